@@ -1,0 +1,142 @@
+"""A paper's card: where it comes from, what it changes, what it claims. The file's name is the paper's name."""
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .part import diff, leaves
+from .recipe import Recipe
+from .types import Info, StemmaError
+
+Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world", "editing", "transfer", "language"]
+GROUPS = ("localization", "worlds", "editing", "transfer", "language")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A lineage edge: `changes` are (slot path prefix, one sentence). A prefix of "" says that the whole was replaced.
+
+    A test holds the sentences against `diff(parent.spec(), child.spec())`, both ways.
+    """
+
+    paper: Paper
+    changes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number that a paper or its authors' code states, with where it stands. Never one that we measured."""
+
+    what: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A count that can be checked: `what` of the net built from `preset` with `classes` and edits `sets` is `value`."""
+
+    what: str
+    value: int
+    classes: int = 80
+    sets: tuple[tuple[str, Any], ...] = ()
+    variant: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """`spec(preset)` is the system as a value, `recipe(preset)` its training. Presets: "paper" (published) and "small"."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    task: Task
+    spec: Callable[[str], Any]
+    recipe: Callable[[str], Recipe]
+    summary: str
+    parents: tuple[Parent, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    notes: tuple[str, ...] = ()  # what the paper leaves open, and what we chose
+    presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
+    prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
+
+    @property
+    def name(self) -> str:
+        return self.spec.__module__.rsplit(".", 1)[-1]
+
+    @property
+    def cli_name(self) -> str:
+        return self.name.replace("_", "-")
+
+    def ancestors(self) -> set[str]:
+        return {self.name} | {n for p in self.parents for n in p.paper.ancestors()}
+
+    def needs(self, preset: str = "paper") -> str:
+        """The kind of target that training wants: "boxes", "masks", "keypoints", "semantic" or "panoptic"."""
+        return {"detection": "boxes", "proposals": "boxes", "instances": "masks"}.get(self.task_of(preset), self.task_of(preset))
+
+    def task_of(self, preset: str = "paper") -> str:
+        return "keypoints" if preset.startswith("keypoint") else self.task
+
+
+def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]:
+    """What is wrong with a lineage edge: differences that no sentence tells, and sentences that no difference bears out."""
+    d = diff(parent.paper.spec(preset), child.spec(preset))
+    said = [slot for slot, _ in parent.changes]
+    covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
+    untold = [f"changed but not told: {k} {v[0]} -> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
+    untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in d)]
+    return untold + untrue
+
+
+@functools.cache
+def _modules() -> dict[str, str]:
+    root = importlib.import_module("stemma.papers")
+    found: dict[str, str] = {}
+    for group in GROUPS:
+        package = importlib.import_module(f"{root.__name__}.{group}")
+        for m in pkgutil.iter_modules(package.__path__):
+            if not m.name.startswith("_"):
+                found[m.name] = f"{package.__name__}.{m.name}"
+    return found
+
+
+def names() -> list[str]:
+    """Every paper's name: the file system is the registry."""
+    return sorted(_modules())
+
+
+def get(name: str) -> Paper:
+    """The card of a paper, by file name; hyphens, underscores and case do not matter.
+
+    Raises `StemmaError` with the nearest names when there is none.
+    """
+    key = name.strip().lower().replace("-", "_")
+    found = _modules()
+    if key not in found:
+        squeezed = {k.replace("_", ""): k for k in found}
+        if key.replace("_", "") in squeezed:
+            key = squeezed[key.replace("_", "")]
+        else:
+            near = difflib.get_close_matches(key, found, 3, 0.5)
+            hint = f"did you mean {' or '.join(n.replace('_', '-') for n in near)}?" if near else "`stemma list` shows them all"
+            raise StemmaError(f"no paper named '{name}'; {hint}")
+    paper = importlib.import_module(found[key]).PAPER
+    assert isinstance(paper, Paper)
+    return paper
+
+
+def papers() -> list[Paper]:
+    """All papers, by year then name."""
+    return sorted((get(n) for n in names()), key=lambda p: (p.year, p.name))
+
+
+__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "names", "papers"]

@@ -1,0 +1,199 @@
+"""`part(FPN, width=256)`: a module that is described now and built when its inputs are known.
+
+A `Part` is data. Two parts are equal when their class and keyword arguments are equal, so a
+paper is a tree of values that can be compared, printed, stored, and edited by path:
+
+    edit(spec, "rule.cls.gamma", 1.5)        a copy with one leaf changed, its type checked
+    diff(parent.spec(), child.spec())        {path: (before, after)}
+    leaves(spec)                             every (dotted path, value)
+
+What has weights or memory is a `Part`; what has neither is a frozen dataclass with `__call__`.
+"""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from torch import nn
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=nn.Module, covariant=True)
+
+
+@dataclass(frozen=True)
+class In:
+    """What a part is told when it is built: channels and stride of each level, and the class count.
+
+    `classes` counts foreground classes. A head that wants a background logit adds its own.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.strides):
+            raise ValueError(f"one stride a level: channels {self.channels}, strides {self.strides}")
+
+
+@dataclass(frozen=True)
+class Part(Generic[M]):
+    """A module class with its keyword arguments, waiting for its `In`."""
+
+    cls: Callable[..., M]
+    kw: tuple[tuple[str, Any], ...]
+
+    def build(self, inp: In) -> M:
+        return self.cls(inp, **dict(self.kw))
+
+    def but(self, **kw: Any) -> Part[M]:
+        """The same part with some keyword arguments replaced; a wrong name raises `TypeError`."""
+        return part(self.cls, **{**dict(self.kw), **kw})
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.kw)[name]
+
+    @property
+    def name(self) -> str:
+        return getattr(self.cls, "__name__", str(self.cls))
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.kw)})"
+
+
+def part(cls: Callable[Concatenate[In, P], M], /, *args: P.args, **kw: P.kwargs) -> Part[M]:
+    """Describe `cls(inp, *args, **kw)`. A wrong or missing keyword fails here, not when it is built."""
+    bound = inspect.signature(cls).bind(None, *args, **kw)
+    bound.apply_defaults()
+    return Part(cls, tuple(list(bound.arguments.items())[1:]))
+
+
+def _is_node(x: Any) -> bool:
+    return isinstance(x, Part) or (dataclasses.is_dataclass(x) and not isinstance(x, type))
+
+
+def _children(x: Any) -> list[tuple[str, Any]]:
+    if isinstance(x, Part):
+        return list(x.kw)
+    if isinstance(x, tuple):
+        return [(str(i), v) for i, v in enumerate(x)]
+    return [(f.name, getattr(x, f.name)) for f in dataclasses.fields(x)]
+
+
+def leaves(x: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (dotted path, value) of a spec. A node itself appears as `path.()`, valued by its class name."""
+    dot = f"{path}." if path else ""
+    if _is_node(x):
+        yield f"{dot}()", x.name if isinstance(x, Part) else type(x).__name__
+    elif not (isinstance(x, tuple) and x and all(_is_node(v) for v in x)):
+        yield path, x
+        return
+    for name, value in _children(x):
+        yield from leaves(value, dot + name)
+
+
+MISSING = "-"
+
+
+def diff(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
+    """Which leaves differ: {path: (old, new)}, with "-" where one side has no such path."""
+    a, b = dict(leaves(old)), dict(leaves(new))
+    return {k: (a.get(k, MISSING), b.get(k, MISSING)) for k in sorted(a.keys() | b.keys()) if a.get(k, MISSING) != b.get(k, MISSING)}
+
+
+def edit(spec: Any, path: str, value: Any) -> Any:
+    """A copy of `spec` with the leaf at `path` set to `value`.
+
+    `value` may be a string from a command line; it is read as the type the leaf has now
+    (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"none"` None where the field allows it).
+
+    Raises `ValueError` naming the path, what is there and the nearest names when the path or type is wrong.
+    """
+    return _edit(spec, path.split("."), value, path)
+
+
+def _edit(x: Any, keys: list[str], value: Any, path: str) -> Any:
+    if not keys:
+        return _coerce(x, value, path)
+    head, rest = keys[0], keys[1:]
+    node = _is_node(x) or isinstance(x, tuple)
+    names = [n for n, _ in _children(x)] if node else []
+    if head not in names:
+        near = difflib.get_close_matches(head, names, 3) or names
+        here = "a " + (x.name if isinstance(x, Part) else type(x).__name__)
+        hint = f"there are: {', '.join(near)}" if near else "it has no parts"
+        raise ValueError(f"no setting '{path}': '{head}' is not in {here}; {hint}")
+    old = dict(_children(x))[head]
+    new = _typed(x, head, old, value, path) if not rest else _edit(old, rest, value, path)
+    if isinstance(x, Part):
+        return x.but(**{head: new})
+    if isinstance(x, tuple):
+        return (*x[: int(head)], new, *x[int(head) + 1 :])
+    return dataclasses.replace(x, **{head: new})
+
+
+def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
+    hint = _hints(owner.cls if isinstance(owner, Part) else type(owner)).get(name)
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    if type(None) in options and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
+    literal = next((typing.get_args(o) for o in options if typing.get_origin(o) is typing.Literal), ())
+    if literal and value not in literal:
+        raise ValueError(f"'{path}' takes one of {', '.join(map(str, literal))}, not {value!r}")
+    if old is None:
+        kind = next((o for o in options if o in (int, float, str, bool)), None)
+        if kind is None:
+            raise ValueError(f"'{path}' is None and takes {hint}; set it in Python")
+        old = kind()
+    return _coerce(old, value, path)
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    target = cls.__init__ if isinstance(cls, type) and not dataclasses.is_dataclass(cls) else cls
+    try:
+        return typing.get_type_hints(target)
+    except NameError:
+        return {}
+
+
+def _coerce(old: Any, value: Any, path: str) -> Any:
+    """Read `value` as the type of `old`."""
+    if _is_node(old):
+        if _is_node(value):
+            return value
+        raise ValueError(f"'{path}' is a whole {old.name if isinstance(old, Part) else type(old).__name__}; name one setting inside it, or replace it in Python")
+    try:
+        if isinstance(old, bool):
+            if isinstance(value, str):
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
+            return bool(value)
+        if isinstance(old, int):
+            number = float(value)
+            if number != int(number):
+                raise ValueError(value)
+            return int(number)
+        if isinstance(old, float):
+            return float(value)
+        if isinstance(old, str):
+            return str(value)
+        if isinstance(old, tuple):
+            items = [v for v in value.strip("()[] ").split(",") if v.strip()] if isinstance(value, str) else list(value)
+            like = old[0] if old else None
+            if like is None:
+                return tuple(items)
+            if isinstance(like, int) and not isinstance(like, bool) and any(not float(v).is_integer() for v in items):
+                like = float(like)
+            return tuple(_coerce(like, v.strip() if isinstance(v, str) else v, path) for v in items)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"'{path}' is {old!r}, {type(old).__name__}; cannot read {value!r} as that") from error
+    if type(value) is type(old):
+        return value
+    raise ValueError(f"'{path}' is a {type(old).__name__}; set it in Python")

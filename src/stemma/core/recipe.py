@@ -1,0 +1,86 @@
+"""How a system is trained: a value, like the system itself.
+
+Everything here has no weights. The engine reads it; `--set recipe.lr=0.01` edits it by path.
+A recipe is written for `batch` images a step. The engine scales the learning rate linearly when another
+global batch is used, and lengths are fractions of the budget, so that one recipe serves 90 seconds and 12 epochs.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How a picture reaches the network's size.
+
+    shortest: short side to `size`, long side at most `longest`, padded to a multiple of `divisor` (the R-CNN family)
+    square:   stretched to `size` x `size` (SSD, YOLOv1)
+    letterbox: aspect kept, centred in `size` x `size` and padded (YOLOv2 on)
+    keep:     as it is, padded to a multiple of `divisor`
+    """
+
+    kind: Literal["shortest", "square", "letterbox", "keep"] = "shortest"
+    size: int = 800
+    longest: int = 1333
+    divisor: int = 32
+    scales: tuple[int, ...] = ()  # training sizes to draw from; empty: `size` alone
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of training pictures. Probabilities and ranges; 0 switches a change off."""
+
+    flip: float = 0.5  # horizontal
+    vertical: float = 0.0
+    quarter: float = 0.0  # rotations by 90 degrees (with both flips: the eight symmetries)
+    colour: float = 0.0  # brightness, contrast, saturation up to this fraction (hue up to a tenth of it)
+    scale: float = 0.0  # YOLOv1: scale and translate by up to this fraction
+    expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
+    crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)
+    elastic: float = 0.0  # U-Net: standard deviation in pixels of a 3x3 grid of displacements
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with part of the network asleep. `share` of the budget; regexes over parameter names."""
+
+    name: str
+    share: float
+    train: str = ".*"
+    losses: str = ".*"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The optimiser, its schedule, the pictures' treatment and the published length."""
+
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    lr: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    other_lr: float = 0.0  # muon: AdamW's rate for what is not a matrix
+    batch: int = 16
+    length: str = "90000steps"  # the published budget, in one unit: s, steps, epochs or images
+    schedule: Literal["step", "poly", "cosine", "linear", "constant"] = "step"
+    milestones: tuple[float, ...] = (0.667, 0.889)  # fractions of the budget; `linear`: where the decay to 0 begins
+    gamma: float = 0.1
+    power: float = 0.9
+    warmup: float = 0.01  # fraction of the budget
+    warmup_factor: float = 0.001
+    clip: float = 0.0  # gradient norm; 0 = off
+    ema: float = 0.0  # decay of the averaged weights; 0 = off
+    accumulate: int = 1
+    lr_mult: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, factor); 0 freezes
+    no_decay: str = ""  # regex of parameters without weight decay
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    resize: Resize = Resize()
+    augment: Augment = Augment()
+    phases: tuple[Phase, ...] = ()
+    loss_weights: tuple[tuple[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self)
