@@ -152,6 +152,9 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
         if kind is None:
             raise ValueError(f"'{path}' is None and takes {hint}; set it in Python")
         old = kind()
+    if old == () and isinstance(value, str):
+        inner = next((a for o in options if typing.get_origin(o) is tuple for a in typing.get_args(o) if a in (int, float, str)), str)
+        old = (inner(),)
     return _coerce(old, value, path)
 
 

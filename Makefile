@@ -1,0 +1,33 @@
+# Two targets do all the set-up: `make demo` and `make test`. PYTHON chooses the interpreter that makes .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow lint install benchmarks clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,test]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/stemma compare fpn retinanet ssd yolo-v1 faster-rcnn u-net --data scenes --budget $(DEMO_BUDGET) --out runs/demo
+
+DEMO_BUDGET ?= 150s
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,187 @@
+"""What every vision paper must do, whatever it is: one battery over all papers at their small preset on drawn scenes."""
+from __future__ import annotations
+
+import functools
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stemma
+from stemma.core import paper as cards
+from stemma.core.types import Batch, Detections, PanopticMap, SemanticMap, Targets
+from stemma.data.loader import Loader
+from stemma.data.scenes import Scenes
+
+VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal")]
+SMALL = [(n, p) for n in VISION for p in cards.get(n).presets if p == "small" or p.endswith("-small")]
+each = pytest.mark.parametrize("name,preset", SMALL)
+
+
+@functools.cache
+def scenes(count: int = 8) -> Scenes:
+    return Scenes(count, size=128, seed=3, split="train")
+
+
+def model_of(name: str, preset: str, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    card = cards.get(name)
+    info = scenes().info
+    return stemma.build(name, preset=preset, classes=len(info.classes_for(card.task)), info=info)
+
+
+def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:
+    card = cards.get(name)
+    model = model_of(name, preset)
+    plain = replace(card.recipe(preset), augment=type(card.recipe(preset).augment)(flip=0.0))
+    needs = frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
+    return next(iter(Loader(scenes(), plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1).epoch(epoch)))
+
+
+def tensors(raw: Any) -> list[Tensor]:
+    """Every tensor of a raw output, depth first."""
+    if isinstance(raw, Tensor):
+        return [raw]
+    if isinstance(raw, dict):
+        raw = list(raw.values())
+    if isinstance(raw, (list, tuple)):
+        return [t for r in raw for t in tensors(r)]
+    if hasattr(raw, "__dataclass_fields__"):
+        return [t for f in fields(raw) for t in tensors(getattr(raw, f.name))]
+    return []
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+def padded(t: Targets, more: int) -> Targets:
+    """The same objects with `more` empty places."""
+    def pad(v: Tensor | None, fill: float) -> Tensor | None:
+        return None if v is None else torch.cat([v, v.new_full((len(v), more, *v.shape[2:]), fill)], 1)
+    return replace(t, boxes=pad(t.boxes, 0), labels=pad(t.labels, -1), crowd=pad(t.crowd, 0), masks=pad(t.masks, 0), amodal=pad(t.amodal, 0), keypoints=pad(t.keypoints, 0))
+
+
+@each
+def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).train(), batch_of(name, preset)
+    losses = model.loss(batch)
+    assert losses and all(v.ndim == 0 and torch.isfinite(v) for v in losses.values()), losses
+    total(losses).backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not silent, silent
+
+
+@each
+def test_more_padding_changes_no_loss(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand_like", lambda x, **_: torch.zeros_like(x, dtype=torch.float32) + 0.5)  # a sampler's draw must not see the padding
+    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    one = model.loss(batch)
+    two = model.loss(replace(batch, targets=padded(batch.targets, 2)))
+    for k in one:
+        torch.testing.assert_close(one[k], two[k], rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    with torch.no_grad():
+        whole = tensors(model(batch.images))
+        halves = [tensors(model(batch.images[i : i + 1])) for i in range(2)]
+    for j, w in enumerate(whole):
+        if w.ndim and len(w) == 2:
+            torch.testing.assert_close(w, torch.cat([h[j] for h in halves]), rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_predictions_lie_in_the_picture_best_first(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    out = model.predict(batch.images, batch.sizes)
+    h, w = batch.images.shape[-2:]
+    if isinstance(out, Detections):
+        assert (out.boxes >= 0).all() and (out.boxes[..., [0, 2]] <= w).all() and (out.boxes[..., [1, 3]] <= h).all()
+        assert (out.scores.diff(dim=1) <= 1e-6).all() and ((out.labels >= -1) & (out.labels < model.classes)).all()
+        assert not out.boxes.requires_grad
+    elif isinstance(out, SemanticMap):
+        assert out.labels.shape[-2:] == (h, w) and ((out.labels >= 0) & (out.labels < model.classes)).all()
+    else:
+        assert isinstance(out, PanopticMap)
+        assert out.ids.shape[-2:] == (h, w) and (out.ids.amax((1, 2)) <= out.labels.shape[1]).all()
+
+
+@each
+def test_pictures_without_objects_train(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).train(), batch_of(name, preset)
+    t = batch.targets
+    semantic = None if t.semantic is None else torch.zeros_like(t.semantic)
+    empty = replace(t, boxes=t.boxes * 0, labels=torch.full_like(t.labels, -1), semantic=semantic, masks=None if t.masks is None else torch.zeros_like(t.masks))
+    losses = model.loss(replace(batch, targets=empty))
+    total(losses).backward()
+    assert all(torch.isfinite(v) for v in losses.values())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@each
+def test_the_same_seed_gives_the_same_loss(name: str, preset: str) -> None:
+    batch = batch_of(name, preset)
+    runs = []
+    for _ in range(2):
+        model = model_of(name, preset, seed=5).train()
+        torch.manual_seed(7)
+        runs.append(total(model.loss(batch)).item())
+    assert runs[0] == runs[1]
+
+
+@each
+def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Path) -> None:
+    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    path = tmp_path / "net.safetensors"
+    stemma.save(model, path)
+    again = stemma.load(path).eval()
+    one, two = model.predict(batch.images), again.predict(batch.images)
+    for a, b in zip(tensors(one), tensors(two)):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.slow
+@each
+def test_the_exported_graph_says_the_same(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    with torch.no_grad():
+        graph = torch.export.export(model, (batch.images,)).module()
+        for a, b in zip(tensors(model(batch.images)), tensors(graph(batch.images))):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@each
+def test_the_loss_compiles_as_one_graph(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).train(), batch_of(name, preset)
+
+    def step(images: Tensor, targets: Targets) -> Tensor:
+        return total(model.loss(replace(batch, images=images, targets=targets)))
+
+    torch.manual_seed(0)
+    eager = step(batch.images, batch.targets)
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")(batch.images, batch.targets)
+    torch.testing.assert_close(eager, compiled, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@each
+def test_one_batch_is_learned_by_heart(name: str, preset: str) -> None:
+    model, batch = model_of(name, preset).train(), batch_of(name, preset)
+    first = total(model.loss(batch)).item()
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = total(model.loss(batch))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+    assert loss.item() < 0.5 * first
