@@ -62,7 +62,8 @@ def padded(t: Targets, more: int) -> Targets:
     """The same objects with `more` empty places."""
     def pad(v: Tensor | None, fill: float) -> Tensor | None:
         return None if v is None else torch.cat([v, v.new_full((len(v), more, *v.shape[2:]), fill)], 1)
-    return replace(t, boxes=pad(t.boxes, 0), labels=pad(t.labels, -1), crowd=pad(t.crowd, 0), masks=pad(t.masks, 0), amodal=pad(t.amodal, 0), keypoints=pad(t.keypoints, 0))
+    places = {"boxes": 0, "labels": -1, "crowd": 0, "masks": 0, "amodal": 0, "keypoints": 0}
+    return replace(t, **{k: pad(getattr(t, k), fill) for k, fill in places.items()})
 
 
 @each

@@ -62,7 +62,11 @@ def test_edit_reads_the_type_that_is_there(path: str, text: str, want: object) -
     assert set(diff(Spec(), new)) == {path}
 
 
-@pytest.mark.parametrize("path,text,says", [("head.widht", "3", "width"), ("head.width", "many", "cannot read"), ("stages.7.gamma", "1", "not in"), ("head", "x", "whole"), ("head.width", "1.5", "cannot read")])
+@pytest.mark.parametrize(
+    "path,text,says",
+    [("head.widht", "3", "width"), ("head.width", "many", "cannot read"), ("stages.7.gamma", "1", "not in"), ("head", "x", "whole"),
+     ("head.width", "1.5", "cannot read")],
+)
 def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         edit(Spec(), path, text)
