@@ -37,10 +37,13 @@ class In:
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     classes: int = 0
+    offsets: tuple[float, ...] = ()  # image coordinate of each level's first cell centre; left empty, stride / 2 (nothing padded or cut)
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.strides):
             raise ValueError(f"one stride a level: channels {self.channels}, strides {self.strides}")
+        if self.offsets and len(self.offsets) != len(self.strides):
+            raise ValueError(f"one offset a level: strides {self.strides}, offsets {self.offsets}")
 
 
 @dataclass(frozen=True)
