@@ -1,0 +1,111 @@
+"""A class at every pixel: a trunk, a decoder, a loss. Axes: B images, C classes, N instances, H W pixels of the picture, h w of the scored window."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..core.part import In, Part
+from ..core.types import IGNORE, Batch, Losses, SemanticMap, StemmaError
+from ..ops.tiles import overlap_tile
+from ..parts.decoders import Decoder
+from ..parts.pixel_losses import PixelCrossEntropy, PixelLoss
+from ..parts.preprocess import Preprocess
+from ..parts.trunk import Trunk
+from ..parts.upsample import Grid
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A semantic segmenter as a value."""
+
+    backbone: Part[Trunk]
+    decoder: Part[Decoder]
+    loss: PixelLoss = field(default_factory=PixelCrossEntropy)
+    preprocess: Preprocess = Preprocess()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The kinds of target that the loss reads."""
+        return self.loss.needs
+
+    def build(self, classes: int) -> SegmenterModel:
+        return SegmenterModel(self, classes)
+
+
+class SegmenterModel(nn.Module):
+    """The network of a `Segmenter`.
+
+    A trunk may say with `divisor` what the picture's sides must divide by (1 where it pads by itself); otherwise it is its coarsest stride.
+    """
+
+    def __init__(self, spec: Segmenter, classes: int) -> None:
+        super().__init__()
+        if classes < 1:
+            raise StemmaError(f"a segmenter needs at least one class, not {classes}")
+        self.spec, self.classes = spec, classes
+        self.backbone = spec.backbone.build(In((3,), (1,), classes))
+        self.decoder = spec.decoder.build(self.backbone.out)
+        self.divisor = int(getattr(self.backbone, "divisor", self.backbone.out.strides[-1]))
+        self.grid = Grid.of(self.decoder.out, 0)
+
+    def window(self, height: int, width: int, cells: tuple[int, int]) -> tuple[slice, slice]:
+        """The part of the picture that logits of `cells` rows and columns speak of: all of it, unless convolutions ate the border."""
+        first = max(self.first, 0)
+        return tuple(slice(first, min(first + n, side)) for n, side in zip(cells, (height, width)))  # type: ignore[return-value]
+
+    @property
+    def first(self) -> int:
+        """The picture's pixel on which the first logit lies once the logits are at stride 1; negative where they begin outside."""
+        return round(self.grid.offset - self.grid.stride / 2)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Logits at the picture's own resolution. h w = H W, but for a trunk of valid convolutions that does not mirror (`window`)."""
+        height, width = images.shape[-2:]
+        x = F.pad(self.spec.preprocess(images), (0, -width % self.divisor, 0, -height % self.divisor))
+        logits = self.decoder(self.backbone(x))
+        if self.grid.stride != 1:
+            logits = F.interpolate(logits, scale_factor=float(self.grid.stride), mode="bilinear", align_corners=False)
+        before, inside = max(-self.first, 0), max(self.first, 0)
+        return logits[..., before : before + height - inside, before : before + width - inside]
+
+    def loss(self, batch: Batch) -> Losses:
+        """{"pixel": scalar}.
+
+        Raises `StemmaError` where the batch has no semantic map.
+        """
+        labels, masks = batch.targets.semantic, batch.targets.masks
+        if labels is None:
+            raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, or a detector")
+        logits = self(batch.images)
+        rows, columns = self.window(*batch.images.shape[-2:], logits.shape[-2:])
+        masks = None if masks is None or "masks" not in self.spec.needs else masks[..., rows, columns]
+        return {"pixel": self.spec.loss(logits, labels[:, rows, columns].long(), masks)}
+
+    def _map(self, logits: Tensor, images: Tensor, sizes: Tensor | None) -> SemanticMap:
+        height, width = images.shape[-2:]
+        rows, columns = self.window(height, width, (logits.shape[-2], logits.shape[-1]))
+        scores = F.pad(logits.float().softmax(1), (columns.start, width - columns.stop, rows.start, height - rows.stop))
+        labels = scores.argmax(1)
+        seen = torch.zeros_like(labels[:1], dtype=torch.bool)
+        seen[:, rows, columns] = True
+        if sizes is not None:
+            y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+            seen = seen & ((y < sizes[:, :1])[:, :, None] & (x < sizes[:, 1:])[:, None, :])
+        return SemanticMap(labels.masked_fill(~seen, IGNORE), scores)
+
+    @torch.no_grad()
+    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> SemanticMap:
+        """The likeliest class of every pixel and the probabilities of all; 255 beyond `sizes` and where the network says nothing."""
+        return self._map(self(images), images, sizes)
+
+    @torch.no_grad()
+    def predict_tiled(self, images: Float[Tensor, "B 3 H W"], tile: int = 512, context: int = 96, sizes: Tensor | None = None) -> SemanticMap:
+        """As `predict`, by overlapping tiles with `context` pixels around each (`overlap_tile`), for pictures too large for one pass.
+
+        Equal to `predict` inside the picture where the receptive field is within `context` and both numbers divide by the coarsest stride.
+        """
+        return self._map(overlap_tile(self.forward, images, tile, context), images, sizes)
