@@ -32,12 +32,15 @@ class In:
     """What a part is told when it is built: channels and stride of each level, and the class count.
 
     `classes` counts foreground classes. A head that wants a background logit adds its own.
+    A dense head is told besides how many boxes a cell of each level predicts, and how many logits each of them has.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     classes: int = 0
     offsets: tuple[float, ...] = ()  # image coordinate of each level's first cell centre; left empty, stride / 2 (nothing padded or cut)
+    anchors: tuple[int, ...] = ()
+    logits: int = 0
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.strides):

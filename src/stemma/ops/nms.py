@@ -1,0 +1,106 @@
+"""Greedy non-maximum suppression on padded batches: static shapes, the same answer as one box after another.
+
+Axes: B images, N candidates, K kept.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from . import boxes as bx
+
+TRIPS = 32  # rounds in a traced graph: enough for chains of 32 boxes, each suppressed by the one before
+CHUNK = 1024  # candidates looked at first: the best of them nearly always fill the list
+
+
+def nms(
+    boxes: Float[Tensor, "B N 4"],
+    scores: Float[Tensor, "B N"],
+    labels: Int[Tensor, "B N"] | None = None,
+    iou: float = 0.5,
+    keep: int = 100,
+    groups: Int[Tensor, "B N"] | None = None,
+) -> Int[Tensor, "B keep"]:
+    """Indices of the `keep` best survivors of each image, best first, -1 where there are fewer.
+
+    A box is dropped when a better survivor of the same image, label and group overlaps it by more than `iou`.
+    A score of -inf or a label below 0 marks padding. Ties are broken by position.
+
+    Exact in eager mode, where the candidates are read in chunks of falling score until the list is full (suppression
+    only ever looks upwards, so what is left unread cannot matter). A traced graph reads them all at once.
+    """
+    boxes, scores = boxes.detach().float(), scores.detach().float()
+    n = boxes.shape[1]
+    if n == 0 or keep == 0:
+        return torch.full((len(boxes), keep), -1, dtype=torch.long, device=boxes.device)
+    if labels is not None:
+        scores = scores.masked_fill(labels < 0, -torch.inf)
+    kind = labels if labels is not None else torch.zeros_like(scores, dtype=torch.long)
+    if groups is not None:
+        kind = kind + groups * (kind.amax() + 1)
+    ranked, order = scores.sort(dim=1, descending=True, stable=True)
+    boxes, kind, valid = bx.take(boxes, order), kind.gather(1, order), ranked > -torch.inf
+    if torch.compiler.is_compiling():
+        alive = _survivors(boxes, kind, valid, iou, TRIPS)
+        return _best(alive, order, keep)
+    find = _survivors_cpu if boxes.device.type == "cpu" else _survivors
+    m = min(n, max(CHUNK, 2 * keep))
+    while True:
+        alive = find(boxes[:, :m], kind[:, :m], valid[:, :m], iou, 0)
+        if m == n or not bool(((alive.sum(1) < keep) & valid[:, m]).any()):
+            return _best(alive, order[:, :m], keep)
+        m = min(n, 4 * m)
+
+
+def _survivors(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, trips: int) -> Bool[Tensor, "B N"]:
+    """Who survives among boxes sorted by falling score.
+
+    A box lives when no living box before it overlaps it. Starting from "all live" and applying that rule to everyone
+    at once settles box i after as many rounds as its longest chain of suppressors; the fixed point is the greedy answer.
+    """
+    over = (bx.iou(boxes, boxes) > iou) & (kind[:, :, None] == kind[:, None, :])
+    over = over.triu(1).to(boxes.dtype)  # [b, i, j]: i may suppress j
+    alive = valid
+    for _ in range(trips or boxes.shape[1]):
+        new = valid & (torch.bmm(alive.to(boxes.dtype)[:, None], over)[:, 0] == 0)
+        if not trips and bool((new == alive).all()):
+            break
+        alive = new
+    return alive
+
+
+def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, trips: int) -> Bool[Tensor, "B N"]:
+    """The same through torchvision's compiled loop, which is quicker on a processor.
+
+    Kinds are kept apart by shifting each to a place of its own, in float64, where the shift costs no precision.
+    """
+    far = boxes.double()
+    span = far.amax() - far.amin() + 1
+    far = far + (kind * span)[..., None]
+    alive = torch.zeros_like(valid)
+    for b in range(len(boxes)):
+        real = int(valid[b].sum())  # padding is last
+        alive[b, torchvision.ops.nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
+    return alive
+
+
+def _best(alive: Bool[Tensor, "B N"], order: Int[Tensor, "B N"], keep: int) -> Int[Tensor, "B keep"]:
+    """The first `keep` of the living, as positions before sorting."""
+    rank = alive.cumsum(1) - 1
+    slot = torch.where(alive & (rank < keep), rank, keep)  # the spare slot takes all others
+    out = order.new_full((len(order), keep + 1), -1)
+    return out.scatter(1, slot, torch.where(slot < keep, order, -1))[:, :keep]
+
+
+def nms_one(boxes: Float[Tensor, "N 4"], scores: Float[Tensor, " N"], iou: float) -> Int[Tensor, " M"]:
+    """`nms` of one picture and one class, unpadded."""
+    out = nms(boxes[None], scores[None], None, iou, len(boxes))[0]
+    return out[out >= 0]
+
+
+def pad_to(x: Tensor, n: int, value: float) -> Tensor:
+    """`x` with its second axis grown to `n`."""
+    return F.pad(x, (*([0, 0] * (x.ndim - 2)), 0, n - x.shape[1]), value=value)

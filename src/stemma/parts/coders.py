@@ -1,0 +1,67 @@
+"""How a head writes a box down relative to its reference."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..ops import boxes as bx
+from ..ops.constants import constant
+
+LEAST = 1e-3  # sides are taken to be at least this many pixels, so that a flat box has a finite code
+
+
+@runtime_checkable
+class Coder(Protocol):
+    def encode(self, ref: Float[Tensor, "*A 4"], box: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]: ...
+    def decode(self, ref: Float[Tensor, "*A 4"], code: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]: ...
+
+
+@dataclass(frozen=True)
+class Delta:
+    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each divided by its usual `stds`.
+
+    When decoding, the logarithms are cut at `limit`, so that no box grows past 62.5 times its reference.
+    """
+
+    stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    limit: float = math.log(1000 / 16)
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
+        s0, s1 = s0.clamp(min=LEAST), s1.clamp(min=LEAST)
+        code = torch.cat([(c1 - c0) / s0, (s1 / s0).log()], -1)
+        return code if self.plain else code / constant(self.stds, code)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        if not self.plain:
+            code = code * constant(self.stds, code)
+        return bx.from_centre(code[..., :2] * s + c, code[..., 2:].clamp(max=self.limit).exp() * s)
+
+    @property
+    def plain(self) -> bool:
+        return all(s == 1.0 for s in self.stds)
+
+
+@dataclass(frozen=True)
+class RootCell:
+    """YOLOv1 sec. 2.2: the centre's offset within its cell in cells, and the square roots of width and height as fractions of
+    the picture. The network says the roots themselves, which may be negative: decoding squares them.
+
+    The reference is the cell; `cells` is the side S of the square grid, so that the picture is S cells wide and high.
+    """
+
+    cells: int = 7
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        (c, s), cell = bx.centre_size(box), ref[..., 2:] - ref[..., :2]
+        return torch.cat([(c - ref[..., :2]) / cell, (s.clamp(min=0) / (cell * self.cells)).sqrt()], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        cell = ref[..., 2:] - ref[..., :2]
+        return bx.from_centre(ref[..., :2] + code[..., :2] * cell, code[..., 2:].square() * (cell * self.cells))

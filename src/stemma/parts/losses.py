@@ -1,0 +1,163 @@
+"""Losses of single candidates. The rule that uses them picks, weighs and divides.
+
+Axes: *A candidates, K logits, C classes. A label of C is background.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..ops import boxes as bx
+
+
+@runtime_checkable
+class ClassLoss(Protocol):
+    @property
+    def extra(self) -> int:
+        """Logits beyond the classes: 1 where background has its own (then it is the last), else 0.
+
+        With 0 the scores must rise with each logit alone, so that candidates can be ranked before they are scored.
+        """
+
+    def __call__(self, logits: Float[Tensor, "*A K"], labels: Int[Tensor, "*A"]) -> Float[Tensor, "*A"]: ...
+    def scores(self, logits: Float[Tensor, "*A K"]) -> Float[Tensor, "*A C"]: ...
+
+
+@runtime_checkable
+class BoxLoss(Protocol):
+    @property
+    def decoded(self) -> bool:
+        """Whether it compares boxes in pixels; else codes."""
+
+    def __call__(self, pred: Float[Tensor, "*A 4"], want: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]: ...
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Cross entropy over the classes and background."""
+
+    @property
+    def extra(self) -> int:
+        return 1
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        k = logits.shape[-1]
+        return F.cross_entropy(logits.reshape(-1, k), labels.reshape(-1), reduction="none").reshape(labels.shape)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)[..., :-1]
+
+
+def _one_vs_all(no: Tensor, logits: Tensor, labels: Tensor, yes_less_no: Tensor) -> Tensor:
+    """Sum over the classes of the cost of saying "no", corrected at the one class that is there."""
+    return no.sum(-1) + torch.where(labels < logits.shape[-1], yes_less_no, 0.0)
+
+
+def _own(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logit of each candidate's own class (of the last class, for background)."""
+    return logits.gather(-1, labels.clamp(max=logits.shape[-1] - 1)[..., None])[..., 0]
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """Binary cross entropy, one class against all, summed over the classes. No one-hot tensor is made."""
+
+    @property
+    def extra(self) -> int:
+        return 0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return _one_vs_all(F.softplus(logits), logits, labels, -_own(logits, labels))  # -log p = softplus(x) - x
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class Focal:
+    """RetinaNet eq. 5: -alpha_t (1 - p_t)^gamma log p_t, one class against all, summed over the classes.
+
+    A negative `alpha` switches the class weighting off.
+    """
+
+    gamma: float = 2.0
+    alpha: float = 0.25
+
+    @property
+    def extra(self) -> int:
+        return 0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        x = _own(logits, labels)
+        yes, no = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
+        return _one_vs_all(no * self.miss(logits), logits, labels, yes * self.miss(-x) - no * self.miss(x))
+
+    def miss(self, x: Tensor) -> Tensor:
+        """p^gamma times -log(1 - p): the cost of logit x where nothing is; by symmetry -x is where something is."""
+        cost = F.softplus(x)
+        if self.gamma == 0:
+            return cost
+        p = x.sigmoid()
+        return cost * (p * p if self.gamma == 2 else p**self.gamma)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class Squared:
+    """YOLOv1 eq. 3, last line: class probabilities by plain regression, no sigmoid and no background."""
+
+    @property
+    def extra(self) -> int:
+        return 0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        x = _own(logits, labels)
+        return _one_vs_all(logits.square(), logits, labels, 1 - 2 * x)  # (x - 1)^2 - x^2
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class SmoothL1:
+    """Fast R-CNN eq. 3, summed over the four numbers: a parabola below `beta`, a line above (Caffe's sigma is beta^-1/2)."""
+
+    beta: float = 1.0
+
+    @property
+    def decoded(self) -> bool:
+        return False
+
+    def __call__(self, pred: Tensor, want: Tensor) -> Tensor:
+        return F.smooth_l1_loss(pred, want, beta=self.beta, reduction="none").sum(-1)
+
+
+@dataclass(frozen=True)
+class L1:
+    """Absolute differences, summed over the four numbers."""
+
+    @property
+    def decoded(self) -> bool:
+        return False
+
+    def __call__(self, pred: Tensor, want: Tensor) -> Tensor:
+        return (pred - want).abs().sum(-1)
+
+
+@dataclass(frozen=True)
+class GIoU:
+    """1 - generalised IoU of the boxes themselves (arXiv 1902.09630)."""
+
+    @property
+    def decoded(self) -> bool:
+        return True
+
+    def __call__(self, pred: Tensor, want: Tensor) -> Tensor:
+        return 1 - bx.giou_each(pred, want)

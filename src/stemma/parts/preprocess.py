@@ -1,0 +1,24 @@
+"""What is done to the colours before the first convolution."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ..ops.constants import constant
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """(image - mean) / std a channel, on RGB in 0..1. The loader pads with `mean`, so padding is 0 after it. Default: ImageNet's."""
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __call__(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        return (images - constant(self.mean, images)[:, None, None]) / constant(self.std, images)[:, None, None]
+
+
+VGG = Preprocess((123 / 255, 117 / 255, 104 / 255), (1 / 255, 1 / 255, 1 / 255))  # Caffe's: pixels of 0..255, the mean taken off
+UNIT = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # Darknet's: 0..1 as they are

@@ -1,0 +1,194 @@
+"""One look at the picture: features -> a prediction at every anchor. SSD, YOLO, RetinaNet, and every RPN.
+
+Axes: B images, A anchors over all levels, K logits, C classes, N objects, D detections.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import TypeVar
+
+from ..core.part import In, Part, part
+from ..core.types import Batch, Detections, Losses, Targets
+from ..ops import boxes as bx
+from ..ops.nms import nms
+from ..ops.scalars import normaliser
+from ..parts.anchors import Anchors, Pyramid, lay
+from ..parts.assign import Assign, ByIoU, Candidates
+from ..parts.backbones.tiny import TinyResNet
+from ..parts.coders import Coder, Delta
+from ..parts.heads import TowerHead
+from ..parts.losses import BoxLoss, ClassLoss, Focal, SmoothL1
+from ..parts.necks import FPN
+from ..parts.preprocess import Preprocess
+from ..parts.sample import Everything, Sampler
+from ..parts.select import PerLevel, Proposals, Select
+from ..parts.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class DenseRaw:
+    """What a dense network says, and where. float32."""
+
+    logits: Float[Tensor, "B A K"]
+    codes: Float[Tensor, "B A 4"]
+    object: Float[Tensor, "B A"] | None
+    anchors: Float[Tensor, "A 4"]
+    stride: Float[Tensor, " A"]
+    levels: tuple[int, ...]  # anchors of each level
+    image: tuple[int, int]  # height and width of the network's input, padding included
+
+    def references(self) -> Float[Tensor, "B A 4"]:
+        return self.anchors.expand(len(self.logits), -1, -1)
+
+    def sizes(self, sizes: Tensor | None) -> Float[Tensor, "B 2"]:
+        """`sizes`, or the whole input where they are not known."""
+        if sizes is not None:
+            return sizes
+        h, w = self.image
+        return torch.stack([self.codes.new_full((len(self.codes),), float(v)) for v in (h, w)], 1)
+
+
+torch.export.register_dataclass(DenseRaw)
+
+
+@dataclass(frozen=True)
+class DenseRule:
+    """Everything of a dense detector that has no weights: anchors, assignment, sampling, losses, decoding, selection.
+
+    `divide` says by what the summed losses are divided: the batch's positives (SSD), each picture's own positives and then the
+    pictures (RetinaNet), or the batch's sampled candidates (RPN). At least 1.
+    """
+
+    anchors: Anchors = Pyramid()
+    assign: Assign = ByIoU(0.5, 0.4, rescue=True)
+    sample: Sampler = Everything()
+    cls: ClassLoss = Focal()
+    box: BoxLoss = SmoothL1(1 / 9)
+    coder: Coder = Delta()
+    box_weight: float = 1.0
+    divide: Literal["positives", "positives of each picture", "sampled"] = "positives of each picture"
+    score: float = 0.05
+    select: Select = PerLevel(1000)
+    nms: float = 0.5
+    keep: int = 100
+    proposals: Proposals = Proposals()
+
+    def targets(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(state, index, label) of every anchor; with one class every object has label 0, whatever it is (an RPN)."""
+        state, index = self.assign(Candidates(raw.references(), raw.stride, None, raw.sizes(sizes)), t)
+        if t.boxes.shape[1] == 0:
+            return state, index, torch.full_like(index, classes)
+        label = t.labels.clamp(0, classes - 1).gather(1, index)
+        return state, index, torch.where(state == 1, label, classes)
+
+    def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None, prefix: str = "") -> Losses:
+        """Scalars `cls` and `box`, their names after `prefix`."""
+        with torch.no_grad():
+            state, index, label = self.targets(raw, t, classes, sizes)
+        cls = self.cls(raw.logits, label)
+        used = self.sample(state, cls.detach())
+        pos = used & (state == 1)
+        box = torch.zeros_like(cls) if t.boxes.shape[1] == 0 else self.box_cost(raw, bx.take(t.boxes, index))
+        cls, box = torch.where(used, cls, 0.0), torch.where(pos, box, 0.0)
+        if self.divide == "positives of each picture":
+            n = pos.sum(1, keepdim=True).clamp(min=1)
+            count = normaliser(torch.full_like(n.sum(), len(n)).to(cls))
+            cls, box = cls / n, box / n
+        else:
+            count = normaliser((used if self.divide == "sampled" else pos).sum().to(cls))
+        return {prefix + "cls": cls.sum() / count, prefix + "box": self.box_weight * box.sum() / count}
+
+    def box_cost(self, raw: DenseRaw, truth: Float[Tensor, "B A 4"]) -> Float[Tensor, "B A"]:
+        ref = raw.references()
+        if self.box.decoded:
+            return self.box(self.coder.decode(ref, raw.codes), truth)
+        return self.box(raw.codes, self.coder.encode(ref, truth))
+
+    def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
+        """The selected candidates above `score`, decoded and cut to the picture, then NMS within a class."""
+        scores, label, at = self.select(raw.logits, self.cls, raw.levels)
+        boxes = self.decode(raw, at, sizes)
+        label = torch.where(scores > self.score, label, -1)
+        return Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+
+    @torch.no_grad()
+    def propose(self, raw: DenseRaw, sizes: Tensor | None = None, training: bool = False) -> Detections:
+        """Class-agnostic proposals, best first; without gradient. Label 0, or -1 where there are fewer than asked for."""
+        rank = raw.logits[..., 0] - raw.logits[..., 1] if self.cls.extra else raw.logits[..., 0]
+        return self.proposals(rank, raw.levels, lambda at: self.decode(raw, at, sizes), training)
+
+    def decode(self, raw: DenseRaw, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
+        """The boxes of the anchors at `at` "B M", cut to the picture."""
+        boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at))
+        return bx.clip(boxes, raw.image if sizes is None else sizes)
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """The weightless half of a one-stage detector. A paper changes slots of `DenseRule`, or brings a rule of its own."""
+
+    @property
+    def anchors(self) -> Anchors: ...
+    @property
+    def cls(self) -> ClassLoss: ...
+    def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> Losses: ...
+    def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections: ...
+
+
+RuleT = TypeVar("RuleT", bound=Rule, default=DenseRule)
+
+
+@dataclass(frozen=True)
+class Dense(Generic[RuleT]):
+    """The spec of a one-stage detector."""
+
+    rule: RuleT
+    preprocess: Preprocess = Preprocess()
+    backbone: Part[Trunk] = part(TinyResNet)
+    neck: Part[Trunk] = part(FPN, width=64)
+    head: Part[nn.Module] = part(TowerHead)
+
+    def build(self, classes: int) -> DenseModel:
+        return DenseModel(self, classes)
+
+
+def head_in(out: In, rule: Rule, classes: int) -> In:
+    """What a dense head over these levels is told, under this rule."""
+    return replace(out, classes=classes, anchors=rule.anchors.counts(len(out.strides)), logits=classes + rule.cls.extra)
+
+
+def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...], image: tuple[int, int]) -> DenseRaw:
+    """The head's word on these levels, with the anchors that it speaks of."""
+    logits, codes, *more = head(xs)
+    grid = lay(rule.anchors, tuple((x.shape[-2], x.shape[-1]) for x in xs), strides, image, logits)
+    return DenseRaw(logits.float(), codes.float(), more[0].float() if more else None, grid.boxes, grid.stride, grid.levels, image)
+
+
+class DenseModel(nn.Module):
+    """A one-stage detector: `model(images)`, `model.loss(batch)`, `model.predict(images, sizes)`."""
+
+    def __init__(self, spec: Dense[Any], classes: int) -> None:
+        super().__init__()
+        self.spec, self.classes = spec, classes
+        self.rule: Rule = spec.rule
+        self.backbone = spec.backbone.build(In((3,), (1,), classes))
+        self.neck = spec.neck.build(self.backbone.out)
+        self.out: In = self.neck.out
+        self.head = spec.head.build(head_in(self.out, spec.rule, classes))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> DenseRaw:
+        """The network alone: no targets, no NMS, static shapes. This is what is compiled and exported."""
+        xs = self.neck(self.backbone(self.spec.preprocess(images)))
+        return look(self.head, self.rule, xs, self.out.strides, (images.shape[-2], images.shape[-1]))
+
+    def loss(self, batch: Batch) -> Losses:
+        return self.rule.loss(self(batch.images), batch.targets, self.classes, batch.sizes)
+
+    @torch.no_grad()
+    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> Detections:
+        return self.rule.predict(self(images), sizes)
