@@ -1,0 +1,32 @@
+"""The confusion matrix of detection: what each object was taken for, with background as the last row and column."""
+from __future__ import annotations
+
+import numpy as np
+
+from .detection import Ints, Kind, Record, overlap
+
+
+def confusion(record: Record, score: float = 0.5, iou: float = 0.5, kind: Kind = "boxes") -> Ints:
+    """(C+1, C+1) counts: row the true class, column the found one; index C is background.
+
+    Only detections that score at least `score` count. Pairs that overlap by `iou` or more are made without regard to class,
+    most overlap first (between equals the same class, then the higher score). Objects left over fall into the last
+    column (missed), detections left over into the last row (found where nothing is), unless a crowd object holds them.
+    """
+    background = len(record.names)
+    out = np.zeros((background + 1, background + 1), np.int64)
+    for one in record:
+        kept = np.flatnonzero(one.scores >= score)
+        said = one.found_labels[kept]
+        ious = overlap(one, kind)[kept]
+        crowded = (ious[:, one.crowd] >= iou).any(1) if one.crowd.any() else np.zeros(len(kept), bool)
+        d, g = np.nonzero((ious >= iou) & ~one.crowd[None])
+        order = np.lexsort((-one.scores[kept][d], said[d] != one.labels[g], -ious[d, g]))
+        free_d, free_g = np.ones(len(kept), bool), ~one.crowd
+        for i in order:
+            if free_d[d[i]] and free_g[g[i]]:
+                free_d[d[i]] = free_g[g[i]] = False
+                out[one.labels[g[i]], said[d[i]]] += 1
+        out[:background, background] += np.bincount(one.labels[free_g], minlength=background)
+        out[background, :background] += np.bincount(said[free_d & ~crowded], minlength=background)
+    return out

@@ -1,0 +1,44 @@
+"""Counting by detection: how far the number found is from the number there."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .detection import Ints, Record
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Objects and accepted detections of every image and class, crowd objects not counted."""
+
+    names: tuple[str, ...]
+    true: Ints  # (I, C)
+    found: Ints  # (I, C)
+
+    @property
+    def error(self) -> float:
+        """Mean over images of |found - true|, all classes together (ReInspect's count error, arXiv 1506.04878 sec. 4)."""
+        return self._mean(abs(self.found.sum(1) - self.true.sum(1)))
+
+    @property
+    def bias(self) -> float:
+        """Mean over images of found - true: above 0 where too many are found."""
+        return self._mean(self.found.sum(1) - self.true.sum(1))
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """Mean over images of |found - true|, class by class."""
+        return {n: self._mean(abs(self.found[:, c] - self.true[:, c])) for c, n in enumerate(self.names)}
+
+    @staticmethod
+    def _mean(values: Ints) -> float:
+        return float(values.mean()) if len(values) else float("nan")
+
+
+def counts(record: Record, score: float = 0.5) -> Counts:
+    """Count the detections that score above `score`."""
+    c = len(record.names)
+    true = [np.bincount(p.labels[~p.crowd], minlength=c) for p in record]
+    found = [np.bincount(p.found_labels[p.scores > score], minlength=c) for p in record]
+    return Counts(record.names, np.array(true, np.int64).reshape(-1, c), np.array(found, np.int64).reshape(-1, c))
