@@ -1,0 +1,68 @@
+"""The command `stemma`. A user's mistake gets one line on stderr and exit status 2; `--debug` shows where it arose."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import reading, working
+from .screen import err
+
+app = typer.Typer(
+    name="stemma",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXAMPLES = """[bold]Begin here[/]
+  [cyan]stemma list[/]                                        the papers there are
+  [cyan]stemma doctor MY_FOLDER[/]                            faults in a data set
+  [cyan]stemma train fpn --data scenes --budget 60s[/]        train one
+  [cyan]stemma compare fpn ssd --data scenes --budget 60s[/]  train several alike, read one report
+  [cyan]stemma COMMAND --help[/]                              more of these"""
+
+
+@app.callback(epilog=EXAMPLES)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
+) -> None:
+    """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"stemma {installed('stemma-vision')}")
+        raise typer.Exit
+
+
+reading.register(app)
+working.register(app)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line `argv` (default: this process's). Ends by `SystemExit` with the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [a for a in args if a != "--debug"]
+    try:
+        app(args, prog_name="stemma")
+    except Exception as error:
+        types = sys.modules.get("stemma.core.types")
+        if debug or types is None or not isinstance(error, types.StemmaError):
+            raise
+        err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
+        raise SystemExit(error.code) from None
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(text.split()))
+
+
+__all__ = ["app", "main"]

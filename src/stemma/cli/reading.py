@@ -1,0 +1,243 @@
+"""Commands that only read papers: `list`, `show`, `tree`, `diff`."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
+from rich.tree import Tree
+
+from .screen import number, out, print_json, table
+
+if TYPE_CHECKING:
+    from ..core.paper import Paper
+    from ..report.cards import Card
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+PresetOption = Annotated[str, typer.Option("--preset", "-p", help="`paper` as published, `small` for two cores, or another that the card names.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the reading commands on `app`."""
+    app.command("list", epilog=examples("stemma list", "stemma list --task semantic", "stemma list --json | jq '.[].name'"))(list_papers)
+    app.command("show", epilog=examples("stemma show fpn", "stemma show mask-rcnn --preset small", "stemma show ssd --flat | grep lr"))(show)
+    app.command("tree", epilog=examples("stemma tree", "stemma tree faster-rcnn"))(tree)
+    app.command("diff", epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
+
+
+def examples(*lines: str) -> str:
+    """Help's last paragraph: the commands to try, one a line."""
+    return "[bold]Examples[/]\n" + "\n".join(f"  [cyan]{escape(x)}[/]" for x in lines)
+
+
+def list_papers(
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Only one task: detection, instances, semantic, panoptic ...")] = None,
+    as_json: Json = False,
+) -> None:
+    """The papers there are, oldest first."""
+    from ..report.cards import cards
+
+    found = [c for c in cards() if task is None or c.task == task]
+    if task is not None and not found:
+        from ..core.types import StemmaError
+
+        raise StemmaError(f"no paper of task '{task}'; there are: {', '.join(sorted({c.task for c in cards()}))}")
+    if as_json:
+        return print_json([c.as_dict() for c in found])
+    t = table("paper", "year", "task", "from", "what it is", numbers=("year",))
+    for c in found:
+        t.add_row(f"[bold]{c.cli_name}[/]", str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", _first_sentence(c.summary))
+    out.print(t)
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".")
+
+
+def show(
+    paper: Annotated[str, typer.Argument(help="A paper's name, with hyphens or underscores.")],
+    preset: PresetOption = "paper",
+    flat: Annotated[bool, typer.Option("--flat", help="Every setting on a line of its own, as `--set` takes it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A paper's card: what it is, what it changes of its parent, its settings, what it claims."""
+    from ..core import paper as cards
+    from ..core.part import leaves
+
+    p = cards.get(paper)
+    _known_preset(p, preset)
+    spec, recipe = p.spec(preset), p.recipe(preset)
+    settings = {k: v for k, v in leaves(spec)} | {f"recipe.{k}": v for k, v in leaves(recipe)}
+    if as_json:
+        return print_json(_card_json(p, preset, settings))
+    if flat:
+        for k, v in settings.items():
+            if not k.endswith("()"):
+                out.print(Text(f"{k} = {_value(v)}"), soft_wrap=True)
+        return None
+    about = f"{p.cli_name} · {p.task} · presets: {', '.join(p.presets)}"
+    out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}. arXiv {p.arxiv}. [dim]{about}[/]\n")
+    out.print(escape(p.summary) + "\n")
+    for edge in p.parents:
+        out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
+        for slot, sentence in edge.changes:
+            out.print(Padding(Text.assemble("• ", sentence, (f"  [{slot or 'the whole'}]", "dim")), (0, 0, 0, 2)))
+        out.print()
+    out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
+    if p.claims:
+        out.print("\n[bold]What it claims[/]")
+        t = table("claim", "value", "where", numbers=("value",))
+        for c in p.claims:
+            t.add_row(escape(c.what), f"{c.value:g}", escape(c.source))
+        out.print(Padding(t, (0, 0, 0, 2)))
+    if p.facts:
+        out.print("\n[bold]What can be counted[/] [dim](held by the tests)[/]")
+        t = table("count", "value", "of", "where", numbers=("value",))
+        for f in p.facts:
+            of = " ".join(x for x in (f.variant, f"{f.classes} classes", " ".join(f"{k}={v}" for k, v in f.sets)) if x)
+            t.add_row(escape(f.what), f"{f.value:,}", escape(of), escape(f.source))
+        out.print(Padding(t, (0, 0, 0, 2)))
+    if p.notes:
+        out.print("\n[bold]What the paper leaves open, and what we chose[/]")
+        for n in p.notes:
+            out.print(Padding(Text("• " + n), (0, 0, 0, 2)))
+    return None
+
+
+def _known_preset(p: Paper, preset: str) -> None:
+    if preset not in p.presets:
+        from ..core.types import StemmaError
+
+        raise StemmaError(f"{p.cli_name} has no preset '{preset}'; there are: {', '.join(p.presets)}")
+
+
+def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv, "task": p.task, "summary": p.summary,
+        "presets": p.presets, "preset": preset,
+        "parents": [{"paper": e.paper.cli_name, "changes": [{"slot": s, "what": w} for s, w in e.changes]} for e in p.parents],
+        "settings": settings,
+        "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
+        "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant, "source": f.source} for f in p.facts],
+        "notes": p.notes,
+    }
+
+
+def _value(v: Any) -> str:
+    if isinstance(v, tuple):
+        return ",".join(map(str, v))
+    return str(v)
+
+
+def spec_tree(settings: dict[str, Any], title: str) -> Tree:
+    """The dotted paths of `leaves` as a tree: parts by class name, their settings beside them."""
+    root = Tree(title, guide_style="dim")
+    branches: dict[str, Tree] = {"": root}
+
+    def branch(path: str) -> Tree:
+        if path not in branches:
+            head, _, name = path.rpartition(".")
+            kind = settings.get(f"{path}.()", "")
+            branches[path] = branch(head).add(Text.assemble((name, "cyan"), " ", (str(kind), "bold")))
+        return branches[path]
+
+    plain: dict[str, list[str]] = {}
+    for path, value in settings.items():
+        head, _, name = path.rpartition(".")
+        branch(head)
+        if name != "()":
+            plain.setdefault(head, []).append(f"{name}={_value(value)}")
+    for head, pairs in plain.items():
+        at = branches[head]
+        if head:
+            at.label = Text.assemble(at.label, "  ", ("  ".join(pairs), "dim"))  # type: ignore[arg-type]
+        else:
+            for pair in pairs:
+                at.add(Text(pair))
+    return root
+
+
+def tree(
+    paper: Annotated[str | None, typer.Argument(help="Only what descends from this paper.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Who descends from whom, with what each changed."""
+    from ..report.cards import cards
+    from ..report.cards import tree as children_of
+
+    all_cards = cards()
+    by_name, children = {c.name: c for c in all_cards}, children_of(all_cards)
+    if paper is None:
+        roots = children[""]
+    else:
+        key = paper.strip().lower().replace("-", "_")
+        if key not in by_name:
+            from ..core.paper import get
+
+            key = get(paper).name
+        roots = [key]
+    if as_json:
+        return print_json([_nested(n, by_name, children) for n in roots])
+    for n in roots:
+        top = Tree(_tree_line(by_name[n], ""), guide_style="dim")
+        _grow(top, n, by_name, children)
+        out.print(top)
+    return None
+
+
+def _nested(name: str, by_name: dict[str, Card], children: dict[str, list[str]]) -> dict[str, Any]:
+    return {"name": by_name[name].cli_name, "year": by_name[name].year, "children": [_nested(k, by_name, children) for k in children.get(name, [])]}
+
+
+def _grow(at: Tree, name: str, by_name: dict[str, Card], children: dict[str, list[str]]) -> None:
+    for k in children.get(name, []):
+        _grow(at.add(_tree_line(by_name[k], name)), k, by_name, children)
+
+
+def _tree_line(c: Card, under: str) -> Text:
+    line = Text.assemble((c.cli_name, "bold"), (f"  {c.year}  ", "dim"), _first_sentence(c.summary) if not under else "")
+    for parent, changes in c.parents:
+        if parent == under:
+            line.append("; ".join(sentence for _, sentence in changes))
+        elif under:
+            line.append(f"  (also from {parent.replace('_', '-')})", style="dim")
+    return line
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A paper.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another paper.")],
+    preset: PresetOption = "paper",
+    recipe: Annotated[bool, typer.Option("--recipe/--no-recipe", help="Compare the training recipes too.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Every setting in which two papers differ, and the sentences that say so."""
+    from ..core import paper as cards
+    from ..core.part import diff as differences
+
+    pa, pb = cards.get(a), cards.get(b)
+    _known_preset(pa, preset)
+    _known_preset(pb, preset)
+    d = differences(pa.spec(preset), pb.spec(preset))
+    if recipe:
+        d |= {f"recipe.{k}": v for k, v in differences(pa.recipe(preset), pb.recipe(preset)).items()}
+    told = next((e.changes for e in pb.parents if e.paper.name == pa.name), ())
+    if as_json:
+        return print_json({"a": pa.cli_name, "b": pb.cli_name, "preset": preset, "changes": [{"slot": s, "what": w} for s, w in told],
+                           "settings": {k: {"a": v[0], "b": v[1]} for k, v in d.items()}})
+    for slot, sentence in told:
+        out.print(Text.assemble("• ", sentence, (f"  [{slot or 'the whole'}]", "dim")))
+    if told:
+        out.print()
+    t = table("setting", pa.cli_name, pb.cli_name)
+    for k, (x, y) in d.items():
+        t.add_row(Text(k, style="cyan"), Text(_short(x)), Text(_short(y)))
+    out.print(t if d else f"{pa.cli_name} and {pb.cli_name} are equal at preset {preset}.")
+    return None
+
+
+def _short(v: Any) -> str:
+    text = number(v) if isinstance(v, bool) else _value(v)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,65 @@
+"""What every command shares: consoles, JSON, numbers as text, and the one line that a user's mistake gets."""
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout, plain, so that it can be piped. NaN and infinity become null."""
+    sys.stdout.write(json.dumps(_clean(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _clean(v: Any) -> Any:
+    if isinstance(v, dict):
+        return {str(k): _clean(x) for k, x in v.items()}
+    if isinstance(v, (list, tuple)):
+        return [_clean(x) for x in v]
+    if hasattr(v, "tolist"):
+        return _clean(v.tolist())
+    if isinstance(v, float) and (v != v or v in (float("inf"), float("-inf"))):
+        return None
+    return v if isinstance(v, (str, int, float, bool, type(None))) else str(v)
+
+
+def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
+    """An empty table in the house style; columns in `numbers` are set to the right."""
+    t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for c in columns:
+        t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers)
+    return t
+
+
+def number(v: Any) -> str:
+    """A measure as text: three decimals below 10, thousands set apart, a dash for what is not there."""
+    if v is None or (isinstance(v, float) and v != v):
+        return "-"
+    if isinstance(v, bool):
+        return "yes" if v else "no"
+    if isinstance(v, int):
+        return f"{v:,}"
+    if isinstance(v, float):
+        return f"{v:.3f}" if abs(v) < 10 else f"{v:,.1f}"
+    return str(v)
+
+
+def parse_sets(pairs: list[str] | None) -> dict[str, str] | None:
+    """`["rule.cls.gamma=1.5"]` as a dict; raises `StemmaError` where there is no `=`."""
+    if not pairs:
+        return None
+    found: dict[str, str] = {}
+    for p in pairs:
+        path, eq, value = p.partition("=")
+        if not eq or not path.strip():
+            from ..core.types import StemmaError
+
+            raise StemmaError(f"--set takes PATH=VALUE, not '{p}'; for example --set recipe.lr=0.01 (`stemma show PAPER --flat` lists the paths)")
+        found[path.strip()] = value.strip()
+    return found

@@ -1,0 +1,130 @@
+"""Charts as inline SVG, written by hand: no library, no script, readable in light and dark.
+
+A chart is drawn in a fixed viewBox and scales to its column; colours come from the page's CSS (`.s0`, `.s1` ... one a
+system, with a dash and a marker of its own so that colour is never the only sign).
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+W, H = 720, 360
+LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 46
+DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2 1 2 1 2", "12 5")
+MARKERS = ("circle", "square", "triangle", "diamond", "cross")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: `system` is its number in the page's palette; a `faint` one is a single seed under its mean."""
+
+    system: int
+    name: str
+    points: tuple[tuple[float, float], ...]
+    faint: bool = False
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`, `about` of them."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / about
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def plain(v: float) -> str:
+    """A number for an axis: 0.25, 40, 1.2k, 3M."""
+    for size, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(v) >= size * 10 or (abs(v) >= size and v % size == 0):
+            return f"{v / size:g}{mark}"
+    return f"{v:g}"
+
+
+def marker(kind: int, x: float, y: float, size: float = 3.2, title: str = "") -> str:
+    """A point of the system's own shape."""
+    name, r = MARKERS[kind % len(MARKERS)], size
+    inner = f"<title>{escape(title)}</title>" if title else ""
+    if name == "circle":
+        return f'<circle class="m" cx="{x:.1f}" cy="{y:.1f}" r="{r}">{inner}</circle>'
+    shape = {
+        "square": f"M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z",
+        "triangle": f"M{x:.1f} {y - 1.2 * r:.1f}l{1.2 * r:.1f} {2.2 * r:.1f}h{-2.4 * r:.1f}z",
+        "diamond": f"M{x:.1f} {y - 1.4 * r:.1f}l{1.4 * r:.1f} {1.4 * r:.1f}l{-1.4 * r:.1f} {1.4 * r:.1f}l{-1.4 * r:.1f} {-1.4 * r:.1f}z",
+        "cross": f"M{x - r:.1f} {y - r:.1f}l{2 * r} {2 * r}m0 {-2 * r}l{-2 * r} {2 * r}",
+    }[name]
+    return f'<path class="m{" open" if name == "cross" else ""}" d="{shape}">{inner}</path>'
+
+
+def line_chart(
+    lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None, x_max: float | None = None, markers: bool = True
+) -> str:
+    """Curves over a common pair of axes that begin at zero; an empty string when there is nothing to draw."""
+    points = [p for line in lines for p in line.points if all(map(math.isfinite, p))]
+    if not points:
+        return ""
+    right = x_max or max(x for x, _ in points) or 1.0
+    top = y_max or _roof(max(y for _, y in points))
+    px = lambda x: LEFT + (W - LEFT - RIGHT) * x / right
+    py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * min(y, top) / top
+    out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart"><title>{escape(title)}</title>']
+    for t in ticks(0, top):
+        out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
+                   f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t)}</text>')
+    for t in ticks(0, right, 6):
+        out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">{plain(t)}</text>')
+    out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(0):.1f}" y2="{py(0):.1f}"/>')
+    out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" text-anchor="middle">{escape(x_label)}</text>')
+    middle = (TOP + H - BOTTOM) / 2
+    out.append(f'<text class="label" x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">{escape(y_label)}</text>')
+    for line in lines:
+        ok = [p for p in line.points if all(map(math.isfinite, p))]
+        if not ok:
+            continue
+        d = "M" + "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in ok)
+        dashed = "" if line.faint else _dash(line.system)
+        out.append(f'<g class="s{line.system}{" faint" if line.faint else ""}" data-system="{line.system}">'
+                   f'<path class="curve" d="{d}"{dashed}><title>{escape(line.name)}</title></path>')
+        if markers and not line.faint:
+            out += [marker(line.system, px(x), py(y), title=f"{line.name}: {y:.3f} at {x:,.4g} {x_label}") for x, y in ok]
+        out.append("</g>")
+    return "".join(out) + "</svg>"
+
+
+def _dash(system: int) -> str:
+    dash = DASHES[system % len(DASHES)]
+    return f' stroke-dasharray="{dash}"' if dash else ""
+
+
+def _roof(v: float) -> float:
+    """A round number at or above `v`."""
+    if v <= 0:
+        return 1.0
+    step = ticks(0, v)
+    unit = step[1] - step[0] if len(step) > 1 else v
+    return math.ceil(v / unit - 1e-9) * unit
+
+
+def legend_swatch(system: int) -> str:
+    """The little line and marker that stands for a system wherever it is named."""
+    line = f'<path class="curve" d="M1 6H33"{_dash(system)}/>'
+    return f'<svg class="swatch s{system}" viewBox="0 0 34 12" aria-hidden="true">{line}{marker(system, 17, 6)}</svg>'
+
+
+def whisker(mean: float, spread: float | None, low: float, high: float, label: str) -> str:
+    """A gain on a common scale: a dot at `mean`, a bar of `spread` either side, a line at nothing gained."""
+    w, h = 220, 26
+    at = lambda v: 8 + (w - 16) * (min(max(v, low), high) - low) / ((high - low) or 1.0)
+    bar = f'<line class="whisker" x1="{at(mean - spread):.1f}" x2="{at(mean + spread):.1f}" y1="13" y2="13"/>' if spread else ""
+    side = "up" if mean > 0 else "down"
+    return (f'<svg class="gain {side}" viewBox="0 0 {w} {h}" role="img" aria-label="{escape(label, quote=True)}"><title>{escape(label)}</title>'
+            f'<line class="axis" x1="{at(0):.1f}" x2="{at(0):.1f}" y1="2" y2="24"/>'
+            f'<line class="reach" x1="{at(0):.1f}" x2="{at(mean):.1f}" y1="13" y2="13"/>{bar}'
+            f'<circle cx="{at(mean):.1f}" cy="13" r="5"/></svg>')
+
+
+__all__ = ["Line", "legend_swatch", "line_chart", "marker", "plain", "ticks", "whisker"]

@@ -1,0 +1,352 @@
+"""`results.json` as one page, `report.html`: answers first, nothing fetched, readable without its script.
+
+The page is a function of the results and of the picture files beside them, so it can be written anew at any time.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from . import charts, words
+from .tags import items, table, tag, text
+from .wall import wall
+from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
+
+PALETTE = 10  # systems with a colour of their own; more wrap round
+MOST_CLASSES = 24  # of a confusion matrix shown at once
+System = dict[str, Any]
+Groups = dict[str, list[System]]  # main measure -> the systems it ranks
+
+
+def write(results: dict[str, Any] | Path, folder: Path | str | None = None) -> Path:
+    """Write `report.html` into `folder` from results, or from the path of a `results.json`. Returns the page's path.
+
+    Raises `FileNotFoundError` where a picture that the results name is missing.
+    """
+    if isinstance(results, Path):
+        folder = folder or results.parent
+        results = json.loads(results.read_text(encoding="utf-8"))
+    assert folder is not None and isinstance(results, dict), "a folder is needed beside a dict of results"
+    path = Path(folder) / "report.html"
+    part = path.with_suffix(".html.part")
+    part.write_text(render(results, Path(folder)), encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def render(results: dict[str, Any], folder: Path) -> str:
+    """The page as text. `folder` holds the pictures that the results name."""
+    systems = results["systems"]
+    colour = {s["id"]: i % PALETTE for i, s in enumerate(systems)}
+    groups: Groups = {m: v for m in MAINS if (v := [s for s in systems if s["main"] == m])}
+    sections = [
+        ("results", "Results", _tables(groups, colour)),
+        ("ideas", "What each idea bought", _edges(results)),
+        ("learning", "Learning", _learning(groups, colour)),
+        ("precision", "Precision and recall", _precision(systems, colour)),
+        ("classes", "Class by class", _classes(groups, colour)),
+        ("errors", "Errors by kind", _errors(systems)),
+        ("confusion", "What is taken for what", _confusion(systems)),
+        ("pictures", "Where they disagree most", _pictures(results, groups, folder)),
+        ("made", "How this was made", _made(results)),
+    ]
+    sections = [s for s in sections if s[2]]
+    count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
+    title = f"{count}, {results['budget']} each, on {results['data']['name']}"
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
+    body = tag(
+        "body",
+        tag("header", tag("h1", text(title)), tag("p", text(_meta(results)), cls="meta")),
+        tag("nav", items(tag("a", t, href=f"#{i}") for i, t, _ in sections), aria_label="Sections"),
+        tag("main", _answers(results, groups), *(tag("section", tag("h2", t, id=f"h-{i}"), html, id=i, aria_labelledby=f"h-{i}") for i, t, html in sections)),
+        tag("footer", text(f"Written by stemma {results.get('stemma', '')}, {results.get('created', '')}.")),
+        tag("script", _asset("page.js")),
+    )
+    return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
+
+
+def _asset(name: str) -> str:
+    return files("stemma.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _meta(r: dict[str, Any]) -> str:
+    d, n = r["data"], r["seeds"]
+    parts = [f"{d[k]:,} {word}" for k, word in (("train", "training pictures"), ("val", "held-out pictures")) if d.get(k)]
+    parts += [f"{len(d.get('classes', []))} classes", f"{n} seed{'s' if n > 1 else ''} each", f"preset {r['preset']}"]
+    return " · ".join([*parts, *filter(None, [r.get("machine", {}).get("device")])])
+
+
+def _answers(r: dict[str, Any], groups: Groups) -> str:
+    out = []
+    line = words.untrained_line(r)
+    for i, main in enumerate(groups):
+        head, more = words.answer(r, main)
+        if line and i == len(groups) - 1:
+            more = [*more, line]
+        if head:
+            out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"), items(map(text, more)) if more else "", cls="answer"))
+    failed = [(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"] + [(x["title"], x) for x in r.get("failed", [])]
+    if failed:
+        lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
+        out.append(tag("div", tag("h2", "Not finished"), items(lines), cls="answer warn", role="note"))
+    return "".join(out)
+
+
+def _note(words_: str) -> str:
+    return tag("p", text(words_), cls="note")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _tables(groups: Groups, colour: dict[str, int]) -> str:
+    out = [_note("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to sort. "
+                 "“Untrained” is the same net with random weights, measured in the same way.")]
+    for main, systems in groups.items():
+        out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
+        out.append(_table(systems, main, colour))
+    return "".join(out)
+
+
+def _table(systems: list[System], main: str, colour: dict[str, int]) -> str:
+    columns = [main, *(m for m in MEASURES if m != main and any(mean_of(s, m) is not None for s in systems))]
+    top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
+    best = {m: _best(systems, m) for m in columns}
+    heads = [tag("th", tag("button", "system"), scope="col")]
+    heads += [tag("th", tag("button", MEASURES[m][0]), scope="col", title=MEASURES[m][1], aria_sort="descending" if m == main else None) for m in columns]
+    rows = []
+    for s in words.ranked(systems, main) + [s for s in systems if mean_of(s, main) is None]:
+        cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), " ", tag("small", text(s.get("year", ""))), scope="row")]
+        for m in columns:
+            v, x = mean_of(s, m), s["summary"].get(m, {})
+            shown = words.with_spread(m, x) if v is not None else "–"
+            sort = "" if v is None else f"{v:.6g}"
+            kind = "best" if best[m] == s["id"] else ""
+            if m == main:
+                below = tag("span", f"untrained {words.score(x['untrained'])}", cls="sub") if x.get("untrained") is not None else ""
+                share = 100 * max(v or 0.0, 0.0) / top
+                cells.append(tag("td", shown, below, cls=f"{kind} main s{colour[s['id']]}".strip(), data_sort=sort, style=f"--v:{share:.0f}%"))
+            else:
+                cells.append(tag("td", shown, cls=kind, data_sort=sort))
+        rows.append(tag("tr", *cells))
+    return table("".join(heads), rows, "sortable")
+
+
+def _best(systems: list[System], measure: str) -> str | None:
+    """The one system that leads in a measure; None when it is alone or shares the lead."""
+    values = sorted((v, s["id"]) for s in systems if (v := mean_of(s, measure)) is not None)
+    more_is_better = MEASURES[measure][2] == "score" or measure == "images_per_second"
+    lead, chaser = (values[-1], values[-2]) if len(values) > 1 and more_is_better else (values[0], values[1]) if len(values) > 1 else (None, None)
+    return lead[1] if lead and chaser and lead[0] != chaser[0] else None
+
+
+# ---------------------------------------------------------------- what each idea bought
+
+
+def _edges(r: dict[str, Any]) -> str:
+    edges = r.get("edges", [])
+    if not edges:
+        return ""
+    titles = {s["id"]: s["title"] for s in r["systems"]}
+    reach = max((abs(e["gain"]) + (e.get("spread") or 0.0) for e in edges if e.get("gain") is not None), default=0.0) or 1.0
+    note = _note("Along every line of descent among the systems compared: what the child says that it changes of its parent, and what that was worth here, "
+                 "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
+                 "and a gain at a small budget need not hold at the published one.")
+    return note + tag("ul", *(_edge(e, titles, reach) for e in edges), cls="edges")
+
+
+def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
+    via = tag("span", text(f" by way of {', '.join(e['through'])}"), cls="note") if e.get("through") else ""
+    name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"), text(titles[e["child"]]), via)
+    by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
+    changes = items(text(c["what"]) + " " + tag("span", text((c.get("slot") or "the whole") + by(c)), cls="slot") for c in e["changes"])
+    verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
+    if e.get("gain") is None:
+        return tag("li", tag("div", name, changes), tag("div", verdict))
+    label, gain, spread = MEASURES[e["metric"]][0], e["gain"], e.get("spread")
+    level = spread is not None and e.get("overlap")
+    figure = tag("div", words.signed(gain), tag("small", f" ± {words.score(spread)} {label}" if spread is not None else f" {label}"),
+                 cls=f"figure {'level' if level else 'up' if gain > 0 else 'down'}")
+    drawn = charts.whisker(gain, spread, -reach, reach, f"{words.signed(gain)} {label}: {words.edge_verdict(e)}")
+    return tag("li", tag("div", name, changes), tag("div", figure, drawn, verdict))
+
+
+# ---------------------------------------------------------------- curves
+
+
+def _legend(systems: Iterable[System], colour: dict[str, int]) -> str:
+    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]]) for s in systems), cls="legend")
+
+
+def _learning(groups: Groups, colour: dict[str, int]) -> str:
+    out = []
+    for main, systems in groups.items():
+        have = [s for s in systems if any(p.get("value") is not None for c in s.get("curves", []) for p in c["points"])]
+        if not have:
+            continue
+        label = MEASURES[main][0]
+        panels = []
+        for key, x_label in (("seconds", "seconds of training"), ("images", "training pictures seen")):
+            chart = charts.line_chart(_curves(have, key, colour), x_label, label, f"{label} against {x_label}")
+            panels.append(tag("div", chart, data_panel_of=f"learn-{main}", data_panel=key))
+        buttons = [tag("button", f"against {word}", value=key, aria_pressed=on) for key, word, on in (("seconds", "time", "true"), ("images", "pictures", "false"))]
+        choice = tag("div", *buttons, cls="choice", role="group", aria_label="Horizontal axis", data_choice=f"learn-{main}", hidden=True)
+        out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour), choice, *panels]
+    return "".join(out)
+
+
+def _curves(systems: list[System], key: str, colour: dict[str, int]) -> list[charts.Line]:
+    """Each seed thin, and their mean over it where there are several."""
+    lines = []
+    for s in systems:
+        runs = [[(float(p[key]), float(p["value"])) for p in c["points"] if p.get("value") is not None] for c in s["curves"]]
+        runs = [r for r in runs if r]
+        if len(runs) > 1:
+            lines += [charts.Line(colour[s["id"]], f"{s['title']}, one seed", tuple(r), faint=True) for r in runs]
+        n = min(map(len, runs), default=0)
+        mean = tuple((sum(r[i][0] for r in runs) / len(runs), sum(r[i][1] for r in runs) / len(runs)) for i in range(n))
+        lines.append(charts.Line(colour[s["id"]], s["title"], mean))
+    return lines
+
+
+def _precision(systems: list[System], colour: dict[str, int]) -> str:
+    have = [s for s in systems if s.get("pr")]
+    panels = []
+    for iou in ("0.50", "0.75"):
+        lines = [charts.Line(colour[s["id"]], s["title"], tuple(zip(s["pr"]["recall"], s["pr"]["precision"][iou])))
+                 for s in have if iou in s["pr"]["precision"]]
+        if lines:
+            chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall at IoU {iou}", 1.0, 1.0, markers=False)
+            panels.append(tag("div", tag("h3", f"IoU {iou}"), chart))
+    if not panels:
+        return ""
+    return _note("Mean over classes: the precision that is kept at each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
+
+
+# ---------------------------------------------------------------- classes, errors, confusion
+
+
+def _classes(groups: Groups, colour: dict[str, int]) -> str:
+    out = []
+    for main, systems in groups.items():
+        have = [s for s in systems if s.get("per_class")]
+        names = list(dict.fromkeys(n for s in have for n in s["per_class"]))
+        if not names:
+            continue
+        key = {"AP": "AP", "PQ": "PQ", "mIoU": "IoU"}[main]
+        heads = [tag("th", tag("button", "class"), scope="col")] + [tag("th", tag("button", text(s["title"])), scope="col") for s in have]
+        rows = []
+        for n in names:
+            cells = [tag("th", text(n), scope="row")]
+            for s in have:
+                v = s["per_class"].get(n, {}).get(key)
+                if v is None:
+                    cells.append(tag("td", "–", cls="percent", data_sort=""))
+                else:
+                    bar = tag("span", cls=f"bar s{colour[s['id']]}", style=f"--v:{max(100 * v, 1):.0f}px")
+                    cells.append(tag("td", bar, words.score(v, 2), cls="percent", data_sort=f"{v:.5f}"))
+            rows.append(tag("tr", *cells))
+        out += [tag("h3", f"{key} of each class"), table("".join(heads), rows, "sortable")]
+    return "".join(out)
+
+
+def _errors(systems: list[System]) -> str:
+    have = [s for s in systems if s.get("errors")]
+    if not have:
+        return ""
+    kinds = [k for k in ERRORS if any(s["errors"].get(k) is not None for s in have)]
+    number = {k: list(ERRORS).index(k) for k in kinds}
+    shown = lambda v: f"{v:,.0f}" if v >= 10 or v == int(v) else words.score(v)
+    most = max(sum(s["errors"].get(k) or 0.0 for k in kinds) for s in have) or 1.0
+    rows = []
+    for s in have:
+        values = {k: float(s["errors"].get(k) or 0.0) for k in kinds}
+        segments = [tag("div", shown(v) if v / most > 0.05 else "", cls=f"seg e{number[k]}", style=f"width:{100 * v / most:.2f}%", title=f"{k}: {shown(v)}")
+                    for k, v in values.items()]
+        said = f"{s['title']}: " + ", ".join(f"{k} {shown(v)}" for k, v in values.items())
+        rows += [tag("b", text(s["title"])), tag("div", *segments, cls="track", role="img", aria_label=said), tag("span", shown(sum(values.values())))]
+    legend = tag("ul", *(tag("li", tag("span", cls=f"key e{number[k]}"), tag("b", k), text(" " + ERRORS[k])) for k in kinds), cls="legend")
+    return _note(have[0].get("errors_note") or "Counts over the held-out pictures.") + legend + tag("div", *rows, cls="stack")
+
+
+def _confusion(systems: list[System]) -> str:
+    have = [s for s in systems if s.get("confusion")]
+    if not have:
+        return ""
+    note = _note("Rows are what is there, columns what the system said, each row in per cent of its total. "
+                 "Where there are boxes, the last column counts objects not found and the last row boxes on nothing.")
+    choice = tag("select", *(tag("option", text(s["title"]), value=s["id"]) for s in have), data_choice="confusion", hidden=True, aria_label="System")
+    panels = [tag("div", tag("h3", text(s["title"])), _matrix(s["confusion"]), data_panel_of="confusion", data_panel=s["id"]) for s in have]
+    return note + choice + "".join(panels)
+
+
+def _matrix(c: dict[str, Any]) -> str:
+    names, cols, matrix = list(c["rows"]), list(c["columns"]), c["matrix"]
+    note = ""
+    if len(names) > MOST_CLASSES:
+        wrong = [sum(v for j, v in enumerate(row) if cols[j] != names[i]) for i, row in enumerate(matrix)]
+        keep = sorted(sorted(range(len(names)), key=lambda i: -wrong[i])[:MOST_CLASSES])
+        kept = {names[i] for i in keep}
+        at = [j for j, n in enumerate(cols) if n in kept or n not in names]
+        note = _note(f"The {MOST_CLASSES} classes with most mistakes, of {len(names)}.")
+        names, matrix, cols = [names[i] for i in keep], [[matrix[i][j] for j in at] for i in keep], [cols[j] for j in at]
+    rows = []
+    for name, row in zip(names, matrix):
+        total = sum(row) or 1.0
+        cells = [tag("th", text(name), scope="row")]
+        for said, v in zip(cols, row):
+            shown = f"{100 * v / total:.0f}" if v / total >= 0.005 else ""
+            cells.append(tag("td", shown, cls="own" if said == name else "", style=f"--a:{0.85 * v / total:.3f}", title=f"{name}, said to be {said}: {v:,.0f} of {sum(row):,.0f}"))
+        rows.append(tag("tr", *cells))
+    head = tag("th", "truth ╲ said", scope="col", cls="plain") + "".join(tag("th", text(n), scope="col") for n in cols)
+    return note + table(head, rows, "heat", style="width:fit-content;max-width:100%")
+
+
+# ---------------------------------------------------------------- pictures, and how it was made
+
+
+def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
+    out = []
+    for main, systems in groups.items():
+        classes = (r["data"].get("pixel_classes") if main != "AP" else None) or r["data"].get("classes", [])
+        html = wall(r.get("pictures", {}).get(main, []), systems, classes, folder, main)
+        if html:
+            out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", html]
+    note = "Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box matches no object. Point at a box for its score."
+    return _note(note) + "".join(out) if out else ""
+
+
+def _made(r: dict[str, Any]) -> str:
+    d, m = r["data"], r.get("machine", {})
+    classes = d.get("classes", [])
+    facts = {
+        "command": tag("code", text(r["command"])) if r.get("command") else "",
+        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; fingerprint {str(d.get('fingerprint', ''))[:16]}"),
+        "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
+        "budget": text(f"{r['budget']} of training for each of {r['seeds']} seed(s); {m.get('jobs', 1)} at a time, {m.get('threads', 1)} thread(s) each"),
+        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
+        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+    }
+    heads = "".join(tag("th", h, cls="plain", scope="col") for h in ("system", "seed", "state", "steps", "pictures", "seconds", "folder"))
+    count = lambda v: "–" if v is None else f"{v:,.0f}"
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(x.get("seed"))), tag("td", text(x["status"])),
+                *(tag("td", count(x.get(k))) for k in ("steps", "images", "seconds")), tag("td", text(x.get("folder", ""))))
+            for s in r["systems"] for x in s["runs"]]
+    terms = {MEASURES[k][0]: text(MEASURES[k][1]) for k in MEASURES if any(k in s["summary"] for s in r["systems"])}
+    systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
+    return (_definitions(facts) + _fold("Every run", table(heads, rows)) + _fold("What the columns mean", _definitions(terms)) + _fold("The systems", _definitions(systems)))
+
+
+def _definitions(pairs: dict[str, str]) -> str:
+    return tag("dl", *(tag("dt", text(k)) + tag("dd", v) for k, v in pairs.items() if v))
+
+
+def _fold(title: str, inside: str) -> str:
+    return tag("details", tag("summary", text(title)), inside)
+
+
+__all__ = ["render", "write"]

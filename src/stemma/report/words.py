@@ -1,0 +1,219 @@
+"""What a comparison says, in sentences computed from its numbers: nothing is claimed that the spread does not bear out."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+# name: (heading, what it is, how it is written); order is the order of the table's columns
+MEASURES: dict[str, tuple[str, str, str]] = {
+    "AP": ("AP", "box average precision, mean over IoU .50 to .95", "score"),
+    "AP50": ("AP50", "box average precision at IoU .50", "score"),
+    "AP75": ("AP75", "box average precision at IoU .75", "score"),
+    "AP_small": ("AP small", "AP on objects under 32 x 32 pixels", "score"),
+    "AP_medium": ("AP medium", "AP on objects from 32 x 32 to 96 x 96 pixels", "score"),
+    "AP_large": ("AP large", "AP on objects above 96 x 96 pixels", "score"),
+    "mask_AP": ("mask AP", "mask average precision, mean over IoU .50 to .95", "score"),
+    "mask_AP50": ("mask AP50", "mask average precision at IoU .50", "score"),
+    "keypoint_AP": ("keypoint AP", "keypoint average precision by object keypoint similarity", "score"),
+    "PQ": ("PQ", "panoptic quality: SQ x RQ, mean over classes", "score"),
+    "SQ": ("SQ", "segmentation quality: mean IoU of matched segments", "score"),
+    "RQ": ("RQ", "recognition quality: F1 of matched segments", "score"),
+    "mIoU": ("mIoU", "mean over classes of intersection over union of pixels", "score"),
+    "mIoU_stuff_foreground": ("mIoU stuff + fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
+    "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
+    "parameters": ("parameters", "numbers that are trained", "count"),
+    "flops": ("GFLOPs", "floating point operations of one forward pass of one picture at this size (two a multiply-add), in thousand millions", "giga"),
+    "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
+    "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
+    "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
+}
+MAINS = ("AP", "PQ", "mIoU")
+SECTIONS = {"AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel"}
+ERRORS = {
+    "class": "right place, wrong class", "localisation": "right class, poor box", "both": "wrong class and poor box",
+    "duplicate": "a second box on one object", "background": "a box on nothing", "missed": "an object not found",
+}
+
+
+def score(v: float | None, digits: int = 3) -> str:
+    """.523; a dash for what is not there."""
+    if v is None or v != v:
+        return "–"
+    text = f"{v:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text.replace("-0.", "−.").replace("-", "−")
+
+
+def signed(v: float, digits: int = 3) -> str:
+    """+.034 or −.034."""
+    return ("+" if round(v, digits) >= 0 else "−") + score(abs(v), digits)
+
+
+def written(measure: str, v: float | None) -> str:
+    """A measure's value as the table shows it."""
+    if v is None or v != v:
+        return "–"
+    kind = MEASURES[measure][2]
+    if kind == "score":
+        return score(v)
+    if kind == "count":
+        return f"{v / 1e6:.2f} M" if v >= 1e5 else f"{v:,.0f}"
+    if kind == "giga":
+        return f"{v / 1e9:.3g}"
+    return f"{v:,.0f}" if v >= 100 else f"{v:.3g}"
+
+
+def with_spread(measure: str, s: dict[str, Any]) -> str:
+    """`.523 ± .011`, or the mean alone where there was one seed."""
+    spread = s.get("spread")
+    if spread is None or MEASURES[measure][2] in ("count", "giga"):
+        return written(measure, s.get("mean"))
+    return f"{written(measure, s['mean'])} ± {written(measure, spread)}"
+
+
+def mean_of(system: dict[str, Any], measure: str) -> float | None:
+    """The mean over seeds of a measure, None where the system has none."""
+    v = system["summary"].get(measure, {}).get("mean")
+    return None if v is None or v != v else float(v)
+
+
+def ranked(systems: Iterable[dict[str, Any]], measure: str) -> list[dict[str, Any]]:
+    """Systems that have `measure`, best first."""
+    have = [s for s in systems if mean_of(s, measure) is not None]
+    return sorted(have, key=lambda s: -(mean_of(s, measure) or 0.0))
+
+
+def overlap(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool:
+    """Whether the seeds' values of two systems interlock: the worse one's best reaches the better one's worst."""
+    va, vb = a["summary"][measure]["values"], b["summary"][measure]["values"]
+    if len(va) < 2 or len(vb) < 2:
+        return False
+    low, high = sorted((va, vb), key=lambda v: sum(v) / len(v))
+    return bool(max(low) >= min(high))
+
+
+def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
+    """Which did best by `main`, as one sentence, and what goes with it, as a few more. ("", []) when none has it."""
+    order = ranked(results["systems"], main)
+    if not order:
+        return "", []
+    best, label, seeds = order[0], MEASURES[main][0], len(order[0]["summary"][main]["values"])
+    own = f"{label} {with_spread(main, best['summary'][main])}"
+    if len(order) == 1:
+        return f"{best['title']} reached {own}" + (f" over {seeds} seeds." if seeds > 1 else " with one seed."), _alone(best, main)
+    rivals = [s for s in order[1:] if overlap(best, s, main)]
+    second = order[1]
+    gap = (mean_of(best, main) or 0.0) - (mean_of(second, main) or 0.0)
+    if rivals:
+        names, own = _and([f"{s['title']} ({with_spread(main, s['summary'][main])})" for s in rivals]), with_spread(main, best["summary"][main])
+        head = f"{best['title']} has the highest {label} ({own}), but {names} cannot be told from it: their {seeds} seeds overlap."
+    elif seeds > 1:
+        rival = f"{second['title']} ({with_spread(main, second['summary'][main])})"
+        head = f"{best['title']} did best: {own} over {seeds} seeds, {score(gap)} ahead of {rival}, and no seed of another overlaps."
+    else:
+        rival = f"{second['title']} ({score(mean_of(second, main))})"
+        head = f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is unknown; --seeds 3 would show it."
+    return head, _because(best, second, main, results) + _alone(best, main) + _others(order, main)
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: dict[str, Any]) -> list[str]:
+    """Where the best one's lead over the second lies: sizes, kinds of error, pictures seen. What goes with it, not a proof."""
+    out = []
+    a, b = best.get("images_seen"), second.get("images_seen")
+    if a and b and results.get("budget", "").endswith("s") and not results["budget"].endswith(("steps", "epochs", "images")):
+        if a / b >= 1.15:
+            out.append(f"In the same {results['budget']} it saw {a:,.0f} training pictures, {a / b:.1f} times as many as {second['title']}.")
+        elif b / a >= 1.15:
+            out.append(f"It saw fewer training pictures in the same {results['budget']} ({a:,.0f} against {second['title']}'s {b:,.0f}) and made more of each.")
+    if main == "AP":
+        parts = [(m, mean_of(best, m), mean_of(second, m)) for m in ("AP_small", "AP_medium", "AP_large")]
+        gaps = sorted(((x - y, m) for m, x, y in parts if x is not None and y is not None), reverse=True)
+        if len(gaps) > 1 and gaps[0][0] > 0 and gaps[0][0] - gaps[-1][0] > 0.02:
+            (most, where), (least, elsewhere) = gaps[0], gaps[-1]
+            out.append(f"Its lead over {second['title']} is largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)}).")
+        strict, loose = [(mean_of(best, m) or 0.0) - (mean_of(second, m) or 0.0) for m in ("AP75", "AP50")]
+        if mean_of(best, "AP75") is not None and abs(strict - loose) > 0.03:
+            what = "places boxes more exactly" if strict > loose else "finds more objects rather than placing boxes more exactly"
+            out.append(f"It {what}: {signed(loose)} at IoU .50, {signed(strict)} at .75.")
+    ea, eb = best.get("errors") or {}, second.get("errors") or {}
+    shared = [k for k in ERRORS if ea.get(k) is not None and eb.get(k) is not None]
+    if shared:
+        k = max(shared, key=lambda k: eb[k] - ea[k])
+        if eb[k] > 0 and (eb[k] - ea[k]) / eb[k] > 0.1:
+            out.append(f"Against {second['title']}, the error it avoids most is {k} ({ERRORS[k]}): {ea[k]:,.4g} against {eb[k]:,.4g}.")
+    return out
+
+
+def _alone(best: dict[str, Any], main: str) -> list[str]:
+    rise = late_rise(best)
+    if rise is not None and rise > 0.02:
+        return [f"It was still rising at the end ({signed(rise)} {MEASURES[main][0]} in the last quarter): a longer budget would give more."]
+    return []
+
+
+def late_rise(system: dict[str, Any]) -> float | None:
+    """What the last quarter of the budget added to the main measure, mean over seeds; None without a curve to tell."""
+    rises = []
+    for curve in system.get("curves", []):
+        points = [(p["images"], p["value"]) for p in curve["points"] if p.get("value") is not None]
+        early = [v for x, v in points if points and x <= 0.76 * points[-1][0]]
+        if early:
+            rises.append(points[-1][1] - early[-1])
+    return sum(rises) / len(rises) if rises else None
+
+
+def _others(order: list[dict[str, Any]], main: str) -> list[str]:
+    """What the main measure does not show: another order by AP50, the cheapest system, the one that still rises most."""
+    out = []
+    best = order[0]
+    if main == "AP" and (by50 := ranked(order, "AP50")) and by50[0]["id"] != best["id"]:
+        out.append(f"By AP50 alone the order is another: {by50[0]['title']} leads with {score(mean_of(by50[0], 'AP50'))}.")
+    timed = [s for s in order if mean_of(s, "latency_ms")]
+    if len(timed) > 1:
+        fast = min(timed, key=lambda s: mean_of(s, "latency_ms") or 0.0)
+        if fast["id"] != best["id"]:
+            lost = (mean_of(best, main) or 0.0) - (mean_of(fast, main) or 0.0)
+            own = f" against {written('latency_ms', mean_of(best, 'latency_ms'))} ms" if mean_of(best, "latency_ms") else ""
+            quick = written("latency_ms", mean_of(fast, "latency_ms"))
+            out.append(f"The quickest to run is {fast['title']}: {quick} ms a picture{own}, for {score(lost)} less {MEASURES[main][0]}.")
+        else:
+            out.append(f"It is also the quickest to run: {written('latency_ms', mean_of(best, 'latency_ms'))} ms a picture.")
+    rising = [(r, s) for s in order[1:] if (r := late_rise(s)) is not None]
+    if rising:
+        r, s = max(rising, key=lambda x: x[0])
+        if r > 0.02 and r > (late_rise(best) or 0.0) + 0.01:
+            out.append(f"{s['title']} was rising faster at the end ({signed(r)} in the last quarter): with a longer budget the order may change.")
+    return out
+
+
+def untrained_line(results: dict[str, Any]) -> str:
+    """How far every system stands above its own untrained net, by its main measure."""
+    margins = []
+    for s in results["systems"]:
+        x = s["summary"].get(s["main"], {})
+        if x.get("mean") is not None and x.get("untrained") is not None:
+            margins.append((x["mean"] - x["untrained"], s, x))
+    if not margins:
+        return ""
+    least, s, x = min(margins, key=lambda m: m[0])
+    figures = f"{s['title']}: {score(x['mean'])} against {score(x['untrained'])} {MEASURES[s['main']][0]}"
+    if least <= 0.01:
+        return f"Not every system learned: the narrowest margin over an untrained net is {signed(least)} ({figures})."
+    return f"Every system stands above its own untrained net; the narrowest margin is {signed(least)} ({figures})."
+
+
+def edge_verdict(edge: dict[str, Any]) -> str:
+    """What a measured gain is worth: clear, within the spread, or of unknown spread."""
+    if edge.get("gain") is None:
+        return edge.get("note") or "no common measure"
+    if edge.get("spread") is None:
+        return "one seed: spread unknown"
+    return "within the spread of the seeds" if edge.get("overlap") else "clear of the seeds' spread"
+
+
+__all__ = [
+    "ERRORS", "MAINS", "MEASURES", "SECTIONS", "answer", "edge_verdict", "mean_of", "overlap", "ranked", "score", "signed", "untrained_line", "with_spread", "written",
+]

@@ -1,0 +1,206 @@
+"""The report page: its sentences, its structure, and that it opens in a browser without fetching anything."""
+from __future__ import annotations
+
+import copy
+import random
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stemma.report import charts, page, words
+from stemma.report.cards import cards
+from stemma.report.tags import tag
+
+CLASSES = ["disc", "ring", "square", "triangle", "star", "cross", "arrow", "heart"]
+
+
+def summary(values: list[float], untrained: float | None = None) -> dict[str, Any]:
+    mean = sum(values) / len(values)
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": mean, "spread": spread, "values": values, "untrained": untrained}
+
+
+def system(name: str, title: str, main: str, base: float, speed: float, r: random.Random) -> dict[str, Any]:
+    values = [base, base + 0.02]
+    s: dict[str, Any] = {
+        "id": name, "paper": name, "title": title, "year": 2017, "preset": "small", "task": "detection", "main": main, "about": f"{title} in a sentence.",
+        "images_seen": 9000 * speed, "runs": [{"seed": k, "status": "done", "folder": f"{name}-s{k}", "steps": 500, "images": 8000, "seconds": 60.0} for k in (0, 1)],
+        "summary": {main: summary(values, 0.001), "parameters": summary([1.2e6 * speed]), "flops": summary([4.1e8 / speed]), "images_per_second": summary([150 * speed, 148 * speed]),
+                    "latency_ms": summary([9.1 / speed, 9.0 / speed]), "peak_memory_mb": summary([900, 910])},
+        "curves": [{"seed": k, "points": [{"seconds": 6.0 * i, "images": 900 * i * speed, "value": values[k] * (1 - 0.75**i)} for i in range(1, 11)]} for k in (0, 1)],
+    }
+    if main == "AP":
+        s["summary"] |= {"AP50": summary([v + 0.25 for v in values], 0.003), "AP75": summary([v + 0.03 for v in values]), "AP_small": summary([base / 2, base / 2]),
+                         "AP_medium": summary([base, base]), "AP_large": summary([base + 0.1, base + 0.1])}
+        recall = [i / 50 for i in range(51)]
+        s["pr"] = {"recall": recall, "precision": {"0.50": [max(0.0, 1 - (x / (base + 0.4)) ** 4) for x in recall], "0.75": [max(0.0, 1 - (x / (base + 0.15)) ** 2) for x in recall]}}
+        s["errors"] = {k: r.uniform(10, 120) // 1 for k in words.ERRORS}
+        matrix = [[120.0 * (i == j) + r.random() * 9 // 1 for j in range(9)] for i in range(9)]
+        s["confusion"] = {"rows": [*CLASSES, "(nothing)"], "columns": [*CLASSES, "(missed)"], "matrix": matrix}
+    s["per_class"] = {c: {"AP": base + r.uniform(-0.1, 0.1), "IoU": base + r.uniform(-0.1, 0.1)} for c in CLASSES}
+    return s
+
+
+def synthetic(folder: Path) -> dict[str, Any]:
+    """A comparison that never ran: four detectors and a segmenter with invented numbers."""
+    r = random.Random(0)
+    systems = [system("faster-rcnn", "Faster R-CNN", "AP", 0.30, 0.5, r), system("fpn", "FPN", "AP", 0.42, 0.55, r), system("retinanet", "RetinaNet", "AP", 0.415, 0.9, r),
+               system("yolo-v1", "YOLO", "AP", 0.21, 2.2, r), system("u-net", "U-Net", "mIoU", 0.81, 1.0, r)]
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    pictures: dict[str, list[dict[str, Any]]] = {"AP": [], "mIoU": []}
+    g = np.random.default_rng(0)
+    for i in range(3):
+        noise = np.kron(g.integers(60, 190, (8, 8, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+        Image.fromarray(noise).save(folder / f"pictures/{i}.jpg", quality=88)
+        mask = np.zeros((128, 128, 4), np.uint8)
+        mask[20:70, 30:90] = (230, 159, 0, 130)
+        Image.fromarray(mask).save(folder / f"pictures/{i}-m.png")
+        truth = {"boxes": [[20, 16, 70, 60], [66, 70, 120, 118]], "labels": ["disc", "star"], "overlay": f"pictures/{i}-m.png"}
+        shown = {s["id"]: {"boxes": [[22, 15, 69, 63], [4, 80, 40, 120]], "labels": ["disc", "arrow"], "scores": [0.93, 0.41], "ok": [True, False], "measure": "F1", "quality": 0.5,
+                           "overlay": None} for s in systems if s["main"] == "AP"}
+        pictures["AP"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128, "image": f"pictures/{i}.jpg", "disagreement": 0.4, "truth": truth, "systems": shown})
+        pictures["mIoU"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128, "image": f"pictures/{i}.jpg", "disagreement": 0.4,
+                                 "truth": {"overlay": f"pictures/{i}-m.png"}, "systems": {"u-net": {"overlay": f"pictures/{i}-m.png", "measure": "mIoU", "quality": 0.7}}})
+    edges = [
+        {"parent": "faster-rcnn", "child": "fpn", "through": [], "changes": [{"slot": "neck", "what": "a top-down pyramid of features in place of one level"},
+         {"slot": "rpn_head", "what": "one anchor scale a level"}], "metric": "AP", "gain": 0.12, "spread": 0.014, "overlap": False},
+        {"parent": "fpn", "child": "retinanet", "through": [], "changes": [{"slot": "", "what": "one stage, with focal loss"}], "metric": "AP", "gain": -0.005, "spread": 0.014, "overlap": True},
+    ]
+    return {
+        "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet yolo-v1 u-net --data scenes --budget 60s --seeds 2", "budget": "60s",
+        "preset": "small", "seeds": 2, "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200, "classes": CLASSES, "fingerprint": "0123456789abcdef"},
+        "machine": {"cpu": "a processor", "cores": 2, "threads": 1, "jobs": 2, "device": "cpu"}, "versions": {"torch": "2.11"}, "systems": systems, "edges": edges,
+        "pictures": pictures, "failed": [],
+    }
+
+
+class Structure(HTMLParser):
+    """Collects what the page holds and whether its elements close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.count: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.problems: list[str] = []
+
+    def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[name] = self.count.get(name, 0) + 1
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        self.addresses += [given[k] or "" for k in ("href", "src") if k in given]
+        if name == "svg" and not (given.get("aria-label") or given.get("aria-hidden")):
+            self.problems.append(f"svg without a name: {given}")
+        if name not in {"meta", "link", "image", "use", "rect", "line", "path", "circle"}:
+            self.open.append(name)
+
+    def handle_endtag(self, name: str) -> None:
+        if name in {"circle", "path", "line", "rect"}:
+            return
+        if not self.open or self.open.pop() != name:
+            self.problems.append(f"</{name}> closes nothing")
+
+
+def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
+    path = page.write(synthetic(tmp_path), tmp_path)
+    html = path.read_text(encoding="utf-8")
+    s = Structure()
+    s.feed(html)
+    assert not s.problems and not s.open
+    assert len(s.ids) == len(set(s.ids))
+    assert all(a.startswith(("#", "data:")) for a in s.addresses)
+    assert "http://" not in html and "https://" not in html and "@import" not in html and "url(" not in html
+    for ident in ("results", "ideas", "learning", "precision", "classes", "errors", "confusion", "pictures", "made"):
+        assert ident in s.ids
+    assert s.count["figure"] == 3 * 5 + 3 * 2
+    assert not (tmp_path / "report.html.part").exists()
+
+
+def test_a_page_of_next_to_nothing_still_reads(tmp_path: Path) -> None:
+    r = synthetic(tmp_path)
+    only = r["systems"][4]
+    bare = {k: only[k] for k in ("id", "title", "main", "summary", "runs")} | {"summary": {"mIoU": summary([0.4])}}
+    html = page.render({**r, "systems": [bare], "edges": [], "pictures": {}, "seeds": 1}, tmp_path)
+    assert "U-Net reached mIoU .400 with one seed." in html and "Learning" not in html
+
+
+def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
+    r = synthetic(tmp_path)
+    evil = "<script>alert(1)</script>"
+    r["data"]["name"] = r["systems"][0]["title"] = r["command"] = r["data"]["classes"][0] = r["pictures"]["AP"][0]["file"] = evil
+    r["systems"][1]["runs"][0] |= {"status": "failed", "error": evil}
+    html = page.render(r, tmp_path)
+    assert evil not in html and "&lt;script&gt;" in html
+    assert tag("b", data_x='"><i>') == '<b data-x="&quot;&gt;&lt;i&gt;"></b>'
+
+
+def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Path) -> None:
+    r = synthetic(tmp_path)
+    head, _ = words.answer(r, "AP")
+    assert head.startswith("FPN has the highest AP") and "RetinaNet" in head and "cannot be told from it" in head
+    clear = copy.deepcopy(r)
+    clear["systems"][2]["summary"]["AP"] = summary([0.36, 0.37])
+    head, more = words.answer(clear, "AP")
+    assert head.startswith("FPN did best: AP .430 ± .014 over 2 seeds, .065 ahead of RetinaNet (.365 ± .007)")
+    assert any("quickest" in m and "YOLO" in m for m in more)
+    one = copy.deepcopy(r)
+    for s in one["systems"]:
+        s["summary"] = {k: summary(v["values"][:1]) for k, v in s["summary"].items()}
+    head, _ = words.answer(one, "AP")
+    assert "spread is unknown" in head
+    assert words.answer({"systems": []}, "AP") == ("", [])
+
+
+def test_margins_over_untrained_nets_are_told_good_or_bad(tmp_path: Path) -> None:
+    r = synthetic(tmp_path)
+    assert words.untrained_line(r).startswith("Every system stands above its own untrained net; the narrowest margin is +.219")
+    r["systems"][0]["summary"]["AP"] = summary([0.001, 0.002], 0.001)
+    assert words.untrained_line(r).startswith("Not every system learned")
+
+
+@pytest.mark.parametrize(("low", "high", "first", "last"), [(0, 1, 0, 1), (0, 0.537, 0, 0.4), (0, 61000, 0, 60000), (3, 3, 3, 3)])
+def test_ticks_are_round_and_inside(low: float, high: float, first: float, last: float) -> None:
+    t = charts.ticks(low, high)
+    assert (t[0], t[-1]) == (first, last) and len(t) <= 7
+
+
+def test_scores_are_written_without_a_leading_zero() -> None:
+    assert [words.score(v) for v in (0.5234, 1.0, 0.0, -0.02, None, float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
+    assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886), words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")
+
+
+def test_cards_read_from_source_equal_the_imported_ones() -> None:
+    from stemma.core import paper
+
+    for c in cards():
+        p = paper.get(c.name)
+        assert (c.title, c.authors, c.year, c.arxiv, c.task, c.summary, c.presets) == (p.title, p.authors, p.year, p.arxiv, p.task, p.summary, p.presets)
+        assert c.parents == tuple((e.paper.name, tuple(e.changes)) for e in p.parents)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--hide-scrollbars", "--virtual-time-budget=3000")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not opened in a browser")
+def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) -> None:
+    path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
+    log, shot = tmp_path / "net.json", tmp_path / "shot.png"
+    done = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--log-level=0", f"--log-net-log={log}", "--window-size=1280,900",
+                           f"--screenshot={shot}", path.as_uri()], capture_output=True, text=True, timeout=120)
+    assert shot.exists(), done.stderr[-2000:]
+    assert "CONSOLE" not in done.stderr, [x for x in done.stderr.splitlines() if "CONSOLE" in x]
+    dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile2'}", "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    assert 'aria-pressed="true">against time' in dom and dom.count("<figure>") == 21
+    import json
+
+    urls = {e["params"]["url"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict) and "url" in e["params"]}
+    assert not {u for u in urls if u.startswith(("http", "ws"))}, urls
