@@ -55,7 +55,7 @@ class ScoreSkips(Decoder):
 
     def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C H W"]:
         scores = [s(x * k if k != 1 else x) for s, k, x in zip(self.score, self.scales, levels[-self.levels :])]
-        y = scores.pop()
+        y: Tensor = scores.pop()
         for up, shift in zip(self.up, self.shifts):
             y = up(y)
             if scores:
@@ -153,4 +153,5 @@ class Expand(Decoder):
         for up, mix, shift, finer in zip(self.up, self.mix, self.shifts, levels[-2::-1]):
             a, b = overlap(up(y), finer, shift)
             y = mix(torch.cat([b, a], 1))
-        return self.score(y)
+        logits: Tensor = self.score(y)
+        return logits

@@ -52,10 +52,10 @@ class SegmenterModel(nn.Module):
         self.divisor = int(getattr(self.backbone, "divisor", self.backbone.out.strides[-1]))
         self.grid = Grid.of(self.decoder.out, 0)
 
-    def window(self, height: int, width: int, cells: tuple[int, int]) -> tuple[slice, slice]:
-        """The part of the picture that logits of `cells` rows and columns speak of: all of it, unless convolutions ate the border."""
+    def window(self, logits: Tensor) -> tuple[slice, slice]:
+        """The rows and columns of the picture that `logits` speak of: all of them, unless convolutions ate the border."""
         first = max(self.first, 0)
-        return tuple(slice(first, min(first + n, side)) for n, side in zip(cells, (height, width)))  # type: ignore[return-value]
+        return slice(first, first + logits.shape[-2]), slice(first, first + logits.shape[-1])
 
     @property
     def first(self) -> int:
@@ -66,7 +66,7 @@ class SegmenterModel(nn.Module):
         """Logits at the picture's own resolution. h w = H W, but for a trunk of valid convolutions that does not mirror (`window`)."""
         height, width = images.shape[-2:]
         x = F.pad(self.spec.preprocess(images), (0, -width % self.divisor, 0, -height % self.divisor))
-        logits = self.decoder(self.backbone(x))
+        logits: Tensor = self.decoder(self.backbone(x))
         if self.grid.stride != 1:
             logits = F.interpolate(logits, scale_factor=float(self.grid.stride), mode="bilinear", align_corners=False)
         before, inside = max(-self.first, 0), max(self.first, 0)
@@ -81,13 +81,13 @@ class SegmenterModel(nn.Module):
         if labels is None:
             raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, or a detector")
         logits = self(batch.images)
-        rows, columns = self.window(*batch.images.shape[-2:], logits.shape[-2:])
+        rows, columns = self.window(logits)
         masks = None if masks is None or "masks" not in self.spec.needs else masks[..., rows, columns]
         return {"pixel": self.spec.loss(logits, labels[:, rows, columns].long(), masks)}
 
     def _map(self, logits: Tensor, images: Tensor, sizes: Tensor | None) -> SemanticMap:
         height, width = images.shape[-2:]
-        rows, columns = self.window(height, width, (logits.shape[-2], logits.shape[-1]))
+        rows, columns = self.window(logits)
         scores = F.pad(logits.float().softmax(1), (columns.start, width - columns.stop, rows.start, height - rows.stop))
         labels = scores.argmax(1)
         seen = torch.zeros_like(labels[:1], dtype=torch.bool)

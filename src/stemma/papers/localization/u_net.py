@@ -79,7 +79,7 @@ PAPER = Paper(
         "The paper gives no learning rate and no schedule; 1e-3 constant is ours. It trained for ten hours.",
         "Where dropout sits is said only as 'at the end of the contracting path'; ours acts once, on the coarsest level, with .5.",
         "w_c is the inverse frequency of a class in its own picture, so that no pass over the data comes first.",
-        "d1 and d2 are distances to the cells' pixels, so inside a cell d1 is 0 and the map rises towards a neighbour. Beyond 4 sigma the term is cut (0.003 of 10).",
+        "d1 and d2 are distances to the cells' pixels, so inside a cell d1 is 0 and the map rises towards a neighbour; beyond 4 sigma it is cut (.003 of 10).",
         "Training pictures are mirrored at their border too; backbone.mirror=false trains on the inner 388 of 572 pixels, as in fig. 1.",
         "Instance maps whose cells touch, as DSB 2018's, get a line of background two pixels wide between them, since the weight map alone presumes one.",
     ),

@@ -1,0 +1,149 @@
+"""Panoptic quality (Kirillov et al. 2018, sec. 4), and the conversions between panoptic, semantic and instance maps.
+
+Axes: S segments, C classes, N instances, H W pixels of the file. A panoptic map holds 0 for void, else 1 + the segment's index.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.types import IGNORE, Classes, DataError, Sample, StemmaError
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def rgb_to_id(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """COCO's colour coding of segment ids: R + 256 G + 256^2 B. (H, W, 3) -> (H, W)."""
+    c = rgb.astype(np.int32)
+    return c[..., 0] + 256 * c[..., 1] + 65536 * c[..., 2]
+
+
+def id_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
+    """The colours of segment ids, 0 <= id < 256^3. (H, W) -> (H, W, 3)."""
+    ids = np.asarray(ids).astype(np.int64)
+    assert ids.size == 0 or (ids.min() >= 0 and ids.max() < 1 << 24), "segment ids must fit three bytes"
+    return np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
+
+
+def to_semantic(ids: NDArray[Any], segments: NDArray[Any]) -> NDArray[np.uint8]:
+    """The class of every pixel, 255 at void: what remains of a panoptic map without identities."""
+    table = np.concatenate([[IGNORE], np.where(np.asarray(segments) < 0, IGNORE, segments)])
+    return table[ids].astype(np.uint8)
+
+
+def to_instances(ids: NDArray[Any], segments: NDArray[Any], things: tuple[bool, ...]) -> tuple[Bools, Ints]:
+    """Masks (N, H, W) and labels (N,) of the segments that are things; they do not overlap."""
+    segments = np.asarray(segments, np.int64)
+    keep = np.flatnonzero([label >= 0 and things[label] for label in segments])
+    return ids[None] == (keep + 1)[:, None, None], segments[keep]
+
+
+def to_panoptic(semantic: NDArray[Any], masks: Bools, labels: Ints, depth: NDArray[Any], things: tuple[bool, ...]) -> tuple[NDArray[np.int32], Ints]:
+    """A panoptic map from a semantic one and overlapping instances, of which `depth` says who hides whom (the smaller is nearer).
+
+    Stuff keeps one segment a class. Pixels of a thing class that no instance covers become void: nobody says whose they are.
+    Returns ids (H, W) and the class of each segment. An instance hidden altogether keeps its segment, without pixels.
+    """
+    ids = np.zeros(semantic.shape, np.int32)
+    stuff = [int(c) for c in np.unique(semantic) if c != IGNORE and not things[c]]
+    for s, c in enumerate(stuff):
+        ids[semantic == c] = s + 1
+    for i in np.argsort(-np.asarray(depth), kind="stable"):  # farthest first
+        ids[masks[i]] = len(stuff) + i + 1
+    return ids, np.concatenate([np.asarray(stuff, np.int64), np.asarray(labels, np.int64)])
+
+
+class PanopticMetric:
+    """PQ = sum of matched IoU / (TP + FP/2 + FN/2) a class, averaged over classes. Additive over images.
+
+    A true and a predicted segment match when they share the class and their IoU is above .5 (strictly), void pixels of the prediction left
+    out of the union; then at most one can match. An unmatched prediction that lies by more than half on void, or on crowd of its class,
+    counts nothing; neither does an unmatched crowd.
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        n = len(classes)
+        self.classes = classes
+        self.tp, self.fp, self.fn = (np.zeros(n, np.int64) for _ in range(3))
+        self.iou = np.zeros(n)
+        self.images = 0
+
+    def add(self, truth: Sample, prediction: Mapping[str, Any]) -> None:
+        """Count one image. `prediction`: "panoptic" ids (H, W) as in `Sample.panoptic`, "segments" the class of each id (S,), -1 unused.
+
+        Segments without a pixel are not there. Raises `DataError` where the truth has no panoptic map, `StemmaError` where the prediction does not fit.
+        """
+        where = truth.file or f"image {truth.id}"
+        if truth.panoptic is None or truth.segments is None:
+            raise DataError(where, "has no panoptic map, which this measure needs", field="panoptic")
+        missing = [k for k in ("panoptic", "segments") if k not in prediction]
+        if missing:
+            raise StemmaError(f"prediction for {where}: '{missing[0]}' is missing")
+        true_class = np.asarray(truth.segments, np.int64)
+        crowd = np.zeros(len(true_class), bool) if truth.segments_crowd is None else np.asarray(truth.segments_crowd, bool)
+        found_class = np.asarray(prediction["segments"], np.int64)
+        t, p = np.asarray(truth.panoptic, np.int64), np.asarray(prediction["panoptic"], np.int64)
+        if t.shape != p.shape:
+            raise StemmaError(f"prediction for {where}: the map is {p.shape}, the picture {t.shape}")
+        for name, ids, labels in (("the truth", t, true_class), ("the prediction", p, found_class)):
+            if ids.size and (ids.min() < 0 or ids.max() > len(labels)):
+                raise StemmaError(f"{name} for {where}: the map holds id {int(ids.max())} and there are {len(labels)} segments")
+            if labels.size and labels.max() >= len(self.classes):
+                raise StemmaError(f"{name} for {where}: a segment has class {int(labels.max())} and there are {len(self.classes)} classes")
+        # shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void
+        shared = np.bincount((t * (len(found_class) + 1) + p).ravel(), minlength=(len(true_class) + 1) * (len(found_class) + 1))
+        self._count(shared.reshape(len(true_class) + 1, len(found_class) + 1), true_class, crowd, found_class)
+        self.images += 1
+
+    def _count(self, shared: Ints, true_class: Ints, crowd: Bools, found_class: Ints) -> None:
+        n = len(self.classes)
+        true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]
+        found_class = np.where(found_area > 0, found_class, -1)
+        if found_area[found_class < 0].any():
+            raise StemmaError("a predicted segment has pixels and no class")
+        both, on_void = shared[1:, 1:], shared[0, 1:]
+        union = true_area[:, None] + found_area[None] - both - on_void[None]
+        same = (true_class[:, None] == found_class[None]) & ~crowd[:, None]
+        i, j = np.nonzero(same & (2 * both > union))
+        np.add.at(self.tp, true_class[i], 1)
+        np.add.at(self.iou, true_class[i], both[i, j] / union[i, j])
+        lost = (true_area > 0) & ~crowd
+        lost[i] = False
+        np.add.at(self.fn, true_class[lost], 1)
+        ignored = on_void + np.where((true_class[:, None] == found_class[None]) & crowd[:, None], both, 0).sum(0)
+        false = (found_class >= 0) & (2 * ignored <= found_area)
+        false[j] = False
+        self.fp += np.bincount(found_class[false], minlength=n)
+
+    def merge(self, other: PanopticMetric) -> None:
+        """Add what another metric, of another part of the data, has counted."""
+        assert self.classes == other.classes
+        self.tp += other.tp
+        self.fp += other.fp
+        self.fn += other.fn
+        self.iou += other.iou
+        self.images += other.images
+
+    def result(self) -> dict[str, Any]:
+        """PQ, SQ, RQ over all classes, and with _things and _stuff behind; fractions, not percent. Classes never seen count in no mean."""
+        half = self.tp + 0.5 * self.fp + 0.5 * self.fn
+        seen = half > 0
+        zero = np.zeros(len(half))
+        pq = np.divide(self.iou, half, out=zero.copy(), where=seen)
+        sq = np.divide(self.iou, self.tp, out=zero.copy(), where=self.tp > 0)
+        rq = np.divide(self.tp, half, out=zero.copy(), where=seen)
+        things = np.asarray(self.classes.things)
+        out: dict[str, Any] = {}
+        for suffix, group in (("", seen), ("_things", seen & things), ("_stuff", seen & ~things)):
+            for name, values in (("PQ", pq), ("SQ", sq), ("RQ", rq)):
+                out[name + suffix] = float(values[group].mean()) if group.any() else 0.0
+        out["per_class"] = {
+            name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]), "FP": int(self.fp[c]), "FN": int(self.fn[c])}
+            for c, name in enumerate(self.classes.names) if seen[c]
+        }
+        out["images"] = self.images
+        return out
