@@ -1,0 +1,54 @@
+"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640)."""
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...core.part import In
+from ..trunk import Trunk
+
+POOL = (0, 0, 0)
+LAYERS: tuple[tuple[int, int, int], ...] = (  # channels, kernel, stride
+    (64, 7, 2), POOL,
+    (192, 3, 1), POOL,
+    (128, 1, 1), (256, 3, 1), (256, 1, 1), (512, 3, 1), POOL,
+    *((256, 1, 1), (512, 3, 1)) * 4, (512, 1, 1), (1024, 3, 1), POOL,
+    *((512, 1, 1), (1024, 3, 1)) * 2, (1024, 3, 1), (1024, 3, 2),
+    (1024, 3, 1), (1024, 3, 1),
+)
+
+
+class Darknet24(Trunk):
+    """24 convolutions with leaky ReLUs of slope 0.1 and four pools: one level of 1024 channels at stride 64.
+
+    `norm="batch"` is the released configuration; the paper's net has biases. `width` multiplies every channel count.
+    `pools` of the four pools are kept, the first of them: with two the stride is 16.
+    """
+
+    def __init__(self, inp: In, width: float = 1.0, norm: str = "none", pools: int = 4) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, stride, left = inp.channels[0], inp.strides[0], pools
+        for c, kernel, step in LAYERS:
+            if c == 0:
+                if left > 0:
+                    layers.append(nn.MaxPool2d(2, 2))
+                    stride *= 2
+                left -= 1
+                continue
+            c = max(8, int(c * width))
+            layers.append(nn.Conv2d(channels, c, kernel, step, kernel // 2, bias=norm == "none"))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(c))
+            layers.append(nn.LeakyReLU(0.1, inplace=True))
+            channels, stride = c, stride * step
+        self.layers = nn.Sequential(*layers)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, a=0.1, nonlinearity="leaky_relu")
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+        self.out = In((channels,), (stride,), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        return [self.layers(x)]
