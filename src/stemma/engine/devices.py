@@ -1,0 +1,103 @@
+"""Which device, which precision, how many processes: Lightning Fabric with defaults that suit the machine."""
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from ..core.types import StemmaError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_FABRIC = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def pick_device(device: str = "auto") -> str:
+    """"cuda", "mps" or "cpu": what `device` names, or the best that is here when it is "auto". "cuda:1" picks one GPU.
+
+    Raises `StemmaError` when the machine has no such device.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = device.split(":")[0]
+    if kind not in ("cuda", "mps", "cpu"):
+        raise StemmaError(f"no device '{device}'; write auto, cpu, cuda, cuda:N or mps")
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+        raise StemmaError(f"this machine has no '{kind}' device that PyTorch can use; leave --device out or write --device cpu")
+    if kind == "cuda" and ":" in device and int(device.split(":")[1]) >= torch.cuda.device_count():
+        raise StemmaError(f"there is no '{device}': PyTorch sees {torch.cuda.device_count()} GPU(s), counted from 0")
+    return device
+
+
+def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf16", "fp16"]:
+    """bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a CPU, Ampere and later on a GPU), fp16 on older GPUs, else fp32."""
+    kind = device.split(":")[0]
+    if precision in ("fp32", "bf16", "fp16"):
+        if precision == "fp16" and kind == "cpu":
+            raise StemmaError("fp16 training wants a GPU; on a CPU write --precision bf16 or fp32")
+        return precision  # type: ignore[return-value]
+    if precision != "auto":
+        raise StemmaError(f"no precision '{precision}'; write auto, fp32, bf16 or fp16")
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if kind == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "bf16"
+    return "fp32"
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """The context in which a network computes in `precision`, for use outside a Fabric."""
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.split(":")[0], dtype=low or torch.bfloat16, enabled=low is not None)
+
+
+def make_fabric(device: str = "auto", precision: str = "auto", *, unused: bool = False) -> Fabric:
+    """A launched Fabric: one process, or all that `torchrun` started (DDP; gloo on CPUs, nccl on GPUs).
+
+    `unused`: some parameters get no gradient in some steps (phases). With batch-norm, ranks keep statistics of their own slice;
+    `train(..., sync_bn=True)` shares them on GPUs.
+    """
+    device = pick_device(device)
+    kind = device.split(":")[0]
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    settings: dict[str, Any] = {"accelerator": kind, "devices": 1, "precision": _FABRIC[pick_precision(device, precision)]}
+    if processes > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        strategy = DDPStrategy(find_unused_parameters=unused, process_group_backend="nccl" if kind == "cuda" else "gloo")
+        settings |= {"devices": local, "num_nodes": max(1, processes // local), "strategy": strategy}
+    elif kind == "cuda" and ":" in device:
+        settings["devices"] = [int(device.split(":")[1])]
+    fabric = Fabric(**settings)
+    fabric.launch()
+    return fabric
+
+
+def machine() -> dict[str, Any]:
+    """What a run was made on, for its record."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return {
+        "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), "threads": torch.get_num_threads(),
+        "cpu_bf16": bool(torch.cpu._is_avx512_bf16_supported()), "gpus": gpus,
+    }
+
+
+def precision_of(fabric: Fabric) -> Literal["fp32", "bf16", "fp16"]:
+    """The precision that a Fabric computes in, by our name."""
+    names: dict[str, Literal["fp32", "bf16", "fp16"]] = {"32-true": "fp32", "bf16-mixed": "bf16", "16-mixed": "fp16"}
+    return names[str(fabric._precision.precision)]
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """The most memory this process has held: allocated by PyTorch on a GPU, resident on a CPU. None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,325 @@
+"""Measure a model on a split: batched inference, predictions brought back to the pixels of the files, metrics of its task."""
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.paper import Paper
+from ..core.recipe import Recipe
+from ..core.types import Batch, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError
+from ..ops.masks import encode, patches
+from ..ops.scalars import alone
+from . import checkpoint
+from .devices import autocast, pick_device, pick_precision
+from .runs import Run
+
+MAIN = {"detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ", "amodal": "mask_AP", "proposals": "AR100"}
+NEEDS = {
+    "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"}, "panoptic": {"boxes", "masks", "semantic", "panoptic"},
+    "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
+}
+
+
+def main_metric(task: str) -> str:
+    """The number by which models of a task are ranked."""
+    return MAIN.get(task, "AP")
+
+
+def needs_of(card: Paper, preset: str) -> frozenset[str]:
+    """The kinds of target that a paper's loss reads."""
+    return frozenset(NEEDS.get(card.task_of(preset), {"boxes"}))
+
+
+def check_kinds(card: Paper, preset: str, info: Info, where: str) -> None:
+    """Raises `DataError` when the data lack targets that the paper needs."""
+    needs = needs_of(card, preset)
+    missing = needs - set(info.kinds)
+    if missing:
+        raise DataError(where, f"{card.cli_name} ({preset}) needs {', '.join(sorted(needs))}, and the data have {', '.join(info.kinds) or 'nothing'}",
+                        f"Annotate {' and '.join(sorted(missing))}, or choose a paper for what there is (`stemma list`)", field="kinds")
+
+
+@dataclass
+class Subset:
+    """Some pictures of a data set, as a data set."""
+
+    base: Dataset
+    at: Sequence[int]
+
+    @property
+    def info(self) -> Info:
+        return self.base.info
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.base.fingerprint}:{len(self.at)}:{sum((k + 1) * i for k, i in enumerate(self.at)) % (1 << 61):x}"
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.base[self.at[i]]
+
+    def truth(self, i: int) -> Sample:
+        return self.base.truth(self.at[i])
+
+
+class _Gathering(Subset):
+    """A subset of a data set that hands out many pictures at once, which so does too."""
+
+    @property
+    def size(self) -> int:
+        return int(self.base.size)  # type: ignore[attr-defined]
+
+    def gather(self, index: np.ndarray, kinds: frozenset[str]) -> Any:
+        return self.base.gather(np.asarray(self.at)[index], kinds)  # type: ignore[attr-defined]
+
+
+def subset(data: Dataset, at: Sequence[int]) -> Subset:
+    """The pictures `at` of a data set, as a data set; it keeps the loader's fast path where there is one."""
+    return _Gathering(data, at) if hasattr(data, "gather") else Subset(data, at)
+
+
+def spread(data: Dataset, limit: int | None) -> Dataset:
+    """At most `limit` pictures of a data set, evenly spread."""
+    if limit is None or limit >= len(data):
+        return data
+    return subset(data, [i * len(data) // limit for i in range(limit)])
+
+
+# ---------------------------------------------------------------- network pixels -> file pixels
+
+
+def to_file(prediction: Prediction, batch: Batch) -> list[dict[str, Any]]:
+    """A prediction for a batch as one dict of numpy arrays an image, in pixels of the files.
+
+    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic (H, W) int32.
+    Panoptic: panoptic (H, W) int32 ids, segments (S,) labels, scores (S,).
+    """
+    sizes, original = batch.sizes.cpu(), batch.original.cpu()
+    if isinstance(prediction, Detections):
+        return _objects(prediction, sizes, original)
+    maps = prediction.scores if isinstance(prediction, SemanticMap) and prediction.scores is not None else None
+    labels = prediction.labels if isinstance(prediction, SemanticMap) else prediction.ids
+    out = []
+    for i in range(len(labels)):
+        (h, w), (fh, fw) = (tuple(int(v) for v in t[i].round().tolist()) for t in (sizes, original))
+        if maps is not None:
+            whole = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0].argmax(0)
+        else:
+            whole = F.interpolate(labels[i : i + 1, None, :h, :w].float(), (fh, fw), mode="nearest-exact")[0, 0]
+        plain = whole.to(torch.int32).cpu().numpy()
+        if isinstance(prediction, PanopticMap):
+            live = prediction.labels[i] >= 0
+            out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(), "scores": prediction.scores[i][live].float().cpu().numpy()})
+        else:
+            out.append({"semantic": plain})
+    return out
+
+
+def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, Any]]:
+    moved = d.map(lambda v: v.float().cpu() if v.is_floating_point() else v.cpu()).scale(original / sizes)
+    out: list[dict[str, Any]] = []
+    for i, one in enumerate(moved.unpad()):
+        h, w = (int(v) for v in original[i].tolist())
+        boxes = one["boxes"].clone()
+        boxes[:, 0::2].clamp_(0, w)
+        boxes[:, 1::2].clamp_(0, h)
+        entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(), "labels": one["labels"].numpy()}
+        if "masks" in one:
+            entry["masks"] = []
+            for part, (x, y) in patches(one["masks"], one["boxes"], (h, w)):
+                mask = np.zeros((h, w), bool)
+                mask[y : y + part.shape[0], x : x + part.shape[1]] = part.numpy() >= 0.5
+                entry["masks"].append(encode(mask))
+        if "keypoints" in one:
+            entry["keypoints"] = one["keypoints"].numpy()
+        out.append(entry)
+    return out
+
+
+# ---------------------------------------------------------------- running over a split
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name), seconds of inference."""
+
+    batch: Batch
+    predictions: list[dict[str, Any]]
+    losses: dict[str, float]
+    seconds: float
+
+
+def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str, needs: frozenset[str], losses: bool = False,
+             workers: int = 0) -> Iterator[Seen]:
+    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say. The model's mode is put back."""
+    from ..data.loader import Loader
+
+    m: Any = model
+    loader = Loader(data, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs, workers=workers)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    was, cuda = model.training, device.startswith("cuda")
+    model.eval()
+    try:
+        for raw in loader.epoch(0):
+            b = raw.to(device)
+            images = b.images.contiguous(memory_format=layout)
+            with torch.no_grad(), alone(), autocast(device, precision):
+                said = m.loss(b) if losses else {}
+                if cuda:
+                    torch.cuda.synchronize()
+                begin = time.perf_counter()
+                found = m.predict(images, b.sizes)
+                if cuda:
+                    torch.cuda.synchronize()
+                took = time.perf_counter() - begin
+            yield Seen(raw, to_file(found, b), {k: float(v) for k, v in said.items()}, took)
+    finally:
+        model.train(was)
+
+
+def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32", losses: bool = False, workers: int = 0,
+            bar: Any = None, collect: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
+
+    `collect` receives every image's prediction. Raises `DataError` when the class lists disagree or the data set is empty.
+    """
+    from ..metrics import Evaluator
+
+    m: Any = model
+    task, info = m.paper.task_of(m.preset), data.info
+    if not len(data):
+        raise DataError(info.name, "the split holds no pictures", "Choose another split or add pictures")
+    checkpoint.check_classes(model, info, info.name)
+    recipe: Recipe = m.recipe
+    needs = needs_of(m.paper, m.preset)
+    if losses:
+        check_kinds(m.paper, m.preset, info, info.name)
+    evaluator = Evaluator(info, task)
+    total: dict[str, float] = {}
+    images, seconds = 0, 0.0
+    needs = needs if losses else frozenset()
+    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers):
+        for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
+            evaluator.add(data.truth(i), prediction)
+            if collect is not None:
+                collect.append({"index": i, **prediction})
+        n = len(seen.batch)
+        images, seconds = images + n, seconds + seen.seconds
+        for k, v in seen.losses.items():
+            total[k] = total.get(k, 0.0) + v * n
+        if bar is not None:
+            bar(images)
+    out: dict[str, Any] = dict(evaluator.result())
+    out |= {"images": images, "images_per_second": images / max(seconds, 1e-9)}
+    if losses:
+        weights = dict(recipe.loss_weights)
+        out["losses"] = {k: v / images for k, v in total.items()}
+        out["loss"] = math.fsum(v * weights.get(k, 1.0) for k, v in out["losses"].items())
+    return out
+
+
+def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Module:
+    """A model from a model, a run, a run's folder or a weights file. Raises `StemmaError` when it has no card (built by hand)."""
+    if isinstance(model, Run):
+        model = model.load(which)
+    elif not isinstance(model, nn.Module):
+        model = checkpoint.load(model, which)
+    if not hasattr(model, "paper"):
+        raise StemmaError("this model does not say which paper it is; build it with stemma.build or load it with stemma.load")
+    return model
+
+
+def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
+             batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
+             losses: bool = False, progress: bool = False, **options: Any) -> dict[str, Any]:
+    """Measure a model, run folder or weights file on a split of a data set.
+
+    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
+    `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
+    Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
+    """
+    from .progress import counting
+
+    net = resolve(model, which)
+    m: Any = net
+    dataset = open_split(data, split, format, **options)
+    dataset = spread(dataset, limit)
+    device = pick_device(device)
+    net.to(device)
+    found: list[dict[str, Any]] | None = [] if out is not None else None
+    with counting("evaluating", len(dataset), progress) as bar:
+        low = pick_precision(device, precision)
+        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found)
+    if out is not None and found is not None:
+        write_coco(out, dataset, found, m.info or dataset.info)
+        result["predictions"] = str(out)
+    return {"paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": dataset.fingerprint, **result}
+
+
+def open_split(data: str | Path | Dataset, split: str, format: str | None = None, **options: Any) -> Dataset:
+    """A data set as it is, or the split of what a path names; drawn scenes come from their cache."""
+    if not isinstance(data, (str, Path)):
+        return data
+    from ..data.open import open_dataset
+
+    return cached(open_dataset(data, split, format, **options))
+
+
+def cached(data: Dataset) -> Dataset:
+    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be written; other data as they are."""
+    import os
+
+    from ..data.scenes import Scenes
+
+    if not isinstance(data, Scenes):
+        return data
+    folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return data.cache(folder, workers)
+    except OSError:
+        return data.cache(None, workers)
+
+
+# ---------------------------------------------------------------- COCO results
+
+
+def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The COCO result records of one image's detections."""
+    for k in range(len(prediction["scores"])):
+        x1, y1, x2, y2 = (round(float(v), 3) for v in prediction["boxes"][k])
+        entry: dict[str, Any] = {
+            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]), "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
+            "score": round(float(prediction["scores"][k]), 6),
+        }
+        if "masks" in prediction:
+            code = prediction["masks"][k]
+            counts = code["counts"]
+            entry["segmentation"] = {"size": list(code["size"]), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+        if "keypoints" in prediction:
+            entry["keypoints"] = [round(float(v), 3) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
+        yield entry
+
+
+def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
+    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the disk does not take it."""
+    if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
+        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`")
+    entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
+    checkpoint.write_text(path, json.dumps(entries))
+
+
+__all__ = ["MAIN", "Seen", "Subset", "cached", "check_kinds", "coco_entries", "evaluate", "main_metric", "measure", "needs_of", "open_split", "resolve",
+           "run_over", "spread", "subset", "to_file", "write_coco"]
