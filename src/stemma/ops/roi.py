@@ -1,0 +1,149 @@
+"""Pooling of regions: RoIAlign (Mask R-CNN sec. 3) and RoIPool (Fast R-CNN sec. 2.1), batched.
+
+Axes: B images, R regions an image, C channels, H W of a feature map, s bins a side.
+Boxes are (x1, y1, x2, y2) in pixels of the network input; a map of `stride` t covers t x t pixels a cell.
+
+On a CPU, RoIAlign is one `F.embedding_bag`: the map is a table with a row a cell, an output bin is a bag of the 4 corners of
+each of its sample points, and the bilinear weights are the bag's weights. Over several levels the levels are one table.
+On a GPU torchvision's kernel does the work.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+import torchvision.ops as tv
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .constants import remember
+
+Method = Literal["auto", "bag", "torchvision"]
+
+
+def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: float = 224.0, level: int = 4) -> Int[Tensor, "B R"]:
+    """Index into `strides` of the level a region reads: FPN eq. 1, k = floor(k0 + log2(sqrt(wh) / 224)).
+
+    `canonical` is the side in pixels that reads the level of stride 2**`level`. Strides must double.
+    """
+    assert all(b == 2 * a for a, b in zip(strides, strides[1:])), f"strides must double from level to level: {tuple(strides)}"
+    side = ((boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)).sqrt()
+    k = torch.floor(level + torch.log2(side / canonical) + 1e-6) - math.log2(strides[0])
+    return k.clamp(0, len(strides) - 1).long()
+
+
+def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Cells and weights along one axis: (..., s, 2 samples) each. Points beyond one cell outside the map weigh nothing."""
+    extent = hi - lo if aligned else (hi - lo).clamp(min=1.0)
+    step = (extent / size)[..., None, None]
+    bins, points = (torch.arange(n, device=lo.device, dtype=lo.dtype) for n in (size, samples))
+    p = lo[..., None, None] + bins[:, None] * step + (points + 0.5) * step / samples
+    last = limit - 1
+    inside = (p >= -1) & (p <= limit)
+    p = p.clamp(min=0)
+    p = p.minimum(last.to(p)) if isinstance(last, Tensor) else p.clamp(max=last)
+    low = p.detach().floor()
+    part = p - low
+    keep = inside.to(p) / samples
+    weight = torch.stack([(1 - part) * keep, part * keep], -1)
+    low = low.int()
+    high = low + 1
+    high = high.minimum(last.to(high)) if isinstance(last, Tensor) else high.clamp(max=last)
+    return torch.stack([low, high], -1).flatten(-2), weight.flatten(-2)
+
+
+def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor], xs: tuple[Tensor, Tensor]) -> Tensor:
+    """Rows `base + y width + x` of the table, weighed and summed: B R C s s, laid out with channels last."""
+    (yc, yw), (xc, xw) = ys, xs
+    b, r, s, _ = yc.shape
+    rows = (yc * width + base[..., None, None])[:, :, :, None, :, None] + xc[:, :, None, :, None, :]
+    weight = yw[:, :, :, None, :, None] * xw[:, :, None, :, None, :]
+    n = rows.shape[-1] * rows.shape[-2]
+    out = F.embedding_bag(rows.reshape(-1, n), table, mode="sum", per_sample_weights=weight.reshape(-1, n))
+    return out.view(b, r, s, s, -1).permute(0, 1, 4, 2, 3)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _flat(boxes: Tensor) -> Tensor:
+    """B R 4 -> (B R) 5 with the image's index first, as torchvision wants it."""
+    b, r, _ = boxes.shape
+    index = torch.arange(b, device=boxes.device, dtype=boxes.dtype)[:, None, None].expand(b, r, 1)
+    return torch.cat([index, boxes], -1).reshape(-1, 5)
+
+
+def _use_bag(x: Tensor, boxes: Tensor, samples: int, method: Method) -> bool:
+    if samples <= 0:
+        assert method != "bag", "the adaptive number of samples depends on the boxes: torchvision's operator does it"
+        return False
+    if method == "auto":
+        return x.device.type != "cuda" or boxes.requires_grad
+    return method == "bag"
+
+
+def roi_align(
+    x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, samples: int = 2, aligned: bool = True, method: Method = "auto",
+) -> Float[Tensor, "B R C {size} {size}"]:
+    """Mean of `samples` x `samples` bilinear readings in each of `size` x `size` bins of every box.
+
+    `aligned=False` is the first release's half-pixel shift, with boxes at least one cell wide. `samples=-1` takes ceil(bin side) samples,
+    through torchvision. Differentiable in `x`; in `boxes` too on the "bag" path, which "auto" therefore takes when boxes need a gradient.
+    Computed in float32 and returned in `x`'s dtype.
+    """
+    b, _, h, w = x.shape
+    if not _use_bag(x, boxes, samples, method):
+        out: Tensor = tv.roi_align(x.float(), _flat(boxes.float()), size, 1.0 / stride, samples, aligned)
+        return out.view(b, -1, *out.shape[1:]).to(x.dtype)
+    scaled = boxes.float() / stride - (0.5 if aligned else 0.0)
+    x1, y1, x2, y2 = scaled.unbind(-1)
+    base = torch.arange(b, device=x.device, dtype=torch.int32)[:, None] * (h * w)
+    ys, xs = _axis(y1, y2, size, samples, h, aligned), _axis(x1, x2, size, samples, w, aligned)
+    return _bags(_rows(x).float(), base, w, ys, xs).to(x.dtype)
+
+
+def roi_align_levels(
+    xs: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "B R 4"], size: int, strides: Sequence[int], samples: int = 2, aligned: bool = True,
+    canonical: float = 224.0, method: Method = "auto",
+) -> Float[Tensor, "B R C {size} {size}"]:
+    """RoIAlign of every region from the one level that its size belongs to (`level_of`), all levels in one call."""
+    if len(xs) == 1:
+        return roi_align(xs[0], boxes, size, strides[0], samples, aligned, method)
+    level = level_of(boxes, strides, canonical)
+    dtype = xs[0].dtype
+    if not _use_bag(xs[0], boxes, samples, method):
+        every = [roi_align(x, boxes, size, s, samples, aligned, "torchvision") for x, s in zip(xs, strides)]
+        return select_level(every, level)
+    b = len(boxes)
+    shapes, device = tuple((x.shape[-2], x.shape[-1]) for x in xs), boxes.device
+
+    def make() -> tuple[Tensor, ...]:
+        cells = torch.tensor(shapes, dtype=torch.int32, device=device)
+        start = (cells.prod(1) * b).cumsum(0, dtype=torch.int32) - cells.prod(1).int() * b
+        return torch.cat([cells, start[:, None].int()], 1), torch.tensor([1.0 / s for s in strides], device=device)
+
+    table, scale = remember(("roi levels", shapes, tuple(strides), b, device), make)
+    h, w, start = table[level].unbind(-1)
+    base = start + torch.arange(b, device=device, dtype=torch.int32)[:, None] * (h * w)
+    scaled = boxes.float() * scale[level][..., None] - (0.5 if aligned else 0.0)
+    x1, y1, x2, y2 = scaled.unbind(-1)
+    ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples, w[..., None, None], aligned)
+    return _bags(torch.cat([_rows(x) for x in xs]).float(), base, w[..., None, None], ya, xa).to(dtype)
+
+
+def select_level(every: Sequence[Float[Tensor, "B R C s s"]], level: Int[Tensor, "B R"]) -> Float[Tensor, "B R C s s"]:
+    """Each region's own among the poolings of all levels."""
+    out, at = every[0], level[..., None, None, None]
+    for i, pooled in enumerate(every[1:], 1):
+        out = torch.where(at == i, pooled, out)
+    return out
+
+
+def roi_pool(x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float) -> Float[Tensor, "B R C {size} {size}"]:
+    """RoIPool: the box rounded to cells, each bin the maximum over its rounded, inclusive window. Through torchvision, in float32."""
+    out: Tensor = tv.roi_pool(x.float(), _flat(boxes.float()), size, 1.0 / stride)
+    return out.view(len(x), -1, *out.shape[1:]).to(x.dtype)
