@@ -15,15 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..core.recipe import Augment
 from ..core.types import IGNORE, Points, Sample
+from ..ops.elastic import elastic_field, warp
 
 OBJECT = 16  # in the region byte of a Stack: below, a stuff class; from here on, 16 + index of the object
 TRIES = 40
@@ -128,7 +129,7 @@ def _mirror(s: Sample, points: Points | None, axis: int) -> Sample:
 
 def mirror_points(keypoints: np.ndarray, side: float, axis: int, points: Points | None) -> np.ndarray:
     """Keypoints (.., K, 3) of a picture mirrored along x (axis 0) or y (axis 1); unlabelled ones stay at 0, 0."""
-    k = keypoints[..., list(points.flip), :] if points is not None and points.flip else keypoints.copy()
+    k: np.ndarray = keypoints[..., list(points.flip), :] if points is not None and points.flip else keypoints.copy()
     k[..., axis] = np.where(k[..., 2] > 0, side - k[..., axis], 0)
     return k
 
@@ -142,7 +143,7 @@ def quarter(s: Sample, turns: int) -> Sample:
             return np.flip(v.swapaxes(-1, -2), -2)
 
         def boxes(b: np.ndarray, w: int = w) -> np.ndarray:
-            return np.stack([b[:, 1], w - b[:, 2], b[:, 3], w - b[:, 0]], 1)
+            return np.asarray(np.stack([b[:, 1], w - b[:, 2], b[:, 3], w - b[:, 0]], 1))
 
         keypoints = None if s.keypoints is None else quarter_points(s.keypoints, float(w))
         s = _maps(s, turn, boxes, keypoints, (w, h))
@@ -195,7 +196,7 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
 
     def clip(b: np.ndarray) -> np.ndarray:
         moved = b - np.array([x1, y1, x1, y1], np.float32)
-        return np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32)).astype(np.float32)
+        return np.asarray(np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32)), np.float32)
 
     def cut(v: np.ndarray, beyond: int) -> np.ndarray:
         if y1 >= 0 and x1 >= 0 and y2 <= h and x2 <= w:
@@ -251,7 +252,8 @@ def _still_present(s: Sample, keep: np.ndarray) -> np.ndarray | None:
 def centred(boxes: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """Which boxes (N, 4) have their centre inside `box`: bool (N,)."""
     c = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return ((c > np.array(box[:2])) & (c < np.array(box[2:]))).all(1)
+    inside: np.ndarray = ((c > np.array(box[:2])) & (c < np.array(box[2:]))).all(1)
+    return inside
 
 
 def expand(s: Sample, rng: np.random.Generator, fill: np.ndarray, most: float = 4.0) -> Sample:
@@ -317,25 +319,22 @@ def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
     if s.image is None:
         return s
     h, w = s.size
-    coarse = torch.from_numpy(rng.normal(0, sigma, (1, 2, 3, 3)).astype(np.float32))
-    shift = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)[0]  # (dx, dy): where each pixel is fetched from
-    y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
-    at = torch.stack([(x + shift[0]) / w * 2 - 1, (y + shift[1]) / h * 2 - 1], -1)[None]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    field = elastic_field(h, w, sigma, generator=generator)
 
-    def fetch(v: np.ndarray, mode: str) -> np.ndarray:
-        """Maps (C, H, W) sampled at the displaced places; beyond the border, the picture mirrored."""
-        got = F.grid_sample(torch.from_numpy(np.ascontiguousarray(v)).float()[None], at, mode=mode, padding_mode="reflection", align_corners=False)
-        return got[0].numpy()
+    def fetch(v: np.ndarray, mode: Literal["bilinear", "nearest"]) -> np.ndarray:
+        """Maps (C, H, W) sampled at the displaced places, as float32."""
+        return np.asarray(warp(torch.from_numpy(np.ascontiguousarray(v)).float()[None], field, mode)[0].numpy())
 
     image = np.clip(fetch(s.image.transpose(2, 0, 1), "bilinear") + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)
     masks = None if s.masks is None else fetch(s.masks, "nearest") > 0.5
-    moved = -shift.numpy()  # to first order: what is fetched from x + d lands at x - d
+    moved = -field[0].numpy()  # to first order: what is fetched from x + d lands at x - d
 
     def displace(p: np.ndarray) -> np.ndarray:
         ix, iy = np.clip(p[..., 0], 0, w - 1).astype(np.int64), np.clip(p[..., 1], 0, h - 1).astype(np.int64)
-        return p + np.stack([moved[0, iy, ix], moved[1, iy, ix]], -1)
+        return np.asarray(p + np.stack([moved[0, iy, ix], moved[1, iy, ix]], -1))
 
-    def warp(b: np.ndarray) -> np.ndarray:
+    def stretch(b: np.ndarray) -> np.ndarray:
         if not len(b):
             return b
         t = np.linspace(0, 1, 9, dtype=np.float32)
@@ -343,9 +342,9 @@ def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
         edges = [(xs, b[:, 1:2] + 0 * xs), (xs, b[:, 3:4] + 0 * xs), (b[:, 0:1] + 0 * ys, ys), (b[:, 2:3] + 0 * ys, ys)]
         p = displace(np.concatenate([np.stack(e, -1) for e in edges], 1))
         out = np.concatenate([p.min(1), p.max(1)], 1)
-        return np.clip(out, 0, np.array([w, h, w, h])).astype(np.float32)
+        return np.asarray(np.clip(out, 0, np.array([w, h, w, h])), np.float32)
 
-    boxes = warp(s.boxes) if masks is None else tight(masks)
+    boxes = stretch(s.boxes) if masks is None else tight(masks)
     keypoints = s.keypoints
     if keypoints is not None:
         keypoints = keypoints.copy()
@@ -361,10 +360,11 @@ def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
         keypoints=keypoints,
         semantic=None if s.semantic is None else fetch(s.semantic[None], "nearest")[0].astype(s.semantic.dtype),
         panoptic=None if s.panoptic is None else fetch(s.panoptic[None], "nearest")[0].astype(s.panoptic.dtype),
-        proposals=None if s.proposals is None else warp(s.proposals),
+        proposals=None if s.proposals is None else stretch(s.proposals),
         area=s.area if masks is None else masks.sum((1, 2)).astype(np.float32),
     )
-    return select(new, ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1))
+    keep = np.asarray(((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1))
+    return select(new, keep) if keep.any() or not len(keep) else s
 
 
 def tight(masks: np.ndarray) -> np.ndarray:
@@ -372,9 +372,10 @@ def tight(masks: np.ndarray) -> np.ndarray:
     n, h, w = masks.shape
     if n == 0:
         return np.zeros((0, 4), np.float32)
-    rows, columns = masks.any(2), masks.any(1)
+    rows: np.ndarray = np.asarray(masks.any(2))
+    columns: np.ndarray = np.asarray(masks.any(1))
     boxes = np.stack([columns.argmax(1), rows.argmax(1), w - columns[:, ::-1].argmax(1), h - rows[:, ::-1].argmax(1)], 1)
-    return (boxes * rows.any(1)[:, None]).astype(np.float32)
+    return (boxes * np.asarray(rows.any(1))[:, None]).astype(np.float32)
 
 
 def select(s: Sample, keep: np.ndarray) -> Sample:

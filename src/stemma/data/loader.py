@@ -49,7 +49,7 @@ class Loader:
     train: shuffled, augmented, the last incomplete batch dropped (a data set smaller than a batch repeats its samples).
     Not train: in order, unchanged, every picture once, the last batch smaller.
     batch: pictures in the global batch; with `world` > 1, rank r gets the r-th of `world` equal, contiguous slices of it.
-    mean: RGB in 0..1 that fills the padding. needs: kinds of target to load beside boxes and labels.
+    mean: RGB in 0..1 that fills the padding. needs: kinds of target to load; boxes and labels come whenever there are any.
     workers: threads that read ahead; 0 loads in the caller. max_objects: pad to exactly this many, dropping what is beyond it.
 
     A picture that cannot be read (`DataError`, `OSError`) is replaced by the next one that can in training and left out otherwise,
@@ -77,7 +77,7 @@ class Loader:
             raise StemmaError(f"batch must be 1 or more, not {batch}")
         if batch % world:
             raise StemmaError(f"a batch of {batch} cannot be split evenly over {world} processes; use a multiple of {world}")
-        missing = sorted(set(needs) - {"boxes"} - set(dataset.info.kinds))
+        missing = sorted(set(needs) - set(dataset.info.kinds))
         if missing:
             have = ", ".join(dataset.info.kinds) or "none"
             raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is trained on", f"it has: {have}")
@@ -260,7 +260,7 @@ class Loader:
             full[0] = max(-(-full[0] // BUCKET) * BUCKET, BUCKET)
         out = torch.full((len(values), *full), fill, dtype=dtype)
         for k, v in enumerate(values):
-            out[(k, *(slice(0, side) for side in v.shape))] = _tensor(v).to(dtype)
+            out[k][tuple(slice(0, side) for side in v.shape)] = _tensor(v).to(dtype)
         return out
 
     # ------------------------------------------------------------ many cached scenes at once

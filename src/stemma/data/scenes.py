@@ -26,7 +26,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,8 @@ class Shape:
 
 
 def _disc(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
-    return np.sqrt(u * u + v * v) - np.float32(r)
+    distance: np.ndarray = np.sqrt(u * u + v * v) - np.float32(r)
+    return distance
 
 
 def _ellipse(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
@@ -104,7 +105,8 @@ def _ellipse(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
     value = p * p + q * q
     slope = np.sqrt((p / np.float32(a * r)) ** 2 + (q / np.float32(b * r)) ** 2) + np.float32(1e-6)
     level = np.sqrt(value)
-    return level * (level - 1) / slope
+    distance: np.ndarray = level * (level - 1) / slope
+    return distance
 
 
 def _axes(form: float) -> tuple[float, float]:
@@ -113,7 +115,8 @@ def _axes(form: float) -> tuple[float, float]:
 
 
 def _ring(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
-    return np.abs(np.sqrt(u * u + v * v) - np.float32(r * (1 + form) / 2)) - np.float32(r * (1 - form) / 2)
+    distance: np.ndarray = np.abs(np.sqrt(u * u + v * v) - np.float32(r * (1 + form) / 2)) - np.float32(r * (1 - form) / 2)
+    return distance
 
 
 _BITE, _BITE_AT = 0.85, 0.62  # radius and place of the disc that is cut out of a crescent
@@ -125,23 +128,26 @@ def _crescent(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray
     u = u + np.float32(r * _MIDDLE)
     w = u - np.float32(r * _BITE_AT)
     vv = v * v
-    return np.maximum(np.sqrt(u * u + vv) - np.float32(r), np.float32(r * _BITE) - np.sqrt(w * w + vv))
+    distance: np.ndarray = np.maximum(np.sqrt(u * u + vv) - np.float32(r), np.float32(r * _BITE) - np.sqrt(w * w + vv))
+    return distance
 
 
 def _triangle(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
     """Isosceles: apex (0, -1), base (+-form, 1)."""
     side = math.hypot(2.0, form)
     slope = (np.abs(u) * np.float32(2.0) - (v + np.float32(r)) * np.float32(form)) / np.float32(side)
-    return np.maximum(slope, v - np.float32(r))
+    distance: np.ndarray = np.maximum(slope, v - np.float32(r))
+    return distance
 
 
 def _square(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
-    return np.maximum(np.abs(u), np.abs(v)) - np.float32(r)
+    distance: np.ndarray = np.maximum(np.abs(u), np.abs(v)) - np.float32(r)
+    return distance
 
 
 def _star(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
     """Five points, inner radius `form`: folded by its mirror lines until one edge is left."""
-    a = np.abs(u)
+    a: np.ndarray = np.abs(u)
     b = -v  # now the first tip points along +b
     for angle in (2 * math.pi / 5, math.pi / 5):  # mirrors through the origin: the second tip, the notch beside the first
         nx, ny = np.float32(math.cos(angle)), np.float32(-math.sin(angle))
@@ -158,7 +164,8 @@ def _star(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
 def _cross(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
     a, b = np.abs(u), np.abs(v)
     long, arm = np.float32(r), np.float32(r * form)
-    return np.minimum(np.maximum(a - long, b - arm), np.maximum(a - arm, b - long))
+    distance: np.ndarray = np.minimum(np.maximum(a - long, b - arm), np.maximum(a - arm, b - long))
+    return distance
 
 
 _DISTANCE = (_disc, _ellipse, _ring, _crescent, _triangle, _square, _star, _cross)
@@ -176,7 +183,7 @@ def _outline(label: int, form: float) -> np.ndarray:
     if THINGS[label] == "cross":
         return np.array([[-1, -form], [-1, form], [1, -form], [1, form], [-form, -1], [form, -1], [-form, 1], [form, 1]])
     if THINGS[label] == "ellipse":
-        return _circle(48) * np.array(_axes(form))
+        return np.asarray(_circle(48) * np.array(_axes(form)))
     if THINGS[label] == "crescent":
         arc = _circle(48) - np.array([_MIDDLE, 0.0])
         return np.concatenate([arc[arc[:, 0] <= _HORN - _MIDDLE], [[_HORN - _MIDDLE, y * math.sqrt(1 - _HORN**2)] for y in (-1, 1)]])
@@ -263,7 +270,7 @@ def _atlas(size: int) -> dict[str, np.ndarray]:
         weight = weight.copy()
         weight[0, 0] = 0
         field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((side, side))) * weight, s=(side, side))
-        return (field / field.std() * contrast).astype(np.float32)
+        return np.asarray(field / field.std() * contrast, np.float32)
 
     soft = np.exp(-((f / 0.25) ** 2))
     fields = {
@@ -323,7 +330,7 @@ def _cloth(rng: np.random.Generator, shape: Shape, u: np.ndarray, v: np.ndarray,
         field = (np.cos(p) + np.cos(q) - np.float32(0.9)) * 1.2
     else:
         field = np.sin(np.sqrt(u * u + v * v) * wave + np.float32(6 * phase))
-    return np.clip(field * sharp * np.float32(0.5) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(field * sharp * np.float32(0.5) + np.float32(0.5), 0, 1))
 
 
 # ---------------------------------------------------------------- the data set
@@ -334,6 +341,7 @@ class Scenes:
 
     objects: least and most objects a scene; sizes: longest side of an object as a share of the picture's;
     overlap: most of the smaller of two boxes that may lie inside the other when an object is placed (0: apart; 1: anything);
+    crowd: share of the objects that are placed against or over another one;
     visible: objects seen by less than this share of their part inside the picture are taken out.
 
     Raises `StemmaError` where an option makes no sense.
@@ -347,7 +355,8 @@ class Scenes:
         split: str = "train",
         objects: tuple[int, int] = (1, 8),
         sizes: tuple[float, float] = (0.08, 0.5),
-        overlap: float = 0.4,
+        overlap: float = 0.5,
+        crowd: float = 0.4,
         visible: float = 0.3,
     ):
         if split not in SPLITS:
@@ -360,10 +369,10 @@ class Scenes:
             raise StemmaError(f"scenes: objects must be two counts from 0 to 64, the smaller first, not {objects}")
         if not 0 < sizes[0] <= sizes[1] <= 1:
             raise StemmaError(f"scenes: sizes must be two shares of the picture in (0, 1], the smaller first, not {sizes}")
-        if not 0 <= overlap <= 1 or not 0 <= visible <= 1:
-            raise StemmaError(f"scenes: overlap and visible are shares from 0 to 1, not {overlap} and {visible}")
+        if not all(0 <= share <= 1 for share in (overlap, crowd, visible)):
+            raise StemmaError(f"scenes: overlap, crowd and visible are shares from 0 to 1, not {overlap}, {crowd} and {visible}")
         self.count, self.size, self.seed, self.split = count, size, seed, split
-        self.objects, self.sizes, self.overlap, self.visible = objects, sizes, overlap, visible
+        self.objects, self.sizes, self.overlap, self.crowd, self.visible = objects, sizes, overlap, crowd, visible
 
     @property
     def info(self) -> Info:
@@ -374,7 +383,7 @@ class Scenes:
         """What the drawing depends on, as JSON-able values."""
         return {
             "version": VERSION, "count": self.count, "size": self.size, "seed": self.seed, "split": self.split,
-            "objects": list(self.objects), "sizes": list(self.sizes), "overlap": self.overlap, "visible": self.visible,
+            "objects": list(self.objects), "sizes": list(self.sizes), "overlap": self.overlap, "crowd": self.crowd, "visible": self.visible,
         }  # fmt: skip
 
     @property
@@ -426,19 +435,23 @@ class Scenes:
                 form = 1 / form
             tilt = 0.0 if THINGS[label] in ("disc", "ring") else (2 * b - 1) * TILT
             hull = Shape(label, 0, 0, 1, tilt, form, mirror).place(_outline(label, form))
-            x1, y1, x2, y2 = *hull.min(0).tolist(), *hull.max(0).tolist()
+            (x1, y1), (x2, y2) = hull.min(0).tolist(), hull.max(0).tolist()
             r = size * self.sizes[0] * (self.sizes[1] / self.sizes[0]) ** c / max(x2 - x1, y2 - y1)
             x1, y1, x2, y2 = x1 * r, y1 * r, x2 * r, y2 * r
-            reach = 0.3  # of an object may lie beyond the border
+            w, h, reach = x2 - x1, y2 - y1, 0.3  # up to `reach` of an object may lie beyond the border
+            beside = boxes[int(rng.integers(len(boxes)))] if rng.random() < self.crowd and boxes else None
             for px, py in rng.random((12, 2)).tolist():
-                left = -reach * (x2 - x1) + px * (size - (1 - 2 * reach) * (x2 - x1))
-                top = -reach * (y2 - y1) + py * (size - (1 - 2 * reach) * (y2 - y1))
-                box = (left, top, left + x2 - x1, top + y2 - y1)
-                if all(_cover(box, other) <= self.overlap for other in boxes):
+                left, top = -reach * w + px * (size - (1 - 2 * reach) * w), -reach * h + py * (size - (1 - 2 * reach) * h)
+                if beside is not None:
+                    near = 0.45 + 0.5 * py  # 1: in touch
+                    left = (beside[0] + beside[2] - w) / 2 + near * math.cos(2 * math.pi * px) * (beside[2] - beside[0] + w) / 2
+                    top = (beside[1] + beside[3] - h) / 2 + near * math.sin(2 * math.pi * px) * (beside[3] - beside[1] + h) / 2
+                box = (left, top, left + w, top + h)
+                inside = -reach * w <= left <= size - (1 - reach) * w and -reach * h <= top <= size - (1 - reach) * h
+                if inside and all(_cover(box, other) <= self.overlap for other in boxes):
                     break
             else:
-                if shapes or self.overlap == 0:
-                    continue
+                continue
             shapes.append(Shape(label, box[0] - x1, box[1] - y1, r, tilt, form, mirror))
             boxes.append(box)
         windows, frames, insides = [], [], []
@@ -576,7 +589,7 @@ def _points(layout: _Layout, amodal: np.ndarray) -> np.ndarray:
         xy = shape.place(_keypoints(shape.label, shape.form))
         if shape.mirror < 0:
             xy = xy[list(POINTS.flip)]  # left and right are the picture's
-        inside = ((xy >= 0) & (xy < size)).all(1)
+        inside: np.ndarray = np.asarray(((xy >= 0) & (xy < size)).all(1))
         at = np.clip(xy, 0, size - 1).astype(np.int64)
         hidden = amodal[k + 1 :, at[:, 1], at[:, 0]].any(0)
         points[k, :, :2] = np.where(inside[:, None], xy, 0)
@@ -598,7 +611,7 @@ def _semantic(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     table = np.full(256, 255, np.uint8)
     table[: len(STUFF)] = len(THINGS) + np.arange(len(STUFF))
     table[OBJECT : OBJECT + len(labels)] = labels
-    return table[regions]
+    return np.asarray(table[regions])
 
 
 def _assemble(
@@ -660,7 +673,10 @@ class CachedScenes:
             place.parent.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=".drawing-", dir=place.parent))
             try:
-                self.arrays = {k: np.lib.format.open_memmap(work / f"{k}.npy", "w+", dtype, shape) if 0 not in shape else np.zeros(shape, dtype) for k, (shape, dtype) in layout.items()}
+                self.arrays = {
+                    k: np.zeros(shape, dtype) if 0 in shape else np.lib.format.open_memmap(work / f"{k}.npy", "w+", dtype, shape)
+                    for k, (shape, dtype) in layout.items()
+                }
                 self._fill(workers)
                 for k, v in self.arrays.items():
                     if isinstance(v, np.memmap):
@@ -678,7 +694,7 @@ class CachedScenes:
 
     @property
     def info(self) -> Info:
-        return INFO
+        return INFO if self.keeps_amodal else replace(INFO, kinds=tuple(k for k in KINDS if k != "amodal"))
 
     @property
     def fingerprint(self) -> str:
