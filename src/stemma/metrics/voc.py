@@ -40,8 +40,8 @@ def average_precision(recall: Floats, precision: Floats, points: Points = "all")
     "all": area under the curve made monotone (VOC 2010 on).
     """
     if points == "11":
-        # A recall of 3/10 must reach the level .3, whatever the last bit of either is.
-        return float(np.mean([precision[recall >= level - 1e-12].max(initial=0.0) for level in np.arange(11) / 10]))
+        # The levels are k * 0.1 in floating point, as in the evaluators that papers used: a recall of 3/5 falls short of 0.6000000000000001.
+        return float(np.mean([precision[recall >= level].max(initial=0.0) for level in np.arange(11) * 0.1]))
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * envelope).sum())
 

@@ -1,0 +1,290 @@
+"""COCO's measures equal pycocotools' to 1e-9: over real results, over drawn ones, and in the corners."""
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics_cases import coco_case, drawn, record, reference, shot
+from stemma.core.types import DataError, StemmaError
+from stemma.metrics import coco
+from stemma.metrics.detection import Kind, to_rles
+
+KINDS: tuple[Kind, ...] = ("boxes", "masks", "keypoints")
+EXACT = 1e-9
+
+
+def agree(ours: coco.Scores, truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind) -> None:
+    ref = reference(truth, results, kind)
+    np.testing.assert_allclose(list(ours.numbers().values()), ref.stats, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(ours.precision, ref.eval["precision"], rtol=0, atol=EXACT)
+    np.testing.assert_allclose(ours.recall, ref.eval["recall"], rtol=0, atol=EXACT)
+    for c, row in enumerate(ours.per_class().values()):
+        part = ref.eval["precision"][:, :, c, 0, -1]
+        assert np.isnan(row["AP"]) if np.isnan(part).all() else abs(row["AP"] - part[~np.isnan(part)].mean()) < EXACT
+
+
+def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind) -> coco.Scores:
+    image = {x["id"]: i for i, x in enumerate(truth["images"])}
+    label = {c["id"]: i for i, c in enumerate(truth["categories"])}
+
+    def common(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
+        return (
+            np.array([image[r["image_id"]] for r in rows], np.int64), np.array([label[r["category_id"]] for r in rows], np.int64),
+            np.array([r.get("bbox", [0] * 4) for r in rows], float).reshape(-1, 4),
+        )
+
+    def extra(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if kind == "masks":
+            return {"masks": to_rles([r["segmentation"] for r in rows])}
+        return {"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)} if kind == "keypoints" else {}
+
+    a = truth["annotations"]
+    truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool), **extra(a))
+    found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
+    sizes = [(x["height"], x["width"]) for x in truth["images"]]
+    return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(12))
+def test_drawn_results_equal_pycocotools(kind: Kind, seed: int) -> None:
+    truth, results = coco_case(seed, kind)
+    agree(by_columns(truth, results, kind), truth, results, kind)
+    agree(coco.evaluate_files(truth, results, kind), truth, results, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_drawn_results_equal_pycocotools(kind: Kind) -> None:
+    for seed in range(100, 600):
+        truth, results = coco_case(seed, kind)
+        agree(by_columns(truth, results, kind), truth, results, kind)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_record_gives_what_its_columns_do(seed: int) -> None:
+    rec = drawn(seed)
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(rec.names)]}
+    results = []
+    for p in rec:
+        truth["images"].append({"id": p.order, "height": 200, "width": 200, "file_name": ""})
+        for b, label, crowd, area in zip(p.boxes, p.labels, p.crowd, p.area):
+            box = [*b[:2], *(b[2:] - b[:2])]
+            truth["annotations"].append({"id": len(truth["annotations"]) + 1, "image_id": p.order, "category_id": int(label), "bbox": [float(v) for v in box],
+                                         "area": float(area), "iscrowd": int(crowd)})
+        for b, label, score in zip(p.found, p.found_labels, p.scores):
+            box = [*b[:2], *(b[2:] - b[:2])]
+            results.append({"image_id": p.order, "category_id": int(label), "bbox": [float(v) for v in box], "score": float(score)})
+    sizes, truths, found = coco.columns(list(rec))
+    agree(coco.evaluate(sizes, rec.names, truths, found), truth, results, "boxes")
+
+
+# ---------------------------------------------------------------- real files
+
+
+@pytest.fixture(scope="module")
+def results_dir(shared_data: Path) -> Path:
+    return shared_data / "eval_results" / "cocoapi" / "results"
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.data
+def test_fakebbox100(shared_data: Path, results_dir: Path) -> None:
+    truth = _load(shared_data / "eval_results/review_object_detection_metrics/tests/test_coco_eval/gts/sampled_gts_bbox_area.json")
+    results = _load(results_dir / "instances_val2014_fakebbox100_results.json")
+    scores = coco.evaluate_files(truth, results)
+    numbers = scores.numbers()
+    assert [round(numbers[k], 3) for k in ("AP", "AP50", "AP75")] == [0.504, 0.697, 0.572]
+    agree(scores, truth, results, "boxes")
+
+
+def _moved(rle: dict[str, Any], by: tuple[int, int]) -> np.ndarray:
+    return np.roll(to_rles([rle])[0].decode(), by, (0, 1))
+
+
+@pytest.mark.data
+def test_fakesegm100_against_the_same_masks_moved(results_dir: Path) -> None:
+    """Its ground truth is not at hand: each mask moved by some pixels stands in for it, some left out, some crowds, some of another class."""
+    results = _load(results_dir / "instances_val2014_fakesegm100_results.json")
+    r = np.random.default_rng(0)
+    categories = sorted({d["category_id"] for d in results})
+    images, annotations = {}, []
+    for d in results[::2]:
+        h, w = d["segmentation"]["size"]
+        images[d["image_id"]] = {"id": d["image_id"], "height": h, "width": w, "file_name": ""}
+        rle = to_rles(_moved(d["segmentation"], (int(r.integers(-12, 13)), int(r.integers(-12, 13))))[None])[0]
+        annotations.append({
+            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": d["category_id"] if r.random() < 0.9 else categories[0],
+            "segmentation": {"size": [h, w], "counts": rle.counts.decode()}, "area": rle.area, "bbox": [0, 0, 1, 1], "iscrowd": int(r.random() < 0.05),
+        })
+    truth = {"images": list(images.values()), "annotations": annotations, "categories": [{"id": c, "name": str(c)} for c in categories]}
+    results = [d for d in results if d["image_id"] in images]
+    scores = coco.evaluate_files(truth, results, "masks")
+    assert 0.15 < scores.ap() < 0.6
+    agree(scores, truth, results, "masks")
+
+
+@pytest.mark.data
+def test_fakesegm100_where_coco549_has_its_images(shared_data: Path, results_dir: Path) -> None:
+    """Forty-five of its images are in coco549, with real polygons and crowds."""
+    results = _load(results_dir / "instances_val2014_fakesegm100_results.json")
+    asked = {d["image_id"] for d in results}
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    for split in ("train", "val"):
+        data = _load(shared_data / f"coco549/annotations/instances_{split}2017.json")
+        truth["categories"] = data["categories"]
+        truth["images"] += [i for i in data["images"] if i["id"] in asked]
+        truth["annotations"] += [a for a in data["annotations"] if a["image_id"] in asked]
+    there = {i["id"] for i in truth["images"]}
+    assert len(there) >= 40
+    results = [d for d in results if d["image_id"] in there]
+    scores = coco.evaluate_files(truth, results, "masks")
+    assert scores.ap() > 0.2
+    agree(scores, truth, results, "masks")
+
+
+@pytest.mark.data
+def test_fakekeypoints100_against_its_points_moved(results_dir: Path) -> None:
+    results = _load(results_dir / "person_keypoints_val2014_fakekeypoints100_results.json")
+    r = np.random.default_rng(0)
+    annotations = []
+    for d in results:
+        p = np.array(d["keypoints"], float).reshape(-1, 3)
+        p[:, :2] += r.normal(0, 5, (17, 2))
+        p[:, 2] = r.integers(0, 3, 17) * (r.random() > 0.1)
+        low, span = p[:, :2].min(0), np.ptp(p[:, :2], 0)
+        annotations.append({
+            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": 1, "bbox": [*low, *span], "area": float(span.prod() * 0.6),
+            "iscrowd": int(r.random() < 0.05), "keypoints": p.reshape(-1).tolist(), "num_keypoints": int((p[:, 2] > 0).sum()),
+        })
+    images = [{"id": i, "height": 640, "width": 640, "file_name": ""} for i in {d["image_id"] for d in results}]
+    truth = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    scores = coco.evaluate_files(truth, results, "keypoints")
+    assert 0.2 < scores.ap() < 0.9
+    agree(scores, truth, results, "keypoints")
+
+
+@pytest.mark.data
+def test_coco549_keypoints_moved(shared_data: Path) -> None:
+    truth = _load(shared_data / "coco549/annotations/person_keypoints_val2017.json")
+    r = np.random.default_rng(0)
+    results = []
+    for a in truth["annotations"]:
+        p = np.array(a["keypoints"], float).reshape(-1, 3)
+        p[:, :2] += r.normal(0, 4, (17, 2))
+        results.append({"image_id": a["image_id"], "category_id": 1, "keypoints": p.reshape(-1).tolist(), "score": float(r.random())})
+    agree(coco.evaluate_files(truth, results, "keypoints"), truth, results, "keypoints")
+
+
+# ---------------------------------------------------------------- perfect, degenerate, by hand
+
+
+def scores_of(*pictures: Any, **options: Any) -> coco.Scores:
+    rec = record(*pictures)
+    sizes, truths, found = coco.columns(list(rec))
+    return coco.evaluate(sizes, rec.names, truths, found, **options)
+
+
+def test_perfect() -> None:
+    numbers = scores_of(shot([(0, 0, 20, 20, 0), (30, 30, 90, 90, 1)], [(0, 0, 20, 20, 0, 0.9), (30, 30, 90, 90, 1, 0.8)])).numbers()
+    # The interpolated precision divides by the count + 2.2e-16, as pycocotools does.
+    assert all(abs(v - 1) < 1e-12 for k, v in numbers.items() if k not in ("AP_large", "AR_large"))
+    assert np.isnan(numbers["AP_large"]) and np.isnan(numbers["AR_large"])
+
+
+def test_degenerate() -> None:
+    nothing = scores_of(shot()).numbers()
+    assert all(np.isnan(v) for v in nothing.values())
+    only_truth = scores_of(shot([(0, 0, 20, 20, 0)])).numbers()
+    assert only_truth["AP"] == only_truth["AR100"] == 0
+    only_found = scores_of(shot([], [(0, 0, 20, 20, 0, 0.9)])).numbers()
+    assert all(np.isnan(v) for v in only_found.values())
+    no_images = coco.evaluate([], ["a"], *coco.columns([])[1:]).numbers()
+    assert all(np.isnan(v) for v in no_images.values())
+
+
+def test_by_hand() -> None:
+    """Two objects; hit, miss, hit: precision 1 up to recall .5 (51 levels), then 2/3 (50 levels)."""
+    picture = shot([(0, 0, 20, 20, 0), (50, 50, 70, 70, 0)], [(0, 0, 20, 20, 0, 0.9), (80, 0, 99, 20, 0, 0.8), (50, 50, 70, 70, 0, 0.7)])
+    scores = scores_of(picture)
+    assert abs(scores.ap() - (51 + 50 * 2 / 3) / 101) < 1e-12
+    assert scores.ar(limit=1) == 0.5 and scores.ar(limit=10) == 1
+    np.testing.assert_allclose(scores.curve(0)[[0, 50, 51, 100]], [1, 1, 2 / 3, 2 / 3])
+    # An overlap of .6 counts at .5, .55 and .6: three thresholds of ten.
+    assert abs(scores_of(shot([(0, 0, 10, 10, 0)], [(0, 0, 10, 6, 0, 0.5)])).ap() - 0.3) < 1e-12
+
+
+def test_crowd_costs_nothing_and_gains_nothing() -> None:
+    plain = [(0, 0, 20, 20, 0)]
+    found = [(0, 0, 20, 20, 0, 0.5), (50, 50, 60, 60, 0, 0.9), (52, 52, 62, 62, 0, 0.8)]
+    assert scores_of(shot(plain, found)).ap() < 0.4
+    assert scores_of(shot([*plain, (45, 45, 90, 90, 0, True)], found)).ap() > 1 - 1e-12
+
+
+def test_labels_aside() -> None:
+    wrong = shot([(0, 0, 20, 20, 0)], [(0, 0, 20, 20, 1, 0.9)])
+    assert scores_of(wrong).ap() == 0
+    assert scores_of(wrong, agnostic=True).ap() > 1 - 1e-12
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_bad_columns_are_refused() -> None:
+    sizes, truths, found = coco.columns([shot([(0, 0, 2, 2, 0)], [(0, 0, np.nan, 2, 0, 0.5)])])
+    with pytest.raises(StemmaError, match="NaN"):
+        coco.evaluate(sizes, ["a"], truths, found)
+    sizes, truths, found = coco.columns([shot([(0, 0, 2, 2, 0)], [(0, 0, 2, 2, 4, 0.5)])])
+    with pytest.raises(StemmaError, match="'label' reaches"):
+        coco.evaluate(sizes, ["a"], truths, found)
+    with pytest.raises(StemmaError, match="no masks"):
+        coco.evaluate(sizes, ["a", "b", "c", "d", "e"], truths, found, "masks")
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    truth = {"images": [{"id": 1, "height": 9, "width": 9}], "categories": [{"id": 1, "name": "a"}], "annotations": []}
+    good = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}
+    with pytest.raises(DataError, match="record 1, field 'image_id'"):
+        coco.evaluate_files(truth, [good, good | {"image_id": 7}])
+    with pytest.raises(DataError, match="field 'score'"):
+        coco.evaluate_files(truth, [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}])
+    with pytest.raises(DataError, match="NaN"):
+        coco.evaluate_files(truth, [good | {"score": float("nan")}])
+    (tmp_path / "half.json").write_text('{"images": [')
+    with pytest.raises(DataError, match="half.json"):
+        coco.evaluate_files(tmp_path / "half.json", [])
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="deep.json"):
+        coco.evaluate_files(tmp_path / "deep.json", [])
+
+
+def test_without_hotcoco_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hotcoco", None)
+    with pytest.raises(StemmaError, match="pip install 'hotcoco"):
+        coco.evaluate([], ["a"], *coco.columns([])[1:])
+    with pytest.raises(StemmaError, match="pip install 'hotcoco"):
+        coco.evaluate_files({}, [])
+
+
+def test_other_keypoints_take_their_sigmas() -> None:
+    """OKS of one point off by d in an object of area s^2: exp(-d^2 / (2 s^2 (2 sigma)^2)), COCO's definition."""
+    point = np.array([[[10.0, 10.0, 2.0]]])
+    truths = coco.Truths(np.array([0]), np.array([0]), np.array([[0.0, 0, 20, 20]]), np.array([400.0]), np.array([False]), keypoints=point)
+    found = coco.Found(np.array([0]), np.array([0]), np.zeros((1, 4)), np.array([0.5]), keypoints=point + [[[1.0, 0, 0]]])
+
+    def ar(sigma: float) -> float:
+        return coco.evaluate([(20, 20)], ["a"], truths, found, "keypoints", sigmas=(sigma,)).ar()
+
+    for sigma in (0.02, 0.03, 0.05):
+        oks = np.exp(-1 / (2 * 400 * (2 * sigma) ** 2))
+        assert abs(ar(sigma) - np.mean(oks >= coco.THRESHOLDS)) < 1e-12
+    with pytest.raises(StemmaError, match="2 OKS sigmas for 1"):
+        coco.evaluate([(20, 20)], ["a"], truths, found, "keypoints", sigmas=(0.1, 0.1))
