@@ -201,7 +201,10 @@ def test_options_do_what_they_say() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "names"),
-    [({"split": "dev"}, "dev"), ({"size": 8}, "size"), ({"count": -1}, "count"), ({"objects": (3, 1)}, "objects"), ({"sizes": (0, 2)}, "sizes"), ({"overlap": 2.0}, "overlap")],
+    [
+        ({"split": "dev"}, "dev"), ({"size": 8}, "size"), ({"count": -1}, "count"),
+        ({"objects": (3, 1)}, "objects"), ({"sizes": (0, 2)}, "sizes"), ({"overlap": 2.0}, "overlap"),
+    ],
 )
 def test_mistakes_are_named(bad: dict[str, object], names: str) -> None:
     with pytest.raises(StemmaError, match=names):

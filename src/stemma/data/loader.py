@@ -306,27 +306,26 @@ class Loader:
         """Semantic and panoptic maps and image labels, from the region bytes through one table a picture."""
         out: dict[str, Tensor] = {}
         b, n = labels.shape
-        stuff = np.arange(stack.stuff)
         if "semantic" in self.needs:
-            table = np.full((b, 256), IGNORE, np.uint8)
-            table[:, : stack.stuff] = stack.things + stuff
-            table[:, aug.OBJECT : aug.OBJECT + n] = labels.astype(np.uint8)
-            out["semantic"] = torch.from_numpy(np.stack([t[r] for t, r in zip(table, regions)])).long()
+            tables = np.full((b, 256), IGNORE, np.int64)
+            tables[:, : stack.stuff] = stack.things + np.arange(stack.stuff)
+            tables[:, aug.OBJECT : aug.OBJECT + n] = labels
+            out["semantic"] = torch.from_numpy(np.stack([t[r] for t, r in zip(tables, regions)]))
         if "panoptic" in self.needs:
-            maps, segments = [], np.full((b, -(-(n + stack.stuff) // BUCKET) * BUCKET), -1, np.int64)
-            for k in range(b):
-                count = int((labels[k] >= 0).sum())
-                seen = np.flatnonzero(np.bincount(regions[k].ravel(), minlength=256)[: stack.stuff])
-                lookup = np.zeros(256, np.int64)
-                lookup[aug.OBJECT : aug.OBJECT + count] = 1 + np.arange(count)
-                lookup[seen] = 1 + count + np.arange(len(seen))
-                segments[k, :count], segments[k, count : count + len(seen)] = labels[k, :count], stack.things + seen
-                maps.append(lookup[regions[k]])
+            counts = (labels >= 0).sum(1)
+            present = [np.flatnonzero(np.bincount(r.ravel(), minlength=256)[: stack.stuff]) for r in regions]
+            longest = max(int(c) + len(p) for c, p in zip(counts, present))
+            segments, maps = np.full((b, -(-longest // BUCKET) * BUCKET), -1, np.int64), []
+            for k, (c, p) in enumerate(zip(counts.tolist(), present)):  # objects, then the stuff that is seen
+                table = np.zeros(256, np.int64)
+                table[aug.OBJECT : aug.OBJECT + c], table[p] = 1 + np.arange(c), 1 + c + np.arange(len(p))
+                segments[k, :c], segments[k, c : c + len(p)] = labels[k, :c], stack.things + p
+                maps.append(table[regions[k]])
             out["panoptic"], out["segments"] = torch.from_numpy(np.stack(maps)), torch.from_numpy(segments)
         if "image_labels" in self.needs:
-            present = np.zeros((b, stack.things + 1), np.float32)
-            present[np.arange(b)[:, None], labels] = 1  # -1, the padding, marks the column that is cut off
-            out["image_labels"] = torch.from_numpy(present[:, :-1])
+            found = np.zeros((b, stack.things + 1), np.float32)
+            found[np.arange(b)[:, None], labels] = 1  # -1, the padding, marks the column that is cut off
+            out["image_labels"] = torch.from_numpy(found[:, :-1])
         return out
 
 
