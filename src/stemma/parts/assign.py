@@ -7,7 +7,7 @@ Axes: B images, A candidates, N objects.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -135,7 +135,10 @@ class ByCell:
     with it; where none overlaps, through the one with the least root mean square error (as the published code does).
 
     One object a cell: the first in the list has it. Candidates are the cells, once a predictor.
+    `crowd`: other predictors whose guess lies inside a crowd by more than this share are not asked.
     """
+
+    crowd: float = 0.5
 
     def __call__(self, c: Candidates, t: Targets) -> Assigned:
         assert c.guess is not None, "cells choose among the network's own guesses"
@@ -151,4 +154,7 @@ class ByCell:
         away = torch.cat([(guess[:, None] - centre) / edge[:, None], (wide[:, None] - size[:, :, None]) / edge[:, None]], -1)
         fit = torch.where(iou > 0, 1 + iou, -away.square().sum(-1)).masked_fill(~holds, -torch.inf)
         first = torch.zeros_like(holds).scatter(2, fit.argmax(2, keepdim=True), True) & holds
-        return first.any(1).long(), first.to(torch.uint8).argmax(1)
+        state = first.any(1).long()
+        if t.crowd is not None:
+            state = spare_crowds(state, bx.intersection(t.boxes, c.guess), replace(c, boxes=c.guess), t, self.crowd)
+        return state, first.to(torch.uint8).argmax(1)
