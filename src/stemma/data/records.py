@@ -1,0 +1,518 @@
+"""What every file format is read into: one flat table of pictures and objects, its faults, and the data set over it.
+
+Axes: I pictures, O objects of all pictures together (sorted by picture), N objects of one picture, K keypoints, H W pixels of the file.
+A reader fills a `Draft`; `finish` vets it in whole columns, mends what is safe and refuses the rest.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
+
+from . import rle
+from .images import check_name, header, read_image
+
+OnFault = Literal["mend", "refuse", "report"]
+SLACK = 1.0  # pixels by which a box may leave its picture through rounding or 1-based counting: clipped without a word
+
+
+class DataWarning(UserWarning):
+    """Faults that were mended while a data set was opened, said once a split."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself."""
+
+    file: str
+    record: str
+    field: str
+    problem: str
+    mend: str
+    safe: bool = True
+    kind: str = "other"
+
+    def __str__(self) -> str:
+        return str(self.error())
+
+    def error(self) -> DataError:
+        return DataError(self.file, self.problem, self.mend, self.record, self.field)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass
+class Table:
+    """Columns over the pictures and objects of a split. Boxes are xyxy in file pixels, edges continuous."""
+
+    files: list[str]  # relative to the root
+    sizes: np.ndarray  # int64 (I, 2): height, width; 0 where the source does not say
+    ids: np.ndarray  # int64 (I,)
+    image: np.ndarray  # int64 (O,) ascending
+    boxes: np.ndarray  # float64 (O, 4)
+    labels: np.ndarray  # int64 (O,)
+    crowd: np.ndarray  # bool (O,)
+    area: np.ndarray  # float64 (O,), NaN where the source does not say
+    record: np.ndarray  # int64 (O,) the source's number of each object, for messages
+    source: list[str] | str  # the annotation file of each picture, or of all
+    word: str = "object"  # what the source calls a record
+    segments: list[Any] | None = None  # of each object, None where it has none
+    keypoints: np.ndarray | None = None  # float32 (O, K, 3)
+    maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
+
+    def origin(self, i: int) -> str:
+        return self.source if isinstance(self.source, str) else self.source[i]
+
+    def objects(self, keep: np.ndarray) -> Table:
+        """The table with the objects `keep` (bool mask or ascending index) alone."""
+        at = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return replace(
+            self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at], area=self.area[at],
+            record=self.record[at], segments=None if self.segments is None else [self.segments[k] for k in at],
+            keypoints=None if self.keypoints is None else self.keypoints[at],
+        )
+
+    def images(self, keep: np.ndarray) -> Table:
+        """The table with the pictures at the ascending index `keep` and their objects."""
+        new = np.full(len(self.files), -1, dtype=np.int64)
+        new[keep] = np.arange(len(keep))
+        t = self.objects(new[self.image] >= 0)
+        return replace(
+            t, files=[self.files[k] for k in keep], sizes=self.sizes[keep], ids=self.ids[keep], image=new[t.image],
+            source=self.source if isinstance(self.source, str) else [self.source[k] for k in keep],
+            maps=None if self.maps is None else [self.maps[k] for k in keep],
+        )
+
+
+def table(
+    files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *, crowd: Any = None, area: Any = None,
+    record: Any = None, word: str = "object", segments: list[Any] | None = None, keypoints: np.ndarray | None = None,
+    maps: list[tuple[str, ...]] | None = None,
+) -> Table:
+    """A `Table` from columns in any order of objects, with the dtypes that it promises."""
+    at = np.asarray(image, dtype=np.int64).reshape(-1)
+    n = len(at)
+    order = np.argsort(at, kind="stable")
+    return Table(
+        files=files, sizes=np.asarray(sizes, dtype=np.int64).reshape(-1, 2), ids=np.asarray(ids, dtype=np.int64).reshape(-1), image=at[order],
+        boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order], labels=np.asarray(labels, dtype=np.int64).reshape(-1)[order],
+        crowd=(np.zeros(n, dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool).reshape(-1))[order],
+        area=(np.full(n, np.nan) if area is None else np.asarray(area, dtype=np.float64).reshape(-1))[order],
+        record=(np.arange(n, dtype=np.int64) if record is None else np.asarray(record, dtype=np.int64).reshape(-1))[order],
+        source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
+        keypoints=None if keypoints is None else keypoints[order], maps=maps,
+    )
+
+
+class Layers(Protocol):
+    """Reads the maps of one picture into its sample: instance ids, classes or panoptic segments."""
+
+    def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None: ...
+
+
+@dataclass
+class Draft:
+    """A split as its reader found it, before it is vetted."""
+
+    root: Path
+    format: str
+    table: Table
+    classes: Classes
+    kinds: tuple[str, ...]
+    digest: str  # of the annotation bytes
+    faults: list[Fault] = field(default_factory=list)
+    semantic: Classes | None = None
+    panoptic: Classes | None = None
+    points: Points | None = None
+    layers: Layers | None = None
+    counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
+    follow_links: bool = False
+
+
+class Folder:
+    """Sizes in bytes of the files under a root, each directory listed once; names that lead outside are refused."""
+
+    def __init__(self, root: Path, follow_links: bool = False):
+        self.root, self.follow = root, follow_links
+        self.base = os.path.realpath(root)
+        self._seen: dict[str, dict[str, tuple[int, bool]]] = {}
+
+    def _inside(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return self.follow or real == self.base or real.startswith(self.base.rstrip(os.sep) + os.sep)
+
+    def _list(self, directory: str) -> dict[str, tuple[int, bool]]:
+        found: dict[str, tuple[int, bool]] = {}
+        path = os.path.join(self.root, directory)
+        try:
+            with os.scandir(path) as entries:
+                inside = self._inside(path)
+                for e in entries:
+                    if e.is_symlink():
+                        found[e.name] = (os.stat(e.path).st_size if os.path.exists(e.path) else -1, self._inside(e.path))
+                    elif e.is_file():
+                        found[e.name] = (e.stat().st_size, inside)
+        except (FileNotFoundError, NotADirectoryError, ValueError, OSError):
+            return found  # every file in it will be reported as missing
+        return found
+
+    def size(self, name: str, source: str = "", record: str = "", fld: str = "file_name") -> int:
+        """Bytes of the file `name`, -1 where there is none. Raises DataError where it leads outside."""
+        check_name(name, source or str(self.root), record, fld)
+        directory, _, file = name.replace("\\", "/").rpartition("/")
+        if directory not in self._seen:
+            self._seen[directory] = self._list(directory)
+        size, inside = self._seen[directory].get(file, (-1, True))
+        if not inside:
+            raise DataError(
+                source or str(self.root), f"{name!r} is a link that leads outside the data folder {self.root}",
+                "copy the file into the folder, or pass follow_links=True", record, fld,
+            )
+        return size
+
+
+class Records:
+    """A split of a data set on disk (the core `Dataset` protocol). `faults` lists what was wrong with it, mended ones included.
+
+    `narrow` gives a view that prepares only the kinds of target asked for: decoding masks that nobody uses is the cost of opening a picture.
+    """
+
+    def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str, bytes_of: Sequence[int]):
+        self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
+        self.layers, self.counted = draft.layers, draft.counted
+        self.wanted = frozenset(info.kinds)
+        self._digest, self._bytes = draft.digest, list(bytes_of)
+        self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
+        self._print: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{self._info.name}[{self.split}]: {len(self)} pictures, {len(self._info.classes)} classes, {self._info.format}"
+
+    @property
+    def info(self) -> Info:
+        return self._info
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the annotation bytes and the names and sizes of the pictures and maps of this split."""
+        if self._print is None:
+            h = hashlib.sha256(self._digest.encode())
+            for name, size in zip(self.table.files, self._bytes):
+                h.update(f"{name}\0{size}\n".encode("utf-8", "surrogatepass"))
+            for maps in self.table.maps or ():  # maps are the annotations: their bytes count
+                for m in maps:
+                    path = self.root / m
+                    h.update(m.encode("utf-8", "surrogatepass") + (path.read_bytes() if path.is_file() else b"\0"))
+            h.update("\0".join(self._info.classes.names).encode("utf-8", "surrogatepass"))
+            self._print = h.hexdigest()
+        return self._print
+
+    def narrow(self, kinds: Iterable[str]) -> Records:
+        """The same split, preparing these kinds of target alone ("boxes" and labels always come)."""
+        new = object.__new__(Records)
+        new.__dict__.update(self.__dict__)
+        new.wanted = frozenset(kinds) & frozenset(self._info.kinds)
+        return new
+
+    def __len__(self) -> int:
+        return len(self.table.files)
+
+    def path(self, i: int) -> Path:
+        """The picture's file."""
+        return self.root / self.table.files[i]
+
+    def __getitem__(self, i: int) -> Sample:
+        path = self.path(i)
+        size = (int(self.table.sizes[i, 0]), int(self.table.sizes[i, 1]))
+        image = read_image(path, expect=size)
+        if image.shape[:2] != size:
+            raise size_error(str(path), self.table.origin(i), image.shape[:2], size)
+        sample = self.truth(i)
+        sample.image = image
+        return sample
+
+    def truth(self, i: int) -> Sample:
+        """The sample without its picture."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(i)
+        i %= len(self)
+        t = self.table
+        at = slice(int(self._start[i]), int(self._start[i + 1]))
+        h, w = int(t.sizes[i, 0]), int(t.sizes[i, 1])
+        sample = Sample(
+            image=None, size=(h, w), boxes=t.boxes[at].astype(np.float32), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),
+            area=t.area[at].astype(np.float32), file=str(self.path(i)), id=int(t.ids[i]),
+        )
+        if t.keypoints is not None and "keypoints" in self.wanted:
+            sample.keypoints = t.keypoints[at].astype(np.float32)
+        if self.layers is not None and t.maps is not None:
+            sample.extra["record"] = t.record[at]
+            self.layers(sample, tuple(self.root / m for m in t.maps[i]), self.wanted)
+        elif t.segments is not None and self.wanted & {"masks", "semantic"}:
+            try:
+                masks = rle.decode_all(t.segments[at], t.boxes[at], h, w)
+            except (ValueError, OverflowError) as e:
+                said = f"has a mask that cannot be decoded ({e})"
+                raise DataError(t.origin(i), said, "run `stemma doctor` on the data", f"image {t.ids[i]}", "segmentation") from None
+            if "semantic" in self.wanted:
+                sample.semantic = paint(masks, sample.labels + 1, sample.crowd, sample.area)
+            if "masks" in self.wanted:
+                sample.masks = masks
+        return sample
+
+    def counts(self) -> np.ndarray:
+        """int64 (C,): objects of each class, crowds included. Reads every map where objects live in maps."""
+        c = len(self._info.classes)
+        if self.counted:
+            return np.bincount(self.table.labels, minlength=c)
+        view = self.narrow({"boxes"})
+        out = np.zeros(c, dtype=np.int64)
+        for i in range(len(view)):
+            out += np.bincount(view.truth(i).labels, minlength=c)
+        return out
+
+
+def size_error(file: str, source: str, found: Sequence[int], declared: Sequence[int]) -> DataError:
+    """The fault of a picture that has not the size its annotations declare."""
+    return DataError(
+        file, f"is {found[1]} x {found[0]} pixels, and {source} says {declared[1]} x {declared[0]}: the boxes belong to another picture",
+        "correct width and height in the annotations, or put the right picture there", field="size",
+    )
+
+
+def paint(masks: np.ndarray, labels: np.ndarray, crowd: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) semantic map from masks (N, H, W): 0 background, the small over the large, crowds ignored (255)."""
+    out = np.zeros(masks.shape[1:], dtype=np.uint8)
+    for k in np.lexsort((-area, ~crowd)):  # crowds first, so that what is labelled singly shows
+        out[masks[k]] = IGNORE if crowd[k] else labels[k]
+    return out
+
+
+def with_background(classes: Classes) -> Classes:
+    """The classes of a semantic map painted from objects: "background", then the objects' own."""
+    name = "background"
+    while name in classes.names:
+        name += "_"
+    return Classes((name, *classes.names), (0, *range(1, len(classes) + 1)), (False, *classes.things), ("", *classes.parent))
+
+
+# ---------------------------------------------------------------- vetting
+
+
+def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[Fault], list[int]]:
+    """Faults of a table's pictures and boxes, the table with the safe ones mended, and the bytes of each picture left."""
+    faults: list[Fault] = []
+    folder = Folder(root, follow_links)
+    keep = np.ones(len(t.files), dtype=bool)
+    sizes = np.full(len(t.files), -1, dtype=np.int64)
+    twice: dict[str, int] = {}
+    for i, name in enumerate(t.files):
+        record = f"image {t.ids[i]}"
+        try:
+            sizes[i] = folder.size(name, t.origin(i), record)
+        except DataError as e:
+            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            keep[i] = False
+            continue
+        if sizes[i] < 0:
+            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there", "its record is left out", True, "missing image"))
+            keep[i] = False
+        elif name in twice:
+            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is listed before, as image {t.ids[twice[name]]}",
+                                "remove one of the two records", False, "image listed twice"))
+        else:
+            twice[name] = i
+    for i in np.flatnonzero(keep & (t.sizes <= 0).any(1)).tolist():
+        try:
+            t.sizes[i] = header(root / t.files[i]).size
+        except DataError as e:
+            faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True, "unreadable image"))
+            keep[i] = False
+    if not keep.all():
+        at = np.flatnonzero(keep)
+        t, sizes = t.images(at), sizes[at]
+    t, more = vet_boxes(t)
+    return t, faults + more, sizes.tolist()
+
+
+def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
+    """Faults of the boxes and masks alone: NaN, degenerate, outside the picture; broken masks fall back to the box."""
+    faults: list[Fault] = []
+    b = t.boxes
+    hw = t.sizes[t.image]
+    limit = np.stack([hw[:, 1], hw[:, 0], hw[:, 1], hw[:, 0]], 1).astype(np.float64) if len(b) else np.zeros((0, 4))
+    with np.errstate(invalid="ignore"):
+        broken = ~np.isfinite(b).all(1)
+        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
+        clipped = np.clip(b, 0.0, limit)
+        gone = ~broken & ~flat & ((clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1]))
+        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+
+    def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
+        for k in np.flatnonzero(rows):
+            i = int(t.image[k])
+            x1, y1, x2, y2 = (f"{v:.6g}" for v in b[k])
+            faults.append(Fault(
+                t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
+                problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+            ))
+
+    say(broken, "the box {box} is not made of finite numbers", "it is dropped", "box not finite")
+    say(flat, "the box {box} has no extent", "it is dropped", "degenerate box")
+    say(gone, "the box {box} lies outside the picture of {w} x {h}", "it is dropped", "box outside")
+    say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
+    ok = ~(broken | flat | gone)
+    t = replace(t, boxes=np.where(ok[:, None], clipped, 0.0))
+    if not ok.all():
+        t = t.objects(ok)
+    if t.segments is not None:
+        t, more = _vet_masks(t)
+        faults += more
+    unknown = ~(t.area > 0)
+    if unknown.any():
+        area = t.area.copy()
+        area[unknown] = (t.boxes[unknown, 2] - t.boxes[unknown, 0]) * (t.boxes[unknown, 3] - t.boxes[unknown, 1])
+        for k in np.flatnonzero(unknown):
+            if t.segments is not None and t.segments[k] is not None:
+                h, w = t.sizes[t.image[k]]
+                area[k] = rle.area(t.segments[k], int(h), int(w))
+        t = replace(t, area=area)
+    return t, faults
+
+
+def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
+    faults: list[Fault] = []
+    assert t.segments is not None
+    segments = list(t.segments)
+    sizes = t.sizes[t.image].tolist()
+    wrong: dict[int, str] = {}
+    strings: list[int] = []
+    for k, seg in enumerate(segments):
+        if seg is None:
+            continue
+        h, w = sizes[k]
+        said = rle.problem(seg, h, w)
+        if said:
+            wrong[k] = said
+        elif isinstance(seg, dict) and isinstance(seg["counts"], str | bytes):
+            strings.append(k)
+    for lo in range(0, len(strings), 4096):
+        part = strings[lo : lo + 4096]
+        bad = rle.string_faults([segments[k]["counts"] for k in part], np.array([sizes[k][0] * sizes[k][1] for k in part]))
+        wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
+    for k in sorted(wrong):
+        seg = segments[k]
+        whole = [ring for ring in seg if not rle.problem([ring], *sizes[k])] if isinstance(seg, list) else []
+        segments[k] = whole or None
+        i = int(t.image[k])
+        faults.append(Fault(
+            t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
+            "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
+        ))
+    return replace(t, segments=segments), faults
+
+
+# ---------------------------------------------------------------- finishing
+
+
+def finish(
+    draft: Draft, *, name: str, split: str, on_fault: OnFault = "mend", classes: Classes | None = None, select: Any = None
+) -> Records:
+    """A vetted data set from a draft. `select(files) -> ascending index` takes a part of it; `classes` is the list its labels must fit.
+
+    Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for faults of records.
+    """
+    if not draft.table.files:
+        raise DataError(str(draft.root), f"has no images in split '{split}'", "add images, or name another split or format")
+    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
+    faults = draft.faults + faults
+    settle(faults, on_fault, f"{name}, split '{split}'")
+    if not t.files:
+        raise DataError(str(draft.root), f"none of the {len(draft.table.files)} images of split '{split}' is there",
+                        f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or pass images=FOLDER")
+    if draft.counted and not len(t.boxes) and on_fault != "report" and draft.table.maps is None:
+        raise DataError(str(draft.root), f"has no objects in any of the {len(t.files)} images of split '{split}'",
+                        "add annotations; there is nothing to learn or to measure")
+    if select is not None:
+        at = np.asarray(select(t.files), dtype=np.int64)
+        t, sizes = t.images(at), [sizes[k] for k in at]
+    have, semantic = draft.classes, draft.semantic
+    if classes is not None and classes.names != have.names:
+        t, have, semantic = _relabel(t, draft, classes)
+    kinds = draft.kinds
+    if "masks" in kinds and semantic is None and draft.layers is None and len(have) < IGNORE - 1:
+        semantic, kinds = with_background(have), (*kinds, "semantic")
+    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points)
+    return Records(t, info, draft, faults, split, sizes)
+
+
+def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Classes | None]:
+    """Labels by name into another class list, such as a checkpoint's."""
+    if draft.layers is not None:
+        target = draft.semantic or draft.classes
+        if target.names == want.names or draft.classes.names == want.names or (draft.panoptic and draft.panoptic.names == want.names):
+            return t, draft.classes, draft.semantic
+        raise _disagree(draft, target, want)
+    index = {n: k for k, n in enumerate(want.names)}
+    to = np.array([index.get(n, -1) for n in draft.classes.names], dtype=np.int64)
+    used = np.unique(t.labels)
+    if (to[used] < 0).any():
+        raise _disagree(draft, draft.classes, want)
+    return replace(t, labels=to[t.labels]), want, None
+
+
+def _disagree(draft: Draft, have: Classes, want: Classes) -> DataError:
+    extra = [n for n in have.names if n not in want.names]
+    lack = [n for n in want.names if n not in have.names]
+    said = "; ".join(x for x in (extra and f"only the data has {_few(extra)}", lack and f"only the wanted list has {_few(lack)}") if x)
+    problem = f"the class list disagrees with the one wanted ({said or 'another order'})"
+    return DataError(str(draft.root), problem, "rename the classes, or train on this data", field="classes")
+
+
+def _few(names: Sequence[str], n: int = 5) -> str:
+    return ", ".join(repr(x) for x in names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def same_classes(a: Info, b: Info, where: str = "") -> None:
+    """Raises DataError where two splits (or a checkpoint and a data set) do not have one class list."""
+    for what, x, y in (("classes", a.classes, b.classes), ("semantic", a.semantic, b.semantic), ("panoptic", a.panoptic, b.panoptic)):
+        if x is None or y is None or x.names == y.names:
+            continue
+        only_a, only_b = [n for n in x.names if n not in y.names], [n for n in y.names if n not in x.names]
+        said = "; ".join(s for s in (only_a and f"only the first has {_few(only_a)}", only_b and f"only the second has {_few(only_b)}") if s)
+        raise DataError(where or a.name, f"the class lists disagree ({said or 'another order'})", "give both the same classes in the same order", field=what)
+
+
+def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
+    """Says once what is mended, or raises DataError for what is not."""
+    if on_fault not in ("mend", "refuse", "report"):
+        raise DataError(where, f"on_fault={on_fault!r} is unknown", "use 'mend', 'refuse' or 'report'")
+    if on_fault == "report" or not faults:
+        return
+    refused = faults if on_fault == "refuse" else [f for f in faults if not f.safe]
+    if refused:
+        f = refused[0]
+        more = f" (and {len(refused) - 1} more; `stemma doctor` lists them)" if len(refused) > 1 else ""
+        raise DataError(f.file, f.problem, f.mend + more, f.record, f.field)
+    kinds = ", ".join(f"{n} x {k}" for k, n in Counter(f.kind for f in faults).most_common())
+    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}); the first: {faults[0]}. `stemma doctor` lists all.", stacklevel=5)
+
+
+_SAID: set[str] = set()
+
+
+def say_once(message: str, stacklevel: int = 3) -> None:
+    """A `DataWarning` that is given once a process, however often the data is opened."""
+    if message not in _SAID:
+        _SAID.add(message)
+        warnings.warn(message, DataWarning, stacklevel=stacklevel)
