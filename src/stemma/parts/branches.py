@@ -6,7 +6,6 @@ Axes: B images, R regions, N objects, D detections, C classes or channels, M sid
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -23,7 +22,7 @@ from ..ops.scalars import normaliser
 from .region_heads import Align, Pool, upsample2
 from .regions import Regions
 
-Shared = Callable[[], Float[Tensor, "B R C s s"]]  # what the box head saw inside the same regions
+Shared = Float[Tensor, "B R C s s"] | None  # what the box head saw inside the same regions, where a branch shares it
 
 
 class Branch(nn.Module):
@@ -77,7 +76,8 @@ class MaskBranch(Branch):
 
     def drawing(self, xs: list[Tensor], boxes: Tensor, shared: Shared) -> Float[Tensor, "BR C M M"]:
         """The map under the last layer."""
-        pooled = shared() if self.pool is None else self.pool(xs, self.strides, boxes)
+        pooled = shared if self.pool is None else self.pool(xs, self.strides, boxes)
+        assert pooled is not None
         return F.relu(self.up(self.body(pooled.flatten(0, 1))), inplace=True)
 
     def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"], shared: Shared) -> Float[Tensor, "B R M M"]:

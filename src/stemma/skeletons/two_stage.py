@@ -161,7 +161,8 @@ class TwoStageModel(nn.Module):
         assert r is not None, "a two-stage detector has at least one stage"
         few = r.first(max(1, int(s.count * s.positive)))
         for branch in self.branches:
-            out |= branch.loss(raw.levels, few, t, lambda f=features: f[:, : few.labels.shape[1]])
+            assert isinstance(branch, Branch)
+            out |= branch.loss(raw.levels, few, t, None if features is None else features[:, : few.labels.shape[1]])
         return out
 
     @staticmethod
@@ -194,5 +195,6 @@ class TwoStageModel(nn.Module):
         for step in self.spec.post:
             d = step(d, lambda at: by_class(last, at))
         for branch in self.branches:
-            d = branch.predict(xs, d, lambda now=d: self.see(last, xs, now.boxes)[1])
+            assert isinstance(branch, Branch)
+            d = branch.predict(xs, d, self.see(last, xs, d.boxes)[1] if branch.shares else None)
         return d

@@ -28,11 +28,14 @@ def vgg_layers(channels: int, width: float = 1.0, ceil: tuple[int, ...] = ()) ->
 
 
 class VGG16(Trunk):
-    """VGG16 up to conv5_3: one level of 512 channels at stride 16, which the first region detectors read."""
+    """VGG16 up to conv5_3: one level of 512 channels at stride 16, which the first region detectors read.
 
-    def __init__(self, inp: In, width: float = 1.0) -> None:
+    `ceil` rounds every pool up, as Caffe does: 600 x 1000 pixels give 38 x 63 cells.
+    """
+
+    def __init__(self, inp: In, width: float = 1.0, ceil: bool = False) -> None:
         super().__init__()
-        self.features = nn.Sequential(*vgg_layers(inp.channels[0], width)[:-1])
+        self.features = nn.Sequential(*vgg_layers(inp.channels[0], width, (0, 1, 2, 3) if ceil else ())[:-1])
         _kaiming(self)
         self.out = In((max(8, int(512 * width)),), (16 * inp.strides[0],), inp.classes)
 
