@@ -22,7 +22,7 @@ from . import coco
 from .confusion import confusion
 from .count import counts
 from .curves import calibration, f1, precision_recall
-from .detection import Floats, Ints, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
+from .detection import Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
 from .errors import errors
 from .recall import average_recall, recall_by_iou
 from .voc import voc
@@ -144,10 +144,11 @@ class Evaluator:
 
         Boxes: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10, AR100, AR_small, AR_medium, AR_large; masks the same with
         "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with "keypoint_".
-        Proposals: AR10, AR100, AR1000, AR1000_small, ... . Semantic and panoptic: those of their measures.
+        Proposals: AR10, AR100, AR1000, AR1000_small, ... . Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU, and where there are
+        things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff.
         """
         if self.pixels is not None:
-            return dict(plain(self._pixel_result()))
+            return dict(plain(self.pixels.result()))
         if self.task == "proposals":
             return dict(plain(average_recall(self.record)))
         out: dict[str, Any] = {}
@@ -173,41 +174,18 @@ class Evaluator:
         {"labels", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration", "recall", "count", "voc".
 
         Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on.
-        Semantic: "confusion" and "per_class". Panoptic: "per_class".
+        Semantic: "confusion", its last column pixels without a class, and "per_class". Panoptic: "per_class".
         """
         if self.pixels is not None:
-            numbers = plain(self._pixel_result())
+            numbers = plain(self.pixels.result())
             out: dict[str, Any] = {"per_class": numbers.get("per_class", {})}
-            if getattr(self.pixels, "confusion", None) is not None:
-                out["confusion"] = {"labels": list(self.classes.names), "matrix": plain(np.asarray(self.pixels.confusion))}
+            if self.task == "semantic":
+                out["confusion"] = {"labels": [*self.classes.names, "none"], "matrix": plain(self.pixels.matrix)}
             return out
         return dict(plain(describe(self.record, kind) | {"per_class": self.result().get("per_class", {})}))
-
-    def _pixel_result(self) -> dict[str, Any]:
-        out = dict(self.pixels.result())
-        if self.task == "semantic" and (coarse := mean_iou_coarse(np.asarray(self.pixels.confusion), self.classes)) is not None:
-            out["mIoU_coarse"] = coarse
-        return out
-
-
-def mean_iou_coarse(matrix: Ints | Floats, classes: Classes) -> float | None:
-    """Mean IoU over the stuff classes and one "foreground" made of all things; None where the classes are not of both sorts.
-
-    `matrix` (C, C) counts pixels, row the true class. Stuff is what `things` says is none, or has the parent "stuff".
-    """
-    stuff = [c for c in range(len(classes)) if not classes.things[c] or classes.parent[c] == "stuff"]
-    if not 0 < len(stuff) < len(classes):
-        return None
-    group = np.full(len(classes), len(stuff))
-    group[stuff] = np.arange(len(stuff))
-    merged = np.zeros((len(stuff) + 1, len(stuff) + 1), matrix.dtype)
-    np.add.at(merged, (group[:, None], group[None]), matrix)
-    hit = np.diag(merged).astype(np.float64)
-    union = merged.sum(0) + merged.sum(1) - hit
-    return float(np.mean(hit[union > 0] / union[union > 0])) if union.any() else float("nan")
 
 
 __all__ = [
     "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts", "describe", "errors", "f1", "matches",
-    "mean_iou_coarse", "picture", "plain", "precision_recall", "recall_by_iou", "to_rles", "voc",
+    "picture", "plain", "precision_recall", "recall_by_iou", "to_rles", "voc",
 ]
