@@ -85,14 +85,15 @@ def formats_at(path: Path) -> list[str]:
     return found
 
 
-def _module(where: str | Path, format: str | None) -> tuple[Path, ModuleType]:
+def module_of(where: str | Path, format: str | None) -> tuple[Path, ModuleType]:
+    """The path and the format's reader. Raises DataError."""
     name = format or recognise(where)
     if name not in FORMATS:
         raise DataError(str(where), f"the format '{name}' is unknown", f"use one of {', '.join(FORMATS)}", field="format")
     return _place(where), FORMATS[name]
 
 
-def _call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
+def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     """Calls a reader with the options it knows. Raises DataError for others."""
     known = inspect.signature(function).parameters
     unknown = [k for k in options if k not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values())]
@@ -109,8 +110,8 @@ def splits(where: str | Path, format: str | None = None, **options: Any) -> tupl
     """The splits that can be opened, derived ones included, train first."""
     if is_scenes(where):
         return ("train", "val", "test")
-    path, module = _module(where, format)
-    own = set(_call(module.splits, path, **options))
+    path, module = module_of(where, format)
+    own = set(call(module.splits, path, **options))
     if own == {"all"}:
         return ("train", "val", "test", "all")
     if "train" in own and "val" not in own:
@@ -132,11 +133,11 @@ def open_dataset(
     """
     if is_scenes(where):
         return _scenes(str(where), split, classes, options)
-    path, module = _module(where, format)
-    own: dict[str, Any] = _call(module.splits, path, **options)
+    path, module = module_of(where, format)
+    own: dict[str, Any] = call(module.splits, path, **options)
     wanted = split if split in own else coco.ALIASES.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
-    draft: Draft = _call(module.read, path, own[source], split=source, **options)
+    draft: Draft = call(module.read, path, own[source], split=source, **options)
     select = None
     if part is not None:
         said = ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1])
@@ -213,4 +214,4 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
     return data
 
 
-__all__ = ["FORMATS", "DataWarning", "formats_at", "is_scenes", "open_dataset", "recognise", "same_classes", "splits", "splits_order"]
+__all__ = ["FORMATS", "DataWarning", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise", "same_classes", "splits", "splits_order"]

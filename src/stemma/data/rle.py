@@ -56,7 +56,7 @@ def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"])
     n = len(strings)
     raw = [s if isinstance(s, bytes) else s.encode("utf-8", "replace") for s in strings]
     length = np.array([len(s) for s in raw], dtype=np.int64)
-    bad = length == 0
+    bad: np.ndarray = length == 0
     if not length.sum():
         return bad
     codes = np.frombuffer(b"".join(raw), dtype=np.uint8).astype(np.int64) - 48

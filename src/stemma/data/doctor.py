@@ -1,0 +1,413 @@
+"""The doctor: every fault of a data set with file, record, field and mend, and the figures to judge it by, before a minute is trained.
+
+Every picture is decoded once: that finds truncated files, sizes that are not as annotated, and duplicates by the hash of their pixels.
+Near duplicates are noted, not blamed: an 8 x 8 difference hash (each bit: is a cell brighter than the one to its left) within `NEAR_BITS`,
+confirmed by the correlation of 16 x 16 thumbnails.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from stemma.core.types import DataError, Dataset
+
+from .images import read_image
+from .open import call, is_scenes, module_of, open_dataset, same_classes, splits_order
+from .records import Fault, Records, finish, size_error
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+SMALL, MEDIUM = 32.0**2, 96.0**2  # COCO's borders of area, file pixels
+RELATIVE = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)  # sqrt(object area / picture area)
+ASPECT = (0.0, 0.25, 0.5, 0.8, 1.25, 2.0, 4.0, float("inf"))  # width / height
+NEAR_BITS, NEAR_CORRELATION, NEAR_LIMIT = 4, 0.99, 20_000
+_SCENES_LOOK = 200  # drawn scenes that figures are taken from
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class SplitFigures:
+    """What a split holds."""
+
+    images: int = 0
+    objects: int = 0
+    crowd: int = 0
+    empty: int = 0
+    fingerprint: str = ""
+    classes: dict[str, int] = field(default_factory=dict)  # objects of each class; of semantic data: pixels
+    unit: str = "objects"
+    coco_sizes: dict[str, int] = field(default_factory=dict)
+    relative_sizes: dict[str, int] = field(default_factory=dict)
+    aspects: dict[str, int] = field(default_factory=dict)
+    per_image: dict[str, float] = field(default_factory=dict)  # least, median, mean, most
+    image_sizes: dict[str, list[int]] = field(default_factory=dict)  # least, median, most of (height, width)
+
+
+@dataclass
+class Report:
+    """What the doctor found. `status`: 0 clean, 1 faults."""
+
+    where: str
+    format: str
+    kinds: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    splits: dict[str, SplitFigures] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    derived: bool = False  # the data is not divided; splits will be derived
+
+    @property
+    def status(self) -> int:
+        return 1 if self.faults else 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether training would refuse the data until a fault is mended by hand."""
+        return any(not f.safe for f in self.faults)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "where": self.where, "format": self.format, "kinds": list(self.kinds), "classes": list(self.classes), "status": self.status,
+            "refused": self.refused, "splits": {k: dict(vars(v)) for k, v in self.splits.items()},
+            "faults": [f.as_dict() for f in self.faults], "fault_counts": dict(Counter(f.kind for f in self.faults)), "notes": list(self.notes),
+        }
+
+    def render(self, console: Console, examples: int = 3, rows: int = 30) -> None:
+        """Prints tables of splits, classes, sizes and faults, and the notes."""
+        _render(self, console, examples, rows)
+
+
+def examine(
+    where: str | Path, format: str | None = None, *, progress: Progress | None = None, decode: bool = True, near: bool = True, workers: int | None = None,
+    **options: Any,
+) -> Report:
+    """Looks at everything of a data set, all its splits. `progress(done, total)` is called while pictures are decoded.
+
+    Raises DataError only where nothing can be examined: no such place, no known format, an unknown option.
+    """
+    if is_scenes(where):
+        return _scenes(str(where), options)
+    path, module = module_of(where, format)
+    own = call(module.splits, path, **options)
+    report = Report(str(path), module.FORMAT, derived=set(own) == {"all"})
+    names = [s for s in splits_order(own) if not (s == "trainval" and {"train", "val"} <= set(own))]
+    opened: dict[str, Records] = {}
+    for name in names:
+        try:
+            draft = call(module.read, path, own[name], split=name, **options)
+            opened[name] = finish(draft, name=path.name, split=name, on_fault="report")
+            report.faults += opened[name].faults
+        except DataError as e:
+            if "unknown to this format" in e.problem:
+                raise
+            report.faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "unusable split"))
+    if not opened:
+        return report
+    first = next(iter(opened.values()))
+    report.kinds, report.classes = first.info.kinds, first.info.classes.names
+    for other in list(opened)[1:]:
+        try:
+            same_classes(first.info, opened[other].info, str(path))
+        except DataError as e:
+            problem = f"{e.problem} between the splits {next(iter(opened))} and {other}"
+            report.faults.append(Fault(e.file, "", e.field, problem, e.mend, False, "class lists disagree"))
+    _overlaps(opened, report)
+    if decode:
+        _decode_all(opened, report, progress, workers, near)
+    for name, data in opened.items():
+        report.splits[name] = _figures(data, report)
+    _remarks(opened, report)
+    return report
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@dataclass
+class _Look:
+    """One decoded picture: the hash of its pixels, its difference hash and thumbnail, or what was wrong."""
+
+    digest: bytes = b""
+    bits: int = 0
+    thumb: np.ndarray | None = None
+    fault: Fault | None = None
+
+
+def _look(data: Records, i: int, near: bool) -> _Look:
+    path, t = data.path(i), data.table
+    declared = (int(t.sizes[i, 0]), int(t.sizes[i, 1]))
+    record = f"image {t.ids[i]}"
+    try:
+        image = read_image(path, expect=declared)
+    except DataError as e:
+        return _Look(fault=Fault(e.file, record, "", e.problem, f"{e.mend}; training skips it", True, "unreadable image"))
+    fault = None
+    if image.shape[:2] != declared:
+        wrong = size_error(str(path), t.origin(i), image.shape[:2], declared)
+        fault = Fault(wrong.file, record, wrong.field, wrong.problem, f"{wrong.mend}; training skips it", True, "wrong size")
+    digest = hashlib.blake2b(image.tobytes() + repr(image.shape).encode(), digest_size=16).digest()
+    if not near:
+        return _Look(digest, fault=fault)
+    step = max(1, min(image.shape[:2]) // 128)
+    grey = Image.fromarray(np.ascontiguousarray(image[::step, ::step])).convert("L")
+    cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
+    return _Look(digest, bits, np.asarray(grey.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).reshape(-1), fault)
+
+
+def _decode_all(opened: dict[str, Records], report: Report, progress: Progress | None, workers: int | None, near: bool) -> None:
+    jobs = [(name, i) for name, data in opened.items() for i in range(len(data))]
+    looks: list[_Look] = []
+    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
+        for done, look in enumerate(pool.map(lambda job: _look(opened[job[0]], job[1], near), jobs), 1):
+            looks.append(look)
+            if look.fault is not None:
+                report.faults.append(look.fault)
+            if progress is not None:
+                progress(done, len(jobs))
+    same: dict[bytes, list[int]] = defaultdict(list)
+    for k, look in enumerate(looks):
+        if look.digest:
+            same[look.digest].append(k)
+    alone = []
+    for group in same.values():
+        alone.append(group[0])
+        a_split, a = jobs[group[0]]
+        for k in group[1:]:
+            b_split, b = jobs[k]
+            first, second = opened[a_split].path(a), opened[b_split].path(b)
+            if first == second:
+                continue  # the same file in two splits is reported by name
+            across = a_split != b_split
+            report.faults.append(Fault(
+                str(second), f"image {opened[b_split].table.ids[b]}", "",
+                f"has the very pixels of {first}" + (f", in the splits {b_split} and {a_split}" if across else ""),
+                "remove one of them: what is trained on is measured" if across else "remove one of them: it counts twice", True,
+                "duplicate across splits" if across else "duplicate image",
+            ))
+    if near:
+        _near(opened, jobs, looks, sorted(alone), report)
+
+
+def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Sequence[_Look], alone: Sequence[int], report: Report) -> None:
+    """Notes on pairs that look alike but are not the same."""
+    bits = np.array([looks[k].bits for k in alone], dtype=np.uint64)
+    thumbs = np.array([looks[k].thumb for k in alone], dtype=np.float32).reshape(len(alone), -1)
+    if len(alone) < 2:
+        return
+    centred = thumbs - thumbs.mean(1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1)
+    unit = centred / np.maximum(norm, 1e-6)[:, None]
+    textured = norm > 2.0 * 16  # a standard deviation of two grey levels: blank pictures resemble each other
+    pairs: list[tuple[int, int]] = []
+    if len(alone) <= NEAR_LIMIT:
+        for lo in range(0, len(alone), 512):
+            apart = np.bitwise_count(bits[lo : lo + 512, None] ^ bits[None, :])
+            a, b = np.nonzero(apart <= NEAR_BITS)
+            pairs += [(int(x) + lo, int(y)) for x, y in zip(a, b) if int(x) + lo < y]
+    else:
+        order = np.argsort(bits, kind="stable")
+        equal = np.flatnonzero(bits[order][1:] == bits[order][:-1])
+        pairs = [(int(order[k]), int(order[k + 1])) for k in equal]
+    pairs = [(a, b) for a, b in pairs if textured[a] and textured[b] and float(unit[a] @ unit[b]) >= NEAR_CORRELATION]
+    if not pairs:
+        return
+    across = [(a, b) for a, b in pairs if jobs[alone[a]][0] != jobs[alone[b]][0]]
+
+    def names(a: int, b: int) -> str:
+        (s, i), (r, j) = jobs[alone[a]], jobs[alone[b]]
+        return f"{s}/{opened[s].path(i).name} and {r}/{opened[r].path(j).name}"
+
+    shown = "; ".join(names(a, b) for a, b in (across or pairs)[:3])
+    report.notes.append(f"{len(pairs)} pairs of pictures look alike, {len(across)} of them across splits, where they flatter the measured score: {shown}")
+
+
+def _overlaps(opened: dict[str, Records], report: Report) -> None:
+    """The same file in two splits."""
+    of: dict[str, str] = {}
+    for name, data in opened.items():
+        for i, file in enumerate(data.table.files):
+            if file in of and of[file] != name:
+                report.faults.append(Fault(str(data.path(i)), f"image {data.table.ids[i]}", "", f"is in the splits {of[file]} and {name}",
+                                           "take it out of one: what is trained on is measured", True, "image in two splits"))
+            of.setdefault(file, name)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _columns(data: Dataset, report: Report, limit: int | None = None) -> tuple[np.ndarray, ...]:
+    """image, labels, crowd, boxes, area of all objects, sizes of all pictures, and pixels a semantic class."""
+    semantic = data.info.semantic
+    pixels = np.zeros(len(semantic) if semantic is not None else 0, dtype=np.int64)
+    if isinstance(data, Records) and data.layers is None:
+        t = data.table
+        return t.image, t.labels, t.crowd, t.boxes, t.area, t.sizes, pixels
+    only_maps = "boxes" not in data.info.kinds
+    view: Dataset = data.narrow({"semantic"} if only_maps else {"boxes"}) if isinstance(data, Records) else data
+    parts: list[tuple[np.ndarray, ...]] = []
+    sizes: list[tuple[int, int]] = []
+    for i in range(len(view) if limit is None else min(limit, len(view))):
+        try:
+            s = view.truth(i)
+        except DataError as e:
+            report.faults.append(Fault(e.file, f"image {i}", e.field, e.problem, f"{e.mend}; training skips it", True, "unusable map"))
+            continue
+        sizes.append(s.size)
+        parts.append((np.full(len(s.labels), len(sizes) - 1), s.labels, s.crowd, s.boxes, s.area))
+        if only_maps and s.semantic is not None:
+            pixels += np.bincount(s.semantic.reshape(-1), minlength=256)[: len(pixels)]
+    if not parts:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2), int), pixels
+    image, labels, crowd, boxes, area = (np.concatenate(c) for c in zip(*parts))
+    return image, labels, crowd, boxes, area, np.array(sizes, dtype=np.int64), pixels
+
+
+def _figures(data: Dataset, report: Report, limit: int | None = None) -> SplitFigures:
+    image, labels, crowd, boxes, area, sizes, pixels = _columns(data, report, limit)
+    out = SplitFigures(len(sizes), len(labels), int(crowd.sum()), fingerprint=data.fingerprint)
+    if len(sizes):
+        out.image_sizes = {"least": sizes.min(0).tolist(), "median": np.median(sizes, axis=0).astype(int).tolist(), "most": sizes.max(0).tolist()}
+    if "boxes" not in data.info.kinds:
+        names = (data.info.semantic or data.info.classes).names
+        out.classes, out.unit = {n: int(k) for n, k in zip(names, pixels)}, "pixels"
+        return out
+    counts = np.bincount(labels, minlength=len(data.info.classes))
+    out.classes = {n: int(k) for n, k in zip(data.info.classes.names, counts)}
+    each = np.bincount(image, minlength=len(sizes))
+    out.empty = int((each == 0).sum())
+    if len(each):
+        out.per_image = {"least": int(each.min()), "median": float(np.median(each)), "mean": round(float(each.mean()), 3), "most": int(each.max())}
+    out.coco_sizes = {"small": int((area < SMALL).sum()), "medium": int(((area >= SMALL) & (area < MEDIUM)).sum()), "large": int((area >= MEDIUM).sum())}
+    if len(labels):
+        share = np.sqrt(area / np.maximum(sizes[image].prod(1), 1))
+        out.relative_sizes = _histogram(share, RELATIVE, lambda a, b: f"{a:.0%} to {b:.0%}")
+        ratio = (boxes[:, 2] - boxes[:, 0]) / np.maximum(boxes[:, 3] - boxes[:, 1], 1e-9)
+        out.aspects = _histogram(ratio, ASPECT, lambda a, b: f"{a:g} to {b:g}" if np.isfinite(b) else f"over {a:g}")
+    return out
+
+
+def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float, float], str]) -> dict[str, int]:
+    at = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    counts = np.bincount(at, minlength=len(edges) - 1)
+    return {say(edges[k], edges[k + 1]): int(counts[k]) for k in range(len(edges) - 1)}
+
+
+def _remarks(opened: dict[str, Records], report: Report) -> None:
+    """Notes on what is no fault but worth knowing."""
+    for name, figures in report.splits.items():
+        if figures.empty:
+            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as background")
+        absent = [c for c, n in figures.classes.items() if n == 0]
+        if absent:
+            shown = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
+            report.notes.append(f"{name}: {len(absent)} of {len(figures.classes)} classes do not appear: {shown}")
+        counts = [n for n in figures.classes.values() if n]
+        if len(counts) > 1 and max(counts) > 100 * min(counts):
+            report.notes.append(f"{name}: the commonest class has {max(counts) / min(counts):,.0f} times as many {figures.unit} as the rarest")
+    for name, data in opened.items():
+        t = data.table
+        if len(t.boxes):
+            rows = np.concatenate([t.image[:, None], t.labels[:, None], np.round(t.boxes, 2)], 1)
+            twice = len(rows) - len(np.unique(rows, axis=0))
+            if twice:
+                report.notes.append(f"{name}: {twice} object{'s have' if twice > 1 else ' has'} the box and class of another one in the same picture")
+            tiny = int(((t.boxes[:, 2] - t.boxes[:, 0] <= 1) | (t.boxes[:, 3] - t.boxes[:, 1] <= 1)).sum())
+            if tiny:
+                report.notes.append(f"{name}: {tiny} box{'es are' if tiny > 1 else ' is'} one pixel wide or high, or less")
+    if report.derived:
+        report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a hash of the file names")
+
+
+def _scenes(where: str, options: dict[str, Any]) -> Report:
+    report = Report(where, "scenes")
+    for name in ("train", "val", "test"):
+        data = open_dataset(where, name, **options)
+        report.kinds, report.classes = data.info.kinds, data.info.classes.names
+        report.splits[name] = _figures(data, report, _SCENES_LOOK)
+    report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} or fewer of each split")
+    return report
+
+
+# ---------------------------------------------------------------- printing
+
+
+def _render(report: Report, console: Console, examples: int, rows: int) -> None:
+    from rich.markup import escape
+
+    console.print(f"[bold]{escape(report.where)}[/]  {report.format}, {len(report.classes)} classes" + (f", {', '.join(report.kinds)}" if report.kinds else ""))
+    if report.splits:
+        table = _titled(console, "splits")
+        for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)", "small", "medium", "large"):
+            table.add_column(column, justify="left" if column == "split" else "right")
+        for name, s in report.splits.items():
+            least, most = s.image_sizes.get("least", [0, 0]), s.image_sizes.get("most", [0, 0])
+            size = f"{least[0]} x {least[1]}" if least == most else f"{least[0]} x {least[1]} to {most[0]} x {most[1]}"
+            each = f"{s.per_image['least']:g} to {s.per_image['most']:g}, median {s.per_image['median']:g}" if s.per_image else "-"
+            table.add_row(name, f"{s.images:,}", f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each, size, *(f"{v:,}" for v in s.coco_sizes.values()))
+        console.print(table)
+        total = Counter[str]()
+        for s in report.splits.values():
+            total.update(s.classes)
+        unit = next(iter(report.splits.values())).unit
+        table = _titled(console, f"{unit} of each class")
+        table.add_column("class")
+        for name in report.splits:
+            table.add_column(name, justify="right")
+        ranked = [c for c, _ in total.most_common()]
+        for c in ranked[:rows]:
+            table.add_row(escape(c), *(f"{s.classes.get(c, 0):,}" for s in report.splits.values()))
+        if len(ranked) > rows:
+            table.add_row(f"... and {len(ranked) - rows} more", *(f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}" for s in report.splits.values()))
+        console.print(table)
+        for title, key in (("object size, share of the picture's side", "relative_sizes"), ("aspect, width / height", "aspects")):
+            bins = Counter[str]()
+            for s in report.splits.values():
+                bins.update(getattr(s, key))
+            if not bins:
+                continue
+            top = max(bins.values())
+            table = _titled(console, title, header=False)
+            for label, n in bins.items():
+                table.add_row(label, f"{n:,}", "█" * round(40 * n / max(top, 1)))
+            console.print(table)
+    groups: dict[str, list[Fault]] = defaultdict(list)
+    for f in report.faults:
+        groups[f.kind].append(f)
+    for kind, found in sorted(groups.items(), key=lambda g: (all(f.safe for f in g[1]), -len(g[1]))):
+        colour = "yellow" if all(f.safe for f in found) else "red"
+        console.print(f"[{colour}]{len(found)} x {escape(kind)}[/]" + ("" if colour == "yellow" else ": training refuses this"))
+        for f in found[:examples]:
+            console.print(f"    {escape(str(f))}", soft_wrap=True, highlight=False)
+        if len(found) > examples:
+            console.print(f"    ... and {len(found) - examples} more")
+    for note in report.notes:
+        console.print(f"[dim]note[/] {escape(note)}", soft_wrap=True, highlight=False)
+    if not report.faults:
+        console.print("[green]no faults[/]")
+    else:
+        last = "training refuses the data until the red ones are mended" if report.refused else "none that training refuses; it mends or skips what it can"
+        console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
+
+
+
+def _titled(console: Console, title: str, header: bool = True) -> Table:
+    """A plain table under its title, which a narrow table would break over lines."""
+    from rich import box
+    from rich.table import Table
+
+    console.print(f"\n[bold]{title}[/]")
+    return Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)
