@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 import shutil
 import subprocess
@@ -187,7 +188,7 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--hide-scrollbars", "--virtual-time-budget=3000")
+         "--disable-features=NetworkTimeServiceQuerying,OptimizationHints", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars", "--virtual-time-budget=3000")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not opened in a browser")
@@ -200,7 +201,5 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
     assert "CONSOLE" not in done.stderr, [x for x in done.stderr.splitlines() if "CONSOLE" in x]
     dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile2'}", "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120).stdout
     assert 'aria-pressed="true">against time' in dom and dom.count("<figure>") == 21
-    import json
-
     urls = {e["params"]["url"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict) and "url" in e["params"]}
     assert not {u for u in urls if u.startswith(("http", "ws"))}, urls

@@ -67,6 +67,7 @@ class Paper:
     notes: tuple[str, ...] = ()  # what the paper leaves open, and what we chose
     presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
+    short: str = ""  # what people call it: "Faster R-CNN"
 
     @property
     def name(self) -> str:
@@ -75,6 +76,10 @@ class Paper:
     @property
     def cli_name(self) -> str:
         return self.name.replace("_", "-")
+
+    @property
+    def label(self) -> str:
+        return self.short or self.cli_name
 
     def ancestors(self) -> set[str]:
         return {self.name} | {n for p in self.parents for n in p.paper.ancestors()}

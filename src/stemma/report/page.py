@@ -17,6 +17,7 @@ from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 
 PALETTE = 10  # systems with a colour of their own; more wrap round
 MOST_CLASSES = 24  # of a confusion matrix shown at once
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"  # nothing is fetched
 System = dict[str, Any]
 Groups = dict[str, list[System]]  # main measure -> the systems it ranks
 
@@ -56,7 +57,8 @@ def render(results: dict[str, Any], folder: Path) -> str:
     sections = [s for s in sections if s[2]]
     count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
     title = f"{count}, {results['budget']} each, on {results['data']['name']}"
-    head = tag("head", tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
     body = tag(
         "body",

@@ -19,7 +19,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "SQ": ("SQ", "segmentation quality: mean IoU of matched segments", "score"),
     "RQ": ("RQ", "recognition quality: F1 of matched segments", "score"),
     "mIoU": ("mIoU", "mean over classes of intersection over union of pixels", "score"),
-    "mIoU_stuff_foreground": ("mIoU stuff + fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
+    "mIoU_coarse": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
     "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
     "parameters": ("parameters", "numbers that are trained", "count"),
     "flops": ("GFLOPs", "floating point operations of one forward pass of one picture at this size (two a multiply-add), in thousand millions", "giga"),
@@ -143,7 +143,8 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
     if shared:
         k = max(shared, key=lambda k: eb[k] - ea[k])
         if eb[k] > 0 and (eb[k] - ea[k]) / eb[k] > 0.1:
-            out.append(f"Against {second['title']}, the error it avoids most is {k} ({ERRORS[k]}): {ea[k]:,.4g} against {eb[k]:,.4g}.")
+            cost = f"it costs {score(ea[k])} AP50, and {score(eb[k])} there"
+            out.append(f"Against {second['title']}, the error it avoids most is {k} ({ERRORS[k]}): {cost}.")
     return out
 
 

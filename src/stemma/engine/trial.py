@@ -1,0 +1,287 @@
+"""One training of a comparison, and what is measured of it: `python -m stemma.engine.trial JOB.json`.
+
+The run's folder gains `trial.json` (numbers, curves, errors, confusion) and `shown/` (answers on a few pictures, for the report).
+A trial that was killed continues where its training was saved; one that has a `trial.json` is finished.
+"""
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core.types import Dataset, Sample, StemmaError
+from . import checkpoint, evaluate, fit
+from .devices import pick_device, pick_precision
+from .flops import flops
+from .gallery import map_layer, mask_layer, save_layer, shown_size
+
+SHOWN = 120  # pictures whose answers are kept, for the report to choose from
+UNTRAINED = 100  # pictures on which the untrained net is measured
+PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process of a comparison is told."""
+
+    id: str
+    paper: str
+    preset: str
+    seed: int
+    data: str
+    budget: str
+    folder: str
+    format: str | None = None
+    sets: dict[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    precision: str | None = None
+    batch: int | None = None
+    workers: int = 0
+    limit: int | None = None
+    validations: int = 8
+
+    def save(self, path: Path) -> None:
+        checkpoint.write_text(path, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def held_out(data: str, format: str | None = None, limit: int | None = None) -> tuple[Dataset, Dataset, str]:
+    """(training pictures, pictures to measure on, which weights to measure).
+
+    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise the last
+    weights are measured on the validation pictures, since the best were chosen by them.
+    """
+    from ..data.open import splits
+
+    train, val = fit.open_pair(data, None, format)
+    names = splits(data)
+    if "test" in names and any(n in names for n in ("val", "valid")):
+        return train, evaluate.spread(evaluate.open_split(data, "test", format), limit), "best"
+    return train, evaluate.spread(val, limit), "last"
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train (or finish) a job and measure it; returns what `trial.json` holds. Raises as `train` does."""
+    folder = Path(job.folder)
+    if (folder / "trial.json").is_file():
+        done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+        return done
+    train, data, which = held_out(job.data, job.format, job.limit)
+    device = pick_device(job.device)
+    model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
+    trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, format=job.format, device=job.device,
+                        precision=job.precision, batch=job.batch, workers=job.workers, val_every=1 / job.validations, progress=False)
+    record = trained.record
+    torch.manual_seed(job.seed)
+    bare = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info).to(device)
+    model = trained.load(which).to(device)
+    precision = pick_precision(device, "auto" if job.precision is None else job.precision)
+    m: Any = model
+    task = m.paper.task_of(m.preset)
+    untrained = evaluate.measure(bare, evaluate.spread(data, UNTRAINED), device=device, precision=precision)
+    measured = _measure(model, data, task, device, precision, folder / "shown")
+    out: dict[str, Any] = {
+        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset, "seed": job.seed, "task": task, "weights": which,
+        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "seconds": record["spent"]["seconds"],
+        "train_images_per_second": record["images_per_second"], "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
+        "precision": record["precision"], "parameters": record["parameters"], "batch": record["batch"],
+        "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, evaluate.main_metric(task)),
+        "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    out["flops"] = flops(model.float(), tuple(measured["input"]))
+    checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(out))))
+    return out
+
+
+def _curve(run: Any, main: str) -> list[dict[str, Any]]:
+    """Validations over time. Detectors are drawn by box AP, whatever they are ranked by in training."""
+    lines = list(run.metrics("val"))
+    return [{"seconds": e["seconds"], "images": e["images"], "step": e["step"], "loss": e.get("loss"), "value": e.get("AP", e.get(main))} for e in lines]
+
+
+def _finite(v: Any) -> Any:
+    if isinstance(v, dict):
+        return {k: _finite(x) for k, x in v.items()}
+    if isinstance(v, (list, tuple)):
+        return [_finite(x) for x in v]
+    return None if isinstance(v, float) and not math.isfinite(v) else v
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision: str, folder: Path) -> dict[str, Any]:
+    from ..metrics import Evaluator, matches, precision_recall
+
+    m: Any = model
+    info = data.info
+    evaluator = Evaluator(info, task)  # type: ignore[arg-type]
+    wanted = {i * len(data) // min(SHOWN, len(data)) for i in range(min(SHOWN, len(data)))}
+    kept: dict[int, dict[str, Any]] = {}
+    shape: list[int] = []
+    images, seconds = 0, 0.0
+    for seen in evaluate.run_over(model, data, m.recipe, batch=8, device=device, precision=precision, needs=frozenset()):
+        shape = shape or list(seen.batch.images.shape[-2:])
+        for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
+            evaluator.add(data.truth(i), prediction, i)
+            if i in wanted:
+                kept[i] = prediction
+        images, seconds = images + len(seen.batch), seconds + seen.seconds
+    out: dict[str, Any] = {"metrics": evaluator.result(), "input": shape, "images_measured": images, "predict_images_per_second": images / max(seconds, 1e-9)}
+    details = evaluator.details()
+    out["per_class"] = details.get("per_class", {})
+    names = list(info.classes_for(task).names)
+    threshold = 0.5
+    if task not in PIXELS:
+        strict = precision_recall(matches(evaluator.record, 0.75)).mean.tolist()
+        threshold = float(details["confusion"]["score"])
+        recall, loose = details["pr_mean"]
+        out["pr"] = {"recall": recall, "precision": {"0.50": loose, "0.75": strict}}
+        out["errors"] = {k: v["dAP"] for k, v in details["errors"].items()}
+        out["error_counts"] = {k: v["count"] for k, v in details["errors"].items()}
+        out["calibration"], out["count"], out["best_f1"] = details["calibration"]["ECE"], details["count"]["error"], details["f1"]["best"]
+    if "confusion" in details:
+        out["confusion"] = {"labels": details["confusion"]["labels"], "matrix": details["confusion"]["matrix"]}
+    out["threshold"] = threshold
+    out["shown"] = {}
+    for i, prediction in sorted(kept.items()):
+        truth = data.truth(i)
+        said = show(prediction, truth, task, names, threshold)
+        layer = said.pop("layer")
+        if layer is not None:
+            save_layer(layer, folder / f"{i}.png")
+            said["overlay"] = f"shown/{i}.png"
+        said["quality"] = quality(prediction, truth, info, task, threshold)
+        out["shown"][str(i)] = said
+    return out
+
+
+def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str], threshold: float) -> dict[str, Any]:
+    """A prediction as the report draws it, in pixels of the shown picture: boxes, labels, scores, whether each is right, and a layer of masks."""
+    if task == "semantic":
+        return {"layer": map_layer(prediction["semantic"], truth.size)}
+    if task == "panoptic":
+        return {"layer": panoptic_layer(prediction["panoptic"], prediction["segments"], truth.size)}
+    from ..metrics.detection import to_rles
+
+    keep = np.flatnonzero(np.asarray(prediction["scores"]) >= threshold)
+    scale = np.array(shown_size(truth.size)[::-1] * 2) / np.array(truth.size[::-1] * 2)
+    labels = np.asarray(prediction["labels"])[keep]
+    masks = prediction.get("masks")
+    layer = None
+    if masks is not None:
+        layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
+    return {
+        "boxes": np.round(np.asarray(prediction["boxes"])[keep] * scale, 1).tolist(), "labels": [names[k] for k in labels],
+        "scores": np.round(np.asarray(prediction["scores"])[keep].astype(float), 3).tolist(),
+        "ok": (_taken(prediction, truth, keep) != -1).tolist(), "layer": layer,
+    }
+
+
+def panoptic_layer(ids: np.ndarray, segments: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A panoptic map as a layer: the colour of each segment's class, its outline dark, nothing where it is void."""
+    table = np.concatenate([[255], np.asarray(segments, np.int64).clip(min=0)])
+    return map_layer(table[np.asarray(ids).clip(0, len(table) - 1)], size, ids)
+
+
+def _taken(prediction: dict[str, Any], truth: Sample, keep: np.ndarray) -> np.ndarray:
+    """For each kept detection the object that it takes at IoU .5: its index, -1 for none, -2 for a crowd."""
+    from ..metrics.detection import box_iou, match
+
+    boxes, labels = np.asarray(prediction["boxes"], np.float64)[keep], np.asarray(prediction["labels"], np.int64)[keep]
+    order = np.argsort(-np.asarray(prediction["scores"])[keep], kind="stable")
+    ious = box_iou(boxes[order], truth.boxes.astype(np.float64), truth.crowd)
+    out = np.full(len(keep), -1, np.int64)
+    out[order] = match(ious, labels[order], truth.labels.astype(np.int64), truth.crowd, 0.5)
+    return out
+
+
+def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, threshold: float) -> float | None:
+    """How good an answer is on one picture: F1 at IoU .5 of boxes, mean IoU of a semantic map, PQ of a panoptic one."""
+    if task in PIXELS:
+        from ..metrics import Evaluator
+
+        one = Evaluator(info, task)  # type: ignore[arg-type]
+        one.add(truth, prediction)
+        value = one.result().get(PIXELS[task])
+        return None if value is None else float(value)
+    taken = _taken(prediction, truth, np.flatnonzero(np.asarray(prediction["scores"]) >= threshold))
+    hits, said, there = int((taken >= 0).sum()), int((taken != -2).sum()), int((~truth.crowd).sum())
+    return 2 * hits / (said + there) if said + there else 1.0
+
+
+# ---------------------------------------------------------------- speed
+
+
+def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, float]:
+    """Median milliseconds of one picture through `predict`, by folder. The systems take turns, so that a busy moment of the machine falls on all."""
+    from ..data.loader import Loader
+
+    device = pick_device(device)
+    _, held, _ = held_out(data, format)
+    ready: dict[str, tuple[Any, list[Any]]] = {}
+    for f in folders:
+        m: Any = checkpoint.load(f, "last", device)
+        loader = Loader(evaluate.spread(held, 3), m.recipe, train=False, batch=1, mean=m.spec.preprocess.mean, needs=frozenset())
+        layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
+        m.to(memory_format=layout)
+        ready[f] = m, [(b.images.to(device).contiguous(memory_format=layout), b.sizes.to(device)) for b in loader.epoch(0)]
+    times: dict[str, list[float]] = {f: [] for f in folders}
+    with torch.inference_mode():
+        for turn in range(rounds + 1):
+            for f, (m, pictures) in ready.items():
+                for images, sizes in pictures:
+                    begin = time.perf_counter()
+                    m.predict(images, sizes)
+                    if device.startswith("cuda"):
+                        torch.cuda.synchronize()
+                    if turn:
+                        times[f].append(1000 * (time.perf_counter() - begin))
+    return {f: float(np.median(t)) for f, t in times.items()}
+
+
+def main(argv: list[str]) -> int:
+    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left beside the job, in one line."""
+    _end_with_parent()
+    path = Path(argv[-1])
+    trouble = path.with_suffix(".error")
+    trouble.unlink(missing_ok=True)
+    try:
+        if argv[0] == "--latency":
+            spec = json.loads(path.read_text(encoding="utf-8"))
+            checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"], spec["device"])))
+        else:
+            run(Job.read(path))
+    except KeyboardInterrupt:
+        return 130
+    except StemmaError as error:
+        trouble.write_text(" ".join(str(error).split()), encoding="utf-8")
+        return 2
+    except Exception as error:
+        trouble.write_text(f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000], encoding="utf-8")
+        raise
+    return 0
+
+
+def _end_with_parent() -> None:
+    """On Linux, be told to stop when the process that started this one dies, even by SIGKILL: two must not train into one folder."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
