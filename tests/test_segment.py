@@ -234,7 +234,8 @@ def test_a_convolution_of_joined_maps_is_a_sum_of_convolutions() -> None:
     conv = nn.Conv2d(8, 5, 3, bias=False)
     left, right = conv.weight[:, :4], conv.weight[:, 4:]
     torch.testing.assert_close(conv(torch.cat([a, b], 1)), F.conv2d(a, left) + F.conv2d(b, right), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(F.conv2d(torch.cat([a, b], 1), torch.cat([left, left], 1)), F.conv2d(a + b, left), rtol=1e-4, atol=1e-5)  # tied halves: FPN's add
+    tied = torch.cat([left, left], 1)  # then joining is FPN's adding
+    torch.testing.assert_close(F.conv2d(torch.cat([a, b], 1), tied), F.conv2d(a + b, left), rtol=1e-4, atol=1e-5)
 
 
 def test_overlapping_tiles_of_u_net_equal_one_pass() -> None:

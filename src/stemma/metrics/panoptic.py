@@ -32,7 +32,7 @@ def id_to_rgb(ids: NDArray[Any]) -> NDArray[np.uint8]:
 def to_semantic(ids: NDArray[Any], segments: NDArray[Any]) -> NDArray[np.uint8]:
     """The class of every pixel, 255 at void: what remains of a panoptic map without identities."""
     table = np.concatenate([[IGNORE], np.where(np.asarray(segments) < 0, IGNORE, segments)])
-    return table[ids].astype(np.uint8)
+    return np.asarray(table[ids], np.uint8)
 
 
 def to_instances(ids: NDArray[Any], segments: NDArray[Any], things: tuple[bool, ...]) -> tuple[Bools, Ints]:

@@ -37,7 +37,7 @@ def ious(matrix: Ints) -> NDArray[np.float64]:
     """IoU of each class, NaN where it is neither true nor predicted anywhere."""
     hit = np.diag(matrix)
     union = matrix.sum(1) + matrix[:, :-1].sum(0) - hit
-    return np.divide(hit, union, out=np.full(len(matrix), np.nan), where=union > 0)
+    return np.asarray(np.divide(hit, union, out=np.full(len(matrix), np.nan), where=union > 0))
 
 
 def boundary(mask: Bools) -> Bools:
