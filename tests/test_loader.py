@@ -126,6 +126,36 @@ def test_every_picture_once() -> None:
     assert len(small) == 1 and set(small[0].index.tolist()) == set(range(7)) and len(small[0]) == 16
 
 
+def test_tall_and_wide_pictures_are_not_mixed() -> None:
+    class Sized(Folder):
+        @property
+        def image_sizes(self) -> np.ndarray:
+            return np.array(self.shapes)
+
+    shapes = [(40, 60), (60, 40), (40, 60)] * 11
+    loader, again = (Loader(Sized(shapes), SHORTEST, train=True, batch=4, seed=1) for _ in range(2))
+    epoch = list(loader.epoch(0))
+    mixed = [len({tuple(o) for o in b.original.tolist()}) > 1 for b in epoch]
+    assert len(epoch) == len(loader) == 8 and not any(mixed[:7])  # 22 wide and 11 tall: five and two whole batches, then what is over
+    seen = [i for b in epoch for i in b.index.tolist()]
+    assert len(set(seen)) == len(seen) == 32
+    kinds = [b.original[0, 0].item() for b in epoch[:7]]
+    assert kinds not in (sorted(kinds), sorted(kinds, reverse=True))  # the kinds come by turns
+    assert not np.array_equal(loader.order(0), loader.order(1)) and np.array_equal(loader.order(0), again.order(0))
+
+
+def test_a_data_set_that_can_be_narrowed_is() -> None:
+    asked: list[frozenset[str]] = []
+
+    class Narrow(Folder):
+        def narrow(self, kinds: frozenset[str]) -> Narrow:
+            asked.append(frozenset(kinds))
+            return self
+
+    next(Loader(Narrow(MIXED), SHORTEST, train=True, batch=2, needs={"boxes", "semantic"}).epoch(0))
+    assert asked == [{"boxes", "semantic"}]
+
+
 # ---------------------------------------------------------------- padding
 
 

@@ -30,6 +30,8 @@ OBJECT = 16  # in the region byte of a Stack: below, a stuff class; from here on
 TRIES = 40
 LEAST = 1.0  # pixels: objects thinner than this after a crop are dropped
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+_YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])  # NTSC: luma, and a plane of chroma in which hue is an angle
+_RGB = np.linalg.inv(_YIQ)
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,11 @@ def colour(images: Float[Tensor, "B 3 H W"], factors: Float[Tensor, "B 4"]) -> F
     """
     f = factors.to(images)
     grey = torch.tensor(GREY, dtype=images.dtype, device=images.device)
-    # YIQ (NTSC 1953): chroma is a plane, hue an angle in it
-    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=images.dtype, device=images.device)
+    yiq, back = (torch.from_numpy(m).to(images) for m in (_YIQ, _RGB))
     c, s = f[:, 3].cos() * f[:, 2], f[:, 3].sin() * f[:, 2]
     zero, one = torch.zeros_like(c), torch.ones_like(c)
     turn = torch.stack([one, zero, zero, zero, c, -s, zero, s, c], -1).view(-1, 3, 3)
-    mix = torch.linalg.inv(yiq) @ turn @ yiq * (f[:, 0] * f[:, 1])[:, None, None]  # the luma is untouched by saturation and hue
+    mix = back @ turn @ yiq * (f[:, 0] * f[:, 1])[:, None, None]  # the luma is untouched by saturation and hue
     mean = torch.einsum("bchw,c->b", images, grey) / (images.shape[-1] * images.shape[-2])
     offset = (1 - f[:, 1]) * f[:, 0] * mean
     out = torch.einsum("bij,bjhw->bihw", mix, images) + offset[:, None, None, None]
@@ -207,9 +208,12 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
 
     image = s.image
     if image is not None:
-        canvas = np.empty((*size, 3), np.uint8)
-        canvas[:] = fill
-        canvas[ty, tx] = image[sy, sx]
+        if y1 >= 0 and x1 >= 0 and y2 <= h and x2 <= w:
+            canvas = image[sy, sx]
+        else:
+            canvas = np.empty((*size, 3), np.uint8)
+            canvas.reshape(size[0], -1)[:] = np.tile(fill, size[1])  # row by row: quicker than three bytes at a time
+            canvas[ty, tx] = image[sy, sx]
         image = canvas
     boxes = clip(s.boxes)
     keep = keep & ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1)
@@ -276,28 +280,29 @@ def iou_crop(s: Sample, rng: np.random.Generator, fill: np.ndarray) -> Sample:
         least = (None, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9)[int(rng.integers(7))]
         if least is None:
             return s
-        for a, b, c, d in rng.random((TRIES, 4)).tolist():
-            cw, ch = int(w * (0.3 + 0.7 * a)), int(h * (0.3 + 0.7 * b))
-            if cw < 1 or ch < 1 or not 0.5 <= cw / ch * (h / w) <= 2:
-                continue
-            x, y = int((w - cw) * c), int((h - ch) * d)
-            box = (x, y, x + cw, y + ch)
-            inside = centred(s.boxes, box)
-            if not inside.any() or _iou(s.boxes[inside], box).max() < least:
-                continue
-            cut = window(s, box, fill, inside)
+        draws = rng.random((TRIES, 4))
+        sides = ((0.3 + 0.7 * draws[:, :2]) * (w, h)).astype(np.int64)
+        corner = ((np.array([w, h]) - sides) * draws[:, 2:]).astype(np.int64)
+        patches = np.concatenate([corner, corner + sides], 1)
+        aspect = sides[:, 0] / np.maximum(sides[:, 1], 1)
+        centres = (s.boxes[:, :2] + s.boxes[:, 2:]) / 2
+        inside = ((centres > patches[:, None, :2]) & (centres < patches[:, None, 2:])).all(-1)  # (TRIES, N)
+        best = np.where(inside, _iou(patches, s.boxes), -1).max(1)
+        for k in np.flatnonzero((sides.min(1) >= 1) & (aspect >= 0.5) & (aspect <= 2) & (best >= least)).tolist():
+            x1, y1, x2, y2 = patches[k].tolist()
+            cut = window(s, (x1, y1, x2, y2), fill, inside[k])
             if len(cut.boxes):
                 return cut
     return s
 
 
-def _iou(boxes: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """IoU of boxes (N, 4) with one: (N,)."""
-    one = np.array(box, np.float32)
-    sides = np.clip(np.minimum(boxes[:, 2:], one[2:]) - np.maximum(boxes[:, :2], one[:2]), 0, None)
-    inter = sides[:, 0] * sides[:, 1]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) + (one[2] - one[0]) * (one[3] - one[1])
-    return np.asarray(inter / np.maximum(area - inter, 1e-9))
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of boxes (M, 4) with boxes (N, 4): (M, N)."""
+    a = a[:, None]
+    sides = np.clip(np.minimum(a[..., 2:], b[:, 2:]) - np.maximum(a[..., :2], b[:, :2]), 0, None)
+    inter = sides[..., 0] * sides[..., 1]
+    area = lambda v: (v[..., 2] - v[..., 0]) * (v[..., 3] - v[..., 1])
+    return np.asarray(inter / np.maximum(area(a) + area(b) - inter, 1e-9))
 
 
 def jitter(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarray) -> Sample:

@@ -4,6 +4,7 @@ The batch at (epoch, k) is a function of the seed, epoch and k alone: not of wor
 ranks share it. So an interrupted run goes on with `epoch(e, start=k)` and sees what it would have seen.
 
 Shapes repeat from step to step: objects are padded to a multiple of `BUCKET`, pictures to the recipe's divisor.
+Where pictures keep their aspect, tall and wide ones are not mixed in a training batch if the data set has `image_sizes`.
 Drawn scenes that were cached, at their own size and with symmetries and colour alone, take a path for whole batches.
 """
 from __future__ import annotations
@@ -23,15 +24,12 @@ from torch import Tensor
 from ..core.recipe import Recipe
 from ..core.types import IGNORE, Batch, DataError, Dataset, Sample, StemmaError, Targets
 from . import augment as aug
+from .records import DataWarning
 from .transforms import network_size, padded_size, prepare
 
 BUCKET = 8
 IMAGENET = (0.485, 0.456, 0.406)
 _ORDER, _SAMPLE, _SCALE, _WARP = 1, 2, 3, 4  # separate streams of random numbers
-
-
-class DataWarning(UserWarning):
-    """A fault in data that was worked around."""
 
 
 @runtime_checkable
@@ -51,6 +49,7 @@ class Loader:
     batch: pictures in the global batch; with `world` > 1, rank r gets the r-th of `world` equal, contiguous slices of it.
     mean: RGB in 0..1 that fills the padding. needs: kinds of target to load; boxes and labels come whenever there are any.
     workers: threads that read ahead; 0 loads in the caller. max_objects: pad to exactly this many, dropping what is beyond it.
+    pin: batches in page-locked memory, from which a GPU copies while it computes.
 
     A picture that cannot be read (`DataError`, `OSError`) is replaced by the next one that can in training and left out otherwise,
     with one `DataWarning` a file. Raises `DataError` when the data set is empty or nothing in it can be read.
@@ -70,6 +69,7 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         max_objects: int | None = None,
+        pin: bool = False,
     ):
         if len(dataset) == 0:
             raise DataError(dataset.info.name, "the data set has no pictures", "check the path and the split")
@@ -81,12 +81,16 @@ class Loader:
         if missing:
             have = ", ".join(dataset.info.kinds) or "none"
             raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is trained on", f"it has: {have}")
-        self.dataset, self.recipe, self.train, self.batch = dataset, recipe, train, batch
+        narrow = getattr(dataset, "narrow", None)  # a data set that can be told what not to prepare
+        self.dataset: Dataset = dataset if narrow is None else narrow(needs)
+        self.recipe, self.train, self.batch, self.pin = recipe, train, batch, pin
         self.mean, self.needs, self.seed, self.workers = tuple(mean), frozenset(needs), seed, workers
         self.rank, self.world, self.max_objects = rank, world, max_objects
         self.broken: dict[int, str] = {}  # data set index -> message, of what could not be read
         self._crowded = False
         self._lock = threading.Lock()
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+        self._wide = self._shapes() if train else None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -98,7 +102,7 @@ class Loader:
         jobs = range(start, len(self))
         if self.workers <= 0:
             for k in jobs:
-                made = self.load(epoch, k)
+                made = self._job(epoch, k)
                 if made is not None:
                     yield made
             return
@@ -107,7 +111,7 @@ class Loader:
         try:
             todo = iter(jobs)
             for k in todo:
-                ahead.append(pool.submit(self.load, epoch, k))
+                ahead.append(pool.submit(self._job, epoch, k))
                 if len(ahead) > self.workers + 1:
                     made = ahead.popleft().result()
                     if made is not None:
@@ -124,8 +128,23 @@ class Loader:
         n = len(self.dataset)
         if not self.train:
             return np.arange(n)
-        shuffled = np.random.default_rng([self.seed, _ORDER, epoch]).permutation(n)
-        return np.resize(shuffled, max(n // self.batch, 1) * self.batch)  # drops the end, or repeats a small set
+        known, order = self._order
+        if known != epoch:
+            order = np.random.default_rng([self.seed, _ORDER, epoch]).permutation(n)
+            if self._wide is not None:
+                order = _grouped(order, self._wide, self.batch)
+            order = np.resize(order, max(n // self.batch, 1) * self.batch)  # drops the end, or repeats a small set
+            self._order = epoch, order
+        return order
+
+    def _shapes(self) -> np.ndarray | None:
+        """Which pictures are wider than high, bool (n,), where that matters to the padding and the data set's `image_sizes` (n, 2) says it."""
+        sizes = getattr(self.dataset, "image_sizes", None)
+        if sizes is None or self.recipe.resize.kind not in ("shortest", "keep"):
+            return None
+        sizes = np.asarray(sizes)
+        wide: np.ndarray = sizes[:, 1] > sizes[:, 0]
+        return wide if wide.any() and not wide.all() else None
 
     def load(self, epoch: int, k: int) -> Batch | None:
         """The `k`-th batch of an epoch, this rank's slice; None where nothing of it could be read (never in training)."""
@@ -157,6 +176,10 @@ class Loader:
             samples.append(self._change(self._only(s), epoch, place, short))
             found.append(i)
         return self._collate(samples, original, found, short) if samples else None
+
+    def _job(self, epoch: int, k: int) -> Batch | None:
+        made = self.load(epoch, k)
+        return made.pin() if made is not None and self.pin else made
 
     # ------------------------------------------------------------ one sample
 
@@ -327,6 +350,18 @@ class Loader:
             found[np.arange(b)[:, None], labels] = 1  # -1, the padding, marks the column that is cut off
             out["image_labels"] = torch.from_numpy(found[:, :-1])
         return out
+
+
+def _grouped(order: np.ndarray, kind: np.ndarray, batch: int) -> np.ndarray:
+    """`order` (n,) rearranged so that whole batches are of one kind, each where its last picture was; what is over comes mixed at the end."""
+    batches: list[tuple[int, np.ndarray]] = []  # (place of the last picture, the pictures)
+    rest = []
+    for k in (False, True):
+        places = np.flatnonzero(kind[order] == k)
+        whole = len(places) // batch * batch
+        batches += [(int(p[-1]), order[p]) for p in places[:whole].reshape(-1, batch)]
+        rest.append(places[whole:])
+    return np.concatenate([b for _, b in sorted(batches, key=lambda b: b[0])] + [order[np.sort(np.concatenate(rest))]])
 
 
 def _tensor(v: np.ndarray) -> Tensor:

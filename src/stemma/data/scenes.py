@@ -293,23 +293,18 @@ def _atlas(size: int) -> dict[str, np.ndarray]:
     return fields
 
 
-def _hsv(h: float, s: float, v: float) -> np.ndarray:
-    """Hue, saturation, value in 0..1 -> RGB float32 (3,)."""
-    k = (np.array([5.0, 3.0, 1.0]) + h * 6) % 6
-    return (v - v * s * np.clip(np.minimum(k, 4 - k), 0, 1)).astype(np.float32)
+def _hsv(h: np.ndarray, s: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Hue, saturation, value (n,) in 0..1 -> RGB float32 (n, 3)."""
+    k = (np.array([5.0, 3.0, 1.0]) + 6 * h[:, None]) % 6
+    return np.asarray(v[:, None] * (1 - s[:, None] * np.clip(np.minimum(k, 4 - k), 0, 1)), np.float32)
 
 
-def _colour(rng: np.random.Generator, near: list[np.ndarray]) -> np.ndarray:
-    """A lively colour, the best of a few draws at keeping away from the colours around it."""
-    best, far = np.zeros(3, np.float32), -1.0
-    for h, s, v in rng.random((6, 3)):
-        colour = _hsv(h, 0.95 - 0.5 * s * s, 0.55 + 0.45 * v)
-        distance = min((float(np.abs(colour - c).sum()) for c in near), default=9.0)
-        if distance > far:
-            best, far = colour, distance
-        if far > 0.75:
-            break
-    return best
+def _colour(rng: np.random.Generator, near: np.ndarray) -> np.ndarray:
+    """A lively colour (3,): the first of six draws that is well away from the colours (n, 3) around it, or the farthest."""
+    draws = rng.random((3, 6))
+    colours = _hsv(draws[0], 0.95 - 0.5 * draws[1] ** 2, 0.55 + 0.45 * draws[2])
+    distance = np.minimum(np.abs(colours[:, None] - near).sum(-1).min(1), 0.75)
+    return np.asarray(colours[distance.argmax()])
 
 
 def _cloth(rng: np.random.Generator, shape: Shape, u: np.ndarray, v: np.ndarray, scale: float) -> np.ndarray:
@@ -539,10 +534,9 @@ class Scenes:
             colour -= part
             colour *= cover
             part += colour
-        colours: list[np.ndarray] = []
         for shape, (y1, y2, x1, x2), (u, v, distance) in zip(layout.shapes, layout.windows, layout.frames):
-            colour = _colour(rng, tones + colours)
-            colours.append(colour)
+            colour = _colour(rng, np.array(tones))
+            tones.append(colour)
             other = colour * np.float32(0.55) if rng.random() < 0.5 else colour + (1 - colour) * np.float32(0.55)
             cloth = _cloth(rng, shape, u, v, scale)
             rim = np.float32(min(1.6 * scale, shape.r * 0.16) + 0.4)
@@ -564,11 +558,15 @@ class Scenes:
             out[..., c] = picture[c]
         return out
 
-    def _sample(self, i: int, layout: _Layout, image: np.ndarray | None) -> Sample:
-        n, size = len(layout.shapes), self.size
-        amodal = np.zeros((n, size, size), bool)
+    def _amodal(self, layout: _Layout) -> np.ndarray:
+        """bool (N, H, W)."""
+        amodal = np.zeros((len(layout.shapes), self.size, self.size), bool)
         for k, ((y1, y2, x1, x2), (_, _, distance)) in enumerate(zip(layout.windows, layout.frames)):
             amodal[k, y1:y2, x1:x2] = distance <= 0
+        return amodal
+
+    def _sample(self, i: int, layout: _Layout, image: np.ndarray | None) -> Sample:
+        amodal = self._amodal(layout)
         labels = np.array([s.label for s in layout.shapes], np.int64)
         return _assemble(i, self, image, self._regions(layout), labels, _points(layout, amodal), amodal)
 
@@ -597,6 +595,11 @@ def _points(layout: _Layout, amodal: np.ndarray) -> np.ndarray:
     return points
 
 
+def _split(ids: np.ndarray, n: int, first: int) -> np.ndarray:
+    """Masks bool (N, H, W) of an id map whose objects are `first`, `first` + 1, ..."""
+    return np.asarray(ids[None] == np.arange(first, first + n, dtype=np.uint8)[:, None, None])
+
+
 def _panoptic(regions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Region map -> (int32 ids: objects 1..N in order, then the stuff that is seen; class of each segment)."""
     stuff = np.flatnonzero(np.bincount(regions.ravel(), minlength=OBJECT)[: len(STUFF)])
@@ -617,7 +620,7 @@ def _semantic(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _assemble(
     i: int, scenes: Scenes, image: np.ndarray | None, regions: np.ndarray, labels: np.ndarray, points: np.ndarray, amodal: np.ndarray | None
 ) -> Sample:
-    masks = regions[None] == (OBJECT + np.arange(len(labels), dtype=np.uint8))[:, None, None]
+    masks = _split(regions, len(labels), OBJECT)
     panoptic, segments = _panoptic(regions, labels)
     present = np.zeros(len(THINGS), np.float32)
     present[labels] = 1
@@ -757,17 +760,14 @@ class CachedScenes:
         s, a = self.scenes, self.arrays
         for i in numbers:
             layout = s._layout(i)
-            sample = s._sample(i, layout, s._draw(i, layout))
-            n = len(sample.labels)
-            assert sample.image is not None and sample.keypoints is not None
-            a["pixels"][i, ..., :3] = sample.image
+            n, amodal = len(layout.shapes), s._amodal(layout)
+            a["pixels"][i, ..., :3] = s._draw(i, layout)
             a["pixels"][i, ..., 3] = s._regions(layout)
-            a["boxes"][i, :n], a["boxes"][i, n:] = sample.boxes, 0
-            a["labels"][i, :n], a["labels"][i, n:] = sample.labels, -1
-            a["keypoints"][i, :n], a["keypoints"][i, n:] = sample.keypoints, 0
+            a["boxes"][i, :n], a["boxes"][i, n:] = tight(_split(layout.ids, n, 1)), 0
+            a["labels"][i, :n], a["labels"][i, n:] = [shape.label for shape in layout.shapes], -1
+            a["keypoints"][i, :n], a["keypoints"][i, n:] = _points(layout, amodal), 0
             if self.keeps_amodal:
-                assert sample.amodal is not None
-                a["amodal"][i, :n], a["amodal"][i, n:] = np.packbits(sample.amodal, axis=-1), 0
+                a["amodal"][i, :n], a["amodal"][i, n:] = np.packbits(amodal, axis=-1), 0
 
 
 def _shared(shape: tuple[int, ...], dtype: str) -> np.ndarray:
