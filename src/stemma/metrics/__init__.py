@@ -65,7 +65,10 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
         "pr": {name: [curve.recall, row] for name, row in zip(curve.names, curve.precision) if not np.isnan(row).any()},
         "pr_mean": [curve.recall, curve.mean],
         "f1": {"threshold": f.threshold, "f1": f.f1, "precision": f.precision, "recall": f.recall, "best": f.best, "best_threshold": f.best_threshold},
-        "confusion": {"labels": [*record.names, "background"], "matrix": confusion(record, keep, iou, kind), "score": keep, "iou": iou},
+        "confusion": {
+            "labels": [*record.names, "background"], "rows": [*record.names, "(nothing)"], "columns": [*record.names, "(missed)"],
+            "matrix": confusion(record, keep, iou, kind), "score": keep, "iou": iou,
+        },
         "errors": mistakes.as_dict(),
         "errors_AP50": mistakes.ap50,
         "calibration": {"ECE": fit.error, "worst": fit.worst, "count": fit.count, "score": fit.score, "right": fit.right},
@@ -171,7 +174,7 @@ class Evaluator:
 
     def details(self, kind: Kind = "boxes") -> dict[str, Any]:
         """What a report draws, ready for JSON: "pr" {class: [recalls, precisions]}, "pr_mean", "per_class", "f1", "confusion"
-        {"labels", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration", "recall", "count", "voc".
+        {"labels", "rows", "columns", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration", "recall", "count", "voc".
 
         Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on.
         Semantic: "confusion", its last column pixels without a class, and "per_class". Panoptic: "per_class".
@@ -180,7 +183,8 @@ class Evaluator:
             numbers = plain(self.pixels.result())
             out: dict[str, Any] = {"per_class": numbers.get("per_class", {})}
             if self.task == "semantic":
-                out["confusion"] = {"labels": [*self.classes.names, "none"], "matrix": plain(self.pixels.matrix)}
+                names = list(self.classes.names)
+                out["confusion"] = {"labels": [*names, "(none)"], "rows": names, "columns": [*names, "(none)"], "matrix": plain(self.pixels.matrix)}
             return out
         return dict(plain(describe(self.record, kind) | {"per_class": self.result().get("per_class", {})}))
 
