@@ -72,6 +72,7 @@ PAPER = Paper(
                 ("rpn", "no proposals"),
                 ("stages", "no second look"),
                 ("branches", "no second look"),
+                ("detach_proposals", "no proposals"),
                 ("post", "the rule's own NMS"),
                 ("head", "two towers shared by the levels, classes and boxes apart"),
                 ("rule", "nine anchors a cell, all of them trained, by the focal loss"),

@@ -38,8 +38,8 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
     )
     p = Dense(rule=rule, preprocess=VGG, backbone=part(VGGReduced), neck=part(Extras, layers=EXTRAS_300), head=part(LevelHeads))
     if preset == "small":  # not in the paper: a residual net with batch norm, four levels of 16 to 2 cells, boxes of 10 to 67 pixels
-        neck = part(Extras, layers=((64, 128, 3, 2, 1),), norm="batch")
-        return replace(p, preprocess=Preprocess(), backbone=part(TinyResNet, levels=(1, 2, 3)), neck=neck, rule=replace(rule, anchors=BOXES_SMALL))
+        neck = part(Extras, layers=((64, 128, *SHRINK), (64, 128, *SHRINK)), norm="batch")
+        return replace(p, backbone=part(TinyResNet, levels=(1, 2)), neck=neck, rule=replace(rule, anchors=BOXES_SMALL))
     if preset == "ssd512":
         return replace(p, neck=part(Extras, layers=EXTRAS_512), rule=replace(rule, anchors=BOXES_512))
     if preset == "torchvision":
