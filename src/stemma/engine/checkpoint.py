@@ -6,6 +6,7 @@ recipe, versions. It holds no clock and no path, so equal trainings write equal 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
@@ -114,7 +115,7 @@ def _read(path: Path, device: str | None) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def jsonable(x: Any) -> Any:
-    """Anything of a spec or a record as JSON: dataclasses become objects, tuples lists, the rest its text."""
+    """Anything of a spec or a record as JSON: dataclasses become objects, tuples lists, NaN null, the rest its text."""
     if is_dataclass(x) and not isinstance(x, type):
         return {f.name: jsonable(getattr(x, f.name)) for f in fields(x)}
     if isinstance(x, dict):
@@ -123,6 +124,8 @@ def jsonable(x: Any) -> Any:
         return [jsonable(v) for v in x]
     if isinstance(x, (frozenset, set)):
         return sorted(jsonable(v) for v in x)
+    if isinstance(x, float) and not math.isfinite(x):
+        return None if math.isnan(x) else str(x)
     return x if x is None or isinstance(x, (bool, int, float, str)) else str(x)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,14 @@ def main_metric(task: str) -> str:
     return MAIN.get(task, "AP")
 
 
-def needs_of(card: Paper, preset: str) -> frozenset[str]:
-    """The kinds of target that a paper's loss reads."""
-    return frozenset(NEEDS.get(card.task_of(preset), {"boxes"}))
+def needs_of(task: str, spec: Any = None, kinds: Iterable[str] = ()) -> frozenset[str]:
+    """The kinds of target that the loss of a task reads; those that a spec says it can use besides (`needs`), where the data have them."""
+    return frozenset(NEEDS.get(task, {"boxes"})) | (frozenset(getattr(spec, "needs", ())) & frozenset(kinds))
 
 
 def check_kinds(card: Paper, preset: str, info: Info, where: str) -> None:
     """Raises `DataError` when the data lack targets that the paper needs."""
-    needs = needs_of(card, preset)
+    needs = needs_of(card.task_of(preset))
     missing = needs - set(info.kinds)
     if missing:
         raise DataError(where, f"{card.cli_name} ({preset}) needs {', '.join(sorted(needs))}, and the data have {', '.join(info.kinds) or 'nothing'}",
@@ -190,10 +190,10 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 
 
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32", losses: bool = False, workers: int = 0,
-            bar: Any = None, collect: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
 
-    `collect` receives every image's prediction. Raises `DataError` when the class lists disagree or the data set is empty.
+    `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction. Raises `DataError` when the class lists disagree or the data set is empty.
     """
     from ..metrics import Evaluator
 
@@ -203,7 +203,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
         raise DataError(info.name, "the split holds no pictures", "Choose another split or add pictures")
     checkpoint.check_classes(model, info, info.name)
     recipe: Recipe = m.recipe
-    needs = needs_of(m.paper, m.preset)
+    needs = needs_of(task, m.spec, info.kinds)
     if losses:
         check_kinds(m.paper, m.preset, info, info.name)
     evaluator = Evaluator(info, task)
@@ -212,7 +212,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     needs = needs if losses else frozenset()
     for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers):
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
-            evaluator.add(data.truth(i), prediction)
+            evaluator.add(data.truth(i), prediction, i)
             if collect is not None:
                 collect.append({"index": i, **prediction})
         n = len(seen.batch)
@@ -222,6 +222,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
         if bar is not None:
             bar(images)
     out: dict[str, Any] = dict(evaluator.result())
+    if details:
+        out["details"] = evaluator.details()
     out |= {"images": images, "images_per_second": images / max(seconds, 1e-9)}
     if losses:
         weights = dict(recipe.loss_weights)
@@ -243,11 +245,12 @@ def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Modu
 
 def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
-             losses: bool = False, progress: bool = False, **options: Any) -> dict[str, Any]:
+             losses: bool = False, details: bool = False, progress: bool = False, **options: Any) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
     `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
+    `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
     from .progress import counting
@@ -261,7 +264,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     found: list[dict[str, Any]] | None = [] if out is not None else None
     with counting("evaluating", len(dataset), progress) as bar:
         low = pick_precision(device, precision)
-        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found)
+        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found, details=details)
     if out is not None and found is not None:
         write_coco(out, dataset, found, m.info or dataset.info)
         result["predictions"] = str(out)

@@ -22,14 +22,14 @@ def train(
     sets: dict[str, Any] | None = None, resume: bool = False, *, val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
     precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
     patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
-    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True,
+    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True, data_options: dict[str, Any] | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
     budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe was published with
     sets:       settings by path, {"head.width": 128, "recipe.lr": 0.01}
     resume:     continue the run in `out` from its saved state, exactly; begin anew where there is none
-    val:        a split's name, or another data set, to validate on; None: the data's "val" split, or every tenth picture where it has none
+    val:        a split's name, or another data set, to validate on; None: the data's "val" split
     precision:  "auto", "fp32", "bf16", "fp16"; None: the recipe's
     batch:      images a step, over all processes; the learning rate follows it. None: the recipe's
     val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures); 0: at the end alone
@@ -37,19 +37,22 @@ def train(
     patience:   stop after so many validations without a better score; 0: never
     start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
+    data_options: what `open_dataset` takes besides: images, which, maps, names, ...
 
     Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise `KeyboardInterrupt`.
     Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN (naming the pictures), a full disk.
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
-    train_set, val_set = open_pair(data, val, format)
+    train_set, val_set = open_pair(data, val, format, **(data_options or {}))
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
     info = train_set.info
     card, _, recipe = checkpoint.plan(paper, preset, sets, info)
     evaluate.check_kinds(card, preset, info, where)
+    if resume and precision is None and (Path(out) / "run.json").is_file():
+        precision = Run.open(out).record["precision"]
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
     size = batch or recipe.batch
     if size % (fabric.world_size * recipe.accumulate):
@@ -60,6 +63,7 @@ def train(
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
     model = checkpoint.build(card, preset, sets=sets, info=info)
+    checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record: dict[str, Any] = {
         **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
@@ -83,21 +87,19 @@ def train(
     return run
 
 
-def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None) -> tuple[Dataset, Dataset]:
-    """The pictures to train on and those to validate on. Without a split for it, every tenth picture is held out."""
-    names: tuple[str, ...] = ()
+def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any) -> tuple[Dataset, Dataset]:
+    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`, every tenth picture is held out."""
     if isinstance(data, (str, Path)):
         from ..data.open import splits
 
-        names = splits(data)
-        whole = evaluate.open_split(data, "train", format)
-        name = val if val in names else next((n for n in ("val", "valid", "test") if n in names), None) if val is None else None
-        if name is not None:
-            return whole, evaluate.open_split(data, str(name), format)
+        names = splits(data, format, **options)
+        whole = evaluate.open_split(data, "train", format, **options)
+        if val is None or val in names:
+            return whole, evaluate.open_split(data, str(val or "val"), format, **options)
     else:
         whole = data
     if val is not None:
-        return whole, evaluate.open_split(val, "val", format)
+        return whole, evaluate.open_split(val, "val")
     if len(whole) < 10:
         return whole, whole
     return evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]), evaluate.subset(whole, range(0, len(whole), 10))

@@ -158,10 +158,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
-    """Give every group its base rate times `factor`; returns the rate of the first group."""
+    """Give every group its base rate times `factor`; returns the highest rate."""
     for g in optimizer.param_groups:
         g["lr"] = g["base_lr"] * factor
-    return float(optimizer.param_groups[0]["lr"])
+    return float(max(g["lr"] for g in optimizer.param_groups))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:

@@ -29,11 +29,11 @@ from .ema import Ema
 from .runs import Run
 
 
-@dataclass
 class Held:
     """A batch that wrappers of modules pass on untouched."""
 
-    batch: Batch
+    def __init__(self, batch: Batch):
+        self.batch = batch
 
 
 class Step(nn.Module):
@@ -43,8 +43,8 @@ class Step(nn.Module):
         super().__init__()
         self.model: Any = model
 
-    def forward(self, held: Any) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self.model.loss(held[0].batch)
+    def forward(self, held: Held) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = self.model.loss(held.batch)
         return losses
 
 
@@ -80,8 +80,10 @@ class Trainer:
         self.precision = devices.precision_of(fabric)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         m.to(fabric.device, memory_format=self.layout)
-        self.loader = Loader(data, recipe, train=True, batch=plan.batch // recipe.accumulate, mean=m.spec.preprocess.mean,
-                             needs=evaluate.needs_of(m.paper, m.preset), seed=plan.seed, workers=plan.workers, rank=fabric.global_rank, world=fabric.world_size)
+        self.loader = Loader(
+            data, recipe, train=True, batch=plan.batch // recipe.accumulate, mean=m.spec.preprocess.mean, seed=plan.seed, workers=plan.workers,
+            needs=evaluate.needs_of(self.task, m.spec, data.info.kinds), rank=fabric.global_rank, world=fabric.world_size,
+        )
         self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self.precision == "fp16")
         self.frozen = {n for n, p in m.named_parameters() if not p.requires_grad}
         self.ema = Ema(m, recipe.ema) if recipe.ema else None
@@ -172,7 +174,7 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.device)
-        said: dict[str, Tensor] = self.module((Held(replace(batch, images=batch.images.contiguous(memory_format=self.layout))),))
+        said: dict[str, Tensor] = self.module(Held(replace(batch, images=batch.images.contiguous(memory_format=self.layout))))
         phase = self.recipe.phases[self.phase].losses if self.recipe.phases else ".*"
         return {k: v * weight_of(self.recipe, k) for k, v in said.items() if re.search(phase, k)}
 
@@ -232,15 +234,15 @@ class Trainer:
             result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
                                       workers=self.plan.workers)
             name = evaluate.main_metric(self.task)
-            score = float(result.get(name, math.nan))
+            score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
-            if self.best["score"] is None or score > self.best["score"]:
+            if self.best["score"] is None or (score is not None and score > self.best["score"]):
                 self.stale = 0
-                self.best = {"score": score if math.isfinite(score) else None, "step": self.steps, "metric": name}
+                self.best = {"score": score, "step": self.steps, "metric": name}
                 self._weights("best")
-            self._write({"kind": "val", **result})
-            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss {result['loss']:.3f}, {name} {score:.3f}"
-                          + ("" if self.stale else " (best)"))
+            self._write({"kind": "val", "val_images": result.pop("images"), **result})
+            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss {result['loss']:.3f}, {name} "
+                          + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
         if self.control is not None:
             said = torch.tensor([self.stale])
             dist.broadcast(said, 0, group=self.control)
