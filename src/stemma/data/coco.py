@@ -372,7 +372,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         files, sizes, ids, at, boxes, labels, said, crowd=[bool(a.get("iscrowd")) for a in keep], area=[real(a.get("area")) for a in keep],
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
-    return Draft(root, FORMAT, t, classes, kinds, digest, faults, points=points if keypoints is not None else None, follow_links=follow_links)
+    return Draft(root, FORMAT, t, classes, kinds, digest, said, faults, points=points if keypoints is not None else None, follow_links=follow_links)
 
 
 def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:

@@ -232,7 +232,8 @@ def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Se
         return f"{s}/{opened[s].path(i).name} and {r}/{opened[r].path(j).name}"
 
     shown = "; ".join(names(a, b) for a, b in (across or pairs)[:3])
-    report.notes.append(f"{len(pairs)} pairs of pictures look alike, {len(across)} of them across splits, where they flatter the measured score: {shown}")
+    where = f", {len(across)} of them across splits, where they flatter the measured score" if across else ", none of them across splits"
+    report.notes.append(f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of pictures look alike{where}: {shown}")
 
 
 def _overlaps(opened: dict[str, Records], report: Report) -> None:
@@ -368,8 +369,11 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         for name in report.splits:
             table.add_column(name, justify="right")
         ranked = [c for c, _ in total.most_common()]
+        ranked = [c for c in ranked if total[c]]
         for c in ranked[:rows]:
             table.add_row(escape(c), *(f"{s.classes.get(c, 0):,}" for s in report.splits.values()))
+        if len(total) > len(ranked):
+            table.add_row(f"{len(total) - len(ranked)} others", *("0" for _ in report.splits))
         if len(ranked) > rows:
             table.add_row(f"... and {len(ranked) - rows} more", *(f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}" for s in report.splits.values()))
         console.print(table)

@@ -240,8 +240,8 @@ def read(
     files = [a for a, _ in pairs]
     t = table(files, np.zeros((len(files), 2)), np.arange(len(files)), [], [], [], [str(where / m) for _, m in pairs], maps=[(m,) for _, m in pairs])
     kinds = ("boxes", "masks", "semantic") if kind == "instance" else ("semantic",)
-    return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), faults, semantic=semantic, layers=layers, counted=kind != "instance",
-                 follow_links=follow_links)
+    return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), str(where / source.maps), faults, semantic=semantic, layers=layers,
+                 counted=kind != "instance", follow_links=follow_links)
 
 
 def _sized(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -126,7 +126,8 @@ def open_dataset(
     """A split of the data at `where`.
 
     `where`: a folder, a COCO JSON, a data.yaml, or "scenes[:SIZE[:COUNT]]". `split`: train, val (valid, validation), test, or a name of the
-    data's own; data of one split is divided 80/10/10 by a hash of the file names, and a missing val is a tenth of train. `on_fault`: "mend"
+    data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
+    data of one split. `on_fault`: "mend"
     what is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list the labels must
     fit by name, such as a checkpoint's. Other options go to the format's reader: images, which, maps, names, encoding, categories, one_based,
     follow_links. Raises DataError.
@@ -154,6 +155,8 @@ _HALVES = {"train": 0.9, "val": 0.1}
 
 def _choose(path: Path, own: dict[str, Any], wanted: str, asked: str) -> tuple[str, tuple[str, dict[str, float]] | None]:
     """(source split, the part of it to take): None where the whole is taken."""
+    if wanted == "all" and len(own) == 1:
+        return next(iter(own)), None
     if set(own) == {"all"} and wanted in _THIRDS:
         return "all", (wanted, _THIRDS)
     if wanted in ("train", "val") and "train" in own and "val" not in own:

@@ -136,7 +136,7 @@ def read(
     if not there.all():
         t = t.images(kept_images)
     objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (), tuple(classes.parent[k] for k in things))
-    return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, faults, semantic=classes, panoptic=classes,
+    return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, str(said), faults, semantic=classes, panoptic=classes,
                  layers=PanopticMaps(segments), follow_links=follow_links)
 
 

@@ -130,6 +130,7 @@ class Draft:
     classes: Classes
     kinds: tuple[str, ...]
     digest: str  # of the annotation bytes
+    source: str  # the file or folder of the annotations, for messages
     faults: list[Fault] = field(default_factory=list)
     semantic: Classes | None = None
     panoptic: Classes | None = None
@@ -433,15 +434,16 @@ def finish(
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for faults of records.
     """
     if not draft.table.files:
-        raise DataError(str(draft.root), f"has no images in split '{split}'", "add images, or name another split or format")
+        why = f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}" if draft.faults else ""
+        raise DataError(draft.source, f"has no images in split '{split}'{why}", "add images, or name another split or format")
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
     faults = draft.faults + faults
     settle(faults, on_fault, f"{name}, split '{split}'")
     if not t.files:
-        raise DataError(str(draft.root), f"none of the {len(draft.table.files)} images of split '{split}' is there",
+        raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or pass images=FOLDER")
     if draft.counted and not len(t.boxes) and on_fault != "report" and draft.table.maps is None:
-        raise DataError(str(draft.root), f"has no objects in any of the {len(t.files)} images of split '{split}'",
+        raise DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
                         "add annotations; there is nothing to learn or to measure")
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
@@ -476,7 +478,7 @@ def _disagree(draft: Draft, have: Classes, want: Classes) -> DataError:
     lack = [n for n in want.names if n not in have.names]
     said = "; ".join(x for x in (extra and f"only the data has {_few(extra)}", lack and f"only the wanted list has {_few(lack)}") if x)
     problem = f"the class list disagrees with the one wanted ({said or 'another order'})"
-    return DataError(str(draft.root), problem, "rename the classes, or train on this data", field="classes")
+    return DataError(draft.source, problem, "rename the classes, or train on this data", field="classes")
 
 
 def _few(names: Sequence[str], n: int = 5) -> str:

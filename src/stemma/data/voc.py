@@ -211,7 +211,8 @@ def read(
         files, sizes, np.arange(len(files)), np.array(at, dtype=np.int64)[known], np.array(corners, dtype=np.float64).reshape(-1, 4)[known], labels[known],
         origin, crowd=np.array(crowd, dtype=bool)[known], record=np.array(record, dtype=np.int64)[known], word="object",
     )
-    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), faults, follow_links=follow_links)
+    said = str(where / (source.stems or source.annotations))
+    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links)
     if source.stems is not None and source.stems.startswith("ImageSets/Segmentation/"):
         semantic = with_background(classes)
         t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]

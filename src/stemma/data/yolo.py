@@ -210,7 +210,7 @@ def read(where: Path, source: Source, *, split: str = "", follow_links: bool = F
         files, sizes, np.arange(len(files)), reader.image, np.array(reader.boxes, dtype=np.float64).reshape(-1, 4), reader.labels, origin, record=reader.record,
         word="line", segments=segments, keypoints=np.array(reader.keypoints, dtype=np.float32).reshape(-1, k, 3) if points is not None else None,
     )
-    return Draft(root, FORMAT, t, Classes(names), kinds, hashed.hexdigest(), faults, points=points, follow_links=follow_links)
+    return Draft(root, FORMAT, t, Classes(names), kinds, hashed.hexdigest(), str(source.config or where), faults, points=points, follow_links=follow_links)
 
 
 class _Lines:

@@ -1,0 +1,338 @@
+"""COCO JSON: what is read, its masks against pycocotools, and what is written."""
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as reference
+from pycocotools.coco import COCO
+
+from made_data import coco_doc, make_coco
+from stemma.core.types import DataError, Dataset
+from stemma.data import rle
+from stemma.data.coco import group_name, results, split_name, write_coco, write_results
+from stemma.data.open import open_dataset
+from stemma.data.records import DataWarning
+
+
+def test_arbitrary_ids_become_labels_in_ascending_order(tmp_path: Path) -> None:
+    data = open_dataset(make_coco(tmp_path).parent.parent, "all")
+    assert isinstance(data, Dataset)
+    assert data.info.classes.names == ("cat", "dog") and data.info.classes.ids == (3, 7) and data.info.classes.parent == ("animal", "animal")
+    s = data[1]
+    assert s.image is not None and s.image.shape == (40, 60, 3) and s.id == 101
+    np.testing.assert_array_equal(s.labels, [1, 0])
+    np.testing.assert_allclose(s.boxes, [[5, 6, 25, 16], [6, 6, 26, 16]])
+    np.testing.assert_allclose(s.area, [200, 200])
+    assert data.truth(1).image is None and s.masks is None and data.info.kinds == ("boxes",)
+
+
+def test_polygons_and_both_run_lengths_equal_pycocotools(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    blob = rng.random((40, 60)) > 0.5
+    compressed = rle.encode(blob)
+    uncompressed = {"size": [40, 60], "counts": [100, 7, 40 * 60 - 107]}
+    polygons = [[5.5, 6.2, 20.1, 8.0, 12.0, 30.7], [30, 10, 50, 10, 50, 35, 30, 35]]
+    doc = coco_doc(1)
+    doc["annotations"] = [
+        {"id": k, "image_id": 100, "category_id": 3, "bbox": [1, 1, 50, 38], "iscrowd": int(k > 0), "segmentation": seg}
+        for k, seg in enumerate((polygons, compressed, uncompressed))
+    ]
+    s = open_dataset(make_coco(tmp_path, doc, images=1), "all").truth(0)
+    assert s.masks is not None
+    want = [reference.decode(reference.merge(reference.frPyObjects(polygons, 40, 60))), blob, reference.decode(reference.frPyObjects(uncompressed, 40, 60))]
+    for got, expected in zip(s.masks, want):
+        np.testing.assert_array_equal(got, np.asarray(expected).astype(bool))
+    np.testing.assert_array_equal(s.crowd, [False, True, True])
+    np.testing.assert_allclose(s.area, [w.sum() for w in want])  # no area is given: that of the mask
+    assert s.semantic is not None and set(np.unique(s.semantic)) <= {0, 1, 255}
+    assert (s.semantic[s.masks[0]] == 1).all(), "what is labelled singly shows over crowds"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.floats(-20, 80, width=32), min_size=6, max_size=20).filter(lambda p: len(p) % 2 == 0), min_size=1, max_size=3))
+def test_rasterised_polygons_equal_pycocotools(polygons: list[list[float]]) -> None:
+    want = reference.decode(reference.merge(reference.frPyObjects(polygons, 40, 60)))
+    np.testing.assert_array_equal(rle.decode(polygons, 40, 60), want.astype(bool))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1))
+def test_sound_strings_pass_and_cut_ones_do_not(seed: int, h: int, w: int, share: float) -> None:
+    masks = [np.random.default_rng(seed + k).random((h, w)) < share for k in range(4)]
+    strings = [rle.encode(m)["counts"] for m in masks]
+    assert not rle.string_faults(strings, np.full(4, h * w)).any()
+    for m, s in zip(masks, strings):
+        np.testing.assert_array_equal(rle.decode({"size": [h, w], "counts": s}, h, w), m)
+    assert rle.string_faults(strings, np.full(4, h * w + 1)).all()
+    assert rle.string_faults([strings[0] + "P", "\x7f" + strings[1], ""], np.full(3, h * w)).all()
+
+
+def test_images_are_found_where_they_lie(tmp_path: Path) -> None:
+    for folder in ("", "train2017", "images", "images/train2017", "data"):
+        root = tmp_path / folder.replace("/", "_")
+        make_coco(root / "made")
+        (root / "set" / folder).mkdir(parents=True)
+        for p in (root / "made/images/train").iterdir():
+            p.rename(root / "set" / folder / p.name)
+        (root / "set/annotations").mkdir()
+        (root / "made/annotations/instances_train.json").rename(root / "set/annotations/instances_train2017.json")
+        data = open_dataset(root / "set", "all")
+        assert len(data) == 3 and data[0].image is not None
+
+
+def test_roboflow_layout_one_folder_a_split(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        make_coco(tmp_path / split)
+        (tmp_path / split / "annotations/instances_train.json").rename(tmp_path / split / "_annotations.coco.json")
+        for p in (tmp_path / split / "images/train").iterdir():
+            p.rename(tmp_path / split / p.name)
+    assert len(open_dataset(tmp_path, "val")) == 3
+    assert "valid" in open_dataset(tmp_path, "val")[0].file
+
+
+def test_keypoints(tmp_path: Path) -> None:
+    doc = coco_doc(2)
+    doc["categories"][0] |= {"keypoints": ["nose", "left_eye", "right_eye"], "skeleton": [[1, 2], [1, 3]]}
+    doc["annotations"][0]["keypoints"] = [1, 2, 2, 3, 4, 1, 0, 0, 0]
+    doc["annotations"][2]["keypoints"] = [1, 2, 3]
+    with pytest.warns(DataWarning, match="broken keypoints"):
+        data = open_dataset(make_coco(tmp_path, doc, images=2), "all")
+    points = data.info.points
+    assert points is not None and points.flip == (0, 2, 1) and points.lines == ((0, 1), (0, 2)) and len(points.sigmas) == 3
+    first = data.truth(0).keypoints
+    assert first is not None and first.shape == (2, 3, 3)
+    np.testing.assert_array_equal(first[0], [[1, 2, 2], [3, 4, 1], [0, 0, 0]])
+    other = data.truth(1).keypoints
+    assert other is not None and not other.any()
+
+
+def test_narrow_prepares_what_is_asked(tmp_path: Path) -> None:
+    doc = coco_doc(1)
+    for a in doc["annotations"]:
+        a["segmentation"] = [[5, 6, 25, 6, 25, 16]]
+    data = open_dataset(make_coco(tmp_path, doc, images=1), "all")
+    assert data.truth(0).masks is not None and data.truth(0).semantic is not None
+    assert data.narrow({"boxes"}).truth(0).masks is None  # type: ignore[attr-defined]
+    assert data.info.semantic is not None and data.info.semantic.names == ("background", "cat", "dog")
+
+
+def test_labels_follow_a_checkpoints_classes(tmp_path: Path) -> None:
+    from stemma.core.types import Classes
+
+    path = make_coco(tmp_path)
+    data = open_dataset(path, "all", classes=Classes(("horse", "dog", "cat")))
+    np.testing.assert_array_equal(data.truth(0).labels, [1, 2])
+    assert data.info.classes.names == ("horse", "dog", "cat")
+    with pytest.raises(DataError, match="only the data has 'cat'"):
+        open_dataset(path, "all", classes=Classes(("horse", "dog")))
+
+
+def test_fingerprint_speaks_of_annotations_and_files(tmp_path: Path) -> None:
+    path = make_coco(tmp_path)
+    before = open_dataset(path, "all").fingerprint
+    assert open_dataset(path, "all").fingerprint == before
+    doc = coco_doc()
+    doc["annotations"][0]["bbox"][0] += 1
+    path.write_text(json.dumps(doc))
+    assert open_dataset(path, "all").fingerprint != before
+
+
+def test_written_truth_reads_back_and_pycocotools_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doc = coco_doc(2)
+    for a in doc["annotations"]:
+        a["segmentation"] = [[5, 6, 25, 6, 25, 16, 5, 16]]
+    data = open_dataset(make_coco(tmp_path / "a", doc, images=2), "all")
+    out = write_coco(data, tmp_path / "a/out.json")
+    again = open_dataset(out, images=tmp_path / "a/images/train", split="all")
+    for i in range(2):
+        a, b = data.truth(i), again.truth(i)
+        np.testing.assert_allclose(a.boxes, b.boxes)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.masks, b.masks)
+        assert a.id == b.id
+    truth = COCO(str(out))
+    predictions = [{"boxes": data.truth(i).boxes, "scores": [0.5, 0.9], "labels": data.truth(i).labels, "masks": data.truth(i).masks} for i in range(2)]
+    found = truth.loadRes(str(write_results(tmp_path / "r.json", predictions, [100, 101], data.info.classes)))
+    assert len(found.anns) == 4 and {a["category_id"] for a in found.anns.values()} == {3, 7}
+    assert results(predictions, [100, 101], data.info.classes)[0]["bbox"] == pytest.approx([5, 6, 20, 10])
+    capsys.readouterr()
+
+
+def test_names_of_splits_and_groups() -> None:
+    assert [split_name(n) for n in ("instances_train2017", "val", "my-valid", "test_1", "contest", "training", "x_validation_2", "trainer")] == [
+        "train", "val", "val", "test", "", "train", "val", ""]
+    assert group_name("instances_train2017") == group_name("instances_val2017") == "instances"
+    assert group_name("train") == "annotations"
+
+
+# ---------------------------------------------------------------- faults of records
+
+
+def fault_kinds(path: Path, **options: object) -> dict[str, int]:
+    data = open_dataset(path, "all", on_fault="report", **options)
+    out: dict[str, int] = {}
+    for f in data.faults:  # type: ignore[attr-defined]
+        assert f.file and f.problem and f.mend
+        out[f.kind] = out.get(f.kind, 0) + 1
+    return out
+
+
+def test_faults_that_are_mended(tmp_path: Path) -> None:
+    doc = coco_doc(3)
+    rows = doc["annotations"]
+    rows[0]["bbox"] = [5, 5, float("nan"), 4]
+    rows[1]["bbox"] = [5, 5, 0, 4]
+    rows[2]["bbox"] = [70, 5, 10, 4]
+    rows[3]["bbox"] = [50, 30, 30, 30]
+    rows[4]["image_id"] = 999
+    doc["images"].append({"id": 500, "file_name": "gone.png", "height": 40, "width": 60})
+    doc["images"].append(dict(doc["images"][0]))
+    del doc["images"][1]["height"]
+    rows.append({"id": 50, "image_id": 102, "category_id": 3})
+    rows.append({"id": 50, "image_id": 102, "category_id": 3, "bbox": "wide"})
+    rows.append({"id": 51, "image_id": 102, "category_id": 3, "bbox": [1, 2, "x", 4]})
+    rows.append("no record")
+    rows.append({"id": 52, "image_id": 102, "category_id": 3, "bbox": [1, 2, 1, 1]})
+    path = make_coco(tmp_path, doc)
+    kinds = fault_kinds(path)
+    assert kinds == {"box not finite": 2, "degenerate box": 1, "box outside": 1, "box partly outside": 1, "unknown image": 1, "missing image": 1,
+                     "duplicate id": 2, "no size": 1, "broken record": 3}
+    with pytest.warns(DataWarning, match=r"mended 13 faults .*`stemma doctor`"):
+        data = open_dataset(path, "all")
+    assert len(data) == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_dataset(path, "all")  # said once
+    np.testing.assert_allclose(data.truth(1).boxes, [[50, 30, 60, 40]])
+    np.testing.assert_allclose(data.truth(2).boxes[-1], [1, 2, 2, 3])  # a one-pixel box is a box
+    with pytest.raises(DataError, match="categor|box|image"):
+        open_dataset(path, "all", on_fault="refuse")
+
+
+def test_broken_masks_fall_back_to_their_boxes(tmp_path: Path) -> None:
+    doc = coco_doc(3)
+    bad = [[[1, 2, 3, 4]], {"size": [40, 60], "counts": [3]}, {"size": [4, 6], "counts": [24]}, {"size": [40, 60], "counts": "zzzz"},
+           [[float("nan")] * 6], [[5, 6, 25, 6, 25, 16], [1, 2]]]
+    for a, seg in zip(doc["annotations"], bad):
+        a["segmentation"] = seg
+    path = make_coco(tmp_path, doc)
+    assert fault_kinds(path) == {"broken mask": 6}
+    with pytest.warns(DataWarning, match="broken mask"):
+        data = open_dataset(path, "all")
+    masks = data.truth(0).masks
+    assert masks is not None and masks[0].sum() == 200 and masks[0, 6:16, 5:25].all()
+    sound = data.truth(2).masks
+    assert sound is not None
+    np.testing.assert_array_equal(sound[1], rle.decode([[5, 6, 25, 6, 25, 16]], 40, 60))
+
+
+def test_unknown_class_is_refused(tmp_path: Path) -> None:
+    doc = coco_doc()
+    doc["annotations"][2]["category_id"] = 99
+    path = make_coco(tmp_path, doc)
+    with pytest.raises(DataError, match="annotation 10.*category_id.*99"):
+        open_dataset(path, "all")
+    assert fault_kinds(path) == {"unknown class": 1}
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"images": []}, "no images"),
+    ({"annotations": []}, "no objects in any"),
+    ({"categories": []}, "no categories"),
+    ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "two categories have the id"),
+    ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "two categories have the name"),
+    ({"categories": [{"id": "x", "name": "a"}]}, "category 0"),
+    ({"images": None}, "no list 'images'"),
+])
+def test_documents_without_use_are_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        open_dataset(make_coco(tmp_path, coco_doc(**change)), "all", format="coco")
+
+
+# ---------------------------------------------------------------- no reader lets another exception escape
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([1e400, 10**30, "0.png", "../x", "/etc/passwd"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(
+        ["id", "image_id", "category_id", "bbox", "segmentation", "file_name", "height", "width", "name", "counts", "size", "keypoints", "iscrowd", "area"]),
+        inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=4), st.lists(JSON, max_size=2), st.booleans())
+def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, images: list[object], annotations: list[object], categories: list[object], mix: bool) -> None:
+    doc = coco_doc(1)
+    base = doc if mix else {"images": [], "annotations": [], "categories": []}
+    fuzzed = {"images": base["images"] + images, "annotations": base["annotations"] + annotations, "categories": base["categories"] + categories}
+    if mix:  # records that reach deeper: sound but for one field
+        for a in annotations:
+            if isinstance(a, dict):
+                fuzzed["annotations"].append(dict(doc["annotations"][0]) | a)
+        for im in images:
+            if isinstance(im, dict):
+                fuzzed["images"].append(dict(doc["images"][0]) | im)
+    path = make_coco(tmp_path, fuzzed, images=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for mode in ("report", "mend"):
+            try:
+                data = open_dataset(path, "all", format="coco", on_fault=mode)  # type: ignore[arg-type]
+                for i in range(len(data)):
+                    s = data.truth(i)
+                    assert np.isfinite(s.boxes).all() and (s.boxes[:, 2:] > s.boxes[:, :2]).all()
+            except DataError:
+                pass  # the one exception that may escape
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.integers(0, 900))
+def test_fuzzed_bytes_raise_data_errors_alone(tmp_path: Path, raw: bytes, cut: int) -> None:
+    sound = json.dumps(coco_doc(1)).encode()
+    path = make_coco(tmp_path, sound[:cut] + raw + sound[cut + len(raw) :], images=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            open_dataset(path, "all", on_fault="report")
+        except DataError as e:
+            assert str(path) in str(e) or "train" in str(e)
+
+
+# ---------------------------------------------------------------- real
+
+
+@pytest.mark.data
+def test_coco549(shared_data: Path) -> None:
+    counts = {"train": (343, 2974), "val": (206, 1786)}
+    for split, (images, objects) in counts.items():
+        data = open_dataset(shared_data / "coco549", split)
+        assert (len(data), len(data.info.classes)) == (images, 80) and data.counts().sum() == objects  # type: ignore[attr-defined]
+        assert (data.counts() > 0).all() and not data.faults  # type: ignore[attr-defined]
+        assert data.info.classes.ids[-1] == 90 and {"boxes", "masks"} <= set(data.info.kinds)
+    doc = json.loads((shared_data / "coco549/annotations/instances_val2017.json").read_text())
+    sizes = {im["id"]: (im["height"], im["width"]) for im in doc["images"]}
+    position = {int(i): k for k, i in enumerate(data.table.ids)}  # type: ignore[attr-defined]
+    for a in doc["annotations"][::97]:
+        h, w = sizes[a["image_id"]]
+        seg = a["segmentation"]
+        want = reference.decode(reference.merge(reference.frPyObjects(seg, h, w)) if isinstance(seg, list) else reference.frPyObjects(seg, h, w))
+        s = data.truth(position[a["image_id"]])
+        assert s.masks is not None and any((m == want.astype(bool)).all() for m in s.masks)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("split", "images"), [("train", 130), ("val", 128)])
+def test_coco549_keypoints(shared_data: Path, split: str, images: int) -> None:
+    data = open_dataset(shared_data / "coco549", split, which="person_keypoints")
+    points = data.info.points
+    assert len(data) == images and points is not None and len(points.names) == 17 and points.sigmas[0] == 0.026
+    assert points.flip[5] == 6 and points.flip[6] == 5 and points.flip[0] == 0 and points.lines[0] == (15, 13)
+    s = data[0]
+    assert s.image is not None and s.keypoints is not None and s.keypoints.shape[1:] == (17, 3)
