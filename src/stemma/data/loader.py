@@ -238,12 +238,13 @@ class Loader:
         b, (h, w) = len(samples), padded_size([s.size for s in samples], self.recipe.resize, short)
         samples = [self._fit(s) for s in samples]
         n = self._room([len(s.labels) for s in samples])
-        images = torch.empty(b, h, w, 3)
-        images[:] = torch.tensor(self.mean)
+        images, mean = torch.empty(b, 3, h, w), torch.tensor(self.mean)[:, None, None]
         boxes, labels, crowd = torch.zeros(b, n, 4), torch.full((b, n), -1, dtype=torch.int64), torch.zeros(b, n, dtype=torch.bool)
         for k, s in enumerate(samples):
             assert s.image is not None, "a data set's [i] gives the picture"
-            torch.mul(_tensor(s.image), 1 / 255, out=images[k, : s.size[0], : s.size[1]])
+            y, x = s.size
+            images[k, :, :y, :x].copy_(torch.from_numpy(s.image).permute(2, 0, 1)).mul_(1 / 255)
+            images[k, :, :y, x:], images[k, :, y:] = mean, mean
             m = len(s.labels)
             boxes[k, :m], labels[k, :m], crowd[k, :m] = _tensor(s.boxes).float(), _tensor(s.labels), _tensor(s.crowd)
         targets = Targets(
@@ -258,7 +259,7 @@ class Loader:
             proposals=self._padded("proposals", samples, (None, 4), torch.float32, 0),
         )  # fmt: skip
         sizes = torch.tensor([s.size for s in samples], dtype=torch.float32)
-        return Batch(images.permute(0, 3, 1, 2), targets, sizes, torch.tensor(original, dtype=torch.float32), torch.tensor(index))
+        return Batch(images, targets, sizes, torch.tensor(original, dtype=torch.float32), torch.tensor(index))
 
     def _fit(self, s: Sample) -> Sample:
         """At most `max_objects`, those that pay a loss first."""
