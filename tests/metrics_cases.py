@@ -128,8 +128,8 @@ def coco_case(seed: int, kind: Kind) -> tuple[dict[str, Any], list[dict[str, Any
     return {"images": pictures, "categories": [{"id": c, "name": f"c{c}"} for c in categories], "annotations": annotations}, results
 
 
-def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind) -> Any:
-    """pycocotools' evaluation: `.stats`, `.eval["precision"]` and `.eval["recall"]` with NaN for its -1."""
+def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, limits: tuple[int, ...] = (), agnostic: bool = False) -> Any:
+    """pycocotools' evaluation: `.stats` (unless there are `limits`), `.eval["precision"]` and `.eval["recall"]` with NaN for its -1."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -143,9 +143,12 @@ def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind) 
             dt.dataset = {**truth, "annotations": []}
             dt.createIndex()
         run = COCOeval(gt, dt, COCO_NAMES[kind])
+        run.params.useCats = int(not agnostic)
+        run.params.maxDets = list(limits) or run.params.maxDets
         run.evaluate()
         run.accumulate()
-        run.summarize()
+        if not limits:
+            run.summarize()
     run.stats = np.where(np.asarray(run.stats) < 0, np.nan, run.stats)
     for name in ("precision", "recall"):
         run.eval[name] = np.where(run.eval[name] < 0, np.nan, run.eval[name])

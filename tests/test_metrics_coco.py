@@ -28,7 +28,7 @@ def agree(ours: coco.Scores, truth: dict[str, Any], results: list[dict[str, Any]
         assert np.isnan(row["AP"]) if np.isnan(part).all() else abs(row["AP"] - part[~np.isnan(part)].mean()) < EXACT
 
 
-def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind) -> coco.Scores:
+def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, **options: Any) -> coco.Scores:
     image = {x["id"]: i for i, x in enumerate(truth["images"])}
     label = {c["id"]: i for i, c in enumerate(truth["categories"])}
 
@@ -47,7 +47,7 @@ def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind)
     truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool), **extra(a))
     found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
     sizes = [(x["height"], x["width"]) for x in truth["images"]]
-    return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind)
+    return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,6 +56,32 @@ def test_drawn_results_equal_pycocotools(kind: Kind, seed: int) -> None:
     truth, results = coco_case(seed, kind)
     agree(by_columns(truth, results, kind), truth, results, kind)
     agree(coco.evaluate_files(truth, results, kind), truth, results, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_files_in_any_order_with_more_fields(kind: Kind, seed: int) -> None:
+    """A result with a box beside its mask has the size of the box, "ignore" gives way to "iscrowd", images and classes come unsorted."""
+    truth, results = coco_case(seed, kind)
+    r = np.random.default_rng(seed)
+    for d in results:
+        d.setdefault("bbox", [float(v) for v in r.integers(0, 120, 4)])
+    for a in truth["annotations"]:
+        a["ignore"] = int(r.integers(0, 2))
+    for part in truth.values():
+        r.shuffle(part)
+    agree(coco.evaluate_files(truth, results, kind), truth, results, kind)
+
+
+@pytest.mark.parametrize("kind", ("boxes", "masks"))
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_aside_and_other_limits_equal_pycocotools(kind: Kind, seed: int) -> None:
+    truth, results = coco_case(seed, kind)
+    limits = (2, 10, 1000)
+    ref = reference(truth, results, kind, limits, agnostic=True)
+    ours = by_columns(truth, results, kind, limits=limits, agnostic=True)
+    np.testing.assert_allclose(ours.recall, ref.eval["recall"], rtol=0, atol=EXACT)
+    np.testing.assert_allclose(ours.precision, ref.eval["precision"], rtol=0, atol=EXACT)
 
 
 @pytest.mark.slow

@@ -161,6 +161,7 @@ def evaluate_files(
 ) -> Scores:
     """COCO's evaluation of a result list against an annotation file (paths, or their parsed JSON). Classes come by category id.
 
+    As in pycocotools, a result that holds a box beside its mask or keypoints has the size of the box (`evaluate` takes the mask's).
     Raises `DataError` naming the file and record that cannot be used.
     """
     try:
@@ -184,9 +185,7 @@ def evaluate_files(
     # Ids are numbered anew: an annotation with id 0 would count as unmatched in pycocotools.
     annotations = [{**a, "id": i + 1, "iscrowd": int(a.get("iscrowd", 0))} for i, a in enumerate(data.get("annotations", ()))]
     gt = hotcoco.COCO({"images": data["images"], "categories": categories, "annotations": annotations})
-    # A result counts as the kind that is measured: its size is that of its mask when masks are, whatever else it holds.
-    keep = ("image_id", "category_id", "score", field)
-    dt = gt.load_res([{k: r[k] for k in keep} for r in found])
+    dt = gt.load_res(found)
     names = tuple(str(c["name"]) for c in categories)
     return _run(hotcoco, gt, dt, kind, names, limits, None, (), False, len(found[0]["keypoints"]) // 3 if kind == "keypoints" and found else 0)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -104,10 +104,6 @@ class Picture:
     found_masks: tuple[Rle, ...] | None = None
     found_keypoints: Floats | None = None  # (D, K, 3)
 
-    def agnostic(self) -> Picture:
-        """The same with one class for everything."""
-        return replace(self, labels=np.zeros_like(self.labels), found_labels=np.zeros_like(self.found_labels))
-
 
 def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     array = np.asarray(value, dtype)
@@ -195,13 +191,6 @@ class Record:
             raise StemmaError("records of different classes or kinds do not merge")
         for one in other:
             self.add(one)
-
-    def agnostic(self) -> Record:
-        """The same with one class for everything: what a proposer is measured on."""
-        new = Record(("object",), self.kinds)
-        for one in self:
-            new.add(one.agnostic())
-        return new
 
     def to_bytes(self) -> bytes:
         """The record as the bytes of an npz file, to send between processes; nothing in it is pickled."""

@@ -14,7 +14,7 @@ def average_recall(record: Record, limits: Sequence[int] = (10, 100, 1000), kind
 
     Keys: AR10, AR100, AR1000, AR1000_small, ...; NaN where there are no objects.
     """
-    scores = coco.evaluate(*_columns(record, kind), kind, limits=limits, agnostic=True)
+    scores = _agnostic(record, kind, limits)
     top = max(limits)
     return {f"AR{n}": scores.ar(limit=n) for n in sorted(limits)} | {f"AR{top}_{a}": scores.ar(area=a, limit=top) for a in scores.areas[1:]}
 
@@ -22,10 +22,10 @@ def average_recall(record: Record, limits: Sequence[int] = (10, 100, 1000), kind
 def recall_by_iou(record: Record, limit: int = 1000, thresholds: Floats | None = None, kind: Kind = "boxes") -> tuple[Floats, Floats]:
     """(IoU thresholds, recall at each) of the best `limit` proposals an image, labels aside; .5, .55, ... 1 unless told."""
     levels = np.linspace(0.5, 1.0, 11) if thresholds is None else np.asarray(thresholds, np.float64)
-    scores = coco.evaluate(*_columns(record, kind), kind, limits=(limit,), thresholds=levels, agnostic=True)
+    scores = _agnostic(record, kind, (limit,), levels)
     return levels, scores.recall[:, 0, 0, 0]
 
 
-def _columns(record: Record, kind: Kind) -> tuple[list[tuple[int, int]], tuple[str, ...], coco.Truths, coco.Found]:
-    sizes, truths, found = coco.columns(list(record.agnostic()), kind)
-    return sizes, ("object",), truths, found
+def _agnostic(record: Record, kind: Kind, limits: Sequence[int], thresholds: Floats | None = None) -> coco.Scores:
+    sizes, truths, found = coco.columns(list(record), kind)
+    return coco.evaluate(sizes, record.names, truths, found, kind, limits=limits, thresholds=thresholds, agnostic=True)
