@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemma.core.types import Dataset, Sample, StemmaError
+from stemma.core.types import DataError, Dataset, Sample, StemmaError
 from stemma.data import scenes as module
 from stemma.data.scenes import ALL_CLASSES, CLASSES, POINTS, STUFF, THINGS, CachedScenes, Scenes, Shape
 
@@ -131,7 +131,7 @@ def area(label: int, r: float, form: float) -> float:
 
 @pytest.mark.parametrize("label", range(len(THINGS)), ids=THINGS)
 def test_area_error_is_about_a_percent(label: int) -> None:
-    """Coverage, and the mask of what is covered by half, have the area of the formula: over radii of 5 to 30 pixels, and tilts."""
+    """Coverage, and the mask of what is covered by half, have the area of the formula: over radii of 8 to 30 pixels, and tilts."""
     rng = np.random.default_rng(label)
     at = module._pixels(80)
     coverage_error, mask_error = [], []
@@ -236,10 +236,18 @@ def test_cache_folder_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(CachedScenes, "_fill", lambda *_: pytest.fail("drawn again"))
     again = ds.cache(tmp_path)
     same(first[4], again[4])
-    assert isinstance(again.arrays["pixels"], np.memmap)
+    assert isinstance(again.arrays["pixels"].base, np.memmap)
     monkeypatch.undo()
     Scenes(6, 64, seed=4).cache(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    Scenes(4, 64).cache(tmp_path)
+    file = next(tmp_path.rglob("pixels.npy"))
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"pixels\.npy: .* remove .*scenes-64-train"):
+        Scenes(4, 64).cache(tmp_path)
 
 
 def test_drawing_that_fails_leaves_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ class Loader:
         narrow = getattr(dataset, "narrow", None)  # a data set that can be told what not to prepare
         self.dataset: Dataset = dataset if narrow is None else narrow(needs)
         self.recipe, self.train, self.batch, self.pin = recipe, train, batch, pin
-        self.mean, self.needs, self.seed, self.workers = tuple(mean), frozenset(needs), seed, workers
+        self.mean, self.needs, self.seed, self.workers = tuple(mean), frozenset(needs), seed % 2**63, workers
         self.rank, self.world, self.max_objects = rank, world, max_objects
         self.broken: dict[int, str] = {}  # data set index -> message, of what could not be read
         self._crowded = False

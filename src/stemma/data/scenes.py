@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.types import Classes, Info, Points, Sample, StemmaError
+from ..core.types import Classes, DataError, Info, Points, Sample, StemmaError
 from .augment import OBJECT, Stack, tight
 
 VERSION = 1  # a change of what is drawn changes this, and with it every fingerprint
@@ -654,6 +654,8 @@ class CachedScenes:
     With `folder` the arrays are memory-mapped files in a sub-folder named by the fingerprint, found again by the next run and
     shared by processes that run side by side; without it they are in memory. `workers` > 1 draws in that many processes
     (where the system can fork; else in this one). `amodal` keeps amodal masks too, one bit a pixel.
+
+    Raises `DataError` naming the folder to remove where its files are damaged, `OSError` where it cannot be written.
     """
 
     def __init__(self, scenes: Scenes, folder: str | Path | None = None, workers: int = 0, amodal: bool = False):
@@ -693,7 +695,7 @@ class CachedScenes:
                         raise
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-        self.arrays = {k: np.load(place / f"{k}.npy", mmap_mode=None if 0 in shape else "r", allow_pickle=False) for k, (shape, _) in layout.items()}
+        self.arrays = {k: self._open(place / f"{k}.npy", shape) for k, (shape, _) in layout.items()}
 
     @property
     def info(self) -> Info:
@@ -730,6 +732,16 @@ class CachedScenes:
             things=len(THINGS),
         )
 
+    @staticmethod
+    def _open(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+        try:
+            found = np.load(file, mmap_mode=None if 0 in shape else "r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(str(file), f"the drawn scenes cannot be read ({error})", f"remove {file.parent}; they will be drawn again") from error
+        if found.shape != shape:
+            raise DataError(str(file), f"holds an array of {found.shape}, not of {shape}", f"remove {file.parent}; it will be drawn again")
+        return np.asarray(found)
+
     def _get(self, i: int, picture: bool) -> Sample:
         a = self.arrays
         n = int((a["labels"][i] >= 0).sum())
@@ -750,9 +762,15 @@ class CachedScenes:
         children = [fork.Process(target=self._fill_some, args=(range(k, n, parts),)) for k in range(parts - 1)]
         for child in children:
             child.start()
-        self._fill_some(range(parts - 1, n, parts))
-        for child in children:
-            child.join()
+        try:
+            self._fill_some(range(parts - 1, n, parts))
+        except BaseException:
+            for child in children:
+                child.terminate()
+            raise
+        finally:
+            for child in children:
+                child.join()
         if any(child.exitcode for child in children):
             raise StemmaError(f"drawing scenes failed in a worker process (exit codes {[c.exitcode for c in children]}); try again with workers=0")
 
