@@ -82,6 +82,9 @@ def read(
             faults.append(Fault(str(said), f"image {ids[i]}", "", "has no panoptic annotation", "it is left out", True, "missing map"))
     order = sorted(of_image)
     if not order:
+        for f in faults:
+            if not f.safe:
+                raise f.error()
         raise DataError(str(said), "has no image with a panoptic annotation", "check which file this is", field="annotations")
     files, sizes, ids = [files[i] for i in order], sizes[order], ids[order]
     pngs = [of_image[i][0] for i in order]

@@ -1,0 +1,255 @@
+"""Hostile and odd files: every one is either read rightly or refused with a DataError that names it."""
+from __future__ import annotations
+
+import json
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
+from stemma.core.types import DataError
+from stemma.data.images import header, image_size, read_image, read_map, to_uint8
+from stemma.data.open import open_dataset
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+# ---------------------------------------------------------------- documents
+
+
+def test_empty_data_sets(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images"):
+        open_dataset(make_coco(tmp_path / "a", {**coco_doc(0)}, images=0), "all")
+    (tmp_path / "v/Annotations").mkdir(parents=True)
+    with pytest.raises(DataError, match="no VOC annotations"):
+        open_dataset(tmp_path / "v", format="voc")
+    make_yolo(tmp_path / "y", [])
+    with pytest.raises(DataError, match="neither a folder nor a list|no images"):
+        open_dataset(tmp_path / "y", "all")
+
+
+def test_images_without_any_object(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no objects in any of the 3 images"):
+        open_dataset(make_coco(tmp_path / "a", coco_doc() | {"annotations": []}), "all")
+    with pytest.raises(DataError, match="no objects in any"):
+        open_dataset(make_yolo(tmp_path / "y", ["", ""]), "all")
+    with pytest.raises(DataError, match="no object in any"):
+        open_dataset(make_voc(tmp_path / "v", [voc_xml(())] * 2), "all")
+    # one image without objects is none of these: it trains as background
+    data = open_dataset(make_voc(tmp_path / "w", [voc_xml(()), voc_xml()]), "all")
+    assert data.truth(0).boxes.shape == (0, 4) and data.truth(0).labels.shape == (0,)
+
+
+def test_one_pixel_boxes_and_pictures(tmp_path: Path) -> None:
+    doc = coco_doc(1)
+    doc["images"][0] |= {"height": 1, "width": 1}
+    doc["annotations"] = [{"id": 1, "image_id": 100, "category_id": 3, "bbox": [0, 0, 1, 1], "segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]]}]
+    path = make_coco(tmp_path, doc, images=0)
+    noise(tmp_path / "images/train/0.png", 1, 1)
+    s = open_dataset(path, "all")[0]
+    assert s.image is not None and s.image.shape == (1, 1, 3) and s.masks is not None and s.masks.shape == (1, 1, 1)
+    assert s.boxes.tolist() == [[0, 0, 1, 1]] and s.area.tolist() == [1]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, None, "7", [], {}, 10**400])
+def test_a_box_that_is_no_box(tmp_path: Path, value: object) -> None:
+    doc = coco_doc(1)
+    doc["annotations"][0]["bbox"] = [5, 5, value, 10]
+    path = make_coco(tmp_path, doc, images=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        boxes = open_dataset(path, "all").truth(0).boxes
+    assert np.isfinite(boxes).all() and 1 <= len(boxes) <= 2 and boxes[:, 2].max() <= 60
+
+
+def test_truncated_json(tmp_path: Path) -> None:
+    text = json.dumps(coco_doc())
+    for cut in (0, 1, 40, len(text) // 2, len(text) - 1):
+        path = make_coco(tmp_path, text[:cut])
+        with pytest.raises(DataError, match=r"instances_train\.json.*line 1, column \d+"):
+            open_dataset(path, format="coco")
+        with pytest.raises(DataError, match="instances_train"):
+            open_dataset(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 10_000 + "]" * 10_000, '{"annotations":' * 10_000 + "1" + "}" * 10_000,
+                                  '{"images": [], "categories": [], "annotations": ' + "[" * 10_000 + "]" * 10_000 + "}"])
+def test_json_nested_ten_thousand_deep(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match="instances_train.*nested too deeply"):
+        open_dataset(make_coco(tmp_path, text), format="coco")
+    with pytest.raises(DataError, match="nested too deeply"):
+        open_dataset(make_coco(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "images/../../x.png", "C:\\x.png", "..\\..\\x.png", "a\0.png"])
+def test_file_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
+    doc = coco_doc()
+    doc["images"][1]["file_name"] = name
+    path = make_coco(tmp_path, doc)
+    with pytest.raises(DataError, match=r"instances_train\.json, record image 101, field 'file_name'"):
+        open_dataset(path, "all")
+    with pytest.raises(DataError):
+        open_dataset(path, "all", on_fault="refuse")
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"\x00" * 100, b"\xff\xfe\x00", b"null", b"3", b'"x"', b"[]", b"{}", b'{"images": 3}', b"\x89PNG\r\n", b'{"a": 1' + b"0" * 5000 + b"}",
+])
+def test_files_that_are_no_annotations(tmp_path: Path, raw: bytes) -> None:
+    path = make_coco(tmp_path, raw)
+    for format in ("coco", "panoptic", None):
+        with pytest.raises(DataError, match="instances_train"):
+            open_dataset(path, format=format)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    full = RNG.integers(0, 65536, (40, 60), dtype=np.uint16)
+    full[0, 0] = 65535
+    Image.fromarray(full).save(tmp_path / "full.png")
+    got = read_image(tmp_path / "full.png")
+    assert got.shape == (40, 60, 3) and got.dtype == np.uint8
+    np.testing.assert_array_equal(got[..., 0], np.round(full / 257).astype(np.uint8))
+    Image.fromarray((full >> 4).astype(np.uint16)).save(tmp_path / "twelve.png")  # a 12-bit sensor in a 16-bit file
+    assert abs(read_image(tmp_path / "twelve.png")[..., 0].astype(int) - got[..., 0]).max() <= 1
+    np.testing.assert_array_equal(read_map(tmp_path / "full.png"), full)
+    Image.fromarray((full / 65535).astype(np.float32)).save(tmp_path / "float.tif")
+    assert abs(read_image(tmp_path / "float.tif")[..., 0].astype(int) - got[..., 0]).max() <= 1
+    assert to_uint8(np.array([[np.nan, np.inf, 0.5, 1.0]], np.float32)).tolist() == [[0, 0, 128, 255]]
+    assert to_uint8(np.zeros((2, 2), np.uint16)).max() == 0
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [
+    ("L", "png"), ("L", "jpg"), ("P", "png"), ("1", "png"), ("LA", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("CMYK", "tif"),
+    ("RGB", "bmp"), ("RGB", "webp"), ("RGB", "tif"), ("P", "gif"), ("RGB", "ppm"), ("YCbCr", "jpg"),
+])
+def test_modes_and_kinds_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RGB).convert(mode).save(path)
+    got = read_image(path)
+    with Image.open(path) as im:
+        want = np.asarray(im.convert("RGB"))
+    assert got.shape == (40, 60, 3) and got.dtype == np.uint8 and image_size(path) == (40, 60)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_animations_give_their_first_frame(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.fromarray(np.full((40, 60, 3), v, np.uint8)) for v in (10, 200, 90)]
+    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == "webp" else {}))
+    assert abs(read_image(tmp_path / f"x.{suffix}").astype(int) - 10).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RGB).save(path, exif=exif, **({"quality": 95} if suffix == "jpg" else {}))
+    with Image.open(path) as im:
+        want = np.asarray(ImageOps.exif_transpose(im))
+        raster = np.asarray(im)
+    assert header(path).orientation == orientation and image_size(path) == want.shape[:2]
+    np.testing.assert_array_equal(read_image(path), want)
+    if want.shape != raster.shape:  # annotated on the raster: its size says so
+        np.testing.assert_array_equal(read_image(path, expect=(40, 60)), raster)
+        np.testing.assert_array_equal(read_image(path, expect=(60, 40)), want)
+
+
+def test_pictures_of_another_size_than_annotated_are_refused(tmp_path: Path) -> None:
+    path = make_coco(tmp_path)
+    noise(tmp_path / "images/train/1.png", 50, 50)
+    data = open_dataset(path, "all")
+    position = data.table.files.index("images/train/1.png")  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"1\.png, field 'size': is 50 x 50 pixels, and .*instances_train\.json says 60 x 40"):
+        data[position]
+    assert data[0].image is not None
+
+
+def white_png(path: Path, height: int, width: int) -> None:
+    """A grey PNG of one value, written row by row: a large one takes no memory."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(1)
+    rows = b"".join(packer.compress(b"\0" + b"\xff" * width) for _ in range(height)) + packer.flush()
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def test_twelve_thousand_by_nine_thousand(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    white_png(path, 9000, 12_000)
+    assert image_size(path) == (9000, 12_000)
+    with pytest.warns(UserWarning, match="12000 x 9000 pixels take 324 MB"):
+        image = read_image(path)
+    assert image.shape == (9000, 12_000, 3) and image[-1, -1].tolist() == [255, 255, 255]
+    with pytest.raises(DataError, match="12000 x 9000 pixels, more than the 1,000,000"):
+        read_image(path, limit=1_000_000)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000, 8, 2, 0, 0, 0) + b"\0" * 4)
+    for read in (read_image, read_map):
+        with pytest.raises(DataError, match="100000 x 100000 pixels, more than the"):
+            read(tmp_path / "bomb.png")
+
+
+def test_jpegs_may_be_decoded_small(tmp_path: Path) -> None:
+    noise(tmp_path / "x.jpg", 800, 1200)
+    small = read_image(tmp_path / "x.jpg", at_least=150)
+    assert small.shape == (200, 300, 3) and read_image(tmp_path / "x.jpg", at_least=900).shape == (800, 1200, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "gif", "bmp"])
+def test_truncated_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RGB).save(path)
+    raw = path.read_bytes()
+    for cut in (len(raw) // 2, 30, 3, 0):
+        path.write_bytes(raw[:cut])
+        with pytest.raises(DataError, match=rf"x\.{suffix}.*(truncated|empty|damaged|not an image)"):
+            read_image(path)
+    path.unlink()
+    for function in (read_image, image_size, read_map):
+        with pytest.raises(DataError, match="no such"):
+            function(path)
+    path.mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        read_image(path)
+
+
+def test_text_that_calls_itself_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_text("<html>not found</html>")
+    with pytest.raises(DataError, match="not an image"):
+        read_image(tmp_path / "x.jpg")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["jpg", "png", "gif", "tif", "webp", "bmp"]), st.binary(min_size=1, max_size=60), st.floats(0, 1), st.booleans())
+def test_fuzzed_pictures_raise_data_errors_alone(tmp_path: Path, suffix: str, noise_bytes: bytes, share: float, cut: bool) -> None:
+    path = tmp_path / f"f.{suffix}"
+    small = Image.fromarray(RGB[:16, :24])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    small.save(path, **({"exif": exif} if suffix in ("jpg", "png", "webp") else {}))
+    raw = path.read_bytes()
+    at = int(share * len(raw))
+    path.write_bytes(raw[:at] + noise_bytes + (b"" if cut else raw[at + len(noise_bytes) :]))
+    for function in (header, read_image, read_map):
+        try:
+            function(path)
+        except DataError as e:
+            assert e.file == str(path)

@@ -1,0 +1,162 @@
+"""Opening data: recognition, splits, aliases, options, and messages that help."""
+from __future__ import annotations
+
+import os
+import pickle
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made_data import make_coco, make_maps, make_voc, make_yolo
+from stemma.core.types import Classes, DataError, Dataset, Info
+from stemma.data.images import safe_join
+from stemma.data.open import open_dataset, recognise, same_classes, splits
+
+
+def test_scenes_by_their_description() -> None:
+    data = open_dataset("scenes:64:30")
+    assert recognise("scenes:64:30") == "scenes" and splits("scenes") == ("train", "val", "test")
+    assert len(data) == 30 and data.truth(0).size == (64, 64) and len(open_dataset("scenes:64:30", "valid")) == 3
+    assert isinstance(data, Dataset) and open_dataset("scenes:64:30", "test").fingerprint != data.fingerprint
+    for bad, said in (("scenes:", "no description"), ("scenes:64:0", "no scene"), ("scenes:4", "side of 4"), ("scenes:64:2:1", "no description")):
+        with pytest.raises(DataError, match=said):
+            open_dataset(bad)
+    with pytest.raises(DataError, match="no split 'best'"):
+        open_dataset("scenes", "best")
+    with pytest.raises(DataError, match="option 'colour' is unknown"):
+        open_dataset("scenes", colour=1)
+    with pytest.raises(DataError, match="class list disagrees"):
+        open_dataset("scenes:64:2", classes=Classes(("cat",)))
+
+
+@pytest.mark.parametrize("alias", ["val", "valid", "validation", "Validation", "dev"])
+def test_split_aliases(tmp_path: Path, alias: str) -> None:
+    make_coco(tmp_path)
+    make_coco(tmp_path, split="val", images=2)
+    assert len(open_dataset(tmp_path, alias)) == 2 and len(open_dataset(tmp_path, "training")) == 3
+    assert splits(tmp_path) == ("train", "val")
+
+
+def test_a_missing_val_is_a_tenth_of_train(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5"] * 20)
+    with pytest.warns(UserWarning, match="no val.*train 18, val 2"):
+        train = open_dataset(tmp_path / "y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was said
+        val = open_dataset(tmp_path / "y", "val")
+    assert splits(tmp_path / "y") == ("train", "val")
+    assert (len(train), len(val), len(open_dataset(tmp_path / "y", "all"))) == (18, 2, 20)
+    assert not set(train.table.files) & set(val.table.files)  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="no split 'test'"):
+        open_dataset(tmp_path / "y", "test")
+
+
+def test_what_is_nothing_or_several_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        recognise(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="known format.*Looked for: COCO.*VOC.*YOLO.*panoptic.*maps"):
+        open_dataset(tmp_path / "empty")
+    make_coco(tmp_path / "both")
+    make_yolo(tmp_path / "both")
+    with pytest.raises(DataError, match="could be coco or yolo.*--format"):
+        open_dataset(tmp_path / "both")
+    assert len(open_dataset(tmp_path / "both", "all", format="yolo")) == 3
+    with pytest.raises(DataError, match="format 'tfrecord' is unknown.*coco, voc, yolo, panoptic, maps"):
+        open_dataset(tmp_path / "both", format="tfrecord")
+    with pytest.raises(DataError, match=r"set[/\\]inner does; name that"):
+        make_voc(tmp_path / "set/inner")
+        recognise(tmp_path / "set")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match="no file of annotations"):
+        open_dataset(tmp_path / "notes.txt")
+    with pytest.raises(DataError, match="option 'spin' is unknown"):
+        open_dataset(tmp_path / "both", format="coco", spin=1)
+    with pytest.raises(DataError, match="on_fault='ignore' is unknown"):
+        open_dataset(tmp_path / "both", "all", format="yolo", on_fault="ignore")  # type: ignore[arg-type]
+
+
+def test_several_annotation_files_ask_which(tmp_path: Path) -> None:
+    path = make_coco(tmp_path)
+    path.rename(path.with_name("people_train.json")).with_name("cars_train.json").write_bytes((tmp_path / "annotations/people_train.json").read_bytes())
+    with pytest.raises(DataError, match="several annotation files.*cars, people.*which="):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, "all", which="cars")) == 3
+    with pytest.raises(DataError, match="no annotations called 'dogs'"):
+        open_dataset(tmp_path, which="dogs")
+
+
+def test_class_lists_of_two_splits_must_agree(tmp_path: Path) -> None:
+    a = Info("a", "coco", Classes(("cat", "dog")), ("boxes",))
+    same_classes(a, Info("b", "coco", Classes(("cat", "dog"), ids=(3, 7)), ("boxes",)))
+    with pytest.raises(DataError, match="field 'classes'.*only the first has 'dog'; only the second has 'cow'"):
+        same_classes(a, Info("b", "coco", Classes(("cat", "cow")), ("boxes",)))
+    with pytest.raises(DataError, match="another order"):
+        same_classes(a, Info("b", "coco", Classes(("dog", "cat")), ("boxes",)))
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    path = make_coco(tmp_path / "d")
+    picture = tmp_path / "d/images/train/1.png"
+    picture.rename(secret / "1.png")
+    os.symlink(secret / "1.png", picture)
+    with pytest.raises(DataError, match="link that leads outside"):
+        open_dataset(path, "all")
+    assert open_dataset(path, "all", follow_links=True)[1].image is not None
+    with pytest.raises(DataError, match="outside"):
+        safe_join(tmp_path / "d", "images/train/1.png")
+    assert safe_join(tmp_path / "d", "images/train/0.png").is_file()
+    os.symlink(tmp_path / "d/images/train/0.png", tmp_path / "d/images/train/alias.png")
+    assert safe_join(tmp_path / "d", "images/train/alias.png").is_file()  # a link inside is no harm
+    (tmp_path / "d/images/train").rename(secret / "train")
+    os.symlink(secret / "train", tmp_path / "d/images/train")
+    with pytest.raises(DataError, match="link that leads outside"):
+        open_dataset(path, "all")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "..\\x", "C:\\x", "C:/x", "", " ", "a\0b", "\\\\server\\x", "x" * 5000])
+def test_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError):
+        safe_join(tmp_path, name)
+
+
+def test_data_sets_travel_to_worker_processes(tmp_path: Path) -> None:
+    make_coco(tmp_path / "c")
+    root = make_maps(tmp_path / "m", [np.eye(40, 60, dtype=np.uint16)] * 2)
+    for data in (open_dataset(tmp_path / "c", "all"), open_dataset(root, "all", maps="instance")):
+        again = pickle.loads(pickle.dumps(data))
+        assert again.fingerprint == data.fingerprint
+        np.testing.assert_array_equal(again[1].image, data[1].image)
+        np.testing.assert_array_equal(again.truth(1).boxes, data.truth(1).boxes)
+
+
+def test_indices_beyond_the_end(tmp_path: Path) -> None:
+    data = open_dataset(make_coco(tmp_path), "all")
+    with pytest.raises(IndexError):
+        data.truth(3)
+    assert data.truth(-1).id == data.truth(2).id and len(list(data)) == 3  # type: ignore[call-overload]
+
+
+@pytest.mark.data
+def test_real_folders_are_recognised_and_open_fast(shared_data: Path) -> None:
+    want = {"bccd": "voc", "neu_det": "voc", "coco549": "coco", "dsb2018": "maps", "camvid": "maps",
+            "panoptic_sample/sample_data/panoptic_examples.json": "panoptic"}
+    assert {k: recognise(shared_data / k) for k in want} == want
+    for name in ("coco549", "bccd"):
+        least = 9.0
+        for _ in range(3):
+            start = time.process_time()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                open_dataset(shared_data / name)
+            least = min(least, time.process_time() - start)
+        assert least < 1.0, f"{name} took {least:.2f} s of processor time to open"
+    with pytest.raises(DataError, match="could be coco or panoptic"):
+        recognise(shared_data / "panoptic_sample/sample_data")
+    with pytest.raises(DataError, match="sample_data does; name that"):
+        recognise(shared_data / "panoptic_sample")
