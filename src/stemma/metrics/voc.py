@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .detection import Bools, Floats, Record, box_iou, mean_of
+from .detection import Floats, Ints, Record, box_iou, mean_of
 
 Points = Literal["11", "all"]
 
@@ -52,38 +52,35 @@ def voc(record: Record, threshold: float = 0.5, points: Points = "all", inclusiv
     inclusive: the boxes' far edges are pixels that belong to them (VOC's own files), so that width = x2 - x1 + 1.
     """
     far = np.array([0.0, 0.0, 1.0, 1.0]) if inclusive else np.zeros(4)
-    count = len(record.names)
-    scores: list[list[Floats]] = [[] for _ in range(count)]
-    reaches: list[list[Floats]] = [[] for _ in range(count)]  # number within the class of the object overlapped most, -1 for none
-    hard: list[list[Bools]] = [[] for _ in range(count)]
-    seen = np.zeros(count, np.int64)
+    none: Ints = np.zeros(0, np.int64)
+    scores, labels, reaches, true_labels, hard = [np.zeros(0)], [none], [none], [none], [np.zeros(0, bool)]
+    seen = 0
     for one in record:
-        ious = box_iou(one.found + far, one.boxes + far)
-        for c in np.union1d(one.labels, one.found_labels):
-            mine, true = np.flatnonzero(one.found_labels == c), np.flatnonzero(one.labels == c)
-            reached = np.full(len(mine), -1.0)
-            if len(true) and len(mine):
-                part = ious[np.ix_(mine, true)]
-                best = part.argmax(1)
-                reached = np.where(part.max(1) >= threshold, best + seen[c], -1.0)
-            scores[c].append(one.scores[mine])
-            reaches[c].append(reached)
-            hard[c].append(one.crowd[true])
-            seen[c] += len(true)
-    ap, true_n, hit_n, false_n = np.full(count, np.nan), [0] * count, [0] * count, [0] * count
-    for c in range(count):
-        difficult = np.concatenate([np.zeros(0, bool), *hard[c]])
-        true_n[c] = int((~difficult).sum())
-        score = np.concatenate([np.zeros(0), *scores[c]])
-        reached = np.concatenate([np.zeros(0), *reaches[c]])[np.argsort(-score, kind="stable")].astype(np.int64)
-        counts = np.ones(len(reached), bool)
-        counts[reached >= 0] = ~difficult[reached[reached >= 0]]
-        reached = reached[counts]
-        first = np.zeros(len(reached), bool)
-        first[np.unique(reached, return_index=True)[1]] = True
-        hit = first & (reached >= 0)
-        hit_n[c], false_n[c] = int(hit.sum()), int((~hit).sum())
-        if true_n[c]:
-            tp = np.cumsum(hit)
-            ap[c] = average_precision(tp / true_n[c], tp / np.arange(1, len(hit) + 1), points) if len(hit) else 0.0
-    return VocScores(record.names, ap, tuple(true_n), tuple(hit_n), tuple(false_n))
+        reached = np.full(len(one.scores), -1)  # number over the record of the object of its class overlapped most, -1 for none
+        if len(one.labels) and len(reached):
+            mine = one.found_labels[:, None] == one.labels[None]
+            ious = np.where(mine, box_iou(one.found + far, one.boxes + far), -1.0)
+            reached = np.where(ious.max(1) >= threshold, ious.argmax(1) + seen, -1)
+        scores.append(one.scores)
+        labels.append(one.found_labels)
+        reaches.append(reached)
+        true_labels.append(one.labels)
+        hard.append(one.crowd)
+        seen += len(one.labels)
+    score, difficult, true_label = np.concatenate(scores), np.concatenate(hard), np.concatenate(true_labels)
+    order = np.argsort(-score, kind="stable")
+    label, reach = np.concatenate(labels)[order], np.concatenate(reaches)[order]
+    counts = np.ones(len(reach), bool)
+    counts[reach >= 0] = ~difficult[reach[reach >= 0]]
+    label, reach = label[counts], reach[counts]
+    hit = np.zeros(len(reach), bool)
+    hit[np.unique(reach, return_index=True)[1]] = True  # the best detection of each object
+    hit &= reach >= 0
+    classes = len(record.names)
+    true_n = np.bincount(true_label[~difficult], minlength=classes)
+    hit_n, all_n = np.bincount(label[hit], minlength=classes), np.bincount(label, minlength=classes)
+    ap = np.full(classes, np.nan)
+    for c in np.flatnonzero(true_n):
+        tp = np.cumsum(hit[label == c])
+        ap[c] = average_precision(tp / true_n[c], tp / np.arange(1, len(tp) + 1), points) if len(tp) else 0.0
+    return VocScores(record.names, ap, tuple(true_n.tolist()), tuple(hit_n.tolist()), tuple((all_n - hit_n).tolist()))
