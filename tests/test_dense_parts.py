@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 
 from stemma.core.part import In
-from stemma.core.types import Targets
+from stemma.core.types import StemmaError, Targets
 from stemma.ops import boxes as bx
 from stemma.parts.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
 from stemma.parts.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
@@ -359,6 +359,11 @@ def test_the_fully_connected_layer_over_the_map_is_a_convolution_as_large_as_it(
     fc = torch.nn.Linear(6 * 7 * 7, 11)
     x = torch.randn(2, 6, 7, 7)
     torch.testing.assert_close(fc(x.flatten(1)), F.conv2d(x, fc.weight.view(11, 6, 7, 7), fc.bias)[..., 0, 0])
+
+
+def test_yolo_says_which_size_it_wants() -> None:
+    with pytest.raises(StemmaError, match="32 x 32 pixels, not 40 x 32"):
+        YoloHead(inp((6,), (2,), 3), cells=4, hidden=8)([torch.randn(1, 6, 5, 4)])
 
 
 def test_yolo_layout_and_darknets() -> None:

@@ -138,6 +138,16 @@ def test_nms_in_a_batch_is_nms_of_each_picture() -> None:
         assert torch.equal(got[i][got[i] >= 0], place[want][:50])
 
 
+def test_a_batch_compared_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = torch.rand(5, 30).argsort(1)
+    boxes, kind, valid = bx.take(torch.stack([some(30, i, 20.0) for i in range(5)]), order), torch.zeros(5, 30, dtype=torch.long), torch.rand(5, 30) > 0.1
+    valid = valid.sort(1, descending=True).values
+    whole = suppress._survivors(boxes, kind, valid, 0.3, 0)
+    monkeypatch.setattr(suppress, "PAIRS", 2 * 30 * 30)
+    assert torch.equal(suppress._survivors(boxes, kind, valid, 0.3, 0), whole)
+    assert torch.equal(suppress._survivors_cpu(boxes, kind, valid, 0.3, 0), whole)
+
+
 def test_kinds_far_apart_lose_no_precision() -> None:
     """Shifting classes apart in float32 moves boxes by whole pixels at a thousand classes; the answer must not depend on the label's number."""
     boxes, scores = some(80, 5, 2000.0) / 60 + 1000, torch.rand(80)

@@ -5,7 +5,6 @@ Axes: B images, N candidates, K kept.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -14,6 +13,7 @@ from . import boxes as bx
 
 TRIPS = 32  # rounds in a traced graph: enough for chains of 32 boxes, each suppressed by the one before
 CHUNK = 1024  # candidates looked at first: the best of them nearly always fill the list
+PAIRS = 2**25  # pairs of boxes compared at a time: bounds the memory of a large batch
 
 
 def nms(
@@ -61,15 +61,23 @@ def _survivors(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: flo
     A box lives when no living box before it overlaps it. Starting from "all live" and applying that rule to everyone
     at once settles box i after as many rounds as its longest chain of suppressors; the fixed point is the greedy answer.
     """
-    over = (bx.iou(boxes, boxes) > iou) & (kind[:, :, None] == kind[:, None, :])
-    over = over.triu(1).to(boxes.dtype)  # [b, i, j]: i may suppress j
+    b, n = kind.shape
+    step = b if trips else max(1, min(b, PAIRS // (n * n)))
+    over = torch.cat([_overlaps(boxes[i : i + step], kind[i : i + step], iou) for i in range(0, b, step)])
     alive = valid
-    for _ in range(trips or boxes.shape[1]):
-        new = valid & (torch.bmm(alive.to(boxes.dtype)[:, None], over)[:, 0] == 0)
-        if not trips and bool((new == alive).all()):
-            break
-        alive = new
-    return alive
+    while True:
+        before = alive
+        for _ in range(trips or 4):  # looking whether anything changed costs a wait for the device, so not every round
+            hit = torch.bmm(alive.to(over.dtype)[:, None], over)[:, 0]
+            before, alive = alive, valid & (hit == 0)
+        if trips or bool((before == alive).all()):
+            return alive
+
+
+def _overlaps(boxes: Tensor, kind: Tensor, iou: float) -> Float[Tensor, "B N N"]:
+    """[b, i, j] is 1 where i may suppress j: it comes before, is of its kind and overlaps it. Half precision where a sum of ones is quick in it."""
+    over = (bx.iou(boxes, boxes) > iou) & (kind[:, :, None] == kind[:, None, :])
+    return over.triu(1).to(torch.float16 if boxes.is_cuda else torch.float32)
 
 
 def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, trips: int) -> Bool[Tensor, "B N"]:
@@ -99,8 +107,3 @@ def nms_one(boxes: Float[Tensor, "N 4"], scores: Float[Tensor, " N"], iou: float
     """`nms` of one picture and one class, unpadded."""
     out = nms(boxes[None], scores[None], None, iou, len(boxes))[0]
     return out[out >= 0]
-
-
-def pad_to(x: Tensor, n: int, value: float) -> Tensor:
-    """`x` with its second axis grown to `n`."""
-    return F.pad(x, (*([0, 0] * (x.ndim - 2)), 0, n - x.shape[1]), value=value)

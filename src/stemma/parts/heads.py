@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In
+from ..core.types import StemmaError
 
 Said = tuple[Float[Tensor, "B A K"], Float[Tensor, "B A 4"]]
 
@@ -153,7 +154,7 @@ class YoloHead(nn.Module):
     def __init__(self, inp: In, cells: int = 7, hidden: int = 4096, local: int = 0, dropout: float = 0.5) -> None:
         super().__init__()
         assert len(inp.channels) == 1, "YOLOv1 predicts from one level"
-        self.cells, self.per, self.classes = cells, inp.anchors[0], inp.logits
+        self.cells, self.stride, self.per, self.classes = cells, inp.strides[0], inp.anchors[0], inp.logits
         each = 5 * self.per + self.classes
         c = inp.channels[0]
         self.body: nn.Module
@@ -174,7 +175,9 @@ class YoloHead(nn.Module):
         return y.view(len(x), self.cells, self.cells, -1) if self.dense else y.permute(0, 2, 3, 1)
 
     def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        assert xs[0].shape[-2:] == (self.cells, self.cells), f"the head looks at {self.cells} x {self.cells} cells, the map has {tuple(xs[0].shape[-2:])}"
+        if xs[0].shape[-2:] != (self.cells, self.cells):
+            side, (h, w) = self.cells * self.stride, (int(n) * self.stride for n in xs[0].shape[-2:])
+            raise StemmaError(f"YOLOv1's fully connected layers see {side} x {side} pixels, not {h} x {w}; resize the pictures to a square of {side}")
         y = self.grid(xs[0]).flatten(1, 2)  # B SS E
         boxes = y[..., : 5 * self.per].unflatten(-1, (self.per, 5)).flatten(1, 2)  # B A 5
         classes = y[..., 5 * self.per :].unsqueeze(2).expand(-1, -1, self.per, -1).flatten(1, 2)

@@ -5,7 +5,7 @@ Axes: *A candidates, K logits, C classes. A label of C is background.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +78,33 @@ class Sigmoid:
         return logits.sigmoid()
 
 
+class _Miss(torch.autograd.Function):
+    """p^gamma times -log(1 - p), keeping the logits alone for the way back: the steps in between would be five tensors as large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.gamma = gamma
+        return F.softplus(x).mul_(_power(x.sigmoid(), gamma))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        p = x.sigmoid()
+        inner = F.softplus(x) * (1 - p) * ctx.gamma + p
+        return slope * inner * _power(p, ctx.gamma), None
+
+
+def _power(p: Tensor, gamma: float) -> Tensor:
+    return p * p if gamma == 2 else p**gamma
+
+
+def _miss(x: Tensor, gamma: float) -> Tensor:
+    """The focal cost of logit x where nothing is; by symmetry, -x is where something is."""
+    out: Tensor = _Miss.apply(x, gamma) if gamma else F.softplus(x)
+    return out
+
+
 @dataclass(frozen=True)
 class Focal:
     """RetinaNet eq. 5: -alpha_t (1 - p_t)^gamma log p_t, one class against all, summed over the classes.
@@ -95,15 +122,8 @@ class Focal:
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         x = _own(logits, labels)
         yes, no = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
-        return _one_vs_all(no * self.miss(logits), logits, labels, yes * self.miss(-x) - no * self.miss(x))
-
-    def miss(self, x: Tensor) -> Tensor:
-        """p^gamma times -log(1 - p): the cost of logit x where nothing is; by symmetry -x is where something is."""
-        cost = F.softplus(x)
-        if self.gamma == 0:
-            return cost
-        p = x.sigmoid()
-        return cost * (p * p if self.gamma == 2 else p**self.gamma)
+        background = no * _miss(logits, self.gamma)
+        return background.sum(-1) + torch.where(labels < logits.shape[-1], yes * _miss(-x, self.gamma) - no * _miss(x, self.gamma), 0.0)
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
