@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from .data.open import open_dataset
     from .data.scenes import Scenes
     from .engine.checkpoint import build, load
-    from .engine.compare import compare
-    from .engine.evaluate import evaluate
+        from .engine.evaluate import evaluate
     from .engine.fit import train
     from .engine.import_torchvision import from_torchvision
     from .engine.predict import predict
     from .engine.runs import Run
+    from .report import compare
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "build": "engine.checkpoint", "load": "engine.checkpoint", "train": "engine.fit", "evaluate": "engine.evaluate", "predict": "engine.predict",
-    "compare": "engine.compare", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs", "open_dataset": "data.open", "Scenes": "data.scenes",
+    "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs", "open_dataset": "data.open", "Scenes": "data.scenes",
     "StemmaError": "core.types", "DataError": "core.types",
 }
 

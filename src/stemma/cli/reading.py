@@ -46,14 +46,15 @@ def list_papers(
         raise StemmaError(f"no paper of task '{task}'; there are: {', '.join(sorted({c.task for c in cards()}))}")
     if as_json:
         return print_json([c.as_dict() for c in found])
-    t = table("paper", "year", "task", "from", "what it is", numbers=("year",))
+    t = table("paper", "year", "task", "from", "what it is", numbers=("paper", "year"))
+    t.columns[0].justify = "left"
     for c in found:
-        t.add_row(f"[bold]{c.cli_name}[/]", str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", _first_sentence(c.summary))
+        t.add_row(f"[bold]{c.cli_name}[/]", str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", escape(_what(c.line)))
     out.print(t)
 
 
-def _first_sentence(text: str) -> str:
-    return text.split(". ")[0].rstrip(".")
+def _what(line: str) -> str:
+    return line.partition(": ")[2] or line
 
 
 def show(
@@ -79,7 +80,7 @@ def show(
         return None
     about = f"{p.cli_name} · {p.task} · presets: {', '.join(p.presets)}"
     out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}. arXiv {p.arxiv}. [dim]{about}[/]\n")
-    out.print(escape(p.summary) + "\n")
+    out.print(f"[italic]{escape(p.line)}[/]\n\n{escape(p.summary)}\n")
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
         for slot, sentence in edge.changes:
@@ -197,7 +198,7 @@ def _grow(at: Tree, name: str, by_name: dict[str, Card], children: dict[str, lis
 
 
 def _tree_line(c: Card, under: str) -> Text:
-    line = Text.assemble((c.cli_name, "bold"), (f"  {c.year}  ", "dim"), _first_sentence(c.summary) if not under else "")
+    line = Text.assemble((c.cli_name, "bold"), (f"  {c.year}  ", "dim"), _what(c.line) if not under else "")
     for parent, changes in c.parents:
         if parent == under:
             line.append("; ".join(sentence for _, sentence in changes))

@@ -1,4 +1,366 @@
+"""Commands that do work: `doctor`, `train`, `evaluate`, `predict`, `compare`, `export`, `import`."""
 from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.markup import escape
+
+from .reading import Json, examples
+from .screen import err, number, out, parse_sets, print_json, table
+
+Data = Annotated[str, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes`, `scenes:SIZE`, `scenes:SIZE:COUNT` (drawn).")]
+DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures beside the training.")]
+Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
+Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
+
+
+EXAMPLES = {
+    "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json", "stemma doctor annotations.json --format coco"),
+    "train": (
+        "stemma train retinanet --data scenes --budget 60s",
+        "stemma train fpn -d my/folder -b 12epochs --out runs/mine",
+        "stemma train fpn -d my/folder -b 12epochs --out runs/mine --resume",
+        "stemma train ssd -d scenes -b 90s --set recipe.lr=0.01",
+        "torchrun --nproc-per-node 4 -m stemma train fpn -d my/folder -b 12epochs",
+    ),
+    "evaluate": (
+        "stemma evaluate runs/mine --data my/folder",
+        "stemma evaluate runs/mine -d my/folder --split test --json",
+        "stemma evaluate runs/mine -d my/folder --out detections.json",
+    ),
+    "predict": (
+        "stemma predict runs/mine photo.jpg",
+        "stemma predict runs/mine 'photos/*.jpg' --out drawn --threshold 0.5",
+        "stemma predict runs/mine aerial.tif --tile 800 --json",
+    ),
+    "compare": (
+        "stemma compare fpn retinanet ssd yolo-v1 --data scenes --budget 60s --seeds 2",
+        "stemma compare fpn mask-rcnn:c4 -d my/folder -b 10m --out runs/mine",
+        "stemma compare fpn retinanet -d scenes -b 60s --set fpn:recipe.lr=0.01",
+        "stemma compare fpn ssd -d scenes -b 60s --on ray",
+    ),
+    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine model.pt2 --outputs predictions"),
+    "import": (
+        "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
+        "stemma predict runs/fpn-coco.safetensors photo.jpg",
+    ),
+}
+
+
 def register(app: typer.Typer) -> None:
-    pass
+    """Hang the working commands on `app`."""
+    for command in (doctor, train, evaluate, predict, compare, export):
+        app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
+    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True)
+    bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
+    app.add_typer(bring, name="import")
+
+
+def doctor(
+    data: Annotated[str, typer.Argument(help="A folder or annotation file, or `scenes`.")],
+    format: DataFormat = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or duplicate ones.")] = False,
+    rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates. Exit status 1 when there are any."""
+    from ..data.doctor import examine
+
+    shown = not as_json and not quick and err.is_terminal
+    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        report.render(out, examples=rows)
+    raise typer.Exit(report.status)
+
+
+def _reading(done: int, total: int) -> None:
+    if done % 50 == 0 or done == total:
+        err.print(f"reading pictures {done:,} of {total:,}", end="\n" if done == total else "\r")
+
+
+def train(
+    paper: Annotated[str, typer.Argument(help="A paper's name, with hyphens or underscores (`stemma list`).")],
+    data: Data,
+    budget: Budget = "60s",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. [default: runs/PAPER]")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there is none.")] = False,
+    val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
+    format: DataFormat = None,
+    start: Annotated[str | None, typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
+    device: Device = "auto",
+    precision: Precision = None,
+    batch: BatchSize = None,
+    val_every: Annotated[float, typer.Option("--val-every", help="Fraction of the budget between validations; 0: at the end alone.")] = 0.2,
+    patience: Annotated[int, typer.Option("--patience", help="Stop after so many validations without a better score; 0: never.")] = 0,
+    workers: Workers = 0,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Ask PyTorch for deterministic operators.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the training step first: worth it for long runs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
+    from .. import train as run_training
+
+    where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
+    try:
+        run = run_training(
+            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets), resume, val=val, format=format, device=device,
+            precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic, compile=compile,
+            start=start, progress=not as_json,
+        )
+    except KeyboardInterrupt:
+        _stopped(resumes=True)
+    record = run.record
+    last = next(iter(list(run.metrics("val"))[-1:]), {})
+    if as_json:
+        return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"], "best": record["best"], "last": last})
+    best = record["best"]
+    score = f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None else ""
+    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} --data {shlex.quote(data)}[/]", soft_wrap=True)
+    return None
+
+
+def _stopped(resumes: bool) -> None:
+    """Say how to go on after Ctrl-C, and end with the status that shells expect of it."""
+    words = [w for w in sys.argv[1:] if w != "--resume"] if sys.argv else []
+    again = " ".join(["stemma", *(shlex.quote(w) for w in words), *(["--resume"] if resumes else [])])
+    err.print(f"stopped; resume with: {escape(again)}", soft_wrap=True)
+    raise SystemExit(130)
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
+    data: Data,
+    split: Annotated[str, typer.Option("--split", help="The split to measure on.")] = "val",
+    format: DataFormat = None,
+    which: Which = "best",
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread.")] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Pictures at a time.")] = 8,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Workers = 0,
+    file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained model: AP, mIoU or PQ of its task, in all and by class."""
+    from .. import evaluate as measure
+
+    result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
+                     progress=not as_json)
+    if as_json:
+        return print_json(result)
+    per_class = result.pop("per_class", {})
+    t = table("measure", "value", numbers=("value",))
+    for k, v in result.items():
+        if isinstance(v, (int, float)):
+            t.add_row(k, number(v))
+    out.print(t)
+    if per_class:
+        keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
+        t = table("class", *keys, numbers=tuple(keys))
+        for name, row in per_class.items():
+            t.add_row(escape(name), *(number(row.get(k)) for k in keys))
+        out.print()
+        out.print(t)
+    return None
+
+
+def predict(
+    run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
+    images: Annotated[list[str], typer.Argument(help="Pictures: files, folders, or patterns in quotes.")],
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. [default: predictions]")] = None,
+    threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
+    tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
+    overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the answers.")] = True,
+    which: Which = "best",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Predict for pictures: drawn copies and COCO JSON in a folder."""
+    from .. import predict as run_prediction
+
+    where = folder or (None if as_json else Path("predictions"))
+    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json)
+    if as_json:
+        return print_json([{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found])
+    t = table("picture", "found")
+    for f in found:
+        counts: dict[str, int] = {}
+        for name in f.get("names", []) if "semantic" not in f else []:
+            counts[name] = counts.get(name, 0) + 1
+        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items()) or ("a map" if "semantic" in f else "nothing")))
+    out.print(t)
+    out.print(f"[bold]{escape(str(where))}[/]")
+    return None
+
+
+def compare(
+    papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one.")],
+    data: Data,
+    budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or 50000images.")] = "60s",
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
+    preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. [default: one a core, or one a GPU]")] = None,
+    on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
+    format: DataFormat = None,
+    sets: Sets = None,
+    device: Device = "auto",
+    precision: Precision = None,
+    batch: BatchSize = None,
+    workers: Workers = 0,
+    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train several papers alike and write one report that says which did best, and why. Interrupted, the same command resumes."""
+    from ..report import compare as run_comparison
+    from .live import Board
+
+    with Board(budget, quiet=as_json) as board:
+        try:
+            done = run_comparison(
+                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets), device=device, precision=precision,
+                batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+            )
+        except KeyboardInterrupt:
+            board.stop()
+            _stopped(resumes=False)
+    if as_json:
+        return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
+    _summary(done.results)
+    out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]", soft_wrap=True)
+    if done.failed:
+        raise typer.Exit(1)
+    return None
+
+
+def _summary(results: dict[str, Any]) -> None:
+    """The answer, a table by section, what each idea bought, and what failed."""
+    from ..report import words
+
+    for main, title in words.SECTIONS.items():
+        group = [s for s in results["systems"] if s["main"] == main]
+        if not group:
+            continue
+        head, more = words.answer(results, main)
+        out.print(f"\n[bold]{title}[/]\n{escape(head)}")
+        for line in more:
+            out.print(f"  • {escape(line)}")
+        columns = [main, *(m for m in words.MEASURES if m != main and any(words.mean_of(s, m) is not None for s in group))]
+        columns = [c for c in columns if c not in ("AP_small", "AP_medium", "AP_large", "SQ", "RQ")]
+        t = table("system", *(words.heading(c) for c in columns), "untrained", numbers=(*(words.heading(c) for c in columns), "untrained"))
+        for s in words.ranked(group, main):
+            t.add_row(escape(s["title"]), *(words.with_spread(c, s["summary"].get(c, {})) for c in columns), words.score(s["summary"][main].get("untrained")))
+        out.print(t)
+    if results["edges"]:
+        out.print("\n[bold]What each idea bought[/]")
+        titles = {s["id"]: s["title"] for s in results["systems"]}
+        t = table("step", "gain", "", "changes", numbers=("gain",))
+        for e in results["edges"]:
+            gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
+            said = "; ".join(c["what"] for c in e["changes"])
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}"), gain, words.edge_verdict(e), escape(said))
+        out.print(t)
+    if line := words.untrained_line(results):
+        out.print("\n" + escape(line))
+    for s in results["systems"]:
+        for r in s["runs"]:
+            if r["status"] != "done":
+                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+    for r in results["failed"]:
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
+    file: Annotated[Path, typer.Argument(help="What to write: model.onnx, or model.pt2 for torch.export.")],
+    format: Annotated[str | None, typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when not given.")] = None,
+    outputs: Annotated[str, typer.Option("--outputs", help="raw: the network alone. predictions: boxes after NMS, or maps.")] = "raw",
+    which: Which = "best",
+    as_json: Json = False,
+) -> None:
+    """Write the network for other runtimes, and check it against PyTorch on the spot."""
+    from ..engine.export import export as write
+
+    kind = format or {".onnx": "onnx", ".pt2": "torch"}.get(file.suffix, "onnx")
+    result = write(run, file, kind, _size(size), outputs, which)  # type: ignore[arg-type]
+    if as_json:
+        return print_json(result)
+    t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
+    for name, shape in result["outputs"].items():
+        t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
+    out.print(t)
+    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
+    return None
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+        from ..core.types import StemmaError
+
+        raise StemmaError(f"--size takes 512 or HEIGHTxWIDTH such as 480x640, not '{text}'")
+    return int(parts[0]), int(parts[-1])
+
+
+def import_torchvision(
+    paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights belong to.")],
+    file: Annotated[Path, typer.Argument(help="A state dict saved by torch.save (read with weights_only) or a safetensors file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The weights file to write, *.safetensors.")],
+    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line; COCO's where the counts are COCO's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
+    from .. import from_torchvision
+    from ..engine import checkpoint
+
+    state = _state_dict(file)
+    classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None
+    model = from_torchvision(paper, state, classes)
+    checkpoint.save(target, model)
+    count = len(model.state_dict())
+    if as_json:
+        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset, "classes": model.classes, "tensors": count})
+    about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
+    out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
+    return None
+
+
+def _state_dict(file: Path) -> Any:
+    """The tensors of a weights file. Raises `StemmaError` when it is none, or holds anything but tensors."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from ..core.types import StemmaError
+
+    if not file.is_file():
+        raise StemmaError(f"no file at {file}")
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise StemmaError(f"{file} is not a file of weights: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:  # torch raises pickle's own errors for anything but tensors
+        raise StemmaError(f"{file} holds more than tensors, and Stemma does not run what is in a pickle") from error
+    state = state.get("model", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise StemmaError(f"{file} is not a state dict: names with tensors")
+    return state

@@ -5,6 +5,7 @@ import difflib
 import functools
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,7 +68,6 @@ class Paper:
     notes: tuple[str, ...] = ()  # what the paper leaves open, and what we chose
     presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
-    short: str = ""  # what people call it: "Faster R-CNN"
 
     @property
     def name(self) -> str:
@@ -78,8 +78,15 @@ class Paper:
         return self.name.replace("_", "-")
 
     @property
+    def line(self) -> str:
+        """What it is in one sentence: the first line of its file, "FPN: ... .", without the arXiv number."""
+        said = (sys.modules[self.spec.__module__].__doc__ or self.cli_name).strip().splitlines()[0]
+        return said.split("  arXiv")[0]
+
+    @property
     def label(self) -> str:
-        return self.short or self.cli_name
+        """What people call it, "Faster R-CNN": the line up to its colon."""
+        return self.line.split(":")[0]
 
     def ancestors(self) -> set[str]:
         return {self.name} | {n for p in self.parents for n in p.paper.ancestors()}

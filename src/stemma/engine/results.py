@@ -48,8 +48,9 @@ def system(ident: str, trials: list[dict[str, Any]], runs: list[dict[str, Any]])
     main = next((k for k in MAINS if first["metrics"].get(k) is not None), "AP")
     out: dict[str, Any] = {
         "id": ident, "paper": card.cli_name, "title": label(card, first["preset"], ident), "year": card.year, "task": first["task"], "main": main,
-        "preset": first["preset"], "about": card.summary, "full_title": card.title, "input": first["input"], "batch": first["batch"],
-        "weights": first["weights"], "precision": first["precision"], "images_seen": statistics.fmean(t["images"] for t in trials), "runs": runs, "summary": summary,
+        "preset": first["preset"], "about": f"{card.line} {card.summary}", "full_title": card.title, "input": first["input"], "batch": first["batch"],
+        "weights": first["weights"], "precision": first["precision"], "images_seen": statistics.fmean(t["images"] for t in trials),
+        "runs": runs, "summary": summary,
         "curves": [{"seed": t["seed"], "points": t["curve"]} for t in trials],
         "per_class": {name: {k: _mean(t["per_class"].get(name, {}).get(k) for t in trials) for k in row if isinstance(row[k], (int, float))}
                       for name, row in first["per_class"].items()},

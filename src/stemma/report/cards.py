@@ -24,6 +24,7 @@ class Card:
     task: str
     summary: str
     group: str
+    line: str
     parents: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     presets: tuple[str, ...] = ("paper", "small")
 
@@ -76,7 +77,8 @@ def _read(path: Path) -> Card:
     order = ("title", "authors", "year", "arxiv", "task", "spec", "recipe", "summary", "parents")
     given = dict(zip(order, call.args)) | {k.arg or "": k.value for k in call.keywords}
     literal = {k: ast.literal_eval(given[k]) for k in ("title", "authors", "year", "arxiv", "task", "summary", "presets") if k in given}
-    return Card(name=path.stem, group=path.parent.name, parents=_parents(given.get("parents"), aliases), **literal)
+    said = (ast.get_docstring(module) or path.stem.replace("_", "-")).splitlines()[0].split("  arXiv")[0]
+    return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases), **literal)
 
 
 def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -101,7 +103,7 @@ def _imported(path: Path) -> Card:
 
     p = get(path.stem)
     parents = tuple((x.paper.name, x.changes) for x in p.parents)
-    return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, parents, p.presets)
+    return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, p.line, parents, p.presets)
 
 
 __all__ = ["Card", "cards", "tree"]

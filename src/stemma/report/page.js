@@ -21,19 +21,11 @@ for (const table of all("table.sortable")) {
   }
 }
 
-for (const group of all("[data-choice]")) {
-  const panels = all(`[data-panel-of="${group.dataset.choice}"]`);
-  const show = name => panels.forEach(p => { p.hidden = p.dataset.panel !== name; });
-  if (group.tagName === "SELECT") {
-    group.addEventListener("change", () => show(group.value));
-    show(group.value);
-  } else {
-    const buttons = all("button", group);
-    const press = b => { buttons.forEach(x => x.setAttribute("aria-pressed", String(x === b))); show(b.value); };
-    buttons.forEach(b => b.addEventListener("click", () => press(b)));
-    press(buttons[0]);
-  }
-  group.hidden = false;
+for (const choice of all("select[data-choice]")) {
+  const show = () => all(`[data-panel-of="${choice.dataset.choice}"]`).forEach(p => { p.hidden = p.dataset.panel !== choice.value; });
+  choice.addEventListener("change", show);
+  choice.hidden = false;
+  show();
 }
 
 for (const item of all(".legend [data-of]")) {

@@ -44,31 +44,35 @@ def render(results: dict[str, Any], folder: Path) -> str:
     colour = {s["id"]: i % PALETTE for i, s in enumerate(systems)}
     groups: Groups = {m: v for m in MAINS if (v := [s for s in systems if s["main"] == m])}
     sections = [
-        ("results", "Results", _tables(groups, colour)),
-        ("ideas", "What each idea bought", _edges(results)),
-        ("learning", "Learning", _learning(groups, colour)),
-        ("precision", "Precision and recall", _precision(systems, colour)),
-        ("classes", "Class by class", _classes(groups, colour)),
-        ("errors", "Errors by kind", _errors(systems)),
-        ("confusion", "What is taken for what", _confusion(systems)),
-        ("pictures", "Where they disagree most", _pictures(results, groups, folder)),
-        ("made", "How this was made", _made(results)),
+        ("results", "Results", "Results", _tables(groups, colour)),
+        ("ideas", "Ideas", "What each idea bought", _edges(results)),
+        ("learning", "Learning", "Learning", _learning(groups, colour)),
+        ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
+        ("classes", "Classes", "Class by class", _classes(groups, colour)),
+        ("errors", "Errors", "Errors by kind", _errors(systems)),
+        ("confusion", "Confusion", "What is taken for what", _confusion(systems)),
+        ("pictures", "Pictures", "Where they disagree most", _pictures(results, groups, folder)),
+        ("made", "Method", "How this was made", _made(results)),
     ]
-    sections = [s for s in sections if s[2]]
+    sections = [s for s in sections if s[3]]
     count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
-    title = f"{count}, {results['budget']} each, on {results['data']['name']}"
+    title = f"{count}, {words.budget(results['budget'])} each, on {results['data']['name']}"
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
     body = tag(
         "body",
         tag("header", tag("h1", text(title)), tag("p", text(_meta(results)), cls="meta")),
-        tag("nav", items(tag("a", t, href=f"#{i}") for i, t, _ in sections), aria_label="Sections"),
-        tag("main", _answers(results, groups), *(tag("section", tag("h2", t, id=f"h-{i}"), html, id=i, aria_labelledby=f"h-{i}") for i, t, html in sections)),
+        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
+        tag("main", _answers(results, groups), *(_section(i, t, html) for i, _, t, html in sections)),
         tag("footer", text(f"Written by stemma {results.get('stemma', '')}, {results.get('created', '')}.")),
         tag("script", _asset("page.js")),
     )
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
+
+
+def _section(ident: str, title: str, inside: str) -> str:
+    return tag("section", tag("h2", title, id=f"h-{ident}"), inside, id=ident, aria_labelledby=f"h-{ident}")
 
 
 def _asset(name: str) -> str:
@@ -119,21 +123,24 @@ def _table(systems: list[System], main: str, colour: dict[str, int]) -> str:
     top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
     best = {m: _best(systems, m) for m in columns}
     heads = [tag("th", tag("button", "system"), scope="col")]
-    heads += [tag("th", tag("button", MEASURES[m][0]), scope="col", title=MEASURES[m][1], aria_sort="descending" if m == main else None) for m in columns]
+    heads += [tag("th", tag("button", words.heading(m)), scope="col", title=MEASURES[m][1], aria_sort="descending" if m == main else None) for m in columns]
     rows = []
     for s in words.ranked(systems, main) + [s for s in systems if mean_of(s, main) is None]:
         cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), " ", tag("small", text(s.get("year", ""))), scope="row")]
         for m in columns:
             v, x = mean_of(s, m), s["summary"].get(m, {})
-            shown = words.with_spread(m, x) if v is not None else "–"
+            shown = words.written(m, v)
+            spread = x.get("spread") if words.varies(m) else None
+            lines = [f"± {words.written(m, spread)}"] if v is not None and spread is not None else []
             sort = "" if v is None else f"{v:.6g}"
             kind = "best" if best[m] == s["id"] else ""
             if m == main:
-                below = tag("span", f"untrained {words.score(x['untrained'])}", cls="sub") if x.get("untrained") is not None else ""
+                lines += [f"untrained {words.score(x['untrained'])}"] if x.get("untrained") is not None else []
                 share = 100 * max(v or 0.0, 0.0) / top
-                cells.append(tag("td", shown, below, cls=f"{kind} main s{colour[s['id']]}".strip(), data_sort=sort, style=f"--v:{share:.0f}%"))
+                attributes = {"cls": f"{kind} main s{colour[s['id']]}".strip(), "style": f"--v:{share:.0f}%"}
             else:
-                cells.append(tag("td", shown, cls=kind, data_sort=sort))
+                attributes = {"cls": kind}
+            cells.append(tag("td", shown, *(tag("span", line, cls="sub") for line in lines), data_sort=sort, **attributes))
         rows.append(tag("tr", *cells))
     return table("".join(heads), rows, "sortable")
 
@@ -192,13 +199,13 @@ def _learning(groups: Groups, colour: dict[str, int]) -> str:
             continue
         label = MEASURES[main][0]
         panels = []
-        for key, x_label in (("seconds", "seconds of training"), ("images", "training pictures seen")):
+        for key, head, x_label in (("seconds", "Against time", "seconds of training"), ("images", "Against pictures", "training pictures seen")):
             chart = charts.line_chart(_curves(have, key, colour), x_label, label, f"{label} against {x_label}")
-            panels.append(tag("div", chart, data_panel_of=f"learn-{main}", data_panel=key))
-        buttons = [tag("button", f"against {word}", value=key, aria_pressed=on) for key, word, on in (("seconds", "time", "true"), ("images", "pictures", "false"))]
-        choice = tag("div", *buttons, cls="choice", role="group", aria_label="Horizontal axis", data_choice=f"learn-{main}", hidden=True)
-        out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour), choice, *panels]
-    return "".join(out)
+            panels.append(tag("div", tag("h4", head), chart))
+        out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour), tag("div", *panels, cls="two")]
+    many = " Thin lines are single seeds, thick ones their mean." if any("faint" in x for x in out) else ""
+    note = "Measured on the validation pictures during training." + many
+    return _note(note) + "".join(out) if out else ""
 
 
 def _curves(systems: list[System], key: str, colour: dict[str, int]) -> list[charts.Line]:
@@ -223,7 +230,7 @@ def _precision(systems: list[System], colour: dict[str, int]) -> str:
                  for s in have if iou in s["pr"]["precision"]]
         if lines:
             chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall at IoU {iou}", 1.0, 1.0, markers=False)
-            panels.append(tag("div", tag("h3", f"IoU {iou}"), chart))
+            panels.append(tag("div", tag("h4", f"IoU {iou}"), chart))
     if not panels:
         return ""
     return _note("Mean over classes: the precision that is kept at each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
@@ -240,7 +247,7 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
         if not names:
             continue
         key = {"AP": "AP", "PQ": "PQ", "mIoU": "IoU"}[main]
-        heads = [tag("th", tag("button", "class"), scope="col")] + [tag("th", tag("button", text(s["title"])), scope="col") for s in have]
+        heads = [tag("th", tag("button", "class"), scope="col")] + [tag("th", tag("button", text(s["title"])), scope="col", cls="percent") for s in have]
         rows = []
         for n in names:
             cells = [tag("th", text(n), scope="row")]
@@ -249,7 +256,7 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
                 if v is None:
                     cells.append(tag("td", "–", cls="percent", data_sort=""))
                 else:
-                    bar = tag("span", cls=f"bar s{colour[s['id']]}", style=f"--v:{max(100 * v, 1):.0f}px")
+                    bar = tag("span", cls=f"bar s{colour[s['id']]}", style=f"--v:{max(100 * v, 1):.0f}")
                     cells.append(tag("td", bar, words.score(v, 2), cls="percent", data_sort=f"{v:.5f}"))
             rows.append(tag("tr", *cells))
         out += [tag("h3", f"{key} of each class"), table("".join(heads), rows, "sortable")]
@@ -302,7 +309,8 @@ def _matrix(c: dict[str, Any]) -> str:
         cells = [tag("th", text(name), scope="row")]
         for said, v in zip(cols, row):
             shown = f"{100 * v / total:.0f}" if v / total >= 0.005 else ""
-            cells.append(tag("td", shown, cls="own" if said == name else "", style=f"--a:{0.85 * v / total:.3f}", title=f"{name}, said to be {said}: {v:,.0f} of {sum(row):,.0f}"))
+            tip = f"{name}, said to be {said}: {v:,.0f} of {sum(row):,.0f}"
+            cells.append(tag("td", shown, cls="own" if said == name else "", style=f"--a:{0.85 * v / total:.3f}", title=tip))
         rows.append(tag("tr", *cells))
     head = tag("th", "truth ╲ said", scope="col", cls="plain") + "".join(tag("th", text(n), scope="col") for n in cols)
     return note + table(head, rows, "heat", style="width:fit-content;max-width:100%")
@@ -318,7 +326,8 @@ def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
         html = wall(r.get("pictures", {}).get(main, []), systems, classes, folder, main)
         if html:
             out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", html]
-    note = "Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box matches no object. Point at a box for its score."
+    note = ("Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box matches no object. "
+            "Point at a box for its score.")
     return _note(note) + "".join(out) if out else ""
 
 
@@ -327,9 +336,10 @@ def _made(r: dict[str, Any]) -> str:
     classes = d.get("classes", [])
     facts = {
         "command": tag("code", text(r["command"])) if r.get("command") else "",
-        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; fingerprint {str(d.get('fingerprint', ''))[:16]}"),
+        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; fingerprint {d.get('fingerprint', '')[:16]}"),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
-        "budget": text(f"{r['budget']} of training for each of {r['seeds']} seed(s); {m.get('jobs', 1)} at a time, {m.get('threads', 1)} thread(s) each"),
+        "budget": text(f"{words.budget(r['budget'])} of training for each of {r['seeds']} seed(s)"),
+        "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),
         "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
         "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
     }
@@ -340,7 +350,8 @@ def _made(r: dict[str, Any]) -> str:
             for s in r["systems"] for x in s["runs"]]
     terms = {MEASURES[k][0]: text(MEASURES[k][1]) for k in MEASURES if any(k in s["summary"] for s in r["systems"])}
     systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
-    return (_definitions(facts) + _fold("Every run", table(heads, rows)) + _fold("What the columns mean", _definitions(terms)) + _fold("The systems", _definitions(systems)))
+    folds = {"Every run": table(heads, rows), "What the columns mean": _definitions(terms), "The systems": _definitions(systems)}
+    return _definitions(facts) + "".join(_fold(k, v) for k, v in folds.items())
 
 
 def _definitions(pairs: dict[str, str]) -> str:

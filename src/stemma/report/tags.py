@@ -16,7 +16,7 @@ def tag(name: str, /, *inside: str, cls: str = "", **attributes: object) -> str:
     """One element. `data_x=1` becomes `data-x="1"`; None and False leave an attribute out, True writes it bare."""
     given: dict[str, object] = {"class": cls or None, **{k.rstrip("_").replace("_", "-"): v for k, v in attributes.items()}}
     written = "".join(f" {k}" if v is True else f' {k}="{escape(str(v), quote=True)}"' for k, v in given.items() if v is not None and v is not False)
-    return f"<{name}{written}>" if name in VOID and not inside else f"<{name}{written}>{''.join(inside)}</{name}>"
+    return f"<{name}{written}/>" if name in VOID and not inside else f"<{name}{written}>{''.join(inside)}</{name}>"
 
 
 def items(lines: Iterable[str], **attributes: object) -> str:

@@ -1,6 +1,7 @@
 """What a comparison says, in sentences computed from its numbers: nothing is claimed that the spread does not bear out."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,10 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
     "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
+}
+SHORT = {
+    "AP_small": "small", "AP_medium": "medium", "AP_large": "large", "parameters": "params", "images_per_second": "img/s", "latency_ms": "ms",
+    "peak_memory_mb": "MB",
 }
 MAINS = ("AP", "PQ", "mIoU")
 SECTIONS = {"AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel"}
@@ -62,10 +67,20 @@ def written(measure: str, v: float | None) -> str:
     return f"{v:,.0f}" if v >= 100 else f"{v:.3g}"
 
 
+def varies(measure: str) -> bool:
+    """Whether a measure can differ from seed to seed."""
+    return MEASURES[measure][2] not in ("count", "giga")
+
+
+def heading(measure: str) -> str:
+    """A column's heading, short: the sizes stand after AP, and units speak for themselves."""
+    return SHORT.get(measure, MEASURES[measure][0])
+
+
 def with_spread(measure: str, s: dict[str, Any]) -> str:
     """`.523 ± .011`, or the mean alone where there was one seed."""
     spread = s.get("spread")
-    if spread is None or MEASURES[measure][2] in ("count", "giga"):
+    if spread is None or not varies(measure):
         return written(measure, s.get("mean"))
     return f"{written(measure, s['mean'])} ± {written(measure, spread)}"
 
@@ -89,6 +104,11 @@ def overlap(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool:
         return False
     low, high = sorted((va, vb), key=lambda v: sum(v) / len(v))
     return bool(max(low) >= min(high))
+
+
+def budget(text: str) -> str:
+    """"60s" as "60 s", "2000steps" as "2000 steps"."""
+    return re.sub(r"(?<=\d)(?=[a-z])", " ", text)
 
 
 def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
@@ -125,15 +145,17 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
     a, b = best.get("images_seen"), second.get("images_seen")
     if a and b and results.get("budget", "").endswith("s") and not results["budget"].endswith(("steps", "epochs", "images")):
         if a / b >= 1.15:
-            out.append(f"In the same {results['budget']} it saw {a:,.0f} training pictures, {a / b:.1f} times as many as {second['title']}.")
+            out.append(f"In the same {budget(results['budget'])} it saw {a:,.0f} training pictures, {a / b:.1f} times as many as {second['title']}.")
         elif b / a >= 1.15:
-            out.append(f"It saw fewer training pictures in the same {results['budget']} ({a:,.0f} against {second['title']}'s {b:,.0f}) and made more of each.")
+            counts = f"{a:,.0f} against {second['title']}'s {b:,.0f}"
+            out.append(f"It saw fewer training pictures in the same {budget(results['budget'])} ({counts}) and made more of each.")
     if main == "AP":
         parts = [(m, mean_of(best, m), mean_of(second, m)) for m in ("AP_small", "AP_medium", "AP_large")]
         gaps = sorted(((x - y, m) for m, x, y in parts if x is not None and y is not None), reverse=True)
         if len(gaps) > 1 and gaps[0][0] > 0 and gaps[0][0] - gaps[-1][0] > 0.02:
             (most, where), (least, elsewhere) = gaps[0], gaps[-1]
-            out.append(f"Its lead over {second['title']} is largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)}).")
+            spots = f"largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)})"
+            out.append(f"Its lead over {second['title']} is {spots}.")
         strict, loose = [(mean_of(best, m) or 0.0) - (mean_of(second, m) or 0.0) for m in ("AP75", "AP50")]
         if mean_of(best, "AP75") is not None and abs(strict - loose) > 0.03:
             what = "places boxes more exactly" if strict > loose else "finds more objects rather than placing boxes more exactly"
@@ -216,5 +238,6 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 
 __all__ = [
-    "ERRORS", "MAINS", "MEASURES", "SECTIONS", "answer", "edge_verdict", "mean_of", "overlap", "ranked", "score", "signed", "untrained_line", "with_spread", "written",
+    "ERRORS", "MAINS", "MEASURES", "SECTIONS", "answer", "budget", "edge_verdict", "heading", "mean_of", "overlap", "ranked", "score", "signed",
+    "untrained_line", "varies", "with_spread", "written",
 ]

@@ -1,0 +1,72 @@
+"""The board of a comparison while it runs: one line a training, on a terminal; plain lines of what changed elsewhere."""
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .screen import err
+
+if TYPE_CHECKING:
+    from ..engine.compare import State
+
+LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "green", "kept": "green", "failed": "bold red"}
+
+
+class Board:
+    """Shows states that `compare` hands to `show`, with a bar for each and the time that is left."""
+
+    def __init__(self, budget: str, quiet: bool = False):
+        self.budget, self.quiet = budget, quiet
+        self.begin = time.monotonic()
+        self.seen: dict[str, str] = {}
+        self.live: Live | None = Live(console=err, refresh_per_second=2, transient=True) if err.is_terminal and not quiet else None
+
+    def __enter__(self) -> Board:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def show(self, states: list[State]) -> None:
+        """Draw the states anew, or say which changed."""
+        if self.quiet:
+            return
+        if self.live is not None:
+            self.live.update(self._table(states))
+            return
+        for s in states:
+            if self.seen.get(s.job.id) != s.status:
+                self.seen[s.job.id] = s.status
+                if s.status != "waiting":
+                    said = f"{s.job.id}: {s.status}" + (f" {s.last}" if s.last else "") + (f": {s.error}" if s.error else "")
+                    err.print(f"{time.monotonic() - self.begin:5.0f} s  {said}", markup=False, soft_wrap=True)
+
+    def _table(self, states: list[State]) -> Table:
+        t = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("training", "", f"of {self.budget}", "score", ""):
+            t.add_column(name, justify="right" if name == "score" else "left")
+        for s in states:
+            full = round(24 * s.fraction)
+            bar = Text("━" * full, style=LOOK[s.status]) + Text("━" * (24 - full), style="bright_black")
+            t.add_row(s.job.id, bar, f"{100 * s.fraction:3.0f} %", s.last, Text(s.error[:60] or s.status, style=LOOK[s.status]))
+        t.add_row(Text(self._left(states), style="dim"))
+        return t
+
+    def _left(self, states: list[State]) -> str:
+        spent = time.monotonic() - self.begin
+        work = [s for s in states if s.status != "kept"]
+        done = sum(1.0 if s.status in ("done", "failed") else 0.97 * s.fraction for s in work)
+        if done < 0.02 * len(work):
+            return f"{spent:.0f} s"
+        left = spent * (len(work) - done) / done
+        return f"{spent:.0f} s, about {left:.0f} s left" if left < 120 else f"{spent:.0f} s, about {left / 60:.0f} min left"

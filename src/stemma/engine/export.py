@@ -1,0 +1,155 @@
+"""Write a network for other runtimes, ONNX or `torch.export`, and hold what was written against the eager network on the spot."""
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..core.types import StemmaError
+from .evaluate import resolve
+from .runs import Run
+
+Format = Literal["onnx", "torch"]
+Outputs = Literal["raw", "predictions"]
+EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip install 'stemma-vision[onnx]'"
+TOLERANCE = 1e-3  # largest difference that is taken for rounding, as a share of the largest value of an output
+
+
+def named_tensors(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
+    """Every tensor inside a network's output with a name: fields by theirs, places of a list by number."""
+    if isinstance(value, Tensor):
+        return [(name or "output", value)]
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        parts = [(str(i), v) for i, v in enumerate(value)]
+    elif is_dataclass(value):
+        parts = [(f.name, getattr(value, f.name)) for f in fields(value)]
+    else:
+        return []
+    return [t for k, v in parts for t in named_tensors(v, f"{name}_{k}" if name else str(k))]
+
+
+class Plain(nn.Module):
+    """A model whose output is a flat tuple of tensors, which is what other runtimes know: the network's own, or its predictions."""
+
+    def __init__(self, model: nn.Module, outputs: Outputs = "raw"):
+        super().__init__()
+        self.model: Any = model
+        self.outputs = outputs
+
+    def said(self, images: Tensor) -> list[tuple[str, Tensor]]:
+        """The outputs by name."""
+        return named_tensors(self.model(images) if self.outputs == "raw" else self.model.predict(images))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t for _, t in self.said(images))
+
+
+def export(
+    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "raw",
+    which: str = "best",
+) -> dict[str, Any]:
+    """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
+
+    size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
+    outputs: "raw", the network alone (anchors, scores and offsets before decoding), or "predictions", boxes and labels after NMS,
+             or maps, where the system can be traced that far. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside.
+
+    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all.
+    Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
+    """
+    if format not in ("onnx", "torch"):
+        raise StemmaError(f"no export format '{format}'; there are onnx and torch")
+    if outputs not in ("raw", "predictions"):
+        raise StemmaError(f"export writes 'raw' outputs or 'predictions', not '{outputs}'")
+    path = Path(path)
+    if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
+        raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
+    net: Any = resolve(model, which).to("cpu").float().eval()
+    side = size or (net.recipe.resize.size,) * 2
+    plain = Plain(net, outputs).eval()
+    images = torch.rand(1, 3, *side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = plain.said(images)
+    names = [n for n, _ in expected]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    got = _onnx(plain, images, path, names) if format == "onnx" else _torch(plain, images, path, names)
+    difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
+    worst = max(difference.values(), default=0.0)
+    wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
+    if wrong:
+        raise StemmaError(f"{path} was written, but does not compute what the model does: {', '.join(wrong[:3])}")
+    shapes = {n: list(t.shape) for n, t in expected}
+    written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
+    return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
+
+
+def _difference(a: Tensor, b: Tensor) -> float:
+    if tuple(a.shape) != tuple(b.shape):
+        return float("inf")
+    return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+
+
+def _onnx(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise StemmaError(EXTRA) from error
+    with _quiet():
+        try:
+            torch.onnx.export(plain, (images,), path, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
+        except Exception as error:
+            raise StemmaError(_cannot(plain, error)) from error
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return [torch.from_numpy(v) for v in session.run(None, {session.get_inputs()[0].name: images.numpy()})]
+
+
+def _torch(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:
+    with _quiet():
+        try:
+            with torch.no_grad():
+                program = torch.export.export(plain, (images,))
+        except Exception as error:
+            raise StemmaError(_cannot(plain, error)) from error
+        torch.export.save(program, path, extra_files={"outputs": "\n".join(names)})
+        with torch.no_grad():
+            return list(torch.export.load(path).module()(images))
+
+
+def _cannot(plain: Plain, error: Exception) -> str:
+    name = plain.model.paper.cli_name if hasattr(plain.model, "paper") else type(plain.model).__name__
+    advice = "; export the network alone with --outputs raw" if plain.outputs == "predictions" else ""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__  # type: ignore[assignment]
+    said = re.sub(r"\x1b\[[0-9;]*m", "", " ".join(str(root).split()))[:200]
+    return f"{name} cannot be traced to its {plain.outputs} ({type(root).__name__}: {said}){advice}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters tell of every step; here only the outcome counts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+__all__ = ["Plain", "export", "named_tensors"]
