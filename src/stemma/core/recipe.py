@@ -16,7 +16,7 @@ class Resize:
 
     shortest: short side to `size`, long side at most `longest`, padded to a multiple of `divisor` (the R-CNN family)
     square:   stretched to `size` x `size` (SSD, YOLOv1)
-    letterbox: aspect kept, centred in `size` x `size` and padded (YOLOv2 on)
+    letterbox: aspect kept, into `size` x `size`, padded on the right and below (YOLOv2 on)
     keep:     as it is, padded to a multiple of `divisor`
     """
 
