@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .data.open import open_dataset
     from .data.scenes import Scenes
     from .engine.checkpoint import build, load
-        from .engine.evaluate import evaluate
+    from .engine.evaluate import evaluate
     from .engine.fit import train
     from .engine.import_torchvision import from_torchvision
     from .engine.predict import predict
