@@ -1,10 +1,13 @@
 """Images beside maps: instance ids, class ids, layouts, and derived splits."""
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from made_data import make_maps, noise
@@ -122,6 +125,35 @@ def test_index_csv_may_name_splits(tmp_path: Path) -> None:
     root = make_maps(tmp_path / "d", [instances(k) for k in range(4)])
     (root / "index.csv").write_text("id,split\nm0,train\nm1,training\nm2,val\nm3,test\n")
     assert splits(root) == ("train", "val", "test") and len(open_dataset(root)) == 2
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["classes.txt", "index.csv", "train.txt"]),
+       st.binary(max_size=60) | st.sampled_from([b"0 a\n99999999999 b", b"id,split\nm0", b"a b\n../x ../y\n"]))
+def test_fuzzed_lists_raise_data_errors_alone(tmp_path: Path, name: str, raw: bytes) -> None:
+    root = tmp_path / "d"
+    if not root.exists():
+        make_maps(root, [instances(2), instances(5)], "train", "trainannot")
+        make_maps(root / "other", [instances(2), instances(5)])
+    for at in (root, root / "other"):
+        for p in at.glob("*.*"):
+            p.unlink()
+        (at / name).write_bytes(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                data = open_dataset(at, "train", format="maps", on_fault="report")
+                data.truth(0)
+            except DataError as e:
+                assert str(e)
+
+
+def test_a_list_pairs_images_with_maps(tmp_path: Path) -> None:
+    root = make_maps(tmp_path / "d", [instances(2), instances(5), instances(3)], "train", "trainannot")
+    (root / "train.txt").write_text("/SegNet/CamVid/train/m2.png /SegNet/CamVid/trainannot/m2.png\ntrain/m0.png trainannot/m9.png\n")
+    with pytest.warns(DataWarning, match="m9.png is not there"):
+        data = open_dataset(root, "all", maps="instance")
+    assert data.table.files == ["train/m2.png"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.data

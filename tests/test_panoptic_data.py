@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from made_data import noise
@@ -85,6 +88,29 @@ def test_colours_round_trip(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 1 << 24, (9, 11)).astype(np.int32)
     Image.fromarray(encode(ids)).save(tmp_path / "x.png")
     np.testing.assert_array_equal(decode(tmp_path / "x.png"), ids)
+
+
+VALUE = st.none() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=4) | st.lists(st.integers(0, 60) | st.floats(), max_size=5) | st.sampled_from(
+    ["a.png", "../a.png", {}, [{}], [{"id": 9}], {"id": 9, "category_id": 2}])
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["images", "annotations", "categories", "segments_info"]), st.integers(0, 2),
+       st.sampled_from(["id", "image_id", "file_name", "segments_info", "category_id", "iscrowd", "bbox", "area", "height", "width", "name", "isthing"]), VALUE)
+def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, part: str, k: int, key: str, value: Any) -> None:
+    root = make_panoptic(tmp_path / "p")
+    doc = json.loads((root / "panoptic_train.json").read_text())
+    rows = doc["annotations"][0]["segments_info"] if part == "segments_info" else doc[part]
+    rows[k % len(rows)][key] = value
+    (root / "panoptic_train.json").write_text(json.dumps(doc))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = open_dataset(root, "all", format="panoptic", on_fault="report")
+            for i in range(len(data)):
+                assert np.isfinite(data.truth(i).boxes).all()
+        except DataError as e:
+            assert str(e)
 
 
 @pytest.mark.data

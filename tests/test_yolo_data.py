@@ -58,6 +58,13 @@ def test_lists_of_images_and_roboflow_paths(tmp_path: Path) -> None:
     assert len(open_dataset(root)) == 2 and len(open_dataset(root, "val")) == 3
 
 
+def test_an_image_listed_twice_counts_once(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "y", yaml="train: train.txt\nval: images/train\nnames: [cat, dog]\n")
+    (root / "train.txt").write_text("images/train/1.png\nimages/train/1.png\n")
+    with pytest.warns(DataWarning, match="image listed twice"):
+        assert len(open_dataset(root)) == 1
+
+
 def test_darknet_folder_with_labels_beside_images(tmp_path: Path) -> None:
     for i in range(12):
         noise(tmp_path / "d/obj_train_data" / f"{i}.png", seed=i)

@@ -11,6 +11,7 @@ import mmap
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,17 @@ def read_bytes(path: Path) -> bytes:
 def looks_like(path: Path) -> str:
     """ "coco", "panoptic" or "" for a JSON file, by the keys that stand in it; nothing is parsed."""
     try:
-        with path.open("rb") as f:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return ""
+    return _kind(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _kind(path: str, changed: int, size: int) -> str:
+    """`looks_like`, remembered while the file is the same: a search through COCO's half gigabyte takes a while."""
+    try:
+        with open(path, "rb") as f:
             if f.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
                 return ""
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:

@@ -329,8 +329,10 @@ def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[F
             faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there", "its record is left out", True, "missing image"))
             keep[i] = False
         elif name in twice:
+            own = not isinstance(t.source, str)  # an annotation file of its own: both records say the same
             faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is listed before, as image {t.ids[twice[name]]}",
-                                "remove one of the two records", False, "image listed twice"))
+                                "the second record is left out" if own else "remove one of the two records", own, "image listed twice"))
+            keep[i] = False
         else:
             twice[name] = i
     for i in np.flatnonzero(keep & (t.sizes <= 0).any(1)).tolist():
