@@ -83,8 +83,8 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "alternating", "c4", "small", "c4-small"),
-    summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the detector's own features says at every cell, "
-    "for nine boxes of fixed shapes, whether there is an object and how to move the box onto it. The few hundred best boxes are pooled from the same features "
+    summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the detector's own features says at every "
+    "cell, for nine boxes of fixed shapes, whether there is an object and how to move the box onto it. The few hundred best boxes are pooled from the same features "
     "and classified. Anchors make the sizes and shapes a matter of the output layer, so one picture at one scale is enough.",
     claims=(
         Claim("VOC 2007 test mAP, VGG-16, trained on 07", 0.699, "table 3"), Claim("VOC 2007 test mAP, VGG-16, trained on 07+12", 0.732, "table 3"),
@@ -99,12 +99,13 @@ PAPER = Paper(
         Fact("anchors at 800x1344", 63_000, 80, variant="c4", source="50 x 84 cells, fifteen each"),
     ),
     notes=(
-        "The paper weighs the box loss by 10 with N_cls = 256 and N_reg = 2,400, which is nearly equal weights; the code divides both by the sampled anchors, and so do we.",
+        "The paper weighs the box loss by 10 with N_cls = 256 and N_reg = 2,400, which is nearly equal weights; the code divides both by the sampled anchors, "
+        "and so do we.",
         "The end-to-end training of the code is approximate: no gradient flows through the proposals' coordinates. `detach_proposals=false` lets it flow, "
         "which needs stages.0.head.pool to be Align, since RoIPool has none.",
         "The smallest proposal is 16 pixels of the network's input; the code has 16 pixels of the file, times its scale.",
         "Colours are scaled as torchvision's VGG weights want them; the released Caffe net takes 0..255 in BGR less the mean pixel.",
-        "'alternating' trains the four steps as phases of one run; the second step starts from the first's backbone, where the paper starts again from ImageNet.",
-        "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 with its bend at 1/9 where detectron2 has none, and two samples a bin and side.",
+        "'alternating' trains the four steps as phases of one run; the second starts from the first's backbone, where the paper starts again from ImageNet.",
+        "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 bent at 1/9 where detectron2 has none, and two samples a bin and side.",
     ),
 )

@@ -62,8 +62,8 @@ PAPER = Paper(
     recipe=recipe,
     prepare=prepare,
     presets=("paper", "c4", "keypoint", "small", "c4-small", "keypoint-small"),
-    summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for every class and without competition between them: "
-    "the box head says which of them counts. RoIPool had rounded regions to whole cells, which a class survives and a mask does not, so pooling reads the map "
+    summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for every class and without competition between "
+    "them: the box head says which of them counts. RoIPool had rounded regions to whole cells, which a class survives and a mask does not, so pooling reads the map "
     "bilinearly and rounds nothing. With one-hot maps for masks the same branch finds the joints of a body.",
     parents=(Parent(fpn.PAPER, (("branches", "four convolutions, a deconvolution and one mask a class, beside the box head"),)),),
     claims=(
@@ -82,7 +82,8 @@ PAPER = Paper(
         Fact("side of a heat map", 56, 1, variant="keypoint", source="sec. 5"),
     ),
     notes=(
-        "RoIAlign keeps the half-pixel shift of the first release, as torchvision's weights expect; branches.0.pool.aligned and stages.0.head.pool.aligned take it away.",
+        "RoIAlign keeps the half-pixel shift of the first release, as torchvision's weights expect; branches.0.pool.aligned and "
+        "stages.0.head.pool.aligned take it away.",
         "branches.0.kind=softmax is table 2 b, agnostic sec. 4.2; MaxPool in place of Align, set in Python, is the RoIPool of table 2 c and d.",
         "One mask more than classes is drawn and never used, for background, as in torchvision (branches.0.background).",
         "A mask's target is the covered share of each cell, as in torchvision; the paper does not say how it is resized.",
