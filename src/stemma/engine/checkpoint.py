@@ -5,6 +5,7 @@ recipe, versions. It holds no clock and no path, so equal trainings write equal 
 """
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -65,7 +66,7 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, 
             t = t.clone()
         seen.add(t.untyped_storage().data_ptr())
         plain[name] = t
-    header = {"format": "pt", KEY: json.dumps(meta, sort_keys=True)}
+    header = {KEY: json.dumps(meta, sort_keys=True)}  # one key: the file format does not keep the order of several
     _replace(Path(path), lambda p: save_file(plain, p, metadata=header))
 
 
@@ -151,15 +152,20 @@ def recipe_from(d: dict[str, Any]) -> Recipe:
     return Recipe(**plain, resize=resize, augment=Augment(**d["augment"]), phases=tuple(Phase(**p) for p in d["phases"]))
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a run depends on."""
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
     out = {"torch": str(torch.__version__)}
     for name in ("stemma-vision", "torchvision", "timm", "lightning-fabric"):
         try:
             out[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             out[name] = "not installed"
-    return out
+    return tuple(out.items())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    return dict(_versions())
 
 
 # ---------------------------------------------------------------- models

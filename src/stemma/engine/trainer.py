@@ -109,7 +109,7 @@ class Trainer:
         batches = self._batches()
         try:
             with self._signals():
-                if self.device.type == "cuda" or self.plan.compile:
+                if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
                     self._warm_up()
                 while True:
                     fraction = self._between()
@@ -265,8 +265,8 @@ class Trainer:
 
     def _not_finite(self, batch: Batch, losses: dict[str, Tensor]) -> StemmaError:
         files = [self.data.truth(i).file or f"picture {i}" for i in batch.index.tolist()]
-        parts = ", ".join(f"{k} = {float(v):g}" for k, v in losses.items())
-        if self.fabric.is_global_zero and all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+        parts = ", ".join(f"{k} = {float(v.detach()):g}" for k, v in losses.items())
+        if self.fabric.is_global_zero and self._sound():
             self._weights("last")
             kept = f"The weights from before this step are in {self.run.path / 'last.safetensors'}"
         else:
@@ -276,6 +276,10 @@ class Trainer:
 
     # ------------------------------------------------------------ saving and restoring
 
+    def _sound(self) -> bool:
+        """Whether every weight and statistic is finite."""
+        return all(bool(torch.isfinite(v).all()) for v in self.model.state_dict().values() if v.is_floating_point())
+
     def _weights(self, name: str) -> None:
         state = self.ema.state() if self.ema is not None else self.model.state_dict()
         try:
@@ -284,8 +288,11 @@ class Trainer:
             self.bar.line(f"{error}; training goes on")
 
     def _save(self, final: bool = False) -> None:
-        """The last weights and the state for an exact resume. On a full disk training goes on, and only the last save raises."""
-        if self.fabric.is_global_zero:
+        """The last weights and the state for an exact resume. On a full disk training goes on, and only the last save raises.
+
+        Weights that are not finite replace nothing: the next loss ends the run.
+        """
+        if self.fabric.is_global_zero and self._sound():
             tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
             if self.ema is not None:
                 tensors |= {f"ema/{k}": v for k, v in self.ema.state().items()}

@@ -1,0 +1,306 @@
+"""Training from end to end on small scenes: what a run leaves, what ends it, and what it refuses."""
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine_help import SETS, scenes, script, short
+
+import stemma
+from stemma.core import paper as papers
+from stemma.core.part import leaves
+from stemma.core.recipe import Phase
+from stemma.core.types import DataError, StemmaError
+from stemma.engine import checkpoint, devices, evaluate, optim
+from stemma.engine.fit import open_pair, train
+from stemma.engine.runs import Run
+from stemma.engine.trainer import Trainer, seed_step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return short(tmp_path_factory.mktemp("engine") / "run", "8steps", log_every=2)
+
+
+def test_a_run_leaves_its_record(run: Run) -> None:
+    r = run.record
+    assert r["paper"] == "retinanet" and r["preset"] == "small" and r["state"] == "finished" and r["budget"] == "8steps" and r["seed"] == 0
+    assert r["spent"]["steps"] == 8 and r["spent"]["images"] == 32 and r["spent"]["epochs"] == pytest.approx(8 / 6)
+    assert r["recipe"]["resize"]["size"] == 64 and r["sets"] == SETS | {"rule.score": 0.001} and r["data"]["fingerprint"] == scenes().fingerprint
+    m: Any = run.load()
+    assert r["spec"] == {k: checkpoint.jsonable(v) for k, v in leaves(m.spec)} and len(r["spec"]) > 20
+    assert r["versions"]["torch"] == torch.__version__ and r["parameters"] == sum(p.numel() for p in m.parameters())
+    assert {p.name for p in run.path.iterdir()} == {"run.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "state.safetensors"}
+
+
+def test_metrics_are_lines_of_json(run: Run) -> None:
+    lines = list(run.metrics())
+    assert [e["step"] for e in run.metrics("train")] == [2, 4, 6, 8] and [e["step"] for e in run.metrics("val")] == [4, 8]
+    for e in lines:
+        assert {"kind", "step", "images", "seconds", "epoch", "loss", "losses"} <= e.keys() and math.isfinite(e["loss"])
+        assert e["images"] == e["step"] * 4 and e["loss"] == pytest.approx(sum(e["losses"].values()), rel=1e-4)
+    assert all("AP" in e and "AP50" in e and e["val_images"] == 6 for e in lines if e["kind"] == "val")
+    assert all(e["lr"] > 0 for e in lines if e["kind"] == "train")
+
+
+def test_the_trained_model_is_loaded_with_its_card(run: Run) -> None:
+    m: Any = stemma.load(run.path)
+    assert m.paper.name == "retinanet" and m.recipe.resize.size == 64 and m.info.classes == scenes().info.classes and not m.training
+    tensors, meta = checkpoint.read_tensors(run.best)
+    assert all(torch.equal(v, tensors[k]) for k, v in m.state_dict().items()) and meta["step"] == run.record["best"]["step"]
+    found = m.predict(torch.rand(1, 3, 64, 64))
+    assert found.boxes.shape[-1] == 4
+
+
+def test_evaluate_takes_models_runs_and_paths(run: Run) -> None:
+    val = scenes(6, "val")
+    results = [stemma.evaluate(x, val, device="cpu", precision="fp32", losses=True) for x in (run, run.path, run.best, run.load())]
+    for r in results:
+        r.pop("images_per_second")
+    assert all(r == results[0] for r in results) and results[0]["images"] == 6 and results[0]["task"] == "detection"
+    best = next(e for e in run.metrics("val") if e["step"] == run.record["best"]["step"])
+    assert results[0]["AP"] == best["AP"] and results[0]["loss"] == pytest.approx(best["loss"], rel=1e-6)
+
+
+def test_evaluation_writes_coco_results(run: Run, tmp_path: Path) -> None:
+    val = scenes(6, "val")
+    stemma.evaluate(run, val, device="cpu", out=tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found and {"image_id", "category_id", "bbox", "score"} <= found[0].keys()
+    assert {e["image_id"] for e in found} <= {val.truth(i).id for i in range(6)} and {e["category_id"] for e in found} <= set(val.info.classes.ids)
+
+
+def test_same_seed_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
+    again = short(tmp_path / "again", "8steps", val_every=0.25, save_every="1steps")
+    other = short(tmp_path / "other", "8steps", seed=1)
+    last = lambda r: (r.path / "last.safetensors").read_bytes()  # noqa: E731
+    assert last(again) == last(run)  # validating and saving more often changes nothing
+    assert last(other) != last(run)
+
+
+def test_semantic_and_instance_papers_train(tmp_path: Path) -> None:
+    sets = {"recipe.batch": 2}
+    for paper, metric in (("fcn", "mIoU"), ("mask-rcnn", "mask_AP")):
+        r = short(tmp_path / paper, "2steps", paper, data=scenes(4), val=scenes(2, "val"), batch=2, sets=sets, val_every=0)
+        assert metric in next(r.metrics("val"))
+
+
+def test_time_budget_ends_and_counts_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = evaluate.measure
+
+    def measure(*a: Any, **k: Any) -> Any:
+        import time
+
+        time.sleep(1.0)
+        return slow(*a, **k)
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    r = short(tmp_path / "timed", "1s", val_every=0.5, log_every=1)
+    spent = r.record["spent"]
+    assert 1.0 <= spent["seconds"] < 2.0 and spent["steps"] >= 1  # two validations slept a second each
+    rates = [e["lr"] for e in r.metrics("train")]
+    assert rates[-1] < max(rates)  # decayed by the clock
+
+
+def test_accumulation_sees_as_many_pictures_a_step(tmp_path: Path) -> None:
+    r = short(tmp_path / "parts", "3steps", sets={"recipe.accumulate": 2}, log_every=1)
+    assert r.record["spent"] == r.record["spent"] | {"steps": 3, "images": 12, "epochs": 0.5}
+    with pytest.raises(StemmaError, match="choose a multiple"):
+        short(tmp_path / "odd", "3steps", sets={"recipe.accumulate": 3})
+
+
+def test_phases_let_parts_sleep(tmp_path: Path) -> None:
+    card = papers.get("retinanet")
+    two = replace(card, recipe=lambda preset: replace(card.recipe(preset), phases=(Phase("head", 0.5, train="^head", losses="cls"), Phase("all", 0.5)), ema=0.0))
+    names: list[str] = []
+    r = train(two, scenes(), "4steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0, log_every=1)
+    lines = [sorted(e["losses"]) for e in r.metrics("train")]
+    assert lines[0] == ["cls"] == lines[1] and len(lines[2]) == 2, names
+
+
+def test_a_sleeping_phase_changes_no_weights(tmp_path: Path) -> None:
+    card = papers.get("retinanet")
+    asleep = replace(card, recipe=lambda preset: replace(card.recipe(preset), phases=(Phase("head", 1.0, train="^head"),), ema=0.0))
+    r = train(asleep, scenes(), "2steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0)
+    torch.manual_seed(0)
+    fresh = checkpoint.build(card, "small", sets=SETS, info=scenes().info).state_dict()
+    now = checkpoint.read_tensors(r.last)[0]
+    moved = {k.split(".")[0] for k in fresh if not torch.equal(fresh[k], now[k]) and "running" not in k and "num_batches" not in k}
+    assert moved == {"head"}
+
+
+def test_loss_weights_weigh(tmp_path: Path) -> None:
+    card = papers.get("retinanet")
+    heavy = replace(card, recipe=lambda preset: replace(card.recipe(preset), loss_weights=(("box", 3.0),)))
+    losses = []
+    for name, c in (("plain", card), ("heavy", heavy)):
+        r = train(c, scenes(), "1steps", out=tmp_path / name, sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0, log_every=1)
+        losses.append(next(r.metrics("train"))["losses"])
+    assert losses[1]["box"] == pytest.approx(3 * losses[0]["box"]) and losses[1]["cls"] == pytest.approx(losses[0]["cls"])
+
+
+def test_patience_ends_a_run_that_does_not_get_better(tmp_path: Path) -> None:
+    r = short(tmp_path / "run", "20steps", sets={"recipe.lr": 0.0, "recipe.other_lr": 1e-30, "recipe.ema": 0.0}, val_every=0.1, patience=2)
+    assert r.state == "finished" and r.record["spent"]["steps"] < 20
+
+
+def test_starting_from_other_weights(run: Run, tmp_path: Path) -> None:
+    r = short(tmp_path / "run", "1steps", start=run.path, sets={"recipe.lr": 1e-30, "recipe.other_lr": 1e-30, "recipe.ema": 0.0}, val_every=0)
+    assert r.record["start"]["left"] == [] and r.record["start"]["taken"] > 50
+    old, new = checkpoint.read_tensors(run.best)[0], checkpoint.read_tensors(r.last)[0]
+    assert all(torch.allclose(old[k], new[k], atol=1e-6) for k in old if "running" not in k and "num_batches" not in k)
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_a_loss_that_is_nan_names_the_pictures_and_keeps_good_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = scenes()
+    losses = Trainer._losses
+
+    def poisoned(self: Trainer, batch: Any) -> Any:
+        said = losses(self, batch)
+        return {k: v * (math.nan if 7 in batch.index.tolist() else 1.0) for k, v in said.items()}
+
+    monkeypatch.setattr(Trainer, "_losses", poisoned)
+    with pytest.raises(StemmaError) as said:
+        short(tmp_path / "run", "30steps", data=data, val_every=0)
+    text = str(said.value)
+    assert "not a finite number at step" in text and data.truth(7).file in text and "\n" not in text and "cls = nan" in text
+    kept, meta = checkpoint.read_tensors(tmp_path / "run" / "last.safetensors")
+    assert all(bool(torch.isfinite(v).all()) for v in kept.values() if v.is_floating_point()) and f"at step {meta['step']} " in text
+    assert Run.open(tmp_path / "run").state == "failed" and "NaN" not in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_weights_that_diverged_do_not_replace_good_ones(tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match="no longer finite|weights from before"):
+        short(tmp_path / "run", "30steps", sets={"recipe.optimizer": "sgd", "recipe.lr": 1e20, "recipe.warmup": 0.0, "recipe.ema": 0.0}, save_every="1steps", val_every=0)
+    file = tmp_path / "run" / "last.safetensors"
+    assert not file.exists() or all(bool(torch.isfinite(v).all()) for v in checkpoint.read_tensors(file)[0].values() if v.is_floating_point())
+
+
+def test_ctrl_c_saves_and_resume_ends_as_if_nothing_was(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    step = Trainer._step
+
+    def interrupted(self: Trainer, *a: Any) -> None:
+        if self.steps == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        step(self, *a)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        short(tmp_path / "run", "8steps", log_every=2)
+    assert Run.open(tmp_path / "run").state == "stopped"
+    monkeypatch.undo()
+    again = short(tmp_path / "run", "8steps", log_every=2, resume=True)
+    assert (again.path / "last.safetensors").read_bytes() == (run.path / "last.safetensors").read_bytes()
+    assert [e["step"] for e in again.metrics("val")] == [e["step"] for e in run.metrics("val")]
+
+
+def test_folders_that_are_not_runs_are_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StemmaError, match="not a run's"):
+        short(tmp_path, "1steps")
+    with pytest.raises(StemmaError, match="--resume"):
+        short(run.path, "8steps")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(StemmaError, match="no run at"):
+        Run.open(tmp_path / "nowhere")
+
+
+def test_resume_with_other_settings_or_data_is_refused(run: Run) -> None:
+    with pytest.raises(StemmaError, match="seed = 0, not 1"):
+        short(run.path, "8steps", seed=1, resume=True)
+    with pytest.raises(StemmaError, match="other data"):
+        short(run.path, "8steps", data=scenes(12), resume=True)
+    with pytest.raises(StemmaError, match="was run with sets"):
+        short(run.path, "8steps", sets={"recipe.lr": 0.5}, resume=True)
+    assert short(run.path, "8steps", resume=True).record == run.record  # finished: nothing to do
+
+
+def test_data_that_do_not_fit_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    data = scenes(4)
+
+    class Boxes:
+        info = replace(data.info, kinds=("boxes",))
+        fingerprint = "x"
+        __len__, __getitem__, truth = data.__len__, data.__getitem__, data.truth
+
+        def __len__(self) -> int:  # noqa: F811
+            return len(data)
+
+    with pytest.raises(DataError, match="needs boxes, masks"):
+        train("mask-rcnn", Boxes(), "1steps", out=tmp_path / "run", progress=False)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    for change, word in (
+        ({"paper": "retinanot"}, "did you mean retinanet"), ({"preset": "huge"}, "it has: paper, small"), ({"budget": "soon"}, "cannot read the budget"),
+        ({"sets": {"rule.nothing": 1}}, "no setting 'rule.nothing'"), ({"sets": {"recipe.lr": "fast"}}, "cannot read 'fast'"), ({"device": "tpu"}, "no device 'tpu'"),
+        ({"val_every": 3.0}, "fraction"),
+    ):
+        settings: dict[str, Any] = {"paper": "retinanet", "data": scenes(2), "budget": "1steps", "out": tmp_path / "run", "progress": False} | change
+        with pytest.raises(StemmaError) as said:
+            train(**settings)
+        assert word in str(said.value) and "\n" not in str(said.value)
+    assert not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def test_a_tenth_is_held_out_where_there_is_no_split() -> None:
+    train_set, val_set = open_pair(scenes(30))
+    assert (len(train_set), len(val_set)) == (27, 3)
+    seen = {train_set.truth(i).id for i in range(27)}
+    assert not seen & {val_set.truth(i).id for i in range(3)} and train_set.fingerprint != val_set.fingerprint
+
+
+def test_random_numbers_of_a_step_depend_on_nothing_else() -> None:
+    seed_step(3, 5, 0)
+    first = torch.rand(4)
+    torch.rand(100)
+    seed_step(3, 5, 0)
+    assert torch.equal(first, torch.rand(4))
+    for other in ((3, 6, 0), (4, 5, 0), (3, 5, 1)):
+        seed_step(*other)
+        assert not torch.equal(first, torch.rand(4))
+
+
+def test_spread_takes_pictures_from_all_over() -> None:
+    few = evaluate.spread(scenes(24), 4)
+    assert [few.truth(i).id for i in range(len(few))] == [scenes(24).truth(i).id for i in (0, 6, 12, 18)]
+
+
+def test_precision_is_picked_by_what_the_machine_does_well() -> None:
+    assert devices.pick_precision("cpu", "fp32") == "fp32"
+    assert devices.pick_precision("cpu") == ("bf16" if devices.cpu_gain() > 1.15 else "fp32")
+    with pytest.raises(StemmaError, match="fp16 training wants a GPU"):
+        devices.pick_precision("cpu", "fp16")
+    state = torch.random.get_rng_state()
+    devices.cpu_gain.cache_clear()
+    devices.cpu_gain()
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_bf16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
+    r = short(tmp_path / "run", "2steps", precision="bf16", val_every=0)
+    assert r.record["precision"] == "bf16" and next(r.metrics("val"))["loss"] > 0
+    assert all(v.dtype != torch.bfloat16 for v in checkpoint.read_tensors(r.last)[0].values())
+
+
+def test_importing_stemma_imports_nothing_heavy() -> None:
+    code = "import sys, stemma; assert not {'torch', 'numpy', 'torchvision', 'PIL'} & set(sys.modules), sorted(sys.modules); assert 'train' in dir(stemma)"
+    script(code)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        stemma.nothing  # noqa: B018
+    assert stemma.build is checkpoint.build and optim.Muon is not None
