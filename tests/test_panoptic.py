@@ -171,5 +171,7 @@ def test_the_pair_trains_on_a_panoptic_map_and_predicts_one() -> None:
         sample = Sample(None, (64, 64), none.reshape(0, 4), none, none, none, panoptic=ids[i].numpy(), segments=segments[i].numpy())
         metric.add(sample, {"panoptic": out.ids[i].numpy(), "segments": out.labels[i].numpy()})
     assert 0 <= metric.result()["PQ"] <= 1
+    crowd = instances_of(ids, segments, (0, 2), 4, torch.ones_like(segments, dtype=torch.bool))
+    assert not crowd.valid.any() and (crowd.labels >= 0).any()
     with pytest.raises(StemmaError, match="panoptic maps"):
         model.loss(replace(batch, targets=replace(empty, panoptic=None)))

@@ -57,6 +57,7 @@ class Targets(Moves):
     semantic: Int[Tensor, "B H W"] | None = None  # 255 = ignored
     panoptic: Int[Tensor, "B H W"] | None = None  # 0 void, else 1 + the segment's index in `segments`
     segments: Int[Tensor, "B S"] | None = None  # class of each panoptic segment, -1 padding
+    segments_crowd: Bool[Tensor, "B S"] | None = None
     image_labels: Float[Tensor, "B C"] | None = None
     proposals: Float[Tensor, "B P 4"] | None = None
 

@@ -99,7 +99,9 @@ def semantic_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], ig
     return torch.where(found < 0, ignore, found)
 
 
-def instances_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], things: tuple[int, ...], classes: int) -> Targets:
+def instances_of(
+    panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], things: tuple[int, ...], classes: int, crowd: Bool[Tensor, "B S"] | None = None
+) -> Targets:
     """The things of a panoptic truth as objects: masks, the boxes around them, labels by place in `things` (-1 for stuff and for what has no pixel)."""
     s = segments.shape[1]
     masks = panoptic[:, None] == torch.arange(1, s + 1, device=panoptic.device)[None, :, None, None]
@@ -113,4 +115,4 @@ def instances_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], t
 
     (y1, y2), (x1, x2) = ends(rows), ends(columns)
     boxes = torch.stack([x1, y1, x2, y2], -1).float() * (labels >= 0)[..., None]
-    return Targets(boxes, labels, masks=masks & (labels >= 0)[..., None, None], panoptic=panoptic, segments=segments)
+    return Targets(boxes, labels, crowd, masks & (labels >= 0)[..., None, None], panoptic=panoptic, segments=segments)

@@ -58,7 +58,7 @@ class PanopticPairModel(nn.Module):
         t = batch.targets
         if t.panoptic is None or t.segments is None:
             raise StemmaError("this system learns from panoptic maps and the data has none")
-        objects = instances_of(t.panoptic, t.segments, self.spec.things, self.classes)
+        objects = instances_of(t.panoptic, t.segments, self.spec.things, self.classes, t.segments_crowd)
         pixels = replace(t, semantic=semantic_of(t.panoptic, t.segments))
         found = self.instances.loss(replace(batch, targets=objects))
         return {f"instances_{k}": v for k, v in found.items()} | {f"semantic_{k}": v for k, v in self.semantic.loss(replace(batch, targets=pixels)).items()}
