@@ -407,7 +407,9 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
         said = rle.problem(seg, h, w)
         if said:
             wrong[k] = said
-        elif isinstance(seg, dict) and isinstance(seg["counts"], str | bytes):
+        elif isinstance(seg, list):
+            segments[k] = rle.compact(seg)
+        elif isinstance(seg["counts"], str | bytes):
             strings.append(k)
     for lo in range(0, len(strings), 4096):
         part = strings[lo : lo + 4096]
@@ -416,7 +418,7 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     for k in sorted(wrong):
         seg = segments[k]
         whole = [ring for ring in seg if not rle.problem([ring], *sizes[k])] if isinstance(seg, list) else []
-        segments[k] = whole or None
+        segments[k] = rle.compact(whole) or None
         i = int(t.image[k])
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",

@@ -13,7 +13,7 @@ import numpy as np
 from hotcoco import mask as coco_mask
 from jaxtyping import Bool, Float, Int
 
-Segmentation = Any  # list of flat polygons [x, y, x, y, ...], or {"size": [h, w], "counts": list | str | bytes}
+Segmentation = Any  # list of flat polygons [x, y, x, y, ...] (lists, or arrays once vetted), or {"size": [h, w], "counts": list | str | bytes}
 _FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
 
 
@@ -101,7 +101,12 @@ def to_rle(seg: Segmentation, h: int, w: int) -> dict[str, Any]:
             return dict(coco_mask.frPyObjects({"size": [h, w], "counts": seg["counts"]}, h, w))
         counts = seg["counts"]
         return {"size": [h, w], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
-    return dict(coco_mask.merge(coco_mask.frPyObjects([[float(v) for v in ring] for ring in seg], h, w)))
+    return dict(coco_mask.merge(coco_mask.frPyObjects([np.asarray(ring, dtype=np.float64).tolist() for ring in seg], h, w)))
+
+
+def compact(seg: Segmentation) -> Segmentation:
+    """Sound polygons as arrays: a quarter of the memory of lists of numbers. Run lengths as they are."""
+    return [np.asarray(ring, dtype=np.float64) for ring in seg] if isinstance(seg, list) else seg
 
 
 def decode(seg: Segmentation, h: int, w: int) -> Bool[np.ndarray, "H W"]:
