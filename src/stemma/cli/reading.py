@@ -128,8 +128,8 @@ def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any
 
 def _value(v: Any) -> str:
     if isinstance(v, tuple):
-        return ",".join(map(str, v))
-    return str(v)
+        return ",".join(map(str, v)) if v else "()"
+    return str(v) if v != "" else "''"
 
 
 def spec_tree(settings: dict[str, Any], title: str) -> Tree:

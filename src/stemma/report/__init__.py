@@ -1,21 +1,30 @@
-"""One self-contained page from the results of a comparison; `compare` runs one and writes it."""
+"""One self-contained page from the results of a comparison; `compare` runs one and writes it.
+
+Nothing is imported before it is used: `stemma list` reads `cards` from here and must not wait for torch.
+"""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..engine.compare import Comparison
-from ..engine.compare import compare as _run
-from .page import write
+if TYPE_CHECKING:
+    from ..engine.compare import Comparison
 
 
-def compare(papers: list[str], data: Any, budget: str = "60s", seeds: int = 1, preset: str = "small", out: Any = "runs/compare", **options: Any) -> Comparison:
+def compare(
+    papers: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small", out: str | Path = "runs/compare", **options: Any
+) -> Comparison:
     """Train several papers alike, measure them alike, and write `results.json` and `report.html` into the folder `out`.
 
     Options and errors are those of `stemma.engine.compare.compare`. Run again with the same settings, it keeps what is finished.
     """
-    done = _run(papers, data, budget, seeds, preset, out, **options)
+    from ..engine.compare import compare as run
+    from .page import write
+
+    done = run(papers, data, budget, seeds, preset, out, **options)
     write(done.results, done.path)
     return done
 
 
-__all__ = ["compare", "write"]
+__all__ = ["compare"]

@@ -1,0 +1,145 @@
+"""The command line: what it prints, its JSON, and that a mistake gets one line."""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stemma
+from stemma.cli import main
+from stemma.core import paper as cards
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command line."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    said = capsys.readouterr()
+    return int(stop.value.code or 0), said.out, said.err
+
+
+def test_list_names_every_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "list", "--json")
+    found = json.loads(out)
+    assert code == 0 and {c["name"] for c in found} == {n.replace("_", "-") for n in cards.names()}
+    assert [c["year"] for c in found] == sorted(c["year"] for c in found)
+    code, out, _ = run(capsys, "list", "--task", "semantic")
+    assert code == 0 and "u-net" in out and "retinanet" not in out
+
+
+def test_tree_hangs_every_paper_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "tree", "--json")
+
+    def flat(node: dict[str, object]) -> list[str]:
+        children = node["children"]
+        assert isinstance(children, list)
+        return [str(node["name"]), *(n for c in children for n in flat(c))]
+
+    names = [n for root in json.loads(out) for n in flat(root)]
+    assert sorted(names) == sorted(n.replace("_", "-") for n in cards.names())
+    code, out, _ = run(capsys, "tree", "faster_rcnn")
+    assert code == 0 and "fpn" in out and "u-net" not in out
+
+
+@pytest.mark.parametrize("name", ["mask-rcnn", "mask_rcnn", "Mask-RCNN", "maskrcnn"])
+def test_a_name_may_be_written_as_one_likes(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    code, out, _ = run(capsys, "show", name, "--json")
+    assert code == 0 and json.loads(out)["name"] == "mask-rcnn"
+
+
+def test_show_tells_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    p = cards.get("retinanet")
+    code, out, _ = run(capsys, "show", "retinanet", "--preset", "small")
+    joined = " ".join(out.split())
+    assert code == 0 and p.title in joined and " ".join(p.summary.split()[:5]) in joined and p.claims[0].source in joined
+    for edge in p.parents:
+        assert f"From {edge.paper.cli_name}" in joined
+    code, out, _ = run(capsys, "show", "retinanet", "--flat")
+    assert code == 0 and all(" = " in line for line in out.strip().splitlines()) and any(x.startswith("recipe.lr = ") for x in out.splitlines())
+
+
+def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "diff", "fcn", "u-net", "--json")
+    d = json.loads(out)
+    assert code == 0 and d["changes"] and any(k.startswith("decoder") for k in d["settings"])
+    code, out, _ = run(capsys, "diff", "fcn", "fcn")
+    assert code == 0 and "equal" in out
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("show", "fnp"), "did you mean fpn"),
+    (("show", "fpn", "--preset", "tiny"), "no preset 'tiny'"),
+    (("list", "--task", "juggling"), "no paper of task"),
+    (("train", "fpn", "--data", "/nowhere/at/all"), "/nowhere/at/all"),
+    (("train", "fpn", "--data", "scenes", "--budget", "many"), "budget"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.lr"), "PATH=VALUE"),
+    (("evaluate", "/nowhere/at/all", "--data", "scenes"), "/nowhere/at/all"),
+    (("doctor", "/nowhere/at/all"), "/nowhere/at/all"),
+    (("compare", "fpn", "nothing", "--data", "scenes"), "no paper named 'nothing'"),
+    (("compare", "fpn", "--data", "scenes", "--on", "moon"), "moon"),
+    (("export", "/nowhere/at/all", "x.onnx"), "/nowhere/at/all"),
+    (("import", "torchvision", "fpn", "/nowhere/at/all.pth", "x.safetensors"), "/nowhere/at/all.pth"),
+])
+def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *words)
+    assert code == 2 and not out
+    assert err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1
+
+
+def test_debug_shows_where_it_arose() -> None:
+    with pytest.raises(stemma.StemmaError):
+        main(["show", "fnp", "--debug"])
+
+
+def test_a_faulty_program_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemma.core.paper.get", lambda name: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["show", "fpn"])
+
+
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ["train", "fpn", "--data", "my folder", "--out", "x"]
+    monkeypatch.setattr("stemma.engine.fit.train", interrupted)
+    monkeypatch.setattr(sys, "argv", ["stemma", *words])
+    code, _, err = run(capsys, *words)
+    assert code == 130 and err.strip() == "stopped; resume with: stemma train fpn --data 'my folder' --out x --resume"
+
+
+@pytest.mark.parametrize("command", ["list", "show", "tree", "diff", "doctor", "train", "evaluate", "predict", "compare", "export", "import"])
+def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    words = [command, "torchvision"] if command == "import" else [command]
+    code, out, _ = run(capsys, *words, "--help")
+    assert code == 0 and "Examples" in out and f"stemma {command}" in out
+
+
+def test_help_and_list_do_not_wait_for_torch() -> None:
+    program = "import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    for words in (["--help"], ["list"], ["tree"]):
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    run_folder, data = str(tmp_path / "run"), "scenes:64:16"
+    code, out, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--batch", "2", "--out", run_folder, "--json")
+    assert code == 0, err
+    assert json.loads(out)["spent"]["steps"] == 2
+    code, out, err = run(capsys, "evaluate", run_folder, "--data", data, "--limit", "4", "--json")
+    assert code == 0 and 0 <= json.loads(out)["mIoU"] <= 1, err
+    from PIL import Image
+
+    Image.new("RGB", (80, 60), (90, 120, 60)).save(tmp_path / "one.png")
+    code, out, err = run(capsys, "predict", run_folder, str(tmp_path / "one.png"), "--out", str(tmp_path / "drawn"))
+    assert code == 0 and "one.png" in out and any((tmp_path / "drawn").iterdir()), err
+    code, out, err = run(capsys, "export", run_folder, str(tmp_path / "m.pt2"), "--size", "64", "--json")
+    assert code == 0 and json.loads(out)["difference"] < 1e-4, err
+    code, _, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--out", run_folder)
+    assert code == 2 and "--resume" in err
