@@ -270,11 +270,10 @@ def _summary(results: dict[str, Any]) -> None:
     if results["edges"]:
         out.print("\n[bold]What each idea bought[/]")
         titles = {s["id"]: s["title"] for s in results["systems"]}
-        t = table("step", "gain", "", "changes", numbers=("gain",))
+        t = table("step", "gain", "", numbers=("gain",))
         for e in results["edges"]:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
-            said = "; ".join(c["what"] for c in e["changes"])
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}"), gain, words.edge_verdict(e), escape(said))
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}"), gain, words.edge_verdict(e))
         out.print(t)
     if line := words.untrained_line(results):
         out.print("\n" + escape(line))

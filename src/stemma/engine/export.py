@@ -97,7 +97,7 @@ def export(
 def _difference(a: Tensor, b: Tensor) -> float:
     if tuple(a.shape) != tuple(b.shape):
         return float("inf")
-    return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+    return float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
 
 
 def _onnx(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:

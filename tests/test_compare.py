@@ -1,0 +1,190 @@
+"""Comparisons: what is asked, resumed, measured and told. The trainings themselves are a few steps on tiny scenes."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stemma.core import paper as cards
+from stemma.core.types import StemmaError
+from stemma.engine import compare as engine
+from stemma.engine import gallery, results
+from stemma.engine.trial import Job, quality
+
+
+def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:
+    return {"id": name, "paper": name, "preset": "small", "main": main, "summary": {main: results.summarise(values)}}
+
+
+def test_means_and_spreads_by_hand() -> None:
+    s = results.summarise([0.2, 0.4, None], [0.0, 0.02])
+    assert s["mean"] == pytest.approx(0.3) and s["spread"] == pytest.approx(0.02**0.5) and s["values"] == [0.2, 0.4] and s["untrained"] == pytest.approx(0.01)
+    assert results.summarise([0.2])["spread"] is None and results.summarise([])["mean"] is None
+
+
+def test_a_gain_knows_its_spread_and_whether_seeds_overlap() -> None:
+    parent, child = fake("fpn", "AP", [0.30, 0.34]), fake("retinanet", "AP", [0.40, 0.44])
+    g = results.gain(parent, child)
+    assert g["metric"] == "AP" and g["gain"] == pytest.approx(0.10) and g["spread"] == pytest.approx(0.04) and g["overlap"] is False
+    assert results.gain(parent, fake("retinanet", "AP", [0.33, 0.50]))["overlap"] is True
+    assert results.gain(fake("fpn", "AP", [0.3]), fake("retinanet", "AP", [0.4]))["overlap"] is None
+    none = results.gain(fake("fcn", "mIoU", [0.3]), child)
+    assert none["gain"] is None and "no common measure" in none["note"]
+
+
+def test_edges_follow_the_cards_and_skip_who_is_not_there() -> None:
+    direct = results.edges([fake("faster-rcnn", "AP", [0.2]), fake("fpn", "AP", [0.3]), fake("mask-rcnn", "AP", [0.4])])
+    assert {(e["parent"], e["child"]) for e in direct} == {("faster-rcnn", "fpn"), ("fpn", "mask-rcnn")}
+    told = {(c["slot"], c["what"]) for c in next(e for e in direct if e["child"] == "fpn")["changes"]}
+    assert told == set(cards.get("fpn").parents[0].changes)
+    (skipped,) = results.edges([fake("faster-rcnn", "AP", [0.2]), fake("mask-rcnn", "AP", [0.4])])
+    assert skipped["through"] == ["fpn"] and {c["by"] for c in skipped["changes"]} == {"fpn", "mask-rcnn"}
+    assert [c["by"] for c in skipped["changes"]][0] == "fpn"
+    assert results.edges([fake("fcn", "mIoU", [0.2]), fake("yolo-v1", "AP", [0.4])]) == []
+
+
+def test_pictures_are_those_of_most_disagreement() -> None:
+    shown = {"a": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.5, 0.0, 0.3])}, "b": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.9, 1.0, None])}}
+    assert [i for i, _ in results.choose(["0", "1", "2", "3"], shown, 2)] == ["2", "1"]
+    assert [i for i, _ in results.choose(["0", "1", "2", "3"], {"a": shown["a"]}, 3)] == ["2", "1", "0"]
+
+
+def test_layers_tint_inside_and_mark_edges() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[5:15, 5:25] = True
+    layer = gallery.mask_layer([mask], [1], (20, 30))
+    assert layer.shape == (20, 30, 4) and layer[0, 0, 3] == 0 and layer[5, 5, 3] > layer[10, 10, 3] > 0
+    classes = np.zeros((1000, 500), np.uint8)
+    classes[:, 250:] = 255
+    big = gallery.map_layer(classes, (1000, 500))
+    assert big.shape == (384, 192, 4) and big[10, 10, 3] > 0 and big[10, 190, 3] == 0
+
+
+def test_quality_of_a_picture_by_hand() -> None:
+    from stemma.data.scenes import Scenes
+
+    data = Scenes(4, size=64)
+    truth = data.truth(0)
+    n = len(truth.labels)
+    perfect = {"boxes": truth.boxes, "scores": np.ones(n), "labels": truth.labels}
+    assert quality(perfect, truth, data.info, "detection", 0.5) == 1.0
+    assert quality({k: v[:0] for k, v in perfect.items()}, truth, data.info, "detection", 0.5) == 0.0
+    doubled = {k: np.concatenate([v, v]) for k, v in perfect.items()}
+    assert quality(doubled, truth, data.info, "detection", 0.5) == pytest.approx(2 / 3)
+    assert quality({"semantic": truth.semantic}, truth, data.info, "semantic", 0.5) == 1.0
+
+
+def test_what_is_asked_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match="name the papers"):
+        engine.compare([], "scenes:64:8", out=tmp_path / "a")
+    with pytest.raises(StemmaError, match="no preset 'huge'"):
+        engine.compare(["fpn:huge"], "scenes:64:8", out=tmp_path / "a")
+    with pytest.raises(StemmaError, match="seeds"):
+        engine.compare(["fpn"], "scenes:64:8", seeds=0, out=tmp_path / "a")
+    with pytest.raises(StemmaError, match="no setting"):
+        engine.compare(["fpn", "ssd"], "scenes:64:8", sets={"fpn:nick.width": 3}, out=tmp_path / "a")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("x")
+    with pytest.raises(StemmaError, match="not a comparison's"):
+        engine.compare(["fpn"], "scenes:64:8", out=tmp_path / "taken")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:
+    engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
+    engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
+    with pytest.raises(StemmaError, match="budget = 60s, not 90s"):
+        engine._claim(tmp_path / "c", {"budget": "90s", "data": "scenes"})
+
+
+def test_settings_reach_the_paper_they_name() -> None:
+    sets = {"recipe.lr": 1, "fpn:neck.width": 32, "mask-rcnn:recipe.batch": 4}
+    assert engine._sets_of(sets, "fpn") == {"recipe.lr": 1, "neck.width": 32}
+    assert engine._sets_of(sets, "ssd") == {"recipe.lr": 1}
+
+
+def test_a_job_survives_being_written(tmp_path: Path) -> None:
+    job = Job("fpn-s0", "fpn", "small", 0, "scenes", "60s", "/x", sets={"recipe.lr": 0.1})
+    job.save(tmp_path / "j.json")
+    assert Job.read(tmp_path / "j.json") == job
+
+
+def test_how_a_training_ended_is_told(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    state = engine.State(Job("x-s0", "fpn", "small", 0, "scenes", "60s", str(tmp_path / "x-s0")))
+    engine._ended(state, -signal.SIGKILL, tmp_path)
+    assert state.status == "failed" and "SIGKILL" in state.error
+    (tmp_path / "jobs" / "x-s0.error").write_text("the loss is not a finite number")
+    engine._ended(state, 2, tmp_path)
+    assert state.error == "the loss is not a finite number"
+
+
+TINY = {"data": "scenes:64:24", "budget": "2steps", "validations": 2, "limit": 4, "batch": 2}
+
+
+@pytest.mark.slow
+def test_two_systems_are_trained_measured_reported_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import stemma
+
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "c"
+    done = stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **TINY)
+    assert not done.failed and (out / "report.html").is_file()
+    r = json.loads((out / "results.json").read_text())
+    assert [s["id"] for s in r["systems"]] == ["fcn", "u-net", "retinanet"]
+    for s in r["systems"]:
+        assert s["summary"][s["main"]]["untrained"] is not None
+        for k in ("parameters", "flops", "images_per_second", "latency_ms", "peak_memory_mb"):
+            assert s["summary"][k]["mean"] > 0, k
+        assert len(s["curves"][0]["points"]) == 2
+    assert [(e["parent"], e["child"]) for e in r["edges"]] == [("fcn", "u-net")]
+    before = {p: p.stat().st_mtime_ns for p in out.glob("*/trial.json")}
+    stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **TINY)
+    assert {p: p.stat().st_mtime_ns for p in out.glob("*/trial.json")} == before
+
+
+@pytest.mark.slow
+def test_a_failure_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import stemma
+
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    done = stemma.compare(["fcn", "u-net"], out=tmp_path / "c", sets={"u-net:recipe.lr": float("inf")}, **TINY)
+    (failed,) = done.failed
+    assert failed["title"] == "u-net" and "finite" in failed["error"]
+    assert "Not finished" in (tmp_path / "c" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_resumes(tmp_path: Path) -> None:
+    env = os.environ | {"STEMMA_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-m", "stemma", "compare", "fcn", "--data", "scenes:64:24", "--budget", "40steps", "--batch", "2", "--out", str(tmp_path / "c"), "--limit", "4"]
+    first = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = tmp_path / "c" / "fcn-s0" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    assert not (tmp_path / "c" / "results.json").exists()
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (s,) = json.loads((tmp_path / "c" / "results.json").read_text())["systems"]
+    assert s["runs"][0]["steps"] == 40
+
+
+@pytest.mark.slow
+def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    import stemma
+
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    done = stemma.compare(["fcn", "u-net"], out=tmp_path / "c", on="ray", jobs=1, **TINY)
+    assert not done.failed and len(done.results["systems"]) == 2

@@ -1,0 +1,78 @@
+"""Export and operation counts: what is written computes what the model does, and counts are those of the layers."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stemma
+from stemma.core.types import StemmaError
+from stemma.engine import export as exports
+from stemma.engine.flops import flops
+
+
+@pytest.mark.parametrize("name", ["fcn", "retinanet"])
+def test_a_network_is_written_read_back_and_equal(tmp_path: Path, name: str) -> None:
+    model = stemma.build(name, "small", 3)
+    done = exports.export(model, tmp_path / "m.pt2", "torch", (64, 64))
+    assert done["difference"] < 1e-5 and done["bytes"] == (tmp_path / "m.pt2").stat().st_size and done["outputs"]
+
+
+def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    done = exports.export(stemma.build("retinanet", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64))
+    assert done["difference"] < 1e-4
+    assert len(done["outputs"]) > 1
+
+
+def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "_torch", lambda plain, images, path, names: [t + 0.5 for _, t in plain.said(images)])
+    (tmp_path / "m.pt2").touch()
+    with pytest.raises(StemmaError, match="does not compute what the model does"):
+        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64))
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(StemmaError, match=r"stemma-vision\[onnx\]"):
+        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64))
+
+
+def test_a_network_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
+    class Fickle(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images * 2 if float(images.sum()) > 0 else images
+
+    with pytest.raises(StemmaError, match="cannot be traced"):
+        exports._torch(exports.Plain(Fickle()), torch.rand(1, 3, 8, 8), tmp_path / "m.pt2", ["output"])
+
+
+def test_wrong_endings_and_formats_are_told(tmp_path: Path) -> None:
+    model = stemma.build("fcn", "small", 3)
+    with pytest.raises(StemmaError, match="ends in .onnx"):
+        exports.export(model, tmp_path / "m.bin", "onnx")
+    with pytest.raises(StemmaError, match="no export format"):
+        exports.export(model, tmp_path / "m.bin", "caffe")  # type: ignore[arg-type]
+
+
+def test_operations_by_hand() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    conv, linear = 2 * 8 * 3 * 9 * 16 * 24, 2 * 8 * 5
+    assert flops(net, (16, 24)) == conv + linear
+    assert flops(net, (16, 24), batch=3) == 3 * (conv + linear)
+    assert net.training and not any(p.is_meta for p in net.parameters())
+
+
+def test_operations_of_a_two_stage_detector_are_counted() -> None:
+    assert flops(stemma.build("fpn", "small", 3), (64, 64)) > flops(stemma.build("fpn", "small", 3, sets={"neck.width": 16}), (64, 64)) > 1e6
+
+
+def test_outputs_are_named_by_their_place() -> None:
+    t = torch.zeros(1)
+    assert [n for n, _ in exports.named_tensors({"a": [t, t], "b": {"c": t}})] == ["a_0", "a_1", "b_c"]
+    assert exports.named_tensors(t)[0][0] == "output"
