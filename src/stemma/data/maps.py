@@ -276,7 +276,7 @@ class InstanceMaps:
         sample.crowd, sample.area = np.zeros(n, dtype=bool), area.astype(np.float32)
         sample.extra["instances"] = ids
         if "masks" in wanted:
-            sample.masks = ids[None] == np.arange(1, n + 1, dtype=np.int32)[:, None, None]
+            sample.masks = rle.id_masks(ids, sample.boxes)
         if "semantic" in wanted:
             sample.semantic = (ids > 0).astype(np.uint8)
 

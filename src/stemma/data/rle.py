@@ -163,3 +163,11 @@ def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
             ys, xs = found
             out[k] = xs.start, ys.start, xs.stop, ys.stop
     return out
+
+
+def id_masks(ids: np.ndarray, boxes: Float[np.ndarray, "N 4"]) -> Bool[np.ndarray, "N H W"]:
+    """Masks of the instances 1..N of an id map (H, W), each compared inside its tight box (`id_boxes`) alone; the rest costs no writing."""
+    out = np.zeros((len(boxes), *ids.shape), dtype=bool)
+    for k, (x1, y1, x2, y2) in enumerate(boxes.astype(np.int64).tolist()):
+        np.equal(ids[y1:y2, x1:x2], k + 1, out=out[k, y1:y2, x1:x2])
+    return out
