@@ -17,7 +17,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -146,7 +146,8 @@ def _edit(x: Any, keys: list[str], value: Any, path: str) -> Any:
 
 
 def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
-    hint = _hints(owner.cls if isinstance(owner, Part) else type(owner)).get(name)
+    kind_of: Any = owner.cls if isinstance(owner, Part) else type(owner)
+    hint = _hints(kind_of).get(name)
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
@@ -165,8 +166,9 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
 
 
 @functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    target = cls.__init__ if isinstance(cls, type) and not dataclasses.is_dataclass(cls) else cls
+def _hints(cls: Hashable) -> dict[str, Any]:
+    """The annotations of what a class is built with."""
+    target: Any = getattr(cls, "__init__") if isinstance(cls, type) and not dataclasses.is_dataclass(cls) else cls  # noqa: B009
     try:
         return typing.get_type_hints(target)
     except NameError:
