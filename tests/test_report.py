@@ -159,7 +159,12 @@ def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Pa
     for s in one["systems"]:
         s["summary"] = {k: summary(v["values"][:1]) for k, v in s["summary"].items()}
     head, _ = words.answer(one, "AP")
-    assert "spread is unknown" in head
+    assert "only .005 ahead of RetinaNet (.415): with one seed that may be chance" in head
+    one["systems"][2]["summary"]["AP"] = summary([0.3])
+    assert "spread is unknown" in words.answer(one, "AP")[0]
+    for s in one["systems"]:
+        s["summary"] = {k: summary([0.01], 0.0) for k in s["summary"]}
+    assert words.answer(one, "AP")[0].startswith("None has learned much yet")
     assert words.answer({"systems": []}, "AP") == ("", [])
 
 

@@ -42,7 +42,7 @@ def system(ident: str, trials: list[dict[str, Any]], runs: list[dict[str, Any]])
     numbers = [k for k, v in first["metrics"].items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
     summary = {k: summarise([m.get(k) for m in metrics], [t["untrained"].get(k) for t in trials]) for k in numbers}
     summary |= {name: summarise([t.get(key) for t in trials]) for key, name in COSTS.items()}
-    for key in ("calibration", "count", "best_f1"):
+    for key in ("calibration", "count", "best_f1", "predict_images_per_second"):
         if key in first:
             summary[key] = summarise([t.get(key) for t in trials])
     main = next((k for k in MAINS if first["metrics"].get(k) is not None), "AP")
@@ -178,6 +178,9 @@ def _picture(
         names = data.info.classes.names
         scale = np.array([w, h, w, h]) / np.array([sample.size[1], sample.size[0]] * 2)
         truth = {"boxes": np.round(sample.boxes * scale, 1).tolist(), "labels": [names[k] for k in sample.labels]}
+        if sample.keypoints is not None and any(shown[g][i].get("points") for g in group):
+            seen = sample.keypoints[..., 2] > 0
+            truth["points"] = np.round(sample.keypoints[seen][:, :2] * scale[:2], 1).tolist()
         if sample.masks is not None and any(shown[g][i].get("overlay") for g in group):
             layer = mask_layer(list(sample.masks), sample.labels.tolist(), sample.size)
     elif main == "mIoU" and sample.semantic is not None:

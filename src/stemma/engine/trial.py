@@ -179,7 +179,7 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
     keep = np.flatnonzero(np.asarray(prediction["scores"]) >= threshold)
     scale = np.array(shown_size(truth.size)[::-1] * 2) / np.array(truth.size[::-1] * 2)
     labels = np.asarray(prediction["labels"])[keep]
-    masks = prediction.get("masks")
+    masks, points = prediction.get("masks"), prediction.get("keypoints")
     layer = None
     if masks is not None:
         layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
@@ -187,6 +187,7 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         "boxes": np.round(np.asarray(prediction["boxes"])[keep] * scale, 1).tolist(), "labels": [names[k] for k in labels],
         "scores": np.round(np.asarray(prediction["scores"])[keep].astype(float), 3).tolist(),
         "ok": (_taken(prediction, truth, keep) != -1).tolist(), "layer": layer,
+        "points": [] if points is None else np.round(np.asarray(points)[keep][..., :2].reshape(-1, 2) * scale[:2], 1).tolist(),
     }
 
 

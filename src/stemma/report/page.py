@@ -115,15 +115,18 @@ def _tables(groups: Groups, colour: dict[str, int]) -> str:
     for main, systems in groups.items():
         out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
         out.append(_table(systems, main, colour))
+        more = [m for m in words.MORE if any(mean_of(s, m) is not None for s in systems)]
+        if more:
+            out.append(_fold("More measures", _table(systems, main, colour, more)))
     return "".join(out)
 
 
-def _table(systems: list[System], main: str, colour: dict[str, int]) -> str:
-    columns = [main, *(m for m in MEASURES if m != main and any(mean_of(s, m) is not None for s in systems))]
+def _table(systems: list[System], main: str, colour: dict[str, int], only: list[str] | None = None) -> str:
+    columns = [main, *only] if only else [main, *(m for m in MEASURES if m != main and any(mean_of(s, m) is not None for s in systems))]
     top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
     best = {m: _best(systems, m) for m in columns}
     heads = [tag("th", tag("button", "system"), scope="col")]
-    heads += [tag("th", tag("button", words.heading(m)), scope="col", title=MEASURES[m][1], aria_sort="descending" if m == main else None) for m in columns]
+    heads += [tag("th", tag("button", words.heading(m)), scope="col", title=words.about(m)[1], aria_sort="descending" if m == main else None) for m in columns]
     rows = []
     for s in words.ranked(systems, main) + [s for s in systems if mean_of(s, main) is None]:
         cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), " ", tag("small", text(s.get("year", ""))), scope="row")]
@@ -148,7 +151,7 @@ def _table(systems: list[System], main: str, colour: dict[str, int]) -> str:
 def _best(systems: list[System], measure: str) -> str | None:
     """The one system that leads in a measure; None when it is alone or shares the lead."""
     values = sorted((v, s["id"]) for s in systems if (v := mean_of(s, measure)) is not None)
-    more_is_better = MEASURES[measure][2] == "score" or measure == "images_per_second"
+    more_is_better = (words.about(measure)[2] == "score" and measure != "calibration") or measure.endswith("images_per_second")
     lead, chaser = (values[-1], values[-2]) if len(values) > 1 and more_is_better else (values[0], values[1]) if len(values) > 1 else (None, None)
     return lead[1] if lead and chaser and lead[0] != chaser[0] else None
 
@@ -172,7 +175,7 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
     via = tag("span", text(f" by way of {', '.join(e['through'])}"), cls="note") if e.get("through") else ""
     name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"), text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
-    changes = items(text(c["what"]) + " " + tag("span", text((c.get("slot") or "the whole") + by(c)), cls="slot") for c in e["changes"])
+    changes = items(text(c["what"]) + " " + tag("span", text(c["slot"] + by(c)), cls="slot") for c in words.merged(e["changes"]))
     verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", verdict))
@@ -279,7 +282,9 @@ def _errors(systems: list[System]) -> str:
         said = f"{s['title']}: " + ", ".join(f"{k} {shown(v)}" for k, v in values.items())
         rows += [tag("b", text(s["title"])), tag("div", *segments, cls="track", role="img", aria_label=said), tag("span", shown(sum(values.values())))]
     legend = tag("ul", *(tag("li", tag("span", cls=f"key e{number[k]}"), tag("b", k), text(" " + ERRORS[k])) for k in kinds), cls="legend")
-    return _note(have[0].get("errors_note") or "Counts over the held-out pictures.") + legend + tag("div", *rows, cls="stack")
+    note = ("What each kind of mistake costs: the AP50 that mending it alone would give back, as TIDE counts it (Bolya et al. 2020). "
+            "The costs of several kinds do not add up exactly; the bar's length is their plain sum.")
+    return _note(note) + legend + tag("div", *rows, cls="stack")
 
 
 def _confusion(systems: list[System]) -> str:
@@ -348,7 +353,7 @@ def _made(r: dict[str, Any]) -> str:
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(x.get("seed"))), tag("td", text(x["status"])),
                 *(tag("td", count(x.get(k))) for k in ("steps", "images", "seconds")), tag("td", text(x.get("folder", ""))))
             for s in r["systems"] for x in s["runs"]]
-    terms = {MEASURES[k][0]: text(MEASURES[k][1]) for k in MEASURES if any(k in s["summary"] for s in r["systems"])}
+    terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE) if any(k in s["summary"] for s in r["systems"])}
     systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
     folds = {"Every run": table(heads, rows), "What the columns mean": _definitions(terms), "The systems": _definitions(systems)}
     return _definitions(facts) + "".join(_fold(k, v) for k, v in folds.items())

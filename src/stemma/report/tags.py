@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-VOID = {"meta", "link", "image", "use", "line", "rect"}
+VOID = {"meta", "link", "image", "use", "line", "rect", "circle"}
 
 
 def text(value: object) -> str:

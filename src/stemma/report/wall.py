@@ -5,11 +5,10 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from ..engine.gallery import COLOURS
 from .tags import tag, text
 from .words import score
 
-# Twelve hues told apart by lightness as well; a class takes the one at its index.
-COLOURS = ("#56b4e9", "#e69f00", "#2fd39b", "#f0e442", "#ff7f50", "#e58fd0", "#b8a1ff", "#9be564", "#ffffff", "#ffb6a3", "#7fe7e7", "#d9c7a0")
 MIME = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 
 
@@ -42,19 +41,22 @@ def _cell(p: dict[str, Any], shown: dict[str, Any], ident: str, name: str, note:
     w, h = p["width"], p["height"]
     boxes, labels = shown.get("boxes") or [], shown.get("labels") or []
     scores, right = shown.get("scores") or [None] * len(boxes), shown.get("ok") or [True] * len(boxes)
-    size = max(w, h) / 16
+    size = max(w, h) / 19
+    crowded = len(boxes) > 5  # then only what is right is named in the picture; the rest when pointed at
     marks = []
     for (x1, y1, x2, y2), label, s, ok in zip(boxes, labels, scores, right):
         at = {"x": f"{x1:.1f}", "y": f"{y1:.1f}", "width": f"{max(x2 - x1, 0.5):.1f}", "height": f"{max(y2 - y1, 0.5):.1f}"}
         tip = label + (f" {score(s, 2)}" if s is not None else "") + ("" if ok else ": matches no object")
         down = y1 - size * 0.28 if y1 > size * 1.2 else min(y2, h) - size * 0.35
-        word = tag("text", text(label), x=f"{max(x1, 1):.1f}", y=f"{down:.1f}", font_size=f"{size:.1f}", stroke_width=f"{size / 4:.1f}")
+        quiet = crowded and not ok
+        word = "" if quiet else tag("text", text(label), x=f"{max(x1, 1):.1f}", y=f"{down:.1f}", font_size=f"{size:.1f}", stroke_width=f"{size / 4:.1f}")
         line = tag("rect", cls="box" if ok else "box wrong", stroke=colour.get(label, "#fff"), **at)
         marks.append(tag("g", tag("title", text(tip)), tag("rect", cls="box under", **at), line, word))
+    marks += [tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{size / 6:.1f}", cls="point") for x, y in shown.get("points") or []]
     overlay = tag("image", href=data_uri(folder / shown["overlay"]), width=w, height=h) if shown.get("overlay") else ""
     said = f"{name}: " + (", ".join(labels) or ("a map of classes" if overlay else "nothing found"))
     drawn = tag("svg", tag("use", href=f"#{ident}"), overlay, *marks, viewBox=f"0 0 {w} {h}", role="img", aria_label=said)
     return tag("figure", drawn, tag("figcaption", tag("b", text(name)), tag("span", text(note))))
 
 
-__all__ = ["COLOURS", "data_uri", "wall"]
+__all__ = ["data_uri", "wall"]

@@ -28,10 +28,25 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
 }
+MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
+    "AR1": ("AR1", "average recall with one box a picture, mean over IoU .50 to .95", "score"),
+    "AR10": ("AR10", "average recall with ten boxes a picture", "score"),
+    "AR100": ("AR100", "average recall with a hundred boxes a picture", "score"),
+    "best_f1": ("best F1", "highest F1 over all score thresholds, at IoU .50", "score"),
+    "calibration": ("ECE", "expected calibration error: how far scores are from the frequency of being right", "score"),
+    "count": ("count error", "mean absolute error of the number of objects in a picture, at the threshold of best F1", "rate"),
+    "mask_AP75": ("mask AP75", "mask average precision at IoU .75", "score"),
+    "keypoint_AP50": ("keypoint AP50", "keypoint average precision at similarity .50", "score"),
+    "mean_accuracy": ("mean acc.", "mean over classes of the share of their pixels that is right", "score"),
+    "fwIoU": ("fw IoU", "IoU weighted by the classes' frequency", "score"),
+    "predict_images_per_second": ("predict img/s", "pictures a second of evaluation, in batches of eight", "rate"),
+}
 SHORT = {
     "AP_small": "small", "AP_medium": "medium", "AP_large": "large", "parameters": "params", "images_per_second": "img/s", "latency_ms": "ms",
     "peak_memory_mb": "MB",
 }
+CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
+LEARNED = 0.05  # gain over an untrained net under which nothing is ranked
 MAINS = ("AP", "PQ", "mIoU")
 SECTIONS = {"AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel"}
 ERRORS = {
@@ -57,7 +72,7 @@ def written(measure: str, v: float | None) -> str:
     """A measure's value as the table shows it."""
     if v is None or v != v:
         return "–"
-    kind = MEASURES[measure][2]
+    kind = about(measure)[2]
     if kind == "score":
         return score(v)
     if kind == "count":
@@ -69,12 +84,17 @@ def written(measure: str, v: float | None) -> str:
 
 def varies(measure: str) -> bool:
     """Whether a measure can differ from seed to seed."""
-    return MEASURES[measure][2] not in ("count", "giga")
+    return about(measure)[2] not in ("count", "giga")
 
 
 def heading(measure: str) -> str:
     """A column's heading, short: the sizes stand after AP, and units speak for themselves."""
-    return SHORT.get(measure, MEASURES[measure][0])
+    return SHORT.get(measure, about(measure)[0])
+
+
+def about(measure: str) -> tuple[str, str, str]:
+    """(heading, what it is, how it is written) of a measure."""
+    return MEASURES.get(measure) or MORE[measure]
 
 
 def with_spread(measure: str, s: dict[str, Any]) -> str:
@@ -131,7 +151,12 @@ def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
         head = f"{best['title']} did best: {own} over {seeds} seeds, {score(gap)} ahead of {rival}, and no seed of another overlaps."
     else:
         rival = f"{second['title']} ({score(mean_of(second, main))})"
-        head = f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is unknown; --seeds 3 would show it."
+        if gap < CHANCE:
+            head = f"{best['title']} is first with {own}, but only {score(gap)} ahead of {rival}: with one seed that may be chance. --seeds 3 would tell."
+        else:
+            head = f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is unknown; --seeds 3 would show it."
+    if (mean_of(best, main) or 0.0) - (best["summary"][main].get("untrained") or 0.0) < LEARNED:
+        head = f"None has learned much yet: this budget is too short to rank them. {head}"
     return head, _because(best, second, main, results) + _alone(best, main) + _others(order, main)
 
 
@@ -154,8 +179,12 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
         gaps = sorted(((x - y, m) for m, x, y in parts if x is not None and y is not None), reverse=True)
         if len(gaps) > 1 and gaps[0][0] > 0 and gaps[0][0] - gaps[-1][0] > 0.02:
             (most, where), (least, elsewhere) = gaps[0], gaps[-1]
-            spots = f"largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)})"
-            out.append(f"Its lead over {second['title']} is {spots}.")
+            if least < 0:
+                spots = f"ahead on {where[3:]} objects ({signed(most)}) and behind on {elsewhere[3:]} ones ({signed(least)})"
+                out.append(f"Against {second['title']} it is {spots}.")
+            else:
+                spots = f"largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)})"
+                out.append(f"Its lead over {second['title']} is {spots}.")
         strict, loose = [(mean_of(best, m) or 0.0) - (mean_of(second, m) or 0.0) for m in ("AP75", "AP50")]
         if mean_of(best, "AP75") is not None and abs(strict - loose) > 0.03:
             what = "places boxes more exactly" if strict > loose else "finds more objects rather than placing boxes more exactly"
@@ -164,7 +193,7 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
     shared = [k for k in ERRORS if ea.get(k) is not None and eb.get(k) is not None]
     if shared:
         k = max(shared, key=lambda k: eb[k] - ea[k])
-        if eb[k] > 0 and (eb[k] - ea[k]) / eb[k] > 0.1:
+        if eb[k] - ea[k] > max(0.01, 0.1 * eb[k]):
             cost = f"it costs {score(ea[k])} AP50, and {score(eb[k])} there"
             out.append(f"Against {second['title']}, the error it avoids most is {k} ({ERRORS[k]}): {cost}.")
     return out
@@ -228,6 +257,16 @@ def untrained_line(results: dict[str, Any]) -> str:
     return f"Every system stands above its own untrained net; the narrowest margin is {signed(least)} ({figures})."
 
 
+def merged(changes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Changes told by one sentence as one, their slots in a row; the root is "the whole", a node's own class "the kind"."""
+    out: dict[tuple[str, str], dict[str, str]] = {}
+    for c in changes:
+        slot = {"": "the whole", "()": "the kind of system"}.get(c.get("slot", ""), c.get("slot", ""))
+        key = (c["what"], c.get("by", ""))
+        out[key] = out[key] | {"slot": f"{out[key]['slot']}, {slot}"} if key in out else c | {"slot": slot}
+    return list(out.values())
+
+
 def edge_verdict(edge: dict[str, Any]) -> str:
     """What a measured gain is worth: clear, within the spread, or of unknown spread."""
     if edge.get("gain") is None:
@@ -238,6 +277,6 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 
 __all__ = [
-    "ERRORS", "MAINS", "MEASURES", "SECTIONS", "answer", "budget", "edge_verdict", "heading", "mean_of", "overlap", "ranked", "score", "signed",
-    "untrained_line", "varies", "with_spread", "written",
+    "ERRORS", "MAINS", "MEASURES", "MORE", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of", "merged", "overlap", "ranked", "score",
+    "signed", "untrained_line", "varies", "with_spread", "written",
 ]
