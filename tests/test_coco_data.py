@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from made_data import coco_doc, make_coco
 from stemma.core.types import DataError, Dataset
 from stemma.data import rle
-from stemma.data.coco import group_name, results, split_name, write_coco, write_results
+from stemma.data.coco import declared_classes, group_name, results, split_name, write_coco, write_results
 from stemma.data.open import open_dataset
 from stemma.data.records import DataWarning
 
@@ -230,6 +230,22 @@ def test_broken_masks_fall_back_to_their_boxes(tmp_path: Path) -> None:
     sound = data.truth(2).masks
     assert sound is not None
     np.testing.assert_array_equal(sound[1], rle.decode([[5, 6, 25, 6, 25, 16]], 40, 60))
+
+
+def test_splits_whose_class_lists_disagree_are_refused(tmp_path: Path) -> None:
+    from stemma.core.types import Classes
+
+    make_coco(tmp_path)
+    other = coco_doc(2)
+    other["categories"][1]["name"] = "cow"
+    make_coco(tmp_path, other, "val", images=2)
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=f"instances_{split}.*'categories': the class list disagrees with that of .*only train has 'cat'|only val has 'cow'"):
+            open_dataset(tmp_path, split)
+    assert len(open_dataset(tmp_path, "val", classes=Classes(("dog", "cow", "cat")))) == 2
+    assert declared_classes(tmp_path / "annotations/instances_val.json") == ("cow", "dog")
+    (tmp_path / "annotations/instances_val.json").write_text('{"annotations": [], "images": [], "categories": [{"id": 1,')
+    assert declared_classes(tmp_path / "annotations/instances_val.json") == () and len(open_dataset(tmp_path)) == 3
 
 
 def test_unknown_class_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,39 @@ def _kind(path: str, changed: int, size: int) -> str:
         return ""
 
 
+def declared_classes(path: Path) -> tuple[str, ...]:
+    """The category names of a JSON in ascending id, read from the place where they stand; () where that fails. Nothing else is parsed."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return _declared(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _declared(path: str, changed: int, size: int) -> tuple[str, ...]:
+    try:
+        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            at = m.find(b'"categories"')
+            text = m[at + 12 : at + 12 + (1 << 20)].decode("utf-8", "ignore").lstrip() if at >= 0 else ""
+        rows, _ = json.JSONDecoder().raw_decode(text[1:].lstrip() if text.startswith(":") else "")
+        return tuple(str(c["name"]) for c in sorted(rows, key=lambda c: c["id"]))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return ()  # whatever is wrong is said where the file itself is opened
+
+
+def same_categories(files: Mapping[str, Path], split: str) -> None:
+    """Raises DataError where another split's file declares other classes than that of `split`: their labels would mean different things."""
+    mine = declared_classes(files[split])
+    for other, path in files.items():
+        theirs = declared_classes(path)
+        if mine and theirs and mine != theirs:
+            only = [f"only {s} has {', '.join(map(repr, more[:5]))}" for s, more in (
+                (split, [n for n in mine if n not in theirs]), (other, [n for n in theirs if n not in mine])) if more]
+            raise DataError(str(files[split]), f"the class list disagrees with that of {path.name} ({'; '.join(only) or 'another order of ids'})",
+                            "give both files the same categories", field="categories")
+
+
 def split_name(name: str) -> str:
     """The split ("train", "val", "test") that a file or folder name speaks of, or ""."""
     found = _SPLIT.search(name)

@@ -144,6 +144,8 @@ def open_dataset(
     own: dict[str, Any] = call(module.splits, path, **options)
     wanted = split if split in own else coco.ALIASES.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
+    if module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1:
+        coco.same_categories(own, source)
     draft: Draft = call(module.read, path, own[source], split=source, **options)
     select = None
     if part is not None:
