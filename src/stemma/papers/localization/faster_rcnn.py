@@ -84,8 +84,8 @@ PAPER = Paper(
     recipe=recipe,
     presets=("paper", "alternating", "c4", "small", "c4-small"),
     summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the detector's own features says at every "
-    "cell, for nine boxes of fixed shapes, whether there is an object and how to move the box onto it. The few hundred best boxes are pooled from the same features "
-    "and classified. Anchors make the sizes and shapes a matter of the output layer, so one picture at one scale is enough.",
+    "cell, for nine boxes of fixed shapes, whether there is an object and how to move the box onto it. The few hundred best boxes are pooled from the "
+    "same features and classified. Anchors make the sizes and shapes a matter of the output layer, so one picture at one scale is enough.",
     claims=(
         Claim("VOC 2007 test mAP, VGG-16, trained on 07", 0.699, "table 3"), Claim("VOC 2007 test mAP, VGG-16, trained on 07+12", 0.732, "table 3"),
         Claim("VOC 2007 test mAP, VGG-16, trained on COCO+07+12", 0.788, "table 3"), Claim("VOC 2012 test mAP, VGG-16, trained on 07++12", 0.704, "table 4"),

@@ -57,8 +57,8 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     summary="Fine maps know where and coarse maps know what. Starting from the coarsest, each map is enlarged twofold and added to a 1x1 projection of the "
-    "next finer one, so that every level of the pyramid knows what. The same proposal head slides over all levels with one anchor size each, and a region is pooled "
-    "from the level whose stride suits its size. Nearly all of it costs nothing beside the backbone.",
+    "next finer one, so that every level of the pyramid knows what. The same proposal head slides over all levels with one anchor size each, and a "
+    "region is pooled from the level whose stride suits its size. Nearly all of it costs nothing beside the backbone.",
     parents=(
         Parent(
             faster_rcnn.PAPER,

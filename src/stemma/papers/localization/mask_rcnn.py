@@ -63,8 +63,8 @@ PAPER = Paper(
     prepare=prepare,
     presets=("paper", "c4", "keypoint", "small", "c4-small", "keypoint-small"),
     summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for every class and without competition between "
-    "them: the box head says which of them counts. RoIPool had rounded regions to whole cells, which a class survives and a mask does not, so pooling reads the map "
-    "bilinearly and rounds nothing. With one-hot maps for masks the same branch finds the joints of a body.",
+    "them: the box head says which of them counts. RoIPool had rounded regions to whole cells, which a class survives and a mask does not, so pooling "
+    "reads the map bilinearly and rounds nothing. With one-hot maps for masks the same branch finds the joints of a body.",
     parents=(Parent(fpn.PAPER, (("branches", "four convolutions, a deconvolution and one mask a class, beside the box head"),)),),
     claims=(
         Claim("COCO minival mask AP, R50-C4", 0.303, "table 2 a"), Claim("COCO minival mask AP, R50-FPN", 0.336, "table 2 a"),

@@ -1,0 +1,163 @@
+"""RoIAlign and RoIPool against torchvision, stored results, and what they must do on ramps; masks in and out of pictures."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pycocotools.mask as reference
+import pytest
+import torch
+import torchvision.ops as tv
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
+
+from stemma.ops import masks as mk
+from stemma.ops.roi import level_of, roi_align, roi_align_levels, roi_pool
+
+GOLDENS = Path(__file__).parent / "goldens" / "roi.npz"
+
+
+def some_boxes(b: int, r: int, side: float, beyond: float = 8.0) -> Tensor:
+    """Boxes of all sizes, some over the border, one empty and one inside out."""
+    centre, size = torch.rand(b, r, 2) * side, torch.exp(torch.rand(b, r, 2) * 4) * side / 64
+    boxes = torch.cat([centre - size / 2, centre + size / 2], -1).clamp(-beyond, side + beyond)
+    boxes[:, 0] = torch.tensor([5.0, 5, 5, 5])
+    return boxes
+
+
+def flat(boxes: Tensor) -> Tensor:
+    index = torch.arange(len(boxes)).repeat_interleave(boxes.shape[1])[:, None].to(boxes)
+    return torch.cat([index, boxes.flatten(0, 1)], 1)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("samples", [-1, 2])
+def test_stored_results_of_torchvision(aligned: bool, samples: int) -> None:
+    stored = np.load(GOLDENS, allow_pickle=False)
+    x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])
+    want = torch.from_numpy(stored[f"roi_align_7_s8_aligned{int(aligned)}_sr{samples}"])
+    for i, roi in enumerate(rois):
+        got = roi_align(x[int(roi[0])][None], roi[None, None, 1:], 7, 8, samples, aligned)[0, 0]
+        torch.testing.assert_close(got, want[i], atol=1e-5, rtol=0)
+
+
+def test_stored_results_of_roi_pool() -> None:
+    stored = np.load(GOLDENS, allow_pickle=False)
+    x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])
+    for i, roi in enumerate(rois):
+        assert torch.equal(roi_pool(x[int(roi[0])][None], roi[None, None, 1:], 7, 8)[0, 0], torch.from_numpy(stored["roi_pool_7_s8"])[i])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**20), st.integers(1, 3), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13), st.integers(1, 5), st.sampled_from([1, 2, 3]),
+    st.booleans(), st.sampled_from([4, 8, 10]),
+)
+def test_any_map_and_boxes_as_torchvision(seed: int, b: int, r: int, h: int, w: int, size: int, samples: int, aligned: bool, stride: int) -> None:
+    torch.manual_seed(seed)
+    boxes = some_boxes(b, r, float(max(h, w) * stride))
+    a = torch.randn(b, 3, h, w, requires_grad=True)
+    c = a.detach().clone().requires_grad_()
+    got = roi_align(a, boxes, size, stride, samples, aligned, "bag")
+    want = tv.roi_align(c, flat(boxes), size, 1 / stride, samples, aligned)
+    torch.testing.assert_close(got.flatten(0, 1), want, atol=1e-5, rtol=1e-5)
+    weight = torch.randn_like(want)
+    (got.flatten(0, 1) * weight).sum().backward()
+    (want * weight).sum().backward()
+    torch.testing.assert_close(a.grad, c.grad, atol=5e-5, rtol=1e-5)
+
+
+def test_channels_last_and_bf16_maps() -> None:
+    x, boxes = torch.randn(2, 8, 9, 7), some_boxes(2, 6, 60.0)
+    want = roi_align(x, boxes, 4, 8)
+    torch.testing.assert_close(roi_align(x.to(memory_format=torch.channels_last), boxes, 4, 8), want)
+    half = roi_align(x.bfloat16(), boxes, 4, 8)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), want, atol=0.03, rtol=0.03)
+
+
+def test_all_levels_in_one_call_as_torchvision() -> None:
+    shapes, strides = [(40, 56), (20, 28), (10, 14), (5, 7)], (4, 8, 16, 32)
+    xs = [torch.randn(2, 6, *s, requires_grad=True) for s in shapes]
+    boxes = some_boxes(2, 40, 200.0, 0.0)
+    pool = tv.MultiScaleRoIAlign(["0", "1", "2", "3"], 5, 2, canonical_scale=40)
+    want = pool({str(i): x for i, x in enumerate(xs)}, list(boxes), [(160, 224)] * 2)
+    assert len(level_of(boxes, strides, 40.0).unique()) == 4
+    weight = torch.randn_like(want)
+    expected = torch.autograd.grad((want * weight).sum(), xs)
+    for method in ("bag", "torchvision"):
+        got = roi_align_levels(xs, boxes, 5, strides, 2, False, 40.0, method).flatten(0, 1)
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+        for mine, theirs in zip(torch.autograd.grad((got * weight).sum(), xs), expected):
+            torch.testing.assert_close(mine, theirs, atol=5e-5, rtol=1e-5)
+
+
+def ramp(h: int, w: int) -> Tensor:
+    """3 x + 5 y + 1 in cells, at cell centres."""
+    return (3 * torch.arange(w)[None] + 5 * torch.arange(h)[:, None] + 1.0)[None, None].float()
+
+
+def test_an_affine_ramp_is_read_exactly_at_the_centre_of_each_bin() -> None:
+    x, box = ramp(20, 30), torch.tensor([[[24.0, 40.0, 136.0, 96.0]]])
+    step = torch.tensor([112 / 7, 56 / 7])
+    cx = (24 + (torch.arange(7) + 0.5) * step[0]) / 8 - 0.5
+    cy = (40 + (torch.arange(7) + 0.5) * step[1]) / 8 - 0.5
+    want = 3 * cx[None] + 5 * cy[:, None] + 1
+    torch.testing.assert_close(roi_align(x, box, 7, 8, 2, True)[0, 0, 0], want)
+
+
+def test_the_legacy_form_reads_half_a_cell_later() -> None:
+    x, box = ramp(20, 30), torch.tensor([[[24.0, 40.0, 136.0, 96.0]]])
+    torch.testing.assert_close(roi_align(x, box, 7, 8, 2, False) - roi_align(x, box, 7, 8, 2, True), torch.full((1, 1, 1, 7, 7), 0.5 * (3 + 5)))
+
+
+def test_the_gradient_reaches_the_boxes() -> None:
+    """On a ramp, moving the box right by t pixels adds 3 t / stride to every bin."""
+    box = torch.tensor([[[24.0, 40.0, 136.0, 96.0]]], requires_grad=True)
+    roi_align(ramp(20, 30), box, 4, 8).mean().backward()
+    torch.testing.assert_close(box.grad[0, 0], torch.tensor([3 / 16, 5 / 16, 3 / 16, 5 / 16]))
+
+
+def test_roi_pool_of_one_bin_is_the_maximum_over_the_rounded_inclusive_window() -> None:
+    x = torch.randn(1, 2, 12, 15)
+    for box in ([3.2, 17.0, 61.9, 80.0], [20.0, 20.0, 23.0, 23.0]):
+        x1, y1, x2, y2 = (math.floor(v / 8 + 0.5) for v in box)
+        want = x[0, :, y1 : y2 + 1, x1 : x2 + 1].amax((1, 2))
+        assert torch.equal(roi_pool(x, torch.tensor([[box]]), 1, 8)[0, 0, :, 0, 0], want)
+    near = torch.tensor([[[17.0, 17.0, 60.0, 70.0]]])
+    assert torch.equal(roi_pool(x, near, 3, 8), roi_pool(x, near + 2.9, 3, 8)), "a shift that rounds away changes nothing"
+    assert not torch.equal(roi_align(x, near, 3, 8), roi_align(x, near + 2.9, 3, 8))
+
+
+def test_fpn_levels_change_at_112_224_448() -> None:
+    """FPN eq. 1."""
+    sides = [10.0, 111.9, 112.1, 223.9, 224.0, 447.9, 448.1, 2000.0]
+    boxes = torch.tensor([[[0.0, 0.0, s, s] for s in sides]])
+    assert (level_of(boxes, (4, 8, 16, 32))[0] + 2).tolist() == [2, 2, 3, 3, 4, 4, 5, 5]
+    assert (level_of(boxes[:, 4:5], (4, 8, 16, 32))[0] + 2).item() == 4 and math.log2((4, 8, 16, 32)[2]) == 4
+
+
+def test_paste_is_torchvisions_to_the_last_bit() -> None:
+    masks, low = torch.rand(30, 28, 28), torch.rand(30, 2) * 78 - 10  # torchvision fails on a box that begins beyond the picture
+    boxes = torch.cat([low, low + torch.rand(30, 2) * 70], 1)
+    assert torch.equal(mk.paste(masks, boxes, (70, 90)), paste_masks_in_image(masks[:, None], boxes, (70, 90))[:, 0])
+
+
+def test_crop_is_torchvisions_and_reads_the_owner_alone() -> None:
+    masks, boxes, owner = torch.rand(2, 3, 64, 80) > 0.5, some_boxes(2, 5, 64.0, 0.0), torch.randint(0, 3, (2, 5))
+    want = torch.stack([project_masks_on_boxes(m, b, o, 14) for m, b, o in zip(masks, boxes, owner)])
+    assert torch.equal(mk.crop(masks, boxes, owner, 14), want)
+
+
+def test_run_lengths_as_pycocotools() -> None:
+    rng = np.random.default_rng(0)
+    for mask in (rng.random((37, 23)) > 0.6, np.zeros((5, 9), bool), np.ones((5, 9), bool), np.eye(6, dtype=bool)):
+        code = mk.encode(mask)
+        assert code == reference.encode(np.asfortranarray(mask.astype(np.uint8))) and mk.area(code) == mask.sum()
+        assert np.array_equal(mk.decode(code), mask)
+    assert np.array_equal(mk.decode({"size": [2, 3], "counts": [1, 2, 3]}), np.array([[0, 1, 0], [1, 0, 0]], bool))
+    with pytest.raises(ValueError, match="add up to 5"):
+        mk.decode({"size": [2, 3], "counts": [5]})
