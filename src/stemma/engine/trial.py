@@ -26,6 +26,7 @@ from .gallery import map_layer, mask_layer, save_layer, shown_size
 
 SHOWN = 120  # pictures whose answers are kept, for the report to choose from
 UNTRAINED = 100  # pictures on which the untrained net is measured
+BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
 
 
@@ -176,7 +177,9 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         return {"layer": panoptic_layer(prediction["panoptic"], prediction["segments"], truth.size)}
     from ..metrics.detection import to_rles
 
-    keep = np.flatnonzero(np.asarray(prediction["scores"]) >= threshold)
+    scores = np.asarray(prediction["scores"])
+    order = np.argsort(-scores, kind="stable")[:BOXES]
+    keep = order[scores[order] >= threshold]
     scale = np.array(shown_size(truth.size)[::-1] * 2) / np.array(truth.size[::-1] * 2)
     labels = np.asarray(prediction["labels"])[keep]
     masks, points = prediction.get("masks"), prediction.get("keypoints")

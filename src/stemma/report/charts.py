@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 W, H = 560, 340
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 50
+LEFT, RIGHT, TOP, BOTTOM = 68, 14, 14, 50
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "5 2 1 2 1 2", "12 5")
 MARKERS = ("circle", "square", "triangle", "diamond", "cross")
 

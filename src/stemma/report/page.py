@@ -280,7 +280,8 @@ def _errors(systems: list[System]) -> str:
         segments = [tag("div", shown(v) if v / most > 0.05 else "", cls=f"seg e{number[k]}", style=f"width:{100 * v / most:.2f}%", title=f"{k}: {shown(v)}")
                     for k, v in values.items()]
         said = f"{s['title']}: " + ", ".join(f"{k} {shown(v)}" for k, v in values.items())
-        rows += [tag("b", text(s["title"])), tag("div", *segments, cls="track", role="img", aria_label=said), tag("span", shown(sum(values.values())))]
+        track = tag("div", *segments, cls="track", role="img", aria_label=said)
+        rows.append(tag("div", tag("b", text(s["title"])), track, tag("span", shown(sum(values.values()))), cls="bars"))
     legend = tag("ul", *(tag("li", tag("span", cls=f"key e{number[k]}"), tag("b", k), text(" " + ERRORS[k])) for k in kinds), cls="legend")
     note = ("What each kind of mistake costs: the AP50 that mending it alone would give back, as TIDE counts it (Bolya et al. 2020). "
             "The costs of several kinds do not add up exactly; the bar's length is their plain sum.")

@@ -277,6 +277,6 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 
 __all__ = [
-    "ERRORS", "MAINS", "MEASURES", "MORE", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of", "merged", "overlap", "ranked", "score",
-    "signed", "untrained_line", "varies", "with_spread", "written",
+    "ERRORS", "MAINS", "MEASURES", "MORE", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of", "merged", "overlap", "ranked",
+    "score", "signed", "untrained_line", "varies", "with_spread", "written",
 ]
