@@ -51,7 +51,7 @@ def retinanet_keys(state: State) -> State:
         tower = TOWERS.fullmatch(key)
         if tower:
             which, at = {"classification": "cls_tower", "regression": "box_tower"}[tower[1]], int(tower[2])
-            new[f"head.{which}.{at if old else 2 * at}.{tower[4]}"] = value
+            new[f"head.{which}.convs.{at // 2 if old else at}.{tower[4]}"] = value
         elif not key.endswith("num_batches_tracked"):
             new[rename(key, RETINANET)] = value
     return new

@@ -9,8 +9,10 @@ Axes: B images, A anchors, K logits, S cells a side.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -68,42 +70,50 @@ class RPNHead(nn.Module):
         return torch.cat([flat(self.cls(y), self.k) for y in ys], 1), torch.cat([flat(self.box(y), 4) for y in ys], 1)
 
 
+class Tower(nn.Module):
+    """`depth` 3x3 convolutions with ReLUs that all levels share. `norm="batch"`: each level has batch norms of its own, for levels
+    differ in their statistics and a shared norm would meet other numbers in evaluation than in training.
+    """
+
+    def __init__(self, channels: int, width: int, depth: int, norm: str, levels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels if i == 0 else width, width, 3, padding=1, bias=norm == "none") for i in range(depth))
+        self.norms = nn.ModuleList()
+        if norm == "batch":
+            self.norms.extend(nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth)) for _ in range(levels))
+        else:
+            normal(self)
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        norms: Iterable[nn.Module | None] = self.norms[level] if len(self.norms) else [None] * len(self.convs)  # type: ignore[assignment]
+        for conv, norm in zip(self.convs, norms):
+            x = conv(x)
+            x = F.relu(x if norm is None else norm(x), inplace=True)
+        return x
+
+
 class TowerHead(nn.Module):
     """RetinaNet sec. 4.1: two separate towers of `depth` 3x3 convolutions, one for classes and one for boxes, shared by all levels.
 
-    `prior` is what the class logits say at first; None starts their bias at zero. `norm="batch"` puts batch norm of each
-    level's own statistics after every convolution (not in the paper).
+    `prior` is what the class logits say at first; None starts their bias at zero. `norm="batch"` is not in the paper.
     """
 
     def __init__(self, inp: In, width: int = 0, depth: int = 4, prior: float | None = 0.01, norm: str = "none") -> None:
         super().__init__()
         a, channels, self.k = one_count(inp), inp.channels[0], inp.logits
-        width = width or channels
-        self.cls_tower = self.tower(channels, width, depth, norm)
-        self.box_tower = self.tower(channels, width, depth, norm)
+        width, levels = width or channels, len(inp.channels)
+        self.cls_tower = Tower(channels, width, depth, norm, levels)
+        self.box_tower = Tower(channels, width, depth, norm, levels)
         self.cls = nn.Conv2d(width, a * inp.logits, 3, padding=1)
         self.box = nn.Conv2d(width, a * 4, 3, padding=1)
         normal(self.cls)
         normal(self.box)
-        if norm == "none":
-            normal(self.cls_tower)
-            normal(self.box_tower)
         if prior is not None and self.cls.bias is not None:
             nn.init.constant_(self.cls.bias, prior_bias(prior))
 
-    @staticmethod
-    def tower(channels: int, width: int, depth: int, norm: str) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for i in range(depth):
-            layers.append(nn.Conv2d(channels if i == 0 else width, width, 3, padding=1, bias=norm == "none"))
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.ReLU(inplace=True))
-        return nn.Sequential(*layers)
-
     def forward(self, xs: list[Tensor]) -> Said:
-        cls = [flat(self.cls(self.cls_tower(x)), self.k) for x in xs]
-        box = [flat(self.box(self.box_tower(x)), 4) for x in xs]
+        cls = [flat(self.cls(self.cls_tower(x, i)), self.k) for i, x in enumerate(xs)]
+        box = [flat(self.box(self.box_tower(x, i)), 4) for i, x in enumerate(xs)]
         return torch.cat(cls, 1), torch.cat(box, 1)
 
 
@@ -138,7 +148,7 @@ class Local(nn.Module):
         nn.init.normal_(self.weight, std=math.sqrt(2 / (9 * channels)))
 
     def forward(self, x: Float[Tensor, "B C S S"]) -> Float[Tensor, "B W S S"]:
-        patches = nn.functional.unfold(x, 3, padding=1)  # B (C 9) (S S)
+        patches = F.unfold(x, 3, padding=1)  # B (C 9) (S S)
         y = torch.einsum("bfp,pwf->bwp", patches, self.weight.to(patches.dtype))
         return y.view(len(x), *self.bias.shape) + self.bias
 
