@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from engine_help import SETS, scenes, short
 from safetensors.torch import save_file
 
+from engine_help import SETS, scenes, short
 from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
 from stemma.engine import checkpoint, evaluate

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from engine_help import SETS, scenes, script, short
 
 import stemma
+from engine_help import SETS, scenes, script, short
 from stemma.core import paper as papers
 from stemma.core.part import leaves
 from stemma.core.recipe import Phase

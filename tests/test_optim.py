@@ -12,7 +12,15 @@ from stemma.core.recipe import Recipe
 from stemma.core.types import StemmaError
 from stemma.engine.ema import Ema
 from stemma.engine.optim import (
-    Muon, groups_of, is_matrix, load_optimizer_state, make_optimizer, optimizer_state, orthogonalise, set_awake, set_rate,
+    Muon,
+    groups_of,
+    is_matrix,
+    load_optimizer_state,
+    make_optimizer,
+    optimizer_state,
+    orthogonalise,
+    set_awake,
+    set_rate,
 )
 
 

@@ -48,7 +48,8 @@ class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) for matrices, AdamW for the rest, as one optimiser.
 
     Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows / columns)).
-    Four Newton-Schulz steps do as well as five here. A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is decoupled.
+    A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is
+    decoupled. Four Newton-Schulz steps do here what Jordan's five do.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 4, betas: tuple[float, float] = (0.9, 0.99)):

@@ -1,0 +1,158 @@
+"""Killed at any moment and resumed, a run ends with the same bytes as one left alone."""
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine_help import scenes, script, short
+from stemma.core.types import StemmaError
+from stemma.engine.runs import Run
+from stemma.engine.trainer import Trainer
+
+CODE = """
+import sys
+from pathlib import Path
+from test_resume import once
+once(Path(sys.argv[1]), *sys.argv[2:])
+"""
+FILES = ("last.safetensors", "best.safetensors")
+
+
+def once(folder: Path, budget: str, paper: str, optimizer: str) -> Run:
+    """One training that saves its state after every step."""
+    sets = {"recipe.optimizer": optimizer, "recipe.lr": 0.01}
+    return short(folder, budget, paper=paper, resume=True, save_every="1steps", sets=sets, log_every=1)
+
+
+def bytes_of(run: Path) -> list[bytes]:
+    return [(run / f).read_bytes() for f in FILES]
+
+
+def kill(start: Callable[[], int], folder: Path, wait: float) -> None:
+    """Start a training in another process and SIGKILL it `wait` seconds after its first save."""
+    pid = start()
+    begin = time.monotonic()
+    while not (folder / "state.safetensors").exists():
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() - begin < 120, "it ended before its first save"
+        time.sleep(0.002)
+    time.sleep(wait)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "it ended before it was killed; give it more steps"
+    assert Run.open(folder).state == "running"
+
+
+def same_end(killed: Path, alone: Path) -> None:
+    assert bytes_of(killed) == bytes_of(alone)
+    a, b = Run.open(killed), Run.open(alone)
+    assert a.state == "finished" and a.record["best"] == b.record["best"]
+    said = [[(e["kind"], e["step"], e["loss"]) for e in r.metrics()] for r in (a, b)]
+    assert said[0] == said[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the quick test forks")
+def test_a_killed_run_ends_as_one_left_alone(tmp_path: Path) -> None:
+    how = ("25steps", "retinanet", "muon")
+    once(tmp_path / "alone", *how)
+
+    def forked() -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                once(tmp_path / "killed", *how)
+            finally:
+                os._exit(1)
+        return pid
+
+    kill(forked, tmp_path / "killed", random.Random(time.time()).uniform(0.0, 0.3))
+    once(tmp_path / "killed", *how)
+    same_end(tmp_path / "killed", tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper, optimizer, budget", [("retinanet", "adamw", "10epochs"), ("fcn", "sgd", "240images"), ("faster-rcnn", "muon", "60steps")])
+def test_ten_kills_at_random_moments(tmp_path: Path, paper: str, optimizer: str, budget: str) -> None:
+    dice, how = random.Random(time.time()), (budget, paper, optimizer)
+    once(tmp_path / "alone", *how)
+    for k in range(10):
+        folder = tmp_path / f"killed{k}"
+        kill(lambda: script(CODE, str(folder), *how, wait=False).pid, folder, dice.uniform(0.0, 1.0))  # noqa: B023
+        script(CODE, str(folder), *how)  # and finished by a third process
+        same_end(folder, tmp_path / "alone")
+
+
+@pytest.mark.parametrize("paper, optimizer", [("faster-rcnn", "sgd"), ("fcn", "adam"), ("retinanet", "adamw")])
+def test_stopped_at_every_step_and_resumed(tmp_path: Path, paper: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if killed between two steps, at each of them: every step is computed by a trainer that came fresh from the disk."""
+    sets = {"recipe.optimizer": optimizer, "recipe.lr": 0.01}
+    settings: dict[str, Any] = {"budget": "5steps", "paper": paper, "sets": sets, "save_every": "1steps", "data": scenes(8), "val": scenes(2, "val"), "workers": 1}
+    alone = short(tmp_path / "alone", **settings)
+    step, reached = Trainer._step, [0]
+
+    class Killed(BaseException):
+        pass
+
+    def one(self: Trainer, *a: Any) -> None:
+        if self.steps > reached[-1]:
+            raise Killed
+        step(self, *a)
+
+    monkeypatch.setattr(Trainer, "_step", one)
+    for k in range(4):
+        reached.append(k)
+        with pytest.raises(Killed):
+            short(tmp_path / "pieces", resume=True, **settings)
+    monkeypatch.undo()
+    pieces = short(tmp_path / "pieces", resume=True, **settings)
+    assert bytes_of(pieces.path) == bytes_of(alone.path)
+
+
+def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Trainer._step
+
+    class Killed(BaseException):
+        pass
+
+    def half(self: Trainer, *a: Any) -> None:
+        if self.seconds > 0.5:
+            raise Killed
+        step(self, *a)
+
+    monkeypatch.setattr(Trainer, "_step", half)
+    with pytest.raises(Killed):
+        short(tmp_path / "run", "1s", save_every="1steps", val_every=0)
+    monkeypatch.undo()
+    run = short(tmp_path / "run", "1s", save_every="1steps", val_every=0, resume=True)
+    assert 1.0 <= run.record["spent"]["seconds"] < 1.5
+    seconds = [e["seconds"] for e in run.metrics()]
+    assert seconds == sorted(seconds)
+
+
+def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
+    alone = short(tmp_path / "alone", "2steps")
+    again = short(tmp_path / "again", "2steps", resume=True)
+    (again.path / "state.safetensors").unlink()
+    again.update(state="running")
+    again.log({"kind": "train", "step": 99, "loss": 0.0})
+    with open(again.path / "metrics.jsonl", "a", encoding="utf-8") as f:
+        f.write('{"kind": "tra')  # cut off by the kill
+    again = short(tmp_path / "again", "2steps", resume=True)
+    assert bytes_of(again.path) == bytes_of(alone.path) and max(e["step"] for e in again.metrics()) == 2
+
+
+def test_a_state_of_other_processes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.engine import checkpoint
+
+    run = short(tmp_path / "run", "2steps")
+    tensors, meta = checkpoint.read_tensors(run.path / "state.safetensors")
+    checkpoint.write_tensors(run.path / "state.safetensors", tensors, meta | {"world": 2})
+    run.update(state="running")
+    with pytest.raises(StemmaError, match="trained by 2 process"):
+        short(tmp_path / "run", "2steps", resume=True)
