@@ -140,7 +140,7 @@ def test_the_same_seed_gives_the_same_loss(name: str, preset: str) -> None:
 def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Path) -> None:
     model, batch = model_of(name, preset).eval(), batch_of(name, preset)
     path = tmp_path / "net.safetensors"
-    stemma.save(model, path)
+    stemma.save(path, model)
     again = stemma.load(path).eval()
     one, two = model.predict(batch.images), again.predict(batch.images)
     for a, b in zip(tensors(one), tensors(two)):

@@ -255,6 +255,7 @@ class Loader:
             semantic=self._padded("semantic", samples, (h, w), torch.int64, IGNORE),
             panoptic=self._padded("panoptic", samples, (h, w), torch.int64, 0),
             segments=self._padded("segments", samples, (None,), torch.int64, -1),
+            segments_crowd=self._padded("segments_crowd", samples, (None,), torch.bool, 0),
             image_labels=self._padded("image_labels", samples, (None,), torch.float32, 0),
             proposals=self._padded("proposals", samples, (None, 4), torch.float32, 0),
         )  # fmt: skip
@@ -280,7 +281,7 @@ class Loader:
         if any(v is None for v in values):
             return None
         full = [max(v.shape[k] for v in values) if side is None else side for k, side in enumerate(shape)]
-        if name in ("segments", "proposals"):
+        if name in ("segments", "segments_crowd", "proposals"):
             full[0] = max(-(-full[0] // BUCKET) * BUCKET, BUCKET)
         out = torch.full((len(values), *full), fill, dtype=dtype)
         for k, v in enumerate(values):
