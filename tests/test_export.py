@@ -28,6 +28,16 @@ def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path) -> None:
     assert len(done["outputs"]) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["retinanet", "fpn"])
+@pytest.mark.parametrize("ending", ["onnx", "pt2"])
+def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, ending: str) -> None:
+    pytest.importorskip("onnxruntime")
+    model = stemma.build(name, "small", 3, sets={"rule.score": 0.0} if name == "retinanet" else {"post.0.score": 0.0})
+    done = exports.export(model, tmp_path / f"m.{ending}", "onnx" if ending == "onnx" else "torch", (64, 64), "predictions")
+    assert done["compared"] > 10 and done["difference"] < 1e-3
+
+
 def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "_torch", lambda plain, images, path, names: [t + 0.5 for _, t in plain.said(images)])
     (tmp_path / "m.pt2").touch()

@@ -65,7 +65,8 @@ def export(
     outputs: "raw", the network alone (anchors, scores and offsets before decoding), or "predictions", boxes and labels after NMS,
              or maps, where the system can be traced that far. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside.
 
-    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all.
+    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
+    objects, how many there were to compare (`compared`): a picture of noise may show none.
     Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
     """
     if format not in ("onnx", "torch"):
@@ -91,6 +92,8 @@ def export(
         raise StemmaError(f"{path} was written, but does not compute what the model does: {', '.join(wrong[:3])}")
     shapes = {n: list(t.shape) for n, t in expected}
     written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
+    if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
+        written["compared"] = int((dict(expected)["labels"] >= 0).sum())
     return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
 
 
@@ -109,11 +112,21 @@ def _onnx(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Te
         raise StemmaError(EXTRA) from error
     with _quiet():
         try:
-            torch.onnx.export(plain, (images,), path, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
+            torch.onnx.export(plain, (images,), path, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False,
+                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort})
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return [torch.from_numpy(v) for v in session.run(None, {session.get_inputs()[0].name: images.numpy()})]
+
+
+def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among equals."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+    return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
 
 
 def _torch(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:
