@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine_help import scenes, script, short
 from stemma.core.types import StemmaError
+from stemma.engine import checkpoint, fit
 from stemma.engine.runs import Run
 from stemma.engine.trainer import Trainer
 
@@ -114,6 +116,34 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, paper: str, optimizer
     assert bytes_of(pieces.path) == bytes_of(alone.path)
 
 
+def test_the_scale_of_gradients_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = fit.make_fabric
+
+    def scaled(*a: Any, **k: Any) -> Any:
+        fabric = make(*a, **k)
+        fabric._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=2)  # as fp16 has it on a GPU; it doubles every 2 steps
+        return fabric
+
+    monkeypatch.setattr(fit, "make_fabric", scaled)
+    settings: dict[str, Any] = {"precision": "bf16", "data": scenes(8), "val": scenes(2, "val"), "val_every": 0, "sets": {"recipe.clip": 5.0}, "save_every": "1steps"}
+    alone = short(tmp_path / "alone", "5steps", **settings)
+    assert checkpoint.read_meta(alone.path / "state.safetensors")["scaler"]["scale"] == 2.0**10
+    step = Trainer._step
+
+    def stop(self: Trainer, *a: Any) -> None:
+        if self.steps == 3:
+            raise RuntimeError("killed")
+        step(self, *a)
+
+    monkeypatch.setattr(Trainer, "_step", stop)
+    with pytest.raises(RuntimeError):
+        short(tmp_path / "again", "5steps", **settings)
+    monkeypatch.setattr(Trainer, "_step", step)
+    again = short(tmp_path / "again", "5steps", resume=True, **settings)
+    assert bytes_of(again.path) == bytes_of(alone.path)
+    assert checkpoint.read_meta(again.path / "state.safetensors")["scaler"] == checkpoint.read_meta(alone.path / "state.safetensors")["scaler"]
+
+
 def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Trainer._step
 
@@ -148,8 +178,6 @@ def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
 
 
 def test_a_state_of_other_processes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stemma.engine import checkpoint
-
     run = short(tmp_path / "run", "2steps")
     tensors, meta = checkpoint.read_tensors(run.path / "state.safetensors")
     checkpoint.write_tensors(run.path / "state.safetensors", tensors, meta | {"world": 2})

@@ -193,7 +193,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
             bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
 
-    `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction. Raises `DataError` when the class lists disagree or the data set is empty.
+    `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction.
+    Raises `DataError` when the class lists disagree or the data set is empty.
     """
     from ..metrics import Evaluator
 

@@ -84,7 +84,7 @@ class Trainer:
             data, recipe, train=True, batch=plan.batch // recipe.accumulate, mean=m.spec.preprocess.mean, seed=plan.seed, workers=plan.workers,
             needs=evaluate.needs_of(self.task, m.spec, data.info.kinds), rank=fabric.global_rank, world=fabric.world_size,
         )
-        self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self.precision == "fp16")
+        self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self._scaler() is not None)
         self.frozen = {n for n, p in m.named_parameters() if not p.requires_grad}
         self.ema = Ema(m, recipe.ema) if recipe.ema else None
         self.module, self.stepper = fabric.setup(torch.compile(Step(m)) if plan.compile else Step(m), self.optimizer)
@@ -276,6 +276,10 @@ class Trainer:
 
     # ------------------------------------------------------------ saving and restoring
 
+    def _scaler(self) -> Any:
+        """The GradScaler of fp16 training, or None."""
+        return getattr(self.fabric._precision, "scaler", None)
+
     def _sound(self) -> bool:
         """Whether every weight and statistic is finite."""
         return all(bool(torch.isfinite(v).all()) for v in self.model.state_dict().values() if v.is_floating_point())
@@ -298,7 +302,7 @@ class Trainer:
                 tensors |= {f"ema/{k}": v for k, v in self.ema.state().items()}
             memory, scalars = optim.optimizer_state(self.optimizer)
             tensors |= {f"optim/{k}": v for k, v in memory.items()}
-            scaler = getattr(self.fabric._precision, "scaler", None)
+            scaler = self._scaler()
             meta = {
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
@@ -325,7 +329,7 @@ class Trainer:
             self.ema.load(part("ema/"), meta["ema_updates"])
         optim.load_optimizer_state(self.optimizer, part("optim/"), meta["optim"])
         if meta["scaler"]:
-            self.fabric._precision.scaler.load_state_dict(meta["scaler"])
+            self._scaler().load_state_dict(meta["scaler"])
         for name in ("steps", "epoch", "at", "images", "seconds", "validations", "validated_at", "stale", "best"):
             setattr(self, name, meta[name])
         self.saved = self.spent
