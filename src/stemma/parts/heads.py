@@ -158,10 +158,13 @@ class YoloHead(nn.Module):
 
     The vector is laid out `[S, S, B * 5 + C]`: for each predictor x, y, root of w, root of h, confidence; then the classes of the
     cell. `local` > 0 replaces the hidden layer by a locally connected 3x3 of that many channels (the released configuration);
-    `hidden` 0 replaces both by one 1x1 convolution.
+    `hidden` 0 replaces both by one 1x1 convolution. `start` are the five numbers that every predictor says at first (not in the
+    paper, whose net starts from ImageNet: a box of no size overlaps nothing, and then its confidence has nothing to learn).
     """
 
-    def __init__(self, inp: In, cells: int = 7, hidden: int = 4096, local: int = 0, dropout: float = 0.5) -> None:
+    def __init__(
+        self, inp: In, cells: int = 7, hidden: int = 4096, local: int = 0, dropout: float = 0.5, start: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    ) -> None:
         super().__init__()
         assert len(inp.channels) == 1, "YOLOv1 predicts from one level"
         self.cells, self.stride, self.per, self.classes = cells, inp.strides[0], inp.anchors[0], inp.logits
@@ -169,14 +172,17 @@ class YoloHead(nn.Module):
         c = inp.channels[0]
         self.body: nn.Module
         if local:
-            last = nn.Linear(local * cells**2, each * cells**2)
+            last: nn.Linear | nn.Conv2d = nn.Linear(local * cells**2, each * cells**2)
             self.body = nn.Sequential(Local(c, local, cells), nn.LeakyReLU(0.1), nn.Flatten(), nn.Dropout(dropout), last)
         elif hidden:
-            self.body = nn.Sequential(
-                nn.Flatten(), nn.Linear(c * cells**2, hidden), nn.LeakyReLU(0.1), nn.Dropout(dropout), nn.Linear(hidden, each * cells**2)
-            )
+            last = nn.Linear(hidden, each * cells**2)
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(c * cells**2, hidden), nn.LeakyReLU(0.1), nn.Dropout(dropout), last)
         else:
-            self.body = nn.Conv2d(c, each, 1)
+            self.body = last = nn.Conv2d(c, each, 1)
+        assert last.bias is not None
+        nn.init.normal_(last.weight, std=0.01)
+        with torch.no_grad():
+            last.bias.copy_(torch.tensor([*start * self.per, *[0.0] * self.classes]).repeat(len(last.bias) // each))
         self.dense = bool(local or hidden)
 
     def grid(self, x: Tensor) -> Float[Tensor, "B S S E"]:
