@@ -114,6 +114,27 @@ def test_accumulation_sees_as_many_pictures_a_step(tmp_path: Path) -> None:
         short(tmp_path / "odd", "3steps", sets={"recipe.accumulate": 3})
 
 
+def test_a_batch_that_does_not_fit_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = Trainer._losses
+
+    def small(most: int) -> Any:
+        def limited(self: Trainer, batch: Any) -> Any:
+            if len(batch) > most:
+                raise torch.OutOfMemoryError("too little memory")
+            return losses(self, batch)
+
+        return limited
+
+    monkeypatch.setattr(Trainer, "_losses", small(2))
+    r = short(tmp_path / "run", "0.3s", batch=8, val_every=0)
+    spent = r.record["spent"]
+    assert spent["images"] == 8 * spent["steps"] and spent["epochs"] == pytest.approx(spent["images"] / 24)
+    assert checkpoint.read_meta(r.path / "state.safetensors")["parts"] == 4
+    monkeypatch.setattr(Trainer, "_losses", small(0))
+    with pytest.raises(StemmaError, match="does not fit into the memory of cpu; try --batch 4"):
+        short(tmp_path / "none", "0.3s", batch=8)
+
+
 def test_phases_let_parts_sleep(tmp_path: Path) -> None:
     card = papers.get("retinanet")
     two = replace(card, recipe=lambda preset: replace(card.recipe(preset), phases=(Phase("head", 0.5, train="^head", losses="cls"), Phase("all", 0.5)), ema=0.0))

@@ -54,40 +54,54 @@ def kill(start: Callable[[], int], folder: Path, wait: float) -> None:
 def same_end(killed: Path, alone: Path) -> None:
     assert bytes_of(killed) == bytes_of(alone)
     a, b = Run.open(killed), Run.open(alone)
-    assert a.state == "finished" and a.record["best"] == b.record["best"]
+    assert not list(killed.glob(".*")) and a.state == "finished" and a.record["best"] == b.record["best"]
     said = [[(e["kind"], e["step"], e["loss"]) for e in r.metrics()] for r in (a, b)]
     assert said[0] == said[1]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the quick test forks")
+def forked(folder: Path, *how: str) -> int:
+    """`once` in a process of its own; its id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            once(folder, *how)
+        finally:
+            os._exit(1)
+    return pid
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
+
+
+@forks
 def test_a_killed_run_ends_as_one_left_alone(tmp_path: Path) -> None:
     how = ("25steps", "retinanet", "muon")
     once(tmp_path / "alone", *how)
-
-    def forked() -> int:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                once(tmp_path / "killed", *how)
-            finally:
-                os._exit(1)
-        return pid
-
-    kill(forked, tmp_path / "killed", random.Random(time.time()).uniform(0.0, 0.3))
+    kill(lambda: forked(tmp_path / "killed", *how), tmp_path / "killed", random.Random(time.time()).uniform(0.0, 0.3))
     once(tmp_path / "killed", *how)
     same_end(tmp_path / "killed", tmp_path / "alone")
 
 
+@forks
 @pytest.mark.slow
-@pytest.mark.parametrize("paper, optimizer, budget", [("retinanet", "adamw", "10epochs"), ("fcn", "sgd", "240images"), ("faster-rcnn", "muon", "60steps")])
+@pytest.mark.parametrize("paper, optimizer, budget", [("retinanet", "adamw", "10epochs"), ("fcn", "sgd", "240images"), ("faster-rcnn", "muon", "40steps")])
 def test_ten_kills_at_random_moments(tmp_path: Path, paper: str, optimizer: str, budget: str) -> None:
     dice, how = random.Random(time.time()), (budget, paper, optimizer)
     once(tmp_path / "alone", *how)
     for k in range(10):
         folder = tmp_path / f"killed{k}"
-        kill(lambda: script(CODE, str(folder), *how, wait=False).pid, folder, dice.uniform(0.0, 1.0))  # noqa: B023
-        script(CODE, str(folder), *how)  # and finished by a third process
+        kill(lambda: forked(folder, *how), folder, dice.uniform(0.0, 1.0))  # noqa: B023
+        once(folder, *how)
         same_end(folder, tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_killed_and_finished_by_fresh_processes(tmp_path: Path) -> None:
+    folder, how = tmp_path / "killed", ("60steps", "mask-rcnn", "sgd")
+    kill(lambda: script(CODE, str(folder), *how, wait=False).pid, folder, 0.5)
+    script(CODE, str(folder), *how)
+    once(tmp_path / "alone", *how)
+    same_end(folder, tmp_path / "alone")
 
 
 @pytest.mark.parametrize("paper, optimizer", [("faster-rcnn", "sgd"), ("fcn", "adam"), ("retinanet", "adamw")])

@@ -31,7 +31,8 @@ def train(
     resume:     continue the run in `out` from its saved state, exactly; begin anew where there is none
     val:        a split's name, or another data set, to validate on; None: the data's "val" split
     precision:  "auto", "fp32", "bf16", "fp16"; None: the recipe's
-    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's
+    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's memory cannot take is
+                taken in parts, as with recipe.accumulate
     val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures); 0: at the end alone
     save_every: how often the state for an exact resume is saved: "60s", "500steps", None
     patience:   stop after so many validations without a better score; 0: never
@@ -60,8 +61,10 @@ def train(
     length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
 
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
+    if deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if fabric.device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
     model = checkpoint.build(card, preset, sets=sets, info=info)
     checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
@@ -78,6 +81,7 @@ def train(
     trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:
+            run.tidy()
             run.update(state="running", budget=str(length), error=None)
         if (run.path / "state.safetensors").is_file():
             trainer.restore()

@@ -96,6 +96,11 @@ class Run:
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as f:
             f.write(json.dumps(checkpoint.jsonable(entry)) + "\n")
 
+    def tidy(self) -> None:
+        """Remove the files that a kill left half-written."""
+        for p in self.path.glob(".*.new"):
+            p.unlink(missing_ok=True)
+
     def rewind(self, step: int) -> None:
         """Forget the lines after `step`: a resumed run says them again."""
         kept = [e for e in self.metrics() if e["step"] <= step]

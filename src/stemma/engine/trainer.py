@@ -69,8 +69,6 @@ class Trainer:
     """A training in progress: model, optimiser, averages and counters; how to run, save and restore them."""
 
     def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan):
-        from ..data.loader import Loader
-
         if plan.sync_bn and fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         m: Any = model
@@ -80,10 +78,7 @@ class Trainer:
         self.precision = devices.precision_of(fabric)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         m.to(fabric.device, memory_format=self.layout)
-        self.loader = Loader(
-            data, recipe, train=True, batch=plan.batch // recipe.accumulate, mean=m.spec.preprocess.mean, seed=plan.seed, workers=plan.workers,
-            needs=evaluate.needs_of(self.task, m.spec, data.info.kinds), rank=fabric.global_rank, world=fabric.world_size,
-        )
+        self._share(recipe.accumulate)
         self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self._scaler() is not None)
         self.frozen = {n for n, p in m.named_parameters() if not p.requires_grad}
         self.ema = Ema(m, recipe.ema) if recipe.ema else None
@@ -106,11 +101,12 @@ class Trainer:
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
-        batches = self._batches()
+        batches: Any = None
         try:
             with self._signals():
                 if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
                     self._warm_up()
+                batches = self._batches()
                 while True:
                     fraction = self._between()
                     if fraction >= 1 or 0 < self.plan.patience <= self.stale:
@@ -131,13 +127,24 @@ class Trainer:
             with suppress(StemmaError):  # a full disk must not hide what happened
                 self._record("failed", error=f"{type(error).__name__}: {error}")
             if isinstance(error, torch.OutOfMemoryError):
-                parts = self.recipe.accumulate
-                raise StemmaError(f"a batch of {self.plan.batch} does not fit into the memory of {self.device}; try --batch {max(1, self.plan.batch // 2)}, "
-                                  f"or the same step in smaller parts: --set recipe.accumulate={parts * 2}") from error
+                raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory of {self.device}; try "
+                                  f"--batch {max(1, self.plan.batch // 2)}, or smaller parts: --set recipe.accumulate={self.parts * 2}") from error
             raise
         finally:
-            batches.close()
+            if batches is not None:
+                batches.close()
             self.bar.stop()
+
+    def _share(self, parts: int) -> None:
+        """Take each step in so many parts: batches of the loader whose gradients are added."""
+        from ..data.loader import Loader
+
+        self.parts = parts
+        self.loader = Loader(
+            self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
+            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds), rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
 
     def _batches(self) -> Any:
         while True:
@@ -152,18 +159,17 @@ class Trainer:
         self._enter_phase(fraction)
         self.rate = optim.set_rate(self.optimizer, schedule.factor(self.recipe, fraction))
         self.model.train()
-        parts = self.recipe.accumulate
-        for part in range(parts):
+        for part in range(self.parts):
             batch = next(batches)
-            with self.fabric.no_backward_sync(self.module, enabled=part < parts - 1):
+            with self.fabric.no_backward_sync(self.module, enabled=part < self.parts - 1):
                 losses = self._losses(batch)
                 total = torch.stack(list(losses.values())).sum()
                 self.watch.look(total)
-                self.fabric.backward(total / parts)
+                self.fabric.backward(total / self.parts)
             if not math.isfinite(self.watch.value()):
                 raise self._not_finite(batch, losses)
             for k, v in (*losses.items(), ("", total)):
-                self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach().float() / parts
+                self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach().float() / self.parts
         if self.recipe.clip:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
         self.stepper.step()
@@ -306,7 +312,8 @@ class Trainer:
             meta = {
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
-                "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None, "world": self.fabric.world_size,
+                "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
+                "world": self.fabric.world_size, "parts": self.parts,
             }
             try:
                 state = self.ema.state() if self.ema is not None else self.model.state_dict()
@@ -332,6 +339,8 @@ class Trainer:
             self._scaler().load_state_dict(meta["scaler"])
         for name in ("steps", "epoch", "at", "images", "seconds", "validations", "validated_at", "stale", "best"):
             setattr(self, name, meta[name])
+        if meta["parts"] != self.parts:
+            self._share(meta["parts"])
         self.saved = self.spent
         if self.fabric.is_global_zero:
             self.run.rewind(self.steps)
@@ -340,14 +349,25 @@ class Trainer:
     # ------------------------------------------------------------ surroundings
 
     def _warm_up(self) -> None:
-        """Compile and load kernels on a first batch before the clock starts; weights and memories are put back."""
+        """Compile and load kernels on a first batch before the clock starts; weights and memories are put back.
+
+        A batch that does not fit into memory is halved, and halved again: steps keep their size, and take more parts.
+        """
         before = {k: v.clone() for k, v in self.model.state_dict().items()}
-        seed_step(self.plan.seed, 0, self.fabric.global_rank)
-        self._enter_phase(0.0)
-        self.phase = -2
+        self._enter_phase(self.plan.budget.fraction(self.spent))
         self.model.train()
-        batch = next(iter(self.loader.epoch(self.epoch, self.at)))
-        self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
+        while True:
+            seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+            batch = next(iter(self.loader.epoch(self.epoch, self.at)))
+            try:
+                self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
+                break
+            except torch.OutOfMemoryError:
+                if self.steps or self.fabric.world_size > 1 or self.plan.batch % (self.parts * 2):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            self._share(self.parts * 2)
+            self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} parts of {self.plan.batch // self.parts}")
         self.optimizer.zero_grad(set_to_none=True)
         self.model.load_state_dict(before)
 
