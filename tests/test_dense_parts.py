@@ -18,6 +18,7 @@ from stemma.core.types import StemmaError, Targets
 from stemma.ops import boxes as bx
 from stemma.parts.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
 from stemma.parts.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
+from stemma.parts.backbones.darknet import Darknet24
 from stemma.parts.backbones.vgg import L2Norm
 from stemma.parts.coders import Delta, RootCell
 from stemma.parts.heads import LevelHeads, Local, RPNHead, TowerHead, YoloHead, flat, from_darknet, prior_bias, to_darknet
@@ -390,3 +391,27 @@ def test_l2norm_gives_every_place_the_length_of_its_scale() -> None:
 def test_preprocess_takes_the_mean_to_zero() -> None:
     p = Preprocess()
     assert p(torch.tensor(p.mean)[None, :, None, None].expand(1, 3, 2, 2)).abs().max() == 0
+
+
+@pytest.mark.parametrize("kw", [{"hidden": 0}, {"hidden": 8}, {"local": 5}])
+def test_yolo_starts_where_it_is_told(kw: dict[str, int]) -> None:
+    head = YoloHead(inp((6,), (2,), 3), cells=4, start=(0.5, 0.5, 0.4, 0.4, 0.1), **kw).eval()
+    logits, codes, conf = head([torch.zeros(1, 6, 4, 4)])
+    torch.testing.assert_close(codes, torch.tensor([0.5, 0.5, 0.4, 0.4]).expand(1, 32, 4), rtol=0, atol=0.05)
+    torch.testing.assert_close(conf, torch.full((1, 32), 0.1), rtol=0, atol=0.05)
+
+
+def test_each_level_has_its_own_batch_norms_and_shares_the_convolutions() -> None:
+    head = TowerHead(inp((4, 4), (1, 1), 2), depth=1, norm="batch").train()
+    xs = [torch.randn(8, 4, 6, 6), 5 + 3 * torch.randn(8, 4, 3, 3)]
+    for _ in range(200):
+        said = head(xs)
+    head.eval()
+    torch.testing.assert_close(head(xs)[0], said[0], rtol=0.05, atol=0.01)  # evaluation meets the statistics that training met
+    assert len(head.cls_tower.convs) == 1 and len(head.cls_tower.norms) == 2
+
+
+def test_darknet_at_a_quarter_of_its_width() -> None:
+    net = Darknet24(In((3,), (1,)), width=0.25, norm="batch", pools=2)
+    assert net(torch.rand(1, 3, 64, 64))[0].shape == (1, 256, 4, 4) and net.out == In((256,), (16,))
+    assert sum(isinstance(m, torch.nn.Conv2d) for m in net.modules()) == 24
