@@ -325,3 +325,15 @@ def test_importing_stemma_imports_nothing_heavy() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         stemma.nothing  # noqa: B018
     assert stemma.build is checkpoint.build and optim.Muon is not None
+
+
+def test_annotations_of_the_papers_kind_are_found(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for name in ("instances_train2017", "person_keypoints_train2017"):
+        (tmp_path / "annotations" / f"{name}.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    assert evaluate.suited(tmp_path, "keypoints") == (None, {"which": "person_keypoints"})
+    assert evaluate.suited(tmp_path, "detection") == (None, {})
+    assert evaluate.suited(tmp_path, "keypoints", None, {"which": "mine"}) == (None, {"which": "mine"})
+    panoptic = {"images": [], "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": []}], "categories": []}
+    (tmp_path / "annotations" / "panoptic_train2017.json").write_text(json.dumps(panoptic))
+    assert evaluate.suited(tmp_path, "panoptic") == ("panoptic", {}) and evaluate.suited("scenes", "panoptic") == (None, {})

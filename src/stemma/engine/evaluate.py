@@ -246,20 +246,20 @@ def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Modu
 
 def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
-             losses: bool = False, details: bool = False, progress: bool = False, **options: Any) -> dict[str, Any]:
+             losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
     `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
-    `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
+    `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
     from .progress import counting
 
     net = resolve(model, which)
     m: Any = net
-    dataset = open_split(data, split, format, **options)
-    dataset = spread(dataset, limit)
+    format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
+    dataset = spread(open_split(data, split, format, **options), limit)
     device = pick_device(device)
     net.to(device)
     found: list[dict[str, Any]] | None = [] if out is not None else None
@@ -270,6 +270,20 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         write_coco(out, dataset, found, m.info or dataset.info)
         result["predictions"] = str(out)
     return {"paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": dataset.fingerprint, **result}
+
+
+def suited(data: str | Path | Dataset, task: str, format: str | None = None, options: dict[str, Any] | None = None) -> tuple[str | None, dict[str, Any]]:
+    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told stays as it is."""
+    options = dict(options or {})
+    if isinstance(data, (str, Path)) and Path(data).is_dir():
+        from ..data import coco
+
+        if task == "panoptic" and format is None and coco.json_groups(Path(data), "panoptic"):
+            format = "panoptic"
+        if task == "keypoints" and format in (None, "coco") and "which" not in options:
+            named = [g for g in coco.json_groups(Path(data), "coco") if "keypoints" in g]
+            options |= {"which": named[0]} if named else {}
+    return format, options
 
 
 def open_split(data: str | Path | Dataset, split: str, format: str | None = None, **options: Any) -> Dataset:
@@ -326,4 +340,4 @@ def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, 
 
 
 __all__ = ["MAIN", "Seen", "Subset", "cached", "check_kinds", "coco_entries", "evaluate", "main_metric", "measure", "needs_of", "open_split", "resolve",
-           "run_over", "spread", "subset", "to_file", "write_coco"]
+           "run_over", "spread", "subset", "suited", "to_file", "write_coco"]

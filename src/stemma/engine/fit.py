@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core import paper as papers
 from ..core.paper import Paper
 from ..core.types import DataError, Dataset, StemmaError
 from . import checkpoint, evaluate
@@ -45,7 +46,8 @@ def train(
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
-    train_set, val_set = open_pair(data, val, format, **(data_options or {}))
+    format, options = evaluate.suited(data, (papers.get(paper) if isinstance(paper, str) else paper).task_of(preset), format, data_options)
+    train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
