@@ -94,7 +94,7 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str) -> None:
         halves = [tensors(model(batch.images[i : i + 1])) for i in range(2)]
     for j, w in enumerate(whole):
         if w.ndim and len(w) == 2:
-            torch.testing.assert_close(w, torch.cat([h[j] for h in halves]), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(w, torch.cat([h[j] for h in halves]), rtol=1e-3, atol=1e-4)
 
 
 @each

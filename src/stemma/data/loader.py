@@ -347,6 +347,7 @@ class Loader:
                 segments[k, :c], segments[k, c : c + len(p)] = labels[k, :c], stack.things + p
                 maps.append(table[regions[k]])
             out["panoptic"], out["segments"] = torch.from_numpy(np.stack(maps)), torch.from_numpy(segments)
+            out["segments_crowd"] = torch.zeros(segments.shape, dtype=torch.bool)
         if "image_labels" in self.needs:
             found = np.zeros((b, stack.things + 1), np.float32)
             found[np.arange(b)[:, None], labels] = 1  # -1, the padding, marks the column that is cut off
