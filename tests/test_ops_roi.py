@@ -25,6 +25,7 @@ def some_boxes(b: int, r: int, side: float, beyond: float = 8.0) -> Tensor:
     centre, size = torch.rand(b, r, 2) * side, torch.exp(torch.rand(b, r, 2) * 4) * side / 64
     boxes = torch.cat([centre - size / 2, centre + size / 2], -1).clamp(-beyond, side + beyond)
     boxes[:, 0] = torch.tensor([5.0, 5, 5, 5])
+    boxes[:, 1:2] = torch.tensor([30.0, 40, 12, 41])
     return boxes
 
 
@@ -82,7 +83,7 @@ def test_channels_last_and_bf16_maps() -> None:
 def test_all_levels_in_one_call_as_torchvision() -> None:
     shapes, strides = [(40, 56), (20, 28), (10, 14), (5, 7)], (4, 8, 16, 32)
     xs = [torch.randn(2, 6, *s, requires_grad=True) for s in shapes]
-    boxes = some_boxes(2, 40, 200.0, 0.0)
+    boxes = some_boxes(2, 40, 200.0, 0.0)[:, 2:]  # no area, no level
     pool = tv.MultiScaleRoIAlign(["0", "1", "2", "3"], 5, 2, canonical_scale=40)
     want = pool({str(i): x for i, x in enumerate(xs)}, list(boxes), [(160, 224)] * 2)
     assert len(level_of(boxes, strides, 40.0).unique()) == 4

@@ -4,24 +4,27 @@ Axes: B images, R regions an image, C channels, H W of a feature map, s bins a s
 Boxes are (x1, y1, x2, y2) in pixels of the network input; a map of `stride` t covers t x t pixels a cell.
 
 On a CPU, RoIAlign is one `F.embedding_bag`: the map is a table with a row a cell, an output bin is a bag of the 4 corners of
-each of its sample points, and the bilinear weights are the bag's weights. Over several levels the levels are one table.
+each of its sample points, and the bilinear weights are the bag's weights. Over several levels the levels are one table. The
+gradient is one `F.embedding_bag` too.
 On a GPU torchvision's kernel does the work.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 import torchvision.ops as tv
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .constants import remember
 
 Method = Literal["auto", "bag", "torchvision"]
+CLOSE = 1.99  # cells a bin: its two samples are then less than a cell apart, and touch three cells a side and not four
 
 
 def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: float = 224.0, level: int = 4) -> Int[Tensor, "B R"]:
@@ -36,7 +39,9 @@ def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: f
 
 
 def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Cells and weights along one axis: (..., s, 2 samples) each. Points beyond one cell outside the map weigh nothing."""
+    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie within a cell of
+    each other. Points beyond one cell outside the map weigh nothing.
+    """
     extent = hi - lo if aligned else (hi - lo).clamp(min=1.0)
     step = (extent / size)[..., None, None]
     bins, points = (torch.arange(n, device=lo.device, dtype=lo.dtype) for n in (size, samples))
@@ -48,22 +53,63 @@ def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, 
     low = p.detach().floor()
     part = p - low
     keep = inside.to(p) / samples
-    weight = torch.stack([(1 - part) * keep, part * keep], -1)
+    near, far = (1 - part) * keep, part * keep
     low = low.int()
-    high = low + 1
-    high = high.minimum(last.to(high)) if isinstance(last, Tensor) else high.clamp(max=last)
-    return torch.stack([low, high], -1).flatten(-2), weight.flatten(-2)
+    if samples == 2 and p.device.type == "cpu" and not torch.compiler.is_compiling() and p.numel() and _close(step.detach()):
+        same = (low[..., 0] == low[..., 1]).to(p)
+        cell = torch.stack([low[..., 0], low[..., 0] + 1, low[..., 0] + 2], -1)
+        weight = torch.stack([
+            near[..., 0] + same * near[..., 1], far[..., 0] + same * far[..., 1] + (1 - same) * near[..., 1], (1 - same) * far[..., 1],
+        ], -1)
+    else:
+        cell, weight = torch.stack([low, low + 1], -1).flatten(-2), torch.stack([near, far], -1).flatten(-2)
+    cell = cell.minimum(last.to(cell)) if isinstance(last, Tensor) else cell.clamp(max=last)
+    return cell, weight
+
+
+def _close(step: Tensor) -> bool:
+    """Whether no bin is wider than `CLOSE` cells, nor inside out. Asks for a value, which is free on a CPU."""
+    least, most = torch.aminmax(step)
+    return bool((least >= 0) & (most <= CLOSE))
 
 
 def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor], xs: tuple[Tensor, Tensor]) -> Tensor:
     """Rows `base + y width + x` of the table, weighed and summed: B R C s s, laid out with channels last."""
     (yc, yw), (xc, xw) = ys, xs
-    b, r, s, _ = yc.shape
+    b, r, s = yc.shape[:3]
     rows = (yc * width + base[..., None, None])[:, :, :, None, :, None] + xc[:, :, None, :, None, :]
     weight = yw[:, :, :, None, :, None] * xw[:, :, None, :, None, :]
     n = rows.shape[-1] * rows.shape[-2]
-    out = F.embedding_bag(rows.reshape(-1, n), table, mode="sum", per_sample_weights=weight.reshape(-1, n))
+    rows, weight = rows.reshape(-1, n), weight.reshape(-1, n)
+    if table.device.type == "cpu" and not weight.requires_grad and not torch.compiler.is_compiling():
+        out = cast(Tensor, Bags.apply(table, rows, weight))
+    else:
+        out = F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
     return out.view(b, r, s, s, -1).permute(0, 1, 4, 2, 3)
+
+
+class Bags(torch.autograd.Function):
+    """Rows of a table summed with weights, bag by bag; constant weights.
+
+    The gradient of a row is the sum of the gradients of the bags that read it: again bags, of the other table. Sorting the (row, bag) pairs by
+    row gives them. This is about twice as fast on a CPU as the gradient that `F.embedding_bag` brings.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"], weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
+        ctx.save_for_backward(rows, weight)
+        ctx.cells = len(table)
+        return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, None]:
+        rows, weight = ctx.saved_tensors
+        small = torch.int16 if ctx.cells < 2**15 else torch.int32  # short keys sort faster
+        row, place = rows.flatten().to(small).sort()
+        first = torch.searchsorted(row, torch.arange(ctx.cells, dtype=small))
+        bag = place.div(rows.shape[1], rounding_mode="floor")
+        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]), None, None
 
 
 def _rows(x: Tensor) -> Tensor:
