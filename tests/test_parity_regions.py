@@ -176,3 +176,25 @@ def test_a_state_dict_that_does_not_fit_is_refused() -> None:
         from_torchvision("faster-rcnn", state)
     named = from_torchvision("fpn", state, classes=list("abcdef"))
     assert named.info.classes.names == tuple("abcdef")
+
+
+@pytest.mark.parametrize("name", ["retinanet", "ssd"])
+def test_dense_detectors_are_read_too(name: str) -> None:
+    """Every tensor lands where it belongs: the raw outputs are torchvision's."""
+    torch.manual_seed(4)
+    if name == "ssd":
+        a: Any = tv.ssd300_vgg16(weights=None, weights_backbone=None, num_classes=4).eval()
+    else:
+        a = tv.retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4).eval()
+        for m in a.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.running_var.fill_(4.0)
+    b = from_torchvision(name, a.state_dict())
+    assert b.classes == (3 if name == "ssd" else 4) and b.preset == "torchvision"
+    images = torch.rand(1, 3, 300, 300) if name == "ssd" else torch.rand(1, 3, 96, 128)
+    with torch.no_grad():
+        said = a.head(list(a.backbone(b.spec.preprocess(images)).values()))
+        raw = b(images)
+    torch.testing.assert_close(raw.codes, said["bbox_regression"], rtol=1e-4, atol=1e-4)
+    logits = said["cls_logits"]
+    torch.testing.assert_close(raw.logits, logits.roll(-1, -1) if name == "ssd" else logits, rtol=1e-4, atol=1e-4)

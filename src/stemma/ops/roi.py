@@ -162,8 +162,9 @@ def roi_align_levels(
     level = level_of(boxes, strides, canonical)
     dtype = xs[0].dtype
     if not _use_bag(xs[0], boxes, samples, method):
-        every = [roi_align(x, boxes, size, s, samples, aligned, "torchvision") for x, s in zip(xs, strides)]
-        return select_level(every, level)
+        canvas, scale, corner = _canvas(xs, strides)
+        placed = boxes.float() * scale[level][..., None] + corner[level]
+        return roi_align(canvas, placed, size, 1.0, samples, aligned, "torchvision")
     b = len(boxes)
     shapes, device = tuple((x.shape[-2], x.shape[-1]) for x in xs), boxes.device
 
@@ -179,6 +180,30 @@ def roi_align_levels(
     x1, y1, x2, y2 = scaled.unbind(-1)
     ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples, w[..., None, None], aligned)
     return _bags(torch.cat([_rows(x) for x in xs]).float(), base, w[..., None, None], ya, xa).to(dtype)
+
+
+def _canvas(xs: Sequence[Tensor], strides: Sequence[int]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " L"], Float[Tensor, "L 4"]]:
+    """All levels on one map, the finest to the left and the others below one another to its right, each within a rim that repeats its border.
+
+    With it, the scale of each level and where its first cell lies (x, y, x, y). A point up to one cell outside a level reads what it would
+    read on the level alone; boxes that were cut to the picture have no others.
+    """
+    framed = [F.pad(x, (1, 1, 1, 1), mode="replicate") for x in xs]
+    width = framed[1].shape[-1]
+    column = torch.cat([F.pad(x, (0, width - x.shape[-1])) for x in framed[1:]], 2)
+    height = max(framed[0].shape[-2], column.shape[-2])
+    canvas = torch.cat([F.pad(x, (0, 0, 0, height - x.shape[-2])) for x in (framed[0], column)], 3)
+    shapes, device = tuple((x.shape[-2], x.shape[-1]) for x in framed), xs[0].device
+
+    def make() -> tuple[Tensor, ...]:
+        corner, y = [(1.0, 1.0, 1.0, 1.0)], 1.0
+        for h, _ in shapes[1:]:
+            corner.append((shapes[0][1] + 1.0, y, shapes[0][1] + 1.0, y))
+            y += h
+        return torch.tensor([1.0 / s for s in strides], device=device), torch.tensor(corner, device=device)
+
+    scale, corner = remember(("roi canvas", shapes, tuple(strides), device), make)
+    return canvas, scale, corner
 
 
 def select_level(every: Sequence[Float[Tensor, "B R C s s"]], level: Int[Tensor, "B R"]) -> Float[Tensor, "B R C s s"]:
