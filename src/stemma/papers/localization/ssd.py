@@ -37,9 +37,10 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
         divide="positives", score=0.01, select=PerClass(400), nms=0.45, keep=200,
     )
     p = Dense(rule=rule, preprocess=VGG, backbone=part(VGGReduced), neck=part(Extras, layers=EXTRAS_300), head=part(LevelHeads))
-    if preset == "small":  # not in the paper: a residual net with batch norm, four levels of 16 to 2 cells, boxes of 10 to 67 pixels
+    if preset == "small":  # not in the paper: a residual net with batch norm, colours of deviation near 1, four levels, boxes of 10 to 67 pixels
         neck = part(Extras, layers=((64, 128, *SHRINK), (64, 128, *SHRINK)), norm="batch")
-        return replace(p, backbone=part(TinyResNet, levels=(1, 2)), neck=neck, rule=replace(rule, anchors=BOXES_SMALL))
+        colours = Preprocess(VGG.mean, (0.25, 0.25, 0.25))
+        return replace(p, preprocess=colours, backbone=part(TinyResNet, levels=(1, 2)), neck=neck, rule=replace(rule, anchors=BOXES_SMALL))
     if preset == "ssd512":
         return replace(p, neck=part(Extras, layers=EXTRAS_512), rule=replace(rule, anchors=BOXES_512))
     if preset == "torchvision":
