@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..core.types import Targets
+from ..core.types import Detections, Targets
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,22 @@ class Regions:
     def first(self, count: int) -> Regions:
         """The first `count` of each image."""
         return Regions(*(v[:, :count] for v in (self.boxes, self.labels, self.object, self.weight, self.positive)))
+
+    def filled(self) -> Regions:
+        """Without the last places, where no image has a region that answers for an object; at least 8. A traced graph keeps its shape."""
+        return self if torch.compiler.is_compiling() else self.first(_eights(self.positive.sum(1)))
+
+
+def found(d: Detections) -> Detections:
+    """Without the last places, where no image has a detection; at least 8. A traced graph keeps its shape."""
+    if torch.compiler.is_compiling():
+        return d
+    most = min(_eights((d.labels >= 0).sum(1)), d.labels.shape[1])
+    return d.take(torch.arange(most, device=d.labels.device).expand(len(d.labels), -1))
+
+
+def _eights(count: Tensor) -> int:
+    return max(-(-int(count.max()) // 8) * 8, 8)
 
 
 def with_truth(boxes: Float[Tensor, "B P 4"], t: Targets) -> Float[Tensor, "B P 4"]:

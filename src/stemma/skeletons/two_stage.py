@@ -26,7 +26,7 @@ from ..parts.necks import Same
 from ..parts.post import PerClassNMS, Post, every_pair
 from ..parts.preprocess import Preprocess
 from ..parts.region_heads import FCHead, RegionHead, Seen, own
-from ..parts.regions import Regions, compact, with_truth
+from ..parts.regions import Regions, compact, found, with_truth
 from ..parts.sample import Random, Sampler
 from ..parts.trunk import Trunk
 from .dense import DenseRaw, DenseRule, head_in, look
@@ -159,7 +159,7 @@ class TwoStageModel(nn.Module):
             out[f"box{tag}"] = s.box_weight * (self.box_cost(s, r, delta, t) * r.positive).sum() / n
             boxes = bx.clip(s.coder.decode(r.boxes, delta).detach(), batch.sizes)  # the next stage starts here
         assert r is not None, "a two-stage detector has at least one stage"
-        few = r.first(max(1, int(s.count * s.positive)))
+        few = r.first(max(1, int(s.count * s.positive))).filled()
         for branch in self.branches:
             assert isinstance(branch, Branch)
             out |= branch.loss(raw.levels, few, t, None if features is None else features[:, : few.labels.shape[1]])
@@ -189,12 +189,12 @@ class TwoStageModel(nn.Module):
             score, each = by_class(i, boxes)
             scores.append(score)
             boxes = own(each, score.argmax(-1)) if i < last else boxes
-        score = torch.stack(scores).mean(0) if last else scores[0]  # Cascade R-CNN: the stages are averaged
-        score = score.masked_fill(~real[..., None], 0.0)
+        score = (torch.stack(scores).mean(0) if last else scores[0]).masked_fill(~real[..., None], 0.0)  # Cascade R-CNN: the stages are averaged
         d = every_pair(each, score)
         for step in self.spec.post:
             d = step(d, lambda at: by_class(last, at))
         for branch in self.branches:
             assert isinstance(branch, Branch)
+            d = found(d)
             d = branch.predict(xs, d, self.see(last, xs, d.boxes)[1] if branch.shares else None)
         return d
