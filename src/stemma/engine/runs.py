@@ -97,8 +97,8 @@ class Run:
             f.write(json.dumps(checkpoint.jsonable(entry)) + "\n")
 
     def tidy(self) -> None:
-        """Remove the files that a kill left half-written."""
-        for p in self.path.glob(".*.new"):
+        """Remove the files that a kill left half-written, ours and those of safetensors' writer."""
+        for p in (*self.path.glob(".*.new"), *self.path.glob(".tmp*")):
             p.unlink(missing_ok=True)
 
     def rewind(self, step: int) -> None:
