@@ -93,7 +93,7 @@ class DenseRule:
         cls = self.cls(raw.logits, label)
         used = self.sample(state, cls.detach())
         pos = used & (state == 1)
-        box = torch.zeros_like(cls) if t.boxes.shape[1] == 0 else self.box_cost(raw, bx.take(t.boxes, index))
+        box = raw.codes.sum(-1) * 0 if t.boxes.shape[1] == 0 else self.box_cost(raw, bx.take(t.boxes, index))
         cls, box = torch.where(used, cls, 0.0), torch.where(pos, box, 0.0)
         if self.divide == "positives of each picture":
             n = pos.sum(1, keepdim=True).clamp(min=1)
