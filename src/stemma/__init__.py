@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit", "evaluate": "engine.evaluate", "predict": "engine.predict",
-    "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs", "open_dataset": "data.open", "Scenes": "data.scenes",
+    "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit",
+    "evaluate": "engine.evaluate", "predict": "engine.predict", "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs", "open_dataset": "data.open", "Scenes": "data.scenes",
     "StemmaError": "core.types", "DataError": "core.types",
 }
 
 __all__ = [
-    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "evaluate", "from_torchvision", "load", "open_dataset", "paper", "predict", "save", "train",
+    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "evaluate", "from_torchvision", "load", "open_dataset", "paper", "predict", "save",
+    "train",
 ]
 
 

@@ -180,7 +180,7 @@ def _coerce(old: Any, value: Any, path: str) -> Any:
     if _is_node(old):
         if _is_node(value):
             return value
-        raise ValueError(f"'{path}' is a whole {old.name if isinstance(old, Part) else type(old).__name__}; name one setting inside it, or replace it in Python")
+        raise ValueError(f"'{path}' is a whole {old.name if isinstance(old, Part) else type(old).__name__}; name a setting inside it, or replace it in Python")
     try:
         if isinstance(old, bool):
             if isinstance(value, str):

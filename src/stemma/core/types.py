@@ -76,7 +76,7 @@ class Batch(Moves):
     targets: Targets
     sizes: Float[Tensor, "B 2"]  # true (height, width) before padding, network pixels
     original: Float[Tensor, "B 2"]  # (height, width) of the file
-    index: Int[Tensor, "B"]  # position in the data set
+    index: Int[Tensor, " B"]  # position in the data set
 
     def __len__(self) -> int:
         return len(self.images)
