@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit",
-    "evaluate": "engine.evaluate", "predict": "engine.predict", "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs", "open_dataset": "data.open", "Scenes": "data.scenes",
-    "StemmaError": "core.types", "DataError": "core.types",
+    "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit", "evaluate": "engine.evaluate",
+    "predict": "engine.predict", "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs",
+    "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
 }
 
 __all__ = [
