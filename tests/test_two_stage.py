@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -466,3 +467,14 @@ def test_the_second_look_learns() -> None:
         seen.append(total(losses).item())
     assert min(seen[-3:]) < 0.75 * seen[0]
     assert bx.area(m.eval().predict(b.images).boxes).max() > 0
+
+
+def test_each_alternating_phase_trains_one_look_alone() -> None:
+    said = {"rpn_cls", "rpn_box", "cls", "box"}
+    phases = cards.get("faster_rcnn").recipe("alternating").phases
+    for phase, heard in zip(phases, ({"rpn_cls", "rpn_box"}, {"cls", "box"}) * 2, strict=True):
+        assert {loss for loss in said if re.search(phase.losses, loss)} == heard, phase.name
+    with torch.device("meta"):
+        names = [n.split(".")[0] for n, _ in cards.get("faster_rcnn").spec("alternating").build(3).named_parameters()]
+    awake = [{n for n in names if re.search(phase.train, n)} for phase in phases]
+    assert awake == [{"backbone", "rpn_head"}, {"backbone", "heads"}, {"rpn_head"}, {"heads"}]
