@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stemma.core.paper import Fact, Paper
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Targets
+from stemma.engine.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.papers.localization import retinanet, ssd, yolo_v1
 from stemma.parts.anchors import CellBoxes, Pyramid, lay
@@ -308,3 +309,17 @@ def test_the_loss_is_one_graph(card: Paper) -> None:
     torch.manual_seed(0)
     compiled = torch.compile(rule, fullgraph=True, backend="eager")(raw.logits, raw.codes, batch.targets)
     torch.testing.assert_close(eager, compiled)
+
+
+def test_ssd_biases_learn_twice_as_fast_and_do_not_decay() -> None:
+    for group in groups_of(ssd.spec("small").build(3), ssd.recipe()):
+        biases = {name.endswith(".bias") for name in group["names"]}
+        assert len(biases) == 1
+        assert (group["base_lr"], group["weight_decay"]) == ((2e-3, 0.0) if biases.pop() else (1e-3, 5e-4))
+
+
+def test_retinanet_makes_p6_from_c5_and_torchvisions_from_p5() -> None:
+    for preset, channels in (("paper", 2048), ("torchvision", 256)):
+        with torch.device("meta"):
+            net = retinanet.spec(preset).build(3)
+        assert net.neck.p6.in_channels == channels

@@ -123,9 +123,9 @@ PAPER = Paper(
     "object. Fully connected layers see the whole picture, so background is seldom taken for an object, but small crowded things share a cell and are lost.",
     parents=(Parent(faster_rcnn.PAPER, (("", "proposals that say the class themselves, from cells without anchors: no second look, no pooling"),)),),
     claims=(
-        Claim("mAP, VOC 2007", 63.4, "table 1, YOLO"),
+        Claim("mAP, VOC 2007", 0.634, "table 1, YOLO"),
         Claim("frames per second, Titan X", 45.0, "table 1, YOLO"),
-        Claim("mAP, VOC 2012", 57.9, "table 3, YOLO"),
+        Claim("mAP, VOC 2012", 0.579, "table 3, YOLO"),
     ),
     facts=(
         Fact("parameters", 271_703_550, 20, source="sum over the layers of fig. 3"),
@@ -138,7 +138,10 @@ PAPER = Paper(
         "Where no predictor of a cell overlaps the object, the least root mean square error decides, as in the released code; the paper does not say.",
         "The paper does not say how many objects a cell may hold: one, the first in the list, as in the released code.",
         "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to float rounding.",
-        "Scores above .001 are kept, as for the published measures; the demo of the released code shows those above .2.",
+        "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the code writes all; its demo shows those "
+        "above .2. Confidences and probabilities are cut to 0..1 before they are multiplied; the code multiplies what the net says.",
+        "The loss is eq. 3; the released code's gradients are those of half of it, so its rate r moves as far as r / 2 here.",
+        "Brightness, contrast, saturation and hue change; the paper changes exposure and saturation, by up to 1.5 in HSV.",
         "The 24 convolutions were first trained on ImageNet at 224 pixels; the warm-up stands for 'slowly raised in the first epochs'.",
     ),
     presets=("paper", "small", "cfg"),
