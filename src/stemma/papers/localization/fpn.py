@@ -89,6 +89,7 @@ PAPER = Paper(
         "Fig. 1: (b) one map is faster-rcnn 'c4'; (c) the bottom-up maps alone are neck.top_down=false; (a) the image pyramid is parts.backbones.pyramid.",
         "Table 1: (e) without laterals is neck.lateral=false; (f) the finest level alone is neck.finest=true with neck.extra=none.",
         "Anchors have whole-numbered sides and torchvision's spacing (rpn.anchors.whole), so that its weights give its boxes.",
+        "Smooth L1 of the second look bends at 1/9, as in torchvision; Fast R-CNN and the paper bend at 1.",
         "The paper trains 80,000 steps; the 90,000 are those of its authors' later code and of every table since.",
     ),
 )
