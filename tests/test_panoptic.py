@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stemma.core.paper import check_edge
 from stemma.core.types import Batch, Classes, Detections, Info, Sample, StemmaError, Targets
+from stemma.engine.optim import groups_of
 from stemma.metrics.panoptic import PanopticMetric, to_instances, to_semantic
 from stemma.ops.masks import paste
 from stemma.papers.localization import fcn, mask_rcnn, panoptic_segmentation
@@ -175,3 +176,11 @@ def test_the_pair_trains_on_a_panoptic_map_and_predicts_one() -> None:
     assert not crowd.valid.any() and (crowd.labels >= 0).any()
     with pytest.raises(StemmaError, match="panoptic maps"):
         model.loss(replace(batch, targets=replace(empty, panoptic=None)))
+
+
+def test_the_segmenter_learns_at_its_own_rates() -> None:
+    net = panoptic_segmentation.spec("small").build(10)
+    for group in groups_of(net, panoptic_segmentation.recipe()):
+        for name in group["names"]:
+            wanted = 0.02 if name.startswith("instances.") else 2e-4 if name.endswith(".bias") else 1e-4
+            assert group["base_lr"] == pytest.approx(wanted), name
