@@ -315,3 +315,15 @@ def test_prepare_finds_the_background_of_cells() -> None:
     assert isinstance(spec.loss, BorderCrossEntropy) and spec.loss.background == 0 and spec.loss.weight > 0 and "masks" in spec.needs
     street = Info("y", "maps", Classes(("road", "sky", "car")), ("semantic",))
     assert u_net.prepare(u_net.spec("small"), street) == u_net.spec("small")
+
+
+def test_every_layer_of_the_published_u_net_starts_with_deviation_root_two_over_n() -> None:
+    """Sec. 3; of an up-convolution's weights one cell reaches each output."""
+    torch.manual_seed(0)
+    down = Contract(In((3,), (1,), 4), widths=(16, 32, 64))
+    for m in [*down.modules(), *Expand(down.out).modules()]:
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
+            n = m.in_channels * (9 if m.kernel_size == (3, 3) else 1)
+            if m.weight.numel() > 500:
+                assert float(m.weight.detach().std()) == pytest.approx((2 / n) ** 0.5, rel=0.12)
+            assert m.bias is not None and not m.bias.any()

@@ -4,6 +4,8 @@ Axes: B images, C classes, H W pixels. A decoder maps the levels of a trunk, fin
 """
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -146,6 +148,11 @@ class Expand(Decoder):
             self.shifts.append(grid.shift(Grid.of(inp, i)))
             grid = grid.within(Grid.of(inp, i)).conv(3, 0 if valid else 1).conv(3, 0 if valid else 1)
         self.score = nn.Conv2d(widths[0], inp.classes, 1)
+        if not norm:  # sec. 3: deviation sqrt(2 / N); an output of an up-convolution sees one cell, so N is its channels
+            for m in (*self.up, self.score):
+                assert isinstance(m, nn.ConvTranspose2d | nn.Conv2d) and m.bias is not None
+                nn.init.normal_(m.weight, std=math.sqrt(2 / m.in_channels))
+                nn.init.zeros_(m.bias)
         self.out = In((inp.classes,), (int(grid.stride),), inp.classes, (grid.offset,))
 
     def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C H W"]:
