@@ -111,6 +111,7 @@ PAPER = Paper(
         "Colours are scaled as torchvision's VGG weights want them; the released Caffe net takes 0..255 in BGR less the mean pixel.",
         "'alternating' trains the four steps as phases of one run; the second starts from the first's backbone, where the paper starts again from ImageNet. "
         "The rate falls once, at three quarters of the whole, where the code's steps each start at 1e-3 and fall at three quarters of their own.",
-        "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 bent at 1/9 where detectron2 has none, and two samples a bin and side.",
+        "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 bent at 1/9 where detectron2 has none, two samples a bin and side, "
+        "and strides on the 3x3 convolutions, where torchvision's ImageNet weights have them and detectron2's have not.",
     ),
 )
