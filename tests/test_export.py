@@ -16,14 +16,14 @@ from stemma.engine.flops import flops
 @pytest.mark.parametrize("name", ["fcn", "retinanet"])
 def test_a_network_is_written_read_back_and_equal(tmp_path: Path, name: str) -> None:
     model = stemma.build(name, "small", 3)
-    done = exports.export(model, tmp_path / "m.pt2", "torch", (64, 64))
+    done = exports.export(model, tmp_path / "m.pt2", "torch", (64, 64), "raw")
     assert done["difference"] < 1e-5 and done["bytes"] == (tmp_path / "m.pt2").stat().st_size and done["outputs"]
 
 
 def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    done = exports.export(stemma.build("retinanet", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64))
+    done = exports.export(stemma.build("retinanet", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64), "raw")
     assert done["difference"] < 1e-4
     assert len(done["outputs"]) > 1
 
@@ -42,7 +42,7 @@ def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(exports, "_torch", lambda plain, images, path, names: [t + 0.5 for _, t in plain.said(images)])
     (tmp_path / "m.pt2").touch()
     with pytest.raises(StemmaError, match="does not compute what the model does"):
-        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64))
+        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64), "raw")
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(StemmaError, match=r"stemma-vision\[onnx\]"):
-        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64))
+        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64), "raw")
 
 
 def test_a_network_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
@@ -73,13 +73,16 @@ def test_wrong_endings_and_formats_are_told(tmp_path: Path) -> None:
 def test_operations_by_hand() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
     conv, linear = 2 * 8 * 3 * 9 * 16 * 24, 2 * 8 * 5
-    assert flops(net, (16, 24)) == conv + linear
-    assert flops(net, (16, 24), batch=3) == 3 * (conv + linear)
+    assert flops(net, (16, 24), "forward") == conv + linear
+    assert flops(net, torch.rand(3, 3, 16, 24), "forward") == conv + linear
     assert net.training and not any(p.is_meta for p in net.parameters())
 
 
-def test_operations_of_a_two_stage_detector_are_counted() -> None:
-    assert flops(stemma.build("fpn", "small", 3), (64, 64)) > flops(stemma.build("fpn", "small", 3, sets={"neck.width": 16}), (64, 64)) > 1e6
+def test_operations_of_a_second_stage_are_counted() -> None:
+    images = torch.rand(2, 3, 64, 64)
+    whole, thin = stemma.build("fpn", "small", 3), stemma.build("fpn", "small", 3, sets={"stages.0.head.width": 16})
+    assert flops(whole, images, "forward") == flops(thin, images, "forward") > 1e6
+    assert flops(whole, images) > flops(thin, images) > flops(thin, images, "forward")
 
 
 def test_outputs_are_named_by_their_place() -> None:

@@ -48,7 +48,7 @@ EXAMPLES = {
         "stemma compare fpn retinanet -d scenes -b 60s --set fpn:recipe.lr=0.01",
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
     ),
-    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine model.pt2 --outputs predictions"),
+    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
     "import": (
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
@@ -261,11 +261,13 @@ def _summary(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        columns = [main, *(m for m in words.MEASURES if m != main and any(words.mean_of(s, m) is not None for s in group))]
-        columns = [c for c in columns if c not in ("AP_small", "AP_medium", "AP_large", "SQ", "RQ")]
-        t = table("system", *(words.heading(c) for c in columns), "untrained", numbers=(*(words.heading(c) for c in columns), "untrained"))
+        wanted = (main, "AP50", "mask_AP", "keypoint_AP", "mIoU_coarse", "SQ", "RQ", "parameters", "images_per_second", "latency_ms")
+        columns = [m for m in wanted if any(words.mean_of(s, m) is not None for s in group)]
+        t = table("system", *map(words.heading, columns), "untrained", numbers=("system", *map(words.heading, columns), "untrained"))
+        t.columns[0].justify = "left"
         for s in words.ranked(group, main):
-            t.add_row(escape(s["title"]), *(words.with_spread(c, s["summary"].get(c, {})) for c in columns), words.score(s["summary"][main].get("untrained")))
+            cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
+            t.add_row(escape(s["title"]), *cells, words.score(s["summary"][main].get("untrained")))
         out.print(t)
     if results["edges"]:
         out.print("\n[bold]What each idea bought[/]")
@@ -290,7 +292,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="What to write: model.onnx, or model.pt2 for torch.export.")],
     format: Annotated[str | None, typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when not given.")] = None,
-    outputs: Annotated[str, typer.Option("--outputs", help="raw: the network alone. predictions: boxes after NMS, or maps.")] = "raw",
+    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network before that.")] = "predictions",
     which: Which = "best",
     as_json: Json = False,
 ) -> None:

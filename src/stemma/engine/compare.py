@@ -305,12 +305,15 @@ def _as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict[str, float]:
-    """Milliseconds a picture by run folder, measured in one process when no training runs; the first seed stands for a system."""
+def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict[str, float | str]:
+    """Milliseconds a picture by run folder, measured in one process when no training runs; the first seed stands for a system.
+
+    In the place of a number there may be a sentence that says why there is none.
+    """
     file = folder / "latency.json"
     first = {j.id.rsplit("-s", 1)[0]: j.folder for j in reversed(done)}
-    known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not set(first.values()) <= set(known):
+    known: dict[str, float | str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not set(first.values()) <= {k for k, v in known.items() if not isinstance(v, str)}:
         spec = folder / "jobs" / "latency.json"
         job = done[0]
         asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device, "out": str(file.resolve())}
@@ -321,7 +324,10 @@ def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict
         except BaseException:
             process.kill()
             raise
-        known = json.loads(file.read_text(encoding="utf-8")) if process.returncode == 0 else known
+        if process.returncode == 0:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        why = spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file() else f"see {spec.with_suffix('.log')}"
+        return {f: why for f in first.values()}
     return known
 
 

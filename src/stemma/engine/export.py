@@ -56,17 +56,17 @@ class Plain(nn.Module):
 
 
 def export(
-    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "raw",
+    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "predictions",
     which: str = "best",
 ) -> dict[str, Any]:
     """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
 
     size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
-    outputs: "raw", the network alone (anchors, scores and offsets before decoding), or "predictions", boxes and labels after NMS,
-             or maps, where the system can be traced that far. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside.
+    outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw", what the network says
+             before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside.
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
-    objects, how many there were to compare (`compared`): a picture of noise may show none.
+    objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
     Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
     """
     if format not in ("onnx", "torch"):
@@ -79,7 +79,7 @@ def export(
     net: Any = resolve(model, which).to("cpu").float().eval()
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
-    images = torch.rand(1, 3, *side, generator=torch.Generator().manual_seed(0))
+    images = _picture(side)
     with torch.no_grad():
         expected = plain.said(images)
     names = [n for n, _ in expected]
@@ -95,6 +95,16 @@ def export(
     if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
         written["compared"] = int((dict(expected)["labels"] >= 0).sum())
     return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
+
+
+def _picture(side: tuple[int, int]) -> Tensor:
+    """A drawn scene of a size, `1 3 H W` in 0..1: a network that has learned sees more in it than in noise."""
+    from ..data.scenes import Scenes
+
+    image = Scenes(1, size=min(2048, max(32, *side)))[0].image
+    assert image is not None
+    whole = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    return torch.nn.functional.interpolate(whole, side, mode="bilinear", align_corners=False)
 
 
 def _difference(a: Tensor, b: Tensor) -> float:

@@ -1,35 +1,34 @@
-"""How many floating-point operations one forward pass takes, counted by PyTorch as it runs: no formula of ours."""
+"""How many floating-point operations a picture takes, counted by PyTorch as they run: no formula of ours."""
 from __future__ import annotations
 
-import copy
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def flops(model: nn.Module, size: tuple[int, int], batch: int = 1) -> int:
-    """Operations of `model(images)` for `batch` pictures of `size` (height, width); a multiply-add counts as two.
+def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predict", "forward"] = "predict") -> int:
+    """Operations of one picture, a multiply-add counted as two.
+
+    images: pictures `B 3 H W` in 0..1 on the model's device, over which the count is a mean, or a (height, width) of an empty one.
+    of:     "predict", all that is done for a picture: a two-stage detector's regions depend on what it sees, so give it real pictures;
+            or "forward", the network before proposals and decoding.
 
     Matrix products, convolutions and attention are counted, which is all but a few in a hundred of what these networks do;
-    pooling, norms, NMS and interpolation are not. Runs on the `meta` device where the model can, without memory or time,
-    and on the model's own device else.
+    pooling, norms, NMS and interpolation are not.
     """
+    m: Any = model
+    if not isinstance(images, Tensor):
+        images = torch.zeros(1, 3, *images, device=next(model.parameters()).device)
     was = model.training
+    model.eval()
     try:
-        return _count(copy.deepcopy(model).to("meta").eval(), size, batch, torch.device("meta"))
-    except (NotImplementedError, RuntimeError):  # an operator without a meta kernel, or a shape that depends on values
-        device = next(model.parameters()).device
-        return _count(model.eval(), size, batch, device)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            m.predict(images) if of == "predict" else m(images)
     finally:
         model.train(was)
-
-
-def _count(model: nn.Module, size: tuple[int, int], batch: int, device: torch.device) -> int:
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model(torch.zeros(batch, 3, *size, device=device))
-    return int(counter.get_total_flops())
+    return int(round(counter.get_total_flops() / len(images)))
 
 
 __all__ = ["flops"]

@@ -202,14 +202,16 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     by_system: dict[str, list[Job]] = {}
     for job in jobs:
         by_system.setdefault(job.id.rsplit("-s", 1)[0], []).append(job)
-    systems, failed, first = [], [], {}
+    systems, failed, notes, first = [], [], [], {}
     for ident, group in by_system.items():
         trials, runs = [], []
         for job in group:
             file = Path(job.folder) / "trial.json"
             state = {"seed": job.seed, "folder": os.path.relpath(job.folder, folder), "status": "done" if file.is_file() else "failed"}
             if file.is_file():
-                trial = json.loads(file.read_text(encoding="utf-8")) | {"folder": job.folder, "latency_ms": about["latency"].get(job.folder)}
+                took = about["latency"].get(job.folder)
+                trial = json.loads(file.read_text(encoding="utf-8")) | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took}
+                notes += [f"the latency of {job.id} was not measured: {took}"] if isinstance(took, str) else []
                 trials.append(trial)
                 runs.append(state | {k: trial[k] for k in ("steps", "images", "seconds")})
             else:
@@ -224,7 +226,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     return {
         **{k: about[k] for k in ("stemma", "created", "command", "budget", "preset", "seeds", "versions", "machine")},
         "data": about["data"] | {"classes": list(info.classes.names), "pixel_classes": list(pixel.names) if pixel else []},
-        "systems": systems, "failed": failed, "edges": edges(systems), "pictures": pictures(systems, first, data, folder),
+        "systems": systems, "failed": failed, "notes": notes, "edges": edges(systems), "pictures": pictures(systems, first, data, folder),
     }
 
 

@@ -101,9 +101,19 @@ def run(job: Job) -> dict[str, Any]:
         "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, evaluate.main_metric(task)),
         "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    out["flops"] = flops(model.float(), tuple(measured["input"]))
+    out["flops"] = _flops(model.float(), data, device)
     checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(out))))
     return out
+
+
+def _flops(model: nn.Module, data: Dataset, device: str, pictures: int = 8) -> int:
+    """Operations a picture takes, mean over a few held-out ones, one at a time."""
+    from ..data.loader import Loader
+
+    m: Any = model
+    loader = Loader(evaluate.spread(data, pictures), m.recipe, train=False, batch=1, mean=m.spec.preprocess.mean, needs=frozenset())
+    counts = [flops(model, b.images.to(device)) for b in loader.epoch(0)]
+    return round(sum(counts) / len(counts))
 
 
 def _curve(run: Any, main: str) -> list[dict[str, Any]]:
@@ -229,20 +239,28 @@ def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, thr
 # ---------------------------------------------------------------- speed
 
 
-def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, float]:
-    """Median milliseconds of one picture through `predict`, by folder. The systems take turns, so that a busy moment of the machine falls on all."""
+def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, float | str]:
+    """Median milliseconds of one picture through `predict`, by folder, or why it could not be measured.
+
+    The systems take turns, so that a busy moment of the machine falls on all.
+    """
     from ..data.loader import Loader
 
     device = pick_device(device)
     _, held, _ = held_out(data, format)
     ready: dict[str, tuple[Any, list[Any]]] = {}
+    trouble: dict[str, float | str] = {}
     for f in folders:
-        m: Any = checkpoint.load(f, "last", device)
+        try:
+            m: Any = checkpoint.load(f, "last", device)
+        except StemmaError as error:
+            trouble[f] = str(error)
+            continue
         loader = Loader(evaluate.spread(held, 3), m.recipe, train=False, batch=1, mean=m.spec.preprocess.mean, needs=frozenset())
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
         ready[f] = m, [(b.images.to(device).contiguous(memory_format=layout), b.sizes.to(device)) for b in loader.epoch(0)]
-    times: dict[str, list[float]] = {f: [] for f in folders}
+    times: dict[str, list[float]] = {f: [] for f in ready}
     with torch.inference_mode():
         for turn in range(rounds + 1):
             for f, (m, pictures) in ready.items():
@@ -253,7 +271,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                         torch.cuda.synchronize()
                     if turn:
                         times[f].append(1000 * (time.perf_counter() - begin))
-    return {f: float(np.median(t)) for f, t in times.items()}
+    return trouble | {f: float(np.median(t)) for f, t in times.items()}
 
 
 def main(argv: list[str]) -> int:

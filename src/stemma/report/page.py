@@ -96,8 +96,8 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
         if head:
             out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"), items(map(text, more)) if more else "", cls="answer"))
     failed = [(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"] + [(x["title"], x) for x in r.get("failed", [])]
-    if failed:
-        lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
+    if failed or r.get("notes"):
+        lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed] + [text(n) for n in r.get("notes", [])]
         out.append(tag("div", tag("h2", "Not finished"), items(lines), cls="answer warn", role="note"))
     return "".join(out)
 

@@ -23,7 +23,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "mIoU_coarse": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
     "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
     "parameters": ("parameters", "numbers that are trained", "count"),
-    "flops": ("GFLOPs", "floating point operations of one forward pass of one picture at this size (two a multiply-add), in thousand millions", "giga"),
+    "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in thousand millions", "giga"),
     "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
     "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
