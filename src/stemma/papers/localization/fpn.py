@@ -27,7 +27,7 @@ def spec(preset: str = "paper") -> TwoStage:
     if preset == "small":  # not in the paper: a small net with batch norm, anchors of 16 to 64 pixels and beyond
         rpn = replace(p.rpn, anchors=Pyramid((4.0,), offset=0.5), proposals=Proposals(200, 100, 200, 100, 0.7, 1e-3))
         stage = replace(p.stages[0], head=p.stages[0].head.but(pool=Align(7, aligned=True, levels=3, canonical=96.0)))
-        return replace(p, backbone=part(TinyResNet, levels=(0, 1, 2, 3)), neck=part(FPN, width=64, extra="pool"), rpn=rpn, stages=(stage,),
+        return replace(p, backbone=part(TinyResNet, levels=(0, 1, 2, 3)), neck=part(FPN, width=64, extra="pool", norm="batch"), rpn=rpn, stages=(stage,),
                        post=(PerClassNMS(0.5, 0.02, 50, pre=400),))
     rpn = replace(
         p.rpn, anchors=Pyramid((8.0,), whole=True), assign=ByIoU(0.7, 0.3, rescue=True), cls=Sigmoid(), proposals=Proposals(1000, 1000, 2000, 2000, 0.7, 1e-3)
