@@ -34,9 +34,9 @@ def _top(
 ) -> None:
     """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
     if version:
-        from importlib.metadata import version as installed
+        from .. import __version__
 
-        typer.echo(f"stemma {installed('stemma-vision')}")
+        typer.echo(f"stemma {__version__}")
         raise typer.Exit
 
 

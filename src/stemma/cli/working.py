@@ -263,11 +263,16 @@ def _summary(results: dict[str, Any]) -> None:
             out.print(f"  • {escape(line)}")
         wanted = (main, "AP50", "mask_AP", "keypoint_AP", "mIoU_coarse", "SQ", "RQ", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in wanted if any(words.mean_of(s, m) is not None for s in group)]
-        t = table("system", *map(words.heading, columns), "untrained", numbers=("system", *map(words.heading, columns), "untrained"))
-        t.columns[0].justify = "left"
+        rows = [["system", *map(words.heading, columns), "untrained"]]
         for s in words.ranked(group, main):
             cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
-            t.add_row(escape(s["title"]), *cells, words.score(s["summary"][main].get("untrained")))
+            rows.append([s["title"], *cells, words.score(s["summary"][main].get("untrained"))])
+        while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
+            rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
+        t = table(*rows[0], numbers=tuple(rows[0]))
+        t.columns[0].justify = "left"
+        for r in rows[1:]:
+            t.add_row(*map(escape, r))
         out.print(t)
     if results["edges"]:
         out.print("\n[bold]What each idea bought[/]")

@@ -156,7 +156,7 @@ def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
         else:
             head = f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is unknown; --seeds 3 would show it."
     if (mean_of(best, main) or 0.0) - (best["summary"][main].get("untrained") or 0.0) < LEARNED:
-        head = f"None has learned much yet: this budget is too short to rank them. {head}"
+        return f"None has learned much yet: this budget is too short to rank them. {head}", []
     return head, _because(best, second, main, results) + _alone(best, main) + _others(order, main)
 
 
