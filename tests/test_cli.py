@@ -90,6 +90,10 @@ def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_p
     assert err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[:2] == (0, f"stemma {stemma.__version__}\n")
+
+
 def test_debug_shows_where_it_arose() -> None:
     with pytest.raises(stemma.StemmaError):
         main(["show", "fnp", "--debug"])

@@ -27,17 +27,20 @@ EXAMPLES = """[bold]Begin here[/]
   [cyan]stemma COMMAND --help[/]                              more of these"""
 
 
-@app.callback(epilog=EXAMPLES)
-def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
-) -> None:
-    """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from .. import __version__
 
         typer.echo(f"stemma {__version__}")
         raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_version)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
+) -> None:
+    """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
 
 
 reading.register(app)

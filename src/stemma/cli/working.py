@@ -280,7 +280,8 @@ def _summary(results: dict[str, Any]) -> None:
         t = table("step", "gain", "", numbers=("gain",))
         for e in results["edges"]:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}"), gain, words.edge_verdict(e))
+            via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, words.edge_verdict(e))
         out.print(t)
     if line := words.untrained_line(results):
         out.print("\n" + escape(line))
