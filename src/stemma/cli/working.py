@@ -261,7 +261,7 @@ def _summary(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "mask_AP", "keypoint_AP", "mIoU_coarse", "SQ", "RQ", "parameters", "images_per_second", "latency_ms")
+        wanted = (main, "AP50", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in wanted if any(words.mean_of(s, m) is not None for s in group)]
         rows = [["system", *map(words.heading, columns), "untrained"]]
         for s in words.ranked(group, main):

@@ -20,7 +20,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "SQ": ("SQ", "segmentation quality: mean IoU of matched segments", "score"),
     "RQ": ("RQ", "recognition quality: F1 of matched segments", "score"),
     "mIoU": ("mIoU", "mean over classes of intersection over union of pixels", "score"),
-    "mIoU_coarse": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
+    "mIoU_stuff_foreground": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
     "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
     "parameters": ("parameters", "numbers that are trained", "count"),
     "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in thousand millions", "giga"),
@@ -38,6 +38,8 @@ MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
     "mask_AP75": ("mask AP75", "mask average precision at IoU .75", "score"),
     "keypoint_AP50": ("keypoint AP50", "keypoint average precision at similarity .50", "score"),
     "mean_accuracy": ("mean acc.", "mean over classes of the share of their pixels that is right", "score"),
+    "mIoU_stuff": ("mIoU stuff", "mean IoU over the stuff classes", "score"),
+    "foreground_IoU": ("fg IoU", "IoU of all objects as one foreground class", "score"),
     "fwIoU": ("fw IoU", "IoU weighted by the classes' frequency", "score"),
     "predict_images_per_second": ("predict img/s", "pictures a second of evaluation, in batches of eight", "rate"),
 }
