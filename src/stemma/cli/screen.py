@@ -50,16 +50,14 @@ def number(v: Any) -> str:
     return str(v)
 
 
-def parse_sets(pairs: list[str] | None) -> dict[str, str] | None:
-    """`["rule.cls.gamma=1.5"]` as a dict; raises `StemmaError` where there is no `=`."""
-    if not pairs:
-        return None
-    found: dict[str, str] = {}
-    for p in pairs:
+def parse_sets(pairs: list[str] | None, backbone: str | None = None) -> dict[str, str] | None:
+    """`["rule.cls.gamma=1.5"]` as a dict, with the setting "backbone" where one is named; raises `StemmaError` where there is no `=`."""
+    found: dict[str, str] = {"backbone": backbone} if backbone else {}
+    for p in pairs or []:
         path, eq, value = p.partition("=")
         if not eq or not path.strip():
             from ..core.types import StemmaError
 
             raise StemmaError(f"--set takes PATH=VALUE, not '{p}'; for example --set recipe.lr=0.01 (`stemma show PAPER --flat` lists the paths)")
         found[path.strip()] = value.strip()
-    return found
+    return found or None

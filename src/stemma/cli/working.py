@@ -18,6 +18,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N o
 Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures beside the training.")]
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
@@ -94,6 +95,7 @@ def train(
     data: Data,
     budget: Budget = "60s",
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
+    backbone: Backbone = None,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. [default: runs/PAPER]")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
     sets: Sets = None,
@@ -117,7 +119,7 @@ def train(
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     try:
         run = run_training(
-            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets), resume, val=val, format=format, device=device,
+            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone), resume, val=val, format=format, device=device,
             precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic, compile=compile,
             start=start, progress=not as_json,
         )
@@ -215,6 +217,7 @@ def compare(
     budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or 50000images.")] = "60s",
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
+    backbone: Backbone = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. [default: one a core, or one a GPU]")] = None,
     on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
@@ -234,8 +237,8 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         try:
             done = run_comparison(
-                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets), device=device, precision=precision,
-                batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone), device=device,
+                precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
             )
         except KeyboardInterrupt:
             board.stop()

@@ -21,9 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core import paper as papers
-from ..core.part import edit, leaves
+from ..core.part import Part, edit, leaves
 from ..core.recipe import Augment, Phase, Recipe, Resize
 from ..core.types import Classes, DataError, Info, Points, StemmaError
+from ..parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
 
 FORMAT = 1
 KEY = "stemma"
@@ -180,6 +181,7 @@ def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, A
 def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None, info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; it is put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -191,6 +193,8 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
         spec = card.prepare(spec, info)
     of_spec, of_recipe = split_sets(sets)
     try:
+        if isinstance(other := of_spec.pop("backbone", None), str):
+            spec = _on_timm(spec, other, card)
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
         for path, value in of_recipe.items():
@@ -198,6 +202,16 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     except ValueError as error:
         raise StemmaError(f"{card.cli_name}: {error}") from error
     return card, spec, recipe
+
+
+def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
+    """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the network it has)."""
+    name, _, weights = given.partition(":")
+    if weights not in ("", "imagenet"):
+        raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
+    if not isinstance(getattr(spec, "backbone", None), Part):
+        raise StemmaError(f"{card.cli_name} has no backbone to replace")
+    return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
 
 
 def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, sets: dict[str, Any] | None = None, info: Info | None = None) -> nn.Module:
@@ -265,7 +279,8 @@ def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Modu
     if "paper" not in meta:
         raise StemmaError(f"{path} holds the state of a training, not weights to predict with; load best.safetensors or last.safetensors beside it")
     info = None if meta["info"] is None else info_from(meta["info"])
-    model = build(meta["paper"], meta["preset"], meta["classes"], meta["sets"], info)
+    with no_pretrained():
+        model = build(meta["paper"], meta["preset"], meta["classes"], meta["sets"], info)
     m: Any = model
     expected = model.state_dict()
     wrong = [k for k in expected if k not in tensors or expected[k].shape != tensors[k].shape] + [k for k in tensors if k not in expected]

@@ -61,7 +61,7 @@ def compare(
     names: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small", out: str | Path = "runs/compare",
     jobs: int | None = None, on: str = "local", *, format: str | None = None, sets: dict[str, Any] | None = None, device: str = "auto",
     precision: str | None = None, batch: int | None = None,
-    workers: int = 0, limit: int | None = None, validations: int = 8, command: str = "", show: Show | None = None,
+    workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 

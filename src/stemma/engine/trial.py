@@ -30,6 +30,8 @@ BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
 
 
+CURVE = 128  # pictures that a point of a learning curve is measured on
+
 @dataclass(frozen=True)
 class Job:
     """What one process of a comparison is told."""
@@ -48,7 +50,7 @@ class Job:
     batch: int | None = None
     workers: int = 0
     limit: int | None = None
-    validations: int = 8
+    validations: int = 6
 
     def save(self, path: Path) -> None:
         checkpoint.write_text(path, json.dumps(asdict(self), indent=1))
@@ -83,7 +85,7 @@ def run(job: Job) -> dict[str, Any]:
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
     trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, format=job.format, device=job.device,
-                        precision=job.precision, batch=job.batch, workers=job.workers, val_every=1 / job.validations, progress=False)
+                        precision=job.precision, batch=job.batch, workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
     bare = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info).to(device)

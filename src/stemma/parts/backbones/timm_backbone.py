@@ -31,6 +31,18 @@ def no_pretrained() -> Iterator[None]:
         _wanted.reset(token)
 
 
+def outline(name: str, **how: Any) -> Any:
+    """The network without memory for its weights. Raises `StemmaError` with similar names where timm cannot build it."""
+    import timm
+
+    try:
+        with torch.device("meta"):
+            return timm.create_model(name, **how)
+    except RuntimeError as error:
+        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: {', '.join(near) or 'none'}") from error
+
+
 class Timm(Trunk):
     """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32.
 
@@ -50,13 +62,7 @@ class Timm(Trunk):
         source: Weights = "timm" if pretrained and weights == "none" else weights
         if source == "package" and name != PACKAGED:
             raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use weights='timm' or 'none'")
-        probe: Any
-        try:
-            with torch.device("meta"):
-                probe = timm.create_model(name, features_only=True)
-        except RuntimeError as error:
-            near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-            raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: {', '.join(near) or 'none'}") from error
+        probe = outline(name, features_only=True)
         reductions = list(probe.feature_info.reduction())
         wanted = [4 * 2**i for i in levels]
         if missing := [s for s in wanted if s not in reductions]:
@@ -118,11 +124,8 @@ def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels
 
     The preprocessing is set to the network's own mean and deviation.
     """
-    import timm
-
     keep = levels or dict(spec.backbone.kw).get("levels", (1, 2, 3))
-    with torch.device("meta"):
-        config: Any = timm.create_model(name).default_cfg
+    config: Any = outline(name).default_cfg
     mean, std = ((0.5,) * 3, (0.5,) * 3) if weights == "package" else (tuple(config["mean"]), tuple(config["std"]))
     backbone = part(Timm, name=name, levels=keep, weights=weights, frozen_norm=frozen_norm)
     return replace(spec, backbone=backbone, preprocess=replace(spec.preprocess, mean=mean, std=std))
