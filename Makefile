@@ -29,5 +29,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 
+benchmarks: $(STAMP)
+	$(BIN)/python benchmarks/detectors.py
+	$(BIN)/python benchmarks/detectors.py --count --batch 16 --what train
+	$(BIN)/python benchmarks/roi_align.py
+	$(BIN)/python benchmarks/data_path.py
+	$(BIN)/python benchmarks/evaluation.py
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
