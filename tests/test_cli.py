@@ -147,3 +147,14 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     assert code == 0 and json.loads(out)["difference"] < 1e-4, err
     code, _, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--out", run_folder)
     assert code == 2 and "--resume" in err
+
+
+def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import warnings
+
+    from stemma import cli
+
+    monkeypatch.setattr(cli, "app", lambda *_, **__: warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=2))
+    cli.main(["list"])
+    said = capsys.readouterr().err
+    assert said == "note: two boxes were dropped\n"

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,13 +54,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
     try:
-        app(args, prog_name="stemma")
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _warn
+            app(args, prog_name="stemma")
     except Exception as error:
         types = sys.modules.get("stemma.core.types")
         if debug or types is None or not isinstance(error, types.StemmaError):
             raise
         err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
         raise SystemExit(error.code) from None
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """A warning as one line, without the place in our code where it was raised."""
+    err.print(f"[yellow]note:[/] {_plain(str(message))}", soft_wrap=True)
 
 
 def _plain(text: str) -> str:
