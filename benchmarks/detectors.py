@@ -81,8 +81,9 @@ def pair(name: str, backbone: str, size: int) -> tuple[Any, Any]:
     return ours, theirs
 
 
-def pictures(count: int, size: int, classes: int, masks: bool, device: str) -> tuple[Batch, list[Tensor], list[dict[str, Tensor]]]:
-    """The same pictures and objects for both sides: six boxes of 10 to 50 % of the side a picture."""
+def pictures(count: int, size: int, classes: int, name: str, device: str) -> tuple[Batch, list[Tensor], list[dict[str, Tensor]]]:
+    """The same pictures and objects for both sides: six boxes of 10 to 50 % of the side a picture. torchvision's RetinaNet counts classes from 0."""
+    masks, first = name == "mask-rcnn", int(name != "retinanet")
     g = torch.Generator().manual_seed(1)
     images = torch.rand(count, 3, size, size, generator=g)
     wh = size * (0.1 + 0.4 * torch.rand(count, 6, 2, generator=g))
@@ -95,7 +96,7 @@ def pictures(count: int, size: int, classes: int, masks: bool, device: str) -> t
     sizes = torch.full((count, 2), float(size))
     batch = Batch(images, Targets(boxes, labels, masks=drawn), sizes, sizes, torch.arange(count)).to(device)
     theirs = [
-        {"boxes": batch.targets.boxes[i], "labels": batch.targets.labels[i] + 1}
+        {"boxes": batch.targets.boxes[i], "labels": batch.targets.labels[i] + first}
         | ({"masks": batch.targets.masks[i].to(torch.uint8)} if batch.targets.masks is not None else {})
         for i in range(count)
     ]
@@ -197,7 +198,7 @@ def main() -> None:
         ours, theirs = pair(name, "resnet50" if name == "ssd" else a.backbone, a.size)
         size = 300 if name == "ssd" else a.size
         ours, theirs = ours.to(a.device, memory_format=torch.channels_last), theirs.to(a.device)
-        batch, images, targets = pictures(a.batch, size, ours.classes, name == "mask-rcnn", a.device)
+        batch, images, targets = pictures(a.batch, size, ours.classes, name, a.device)
         for what in a.what:
             mine, other = steps(ours, theirs, batch, images, targets, a.amp, a.compile)[what]
             if a.amp_both:
