@@ -193,8 +193,8 @@ class TwoStageModel(nn.Module):
         d = every_pair(each, score)
         for step in self.spec.post:
             d = step(d, lambda at: by_class(last, at))
+        d = found(d) if len(self.branches) else d
         for branch in self.branches:
             assert isinstance(branch, Branch)
-            d = found(d)
             d = branch.predict(xs, d, self.see(last, xs, d.boxes)[1] if branch.shares else None)
         return d
