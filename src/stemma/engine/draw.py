@@ -82,6 +82,8 @@ def draw(
 ) -> Image.Image:
     """A picture (uint8 H W 3) with a prediction on it: what scores `threshold` or more, the best drawn last. Text and lines suit the picture's size."""
     prediction = above(prediction, threshold)
+    if "objects" in prediction:
+        return _outlined(image, prediction["objects"], alpha)
     h, w = image.shape[:2]
     canvas = Image.fromarray(image).convert("RGBA")
     colours = overlay(prediction, (h, w), alpha)
@@ -103,6 +105,13 @@ def draw(
         middle = np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2)
         _tag(pen, names[label] if label < len(names) else str(label), float(xs[middle]), float(ys[middle]), colour(label), font, (h, w), centred=True)
     return canvas
+
+
+def _outlined(image: np.ndarray, objects: dict[str, Any], alpha: float) -> Image.Image:
+    """Objects found in a map, each in a hue of its own: they are many, small and of few classes, so neither boxes nor words."""
+    layer = overlay(objects | {"labels": np.arange(len(objects["labels"]))}, (image.shape[0], image.shape[1]), alpha)
+    canvas = Image.fromarray(image).convert("RGBA")
+    return (canvas if layer is None else Image.alpha_composite(canvas, layer)).convert("RGB")
 
 
 def above(prediction: dict[str, Any], threshold: float) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..core.paper import Paper
 from ..core.recipe import Recipe
-from ..core.types import Batch, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError
+from ..core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError
+from ..ops.components import components
 from ..ops.masks import encode, patches
 from ..ops.scalars import alone
 from . import checkpoint
@@ -100,11 +101,11 @@ def spread(data: Dataset, limit: int | None) -> Dataset:
 # ---------------------------------------------------------------- network pixels -> file pixels
 
 
-def to_file(prediction: Prediction, batch: Batch) -> list[dict[str, Any]]:
+def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) -> list[dict[str, Any]]:
     """A prediction for a batch as one dict of numpy arrays an image, in pixels of the files.
 
-    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic (H, W) int32.
-    Panoptic: panoptic (H, W) int32 ids, segments (S,) labels, scores (S,).
+    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic (H, W) int32, and
+    with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W) int32 ids, segments (S,) labels, scores (S,).
     """
     sizes, original = batch.sizes.cpu(), batch.original.cpu()
     if isinstance(prediction, Detections):
@@ -115,7 +116,8 @@ def to_file(prediction: Prediction, batch: Batch) -> list[dict[str, Any]]:
     for i in range(len(labels)):
         (h, w), (fh, fw) = (tuple(int(v) for v in t[i].round().tolist()) for t in (sizes, original))
         if maps is not None:
-            whole = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0].argmax(0)
+            likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0]
+            whole = likely.argmax(0)
         else:
             whole = F.interpolate(labels[i : i + 1, None, :h, :w].float(), (fh, fw), mode="nearest-exact")[0, 0]
         plain = whole.to(torch.int32).cpu().numpy()
@@ -123,8 +125,32 @@ def to_file(prediction: Prediction, batch: Batch) -> list[dict[str, Any]]:
             live = prediction.labels[i] >= 0
             out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(), "scores": prediction.scores[i][live].float().cpu().numpy()})
         else:
-            out.append({"semantic": plain})
+            entry: dict[str, Any] = {"semantic": plain}
+            if objects is not None:
+                entry["objects"] = objects(plain, None if maps is None else likely.cpu().numpy())
+            out.append(entry)
     return out
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Objects in the maps of a semantic system that was trained to keep touching ones apart: connected regions of a thing class."""
+
+    classes: Classes  # of the map
+    objects: Classes  # of the detections
+
+    def __call__(self, semantic: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
+        """boxes (n, 4), scores, labels, masks (COCO run-length dicts), best first. `scores` (C, H, W): the probabilities of the classes."""
+        found: dict[str, Any] = components(semantic, self.classes, self.objects, scores)
+        return found | {"masks": [encode(m) for m in found["masks"]]}
+
+
+def apart(model: nn.Module, info: Info | None) -> Apart | None:
+    """How the model's maps are read as objects; None where it did not learn to keep objects apart, or gives no maps."""
+    m: Any = model
+    if info is None or info.semantic is None or not getattr(m.spec, "separates", False):
+        return None
+    return Apart(info.semantic, info.classes)
 
 
 def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, Any]]:
@@ -169,6 +195,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
     m: Any = model
     loader = Loader(data, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs, workers=workers)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    objects = apart(model, data.info)
     was, cuda = model.training, device.startswith("cuda")
     model.eval()
     try:
@@ -184,7 +211,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                 if cuda:
                     torch.cuda.synchronize()
                 took = time.perf_counter() - begin
-            yield Seen(raw, to_file(found, b), {k: float(v) for k, v in said.items()}, took)
+            yield Seen(raw, to_file(found, b, objects), {k: float(v) for k, v in said.items()}, took)
     finally:
         model.train(was)
 
@@ -193,6 +220,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
             bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
 
+    A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data have masks.
     `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -208,12 +236,15 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     if losses:
         check_kinds(m.paper, m.preset, info, info.name)
     evaluator = Evaluator(info, task)
+    also = Evaluator(info, "instances") if "masks" in info.kinds and apart(model, info) is not None else None
     total: dict[str, float] = {}
     images, seconds = 0, 0.0
     needs = needs if losses else frozenset()
     for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers):
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
+            if also is not None:
+                also.add(data.truth(i), prediction["objects"], i)
             if collect is not None:
                 collect.append({"index": i, **prediction})
         n = len(seen.batch)
@@ -222,7 +253,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
             total[k] = total.get(k, 0.0) + v * n
         if bar is not None:
             bar(images)
-    out: dict[str, Any] = dict(evaluator.result())
+    out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
     out |= {"images": images, "images_per_second": images / max(seconds, 1e-9)}
@@ -333,11 +364,12 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
 
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
     """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the disk does not take it."""
+    predictions = [p | p["objects"] if "objects" in p else p for p in predictions]
     if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
         raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`")
     entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
     checkpoint.write_text(path, json.dumps(entries))
 
 
-__all__ = ["MAIN", "Seen", "Subset", "cached", "check_kinds", "coco_entries", "evaluate", "main_metric", "measure", "needs_of", "open_split", "resolve",
-           "run_over", "spread", "subset", "suited", "to_file", "write_coco"]
+__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "main_metric", "measure", "needs_of", "open_split",
+           "resolve", "run_over", "spread", "subset", "suited", "to_file", "write_coco"]

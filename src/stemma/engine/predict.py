@@ -17,7 +17,7 @@ from ..core.types import Classes, DataError, Info, Sample, StemmaError
 from ..ops.masks import decode
 from . import checkpoint, draw
 from .devices import pick_device, pick_precision
-from .evaluate import coco_entries, resolve, run_over
+from .evaluate import apart, coco_entries, resolve, run_over
 from .progress import counting
 from .runs import Run
 
@@ -121,7 +121,8 @@ def predict(
     """Predict for pictures. Returns one dict a picture, in pixels of the file.
 
     Detection: `file`, `size` (height, width), `boxes` (n, 4), `scores`, `labels`, `names`, and `masks` (COCO run lengths), `keypoints` (n, K, 3)
-    where the paper has them; only what scores `threshold` or more. Semantic: `semantic` (H, W) labels and all class `names`.
+    where the paper has them; only what scores `threshold` or more. Semantic: `semantic` (H, W) labels and all class `names`; `objects`, with
+    boxes, scores, labels, names and masks, where the system learned to keep objects of a class apart (U-Net on cells).
     Panoptic: `panoptic` (H, W) ids, `segments` (S,) labels, `names` of the segments.
 
     images: a file, folder, pattern, uint8 RGB array, PIL picture, or a list of these. A file that cannot be read is left out, with a warning.
@@ -148,6 +149,8 @@ def predict(
     with counting("predicting", len(data), progress) as bar:
         for i, found in _tiled(net, data, tile, overlap, settings) if tile is not None else _plain(net, data, settings):
             found = draw.above(found, threshold)
+            if "objects" in found:
+                found["objects"] |= {"names": [info.classes.names[int(k)] for k in found["objects"]["labels"]]}
             entry = {"file": data.name(i), "size": data._sizes[i], **found}
             labels = () if "semantic" in found else found["segments" if "panoptic" in found else "labels"]
             entry["names"] = list(classes.names) if "semantic" in found else [classes.names[int(k)] for k in labels]
@@ -199,7 +202,10 @@ def _tiled(net: nn.Module, data: Pictures, tile: int, overlap: float, settings: 
         if len(cuts) > 1 and not maps:
             cuts.append((0, 0, size[1], size[0]))
         parts = [p for seen in run_over(net, Tiles(pixels, cuts, data.info), m.recipe, **settings) for p in seen.predictions]
-        yield i, parts[0] if len(cuts) == 1 else _join_maps(parts, cuts, size) if maps else merge(parts, cuts, size)
+        whole = parts[0] if len(cuts) == 1 else _join_maps(parts, cuts, size) if maps else merge(parts, cuts, size)
+        if len(cuts) > 1 and (objects := apart(net, data.info)) is not None:
+            whole["objects"] = objects(whole["semantic"])
+        yield i, whole
 
 
 def _join_maps(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], size: tuple[int, int]) -> dict[str, Any]:
@@ -309,20 +315,26 @@ class _Writer:
         self.images.append({"id": number, "file_name": Path(self.data.name(i)).name, "height": entry["size"][0], "width": entry["size"][1]})
         if "semantic" in entry:
             _save(Image.fromarray(entry["semantic"].astype(np.uint8)), self.folder / f"{name}_labels.png")
+            if "objects" in entry:
+                self._keep(entry["objects"], number)
         elif "panoptic" in entry:
             ids = entry["panoptic"].astype(np.int64)
             _save(Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)), self.folder / f"{name}_panoptic.png")
             segments = [{"id": j + 1, "category_id": int(self.classes.ids[int(c)])} for j, c in enumerate(entry["segments"])]
             self.annotations.append({"image_id": number, "file_name": f"{name}_panoptic.png", "segments_info": segments})
         else:
-            for a in coco_entries(entry, number, self.classes.ids):
-                area = a["bbox"][2] * a["bbox"][3]
-                self.annotations.append({"id": len(self.annotations) + 1, "iscrowd": 0, "area": area, **a})
+            self._keep(entry, number)
         if self.pictures:
             _save(draw.draw(self.data.pixels(i), entry, self.classes.names, self.info.points), self.folder / f"{name}.jpg")
 
+    def _keep(self, found: dict[str, Any], number: int) -> None:
+        for a in coco_entries(found, number, self.info.classes.ids):
+            area = a["bbox"][2] * a["bbox"][3]
+            self.annotations.append({"id": len(self.annotations) + 1, "iscrowd": 0, "area": area, **a})
+
     def close(self) -> None:
-        categories: list[dict[str, Any]] = [{"id": int(k), "name": n} for k, n in zip(self.classes.ids, self.classes.names)]
+        classes = self.info.classes if any("bbox" in a for a in self.annotations) else self.classes
+        categories: list[dict[str, Any]] = [{"id": int(k), "name": n} for k, n in zip(classes.ids, classes.names)]
         if self.info.points is not None and any("keypoints" in a for a in self.annotations):
             for c in categories:
                 c |= {"keypoints": list(self.info.points.names), "skeleton": [[a + 1, b + 1] for a, b in self.info.points.lines]}

@@ -141,6 +141,7 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     m: Any = model
     info = data.info
     evaluator = Evaluator(info, task)  # type: ignore[arg-type]
+    also = Evaluator(info, "instances") if "masks" in info.kinds and evaluate.apart(model, info) is not None else None
     wanted = {i * len(data) // min(SHOWN, len(data)) for i in range(min(SHOWN, len(data)))}
     kept: dict[int, dict[str, Any]] = {}
     shape: list[int] = []
@@ -149,10 +150,13 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
         shape = shape or list(seen.batch.images.shape[-2:])
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
+            if also is not None:
+                also.add(data.truth(i), prediction["objects"], i)
             if i in wanted:
                 kept[i] = prediction
         images, seconds = images + len(seen.batch), seconds + seen.seconds
-    out: dict[str, Any] = {"metrics": evaluator.result(), "input": shape, "images_measured": images, "predict_images_per_second": images / max(seconds, 1e-9)}
+    numbers = (also.result() if also is not None else {}) | evaluator.result()
+    out: dict[str, Any] = {"metrics": numbers, "input": shape, "images_measured": images, "predict_images_per_second": images / max(seconds, 1e-9)}
     details = evaluator.details()
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
@@ -183,6 +187,11 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
 
 def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str], threshold: float) -> dict[str, Any]:
     """A prediction as the report draws it, in pixels of the shown picture: boxes, labels, scores, whether each is right, and a layer of masks."""
+    if task == "semantic" and "objects" in prediction:
+        from ..metrics.detection import to_rles
+
+        found = prediction["objects"]
+        return {"layer": mask_layer([r.decode() for r in to_rles(found["masks"])], found["labels"].tolist(), truth.size)}
     if task == "semantic":
         return {"layer": map_layer(prediction["semantic"], truth.size)}
     if task == "panoptic":

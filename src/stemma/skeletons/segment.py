@@ -32,6 +32,11 @@ class Segmenter:
         """The kinds of target that the loss reads."""
         return self.loss.needs
 
+    @property
+    def separates(self) -> bool:
+        """Whether touching objects are drawn apart in training, so that the connected regions of a map are objects."""
+        return getattr(self.loss, "background", -1) >= 0
+
     def build(self, classes: int) -> SegmenterModel:
         return SegmenterModel(self, classes)
 
