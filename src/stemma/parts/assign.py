@@ -53,6 +53,7 @@ def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Can
 class ByIoU:
     """Positive at IoU >= `pos`, background below `neg`, not asked between.
 
+    `low`: background overlaps an object by this much at least, and what overlaps less is not asked (Fast R-CNN sec. 2.3: .1).
     `rescue` makes the best candidates of every object positive, ties included, whatever their IoU (Faster R-CNN sec. 3.1.2 i);
     such a candidate answers for the object that it overlaps most, which as a rule is the one it was rescued for.
     `inside` does not ask candidates that cross the picture's edge (Faster R-CNN sec. 3.3); it needs `Candidates.sizes`.
@@ -64,10 +65,12 @@ class ByIoU:
     rescue: bool = False
     inside: bool = False
     crowd: float = 0.5
+    low: float = 0.0
 
     def __call__(self, c: Candidates, t: Targets) -> Assigned:
         if t.boxes.shape[1] == 0:
             state, index = nothing(c)
+            state = state - 1 if self.low > 0 else state
             return (torch.where(self.within(c), state, -1), index) if self.inside else (state, index)
         both = bx.intersection(t.boxes, c.boxes)
         iou = both / (bx.area(t.boxes)[..., None] + bx.area(c.boxes)[:, None] - both).clamp(min=bx.TINY)
@@ -76,6 +79,8 @@ class ByIoU:
             iou = iou.masked_fill(~self.within(c)[:, None], -1.0)
         best, index = iou.max(1)
         state = (best >= self.pos).long() - ((best < self.pos) & (best >= self.neg)).long()
+        if self.low > 0:
+            state = torch.where(best < self.low, -1, state)
         if self.rescue:
             top = iou.amax(2, keepdim=True)
             state = torch.where(((iou == top) & (top > 0)).any(1), 1, state)
