@@ -41,6 +41,8 @@ class In:
     offsets: tuple[float, ...] = ()  # image coordinate of each level's first cell centre; left empty, stride / 2 (nothing padded or cut)
     anchors: tuple[int, ...] = ()
     logits: int = 0
+    size: int = 0  # side of the picture, told to what draws it or has as many layers as it takes
+    actions: int = 0  # numbers in an agent's action
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.strides):

@@ -52,6 +52,49 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A stretch of an agent's life. It lasts `amount` episodes, updates or generations; one with a `share` takes that part of the
+    budget which its share is of the shares still to come.
+
+    collect: live episodes, by chance or as the agent would      fit: gradient steps on what was lived
+    evolve:  generations of CMA-ES on the controller, in the dream
+    """
+
+    name: str
+    do: Literal["collect", "fit", "evolve"]
+    amount: int = 0
+    share: float = 0.0
+    policy: Literal["random", "agent"] = "agent"  # collect: whose actions
+    noise: float = 0.0  # collect: standard deviation of what is added to the agent's actions
+    train: str = ".*"  # fit: regex over parameter names
+    losses: str = ".*"  # fit: regex over the losses that are computed
+    batch: int = 0  # fit: sequences a step; 0: the recipe's
+    sequence: int = 50  # fit: steps of a sequence
+    lr: float = 0.0  # fit: 0: the recipe's
+    end_lr: float = 0.0  # fit: where the rate has fallen to, exponentially, at the end of a shared stage; 0: it stays
+    stored: bool = False  # fit: read each frame's code, computed once when the stage begins, in place of the frame
+    recent: float = 0.0  # fit: share of a batch that is drawn from the newest episodes
+    endings: float = 0.0  # fit: share of a batch in which an episode ends by failure
+    population: int = 64  # evolve: candidates a generation
+    rollouts: int = 16  # evolve: dreams of a candidate
+    sigma: float = 0.1  # evolve: first standard deviation
+    horizon: int = 1000  # evolve: most steps of a dream
+    temperature: float = 1.0  # evolve: of the dream
+    penalty: float = 0.0  # evolve: cost of the mean square of the controller's weights
+
+
+@dataclass(frozen=True)
+class Life:
+    """How an agent lives and learns: stages once, then stages in rounds."""
+
+    first: tuple[Stage, ...] = ()
+    then: tuple[Stage, ...] = ()
+    rounds: int = 0  # 0: until the budget is used
+    capacity: int = 1_000_000  # steps that are kept; older episodes are dropped
+    cross: bool = False  # whether a sequence may run from an episode into the next where the first is long enough to hold it
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The optimiser, its schedule, the pictures' treatment and the published length."""
 
@@ -69,6 +112,8 @@ class Recipe:
     warmup: float = 0.01  # fraction of the budget
     warmup_factor: float = 0.001
     clip: float = 0.0  # gradient norm; 0 = off
+    clip_value: float = 0.0  # each gradient by itself; 0 = off (agents)
+    eps: float = 1e-8  # of Adam and AdamW
     ema: float = 0.0  # decay of the averaged weights; 0 = off
     accumulate: int = 1
     lr_mult: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, factor); 0 freezes
@@ -79,6 +124,7 @@ class Recipe:
     augment: Augment = Augment()
     phases: tuple[Phase, ...] = ()
     loss_weights: tuple[tuple[str, float], ...] = ()
+    life: Life | None = None  # of agents
 
     def as_dict(self) -> dict[str, Any]:
         from dataclasses import asdict

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..core import paper as papers
 from ..core.part import Part, edit, leaves
-from ..core.recipe import Augment, Phase, Recipe, Resize
+from ..core.recipe import Augment, Life, Phase, Recipe, Resize, Stage
 from ..core.types import Classes, DataError, Info, Points, StemmaError
 from ..parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
 
@@ -148,9 +148,12 @@ def info_from(d: dict[str, Any]) -> Info:
 
 def recipe_from(d: dict[str, Any]) -> Recipe:
     """A `Recipe` from its JSON."""
-    plain = {k: _tuples(v) for k, v in d.items() if k not in ("resize", "augment", "phases")}
+    plain = {k: _tuples(v) for k, v in d.items() if k not in ("resize", "augment", "phases", "life")}
     resize = Resize(**{k: _tuples(v) for k, v in d["resize"].items()})
-    return Recipe(**plain, resize=resize, augment=Augment(**d["augment"]), phases=tuple(Phase(**p) for p in d["phases"]))
+    life = d.get("life")
+    if life is not None:
+        life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
+    return Recipe(**plain, resize=resize, augment=Augment(**d["augment"]), phases=tuple(Phase(**p) for p in d["phases"]), life=life)
 
 
 @functools.cache

@@ -152,9 +152,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.lr, fused=fused)
+        return torch.optim.Adam(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
+        return torch.optim.AdamW(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
     return Muon(groups, lr=recipe.lr, momentum=recipe.momentum)
 
 
