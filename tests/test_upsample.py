@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import nn
 
-from stemma.ops.distance import distance, nearest_two
+from stemma.ops.distance import crowded, distance, nearest_two
 from stemma.ops.elastic import elastic_field, warp
 from stemma.ops.tiles import mirror_index, mirror_pad, overlap_tile
 from stemma.parts.upsample import BilinearUp, Grid, bilinear_kernel, fc_to_conv, overlap
@@ -163,3 +163,13 @@ def test_the_two_nearest_are_different_masks() -> None:
     assert d1[0, 2, 2] == 2 and d2[0, 2, 2] == 8  # mask 0 is nearer twice, and counts once
     one = nearest_two(masks[:, :1], 15)
     assert torch.isinf(one[1]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 9), st.floats(0.01, 0.4))
+def test_the_two_nearest_are_the_least_of_every_distance(seed: int, n: int, reach: int, share: float) -> None:
+    masks = torch.from_numpy(np.random.default_rng(seed).random((2, n, 9, 11)) < share)  # masks overlap
+    every = torch.cat([distance(masks, reach), torch.full((2, 2, 9, 11), float("inf"))], 1).sort(1).values
+    first, second = nearest_two(masks, reach)
+    assert torch.equal(first, every[:, 0]) and torch.equal(second, every[:, 1])
+    assert torch.equal(crowded(masks), F.max_pool2d(masks.float(), 3, 1, 1).sum(1) > 1)

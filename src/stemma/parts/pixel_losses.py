@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..core.types import IGNORE
-from ..ops.distance import nearest_two
+from ..ops.distance import crowded, nearest_two
 from ..ops.scalars import normaliser
 
 
@@ -51,8 +51,7 @@ def border_weights(masks: Bool[Tensor, "B N H W"], weight: float = 10.0, sigma: 
 
 def separated(labels: Int[Tensor, "B H W"], masks: Bool[Tensor, "B N H W"], background: int) -> Int[Tensor, "B H W"]:
     """Labels with a line of background, two pixels wide, between instances that touch or overlap, so that a class map keeps them apart."""
-    near = F.max_pool2d(masks.float(), 3, 1, 1).sum(1)
-    return torch.where((near > 1) & (labels != IGNORE), background, labels)
+    return torch.where(crowded(masks) & (labels != IGNORE), background, labels)
 
 
 def weighted_mean(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
