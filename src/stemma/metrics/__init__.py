@@ -21,10 +21,12 @@ from ..core.types import Classes, Info, Sample, StemmaError
 from . import coco
 from .confusion import confusion
 from .count import counts
-from .curves import calibration, f1, precision_recall
-from .detection import Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
+from .curves import calibration, equal_error, f1, precision_recall
+from .detection import RECALLS, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
 from .errors import errors
-from .recall import average_recall, recall_by_iou
+from .miss import from_matches, miss_rate
+from .points import image_ap, point_ap
+from .recall import average_recall, recall_by_count, recall_by_iou
 from .voc import voc
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
@@ -78,12 +80,35 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
     }
 
 
+def describe_proposals(record: Record) -> dict[str, Any]:
+    """What a report draws of proposals, labels aside: recall by IoU with 100 and 1,000 of them, and average recall by their number."""
+    out: dict[str, Any] = {}
+    for kind in record.kinds:
+        counted, reached = recall_by_count(record, kind=kind)
+        levels, hundred = recall_by_iou(record, 100, kind=kind)
+        out[_PREFIX[kind] + "recall"] = {
+            "iou": levels, "100": hundred, "1000": recall_by_iou(record, 1000, kind=kind)[1], "count": counted, "AR": reached,
+        }
+    return out
+
+
+def describe_points(record: Record) -> dict[str, Any]:
+    """What a report draws of points: precision against recall, by class and in the mean."""
+    points = point_ap(record)
+    defined = points.precision[points.positives > 0]
+    return {
+        "pr": {name: [RECALLS, row] for name, row in zip(points.names, points.precision) if not np.isnan(row).any()},
+        "pr_mean": [RECALLS, defined.mean(0) if len(defined) else np.full(len(RECALLS), np.nan)],
+    }
+
+
 class Evaluator:
     """Measures of one task over a data set, fed image by image.
 
     task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (boxes and whole masks),
-    "proposals" (boxes without classes), "semantic" or "panoptic". kinds: "boxes", "masks", "keypoints", where they should be
-    others than the task's. classes: the label list, `info`'s for the task unless given.
+    "proposals" (boxes without classes, and masks where the first prediction has them and the data do), "weak" (the best box of a class is
+    a point, its centre), "semantic" or "panoptic". kinds: "boxes", "masks", "keypoints", where they should be others than the task's.
+    classes: the label list, `info`'s for the task unless given.
     Raises `StemmaError` for a task without measures here.
     """
 
@@ -96,6 +121,7 @@ class Evaluator:
         elif task not in _KINDS:
             raise StemmaError(f"no measures for the task '{task}'; there are some for {', '.join([*_KINDS, *PIXEL_TASKS])}")
         self.kinds: tuple[Kind, ...] = tuple(kinds or _KINDS.get(task, ()))
+        self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
         self.record = Record(self.classes.names, self.kinds)
         self._orders: set[int] = set()
 
@@ -124,6 +150,9 @@ class Evaluator:
         if self.pixels is not None:
             self.pixels.add(truth, prediction)
         else:
+            if not self._orders and self._free and prediction.get("masks") is not None and truth.masks is not None:
+                self.kinds = ("boxes", "masks")
+                self.record = Record(self.classes.names, self.kinds)
             self.record.add(picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal"))
         self._orders.add(order)
 
@@ -135,7 +164,10 @@ class Evaluator:
         if (self.task, self.classes) != (other.task, other.classes):
             raise StemmaError("evaluators of different tasks or classes do not merge")
         if self.pixels is None:
-            self.record.merge(other.record)
+            if not self._orders:
+                self.kinds, self.record = other.kinds, Record(self.classes.names, other.kinds)
+            if other._orders:
+                self.record.merge(other.record)
         elif both := self._orders & other._orders:
             raise StemmaError(f"both evaluators have seen image {min(both)}; give each image's position as `index`, and each image to one of them")
         else:
@@ -146,14 +178,21 @@ class Evaluator:
         """The task's numbers, flat but for `per_class`; ready for JSON, None where undefined.
 
         Boxes: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10, AR100, AR_small, AR_medium, AR_large; masks the same with
-        "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with "keypoint_".
-        Proposals: AR10, AR100, AR1000, AR1000_small, ... . Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU, and where there are
+        "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with "keypoint_". Of boxes besides:
+        EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found - true| of detections
+        that score above .5) and point_AP (their centres as points).
+        Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak: point_AP, image_AP.
+        Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU, and where there are
         things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff.
         """
         if self.pixels is not None:
             return dict(plain(self.pixels.result()))
         if self.task == "proposals":
-            return dict(plain(average_recall(self.record)))
+            return dict(plain({_PREFIX[kind] + k: v for kind in self.kinds for k, v in average_recall(self.record, kind=kind).items()}))
+        if self.task == "weak":
+            points, images = point_ap(self.record), image_ap(self.record)
+            rows = {name: {"point_AP": v, "image_AP": images.per_class()[name]} for name, v in points.per_class().items()}
+            return dict(plain({"point_AP": points.mean, "image_AP": images.mean, "per_class": rows}))
         out: dict[str, Any] = {}
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes.names}
         for kind in self.kinds:
@@ -161,6 +200,12 @@ class Evaluator:
             out |= {_PREFIX[kind] + k: v for k, v in scores.numbers().items()}
             for name, row in scores.per_class().items():
                 per_class[name] |= {_PREFIX[kind] + k: v for k, v in row.items()}
+        if "boxes" in self.kinds:
+            found = matches(self.record, limit=None)
+            missed = from_matches(found, len(self.record))
+            for name, rate in missed.per_class().items():
+                per_class[name]["MR2"] = rate
+            out |= {"EER": coco.mean_of(equal_error(found)), "MR2": missed.mean, "point_AP": point_ap(self.record).mean}
         out["count_error"] = counts(self.record).error
         return dict(plain(out | {"per_class": per_class}))
 
@@ -176,7 +221,8 @@ class Evaluator:
         """What a report draws, ready for JSON: "pr" {class: [recalls, precisions]}, "pr_mean", "per_class", "f1", "confusion"
         {"labels", "rows", "columns", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration", "recall", "count", "voc".
 
-        Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on.
+        Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on. Proposals: "recall" (and
+        "mask_recall") {"iou", "100", "1000": recall at each IoU of so many, "count", "AR"}. Weak: "pr", "pr_mean", "per_class".
         Semantic: "confusion", its last column pixels without a class, and "per_class". Panoptic: "per_class".
         """
         if self.pixels is not None:
@@ -186,10 +232,15 @@ class Evaluator:
                 names = list(self.classes.names)
                 out["confusion"] = {"labels": [*names, "(none)"], "rows": names, "columns": [*names, "(none)"], "matrix": plain(self.pixels.matrix)}
             return out
+        if self.task == "proposals":
+            return dict(plain(describe_proposals(self.record)))
+        if self.task == "weak":
+            return dict(plain(describe_points(self.record) | {"per_class": self.result()["per_class"]}))
         return dict(plain(describe(self.record, kind) | {"per_class": self.result().get("per_class", {})}))
 
 
 __all__ = [
-    "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts", "describe", "errors", "f1", "matches",
-    "picture", "plain", "precision_recall", "recall_by_iou", "to_rles", "voc",
+    "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts", "describe", "describe_points",
+    "describe_proposals", "equal_error", "errors", "f1", "image_ap", "matches", "miss_rate", "picture", "plain", "point_ap", "precision_recall",
+    "recall_by_count", "recall_by_iou", "to_rles", "voc",
 ]

@@ -72,6 +72,18 @@ def f1(found: Matches, thresholds: Floats | None = None) -> F1:
     return F1(levels, precision, recall, score, best, best_threshold)
 
 
+def equal_error(found: Matches) -> Floats:
+    """(C,) the value at which precision equals recall, 1 best, by class; NaN without objects.
+
+    The two are equal where as many detections are kept as there are objects; with fewer detections than that it is the recall of all.
+    ReInspect (arXiv 1506.04878, sec. 4) calls it the equal error rate.
+    """
+    out = np.full(len(found.names), np.nan)
+    for c in np.flatnonzero(found.positives):
+        out[c] = found.hit[found.labels == c][: found.positives[c]].sum() / found.positives[c]
+    return out
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Scores against the frequency of being right, in bins of equal width."""

@@ -1,0 +1,69 @@
+"""Miss rate against false positives an image: how pedestrian detectors are measured."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .detection import Bools, Floats, Matches, Picture, Record, matches, mean_of
+
+LEVELS = np.logspace(-2.0, 0.0, 9)  # false positives an image at which miss rates are read
+
+
+@dataclass(frozen=True)
+class MissRate:
+    """Log-average miss rate by class, 0 best; NaN where a class has no object that counts."""
+
+    names: tuple[str, ...]
+    rate: Floats  # (C,)
+    miss: Floats  # (C, 9) at `LEVELS` false positives an image
+
+    @property
+    def mean(self) -> float:
+        """Mean over the classes that have objects."""
+        return mean_of(self.rate)
+
+    def per_class(self) -> dict[str, float]:
+        return dict(zip(self.names, self.rate.tolist()))
+
+
+def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float = np.inf, slack: float = 1.25) -> MissRate:
+    """MR-2: the geometric mean of the miss rates at nine levels from .01 to 1 false positives an image, even in the logarithm.
+
+    After Dollar et al. 2012 (PAMI, sec. 3.1) and the code of Caltech's and CityPersons' benchmarks: a detection takes the free object that
+    it overlaps most; what lies in an ignore region (a crowd object; the share of the detection inside it counts) is neither right nor
+    false, however much of it; at a level the miss rate is that of the last threshold whose false positives do not exceed it, and 1 where
+    there is none; a miss rate of 0 counts as 1e-10.
+
+    least, most: heights in pixels of the objects that count, 50 and up for Caltech's "reasonable" ones; others become ignore regions. Detections
+    lower than least / `slack` or higher than most * `slack` are left out, so that one of a wrong height by a little is not lost.
+    """
+    held = record
+    if least > 0 or np.isfinite(most):
+        held = Record(record.names, record.kinds)
+        for one in record:
+            held.add(_within(one, least, most, slack))
+    return from_matches(matches(held, iou, limit=None), len(record))
+
+
+def from_matches(found: Matches, images: int) -> MissRate:
+    """MR-2 of detections that are matched already, without a limit on their number an image."""
+    miss = np.full((len(found.names), len(LEVELS)), np.nan)
+    for c, n in enumerate(found.positives):
+        if n:
+            hit = found.hit[found.labels == c]
+            false = np.concatenate([[-np.inf], np.cumsum(~hit) / images])
+            reached = np.concatenate([[0.0], np.cumsum(hit) / n])
+            miss[c] = 1.0 - reached[np.searchsorted(false, LEVELS, side="right") - 1]
+    return MissRate(found.names, np.exp(np.log(np.maximum(miss, 1e-10)).mean(1)), miss)
+
+
+def _within(one: Picture, least: float, most: float, slack: float) -> Picture:
+    """A picture whose objects of other heights are ignore regions, without the detections of far other heights."""
+    tall, said = one.boxes[:, 3] - one.boxes[:, 1], one.found[:, 3] - one.found[:, 1]
+    keep: Bools = (said >= least / slack) & (said <= most * slack)
+    crowd = one.crowd | (tall < least) | (tall > most)
+    points = None if one.found_keypoints is None else one.found_keypoints[keep]
+    runs = None if one.found_masks is None else tuple(r for r, k in zip(one.found_masks, keep) if k)
+    return replace(one, crowd=crowd, found=one.found[keep], scores=one.scores[keep], found_labels=one.found_labels[keep], found_masks=runs,
+                   found_keypoints=points)
