@@ -127,9 +127,9 @@ def test_crowds_are_neither_found_nor_background() -> None:
     m = net()
     t = batch().targets
     crowd = replace(t, crowd=torch.ones_like(t.labels, dtype=torch.bool))
-    _, r = m.match(0, m(batch().images).levels, t.boxes + 1.0, crowd)
+    r = m.look(0, m(batch().images).levels, t.boxes + 1.0, crowd).regions
     assert r.positive.sum() == 0 and r.weight.sum() == 0
-    _, r = m.match(0, m(batch().images).levels, t.boxes + 1.0, t)
+    r = m.look(0, m(batch().images).levels, t.boxes + 1.0, t).regions
     assert r.positive.sum() == 6
 
 

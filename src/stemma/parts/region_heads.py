@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.part import In
+from ..core.types import StemmaError
+from ..ops import boxes as bx
 from ..ops import roi
+from ..ops.constants import constant
 from .backbones.resnet import Norm, initialise, stage
 from .backbones.tiny import BasicBlock
+from .low_rank import linear
 
 Seen = tuple[Float[Tensor, "B R K"], Float[Tensor, "B R G 4"]]
 Deltas = Literal["agnostic", "class", "class+background"]
@@ -63,8 +67,45 @@ class MaxPool:
         return every[0] if n == 1 else roi.select_level(every, roi.level_of(boxes, strides[:n], self.canonical))
 
 
+@dataclass(frozen=True)
+class NearestScale:
+    """From the maps of the picture at several `sizes` (`Scales`), each region pooled where its area is nearest to `side` x `side` pixels.
+
+    Fast R-CNN sec. 2.4 and SPP-net sec. 4.1. With one map alone, as in training, that one. Every map is pooled, and one of the results taken.
+    """
+
+    pool: Pool = MaxPool(7)
+    sizes: tuple[int, ...] = (480, 576, 688, 864, 1200)
+    side: float = 224.0
+
+    @property
+    def size(self) -> int:
+        return self.pool.size
+
+    def __call__(self, xs: list[Tensor], strides: tuple[int, ...], boxes: Tensor) -> Tensor:
+        if len(xs) == 1:
+            return self.pool(xs, strides[:1], boxes)
+        shares = self.shares[: len(xs)]
+        return roi.select_level([self.pool([x], (s,), boxes * k) for x, s, k in zip(xs, strides, shares)], self.level(boxes))
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return tuple(s / max(self.sizes) for s in sorted(self.sizes, reverse=True))
+
+    def level(self, boxes: Float[Tensor, "B R 4"]) -> Int[Tensor, "B R"]:
+        """Place among the sizes, largest first."""
+        shares = constant(self.shares, boxes)
+        return (bx.area(boxes)[..., None] * shares.square() - self.side**2).abs().argmin(-1)
+
+
 class RegionHead(nn.Module):
-    """Base of region heads. A head that shares its features with a branch computes them in `features` and reads them in `read`."""
+    """Base of region heads. A head that shares its features with a branch computes them in `features` and reads them in `read`.
+
+    What a head does to the levels themselves, whatever the regions, is done in `prepare`, once a picture; `features` and `forward` take its result.
+    """
+
+    def prepare(self, xs: list[Tensor]) -> list[Tensor]:
+        return xs
 
     def features(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C s s"]:
         raise NotImplementedError(f"{type(self).__name__} has no features a branch could share")
@@ -94,20 +135,23 @@ class Predictor(nn.Module):
 
 
 class FCHead(RegionHead):
-    """Pool, `depth` fully connected layers, then classes and deltas (FPN sec. 4.2: two of 1024; VGG-16: two of 4096 with dropout)."""
+    """Pool, `depth` fully connected layers, then classes and deltas (FPN sec. 4.2: two of 1024; VGG-16: two of 4096 with dropout).
+
+    `ranks`: the first so many layers are of low rank (Fast R-CNN sec. 3.1), of so many numbers in between; 0 leaves a layer as it is.
+    """
 
     def __init__(
         self, inp: In, pool: Pool = Align(), width: int = 1024, depth: int = 2, dropout: float = 0.0, deltas: Deltas = "class+background",
+        ranks: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        if len(ranks) > depth:
+            raise StemmaError(f"ranks of {len(ranks)} fully connected layers, and the head has {depth}")
         self.pool, self.strides = pool, inp.strides
         layers: list[nn.Module] = []
         channels = inp.channels[0] * pool.size**2
-        for _ in range(depth):
-            linear = nn.Linear(channels, width)
-            nn.init.kaiming_uniform_(linear.weight, a=1)
-            nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
+        for i in range(depth):
+            layers += [linear(channels, width, ranks[i] if i < len(ranks) else 0), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
             channels = width
         self.body = nn.Sequential(*layers)
         self.predict = Predictor(channels, inp.logits, inp.classes, deltas)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..core.types import Detections, Targets
+from ..ops import boxes as bx
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,17 @@ class Regions:
     object: Int[Tensor, "B R"]  # its place in the targets
     weight: Float[Tensor, "B R"]  # 0 where there is no region
     positive: Float[Tensor, "B R"]  # 1 where it answers for an object
+
+    @property
+    def state(self) -> Int[Tensor, "B R"]:
+        """As an assigner has it: 1 answers for an object, 0 is background, -1 is not asked."""
+        return (self.positive > 0).long() - (self.weight == 0).long()
+
+    def at(self, place: Int[Tensor, "B K"]) -> Regions:
+        """The regions at these places; a place of -1 holds none."""
+        i, real = place.clamp(min=0), (place >= 0).to(self.weight)
+        labels, index = self.labels.gather(1, i), self.object.gather(1, i)
+        return Regions(bx.take(self.boxes, i), labels, index, self.weight.gather(1, i) * real, self.positive.gather(1, i) * real)
 
     def first(self, count: int) -> Regions:
         """The first `count` of each image."""
@@ -42,6 +54,12 @@ def found(d: Detections) -> Detections:
 
 def _eights(count: Tensor) -> int:
     return max(-(-int(count.max()) // 8) * 8, 8)
+
+
+def kept(boxes: Float[Tensor, "B P 4"], mask: Bool[Tensor, "B P"]) -> Float[Tensor, "B P 4"]:
+    """The marked boxes in their order, and then boxes without area."""
+    place = compact(mask, torch.zeros_like(mask), mask.shape[1])
+    return bx.take(boxes, place.clamp(min=0)) * (place >= 0)[..., None]
 
 
 def with_truth(boxes: Float[Tensor, "B P 4"], t: Targets) -> Float[Tensor, "B P 4"]:

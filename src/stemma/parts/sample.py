@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..ops.nms import nms
+
 
 @runtime_checkable
 class Sampler(Protocol):
@@ -72,3 +74,68 @@ class HardNegatives:
         pos = state == 1
         wanted = (pos.sum(1) * self.ratio).clamp(min=self.least)
         return pos | best(loss, state == 0, wanted, state.shape[1])
+
+
+@dataclass(frozen=True)
+class Hardest:
+    """The `count` candidates of highest loss, whatever they are (R-FCN sec. 2, OHEM sec. 4.2 without its suppression)."""
+
+    count: int = 128
+
+    @property
+    def needs_loss(self) -> bool:
+        return True
+
+    def __call__(self, state: Tensor, loss: Tensor) -> Tensor:
+        return best(loss, state >= 0, (state >= 0).sum(1), self.count)
+
+
+@dataclass(frozen=True)
+class HardestAfterNMS:
+    """OHEM sec. 4.2: candidates that lie on one another have nearly the same loss, and would pay it several times. So those that overlap one
+    of higher loss by more than `nms` are dropped, within a label (background is one) or with `per_label=False` whatever they are, and the
+    `count` of highest loss are left.
+
+    It looks at the candidates' boxes and labels: `draw` hands them over.
+    """
+
+    count: int = 64
+    nms: float = 0.7
+    per_label: bool = True
+
+    @property
+    def needs_loss(self) -> bool:
+        return True
+
+    def __call__(self, state: Tensor, loss: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
+        assert boxes is not None and labels is not None, "suppression by loss needs the candidates' boxes and labels: call `draw`"
+        rank = loss.detach().masked_fill(state < 0, -torch.inf)
+        at = nms(boxes.expand(len(state), -1, -1), rank, labels if self.per_label else None, self.nms, min(self.count, state.shape[1]))
+        room = torch.zeros_like(state[:, :1], dtype=torch.bool).expand(-1, state.shape[1] + 1)
+        return room.scatter(1, torch.where(at >= 0, at, state.shape[1]), True)[:, :-1]
+
+
+def draw(
+    sample: Sampler, state: Int[Tensor, "B A"], loss: Float[Tensor, "B A"], boxes: Float[Tensor, "B A 4"], labels: Int[Tensor, "B A"]
+) -> Bool[Tensor, "B A"]:
+    """What a sampler chooses, one that looks at boxes and labels included."""
+    return sample(state, loss, boxes, labels) if isinstance(sample, HardestAfterNMS) else sample(state, loss)
+
+
+@dataclass(frozen=True)
+class Mined:
+    """OverFeat sec. 5: every positive, and of each picture's background a few at random and those that offend most, picked at each step."""
+
+    random: int = 8
+    hard: int = 8
+
+    @property
+    def needs_loss(self) -> bool:
+        return True
+
+    def __call__(self, state: Tensor, loss: Tensor) -> Tensor:
+        free = state == 0
+        count = state.new_full((len(state),), self.hard)
+        worst = best(loss, free, count, self.hard)
+        draw = torch.rand_like(loss, dtype=torch.float32)
+        return (state == 1) | worst | best(draw, free & ~worst, count * 0 + self.random, self.random)

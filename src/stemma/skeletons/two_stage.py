@@ -4,11 +4,12 @@ Axes: B images, N objects, P proposals, R regions, C classes, K logits, G sets o
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In, Part, part
@@ -16,44 +17,26 @@ from ..core.types import Batch, Detections, Losses, StemmaError, Targets
 from ..ops import boxes as bx
 from ..ops.constants import constant
 from ..ops.scalars import normaliser
-from ..parts.assign import Assign, ByIoU, Candidates
 from ..parts.backbones.tiny import TinyResNet
 from ..parts.branches import Branch
-from ..parts.coders import Coder, Delta
 from ..parts.heads import RPNHead
-from ..parts.losses import BoxLoss, ClassLoss, SmoothL1, Softmax
 from ..parts.necks import Same
 from ..parts.post import PerClassNMS, Post, every_pair
 from ..parts.preprocess import Preprocess
-from ..parts.region_heads import FCHead, RegionHead, Seen, own
-from ..parts.regions import Regions, compact, found, with_truth
-from ..parts.sample import Random, Sampler
+from ..parts.region_heads import Seen, own
+from ..parts.regions import found, kept, with_truth
 from ..parts.trunk import Trunk
 from .dense import DenseRaw, DenseRule, head_in, look
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One look inside regions: `count` of them an image are trained on, which is also the static number of regions.
-
-    `positive`: the most of them that answer for an object; branches look at no more. `box` is divided by the sampled regions, as `cls` is.
-    """
-
-    head: Part[RegionHead] = part(FCHead)
-    assign: Assign = ByIoU(0.5, 0.5)
-    sample: Sampler = Random(512, 0.25)
-    cls: ClassLoss = Softmax()
-    box: BoxLoss = SmoothL1(1 / 9)
-    coder: Coder = Delta((0.1, 0.1, 0.2, 0.2))
-    count: int = 512
-    positive: float = 0.25
-    box_weight: float = 1.0
+from .stages import Looked, Stage
 
 
 @dataclass(frozen=True)
 class TwoStage:
     """The spec of a two-stage detector. Without `rpn` the proposals come from outside: `Targets.proposals` and `predict(proposals=)`.
 
+    Prediction runs through the stages `rounds` times (Cascade R-CNN fig. 3 b, iterative box regression). Scores are averaged over all the looks:
+    of each at its own regions ("own"), or of every head at the regions of the last look ("last", Cascade R-CNN sec. 4.1).
+    The proposal network reads the first `rpn_levels` levels; 0: all.
     `detach_proposals=False` lets the region losses move the proposals' coordinates too (Faster R-CNN sec. 3.2, the non-approximate joint training).
     """
 
@@ -62,8 +45,11 @@ class TwoStage:
     neck: Part[Trunk] = part(Same)
     rpn_head: Part[nn.Module] = part(RPNHead)
     rpn: DenseRule | None = DenseRule()
+    rpn_levels: int = 0
     detach_proposals: bool = True
     stages: tuple[Stage, ...] = (Stage(),)
+    rounds: int = 1
+    average: Literal["own", "last"] = "own"
     branches: tuple[Part[Branch], ...] = ()
     post: tuple[Post, ...] = (PerClassNMS(),)
 
@@ -91,8 +77,10 @@ class TwoStageModel(nn.Module):
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
         self.neck = spec.neck.build(self.backbone.out)
         self.out: In = self.neck.out
-        self.rpn_head = None if spec.rpn is None else spec.rpn_head.build(head_in(self.out, spec.rpn, 1))
-        told = [In(self.out.channels, self.out.strides, classes, logits=classes + s.cls.extra) for s in spec.stages]
+        n = spec.rpn_levels or len(self.out.strides)
+        proposing = In(self.out.channels[:n], self.out.strides[:n], classes)
+        self.rpn_head = None if spec.rpn is None else spec.rpn_head.build(head_in(proposing, spec.rpn, 1))
+        told = [In(self.out.channels, self.out.strides, classes, logits=s.logits(classes)) for s in spec.stages]
         self.heads = nn.ModuleList(s.head.build(inp) for s, inp in zip(spec.stages, told))
         self.branches = nn.ModuleList(b.build(told[-1]) for b in spec.branches)
         self.sharing = any(b.shares for b in self.branches)
@@ -101,7 +89,8 @@ class TwoStageModel(nn.Module):
         xs = self.neck(self.backbone(self.spec.preprocess(images)))
         if self.rpn_head is None or self.spec.rpn is None:
             return TwoStageRaw(xs, None)
-        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs, self.out.strides, (images.shape[-2], images.shape[-1])))
+        n = self.spec.rpn_levels or len(xs)
+        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs[:n], self.out.strides, (images.shape[-2], images.shape[-1])))
 
     def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool, given: Tensor | None = None) -> Float[Tensor, "B P 4"]:
         """Proposals, best first, cut to the picture; those that are missing have no area."""
@@ -113,11 +102,11 @@ class TwoStageModel(nn.Module):
         if self.spec.detach_proposals:
             return rule.propose(raw.rpn, sizes, training).boxes
         dense = raw.rpn
-        rank = (dense.logits[..., 0] - dense.logits[..., 1] if rule.cls.extra else dense.logits[..., 0]).detach()
+        rank = rule.rank(dense).detach()
         return rule.proposals(rank, dense.levels, lambda at: rule.decode(dense, at, sizes), training).boxes
 
     def see(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> tuple[Seen, Tensor | None]:
-        """(logits and deltas of stage i, the features it read where a branch shares them)."""
+        """(logits and deltas of stage i, the features it read where a branch shares them); `xs` as its head prepared them."""
         if self.sharing and i == len(self.heads) - 1:
             head: Any = self.heads[i]
             features: Tensor = head.features(xs, boxes)
@@ -126,75 +115,83 @@ class TwoStageModel(nn.Module):
         logits, deltas = self.heads[i](xs, boxes)
         return (logits.float(), deltas.float()), None
 
-    @torch.no_grad()
-    def match(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B P 4"], t: Targets) -> tuple[Int[Tensor, "B R"], Regions]:
-        """What stage i is trained on: (places among the candidates, -1 for none; the regions), positives first."""
+    def prepared(self, xs: list[Tensor]) -> list[list[Tensor]]:
+        """The levels as the head of each stage reads them."""
+        return [head.prepare(xs) for head in self.heads]  # type: ignore[operator]
+
+    def look(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B P 4"], t: Targets) -> Looked:
+        """Stage i in training: what it is trained on, and what it says there."""
         s = self.spec.stages[i]
-        boxes = with_truth(boxes, t)
-        state, index = s.assign(Candidates(boxes.detach()), t)
-        state = torch.where(bx.area(boxes) > 0, state, -1)
-        objects = t.labels if t.boxes.shape[1] else t.labels.new_full((len(boxes), 1), -1)
-        labels = torch.where(state == 1, objects.clamp(min=0).gather(1, index), self.classes)
-        cost = s.cls(self.see(i, xs, boxes)[0][0], labels) if s.sample.needs_loss else torch.zeros_like(boxes[..., 0])
-        used = s.sample(state, cost)
-        place = compact(used & (state == 1), used & (state == 0), min(s.count, boxes.shape[1]))
-        at, w = place.clamp(min=0), (place >= 0).to(boxes)
-        positive = w * (state.gather(1, at) == 1)
-        return place, Regions(bx.take(boxes, at), labels.gather(1, at), index.gather(1, at), w, positive)
+        every = s.label(with_truth(boxes, t), t, self.classes)
+        if s.once:
+            (logits, deltas), features = self.see(i, xs, every.boxes)
+            place = s.choose(every, s.cost(logits, deltas, every, t))
+            at = place.clamp(min=0)
+            return Looked(place, every.at(place), bx.take(logits, at), bx.take(deltas, at), None if features is None else bx.take(features, at))
+        with torch.no_grad():
+            place = s.choose(every, s.cost(*self.see(i, xs, every.boxes)[0], every, t) if s.sample.needs_loss else None)
+        r = every.at(place)
+        (logits, deltas), features = self.see(i, xs, r.boxes)
+        return Looked(place, r, logits, deltas, features)
+
+    def chain(self, raw: TwoStageRaw, batch: Batch) -> Iterator[Looked]:
+        """Every stage in training. The regions that one was trained on, moved as it says, are the candidates of the next (Cascade R-CNN sec. 4.1);
+        no gradient flows from one to the other, and objects that stood in for proposals go no further.
+        """
+        t, xs = batch.targets, self.prepared(raw.levels)
+        boxes = self.propose(raw, batch.sizes, True, t.proposals)
+        for i, s in enumerate(self.spec.stages):
+            seen = self.look(i, xs[i], boxes, t)
+            yield seen
+            if i + 1 < len(self.spec.stages):
+                with torch.no_grad():
+                    r = seen.regions
+                    label = torch.where(r.labels < self.classes, r.labels, s.scores(seen.logits).argmax(-1))
+                    moved = bx.clip(s.coder.decode(r.boxes, own(seen.deltas, label)), batch.sizes)
+                    boxes = kept(moved, (r.weight > 0) & (seen.place >= t.valid.sum(1, keepdim=True)))
 
     def loss(self, batch: Batch) -> Losses:
         t, spec = batch.targets, self.spec
         raw = self(batch.images)
         out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes, prefix="rpn_")
-        boxes, features, r = self.propose(raw, batch.sizes, True, t.proposals), None, None
-        for i, s in enumerate(spec.stages):
-            place, r = self.match(i, raw.levels, boxes.detach(), t)
-            if not spec.detach_proposals:
-                r = replace(r, boxes=bx.take(with_truth(boxes, t), place.clamp(min=0)))
-            (logits, deltas), features = self.see(i, raw.levels, r.boxes)
-            n = normaliser(r.weight.sum())
-            delta = own(deltas, r.labels)
+        for i, (s, seen) in enumerate(zip(spec.stages, self.chain(raw, batch))):
+            cls, box = s.cost(seen.logits, seen.deltas, seen.regions, t)
+            n = normaliser(seen.regions.weight.sum())
             tag = str(i) if len(spec.stages) > 1 else ""
-            out[f"cls{tag}"] = (s.cls(logits, r.labels) * r.weight).sum() / n
-            out[f"box{tag}"] = s.box_weight * (self.box_cost(s, r, delta, t) * r.positive).sum() / n
-            boxes = bx.clip(s.coder.decode(r.boxes, delta).detach(), batch.sizes)  # the next stage starts here
-        assert r is not None, "a two-stage detector has at least one stage"
-        few = r.first(max(1, int(s.count * s.positive))).filled()
+            out |= {f"cls{tag}": s.weight * cls.sum() / n, f"box{tag}": s.weight * box.sum() / n}
+        few = seen.regions.first(max(1, int(s.count * s.positive))).filled()
         for branch in self.branches:
             assert isinstance(branch, Branch)
-            out |= branch.loss(raw.levels, few, t, None if features is None else features[:, : few.labels.shape[1]])
+            out |= branch.loss(raw.levels, few, t, None if seen.features is None else seen.features[:, : few.labels.shape[1]])
         return out
-
-    @staticmethod
-    def box_cost(s: Stage, r: Regions, delta: Float[Tensor, "B R 4"], t: Targets) -> Float[Tensor, "B R"]:
-        if t.boxes.shape[1] == 0:
-            return delta.sum(-1) * 0
-        truth = bx.take(t.boxes, r.object)
-        return s.box(s.coder.decode(r.boxes, delta), truth) if s.box.decoded else s.box(delta, s.coder.encode(r.boxes, truth))
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None) -> Detections:
         if sizes is None:
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
-        raw = self(images)
-        xs, last = raw.levels, len(self.heads) - 1
-        boxes, each, scores = self.propose(raw, sizes, False, proposals), torch.empty(0), []
+        raw, spec = self(images), self.spec
+        xs, boxes = self.prepared(raw.levels), self.propose(raw, sizes, False, proposals)
+        real, each, scores = bx.area(boxes) > 0, torch.empty(0), []
 
         def by_class(i: int, at: Tensor) -> tuple[Tensor, Tensor]:
-            s, ((logits, deltas), _) = self.spec.stages[i], self.see(i, xs, at)
-            return s.cls.scores(logits), bx.clip(s.coder.decode(at[:, :, None], deltas), sizes)
+            s, ((logits, deltas), _) = spec.stages[i], self.see(i, xs[i], at)
+            return s.scores(logits), bx.clip(s.coder.decode(at[:, :, None], deltas), sizes)
 
-        real = bx.area(boxes) > 0
-        for i in range(last + 1):
+        order = list(range(len(self.heads))) * spec.rounds
+        last = order[-1]
+        for step, i in enumerate(order, 1):
             score, each = by_class(i, boxes)
             scores.append(score)
-            boxes = own(each, score.argmax(-1)) if i < last else boxes
-        score = (torch.stack(scores).mean(0) if last else scores[0]).masked_fill(~real[..., None], 0.0)  # Cascade R-CNN: the stages are averaged
+            if step < len(order):
+                boxes = own(each, score.argmax(-1))
+        if spec.average == "last" and len(scores) > 1:
+            scores = [scores[-1], *[by_class(i, boxes)[0] for i in range(last)]]
+        score = (torch.stack(scores).mean(0) if len(scores) > 1 else score).masked_fill(~real[..., None], 0.0)
         d = every_pair(each, score)
-        for step in self.spec.post:
-            d = step(d, lambda at: by_class(last, at))
+        for post in spec.post:
+            d = post(d, lambda at: by_class(last, at))
         d = found(d) if len(self.branches) else d
         for branch in self.branches:
             assert isinstance(branch, Branch)
-            d = branch.predict(xs, d, self.see(last, xs, d.boxes)[1] if branch.shares else None)
+            d = branch.predict(raw.levels, d, self.see(last, xs[last], d.boxes)[1] if branch.shares else None)
         return d

@@ -1,0 +1,90 @@
+"""The rule of one look inside regions: which are trained on, what they cost, what they say.
+
+Axes: B images, N objects, P candidates, R regions, C classes, K logits, G sets of deltas.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..core.part import Part, part
+from ..core.types import Targets
+from ..ops import boxes as bx
+from ..parts.assign import Assign, ByIoU, Candidates
+from ..parts.coders import Coder, Delta
+from ..parts.losses import BoxLoss, ClassLoss, SmoothL1, Softmax
+from ..parts.region_heads import FCHead, RegionHead, own
+from ..parts.regions import Regions, compact
+from ..parts.sample import Random, Sampler, draw
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One look inside regions: `count` of them an image are trained on, which is also the static number of regions.
+
+    `positive`: the most of them that answer for an object; branches look at no more. `box` is divided by the sampled regions, as `cls` is.
+    `weight` multiplies both. A sampler that needs losses is given them from a look without gradient, and what it chooses is looked at again
+    (OHEM sec. 4.2); with `once` every candidate is looked at with gradient, one time, and the chosen pay. The gradient is the same.
+    """
+
+    head: Part[RegionHead] = part(FCHead)
+    assign: Assign = ByIoU(0.5, 0.5)
+    sample: Sampler = Random(512, 0.25)
+    cls: ClassLoss = Softmax()
+    box: BoxLoss = SmoothL1(1 / 9)
+    coder: Coder = Delta((0.1, 0.1, 0.2, 0.2))
+    count: int = 512
+    positive: float = 0.25
+    box_weight: float = 1.0
+    weight: float = 1.0
+    once: bool = False
+
+    def logits(self, classes: int) -> int:
+        """How many numbers the head says of a region's class."""
+        return classes + self.cls.extra
+
+    def label(self, boxes: Float[Tensor, "B P 4"], t: Targets, classes: int) -> Regions:
+        """Every candidate with what it should have been; one without area is not asked."""
+        state, index = self.assign(Candidates(boxes.detach()), t)
+        state = torch.where(bx.area(boxes) > 0, state, -1)
+        objects = t.labels if t.boxes.shape[1] else t.labels.new_full((len(boxes), 1), -1)
+        labels = torch.where(state == 1, objects.clamp(min=0).gather(1, index), classes)
+        return Regions(boxes, labels, index, (state >= 0).to(boxes), (state == 1).to(boxes))
+
+    @torch.no_grad()
+    def choose(self, every: Regions, cost: tuple[Tensor, Tensor] | None) -> Int[Tensor, "B R"]:
+        """Places of those that are trained on, those that answer for an object first, -1 for none. `cost` is what `cost` says, if the sampler asks."""
+        both = torch.zeros_like(every.weight) if cost is None else (cost[0] + cost[1]).detach()
+        used = draw(self.sample, every.state, both, every.boxes, every.labels)
+        return compact(used & (every.positive > 0), used & (every.positive == 0), min(self.count, both.shape[1]))
+
+    def cost(self, logits: Float[Tensor, "B R K"], deltas: Float[Tensor, "B R G 4"], r: Regions, t: Targets) -> tuple[Tensor, Tensor]:
+        """(class cost, box cost), both "B R", of each region; the box costs nothing where there is no object (Fast R-CNN eq. 1)."""
+        box = self.box_weight * self.box_cost(own(deltas, r.labels), r, t) * r.positive
+        return self.class_cost(logits, r, t) * r.weight, box
+
+    def class_cost(self, logits: Float[Tensor, "B R K"], r: Regions, t: Targets) -> Float[Tensor, "B R"]:
+        return self.cls(logits, r.labels)
+
+    def box_cost(self, delta: Float[Tensor, "B R 4"], r: Regions, t: Targets) -> Float[Tensor, "B R"]:
+        if t.boxes.shape[1] == 0:
+            return delta.sum(-1) * 0
+        truth = bx.take(t.boxes, r.object)
+        return self.box(self.coder.decode(r.boxes, delta), truth) if self.box.decoded else self.box(delta, self.coder.encode(r.boxes, truth))
+
+    def scores(self, logits: Float[Tensor, "B R K"]) -> Float[Tensor, "B R C"]:
+        return self.cls.scores(logits)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One stage in training: what it looked at, their places among its candidates (objects first, then proposals; -1 none), what it said."""
+
+    place: Int[Tensor, "B R"]
+    regions: Regions
+    logits: Float[Tensor, "B R K"]
+    deltas: Float[Tensor, "B R G 4"]
+    features: Tensor | None  # where a branch shares them
