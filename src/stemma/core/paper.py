@@ -67,6 +67,7 @@ class Paper:
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()  # what the paper leaves open, and what we chose
     presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
+    tasks: tuple[tuple[str, Task], ...] = ()  # (preset, task) where a preset does another than the paper's
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
 
     @property
@@ -96,7 +97,7 @@ class Paper:
         return {"detection": "boxes", "proposals": "boxes", "instances": "masks"}.get(self.task_of(preset), self.task_of(preset))
 
     def task_of(self, preset: str = "paper") -> str:
-        return "keypoints" if preset.startswith("keypoint") else self.task
+        return dict(self.tasks).get(preset, "keypoints" if preset.startswith("keypoint") else self.task)
 
 
 def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]:

@@ -77,7 +77,8 @@ class Loader:
             raise StemmaError(f"batch must be 1 or more, not {batch}")
         if batch % world:
             raise StemmaError(f"a batch of {batch} cannot be split evenly over {world} processes; use a multiple of {world}")
-        missing = sorted(set(needs) - set(dataset.info.kinds))
+        known = set(dataset.info.kinds) | ({"image_labels"} if "boxes" in dataset.info.kinds else set())  # which classes there are, objects say
+        missing = sorted(set(needs) - known)
         if missing:
             have = ", ".join(dataset.info.kinds) or "none"
             raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is trained on", f"it has: {have}")
@@ -236,7 +237,7 @@ class Loader:
 
     def _collate(self, samples: list[Sample], original: list[tuple[int, int]], index: list[int], short: int | None) -> Batch:
         b, (h, w) = len(samples), padded_size([s.size for s in samples], self.recipe.resize, short)
-        samples = [self._fit(s) for s in samples]
+        samples = [self._labelled(self._fit(s)) for s in samples]
         n = self._room([len(s.labels) for s in samples])
         images, mean = torch.empty(b, 3, h, w), torch.tensor(self.mean)[:, None, None]
         boxes, labels, crowd = torch.zeros(b, n, 4), torch.full((b, n), -1, dtype=torch.int64), torch.zeros(b, n, dtype=torch.bool)
@@ -257,10 +258,18 @@ class Loader:
             segments=self._padded("segments", samples, (None,), torch.int64, -1),
             segments_crowd=self._padded("segments_crowd", samples, (None,), torch.bool, 0),
             image_labels=self._padded("image_labels", samples, (None,), torch.float32, 0),
-            proposals=self._padded("proposals", samples, (None, 4), torch.float32, 0),
+            proposals=self._padded("proposals", samples, (self.recipe.proposals.count if self.recipe.proposals.kind != "none" else None, 4), torch.float32, 0),
         )  # fmt: skip
         sizes = torch.tensor([s.size for s in samples], dtype=torch.float32)
         return Batch(images, targets, sizes, torch.tensor(original, dtype=torch.float32), torch.tensor(index))
+
+    def _labelled(self, s: Sample) -> Sample:
+        """With image labels where they are asked for: the data set's own, or those of the objects that are (still) in the picture."""
+        if "image_labels" not in self.needs or s.image_labels is not None:
+            return s
+        there = np.zeros(len(self.dataset.info.classes), np.float32)
+        there[s.labels] = 1
+        return replace(s, image_labels=there)
 
     def _fit(self, s: Sample) -> Sample:
         """At most `max_objects`, those that pay a loss first."""
@@ -281,7 +290,7 @@ class Loader:
         if any(v is None for v in values):
             return None
         full = [max(v.shape[k] for v in values) if side is None else side for k, side in enumerate(shape)]
-        if name in ("segments", "segments_crowd", "proposals"):
+        if name in ("segments", "segments_crowd", "proposals") and shape[0] is None:
             full[0] = max(-(-full[0] // BUCKET) * BUCKET, BUCKET)
         out = torch.full((len(values), *full), fill, dtype=dtype)
         for k, v in enumerate(values):

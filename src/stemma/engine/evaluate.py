@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from ..core.types import Batch, Classes, DataError, Dataset, Detections, Info, P
 from ..ops.components import components
 from ..ops.masks import encode, patches
 from ..ops.scalars import alone
-from . import checkpoint
+from . import checkpoint, outside
 from .devices import autocast, pick_device, pick_precision
 from .runs import Run
 
-MAIN = {"detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ", "amodal": "mask_AP", "proposals": "AR100"}
+MAIN = {
+    "detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ", "amodal": "mask_AP", "proposals": "AR100",
+    "weak": "point_AP",
+}
 NEEDS = {
     "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"}, "panoptic": {"boxes", "masks", "semantic", "panoptic"},
     "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
@@ -44,7 +47,7 @@ def needs_of(task: str, spec: Any = None, kinds: Iterable[str] = ()) -> frozense
 def check_kinds(card: Paper, preset: str, info: Info, where: str) -> None:
     """Raises `DataError` when the data lack targets that the paper needs."""
     needs = needs_of(card.task_of(preset))
-    missing = needs - set(info.kinds)
+    missing = needs - set(info.kinds) - ({"image_labels"} if "boxes" in info.kinds else set())  # objects say which classes there are
     if missing:
         raise DataError(where, f"{card.cli_name} ({preset}) needs {', '.join(sorted(needs))}, and the data have {', '.join(info.kinds) or 'nothing'}",
                         f"Annotate {' and '.join(sorted(missing))}, or choose a paper for what there is (`stemma list`)", field="kinds")
@@ -187,13 +190,33 @@ class Seen:
     seconds: float
 
 
-def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str, needs: frozenset[str], losses: bool = False,
-             workers: int = 0) -> Iterator[Seen]:
-    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say. The model's mode is put back."""
-    from ..data.loader import Loader
+def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) -> Detections:
+    """What a system looks at before it says what is there, best first, labels all 0: its own proposals, or those that it is given.
 
+    Raises `StemmaError` for a system without proposals.
+    """
     m: Any = model
-    loader = Loader(data, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs, workers=workers)
+    if outside.wants(recipe):
+        boxes = outside.given(recipe, batch)["proposals"]
+        real = (boxes[..., 2:] > boxes[..., :2]).all(-1)
+        rank = torch.linspace(1.0, 0.0, boxes.shape[1], device=boxes.device).expand(boxes.shape[:2])
+        return Detections(boxes, rank * real, real.long() - 1)
+    if not hasattr(m, "proposals"):
+        raise StemmaError(f"{m.paper.cli_name} makes no proposals; ask a two-stage system for them, or evaluate a proposal method as it is")
+    found: Detections = m.proposals(images, batch.sizes)
+    return found
+
+
+def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str, needs: frozenset[str], losses: bool = False,
+             workers: int = 0, show: bool = False, of: str = "predict") -> Iterator[Seen]:
+    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say. The model's mode is put back.
+
+    Boxes that the model takes from outside are computed before, with a bar where `show`. of: "predict", or "proposals" (`first_stage`).
+    """
+    m: Any = model
+    loader = outside.loader(model, data, recipe, batch=batch, needs=needs, workers=workers)
+    if len(data) > 1:
+        outside.fill(loader.dataset, show=show)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     objects = apart(model, data.info)
     was, cuda = model.training, device.startswith("cuda")
@@ -207,7 +230,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                 if cuda:
                     torch.cuda.synchronize()
                 begin = time.perf_counter()
-                found = m.predict(images, b.sizes)
+                found = m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict" else first_stage(m, recipe, b, images)
                 if cuda:
                     torch.cuda.synchronize()
                 took = time.perf_counter() - begin
@@ -217,21 +240,23 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 
 
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32", losses: bool = False, workers: int = 0,
-            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False) -> dict[str, Any]:
+            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False, proposals: str | None = None,
+            of: str = "predict") -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
 
     A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data have masks.
     `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction.
+    of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
     from ..metrics import Evaluator
 
     m: Any = model
-    task, info = m.paper.task_of(m.preset), data.info
+    task, info = m.paper.task_of(m.preset) if of == "predict" else "proposals", data.info
     if not len(data):
         raise DataError(info.name, "the split holds no pictures", "Choose another split or add pictures")
     checkpoint.check_classes(model, info, info.name)
-    recipe: Recipe = m.recipe
+    recipe: Recipe = outside.sourced(m.recipe, proposals)
     needs = needs_of(task, m.spec, info.kinds)
     if losses:
         check_kinds(m.paper, m.preset, info, info.name)
@@ -240,7 +265,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     total: dict[str, float] = {}
     images, seconds = 0, 0.0
     needs = needs if losses else frozenset()
-    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers):
+    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers,
+                         show=bar is not None, of=of):
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
             if also is not None:
@@ -277,12 +303,15 @@ def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Modu
 
 def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
-             losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None) -> dict[str, Any]:
+             losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None,
+             proposals: str | None = None, of: str = "predict") -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
     `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
     `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
+    `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside.
+    `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100, AR1000, without classes).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
     from .progress import counting
@@ -291,16 +320,25 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
     dataset = spread(open_split(data, split, format, **options), limit)
+    if of not in ("predict", "proposals"):
+        raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
+    task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
     device = pick_device(device)
     net.to(device)
     found: list[dict[str, Any]] | None = [] if out is not None else None
     with counting("evaluating", len(dataset), progress) as bar:
         low = pick_precision(device, precision)
-        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found, details=details)
+        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found, details=details,
+                         proposals=proposals, of=of)
     if out is not None and found is not None:
-        write_coco(out, dataset, found, m.info or dataset.info)
+        write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
         result["predictions"] = str(out)
-    return {"paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": dataset.fingerprint, **result}
+    return {"paper": m.paper.name, "task": task, "split": split, "fingerprint": dataset.fingerprint, **result}
+
+
+def said_of(info: Info, task: str) -> Info:
+    """`info` with the classes that predictions of a task name: proposals have the one class "object"."""
+    return replace(info, classes=Classes(("object",), (1,))) if task == "proposals" else info
 
 
 def suited(data: str | Path | Dataset, task: str, format: str | None = None, options: dict[str, Any] | None = None) -> tuple[str | None, dict[str, Any]]:
@@ -371,5 +409,5 @@ def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, 
     checkpoint.write_text(path, json.dumps(entries))
 
 
-__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "main_metric", "measure", "needs_of", "open_split",
-           "resolve", "run_over", "spread", "subset", "suited", "to_file", "write_coco"]
+__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "first_stage", "main_metric", "measure", "needs_of", "open_split",
+           "resolve", "run_over", "said_of", "spread", "subset", "suited", "to_file", "write_coco"]

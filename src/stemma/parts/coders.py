@@ -23,29 +23,30 @@ class Coder(Protocol):
 
 @dataclass(frozen=True)
 class Delta:
-    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each divided by its usual `stds`.
+    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each less its usual mean and divided by its usual `stds`.
 
     When decoding, the logarithms are cut at `limit`, so that no box grows past 62.5 times its reference.
     """
 
     stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     limit: float = math.log(1000 / 16)
+    means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def encode(self, ref: Tensor, box: Tensor) -> Tensor:
         (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
         s0, s1 = s0.clamp(min=LEAST), s1.clamp(min=LEAST)
         code = torch.cat([(c1 - c0) / s0, (s1 / s0).log()], -1)
-        return code if self.plain else code / constant(self.stds, code)
+        return code if self.plain else (code - constant(self.means, code)) / constant(self.stds, code)
 
     def decode(self, ref: Tensor, code: Tensor) -> Tensor:
         c, s = bx.centre_size(ref)
         if not self.plain:
-            code = code * constant(self.stds, code)
+            code = code * constant(self.stds, code) + constant(self.means, code)
         return bx.from_centre(code[..., :2] * s + c, code[..., 2:].clamp(max=self.limit).exp() * s)
 
     @property
     def plain(self) -> bool:
-        return all(s == 1.0 for s in self.stds)
+        return all(s == 1.0 for s in self.stds) and not any(self.means)
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,28 @@ class RootCell:
     def decode(self, ref: Tensor, code: Tensor) -> Tensor:
         cell = ref[..., 2:] - ref[..., :2]
         return bx.from_centre(ref[..., :2] + code[..., :2] * cell, code[..., 2:].square() * (cell * self.cells))
+
+
+@dataclass(frozen=True)
+class Edges:
+    """OverFeat sec. 4.1: how far each edge lies from the reference's own, in sides of the reference, divided by `std`.
+
+    The ends of an axis are exchanged when decoding where the code has them the wrong way round.
+    """
+
+    std: float = 1.0
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        side = (ref[..., 2:] - ref[..., :2]).clamp(min=LEAST) * self.std
+        return (box - ref) / torch.cat([side, side], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        side = (ref[..., 2:] - ref[..., :2]) * self.std
+        edges = ref + code * torch.cat([side, side], -1)
+        return torch.cat([torch.minimum(edges[..., :2], edges[..., 2:]), torch.maximum(edges[..., :2], edges[..., 2:])], -1)
+
+    @staticmethod
+    def mirrored(code: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]:
+        """The code of the mirror image, relative to the mirrored reference."""
+        left, top, right, bottom = code.unbind(-1)
+        return torch.stack([-right, top, -left, bottom], -1)
