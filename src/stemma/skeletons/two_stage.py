@@ -105,6 +105,14 @@ class TwoStageModel(nn.Module):
         rank = rule.rank(dense).detach()
         return rule.proposals(rank, dense.levels, lambda at: rule.decode(dense, at, sizes), training).boxes
 
+    @torch.no_grad()
+    def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
+        """What the first stage proposes, best first, labels aside: 0, or -1 where there are fewer than asked for."""
+        raw, rule = self(images), self.spec.rpn
+        if rule is None or raw.rpn is None:
+            raise StemmaError("this system makes no proposals of its own")
+        return rule.propose(raw.rpn, sizes, False)
+
     def see(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> tuple[Seen, Tensor | None]:
         """(logits and deltas of stage i, the features it read where a branch shares them); `xs` as its head prepared them."""
         if self.sharing and i == len(self.heads) - 1:
