@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..ops import boxes as bx
@@ -35,6 +35,13 @@ class BoxLoss(Protocol):
         """Whether it compares boxes in pixels; else codes."""
 
     def __call__(self, pred: Float[Tensor, "*A 4"], want: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]: ...
+
+
+@runtime_checkable
+class OverBatch(Protocol):
+    """A class or box loss that weighs each candidate by what all of them are like: it sums, and divides by itself (GHM)."""
+
+    def over(self, pred: Float[Tensor, "*A K"], want: Tensor, used: Bool[Tensor, "*A"]) -> Float[Tensor, ""]: ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Axes: B images, A anchors over all levels, K logits, C classes, N objects, D det
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Literal, Protocol, runtime_checkable
 
 import torch
@@ -21,8 +21,9 @@ from ..parts.anchors import Anchors, Pyramid, lay
 from ..parts.assign import Assign, ByIoU, Candidates
 from ..parts.backbones.tiny import TinyResNet
 from ..parts.coders import Coder, Delta
+from ..parts.dense_raw import DenseRaw as DenseRaw
 from ..parts.heads import TowerHead
-from ..parts.losses import BoxLoss, ClassLoss, Focal, SmoothL1
+from ..parts.losses import BoxLoss, ClassLoss, Focal, OverBatch, SmoothL1
 from ..parts.necks import FPN
 from ..parts.preprocess import Preprocess
 from ..parts.sample import Everything, Sampler
@@ -31,44 +32,19 @@ from ..parts.trunk import Trunk
 
 
 @dataclass(frozen=True)
-class DenseRaw:
-    """What a dense network says, and where. float32."""
-
-    logits: Float[Tensor, "B A K"]
-    codes: Float[Tensor, "B A 4"]
-    object: Float[Tensor, "B A"] | None
-    anchors: Float[Tensor, "A 4"]
-    stride: Float[Tensor, " A"]
-    levels: tuple[int, ...]  # anchors of each level
-    image: tuple[int, int]  # height and width of the network's input, padding included
-
-    def references(self) -> Float[Tensor, "B A 4"]:
-        return self.anchors.expand(len(self.logits), -1, -1)
-
-    def sizes(self, sizes: Tensor | None) -> Float[Tensor, "B 2"]:
-        """`sizes`, or the whole input where they are not known."""
-        if sizes is not None:
-            return sizes
-        h, w = self.image
-        return torch.stack([self.codes.new_full((len(self.codes),), float(v)) for v in (h, w)], 1)
-
-
-torch.export.register_dataclass(DenseRaw)
-
-
-@dataclass(frozen=True)
 class DenseRule:
     """Everything of a dense detector that has no weights: anchors, assignment, sampling, losses, decoding, selection.
 
-    `divide` says by what the summed losses are divided: the batch's positives (SSD), each picture's own positives and then the
-    pictures (RetinaNet), or the batch's sampled candidates (RPN). At least 1.
+    A loss that remembers is a `Part`; the model builds it and keeps it (`awaken`). `divide` says by what the summed losses are divided:
+    the batch's positives (SSD), each picture's own positives and then the pictures (RetinaNet), or the batch's sampled candidates (RPN).
+    At least 1. A loss over the batch divides by itself.
     """
 
     anchors: Anchors = Pyramid()
     assign: Assign = ByIoU(0.5, 0.4, rescue=True)
     sample: Sampler = Everything()
-    cls: ClassLoss = Focal()
-    box: BoxLoss = SmoothL1(1 / 9)
+    cls: ClassLoss | Part[Any] = Focal()
+    box: BoxLoss | Part[Any] = SmoothL1(1 / 9)
     coder: Coder = Delta()
     box_weight: float = 1.0
     divide: Literal["positives", "positives of each picture", "sampled"] = "positives of each picture"
@@ -90,37 +66,41 @@ class DenseRule:
         """Scalars `cls` and `box`, their names after `prefix`."""
         with torch.no_grad():
             state, index, label = self.targets(raw, t, classes, sizes)
-        cls = self.cls(raw.logits, label)
-        used = self.sample(state, cls.detach())
+        cls, box = built(self.cls), built(self.box)
+        cost = raw.codes[..., 0].detach() * 0 if isinstance(cls, OverBatch) and not self.sample.needs_loss else cls(raw.logits, label)
+        used = self.sample(state, cost.detach())
         pos = used & (state == 1)
-        box = raw.codes.sum(-1) * 0 if t.boxes.shape[1] == 0 else self.box_cost(raw, bx.take(t.boxes, index))
-        cls, box = torch.where(used, cls, 0.0), torch.where(pos, box, 0.0)
-        if self.divide == "positives of each picture":
-            n = pos.sum(1, keepdim=True).clamp(min=1)
-            count = normaliser(torch.full_like(n.sum(), len(n)).to(cls))
-            cls, box = cls / n, box / n
-        else:
-            count = normaliser((used if self.divide == "sampled" else pos).sum().to(cls))
-        return {prefix + "cls": cls.sum() / count, prefix + "box": self.box_weight * box.sum() / count}
+        n, count = self.divisors(used, pos)
+        seen = cls.over(raw.logits, label, used) if isinstance(cls, OverBatch) else (torch.where(used, cost, 0.0) / n).sum() / count
+        if t.boxes.shape[1] == 0:
+            return {prefix + "cls": seen, prefix + "box": raw.codes.sum() * 0}
+        ref, truth = raw.references(), bx.take(t.boxes, index)
+        said, want = (self.coder.decode(ref, raw.codes), truth) if box.decoded else (raw.codes, self.coder.encode(ref, truth))
+        off = box.over(said, want, pos) if isinstance(box, OverBatch) else (torch.where(pos, box(said, want), 0.0) / n).sum() / count
+        return {prefix + "cls": seen, prefix + "box": self.box_weight * off}
 
-    def box_cost(self, raw: DenseRaw, truth: Float[Tensor, "B A 4"]) -> Float[Tensor, "B A"]:
-        ref = raw.references()
-        if self.box.decoded:
-            return self.box(self.coder.decode(ref, raw.codes), truth)
-        return self.box(raw.codes, self.coder.encode(ref, truth))
+    def divisors(self, used: Tensor, pos: Tensor) -> tuple[Tensor | int, Tensor]:
+        """By what each picture's losses are divided, and then their sum."""
+        if self.divide != "positives of each picture":
+            return 1, normaliser((used if self.divide == "sampled" else pos).sum().float())
+        n = pos.sum(1, keepdim=True).clamp(min=1)
+        return n, normaliser(torch.full_like(n.sum(), len(n)).float())
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
         """The selected candidates above `score`, decoded and cut to the picture, then NMS within a class."""
-        scores, label, at = self.select(raw.logits, self.cls, raw.levels)
+        scores, label, at = self.select(raw.logits, built(self.cls), raw.levels)
         boxes = self.decode(raw, at, sizes)
         label = torch.where(scores > self.score, label, -1)
         return Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
 
+    def rank(self, raw: DenseRaw) -> Float[Tensor, "B A"]:
+        """How much more an anchor of one class looks like an object than like background, as a logit."""
+        return raw.logits[..., 0] - raw.logits[..., 1] if built(self.cls).extra else raw.logits[..., 0]
+
     @torch.no_grad()
     def propose(self, raw: DenseRaw, sizes: Tensor | None = None, training: bool = False) -> Detections:
         """Class-agnostic proposals, best first; without gradient. Label 0, or -1 where there are fewer than asked for."""
-        rank = raw.logits[..., 0] - raw.logits[..., 1] if self.cls.extra else raw.logits[..., 0]
-        return self.proposals(rank, raw.levels, lambda at: self.decode(raw, at, sizes), training)
+        return self.proposals(self.rank(raw), raw.levels, lambda at: self.decode(raw, at, sizes), training)
 
     def decode(self, raw: DenseRaw, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
         """The boxes of the anchors at `at` "B M", cut to the picture."""
@@ -135,12 +115,13 @@ class Rule(Protocol):
     @property
     def anchors(self) -> Anchors: ...
     @property
-    def cls(self) -> ClassLoss: ...
+    def cls(self) -> ClassLoss | Part[Any]: ...
     def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> Losses: ...
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections: ...
 
 
 RuleT = TypeVar("RuleT", bound=Rule, default=DenseRule)
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -157,9 +138,21 @@ class Dense(Generic[RuleT]):
         return DenseModel(self, classes)
 
 
+def built(x: Kind | Part[Any]) -> Kind:
+    """What stands in a slot of a rule that a model has made its own."""
+    assert not isinstance(x, Part), f"{x.name} has a memory: a model must build it first (`awaken`)"
+    return x
+
+
+def awaken(rule: RuleT, inp: In) -> tuple[RuleT, nn.ModuleDict]:
+    """The rule with its parts built, and those by slot: as modules of the model they are saved, moved and resumed with it."""
+    parts = {f.name: v.build(inp) for f in fields(rule) if isinstance(v := getattr(rule, f.name), Part)}  # type: ignore[arg-type]
+    return (replace(rule, **parts) if parts else rule), nn.ModuleDict(parts)  # type: ignore[type-var]
+
+
 def head_in(out: In, rule: Rule, classes: int) -> In:
     """What a dense head over these levels is told, under this rule."""
-    return replace(out, classes=classes, anchors=rule.anchors.counts(len(out.strides)), logits=classes + rule.cls.extra)
+    return replace(out, classes=classes, anchors=rule.anchors.counts(len(out.strides)), logits=classes + built(rule.cls).extra)
 
 
 def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...], image: tuple[int, int]) -> DenseRaw:
@@ -175,11 +168,12 @@ class DenseModel(nn.Module):
     def __init__(self, spec: Dense[Any], classes: int) -> None:
         super().__init__()
         self.spec, self.classes = spec, classes
-        self.rule: Rule = spec.rule
+        self.rule: Rule
+        self.rule, self.memory = awaken(spec.rule, In((3,), (1,), classes))
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
         self.neck = spec.neck.build(self.backbone.out)
         self.out: In = self.neck.out
-        self.head = spec.head.build(head_in(self.out, spec.rule, classes))
+        self.head = spec.head.build(head_in(self.out, self.rule, classes))
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> DenseRaw:
         """The network alone: no targets, no NMS, static shapes. This is what is compiled and exported."""
