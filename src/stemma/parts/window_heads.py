@@ -67,9 +67,9 @@ class ClassBoxHead(WindowHead):
         self.classifier = fully(inp.channels[-1], widths, inp.logits, kernel, pool, dropout)
         self.regressor = fully(inp.channels[-1], boxes, 4 * (inp.classes if per_class else 1), kernel, pool) if boxes else None
         started(self, std)
-        for answer in (self.classifier, self.regressor):
-            if answer is not None:
-                nn.init.normal_(answer[-1].weight, 0.0, 0.01)
+        for name, weight in self.named_parameters():
+            if name in (f"classifier.{3 * len(widths)}.weight", f"regressor.{3 * len(boxes)}.weight"):
+                nn.init.normal_(weight, 0.0, 0.01)  # the answers start small, whatever `std` is
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor | None]:
         x = self.pool(x)

@@ -85,7 +85,7 @@ PAPER = Paper(
         "A window answers for the object that it overlaps by an IoU of half; the paper trains the regressor on such windows and does not define the overlap.",
         "match_score is 'the sum of the distance between centres and the intersection area', its units and threshold unsaid: see GreedyMerge. Boxes of two "
         "classes are not merged. rule.post = Suppress() is NMS.",
-        "The classifier rests while the regressor learns, as in the paper, which does not say what the regressor does while detection is trained: it learns too.",
+        "The classifier rests while the regressor learns, as in the paper, which leaves open what the regressor does while detection is trained: it learns on.",
         "The six sizes are shares of the loaded picture, whose shorter side is 461 (256 for the classifier, which learns on that size alone).",
         "Windows whose middle lies outside the picture are not asked. No contrast normalisation, as in the paper. One regressor for all classes, which the "
         "paper found better, is head.per_class=false.",
