@@ -3,38 +3,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper
+from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
 from ...parts.anchors import Legacy, Pyramid
 from ...parts.assign import ByIoU
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.backbones.vgg import VGG16
 from ...parts.heads import RPNHead
 from ...parts.losses import Sigmoid, SmoothL1, Softmax
-from ...parts.necks import Same
 from ...parts.post import PerClassNMS
-from ...parts.region_heads import Align, FCHead, MaxPool, Res5Head
+from ...parts.region_heads import Align, FCHead, Res5Head
 from ...parts.sample import Random
 from ...parts.select import Proposals
 from ...skeletons.dense import DenseRule
-from ...skeletons.two_stage import Stage, TwoStage
+from ...skeletons.two_stage import TwoStage
+from . import fast_rcnn
 
 
 def spec(preset: str = "paper") -> TwoStage:
     """VGG-16 on VOC as published; "c4": ResNet-50 cut after its fourth stage; "alternating": the same net as "paper"; "small", "c4-small"."""
+    p = fast_rcnn.spec("paper")
     rpn = DenseRule(
         anchors=Legacy(), assign=ByIoU(0.7, 0.3, rescue=True, inside=True), sample=Random(256, 0.5), cls=Softmax(), box=SmoothL1(1 / 9),
         divide="sampled", proposals=Proposals(6000, 300, 12000, 2000, 0.7, 16.0),
     )
-    stage = Stage(
-        head=part(FCHead, pool=MaxPool(7), width=4096, dropout=0.5), assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), cls=Softmax(), box=SmoothL1(1.0),
-        count=128,
-    )
-    net = TwoStage(
-        backbone=part(VGG16, ceil=True), neck=part(Same), rpn_head=part(RPNHead), rpn=rpn, stages=(stage,), post=(PerClassNMS(0.3, 0.05, 100),)
-    )
+    stage = replace(p.stages[0], assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), count=128)
+    net = replace(p, rpn_head=part(RPNHead), rpn=rpn, stages=(stage,))
     if preset.startswith("c4"):
         rpn = replace(rpn, anchors=Pyramid((2.0, 4.0, 8.0, 16.0, 32.0)), assign=ByIoU(0.7, 0.3, rescue=True), cls=Sigmoid(),
                       proposals=Proposals(6000, 1000, 12000, 2000))
@@ -87,6 +82,15 @@ PAPER = Paper(
     summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the detector's own features says at every "
     "cell, for nine boxes of fixed shapes, whether there is an object and how to move the box onto it. The few hundred best boxes are pooled from the "
     "same features and classified. Anchors make the sizes and shapes a matter of the output layer, so one picture at one scale is enough.",
+    parents=(
+        Parent(
+            fast_rcnn.PAPER,
+            (
+                ("rpn", "a network over the shared features proposes the regions, in place of selective search"),
+                ("stages", "128 regions a picture, and background may lie anywhere"),
+            ),
+        ),
+    ),
     claims=(
         Claim("VOC 2007 test mAP, VGG-16, trained on 07", 0.699, "table 3"), Claim("VOC 2007 test mAP, VGG-16, trained on 07+12", 0.732, "table 3"),
         Claim("VOC 2007 test mAP, VGG-16, trained on COCO+07+12", 0.788, "table 3"), Claim("VOC 2012 test mAP, VGG-16, trained on 07++12", 0.704, "table 4"),

@@ -1,4 +1,4 @@
-"""The image pyramid: one backbone over the picture at several sizes (FPN fig. 1 a)."""
+"""The image pyramid: one backbone over the picture at several sizes (FPN fig. 1 a; SPP-net sec. 4.1)."""
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -24,4 +24,27 @@ class ImagePyramid(Trunk):
         for i in range(self.levels):
             small = x if i == 0 else F.interpolate(x, scale_factor=0.5**i, mode="bilinear", align_corners=False, antialias=True)
             found.append(self.body(small)[-1])
+        return found
+
+
+class Scales(Trunk):
+    """The last map of `body` on the picture at each of `sizes`, short sides in pixels; all share the body's weights.
+
+    The picture comes at the largest of them (or at what its longest side allows), and the others are drawn from it. In training there is one
+    map, of the picture as it comes: the recipe draws a size a batch. `out.strides` are cells of each scaled picture; `NearestScale` pools from them.
+    """
+
+    def __init__(self, inp: In, body: Part[Trunk], sizes: tuple[int, ...] = (480, 576, 688, 864, 1200)) -> None:
+        super().__init__()
+        self.body = body.build(inp)
+        self.sizes = tuple(sorted(sizes, reverse=True))
+        c, s = self.body.out.channels[-1], self.body.out.strides[-1]
+        self.out = In((c,) * len(sizes), (s,) * len(sizes), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        found: list[Tensor] = [self.body(x)[-1]]
+        for size in () if self.training else self.sizes[1:]:
+            share = size / self.sizes[0]
+            to = (max(1, round(x.shape[-2] * share)), max(1, round(x.shape[-1] * share)))
+            found.append(self.body(F.interpolate(x, size=to, mode="bilinear", align_corners=False, antialias=True))[-1])
         return found
