@@ -128,6 +128,29 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html.part").exists()
 
 
+def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
+    """Recall against number and overlap, the point curve, their tables; a lower miss rate leads, and a detector's AR stands in the fold."""
+    r = synthetic(tmp_path)
+    a, b, c, d = copy.deepcopy(r["systems"][:4])
+    for s, main, value in ((a, "AR100", 0.5), (b, "AR100", 0.4), (c, "point_AP", 0.7)):
+        s["main"], s["id"], s["title"] = main, f"x-{s['id']}", f"X {s['title']}"
+        s["summary"] = {main: summary([value], 0.01), "MR2": summary([value])}
+        for k in ("pr", "errors", "confusion"):
+            s.pop(k)
+    for s in (a, b):
+        s["recall"] = {"iou": [0.5, 0.75, 1.0], "100": [0.9, 0.5, 0.0], "1000": [1.0, 0.6, 0.0], "count": [1, 10, 100, 1000], "AR": [0.1, 0.3, 0.5, 0.6]}
+    c["pr"] = {"recall": [0, 0.5, 1], "precision": {"points": [1, 0.8, 0.2]}}
+    d["summary"] |= {"AR100": summary([0.4]), "point_AP": summary([0.6])}
+    html = page.render({**r, "systems": [a, b, c, d], "edges": [], "pictures": {}}, tmp_path)
+    s_ = Structure()
+    s_.feed(html)
+    assert not s_.problems and not s_.open and "recall" in s_.ids
+    for said in ("Proposing objects", "Localisation from image labels", "average recall against proposals a picture", "of the best point of a class", "AR@100"):
+        assert said in html, said
+    assert page._best([a, b], "MR2") == b["id"] and page._best([a, b], "AR100") == a["id"]
+    assert "AR@100" not in page._table([d], "AP", {d["id"]: 0}) and "AR@100" in page._tables({"AP": [d]}, {d["id"]: 0})
+
+
 def test_a_page_of_next_to_nothing_still_reads(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
     only = r["systems"][4]

@@ -14,10 +14,13 @@ import numpy as np
 
 from ..core.paper import Paper, get
 from ..core.types import Dataset
+from .evaluate import main_metric
 from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
 from .trial import Job, panoptic_layer
 
-MAINS = ("AP", "PQ", "mIoU")  # what a system is ranked by: the first of these that it has
+MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
+OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
+QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}  # how good an answer is on one picture
 PICTURES = 8
 COSTS = {
     "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second", "peak_memory_mb": "peak_memory_mb",
@@ -45,7 +48,7 @@ def system(ident: str, trials: list[dict[str, Any]], runs: list[dict[str, Any]])
     for key in ("calibration", "count", "best_f1", "predict_images_per_second"):
         if key in first:
             summary[key] = summarise([t.get(key) for t in trials])
-    main = next((k for k in MAINS if first["metrics"].get(k) is not None), "AP")
+    main = next((k for k in MAINS if first["metrics"].get(k) is not None), main_metric(first["task"]))
     out: dict[str, Any] = {
         "id": ident, "paper": card.cli_name, "title": label(card, first["preset"], ident), "year": card.year, "task": first["task"], "main": main,
         "preset": first["preset"], "about": f"{card.line} {card.summary}", "full_title": card.title, "input": first["input"], "batch": first["batch"],
@@ -58,8 +61,13 @@ def system(ident: str, trials: list[dict[str, Any]], runs: list[dict[str, Any]])
     if "pr" in first:
         grid = lambda iou: np.mean([np.nan_to_num(np.array(t["pr"]["precision"][iou], float)) for t in trials], 0).round(4).tolist()  # noqa: E731
         out["pr"] = {"recall": first["pr"]["recall"], "precision": {iou: grid(iou) for iou in first["pr"]["precision"]}}
+    if "errors" in first:
         out["errors"] = {k: _mean(t["errors"].get(k) for t in trials) for k in first["errors"]}
         out["error_counts"] = {k: _mean(t["error_counts"].get(k) for t in trials) for k in first["error_counts"]}
+    if "recall" in first:
+        out["recall"] = {"iou": first["recall"]["iou"], "count": first["recall"]["count"]} | {
+            k: np.mean([np.nan_to_num(np.array(t["recall"][k], float)) for t in trials], 0).round(4).tolist() for k in ("100", "1000", "AR")
+        }
     if "confusion" in first:
         names = first["confusion"]["labels"]
         rows = [("(nothing)" if n == "background" else n) for n in names] if "pr" in first else names
@@ -112,7 +120,8 @@ def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 
     `overlap`: whether the worse system's best seed reaches the better one's worst. None of them where there is no common measure.
     """
-    metric = next((m for m in (child["main"], *MAINS) if all(s["summary"].get(m, {}).get("values") for s in (parent, child))), None)
+    common = [m for m in MAINS if m != "AR100" or parent["main"] == child["main"]]  # a detector's AR100 is of each class, a proposal method's of none
+    metric = next((m for m in (child["main"], *common) if m in common and all(s["summary"].get(m, {}).get("values") for s in (parent, child))), None)
     if metric is None:
         return {"metric": child["main"], "gain": None, "spread": None, "note": f"no common measure: {parent['main']} and {child['main']}"}
     p, c = parent["summary"][metric], child["summary"][metric]
@@ -166,7 +175,7 @@ def _picture(
     said: dict[str, Any] = {}
     for g in group:
         one = dict(shown[g][i])
-        one["measure"] = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU"}[main]
+        one["measure"] = QUALITY[main]
         if one.get("overlay"):
             name = f"{main}-{i}-{g.replace(':', '-')}.png"
             shutil.copyfile(Path(trials[g]["folder"]) / one["overlay"], where / name)
@@ -174,7 +183,7 @@ def _picture(
         said[g] = one
     truth: dict[str, Any] = {}
     layer = None
-    if main == "AP":
+    if main in OBJECTS:
         names = data.info.classes.names
         scale = np.array([w, h, w, h]) / np.array([sample.size[1], sample.size[0]] * 2)
         truth = {"boxes": np.round(sample.boxes * scale, 1).tolist(), "labels": [names[k] for k in sample.labels]}

@@ -5,6 +5,7 @@ The page is a function of the results and of the picture files beside them, so i
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -48,6 +49,7 @@ def render(results: dict[str, Any], folder: Path) -> str:
         ("ideas", "Ideas", "What each idea bought", _edges(results)),
         ("learning", "Learning", "Learning", _learning(groups, colour)),
         ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
+        ("recall", "Recall", "Recall of proposals", _recall(systems, colour)),
         ("classes", "Classes", "Class by class", _classes(groups, colour)),
         ("errors", "Errors", "Errors by kind", _errors(systems)),
         ("confusion", "Confusion", "What is taken for what", _confusion(systems)),
@@ -115,14 +117,15 @@ def _tables(groups: Groups, colour: dict[str, int]) -> str:
     for main, systems in groups.items():
         out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
         out.append(_table(systems, main, colour))
-        more = [m for m in words.MORE if any(mean_of(s, m) is not None for s in systems)]
+        more = [m for m in (*words.FOLDED.get(main, ()), *words.MORE) if any(mean_of(s, m) is not None for s in systems)]
         if more:
             out.append(_fold("More measures", _table(systems, main, colour, more)))
     return "".join(out)
 
 
 def _table(systems: list[System], main: str, colour: dict[str, int], only: list[str] | None = None) -> str:
-    columns = [main, *only] if only else [main, *(m for m in MEASURES if m != main and any(mean_of(s, m) is not None for s in systems))]
+    aside = (main, *words.FOLDED.get(main, ()))
+    columns = [main, *only] if only else [main, *(m for m in MEASURES if m not in aside and any(mean_of(s, m) is not None for s in systems))]
     top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
     best = {m: _best(systems, m) for m in columns}
     heads = [tag("th", tag("button", "system"), scope="col")]
@@ -151,7 +154,7 @@ def _table(systems: list[System], main: str, colour: dict[str, int], only: list[
 def _best(systems: list[System], measure: str) -> str | None:
     """The one system that leads in a measure; None when it is alone or shares the lead."""
     values = sorted((v, s["id"]) for s in systems if (v := mean_of(s, measure)) is not None)
-    more_is_better = (words.about(measure)[2] == "score" and measure != "calibration") or measure.endswith("images_per_second")
+    more_is_better = (words.about(measure)[2] == "score" and measure not in words.LESS) or measure.endswith("images_per_second")
     lead, chaser = (values[-1], values[-2]) if len(values) > 1 and more_is_better else (values[0], values[1]) if len(values) > 1 else (None, None)
     return lead[1] if lead and chaser and lead[0] != chaser[0] else None
 
@@ -228,15 +231,35 @@ def _curves(systems: list[System], key: str, colour: dict[str, int]) -> list[cha
 def _precision(systems: list[System], colour: dict[str, int]) -> str:
     have = [s for s in systems if s.get("pr")]
     panels = []
-    for iou in ("0.50", "0.75"):
+    for iou, said in (("0.50", "at IoU 0.50"), ("0.75", "at IoU 0.75"), ("points", "of the best point of a class")):
         lines = [charts.Line(colour[s["id"]], s["title"], tuple(zip(s["pr"]["recall"], s["pr"]["precision"][iou])))
                  for s in have if iou in s["pr"]["precision"]]
         if lines:
-            chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall at IoU {iou}", 1.0, 1.0, markers=False)
-            panels.append(tag("div", tag("h4", f"IoU {iou}"), chart))
+            chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall {said}", 1.0, 1.0, markers=False)
+            panels.append(tag("div", tag("h4", said.removeprefix("at ").capitalize() if iou == "points" else f"IoU {iou}"), chart))
     if not panels:
         return ""
     return _note("Mean over classes: the precision that is kept at each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
+
+
+def _recall(systems: list[System], colour: dict[str, int]) -> str:
+    """How much proposals reach: against their number, and against the overlap that is asked for."""
+    have = [s for s in systems if s.get("recall")]
+    if not have:
+        return ""
+
+    def panel(head: str, lines: list[charts.Line], x_label: str, y_label: str, right: float) -> str:
+        return tag("div", tag("h4", head), charts.line_chart(lines, x_label, y_label, f"{y_label} against {x_label}", 1.0, right, markers=False))
+
+    def lines(x: str, y: str) -> list[charts.Line]:
+        at = [[math.log10(v) if x == "count" else v for v in s["recall"][x]] for s in have]
+        return [charts.Line(colour[s["id"]], s["title"], tuple(zip(a, s["recall"][y]))) for s, a in zip(have, at)]
+
+    panels = [
+        panel("By their number", lines("count", "AR"), "proposals a picture, as a power of ten", "average recall", 3.0),
+        panel("By the overlap asked for, a hundred a picture", lines("iou", "100"), "IoU", "recall", 1.0),
+    ]
+    return _note("Classes aside. Average recall is the mean over IoU .50 to .95.") + _legend(have, colour) + tag("div", *panels, cls="two")
 
 
 # ---------------------------------------------------------------- classes, errors, confusion
@@ -249,7 +272,7 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
         names = list(dict.fromkeys(n for s in have for n in s["per_class"]))
         if not names:
             continue
-        key = {"AP": "AP", "PQ": "PQ", "mIoU": "IoU"}[main]
+        key = {"mIoU": "IoU"}.get(main, main)
         heads = [tag("th", tag("button", "class"), scope="col")] + [tag("th", tag("button", text(s["title"])), scope="col", cls="percent") for s in have]
         rows = []
         for n in names:
@@ -328,7 +351,7 @@ def _matrix(c: dict[str, Any]) -> str:
 def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
     out = []
     for main, systems in groups.items():
-        classes = (r["data"].get("pixel_classes") if main != "AP" else None) or r["data"].get("classes", [])
+        classes = (r["data"].get("pixel_classes") if main not in words.OBJECTS else None) or r["data"].get("classes", [])
         html = wall(r.get("pictures", {}).get(main, []), systems, classes, folder, main)
         if html:
             out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", html]

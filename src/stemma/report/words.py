@@ -13,6 +13,16 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "AP_small": ("AP small", "AP on objects under 32 x 32 pixels", "score"),
     "AP_medium": ("AP medium", "AP on objects from 32 x 32 to 96 x 96 pixels", "score"),
     "AP_large": ("AP large", "AP on objects above 96 x 96 pixels", "score"),
+    "MR2": ("MR⁻²", "log-average miss rate over .01 to 1 false positives a picture, mean over classes; less is better", "score"),
+    "count_error": ("|count error|", "mean absolute error of the number of objects in a picture, boxes scoring above .5 counted", "rate"),
+    "point_AP": ("point mAP", "average precision of the best point of each class in a picture, 18 pixels beside a box allowed", "score"),
+    "image_AP": ("image mAP", "average precision of saying which classes a picture holds", "score"),
+    "AR100": ("AR@100", "average recall with a hundred boxes a picture, mean over IoU .50 to .95; of a detector each class has its own hundred", "score"),
+    "AR10": ("AR@10", "average recall with ten boxes a picture", "score"),
+    "AR1000": ("AR@1000", "average recall with a thousand proposals a picture, classes aside", "score"),
+    "mask_AR10": ("mask AR@10", "average recall of masks with ten proposals a picture", "score"),
+    "mask_AR100": ("mask AR@100", "average recall of masks with a hundred proposals a picture", "score"),
+    "mask_AR1000": ("mask AR@1000", "average recall of masks with a thousand proposals a picture", "score"),
     "mask_AP": ("mask AP", "mask average precision, mean over IoU .50 to .95", "score"),
     "mask_AP50": ("mask AP50", "mask average precision at IoU .50", "score"),
     "keypoint_AP": ("keypoint AP", "keypoint average precision by object keypoint similarity", "score"),
@@ -29,9 +39,11 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
 }
 MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
-    "AR1": ("AR1", "average recall with one box a picture, mean over IoU .50 to .95", "score"),
-    "AR10": ("AR10", "average recall with ten boxes a picture", "score"),
-    "AR100": ("AR100", "average recall with a hundred boxes a picture", "score"),
+    "AR1": ("AR@1", "average recall with one box a picture, mean over IoU .50 to .95", "score"),
+    "AR100_small": ("AR@100 small", "AR@100 of objects under 32 x 32 pixels", "score"),
+    "AR100_medium": ("AR@100 medium", "AR@100 of objects from 32 x 32 to 96 x 96 pixels", "score"),
+    "AR100_large": ("AR@100 large", "AR@100 of objects above 96 x 96 pixels", "score"),
+    "EER": ("EER", "value at which precision equals recall, at IoU .50", "score"),
     "best_f1": ("best F1", "highest F1 over all score thresholds, at IoU .50", "score"),
     "calibration": ("ECE", "expected calibration error: how far scores are from the frequency of being right", "score"),
     "count": ("count error", "mean absolute error of the number of objects in a picture, at the threshold of best F1", "rate"),
@@ -49,8 +61,14 @@ SHORT = {
 }
 CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
 LEARNED = 0.05  # gain over an untrained net under which nothing is ranked
-MAINS = ("AP", "PQ", "mIoU")
-SECTIONS = {"AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel"}
+MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")
+SECTIONS = {
+    "AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel", "point_AP": "Localisation from image labels",
+    "AR100": "Proposing objects",
+}
+OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
+FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
+LESS = ("MR2", "calibration")  # scores of which less is better
 ERRORS = {
     "class": "right place, wrong class", "localisation": "right class, poor box", "both": "wrong class and poor box",
     "duplicate": "a second box on one object", "background": "a box on nothing", "missed": "an object not found",
@@ -279,6 +297,6 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 
 __all__ = [
-    "ERRORS", "MAINS", "MEASURES", "MORE", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of", "merged", "overlap", "ranked",
-    "score", "signed", "untrained_line", "varies", "with_spread", "written",
+    "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of",
+    "merged", "overlap", "ranked", "score", "signed", "untrained_line", "varies", "with_spread", "written",
 ]
