@@ -50,9 +50,9 @@ def number(v: Any) -> str:
     return str(v)
 
 
-def parse_sets(pairs: list[str] | None, backbone: str | None = None) -> dict[str, str] | None:
-    """`["rule.cls.gamma=1.5"]` as a dict, with the setting "backbone" where one is named; raises `StemmaError` where there is no `=`."""
-    found: dict[str, str] = {"backbone": backbone} if backbone else {}
+def parse_sets(pairs: list[str] | None, backbone: str | None = None, proposals: str | None = None) -> dict[str, str] | None:
+    """`["rule.cls.gamma=1.5"]` as a dict, with the settings "backbone" and "proposals" where they are named; raises `StemmaError` where there is no `=`."""
+    found = {k: v for k, v in (("backbone", backbone), ("proposals", proposals)) if v}
     for p in pairs or []:
         path, eq, value = p.partition("=")
         if not eq or not path.strip():

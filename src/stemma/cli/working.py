@@ -19,6 +19,8 @@ Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, 
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
 Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
+Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: selective-search, edge-boxes, grid, "
+                                            "or a file (COCO results JSON, .npz). The recipe's when not given.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures beside the training.")]
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
@@ -96,6 +98,7 @@ def train(
     budget: Budget = "60s",
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
     backbone: Backbone = None,
+    proposals: Source = None,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. [default: runs/PAPER]")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
     sets: Sets = None,
@@ -119,9 +122,9 @@ def train(
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     try:
         run = run_training(
-            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone), resume, val=val, format=format, device=device,
-            precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic, compile=compile,
-            start=start, progress=not as_json,
+            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
+            device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+            compile=compile, start=start, progress=not as_json,
         )
     except KeyboardInterrupt:
         _stopped(resumes=True)
@@ -155,14 +158,16 @@ def evaluate(
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
     workers: Workers = 0,
+    proposals: Source = None,
+    of: Annotated[str, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by average recall.")] = "predict",
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model: AP, mIoU or PQ of its task, in all and by class."""
+    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class."""
     from .. import evaluate as measure
 
     result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
-                     progress=not as_json)
+                     progress=not as_json, proposals=proposals, of=of)
     if as_json:
         return print_json(result)
     per_class = result.pop("per_class", {})
@@ -188,6 +193,7 @@ def predict(
     threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
     tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
     overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
+    proposals: Source = None,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the answers.")] = True,
     which: Which = "best",
     device: Device = "auto",
@@ -197,7 +203,8 @@ def predict(
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
-    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json)
+    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json,
+                           proposals=proposals)
     if as_json:
         return print_json([{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found])
     t = table("picture", "found")
@@ -218,6 +225,7 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
+    proposals: Source = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. [default: one a core, or one a GPU]")] = None,
     on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
@@ -237,7 +245,7 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         try:
             done = run_comparison(
-                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone), device=device,
+                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
                 precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
             )
         except KeyboardInterrupt:
@@ -264,8 +272,9 @@ def _summary(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "parameters", "images_per_second", "latency_ms")
-        columns = [m for m in wanted if any(words.mean_of(s, m) is not None for s in group)]
+        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "count_error", "MR2", "parameters",
+                  "images_per_second", "latency_ms")
+        columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
         rows = [["system", *map(words.heading, columns), "untrained"]]
         for s in words.ranked(group, main):
             cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]

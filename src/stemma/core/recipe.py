@@ -38,7 +38,35 @@ class Augment:
     scale: float = 0.0  # YOLOv1: scale and translate by up to this fraction
     expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
     crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)
+    zoom: tuple[float, ...] = ()  # DeepLab: scaled by one of these
+    window: tuple[int, ...] = ()  # then cut to a window of this height and width (one number: square), wherever it falls
     elastic: float = 0.0  # U-Net: standard deviation in pixels of a 3x3 grid of displacements
+
+
+@dataclass(frozen=True)
+class ProposalSource:
+    """Where a detector that makes no boxes of its own takes them from: `Sample.proposals`, at most `count` a picture, best first.
+
+    none:             it makes its own
+    selective-search: Uijlings et al. 2013, through OpenCV: segments of `sigma` and each of `scales`, in each of `colours`, are merged by each
+                      mixture of `likeness` (letters of colour, texture, size, fill); the picture is looked at `width` pixels wide (0: as it
+                      is), and sides under `least` of these pixels are left out
+    edge-boxes:       Zitnick & Dollar 2014, through OpenCV, on the gradients of the picture
+    grid:             sliding windows of seven sizes and three shapes, large ones first
+    jitter:           the truth itself, moved and stretched by `noise` of its size, among random boxes: for tests and studies
+    file:             `file`, a COCO results JSON, or an .npz with an array (n, 4) or (n, 5) an image id or file name: x1, y1, x2, y2, score
+    """
+
+    kind: Literal["none", "selective-search", "edge-boxes", "grid", "jitter", "file"] = "none"
+    count: int = 2000
+    width: int = 500
+    least: int = 20
+    sigma: float = 0.8
+    scales: tuple[int, ...] = (50, 100)
+    colours: tuple[str, ...] = ("hsv", "lab")
+    likeness: tuple[str, ...] = ("ctsf", "tsf")
+    noise: float = 0.2
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +108,7 @@ class Stage:
     sigma: float = 0.1  # evolve: first standard deviation
     horizon: int = 1000  # evolve: most steps of a dream
     temperature: float = 1.0  # evolve: of the dream
+    dream: bool = True  # evolve: in the dream; False: in the world itself
     penalty: float = 0.0  # evolve: cost of the mean square of the controller's weights
 
 
@@ -122,6 +151,7 @@ class Recipe:
     channels_last: bool = True
     resize: Resize = Resize()
     augment: Augment = Augment()
+    proposals: ProposalSource = ProposalSource()
     phases: tuple[Phase, ...] = ()
     loss_weights: tuple[tuple[str, float], ...] = ()
     life: Life | None = None  # of agents

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from ..core import paper as papers
 from ..core.part import Part, edit, leaves
-from ..core.recipe import Augment, Life, Phase, Recipe, Resize, Stage
+from ..core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ..core.types import Classes, DataError, Info, Points, StemmaError
 from ..parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
+from . import outside
 
 FORMAT = 1
 KEY = "stemma"
@@ -148,12 +149,14 @@ def info_from(d: dict[str, Any]) -> Info:
 
 def recipe_from(d: dict[str, Any]) -> Recipe:
     """A `Recipe` from its JSON."""
-    plain = {k: _tuples(v) for k, v in d.items() if k not in ("resize", "augment", "phases", "life")}
+    plain = {k: _tuples(v) for k, v in d.items() if k not in ("resize", "augment", "proposals", "phases", "life")}
     resize = Resize(**{k: _tuples(v) for k, v in d["resize"].items()})
+    proposals = ProposalSource(**{k: _tuples(v) for k, v in d.get("proposals", {}).items()})
     life = d.get("life")
     if life is not None:
         life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
-    return Recipe(**plain, resize=resize, augment=Augment(**d["augment"]), phases=tuple(Phase(**p) for p in d["phases"]), life=life)
+    augment, phases = Augment(**d["augment"]), tuple(Phase(**p) for p in d["phases"])
+    return Recipe(**plain, resize=resize, augment=augment, proposals=proposals, phases=phases, life=life)
 
 
 @functools.cache
@@ -184,7 +187,8 @@ def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, A
 def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None, info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
-    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; it is put in before other edits.
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the name of a source of boxes
+    or a file of them. Both are put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -198,12 +202,16 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
             spec = _on_timm(spec, other, card)
+        recipe = outside.sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
         for path, value in of_recipe.items():
             recipe = edit(recipe, path, value)
     except ValueError as error:
         raise StemmaError(f"{card.cli_name}: {error}") from error
+    if (recipe.proposals.kind == "none") != (card.recipe(preset).proposals.kind == "none"):
+        raise StemmaError(f"{card.cli_name} " + ("takes its boxes from outside; name a source, such as recipe.proposals.kind=selective-search"
+                          if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means nothing to it"))
     return card, spec, recipe
 
 

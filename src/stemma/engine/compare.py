@@ -22,7 +22,7 @@ from typing import Any
 
 from ..core import paper as papers
 from ..core.types import StemmaError
-from . import checkpoint, evaluate, results
+from . import checkpoint, evaluate, outside, results
 from .budget import Budget, Spent
 from .trial import Job, held_out
 
@@ -84,11 +84,18 @@ def compare(
         raise StemmaError(f"seeds must be 1 or more, not {seeds}")
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
-    train, held, _ = held_out(where, format, limit)
+    tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in systems.items()}
+    if len({str(evaluate.suited(where, task, format)) for task in tasks.values()}) > 1:
+        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and {' and '.join(tasks)} read different ones; compare apart")
+    train, held, _ = held_out(where, format, limit, next(iter(tasks.values())))
     for name, p in systems.values():
         card, _, _ = checkpoint.plan(name, p, _sets_of(sets, name), train.info)
         evaluate.check_kinds(card, p, train.info, where)
     _claim(folder, plan)
+    for name, p in systems.values():
+        recipe = checkpoint.plan(name, p, _sets_of(sets, name), train.info)[2]
+        for part in (train, held):
+            outside.fill(outside.with_proposals(part, recipe), show=show is not None)
     at_once, threads, device = _room(jobs, device)
     place = where if is_scenes(where) else str(Path(where).resolve())
     work = [
@@ -140,7 +147,8 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
     for path, value in (sets or {}).items():
         whose, colon, rest = path.partition(":")
         if not colon:
-            out[path] = value
+            if path != "proposals" or outside.wants(papers.get(name).recipe("paper")):  # meant for those that take boxes from outside
+                out[path] = value
         elif papers.get(whose).name == name:
             out[rest] = value
     return out
@@ -281,7 +289,7 @@ def _look(state: State) -> None:
     if entry:
         spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"])
         state.fraction = max(state.fraction, Budget.parse(state.job.budget).fraction(spent))
-        value = entry.get("AP", entry.get("mIoU", entry.get("PQ")))
+        value = next((entry[k] for k in results.MAINS if entry.get(k) is not None), None)
         if entry["kind"] == "val" and value is not None:
             state.last = f"{value:.3f}"
         if state.fraction >= 1 and entry["kind"] == "val":

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.paper import Paper
+from ..core.paper import Paper, Task
 from ..core.recipe import Recipe
 from ..core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError
 from ..ops.components import components
@@ -260,7 +260,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     needs = needs_of(task, m.spec, info.kinds)
     if losses:
         check_kinds(m.paper, m.preset, info, info.name)
-    evaluator = Evaluator(info, task)
+    evaluator = Evaluator(info, cast(Task, task))
     also = Evaluator(info, "instances") if "masks" in info.kinds and apart(model, info) is not None else None
     total: dict[str, float] = {}
     images, seconds = 0, 0.0
@@ -409,5 +409,5 @@ def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, 
     checkpoint.write_text(path, json.dumps(entries))
 
 
-__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "first_stage", "main_metric", "measure", "needs_of", "open_split",
-           "resolve", "run_over", "said_of", "spread", "subset", "suited", "to_file", "write_coco"]
+__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "first_stage",
+           "main_metric", "measure", "needs_of", "open_split", "resolve", "run_over", "said_of", "spread", "subset", "suited", "to_file", "write_coco"]

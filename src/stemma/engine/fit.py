@@ -24,6 +24,7 @@ def train(
     precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
     patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
     start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True, data_options: dict[str, Any] | None = None,
+    proposals: str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
@@ -40,6 +41,7 @@ def train(
     start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
+    proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
 
     Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise `KeyboardInterrupt`.
     Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN (naming the pictures), a full disk.
@@ -52,6 +54,7 @@ def train(
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
     info = train_set.info
+    sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
     card, _, recipe = checkpoint.plan(paper, preset, sets, info)
     evaluate.check_kinds(card, preset, info, where)
     if resume and precision is None and (Path(out) / "run.json").is_file():

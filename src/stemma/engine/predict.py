@@ -17,7 +17,8 @@ from ..core.types import Classes, DataError, Info, Sample, StemmaError
 from ..ops.masks import decode
 from . import checkpoint, draw
 from .devices import pick_device, pick_precision
-from .evaluate import apart, coco_entries, resolve, run_over
+from .evaluate import apart, coco_entries, resolve, run_over, said_of
+from .outside import sourced
 from .progress import counting
 from .runs import Run
 
@@ -117,6 +118,7 @@ def find_pictures(images: Any) -> list[Any]:
 def predict(
     model: nn.Module | Run | str | Path, images: Any, out: str | Path | None = None, tile: int | None = None, *, threshold: float = 0.3, overlap: float = 0.2,
     which: str = "best", batch: int = 1, device: str = "auto", precision: str = "auto", pictures: bool = True, progress: bool = False,
+    proposals: str | None = None,
 ) -> list[dict[str, Any]]:
     """Predict for pictures. Returns one dict a picture, in pixels of the file.
 
@@ -129,12 +131,13 @@ def predict(
     out:    a folder for drawn pictures and `predictions.json` (COCO: images, categories, annotations with scores), or label maps as PNG
     tile:   cut pictures larger than this into tiles of so many file pixels, overlapping by `overlap`, and merge what they say;
             for objects, the whole picture is looked at too, for what is larger than a tile
+    proposals: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
     Raises `StemmaError` when there are no pictures, or tiles are asked for where they cannot be merged (panoptic).
     """
     net = resolve(model, which)
     m: Any = net
     task = m.paper.task_of(m.preset)
-    info = m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ())
+    info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)
     classes = info.classes_for(task)
     if tile is not None and (tile < 16 or not 0 <= overlap < 0.9):
         raise StemmaError(f"tiles of {tile} pixels overlapping by {overlap} make no sense; a tile has 16 pixels or more, an overlap lies in 0 to 0.9")
@@ -143,7 +146,8 @@ def predict(
     data = Pictures(find_pictures(images), info)
     device = pick_device(device)
     net.to(device)
-    settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision), "needs": frozenset()}
+    settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision), "needs": frozenset(),
+                                "recipe": sourced(m.recipe, proposals), "show": progress}
     writer = _Writer(Path(out), data, info, task, pictures) if out is not None else None
     results: list[dict[str, Any]] = []
     with counting("predicting", len(data), progress) as bar:
@@ -167,8 +171,7 @@ def predict(
 
 
 def _plain(net: nn.Module, data: Pictures, settings: dict[str, Any]) -> Any:
-    m: Any = net
-    for seen in run_over(net, data, m.recipe, **settings):
+    for seen in run_over(net, data, **settings):
         yield from zip(seen.batch.index.tolist(), seen.predictions, strict=True)
 
 
@@ -201,7 +204,7 @@ def _tiled(net: nn.Module, data: Pictures, tile: int, overlap: float, settings: 
         maps = m.paper.task_of(m.preset) == "semantic"
         if len(cuts) > 1 and not maps:
             cuts.append((0, 0, size[1], size[0]))
-        parts = [p for seen in run_over(net, Tiles(pixels, cuts, data.info), m.recipe, **settings) for p in seen.predictions]
+        parts = [p for seen in run_over(net, Tiles(pixels, cuts, data.info), **settings) for p in seen.predictions]
         whole = parts[0] if len(cuts) == 1 else _join_maps(parts, cuts, size) if maps else merge(parts, cuts, size)
         if len(cuts) > 1 and (objects := apart(net, data.info)) is not None:
             whole["objects"] = objects(whole["semantic"])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..core.recipe import Recipe
 from ..core.types import Batch, Dataset, StemmaError
-from . import checkpoint, devices, evaluate, optim, progress, schedule
+from . import checkpoint, devices, evaluate, optim, outside, progress, schedule
 from .budget import Budget, Spent
 from .ema import Ema
 from .runs import Run
@@ -73,8 +73,9 @@ class Trainer:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         m: Any = model
         self.model, self.recipe, self.task = m, m.recipe, m.paper.task_of(m.preset)
-        self.run, self.fabric, self.data, self.val, self.plan, self.device = run, fabric, data, val, plan, fabric.device
         recipe: Recipe = m.recipe
+        self.data: Dataset = outside.with_proposals(data, recipe)
+        self.run, self.fabric, self.val, self.plan, self.device = run, fabric, val, plan, fabric.device
         self.precision = devices.precision_of(fabric)
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         m.to(fabric.device, memory_format=self.layout)
@@ -104,6 +105,7 @@ class Trainer:
         batches: Any = None
         try:
             with self._signals():
+                self._look_for_boxes()
                 if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
                     self._warm_up()
                 batches = self._batches()
@@ -142,9 +144,19 @@ class Trainer:
         self.parts = parts
         self.loader = Loader(
             self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
-            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds), rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
+            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
+
+    def _look_for_boxes(self) -> None:
+        """Compute the boxes from outside of the pictures that will be seen, before the clock starts. Ranks share the work."""
+        rest, n = 1.0 - self.plan.budget.fraction(self.spent), len(self.data)
+        images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1, "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
+        at = list(range(n)) if images >= n else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)]
+        if self.fabric.world_size > 1:
+            at = at[self.fabric.global_rank :: self.fabric.world_size]
+        outside.fill(self.data, None if len(at) == n else at, self.plan.show and self.fabric.is_global_zero)
+        self.fabric.barrier()
 
     def _batches(self) -> Any:
         while True:

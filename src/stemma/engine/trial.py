@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..core import paper as papers
 from ..core.types import Dataset, Sample, StemmaError
-from . import checkpoint, evaluate, fit
+from . import checkpoint, evaluate, fit, outside
 from .devices import pick_device, pick_precision
 from .flops import flops
 from .gallery import map_layer, mask_layer, save_layer, shown_size
@@ -28,6 +29,8 @@ SHOWN = 120  # pictures whose answers are kept, for the report to choose from
 UNTRAINED = 100  # pictures on which the untrained net is measured
 BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
+WHOLE = PIXELS | {"proposals": "AR100"}  # a picture's quality is the measure itself, of that picture alone
+PROPOSED = 100  # proposals of a picture from which those shown are chosen
 
 
 CURVE = 128  # pictures that a point of a learning curve is measured on
@@ -60,18 +63,19 @@ class Job:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def held_out(data: str, format: str | None = None, limit: int | None = None) -> tuple[Dataset, Dataset, str]:
-    """(training pictures, pictures to measure on, which weights to measure).
+def held_out(data: str, format: str | None = None, limit: int | None = None, task: str = "detection") -> tuple[Dataset, Dataset, str]:
+    """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
 
     With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise the last
     weights are measured on the validation pictures, since the best were chosen by them.
     """
     from ..data.open import splits
 
-    train, val = fit.open_pair(data, None, format)
-    names = splits(data)
+    format, options = evaluate.suited(data, task, format)
+    train, val = fit.open_pair(data, None, format, **options)
+    names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):
-        return train, evaluate.spread(evaluate.open_split(data, "test", format), limit), "best"
+        return train, evaluate.spread(evaluate.open_split(data, "test", format, **options), limit), "best"
     return train, evaluate.spread(val, limit), "last"
 
 
@@ -81,7 +85,7 @@ def run(job: Job) -> dict[str, Any]:
     if (folder / "trial.json").is_file():
         done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
         return done
-    train, data, which = held_out(job.data, job.format, job.limit)
+    train, data, which = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
     trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, format=job.format, device=job.device,
@@ -110,11 +114,10 @@ def run(job: Job) -> dict[str, Any]:
 
 def _flops(model: nn.Module, data: Dataset, device: str, pictures: int = 8) -> int:
     """Operations a picture takes, mean over a few held-out ones, one at a time."""
-    from ..data.loader import Loader
-
     m: Any = model
-    loader = Loader(evaluate.spread(data, pictures), m.recipe, train=False, batch=1, mean=m.spec.preprocess.mean, needs=frozenset())
-    counts = [flops(model, b.images.to(device)) for b in loader.epoch(0)]
+    loader = outside.loader(model, evaluate.spread(data, pictures), m.recipe, batch=1)
+    moved = (b.to(device) for b in loader.epoch(0))
+    counts = [flops(model, b.images, proposals=outside.given(m.recipe, b).get("proposals")) for b in moved]
     return round(sum(counts) / len(counts))
 
 
@@ -161,7 +164,11 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
     threshold = 0.5
-    if task not in PIXELS:
+    if task == "proposals":
+        out["recall"] = details["recall"]
+    elif task == "weak":
+        out["pr"] = {"recall": details["pr_mean"][0], "precision": {"points": details["pr_mean"][1]}}
+    elif task not in PIXELS:
         strict = precision_recall(matches(evaluator.record, 0.75)).mean.tolist()
         threshold = float(details["confusion"]["score"])
         recall, loose = details["pr_mean"]
@@ -196,12 +203,14 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         return {"layer": map_layer(prediction["semantic"], truth.size)}
     if task == "panoptic":
         return {"layer": panoptic_layer(prediction["panoptic"], prediction["segments"], truth.size)}
+    if task in ("proposals", "weak"):
+        return (_proposed if task == "proposals" else _pointed)(prediction, truth, names, threshold)
     from ..metrics.detection import to_rles
 
     scores = np.asarray(prediction["scores"])
     order = np.argsort(-scores, kind="stable")[:BOXES]
     keep = order[scores[order] >= threshold]
-    scale = np.array(shown_size(truth.size)[::-1] * 2) / np.array(truth.size[::-1] * 2)
+    scale = _shown(truth)
     labels = np.asarray(prediction["labels"])[keep]
     masks, points = prediction.get("masks"), prediction.get("keypoints")
     layer = None
@@ -213,6 +222,57 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         "ok": (_taken(prediction, truth, keep) != -1).tolist(), "layer": layer,
         "points": [] if points is None else np.round(np.asarray(points)[keep][..., :2].reshape(-1, 2) * scale[:2], 1).tolist(),
     }
+
+
+def _proposed(prediction: dict[str, Any], truth: Sample, names: list[str], threshold: float) -> dict[str, Any]:
+    """Of the first hundred proposals that which overlaps each object most, named by the object, right from IoU .5 on; and their masks."""
+    from ..metrics.detection import box_iou, to_rles
+
+    first = np.argsort(-np.asarray(prediction["scores"]), kind="stable")[:PROPOSED]
+    boxes = np.asarray(prediction["boxes"], np.float64).reshape(-1, 4)
+    ious = box_iou(boxes[first], truth.boxes.astype(np.float64).reshape(-1, 4))
+    objects = np.flatnonzero(~truth.crowd & (ious.max(0, initial=0.0) > 0))[:BOXES]
+    keep = first[ious[:, objects].argmax(0)] if len(objects) else np.zeros(0, np.int64)
+    labels, masks, layer = truth.labels[objects], prediction.get("masks"), None
+    if masks is not None:
+        layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
+    return {
+        "boxes": np.round(boxes[keep] * _shown(truth), 1).tolist(), "labels": [names[k] for k in labels],
+        "scores": np.round(np.asarray(prediction["scores"], float)[keep], 3).tolist(), "ok": (ious.max(0, initial=0.0)[objects] >= 0.5).tolist(),
+        "layer": layer, "points": [],
+    }
+
+
+def _pointed(prediction: dict[str, Any], truth: Sample, names: list[str], threshold: float) -> dict[str, Any]:
+    """The best point of each class that scores `threshold` or more, in a square of the tolerance."""
+    from ..metrics.points import tolerance_in
+
+    best, right, points = _best_points(prediction, truth, threshold)
+    scale, around = _shown(truth), tolerance_in(truth.size)
+    squares = np.concatenate([points - around, points + around], 1)
+    return {
+        "boxes": np.round(squares * scale, 1).tolist(), "labels": [names[k] for k in np.asarray(prediction["labels"])[best]],
+        "scores": np.round(np.asarray(prediction["scores"], float)[best], 3).tolist(), "ok": right.tolist(), "layer": None,
+        "points": np.round(points * scale[:2], 1).tolist(),
+    }
+
+
+def _best_points(prediction: dict[str, Any], truth: Sample, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(detections that are the best of their class and score `threshold` or more, whether each lies in an object of the class, their centres)."""
+    from ..metrics.detection import picture
+    from ..metrics.points import best_of_class, centres, inside, tolerance_in
+
+    one = picture(truth, prediction, int(max([*truth.labels, *prediction["labels"]], default=0)) + 1, 0)
+    best = best_of_class(one)
+    best = best[one.scores[best] >= threshold]
+    points = centres(one.found[best])
+    near = inside(points, one.boxes, tolerance_in(one.size)) & (one.found_labels[best][:, None] == one.labels[None])
+    return best, near.any(1), points
+
+
+def _shown(truth: Sample) -> np.ndarray:
+    """Factors (x, y, x, y) from pixels of the file to those of the picture in the report."""
+    return np.asarray(np.array(shown_size(truth.size)[::-1] * 2) / np.array(truth.size[::-1] * 2))
 
 
 def panoptic_layer(ids: np.ndarray, segments: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -234,13 +294,18 @@ def _taken(prediction: dict[str, Any], truth: Sample, keep: np.ndarray) -> np.nd
 
 
 def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, threshold: float) -> float | None:
-    """How good an answer is on one picture: F1 at IoU .5 of boxes, mean IoU of a semantic map, PQ of a panoptic one."""
-    if task in PIXELS:
+    """How good an answer is on one picture: F1 at IoU .5 of boxes, F1 of the classes' points, AR100 of proposals, mean IoU of a semantic map, PQ of a
+    panoptic one."""
+    if task == "weak":
+        _, right, _ = _best_points(prediction, truth, threshold)
+        said, there = len(right), len(np.unique(truth.labels[~truth.crowd]))
+        return 2 * int(right.sum()) / (said + there) if said + there else 1.0
+    if task in WHOLE:
         from ..metrics import Evaluator
 
         one = Evaluator(info, task)  # type: ignore[arg-type]
         one.add(truth, prediction)
-        value = one.result().get(PIXELS[task])
+        value = one.result().get(WHOLE[task])
         return None if value is None else float(value)
     taken = _taken(prediction, truth, np.flatnonzero(np.asarray(prediction["scores"]) >= threshold))
     hits, said, there = int((taken >= 0).sum()), int((taken != -2).sum()), int((~truth.crowd).sum())
@@ -255,11 +320,8 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
 
     The systems take turns, so that a busy moment of the machine falls on all.
     """
-    from ..data.loader import Loader
-
     device = pick_device(device)
-    _, held, _ = held_out(data, format)
-    ready: dict[str, tuple[Any, list[Any]]] = {}
+    ready: dict[str, tuple[Any, list[tuple[Any, Any, dict[str, Any]]]]] = {}
     trouble: dict[str, float | str] = {}
     for f in folders:
         try:
@@ -267,17 +329,19 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
         except StemmaError as error:
             trouble[f] = str(error)
             continue
-        loader = Loader(evaluate.spread(held, 3), m.recipe, train=False, batch=1, mean=m.spec.preprocess.mean, needs=frozenset())
+        _, held, _ = held_out(data, format, task=m.paper.task_of(m.preset))
+        loader = outside.loader(m, evaluate.spread(held, 3), m.recipe, batch=1)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
-        ready[f] = m, [(b.images.to(device).contiguous(memory_format=layout), b.sizes.to(device)) for b in loader.epoch(0)]
+        moved = (b.to(device) for b in loader.epoch(0))
+        ready[f] = m, [(b.images.contiguous(memory_format=layout), b.sizes, outside.given(m.recipe, b)) for b in moved]
     times: dict[str, list[float]] = {f: [] for f in ready}
     with torch.inference_mode():
         for turn in range(rounds + 1):
             for f, (m, pictures) in ready.items():
-                for images, sizes in pictures:
+                for images, sizes, more in pictures:
                     begin = time.perf_counter()
-                    m.predict(images, sizes)
+                    m.predict(images, sizes, **more)
                     if device.startswith("cuda"):
                         torch.cuda.synchronize()
                     if turn:
