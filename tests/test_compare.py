@@ -188,3 +188,44 @@ def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
     done = stemma.compare(["fcn", "u-net"], out=tmp_path / "c", on="ray", jobs=1, **TINY)
     assert not done.failed and len(done.results["systems"]) == 2
+
+
+# ---------------------------------------------------------------- proposals and points
+
+
+def test_quality_and_drawing_of_proposals_and_points() -> None:
+    """Scene 0 answered by its truth, by nothing, and by boxes moved far away; what is drawn names the object that a proposal is nearest to."""
+    from stemma.data.scenes import Scenes
+    from stemma.engine.trial import show
+
+    data = Scenes(4, size=64)
+    truth, names = data.truth(0), list(data.info.classes.names)
+    n = len(truth.labels)
+    perfect = {"boxes": truth.boxes, "scores": np.linspace(1, 0.6, n), "labels": truth.labels}
+    nothing = {k: v[:0] for k, v in perfect.items()}
+    away = perfect | {"boxes": truth.boxes + 500}
+    for task in ("proposals", "weak"):
+        assert [quality(p, truth, data.info, task, 0.5) for p in (perfect, nothing, away)] == [1.0, 0.0, 0.0]
+    drawn = show(perfect | {"labels": np.zeros(n, int), "masks": list(np.asarray(truth.masks))}, truth, "proposals", names, 0.5)
+    assert drawn["labels"] == [names[k] for k in truth.labels] and all(drawn["ok"]) and drawn["layer"] is not None
+    assert show(nothing, truth, "proposals", names, 0.5)["boxes"] == [] == show(away, truth, "proposals", names, 0.5)["boxes"]
+    pointed = show(perfect, truth, "weak", names, 0.5)
+    assert len(pointed["points"]) == len(set(truth.labels.tolist())) == len(pointed["boxes"]) and all(pointed["ok"])
+    assert not any(show(away, truth, "weak", names, 0.5)["ok"]) and show(perfect, truth, "weak", names, 1.1)["points"] == []
+
+
+def test_what_a_system_is_ranked_by() -> None:
+    """By its task's measure; a detector's AR100 is no common measure with a proposal method's, their points are with a weak system's."""
+    def made(name: str, metrics: dict[str, float], task: str) -> dict[str, Any]:
+        trial = {"paper": name, "preset": "small", "task": task, "metrics": metrics, "untrained": {}, "input": [128, 128], "batch": 8, "weights": "last",
+                 "precision": "fp32", "images": 10, "seed": 0, "curve": [], "per_class": {}}
+        return results.system(name, [trial], [])
+
+    detector = made("fpn", {"AP": 0.3, "AR100": 0.4, "point_AP": 0.6}, "detection")
+    proposer = made("retinanet", {"AR10": 0.2, "AR100": 0.5}, "proposals")
+    weak = made("yolo_v1", {"point_AP": 0.5, "image_AP": 0.7}, "weak")
+    assert [s["main"] for s in (detector, proposer, weak)] == ["AP", "AR100", "point_AP"]
+    assert results.gain(detector, proposer)["gain"] is None
+    assert results.gain(detector, weak) | {"spread": None, "overlap": None} == {"metric": "point_AP", "gain": pytest.approx(-0.1), "spread": None, "overlap": None}
+    assert results.gain(proposer, proposer)["metric"] == "AR100"
+    assert made("fpn", {"AR100": None}, "proposals")["main"] == "AR100"  # type: ignore[dict-item]
