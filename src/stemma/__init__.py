@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .data.open import open_dataset
     from .data.scenes import Scenes
     from .engine.checkpoint import build, load, save
+    from .engine.compress import compress
     from .engine.evaluate import evaluate
     from .engine.fit import train
     from .engine.import_torchvision import from_torchvision
@@ -31,13 +32,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit", "evaluate": "engine.evaluate",
+    "compress": "engine.compress",
     "predict": "engine.predict", "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs",
     "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
 }
 
 __all__ = [
-    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "evaluate", "from_torchvision", "load", "open_dataset", "paper", "predict", "save",
-    "train",
+    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "from_torchvision", "load", "open_dataset", "paper", "predict",
+    "save", "train",
 ]
 
 
