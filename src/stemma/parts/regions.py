@@ -52,6 +52,13 @@ def found(d: Detections) -> Detections:
     return d.take(torch.arange(most, device=d.labels.device).expand(len(d.labels), -1))
 
 
+def there(boxes: Float[Tensor, "B P 4"]) -> Float[Tensor, "B P 4"]:
+    """Proposals without the last places, where no image has one; at least 8. A traced graph keeps its shape."""
+    if torch.compiler.is_compiling():
+        return boxes
+    return boxes[:, : _eights((bx.area(boxes) > 0) * torch.arange(1, boxes.shape[1] + 1, device=boxes.device))]
+
+
 def _eights(count: Tensor) -> int:
     return max(-(-int(count.max()) // 8) * 8, 8)
 

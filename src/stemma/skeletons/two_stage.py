@@ -24,7 +24,7 @@ from ..parts.necks import Same
 from ..parts.post import PerClassNMS, Post, every_pair
 from ..parts.preprocess import Preprocess
 from ..parts.region_heads import Seen, own
-from ..parts.regions import found, kept, with_truth
+from ..parts.regions import found, kept, there, with_truth
 from ..parts.trunk import Trunk
 from .dense import DenseRaw, DenseRule, head_in, look
 from .stages import Looked, Stage
@@ -102,8 +102,7 @@ class TwoStageModel(nn.Module):
         if self.spec.detach_proposals:
             return rule.propose(raw.rpn, sizes, training).boxes
         dense = raw.rpn
-        rank = rule.rank(dense).detach()
-        return rule.proposals(rank, dense.levels, lambda at: rule.decode(dense, at, sizes), training).boxes
+        return rule.proposals(rule.rank(dense).detach(), dense.levels, lambda at: rule.decode(dense, at, sizes), training).boxes
 
     @torch.no_grad()
     def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
@@ -115,13 +114,10 @@ class TwoStageModel(nn.Module):
 
     def see(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> tuple[Seen, Tensor | None]:
         """(logits and deltas of stage i, the features it read where a branch shares them); `xs` as its head prepared them."""
-        if self.sharing and i == len(self.heads) - 1:
-            head: Any = self.heads[i]
-            features: Tensor = head.features(xs, boxes)
-            logits, deltas = head.read(features)
-            return (logits.float(), deltas.float()), features
-        logits, deltas = self.heads[i](xs, boxes)
-        return (logits.float(), deltas.float()), None
+        head: Any = self.heads[i]
+        features = head.features(xs, boxes) if self.sharing and i == len(self.heads) - 1 else None
+        logits, deltas = head(xs, boxes) if features is None else head.read(features)
+        return (logits.float(), deltas.float()), features
 
     def prepared(self, xs: list[Tensor]) -> list[list[Tensor]]:
         """The levels as the head of each stage reads them."""
@@ -178,7 +174,7 @@ class TwoStageModel(nn.Module):
         if sizes is None:
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
         raw, spec = self(images), self.spec
-        xs, boxes = self.prepared(raw.levels), self.propose(raw, sizes, False, proposals)
+        xs, boxes = self.prepared(raw.levels), there(self.propose(raw, sizes, False, proposals))
         real, each, scores = bx.area(boxes) > 0, torch.empty(0), []
 
         def by_class(i: int, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,12 +186,10 @@ class TwoStageModel(nn.Module):
         for step, i in enumerate(order, 1):
             score, each = by_class(i, boxes)
             scores.append(score)
-            if step < len(order):
-                boxes = own(each, score.argmax(-1))
+            boxes = own(each, score.argmax(-1)) if step < len(order) else boxes
         if spec.average == "last" and len(scores) > 1:
-            scores = [scores[-1], *[by_class(i, boxes)[0] for i in range(last)]]
-        score = (torch.stack(scores).mean(0) if len(scores) > 1 else score).masked_fill(~real[..., None], 0.0)
-        d = every_pair(each, score)
+            scores = [score, *[by_class(i, boxes)[0] for i in range(last)]]
+        d = every_pair(each, torch.stack(scores).mean(0).masked_fill(~real[..., None], 0.0))
         for post in spec.post:
             d = post(d, lambda at: by_class(last, at))
         d = found(d) if len(self.branches) else d
