@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from .part import diff, leaves
 from .recipe import Recipe
 from .types import Info, StemmaError
@@ -69,6 +71,7 @@ class Paper:
     presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
     tasks: tuple[tuple[str, Task], ...] = ()  # (preset, task) where a preset does another than the paper's
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
+    measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None  # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ class Resize:
     longest: int = 1333
     divisor: int = 32
     scales: tuple[int, ...] = ()  # training sizes to draw from; empty: `size` alone
+    hold: int = 1  # batches that keep a size before the next is drawn (YOLOv2: 10)
 
 
 @dataclass(frozen=True)

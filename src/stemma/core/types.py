@@ -60,6 +60,7 @@ class Targets(Moves):
     segments_crowd: Bool[Tensor, "B S"] | None = None
     image_labels: Float[Tensor, "B C"] | None = None
     proposals: Float[Tensor, "B P 4"] | None = None
+    boxed: Bool[Tensor, " B"] | None = None  # False: only the whole picture is labelled, objects in it are not; None: all have boxes
 
     @property
     def valid(self) -> Bool[Tensor, "B N"]:
@@ -235,6 +236,7 @@ class Sample:
     segments_crowd: np.ndarray | None = None  # bool (S,)
     image_labels: np.ndarray | None = None  # float32 (C,)
     proposals: np.ndarray | None = None  # float32 (P, 4)
+    boxed: bool = True  # False: its objects are not marked, only `image_labels` says what is there
     file: str = ""  # where it came from, for messages
     id: int = 0  # the source's image id
     extra: dict[str, Any] = field(default_factory=dict)

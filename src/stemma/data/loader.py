@@ -158,7 +158,9 @@ class Loader:
         short = None
         if self.train and self.recipe.resize.scales:  # one size a batch, the same on every rank
             scales = self.recipe.resize.scales
-            short = scales[int(np.random.default_rng([self.seed, _SCALE, epoch, k]).integers(len(scales)))]
+            hold = max(self.recipe.resize.hold, 1)
+            turn = [epoch, k] if hold == 1 else [(epoch * len(self) + k) // hold]  # counted over epochs, so that a size is held across their ends
+            short = scales[int(np.random.default_rng([self.seed, _SCALE, *turn]).integers(len(scales)))]
         index = order[places.start : places.stop]
         if self._fast(short):
             assert isinstance(self.dataset, Gathers)

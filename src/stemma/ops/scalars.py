@@ -29,6 +29,11 @@ def across_ranks(x: Tensor) -> Tensor:
     return total / world
 
 
+def over_ranks(x: Tensor) -> Tensor:
+    """The sum of `x` over the processes of a distributed run. No gradient flows through it."""
+    return across_ranks(x) * _world()
+
+
 def normaliser(count: Tensor, floor: float = 1.0) -> Tensor:
     """`max(count, floor)` of the whole batch, as each rank's share of it: what a sum of losses is divided by."""
     return across_ranks(count).clamp(min=floor / _world())

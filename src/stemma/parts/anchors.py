@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..core.types import StemmaError
 from ..ops.constants import remember
 
 HW = tuple[int, int]
@@ -159,3 +160,26 @@ class CellBoxes:
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         return [(((0.0, 0.0, image[1] / w, image[0] / h),) * self.per, image[0] / h, image[1] / w) for h, w in maps]
+
+
+@dataclass(frozen=True)
+class Priors:
+    """YOLOv2's anchors (sec. 2, "dimension clusters"): boxes of given widths and heights in the middle of every cell.
+
+    `sizes`: width, height, width, height, ... in cells. `fit`: when a training begins they are found anew in its boxes, by k-means
+    (`ops.kmeans`), as many as there are here; the run keeps what was found.
+    """
+
+    sizes: tuple[float, ...] = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
+    fit: bool = False
+
+    def pairs(self) -> list[tuple[float, float]]:
+        if not self.sizes or len(self.sizes) % 2:
+            raise StemmaError(f"rule.anchors.sizes are widths and heights by turns, not {len(self.sizes)} numbers")
+        return list(zip(self.sizes[::2], self.sizes[1::2]))
+
+    def counts(self, levels: int) -> tuple[int, ...]:
+        return (len(self.pairs()),) * levels
+
+    def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
+        return [(_centred([(w * s, h * s) for w, h in self.pairs()], (s / 2, s / 2)), float(s), float(s)) for s in strides]

@@ -163,3 +163,36 @@ class ByCell:
         if t.crowd is not None:
             state = spare_crowds(state, bx.intersection(t.boxes, c.guess), replace(c, boxes=c.guess), t, self.crowd)
         return state, first.to(torch.uint8).argmax(1)
+
+
+@dataclass(frozen=True)
+class ByShape:
+    """YOLOv2: the cell that holds an object's centre answers, through the prior whose shape has the highest IoU with the object's.
+
+    Candidates are priors in the middle of their cells. Of two objects that want one prior the last has it. Others whose guess overlaps any
+    object by more than `spare` are not asked, nor those whose guess lies in a crowd by more than the share `crowd`.
+    """
+
+    spare: float = 0.6
+    crowd: float = 0.5
+
+    def __call__(self, c: Candidates, t: Targets) -> Assigned:
+        assert c.guess is not None and c.stride is not None, "the network's guesses say who is spared, the strides how large a cell is"
+        n = t.boxes.shape[1]
+        if n == 0:
+            return nothing(c)
+        (centre, size), (middle, prior), half = bx.centre_size(t.boxes), bx.centre_size(c.boxes), c.stride[:, None] / 2
+        edge = (middle + half).amax(1, keepdim=True)
+        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]  # on the last edge means in the last cell
+        holds = ((centre >= (middle - half)[:, None]) & (centre < (middle + half)[:, None])).all(-1) & t.valid[..., None]  # B N A
+        both = torch.minimum(size[:, :, None], prior[:, None]).prod(-1)
+        fit = both / (size.prod(-1)[..., None] + prior.prod(-1)[:, None] - both).clamp(min=bx.TINY)
+        fit = fit.masked_fill(~holds, -1.0)
+        mine = torch.zeros_like(holds).scatter(2, fit.argmax(2, keepdim=True), True) & holds
+        rank = mine * torch.arange(1, n + 1, device=mine.device)[:, None]
+        last, index = rank.max(1)
+        both = bx.intersection(t.boxes, c.guess)
+        iou = both / (bx.area(t.boxes)[..., None] + bx.area(c.guess)[:, None] - both).clamp(min=bx.TINY)
+        near = (iou.masked_fill(~t.valid[..., None], 0.0) > self.spare).any(1)
+        state = torch.where(last > 0, 1, torch.where(near, -1, 0))
+        return spare_crowds(state, both, replace(c, boxes=c.guess), t, self.crowd), index

@@ -91,3 +91,31 @@ class Edges:
         """The code of the mirror image, relative to the mirrored reference."""
         left, top, right, bottom = code.unbind(-1)
         return torch.stack([-right, top, -left, bottom], -1)
+
+
+@dataclass(frozen=True)
+class DirectLocation:
+    """YOLOv2 sec. 2, "direct location prediction": b = (sigmoid(tx) + cx, sigmoid(ty) + cy, pw exp(tw), ph exp(th)), in cells of `stride` pixels.
+
+    The reference is the prior of width pw and height ph in the middle of its cell, so the centre cannot leave the cell.
+    """
+
+    stride: float = 32.0
+    limit: float = math.log(1000 / 16)
+
+    def said(self, code: Tensor) -> Tensor:
+        """What the losses compare: the place within the cell, 0..1, and the logarithms."""
+        return torch.cat([code[..., :2].sigmoid(), code[..., 2:]], -1)
+
+    def wanted(self, ref: Tensor, box: Tensor) -> Tensor:
+        """The same of a box."""
+        (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
+        return torch.cat([(c1 - c0) / self.stride + 0.5, (s1.clamp(min=LEAST) / s0.clamp(min=LEAST)).log()], -1)
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        want = self.wanted(ref, box)
+        return torch.cat([want[..., :2].logit(1e-6), want[..., 2:]], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.stride, code[..., 2:].clamp(max=self.limit).exp() * s)

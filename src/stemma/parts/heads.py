@@ -200,6 +200,43 @@ class YoloHead(nn.Module):
         return classes, boxes[..., :4], boxes[..., 4]
 
 
+class RegionHead(nn.Module):
+    """YOLOv2 sec. 2: one 1x1 convolution says for every prior of a cell tx, ty, tw, th, an objectness and the class logits, in this order.
+
+    `prior` is the objectness at first; None starts every number at zero, as the released code does.
+    """
+
+    def __init__(self, inp: In, prior: float | None = None) -> None:
+        super().__init__()
+        self.k = 5 + inp.logits
+        self.last = nn.ModuleList(nn.Conv2d(c, a * self.k, 1) for c, a in zip(inp.channels, inp.anchors))
+        for conv in self.last:
+            assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+            normal(conv)
+            if prior is not None:
+                with torch.no_grad():
+                    conv.bias[4 :: self.k] = prior_bias(prior)
+
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        y = torch.cat([flat(m(x), self.k) for m, x in zip(self.last, xs)], 1)
+        return y[..., 5:], y[..., :4], y[..., 4]
+
+
+class ClassMaps(nn.Module):
+    """A classifier that can be read cell by cell: one 1x1 convolution to the classes (Darknet-19's last layer). It says no boxes."""
+
+    def __init__(self, inp: In) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(inp.channels[-1], inp.logits, 1)
+        nn.init.normal_(self.last.weight, std=0.01)
+        assert self.last.bias is not None
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, xs: list[Tensor]) -> Said:
+        y = flat(self.last(xs[-1]), self.last.out_channels)
+        return y, y.new_zeros(y.shape[0], y.shape[1], 4)
+
+
 def to_darknet(grid: Float[Tensor, "B S S E"], per: int) -> Float[Tensor, "B F"]:
     """From `[S, S, per * 5 + C]` to Darknet's flat order: all classes, then all confidences, then all boxes, cell by cell."""
     boxes = grid[..., : 5 * per].unflatten(-1, (per, 5))

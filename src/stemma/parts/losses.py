@@ -60,6 +60,22 @@ class Softmax:
         return logits.softmax(-1)[..., :-1]
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Cross entropy over the classes alone, where background is another number's word (YOLOv2's objectness). Nothing is paid for background."""
+
+    @property
+    def extra(self) -> int:
+        return 0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        cost = logits.logsumexp(-1) - _own(logits, labels)
+        return torch.where(labels < logits.shape[-1], cost, 0.0)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)
+
+
 def _one_vs_all(no: Tensor, logits: Tensor, labels: Tensor, yes_less_no: Tensor) -> Tensor:
     """Sum over the classes of the cost of saying "no", corrected at the one class that is there."""
     return no.sum(-1) + torch.where(labels < logits.shape[-1], yes_less_no, 0.0)

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.part import In
+from ..ops.reorg import Order, reorg
+from .backbones.darknet import conv_leaky
 from .trunk import Trunk
 
 
@@ -92,3 +94,24 @@ class FPN(Trunk):
 def _conv(channels: int, width: int, kernel: int, norm: str) -> nn.Module:
     conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=norm == "none")
     return conv if norm == "none" else nn.Sequential(conv, nn.BatchNorm2d(width))
+
+
+class Passthrough(Trunk):
+    """YOLOv2 sec. 2, "fine-grained features": the finer of two levels is folded into channels and laid before the coarser; one level comes out.
+
+    `depth` 3x3 convolutions of `width` on the coarse level, a 1x1 of `narrow` on the fine one before it is folded, a 3x3 of `width` on both.
+    `order`: how pixels become channels (`ops.reorg`); "darknet" is that of the released weights.
+    """
+
+    def __init__(self, inp: In, width: int = 1024, narrow: int = 64, depth: int = 2, order: Order = "space_to_depth") -> None:
+        super().__init__()
+        assert len(inp.channels) == 2, f"a fine and a coarse level, not {len(inp.channels)}"
+        self.factor, self.order = inp.strides[1] // inp.strides[0], order
+        self.deep = nn.Sequential(*[conv_leaky(inp.channels[1] if i == 0 else width, width, 3) for i in range(depth)])
+        self.side = conv_leaky(inp.channels[0], narrow, 1)
+        self.join = conv_leaky(narrow * self.factor**2 + (width if depth else inp.channels[1]), width, 3)
+        self.out = In((width,), inp.strides[1:], inp.classes)
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        fine = reorg(self.side(xs[0]), self.factor, self.order)
+        return [self.join(torch.cat([fine, self.deep(xs[1])], 1))]

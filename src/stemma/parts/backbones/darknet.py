@@ -1,4 +1,4 @@
-"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640)."""
+"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640) and YOLOv2's Darknet-19 (table 6 of arXiv 1612.08242)."""
 from __future__ import annotations
 
 from jaxtyping import Float
@@ -52,3 +52,50 @@ class Darknet24(Trunk):
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         return [self.layers(x)]
+
+
+NINETEEN: tuple[tuple[tuple[int, int], ...], ...] = (  # (channels, kernel) between the five pools
+    ((32, 3),),
+    ((64, 3),),
+    ((128, 3), (64, 1), (128, 3)),
+    ((256, 3), (128, 1), (256, 3)),
+    ((512, 3), (256, 1), (512, 3), (256, 1), (512, 3)),
+    ((1024, 3), (512, 1), (1024, 3), (512, 1), (1024, 3)),
+)
+
+
+def conv_leaky(channels: int, width: int, kernel: int) -> nn.Sequential:
+    """Darknet's block: convolution without bias, batch norm, leaky ReLU of slope 0.1."""
+    conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, a=0.1, nonlinearity="leaky_relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.LeakyReLU(0.1, inplace=True))
+
+
+class Darknet19(Trunk):
+    """YOLOv2 sec. 3: 18 convolutions with batch norm and five pools; the nineteenth, 1x1 to the classes, is a head's.
+
+    `levels` are the stages handed out: 4 and 5 are 512 channels at stride 16 and 1024 at 32. `width` multiplies every channel count.
+    """
+
+    def __init__(self, inp: In, levels: tuple[int, ...] = (4, 5), width: float = 1.0) -> None:
+        super().__init__()
+        assert levels and max(levels) < len(NINETEEN), f"levels {levels} of {len(NINETEEN)} stages"
+        self.levels = levels
+        self.stages = nn.ModuleList()
+        channels, ends = inp.channels[0], []
+        for i, stage in enumerate(NINETEEN[: max(levels) + 1]):
+            layers: list[nn.Module] = [nn.MaxPool2d(2, 2)] if i else []
+            for c, kernel in stage:
+                c = max(8, int(c * width))
+                layers.append(conv_leaky(channels, c, kernel))
+                channels = c
+            self.stages.append(nn.Sequential(*layers))
+            ends.append(channels)
+        self.out = In(tuple(ends[i] for i in levels), tuple(inp.strides[0] * 2**i for i in levels), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return [found[i] for i in self.levels]
