@@ -26,7 +26,7 @@ from ..parts.heads import TowerHead
 from ..parts.losses import BoxLoss, ClassLoss, Focal, OverBatch, SmoothL1
 from ..parts.necks import FPN
 from ..parts.preprocess import Preprocess
-from ..parts.sample import Everything, Sampler
+from ..parts.sample import Everything, Sampler, draw
 from ..parts.select import PerLevel, Proposals, Select
 from ..parts.trunk import Trunk
 
@@ -68,7 +68,7 @@ class DenseRule:
             state, index, label = self.targets(raw, t, classes, sizes)
         cls, box = built(self.cls), built(self.box)
         cost = raw.codes[..., 0].detach() * 0 if isinstance(cls, OverBatch) and not self.sample.needs_loss else cls(raw.logits, label)
-        used = self.sample(state, cost.detach())
+        used = draw(self.sample, state, cost.detach(), raw.references(), label)
         pos = used & (state == 1)
         n, count = self.divisors(used, pos)
         seen = cls.over(raw.logits, label, used) if isinstance(cls, OverBatch) else (torch.where(used, cost, 0.0) / n).sum() / count
@@ -133,6 +133,11 @@ class Dense(Generic[RuleT]):
     backbone: Part[Trunk] = part(TinyResNet)
     neck: Part[Trunk] = part(FPN, width=64)
     head: Part[nn.Module] = part(TowerHead)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The kinds of target that the rule can use beside boxes."""
+        return frozenset(getattr(self.rule, "needs", ()))
 
     def build(self, classes: int) -> DenseModel:
         return DenseModel(self, classes)
