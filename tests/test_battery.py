@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stemma.core import paper as cards
 from stemma.core.types import Batch, Detections, PanopticMap, SemanticMap, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
+from stemma.engine import outside
 
 VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal")]
 SMALL = [(n, p) for n in VISION for p in cards.get(n).presets if p == "small" or p.endswith("-small")]
@@ -37,8 +39,17 @@ def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:
     card = cards.get(name)
     model = model_of(name, preset)
     plain = replace(card.recipe(preset), augment=type(card.recipe(preset).augment)(flip=0.0))
-    needs = frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
-    return next(iter(Loader(scenes(), plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1).epoch(epoch)))
+    if outside.wants(plain):  # boxes near the truth and far from it, at once
+        plain = replace(plain, proposals=replace(plain.proposals, kind="jitter", count=48))
+    data = outside.with_proposals(scenes(), plain)
+    needs = outside.needed(plain) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
+    return next(iter(Loader(data, plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1).epoch(epoch)))
+
+
+def more(model: Any, batch: Batch, of: str = "predict") -> dict[str, Tensor]:
+    """The boxes from outside that a method of the model takes besides the pictures."""
+    given = outside.given(model.recipe, batch)
+    return given if "proposals" in inspect.signature(getattr(model, of)).parameters else {}
 
 
 def tensors(raw: Any) -> list[Tensor]:
@@ -90,8 +101,9 @@ def test_more_padding_changes_no_loss(name: str, preset: str, monkeypatch: pytes
 def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str) -> None:
     model, batch = model_of(name, preset).eval(), batch_of(name, preset)
     with torch.no_grad():
-        whole = tensors(model(batch.images))
-        halves = [tensors(model(batch.images[i : i + 1])) for i in range(2)]
+        boxes = more(model, batch, "forward")
+        whole = tensors(model(batch.images, **boxes))
+        halves = [tensors(model(batch.images[i : i + 1], **{k: v[i : i + 1] for k, v in boxes.items()})) for i in range(2)]
     for j, w in enumerate(whole):
         if w.ndim and len(w) == 2:
             torch.testing.assert_close(w, torch.cat([h[j] for h in halves]), rtol=1e-3, atol=1e-4)
@@ -100,7 +112,7 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str) -> None:
 @each
 def test_predictions_lie_in_the_picture_best_first(name: str, preset: str) -> None:
     model, batch = model_of(name, preset).eval(), batch_of(name, preset)
-    out = model.predict(batch.images, batch.sizes)
+    out = model.predict(batch.images, batch.sizes, **more(model, batch))
     h, w = batch.images.shape[-2:]
     if isinstance(out, Detections):
         assert (out.boxes >= 0).all() and (out.boxes[..., [0, 2]] <= w).all() and (out.boxes[..., [1, 3]] <= h).all()
@@ -142,7 +154,7 @@ def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Pat
     path = tmp_path / "net.safetensors"
     stemma.save(path, model)
     again = stemma.load(path).eval()
-    one, two = model.predict(batch.images), again.predict(batch.images)
+    one, two = (m.predict(batch.images, **more(m, batch)) for m in (model, again))
     for a, b in zip(tensors(one), tensors(two)):
         assert torch.equal(a, b)
 
@@ -152,8 +164,9 @@ def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Pat
 def test_the_exported_graph_says_the_same(name: str, preset: str) -> None:
     model, batch = model_of(name, preset).eval(), batch_of(name, preset)
     with torch.no_grad():
-        graph = torch.export.export(model, (batch.images,)).module()
-        for a, b in zip(tensors(model(batch.images)), tensors(graph(batch.images))):
+        boxes = more(model, batch, "forward")
+        graph = torch.export.export(model, (batch.images,), boxes).module()
+        for a, b in zip(tensors(model(batch.images, **boxes)), tensors(graph(batch.images, **boxes))):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 

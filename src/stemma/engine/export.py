@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import re
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.types import StemmaError
+from ..data.proposals import grid
+from . import outside
 from .evaluate import resolve
 from .runs import Run
 
@@ -47,12 +50,13 @@ class Plain(nn.Module):
         self.model: Any = model
         self.outputs = outputs
 
-    def said(self, images: Tensor) -> list[tuple[str, Tensor]]:
-        """The outputs by name."""
-        return named_tensors(self.model(images) if self.outputs == "raw" else self.model.predict(images))
+    def said(self, images: Tensor, *boxes: Tensor) -> list[tuple[str, Tensor]]:
+        """The outputs by name. `boxes`: proposals `1 P 4`, for a model that takes them."""
+        more = {"proposals": boxes[0]} if boxes else {}
+        return named_tensors(self.model(images, **more) if self.outputs == "raw" else self.model.predict(images, **more))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(t for _, t in self.said(images))
+    def forward(self, images: Tensor, *boxes: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t for _, t in self.said(images, *boxes))
 
 
 def export(
@@ -63,7 +67,8 @@ def export(
 
     size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
     outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw", what the network says
-             before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside.
+             before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside. Of a system that takes
+             its boxes from outside, `proposals` is a second input: `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
     objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
@@ -79,12 +84,16 @@ def export(
     net: Any = resolve(model, which).to("cpu").float().eval()
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
-    images = _picture(side)
+    inputs = {"images": _picture(side)}
+    if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw" else net.predict).parameters:
+        count = net.recipe.proposals.count
+        boxes = torch.from_numpy(grid(side, count))
+        inputs["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
     with torch.no_grad():
-        expected = plain.said(images)
+        expected = plain.said(*inputs.values())
     names = [n for n, _ in expected]
     path.parent.mkdir(parents=True, exist_ok=True)
-    got = _onnx(plain, images, path, names) if format == "onnx" else _torch(plain, images, path, names)
+    got = _onnx(plain, inputs, path, names) if format == "onnx" else _torch(plain, inputs, path, names)
     difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
     worst = max(difference.values(), default=0.0)
     wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
@@ -113,7 +122,7 @@ def _difference(a: Tensor, b: Tensor) -> float:
     return float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
 
 
-def _onnx(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:
+def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -122,12 +131,12 @@ def _onnx(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Te
         raise StemmaError(EXTRA) from error
     with _quiet():
         try:
-            torch.onnx.export(plain, (images,), path, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False,
+            torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names, dynamo=True, external_data=False, verbose=False,
                               custom_translation_table={torch.ops.aten.sort.stable: _stable_sort})
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return [torch.from_numpy(v) for v in session.run(None, {session.get_inputs()[0].name: images.numpy()})]
+        return [torch.from_numpy(v) for v in session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)})]
 
 
 def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
@@ -139,16 +148,16 @@ def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: b
     return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
 
 
-def _torch(plain: Plain, images: Tensor, path: Path, names: list[str]) -> list[Tensor]:
+def _torch(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:
     with _quiet():
         try:
             with torch.no_grad():
-                program = torch.export.export(plain, (images,))
+                program = torch.export.export(plain, (*inputs.values(),))
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         torch.export.save(program, path, extra_files={"outputs": "\n".join(names)})
         with torch.no_grad():
-            return list(torch.export.load(path).module()(images))
+            return list(torch.export.load(path).module()(*inputs.values()))
 
 
 def _cannot(plain: Plain, error: Exception) -> str:
