@@ -1,0 +1,128 @@
+"""ReInspect: a recurrent net reads each cell and says its boxes one by one, so that people who overlap need no suppression.  arXiv 1506.04878"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.paper import Claim, Paper, Parent
+from ...core.part import part
+from ...core.recipe import Augment, Recipe, Resize
+from ...core.types import Detections, Losses, Targets
+from ...ops import boxes as bx
+from ...ops.scalars import normaliser
+from ...parts.anchors import CellBoxes
+from ...parts.backbones.googlenet import GoogLeNet
+from ...parts.backbones.tiny import TinyResNet
+from ...parts.losses import ClassLoss, Softmax
+from ...parts.necks import Same
+from ...parts.sets import SetHead, SetMatch, cell_objects
+from ...parts.stitch import Stitch
+from ...skeletons.dense import Dense, DenseRaw
+from . import overfeat
+
+
+@dataclass(frozen=True)
+class SetRule:
+    """A set of boxes from each cell, in the order said (sec. 3). A code is the centre relative to that of the cell, and the size, in pixels.
+
+    region: side of the square in the middle of a cell whose objects it must say.
+    """
+
+    anchors: CellBoxes = CellBoxes(5)
+    match: SetMatch = SetMatch()
+    cls: ClassLoss = Softmax()
+    region: float = 64.0
+    box_weight: float = 0.03
+    stitch: Stitch = Stitch()
+
+    def objects(self, raw: DenseRaw, t: Targets) -> tuple[Tensor, Tensor]:
+        """(place in the targets or -1, the object's box as a code) of every hypothesis."""
+        b, s = len(raw.codes), self.anchors.per
+        truth, place, real = (v.flatten(0, 1) for v in cell_objects(t, raw.anchors[::s], self.region, s))
+        index = self.match(raw.codes.detach().unflatten(1, (-1, s)).flatten(0, 1), truth, real)
+        want = bx.take(truth, index.clamp(min=0))
+        place = torch.where(index >= 0, place.gather(1, index.clamp(min=0)), -1)
+        return place.view(b, -1), want.view(b, -1, 4)
+
+    def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> Losses:
+        """Eq. 1: L1 of what has an object, summed over a cell, and cross entropy of everything; means over cells, as in the code.
+
+        The matching is fixed while the gradient is taken. Cells beyond the picture are not asked, nor what is left over where a crowd is.
+        """
+        b, s = len(raw.codes), self.anchors.per
+        middle = bx.centre_size(raw.anchors)[0]
+        asked = (middle < raw.sizes(sizes).flip(-1)[:, None]).all(-1)
+        place, want = raw.logits.new_full((b, asked.shape[1]), -1, dtype=torch.long), raw.codes
+        if t.boxes.shape[1]:
+            place, want = self.objects(raw, t)
+        label = torch.full_like(place, classes)
+        if t.boxes.shape[1]:
+            label = torch.where(place >= 0, t.labels.clamp(0, classes - 1).gather(1, place.clamp(min=0)), classes)
+        used = asked
+        if t.crowd is not None and t.boxes.shape[1]:
+            centre, size = bx.centre_size(t.boxes)
+            held = ((centre[:, None] - middle[:, None]).abs() < (size[:, None] + self.region) / 2).all(-1) & t.crowd[:, None]
+            used = asked & ((place >= 0) | ~held.any(-1))
+        cells = normaliser(asked.sum().float() / s)
+        box = torch.where(asked & (place >= 0), (raw.codes - want).abs().sum(-1), 0.0)
+        cls = torch.where(used, self.cls(raw.logits, label), 0.0)
+        return {"box": self.box_weight * box.sum() / cells, "cls": cls.sum() / (cells * s)}
+
+    def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
+        """Hypotheses of all cells, stitched."""
+        s = self.anchors.per
+        scores, label = self.cls.scores(raw.logits).max(-1)
+        boxes = bx.from_centre(bx.centre_size(raw.references())[0] + raw.codes[..., :2], raw.codes[..., 2:].clamp(min=0))
+        cell = torch.arange(boxes.shape[1] // s, device=boxes.device).repeat_interleave(s)
+        d = self.stitch(Detections(boxes, scores, label), cell)
+        return Detections(bx.clip(d.boxes, raw.image if sizes is None else sizes), d.scores, d.labels)
+
+
+def spec(preset: str = "paper") -> Dense[SetRule]:
+    """GoogLeNet and five boxes a cell of 32 pixels; "small": a residual trunk and cells of 16."""
+    if preset == "small":  # not in the paper
+        return Dense(
+            rule=SetRule(region=32.0, box_weight=0.03), backbone=part(TinyResNet, levels=(2,)), neck=part(Same),
+            head=part(SetHead, width=128, cells=128, dropout=0.0, shrink=1.0, scale=20.0, std=0.1),
+        )
+    return Dense(rule=SetRule(), backbone=part(GoogLeNet), neck=part(Same), head=part(SetHead))
+
+
+def recipe(preset: str = "paper") -> Recipe:
+    """Sec. 4.1 for Brainwash, pictures of 640 x 480; "small": ours, for two cores and 128-pixel scenes."""
+    if preset == "small":
+        return Recipe(
+            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
+            warmup=0.03, ema=0.995, resize=Resize("square", 128), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
+        )
+    return Recipe(
+        optimizer="sgd", lr=0.2, momentum=0.5, weight_decay=0.0, batch=1, length="500000steps", schedule="step", gamma=0.8, milestones=(0.2, 0.4, 0.6, 0.8),
+        warmup=0.0, clip=0.1, lr_mult=(("^backbone", 4.0),), resize=Resize("shortest", 480, 640, 32), augment=Augment(flip=0.5, scale=0.1),
+    )
+
+
+PAPER = Paper(
+    title="End-to-end people detection in crowded scenes",
+    authors="Stewart, Andriluka, Ng",
+    year=2015,
+    arxiv="1506.04878",
+    task="detection",
+    spec=spec,
+    recipe=recipe,
+    summary="Suppression by overlap cannot tell two people who stand before one another from one who was found twice. Here a cell's features enter a recurrent "
+    "net that says the boxes around it one after another, each knowing what was said before, until its confidence falls. In training the boxes are matched "
+    "with the objects at least cost, so that any order of the objects costs the same, and an order from sure to unsure comes of itself. What "
+    "neighbouring cells say is stitched: matched with what is accepted already, one to one, and left out where it touches its match.",
+    parents=(Parent(overfeat.PAPER, (
+        ("", "cells of a grid in the place of sliding windows; a recurrent net that says a set of boxes, a matching as its teacher, and stitching for merging"),
+    )),),
+    claims=(
+        Claim("AP at IoU .5, Brainwash", 0.78, "table 1, L_hungarian"),
+        Claim("equal error rate, Brainwash", 0.81, "table 1, L_hungarian"),
+        Claim("count error a picture, Brainwash", 0.76, "table 1, L_hungarian"),
+        Claim("AP at IoU .5, Brainwash, OverFeat on GoogLeNet", 0.62, "table 1"),
+    ),
+    presets=("paper", "small"),
+)
