@@ -14,6 +14,7 @@ from ..core.types import DataError, Dataset, StemmaError
 from . import checkpoint, evaluate
 from .budget import Budget
 from .devices import machine, make_fabric, precision_of
+from .measured import measured
 from .runs import Run
 from .trainer import Plan, Trainer
 
@@ -55,8 +56,10 @@ def train(
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
     info = train_set.info
     sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
-    card, _, recipe = checkpoint.plan(paper, preset, sets, info)
+    card, spec, recipe = checkpoint.plan(paper, preset, sets, info)
     evaluate.check_kinds(card, preset, info, where)
+    found = measured(card, spec, recipe, train_set, sets, Path(out) if resume else None)
+    sets = {**(sets or {}), **found} if found else sets
     if resume and precision is None and (Path(out) / "run.json").is_file():
         precision = Run.open(out).record["precision"]
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
@@ -77,7 +80,7 @@ def train(
         **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set), "val_images": len(val_set)},
-        "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)
     if again and run.state == "finished" and run.record["budget"] == str(length):

@@ -92,7 +92,7 @@ def run(job: Job) -> dict[str, Any]:
                         precision=job.precision, batch=job.batch, workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
-    bare = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info).to(device)
+    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=train.info).to(device)  # what was measured in the data included
     model = trained.load(which).to(device)
     precision = pick_precision(device, "auto" if job.precision is None else job.precision)
     m: Any = model
