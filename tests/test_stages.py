@@ -19,7 +19,8 @@ from stemma.parts.assign import ByIoU
 from stemma.parts.coders import Delta
 from stemma.parts.losses import Softmax
 from stemma.parts.region_heads import RegionHead
-from stemma.parts.regions import Regions, kept
+from stemma.parts.regions import Regions, kept, with_truth
+from stemma.parts.sample import Everything, Hardest, HardestAfterNMS, Random, draw
 from stemma.skeletons.stages import Stage
 from stemma.skeletons.two_stage import TwoStage, TwoStageModel
 
@@ -59,13 +60,16 @@ def near(t: Targets, seed: int = 0, each: int = 20, spread: float = 6.0) -> Tens
     return torch.cat([low, high], -1).clamp(0, 64)
 
 
-@pytest.mark.parametrize("name,i", [(n, i) for n in ("cascade_rcnn",) for i in range(len(cards.get(n).facts))])
+@pytest.mark.parametrize("name,i", [(n, i) for n in ("cascade_rcnn", "ohem") for i in range(len(cards.get(n).facts))])
 def test_published_counts(name: str, i: int) -> None:
     card = cards.get(name)
     fact = card.facts[i]
     spec = card.spec(fact.variant or "paper")
     for path, value in fact.sets:
         spec = edit(spec, path, value)
+    if fact.what == "regions trained on":
+        assert spec.stages[0].count * card.recipe("paper").batch == fact.value
+        return
     with torch.device("meta"):
         assert count(spec.build(fact.classes)) == fact.value
 
@@ -261,3 +265,139 @@ def test_places_that_are_empty_pay_nothing() -> None:
     assert again.weight.tolist() == [[1, 0]] and again.positive.tolist() == [[0, 0]] and again.state.tolist() == [[0, -1]]
     cls, box = Stage().cost(torch.randn(1, 3, 5), torch.randn(1, 3, 5, 4), r, Targets(torch.rand(1, 2, 4) + torch.tensor([0.0, 0, 1, 1]), torch.tensor([[1, 0]])))
     assert (cls > 0).tolist() == [[True, True, False]] and (box > 0).tolist() == [[True, False, False]]
+
+
+# ---------------------------------------------------------------- OHEM
+
+
+def mined(sample: Any = None, **change: Any) -> TwoStageModel:
+    """The small Faster R-CNN on given proposals, all of which overlap an object or none."""
+    spec = cards.get("ohem").spec("small")
+    stage = replace(spec.stages[0], sample=sample or spec.stages[0].sample, **change)
+    return net(replace(spec, rpn=None, stages=(stage,)))
+
+
+def given() -> Batch:
+    b = batch()
+    away = torch.rand(2, 12, 2, generator=torch.Generator().manual_seed(1)) * 40
+    boxes = torch.cat([near(b.targets, each=12), torch.cat([away, away + 14], -1)], 1)
+    return replace(b, targets=replace(b.targets, proposals=boxes))
+
+
+def by_hand(boxes: Tensor, loss: Tensor, labels: Tensor, ok: Tensor, count: int, iou: float, per_label: bool) -> set[int]:
+    """One picture, one region after another."""
+    kept: list[int] = []
+    for i in loss.masked_fill(~ok, -1.0).argsort(descending=True, stable=True).tolist():
+        near_by = [j for j in kept if (labels[j] == labels[i] or not per_label) and bx.iou(boxes[i : i + 1], boxes[j : j + 1]).item() > iou]
+        if ok[i] and not near_by:
+            kept.append(i)
+    return set(kept[:count])
+
+
+@pytest.mark.parametrize("per_label", [True, False])
+@pytest.mark.parametrize("count,iou", [(6, 0.7), (6, 0.3), (200, 0.5)])
+def test_the_highest_losses_after_suppression_as_by_hand(count: int, iou: float, per_label: bool) -> None:
+    b = given()
+    boxes = b.targets.proposals
+    assert boxes is not None
+    loss, labels = torch.rand(boxes.shape[:2]), torch.randint(0, 4, boxes.shape[:2])
+    state = torch.randint(-1, 2, boxes.shape[:2])
+    used = draw(HardestAfterNMS(count, iou, per_label), state, loss, boxes, labels)
+    for i in range(2):
+        assert set(used[i].nonzero()[:, 0].tolist()) == by_hand(boxes[i], loss[i], labels[i], state[i] >= 0, count, iou, per_label)
+    assert used.sum() > 6
+
+
+def test_the_hardest_without_suppression() -> None:
+    state, loss = torch.tensor([[1, 0, -1, 0]]), torch.tensor([[0.1, 0.5, 9.0, 0.7]])
+    assert Hardest(2)(state, loss).tolist() == [[False, True, False, True]]
+    assert Hardest(9)(state, loss).tolist() == Everything()(state, loss).tolist() == [[True, True, False, True]]
+
+
+def grads(m: TwoStageModel, b: Batch) -> list[Tensor]:
+    m.zero_grad()
+    total(m.loss(b)).backward()
+    return [p.grad.clone() for p in m.parameters() if p.grad is not None]
+
+
+def test_the_gradient_is_that_of_the_masked_loss() -> None:
+    """Sec. 4.2: a second look at the chosen regions alone, or one look at all of which the chosen pay, or a mask on the loss of all."""
+    b = given()
+    twice, once = mined(), mined(once=True)
+    once.load_state_dict(twice.state_dict())
+    s = twice.spec.stages[0]
+    for m in (twice, once):
+        m.eval()  # batch norm must not learn in between
+    got = grads(twice, b)
+    for a, c in zip(got, grads(once, b), strict=True):
+        torch.testing.assert_close(a, c, atol=1e-6, rtol=1e-4)
+    twice.zero_grad()
+    xs = twice(b.images).levels
+    every = s.label(with_truth(b.targets.proposals, b.targets), b.targets, 4)
+    (logits, deltas), _ = twice.see(0, xs, every.boxes)
+    cls, box = s.cost(logits, deltas, every, b.targets)
+    mask = draw(s.sample, every.state, (cls + box).detach(), every.boxes, every.labels)
+    assert 0 < mask.sum() < (every.weight > 0).sum()
+    (((cls + box) * mask).sum() / mask.sum()).backward()
+    for a, p in zip(got, (p for p in twice.parameters() if p.grad is not None), strict=True):
+        torch.testing.assert_close(a, p.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_enough_room_and_no_suppression_is_the_loss_of_all() -> None:
+    b = given()
+    n = b.targets.proposals.shape[1]
+    found = [mined(sample, count=n).eval().loss(b) for sample in (Hardest(n), Everything(), HardestAfterNMS(n, 1.0))]
+    for k in found[0]:
+        torch.testing.assert_close(found[0][k], found[1][k])
+        torch.testing.assert_close(found[0][k], found[2][k])
+
+
+def test_the_look_that_ranks_sees_what_the_look_that_learns_sees() -> None:
+    """The loss without gradient equals the loss with it; dropout rests in the first, so that dice do not rank."""
+    m, b = mined().train(), given()
+    spec = m.spec.stages[0]
+    m = net(replace(m.spec, stages=(replace(spec, head=spec.head.but(dropout=0.5)),))).train()
+    xs = m(b.images).levels
+    with torch.no_grad():
+        quiet = [m.see(0, xs, b.targets.proposals)[0][0] for _ in range(2)]
+    loud = m.see(0, xs, b.targets.proposals)[0][0]
+    assert torch.equal(*quiet) and not torch.allclose(quiet[0], loud)
+    torch.testing.assert_close(m.eval().see(0, xs, b.targets.proposals)[0][0], quiet[0])
+
+
+def test_chosen_regions_cost_more_than_those_left_and_no_ratio_rules_them() -> None:
+    m, b = mined(Hardest(10), count=10).eval(), given()
+    seen = m.look(0, m(b.images).levels, b.targets.proposals, b.targets)
+    s = m.spec.stages[0]
+    every = s.label(b.targets.proposals, b.targets, 4)
+    cls, box = s.cost(*m.see(0, m(b.images).levels, every.boxes)[0], every, b.targets)
+    mine = sum(s.cost(seen.logits, seen.deltas, seen.regions, b.targets))
+    cut = (cls + box).sort(1, descending=True).values[:, 9]
+    assert seen.regions.weight.sum() == 20 and (mine >= cut[:, None] - 1e-5).all()
+
+
+@pytest.mark.parametrize("name", ["fpn", "mask_rcnn", "cascade_rcnn", "ssd"])
+def test_any_system_takes_the_sampler(name: str) -> None:
+    """Faster R-CNN's family in its stages and in its proposal network, SSD in its rule."""
+    spec = cards.get(name).spec("small")
+    if name == "ssd":
+        m = replace(spec, rule=replace(spec.rule, sample=HardestAfterNMS(20, 0.7))).build(4)
+        b = replace(batch(), images=torch.rand(2, 3, 128, 128))
+    else:
+        stages = tuple(replace(s, sample=HardestAfterNMS(16, 0.7), count=16, positive=1.0) for s in spec.stages)
+        m, b = replace(spec, stages=stages, rpn=replace(spec.rpn, sample=HardestAfterNMS(32, 0.7))).build(4), batch()
+        b = replace(b, targets=replace(b.targets, masks=torch.rand(2, 3, 64, 64) > 0.5))
+    total(m.loss(b)).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in m.parameters())
+
+
+def test_the_pair_differs_in_the_sampler_alone() -> None:
+    """`compare faster-rcnn ohem` is fair: one net, one recipe, the same proposals; only what is chosen of them differs."""
+    from stemma.core.part import diff
+
+    base, hard = cards.get("faster_rcnn"), cards.get("ohem")
+    for preset in ("paper", "small"):
+        assert base.recipe(preset) == hard.recipe(preset)
+        changed = {path.split(".", 2)[2].split(".")[0] for path in diff(base.spec(preset), hard.spec(preset))}
+        assert changed == {"sample", "count", "positive"}
+    assert isinstance(base.spec().stages[0].sample, Random)

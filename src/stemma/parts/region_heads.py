@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -134,6 +135,13 @@ class Predictor(nn.Module):
         return self.cls(x), self.box(x).unflatten(-1, (self.sets, 4))
 
 
+class Dropout(nn.Dropout):
+    """Dropout that rests where no gradient is asked for: a look that only ranks regions by their loss sees the whole network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training and torch.is_grad_enabled())
+
+
 class FCHead(RegionHead):
     """Pool, `depth` fully connected layers, then classes and deltas (FPN sec. 4.2: two of 1024; VGG-16: two of 4096 with dropout).
 
@@ -151,7 +159,7 @@ class FCHead(RegionHead):
         layers: list[nn.Module] = []
         channels = inp.channels[0] * pool.size**2
         for i in range(depth):
-            layers += [linear(channels, width, ranks[i] if i < len(ranks) else 0), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
+            layers += [linear(channels, width, ranks[i] if i < len(ranks) else 0), nn.ReLU(inplace=True), *([Dropout(dropout)] if dropout else [])]
             channels = width
         self.body = nn.Sequential(*layers)
         self.predict = Predictor(channels, inp.logits, inp.classes, deltas)

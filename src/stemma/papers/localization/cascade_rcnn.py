@@ -41,7 +41,8 @@ class Integral(Stage):
         return len(self.overlaps) * super().logits(classes)
 
     def each(self, logits: Tensor) -> Float[Tensor, "B R U K"]:
-        return logits.unflatten(-1, (len(self.overlaps), -1))
+        every: Tensor = logits.unflatten(-1, (len(self.overlaps), -1))
+        return every
 
     def class_cost(self, logits: Tensor, r: Regions, t: Targets) -> Tensor:
         every = self.each(logits)
