@@ -79,7 +79,7 @@ def show(
                 out.print(Text(f"{k} = {_value(v)}"), soft_wrap=True)
         return None
     about = f"{p.cli_name} · {p.task} · presets: {', '.join(p.presets)}"
-    out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}. arXiv {p.arxiv}. [dim]{about}[/]\n")
+    out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}.{f' arXiv {p.arxiv}.' * bool(p.arxiv)} [dim]{about}[/]\n")
     out.print(f"[italic]{escape(p.line)}[/]\n\n{escape(p.summary)}\n")
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")

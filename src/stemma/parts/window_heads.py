@@ -74,3 +74,39 @@ class ClassBoxHead(WindowHead):
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor | None]:
         x = self.pool(x)
         return self.classifier(x), None if self.regressor is None else self.regressor(x)
+
+
+class MaskHead(WindowHead):
+    """DeepMask's two branches (sec. 3.1): a mask of side x side for the window, and whether an object lies in its middle.
+
+    The mask: a 1x1 convolution to `hidden` channels with a ReLU, then two linear layers with nothing between them, that is one fully connected
+    layer of rank `rank`. Its first half is what `forward` gives as the window's code; `masks` is the second, taken where it is wanted alone.
+    The score: a 2x2 pool, taken at every offset, and fully connected layers over `kernel` / 2 cells. With `shared`, as in the released code,
+    it reads the code instead.
+    """
+
+    def __init__(
+        self, inp: In, kernel: int = 14, hidden: int = 512, rank: int = 512, side: int = 56, widths: tuple[int, ...] = (512, 1024), dropout: float = 0.5,
+        shared: bool = False,
+    ) -> None:
+        super().__init__()
+        c = inp.channels[-1]
+        self.cells, self.side, self.shared = kernel, side, shared
+        self.reduce = nn.Sequential(nn.Conv2d(c, hidden, 1), nn.ReLU(inplace=True))
+        self.encode = nn.Conv2d(hidden, rank, kernel)
+        self.decode = nn.Linear(rank, side * side)
+        self.pool = OffsetPool(2)
+        score = fully(rank, widths, inp.logits, 1, 1, dropout) if shared else fully(c, widths, inp.logits, kernel // 2, 2, dropout)
+        self.score = nn.Sequential(nn.Dropout(dropout), *score) if shared else score
+        started(self, 0.0)
+        nn.init.normal_(self.decode.weight, 0.0, 0.01)
+        nn.init.zeros_(self.decode.bias)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+        code = self.encode(self.reduce(x))
+        return self.score(code if self.shared else self.pool(x)), code
+
+    def masks(self, codes: Float[Tensor, "*A E"]) -> Float[Tensor, "*A S S"]:
+        """Logits of the windows' pixels, of a grid over the window."""
+        out: Tensor = self.decode(codes)
+        return out.view(*codes.shape[:-1], self.side, self.side)

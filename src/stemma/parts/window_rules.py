@@ -1,4 +1,4 @@
-"""Rules of classifiers on windows: what each window learns, and what all of them say together.
+"""Rules of networks on windows: what each window learns, and what all of them say together.
 
 Axes: B images, A windows of all passes, C classes, G boxes of a window (one a class, or one).
 """
@@ -7,16 +7,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..core.types import Batch, Detections, Losses
+from ..core.types import Batch, Detections, Losses, StemmaError
 from ..ops import boxes as bx
+from ..ops.constants import constant
+from ..ops.masks import crop
+from ..ops.nms import nms
 from ..ops.scalars import normaliser
 from .assign import Assign, ByIoU, Candidates
 from .coders import Edges
 from .losses import ClassLoss, Softmax
+from .map_boxes import enclose
 from .merge import GreedyMerge, Merge
+from .patches import Canonical, cut
 from .points import labels_of, point_detections
 from .sample import Mined, Sampler
 from .windows import Looks, WindowsRaw
@@ -114,3 +120,63 @@ class WindowLabels(ClassBoxRule):
     def predict(self, net: Looks, raw: WindowsRaw, sizes: Tensor | None = None) -> Detections:
         where = bx.centre_size(raw.windows)[0][self.scores(raw, sizes).argmax(1)]
         return point_detections(self.classify(raw, sizes), where, raw.sizes(sizes))
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """DeepMask eq. 1, on windows cut from the pictures; at test the `keep` best windows of all sizes, with the masks' `limit` as in sec. 4.
+
+    truth: side of the masks that are compared, to which the net's are upsampled. weight: lambda. alternate: with this probability a step is
+    on scores alone, else on masks alone, as in the released code; 0 takes both, as in eq. 1. nms: IoU above which a box gives way; 0 keeps all.
+    """
+
+    sample: Canonical = Canonical()
+    truth: int = 112
+    weight: float = 1 / 32
+    alternate: float = 0.0
+    limit: float = 0.2
+    keep: int = 1000
+    nms: float = 0.0
+    side: int = 28
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"masks"})
+
+    def logits(self, classes: int) -> int:
+        return 1
+
+    def loss(self, net: Looks, batch: Batch) -> Losses:
+        """Sum over windows of (1 + y) / (2 w h) sum_ij log(1 + exp(-m_ij f_ij)) + lambda log(1 + exp(-y s)), divided by their number."""
+        t, spec = batch.targets, net.spec
+        if t.masks is None:
+            raise StemmaError("DeepMask learns from the masks of objects and the data have none: use data with masks, or a system that learns from boxes")
+        positive, owner, there = self.sample.positive(t)
+        negative, free = self.sample.negative(t, batch.sizes, (spec.window / max(spec.scales), spec.window / min(spec.scales)))
+        windows = torch.cat([positive, negative], 1)
+        raw = net.look(cut(batch.images, windows, spec.window, constant(spec.preprocess.mean, batch.images)), border=0)
+        score, codes = raw.logits[:, 0, 0].view(windows.shape[:2]), raw.codes
+        assert codes is not None
+        y = torch.cat([torch.ones_like(there), torch.zeros_like(free)], 1).to(score)
+        used = torch.cat([there, free], 1).to(score)
+        f = net.head.masks(codes[:, 0].view(*windows.shape[:2], -1)[:, : positive.shape[1]]).float()
+        f = F.interpolate(f, size=(self.truth, self.truth), mode="bilinear", align_corners=False)
+        m = (crop(t.masks, positive, owner, self.truth) >= 0.5).to(f) if t.masks.shape[1] else torch.zeros_like(f)
+        count = normaliser(used.sum())
+        mask = (F.softplus((1 - 2 * m) * f).mean((2, 3)) * there).sum() / count
+        says = self.weight * (F.softplus((1 - 2 * y) * score) * used).sum() / count
+        if self.alternate:
+            coin = (torch.rand_like(count) < self.alternate).to(mask)
+            mask, says = mask * (1 - coin), says * coin
+        return {"mask": mask, "score": says}
+
+    def predict(self, net: Looks, raw: WindowsRaw, sizes: Tensor | None = None) -> Detections:
+        """Windows by score (sec. 3.3); a mask is what its window says with `limit` or more, its box what encloses that. Label 0."""
+        assert raw.codes is not None
+        score = raw.logits[..., 0].sigmoid() * raw.inside(sizes)
+        score, at = score.topk(min(self.keep, score.shape[1]), dim=1)
+        maps = net.head.masks(bx.take(raw.codes, at)).float()
+        limit = torch.logit(maps.new_tensor(self.limit))
+        boxes, masks, found = enclose(maps, bx.take(raw.references(), at), limit, raw.sizes(sizes), self.side)
+        d = Detections(boxes, score, torch.where(found & (score > 0), 0, -1), masks)
+        return d.take(nms(d.boxes, d.scores, d.labels, self.nms, self.keep)) if self.nms else d

@@ -61,7 +61,9 @@ class Looks(Protocol):
     classes: int
     head: Any
 
-    def look(self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False) -> WindowsRaw: ...
+    def look(
+        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False, border: int | None = None
+    ) -> WindowsRaw: ...
 
 
 @runtime_checkable

@@ -41,6 +41,11 @@ class Windows(Generic[RuleT]):
     border: int = 0  # pixels of mean colour laid around each of them
     preprocess: Preprocess = Preprocess()
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The kinds of target that the rule can use besides those of the task."""
+        return frozenset(getattr(self.rule, "needs", ()))
+
     def build(self, classes: int) -> WindowsModel:
         return WindowsModel(self, classes)
 
@@ -67,16 +72,22 @@ class WindowsModel(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> WindowsRaw:
         return self.look(images, self.spec.scales, self.spec.mirror)
 
-    def look(self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False) -> WindowsRaw:
-        """The head's word on every window of the picture at each of `scales`; with `mirror`, of its mirror image besides."""
+    def look(
+        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False, border: int | None = None
+    ) -> WindowsRaw:
+        """The head's word on every window of the picture at each of `scales`; with `mirror`, of its mirror image besides.
+
+        `border` replaces the spec's.
+        """
+        border = self.spec.border if border is None else border
         x = self.spec.preprocess(images)
         logits, codes, places, mirrored, passes = [], [], [], [], []
         for scale in scales:
             view = scaled(x, scale)
             for flip in (False, True)[: 1 + mirror]:
-                said, code = self.windows(view.flip(-1) if flip else view)
+                said, code = self.windows(view.flip(-1) if flip else view, border)
                 shape = (said.shape[-2], said.shape[-1])
-                boxes = self.lay(shape, (x.shape[-2] / view.shape[-2], x.shape[-1] / view.shape[-1]), said.device)
+                boxes = self.lay(shape, (x.shape[-2] / view.shape[-2], x.shape[-1] / view.shape[-1]), border, said.device)
                 places.append(mirror_boxes(boxes, x.shape[-1]) if flip else boxes)
                 mirrored.append(torch.full((len(boxes),), flip, device=said.device))
                 logits.append(said.float().flatten(2).mT)
@@ -85,16 +96,16 @@ class WindowsModel(nn.Module):
         all_codes = torch.cat(codes, 1) if codes else None
         return WindowsRaw(torch.cat(logits, 1), all_codes, torch.cat(places), torch.cat(mirrored), tuple(passes), (x.shape[-2], x.shape[-1]))
 
-    def windows(self, x: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor | None]:
-        """The head's maps over one picture, which is bordered, and made as large as a window where it is smaller."""
-        b, least = self.spec.border, self.spec.window
+    def windows(self, x: Float[Tensor, "B 3 H W"], b: int) -> tuple[Tensor, Tensor | None]:
+        """The head's maps over one picture with a border of `b` pixels, made as large as a window where it is smaller."""
+        least = self.spec.window
         h, w = x.shape[-2:]
         said: tuple[Tensor, Tensor | None] = self.head(self.backbone(F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b))))[-1])
         return said
 
-    def lay(self, shape: tuple[int, int], ratio: tuple[float, float], device: torch.device) -> Float[Tensor, "A 4"]:
+    def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int, device: torch.device) -> Float[Tensor, "A 4"]:
         """Windows of a map of `shape`, row by row, in pixels of the input, `ratio` (y, x) of which are one of the scaled picture."""
-        first = self.grid.offset + self.grid.stride * (self.head.cells - 1) / 2 - self.spec.border
+        first = self.grid.offset + self.grid.stride * (self.head.cells - 1) / 2 - border
         y, x = ((first + self.grid.stride * torch.arange(n, device=device, dtype=torch.float32)) * r for n, r in zip(shape, ratio))
         middle = torch.stack([x.expand(shape), y[:, None].expand(shape)], -1).reshape(-1, 2)
         half = torch.tensor([ratio[1], ratio[0]], device=device) * (self.spec.window / 2)
