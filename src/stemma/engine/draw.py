@@ -22,6 +22,9 @@ _FIRST: tuple[Colour, ...] = (
 )
 
 
+CROWD = 12  # objects from which on words are drawn where they fit only
+
+
 def colour(label: int) -> Colour:
     """A class's colour: twelve that are told apart by lightness as well, then hues by the golden angle."""
     if label < len(_FIRST):
@@ -80,13 +83,18 @@ def overlay(prediction: dict[str, Any], size: tuple[int, int], alpha: float = 0.
 def draw(
     image: np.ndarray, prediction: dict[str, Any], names: Sequence[str], points: Points | None = None, threshold: float = 0.0, alpha: float = 0.5
 ) -> Image.Image:
-    """A picture (uint8 H W 3) with a prediction on it: what scores `threshold` or more, the best drawn last. Text and lines suit the picture's size."""
+    """A picture (uint8 H W 3) with a prediction on it: what scores `threshold` or more, the best drawn last. Text and lines suit the picture's size.
+
+    Masks of a data set with one class have a hue each. Where there are more than a dozen objects, words that do not fit their box are left out.
+    """
     prediction = above(prediction, threshold)
     if "objects" in prediction:
         return _outlined(image, prediction["objects"], alpha)
     h, w = image.shape[:2]
     canvas = Image.fromarray(image).convert("RGBA")
-    colours = overlay(prediction, (h, w), alpha)
+    many = len(prediction.get("labels", ())) > CROWD
+    hues = prediction | {"labels": np.arange(len(prediction["labels"]))} if prediction.get("masks") is not None and len(names) == 1 else prediction
+    colours = overlay(hues, (h, w), alpha)
     if colours is not None:
         canvas = Image.alpha_composite(canvas, colours)
     canvas = canvas.convert("RGB")
@@ -96,7 +104,7 @@ def draw(
     if "boxes" in prediction:
         order = np.argsort(prediction["scores"], kind="stable") if "scores" in prediction else range(len(prediction["labels"]))
         for k in order:
-            _object(pen, prediction, int(k), names, points, line, font, (h, w))
+            _object(pen, prediction, int(k), colour(int(hues["labels"][k])), names, points, line, font, (h, w), many)
         return canvas
     for label, where in _regions(prediction):
         ys, xs = np.nonzero(where)
@@ -136,10 +144,10 @@ def _regions(prediction: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
 
 
 def _object(
-    pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, names: Sequence[str], points: Points | None, line: int, font: Any, size: tuple[int, int]
+    pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, names: Sequence[str], points: Points | None, line: int, font: Any,
+    size: tuple[int, int], many: bool,
 ) -> None:
     label = int(p["labels"][k])
-    c = colour(label)
     x1, y1, x2, y2 = (float(v) for v in p["boxes"][k])
     dark = (20, 20, 20)
     pen.rectangle((x1 - line, y1 - line, max(x2, x1) + line, max(y2, y1) + line), outline=dark, width=line)
@@ -147,7 +155,8 @@ def _object(
     text = names[label] if label < len(names) else str(label)
     if "scores" in p:
         text += f" {float(p['scores'][k]):.2f}"
-    _tag(pen, text, x1, y1, c, font, size)
+    if not many or pen.textlength(text, font=font) < x2 - x1:  # among many, a word wider than its box would hide others
+        _tag(pen, text, x1, y1, c, font, size)
     if p.get("keypoints") is None:
         return
     spots = np.asarray(p["keypoints"][k], float)
