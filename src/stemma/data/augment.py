@@ -3,7 +3,7 @@
 Every change is a function of one random generator, so that the same seed gives the same picture. Geometry is applied to the
 picture and to every kind of truth together; coordinates are continuous, pixel k covers k to k + 1.
 
-Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, quarter turn, vertical flip, horizontal flip.
+Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, zoom, window, quarter turn, vertical flip, horizontal flip.
 The elastic warp comes after resizing (`elastic`), so that its pixels are the network's.
 
 What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), clips their boxes, and drops
@@ -25,6 +25,7 @@ from torch import Tensor
 from ..core.recipe import Augment
 from ..core.types import IGNORE, Points, Sample
 from ..ops.elastic import elastic_field, warp
+from .transforms import resize
 
 OBJECT = 16  # in the region byte of a Stack: below, a stuff class; from here on, 16 + index of the object
 TRIES = 40
@@ -73,7 +74,7 @@ def draw_colour(rng: np.random.Generator, a: Augment) -> np.ndarray:
 
 def only_symmetries(a: Augment) -> bool:
     """Whether a picture keeps its size and its objects: what the fast path of cached scenes can do (colour included)."""
-    return a.scale == 0 and a.expand == 0 and not a.crop and a.elastic == 0
+    return a.scale == 0 and a.expand == 0 and not a.crop and a.elastic == 0 and not a.zoom and not a.window
 
 
 # ---------------------------------------------------------------- colour
@@ -323,6 +324,24 @@ def jitter(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarra
     return s
 
 
+def zoom(s: Sample, rng: np.random.Generator, factors: tuple[float, ...]) -> Sample:
+    """Scaled by one of `factors` (DeepLab v2 sec. 4.1: .5 to 1.5)."""
+    factor = factors[int(rng.integers(len(factors)))]
+    h, w = s.size
+    return resize(s, (max(1, round(h * factor)), max(1, round(w * factor))))
+
+
+def cut(s: Sample, rng: np.random.Generator, size: tuple[int, int], fill: np.ndarray) -> Sample:
+    """A window of `size` (height, width) somewhere in the picture; a smaller picture is filled up at the right and below."""
+    (h, w), (height, width) = s.size, size
+    for _ in range(TRIES):
+        y, x = int(rng.integers(max(h - height, 0) + 1)), int(rng.integers(max(w - width, 0) + 1))
+        part = window(s, (x, y, x + width, y + height), fill)
+        if len(part.boxes) or not len(s.boxes):
+            break
+    return part
+
+
 def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
     """U-Net's smooth warp (Ronneberger et al., section 3.1): displacements drawn on a coarse 3 x 3 grid with deviation `sigma` pixels,
     made smooth by bicubic interpolation. Boxes follow their masks where there are masks, else their own displaced outline."""
@@ -423,6 +442,10 @@ def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, 
         s = iou_crop(s, rng, fill)
     if a.scale:
         s = jitter(s, rng, a.scale, fill)
+    if a.zoom:
+        s = zoom(s, rng, a.zoom)
+    if a.window:
+        s = cut(s, rng, (a.window[0], a.window[-1]), fill)
     return symmetry(s, which, points)
 
 

@@ -130,6 +130,37 @@ class Contract(Trunk):
         return [*levels[:-1], self.dropout(levels[-1])]
 
 
+class ASPP(Decoder):
+    """Parallel dilated branches on the coarsest level whose class scores are summed: atrous spatial pyramid pooling (DeepLab v2 sec. 3.2, fig. 4 and 7).
+
+    `width` 0: every branch is a 3x3 classifier at its rate. `width` > 0: a 3x3 at its rate (fc6), a 1x1 (fc7), both with ReLU and dropout,
+    and a 1x1 classifier (fc8); a single branch of rate 12 is v1's LargeFOV. Classifiers start with deviation .01.
+    Cells are taken to lie on pixels 0, s, 2 s, ..., where odd kernels padded on both sides put them.
+    """
+
+    def __init__(self, inp: In, rates: tuple[int, ...] = (6, 12, 18, 24), width: int = 0, dropout: float = 0.5) -> None:
+        super().__init__()
+        c = inp.channels[-1]
+        self.fc6 = nn.ModuleList(nn.Conv2d(c, width, 3, padding=r, dilation=r) for r in rates if width)
+        self.fc7 = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in rates if width)
+        self.score = nn.ModuleList(nn.Conv2d(width, inp.classes, 1) if width else nn.Conv2d(c, inp.classes, 3, padding=r, dilation=r) for r in rates)
+        self.dropout = nn.Dropout(dropout)
+        for m in (*self.fc6, *self.fc7, *self.score):
+            assert isinstance(m, nn.Conv2d) and m.bias is not None
+            nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+            nn.init.zeros_(m.bias)
+        for m in self.score:
+            nn.init.normal_(m.weight, std=0.01)  # type: ignore[arg-type]
+        self.out = In((inp.classes,), inp.strides[-1:], inp.classes, (0.5,))
+
+    def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C H W"]:
+        x = levels[-1]
+        branches = [x] * len(self.score)
+        for layers in (self.fc6, self.fc7) if len(self.fc6) else ():
+            branches = [self.dropout(F.relu(layer(y), inplace=True)) for layer, y in zip(layers, branches)]
+        return torch.stack([score(y) for score, y in zip(self.score, branches)]).sum(0)
+
+
 class Expand(Decoder):
     """U-Net's way up: a 2x2 up-convolution halves the channels, the finer level is cropped to it and concatenated, two convolutions mix.
 

@@ -13,6 +13,7 @@ from ..core.types import IGNORE, Batch, Losses, SemanticMap, StemmaError
 from ..ops.tiles import overlap_tile
 from ..parts.decoders import Decoder
 from ..parts.pixel_losses import PixelCrossEntropy, PixelLoss
+from ..parts.pixel_post import PixelPost
 from ..parts.preprocess import Preprocess
 from ..parts.trunk import Trunk
 from ..parts.upsample import Grid
@@ -20,12 +21,13 @@ from ..parts.upsample import Grid
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A semantic segmenter as a value."""
+    """A semantic segmenter as a value. The steps of `post` change the probabilities of a prediction; no loss sees them."""
 
     backbone: Part[Trunk]
     decoder: Part[Decoder]
     loss: PixelLoss = field(default_factory=PixelCrossEntropy)
     preprocess: Preprocess = Preprocess()
+    post: tuple[PixelPost, ...] = ()
 
     @property
     def needs(self) -> frozenset[str]:
@@ -45,6 +47,7 @@ class SegmenterModel(nn.Module):
     """The network of a `Segmenter`.
 
     A trunk may say with `divisor` what the picture's sides must divide by (1 where it pads by itself); otherwise it is its coarsest stride.
+    Where the logits' cells lie on pixels (offset .5: 0, s, 2 s, ...), the sides are that and one more, and upsampling keeps the corners.
     """
 
     def __init__(self, spec: Segmenter, classes: int) -> None:
@@ -56,6 +59,7 @@ class SegmenterModel(nn.Module):
         self.decoder = spec.decoder.build(self.backbone.out)
         self.divisor = int(getattr(self.backbone, "divisor", self.backbone.out.strides[-1]))
         self.grid = Grid.of(self.decoder.out, 0)
+        self.corners = self.grid.stride > 1 and self.grid.offset == 0.5
 
     def window(self, logits: Tensor) -> tuple[slice, slice]:
         """The rows and columns of the picture that `logits` speak of: all of them, unless convolutions ate the border."""
@@ -65,17 +69,34 @@ class SegmenterModel(nn.Module):
     @property
     def first(self) -> int:
         """The picture's pixel on which the first logit lies once the logits are at stride 1; negative where they begin outside."""
+        if self.corners:
+            return 0
         return round(self.grid.offset - self.grid.stride / 2)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Logits at the picture's own resolution. h w = H W, but for a trunk of valid convolutions that does not mirror (`window`)."""
         height, width = images.shape[-2:]
-        x = F.pad(self.spec.preprocess(images), (0, -width % self.divisor, 0, -height % self.divisor))
-        logits: Tensor = self.decoder(self.backbone(x))
-        if self.grid.stride != 1:
+        logits = self.coarse(images)
+        if self.corners:
+            size = [round((side - 1) * self.grid.stride) + 1 for side in logits.shape[-2:]]
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=True)
+        elif self.grid.stride != 1:
             logits = F.interpolate(logits, scale_factor=float(self.grid.stride), mode="bilinear", align_corners=False)
         before, inside = max(-self.first, 0), max(self.first, 0)
         return logits[..., before : before + height - inside, before : before + width - inside]
+
+    def enlarged(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H2 W2"]:
+        """The picture, normalised, with zeros at the right and below up to a size that the network takes."""
+        return F.pad(self.spec.preprocess(images), self.missing(*images.shape[-2:]))
+
+    def missing(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """What `F.pad` adds to a picture of a size that the network does not take."""
+        return 0, (self.corners - width) % self.divisor, 0, (self.corners - height) % self.divisor
+
+    def coarse(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Logits at the network's own stride."""
+        logits: Tensor = self.decoder(self.backbone(self.enlarged(images)))
+        return logits
 
     def loss(self, batch: Batch) -> Losses:
         """{"pixel": scalar}.
@@ -94,13 +115,14 @@ class SegmenterModel(nn.Module):
         height, width = images.shape[-2:]
         rows, columns = self.window(logits)
         scores = F.pad(logits.float().softmax(1), (columns.start, width - columns.stop, rows.start, height - rows.stop))
-        labels = scores.argmax(1)
-        seen = torch.zeros_like(labels[:1], dtype=torch.bool)
+        seen = torch.zeros_like(scores[:, 0], dtype=torch.bool)
         seen[:, rows, columns] = True
         if sizes is not None:
             y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
             seen = seen & ((y < sizes[:, :1])[:, :, None] & (x < sizes[:, 1:])[:, None, :])
-        return SemanticMap(labels.masked_fill(~seen, IGNORE), scores)
+        for step in self.spec.post:
+            scores = step(scores, images, seen)
+        return SemanticMap(scores.argmax(1).masked_fill(~seen, IGNORE), scores)
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> SemanticMap:

@@ -43,6 +43,29 @@ class VGG16(Trunk):
         return [self.features(x)]
 
 
+class VGGAtrous(Trunk):
+    """VGG16 as DeepLab v1 reads it (sec. 3.1): pools are 3x3, the last two keep the map's size, and conv5 is dilated by 2. 512 channels at stride 8.
+
+    With padding on both sides cell i lies on pixel 8 i: 321 pixels give 41 cells. Its convolutions keep their names in torchvision's vgg16.
+    """
+
+    def __init__(self, inp: In, width: float = 1.0) -> None:
+        super().__init__()
+        layers = vgg_layers(inp.channels[0], width)
+        pools = [i for i, m in enumerate(layers) if isinstance(m, nn.MaxPool2d)]
+        for k, i in enumerate(pools):
+            layers[i] = nn.MaxPool2d(3, 2 if k < 3 else 1, 1)
+        for m in layers[pools[3] :]:
+            if isinstance(m, nn.Conv2d):
+                m.dilation, m.padding = (2, 2), (2, 2)
+        self.features = nn.Sequential(*layers)
+        _kaiming(self)
+        self.out = In((max(8, int(512 * width)),), (8 * inp.strides[0],), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        return [self.features(x)]
+
+
 class L2Norm(nn.Module):
     """ParseNet's layer in SSD sec. 3.1: each place is scaled to unit length over the channels, times a learned factor a channel."""
 
