@@ -82,6 +82,10 @@ class Loader:
         if missing:
             have = ", ".join(dataset.info.kinds) or "none"
             raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is trained on", f"it has: {have}")
+        self.mixed = bool(getattr(dataset, "partly_boxed", False))
+        if self.mixed and "boxes" in dataset.info.kinds and "image_labels" not in needs and train:
+            raise DataError(dataset.info.name, "some pictures have labels of the whole and no boxes, and this paper learns from boxes alone",
+                            "train it on the part that has boxes, or YOLO9000 on both")
         narrow = getattr(dataset, "narrow", None)  # a data set that can be told what not to prepare
         self.dataset: Dataset = dataset if narrow is None else narrow(needs)
         self.recipe, self.train, self.batch, self.pin = recipe, train, batch, pin
@@ -261,6 +265,7 @@ class Loader:
             segments_crowd=self._padded("segments_crowd", samples, (None,), torch.bool, 0),
             image_labels=self._padded("image_labels", samples, (None,), torch.float32, 0),
             proposals=self._padded("proposals", samples, (self.recipe.proposals.count if self.recipe.proposals.kind != "none" else None, 4), torch.float32, 0),
+            boxed=torch.tensor([s.boxed for s in samples]) if self.mixed else None,
         )  # fmt: skip
         sizes = torch.tensor([s.size for s in samples], dtype=torch.float32)
         return Batch(images, targets, sizes, torch.tensor(original, dtype=torch.float32), torch.tensor(index))

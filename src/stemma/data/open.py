@@ -2,6 +2,7 @@
 
     open_dataset("scenes:128")            drawn at run time
     open_dataset("my/folder", "val")      COCO, Pascal VOC, YOLO, COCO panoptic, or images beside maps
+    open_dataset("A+labels:B")            pictures with boxes and pictures with labels of the whole (`data.mix`)
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from stemma.core.types import Classes, DataError, Dataset
 
-from . import coco, maps, panoptic, voc, yolo
+from . import coco, maps, mix, panoptic, voc, yolo
 from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
 
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
@@ -31,7 +32,14 @@ _LOOKED = (
 
 def is_scenes(where: str | Path) -> bool:
     """Whether `where` asks for drawn scenes: "scenes", "scenes:SIZE" or "scenes:SIZE:COUNT"."""
-    return isinstance(where, str) and (where == "scenes" or where.startswith("scenes:"))
+    return isinstance(where, str) and (where == "scenes" or where.startswith("scenes:")) and not mix.is_mixture(where)
+
+
+def absolute(where: str | Path) -> str:
+    """The same data named from the root of the file system, for a process that may run elsewhere."""
+    if mix.is_mixture(where):
+        return mix.absolute(str(where))
+    return str(where) if is_scenes(where) else str(Path(where).resolve())
 
 
 def _place(where: str | Path) -> Path:
@@ -114,6 +122,8 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
 
 def splits(where: str | Path, format: str | None = None, **options: Any) -> tuple[str, ...]:
     """The splits that can be opened, derived ones included, train first."""
+    if mix.is_mixture(where):
+        return mix.splits_of(str(where))
     if is_scenes(where):
         return ("train", "val", "test")
     path, module = module_of(where, format)
@@ -131,13 +141,15 @@ def open_dataset(
 ) -> Dataset:
     """A split of the data at `where`.
 
-    `where`: a folder, a COCO JSON, a data.yaml, or "scenes[:SIZE[:COUNT]]". `split`: train, val (valid, validation), test, or a name of the
+    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", or several (`data.mix`). `split`: train, val (valid, validation), test, or a name of the
     data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
     data of one split. `on_fault`: "mend"
     what is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list the labels must
     fit by name, such as a checkpoint's. Other options go to the format's reader: images, which, maps, names, encoding, categories, one_based,
     follow_links. Raises DataError.
     """
+    if mix.is_mixture(where):
+        return mix.open_mixture(str(where), split, format=format, on_fault=on_fault, **options)
     if is_scenes(where):
         return _scenes(str(where), split, classes, options)
     path, module = module_of(where, format)
@@ -225,4 +237,7 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
     return data
 
 
-__all__ = ["FORMATS", "DataWarning", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise", "same_classes", "splits", "splits_order"]
+__all__ = [
+    "FORMATS", "DataWarning", "absolute", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise", "same_classes", "splits",
+    "splits_order",
+]

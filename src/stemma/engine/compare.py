@@ -74,7 +74,7 @@ def compare(
     could use, for a folder that holds another comparison, and when not one training finished; `KeyboardInterrupt` after the running
     ones have saved their state.
     """
-    from ..data.open import is_scenes
+    from ..data.open import absolute
 
     folder, where = Path(out), str(data)
     plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset, "sets": checkpoint.jsonable(sets or {}),
@@ -97,7 +97,7 @@ def compare(
         for part in (train, held):
             outside.fill(outside.with_proposals(part, recipe), show=show is not None)
     at_once, threads, device = _room(jobs, device)
-    place = where if is_scenes(where) else str(Path(where).resolve())
+    place = absolute(where)
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"], str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
             _sets_of(sets, name), device, precision, batch, workers, limit, validations)

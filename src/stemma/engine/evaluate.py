@@ -370,6 +370,8 @@ def cached(data: Dataset) -> Dataset:
 
     from ..data.scenes import Scenes
 
+    if hasattr(data, "over"):  # one that stands around others
+        return data.over(cached)  # type: ignore[no-any-return]
     if not isinstance(data, Scenes):
         return data
     folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
