@@ -141,7 +141,7 @@ def open_dataset(
 ) -> Dataset:
     """A split of the data at `where`.
 
-    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", or several (`data.mix`). `split`: train, val (valid, validation), test, or a name of the
+    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", or several (`data.mix`). `split`: train, val (valid), test, or a name of the
     data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
     data of one split. `on_fault`: "mend"
     what is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list the labels must
