@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.paper import Claim, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Detections, Losses, Targets
@@ -123,6 +123,26 @@ PAPER = Paper(
         Claim("equal error rate, Brainwash", 0.81, "table 1, L_hungarian"),
         Claim("count error a picture, Brainwash", 0.76, "table 1, L_hungarian"),
         Claim("AP at IoU .5, Brainwash, OverFeat on GoogLeNet", 0.62, "table 1"),
+    ),
+    facts=(
+        Fact("parameters", 7_986_182, 1, source="sum over the layers of train.py: GoogLeNet to 5b, 1x1, 3 gates of 250, 5 pairs of outputs"),
+        Fact("parameters of GoogLeNet", 5_973_552, 1, source="bvlc_googlenet's 6,998,552 without the classifier's 1,025,000"),
+        Fact("cells", 300, 1, source="sec. 4.1: 15 x 20"),
+        Fact("boxes", 1_500, 1, source="config.json of the code: 5 a cell"),
+    ),
+    notes=(
+        "Matching and loss are as in the paper; where the code's match adds 100 o + r + d / 2000, integers decide here before distances, which is exact.",
+        "The paper stitches in one pass, each cell's list ending at its stop symbol; the code does it in nine, from confidence .8 down to .05, and lets a surer "
+        "box replace its match. The code's is taken, rule.stitch.passes = ((0.5, 1.0),) is the paper's.",
+        "A cell may touch more objects than it has boxes: those nearest to it count, where the code takes the first of the file.",
+        "With several classes a step says one of them or none (softmax over classes and background), and its confidence is the likeliest class's; stitching "
+        "does not look at classes. With one class this is the paper's.",
+        "The losses are means over cells (boxes) and over hypotheses (confidences), as in the code; the paper writes sums.",
+        "Cells whose centre is padding pay nothing; in cells that touch a crowd region only what is matched does.",
+        "The gates of the memory are tied, and its output passes no tanh, as in the code and sec. 4.1; head.tied and head.tanh make it the usual one.",
+        "A picture is scaled and moved by up to a tenth; the paper moves by up to 32 pixels. The code trains the trunk at four times the rate, ours too; in "
+        "the paper it starts from ImageNet.",
+        "A graph holds the network up to the hypotheses (`export --outputs raw`); stitching is a sequence of small matchings and stays outside.",
     ),
     presets=("paper", "small"),
 )
