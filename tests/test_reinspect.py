@@ -136,8 +136,8 @@ def test_the_matching_is_scipy_s_of_the_scalar_cost(seed: int, count: int) -> No
         rows, columns = linear_sum_assignment(cost)
         ours = [(s, j) for s, j in enumerate(got[i]) if j >= 0]
         assert sorted(j for _, j in ours) == list(range(count))
-        for part in (o[i].numpy(), np.broadcast_to(rank.numpy()[:, None], (S, S))):
-            assert sum(part[p] for p in ours) == part[rows, columns].sum()
+        for whole in (o[i].numpy(), np.broadcast_to(rank.numpy()[:, None], (S, S))):
+            assert sum(whole[p] for p in ours) == whole[rows, columns].sum()
         assert sum(cost[p] for p in ours) == pytest.approx(cost[rows, columns].sum(), abs=1e-6)  # L1 distances tie where two boxes cross
 
 

@@ -132,7 +132,7 @@ PAPER = Paper(
     ),
     notes=(
         "Matching and loss are as in the paper; where the code's match adds 100 o + r + d / 2000, integers decide here before distances, which is exact.",
-        "The paper stitches in one pass, each cell's list ending at its stop symbol; the code does it in nine, from confidence .8 down to .05, and lets a surer "
+        "The paper stitches in one pass, each cell's list ending at its stop symbol; the code does it in nine, from confidence .8 to .05, and lets a surer "
         "box replace its match. The code's is taken, rule.stitch.passes = ((0.5, 1.0),) is the paper's.",
         "A cell may touch more objects than it has boxes: those nearest to it count, where the code takes the first of the file.",
         "With several classes a step says one of them or none (softmax over classes and background), and its confidence is the likeliest class's; stitching "
