@@ -161,6 +161,33 @@ class ASPP(Decoder):
         return torch.stack([score(y) for score, y in zip(self.score, branches)]).sum(0)
 
 
+class SemanticFPN(Decoder):
+    """Panoptic FPN fig. 3: every level reaches the finest one's stride by steps of 3x3 convolution, group norm, ReLU and bilinear doubling (the
+    finest by one without it); the levels, `levels` of them, are added and a 1x1 convolution scores the sum.
+    """
+
+    def __init__(self, inp: In, levels: int = 4, width: int = 128, groups: int = 32) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList()
+        for channels, stride in zip(inp.channels[:levels], inp.strides):
+            doublings, layers = round(math.log2(stride / inp.strides[0])), []
+            for i in range(max(1, doublings)):
+                conv = nn.Conv2d(width if i else channels, width, 3, padding=1, bias=False)
+                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+                layers += [conv, nn.GroupNorm(groups, width), nn.ReLU(inplace=True)]
+                layers += [nn.Upsample(scale_factor=2, mode="bilinear")] if doublings else []
+            self.towers.append(nn.Sequential(*layers))
+        self.score = nn.Conv2d(width, inp.classes, 1)
+        nn.init.kaiming_normal_(self.score.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
+        self.out = In((inp.classes,), inp.strides[:1], inp.classes)
+
+    def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C h w"]:
+        h, w = levels[0].shape[-2:]  # of odd maps the coarser ones come out a little larger
+        logits: Tensor = self.score(torch.stack([tower(x)[..., :h, :w] for tower, x in zip(self.towers, levels)]).sum(0))
+        return logits
+
+
 class Expand(Decoder):
     """U-Net's way up: a 2x2 up-convolution halves the channels, the finer level is cropped to it and concatenated, two convolutions mix.
 

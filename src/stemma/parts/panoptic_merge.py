@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..core.types import Detections, PanopticMap, StemmaError, Targets
+from ..core.types import IGNORE, Detections, PanopticMap, StemmaError, Targets
 
 MaskAt = Callable[[int], Bool[Tensor, "B H W"]]  # the mask of the d-th detection of every image
 
@@ -97,6 +97,19 @@ def semantic_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], ig
     table = F.pad(segments, (1, 0), value=-1)
     found = table.gather(1, panoptic.flatten(1)).view(panoptic.shape)
     return torch.where(found < 0, ignore, found)
+
+
+def things_as_one(things: tuple[int, ...], classes: int) -> tuple[Int[Tensor, " 256"], Int[Tensor, " K"]]:
+    """(the place of every label among K = 1 + kinds of stuff, things being the first, 255 staying itself; the class of every place, -1 for things).
+
+    Raises `StemmaError` where `things` names no class, one twice, or one that does not exist.
+    """
+    stuff = [c for c in range(classes) if c not in things]
+    if not things or len(stuff) + len(things) != classes:
+        raise StemmaError(f"'things' must list which of the {classes} classes are objects, not {things}; data with a panoptic class list tells it")
+    place = torch.zeros(IGNORE + 1, dtype=torch.int64)
+    place[stuff], place[IGNORE] = torch.arange(1, 1 + len(stuff)), IGNORE
+    return place, torch.tensor([-1, *stuff])
 
 
 def instances_of(

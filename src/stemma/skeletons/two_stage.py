@@ -154,9 +154,9 @@ class TwoStageModel(nn.Module):
                     moved = bx.clip(s.coder.decode(r.boxes, own(seen.deltas, label)), batch.sizes)
                     boxes = kept(moved, (r.weight > 0) & (seen.place >= t.valid.sum(1, keepdim=True)))
 
-    def loss(self, batch: Batch) -> Losses:
+    def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:  # `raw`, here and below: where the network was run already
         t, spec = batch.targets, self.spec
-        raw = self(batch.images)
+        raw = raw or self(batch.images)
         out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes, prefix="rpn_")
         for i, (s, seen) in enumerate(zip(spec.stages, self.chain(raw, batch))):
             cls, box = s.cost(seen.logits, seen.deltas, seen.regions, t)
@@ -170,10 +170,10 @@ class TwoStageModel(nn.Module):
         return out
 
     @torch.no_grad()
-    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None) -> Detections:
+    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None, raw: Any = None) -> Detections:
         if sizes is None:
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
-        raw, spec = self(images), self.spec
+        raw, spec = raw or self(images), self.spec
         xs, boxes = self.prepared(raw.levels), there(self.propose(raw, sizes, False, proposals))
         real, each, scores = bx.area(boxes) > 0, torch.empty(0), []
 
