@@ -72,12 +72,18 @@ class ProposalSource:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with part of the network asleep. `share` of the budget; regexes over parameter names."""
+    """A stretch of training with part of the network asleep. `share` of the budget; regexes over parameter names.
+
+    With `run`, no gradient is taken: the model's method of that name is handed up to `passes` passes over training pictures, and fits what
+    it fits. The learning rate's schedule runs over the other phases.
+    """
 
     name: str
     share: float
     train: str = ".*"
     losses: str = ".*"
+    run: str = ""
+    passes: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ class Stage:
     horizon: int = 1000  # evolve: most steps of a dream
     temperature: float = 1.0  # evolve: of the dream
     dream: bool = True  # evolve: in the dream; False: in the world itself
+    sampled: bool = True  # evolve: dreams end with the probability that is foreseen; False: where its logit is above 0
     penalty: float = 0.0  # evolve: cost of the mean square of the controller's weights
 
 

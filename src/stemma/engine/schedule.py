@@ -37,6 +37,23 @@ def batch_scale(recipe: Recipe, batch: int) -> float:
     return batch / recipe.batch
 
 
+def span(phases: tuple[Phase, ...], index: int) -> tuple[float, float]:
+    """The fractions of the budget at which a phase begins and ends; shares are normalised to 1."""
+    total, passed = sum(p.share for p in phases), sum(p.share for p in phases[:index])
+    return passed / total, (passed + phases[index].share) / total
+
+
+def learning(phases: tuple[Phase, ...], fraction: float) -> float:
+    """The fraction of what the schedule of rates runs over: phases that run a method take no part in it."""
+    length = taken = 0.0
+    for i, p in enumerate(phases):
+        begin, end = span(phases, i)
+        if not p.run:
+            length += end - begin
+            taken += min(max(fraction - begin, 0.0), end - begin)
+    return taken / length if length else fraction
+
+
 def phase_at(phases: tuple[Phase, ...], fraction: float) -> int:
     """Index of the phase that `fraction` falls into; shares are normalised to 1. -1 where there are no phases."""
     if not phases:

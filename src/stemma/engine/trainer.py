@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..core.recipe import Recipe
 from ..core.types import Batch, Dataset, StemmaError
-from . import checkpoint, devices, evaluate, optim, outside, progress, schedule
+from . import checkpoint, devices, evaluate, optim, outside, passes, progress, schedule
 from .budget import Budget, Spent
 from .ema import Ema
 from .runs import Run
@@ -92,13 +92,14 @@ class Trainer:
         self.best: dict[str, Any] = {"score": None, "step": -1}
         self.sums: dict[str, Tensor] = {}
         self.summed, self.loss, self.rate = 0, float("nan"), 0.0
-        self.interrupted, self.saved = False, Spent()
+        self.interrupted, self.saved, self.saved_at = False, Spent(), -1
+        self.fitted, self.ran = 0, -1  # batches of phases that run a method; the last of these phases that is over
 
     # ------------------------------------------------------------ the loop
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.seconds, self.steps, self.epoch + self.at / len(self.loader), self.images)
+        return Spent(self.seconds, self.steps, self.epoch + (self.at + self.fitted) / len(self.loader), self.images)
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
@@ -111,7 +112,12 @@ class Trainer:
                 batches = self._batches()
                 while True:
                     fraction = self._between()
-                    if fraction >= 1 or 0 < self.plan.patience <= self.stale:
+                    over = fraction >= 1 or 0 < self.plan.patience <= self.stale
+                    phase = len(self.recipe.phases) if over else self._phase(fraction)
+                    if due := self._owed(phase):
+                        passes.run(self, due[0])
+                        continue
+                    if over or phase >= len(self.recipe.phases) > 0:
                         break
                     begin = time.perf_counter()
                     self._step(batches, fraction)
@@ -169,7 +175,7 @@ class Trainer:
     def _step(self, batches: Iterator[Batch], fraction: float) -> None:
         seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
         self._enter_phase(fraction)
-        self.rate = optim.set_rate(self.optimizer, schedule.factor(self.recipe, fraction))
+        self.rate = optim.set_rate(self.optimizer, schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
         self.model.train()
         for part in range(self.parts):
             batch = next(batches)
@@ -197,17 +203,22 @@ class Trainer:
         return {k: v * weight_of(self.recipe, k) for k, v in said.items() if re.search(phase, k)}
 
     def _enter_phase(self, fraction: float) -> None:
-        now = schedule.phase_at(self.recipe.phases, fraction)
-        if now != self.phase and now >= 0:
+        now = min(self._phase(fraction), len(self.recipe.phases) - 1)
+        if now != self.phase and now >= 0 and not self.recipe.phases[now].run:
             optim.set_awake(self.model, self.recipe.phases[now].train, self.frozen)
             self.bar.line(f"step {self.steps}: phase '{self.recipe.phases[now].name}'")
         self.phase = now
 
-    def _between(self) -> float:
-        """Do what is due between two steps: a line, a validation, a save. None of it changes what the next step computes.
+    def _phase(self, fraction: float) -> int:
+        """The phase that is on: that of the fraction, or the one after a method that was done before its share was used. -1 where there are none."""
+        return max(schedule.phase_at(self.recipe.phases, fraction), self.ran + 1) if self.recipe.phases else -1
 
-        Returns the fraction of the budget used, by rank 0's clock. Raises `KeyboardInterrupt` on every rank when it was told to stop.
-        """
+    def _owed(self, now: int) -> list[int]:
+        """Phases up to `now` that run a method and have not: one is never passed over, however short the budget."""
+        return [i for i, p in enumerate(self.recipe.phases[: now + 1]) if p.run and i > self.ran]
+
+    def _pulse(self) -> tuple[float, bool]:
+        """(the fraction of the budget that is used, whether a save is due), by rank 0's clock; the bar is moved."""
         fraction = self.plan.budget.fraction(self.spent)
         since = Spent(*(a - b for a, b in zip(vars(self.spent).values(), vars(self.saved).values())))
         due = self.plan.save_every is not None and self.plan.save_every.fraction(since) >= 1
@@ -216,9 +227,17 @@ class Trainer:
             dist.broadcast(said, 0, group=self.control)
             fraction, due = float(said[0]), bool(said[2])
             self.interrupted = bool(said[1])
+        self.bar.update(fraction, self.images, self.seconds, self.loss)
+        return fraction, due
+
+    def _between(self) -> float:
+        """Do what is due between two steps: a line, a validation, a save. None of it changes what the next step computes.
+
+        Returns the fraction of the budget used, by rank 0's clock. Raises `KeyboardInterrupt` on every rank when it was told to stop.
+        """
+        fraction, due = self._pulse()
         if self.steps and self.steps % (self.plan.log_every or max(1, round(self.steps / max(fraction, 1e-9) / 200))) == 0:
             self._log()
-        self.bar.update(fraction, self.images, self.seconds, self.loss)
         if self.interrupted:
             raise KeyboardInterrupt
         if self.plan.val_every and fraction >= (self.validations + 1) * self.plan.val_every - 1e-9:
@@ -325,7 +344,7 @@ class Trainer:
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
                 "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
-                "world": self.fabric.world_size, "parts": self.parts,
+                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran,
             }
             try:
                 state = self.ema.state() if self.ema is not None else self.model.state_dict()
@@ -335,7 +354,7 @@ class Trainer:
                 if final:
                     raise
                 self.bar.line(f"{error}; training goes on")
-        self.saved = self.spent
+        self.saved, self.saved_at = self.spent, self.steps
 
     def restore(self) -> None:
         """Continue from the saved state. Raises `StemmaError` when it does not fit this model or this number of processes."""
@@ -351,9 +370,10 @@ class Trainer:
             self._scaler().load_state_dict(meta["scaler"])
         for name in ("steps", "epoch", "at", "images", "seconds", "validations", "validated_at", "stale", "best"):
             setattr(self, name, meta[name])
+        self.fitted, self.ran = meta.get("fitted", 0), meta.get("ran", -1)
         if meta["parts"] != self.parts:
             self._share(meta["parts"])
-        self.saved = self.spent
+        self.saved, self.saved_at = self.spent, self.steps
         if self.fabric.is_global_zero:
             self.run.rewind(self.steps)
         self.bar.line(f"continuing {self.run.path} at step {self.steps}")
