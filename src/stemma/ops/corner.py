@@ -1,0 +1,82 @@
+"""Corners: pooling towards them, how far one may be off, peaks of heat maps, and suppression that lowers scores.
+
+Axes: B images, C channels or classes, H W cells, N candidates, K kept.
+"""
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from . import boxes as bx
+
+Side = Literal["top", "left", "bottom", "right"]
+
+
+def corner_pool(x: Float[Tensor, "B C H W"], side: Side) -> Float[Tensor, "B C H W"]:
+    """CornerNet eq. 6 to 8: at each cell the largest value from there to the far edge.
+
+    "top" looks down the column and "left" along the row to the right (what lies beyond a top-left corner); "bottom" looks up and "right" to
+    the left. It is a cumulative maximum from the far end, taken in steps of 1, 2, 4, ... cells, so that it is quick and can be exported.
+    """
+    rows = side in ("top", "bottom")
+    n = x.shape[-2 if rows else -1]
+    step = 1
+    while step < n:
+        if side in ("top", "left"):
+            far = x[..., step:, :] if rows else x[..., step:]
+            pad = (0, 0, 0, step) if rows else (0, step)
+        else:
+            far = x[..., : n - step, :] if rows else x[..., : n - step]
+            pad = (0, 0, step, 0) if rows else (step, 0)
+        x = torch.maximum(x, F.pad(far, pad, value=-torch.inf))
+        step *= 2
+    return x
+
+
+def corner_radius(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"], overlap: float) -> Float[Tensor, "*A"]:
+    """CornerNet sec. 3.2: how far both corners of a box may be off and the box still have an IoU of `overlap` with itself.
+
+    The least over three ways: both corners shifted alike, both drawn in, both pushed out, each by the radius in x and y.
+    """
+    area, both = h * w, h + w
+    shifted = (both - (both.square() - 4 * area * (1 - overlap) / (1 + overlap)).clamp(min=0).sqrt()) / 2
+    inside = (both - (both.square() - 4 * (1 - overlap) * area).clamp(min=0).sqrt()) / 4
+    outside = (-overlap * both + ((overlap * both).square() + 4 * overlap * (1 - overlap) * area).sqrt()) / (4 * overlap)
+    return torch.minimum(torch.minimum(shifted, inside), outside)
+
+
+def peaks(heat: Float[Tensor, "*B H W"], kernel: int = 3) -> Float[Tensor, "*B H W"]:
+    """The values that are the largest of their neighbourhood; 0 elsewhere."""
+    flat = heat.flatten(0, -3)
+    top = F.max_pool2d(flat, kernel, 1, kernel // 2).view_as(heat)
+    return torch.where(top == heat, heat, 0.0)
+
+
+def soft_nms(
+    boxes: Float[Tensor, "B N 4"],
+    scores: Float[Tensor, "B N"],
+    labels: Int[Tensor, "B N"],
+    keep: int = 100,
+    sigma: float = 0.5,
+    least: float = 1e-3,
+) -> tuple[Int[Tensor, "B keep"], Float[Tensor, "B keep"]]:
+    """Soft-NMS (arXiv 1704.04503, eq. 4): (indices of the `keep` best, -1 where there are fewer; their lowered scores), best first.
+
+    The best candidate is taken, and those of its label lose a factor exp(-IoU^2 / sigma); `keep` times. Candidates that fall to `least`
+    or below, or have a label under 0, are not taken.
+    """
+    boxes, left = boxes.detach().float(), scores.detach().float().masked_fill(labels < 0, -1.0)
+    taken, values = [], []
+    for _ in range(min(keep, boxes.shape[1])):
+        value, at = left.max(1, keepdim=True)
+        box, label = bx.take(boxes, at), labels.gather(1, at)
+        over = bx.iou(box, boxes)[:, 0]
+        left = torch.where(labels == label, left * torch.exp(-over.square() / sigma), left).scatter(1, at, -1.0)
+        taken.append(torch.where(value > least, at, -1))
+        values.append(torch.where(value > least, value, 0.0))
+    short = keep - len(taken)
+    return F.pad(torch.cat(taken, 1), (0, short), value=-1), F.pad(torch.cat(values, 1), (0, short))
