@@ -111,7 +111,8 @@ class WindowLabels(ClassBoxRule):
     def loss(self, net: Looks, batch: Batch) -> Losses:
         raw, wanted = net.look(batch.images), labels_of(batch.targets, net.classes)
         inside = raw.inside(batch.sizes).float()
-        cost = -(raw.logits.log_softmax(-1) * (wanted / wanted.sum(1, keepdim=True).clamp(min=1))[:, None]).sum(-1)
+        wanted = (wanted / wanted.sum(1, keepdim=True).clamp(min=1))[:, None].expand_as(raw.logits)
+        cost = F.kl_div(raw.logits.log_softmax(-1), wanted, reduction="none").sum(-1)  # cross entropy, for one label; 0 at best for several
         return {"classify": ((cost * inside).sum(1) / inside.sum(1).clamp(min=1)).mean()}
 
     def scores(self, raw: WindowsRaw, sizes: Tensor | None = None) -> Float[Tensor, "B A C"]:

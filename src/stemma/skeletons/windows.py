@@ -97,8 +97,8 @@ class WindowsModel(nn.Module):
         return WindowsRaw(torch.cat(logits, 1), all_codes, torch.cat(places), torch.cat(mirrored), tuple(passes), (x.shape[-2], x.shape[-1]))
 
     def windows(self, x: Float[Tensor, "B 3 H W"], b: int) -> tuple[Tensor, Tensor | None]:
-        """The head's maps over one picture with a border of `b` pixels, made as large as a window where it is smaller."""
-        least = self.spec.window
+        """The head's maps over one picture with a border of `b` pixels, made large enough for one window where it is smaller."""
+        least = max(self.spec.window, int(self.head.cells * self.grid.stride))
         h, w = x.shape[-2:]
         said: tuple[Tensor, Tensor | None] = self.head(self.backbone(F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b))))[-1])
         return said

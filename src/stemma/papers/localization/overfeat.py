@@ -10,6 +10,7 @@ from ...parts.assign import ByIoU
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.coders import Edges
+from ...parts.merge import GreedyMerge
 from ...parts.window_heads import ClassBoxHead
 from ...parts.window_rules import ClassBoxRule, WindowLabels
 from ...skeletons.windows import Windows
@@ -28,10 +29,10 @@ def spec(preset: str = "paper") -> Windows[ClassBoxRule]:
         net = Windows(ClassBoxRule(), part(Chain, layers=FAST, std=0.01), head, window=231, scales=scales, mirror=True)
     else:
         net = Windows(ClassBoxRule(), part(Chain, layers=ACCURATE, std=0.01), part(ClassBoxHead), window=221, scales=scales, mirror=True)
-    if preset.endswith("small"):  # not in the paper: a residual trunk of stride 8, windows of 32 pixels, four sizes, one regressor for all classes
-        rule = ClassBoxRule(assign=ByIoU(0.4, 0.3, rescue=True), coder=Edges(0.2))
+    if preset.endswith("small"):  # not in the paper: a residual trunk of stride 8, windows of 24 pixels, three sizes, one regressor for all classes
+        rule = ClassBoxRule(assign=ByIoU(0.4, 0.3, rescue=True), coder=Edges(0.2), post=GreedyMerge(0.45))
         head = part(ClassBoxHead, kernel=2, pool=2, widths=(256,), boxes=(256,), per_class=False, dropout=0.0, std=0.0)
-        net = Windows(rule, part(TinyResNet, widths=(32, 96), levels=(1,)), head, window=32, scales=(1.0, 0.7, 0.5, 0.35), border=8)
+        net = Windows(rule, part(TinyResNet, widths=(32, 96), levels=(1,)), head, window=24, scales=(0.8, 0.5, 0.32), border=8)
     if "classifier" in preset:
         scales = net.scales if preset.endswith("small") else tuple(side / 256 for side in SIDES)
         return replace(net, rule=WindowLabels(), head=net.head.but(boxes=()), scales=scales)
@@ -41,11 +42,11 @@ def spec(preset: str = "paper") -> Windows[ClassBoxRule]:
 def recipe(preset: str = "paper") -> Recipe:
     """Rates and epochs of sec. 3.1; the shares of the phases and their end are ours, as is all of "small"."""
     phases = () if "classifier" in preset else (
-        Phase("classify", 0.2, losses="^classify$"), Phase("regress", 0.2, r"^head\.regressor", "^box$"), Phase("detect", 0.6, losses="box|detect"),
+        Phase("classify", 0.1, losses="^classify$"), Phase("regress", 0.1, r"^head\.regressor", "^box$"), Phase("detect", 0.8, losses="box|detect"),
     )
     if preset.endswith("small"):
         return Recipe(
-            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
+            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=8, length="100s", schedule="linear", milestones=(0.7,),
             warmup=0.03, ema=0.995, resize=Resize("shortest", 128, 256, 8), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5), phases=phases,
         )
     short = 256 if "classifier" in preset else SIDES[-1]
