@@ -394,6 +394,14 @@ def test_a_point_is_the_best_place_over_all_sizes() -> None:
         assert said.scores[b].diff().max() <= 0
 
 
+def test_classes_below_their_threshold_are_not_said_to_be_there() -> None:
+    images = torch.rand(1, 3, 128, 128)
+    free = weak().predict(images)
+    least = tuple(0.0 if c == int(free.labels[0, 2]) else 1.1 for c in range(8))
+    assert [int(v) for v in weak(present=least).predict(images).labels[0] if v >= 0] == [int(free.labels[0, 2])]
+    assert (weak(present=(1.1,)).predict(images).labels == -1).all()
+
+
 def test_regions_are_the_thresholded_map_of_the_size_that_scores_best() -> None:
     model, images = weak(answer="regions"), torch.rand(2, 3, 128, 128)
     points = weak().predict(images)

@@ -3,22 +3,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine_help import short
 from stemma.core.paper import Fact
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, Sample, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
+from stemma.engine.trainer import Trainer
 from stemma.ops import boxes as bx
 from stemma.papers.localization import overfeat
 from stemma.parts.backbones.chain import Chain
+from stemma.parts.backbones.timm_backbone import with_timm
 from stemma.parts.coders import Edges
-from stemma.parts.merge import GreedyMerge, Suppress
+from stemma.parts.merge import GreedyMerge
 from stemma.parts.points import labels_of, point_detections
 from stemma.parts.sample import Mined
 from stemma.parts.window_heads import ClassBoxHead, OffsetPool, fully
@@ -310,11 +315,14 @@ def test_padding_and_other_classes_do_not_merge() -> None:
 
 
 def test_nms_is_a_switch() -> None:
-    net = overfeat.spec("small")
-    net = replace(net, rule=replace(net.rule, post=Suppress()))
-    torch.manual_seed(0)
-    said = net.build(3).eval().predict(torch.rand(2, 3, 64, 64))
-    assert isinstance(said, Detections) and said.boxes.shape == (2, 100, 4)
+    net = edit(overfeat.spec("small"), "rule.post.nms", 0.5)
+    boxes = torch.tensor([[[0.0, 0, 20, 20], [2, 0, 22, 20], [40, 40, 60, 60]]])
+    d = Detections(boxes, torch.tensor([[0.8, 0.9, 0.7]]), torch.zeros(1, 3, dtype=torch.long))
+    out = net.rule.post(d)
+    assert out.labels[0, :3].tolist() == [0, 0, -1]
+    torch.testing.assert_close(out.boxes[0, :2], boxes[0, 1:])
+    torch.testing.assert_close(out.scores[0, :2], torch.tensor([0.9, 0.7]))
+    assert GreedyMerge()(d).scores[0, 0] > 0.8, "merging adds scores up"
 
 
 # ---------------------------------------------------------------- image labels and points
@@ -354,3 +362,50 @@ def test_image_labels_come_from_objects_where_the_data_have_boxes_alone() -> Non
     assert torch.equal(derived.image_labels, given.image_labels)
     assert torch.equal(labels_of(replace(given, image_labels=None), 8), given.image_labels)
     assert 0 < given.image_labels.sum() < given.image_labels.numel()
+
+
+# ---------------------------------------------------------------- through the commands
+
+
+def test_phases_resume_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the regressor learns alone, a run ends with the bytes of one left alone; the trunk did rest."""
+    sets: dict[str, Any] = {f"recipe.phases.{i}.share": s for i, s in enumerate((0.3, 0.4, 0.3))} | {"recipe.ema": 0.0}
+    how: dict[str, Any] = {"paper": "overfeat", "budget": "10steps", "sets": sets, "val_every": 0, "log_every": 1}
+    alone = short(tmp_path / "alone", **how)
+    step = Trainer._step
+    trunks = []
+
+    def cut(self: Trainer, batches: Any, fraction: float) -> None:
+        if self.steps == 6:
+            raise SystemExit
+        step(self, batches, fraction)
+        trunks.append({k: v.clone() for k, v in self.model.backbone.state_dict().items()})
+
+    monkeypatch.setattr(Trainer, "_step", cut)
+    with pytest.raises(SystemExit):
+        short(tmp_path / "cut", **how, save_every="1steps")
+    monkeypatch.undo()
+    said = [e["losses"] for e in alone.metrics() if e["kind"] == "train"]
+    assert [set(s) for s in said] == [{"classify"}] * 3 + [{"box"}] * 4 + [{"box", "detect"}] * 3
+    assert all(torch.equal(v, trunks[2][k]) for t in trunks[3:] for k, v in t.items()), "weights and statistics rest while the regressor learns"
+    assert any(not torch.equal(v, trunks[2][k]) for k, v in trunks[0].items())
+    again = short(tmp_path / "cut", **how, save_every="1steps", resume=True)
+    assert (again.path / "last.safetensors").read_bytes() == (alone.path / "last.safetensors").read_bytes()
+
+
+def test_a_preset_may_have_a_task_of_its_own(tmp_path: Path) -> None:
+    card = overfeat.PAPER
+    assert card.task_of("paper") == card.task_of("small") == "detection" and card.task_of("classifier-small") == "weak"
+    run = short(tmp_path / "run", paper="overfeat", preset="classifier-small", budget="2steps", val_every=0)
+    result = [e for e in run.metrics() if e["kind"] == "val"][-1]
+    assert 0 <= result["point_AP"] <= 1 and 0 <= result["image_AP"] <= 1
+
+
+def test_another_backbone_fits_in(tmp_path: Path) -> None:
+    for preset in ("small", "paper"):
+        spec = with_timm(overfeat.spec(preset), "resnet18")
+        with torch.device("meta"):
+            model = spec.build(3)
+            side = 128 if preset == "small" else 461
+            raw = model.look(torch.empty(1, 3, side, side))
+        assert model.grid.stride == {"small": 8, "paper": 16}[preset] and raw.logits.shape[-1] == 4

@@ -5,7 +5,7 @@ Axes: B images, N candidates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -14,24 +14,6 @@ from torch import Tensor
 from ..core.types import Detections
 from ..ops import boxes as bx
 from ..ops.nms import nms
-
-
-@runtime_checkable
-class Merge(Protocol):
-    """Padded candidates -> detections, best first."""
-
-    def __call__(self, d: Detections) -> Detections: ...
-
-
-@dataclass(frozen=True)
-class Suppress:
-    """Non-maximum suppression within a class, the best `keep`."""
-
-    iou: float = 0.5
-    keep: int = 100
-
-    def __call__(self, d: Detections) -> Detections:
-        return d.take(nms(d.boxes, d.scores, d.labels, self.iou, self.keep))
 
 
 @dataclass(frozen=True)
@@ -43,13 +25,15 @@ class GreedyMerge:
     boxes; "side" divides the match by that side. `limit` is the largest match that merges. A score s leaves as 1 - exp(-s), which keeps
     the order, stays below 1, and is nearly s where it is small.
 
-    Only the `pre` best candidates take part: at most pre - 1 merges, a fixed number in a traced graph.
+    Only the `pre` best candidates take part: at most pre - 1 merges, a fixed number in a traced graph. `nms` above 0 switches merging off:
+    boxes of a class that overlap a better one by more than this IoU are dropped.
     """
 
     limit: float = 0.6
     unit: Literal["side", "pixels"] = "side"
     pre: int = 100
     keep: int = 100
+    nms: float = 0.0
 
     def match(self, a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
         """The match score of each box of `a` with that of `b`; they broadcast."""
@@ -61,6 +45,9 @@ class GreedyMerge:
         return apart / side + (1 - overlap) if self.unit == "side" else apart + side * (1 - overlap)
 
     def __call__(self, d: Detections) -> Detections:
+        """Padded candidates -> detections, best first."""
+        if self.nms:
+            return d.take(nms(d.boxes, d.scores, d.labels, self.nms, self.keep))
         n = min(self.pre, d.scores.shape[1])
         first = d.scores.masked_fill(d.labels < 0, -1.0).topk(n, dim=1)
         d = d.take(torch.where(first.values >= 0, first.indices, -1))

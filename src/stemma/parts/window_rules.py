@@ -21,7 +21,7 @@ from .assign import Assign, ByIoU, Candidates
 from .coders import Edges
 from .losses import ClassLoss, Softmax
 from .map_boxes import enclose
-from .merge import GreedyMerge, Merge
+from .merge import GreedyMerge
 from .patches import Canonical, cut
 from .points import labels_of, point_detections
 from .sample import Mined, Sampler
@@ -39,7 +39,7 @@ class ClassBoxRule:
     sample: Sampler = Mined()
     cls: ClassLoss = Softmax()
     coder: Edges = Edges()
-    post: Merge = GreedyMerge()
+    post: GreedyMerge = GreedyMerge()
     top: int = 5
     candidates: int = 200
     score: float = 0.05

@@ -25,14 +25,14 @@ def spec(preset: str = "paper") -> Windows[MaskRule]:
     """VGG-A without its last pool; "released": ResNet-50 to C4 on windows of 160; "small"."""
     if preset == "small":  # not in the paper: a residual trunk of stride 8, windows of 48 pixels, masks of 24 x 24
         head = part(MaskHead, kernel=6, hidden=64, rank=128, side=24, widths=(128,), dropout=0.0)
-        rule = MaskRule(Canonical(positives=4, negatives=4), truth=48, keep=100, nms=0.8)
+        rule = MaskRule(Canonical(positives=4, negatives=4), truth=48, keep=200, nms=0.8)
         return Windows(rule, part(TinyResNet, widths=(32, 96), levels=(1,)), head, window=48, scales=(2.0, 1.41, 1.0, 0.71, 0.5), border=24)
     if preset == "released":
         head = part(MaskHead, kernel=10, hidden=128, widths=(1024,), shared=True)
         trunk = part(ResNet, depth=50, levels=(2,), freeze=0)
         return Windows(MaskRule(alternate=0.5), trunk, head, window=160, scales=tuple(2 ** (k / 2) for k in range(-5, 2)), border=80)
     scales = tuple(2 ** (k / 2) for k in range(-4, 3))
-    return Windows(MaskRule(), part(Chain, layers=VGG_A), part(MaskHead), window=224, scales=scales, border=112)
+    return Windows(MaskRule(), part(Chain, layers=VGG_A, levels=(2,)), part(MaskHead), window=224, scales=scales, border=112)
 
 
 def recipe(preset: str = "paper") -> Recipe:

@@ -1,7 +1,7 @@
 """Weak localisation: told only which classes a picture holds, a sliding classifier finds where by keeping its best place alone (HAL 01015140)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Detections, Losses, Targets
 from ...ops import boxes as bx
+from ...ops.constants import constant
 from ...parts.aggregate import Aggregate, Max
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.tiny import TinyResNet
@@ -33,13 +34,14 @@ class PresenceRule:
 
     boxes: the places that may speak for a class that is there are those inside its boxes (the masked pooling that sec. 5 compares with).
     answer: "points", the best place of each class over all sizes; or "regions", the places of its size with `region` of its probability or
-    more, as box and mask.
+    more, as box and mask. present: the probability from which a class is said to be there, one a class or one for all.
     """
 
     aggregate: Aggregate = Max()
     boxes: bool = False
     answer: Literal["points", "regions"] = "points"
     region: float = 0.5
+    present: tuple[float, ...] = (0.0,)
 
     def logits(self, classes: int) -> int:
         return classes
@@ -64,10 +66,12 @@ class PresenceRule:
         """Sec. 4: a class scores what its best place over all sizes says, and is at that place; classes best first."""
         true = raw.sizes(sizes)
         score, at = raw.logits.masked_fill(~raw.inside(sizes)[..., None], -torch.inf).max(1)
-        points = bx.centre_size(raw.windows)[0][at]
-        if self.answer == "points":
-            return point_detections(score.sigmoid(), points, true)
-        return self.regions(raw, score, at, true)
+        if self.answer == "regions":
+            d = self.regions(raw, score, at, true)
+        else:
+            d = point_detections(score.sigmoid(), bx.centre_size(raw.windows)[0][at], true)
+        least = constant(self.present, d.scores).expand(score.shape[1])[d.labels]
+        return replace(d, labels=torch.where(d.scores >= least, d.labels, -1))
 
     def regions(self, raw: WindowsRaw, score: Float[Tensor, "B C"], at: Tensor, sizes: Float[Tensor, "B 2"]) -> Detections:
         """The thresholded map of each class at the size where it scores best."""
@@ -94,7 +98,7 @@ def spec(preset: str = "paper") -> Windows[PresenceRule]:
         head = part(ClassBoxHead, kernel=3, pool=1, widths=(128,), boxes=(), dropout=0.0, std=0.0)
         return Windows(PresenceRule(), part(TinyResNet, widths=(32, 96), levels=(1,)), head, window=24, scales=(0.7, 1.0, 1.4), border=8)
     head = part(ClassBoxHead, kernel=6, pool=1, widths=(6144, 6144, 2048), boxes=())
-    return Windows(PresenceRule(), part(Chain, layers=ALEXNET, std=0.01), head, window=227, scales=(0.7, 1.0, 1.4), border=112)
+    return Windows(PresenceRule(), part(Chain, layers=ALEXNET, std=0.01, levels=(3,)), head, window=227, scales=(0.7, 1.0, 1.4), border=112)
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -127,23 +131,17 @@ PAPER = Paper(
         Parent(overfeat.PAPER, (("", "windows learn from image labels through their maximum, each class by itself, and answer with a point"),)),
     ),
     claims=(
-        Claim("mAP of image labels, VOC 2012", 0.863, "sec. 5, classification"),
-        Claim("AP of points, VOC 2012", 0.745, "sec. 5, location prediction"),
+        Claim("mAP of image labels, VOC 2012", 0.863, "sec. 5, classification"), Claim("AP of points, VOC 2012", 0.745, "sec. 5, location prediction"),
         Claim("AP of points, VOC 2012, R-CNN's best boxes", 0.758, "sec. 5, location prediction"),
         Claim("AP of points, VOC 2012, pooling inside boxes", 0.723, "sec. 5, location prediction"),
-        Claim("mAP of image labels, COCO", 0.628, "sec. 5"),
-        Claim("AP of points, COCO", 0.412, "sec. 5"),
+        Claim("mAP of image labels, COCO", 0.628, "sec. 5"), Claim("AP of points, COCO", 0.412, "sec. 5"),
     ),
-    facts=(
-        Fact("parameters", 110_757_268, 20, source="sum over the layers of fig. 2, convolutions ungrouped"),
-        Fact("stride", 32, 20, source="sec. 3.1"),
-    ),
+    facts=(Fact("parameters", 110_757_268, 20, source="sum over the layers of fig. 2, ungrouped"), Fact("stride", 32, 20, source="sec. 3.1")),
     notes=(
-        "The net's first layers are those of its predecessor, trained on ImageNet; no such weights are here. Convolutions are not grouped and responses not "
-        "normalised.",
+        "The first layers are its predecessor's, trained on ImageNet; no such weights are here. Convolutions are not grouped, responses not normalised.",
         "The picture is bordered by half a window, so that an object at its edge can lie in the middle of a window; the paper pads to a fixed square.",
         "Each step takes one size of 36 between 350 and 700 pixels, which is .7 to 1.4 of 500, for all of its pictures.",
-        "Whether a class is there is left to who reads the score: every class has a point, the best 100 are handed out. Points are 4-pixel boxes.",
+        "Every class has a point, a 4-pixel box, however low its score; rule.present tells from what probability on it is said to be there.",
         "Optimiser and length are ours: the paper refers to its predecessor.",
         "rule.boxes=true is the paper's comparison, pooling inside the boxes of what is there; rule.answer=regions gives the thresholded map as box and mask.",
     ),

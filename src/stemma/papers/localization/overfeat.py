@@ -26,9 +26,9 @@ def spec(preset: str = "paper") -> Windows[ClassBoxRule]:
     scales = tuple(side / SIDES[-1] for side in SIDES)
     if preset.startswith("fast"):
         head = part(ClassBoxHead, kernel=6, pool=2, widths=(3072, 4096))
-        net = Windows(ClassBoxRule(), part(Chain, layers=FAST, std=0.01), head, window=231, scales=scales, mirror=True)
+        net = Windows(ClassBoxRule(), part(Chain, layers=FAST, std=0.01, levels=(2,)), head, window=231, scales=scales, mirror=True)
     else:
-        net = Windows(ClassBoxRule(), part(Chain, layers=ACCURATE, std=0.01), part(ClassBoxHead), window=221, scales=scales, mirror=True)
+        net = Windows(ClassBoxRule(), part(Chain, layers=ACCURATE, std=0.01, levels=(2,)), part(ClassBoxHead), window=221, scales=scales, mirror=True)
     if preset.endswith("small"):  # not in the paper: a residual trunk of stride 8, windows of 24 pixels, three sizes, one regressor for all classes
         rule = ClassBoxRule(assign=ByIoU(0.4, 0.3, rescue=True), coder=Edges(0.2), post=GreedyMerge(0.45))
         head = part(ClassBoxHead, kernel=2, pool=2, widths=(256,), boxes=(256,), per_class=False, dropout=0.0, std=0.0)
@@ -85,7 +85,7 @@ PAPER = Paper(
         "of any size; the six sizes of table 5 come out as printed.",
         "A window answers for the object that it overlaps by an IoU of half; the paper trains the regressor on such windows and does not define the overlap.",
         "match_score is 'the sum of the distance between centres and the intersection area', its units and threshold unsaid: see GreedyMerge. Boxes of two "
-        "classes are not merged. rule.post = Suppress() is NMS.",
+        "classes are not merged. rule.post.nms=.5 is NMS.",
         "The classifier rests while the regressor learns, as in the paper, which leaves open what the regressor does while detection is trained: it learns on.",
         "The six sizes are shares of the loaded picture, whose shorter side is 461 (256 for the classifier, which learns on that size alone).",
         "Windows whose middle lies outside the picture are not asked. No contrast normalisation, as in the paper. One regressor for all classes, which the "
