@@ -47,7 +47,7 @@ class RegionMax:
 
     def __init__(self, x: Float[Tensor, "B C H W"]) -> None:
         self.x = x
-        h, w = self.shape = x.shape[-2:]
+        h, w = self.shape = (x.shape[-2], x.shape[-1])
         self.tall, self.wide = h.bit_length(), w.bit_length()
 
     @cached_property

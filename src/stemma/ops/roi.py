@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .constants import remember
+from .region_max import RegionMax, cells
 
 Method = Literal["auto", "bag", "torchvision"]
 CLOSE = 1.99  # cells a bin: its two samples are then less than a cell apart, and touch three cells a side and not four
@@ -169,9 +170,11 @@ def roi_align_levels(
     shapes, device = tuple((x.shape[-2], x.shape[-1]) for x in xs), boxes.device
 
     def make() -> tuple[Tensor, ...]:
-        cells = torch.tensor(shapes, dtype=torch.int32, device=device)
-        start = (cells.prod(1) * b).cumsum(0, dtype=torch.int32) - cells.prod(1).int() * b
-        return torch.cat([cells, start[:, None].int()], 1), torch.tensor([1.0 / s for s in strides], device=device)
+        rows, start = [], 0
+        for h, w in shapes:
+            rows.append((h, w, start))
+            start += h * w * b
+        return torch.tensor(rows, dtype=torch.int32, device=device), torch.tensor([1.0 / s for s in strides], device=device)
 
     table, scale = remember(("roi levels", shapes, tuple(strides), b, device), make)
     h, w, start = table[level].unbind(-1)
@@ -215,6 +218,11 @@ def select_level(every: Sequence[Float[Tensor, "B R C s s"]], level: Int[Tensor,
 
 
 def roi_pool(x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float) -> Float[Tensor, "B R C {size} {size}"]:
-    """RoIPool: the box rounded to cells, each bin the maximum over its rounded, inclusive window. Through torchvision, in float32."""
+    """RoIPool: the box rounded to cells, each bin the maximum over its rounded, inclusive window. Through torchvision, in float32.
+
+    A traced graph looks the maxima up in a table instead (`RegionMax`), which every runtime can.
+    """
+    if torch.compiler.is_compiling():
+        return RegionMax(x).pool(cells(boxes, stride), size)
     out: Tensor = tv.roi_pool(x.float(), _flat(boxes.float()), size, 1.0 / stride)
     return out.view(len(x), -1, *out.shape[1:]).to(x.dtype)

@@ -195,6 +195,18 @@ class L1:
 
 
 @dataclass(frozen=True)
+class L2:
+    """Half the squared difference, summed over the four numbers (Caffe's Euclidean loss)."""
+
+    @property
+    def decoded(self) -> bool:
+        return False
+
+    def __call__(self, pred: Tensor, want: Tensor) -> Tensor:
+        return 0.5 * (pred - want).square().sum(-1)
+
+
+@dataclass(frozen=True)
 class GIoU:
     """1 - generalised IoU of the boxes themselves (arXiv 1902.09630)."""
 

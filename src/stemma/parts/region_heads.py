@@ -70,14 +70,16 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class NearestScale:
-    """From the maps of the picture at several `sizes` (`Scales`), each region pooled where its area is nearest to `side` x `side` pixels.
+    """From the maps of the picture at several `sizes` (`Scales`), each region pooled where it is nearest to `side` x `side` pixels.
 
-    Fast R-CNN sec. 2.4 and SPP-net sec. 4.1. With one map alone, as in training, that one. Every map is pooled, and one of the results taken.
+    `by`: nearest by its area (Fast R-CNN sec. 2.4), or as the size of the picture at which its area would be that (SPP-net sec. 4.1, MR-CNN).
+    With one map alone, as in training, that one. Every map is pooled, and one of the results taken.
     """
 
     pool: Pool = MaxPool(7)
     sizes: tuple[int, ...] = (480, 576, 688, 864, 1200)
     side: float = 224.0
+    by: Literal["area", "size"] = "area"
 
     @property
     def size(self) -> int:
@@ -96,7 +98,10 @@ class NearestScale:
     def level(self, boxes: Float[Tensor, "B R 4"]) -> Int[Tensor, "B R"]:
         """Place among the sizes, largest first."""
         shares = constant(self.shares, boxes)
-        return (bx.area(boxes)[..., None] * shares.square() - self.side**2).abs().argmin(-1)
+        area = bx.area(boxes)[..., None]
+        if self.by == "size":
+            return (shares - self.side / area.clamp(min=bx.TINY).sqrt()).abs().argmin(-1)
+        return (area * shares.square() - self.side**2).abs().argmin(-1)
 
 
 class RegionHead(nn.Module):

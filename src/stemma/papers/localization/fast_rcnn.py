@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ...core.paper import Claim, Fact, Paper
 from ...core.part import part
-from ...core.recipe import Augment, Recipe, Resize
+from ...core.recipe import Augment, ProposalSource, Recipe, Resize
 from ...parts.assign import ByIoU
 from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
@@ -20,6 +20,8 @@ from ...skeletons.stages import Stage
 from ...skeletons.two_stage import TwoStage
 
 SVD = (("stages.0.head.ranks", (1024, 256)),)  # table 4: fc6 and fc7
+SEARCH = ProposalSource("selective-search")
+SMALL_SEARCH = ProposalSource("selective-search", 300, width=0, least=6, sigma=0.5, scales=(20, 60), colours=("lab",), likeness=("ctsf",))  # ours
 SCALES = (480, 576, 688, 864, 1200)  # SPP-net's five; "multi-scale" draws one a batch
 
 
@@ -46,11 +48,12 @@ def recipe(preset: str = "paper") -> Recipe:
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
             warmup=0.03, ema=0.995, resize=Resize("shortest", 128, 256, 32), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
+            proposals=SMALL_SEARCH,
         )
     return Recipe(
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=2, length="40000steps", milestones=(0.75,), warmup=0.0,
         lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
-        resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
+        proposals=SEARCH, resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
     )
 
 
