@@ -12,7 +12,7 @@ from rich.markup import escape
 from .reading import Json, examples
 from .screen import err, number, out, parse_sets, print_json, table
 
-Data = Annotated[str, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes`, `scenes:SIZE`, `scenes:SIZE:COUNT` (drawn).")]
+Data = Annotated[str, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
@@ -21,6 +21,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", h
 Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
 Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
+Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures beside the training.")]
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
@@ -159,6 +160,7 @@ def evaluate(
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
     workers: Workers = 0,
     proposals: Source = None,
+    svd: Svd = None,
     of: Annotated[str, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by average recall.")] = "predict",
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
@@ -167,7 +169,7 @@ def evaluate(
     from .. import evaluate as measure
 
     result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
-                     progress=not as_json, proposals=proposals, of=of)
+                     progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd))
     if as_json:
         return print_json(result)
     per_class = result.pop("per_class", {})
@@ -194,6 +196,7 @@ def predict(
     tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
     overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
     proposals: Source = None,
+    svd: Svd = None,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the answers.")] = True,
     which: Which = "best",
     device: Device = "auto",
@@ -204,7 +207,7 @@ def predict(
 
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json,
-                           proposals=proposals)
+                           proposals=proposals, svd=_ranks(svd))
     if as_json:
         return print_json([{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found])
     t = table("picture", "found")
@@ -311,6 +314,7 @@ def export(
     format: Annotated[str | None, typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when not given.")] = None,
     outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network before that.")] = "predictions",
+    svd: Svd = None,
     which: Which = "best",
     as_json: Json = False,
 ) -> None:
@@ -318,7 +322,7 @@ def export(
     from ..engine.export import export as write
 
     kind = format or {".onnx": "onnx", ".pt2": "torch"}.get(file.suffix, "onnx")
-    result = write(run, file, kind, _size(size), outputs, which)  # type: ignore[arg-type]
+    result = write(run, file, kind, _size(size), outputs, which, _ranks(svd))  # type: ignore[arg-type]
     if as_json:
         return print_json(result)
     t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
@@ -327,6 +331,16 @@ def export(
     out.print(t)
     out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
     return None
+
+
+def _ranks(text: str | None) -> tuple[int, ...]:
+    """`1024,256` as numbers."""
+    parts = [] if text is None else text.split(",")
+    if not all(p.strip().isdigit() for p in parts):
+        from ..core.types import StemmaError
+
+        raise StemmaError(f"--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as 1024,256, not '{text}'")
+    return tuple(int(p) for p in parts)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

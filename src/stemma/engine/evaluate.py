@@ -290,8 +290,15 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     return out
 
 
-def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Module:
-    """A model from a model, a run, a run's folder or a weights file. Raises `StemmaError` when it has no card (built by hand)."""
+def resolve(model: nn.Module | Run | str | Path, which: str = "best", svd: Sequence[int] = ()) -> nn.Module:
+    """A model from a model, a run, a run's folder or a weights file; with `svd` its region heads shortened to these ranks (`compress`).
+
+    Raises `StemmaError` when it has no card (built by hand), or no layers to shorten.
+    """
+    if svd:
+        from .compress import compress
+
+        return compress(model, svd, which)
     if isinstance(model, Run):
         model = model.load(which)
     elif not isinstance(model, nn.Module):
@@ -304,7 +311,7 @@ def resolve(model: nn.Module | Run | str | Path, which: str = "best") -> nn.Modu
 def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
              losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None,
-             proposals: str | None = None, of: str = "predict") -> dict[str, Any]:
+             proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
@@ -312,11 +319,12 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside.
     `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100, AR1000, without classes).
+    `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
     from .progress import counting
 
-    net = resolve(model, which)
+    net = resolve(model, which, svd)
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
     dataset = spread(open_split(data, split, format, **options), limit)

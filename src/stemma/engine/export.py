@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,7 +61,7 @@ class Plain(nn.Module):
 
 def export(
     model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "predictions",
-    which: str = "best",
+    which: str = "best", svd: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
 
@@ -69,6 +69,7 @@ def export(
     outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw", what the network says
              before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside. Of a system that takes
              its boxes from outside, `proposals` is a second input: `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
+    svd:     write it with the fully connected layers of its region heads shortened to these ranks (`compress`)
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
     objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
@@ -81,7 +82,7 @@ def export(
     path = Path(path)
     if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
-    net: Any = resolve(model, which).to("cpu").float().eval()
+    net: Any = resolve(model, which, svd).to("cpu").float().eval()
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
     inputs = {"images": _picture(side)}

@@ -118,7 +118,7 @@ def find_pictures(images: Any) -> list[Any]:
 def predict(
     model: nn.Module | Run | str | Path, images: Any, out: str | Path | None = None, tile: int | None = None, *, threshold: float = 0.3, overlap: float = 0.2,
     which: str = "best", batch: int = 1, device: str = "auto", precision: str = "auto", pictures: bool = True, progress: bool = False,
-    proposals: str | None = None,
+    proposals: str | None = None, svd: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Predict for pictures. Returns one dict a picture, in pixels of the file.
 
@@ -132,9 +132,10 @@ def predict(
     tile:   cut pictures larger than this into tiles of so many file pixels, overlapping by `overlap`, and merge what they say;
             for objects, the whole picture is looked at too, for what is larger than a tile
     proposals: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
+    svd:    predict with the fully connected layers of the region heads shortened to these ranks (`compress`)
     Raises `StemmaError` when there are no pictures, or tiles are asked for where they cannot be merged (panoptic).
     """
-    net = resolve(model, which)
+    net = resolve(model, which, svd)
     m: Any = net
     task = m.paper.task_of(m.preset)
     info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)
