@@ -16,6 +16,17 @@ from stemma.data.images import safe_join
 from stemma.data.open import open_dataset, recognise, same_classes, splits
 
 
+def test_crowds_are_scenes_of_many_that_hide_one_another() -> None:
+    from stemma.metrics.detection import box_iou
+
+    data, few = open_dataset("crowds:128:40"), open_dataset("scenes:128:40")
+    assert recognise("crowds") == "scenes" and data.fingerprint != few.fingerprint and len(open_dataset("crowds:64:40", "val")) == 4
+    number = [len(data.truth(i).labels) for i in range(40)]
+    closest = [float((box_iou(b, b) - np.eye(len(b))).max()) for b in (data.truth(i).boxes.astype(float) for i in range(40))]
+    assert np.mean(number) > 8 and max(number) <= 24 and np.mean(np.array(closest) > 0.5) > 0.3 and len(few.truth(0).labels) <= 8
+    assert len(open_dataset("crowds:64:4", objects=(1, 1)).truth(0).labels) == 1
+
+
 def test_scenes_by_their_description() -> None:
     data = open_dataset("scenes:64:30")
     assert recognise("scenes:64:30") == "scenes" and splits("scenes") == ("train", "val", "test")

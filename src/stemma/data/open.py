@@ -1,6 +1,7 @@
 """Opening data by its place: the format is recognised, the split found or derived, faults mended or refused.
 
     open_dataset("scenes:128")            drawn at run time
+    open_dataset("crowds:128")            drawn too: many objects that hide one another
     open_dataset("my/folder", "val")      COCO, Pascal VOC, YOLO, COCO panoptic, or images beside maps
     open_dataset("A+labels:B")            pictures with boxes and pictures with labels of the whole (`data.mix`)
 """
@@ -22,7 +23,8 @@ from . import coco, maps, mix, panoptic, voc, yolo
 from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
 
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
-_SCENES = re.compile(r"scenes(?::(\d{1,5})(?::(\d{1,8}))?)?")
+_SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
+_CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}  # IoU above .5 in 45 % of the pictures
 _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, or images/ and labels/*.txt), "
@@ -31,8 +33,8 @@ _LOOKED = (
 
 
 def is_scenes(where: str | Path) -> bool:
-    """Whether `where` asks for drawn scenes: "scenes", "scenes:SIZE" or "scenes:SIZE:COUNT"."""
-    return isinstance(where, str) and (where == "scenes" or where.startswith("scenes:")) and not mix.is_mixture(where)
+    """Whether `where` asks for drawn scenes: "scenes" or "crowds", with ":SIZE" or ":SIZE:COUNT"."""
+    return isinstance(where, str) and (where in ("scenes", "crowds") or where.startswith(("scenes:", "crowds:"))) and not mix.is_mixture(where)
 
 
 def absolute(where: str | Path) -> str:
@@ -141,8 +143,8 @@ def open_dataset(
 ) -> Dataset:
     """A split of the data at `where`.
 
-    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", or several (`data.mix`). `split`: train, val (valid), test, or a name of the
-    data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
+    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`). `split`: train, val (valid),
+    test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
     data of one split. `on_fault`: "mend"
     what is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list the labels must
     fit by name, such as a checkpoint's. Other options go to the format's reader: images, which, maps, names, encoding, categories, one_based,
@@ -216,14 +218,15 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
     found = _SCENES.fullmatch(where)
     wanted = coco.ALIASES.get(split.lower(), split.lower())
     if found is None:
-        raise DataError(where, "is no description of scenes", "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000")
+        raise DataError(where, "is no description of scenes", "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000; or crowds")
     if wanted not in _SCENES_COUNT:
         raise DataError(where, f"has no split '{split}'", "it has train, val, test", field="split")
-    size = int(found[1]) if found[1] else 128
+    size = int(found[2]) if found[2] else 128
+    options = (_CROWDS if found[1] == "crowds" else {}) | options
     if not 16 <= size <= 4096:
         raise DataError(where, f"a side of {size} pixels cannot be drawn", "use 16 to 4096", field="size")
-    count = int(found[2]) if found[2] else _SCENES_COUNT[wanted]
-    if wanted != "train" and found[2]:
+    count = int(found[3]) if found[3] else _SCENES_COUNT[wanted]
+    if wanted != "train" and found[3]:
         count = max(1, count // 10)
     if count < 1:
         raise DataError(where, "asks for no scene", "use a count of 1 or more", field="count")
