@@ -144,11 +144,10 @@ def open_dataset(
     """A split of the data at `where`.
 
     `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`). `split`: train, val (valid),
-    test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and "all" is the whole of
-    data of one split. `on_fault`: "mend"
-    what is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list the labels must
-    fit by name, such as a checkpoint's. Other options go to the format's reader: images, which, maps, names, encoding, categories, one_based,
-    follow_links. Raises DataError.
+    test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and
+    "all" is the whole of data of one split. `on_fault`: "mend" what is safe, warning once; "refuse" any fault; "report" collects them in
+    `.faults` (the doctor's way). `classes`: a list the labels must fit by name, such as a checkpoint's. Other options go to the format's
+    reader: images, which, maps, names, encoding, categories, one_based, follow_links. Raises DataError.
     """
     if mix.is_mixture(where):
         return mix.open_mixture(str(where), split, format=format, on_fault=on_fault, **options)
