@@ -22,14 +22,20 @@ class WindowsRaw:
     logits: Float[Tensor, "B A K"]
     codes: Float[Tensor, "B A E"] | None
     windows: Float[Tensor, "A 4"]
-    mirrored: Bool[Tensor, " A"]  # seen in the mirrored picture: what a code says of left and right is exchanged
     passes: tuple[tuple[int, int], ...]  # rows and columns of windows of each pass
+    mirrors: tuple[bool, ...]  # passes over the mirrored picture: what their codes say of left and right is exchanged
     image: tuple[int, int]  # height and width of the network's input, padding included
 
     @property
     def levels(self) -> tuple[int, ...]:
         """Windows of each pass."""
         return tuple(h * w for h, w in self.passes)
+
+    @property
+    def mirrored(self) -> Bool[Tensor, " A"]:
+        """Whether a window was seen in the mirrored picture."""
+        parts = [torch.full((n,), m, dtype=torch.bool, device=self.windows.device) for n, m in zip(self.levels, self.mirrors)]
+        return torch.cat(parts)
 
     def references(self) -> Float[Tensor, "B A 4"]:
         return self.windows.expand(len(self.logits), -1, -1)

@@ -81,7 +81,7 @@ class WindowsModel(nn.Module):
         """
         border = self.spec.border if border is None else border
         x = self.spec.preprocess(images)
-        logits, codes, places, mirrored, passes = [], [], [], [], []
+        logits, codes, places, mirrors, passes = [], [], [], [], []
         for scale in scales:
             view = scaled(x, scale)
             for flip in (False, True)[: 1 + mirror]:
@@ -89,12 +89,12 @@ class WindowsModel(nn.Module):
                 shape = (said.shape[-2], said.shape[-1])
                 boxes = self.lay(shape, (x.shape[-2] / view.shape[-2], x.shape[-1] / view.shape[-1]), border, said.device)
                 places.append(mirror_boxes(boxes, x.shape[-1]) if flip else boxes)
-                mirrored.append(torch.full((len(boxes),), flip, device=said.device))
+                mirrors.append(flip)
                 logits.append(said.float().flatten(2).mT)
                 codes += [] if code is None else [code.float().flatten(2).mT]
                 passes.append(shape)
-        all_codes = torch.cat(codes, 1) if codes else None
-        return WindowsRaw(torch.cat(logits, 1), all_codes, torch.cat(places), torch.cat(mirrored), tuple(passes), (x.shape[-2], x.shape[-1]))
+        every = torch.cat(codes, 1) if codes else None
+        return WindowsRaw(torch.cat(logits, 1), every, torch.cat(places), tuple(passes), tuple(mirrors), (x.shape[-2], x.shape[-1]))
 
     def windows(self, x: Float[Tensor, "B 3 H W"], b: int) -> tuple[Tensor, Tensor | None]:
         """The head's maps over one picture with a border of `b` pixels, made large enough for one window where it is smaller."""

@@ -78,12 +78,12 @@ class PresenceRule:
         p = score.sigmoid()
         limit = torch.logit((self.region * p).clamp(1e-6, 1 - 1e-6))
         boxes, masks, start = torch.zeros(*p.shape, 4).to(p), torch.zeros(*p.shape, 28, 28).to(p), 0
-        for (h, w), maps in zip(raw.passes, raw.split(raw.logits)):
+        for (h, w), mirror, maps in zip(raw.passes, raw.mirrors, raw.split(raw.logits)):
             middle = bx.centre_size(raw.windows[start : start + h * w])[0]
             low, high = torch.minimum(middle[0], middle[-1]), torch.maximum(middle[0], middle[-1])
             cell = (high - low) / middle.new_tensor([max(w - 1, 1), max(h - 1, 1)])
             frame, grid = torch.cat([low - cell / 2, high + cell / 2]), maps.mT.unflatten(2, (h, w))
-            box, mask, _ = enclose(torch.where(raw.mirrored[start], grid.flip(-1), grid), frame.expand(*p.shape, 4), limit, sizes)
+            box, mask, _ = enclose(grid.flip(-1) if mirror else grid, frame.expand(*p.shape, 4), limit, sizes)
             here = (at >= start) & (at < start + h * w)
             boxes, masks = torch.where(here[..., None], box, boxes), torch.where(here[..., None, None], mask, masks)
             start += h * w
