@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stemma.core.types import Classes, DataError, Sample, StemmaError
+from stemma.core.types import Classes, DataError, Info, Sample, StemmaError
+from stemma.metrics import Evaluator
+from stemma.metrics.boundary import boundary, boundary_f, boundary_f_by_class, edge_band, tolerance_of
 from stemma.metrics.panoptic import PanopticMetric, id_to_rgb, rgb_to_id, to_instances, to_panoptic, to_semantic
-from stemma.metrics.semantic import SemanticMetric, boundary, boundary_f, edge_band
+from stemma.metrics.semantic import SemanticMetric
 
 THREE = Classes(("car", "road", "sky"), things=(True, False, False))
 
@@ -335,3 +337,25 @@ def test_pq_on_cocos_own_sample(shared_data: Path) -> None:
     assert r["PQ"] == r["PQ_things"] == r["PQ_stuff"] == 1.0
     compare(rough, slow_pq(truth, found, len(classes)))
     assert 0.1 < rough.result()["PQ"] < 0.9 and rough.fp.sum() > 0 and rough.fn.sum() > 0
+
+
+def test_all_classes_at_once_are_each_class_alone() -> None:
+    rng = np.random.default_rng(3)
+    t, p = (rng.integers(0, 4, (12, 15)).repeat(3, 0).repeat(2, 1) for _ in range(2))
+    t[t == 3] = 255
+    seen = np.where(t == 255, 255, p)
+    found = boundary_f_by_class(t, p, 1.5, 255)
+    assert set(found) == {0, 1, 2} and found == {c: pytest.approx(boundary_f(t == c, seen == c, 1.5)) for c in found}
+    assert tolerance_of((30, 40)) == 1.0 and tolerance_of((300, 400)) == pytest.approx(3.75)
+
+
+def test_semantic_maps_are_measured_at_their_edges() -> None:
+    e = Evaluator(Info("x", "maps", THREE, ("semantic",), semantic=THREE), "semantic")
+    t = np.zeros((64, 64), np.uint8)
+    t[:, 32:] = 1
+    e.add(sample(t), {"semantic": np.roll(t, 3, 1) * (np.arange(64) > 8)})  # the edge lies three pixels off
+    r = e.result()
+    assert r["boundary_F"] < 0.1 and r["trimap_mIoU_2"] < r["trimap_mIoU_5"] < r["trimap_mIoU_10"] < r["mIoU"]
+    e = Evaluator(Info("x", "maps", THREE, ("semantic",), semantic=THREE), "semantic")
+    e.add(sample(t), {"semantic": t})
+    assert e.result()["boundary_F"] == e.result()["trimap_mIoU_2"] == 1.0

@@ -19,6 +19,7 @@ import numpy as np
 from ..core.paper import Task
 from ..core.types import Classes, Info, Sample, StemmaError
 from . import coco
+from .boundary import SHARE
 from .confusion import confusion
 from .count import counts
 from .curves import calibration, equal_error, f1, precision_recall
@@ -35,6 +36,7 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
 }
 _PREFIX: dict[Kind, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
 PIXEL_TASKS = ("semantic", "panoptic")
+TRIMAP = (2, 5, 10)  # widths, in pixels of the file, of the bands around true edges in which a semantic map is measured besides
 
 
 def plain(value: Any) -> Any:
@@ -129,7 +131,7 @@ class Evaluator:
         if self.task == "semantic":
             from .semantic import SemanticMetric
 
-            return SemanticMetric(self.classes)
+            return SemanticMetric(self.classes, share=SHARE, trimap=TRIMAP)
         from .panoptic import PanopticMetric
 
         return PanopticMetric(self.classes)
@@ -182,7 +184,8 @@ class Evaluator:
         EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found - true| of detections
         that score above .5) and point_AP (their centres as points).
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak: point_AP, image_AP.
-        Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU, and where there are
+        Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
+        boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and where there are
         things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff.
         """
         if self.pixels is not None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..core.types import IGNORE, Classes, DataError, Sample, StemmaError
+from .boundary import boundary_f_by_class, edge_distance, tolerance_of
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -40,47 +40,17 @@ def ious(matrix: Ints) -> NDArray[np.float64]:
     return np.asarray(np.divide(hit, union, out=np.full(len(matrix), np.nan), where=union > 0))
 
 
-def boundary(mask: Bools) -> Bools:
-    """Pixels of the mask that touch its outside by an edge; the border of the picture is no boundary."""
-    eroded = ndimage.binary_erosion(mask, border_value=1)
-    return np.asarray(mask & ~eroded)
-
-
-def boundary_f(truth: Bools, predicted: Bools, tolerance: float) -> float:
-    """F of boundary pixels, each found when the other boundary lies within `tolerance` pixels (Csurka et al. 2013). 1 where both are empty."""
-    t, p = boundary(truth), boundary(predicted)
-    if not t.any() or not p.any():
-        return float(not t.any() and not p.any())
-    recall = (ndimage.distance_transform_edt(~p)[t] <= tolerance).mean()
-    precision = (ndimage.distance_transform_edt(~t)[p] <= tolerance).mean()
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
-
-
-def edge_band(labels: NDArray[Any], width: float) -> Bools:
-    """Pixels within `width` of a change of label (the trimap of Kohli et al. 2009)."""
-    change = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        a, b = np.take(labels, range(labels.shape[axis] - 1), axis), np.take(labels, range(1, labels.shape[axis]), axis)
-        differs = a != b
-        first, second = [slice(None)] * 2, [slice(None)] * 2
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        change[tuple(first)] |= differs
-        change[tuple(second)] |= differs
-    if not change.any():
-        return change
-    return np.asarray(ndimage.distance_transform_edt(~change) <= width)
-
-
 class SemanticMetric:
     """Pixel accuracy, mean accuracy, mean IoU and frequency-weighted IoU (FCN sec. 5), over any number of images.
 
-    `tolerance`, in pixels, adds the boundary F; `trimap`, band widths in pixels, adds the mean IoU near true edges. Both cost distance
-    transforms. Where the classes are both things and stuff, all things joined into one class "foreground" are measured beside the stuff.
+    `tolerance`, in pixels, or `share`, of a picture's diagonal, adds the boundary F, whose mean is over pictures, then classes; `trimap`, band
+    widths in pixels, adds the mean IoU near true edges. Where the classes are both things and stuff, all things joined into one class
+    "foreground" are measured beside the stuff.
     """
 
-    def __init__(self, classes: Classes, tolerance: float | None = None, trimap: Sequence[int] = ()) -> None:
+    def __init__(self, classes: Classes, tolerance: float | None = None, trimap: Sequence[int] = (), share: float | None = None) -> None:
         n = len(classes)
-        self.classes, self.tolerance = classes, tolerance
+        self.classes, self.tolerance, self.share = classes, tolerance, share
         self.matrix: Ints = np.zeros((n, n + 1), np.int64)
         self.bands: dict[int, Ints] = {w: np.zeros((n, n + 1), np.int64) for w in trimap}
         self.f_sum, self.f_count = np.zeros(n), np.zeros(n, np.int64)
@@ -105,18 +75,20 @@ class SemanticMetric:
         if unknown.size:
             raise DataError(where, f"the map holds label {int(unknown[0])} and there are {n} classes", "label it 255 to ignore it", field="semantic")
         self.matrix += confusion(t, p, n)
-        for width, matrix in self.bands.items():
-            matrix += confusion(t, p, n, edge_band(t, width))
-        if self.tolerance is not None:
-            seen = np.where(t == IGNORE, IGNORE, p)
-            for c in np.unique(t[t != IGNORE]):
-                self.f_sum[c] += boundary_f(t == c, seen == c, self.tolerance)
+        if self.bands:
+            distance = edge_distance(t)
+            for width, matrix in self.bands.items():
+                matrix += confusion(t, p, n, np.asarray(distance <= width))
+        if self.tolerance is not None or self.share is not None:
+            within = tolerance_of((t.shape[0], t.shape[1]), self.share or 0.0) if self.tolerance is None else self.tolerance
+            for c, f in boundary_f_by_class(t, p, within, IGNORE).items():
+                self.f_sum[c] += f
                 self.f_count[c] += 1
         self.images += 1
 
     def merge(self, other: SemanticMetric) -> None:
         """Add what another metric, of another part of the data, has counted."""
-        assert self.classes == other.classes and self.bands.keys() == other.bands.keys() and self.tolerance == other.tolerance
+        assert self.classes == other.classes and self.bands.keys() == other.bands.keys() and (self.tolerance, self.share) == (other.tolerance, other.share)
         self.matrix += other.matrix
         for width, matrix in self.bands.items():
             matrix += other.bands[width]
@@ -141,7 +113,7 @@ class SemanticMetric:
         if things and stuff:
             joined = ious(merged(self.matrix, [*([i] for i in stuff), things]))
             out |= {"mIoU_stuff_foreground": _mean(joined), "foreground_IoU": _number(joined[-1]) or 0.0, "mIoU_stuff": _mean(joined[:-1])}
-        if self.tolerance is not None:
+        if self.tolerance is not None or self.share is not None:
             out["boundary_F"] = _mean(np.divide(self.f_sum, self.f_count, out=np.full(len(true), np.nan), where=self.f_count > 0))
         for width, matrix in self.bands.items():
             out[f"trimap_mIoU_{width}"] = _mean(ious(matrix))

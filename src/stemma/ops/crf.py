@@ -37,7 +37,8 @@ def mean_field(
 
     method "exact": every pair of pixels, O(N^2) in time and memory, up to 20,000 pixels; a gradient flows to the colours as well.
     method "lattice": O(N), both kernels on permutohedral lattices (`Lattice` says what that approximates), as in the authors' library, whose
-    numbers it gives.
+    numbers it gives to about 1e-4. Beside "exact" it changes the label of some pixels that were in doubt: .1 to 1 % on drawn scenes and
+    photographs, up to 4 % where the energies are noise.
     Gradients flow to `unary` and the weights with both. Computes in float32 at least, whatever autocast says.
 
     Raises `StemmaError` where "exact" is asked for more pixels than it can hold.

@@ -49,7 +49,7 @@ class Lattice:
         step = torch.where(rank[:, None] <= d - remainder[:, None], remainder[:, None], remainder[:, None] - (d + 1))  # P d+1 d+1
         corner = near.long()[:, None] + step
         self.weight = weight.to(features) if where is None else weight.to(features) * where[:, None]
-        self.index, self.beside, self.count = _number(corner[..., :d], group, d)
+        self.index, self.beside, self.count = _number(corner[..., :d], group, where)
         order = torch.argsort(self.index.flatten(), stable=True)
         self._from = order // (d + 1)
         self._starts = torch.searchsorted(self.index.flatten()[order], torch.arange(self.count, device=order.device))
@@ -72,8 +72,9 @@ def elevate(features: Float[Tensor, "P d"]) -> Float[Tensor, "P d+1"]:
     return torch.cat([after[:, :1], F.pad(after[:, 1:], (0, 1)) - at * x], 1)
 
 
-def _number(corner: Int[Tensor, "P k d"], group: Int[Tensor, " P"] | None, d: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]], int]:
-    """(each corner's number from 1 on, each number's two neighbours along the d + 1 directions, 0 where there is none, how many there are and 1)."""
+def _number(corner: Int[Tensor, "P k d"], group: Int[Tensor, " P"] | None, where: Bool[Tensor, " P"] | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]], int]:
+    """(each corner's number from 1 on, 0 outside `where`; each number's two neighbours along the d + 1 directions, 0 for none; how many there are and 1)."""
+    d = corner.shape[-1]
     low = corner.amin((0, 1)) - d - 1
     span = corner.amax((0, 1)) + d + 2 - low
     groups = 1 if group is None else int(group.max()) + 1
@@ -83,10 +84,14 @@ def _number(corner: Int[Tensor, "P k d"], group: Int[Tensor, " P"] | None, d: in
     key = ((corner - low) * base).sum(-1)
     if group is not None:
         key = key + group[:, None] * torch.prod(span)
+    if where is not None:
+        key = torch.where(where[:, None], key, -1)
     known, index = torch.unique(key, return_inverse=True)
+    outside = int((known < 0).sum())
+    known, index = known[outside:], index + 1 - outside
 
     def find(wanted: Tensor) -> Tensor:
-        at = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+        at = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
         return F.pad(torch.where(known[at] == wanted, at + 1, 0), (1, 0))
 
     ones = base.sum()
@@ -94,4 +99,4 @@ def _number(corner: Int[Tensor, "P k d"], group: Int[Tensor, " P"] | None, d: in
     for j in range(d + 1):  # a neighbour is one less in every coordinate and d more in the j-th; the last coordinate is not stored
         move = ones - (d + 1) * base[j] if j < d else ones
         beside.append((find(known - move), find(known + move)))
-    return index + 1, beside, len(known) + 1
+    return index, beside, len(known) + 1

@@ -31,6 +31,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "RQ": ("RQ", "recognition quality: F1 of matched segments", "score"),
     "mIoU": ("mIoU", "mean over classes of intersection over union of pixels", "score"),
     "mIoU_stuff_foreground": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
+    "boundary_F": ("boundary F", "F of the edges of each class, those within .0075 of the picture's diagonal counting as found", "score"),
     "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
     "parameters": ("parameters", "numbers that are trained", "count"),
     "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in thousand millions", "giga"),
@@ -52,6 +53,9 @@ MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
     "mean_accuracy": ("mean acc.", "mean over classes of the share of their pixels that is right", "score"),
     "mIoU_stuff": ("mIoU stuff", "mean IoU over the stuff classes", "score"),
     "foreground_IoU": ("fg IoU", "IoU of all objects as one foreground class", "score"),
+    "trimap_mIoU_2": ("mIoU ≤2 px", "mIoU of the pixels within 2 of a true edge", "score"),
+    "trimap_mIoU_5": ("mIoU ≤5 px", "mIoU of the pixels within 5 of a true edge", "score"),
+    "trimap_mIoU_10": ("mIoU ≤10 px", "mIoU of the pixels within 10 of a true edge", "score"),
     "fwIoU": ("fw IoU", "IoU weighted by the classes' frequency", "score"),
     "predict_images_per_second": ("predict img/s", "pictures a second of evaluation, in batches of eight", "rate"),
 }
