@@ -33,14 +33,14 @@ class Pull(nn.Module):
     def __init__(self, inp: In, images: int = 12_800, weight: float = 0.01) -> None:
         super().__init__()
         self.images, self.weight = images, weight
-        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def forward(self, batch: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The weight for a batch of so many images, over all processes."""
         now = torch.where(self.seen < self.images, self.weight, 0.0).float()
         if self.training:
-            self.seen.add_(batch)
+            self.seen.add_(batch.round().long())
         return now
 
 

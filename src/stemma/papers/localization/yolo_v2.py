@@ -52,17 +52,17 @@ def spec(preset: str = "paper") -> Dense[Any]:
 def recipe(preset: str = "paper") -> Recipe:
     """160 epochs from 1e-3, a tenth from epochs 60 and 90, a size from 320 to 608 drawn every ten batches; small ones are YOLOv1's small at such sizes.
 
-    The paper begins with the classifier: `train yolo-v2 --preset classifier`, then the same at 448 (`--start` it, `--set recipe.resize.size=448
-    recipe.lr=1e-3 recipe.length=10epochs`), then `train yolo-v2 --preset paper --start` that: the backbone's weights are taken over.
+    "classifier": 160 epochs at 224 from .1, falling with the fourth power; "classifier-448": ten more at 448 (sec. 2, "high resolution classifier").
     """
     look = Augment(flip=0.5, colour=0.5, scale=0.2)
     if preset.endswith("small"):
         p = yolo_v1.recipe("small")
         return p if preset.startswith("classifier") else replace(p, resize=Resize("letterbox", 128, scales=(96, 112, 128, 144, 160), hold=10))
-    if preset == "classifier":
+    if preset in ("classifier", "classifier-448"):
+        fine = preset == "classifier-448"
         return Recipe(
-            optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, batch=128, length="160epochs", schedule="poly", power=4.0, warmup=0.0,
-            resize=Resize("square", 224), augment=look,
+            optimizer="sgd", lr=1e-3 if fine else 0.1, momentum=0.9, weight_decay=5e-4, batch=128, length="10epochs" if fine else "160epochs", schedule="poly",
+            power=4.0, warmup=0.0, resize=Resize("square", 448 if fine else 224), augment=look,
         )
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=64, length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160),
@@ -126,6 +126,8 @@ PAPER = Paper(
         Fact("parameters", 20_842_376, 1_000, variant="classifier", source="table 6, Darknet-19"),
     ),
     notes=(
+        "The paper's detector begins as a classifier: train preset classifier on pictures with labels, then classifier-448 with --start of that run, then "
+        "paper with --start of this one; the backbone's weights are taken over.",
         "The passthrough folds a block into channels; neck.order=darknet is what the released code computes, which its weights need.",
         "Of two objects that want one anchor of one cell the last has it, as in the released code; at most .6 IoU with an object makes background.",
         "The paper leaves the weights of the loss open: those of the released configuration. Its squares are halved, so gradients are equal.",
@@ -134,6 +136,6 @@ PAPER = Paper(
         "The best 1,000 pairs of box and class go on to NMS (rule.pre), and the best 100 are kept; the code keeps all.",
         "The released code ends with 200 batches at the largest size; here sizes are drawn to the end.",
     ),
-    presets=("paper", "small", "coco", "classifier", "classifier-small", "yolo9000", "yolo9000-small"),
-    tasks=(("classifier", "weak"), ("classifier-small", "weak")),
+    presets=("paper", "small", "coco", "classifier", "classifier-448", "classifier-small", "yolo9000", "yolo9000-small"),
+    tasks=(("classifier", "weak"), ("classifier-448", "weak"), ("classifier-small", "weak")),
 )
