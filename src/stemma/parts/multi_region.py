@@ -182,7 +182,7 @@ class MultiRegionHead(RegionHead):
         own, _ = self.split(xs)
         pooled = self.pool(own, self.sizes, self.box_region, self.bins, boxes)
         said: Tensor = self.deltas(self.regress(pooled.flatten(2)))
-        return said.unflatten(-1, (-1, 4))
+        return said.view(*said.shape[:2], -1, 4)
 
     def forward(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Seen:
         logits: Tensor = self.classify(torch.cat(self.every(xs, boxes), -1))

@@ -1,11 +1,16 @@
 """Fast R-CNN: the picture is convolved once, each proposal is pooled to a fixed grid, and one net learns class and box together.  arXiv 1504.08083"""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+
+import torch
 
 from ...core.paper import Claim, Fact, Paper
 from ...core.part import part
 from ...core.recipe import Augment, ProposalSource, Recipe, Resize
+from ...core.types import Batch, StemmaError
+from ...ops import boxes as bx
 from ...parts.assign import ByIoU
 from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
@@ -55,6 +60,21 @@ def recipe(preset: str = "paper") -> Recipe:
         lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
         proposals=SEARCH, resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
     )
+
+
+def target_statistics(net: TwoStage, batches: Iterable[Batch]) -> dict[str, tuple[float, ...]]:
+    """Sec. 2.3: the mean and deviation of the regression targets over all proposals of `batches` that answer for an object, as settings of the net."""
+    total, squares, count = torch.zeros(4, dtype=torch.float64), torch.zeros(4, dtype=torch.float64), 0
+    for b in batches:
+        assert b.targets.proposals is not None, "the targets follow from the proposals"
+        r = net.stages[0].label(b.targets.proposals, b.targets, int(b.targets.labels.max()) + 1)
+        code = Delta().encode(r.boxes, bx.take(b.targets.boxes, r.object))[r.positive > 0].double()
+        total, squares, count = total + code.sum(0), squares + code.square().sum(0), count + len(code)
+    if count < 2:
+        raise StemmaError("no proposals overlap an object by half; there are no targets to measure")
+    mean = total / count
+    deviation = (squares / count - mean.square()).sqrt()
+    return {"stages.0.coder.means": tuple(mean.tolist()), "stages.0.coder.stds": tuple(deviation.tolist())}
 
 
 PAPER = Paper(
