@@ -13,8 +13,8 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), ("seconds", 60.0)),
     **dict.fromkeys(("h", "hr", "hour", "hours"), ("seconds", 3600.0)),
     **dict.fromkeys(("step", "steps", "iter", "iters", "iterations"), ("steps", 1.0)),
-    **dict.fromkeys(("epoch", "epochs"), ("epochs", 1.0)),
-    **dict.fromkeys(("image", "images", "img", "imgs"), ("images", 1.0)),
+    **dict.fromkeys(("epoch", "epochs", "episode", "episodes"), ("epochs", 1.0)),  # agents: an episode that was lived
+    **dict.fromkeys(("image", "images", "img", "imgs", "decision", "decisions"), ("images", 1.0)),
 }
 
 

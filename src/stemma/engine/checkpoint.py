@@ -155,7 +155,7 @@ def recipe_from(d: dict[str, Any]) -> Recipe:
     life = d.get("life")
     if life is not None:
         life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
-    augment, phases = Augment(**d["augment"]), tuple(Phase(**p) for p in d["phases"])
+    augment, phases = Augment(**{k: _tuples(v) for k, v in d["augment"].items()}), tuple(Phase(**p) for p in d["phases"])
     return Recipe(**plain, resize=resize, augment=augment, proposals=proposals, phases=phases, life=life)
 
 

@@ -84,6 +84,8 @@ def compare(
         raise StemmaError(f"seeds must be 1 or more, not {seeds}")
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
+    if _worlds(systems):
+        return _compare_worlds(systems, plan, seeds, folder, jobs, on, sets, device, workers, limit, validations, command, show)
     tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in systems.items()}
     if len({str(evaluate.suited(where, task, format)) for task in tasks.values()}) > 1:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and {' and '.join(tasks)} read different ones; compare apart")
@@ -103,6 +105,56 @@ def compare(
             _sets_of(sets, name), device, precision, batch, workers, limit, validations)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
+    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
+    about = _about(systems, plan, seeds, out, command, at_once, threads, device, on) | {
+        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held), "fingerprint": train.fingerprint},
+        "latency": _latencies(folder, done, device, threads),
+    }
+    record = results.collect(folder, work, errors, about, held)
+    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    return Comparison(folder, record)
+
+
+def _worlds(systems: dict[str, tuple[str, str]]) -> bool:
+    """Whether all that is compared are agents. Raises `StemmaError` where some are and some are not."""
+    kinds = {papers.get(name).task == "world" for name, _ in systems.values()}
+    if len(kinds) > 1:
+        raise StemmaError("agents and systems that look at pictures have no common measure; compare them apart")
+    return kinds == {True}
+
+
+def _compare_worlds(
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, folder: Path, jobs: int | None, on: str, sets: dict[str, Any] | None, device: str,
+    workers: int, limit: int | None, validations: int, command: str, show: Show | None,
+) -> Comparison:
+    """As `compare`, for agents in the world that plan["data"] names; `limit` is the number of episodes that each is measured on."""
+    from ..data import envs
+    from . import agents
+
+    name = agents.name_of(plan["data"])
+    plan = plan | {"data": f"env:{name}"}
+    envs.need(envs.get(name).package, name)
+    for paper, preset in systems.values():
+        checkpoint.plan(paper, preset, _sets_of(sets, paper), envs.info_of(name))
+    _claim(folder, plan)
+    at_once, threads, device = _room(jobs, device)
+    work = [
+        Job(f"{ident.replace(':', '@')}-s{seed}", paper, preset, seed, plan["data"], plan["budget"],
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None, None, workers, limit, validations)
+        for seed in range(seeds) for ident, (paper, preset) in systems.items()
+    ]
+    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
+    world = {"env": name, "world": envs.get(name).about, "law": envs.get(name).law}
+    about = _about(systems, plan, seeds, folder, command, at_once, threads, device, on) | world
+    record = results.collect_worlds(folder, done, errors, about)
+    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    return Comparison(folder, record)
+
+
+def _run_all(
+    work: list[Job], folder: Path, at_once: int, threads: int, device: str, on: str, show: Show | None
+) -> tuple[list[Job], dict[str, str]]:
+    """(jobs that have a `trial.json`, what went wrong with others). Raises `StemmaError` when none has."""
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     states = [State(j, "kept", 1.0) if (Path(j.folder) / "trial.json").is_file() else State(j) for j in work]
     todo = [s for s in states if s.status == "waiting"]
@@ -114,16 +166,18 @@ def compare(
     done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
     if not done:
         raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
-    about = {
+    return done, errors
+
+
+def _about(
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, out: str | Path, command: str, at_once: int, threads: int, device: str, on: str
+) -> dict[str, Any]:
+    """How a comparison was made."""
+    return {
         "stemma": _version(), "created": time.strftime("%Y-%m-%d %H:%M"), "command": command or _as_command(list(systems), plan, seeds, out),
-        "budget": plan["budget"], "preset": preset, "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
+        "budget": plan["budget"], "preset": plan["preset"], "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
         "machine": {"cpu": results.processor(), "cores": _cores(), "threads": threads, "jobs": at_once, "device": _device_name(device), "on": on},
-        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held), "fingerprint": train.fingerprint},
-        "latency": _latencies(folder, done, device, threads),
     }
-    record = results.collect(folder, work, errors, about, held)
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
-    return Comparison(folder, record)
 
 
 # ---------------------------------------------------------------- what is asked for

@@ -49,6 +49,11 @@ def train(
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
+    if (papers.get(paper) if isinstance(paper, str) else paper).task == "world":
+        from . import agents
+
+        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
+                            workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
     format, options = evaluate.suited(data, (papers.get(paper) if isinstance(paper, str) else paper).task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name

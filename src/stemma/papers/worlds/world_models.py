@@ -1,0 +1,101 @@
+"""World Models: learn to see, then to foresee, then let a controller of a thousand weights grow up inside the dream.  arXiv 1803.10122"""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...core.paper import Claim, Fact, Paper
+from ...core.part import Part, part
+from ...core.recipe import Life, Recipe, Stage
+from ...parts.mixtures import MDNRNN
+from ...parts.nats import Surprise
+from ...parts.plan import Controller
+from ...parts.world_nets import ConvDecoder, ConvEncoder, FlagHead, HalvingDecoder, HalvingEncoder, Pixels, ScalarHead
+from ...skeletons.world import Head, Sense, World
+
+
+def spec(preset: str = "paper") -> World:
+    """CarRacing's V, M and C ("paper"), those of Doom ("doom"), or "small": fewer channels and units for two cores.
+
+    Doom's M is told where an episode began and tells where it ends, its C reads the cell besides and has no bias.
+    """
+    doom = preset != "paper"
+    codes = 64 if preset == "doom" else 32
+    encoder: Part[Any] = part(ConvEncoder, code=2 * codes)
+    decoder: Part[Any] = part(ConvDecoder, sigmoid=True)
+    memory = part(MDNRNN, hidden=512 if doom else 256, mixtures=5, restart=doom)
+    told: tuple[Head, ...] = (Head("terminal", part(FlagHead, rare=10.0), reads=("deter",)),) if doom else ()
+    if preset == "small":  # not in the paper: sizes, padded convolutions of half the channels; M foresees rewards, and ends without weighing them
+        encoder, decoder = part(HalvingEncoder, width=16, code=2 * codes, relu=False), part(HalvingDecoder, width=16, sigmoid=True)
+        memory = part(MDNRNN, hidden=256, mixtures=5, restart=True)
+        reward = Head("reward", part(ScalarHead, units=64, layers=1, squash=True), reads=("deter",))
+        told = (Head("terminal", part(FlagHead), reads=("deter",)), reward)
+    return World(
+        pixels=Pixels(64, invert=True),
+        senses=(Sense("image", encoder),),
+        dynamics=memory,
+        heads=(Head("image", decoder, weight=2.0, reads=("stoch",)), *told),  # 2 x half the squared error: the plain sum of squares
+        rule=Surprise(0.5),
+        actor=part(Controller, reads=("stoch", "cell", "deter") if preset == "doom" else ("stoch", "deter"), bias=preset != "doom"),
+    )
+
+
+def recipe(preset: str = "paper") -> Recipe:
+    """Ten thousand episodes by chance, ten epochs of V, 4,000 steps of M, then CMA-ES; "small": ours, for an hour on two cores."""
+    small, doom = preset == "small", preset == "doom"
+    see = Stage("V", "fit", share=0.1, train="^senses|^heads.image", losses="^(image|kl)$", batch=100, sequence=1, lr=1e-4)
+    foresee = Stage("M", "fit", share=0.1, train="^dynamics|^heads.(terminal|reward)", losses="^(transition|terminal|reward)$", batch=100,
+                    sequence=500 if doom else 999, lr=1e-3, end_lr=1e-5 if doom else 0.0, stored=True)
+    act = Stage("C", "evolve", share=0.8, population=64, rollouts=16, sigma=0.1, horizon=2100, temperature=1.15, dream=doom, sampled=False)
+    chance = Stage("by chance", "collect", 10_000, policy="random")
+    if small:
+        chance = replace(chance, amount=300)
+        see = replace(see, share=0.35, lr=1e-3, end_lr=1e-4)
+        foresee = replace(foresee, share=0.3, sequence=32, batch=64, end_lr=1e-4)
+        act = replace(act, share=0.35, population=32, rollouts=8, horizon=525, dream=True, sampled=True)
+    life = Life(first=(chance,), then=(see, foresee, act), rounds=1, capacity=200_000 if small else 10_000_000, cross=True)
+    return Recipe(optimizer="adam", lr=1e-4, weight_decay=0.0, batch=100, length="1h" if small else "12h", schedule="constant", warmup=0.0,
+                  clip_value=1.0, precision="fp32", life=life)
+
+
+PAPER = Paper(
+    title="World Models",
+    authors="Ha, Schmidhuber",
+    year=2018,
+    arxiv="1803.10122",
+    task="world",
+    spec=spec,
+    recipe=recipe,
+    presets=("paper", "doom", "small"),
+    summary="Three nets that learn one after the other. V, a variational autoencoder, turns each picture into a few numbers; M, a recurrent network with a "
+    "mixture at its end, says how these will change under an action; C, one linear map of both, is all that acts, and is small enough to be evolved. Since M "
+    "can make up what comes next, C may be trained in its dream alone, and a temperature keeps the dream uncertain enough not to be cheated.",
+    claims=(
+        Claim("return, CarRacing-v0, 100 tracks", 906, "table 1"),
+        Claim("return, CarRacing-v0, V alone", 632, "table 1"),
+        Claim("return, CarRacing-v0, V alone with a hidden layer", 788, "table 1"),
+        Claim("real return, DoomTakeCover, dream temperature 1.15", 1092, "table 2"),
+        Claim("real return, DoomTakeCover, dream temperature 0.10", 193, "table 2"),
+        Claim("dream return, DoomTakeCover, temperature 0.10", 2086, "table 2"),
+    ),
+    facts=(
+        Fact("parameters of V", 4_348_547, 3, source="app. A.1"),
+        Fact("parameters of M", 422_368, 3, source="app. A.2"),
+        Fact("parameters of C", 867, 3, source="app. A.3"),
+        Fact("parameters of V", 4_446_915, 1, variant="doom", source="app. A.1"),
+        Fact("parameters of M", 1_678_785, 1, variant="doom", source="app. A.2"),
+        Fact("parameters of C", 1_088, 1, variant="doom", source="app. A.3"),
+    ),
+    notes=(
+        "M's loss is the mixture's negative log likelihood, mean over the code's numbers, and not a KL; each number has a mixture of its own.",
+        "The code's KL is floored as the authors' code has it: on the sum over its numbers, at half a nat for each.",
+        "Doom's dream ends where the ending's logit is above 0, as published; the small preset draws endings with the chance that is foreseen.",
+        "Temperature divides the mixture's logits and scales the noise by its root; it does not touch endings.",
+        "What is kept of an evolution is the distribution's mean, on which returns are measured anew; the published score is that of the best candidate.",
+        "The authors' weight decay of controllers has the wrong sign and rewards large weights; ours is off (recipe stage `penalty`).",
+        "CarRacing-v0 is no longer to be had: car-racing is version 3, whose rewards and endings differ, so its returns are not to be held against 906.",
+        "Car's controller is evolved in the world itself (recipe.life.then.2.dream=false), Doom's in the dream alone.",
+        "Random episodes in CarRacing came from random linear controllers; here actions are uniform by chance.",
+        "The small preset's M foresees rewards too, as the paper's section on iterative training would have it, so that any world can be dreamt.",
+    ),
+)

@@ -1,0 +1,102 @@
+"""What a world model's hidden variable is distributed as: its numbers, a draw, a mean, a divergence. No weights.
+
+Axes: `...` any leading axes (sequences, steps), D numbers of the latent, G groups, C classes.
+A latent's statistics are a dict of named tensors, so that beliefs of every kind are carried about alike.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Stats = dict[str, Tensor]
+
+
+def normal_kl(mean_q: Tensor, std_q: Tensor, mean_p: Tensor, std_p: Tensor) -> Tensor:
+    """KL of one diagonal Gaussian from another, summed over the last axis."""
+    ratio = (std_q / std_p).square()
+    return 0.5 * (ratio + ((mean_q - mean_p) / std_p).square() - 1 - ratio.log()).sum(-1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A diagonal Gaussian; standard deviations are softplus(x) + `least` (PlaNet). `noiseless`: a draw is the mean (its "mean only")."""
+
+    size: int = 30
+    least: float = 0.1
+    noiseless: bool = False
+
+    @property
+    def width(self) -> int:
+        return self.size
+
+    @property
+    def params(self) -> int:
+        return 2 * self.size
+
+    def stats(self, raw: Float[Tensor, "... 2D"]) -> Stats:
+        mean, spread = raw.chunk(2, -1)
+        return {"mean": mean, "std": F.softplus(spread) + self.least}
+
+    def sample(self, s: Stats, temperature: float = 1.0) -> Float[Tensor, "... D"]:
+        """A draw; its variance is multiplied with `temperature`."""
+        return s["mean"] if self.noiseless else torch.addcmul(s["mean"], s["std"], torch.randn_like(s["std"]), value=temperature**0.5)
+
+    def mode(self, s: Stats) -> Float[Tensor, "... D"]:
+        return s["mean"]
+
+    def kl(self, q: Stats, p: Stats) -> Tensor:
+        """KL(q || p) in nats, summed over the latent's numbers."""
+        return normal_kl(q["mean"], q["std"], p["mean"], p["std"])
+
+    def kl_standard(self, q: Stats) -> Tensor:
+        """KL from N(0, 1)."""
+        return 0.5 * (q["mean"].square() + q["std"].square() - 1 - 2 * q["std"].log()).sum(-1)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Groups of one-of-many variables (DreamerV2 and V3). `mix` of each probability is uniform; draws pass gradients straight through."""
+
+    groups: int = 32
+    classes: int = 32
+    mix: float = 0.01
+
+    @property
+    def width(self) -> int:
+        return self.groups * self.classes
+
+    @property
+    def params(self) -> int:
+        return self.width
+
+    def stats(self, raw: Float[Tensor, "... GC"]) -> Stats:
+        p = raw.unflatten(-1, (self.groups, self.classes)).softmax(-1)
+        return {"logits": ((1 - self.mix) * p + self.mix / self.classes).log()}
+
+    def sample(self, s: Stats, temperature: float = 1.0) -> Float[Tensor, "... GC"]:
+        """A draw as one-hot groups; the log probabilities are divided by `temperature`."""
+        p = (s["logits"] / temperature).softmax(-1)
+        gumbel = -torch.empty_like(p).exponential_().log()
+        hot = F.one_hot((p.log() + gumbel).argmax(-1), self.classes).to(p)
+        return (hot + p - p.detach()).flatten(-2)
+
+    def mode(self, s: Stats) -> Float[Tensor, "... GC"]:
+        return F.one_hot(s["logits"].argmax(-1), self.classes).to(s["logits"]).flatten(-2)
+
+    def kl(self, q: Stats, p: Stats) -> Tensor:
+        """KL(q || p) in nats, summed over the groups."""
+        return (q["logits"].exp() * (q["logits"] - p["logits"])).sum((-2, -1))
+
+    def kl_standard(self, q: Stats) -> Tensor:
+        """KL from uniform classes."""
+        return (q["logits"].exp() * (q["logits"] + math.log(self.classes))).sum((-2, -1))
+
+
+Latent = Gaussian | Categorical
+
+__all__ = ["Categorical", "Gaussian", "Latent", "Stats", "normal_kl"]

@@ -1,0 +1,539 @@
+"""World models: the oracles and identities of their parts, and what the skeleton must allow."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import solve_discrete_are
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal, OneHotCategorical, kl_divergence
+
+import stemma
+from stemma.core import paper as cards
+from stemma.core.part import In, edit, part
+from stemma.parts import latents
+from stemma.parts.dynamics import RSSM, SSM, Dynamics, GRUCell
+from stemma.parts.mixtures import MDNRNN, mixture_draw, mixture_nll
+from stemma.parts.nats import FreeNats
+from stemma.parts.plan import CEM, Controller
+from stemma.parts.world_nets import FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
+from stemma.skeletons.world import Head, Sense, WorldModel
+
+SMALL = [("planet", p) for p in ("small", "ssm-small", "rnn-small")] + [("world_models", "small")]
+each = pytest.mark.parametrize("name, preset", SMALL)
+
+
+def count(*modules: nn.Module) -> int:
+    return sum(p.numel() for m in modules for p in m.parameters())
+
+
+def model_of(name: str, preset: str = "small", actions: int = 1, **sets: Any) -> Any:
+    torch.manual_seed(0)
+    return stemma.build(name, preset, classes=actions, sets={"pixels.size": 16} | sets)
+
+
+def batch_of(model: Any, b: int = 3, t: int = 7, firsts: bool = True, seed: int = 1) -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    size = model.spec.pixels.size
+    first = torch.rand(b, t, generator=g) < 0.2 if firsts else torch.zeros(b, t, dtype=torch.bool)
+    return {
+        "image": torch.randint(0, 256, (b, t, size, size, model.spec.pixels.channels), dtype=torch.uint8, generator=g),
+        "action": torch.rand(b, t, model.classes, generator=g) * 2 - 1, "reward": torch.randn(b, t, generator=g), "first": first,
+        "terminal": torch.rand(b, t, generator=g) < 0.1,
+    }
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+# ---------------------------------------------------------------- counts
+
+
+def counted(what: str, m: Any) -> int:
+    if what.endswith("V"):
+        return count(m.senses, m.heads["image"])
+    if what.endswith("M"):
+        return count(m.dynamics, *(m.heads[k] for k in m.heads if k != "image"))
+    return count(m.actor) if what.endswith("C") else count(m)
+
+
+@pytest.mark.parametrize("name", ["world_models", "planet"])
+def test_parameters_are_the_published_ones(name: str) -> None:
+    facts = cards.get(name).facts
+    for f in facts:
+        m: Any = stemma.build(name, f.variant or "paper", classes=f.classes, sets=dict(f.sets))
+        assert counted(f.what, m) == f.value, f
+    if name == "world_models":
+        assert [f.value for f in facts] == [4_348_547, 422_368, 867, 4_446_915, 1_678_785, 1_088]
+
+
+# ---------------------------------------------------------------- latents
+
+
+def test_the_gaussian_kl_is_torchs() -> None:
+    g = latents.Gaussian(6)
+    q, p = g.stats(torch.randn(4, 5, 12)), g.stats(torch.randn(4, 5, 12))
+    there = kl_divergence(Independent(Normal(q["mean"], q["std"]), 1), Independent(Normal(p["mean"], p["std"]), 1))
+    torch.testing.assert_close(g.kl(q, p), there)
+    torch.testing.assert_close(g.kl_standard(q), kl_divergence(Normal(q["mean"], q["std"]), Normal(0.0, 1.0)).sum(-1))
+    assert (g.kl(q, q).abs() < 1e-6).all() and (q["std"] >= 0.1).all()
+
+
+def test_the_categorical_latent_is_torchs_and_passes_gradients_through() -> None:
+    c = latents.Categorical(4, 5, mix=0.01)
+    raw = torch.randn(3, 20, requires_grad=True)
+    q, p = c.stats(raw), c.stats(torch.randn(3, 20))
+    there = kl_divergence(OneHotCategorical(logits=q["logits"]), OneHotCategorical(logits=p["logits"])).sum(-1)
+    torch.testing.assert_close(c.kl(q, p), there)
+    torch.testing.assert_close(c.kl_standard(q), kl_divergence(OneHotCategorical(logits=q["logits"]), OneHotCategorical(probs=torch.ones(5) / 5)).sum(-1))
+    assert (q["logits"].exp() >= 0.01 / 5 - 1e-7).all()
+    drawn = c.sample(q)
+    torch.testing.assert_close(drawn.unflatten(-1, (4, 5)).sum(-1), torch.ones(3, 4))
+    (drawn * torch.randn(20)).sum().backward()
+    assert raw.grad is not None and raw.grad.abs().sum() > 0
+    assert torch.equal(c.mode(q).unflatten(-1, (4, 5)).argmax(-1), q["logits"].argmax(-1))
+
+
+def test_free_nats_cost_nothing_and_pull_nothing() -> None:
+    d = RSSM(In((5,), (1,), actions=2), latent=latents.Gaussian(3), cell=part(GRUCell, size=4, hidden=4), hidden=4)
+    posts, priors = d.observe(torch.randn(2, 3, 5), torch.randn(2, 3, 2), torch.zeros(2, 3, dtype=torch.bool))
+    kl = FreeNats(free=1e6)(d, posts, priors, [], torch.zeros(2, 3, dtype=torch.bool))["kl"]
+    kl.backward()
+    assert kl == 0 and all(p.grad is None or not p.grad.any() for p in d.parameters())
+    plain = FreeNats(free=0.0)(d, posts, priors, [], torch.zeros(2, 3))["kl"]
+    torch.testing.assert_close(plain, d.divergence(posts, priors).mean())
+    split = FreeNats(free=0.0, balance=(0.5, 0.1))(d, posts, priors, [], torch.zeros(2, 3))["kl"]
+    torch.testing.assert_close(split, 0.6 * plain)
+
+
+# ---------------------------------------------------------------- the mixture
+
+
+def mixture(n: int = 7, z: int = 3, k: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(3)
+    return tuple(torch.randn(n, z, k, generator=g) for _ in range(3))  # type: ignore[return-value]
+
+
+def test_the_mixture_likelihood_is_torchs() -> None:
+    logit, mean, log_std = mixture()
+    x = torch.randn(7, 3)
+    there = MixtureSameFamily(Categorical(logits=logit), Normal(mean, log_std.exp())).log_prob(x)
+    torch.testing.assert_close(-mixture_nll(x, logit, mean, log_std), there, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mixture_nll(x, logit + 3.0, mean, log_std), mixture_nll(x, logit, mean, log_std), atol=1e-5, rtol=1e-5)
+    one = mixture_nll(x, logit[..., :1], mean[..., :1], log_std[..., :1])
+    torch.testing.assert_close(one, -Normal(mean[..., 0], log_std[..., 0].exp()).log_prob(x))
+
+
+def test_temperature_one_draws_from_the_mixture_and_zero_takes_the_likeliest_mean() -> None:
+    logit, mean, log_std = (x[:1].expand(100_000, -1, -1) for x in mixture())
+    drawn, true = mixture_draw(logit, mean, log_std), MixtureSameFamily(Categorical(logits=logit[0]), Normal(mean[0], log_std[0].exp()))
+    torch.testing.assert_close(drawn.mean(0), true.mean, atol=0.03, rtol=0.02)
+    torch.testing.assert_close(drawn.var(0), true.variance, atol=0.1, rtol=0.03)
+    cold = mixture_draw(logit[:5], mean[:5], log_std[:5], 0.0)
+    torch.testing.assert_close(cold, mean[:5].gather(-1, logit[:5].argmax(-1, keepdim=True))[..., 0])
+    nearly = mixture_draw(logit, mean, log_std, 1e-8)
+    torch.testing.assert_close(nearly[:5], cold, atol=1e-3, rtol=0)
+    hot = mixture_draw(logit, mean, log_std, 4.0)
+    assert (hot.var(0) > 2 * drawn.var(0)).all()
+
+
+def test_a_restart_forgets_the_past() -> None:
+    d = MDNRNN(In((6,), (1,), actions=1), hidden=8, mixtures=2, restart=True)
+    code, action = torch.randn(2, 6, 6), torch.randn(2, 6, 1)
+    first = torch.zeros(2, 6, dtype=torch.bool)
+    first[:, [0, 3]] = True
+    torch.manual_seed(5)
+    whole, said = d.observe(code, action, first)
+    other = torch.cat([torch.randn(2, 3, 6), code[:, 3:]], 1)
+    torch.manual_seed(5)
+    again, _ = d.observe(other, action, first)
+    torch.testing.assert_close(whole["deter"][:, 3:], again["deter"][:, 3:])
+    assert (whole["deter"][:, 3] == 0).all() and (whole["deter"][:, 2] != again["deter"][:, 2]).any()
+    torch.testing.assert_close(said["logit"].softmax(-1).sum(-1), torch.ones(2, 6, 3))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_memory_is_torchs_lstm(restart: bool) -> None:
+    d = MDNRNN(In((6,), (1,), actions=2), hidden=8, mixtures=2, restart=restart)
+    lstm = nn.LSTM(3 + 2 + restart, 8, batch_first=True)
+    with torch.no_grad():
+        lstm.weight_ih_l0.copy_(d.drive.weight)
+        lstm.weight_hh_l0.copy_(d.recur.weight)
+        lstm.bias_ih_l0.copy_(d.drive.bias)
+        lstm.bias_hh_l0.zero_()
+    code, action = torch.randn(2, 5, 6), torch.randn(2, 5, 2)
+    first = torch.zeros(2, 5, dtype=torch.bool)
+    first[:, 0] = True
+    posts, _ = d.observe(code, action, first)
+    flag = first.float()[..., None]
+    x = torch.cat([posts["stoch"][:, :-1], action[:, 1:], *([flag[:, :-1]] if restart else [])], -1)
+    torch.testing.assert_close(posts["deter"][:, 1:], lstm(x)[0])
+
+
+def test_the_code_pays_its_floor_at_least() -> None:
+    model = model_of("world-models")
+    losses = model.loss(batch_of(model), "^(image|kl)$")
+    assert set(losses) == {"image", "kl"} and losses["kl"] >= 0.5 * 32 - 1e-4
+
+
+# ---------------------------------------------------------------- beliefs
+
+
+def dynamics_of(kind: str) -> Dynamics:
+    inp = In((5,), (1,), actions=2)
+    cell = part(GRUCell, size=7, hidden=6)
+    made: dict[str, Dynamics] = {
+        "rssm": RSSM(inp, latents.Gaussian(4), cell, 6), "rnn": RSSM(inp, latents.Gaussian(4, noiseless=True), cell, 6), "ssm": SSM(inp, latents.Gaussian(4), 6),
+        "categorical": RSSM(inp, latents.Categorical(3, 4), cell, 6), "ssm of classes": SSM(inp, latents.Categorical(3, 4), 6),
+    }
+    return made[kind]
+
+
+KINDS = ["rssm", "rnn", "ssm", "categorical", "ssm of classes"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_sequences_are_single_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    d = dynamics_of(kind)
+    code, action, first = torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.rand(3, 6) < 0.3
+    posts, priors = d.observe(code, action, first)
+    loop, _ = Dynamics.observe(d, code, action, first)
+    for k in loop:
+        torch.testing.assert_close(posts[k], loop[k], atol=1e-5, rtol=1e-5)
+    state = {k: v[:, 2] for k, v in posts.items()}
+    ahead = d.imagine(action[:, 3:], state)
+    one = d.prior(state, action[:, 3])
+    torch.testing.assert_close(ahead["stoch"][:, 0], one["stoch"])
+    assert d.features(posts).shape == (3, 6, d.out.channels[0]) and d.divergence(posts, priors).shape == (3, 6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_episode_in_a_sequence_is_a_sequence_of_its_own(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    d = dynamics_of(kind)
+    code, action, first = torch.randn(2, 6, 5), torch.randn(2, 6, 2), torch.zeros(2, 6, dtype=torch.bool)
+    first[:, [0, 4]] = True
+    whole, _ = d.observe(code, action, first)
+    alone, _ = d.observe(code[:, 4:], action[:, 4:], first[:, 4:])
+    torch.testing.assert_close(whole["stoch"][:, 4:], alone["stoch"], atol=1e-5, rtol=1e-5)
+
+
+def test_the_deterministic_model_is_a_plain_recurrent_network() -> None:
+    d = dynamics_of("rnn")
+    assert isinstance(d, RSSM)
+    code, action, first = torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.zeros(3, 6, dtype=torch.bool)
+    posts, _ = d.observe(code, action, first)
+    mean, h, seen = torch.zeros(3, 4), torch.zeros(3, 7), d.see(code)
+    for t in range(6):
+        h = d.cell(mean, action[:, t], h)
+        mean = d.judge(torch.relu(d.recall(h) + seen[:, t]))[:, :4]
+        assert torch.equal(posts["stoch"][:, t], mean) and torch.equal(posts["deter"][:, t], h)
+    assert cards.get("planet").spec("rnn").rule.scale == 0.0
+
+
+def test_the_cell_is_the_gated_unit_by_hand() -> None:
+    cell = GRUCell(In((3,), (1,), actions=2), size=4, hidden=5)
+    s, a, h = torch.randn(2, 3), torch.randn(2, 2), torch.randn(2, 4)
+    x = torch.relu(torch.cat([s, a], 1) @ cell.join.weight.T + cell.join.bias)
+    gates = (torch.cat([x, h], 1) @ cell.gates.weight.T + cell.gates.bias).sigmoid()
+    r, u = gates[:, :4], gates[:, 4:]
+    new = (torch.cat([x, r * h], 1) @ cell.new.weight.T + cell.new.bias).tanh()
+    torch.testing.assert_close(cell(s, a, h), u * h + (1 - u) * new)
+
+
+# ---------------------------------------------------------------- overshooting
+
+
+def test_overshooting_by_one_step_is_the_plain_divergence() -> None:
+    model = model_of("planet").eval()  # learning, it would add noise to pictures
+    batch = batch_of(model)
+    one, many = [], []
+    for distance, into in ((1, one), (4, many)):
+        model.spec = edit(edit(model.spec, "rule.distance", distance), "rule.free", 0.0)
+        torch.manual_seed(3)
+        into.append(model.loss(batch, "^kl$")["kl"])
+    torch.manual_seed(3)
+    posts, priors = model.dynamics.observe(model.encode(batch), batch["action"], batch["first"])
+    torch.testing.assert_close(one[0], model.dynamics.divergence(posts, priors).mean())
+    assert model.dynamics.overshoot(posts, batch["action"], batch["first"], 1) == [] and many[0] != one[0]
+
+
+def test_overshooting_rolls_every_posterior_and_masks_the_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows as the authors' code lays them out: [A..F] and [A..E], three further steps; the second sequence's last step is padding."""
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    d = dynamics_of("rssm")
+    code, action, first = torch.randn(2, 6, 5), torch.randn(2, 6, 2), torch.zeros(2, 6, dtype=torch.bool)
+    first[:, 0] = True
+    first[1, 5] = True  # the step after the fifth belongs to something else
+    posts, priors = d.observe(code, action, first)
+    rolled = d.overshoot(posts, action, first, 4)
+    masks = [m.int().tolist() for _, _, m in rolled]
+    assert masks == [[[1, 1, 1, 1], [1, 1, 1, 0]], [[1, 1, 1], [1, 1, 0]], [[1, 1], [1, 0]]]  # rows C.., D.., E.. of the figure
+    for n, (state, seen, _) in enumerate(rolled):
+        steps = n + 2
+        for s in range(6 - steps):
+            by_hand = {k: v[:1, s] for k, v in posts.items()}
+            for t in range(s + 1, s + steps + 1):
+                by_hand = d.prior(by_hand, action[:1, t])
+            torch.testing.assert_close(state["mean"][:1, s], by_hand["mean"])
+            assert torch.equal(seen["mean"][:, s], posts["mean"][:, s + steps])
+    one = d.prior({k: v[:1, 2] for k, v in posts.items()}, action[:1, 3])
+    torch.testing.assert_close(one["mean"], priors["mean"][:1, 3])
+
+
+def test_overshooting_does_not_move_what_it_aims_at() -> None:
+    d = dynamics_of("rssm")
+    code, action, first = torch.randn(2, 5, 5, requires_grad=True), torch.randn(2, 5, 2), torch.zeros(2, 5, dtype=torch.bool)
+    posts, priors = d.observe(code, action, first)
+    (state, seen, mask), *_ = d.overshoot(posts, action, first, 2)
+    rule = FreeNats(free=0.0, distance=2)
+    before = rule(d, {k: v.detach() for k, v in posts.items()}, {k: v.detach() for k, v in priors.items()}, [(state, seen, mask)], first)["kl"]
+    (grad,) = torch.autograd.grad(before, code)
+    assert (grad[:, 3:] == 0).all() and grad[:, :3].any()  # the last two steps are only aimed at
+
+
+def test_observation_overshooting_teaches_heads_ahead() -> None:
+    model = model_of("planet", **{"rule.distance": 3, "rule.ahead": True})
+    losses = model.loss(batch_of(model))
+    assert all(torch.isfinite(v) for v in losses.values())
+    plain = model_of("planet")
+    torch.manual_seed(0)
+    assert losses["image"] != plain.loss(batch_of(plain))["image"]
+
+
+# ---------------------------------------------------------------- the planner and the controller
+
+
+def riccati(a: np.ndarray, b: np.ndarray, q: np.ndarray, r: np.ndarray, x: np.ndarray) -> float:
+    return float(x @ solve_discrete_are(a, b, q, r) @ x)
+
+
+def test_the_planner_reaches_the_riccati_cost() -> None:
+    """A double integrator with quadratic cost: plans of 12 steps, replanned at each step, against the optimal infinite-horizon cost."""
+    a, b = np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.02], [0.2]])
+    q, r = np.diag([1.0, 0.1]), np.array([[0.1]])
+    at, bt, qt = (torch.from_numpy(v).float() for v in (a, b, q))
+    start = np.array([0.15, 0.0])
+
+    def returns(x: Tensor) -> Any:
+        def of(actions: Tensor) -> Tensor:
+            state, cost = x.expand(actions.shape[1], 2), torch.zeros(actions.shape[1])
+            for t in range(actions.shape[2]):
+                u = actions[0, :, t]
+                cost = cost + (state @ qt * state).sum(1) + 0.1 * u[:, 0] ** 2
+                state = state @ at.T + u @ bt.T
+            return -(cost + 5 * (state @ qt * state).sum(1))[None]
+        return of
+
+    planner, x, cost = CEM(horizon=12, candidates=300, elites=30, iterations=12), torch.from_numpy(start).float(), 0.0
+    for _ in range(40):
+        u = planner.search(returns(x), x, 1, 1).mean[0, 0]
+        cost += float(x @ qt @ x + 0.1 * u @ u)
+        x = at @ x + bt @ u
+    best = riccati(a, b, q, r, start)
+    assert best <= cost * 1.001 and cost < 1.05 * best
+
+
+def test_the_planner_improves_its_elites_and_starts_from_nothing() -> None:
+    goal = torch.rand(3, 6, 2) * 1.6 - 0.8
+    returns = lambda a: -(a - goal[:, None]).square().sum((2, 3))
+    plan = CEM(horizon=6, candidates=200, elites=20, iterations=8).search(returns, goal, 3, 2)
+    values = torch.stack(plan.elite_returns)
+    assert (values[1:] >= values[:-1] - 1e-3).all() and (plan.mean - goal).abs().max() < 0.1
+    assert (torch.stack(plan.elite_stds)[-1] < torch.stack(plan.elite_stds)[0]).all()
+    nothing = CEM(horizon=6, iterations=0).search(returns, goal, 3, 2)
+    assert not nothing.mean.any()
+
+
+def test_many_controllers_at_once_are_each_alone() -> None:
+    c = Controller(In((7,), (1,), actions=2), reads=("stoch", "deter"), hidden=3)
+    state = {"stoch": torch.randn(8, 4), "deter": torch.randn(8, 3)}
+    assert not c(state).any()  # no weights: nothing is done
+    weights = torch.randn(4, c.flat().numel())
+    many = c.many(state, weights)
+    for i in range(4):
+        c.load_flat(weights[i])
+        mine = {k: v[2 * i : 2 * i + 2] for k, v in state.items()}
+        torch.testing.assert_close(c(mine), many[2 * i : 2 * i + 2])
+        x = torch.tanh(torch.cat([mine["stoch"], mine["deter"]], 1) @ c.hidden.weight.T + c.hidden.bias)  # type: ignore[union-attr]
+        torch.testing.assert_close(c(mine), torch.tanh(x @ c.last.weight.T + c.last.bias))
+
+
+# ---------------------------------------------------------------- pixels and heads
+
+
+def test_five_bits_are_kept_and_come_back() -> None:
+    px = Pixels(16, bits=5, shift=0.5)
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
+    x = px(image)
+    assert x.shape == (1, 1, 16, 16) and len(x.unique()) == 32 and x.min() >= -0.5 and x.max() < 0.5
+    noisy = px(image, noise=True)
+    torch.testing.assert_close(((noisy + 0.5) * 32).floor(), (image.movedim(-1, 1).float() / 8).floor())
+    assert (px.back(x).int() - image.int()).abs().max() <= 4
+    upside = Pixels(16, invert=True)
+    torch.testing.assert_close(upside(image), 1 - Pixels(16)(image))
+    assert torch.equal(upside.back(upside(image)), image)
+
+
+def test_heads_are_likelihoods() -> None:
+    x, y = torch.randn(6, 4), torch.randn(6)
+    number = ScalarHead(In((4,), (1,)), units=5, layers=1)
+    said = number(x)
+    torch.testing.assert_close(number.loss(said, y), -Normal(said, 1.0).log_prob(y) - 0.5 * np.log(2 * np.pi))
+    flag, truth = FlagHead(In((4,), (1,)), rare=1.0), (y > 0).float()
+    torch.testing.assert_close(flag.loss(flag(x), truth), -Bernoulli(logits=flag(x)).log_prob(truth))
+    image, seen = torch.randn(6, 3, 4, 4), torch.randn(6, 3, 4, 4)
+    torch.testing.assert_close(ImageHead().loss(image, seen), -(Normal(image, 1.0).log_prob(seen) + 0.5 * np.log(2 * np.pi)).sum((1, 2, 3)))
+    torch.testing.assert_close(symexp(symlog(100 * y)), 100 * y)
+
+
+def test_a_weighed_flag_says_its_true_chance() -> None:
+    """Trained on one sign in ten with rarity 9, the logit is near 0 and the chance near a tenth."""
+    flag = FlagHead(In((1,), (1,)), rare=9.0)
+    x, truth = torch.zeros(1000, 1), (torch.arange(1000) % 10 == 0).float()
+    optimizer = torch.optim.Adam(flag.parameters(), 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        flag.loss(flag(x), truth).mean().backward()
+        optimizer.step()
+    assert abs(float(flag(x)[0].detach())) < 0.1 and abs(float(flag.mean(flag(x))[0].detach()) - 0.1) < 0.01
+
+
+# ---------------------------------------------------------------- the battery for worlds
+
+
+@each
+def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
+    model = model_of(name, preset)
+    losses = model.loss(batch_of(model))
+    assert losses and all(v.ndim == 0 and torch.isfinite(v) for v in losses.values())
+    total(losses).backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None and not n.startswith("actor")]
+    idle = [n for n in silent if not (preset == "rnn-small" and n.startswith("dynamics.expect"))]
+    assert not idle, idle
+
+
+@each
+def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    model = model_of(name, preset).eval()
+    batch = batch_of(model, 2)
+    with torch.no_grad():
+        both = model.open_loop(batch, 3)
+        for i in range(2):
+            one = model.open_loop({k: v[i : i + 1] for k, v in batch.items()}, 3)
+            torch.testing.assert_close(one["stoch"][:, :3], both["stoch"][i : i + 1, :3], atol=1e-4, rtol=1e-3)
+
+
+@each
+def test_acting_step_by_step_believes_what_observing_does(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    model = model_of(name, preset, **({"actor.iterations": 1, "actor.candidates": 8, "actor.elites": 2} if name == "planet" else {})).eval()
+    batch, carry, done = batch_of(model, 2, 5, firsts=False), None, []
+    batch["first"][:, 0] = True
+    for t in range(5):
+        action, carry = model.act({k: v[:, t] for k, v in batch.items()}, carry)
+        assert action.shape == (2, 1) and (action.abs() <= 1).all()
+        done.append((action, carry))
+    batch["action"] = torch.stack([torch.zeros(2, 1), *(a for a, _ in done[:-1])], 1)
+    with torch.no_grad():
+        posts, _ = model.dynamics.observe(model.encode(batch), batch["action"], batch["first"])
+    torch.testing.assert_close(posts["stoch"][:, -1], done[-1][1]["stoch"], atol=1e-4, rtol=1e-3)
+
+
+@each
+def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Any) -> None:
+    model = model_of(name, preset).eval()
+    stemma.save(tmp_path / "net.safetensors", model)
+    again: Any = stemma.load(tmp_path / "net.safetensors")
+    assert again.recipe == model.recipe and again.recipe.life.then
+    with torch.no_grad():
+        assert torch.equal(model.encode(batch_of(model)), again.encode(batch_of(model)))
+
+
+@each
+def test_the_unrolled_loss_compiles_as_one_graph(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", lambda x: x * 0)  # a compiled graph leaves out draws that nothing reads
+    model = model_of(name, preset, **({"rule.distance": 2} if preset == "small" and name == "planet" else {}))
+    batch = batch_of(model, 2, 4)
+
+    def step(b: dict[str, Tensor]) -> Tensor:
+        return total(model.loss(b))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    torch.manual_seed(0)
+    eager = step(batch)
+    torch.manual_seed(0)
+    torch.testing.assert_close(compiled(batch), eager, rtol=1e-3, atol=1e-3)
+
+
+def test_one_batch_is_learned_by_heart() -> None:
+    model = model_of("planet")
+    batch = batch_of(model, 4, 8, firsts=False)
+    batch["image"] = (batch["image"][:, :1] // 2 + 40 * (torch.arange(8) % 3)[None, :, None, None, None]).to(torch.uint8)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for i in range(80):
+        loss = total(model.loss(batch))
+        first = loss.item() if i == 0 else first
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+
+
+# ---------------------------------------------------------------- what comes next must fit
+
+
+class Words(nn.Module):
+    """A sense for tokens: an embedding's mean, enough to show that text stands beside pixels."""
+
+    def __init__(self, inp: In, vocabulary: int = 20, code: int = 6) -> None:
+        super().__init__()
+        self.net, self.out = nn.Linear(vocabulary, code), In((code,), (1,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+class WordHead(nn.Module):
+    """A head that says which token comes."""
+
+    def __init__(self, inp: In, vocabulary: int = 20) -> None:
+        super().__init__()
+        self.net = dense(inp.channels[0], 8, 1, vocabulary)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)  # type: ignore[no-any-return]
+
+    def loss(self, said: Tensor, truth: Tensor) -> Tensor:
+        return -(said.log_softmax(-1) * truth).sum(-1)
+
+    def mean(self, said: Tensor) -> Tensor:
+        return said.softmax(-1)
+
+
+def test_classes_for_latents_and_text_beside_pixels_fit_the_skeleton() -> None:
+    p = cards.get("planet").spec("small")
+    spec = replace(
+        p, senses=(*p.senses, Sense("token", part(Words), width=20)), heads=(*p.heads, Head("token", part(WordHead)), Head("terminal", part(FlagHead))),
+        dynamics=part(RSSM, latent=latents.Categorical(8, 8), cell=part(GRUCell, size=32, hidden=16), hidden=16),
+        rule=FreeNats(1.0, balance=(1.0, 0.1)), actor=part(Controller, reads=("stoch", "deter")),
+    )
+    model: WorldModel = spec.build(2)
+    batch = batch_of(model)
+    batch["token"] = torch.nn.functional.one_hot(torch.randint(0, 20, (3, 7)), 20)
+    losses = model.loss(batch)
+    assert set(losses) == {"image", "reward", "token", "terminal", "kl"}
+    total(losses).backward()
+    action, _ = model.act({k: v[:, 0] for k, v in batch.items()})
+    assert action.shape == (3, 2)
+    stored = model.loss({k: v for k, v in batch.items() if k != "image"} | {"code": model.encode(batch).detach()}, "^(token|kl)$")
+    assert set(stored) == {"token", "kl"}
