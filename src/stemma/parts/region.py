@@ -153,7 +153,7 @@ class RegionRule:
 class ImageRule:
     """A classifier of whole pictures whose last layer says the classes cell by cell (Darknet-19): softmax of the mean over the cells.
 
-    A picture of several classes shares one unit of cross entropy among them. It answers with each class once: its probability, and the
+    A picture of several classes shares one unit of cross entropy among them, less what no answer could avoid. It answers with each class once: its probability, and the
     middle of the cell where it is loudest.
     """
 
@@ -168,7 +168,8 @@ class ImageRule:
 
     def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> Losses:
         want = labels_of(t, classes)
-        cost = -(raw.logits.mean(1).log_softmax(-1) * want).sum(1) / want.sum(1).clamp(min=1)
+        many = want.sum(1)
+        cost = -(raw.logits.mean(1).log_softmax(-1) * want).sum(1) / many.clamp(min=1) - many.clamp(min=1).log()
         return {"cls": cost.sum() / normaliser(torch.full((), float(len(cost)), device=cost.device))}
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
