@@ -153,8 +153,8 @@ class RegionRule:
 class ImageRule:
     """A classifier of whole pictures whose last layer says the classes cell by cell (Darknet-19): softmax of the mean over the cells.
 
-    A picture of several classes shares one unit of cross entropy among them, less what no answer could avoid. It answers with each class once: its probability, and the
-    middle of the cell where it is loudest.
+    A picture of several classes shares one unit of cross entropy among them, less what no answer could avoid. It answers with each class
+    once: its probability, and the middle of the cell where it is loudest.
     """
 
     anchors: Anchors = Priors((1.0, 1.0))
