@@ -32,7 +32,7 @@ def model_of(name: str, preset: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     card = cards.get(name)
     info = scenes().info
-    return stemma.build(name, preset=preset, classes=len(info.classes_for(card.task)), info=info)
+    return stemma.build(name, preset=preset, classes=len(info.classes_for(card.task_of(preset))), info=info)
 
 
 def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:

@@ -15,16 +15,19 @@ import torchvision.ops as tv
 from torch import Tensor, nn
 
 from stemma.core import paper as cards
-from stemma.core.part import In, edit
-from stemma.core.types import Batch, Targets
-from stemma.ops import psroi
-from stemma.ops.roi import roi_align
+from stemma.core.part import In, edit, part
+from stemma.core.types import Batch, Detections, SemanticMap, StemmaError, Targets
+from stemma.engine.optim import groups_of
+from stemma.ops import deform, psroi
+from stemma.ops.roi import level_of, roi_align
 from stemma.parts.backbones.resnet import ResNet
+from stemma.parts.backbones.tiny import TinyResNet
+from stemma.parts.deformable import Bins, DeformConv, Deformed, DeformFCHead, DeformVoteHead, reach
 from stemma.parts.position_heads import PositionAlign, PositionMaps, PositionMean, VoteHead
 from stemma.parts.sample import draw
 
 GOLDENS = Path(__file__).parent / "goldens" / "positions.npz"
-PAPERS = ("r_fcn",)
+PAPERS = ("r_fcn", "deformable_convnets")
 
 
 def count(m: nn.Module) -> int:
@@ -90,6 +93,10 @@ def test_published_counts(name: str, i: int) -> None:
     found = {"parameters": count(m)}
     if isinstance(head := m.heads[0], VoteHead):
         found |= {"class maps": head.cls.out_channels, "box maps": head.box.out_channels}
+    if isinstance(head, DeformVoteHead):
+        layers = [c.offset for c in m.backbone.modules() if isinstance(c, DeformConv)]
+        found |= {"offset channels of a convolution": layers[0].out_channels, "offset maps of the classes": head.shift_cls.out_channels,
+                  "offset maps of the box": head.shift_box.out_channels, "parameters of the offsets": sum(map(count, [*layers, head.shift_cls, head.shift_box]))}
     assert found[fact.what] == fact.value
 
 
@@ -266,3 +273,226 @@ def test_all_regions_are_seen_once_and_the_hardest_pay() -> None:
     assert torch.equal(used, seen.regions.weight > 0)
     total(m.train().loss(b)).backward()
     assert all(p.grad is not None for p in m.parameters())
+
+
+# ---------------------------------------------------------------- deformable convolution
+
+
+def offsets(y: float, x: float, taps: int = 9, groups: int = 1, size: tuple[int, int] = (11, 13)) -> Tensor:
+    return torch.tensor([y, x]).repeat(taps * groups)[None, :, None, None].expand(1, -1, *size).contiguous()
+
+
+METHODS = pytest.mark.parametrize("method", ["columns", "torchvision"])
+
+
+@METHODS
+def test_offsets_of_zero_are_the_plain_convolution(method: Any) -> None:
+    x, w, b = torch.randn(2, 8, 11, 13), torch.randn(6, 8, 3, 3), torch.randn(6)
+    zero = offsets(0, 0, groups=2).expand(2, -1, -1, -1)
+    torch.testing.assert_close(deform.deform_conv2d(x, zero, w, b, 1, 1, 1, None, method), F.conv2d(x, w, b, 1, 1), atol=1e-4, rtol=1e-4)
+
+
+@METHODS
+def test_one_offset_for_all_taps_is_a_shifted_convolution(method: Any) -> None:
+    """(1, 2): one row down, two columns right."""
+    x, w = torch.randn(1, 4, 11, 13), torch.randn(5, 4, 3, 3)
+    got = deform.deform_conv2d(x, offsets(1, 2), w, None, 1, 1, 1, None, method)
+    shifted = F.pad(x, (0, 2, 0, 1))[:, :, 1:, 2:]
+    inside = (slice(None), slice(None), slice(1, -2), slice(1, -3))
+    torch.testing.assert_close(got[inside], F.conv2d(shifted, w, None, 1, 1)[inside], atol=1e-4, rtol=1e-4)
+
+
+@METHODS
+def test_offsets_as_long_as_the_taps_are_a_dilation_of_two(method: Any) -> None:
+    x, w = torch.randn(1, 4, 11, 13), torch.randn(5, 4, 3, 3)
+    taps = torch.stack(torch.meshgrid(torch.arange(-1.0, 2), torch.arange(-1.0, 2), indexing="ij"), -1).flatten()
+    got = deform.deform_conv2d(x, taps[None, :, None, None].expand(1, -1, 11, 13).contiguous(), w, None, 1, 1, 1, None, method)
+    torch.testing.assert_close(got, F.conv2d(x, w, None, 1, 2, 2), atol=1e-4, rtol=1e-4)
+
+
+def test_the_order_of_offsets_is_y_then_x_tap_by_tap() -> None:
+    """A kernel that has its last tap alone reads what the last pair of offsets says."""
+    x, w = torch.randn(1, 1, 11, 13), torch.zeros(1, 1, 3, 3)
+    w[0, 0, 2, 2] = 1
+    offset = torch.zeros(1, 18, 11, 13)
+    offset[:, 16], offset[:, 17] = 2, -3
+    got = deform.deform_conv2d(x, offset, w, None, 1, 1)
+    torch.testing.assert_close(got[0, 0, 4, 6], x[0, 0, 4 + 1 + 2, 6 + 1 - 3], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("groups,stride,padding,dilation,kernel", [(2, 1, 1, 1, 3), (4, 1, 2, 2, 3), (1, 2, 1, 1, 3), (1, 1, 0, 1, 1)])
+def test_columns_and_their_gradients_are_torchvisions(groups: int, stride: int, padding: int, dilation: int, kernel: int) -> None:
+    x, w = torch.randn(2, 8, 11, 13, requires_grad=True), torch.randn(6, 8, kernel, kernel, requires_grad=True)
+    high, wide = ((n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for n in (11, 13))
+    offset = (3 * torch.randn(2, 2 * groups * kernel**2, high, wide)).requires_grad_()
+    for mask in (None, torch.rand(2, groups * kernel**2, high, wide)):
+        found = [deform.deform_conv2d(x, offset, w, torch.ones(6), stride, padding, dilation, mask, m) for m in ("columns", "torchvision")]
+        torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+        slope = torch.randn_like(found[0])
+        for a, b in zip(*(torch.autograd.grad((f * slope).sum(), (x, offset, w)) for f in found)):
+            torch.testing.assert_close(a, b, atol=5e-4, rtol=1e-3)
+
+
+@METHODS
+def test_stored_results_of_deformable_convolution(method: Any) -> None:
+    stored = {k: torch.from_numpy(v) for k, v in np.load(GOLDENS, allow_pickle=False).items()}
+    args = (stored["feat"], stored["dcn_offset"], stored["dcn_w"], stored["dcn_b"], 1, 1, 1)
+    torch.testing.assert_close(deform.deform_conv2d(*args, None, method), stored["dcn_g2_pad1"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deform.deform_conv2d(*args, stored["dcn_mask"], method), stored["dcn_g2_pad1_mod"], atol=1e-4, rtol=1e-4)
+
+
+# ---------------------------------------------------------------- deformable pooling
+
+
+def pooled_by_loops(x: Tensor, box: list[float], offset: Tensor, size: int, stride: float, samples: int, sensitive: bool) -> Tensor:
+    """One region of one picture, point by point, as the published operator has it; offsets (C or 1, 2, s, s) in sides."""
+    d, h, w = x.shape
+    outputs = d // size**2 if sensitive else d
+    x1, y1, x2, y2 = (math.floor(v + 0.5) / stride - 0.5 for v in box)
+    high, wide = max(y2 - y1, 0.1), max(x2 - x1, 0.1)
+    out = torch.zeros(outputs, size, size)
+    for c in range(outputs):
+        for i in range(size):
+            for j in range(size):
+                dy, dx = offset[min(c, len(offset) - 1), :, i, j].tolist()
+                found = []
+                for a in range(samples):
+                    for b in range(samples):
+                        y = y1 + i * high / size + dy * high + a * high / size / samples
+                        z = x1 + j * wide / size + dx * wide + b * wide / size / samples
+                        if -0.5 <= y <= h - 0.5 and -0.5 <= z <= w - 0.5:
+                            y, z = min(max(y, 0), h - 1), min(max(z, 0), w - 1)
+                            m = x[(c * size + i) * size + j] if sensitive else x[c]
+                            t, s = math.floor(y), math.floor(z)
+                            u, v = min(t + 1, h - 1), min(s + 1, w - 1)
+                            top = m[t, s] * (1 - z + s) + m[t, v] * (z - s)
+                            found.append(top * (1 - y + t) + (m[u, s] * (1 - z + s) + m[u, v] * (z - s)) * (y - t))
+                out[c, i, j] = torch.stack(found).mean() if found else 0.0
+    return out
+
+
+def test_deformable_pooling_as_by_loops() -> None:
+    boxes = some_boxes(2, 2)
+    x = torch.randn(2, 8, 10, 13)
+    shared, own = 0.2 * torch.randn(2, 2, 2, 2, 2), 0.2 * torch.randn(2, 2, 2, 2, 2, 2)
+    plain = deform.deform_roi_pool([x], boxes, shared, 2, (8,))
+    place = deform.deform_roi_pool([bins_outside(x, 2)], boxes, shared, 2, (8,), sensitive=True)
+    each = deform.deform_ps_roi_pool(bins_outside(x, 2), boxes, own, 2, 8)
+    for n in range(2):
+        for r in range(2):
+            box = boxes[n, r].tolist()
+            torch.testing.assert_close(plain[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, False), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(place[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, True), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(each[n, r], pooled_by_loops(x[n], box, own[n, r], 2, 8, 4, True), atol=1e-4, rtol=1e-4)
+
+
+def test_offsets_of_zero_pool_where_the_bins_are_and_equal_ones_move_the_region() -> None:
+    x, boxes = torch.randn(2, 6, 20, 26), torch.tensor([[[32.0, 40, 96, 104], [48, 48, 80, 96]]] * 2)
+    still = deform.deform_roi_pool([x], boxes, None, 4, (8,))
+    assert torch.equal(still, deform.deform_roi_pool([x], boxes, torch.zeros(2, 2, 2, 4, 4), 4, (8,)))
+    offset = torch.zeros(2, 2, 2, 4, 4)
+    offset[:, 0, 0], offset[:, 0, 1] = 0.25, -0.5  # of 64 pixels: 16 down, 32 to the left
+    moved = boxes + torch.tensor([[-32.0, 16, -32, 16], [0, 0, 0, 0]])
+    torch.testing.assert_close(deform.deform_roi_pool([x], boxes, offset, 4, (8,)), deform.deform_roi_pool([x], moved, None, 4, (8,)), atol=1e-5, rtol=1e-5)
+
+
+def test_one_offset_for_all_outputs_is_the_shared_form_with_the_same_gradients() -> None:
+    x, boxes = torch.randn(2, 18, 10, 13, requires_grad=True), some_boxes()
+    shared = (0.2 * torch.randn(2, 9, 2, 3, 3)).requires_grad_()
+    one = deform.deform_roi_pool([x], boxes, shared, 3, (8,), sensitive=True)
+    two = deform.deform_ps_roi_pool(x, boxes, shared[:, :, None].expand(-1, -1, 2, -1, -1, -1), 3, 8)
+    torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+    slope = torch.randn_like(one)
+    for a, b in zip(*(torch.autograd.grad((v * slope).sum(), (x, shared)) for v in (one, two))):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)
+
+
+def test_the_gradient_of_an_offset_is_the_slope_of_the_map() -> None:
+    """On 3 x + 5 y in cells, an offset of one side moves a bin of a region of 8 cells by 24 or 40."""
+    ramp = (3 * torch.arange(30.0)[None, :] + 5 * torch.arange(30.0)[:, None]).expand(1, 1, 30, 30)
+    offset = torch.zeros(1, 1, 2, 2, 2, requires_grad=True)
+    deform.deform_roi_pool([ramp], torch.tensor([[[64.0, 64, 128, 128]]]), offset, 2, (8,)).sum().backward()
+    torch.testing.assert_close(offset.grad[0, 0], torch.tensor([40.0, 24.0])[:, None, None].expand(2, 2, 2), atol=1e-3, rtol=1e-4)
+
+
+def test_each_region_reads_the_level_of_its_size() -> None:
+    xs = [torch.randn(1, 3, 32 // 2**i, 32 // 2**i) for i in range(3)]
+    boxes = torch.tensor([[[8.0, 8, 24, 24], [10, 10, 60, 60], [0, 0, 120, 120]]])
+    got = Bins(3, levels=3, canonical=96.0)(xs, (4, 8, 16), boxes)
+    level = level_of(boxes, (4, 8, 16), 96.0)[0].tolist()
+    assert len(set(level)) >= 2
+    for r, i in enumerate(level):
+        torch.testing.assert_close(got[:, r], deform.deform_roi_pool([xs[i]], boxes[:, r : r + 1], None, 3, (4 * 2**i,))[:, 0])
+
+
+# ---------------------------------------------------------------- Deformable ConvNets
+
+
+def test_a_net_whose_offsets_are_zero_is_the_net_it_extends() -> None:
+    plain = TinyResNet(In((3,), (1,), 1), widths=(8, 8, 16), levels=(1, 2), stride=8)
+    of = part(TinyResNet, widths=(8, 8, 16), levels=(1, 2), stride=8)
+    m = Deformed(In((3,), (1,), 1), of, r"stages\.2\.\d+\.conv2", 4)
+    missing, unexpected = m.body.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected and missing and all(".offset." in k for k in missing), "the plain net's weights load by name"
+    x = torch.rand(2, 3, 64, 80)
+    for a, b in zip(plain.eval()(x), m.eval()(x)):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    conv = m.body.stages[2][0].conv2
+    assert isinstance(conv, DeformConv) and conv.offset.out_channels == 72 and conv.dilation == (2, 2) == conv.offset.dilation
+    m(x)[1].sum().backward()
+    assert conv.offset.weight.grad.abs().sum() > 0, "offsets learn though they begin at zero"
+    nn.init.constant_(conv.offset.bias, 0.5)
+    assert list(reach(m, x).values()) == [pytest.approx(0.5**0.5)]
+    with pytest.raises(StemmaError, match="no convolution of TinyResNet is named 'layer4'"):
+        Deformed(In((3,), (1,), 1), of, "layer4")
+
+
+def test_heads_whose_offsets_are_zero_pool_where_the_bins_are() -> None:
+    inp, boxes = In((6,), (8,), 3, logits=4), some_boxes(2, 5)
+    x = [torch.randn(2, 6, 10, 13)]
+    head = DeformVoteHead(inp, 3, 4, 5)
+    for layer in (head.reduce[0], head.cls, head.box):
+        nn.init.normal_(layer.weight)
+    maps = head.prepare(x)
+    logits, deltas = head(maps, boxes)
+    torch.testing.assert_close(logits, psroi.vote(deform.deform_roi_pool([maps[0]], boxes, None, 3, (8,), sensitive=True)), atol=1e-5, rtol=1e-4)
+    nn.init.normal_(head.shift_cls.weight, std=0.5)
+    logits2, deltas2 = head(head.prepare(x), boxes)
+    assert not torch.allclose(logits, logits2, atol=1e-4) and torch.equal(deltas, deltas2), "classes and box have offsets of their own"
+    two = DeformFCHead(inp, Bins(3, levels=1), 8, 1, "agnostic")
+    torch.testing.assert_close(two.features(x, boxes), Bins(3, levels=1)(x, (8,), boxes))
+    nn.init.normal_(two.shift.bias, std=2.0)
+    moved = two.features(x, boxes)
+    assert not torch.allclose(moved, Bins(3, levels=1)(x, (8,), boxes), atol=1e-3)
+    moved.sum().backward()
+    assert two.shift.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("preset", ["paper", "faster", "fpn", "fpn-pool", "rpn", "deeplab"])
+def test_every_variant_is_built_with_its_layers(preset: str) -> None:
+    card = cards.get("deformable_convnets")
+    with torch.device("meta"):
+        m = card.spec(preset).build(20)
+    layers = [n for n, c in m.named_modules() if isinstance(c, DeformConv)]
+    assert len(layers) == {"paper": 3, "faster": 3, "fpn": 13, "fpn-pool": 0, "rpn": 3, "deeplab": 3}[preset]
+    groups = {c.offset.out_channels // 18 for c in m.modules() if isinstance(c, DeformConv)}
+    assert groups == {"paper": {4}, "faster": {4}, "fpn": {1}, "fpn-pool": set(), "rpn": {4}, "deeplab": {1}}[preset]
+    heads = [h for h in getattr(m, "heads", []) if isinstance(h, DeformFCHead | DeformVoteHead)]
+    assert len(heads) == (preset in ("paper", "faster", "fpn-pool"))
+    found = {(n, g["base_lr"] / card.recipe(preset).lr) for g in groups_of(m, card.recipe(preset)) for n in g["names"]}
+    if preset == "paper":
+        assert ("heads.0.reduce.0.weight", pytest.approx(3.0)) in found and ("heads.0.shift_cls.weight", 1.0) in found
+        assert not any(n.startswith(("backbone.body.conv1", "backbone.body.layer1")) for n, _ in found), "the stem and the second stage are fixed"
+    if preset in ("faster", "fpn-pool"):
+        assert ("heads.0.shift.weight", pytest.approx(0.01)) in found
+
+
+@pytest.mark.parametrize("preset", ["small", "faster-small", "rpn-small", "deeplab-small"])
+def test_every_small_variant_learns_and_predicts(preset: str) -> None:
+    m, b = cards.get("deformable_convnets").spec(preset).build(4).train(), batch()
+    b = replace(b, targets=replace(b.targets, semantic=torch.randint(0, 4, (2, 64, 64)), masks=torch.rand(2, 3, 64, 64) > 0.5))
+    total(m.loss(b)).backward()
+    shifted = {n: p.grad for n, p in m.named_parameters() if "offset" in n or "shift" in n}
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in m.parameters())
+    assert sum(float(g.abs().sum()) > 0 for g in shifted.values()) >= len(shifted) // 2
+    assert isinstance(m.eval().predict(b.images, b.sizes), SemanticMap if preset.startswith("deeplab") else Detections)
