@@ -11,7 +11,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,test]'
+	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,proposals,test]'
 	touch $@
 
 demo: $(STAMP)
