@@ -103,7 +103,7 @@ class Dodge(Drawn):
 
     actions = ("aside",)
     limit = 300
-    most = 4  # fireballs at once
+    most = 3  # fireballs at once
 
     def begin(self) -> None:
         self.x = float(self.np_random.uniform(0.3, 0.7))
@@ -111,16 +111,16 @@ class Dodge(Drawn):
 
     def move(self, action: np.ndarray) -> tuple[float, bool]:
         side = float(action[0])
-        self.x = float(np.clip(self.x + 0.06 * ((side > 1 / 3) - (side < -1 / 3)), 0.06, 0.94))
+        self.x = float(np.clip(self.x + 0.07 * ((side > 1 / 3) - (side < -1 / 3)), 0.06, 0.94))
         for ball in self.balls:
             ball[0] += ball[2]
             ball[1] += ball[3]
         self.balls = [b for b in self.balls if b[1] < 1.05]
-        if len(self.balls) < self.most and self.np_random.random() < 0.16:
+        if len(self.balls) < self.most and self.np_random.random() < 0.11:
             start, aim = self.np_random.uniform(0.1, 0.9), self.x + self.np_random.normal(0, 0.08)
             down = self.np_random.uniform(0.05, 0.08)
             self.balls.append([start, 0.06, (aim - start) * down / 0.85, down])
-        hit = any(abs(b[0] - self.x) < 0.1 and 0.86 < b[1] < 0.98 for b in self.balls)
+        hit = any(abs(b[0] - self.x) < 0.085 and 0.86 < b[1] < 0.98 for b in self.balls)
         return 1.0, hit
 
     def draw(self) -> np.ndarray:

@@ -139,7 +139,8 @@ class GRUCell(nn.Module):
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"], deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
         x = F.relu(self.join(torch.cat([stoch, action], -1)))
         reset, update = self.gates(torch.cat([x, deter], -1)).sigmoid().chunk(2, -1)
-        return torch.lerp(self.new(torch.cat([x, reset * deter], -1)).tanh(), deter, update)
+        new: Tensor = self.new(torch.cat([x, reset * deter], -1)).tanh()
+        return new + update * (deter - new)
 
 
 class RSSM(Dynamics):

@@ -1,0 +1,473 @@
+"""Lives: episodes on disk, every world's face, killed and resumed in each phase, the dream as a world, what is asked of an agent afterwards."""
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'stemma-vision[worlds]'")
+pytest.importorskip("cma", reason="evolution needs cma: pip install 'stemma-vision[worlds]'")
+
+import stemma
+from stemma.core.types import DataError, StemmaError
+from stemma.data import envs
+from stemma.data.replay import Replay
+from stemma.engine import agents, dreams, lives
+from stemma.engine.evolve import Cma
+from stemma.engine.runs import Run
+
+PLANET = {
+    "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8, "senses.0.net.width": 2, "senses.0.net.code": 8,
+    "heads.0.net.width": 2, "actor.candidates": 6, "actor.elites": 2, "actor.iterations": 1, "actor.horizon": 2, "recipe.life.first.0.amount": 2,
+    "recipe.life.then.0.amount": 2, "recipe.life.then.0.sequence": 6, "recipe.batch": 4,
+}
+MODELS = {
+    "pixels.size": 16, "senses.0.net.width": 2, "heads.0.net.width": 2, "dynamics.hidden": 8, "recipe.life.first.0.amount": 4,
+    **{f"recipe.life.then.{i}.{k}": v for i in (0, 1) for k, v in (("batch", 4),)}, "recipe.life.then.1.sequence": 8, "recipe.life.then.2.population": 4,
+    "recipe.life.then.2.rollouts": 2, "recipe.life.then.2.horizon": 12,
+}
+LIVES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "planet": ("planet", "drawn-pendulum", "4steps", PLANET), "world-models": ("world-models", "drawn-dodge", "9steps", MODELS),
+}
+each = pytest.mark.parametrize("which", LIVES)
+
+
+def life(folder: Path, which: str, budget: str | None = None, **more: Any) -> Run:
+    """A short life whose state is saved after every unit."""
+    paper, env, length, sets = LIVES[which]
+    settings: dict[str, Any] = {"save_every": "0.000001s", "progress": False, "val_every": 0.5, "val_episodes": 2, "resume": True, "device": "cpu"} | more
+    return agents.train(paper, f"env:{env}", budget or length, "small", folder, 3, sets | settings.pop("sets", {}), **settings)
+
+
+def same_end(a: Path, b: Path) -> None:
+    """The same weights, the same episodes, the same story but for the clock."""
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+    files = [sorted(p.name for p in (x / "episodes").iterdir()) for x in (a, b)]
+    assert files[0] == files[1] and all((a / "episodes" / f).read_bytes() == (b / "episodes" / f).read_bytes() for f in files[0])
+    said = [[{k: v for k, v in e.items() if k != "seconds"} for e in Run.open(x).metrics()] for x in (a, b)]
+    assert said[0] == said[1] and Run.open(a).state == Run.open(b).state == "finished"
+
+
+# ---------------------------------------------------------------- worlds
+
+
+@pytest.mark.parametrize("name", ["drawn-pendulum", "drawn-dodge"])
+def test_drawn_worlds_keep_gymnasiums_rules(name: str) -> None:
+    from gymnasium.utils.env_checker import check_env
+
+    env = envs.make(name, 16, True)
+    check_env(env, skip_render_check=True)
+    one, two = (envs.live(env, envs.RandomPolicy("uniform", 1, 5), 5) for _ in range(2))
+    assert all(np.array_equal(one[k], two[k]) for k in one)
+    assert one["first"].sum() == 1 and one["first"][0] and not one["action"][0].any() and one["reward"][0] == 0
+    assert one["image"].shape[1:] == (16, 16, 1) and one["image"].dtype == np.uint8 and one["image"].max() > 150
+
+
+def test_the_drawn_pendulum_is_gymnasiums() -> None:
+    import gymnasium
+
+    ours: Any = envs.make("drawn-pendulum", 16, True)
+    theirs: Any = gymnasium.make("Pendulum-v1").unwrapped
+    ours.reset(seed=1)
+    theirs.reset(seed=1)
+    theirs.state = np.array([ours.angle, ours.speed])
+    for action in np.random.default_rng(0).uniform(-1, 1, 20):
+        _, reward, *_ = ours.step(np.array([action]))
+        summed = sum(float(theirs.step(np.array([2 * action]))[1]) for _ in range(4))
+        assert abs(reward - summed) < 1e-6 * max(1, abs(summed)) and abs(ours.speed - theirs.state[1]) < 1e-9
+
+
+def far_from_harm(env: Any, side: float, steps: int = 16) -> float:
+    """The nearest that a ball comes to an agent that goes `side` for three steps and then stays, from where they are now."""
+    x, nearest = env.x, 1.0
+    balls = [list(b) for b in env.balls]
+    for t in range(steps):
+        x = min(max(x + 0.07 * side * (t < 3), 0.06), 0.94)
+        for b in balls:
+            b[0], b[1] = b[0] + b[2], b[1] + b[3]
+            if 0.84 < b[1] < 1.0:
+                nearest = min(nearest, abs(b[0] - x))
+    return min(nearest, 0.2) - 0.1 * abs(x - 0.5)
+
+
+def test_dodging_can_be_done_by_looking() -> None:
+    env: Any = envs.make("drawn-dodge", 16, True)
+    lengths = []
+    for seed in range(6):
+        env.reset(seed=seed)
+        done, n = False, 0
+        while not done:
+            side = max((0.0, -1.0, 1.0), key=lambda a: far_from_harm(env, a))
+            _, _, over, cut, _ = env.step(np.array([side]))
+            n, done = n + 1, over or cut
+        lengths.append(n)
+    assert np.mean(lengths) > 3 * agents.random_returns("drawn-dodge", 12).mean()
+
+
+def test_processes_live_the_same_episodes() -> None:
+    with envs.Crew("drawn-dodge", 0, 16, True) as crew:
+        here = list(crew.random([4, 5, 6]))
+    with envs.Crew("drawn-dodge", 2, 16, True) as crew:
+        there = list(crew.random([4, 5, 6]))
+    for a, b in zip(here, there, strict=True):
+        assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = envs.importlib.util.find_spec
+    monkeypatch.setattr(envs.importlib.util, "find_spec", lambda name, *a: None if name in ("vizdoom", "dm_control") else real(name, *a))
+    with pytest.raises(StemmaError, match=r"takecover.*vizdoom.*stemma-vision\[worlds\]"):
+        agents.train("world-models", "env:takecover", "1s", out=tmp_path / "x", progress=False)
+    with pytest.raises(StemmaError, match="mujoco<4"):
+        envs.make("cartpole-swingup")
+    with pytest.raises(StemmaError, match="drawn-pendulum"):
+        envs.get("drawn-pendulm")
+
+
+@pytest.mark.parametrize("name", ["pendulum", "cartpole", "acrobot", "mountain-car"])
+def test_classic_control_is_rendered_small(name: str) -> None:
+    pytest.importorskip("pygame", reason="classic control is drawn with pygame: pip install 'gymnasium[classic-control]'")
+    env = envs.make(name, 32, False)
+    seen, _ = env.reset(seed=0)
+    after, reward, *_ = env.step(np.array([1.0], np.float32))
+    assert seen["image"].shape == (32, 32, 3) and seen["image"].std() > 1 and np.isfinite(reward) and env.observation_space.contains(after)
+    env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, package, actions", [("takecover", "vizdoom", 1), ("car-racing", "Box2D", 3), ("cartpole-swingup", "dm_control", 1)])
+def test_larger_worlds_live(name: str, package: str, actions: int) -> None:
+    pytest.importorskip(package, reason=f"{name} needs {package}: pip install 'stemma-vision[worlds]'")
+    env = envs.make(name, 64, False)
+    episodes = []
+    for _ in range(2):
+        seen, _ = env.reset(seed=1)
+        frames = [seen["image"]]
+        policy = envs.RandomPolicy(envs.get(name).law, actions, 1)
+        for _ in range(12):
+            seen, reward, over, cut, _ = env.step(policy())
+            frames.append(seen["image"])
+            assert np.isfinite(reward) and not cut
+            if over:
+                break
+        episodes.append(np.stack(frames))
+    env.close()
+    assert episodes[0].shape[1:] == (64, 64, 3) and np.array_equal(episodes[0], episodes[1]) and episodes[0].std(0).max() > 5
+
+
+# ---------------------------------------------------------------- episodes
+
+
+def episode(n: int, number: int = 0, ends: bool = True) -> envs.Episode:
+    first, terminal = np.zeros(n, bool), np.zeros(n, bool)
+    first[0], terminal[-1] = True, ends
+    return {"image": np.full((n, 2, 2, 1), number, np.uint8), "action": np.zeros((n, 1), np.float32), "reward": np.arange(n, dtype=np.float32), "first": first,
+            "terminal": terminal}
+
+
+def test_episodes_come_back_from_the_disk_and_the_oldest_go(tmp_path: Path) -> None:
+    store = Replay(tmp_path, capacity=30)
+    for n in range(6):
+        store.add(n, episode(10, n))
+    assert store.count == 6 and store.low == 3 and store.steps == 30 and store.on_disk() == list(range(6))
+    store.prune()
+    assert store.on_disk() == [3, 4, 5]
+    again = Replay(tmp_path, capacity=30)
+    again.load(3, 6)
+    assert again.count == 6 and all(np.array_equal(again.arrays[k][:30], store.arrays[k][:30]) for k in store.arrays)
+    one, two = (r.sample(np.random.default_rng(1), 5, 4) for r in (store, again))
+    assert all(np.array_equal(one[k], two[k]) for k in one)
+
+
+def test_sequences_stay_in_their_episode_or_say_where_the_next_begins(tmp_path: Path) -> None:
+    store = Replay(tmp_path)
+    for n in range(5):
+        store.add(n, episode(10, n), write=False)
+    inside = store.sample(np.random.default_rng(0), 200, 6)
+    assert (inside["image"] == inside["image"][:, :1]).all() and (np.diff(inside["reward"], axis=1) == 1).all()
+    across = store.sample(np.random.default_rng(0), 200, 6, cross=True)
+    changes = np.diff(across["image"][..., 0, 0, 0].astype(int), axis=1) != 0
+    assert changes.any() and np.array_equal(changes, across["first"][:, 1:])
+    longer = store.sample(np.random.default_rng(0), 50, 25)
+    assert longer["first"].sum(1).min() >= 2
+    newest = store.sample(np.random.default_rng(0), 200, 6, recent=1.0)
+    assert (newest["image"] == 4).all()
+    deaths = store.sample(np.random.default_rng(0), 200, 6, endings=1.0)
+    assert deaths["terminal"].any(1).all()
+
+
+def test_damaged_and_foreign_episodes_are_told(tmp_path: Path) -> None:
+    store = Replay(tmp_path)
+    store.add(0, episode(10))
+    store.path(0).write_bytes(store.path(0).read_bytes()[:100])
+    with pytest.raises(DataError, match="000000.npz"):
+        Replay(tmp_path).load(0, 1)
+    np.savez(store.path(0), image=np.zeros((3, 2, 2, 1)))
+    with pytest.raises(DataError, match="action"):
+        Replay(tmp_path).load(0, 1)
+    with pytest.raises(StemmaError, match="no episode"):
+        Replay(tmp_path).sample(np.random.default_rng(0), 1, 2)
+
+
+# ---------------------------------------------------------------- evolution
+
+
+@pytest.mark.parametrize("name", ["sphere", "rosenbrock"])
+def test_evolution_finds_the_lowest_point_as_the_package_alone_does(name: str) -> None:
+    import cma
+
+    f = {"sphere": lambda x: float(np.square(x).sum()), "rosenbrock": lambda x: float((100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum())}[name]
+    ours, used = Cma(np.full(8, 0.3), 0.3, 12, 1), 0
+    while f(ours.mean) > 1e-8 and used < 20_000:
+        ours.tell(-np.array([f(x) for x in ours.ask()]))
+        used += 12
+    theirs = cma.fmin2(f, np.full(8, 0.3), 0.3, {"popsize": 12, "seed": 5, "verbose": -9, "ftarget": 1e-8})[1]
+    assert f(ours.mean) <= 1e-8 and used < 1.4 * theirs.countevals
+
+
+def test_evolution_continues_from_what_it_was_told() -> None:
+    whole = Cma(np.zeros(6), 0.2, 8, 4)
+    for _ in range(12):
+        whole.tell(-np.square(whole.ask() - 1).sum(1))
+    again = Cma(np.zeros(6), 0.2, 8, 4, np.stack(whole.history[:7]))
+    for _ in range(5):
+        again.tell(-np.square(again.ask() - 1).sum(1))
+    assert np.array_equal(whole.mean, again.mean) and whole.sigma == again.sigma
+
+
+# ---------------------------------------------------------------- lives
+
+
+@each
+def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
+    run = life(tmp_path / "run", which)
+    record = run.record
+    kinds = [e["kind"] for e in run.metrics()]
+    assert record["state"] == "finished" and record["spent"]["steps"] == int(LIVES[which][2][:-5]) and {"train", "val", "episode"} <= set(kinds)
+    lived = list(run.metrics("episode"))
+    assert [e["episode"] for e in lived] == list(range(record["episodes"])) and sum(e["length"] for e in lived) == record["spent"]["images"]
+    again: Any = stemma.load(run.path)
+    assert again.info.name == LIVES[which][1]
+    if which == "planet":
+        assert [e["policy"] for e in lived] == ["random", "random", "agent"]
+    else:
+        stages = [e["stage"] for e in run.metrics() if e["kind"] in ("train", "evolve")]
+        assert list(dict.fromkeys(stages)) == ["V", "M", "C"] and again.actor.flat().abs().sum() > 0
+    with pytest.raises(StemmaError, match="resume"):
+        life(tmp_path / "run", which, resume=False)
+    with pytest.raises(StemmaError, match="seed"):
+        agents.train(LIVES[which][0], f"env:{LIVES[which][1]}", "4steps", "small", run.path, 4, LIVES[which][3], resume=True, progress=False)
+
+
+class Killed(BaseException):
+    pass
+
+
+@each
+def test_stopped_at_every_unit_and_resumed(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if killed before each unit, and again after each episode was written but before it was counted."""
+    life(tmp_path / "alone", which)
+    unit, add = agents.Agent._unit, Replay.add
+    done, at = [0], [-1]
+
+    def one(self: agents.Agent, stage: Any) -> None:
+        if self.tick > at[0]:
+            raise Killed
+        unit(self, stage)
+
+    def written(self: Replay, number: int, lived: envs.Episode, write: bool = True) -> None:
+        if write and number not in done:
+            done.append(number)
+            self.write(number, lived)
+            raise Killed
+        add(self, number, lived, write)
+
+    monkeypatch.setattr(agents.Agent, "_unit", one)
+    monkeypatch.setattr(Replay, "add", written)
+    done.clear()
+    for _ in range(60):
+        try:
+            life(tmp_path / "pieces", which)
+            break
+        except Killed:
+            at[0] += 1
+            Run.open(tmp_path / "pieces").update(state="running")
+    monkeypatch.undo()
+    same_end(tmp_path / "pieces", tmp_path / "alone")
+
+
+@each
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
+def test_killed_at_a_random_moment_and_resumed(which: str, tmp_path: Path) -> None:
+    life(tmp_path / "alone", which)
+    dice = random.Random(time.time())
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                life(tmp_path / "killed", which)
+            finally:
+                os._exit(0)
+        time.sleep(dice.uniform(0.05, 0.8))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    life(tmp_path / "killed", which)
+    same_end(tmp_path / "killed", tmp_path / "alone")
+    assert not list((tmp_path / "killed" / "episodes").glob(".*")) and not list((tmp_path / "killed").glob(".*"))
+
+
+def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:
+    """World Models' iterative training: what C lives in round one is what V and M learn from in round two."""
+    sets = MODELS | {"recipe.life.rounds": 2}
+    from stemma.core import paper as cards
+    from stemma.core.recipe import Stage
+
+    card = cards.get("world-models")
+    recipe = card.recipe("small")
+    assert recipe.life is not None
+    from dataclasses import replace
+
+    more = replace(recipe.life, then=(*recipe.life.then, Stage("by the controller", "collect", 3, noise=0.1)))
+    iterated = replace(card, recipe=lambda preset: replace(recipe, life=more))
+    run = agents.train(iterated, "env:drawn-dodge", "12steps", "small", tmp_path / "run", 0, sets, progress=False, val_every=0, val_episodes=1)
+    lived = [e["policy"] for e in run.metrics("episode")]
+    assert lived[:7] == ["random"] * 4 + ["agent"] * 3 and run.record["spent"]["steps"] == 12
+    assert [e["stage"] for e in run.metrics("train")].count("V") >= 2
+
+
+def test_a_bounded_store_forgets_and_resumes(tmp_path: Path) -> None:
+    sets = {"recipe.life.capacity": 110}
+    alone = life(tmp_path / "alone", "planet", "10steps", sets=sets)
+    assert len(list((alone.path / "episodes").iterdir())) == 2 and alone.record["episodes"] == 6
+    life(tmp_path / "twice", "planet", "6steps", sets=sets, val_every=0)
+    again = life(tmp_path / "twice", "planet", "10steps", sets=sets, val_every=0)
+    assert (again.path / "last.safetensors").read_bytes() == (alone.path / "last.safetensors").read_bytes()
+
+
+def test_a_loss_that_is_not_finite_ends_with_a_word(tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match="not a finite number.*recipe.lr"):
+        life(tmp_path / "run", "planet", "40steps", sets={"recipe.lr": 1e9, "recipe.clip": 0.0})
+    assert Run.open(tmp_path / "run").state == "failed"
+
+
+# ---------------------------------------------------------------- dreams
+
+
+@pytest.fixture(scope="module")
+def dreamer(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return life(tmp_path_factory.mktemp("dreamer") / "run", "world-models")
+
+
+def test_the_dream_is_a_gymnasium_environment(dreamer: Run) -> None:
+    from gymnasium.utils.env_checker import check_env
+
+    model: Any = stemma.load(dreamer.path)
+    replay = lives.episodes_of(dreamer.path, model)
+    assert replay is not None
+    codes = dreams.beginnings(model, replay, "cpu")
+    assert codes.shape == (4, 64)
+    env = dreams.dream_env(model, codes, temperature=1.15, horizon=9)
+    check_env(env, skip_render_check=True)
+    seen, _ = env.reset(seed=1)
+    assert seen.shape == (32 + 8,) and not seen[32:].any()  # a first step remembers nothing
+    steps = 0
+    done = False
+    while not done:
+        seen, reward, over, cut, _ = env.step(np.array([1.0], np.float32))
+        steps, done = steps + 1, over or cut
+    assert steps <= 9 and env.render().shape == (16, 16, 3)
+    cold = dreams.dream_env(model, codes[:1], temperature=0.0, horizon=5, sampled=False)
+    torch.manual_seed(0)
+    state = dreams.begin(model, codes[:1])
+    one, two = (model.dynamics.prior(state, torch.zeros(1, 1), 0.0)["stoch"] for _ in range(2))
+    assert torch.equal(one, two) and cold is not None
+
+
+def test_many_dreams_at_once_are_single_ones(dreamer: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without chance, a controller's dreams in a batch are those that it has alone; endings take dreams out of the batch."""
+    model: Any = stemma.load(dreamer.path)
+    replay = lives.episodes_of(dreamer.path, model)
+    assert replay is not None
+    codes = dreams.beginnings(model, replay, "cpu")[:1]
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    weights = torch.randn(3, model.actor.flat().numel(), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.heads["terminal"].net[-1].bias.fill_(-0.3)
+        model.heads["terminal"].net[-1].weight.mul_(20)
+    many = dreams.rollouts(model, weights, codes, 2, 40, 0.0, sampled=False)
+    for i in range(3):
+        one = dreams.rollouts(model, weights[i : i + 1], codes, 1, 40, 0.0, sampled=False)
+        torch.testing.assert_close(many.returns[i], one.returns[0].expand(2), rtol=1e-4, atol=1e-4)
+        assert torch.equal(many.lengths[i], one.lengths[0].expand(2)) and torch.equal(many.ended[i], one.ended[0].expand(2))
+
+
+def test_a_dream_that_never_ends_lasts_its_horizon(dreamer: Run) -> None:
+    model: Any = stemma.load(dreamer.path)
+    replay = lives.episodes_of(dreamer.path, model)
+    assert replay is not None
+    with torch.no_grad():
+        model.heads["terminal"].net[-1].weight.zero_()
+        model.heads["terminal"].net[-1].bias.fill_(-50.0)
+    codes = dreams.beginnings(model, replay, "cpu")
+    lived = dreams.rollouts(model, model.actor.flat()[None], codes, 5, 30)
+    assert (lived.lengths == 30).all() and not lived.ended.any()
+    with torch.no_grad():
+        model.heads["terminal"].net[-1].bias.fill_(float(np.log(0.1 / 0.9)))
+    many = dreams.rollouts(model, model.actor.flat()[None], codes, 4000, 200)
+    assert abs(float(many.lengths.mean()) - 10.0) < 0.6 and many.ended.all()
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+@each
+def test_evaluate_says_returns_beside_chance(which: str, dreamer: Run, tmp_path: Path) -> None:
+    run = dreamer if which == "world-models" else life(tmp_path / "run", which)
+    one, two = (lives.evaluate(run, episodes=4) for _ in range(2))
+    drop = {"decisions_per_second"}
+    assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in two.items() if k not in drop}
+    assert len(one["returns"]) == 4 and one["interval"] > 0 and one["env"] == LIVES[which][1] and isinstance(one["better"], bool)
+    assert ("dream" in one) == (which == "world-models")
+    if "dream" in one:
+        assert one["dream"]["real_rate"] > 0 and 0 <= one["dream"]["dream_ended"] <= 1
+    with pytest.raises(StemmaError, match="action"):
+        lives.evaluate(run, "env:car-racing")
+
+
+def test_a_known_return_has_its_interval() -> None:
+    said = agents.spread_of(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert said["mean"] == 2.5 and abs(said["interval"] - 3.1824 * 1.29099 / 2) < 1e-3
+
+
+@each
+def test_a_film_shows_the_world_beside_what_is_foreseen(which: str, dreamer: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    run = dreamer if which == "world-models" else life(tmp_path / "run", which)
+    said = lives.film(run, tmp_path / "film", episodes=2, steps=8)
+    with Image.open(said["films"][0]) as gif:
+        assert gif.n_frames > 5 and gif.size == (2 * 160 + 4, 166)
+    record = json.loads((tmp_path / "film" / "predictions.json").read_text())
+    assert record["context"] == 5 and len(record["error"]["image"]) <= 8 and all(v >= 0 for v in record["error"]["image"])
+
+
+def test_before_the_eyes_close_what_is_foreseen_is_what_is_seen(tmp_path: Path) -> None:
+    model: Any = stemma.load(life(tmp_path / "run", "planet").path)
+    env = envs.make("drawn-pendulum", 16, True)
+    lived = envs.live(env, envs.RandomPolicy("uniform", 1, 1), 1)
+    other = {k: v.copy() for k, v in lived.items()}
+    other["image"][5:] = 0  # the model must not look at what comes after its five frames
+    torch.manual_seed(1)
+    one = lives.foresee(model, lived, 5, 10)
+    torch.manual_seed(1)
+    two = lives.foresee(model, other, 5, 10)
+    assert np.array_equal(one["imagined"], two["imagined"]) and one["imagined"].shape == (15, 16, 16, 1)
