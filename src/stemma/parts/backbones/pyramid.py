@@ -39,7 +39,7 @@ class Scales(Trunk):
         self.body = body.build(inp)
         self.sizes = tuple(sorted(sizes, reverse=True))
         c, s = self.body.out.channels[-1], self.body.out.strides[-1]
-        self.out = In((c,) * len(sizes), (s,) * len(sizes), inp.classes)
+        self.out = In((c,) * len(sizes), (s,) * len(sizes), inp.classes, self.body.out.offsets[-1:] * len(sizes))
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         found: list[Tensor] = [self.body(x)[-1]]
