@@ -85,7 +85,7 @@ def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Te
     if table.device.type == "cpu" and not weight.requires_grad and not torch.compiler.is_compiling():
         out = cast(Tensor, Bags.apply(table, rows, weight))
     else:
-        out = F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
+        out = F.embedding_bag(rows.long(), table, mode="sum", per_sample_weights=weight)  # ONNX knows no other index
     return out.view(b, r, s, s, -1).permute(0, 1, 4, 2, 3)
 
 
