@@ -1,6 +1,7 @@
 """Commands that only read papers: `list`, `show`, `tree`, `diff`."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
     """Hang the reading commands on `app`."""
     app.command("list", epilog=examples("stemma list", "stemma list --task semantic", "stemma list --json | jq '.[].name'"))(list_papers)
     app.command("show", epilog=examples("stemma show fpn", "stemma show mask-rcnn --preset small", "stemma show ssd --flat | grep lr"))(show)
-    app.command("tree", epilog=examples("stemma tree", "stemma tree faster-rcnn"))(tree)
+    app.command("tree", epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
     app.command("diff", epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
 
 
@@ -161,10 +162,13 @@ def spec_tree(settings: dict[str, Any], title: str) -> Tree:
 
 
 def tree(
-    paper: Annotated[str | None, typer.Argument(help="Only what descends from this paper.")] = None,
+    paper: Annotated[str | None, typer.Argument(help="Only what descends from this paper; on a page, its ancestors too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page for a browser: the tree, each paper's card and code.")] = None,
     as_json: Json = False,
 ) -> None:
     """Who descends from whom, with what each changed."""
+    if html is not None:
+        return _page(paper, html)
     from ..report.cards import cards
     from ..report.cards import tree as children_of
 
@@ -186,6 +190,21 @@ def tree(
         _grow(top, n, by_name, children)
         out.print(top)
     return None
+
+
+def _page(paper: str | None, path: Path) -> None:
+    from ..core import paper as papers
+    from ..core.types import StemmaError
+    from ..report import lineage
+
+    shown = papers.papers()
+    if paper is not None:
+        shown = lineage.kin(shown, papers.get(paper).name)
+    try:
+        lineage.write(path, shown)
+    except OSError as error:
+        raise StemmaError(f"{path} cannot be written: {error.strerror or error}") from error
+    out.print(f"The lineage of {len(shown)} papers: {path}", soft_wrap=True)
 
 
 def _nested(name: str, by_name: dict[str, Card], children: dict[str, list[str]]) -> dict[str, Any]:
