@@ -45,6 +45,13 @@ def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest
         exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64), "raw")
 
 
+def test_predictions_that_no_graph_can_hold_are_refused_with_the_reason(tmp_path: Path) -> None:
+    model = stemma.build("reinspect", "small", 1)
+    with pytest.raises(StemmaError, match="reinspect predicts what no graph can hold: stitching .*; export the network alone with --outputs raw"):
+        exports.export(model, tmp_path / "m.pt2", "torch", (64, 64))
+    assert exports.export(model, tmp_path / "m.pt2", "torch", (64, 64), "raw")["difference"] < 1e-4
+
+
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -73,6 +73,7 @@ def export(
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
     objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
+    A model, or its rule, may say in `no_graph` why its predictions cannot be written.
     Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
     """
     if format not in ("onnx", "torch"):
@@ -83,6 +84,9 @@ def export(
     if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
     net: Any = resolve(model, which, svd).to("cpu").float().eval()
+    why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
+    if why and outputs == "predictions":
+        raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with --outputs raw")
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
     inputs = {"images": _picture(side)}

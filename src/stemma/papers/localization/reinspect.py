@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ class SetRule:
     region: float = 64.0
     box_weight: float = 0.03
     stitch: Stitch = Stitch()
+    no_graph: ClassVar[str] = "stitching takes the cells in turn, a small matching each, on the host"
 
     def objects(self, raw: DenseRaw, t: Targets) -> tuple[Tensor, Tensor]:
         """(place in the targets or -1, the object's box as a code) of every hypothesis."""
@@ -51,16 +53,14 @@ class SetRule:
 
         The matching is fixed while the gradient is taken. Cells beyond the picture are not asked, nor what is left over where a crowd is.
         """
-        b, s = len(raw.codes), self.anchors.per
+        s = self.anchors.per
         middle = bx.centre_size(raw.anchors)[0]
         asked = (middle < raw.sizes(sizes).flip(-1)[:, None]).all(-1)
-        place, want = raw.logits.new_full((b, asked.shape[1]), -1, dtype=torch.long), raw.codes
+        place, want = torch.full_like(asked, -1, dtype=torch.long), raw.codes
+        label, used = torch.full_like(place, classes), asked
         if t.boxes.shape[1]:
             place, want = self.objects(raw, t)
-        label = torch.full_like(place, classes)
-        if t.boxes.shape[1]:
             label = torch.where(place >= 0, t.labels.clamp(0, classes - 1).gather(1, place.clamp(min=0)), classes)
-        used = asked
         if t.crowd is not None and t.boxes.shape[1]:
             centre, size = bx.centre_size(t.boxes)
             held = ((centre[:, None] - middle[:, None]).abs() < (size[:, None] + self.region) / 2).all(-1) & t.crowd[:, None]
