@@ -71,6 +71,14 @@ class Passes:
         return fraction
 
 
+def pictures(loader: Loader, phases: tuple[Phase, ...], images: float) -> Iterator[int]:
+    """Data set indices that the passes of a training over so many `images` will see."""
+    for i, p in enumerate(phases):
+        if p.run:
+            begin, end = schedule.span(phases, i)
+            yield from loader.order(APART + i)[: round(images * (end - begin) / p.passes) + loader.batch].tolist()
+
+
 def run(trainer: Trainer, index: int) -> None:
     """Let the model's method of phase `index` fit what it fits. Every process does the same, and takes process 0's result."""
     phase: Phase = trainer.recipe.phases[index]

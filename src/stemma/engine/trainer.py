@@ -159,6 +159,8 @@ class Trainer:
         rest, n = 1.0 - self.plan.budget.fraction(self.spent), len(self.data)
         images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1, "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
         at = list(range(n)) if images >= n else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)]
+        if images < n:
+            at = sorted({*at, *passes.pictures(self.loader, self.recipe.phases, images / max(rest, 1e-9))})
         if self.fabric.world_size > 1:
             at = at[self.fabric.global_rank :: self.fabric.world_size]
         outside.fill(self.data, None if len(at) == n else at, self.plan.show and self.fabric.is_global_zero)
