@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,7 +55,8 @@ def search(crf: DenseCRF, scored: Sequence[Scored], grid: Mapping[str, tuple[flo
     names = tuple(grid)
 
     def made(at: tuple[int, ...]) -> DenseCRF:
-        return replace(crf, **{n: grid[n][i] for n, i in zip(names, at)})
+        chosen: dict[str, Any] = {n: grid[n][i] for n, i in zip(names, at)}
+        return replace(crf, **chosen)
 
     best = tuple((len(grid[n]) - 1) // 2 for n in names)
     stride = max(1, max(len(v) for v in grid.values()) // 4)

@@ -49,7 +49,7 @@ def lay(years: dict[str, int], edges: Sequence[Edge], width: float = 150, row: f
     left = min(x[n] - room[n] / 2 for n in x)
     right = max(x[n] + room[n] / 2 for n in x)
     spot = {n: (x[n] - left, (i + 0.5) * row) for i, r in enumerate(rows) for n in r}
-    first = {}
+    first: dict[int, float] = {}
     for (year, _), i in row_of.items():
         first.setdefault(year, (i + 0.5) * row)
     return Layout({n: spot[n] for n in years}, {e: [spot[n] for n in c] for e, c in chains.items()}, sorted(first.items()), right - left, len(rows) * row, rows)
