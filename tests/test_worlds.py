@@ -241,11 +241,13 @@ def test_the_deterministic_model_is_a_plain_recurrent_network() -> None:
 def test_the_cell_is_the_gated_unit_by_hand() -> None:
     cell = GRUCell(In((3,), (1,), actions=2), size=4, hidden=5)
     s, a, h = torch.randn(2, 3), torch.randn(2, 2), torch.randn(2, 4)
+    gates = torch.cat([cell.of_x.weight[:8], cell.of_h.weight], 1)  # as one matrix over [x, h]
+    candidate = torch.cat([cell.of_x.weight[8:], cell.of_reset.weight], 1)
     x = torch.relu(torch.cat([s, a], 1) @ cell.join.weight.T + cell.join.bias)
-    gates = (torch.cat([x, h], 1) @ cell.gates.weight.T + cell.gates.bias).sigmoid()
-    r, u = gates[:, :4], gates[:, 4:]
-    new = (torch.cat([x, r * h], 1) @ cell.new.weight.T + cell.new.bias).tanh()
+    r, u = (torch.cat([x, h], 1) @ gates.T + cell.of_x.bias[:8]).sigmoid().chunk(2, 1)
+    new = (torch.cat([x, r * h], 1) @ candidate.T + cell.of_x.bias[8:]).tanh()
     torch.testing.assert_close(cell(s, a, h), u * h + (1 - u) * new)
+    assert (cell.of_x.bias[:8] == 1).all() and not cell.of_x.bias[8:].any()
 
 
 # ---------------------------------------------------------------- overshooting

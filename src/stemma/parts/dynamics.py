@@ -131,16 +131,23 @@ class GRUCell(nn.Module):
         super().__init__()
         self.size = size
         self.join = nn.Linear(inp.channels[0] + inp.actions, hidden)
-        self.gates = nn.Linear(hidden + size, 2 * size)
-        self.new = nn.Linear(hidden + size, size)
+        self.of_x = nn.Linear(hidden, 3 * size)  # reset, update, candidate; what other cells have as matrices over [x, h]
+        self.of_h = nn.Linear(size, 2 * size, bias=False)
+        self.of_reset = nn.Linear(size, size, bias=False)
         glorot(self)
-        nn.init.ones_(self.gates.bias)
+        gates, new = (6 / (hidden + 3 * size)) ** 0.5, (6 / (hidden + 2 * size)) ** 0.5
+        with torch.no_grad():
+            for w, bound in ((self.of_x.weight[: 2 * size], gates), (self.of_h.weight, gates), (self.of_x.weight[2 * size :], new), (self.of_reset.weight, new)):
+                w.uniform_(-bound, bound)
+            self.of_x.bias[: 2 * size].fill_(1.0)
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"], deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
-        x = F.relu(self.join(torch.cat([stoch, action], -1)))
-        reset, update = self.gates(torch.cat([x, deter], -1)).sigmoid().chunk(2, -1)
-        new: Tensor = self.new(torch.cat([x, reset * deter], -1)).tanh()
-        return new + update * (deter - new)
+        x = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1))))
+        n = 2 * self.size
+        reset, update = (x[:, :n] + self.of_h(deter)).sigmoid().chunk(2, -1)
+        new = (x[:, n:] + self.of_reset(reset * deter)).tanh()
+        out: Tensor = new + update * (deter - new)
+        return out
 
 
 class RSSM(Dynamics):

@@ -91,6 +91,11 @@ class WorldModel(nn.Module):
             self.actor = spec.actor.build(In((wide(spec.actor["reads"]),), (1,), actions=actions))
         self.returns: Any = self.imagined_returns  # the planner's objective; may be replaced with a compiled one
 
+    @property
+    def nets(self) -> Any:
+        """The heads' nets by channel."""
+        return self.heads
+
     # ------------------------------------------------------------ learning
 
     def values(self, channel: str, batch: Episodes, noise: bool = False) -> Tensor:
@@ -135,8 +140,7 @@ class WorldModel(nn.Module):
         return losses
 
     def _error(self, head: Head, state: State, truth: Tensor) -> Float[Tensor, "B T"]:
-        net: Any = self.heads[head.channel]
-        lead = truth.shape[:2]
+        net, lead = self.nets[head.channel], truth.shape[:2]
         error: Tensor = net.loss(net(self.read(head, state).flatten(0, 1)), truth.flatten(0, 1))
         return error.view(*lead)
 
@@ -144,7 +148,7 @@ class WorldModel(nn.Module):
 
     def said(self, channel: str, state: State) -> Tensor:
         """What a head says of beliefs with any leading axes, in the channel's own units (a picture: the network's)."""
-        net: Any = self.heads[channel]
+        net = self.nets[channel]
         x = self.read(next(h for h in self.spec.heads if h.channel == channel), state)
         out: Tensor = net.mean(net(x.flatten(0, -2)))
         return out.view(*x.shape[:-1], *out.shape[1:])
@@ -153,8 +157,12 @@ class WorldModel(nn.Module):
         """The predicted rewards of action sequences from each belief, summed."""
         b, j, h, _ = action.shape
         state = {k: v[:, None].expand(b, j, *v.shape[1:]).flatten(0, 1) for k, v in state.items()}
-        told = self.said("reward", self.dynamics.imagine(action.flatten(0, 1), state))
-        return told.view(b, j, h).sum(2)
+        head, net, read = next(x for x in self.spec.heads if x.channel == "reward"), self.nets["reward"], []
+        for t in range(h):
+            state = self.dynamics.prior(state, action[:, :, t].flatten(0, 1))
+            read.append(self.read(head, state))
+        told: Tensor = net.mean(net(torch.cat(read)))
+        return told.view(h, b, j).sum(0)
 
     def plan(self, state: State) -> Plan:
         """What the planner finds from beliefs [B, ...]."""
