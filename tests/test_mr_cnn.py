@@ -16,9 +16,9 @@ from stemma.ops import boxes as bx
 from stemma.ops.region_max import RegionMax, cells
 from stemma.ops.roi import roi_pool
 from stemma.papers.localization import mr_cnn
-from stemma.parts.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled, hinge
+from stemma.parts.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled
 from stemma.parts.post import Again, PerClassNMS, Voting
-from stemma.parts.regions import Regions
+from stemma.parts.regions import with_truth
 
 
 @functools.cache
@@ -260,43 +260,82 @@ def test_the_steps_serve_other_systems() -> None:
 # ---------------------------------------------------------------- losses and phases
 
 
-def test_the_svms_ask_objects_and_what_is_far_from_them() -> None:
-    t = Targets(torch.tensor([[[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]]]), torch.tensor([[0, 1]]))
-    at = torch.tensor([[[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 8.0], [80.0, 80.0, 90.0, 90.0], [50.0, 50.0, 60.0, 60.0]]])
-    r = Regions(at, torch.zeros(1, 4, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4), torch.zeros(1, 4))
-    s = torch.tensor([[[0.5, 0.25, -2.0], [0.5, 0.25, -0.5], [0.5, 0.0, 0.0], [0.0, 3.0, 0.0]]])
-    wanted = [2 * 0.5 + 1.25 + 0, 0 + 1.25 + 0.5, 1.5 + 1 + 1, 1 + 0 + 1]
-    torch.testing.assert_close(hinge(s, r, t)[0], torch.tensor(wanted))
-
-
 def test_each_loss_teaches_its_own_layers() -> None:
-    """Sec. 3 to 5: maps, regions, SVMs and regression learn apart; only regions and maps reach the convolutions where these are awake."""
+    """Sec. 3 to 5: maps, regions and regression learn apart, and the SVMs by no gradient."""
     m = net().train()
     reached = {}
-    for name in ("semantic", "modules", "box", "svm"):
+    for name in ("semantic", "regions", "box"):
         m.zero_grad(set_to_none=True)
         m.loss(batch())[name].backward()
         reached[name] = {n.split(".")[0] if not n.startswith("heads") else n.split(".")[2] for n, p in m.named_parameters() if p.grad is not None}
-    assert reached["svm"] == {"classify"} and reached["semantic"] == {"backbone", "neck"}
-    assert reached["modules"] == {"backbone", "each", "soft"} and reached["box"] == {"backbone", "regress", "deltas"}
+    assert reached == {"semantic": {"backbone", "neck"}, "regions": {"backbone", "each", "soft"}, "box": {"backbone", "regress", "deltas"}}
+    assert {n for n, p in m.named_parameters() if not p.requires_grad} == {"heads.0.classify.weight", "heads.0.classify.bias"}
 
 
 def test_phases_train_one_thing_after_another() -> None:
     from stemma.engine.optim import set_awake
 
-    for preset, wanted in (("paper", [{"semantic"}, {"modules"}, {"box"}, {"svm"}]), ("small", [{"semantic", "modules"}, {"box"}, {"svm"}])):
+    for preset, wanted in (("paper", [{"semantic"}, {"regions"}, {"box"}]), ("small", [{"semantic", "regions"}, {"box"}])):
         m = net()
         frozen = {n for n, _ in m.named_parameters() if n.startswith("backbone")} if preset == "paper" else set()
-        for phase, losses in zip(mr_cnn.recipe(preset).phases, wanted, strict=True):
+        phases = mr_cnn.recipe(preset).phases
+        for phase, losses in zip(phases, wanted):
             set_awake(m, phase.train, frozen)
             assert set(m.loss(batch())) == losses
+        assert len(phases) == len(wanted) + 1 and phases[-1].run == "fit" and not any(p.run for p in phases[:-1])
+        for p in m.parameters():
+            p.requires_grad_(False)
+        assert set(m.loss(batch())) == {"semantic", "regions", "box"}  # looked at, nothing learns
+
+
+def test_the_svms_are_scikit_learns_on_the_features_of_all_regions() -> None:
+    """Sec. 3.2: objects against what overlaps none of their class by .3, hinge, C = .001, positives twice."""
+    from sklearn.svm import LinearSVC
+
+    m, b = net(**{"svm.grow": 100_000, "svm.hard": -1e9}).eval(), batch()
+    with torch.no_grad():
+        m.fit(lambda: iter([b]), lambda line: None)
+        xs, boxes, t = m.prepare(b.images), with_truth(b.targets.proposals, b.targets), b.targets
+        x = m.scales[1] * torch.cat(m.head.every(xs, boxes), -1)
+        margin = m.head.classify(x / m.scales[1])
+    iou = bx.iou(boxes, t.boxes)
+    checked = 0
+    for c in t.labels.unique().tolist():
+        best = iou.masked_fill((t.labels != c)[:, None], 0.0).amax(2)
+        place = torch.arange(boxes.shape[1]).expand_as(best)
+        yes = (place < 3) & torch.cat([t.labels == c, torch.zeros(2, boxes.shape[1] - 3, dtype=torch.bool)], 1)
+        used = yes | (best < 0.3)
+        theirs = LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2.0}, intercept_scaling=10.0, tol=1e-8, max_iter=1_000_000)
+        theirs.fit(x[used].numpy().astype(np.float64), np.where(yes[used], 1, -1))
+        ours = margin[used][:, c].numpy()
+        assert np.abs(theirs.decision_function(x[used].numpy()) - ours).max() < 0.02
+        checked += 1
+    assert checked >= 2 and m.head.fitted == 1
+
+
+def test_until_the_svms_are_fitted_the_regions_softmaxes_score() -> None:
+    m, b = net().eval(), batch()
+    head, boxes = m.head, b.targets.proposals
+    with torch.no_grad():
+        xs = m.prepare(b.images)
+        share = torch.stack([soft(f).softmax(-1)[..., :-1] for soft, f in zip(head.soft, head.every(xs, boxes))]).mean(0)
+        torch.testing.assert_close(head(xs, boxes)[0].sigmoid(), share, atol=1e-5, rtol=1e-4)
+        head.fitted.fill_(1.0)
+        torch.testing.assert_close(head(xs, boxes)[0], head.classify(torch.cat(head.every(xs, boxes), -1)))
 
 
 def test_the_joint_net_learns_from_one_softmax_through_everything() -> None:
-    m = stemma.build("mr-cnn", "small", 4, {"joint": True})
-    assert set(m.loss(batch())) == {"semantic", "modules", "box"}
+    from dataclasses import replace
+
     spec = mr_cnn.spec("joint")
-    assert spec.joint and spec.stages[0].cls.extra == 1 and mr_cnn.recipe("joint").phases == ()
+    assert spec.svm is None and spec.stages[0].cls.extra == 1 and mr_cnn.recipe("joint").phases == ()
+    small = mr_cnn.spec("small")
+    m = replace(small, svm=None, stages=(replace(small.stages[0], cls=spec.stages[0].cls),), post=spec.post).build(4).train()
+    losses = m.loss(batch())
+    torch.stack(list(losses.values())).sum().backward()
+    assert set(losses) == {"semantic", "regions", "box"} and all(p.grad is not None for p in m.parameters())
+    d = m.eval().predict(batch().images, batch().sizes, batch().targets.proposals)
+    assert d.boxes.shape == (2, 100, 4) and (d.scores.diff(dim=1) <= 0).all()
 
 
 def test_one_maximum_a_filter_is_a_setting() -> None:

@@ -104,12 +104,16 @@ class Paper:
 
 
 def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]:
-    """What is wrong with a lineage edge: differences that no sentence tells, and sentences that no difference bears out."""
+    """What is wrong with a lineage edge: differences that no sentence tells, and sentences that no difference bears out.
+
+    A sentence is about the published system: another preset may not show it, but differs in nothing that is not told.
+    """
     d = diff(parent.paper.spec(preset), child.spec(preset))
+    published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
     said = [slot for slot, _ in parent.changes]
     covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
     untold = [f"changed but not told: {k} {v[0]} -> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
-    untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in d)]
+    untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
     return untold + untrue
 
 

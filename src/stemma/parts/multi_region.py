@@ -126,6 +126,9 @@ class MultiRegionHead(RegionHead):
     The last map(s) are semantic (`SemanticMaps`): `semantic` is the region they are pooled in, and has one layer. `box` is the region of the regression,
     which shares nothing (sec. 5). `soft` says a logit a class and background for each region by itself, which its layers are trained by. `bins=1` is
     one maximum a filter. `sizes`, `semantic_sizes`: short sides of the pictures that the maps are of, where there are several.
+
+    `classify` holds SVMs, which are fitted and not learned; until then (`fitted`) the mean of what the regions say by themselves stands in, as the
+    logit of its probability. Told of a logit for background, it is learned as any layer.
     """
 
     def __init__(
@@ -145,6 +148,10 @@ class MultiRegionHead(RegionHead):
             widths.append(semantic_width)
         self.soft = nn.ModuleList(nn.Linear(n, inp.classes + 1) for n in widths)
         self.classify = nn.Linear(sum(widths), inp.logits)
+        self.joint = inp.logits > inp.classes
+        self.classify.requires_grad_(self.joint)
+        self.register_buffer("fitted", torch.zeros(()))
+        self.fitted: Tensor
         self.regress = tower(c, width, 2, dropout)
         self.deltas = nn.Linear(width, 4 * inp.classes)
         for m in (*self.soft, self.classify, self.deltas):
@@ -185,7 +192,11 @@ class MultiRegionHead(RegionHead):
         return said.view(*said.shape[:2], -1, 4)
 
     def forward(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Seen:
-        logits: Tensor = self.classify(torch.cat(self.every(xs, boxes), -1))
+        seen = self.every(xs, boxes)
+        logits: Tensor = self.classify(torch.cat(seen, -1))
+        if not self.joint:
+            share = torch.stack([soft(f).float().softmax(-1)[..., :-1] for soft, f in zip(self.soft, seen)]).mean(0)
+            logits = torch.where(self.fitted > 0, logits.float(), torch.logit(share, eps=1e-6))
         return logits, self.moves(xs, boxes)
 
 
@@ -193,12 +204,3 @@ def mean(cost: Float[Tensor, "B R"], r: Regions) -> Float[Tensor, ""]:
     """The mean over the regions there are."""
     return (cost * r.weight).sum() / normaliser(r.weight.sum())
 
-
-def hinge(scores: Float[Tensor, "B R C"], r: Regions, t: Targets) -> Float[Tensor, "B R"]:
-    """What the SVMs of R-CNN pay (its sec. 2.3): an object itself is positive and weighs 2, what overlaps none of its class by .3 is negative."""
-    if t.boxes.shape[1] == 0:
-        return (1 + scores).clamp(min=0).sum(-1)
-    of_class = (t.labels[..., None] == torch.arange(scores.shape[-1], device=scores.device)) & t.valid[..., None]
-    best = (bx.iou(r.boxes, t.boxes)[..., None] * of_class[:, None]).amax(2)
-    yes, no = best > 0.999, best < 0.3
-    return (2.0 * (1 - scores).clamp(min=0) * yes + (1 + scores).clamp(min=0) * no).sum(-1)

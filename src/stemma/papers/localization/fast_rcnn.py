@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from ...core.paper import Claim, Fact, Paper
+from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
-from ...core.recipe import Augment, ProposalSource, Recipe, Resize
+from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, StemmaError
 from ...ops import boxes as bx
 from ...parts.assign import ByIoU
@@ -23,11 +23,10 @@ from ...parts.region_heads import FCHead, MaxPool, NearestScale
 from ...parts.sample import Random
 from ...skeletons.stages import Stage
 from ...skeletons.two_stage import TwoStage
+from . import spp_net
 
 SVD = (("stages.0.head.ranks", (1024, 256)),)  # table 4: fc6 and fc7
-SEARCH = ProposalSource("selective-search")
-SMALL_SEARCH = ProposalSource("selective-search", 300, width=0, least=6, sigma=0.5, scales=(20, 60), colours=("lab",), likeness=("ctsf",))  # ours
-SCALES = (480, 576, 688, 864, 1200)  # SPP-net's five; "multi-scale" draws one a batch
+SCALES = spp_net.SIZES  # "multi-scale" draws one a batch
 
 
 def spec(preset: str = "paper") -> TwoStage:
@@ -53,12 +52,12 @@ def recipe(preset: str = "paper") -> Recipe:
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
             warmup=0.03, ema=0.995, resize=Resize("shortest", 128, 256, 32), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
-            proposals=SMALL_SEARCH,
+            proposals=spp_net.recipe("small").proposals,
         )
     return Recipe(
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=2, length="40000steps", milestones=(0.75,), warmup=0.0,
         lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
-        proposals=SEARCH, resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
+        proposals=spp_net.recipe().proposals, resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
     )
 
 
@@ -89,6 +88,19 @@ PAPER = Paper(
     summary="R-CNN convolves every proposal by itself. Here the picture is convolved once and each proposal pools a grid of 7 x 7 from the shared map, "
     "so a picture costs little more than a crop did. A softmax over the classes and a box regressor share the layers above and one loss; the gradient goes "
     "through the pooling into the convolutions. Nothing is cached and nothing is trained apart. Proposals still come from elsewhere.",
+    parents=(
+        Parent(spp_net.PAPER, (
+            ("()", "one net answers for class and box and learns both together; nothing is cached and nothing fitted afterwards"),
+            ("preprocess", "colours as torchvision's weights want them"),
+            ("backbone", "VGG-16 at one size, and it learns too, from conv3 up"),
+            ("view", "one level of 7 x 7 bins, which the gradient goes through"),
+            ("stages", "class and box on the same layers with one loss; 64 regions of each of two pictures"),
+            ("svm", "no SVMs: the softmax scores"),
+            ("ridge", "no ridge regressions"),
+            ("chunk", "all regions of a picture at once"),
+            ("post", "only what scores .05"),
+        )),
+    ),
     claims=(
         Claim("VOC 2007 test mAP, VGG-16, trained on 07", 0.669, "table 1"), Claim("VOC 2007 test mAP, VGG-16, trained on 07+12", 0.700, "table 1"),
         Claim("VOC 2012 test mAP, VGG-16, trained on 12", 0.657, "table 3"), Claim("VOC 2012 test mAP, VGG-16, trained on 07++12", 0.684, "table 3"),
