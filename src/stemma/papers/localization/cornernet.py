@@ -84,8 +84,8 @@ class CornerModel(nn.Module):
 def spec(preset: str = "paper") -> CornerNet:
     """Two stacked hourglasses of 54 layers each, Hourglass-104; "small"."""
     if preset == "small":  # not in the paper: one thin hourglass, read without the mirrored picture
-        body = part(HourglassNet, stacks=1, widths=(32, 64, 96, 128), blocks=(1, 1, 1, 1), width=64, stem=32)
-        return CornerNet(backbone=body, head=part(CornerHead, width=32), flip=False)
+        body = part(HourglassNet, stacks=1, widths=(32, 48, 64, 96), blocks=(1, 1, 1, 1), width=32, stem=32)
+        return CornerNet(backbone=body, head=part(CornerHead, width=16), flip=False)
     return CornerNet()
 
 
