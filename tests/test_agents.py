@@ -471,3 +471,63 @@ def test_before_the_eyes_close_what_is_foreseen_is_what_is_seen(tmp_path: Path) 
     torch.manual_seed(1)
     two = lives.foresee(model, other, 5, 10)
     assert np.array_equal(one["imagined"], two["imagined"]) and one["imagined"].shape == (15, 16, 16, 1)
+
+
+# ---------------------------------------------------------------- the same commands
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    from stemma.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    out = capsys.readouterr()
+    return int(stop.value.code or 0), out.out, out.err
+
+
+def as_words(sets: dict[str, Any]) -> list[str]:
+    return [w for k, v in sets.items() for w in ("--set", f"{k}={v}")]
+
+
+def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    code, out, err = said(capsys, "train", "planet", "--env", "drawn-pendulum", "-b", "2steps", "-o", run, "--json", "--val-every", "0", *as_words(PLANET))
+    assert code == 0 and json.loads(out)["spent"]["steps"] == 2, err
+    code, out, err = said(capsys, "evaluate", run, "--limit", "2", "--json")
+    assert code == 0 and len(json.loads(out)["returns"]) == 2, err
+    code, out, err = said(capsys, "evaluate", run, "--limit", "2")
+    assert code == 0 and "chance" in out, err
+    code, out, err = said(capsys, "predict", run, "--out", str(tmp_path / "films"))
+    assert code == 0 and "open_loop_0.gif" in out.replace("\n", "") and (tmp_path / "films" / "open_loop_0.gif").is_file(), err
+    for words, message in (
+        (("train", "planet"), "--env"), (("train", "planet", "--env", "moon"), "no environment"), (("train", "fpn", "--env", "takecover"), "env:takecover"),
+        (("compare", "planet", "fpn", "--env", "drawn-pendulum"), "no common measure"),
+    ):
+        code, out, err = said(capsys, *words)
+        assert code == 2 and message in err and len(err.strip().splitlines()) == 1, err
+
+
+def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """In this process, job by job: processes of their own are `compare`'s, and tested with the detectors."""
+    from stemma.engine import compare as comparing
+    from stemma.engine import trial
+    from stemma.report import compare
+
+    def here(todo: list[Any], states: Any, folder: Path, *_: Any) -> None:
+        for state in todo:
+            state.job.save(folder / "jobs" / f"{state.job.id}.json")
+            trial.run(state.job)
+            state.status = "done"
+
+    sets = {f"{p}:{k}": v for p, s in (("planet", PLANET), ("world-models", MODELS)) for k, v in s.items()} | {"world-models:recipe.life.first.0.amount": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparing, "_locally", here)
+        done = compare(["world-models", "planet"], "env:drawn-pendulum", "4steps", 2, out=tmp_path / "x", sets=sets, limit=2, validations=2)
+    page = (tmp_path / "x" / "report.html").read_text()
+    assert done.results["kind"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
+    assert "PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page and "decisions in the world" in page
+    assert all(len(s["runs"]) == 2 and s["runs"][0]["curve"] for s in done.results["systems"])
+    from stemma.cli.living import summary
+
+    summary(done.results)
+    assert "steps lived" in capsys.readouterr().out

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from . import living
+from .living import Env
 from .reading import Json, examples
 from .screen import err, number, out, parse_sets, print_json, table
 
-Data = Annotated[str, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
@@ -34,16 +36,19 @@ EXAMPLES = {
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine",
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine --resume",
         "stemma train ssd -d scenes -b 90s --set recipe.lr=0.01",
+        "stemma train planet --env drawn-pendulum -b 10m",
         "torchrun --nproc-per-node 4 -m stemma train fpn -d my/folder -b 12epochs",
     ),
     "evaluate": (
         "stemma evaluate runs/mine --data my/folder",
         "stemma evaluate runs/mine -d my/folder --split test --json",
+        "stemma evaluate runs/planet --limit 50",
         "stemma evaluate runs/mine -d my/folder --out detections.json",
     ),
     "predict": (
         "stemma predict runs/mine photo.jpg",
         "stemma predict runs/mine 'photos/*.jpg' --out drawn --threshold 0.5",
+        "stemma predict runs/planet --out films",
         "stemma predict runs/mine aerial.tif --tile 800 --json",
     ),
     "compare": (
@@ -51,6 +56,7 @@ EXAMPLES = {
         "stemma compare fpn mask-rcnn:c4 -d my/folder -b 10m --out runs/mine",
         "stemma compare fpn retinanet -d scenes -b 60s --set fpn:recipe.lr=0.01",
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
+        "stemma compare world-models planet --env drawn-pendulum -b 5m",
     ),
     "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
     "import": (
@@ -95,7 +101,8 @@ def _reading(done: int, total: int) -> None:
 
 def train(
     paper: Annotated[str, typer.Argument(help="A paper's name, with hyphens or underscores (`stemma list`).")],
-    data: Data,
+    data: Data = None,
+    env: Env = None,
     budget: Budget = "60s",
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
     backbone: Backbone = None,
@@ -120,10 +127,11 @@ def train(
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     from .. import train as run_training
 
+    place = living.place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     try:
         run = run_training(
-            paper, data, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
+            paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
             device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
             compile=compile, start=start, progress=not as_json,
         )
@@ -136,7 +144,8 @@ def train(
     best = record["best"]
     score = f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None else ""
     out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
-    out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} --data {shlex.quote(data)}[/]", soft_wrap=True)
+    what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
+    out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
 
 
@@ -150,11 +159,12 @@ def _stopped(resumes: bool) -> None:
 
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    data: Data,
+    data: Data = None,
+    env: Env = None,
     split: Annotated[str, typer.Option("--split", help="The split to measure on.")] = "val",
     format: DataFormat = None,
     which: Which = "best",
-    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, episodes.")] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures at a time.")] = 8,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -165,9 +175,11 @@ def evaluate(
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class."""
+    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its returns, beside chance."""
     from .. import evaluate as measure
 
+    if data is None or data.startswith("env:"):
+        return living.measure(run, env or data, limit or 20, which, device, workers, as_json)
     result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
                      progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd))
     if as_json:
@@ -190,7 +202,8 @@ def evaluate(
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    images: Annotated[list[str], typer.Argument(help="Pictures: files, folders, or patterns in quotes.")],
+    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for an agent.")] = None,
+    env: Env = None,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. [default: predictions]")] = None,
     threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
     tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
@@ -202,9 +215,11 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict for pictures: drawn copies and COCO JSON in a folder."""
+    """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it foresees, open loop."""
     from .. import predict as run_prediction
 
+    if not images:
+        return living.show_film(run, env, folder or Path("predictions"), which, device, as_json)
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json,
                            proposals=proposals, svd=_ranks(svd))
@@ -223,7 +238,8 @@ def predict(
 
 def compare(
     papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one.")],
-    data: Data,
+    data: Data = None,
+    env: Env = None,
     budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or 50000images.")] = "60s",
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
@@ -238,17 +254,18 @@ def compare(
     precision: Precision = None,
     batch: BatchSize = None,
     workers: Workers = 0,
-    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so many episodes.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why. Interrupted, the same command resumes."""
     from ..report import compare as run_comparison
     from .live import Board
 
+    place = living.place(data, env)
     with Board(budget, quiet=as_json) as board:
         try:
             done = run_comparison(
-                papers, data, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
+                papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
                 precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
             )
         except KeyboardInterrupt:
@@ -256,7 +273,7 @@ def compare(
             _stopped(resumes=False)
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
-    _summary(done.results)
+    (living.summary if done.results.get("kind") == "worlds" else _summary)(done.results)
     out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]", soft_wrap=True)
     if done.failed:
         raise typer.Exit(1)

@@ -85,6 +85,12 @@ def run(job: Job) -> dict[str, Any]:
     if (folder / "trial.json").is_file():
         done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
         return done
+    if papers.get(job.paper).task == "world":
+        from . import lives
+
+        lived = lives.trial(job, folder)
+        checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(lived))))
+        return lived
     train, data, which = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)

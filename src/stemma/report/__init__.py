@@ -20,10 +20,14 @@ def compare(
     Options and errors are those of `stemma.engine.compare.compare`. Run again with the same settings, it keeps what is finished.
     """
     from ..engine.compare import compare as run
+    from . import worlds
     from .page import write
 
     done = run(papers, data, budget, seeds, preset, out, **options)
-    write(done.results, done.path)
+    if done.results.get("kind") == "worlds":
+        worlds.write(done.results, done.path)
+    else:
+        write(done.results, done.path)
     return done
 
 

@@ -61,23 +61,25 @@ def marker(kind: int, x: float, y: float, size: float = 3.2, title: str = "") ->
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None, x_max: float | None = None, markers: bool = True
+    lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None, x_max: float | None = None, markers: bool = True,
+    y_min: float = 0.0,
 ) -> str:
-    """Curves over a common pair of axes that begin at zero; an empty string when there is nothing to draw."""
+    """Curves over a common pair of axes that begin at zero, or at a `y_min` below it; an empty string when there is nothing to draw."""
     points = [p for line in lines for p in line.points if all(map(math.isfinite, p))]
     if not points:
         return ""
     right = x_max or max(x for x, _ in points) or 1.0
-    top = y_max or _roof(max(y for _, y in points))
+    highest = max(y for _, y in points)
+    top = y_max or (0.0 if y_min < 0 and highest <= 0 else _roof(highest))
     px = lambda x: LEFT + (W - LEFT - RIGHT) * x / right
-    py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * min(y, top) / top
+    py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
     out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart"><title>{escape(title)}</title>']
-    for t in ticks(0, top):
+    for t in ticks(y_min, top):
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
                    f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t)}</text>')
     for t in ticks(0, right, 6):
         out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">{plain(t)}</text>')
-    out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(0):.1f}" y2="{py(0):.1f}"/>')
+    out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(y_min):.1f}" y2="{py(y_min):.1f}"/>')
     out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" text-anchor="middle">{escape(x_label)}</text>')
     middle = (TOP + H - BOTTOM) / 2
     out.append(f'<text class="label" x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">{escape(y_label)}</text>')
