@@ -246,7 +246,7 @@ def test_regions_that_enter_each_stage_are_counted() -> None:
 
 
 def test_stage_counts_of_the_ablation() -> None:
-    for preset, n in (("two", 2), ("paper", 3), ("four", 4)):
+    for preset, n in (("one", 1), ("two", 2), ("paper", 3), ("four", 4)):
         spec = cascade_rcnn.spec(preset)
         assert [s.assign for s in spec.stages] == [ByIoU(u, u) for u in (0.5, 0.6, 0.7, 0.75)[:n]] and spec.average == "last"
     assert spec.stages[2].coder == Delta((0.033, 0.033, 0.067, 0.067))

@@ -66,7 +66,7 @@ def cascade(first: Stage, count: int = 3) -> tuple[Stage, ...]:
 
 
 def spec(preset: str = "paper") -> TwoStage:
-    """On FPN with ResNet-50, three stages; "two", "four": stages; "iterative": one head, three rounds; "integral": three classifiers; "small": ours."""
+    """On FPN with ResNet-50, three stages; "one", "two", "four" of them; "iterative": one head, three rounds; "integral": three classifiers; "small": ours."""
     small = preset.endswith("small")
     p = fpn.spec("small" if small else "paper")
     first = replace(p.stages[0], head=p.stages[0].head.but(deltas="agnostic"))
@@ -76,7 +76,7 @@ def spec(preset: str = "paper") -> TwoStage:
     if preset.startswith("integral"):
         kept = {k: getattr(first, k) for k in ("head", "assign", "sample", "cls", "box", "coder", "count", "positive", "box_weight")}
         return replace(p, stages=(Integral(**kept),))
-    return replace(p, stages=cascade(first, {"two": 2, "four": 4}.get(preset, 3)), average="last")
+    return replace(p, stages=cascade(first, {"one": 1, "two": 2, "four": 4}.get(preset, 3)), average="last")
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -106,7 +106,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "two", "four", "iterative", "integral", "small", "iterative-small", "integral-small"),
+    presets=("paper", "one", "two", "four", "iterative", "integral", "small", "iterative-small", "integral-small"),
     summary="A detector trained to call an overlap of .5 a find makes sloppy boxes; one trained on .7 has too few examples. But a regressor's output is better "
     "than its input, so the boxes of a head trained at .5 are enough examples for one at .6, and its boxes for one at .7. At inference the same chain "
     "runs, each head meets boxes of the quality it was trained on, and the final class score is the mean of all heads'.",

@@ -48,7 +48,7 @@ def spec(preset: str = "paper") -> Any:
     size = "small" if small else "paper"
     if preset.startswith("deeplab"):
         s = deeplab.spec(size)
-        return replace(s, backbone=deformed(s.backbone, small, 1))
+        return replace(s, backbone=deformed(s.backbone, small, 1), post=())
     if preset.startswith("fpn"):
         p = fpn.spec()
         if preset == "fpn":
@@ -104,7 +104,7 @@ PAPER = Paper(
         ),
         Parent(faster_rcnn.PAPER, (("", "'faster': pooled bins say by two numbers each where to be pooled again, on a dilated and deformable fifth stage"),)),
         Parent(fpn.PAPER, (("", "'fpn' and 'fpn-pool': deformable convolutions in stages three to five, or deformable pooling of regions"),)),
-        Parent(deeplab.PAPER, (("", "'deeplab': the last stage's 3x3s are deformable"),)),
+        Parent(deeplab.PAPER, (("", "'deeplab': the last stage's 3x3s are deformable, and no CRF follows"),)),
     ),
     claims=(
         Claim("VOC 2007 test mAP, R-FCN R101", 0.823, "authors' code, README"), Claim("the same without deformation", 0.796, "authors' code, README"),
@@ -124,7 +124,8 @@ PAPER = Paper(
         "fully connected layer of 'faster' and 'fpn-pool' at a hundredth, R-FCN's 1x1 at three times, as in the code.",
         "Bins read 4 x 4 points from their first edge on, boxes rounded to pixels and shifted by half a cell, as in the code; a point more than half a cell "
         "outside the map is not counted.",
-        "'deeplab' keeps its parent's parallel rates, scales and CRF; the authors' own has a 1x1 of 1,024 and stride 16. One group of offsets, as theirs.",
+        "'deeplab' keeps its parent's parallel rates and scales, without the CRF; the authors' own has a 1x1 of 1,024 and stride 16. One group of offsets, "
+        "as theirs.",
         "'fpn' deforms every block of stages 3 to 5 with one group, as mmdetection; the authors' FPN the last block of 3 and 4 and all of 5, with four.",
     ),
 )
