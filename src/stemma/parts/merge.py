@@ -25,7 +25,7 @@ class GreedyMerge:
     boxes; "side" divides the match by that side. `limit` is the largest match that merges. A score s leaves as 1 - exp(-s), which keeps
     the order, stays below 1, and is nearly s where it is small.
 
-    Only the `pre` best candidates take part: at most pre - 1 merges, a fixed number in a traced graph. `nms` above 0 switches merging off:
+    Only the `pre` best candidates take part, so there are pre - 1 merges at most. `nms` above 0 switches merging off:
     boxes of a class that overlap a better one by more than this IoU are dropped.
     """
 
@@ -57,17 +57,22 @@ class GreedyMerge:
         return Detections(boxes, scores, d.labels).take(torch.where(top.values >= 0, top.indices, -1))
 
     def merged(self, boxes: Tensor, scores: Tensor, labels: Int[Tensor, "B N"]) -> tuple[Tensor, Tensor, Tensor]:
-        """(boxes, summed scores, which of them are left): a merged box stands where the earlier of the two stood."""
+        """(boxes, summed scores, which of them are left): a merged box stands where the earlier of the two stood.
+
+        Every round merges the best pair of each picture that still has one.
+        """
         b, n = labels.shape
         rows, place = torch.arange(b, device=boxes.device), torch.arange(n, device=boxes.device)
         alive = labels >= 0
         apart = (labels[:, :, None] != labels[:, None]) | ~alive[:, :, None] | ~alive[:, None] | torch.eye(n, dtype=torch.bool, device=boxes.device)
         cost = self.match(boxes[:, :, None], boxes[:, None]).masked_fill(apart, torch.inf)
-        for _ in range(n - 1):
+
+        def more(boxes: Tensor, scores: Tensor, alive: Tensor, cost: Tensor) -> Tensor:
+            return (cost <= self.limit).any()
+
+        def once(boxes: Tensor, scores: Tensor, alive: Tensor, cost: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             least, pair = cost.flatten(1).min(1)
             go = (least <= self.limit)[:, None]
-            if not torch.compiler.is_compiling() and not bool(go.any()):
-                break
             i, j = torch.minimum(pair // n, pair % n), torch.maximum(pair // n, pair % n)
             keeps, goes = (place == i[:, None]) & go, (place == j[:, None]) & go
             mean = (boxes[rows, i] + boxes[rows, j]) / 2
@@ -76,5 +81,12 @@ class GreedyMerge:
             alive = alive & ~goes
             fresh = self.match(mean[:, None], boxes).masked_fill(keeps | ~alive | (labels != labels[rows, i][:, None]), torch.inf)
             cost = torch.where(keeps[:, :, None], fresh[:, None], torch.where(keeps[:, None], fresh[:, :, None], cost))
-            cost = cost.masked_fill(goes[:, :, None] | goes[:, None], torch.inf)
-        return boxes, scores, alive
+            return boxes, scores, alive, cost.masked_fill(goes[:, :, None] | goes[:, None], torch.inf)
+
+        state = (boxes, scores, alive, cost)
+        if torch.compiler.is_compiling():
+            state = torch.while_loop(more, once, state)
+        else:
+            while bool(more(*state)):
+                state = once(*state)
+        return state[:3]
