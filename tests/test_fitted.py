@@ -52,9 +52,9 @@ def batches(model: Any, count: int = 4, batch: int = 2) -> list[Batch]:
     return list(Loader(data, recipe, train=False, batch=batch, needs=frozenset({"boxes", "proposals"})).epoch(0))
 
 
-def built(name: str, preset: str = "small", **sets: Any) -> Any:
+def built(name: str, preset: str = "small", sets: dict[str, Any] | None = None) -> Any:
     torch.manual_seed(0)
-    return stemma.build(name, preset=preset, info=scenes().info, sets=sets or None)
+    return stemma.build(name, preset=preset, info=scenes().info, sets=sets)
 
 
 # ---------------------------------------------------------------- counts
@@ -406,7 +406,7 @@ def test_unfitted_it_answers_by_its_softmax_and_fitted_by_its_svms() -> None:
 
 
 def test_positives_by_overlap_are_another_rule() -> None:
-    m = built("r_cnn", **{"svm.examples": "proposals", "svm.above": 0.5}).eval()
+    m = built("r_cnn", sets={"svm.examples": "proposals", "svm.above": 0.5}).eval()
     said: list[str] = []
     m.fit(lambda: iter(batches(m)), said.append)
     objects = sum(int(b.targets.valid.sum()) for b in batches(m))
@@ -434,9 +434,15 @@ def test_frozen_convolutions_stay_and_the_classifier_starts_them(tmp_path: Path)
     recipe = spp_net.recipe()
     assert recipe.lr_mult[0] == (r"^backbone", 0.0)
     with torch.device("meta"):
-        names = {n.removeprefix("backbone.body.") for n, _ in spp_net.spec().build(3).named_parameters() if n.startswith("backbone")}
-        first = {n.removeprefix("backbone.") for n, _ in spp_net.spec("classifier").build(3).named_parameters() if n.startswith("backbone")}
-    assert names == first
+        for preset, whole in (("paper", "classifier"), ("small", "classifier-small")):
+            own, first = ({n: p.shape for n, p in spp_net.spec(k).build(3).named_parameters()} for k in (preset, whole))
+            assert {n for n in own if n not in first or own[n] != first[n]} <= {"head.cls.weight", "head.cls.bias"}
+    torch.manual_seed(0)
+    m = replace(spp_net.spec("small"), stages=spp_net.spec("small").stages).build(8)
+    m.recipe = spp_net.recipe("small")  # type: ignore[assignment]
+    awake = [p for n, p in m.named_parameters() if re.search(spp_net.recipe("small").phases[1].train, n)]
+    m.loss(batches(m)[0])["cls"].backward()
+    assert len(awake) and all(p.grad is not None for p in awake) and not any(n.startswith("backbone") for n, p in m.named_parameters() if any(p is a for a in awake))
 
 
 def test_a_whole_picture_is_one_region_of_any_size() -> None:

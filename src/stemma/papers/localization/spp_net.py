@@ -25,13 +25,13 @@ def spec(preset: str = "paper") -> Fitted | Whole:
     """ZF-5 at five scales on VOC as published; "classifier": the same convolutions on image labels, from which it starts; "small", "classifier-small"."""
     layers = part(FeatureLayers, std=0.01)
     if preset == "classifier":
-        return Whole(r_cnn.CAFFE, part(ZFNet), PyramidPool((1, 2, 3, 6)), layers)
+        return Whole(r_cnn.CAFFE, part(Scales, body=part(ZFNet), sizes=CLASSIFIED[-1:]), PyramidPool((1, 2, 3, 6)), layers)
     p = r_cnn.spec(preset.removeprefix("classifier-"))
     stage = p.stages[0]
     if preset.endswith("small"):  # not in the paper: one scale, two levels of bins, a residual trunk of stride 8
         small = stage.head.but(widths=(192,))
         if preset == "classifier-small":
-            return Whole(p.preprocess, part(TinyResNet, widths=(24, 64), levels=(1,)), PyramidPool((1, 2, 4)), small)
+            return Whole(p.preprocess, part(TinyResNet, widths=(32, 96), levels=(1,)), PyramidPool((1, 2, 4)), small)
         stage = replace(stage, assign=ByIoU(0.5, 0.5, low=0.1), head=small)
         return replace(p, backbone=part(TinyResNet, widths=(32, 96), levels=(1,)), view=PyramidPool((1, 2, 4)), stages=(stage,), ridge=Ridge(4000.0, 0.5))
     stage = replace(stage, assign=ByIoU(0.5, 0.5, low=0.1), head=layers)
