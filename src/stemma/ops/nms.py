@@ -89,8 +89,7 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
     span = far.amax() - far.amin() + 1
     far = far + (kind * span)[..., None]
     alive = torch.zeros_like(valid)
-    for b in range(len(boxes)):
-        real = int(valid[b].sum())  # padding is last
+    for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
         alive[b, torchvision.ops.nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
     return alive
 
