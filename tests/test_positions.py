@@ -156,6 +156,14 @@ def test_alignment_is_torchvisions_with_its_gradient() -> None:
         torch.testing.assert_close(last.flatten(0, 1), want, atol=1e-5, rtol=1e-5)
 
 
+def test_the_gradient_of_a_long_table_is_torchvisions() -> None:
+    x, boxes = torch.randn(1, 18, 62, 64, requires_grad=True), some_boxes(1, 40, 512.0, 496.0)
+    assert x.shape[2] * x.shape[3] * 9 > 2**15
+    got, want = psroi.ps_roi_align(x, boxes, 3, 8).flatten(0, 1), tv.ps_roi_align(x, flat(boxes), 3, 1 / 8, 2)
+    slope = torch.randn_like(want)
+    torch.testing.assert_close(*(torch.autograd.grad((v * slope).sum(), x)[0] for v in (got, want)), atol=1e-5, rtol=1e-5)
+
+
 def test_stored_results_of_torchvision() -> None:
     stored = np.load(GOLDENS, allow_pickle=False)
     x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])

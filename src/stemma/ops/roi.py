@@ -108,7 +108,11 @@ class Bags(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         small = torch.int16 if ctx.cells < 2**15 else torch.int32  # short keys sort faster
         row, place = rows.flatten().to(small).sort()
-        first = torch.searchsorted(row, torch.arange(ctx.cells, dtype=small))
+        if ctx.cells < 2**15:
+            first = torch.searchsorted(row, torch.arange(ctx.cells, dtype=small))
+        else:  # counting beats searching in a long table
+            readers = torch.bincount(rows.flatten(), minlength=ctx.cells)
+            first = readers.cumsum(0) - readers
         bag = place.div(rows.shape[1], rounding_mode="floor")
         return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]), None, None
 
