@@ -117,6 +117,7 @@ def test_processes_live_the_same_episodes() -> None:
     with envs.Crew("drawn-dodge", 0, 16, True) as crew:
         here = list(crew.random([4, 5, 6]))
     with envs.Crew("drawn-dodge", 2, 16, True) as crew:
+        next(iter(crew.random([1, 2, 3])))  # given up with episodes under way
         there = list(crew.random([4, 5, 6]))
     for a, b in zip(here, there, strict=True):
         assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
@@ -531,3 +532,18 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
 
     summary(done.results)
     assert "steps lived" in capsys.readouterr().out
+
+
+def test_the_study_of_temperatures_writes_its_page_and_continues(dreamer: Run, tmp_path: Path) -> None:
+    from stemma.studies import temperature
+
+    record = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1), generations=2, episodes=2)
+    assert [r["temperature"] for r in record["rows"]] == [0.1, 1.0] and all(r["real"] > 0 and np.isfinite(r["dream"]) for r in record["rows"])
+    again = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1, 1.3), generations=2, episodes=2)
+    assert again["rows"][:2] == record["rows"] and len(again["rows"]) == 3
+    page = (tmp_path / "t" / "temperature.html").read_text()
+    assert "<svg" in page and "fool" in page
+    rows = [{"temperature": 0.1, "dream": 900.0, "real": 90.0}, {"temperature": 1.0, "dream": 400.0, "real": 300.0}]
+    assert temperature.fooled(rows, 100.0) == [0.1] and temperature.fooled(rows, 50.0) == []
+    with pytest.raises(StemmaError, match="other settings"):
+        temperature.study(dreamer.path, tmp_path / "t", (1.0,), generations=3, episodes=2)

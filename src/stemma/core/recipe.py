@@ -89,7 +89,7 @@ class Phase:
 @dataclass(frozen=True)
 class Stage:
     """A stretch of an agent's life. It lasts `amount` episodes, updates or generations; one with a `share` takes that part of the
-    budget which its share is of the shares still to come.
+    budget which its share is of the shares still to come. With both, it lasts until the first of them is used up.
 
     collect: live episodes, by chance or as the agent would      fit: gradient steps on what was lived
     evolve:  generations of CMA-ES on the controller, in the dream

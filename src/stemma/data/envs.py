@@ -270,8 +270,9 @@ def get(name: str) -> EnvCard:
     key = name.strip().lower().replace("_", "-").removeprefix("env:")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
-        near = difflib.get_close_matches(key, ENVS, 3, 0.5) or list(ENVS)
-        raise StemmaError(f"no environment named '{name}'; there are: {', '.join(near)}")
+        near = difflib.get_close_matches(key, ENVS, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
+        raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
 
@@ -357,7 +358,7 @@ def _work(pipe: Any, name: str, size: int, grey: bool) -> None:
         while True:
             what, given = pipe.recv()
             if what == "random":
-                pipe.send(live(env, RandomPolicy(law, actions, given), given))
+                pipe.send((given, live(env, RandomPolicy(law, actions, given), given)))
             else:
                 break
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
@@ -405,7 +406,7 @@ class Crew:
         for i in range(min(n, len(todo))):
             self.pipes[i].send(("random", todo[i]))
         for i in range(len(todo)):
-            done = self._take(i % n)
+            done = self._take(i % n, todo[i])
             if i + n < len(todo):
                 self.pipes[i % n].send(("random", todo[i + n]))
             yield done
@@ -416,9 +417,14 @@ class Crew:
             self.here.append(make(self.card.name, self.size, self.grey))
         return self.here[i]
 
-    def _take(self, i: int) -> Any:
+    def _take(self, i: int, seed: int) -> Episode:
+        """The episode of a seed from process `i`; what was asked for before and not taken is passed over."""
         try:
-            return self.pipes[i].recv()
+            while True:
+                told, episode = self.pipes[i].recv()
+                if told == seed:
+                    done: Episode = episode
+                    return done
         except (EOFError, ConnectionResetError) as error:
             code = self.processes[i].exitcode
             raise StemmaError(f"a process that lived in '{self.card.name}' ended (status {code}); try --workers 0 to see why") from error

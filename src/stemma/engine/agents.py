@@ -234,13 +234,14 @@ class Agent:
 
     def _part(self, stage: Stage, fraction: float) -> float:
         """The part of a stage that is done."""
+        counted = self.here.done * self._group(stage) / max(stage.amount, 1) if stage.amount or not stage.share else 0.0
         if not stage.share:
-            return self.here.done * self._group(stage) / max(stage.amount, 1)
+            return counted
         rest = self.stages[self.here.stage :]
-        rounds = max(self.life.rounds - 1 - self.here.round, 0)
+        rounds = max(max(self.life.rounds, 1) - 1 - self.here.round, 0)
         shares = sum(s.share for s in rest) + rounds * sum(s.share for s in self.life.then)
         own: float = (1 - self.here.begun) * stage.share / shares
-        return (fraction - self.here.begun) / max(own, 1e-9)
+        return max(counted, (fraction - self.here.begun) / max(own, 1e-9))
 
     def _group(self, stage: Stage) -> int:
         """Episodes, updates or generations of one unit."""
