@@ -251,3 +251,11 @@ def test_all_stacks_are_trained_and_the_last_is_read() -> None:
     assert model.heads[0].heat[0][-1].bias is not None
     small: Any = stemma.build("cornernet", "small", classes=3)
     assert small.heads[0].heat[0][-1].bias.mean().item() == pytest.approx(-2.197, abs=1e-3)
+
+
+def test_another_backbone_needs_one_map_which_the_pyramid_makes() -> None:
+    with torch.device("meta"):
+        model: Any = stemma.build("cornernet", "pyramid", 3, {"backbone": "tf_efficientnet_lite0"})
+        assert model.stride == 4 and len(model.heads) == 1
+        with pytest.raises(stemma.StemmaError, match="pyramid"):
+            stemma.build("cornernet", "small", 3, {"backbone": "tf_efficientnet_lite0"})

@@ -72,6 +72,19 @@ def test_published_counts(fact: cards.Fact) -> None:
     assert sum(p.numel() for p in model.parameters()) == fact.value
 
 
+@pytest.mark.parametrize("preset,classes,side,giga", [("paper", 20, 416, 29.36), ("coco", 80, 608, 62.94)])
+def test_published_operations_of_the_convolutions(preset: str, classes: int, side: int, giga: float) -> None:
+    """Darknet's convention: a multiplication and an addition count as two."""
+    counted: list[int] = []
+    with torch.device("meta"):
+        model = stemma.build("yolo-v2", preset, classes)
+        for conv in model.modules():
+            if isinstance(conv, torch.nn.Conv2d):
+                conv.register_forward_hook(lambda m, x, y: counted.append(2 * y.numel() * m.weight[0].numel()))
+        model(torch.empty(1, 3, side, side))
+    assert round(sum(counted) / 1e9, 2) == giga
+
+
 def test_the_pair_with_yolo_v1_differs_in_what_the_paper_changes_alone() -> None:
     changed = diff(yolo_v1.recipe("small"), yolo_v2.recipe("small"))
     assert set(changed) == {"resize.kind", "resize.scales", "resize.hold"}

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import In, Part, part
 from ...core.recipe import Augment, Recipe, Resize
-from ...core.types import Batch, Detections, Losses
+from ...core.types import Batch, Detections, Losses, StemmaError
 from ...parts.backbones.hourglass import HourglassNet
+from ...parts.backbones.resnet import ResNet
 from ...parts.corners import CornerHead, CornerRaw, CornerRule
-from ...parts.necks import Same
+from ...parts.necks import FPN, Same
 from ...parts.preprocess import Preprocess
 from ...parts.trunk import Trunk
 from . import retinanet
@@ -50,7 +51,8 @@ class CornerModel(nn.Module):
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
         self.neck = spec.neck.build(self.backbone.out)
         out = self.neck.out
-        assert len(set(out.strides)) == 1, f"the stacks have one stride, not {out.strides}; a neck can bring levels together"
+        if len(set(out.strides)) > 1:
+            raise StemmaError(f"CornerNet reads maps of one stride, not {out.strides}; the preset 'pyramid' brings the levels of a backbone together")
         self.stride = out.strides[0]
         self.heads = nn.ModuleList(spec.head.build(In((c,), (self.stride,), classes)) for c in out.channels)
 
@@ -82,7 +84,9 @@ class CornerModel(nn.Module):
 
 
 def spec(preset: str = "paper") -> CornerNet:
-    """Two stacked hourglasses of 54 layers each, Hourglass-104; "small"."""
+    """Two stacked hourglasses of 54 layers each, Hourglass-104; "small"; "pyramid": ours, corners on the finest level of an FPN, for other backbones."""
+    if preset == "pyramid":
+        return CornerNet(backbone=part(ResNet, levels=(0, 1, 2, 3)), neck=part(FPN, finest=True))
     if preset == "small":  # not in the paper: one thin hourglass, read without the mirrored picture
         body = part(HourglassNet, stacks=1, widths=(32, 48, 64, 96), blocks=(1, 1, 1, 1), width=32, stem=32)
         return CornerNet(backbone=body, head=part(CornerHead, width=16), flip=False)
@@ -127,4 +131,5 @@ PAPER = Paper(
         "Pictures are padded to a multiple of 128 on the right and below; the code pads to such a size less one, around the middle.",
         "Cells inside a crowd pay nothing; the paper does not speak of crowds. Its PCA lighting noise is left out.",
     ),
+    presets=("paper", "small", "pyramid"),
 )

@@ -43,7 +43,7 @@ def spec(preset: str = "paper") -> Dense[Any]:
         body = part(TinyResNet, levels=(1, 2)) if small else part(Darknet19)
         neck = part(Passthrough, width=128, narrow=16, depth=1) if small else part(Passthrough)
         return Dense(rule=rule, preprocess=UNIT, backbone=body, neck=neck, head=part(RegionHead, prior=0.05 if small else None))
-    body = part(TinyResNet, levels=(2,)) if small else part(Darknet19, levels=(5,))
+    body = part(TinyResNet, levels=(2,)) if small else part(Darknet19, levels=(3,))
     if preset.startswith("classifier"):
         return Dense(rule=ImageRule(), preprocess=UNIT, backbone=body, neck=part(Same), head=part(ClassMaps))
     return Dense(rule=rule, preprocess=UNIT, backbone=body, neck=part(Same), head=part(RegionHead, prior=0.05 if small else None))

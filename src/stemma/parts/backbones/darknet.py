@@ -74,16 +74,17 @@ def conv_leaky(channels: int, width: int, kernel: int) -> nn.Sequential:
 class Darknet19(Trunk):
     """YOLOv2 sec. 3: 18 convolutions with batch norm and five pools; the nineteenth, 1x1 to the classes, is a head's.
 
-    `levels` are the stages handed out: 4 and 5 are 512 channels at stride 16 and 1024 at 32. `width` multiplies every channel count.
+    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32 and the last two 512 and 1024 channels. `width` multiplies
+    every channel count.
     """
 
-    def __init__(self, inp: In, levels: tuple[int, ...] = (4, 5), width: float = 1.0) -> None:
+    def __init__(self, inp: In, levels: tuple[int, ...] = (2, 3), width: float = 1.0) -> None:
         super().__init__()
-        assert levels and max(levels) < len(NINETEEN), f"levels {levels} of {len(NINETEEN)} stages"
-        self.levels = levels
+        self.at = tuple(i + 2 for i in levels)
+        assert levels and max(self.at) < len(NINETEEN), f"levels {levels} of {len(NINETEEN) - 2}"
         self.stages = nn.ModuleList()
         channels, ends = inp.channels[0], []
-        for i, stage in enumerate(NINETEEN[: max(levels) + 1]):
+        for i, stage in enumerate(NINETEEN[: max(self.at) + 1]):
             layers: list[nn.Module] = [nn.MaxPool2d(2, 2)] if i else []
             for c, kernel in stage:
                 c = max(8, int(c * width))
@@ -91,11 +92,11 @@ class Darknet19(Trunk):
                 channels = c
             self.stages.append(nn.Sequential(*layers))
             ends.append(channels)
-        self.out = In(tuple(ends[i] for i in levels), tuple(inp.strides[0] * 2**i for i in levels), inp.classes)
+        self.out = In(tuple(ends[i] for i in self.at), tuple(inp.strides[0] * 2**i for i in self.at), inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         found = []
         for stage in self.stages:
             x = stage(x)
             found.append(x)
-        return [found[i] for i in self.levels]
+        return [found[i] for i in self.at]
