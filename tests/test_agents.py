@@ -345,6 +345,14 @@ def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> Non
     assert [e["stage"] for e in run.metrics("train")].count("V") >= 2
 
 
+def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:
+    """CarRacing's way: no dream, the candidates live the same episodes."""
+    run = life(tmp_path / "run", "world-models", sets={"recipe.life.then.2.dream": False, "recipe.life.then.2.rollouts": 1}, val_every=0)
+    grown = list(run.metrics("evolve"))
+    assert grown and all("ended" not in e and e["best"] >= e["mean"] > 0 for e in grown)
+    assert run.record["spent"]["images"] > sum(e["length"] for e in run.metrics("episode"))
+
+
 def test_a_bounded_store_forgets_and_resumes(tmp_path: Path) -> None:
     sets = {"recipe.life.capacity": 110}
     alone = life(tmp_path / "alone", "planet", "10steps", sets=sets)

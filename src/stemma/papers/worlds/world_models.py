@@ -95,6 +95,9 @@ PAPER = Paper(
         "The authors' weight decay of controllers has the wrong sign and rewards large weights; ours is off (recipe stage `penalty`).",
         "CarRacing-v0 is no longer to be had: car-racing is version 3, whose rewards and endings differ, so its returns are not to be held against 906.",
         "Car's controller is evolved in the world itself (recipe.life.then.2.dream=false), Doom's in the dream alone.",
+        "Doom's M carried its state from chunk to chunk of 500 steps; here each chunk begins with an empty memory. Its random episodes under 100 frames "
+        "were dropped; here all are kept, since an early death is a death.",
+        "Gradients are clipped number by number at 1 in all stages; the authors clip M's alone.",
         "Random episodes in CarRacing came from random linear controllers; here actions are uniform by chance.",
         "The small preset weighs pixels ten times as much: the plain sum of squares is a noise of .7 on a scale of 1, at which a fireball far off is not "
         "worth the nats that say where it is, and what V leaves out M cannot dream.",
