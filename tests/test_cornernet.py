@@ -108,7 +108,7 @@ def test_eq_1_to_5_written_out() -> None:
                 o = raw.offset[0][b, e].detach().flatten(1)[:, want.cell[b, e, k]]
                 off += float(F.smooth_l1_loss(o, want.offset[b, e, k], reduction="sum")) / 3
     for name, value in (("heat", focal), ("pull", 0.1 * pull), ("push", 0.1 * push), ("offset", off)):
-        assert float(got[name]) == pytest.approx(value, rel=1e-4), name
+        assert got[name].item() == pytest.approx(value, rel=1e-4), name
 
 
 def test_equal_tags_pull_nothing_and_distant_means_push_nothing() -> None:
