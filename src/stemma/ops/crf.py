@@ -1,6 +1,6 @@
 """The fully connected CRF of Kraehenbuehl and Koltun (2011) as DeepLab uses it: mean field, differentiable.
 
-Axes: B images, C classes, H W pixels, N = H W.
+Axes: B images, C classes, H W pixels, N = H W, P = B N.
 
     E(x) = sum_i theta_i(x_i) + sum_ij [x_i != x_j] (w1 exp(-|p_i - p_j|^2 / 2 a^2 - |I_i - I_j|^2 / 2 b^2) + w2 exp(-|p_i - p_j|^2 / 2 g^2))
 
@@ -20,7 +20,7 @@ from ..core.types import StemmaError
 from .lattice import Lattice
 
 Method = Literal["lattice", "exact"]
-Filter = Callable[[Float[Tensor, "B C H W"]], Float[Tensor, "B C H W"]]
+Filter = Callable[[Float[Tensor, "P C"]], Float[Tensor, "P C"]]
 MOST = 20_000  # pixels of which the exact method holds every pair
 TINY = 1e-20
 
@@ -49,18 +49,14 @@ def mean_field(
         both = features(images, appearance_xy, appearance_rgb)
         place = both[..., :2] * (appearance_xy / smooth_xy)
         make = _dense if method == "exact" else _lattice
-        near, alike = (normalised(make(f, where), unary, where) for f in (place, both))
-        q = (-unary).softmax(1)
+        there = None if where is None else where.flatten()
+        near, alike = (normalised(make(f, there), f, there) for f in (place, both))
+        given = -unary.movedim(1, -1).flatten(0, 2)
+        q = given.softmax(1)
         for _ in range(iterations):
-            q = (-unary + smooth * near(q) + appearance * alike(q)).softmax(1)
-        return q
-
-
-def normalised(k: Filter, like: Float[Tensor, "B C H W"], where: Bool[Tensor, "B H W"] | None = None) -> Filter:
-    """The filter k_ij / sqrt(n_i n_j), n_i = sum_j k_ij over the pixels of `where`."""
-    there = torch.ones_like(like[:, :1]) if where is None else where[:, None].to(like)
-    scale = there * (k(there) + TINY).rsqrt()
-    return lambda x: scale * k(scale * x)
+            q = (given + smooth * near(q) + appearance * alike(q)).softmax(1)
+        b, c, h, w = unary.shape
+        return q.view(b, h, w, c).movedim(-1, 1)
 
 
 def features(images: Float[Tensor, "B 3 H W"], xy: float, rgb: float) -> Float[Tensor, "B N 5"]:
@@ -71,18 +67,24 @@ def features(images: Float[Tensor, "B 3 H W"], xy: float, rgb: float) -> Float[T
     return torch.cat([place, images.flatten(2).mT / rgb], -1)
 
 
-def _lattice(f: Float[Tensor, "B N d"], where: Bool[Tensor, "B H W"] | None) -> Filter:
+def normalised(k: Filter, like: Float[Tensor, "B N d"], where: Bool[Tensor, " P"] | None = None) -> Filter:
+    """The filter k_ij / sqrt(n_i n_j), n_i = sum_j k_ij over the pixels of `where`."""
+    there = torch.ones_like(like[..., :1]).flatten(0, 1) if where is None else where[:, None].to(like)
+    scale = there * (k(there) + TINY).rsqrt()
+    return lambda x: scale * k(scale * x)
+
+
+def _lattice(f: Float[Tensor, "B N d"], where: Bool[Tensor, " P"] | None) -> Filter:
     """All pictures of the batch on one lattice."""
+    group = torch.arange(len(f), device=f.device).repeat_interleave(f.shape[1])
+    return Lattice(f.flatten(0, 1), group, where)
+
+
+def _dense(f: Float[Tensor, "B N d"], where: Bool[Tensor, " P"] | None) -> Filter:
     b, n, _ = f.shape
-    group = torch.arange(b, device=f.device).repeat_interleave(n)
-    lattice = Lattice(f.flatten(0, 1), group, None if where is None else where.flatten())
-    return lambda x: lattice(x.flatten(2).mT.reshape(b * n, -1)).view(b, n, -1).mT.reshape(x.shape)
-
-
-def _dense(f: Float[Tensor, "B N d"], where: Bool[Tensor, "B H W"] | None) -> Filter:
-    if f.shape[1] > MOST:
-        raise StemmaError(f"an exact CRF holds every pair of {f.shape[1]:,} pixels; it is meant for {MOST:,} at most, use method 'lattice'")
+    if n > MOST:
+        raise StemmaError(f"an exact CRF holds every pair of {n:,} pixels; it is meant for {MOST:,} at most, use method 'lattice'")
     wide = f.double()  # a difference of squares
     squares = (wide**2).sum(-1)
     k = torch.exp(-0.5 * (squares[:, :, None] + squares[:, None] - 2 * wide @ wide.mT).clamp(min=0)).to(f)
-    return lambda x: (x.flatten(2) @ k).view(x.shape)
+    return lambda x: (k @ x.view(b, n, -1)).flatten(0, 1)

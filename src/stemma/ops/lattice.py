@@ -35,7 +35,9 @@ class Lattice:
         high = elevate(features.detach().double())
         # the nearest point of the sublattice (d + 1) Z^{d+1}, then the order of the differences says which simplex it is (Adams et al. sec. 3)
         near = torch.round(high / (d + 1))
-        rank = torch.argsort(torch.argsort(high - near * (d + 1), dim=1, descending=True, stable=True), dim=1)
+        far, at = high - near * (d + 1), torch.arange(d + 1, device=features.device)
+        ahead = (far[:, None] > far[:, :, None]) | ((far[:, None] == far[:, :, None]) & (at < at[:, None]))
+        rank = ahead.sum(2)
         rank = rank + near.sum(1, keepdim=True).long()
         low, over = rank < 0, rank > d
         rank = rank + (d + 1) * low - (d + 1) * over
@@ -45,21 +47,15 @@ class Lattice:
         rest = (high - near) / (d + 1)
         share = share.scatter_add(1, d - rank, rest).scatter_add(1, d + 1 - rank, -rest)
         weight = torch.cat([share[:, :1] + 1 + share[:, d + 1 :], share[:, 1 : d + 1]], 1)
-        remainder = torch.arange(d + 1, device=features.device)
-        step = torch.where(rank[:, None] <= d - remainder[:, None], remainder[:, None], remainder[:, None] - (d + 1))  # P d+1 d+1
-        corner = near.long()[:, None] + step
         self.weight = weight.to(features) if where is None else weight.to(features) * where[:, None]
-        self.index, self.beside, self.count = _number(corner[..., :d], group, where)
-        order = torch.argsort(self.index.flatten(), stable=True)
-        self._from = order // (d + 1)
-        self._starts = torch.searchsorted(self.index.flatten()[order], torch.arange(self.count, device=order.device))
-        self._shares = self.weight.flatten()[order]
+        self.index, self._starts, order, self.beside = _number(near.long(), rank, group, where)
+        self._from, self._shares = order // (d + 1), self.weight.flatten()[order]
         self.scale = 1 / (1 + 2.0**-d)
 
     def __call__(self, x: Float[Tensor, "P C"]) -> Float[Tensor, "P C"]:
         v = F.embedding_bag(self._from, x, self._starts, mode="sum", per_sample_weights=self._shares.to(x))  # row 0 stands for nowhere and stays 0
-        for one, other in self.beside:
-            v = v + 0.5 * (v[one] + v[other])
+        for rows, pair in self.beside:
+            v = v.index_add(0, rows, F.embedding_bag(pair, v, mode="sum"), alpha=0.5)
         return self.scale * F.embedding_bag(self.index, v, mode="sum", per_sample_weights=self.weight.to(x))
 
 
@@ -72,31 +68,43 @@ def elevate(features: Float[Tensor, "P d"]) -> Float[Tensor, "P d+1"]:
     return torch.cat([after[:, :1], F.pad(after[:, 1:], (0, 1)) - at * x], 1)
 
 
-def _number(corner: Int[Tensor, "P k d"], group: Int[Tensor, " P"] | None, where: Bool[Tensor, " P"] | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]], int]:
-    """(each corner's number from 1 on, 0 outside `where`; each number's two neighbours along the d + 1 directions, 0 for none; how many there are and 1)."""
-    d = corner.shape[-1]
-    low = corner.amin((0, 1)) - d - 1
-    span = corner.amax((0, 1)) + d + 2 - low
+def _number(
+    near: Int[Tensor, "P k"], rank: Int[Tensor, "P k"], group: Int[Tensor, " P"] | None, where: Bool[Tensor, " P"] | None
+) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    """(each corner's number from 1 on, 0 outside `where`; corners sorted by number, and where each number's begin among them; of each of the
+    d + 1 directions the numbers that have a neighbour, and their two, 0 for one that is not there).
+
+    Corner r of a simplex is r more than `near` in the coordinates of rank up to d - r, and d + 1 - r less in the others. The last
+    coordinate follows from the rest; these are the digits of one number.
+    """
+    d = near.shape[1] - 1
+    low = near[:, :d].amin(0) - 2 * (d + 1)
+    span = near[:, :d].amax(0) + 2 * (d + 1) - low
     groups = 1 if group is None else int(group.max()) + 1
     if groups * math.prod(int(s) for s in span) >= ROOM:
         raise StemmaError("the deviations of this filter are too small for its features: the lattice would have more than 2^62 places")
-    base = torch.cat([torch.cumprod(span.flip(0), 0).flip(0)[1:], span.new_ones(1)])  # of mixed-radix numbers
-    key = ((corner - low) * base).sum(-1)
+    base = torch.cat([torch.cumprod(span.flip(0), 0).flip(0)[1:], span.new_ones(1), span.new_zeros(1)])  # of mixed-radix numbers, 0 of the last coordinate
+    less = torch.zeros_like(near).scatter_(1, rank, base.expand_as(near)).flip(1).cumsum(1)  # at r - 1: the digits of rank d - r + 1 and above
+    key = ((near[:, :d] - low) * base[:d]).sum(1, keepdim=True) + torch.arange(d + 1, device=near.device) * base.sum() - (d + 1) * F.pad(less[:, :d], (1, 0))
     if group is not None:
         key = key + group[:, None] * torch.prod(span)
     if where is not None:
         key = torch.where(where[:, None], key, -1)
-    known, index = torch.unique(key, return_inverse=True)
-    outside = int((known < 0).sum())
-    known, index = known[outside:], index + 1 - outside
+    ordered, order = key.flatten().sort()
+    outside = int((ordered < 0).sum())
+    order, ordered = order[outside:], ordered[outside:]
+    fresh = torch.cat([torch.ones_like(ordered[:1], dtype=torch.bool), ordered[1:] != ordered[:-1]])
+    known, starts = ordered[fresh], F.pad(torch.nonzero(fresh)[:, 0], (1, 0))  # number 0 has no corner
+    index = torch.zeros_like(key).flatten().scatter_(0, order, fresh.cumsum(0)).view(key.shape)
 
     def find(wanted: Tensor) -> Tensor:
         at = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
         return F.pad(torch.where(known[at] == wanted, at + 1, 0), (1, 0))
 
-    ones = base.sum()
     beside = []
-    for j in range(d + 1):  # a neighbour is one less in every coordinate and d more in the j-th; the last coordinate is not stored
-        move = ones - (d + 1) * base[j] if j < d else ones
-        beside.append((find(known - move), find(known + move)))
-    return index, beside, len(known) + 1
+    for j in range(d + 1):  # a neighbour is one less in every coordinate and d more in the j-th
+        move = base.sum() - (d + 1) * base[j]
+        pair = torch.stack([find(known - move), find(known + move)], 1)
+        rows = torch.nonzero(pair.any(1))[:, 0]
+        beside.append((rows, pair[rows]))
+    return index, starts, order, beside

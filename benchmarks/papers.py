@@ -1,0 +1,375 @@
+"""A row for every paper: what is counted exactly, which tests assert its identities and against what, and what its `small` preset learns.
+
+    python benchmarks/papers.py                                  # every paper of `localization` that has no result yet, then the page
+    python benchmarks/papers.py fpn ssd --budget 3000images      # some of them
+    python benchmarks/papers.py --tests                          # run the named tests of each paper too, and note what passed
+    python benchmarks/papers.py --page                           # write docs/papers.md from what is known, training nothing
+
+Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was saved, so that the whole may
+be done in parts. A result counts for one budget, data set and seed; --again measures anew. All systems see the same number of pictures, and are
+measured on the same held-out scenes with their last weights.
+"""
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
+ORACLES = ("torchvision", "pydensecrf", "scipy", "sklearn", "cv2", "pycocotools", "skimage")
+GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")  # of all papers alike
+Node = tuple[str, str]  # module, name at its top level
+
+
+# ---------------------------------------------------------------- which test is about which paper
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """Every name that is read in a piece of code, "a.b" for an attribute of a name, and its short strings, quoted."""
+    found: set[str] = set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Name):
+            found.add(n.id)
+        elif isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name):
+            found |= {n.value.id, f"{n.value.id}.{n.attr}"}
+        elif isinstance(n, ast.Constant) and isinstance(n.value, str) and len(n.value) < 40:
+            found.add(repr(n.value))
+    return found
+
+
+def imports_of(tree: ast.Module, package: str) -> dict[str, Node]:
+    """Local name -> (module, name) of what a file imports from stemma; the name is "" for a whole module."""
+    found: dict[str, Node] = {}
+    for n in ast.walk(tree):
+        if not isinstance(n, ast.ImportFrom):
+            continue
+        up = package.split(".")[: len(package.split(".")) - n.level + 1] if n.level else []
+        base = ".".join([*up, *([n.module] if n.module else [])])
+        if base.split(".")[0] != "stemma":
+            continue
+        for a in n.names:
+            whole = SOURCE.joinpath(*base.split("."), a.name)
+            is_module = whole.with_suffix(".py").is_file() or whole.is_dir()
+            found[a.asname or a.name] = (f"{base}.{a.name}", "") if is_module else (base, a.name)
+    return found
+
+
+def definitions(tree: ast.Module) -> dict[str, ast.AST]:
+    """What a file defines at its top level."""
+    found: dict[str, ast.AST] = {}
+    for n in tree.body:
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
+            found[n.name] = n
+        elif isinstance(n, ast.Assign):
+            found |= {t.id: n for t in n.targets if isinstance(t, ast.Name)}
+        elif isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name):
+            found[n.target.id] = n
+    return found
+
+
+def resolved(names: set[str], local: dict[str, Node], own: dict[str, ast.AST], module: str) -> set[Node]:
+    """The definitions that names of a file stand for."""
+    found: set[Node] = set()
+    for name in names:
+        head, _, tail = name.partition(".")
+        if name in own:
+            found.add((module, name))
+        elif head in local:
+            home, what = local[head]
+            if what and not tail:
+                found.add((home, what))
+            elif not what:
+                found.add((home, tail))
+    return found
+
+
+def graph() -> dict[Node, set[Node]]:
+    """Every definition under src/stemma and the definitions that it uses."""
+    uses: dict[Node, set[Node]] = {}
+    for path in SOURCE.rglob("*.py"):
+        tree, module = ast.parse(path.read_text(encoding="utf-8")), module_of(path)
+        local, own = imports_of(tree, module.rpartition(".")[0] if path.stem != "__init__" else module), definitions(tree)
+        for name, code in own.items():
+            uses[module, name] = resolved(names_in(code), local, own, module) - {(module, name)}
+    return uses
+
+
+def owned(papers: list[Any], uses: dict[Node, set[Node]]) -> dict[str, set[Node]]:
+    """By paper, the definitions outside papers that nothing but it and its descendants use, directly or through one another.
+
+    What nothing uses inside the package is there to be called by its reader; a use by it does not count.
+    """
+    users: dict[Node, set[Node]] = defaultdict(set)
+    called = {node for used in uses.values() for node in used}
+    for user, used in uses.items():
+        for node in used:
+            if user in called or user[0].startswith("stemma.papers."):
+                users[node].add(user)
+    out: dict[str, set[Node]] = {}
+    for p in papers:
+        family = {q.spec.__module__ for q in papers if p.name in q.ancestors()}
+        mine: set[Node] = {n for n in uses if n[0] == p.spec.__module__}
+        grown = True
+        while grown:
+            near = {m for n in mine for m in uses.get(n, set())} - mine
+            new = {m for m in near if m in uses and not m[0].startswith("stemma.papers.") and all(u in mine or u[0] in family for u in users[m])}
+            grown = bool(new)
+            mine |= new
+        out[p.name] = mine
+    return out
+
+
+def tests_of(papers: list[Any]) -> dict[str, list[dict[str, Any]]]:
+    """By paper, its tests as {"id": "tests/x.py::test_y", "oracles": [...]}: those that name it, or what it alone uses."""
+    mine = owned(papers, graph())
+    out: dict[str, list[dict[str, Any]]] = {p.name: [] for p in papers}
+    for path in sorted(TESTS.glob("test_*.py")):
+        if path.stem in GENERAL:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        local, own = imports_of(tree, ""), definitions(tree)
+        outside = foreign(tree)
+        for name, code in own.items():
+            if not name.startswith("test_"):
+                continue
+            names = closure(code, own)
+            nodes = resolved(names, local, {}, "")
+            heads = {n.partition(".")[0] for n in names}
+            oracles = sorted({outside[h] for h in heads & outside.keys()} | {o for o in ORACLES if any(n.startswith(f"'{o}.") for n in names)})
+            for p in papers:
+                named = {repr(p.name), repr(p.cli_name)} & names or any(home == p.spec.__module__ for home, _ in nodes)
+                if named or nodes & mine[p.name]:
+                    out[p.name].append({"id": f"tests/{path.name}::{name}", "oracles": oracles})
+    return out
+
+
+def foreign(tree: ast.Module) -> dict[str, str]:
+    """Local name -> the reference library that it comes from."""
+    found: dict[str, str] = {}
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Import):
+            found |= {(a.asname or a.name).partition(".")[0]: o for a in n.names for o in ORACLES if a.name == o or a.name.startswith(f"{o}.")}
+        elif isinstance(n, ast.ImportFrom) and n.module:
+            found |= {a.asname or a.name: o for a in n.names for o in ORACLES if n.module == o or n.module.startswith(f"{o}.")}
+    return found
+
+
+def closure(code: ast.AST, own: dict[str, ast.AST]) -> set[str]:
+    """Names that a test reads, itself or through helpers of its file."""
+    names, open_, seen = set[str](), [code], set[str]()
+    while open_:
+        found = names_in(open_.pop())
+        open_ += [own[n] for n in found if n in own and n not in seen]
+        seen |= found & set(own)
+        names |= found
+    return names
+
+
+def run_tests(ids: list[str]) -> dict[str, int]:
+    """{"passed", "skipped", "failed"} of the tests, those that are left out by default included."""
+    out = ROOT / "runs" / "papers-tests.xml"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", f"--junitxml={out}", *ids], cwd=ROOT, check=False)
+    cases = list(ElementTree.parse(out).getroot().iter("testcase"))
+    skipped = sum(c.find("skipped") is not None for c in cases)
+    failed = sum(c.find("failure") is not None or c.find("error") is not None for c in cases)
+    return {"passed": len(cases) - skipped - failed, "skipped": skipped, "failed": failed}
+
+
+# ---------------------------------------------------------------- counts and training
+
+
+def counts(p: Any) -> list[dict[str, Any]]:
+    """Every count that the card states; those of all parameters are taken from the net itself, built without memory."""
+    import torch
+
+    from stemma.core.part import edit
+
+    out = []
+    for f in p.facts:
+        row: dict[str, Any] = {"what": f.what, "value": f.value, "of": " ".join(x for x in (f.variant, f"{f.classes} classes") if x)}
+        if f.what == "parameters":
+            spec = p.spec(f.variant or "paper")
+            for path, value in f.sets:
+                spec = edit(spec, path, value)
+            with torch.device("meta"):
+                row["found"] = sum(x.numel() for x in spec.build(f.classes).parameters())
+        out.append(row)
+    return out
+
+
+def numbers(result: dict[str, Any]) -> dict[str, float]:
+    return {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("images", "loss")}
+
+
+def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, folder: Path) -> dict[str, Any]:
+    """What a paper's preset learns of `budget`, and what its net says before."""
+    import torch
+
+    import stemma
+    from stemma.engine.evaluate import main_metric
+
+    began = time.process_time()
+    run = stemma.train(p.name, data, budget=budget, preset=preset, out=folder, seed=seed, resume=True, val_every=0, val_images=8, progress=False)
+    steps = list(run.metrics("train"))
+    torch.manual_seed(seed)
+    trained = stemma.evaluate(run, data, which="last", limit=val)
+    net = stemma.build(p.name, preset=preset, info=run.load("last").info)  # type: ignore[attr-defined]
+    untrained = stemma.evaluate(net, data, limit=val)
+    return {
+        "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained), "images": steps[-1]["images"],
+        "steps": steps[-1]["step"], "seconds": round(steps[-1]["seconds"], 1), "core_seconds": round(time.process_time() - began, 1),
+        "parameters": run.record["parameters"],
+    }
+
+
+# ---------------------------------------------------------------- the page
+
+
+def score(v: float | None) -> str:
+    return "–" if v is None else f"{v:.3f}".replace("0.", ".", 1) if abs(v) < 1 else f"{v:.3f}"
+
+
+def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
+    """What each parent reached under the same budget, in the measure that both have."""
+    mine = known[p.name].get("learned")
+    for edge in p.parents:
+        theirs = known.get(edge.paper.name, {}).get("learned")
+        if not mine or not theirs:
+            yield f"{edge.paper.label}: not measured"
+            continue
+        both = [m for m in (mine["main"], theirs["main"]) if m in mine["trained"] and m in theirs["trained"]]
+        if not both:
+            yield f"{edge.paper.label}: measured by {theirs['main']}"
+            continue
+        here = "" if both[0] == mine["main"] else f" (this one {score(mine['trained'][both[0]])})"
+        yield f"{edge.paper.label}: {both[0]} {score(theirs['trained'][both[0]])}{here}"
+
+
+def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> str:
+    """docs/papers.md."""
+    lines = [
+        "# The papers, one by one", "",
+        "This page is written by `python benchmarks/papers.py`; nothing in it is typed by hand.", "",
+        f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on {settings['val']} held-out scenes, "
+        "beside its own net with random weights and beside its parents under the same budget. One seed each: gaps under .03 are noise. Seconds are those of the "
+        "training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not the "
+        "papers' settings.", "",
+        "Besides its own tests, each paper runs the battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
+        "(`tests/test_lineage.py`).", "",
+        "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests | oracles |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for p in papers:
+        row = known.get(p.name, {})
+        learned, tests = row.get("learned"), row.get("tests", [])
+        ran = row.get("ran")
+        wrong = [c for c in row.get("counts", []) if c.get("found", c["value"]) != c["value"]]
+        counted = f"{len(row.get('counts', []))}" + (f", {len(wrong)} WRONG" if wrong else "")
+        oracles = sorted({o for t in tests for o in t["oracles"]})
+        done = f"{len(tests)}"
+        if ran:
+            done += f" ({ran['passed']} cases passed" + "".join(f", {ran[k]} {k}" for k in ("skipped", "failed") if ran[k]) + ")"
+        cells = [f"[{p.label}](#{p.cli_name})", f"{row.get('lines', '')} lines"]
+        if learned:
+            m = learned["main"]
+            cells += [m, score(learned["untrained"].get(m)), f"**{score(learned['trained'].get(m))}**", "; ".join(beside(p, known)) or "–",
+                      f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})"]
+        else:
+            cells += ["", "", row.get("failed", "not measured"), "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
+        lines.append("| " + " | ".join([*cells, counted, done, ", ".join(oracles) or "–"]) + " |")
+    for p in papers:
+        row = known.get(p.name, {})
+        said = p.line.partition(": ")[2] or p.line
+        lines += ["", f"<a id=\"{p.cli_name}\"></a>", "", f"## {p.label}", ""]
+        lines += [f"{p.title} ({p.authors}, {p.year}, arXiv {p.arxiv}). {said[:1].upper()}{said[1:]}", ""]
+        for e in p.parents:
+            lines += [f"From {e.paper.label}: " + "; ".join(w for _, w in e.changes) + ".", ""]
+        if row.get("counts"):
+            told = "; ".join(f"{c['what']} ({c['of']}) {c['value']:,}" for c in row["counts"])
+            lines += [f"Counts, parameters built and compared by this script, all of them by tests: {told}.", ""]
+        if row.get("tests"):
+            told = ", ".join(f"`{t['id'].partition('::')[2]}`" + (f" ({', '.join(t['oracles'])})" if t["oracles"] else "") for t in row["tests"])
+            lines += [f"Tests: {told}."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("papers", nargs="*", help="names; default: all of --group")
+    ap.add_argument("--group", default="localization")
+    ap.add_argument("--budget", default="3000images")
+    ap.add_argument("--data", default="scenes:128:6000")
+    ap.add_argument("--val", type=int, default=200)
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--tests", action="store_true", help="run each paper's tests")
+    ap.add_argument("--page", action="store_true", help="train and run nothing")
+    ap.add_argument("--again", action="store_true", help="measure what is known already anew")
+    ap.add_argument("--out", type=Path, default=DOCS / "papers.md")
+    ap.add_argument("--runs", type=Path, default=ROOT / "runs" / "papers")
+    args = ap.parse_args()
+
+    from stemma.core import paper as cards
+    from stemma.core.types import StemmaError
+    from stemma.engine.checkpoint import write_text
+
+    cache = args.out.with_suffix(".json")
+    settings = {k: getattr(args, k) for k in ("budget", "data", "val", "seed")}
+    stored = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    every = cards.papers()
+    shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
+    chosen = [cards.get(n) for n in args.papers] or shown
+    if stored and stored["settings"] != settings and not args.page:
+        if not args.again:
+            raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or --again to begin anew")
+        stored = {}
+    settings = stored.get("settings", settings)
+    known: dict[str, Any] = stored.get("papers", {})
+    found = tests_of(every)
+    for p in shown:
+        source = Path(importlib.import_module(p.spec.__module__).__file__ or "")
+        known.setdefault(p.name, {}).update(lines=len(source.read_text(encoding="utf-8").splitlines()), tests=found[p.name], counts=counts(p))
+
+    def keep() -> None:
+        write_text(cache, json.dumps({"settings": settings, "papers": known}, indent=1) + "\n")
+        write_text(args.out, page(shown, known, settings))
+
+    keep()
+    for p in () if args.page else chosen:
+        row = known.setdefault(p.name, {})
+        preset = "small"
+        if args.again or "learned" not in row:
+            print(f"{p.cli_name}: training", flush=True)
+            try:
+                folder = args.runs / f"{p.name}-{args.budget}-s{args.seed}"
+                row["learned"] = learn(p, preset, args.data, args.budget, args.val, args.seed, folder)
+                row.pop("failed", None)
+                got, m = row["learned"], row["learned"]["main"]
+                print(f"  {m} {score(got['untrained'].get(m))} -> {score(got['trained'].get(m))}, {got['seconds']} s", flush=True)
+            except StemmaError as error:
+                row["failed"] = str(error)
+                print(f"  {error}", flush=True)
+        if args.tests and row.get("tests") and (args.again or "ran" not in row):
+            row["ran"] = run_tests([t["id"] for t in row["tests"]])
+            print(f"  tests: {row['ran']}", flush=True)
+        keep()
+    keep()
+
+
+if __name__ == "__main__":
+    main()
