@@ -220,7 +220,7 @@ def _tree_line(c: Card, under: str) -> Text:
     line = Text.assemble((c.cli_name, "bold"), (f"  {c.year}  ", "dim"), _what(c.line) if not under else "")
     for parent, changes in c.parents:
         if parent == under:
-            line.append("; ".join(sentence for _, sentence in changes))
+            line.append("; ".join(dict.fromkeys(sentence for _, sentence in changes)))
         elif under:
             line.append(f"  (also from {parent.replace('_', '-')})", style="dim")
     return line
