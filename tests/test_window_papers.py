@@ -362,7 +362,7 @@ def test_every_aggregator_trains_and_boxes_hold_the_maximum_inside() -> None:
         model = weak(**rule).train()
         loss = model.loss(batch)["presence"]
         loss.backward()
-        values[name] = float(loss)
+        values[name] = loss.item()
         assert all(p.grad is not None for p in model.parameters())
     assert len(set(values.values())) == 4
     model = weak(boxes=True)

@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import stemma
 from engine_help import short
 from stemma.core.paper import Fact
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, Sample, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
+from stemma.engine.export import export
 from stemma.engine.trainer import Trainer
 from stemma.ops import boxes as bx
 from stemma.papers.localization import overfeat
@@ -409,3 +411,13 @@ def test_another_backbone_fits_in(tmp_path: Path) -> None:
             side = 128 if preset == "small" else 461
             raw = model.look(torch.empty(1, 3, side, side))
         assert model.grid.stride == {"small": 8, "paper": 16}[preset] and raw.logits.shape[-1] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["overfeat", "localization_for_free"])
+def test_predictions_export(name: str, tmp_path: Path) -> None:
+    """Merging is a loop whose length the picture decides, in the exported graph too."""
+    model = stemma.build(name, preset="small", classes=8, info=Scenes(2).info).eval()
+    for format, suffix in (("torch", ".pt2"), ("onnx", ".onnx")):
+        said = export(model, tmp_path / f"net{suffix}", format)  # type: ignore[arg-type]
+        assert said["compared"] > 0 and said["difference"] < 1e-3
