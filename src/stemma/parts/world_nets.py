@@ -7,6 +7,7 @@ Axes: N steps of sequences laid flat, C H W of pictures, F features, E codes.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -184,11 +185,15 @@ class ScalarHead(nn.Module):
 
 
 class FlagHead(nn.Module):
-    """Yes or no: binary cross-entropy, a yes weighing `rare` times as much. `mean` is the probability that it says, rarity taken back out."""
+    """Yes or no: binary cross-entropy, a yes weighing `rare` times as much. `mean` is the probability that it says, rarity taken back out.
 
-    def __init__(self, inp: In, units: int = 0, layers: int = 0, rare: float = 1.0) -> None:
+    `prior` is the chance that the bias begins with: what is rare is otherwise first learned from whatever varies.
+    """
+
+    def __init__(self, inp: In, units: int = 0, layers: int = 0, rare: float = 1.0, prior: float = 0.5) -> None:
         super().__init__()
         self.net, self.rare = dense(inp.channels[0], units, layers, 1), rare
+        nn.init.constant_(self.net[-1].bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, " N"]:
         said: Tensor = self.net(x)[..., 0]

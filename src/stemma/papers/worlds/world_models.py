@@ -29,7 +29,7 @@ def spec(preset: str = "paper") -> World:
         encoder, decoder = part(HalvingEncoder, width=16, code=2 * codes, relu=False), part(HalvingDecoder, width=16, sigmoid=True)
         memory = part(MDNRNN, hidden=256, mixtures=5, restart=True)
         reward = Head("reward", part(ScalarHead, units=64, layers=1, squash=True), reads=("deter",))
-        told = (Head("terminal", part(FlagHead), reads=("deter",)), reward)
+        told = (Head("terminal", part(FlagHead, prior=0.01), reads=("deter",)), reward)
     return World(
         pixels=Pixels(64, invert=True),
         senses=(Sense("image", encoder),),
