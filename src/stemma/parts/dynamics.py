@@ -137,7 +137,8 @@ class GRUCell(nn.Module):
         glorot(self)
         gates, new = (6 / (hidden + 3 * size)) ** 0.5, (6 / (hidden + 2 * size)) ** 0.5
         with torch.no_grad():
-            for w, bound in ((self.of_x.weight[: 2 * size], gates), (self.of_h.weight, gates), (self.of_x.weight[2 * size :], new), (self.of_reset.weight, new)):
+            x, h, r = self.of_x.weight, self.of_h.weight, self.of_reset.weight
+            for w, bound in ((x[: 2 * size], gates), (h, gates), (x[2 * size :], new), (r, new)):
                 w.uniform_(-bound, bound)
             self.of_x.bias[: 2 * size].fill_(1.0)
 
