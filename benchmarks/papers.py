@@ -267,8 +267,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "# The papers, one by one", "",
         "This page is written by `python benchmarks/papers.py`; nothing in it is typed by hand.", "",
         f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on {settings['val']} held-out scenes, "
-        "beside its own net with random weights and beside its parents under the same budget. One seed each: gaps under .03 are noise. Seconds are those of the "
-        "training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not the "
+        "beside its own net with random weights and beside its parents under the same budget. One seed each: gaps under .03 are noise. Seconds are those "
+        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not the "
         "papers' settings.", "",
         "Besides its own tests, each paper runs the battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
@@ -334,11 +334,11 @@ def main() -> None:
     every = cards.papers()
     shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
     chosen = [cards.get(n) for n in args.papers] or shown
-    if stored and stored["settings"] != settings and not args.page:
+    if any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings and not args.page:
         if not args.again:
             raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or --again to begin anew")
         stored = {}
-    settings = stored.get("settings", settings)
+    settings = stored["settings"] if stored and args.page else settings
     known: dict[str, Any] = stored.get("papers", {})
     found = tests_of(every)
     for p in shown:
