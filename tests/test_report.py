@@ -147,6 +147,8 @@ def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
     assert not s_.problems and not s_.open and "recall" in s_.ids
     for said in ("Proposing objects", "Localisation from image labels", "average recall against proposals a picture", "of the best point of a class", "AR@100"):
         assert said in html, said
+    for said in ("point mAP of each class", "X Faster R-CNN did best: AR@100 .500, .100 ahead of X FPN (.400)"):  # YOLO's own AR@100 is of another kind
+        assert said in html, said
     assert page._best([a, b], "MR2") == b["id"] and page._best([a, b], "AR100") == a["id"]
     assert "AR@100" not in page._table([d], "AP", {d["id"]: 0}) and "AR@100" in page._tables({"AP": [d]}, {d["id"]: 0})
 

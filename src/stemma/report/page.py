@@ -285,7 +285,7 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
                     bar = tag("span", cls=f"bar s{colour[s['id']]}", style=f"--v:{max(100 * v, 1):.0f}")
                     cells.append(tag("td", bar, words.score(v, 2), cls="percent", data_sort=f"{v:.5f}"))
             rows.append(tag("tr", *cells))
-        out += [tag("h3", f"{key} of each class"), table("".join(heads), rows, "sortable")]
+        out += [tag("h3", f"{MEASURES.get(key, (key,))[0]} of each class"), table("".join(heads), rows, "sortable")]
     return "".join(out)
 
 

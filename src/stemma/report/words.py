@@ -157,7 +157,7 @@ def budget(text: str) -> str:
 
 def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
     """Which did best by `main`, as one sentence, and what goes with it, as a few more. ("", []) when none has it."""
-    order = ranked(results["systems"], main)
+    order = ranked([s for s in results["systems"] if s["main"] == main], main)  # a detector's AR@100, of each class its own, ranks with no proposals
     if not order:
         return "", []
     best, label, seeds = order[0], MEASURES[main][0], len(order[0]["summary"][main]["values"])
