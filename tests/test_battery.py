@@ -79,8 +79,9 @@ def padded(t: Targets, more: int) -> Targets:
 
 @each
 def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
-    model, batch = model_of(name, preset).train(), batch_of(name, preset)
-    losses = model.loss(batch)
+    layout = torch.channels_last if cards.get(name).recipe(preset).channels_last else torch.contiguous_format  # as training lays maps out
+    model, batch = model_of(name, preset).train().to(memory_format=layout), batch_of(name, preset)
+    losses = model.loss(replace(batch, images=batch.images.contiguous(memory_format=layout)))
     assert losses and all(v.ndim == 0 and torch.isfinite(v) for v in losses.values()), losses
     total(losses).backward()
     silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]

@@ -349,6 +349,26 @@ def test_stored_results_of_deformable_convolution(method: Any) -> None:
     torch.testing.assert_close(deform.deform_conv2d(*args, stored["dcn_mask"], method), stored["dcn_g2_pad1_mod"], atol=1e-4, rtol=1e-4)
 
 
+def test_maps_that_lie_channels_last_and_half_precision() -> None:
+    """As training lays them out."""
+    x, offset, w, mask = torch.randn(2, 8, 11, 13), torch.randn(2, 36, 11, 13), torch.randn(6, 8, 3, 3), torch.rand(2, 18, 11, 13)
+    want = deform.deform_conv2d(x, offset, w, None, 1, 1, 1, mask)
+    last = [v.contiguous(memory_format=torch.channels_last) for v in (x, offset, mask)]
+    torch.testing.assert_close(deform.deform_conv2d(last[0], last[1], w, None, 1, 1, 1, last[2]), want, atol=1e-5, rtol=1e-5)
+    half = deform.deform_conv2d(x.bfloat16(), offset, w, None, 1, 1, 1, mask)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), want, atol=0.3, rtol=0.05)
+
+
+@pytest.mark.parametrize("name,preset", [("r_fcn", "small"), ("deformable_convnets", "small"), ("deformable_convnets", "faster-small")])
+def test_systems_train_channels_last_and_in_bf16(name: str, preset: str) -> None:
+    m, b = cards.get(name).spec(preset).build(4).to(memory_format=torch.channels_last), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = m.loss(replace(b, images=b.images.contiguous(memory_format=torch.channels_last)))
+    total(losses).backward()
+    assert all(torch.isfinite(v) for v in losses.values()) and all(p.grad is not None for p in m.parameters())
+
+
 # ---------------------------------------------------------------- deformable pooling
 
 

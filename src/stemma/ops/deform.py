@@ -47,7 +47,7 @@ def deform_conv2d(
             done: Tensor = tv.deform_conv2d(*args, mask=None if mask is None else mask.float())
         return done.to(x.dtype)
     high, wide = offset.shape[-2:]
-    moved = offset.float().view(b * groups, taps, 2, high, wide)
+    moved = offset.float().reshape(b * groups, taps, 2, high, wide)
     k = torch.arange(weight.shape[-1], device=x.device, dtype=moved.dtype) * dilation - padding
     rows = torch.arange(high, device=x.device, dtype=moved.dtype) * stride
     columns = torch.arange(wide, device=x.device, dtype=moved.dtype) * stride
@@ -56,7 +56,7 @@ def deform_conv2d(
     seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at.flatten(1, 2), x_at.flatten(1, 2), "zeros")  # (B G) C/G (K Ho) Wo
     seen = seen.unflatten(2, (taps, high))
     if mask is not None:
-        seen = seen * mask.float().view(b * groups, 1, taps, high, wide)
+        seen = seen * mask.float().reshape(b * groups, 1, taps, high, wide)
     out: Tensor = weight.float().flatten(1) @ seen.reshape(b, -1, high * wide)
     out = out if bias is None else out + bias.float()[:, None]
     return out.view(b, -1, high, wide).to(x.dtype)
