@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet50, vgg16
 
+import stemma
 from stemma.core.part import In, edit, part
 from stemma.core.recipe import Augment
 from stemma.core.types import Batch, Sample, StemmaError, Targets
 from stemma.data import augment as aug
+from stemma.engine.export import export as stemma_export
 from stemma.engine.optim import groups_of
 from stemma.engine.schedule import factor
 from stemma.papers.localization import deeplab, fcn
@@ -192,6 +195,27 @@ def test_the_crf_acts_on_predictions_alone() -> None:
     assert d.scores is not None and a.scores is not None and not torch.allclose(a.scores, d.scores)
     torch.testing.assert_close(d.scores.sum(1), torch.ones(2, 40, 40))
     assert torch.equal(plain.loss(b)["pixel"], sharp.loss(b)["pixel"])
+
+
+def test_a_lattice_is_no_graph_and_every_pair_is_one(tmp_path: Path) -> None:
+    x = torch.rand(1, 3, 24, 24)
+    exact = small(post=(DenseCRF(iterations=2, method="exact"),)).build(3).eval()
+    assert exact.no_graph == "" and "lattice" in small(post=(DenseCRF(),)).build(3).no_graph
+    graph = torch.export.export(Predicts(exact), (x,)).module()
+    torch.testing.assert_close(graph(x), exact.predict(x).scores)
+    model = stemma.build("deeplab", "small", classes=3)
+    with pytest.raises(StemmaError, match="no graph can hold.*lattice"):
+        stemma_export(model, tmp_path / "x.pt2", "torch")
+
+
+class Predicts(nn.Module):
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.model.predict(x).scores
+        return scores
 
 
 # ---------------------------------------------------------------- training

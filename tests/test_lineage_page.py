@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.report import lineage
 from stemma.report.layout import Edge, apart, crossings, lay
@@ -105,3 +106,15 @@ def test_a_chosen_paper_shows_its_card_and_lights_its_descent(tmp_path: Path) ->
     assert len(shown) == 1 and 'id="mask-rcnn"' in shown[0]
     lit = {m for a in re.findall(r"<a [^>]*data-paper[^>]*>", dom) if "kin" in a for m in re.findall(r'data-paper="(\w+)"', a)}
     assert lit == {"faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation", "panoptic_fpn"}
+
+
+def test_the_command_writes_it_and_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["tree", "deeplab", "--html", str(tmp_path / "x.html")])
+    assert done.value.code in (0, None) and "x.html" in capsys.readouterr().out
+    text = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert 'id="deeplab"' in text and 'id="fcn"' in text and 'id="ssd"' not in text
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as wrong:
+        main(["tree", "--html", str(tmp_path / "file" / "x.html")])
+    assert wrong.value.code == 2

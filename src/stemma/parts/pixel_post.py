@@ -37,6 +37,11 @@ class DenseCRF:
     appearance_rgb: float = 3.0
     method: Method = "lattice"
 
+    @property
+    def no_graph(self) -> str:
+        """Why it cannot be part of an exported graph; empty where it can."""
+        return "" if self.method == "exact" else "the lattice of its CRF has as many points as the picture's colours ask for"
+
     def __call__(self, scores: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"], seen: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
         energy = -scores.float().clamp(min=FLOOR).log()
         return mean_field(

@@ -61,6 +61,11 @@ class SegmenterModel(nn.Module):
         self.grid = Grid.of(self.decoder.out, 0)
         self.corners = self.grid.stride > 1 and self.grid.offset == 0.5
 
+    @property
+    def no_graph(self) -> str:
+        """Why predictions cannot be exported; empty where they can."""
+        return next((said for step in self.spec.post if (said := getattr(step, "no_graph", ""))), "")
+
     def window(self, logits: Tensor) -> tuple[slice, slice]:
         """The rows and columns of the picture that `logits` speak of: all of them, unless convolutions ate the border."""
         first = max(self.first, 0)
