@@ -268,8 +268,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "This page is written by `python benchmarks/papers.py`; nothing in it is typed by hand.", "",
         f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on {settings['val']} held-out scenes, "
         "beside its own net with random weights and beside its parents under the same budget. One seed each: gaps under .03 are noise. Seconds are those "
-        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not the "
-        "papers' settings.", "",
+        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not "
+        "the papers' settings.", "",
         "Besides its own tests, each paper runs the battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
         "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests | oracles |",
