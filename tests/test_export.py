@@ -39,7 +39,7 @@ def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, endin
 
 
 def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "_torch", lambda plain, images, path, names: [t + 0.5 for _, t in plain.said(images)])
+    monkeypatch.setattr(exports, "_torch", lambda plain, inputs, path, names: [t + 0.5 for _, t in plain.said(*inputs.values())])
     (tmp_path / "m.pt2").touch()
     with pytest.raises(StemmaError, match="does not compute what the model does"):
         exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64), "raw")
