@@ -9,7 +9,6 @@ its size, and every shape is fixed. Either way the gradient goes to the cell tha
 """
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -49,10 +48,13 @@ class RegionMax:
         self.x = x
         h, w = self.shape = (x.shape[-2], x.shape[-1])
         self.tall, self.wide = h.bit_length(), w.bit_length()
+        self._table: tuple[Tensor, Tensor] | None = None
 
-    @cached_property
+    @property
     def table(self) -> tuple[Float[Tensor, "N C"], Int[Tensor, "N C"]]:
-        """Maxima over 2^i x 2^j cells and where they are, a row a picture, i, j, and first cell."""
+        """Made when it is first asked for: maxima over 2^i x 2^j cells and where they are, a row a picture, i, j, and first cell."""
+        if self._table is not None:
+            return self._table
         h, w = self.shape
         value = self.x.detach().permute(0, 2, 3, 1).contiguous()
         place = torch.arange(h * w, device=value.device, dtype=torch.int32).view(1, h, w, 1).expand_as(value)
@@ -66,7 +68,8 @@ class RegionMax:
                     v, p = _larger(v, p, 2 ** (j - 1), 2)
                 values.append(v)
                 places.append(p)
-        return torch.stack(values, 1).flatten(0, 3), torch.stack(places, 1).flatten(0, 3)
+        self._table = torch.stack(values, 1).flatten(0, 3), torch.stack(places, 1).flatten(0, 3)
+        return self._table
 
     def ask(self, at: Int[Tensor, "B K 4"]) -> tuple[Float[Tensor, "B K C"], Int[Tensor, "B K C"]]:
         """(maximum, its cell) of each rectangle; -inf and cell 0 where it is empty."""

@@ -138,7 +138,8 @@ class MultiRegionHead(RegionHead):
     ) -> None:
         super().__init__()
         self.regions, self.bins, self.semantic, self.semantic_bins, self.box_region = regions, bins, semantic, semantic_bins, box
-        self.sizes, self.semantic_sizes, self.strides = sizes, semantic_sizes, inp.strides
+        self.strides, self.semantic_maps = inp.strides, max(len(semantic_sizes), 1)
+        self.near, self.semantic_near = (NearestScale(sizes=s or (1,), by="size") for s in (sizes, semantic_sizes))
         c = inp.channels[0] * bins**2
         self.each = nn.ModuleList(tower(c, width, 2, dropout) for _ in regions)
         widths = [width] * len(regions)
@@ -163,31 +164,29 @@ class MultiRegionHead(RegionHead):
         """(the backbone's maps, the semantic ones)."""
         if self.semantic is None:
             return xs, []
-        n = max(len(self.semantic_sizes), 1) if len(xs) > 2 else 1
+        n = self.semantic_maps if len(xs) > 2 else 1
         return xs[:-n], xs[-n:]
 
-    def pool(self, maps: list[Tensor], sizes: tuple[int, ...], region: Region, bins: int, boxes: Tensor) -> Float[Tensor, "B R C {bins} {bins}"]:
+    def pool(self, maps: list[RegionMax], nearest: NearestScale, region: Region, bins: int, boxes: Tensor) -> Float[Tensor, "B R C {bins} {bins}"]:
         """One region of every box, from the map of the size it suits."""
         outer, hole = region(boxes)
-        nearest = NearestScale(sizes=sizes or (1,), by="size")
         found = []
         for x, share in zip(maps, nearest.shares):
             stride = self.strides[0] / share
-            found.append(RegionMax(x).pool(cells(outer, stride), bins, None if hole is None else cells(hole, stride)))
+            found.append(x.pool(cells(outer, stride), bins, None if hole is None else cells(hole, stride)))
         return found[0] if len(found) == 1 else roi.select_level(found, nearest.level(outer))
 
     def every(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> list[Float[Tensor, "B R F"]]:
         """What each region's layers say."""
-        own, semantic = self.split(xs)
-        seen = [layers(self.pool(own, self.sizes, region, self.bins, boxes).flatten(2)) for region, layers in zip(self.regions, self.each)]
+        own, semantic = ([RegionMax(x) for x in maps] for maps in self.split(xs))
+        seen = [layers(self.pool(own, self.near, region, self.bins, boxes).flatten(2)) for region, layers in zip(self.regions, self.each)]
         if self.semantic is not None:
-            seen.append(self.each[-1](self.pool(semantic, self.semantic_sizes, self.semantic, self.semantic_bins, boxes).flatten(2)))
+            seen.append(self.each[-1](self.pool(semantic, self.semantic_near, self.semantic, self.semantic_bins, boxes).flatten(2)))
         return seen
 
     def moves(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C 4"]:
         """Where each class's box lies."""
-        own, _ = self.split(xs)
-        pooled = self.pool(own, self.sizes, self.box_region, self.bins, boxes)
+        pooled = self.pool([RegionMax(x) for x in self.split(xs)[0]], self.near, self.box_region, self.bins, boxes)
         said: Tensor = self.deltas(self.regress(pooled.flatten(2)))
         return said.view(*said.shape[:2], -1, 4)
 

@@ -50,7 +50,8 @@ class MultiRegionModel(TwoStageModel):
         self.long: Tensor
 
     def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:
-        t, head, neck, out, joint = batch.targets, self.head, self.neck, dict[str, Tensor](), self.spec.svm is None
+        t, head, neck, joint = batch.targets, self.head, self.neck, self.spec.svm is None
+        out: Losses = {}
         assert isinstance(neck, SemanticMaps)
         raw, stage = raw or self(batch.images), self.spec.stages[0]
         boxes = with_truth(self.propose(raw, batch.sizes, True, t.proposals), t)
