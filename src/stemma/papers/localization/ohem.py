@@ -5,24 +5,27 @@ from dataclasses import replace
 
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.recipe import Recipe
+from ...parts.assign import ByIoU
 from ...parts.sample import Hardest, HardestAfterNMS
 from ...skeletons.two_stage import TwoStage
-from . import faster_rcnn
+from . import fast_rcnn, faster_rcnn
 
 
 def spec(preset: str = "paper") -> TwoStage:
-    """64 regions a picture of all 2,000, after suppression by loss; "once": the cheaper form, one look and no suppression; "small", "once-small": ours."""
-    p = faster_rcnn.spec("small" if preset.endswith("small") else "paper")
-    stage = p.stages[0]
-    count = stage.count // 2  # not in the paper at "small": of 100 proposals, 48 would be nearly all that differ
+    """64 regions a picture of all 2,000, after suppression by loss; "fast": in Fast R-CNN, as the paper; "once": one look and no suppression;
+    "small", "once-small": ours.
+    """
+    p = fast_rcnn.spec() if preset == "fast" else faster_rcnn.spec("small" if preset.endswith("small") else "paper")
+    stage = replace(p.stages[0], assign=ByIoU(0.5, 0.5))  # every overlap below .5 is background
+    count = stage.count if preset == "fast" else stage.count // 2  # not in the paper at "small": of 100 proposals, 48 would be nearly all that differ
     if preset.startswith("once"):
         return replace(p, stages=(replace(stage, sample=Hardest(stage.count), once=True, positive=1.0),))
     return replace(p, stages=(replace(stage, sample=HardestAfterNMS(count, 0.7), count=count, positive=1.0),))
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """The parent's, word for word: the sampler is all that differs."""
-    return faster_rcnn.recipe("small" if preset.endswith("small") else "paper")
+    """The parent's, word for word: the sampler is all that differs. "fast": Fast R-CNN's, with its selective search."""
+    return fast_rcnn.recipe() if preset == "fast" else faster_rcnn.recipe("small" if preset.endswith("small") else "paper")
 
 
 PAPER = Paper(
@@ -33,7 +36,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "once", "small", "once-small"),
+    presets=("paper", "fast", "once", "small", "once-small"),
     summary="Region detectors drew a quarter of their regions from objects and the rest from background, by ratios that someone had tuned, because "
     "most background is easy. Here the network itself says what is hard: it looks at all proposals without learning, suppresses those that overlap "
     "one of higher loss, since they would say the same thing twice, and learns from the few of highest loss. The ratio of objects and the lowest "
@@ -50,16 +53,18 @@ PAPER = Paper(
     ),
     facts=(
         Fact("parameters", 137_078_239, 20, source="Faster R-CNN's: nothing is added"),
+        Fact("parameters", 134_690_729, 20, variant="fast", source="Fast R-CNN's"),
         Fact("regions trained on", 128, 20, source="sec. 4.2: B = 128 of N = 2 pictures"),
     ),
     notes=(
-        "The paper mines in Fast R-CNN, on selective search; here the regions come from the proposal network, trained end to end, where the authors say that "
-        "others found less gain. The sampler goes into any system: stages.0.sample=HardestAfterNMS(64), or rpn.sample, or rule.sample of SSD, set in Python.",
+        "The paper mines in Fast R-CNN, on selective search, which is preset 'fast'. 'paper' takes its regions from the proposal network, trained end to "
+        "end, where the authors say that others found less gain. The sampler goes into any system: stages.0.sample=HardestAfterNMS(64), or rpn.sample, or "
+        "rule.sample of SSD, set in Python.",
         "Loss to rank by: class and box together, as in the paper. Both passes share weights; ours has no read-only copy, since no gradient is recorded.",
         "Dropout rests in the look that ranks; in the authors' code it is on, with dice of its own.",
         "The code ranks per batch, of one picture; we rank per picture, 64 of each, so that pictures of a batch do not compete.",
         "'once' looks at all regions with gradient and lets the chosen 128 of each picture pay, without suppression: R-FCN's way. It costs the backward pass "
         "of the region head on what is not chosen, and saves the second look.",
-        "Background down to an overlap of 0, as the paper asks; Fast R-CNN's .1 is not in Faster R-CNN's end-to-end training either.",
+        "Background down to an overlap of 0, as the paper asks; Fast R-CNN's .1 is gone, as it is from Faster R-CNN's end-to-end training.",
     ),
 )
