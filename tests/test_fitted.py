@@ -231,29 +231,24 @@ def problem(n: int = 300, d: int = 20, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_svms_are_liblinears() -> None:
     """rcnn_train.m: .5 |w|^2 + .5 (b / 10)^2 + C (2 sum of positive hinges + sum of negative hinges)."""
     svm = pytest.importorskip("sklearn.svm")
-    s = SVM()
-    both = [problem(300, 20, 0), problem(170, 20, 1)]
-    x, y = torch.zeros(2, 300, 20, dtype=torch.float64), torch.zeros(2, 300, dtype=torch.float64)
-    for k, (a, b) in enumerate(both):
-        x[k, : len(a)], y[k, : len(b)] = a, b
-    w, b = fit_svm(x, y, s, tolerance=1e-8)
-    for k, (a, t) in enumerate(both):
-        oracle = svm.LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2}, intercept_scaling=10, tol=1e-8, max_iter=1_000_000).fit(a.numpy(), t.numpy())
-        theirs = torch.from_numpy(oracle.coef_[0]), torch.from_numpy(oracle.intercept_)
-        mine = objective(x[k : k + 1], y[k : k + 1], w[k : k + 1], b[k : k + 1], s)
-        other = objective(x[k : k + 1], y[k : k + 1], theirs[0][None], theirs[1], s)
-        torch.testing.assert_close(mine, other, rtol=1e-6, atol=0)
-        torch.testing.assert_close(w[k], theirs[0], rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(b[k : k + 1], theirs[1], rtol=1e-3, atol=1e-3)
+    for n, d in ((300, 20), (40, 90)):  # more examples than features, and fewer
+        x, y = problem(n, d, d)
+        w, b = fit_svm(x, y, SVM(), tolerance=1e-7)
+        oracle = svm.LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2}, intercept_scaling=10, tol=1e-8, max_iter=1_000_000).fit(x.numpy(), y.numpy())
+        theirs = torch.from_numpy(oracle.coef_[0]), torch.from_numpy(oracle.intercept_)[0]
+        torch.testing.assert_close(objective(x, y, w, b, SVM()), objective(x, y, *theirs, SVM()), rtol=1e-6, atol=0)
+        torch.testing.assert_close(w, theirs[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(b, theirs[1], rtol=1e-3, atol=1e-3)
 
 
-def test_padding_changes_no_svm_and_single_precision_is_enough() -> None:
+def test_where_it_starts_changes_no_svm_and_one_side_alone_is_fitted() -> None:
     x, y = problem(120, 8, 3)
-    w, b = fit_svm(x[None], y[None], SVM(), 1e-7)
-    more = fit_svm(F.pad(x, (0, 0, 0, 30), value=7.0)[None], F.pad(y, (0, 30))[None], SVM(), 1e-7)
-    torch.testing.assert_close(w, more[0], rtol=1e-4, atol=1e-5)
-    single = fit_svm(x[None].float(), y[None].float(), SVM(), 1e-4)
-    torch.testing.assert_close(w.float(), single[0], rtol=0.05, atol=0.01)
+    w, b = fit_svm(x, y, SVM(), tolerance=1e-7)
+    other = fit_svm(x, y, SVM(), (torch.randn(8).double(), torch.tensor(3.0)), tolerance=1e-7)
+    torch.testing.assert_close(w, other[0], rtol=1e-4, atol=1e-5)
+    assert fit_svm(x.float(), y.float(), SVM())[0].dtype == torch.float32
+    w, b = fit_svm(x[y < 0], y[y < 0], SVM())
+    assert ((x[y < 0] @ w + b) < 0).all()
 
 
 def test_mining_ends_where_all_negatives_at_once_would() -> None:
@@ -265,11 +260,9 @@ def test_mining_ends_where_all_negatives_at_once_would() -> None:
     for few in neg.split(60):
         miner.mine(few, torch.tensor([[0.1, 0.9]]).expand(len(few), 2))
     w, b = miner.finish()
-    kept = len(miner.negatives[0])
-    assert kept < 0.9 * len(neg) and not len(miner.negatives[1]) and (w[1] == 0).all() and miner.fits > 2
-    whole = fit_svm(x[None].float(), y[None].float(), s)
-    mined = objective(x[None].float(), y[None].float(), w[:1], b[:1], s)
-    assert mined < 1.02 * objective(x[None].float(), y[None].float(), *whole, s)
+    assert miner.counts[1] < 0.9 * len(neg) and not miner.negatives[1] and (w[1] == 0).all() and miner.fits > 2
+    whole = fit_svm(x, y, s)
+    assert objective(x, y, w[0].double(), b[0].double(), s) < 1.02 * objective(x, y, *whole, s)
 
 
 def test_of_the_first_picture_all_negatives_and_then_the_hard_ones() -> None:
@@ -280,9 +273,9 @@ def test_of_the_first_picture_all_negatives_and_then_the_hard_ones() -> None:
     margin = lambda v: (torch.tensor([v]) @ miner.weight[0] + miner.bias[0]).item()  # noqa: E731
     easy, hard = [-60.0, 30.0], [15.0, 0.0]
     assert margin(easy) < -1.0001 < margin(hard)
-    before = len(miner.negatives[0])
+    before = miner.counts[1]
     miner.mine(torch.tensor([easy, hard]), torch.zeros(2, 1))
-    assert len(miner.negatives[0]) == before + 1 and miner.added == [1] and miner.fits == 1
+    assert miner.counts[1] == before + 1 and miner.added == [1] and miner.fits == 1
     miner.finish()
     assert miner.fits == 2
 

@@ -180,3 +180,47 @@ def test_several_processes_may_share_a_folder(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("*.npy"))) == 3 and not list(tmp_path.rglob("*.new"))
     boxes: Any = [d[2].proposals for d in sets]
     assert np.array_equal(boxes[0], boxes[1]) and np.array_equal(boxes[1], boxes[2])
+
+
+# ---------------------------------------------------------------- through the engine
+
+
+def test_a_source_belongs_to_papers_that_want_one() -> None:
+    from stemma.core import paper as cards
+    from stemma.engine import checkpoint, outside
+
+    wanting, making = cards.get("r_cnn").recipe("small"), cards.get("fpn").recipe("small")
+    assert outside.wants(wanting) and not outside.wants(making)
+    assert outside.sourced(wanting, "grid").proposals.kind == "grid" and outside.sourced(wanting, None) is wanting
+    filed = outside.sourced(wanting, "boxes/val.npz").proposals
+    assert (filed.kind, filed.file, filed.count) == ("file", "boxes/val.npz", wanting.proposals.count)
+    with pytest.raises(StemmaError, match="makes its own boxes"):
+        outside.sourced(making, "grid")
+    with pytest.raises(StemmaError, match="no source of proposals 'gird'; there are selective-search"):
+        outside.sourced(wanting, "gird")
+    with pytest.raises(StemmaError, match="takes its boxes from outside"):
+        checkpoint.plan("r_cnn", "small", {"recipe.proposals.kind": "none"})
+    with pytest.raises(StemmaError, match="makes its own boxes"):
+        checkpoint.plan("fpn", "small", {"recipe.proposals.kind": "grid"})
+    _, _, recipe = checkpoint.plan("r_cnn", "small", {"proposals": "grid", "recipe.proposals.count": "30"})
+    assert (recipe.proposals.kind, recipe.proposals.count) == ("grid", 30)
+    assert checkpoint.recipe_from(checkpoint.jsonable(recipe)) == recipe
+
+
+def test_a_comparison_hands_a_common_source_to_those_that_want_one() -> None:
+    from stemma.engine.compare import _sets_of
+
+    sets = {"proposals": "grid", "fpn:recipe.lr": 0.1}
+    assert _sets_of(sets, "r_cnn") == {"proposals": "grid"} and _sets_of(sets, "fpn") == {"recipe.lr": 0.1}
+
+
+def test_evaluation_takes_another_source(tmp_path: Path) -> None:
+    import stemma
+    from stemma.engine.evaluate import measure
+
+    data = scenes(2)
+    model = stemma.build("spp_net", "small", info=data.info, sets={"proposals": "grid", "recipe.proposals.count": 24})
+    np.savez(tmp_path / "x.npz", **{str(data[i].id): data[i].boxes for i in range(2)})
+    found = measure(model, data, proposals=str(tmp_path / "x.npz"), losses=True)
+    assert found["images"] == 2 and np.isfinite(found["loss"])
+    assert "AP" in measure(model, data)

@@ -137,7 +137,7 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
     with _quiet():
         try:
             torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names, dynamo=True, external_data=False, verbose=False,
-                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort})
+                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort, torch.ops.torchvision.roi_pool.default: _roi_pool})
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -151,6 +151,14 @@ def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: b
     op: Any = opset18
     size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
     return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
+
+
+def _roi_pool(x: Any, rois: Any, scale: float, height: int, width: int) -> Any:
+    """torchvision's RoIPool as ONNX's, which rounds and cuts alike; the places of the maxima, for gradients alone, are left out."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    return op.MaxRoiPool(x, rois, pooled_shape=[int(height), int(width)], spatial_scale=float(scale)), op.Shape(rois)
 
 
 def _torch(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """Linear SVMs on fixed features, with hard negatives mined picture by picture (R-CNN sec. 2.3 and appendix B).
 
-Axes: K problems that are solved together, N examples, D features, C classes.
+Axes: N examples, M of them in a band, D features, C classes.
 """
 from __future__ import annotations
 
@@ -34,51 +34,74 @@ class SVM:
     length: float = 20.0
 
 
-def objective(x: Float[Tensor, "K N D"], y: Float[Tensor, "K N"], w: Float[Tensor, "K D"], b: Float[Tensor, " K"], s: SVM) -> Float[Tensor, " K"]:
-    """What an SVM minimises; `y` is 1, -1, or 0 where there is no example."""
-    hinge = (1 - y * (torch.einsum("knd,kd->kn", x, w) + b[:, None])).clamp(min=0)
-    return 0.5 * w.square().sum(1) + 0.5 * (b / s.bias) ** 2 + (_most(y, s) * hinge).sum(1)
+def objective(x: Float[Tensor, "N D"], y: Float[Tensor, " N"], w: Float[Tensor, " D"], b: Tensor, s: SVM) -> Tensor:
+    """What an SVM minimises; `y` is 1 or -1."""
+    return 0.5 * w.square().sum() + 0.5 * (b / s.bias) ** 2 + (_cost(y, s) * (1 - y * (x @ w + b)).clamp(min=0)).sum()
 
 
-def _most(y: Tensor, s: SVM) -> Tensor:
-    """The largest dual variable of each example."""
-    return s.cost * ((y < 0).to(y) + s.positive * (y > 0).to(y))
+def _cost(y: Tensor, s: SVM) -> Tensor:
+    """What an example's hinge is multiplied with: the largest value of its dual variable."""
+    return s.cost * torch.where(y > 0, s.positive, 1.0)
 
 
 def fit_svm(
-    x: Float[Tensor, "K N D"], y: Float[Tensor, "K N"], s: SVM, tolerance: float = 1e-4, rounds: int = 20000,
-) -> tuple[Float[Tensor, "K D"], Float[Tensor, " K"]]:
-    """The weights and biases of K SVMs at once, by accelerated projected gradient on their duals; `y` is 1, -1, or 0 for padding.
+    x: Float[Tensor, "N D"], y: Float[Tensor, " N"], s: SVM, start: tuple[Tensor, Tensor] | None = None, tolerance: float = 1e-4,
+) -> tuple[Float[Tensor, " D"], Tensor]:
+    """(weights, bias) of one SVM; `y` is 1 or -1, `start` another SVM's weights and bias. Computed in float64.
 
-    The dual of the L1 hinge is a quadratic under bounds: max sum(a) - 1/2 |sum a_i y_i (x_i, bias)|^2, 0 <= a <= cost. It is over when every
-    duality gap is below `tolerance` of the objective. Nesterov's momentum starts anew where it points uphill (O'Donoghue & Candes 2012).
+    Newton's method on the hinge rounded over a width (1 - m)^2 / (2 width), with an exact line search: the objective is piecewise quadratic, so it
+    ends exactly. The width shrinks by 5 until the duality gap of the SVM itself is below `tolerance` of its objective; the slopes of the rounded
+    hinges are feasible dual variables, so the gap is known.
     """
-    full = torch.cat([x, x.new_full((*x.shape[:2], 1), s.bias)], 2) * y[..., None]  # labels multiplied in, so that w = sum a_i full_i
-    most = _most(y, s)
-    v = full.sum(1) + 1e-3
-    for _ in range(30):
-        v = torch.einsum("knd,kn->kd", full, torch.einsum("knd,kd->kn", full, v))
-        v = v / v.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    steep = 1.05 * torch.einsum("knd,kd->kn", full, v).square().sum(1).clamp(min=1e-12)[:, None]
-    a = torch.zeros_like(y)
-    ahead, t = a, torch.ones_like(steep)
-    for i in range(rounds):
-        w = torch.einsum("knd,kn->kd", full, ahead)
-        slope = 1 - torch.einsum("knd,kd->kn", full, w)
-        new = (ahead + slope / steep).clamp(min=0).minimum(most)
-        uphill = ((ahead - new) * (new - a)).sum(1, keepdim=True) > 0
-        t = torch.where(uphill, 1.0, t)
-        after = (1 + (1 + 4 * t * t).sqrt()) / 2
-        ahead = new + torch.where(uphill, 0.0, (t - 1) / after) * (new - a)
-        a, t = new, after
-        if i % 50 == 49:
-            w = torch.einsum("knd,kn->kd", full, a)
-            half = 0.5 * w.double().square().sum(1)
-            primal = half + (most * (1 - torch.einsum("knd,kd->kn", full, w)).clamp(min=0)).double().sum(1)
-            if bool((primal - (a.double().sum(1) - half) <= tolerance * primal.clamp(min=1e-12)).all()):
+    full = torch.cat([x, x.new_full((len(x), 1), s.bias)], 1).double() * y[:, None]  # labels multiplied in: margins are full @ w
+    cost = _cost(y.double(), s)
+    w = full.new_zeros(full.shape[1]) if start is None else torch.cat([start[0], start[1].reshape(1) / s.bias]).double()
+    width = 1.0 if start is None else 0.2
+    margins = full @ w
+    for _ in range(12):
+        for _ in range(50):
+            share = ((1 - margins) / width).clamp(0, 1)
+            slope = w - full.T @ (cost * share)
+            if bool(slope.norm() <= 1e-9 * (1 + w.norm())):
                 break
-    w = torch.einsum("knd,kn->kd", full, a)
-    return w[:, :-1], w[:, -1] * s.bias
+            band = (share > 0) & (share < 1)
+            way = -_solve(full[band] * (cost[band] / width).sqrt()[:, None], slope)
+            across = full @ way
+            t = _downhill(w, way, margins, across, cost, width)
+            w, margins = w + t * way, margins + t * across
+        dual = cost * share
+        low = full.T @ dual
+        primal = 0.5 * w @ w + (cost * (1 - margins).clamp(min=0)).sum()
+        if bool(primal - (dual.sum() - 0.5 * low @ low) <= tolerance * primal):
+            break
+        width /= 5
+    return w[:-1].to(x), (w[-1] * s.bias).to(x)
+
+
+def _solve(rows: Float[Tensor, "M D"], v: Float[Tensor, " D"]) -> Float[Tensor, " D"]:
+    """(1 + rows^T rows)^-1 v, through the smaller of the two squares."""
+    m, d = rows.shape
+    if m >= d:
+        whole = torch.eye(d, dtype=v.dtype, device=v.device) + rows.T @ rows
+        return torch.cholesky_solve(v[:, None], torch.linalg.cholesky(whole))[:, 0]
+    whole = torch.eye(m, dtype=v.dtype, device=v.device) + rows @ rows.T
+    return v - rows.T @ torch.cholesky_solve((rows @ v)[:, None], torch.linalg.cholesky(whole))[:, 0]
+
+
+def _downhill(w: Tensor, way: Tensor, margins: Tensor, across: Tensor, cost: Tensor, width: float) -> Tensor:
+    """The step along `way` at which the rounded objective is least, by halving on its slope, which only grows."""
+    low, high = w.new_zeros(()), w.new_ones(())
+    a, b = w @ way, way @ way
+    rising = lambda t: a + t * b - (cost * ((1 - margins - t * across) / width).clamp(0, 1) * across).sum() >= 0  # noqa: E731
+    for _ in range(20):  # Newton's step is 1; a longer one is rare
+        if bool(rising(high)):
+            break
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = (low + high) / 2
+        up = rising(middle)
+        low, high = torch.where(up, low, middle), torch.where(up, middle, high)
+    return high
 
 
 class Miner:
@@ -86,18 +109,23 @@ class Miner:
 
     def __init__(self, classes: int, features: int, s: SVM, device: torch.device | str = "cpu"):
         self.s, self.classes = s, classes
-        none = torch.zeros(0, features, device=device)
-        self.positives: list[Tensor] = [none] * classes
-        self.negatives: list[Tensor] = [none] * classes
+        self.positives: list[list[Tensor]] = [[] for _ in range(classes)]
+        self.negatives: list[list[Tensor]] = [[] for _ in range(classes)]
         self.added = [0] * classes
         self.weight, self.bias = torch.zeros(classes, features, device=device), torch.zeros(classes, device=device)
         self.started, self.fits = False, 0
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(positives, negatives) that are held, over all classes."""
+        both = [sum(len(x) for rows in side for x in rows) for side in (self.positives, self.negatives)]
+        return both[0], both[1]
 
     def add(self, x: Float[Tensor, "N D"], labels: Int[Tensor, " N"]) -> None:
         """Positives of their classes; a label below 0 is left out."""
         for c in labels.unique().tolist():
             if c >= 0:
-                self.positives[c] = torch.cat([self.positives[c], x[labels == c]])
+                self.positives[c].append(x[labels == c])
 
     def mine(self, x: Float[Tensor, "N D"], overlap: Float[Tensor, "N C"]) -> None:
         """The regions of one picture, with their best IoU with an object of each class: keep what is hard, and fit what has grown."""
@@ -106,29 +134,26 @@ class Miner:
             wanted &= x @ self.weight.T + self.bias > self.s.hard
         for c, n in enumerate(wanted.sum(0).tolist()):
             if n:
-                self.negatives[c] = torch.cat([self.negatives[c], x[wanted[:, c]]])
+                self.negatives[c].append(x[wanted[:, c]])
                 self.added[c] += n
-        self.fit([c for c, n in enumerate(self.added) if n > (self.s.grow if self.started else 0)])
+                if self.added[c] > (self.s.grow if self.started else 0):
+                    self.fit(c)
         self.started = True
 
     def finish(self) -> tuple[Float[Tensor, "C D"], Float[Tensor, " C"]]:
         """Fit the last time all that have negatives; weights and biases."""
-        self.fit([c for c in range(self.classes) if len(self.negatives[c])])
+        for c in range(self.classes):
+            if self.negatives[c]:
+                self.fit(c)
         return self.weight, self.bias
 
-    def fit(self, which: list[int]) -> None:
-        """Fit these classes, and drop their easy negatives."""
-        if not which:
-            return
-        longest = max(len(self.positives[c]) + len(self.negatives[c]) for c in which)
-        x = self.weight.new_zeros(len(which), longest, self.weight.shape[1])
-        y = x.new_zeros(len(which), longest)
-        for k, c in enumerate(which):
-            p, n = self.positives[c], self.negatives[c]
-            x[k, : len(p)], x[k, len(p) : len(p) + len(n)] = p, n
-            y[k, : len(p)], y[k, len(p) : len(p) + len(n)] = 1.0, -1.0
-        w, b = fit_svm(x, y, self.s, tolerance=1e-3)
-        for k, c in enumerate(which):
-            self.weight[c], self.bias[c], self.added[c] = w[k], b[k], 0
-            self.negatives[c] = self.negatives[c][self.negatives[c] @ w[k] + b[k] >= self.s.easy]
-        self.fits += len(which)
+    def fit(self, c: int) -> None:
+        """Fit a class, and drop its easy negatives."""
+        self.positives[c] = [torch.cat(self.positives[c])] if self.positives[c] else []
+        negatives = torch.cat(self.negatives[c])
+        x = torch.cat([*self.positives[c], negatives])
+        y = torch.where(torch.arange(len(x), device=x.device) < len(x) - len(negatives), 1.0, -1.0)
+        start = (self.weight[c], self.bias[c]) if self.started else None
+        self.weight[c], self.bias[c] = fit_svm(x, y, self.s, start, tolerance=1e-3)
+        self.negatives[c] = [negatives[negatives @ self.weight[c] + self.bias[c] >= self.s.easy]]
+        self.added[c], self.fits = 0, self.fits + 1

@@ -77,7 +77,7 @@ def fit(model: Fits, pictures: Pictures, say: Callable[[str], None]) -> None:
         weight, bias = miner.finish()
         model.svm_weight.copy_(weight)
         model.svm_bias.copy_(bias)
-        say(f"SVMs: {sum(map(len, miner.positives)):,} positives, {sum(map(len, miner.negatives)):,} hard negatives kept, {miner.fits} fits")
+        say("SVMs: {:,} positives, {:,} hard negatives kept, {:,} fits".format(*miner.counts, miner.fits))
     if ridge is not None:
         for c, rows in enumerate(pairs):
             if rows:
