@@ -30,7 +30,7 @@ def spec(preset: str = "paper") -> Windows[ClassBoxRule]:
     else:
         net = Windows(ClassBoxRule(), part(Chain, layers=ACCURATE, std=0.01, levels=(2,)), part(ClassBoxHead), window=221, scales=scales, mirror=True)
     if preset.endswith("small"):  # not in the paper: a residual trunk of stride 8, windows of 24 pixels, three sizes, one regressor for all classes
-        rule = ClassBoxRule(assign=ByIoU(0.4, 0.3, rescue=True), coder=Edges(0.2), post=GreedyMerge(0.45))
+        rule = ClassBoxRule(assign=ByIoU(0.3, 0.1, rescue=True), coder=Edges(0.5), post=GreedyMerge(0.45, pre=150), top=8, candidates=300, score=0.02)
         head = part(ClassBoxHead, kernel=2, pool=2, widths=(256,), boxes=(256,), per_class=False, dropout=0.0, std=0.0)
         net = Windows(rule, part(TinyResNet, widths=(32, 96), levels=(1,)), head, window=24, scales=(0.8, 0.5, 0.32), border=8)
     if "classifier" in preset:

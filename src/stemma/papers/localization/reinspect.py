@@ -81,11 +81,11 @@ class SetRule:
 
 
 def spec(preset: str = "paper") -> Dense[SetRule]:
-    """GoogLeNet and five boxes a cell of 32 pixels; "small": a residual trunk and cells of 16."""
+    """GoogLeNet and five boxes a cell of 32 pixels; "small": a residual trunk, four boxes a cell of 16, and no wider region."""
     if preset == "small":  # not in the paper
         return Dense(
-            rule=SetRule(region=32.0, box_weight=0.03), backbone=part(TinyResNet, levels=(2,)), neck=part(Same),
-            head=part(SetHead, width=128, cells=128, dropout=0.0, shrink=1.0, scale=20.0, std=0.1),
+            rule=SetRule(CellBoxes(4), region=16.0, box_weight=0.01), backbone=part(TinyResNet, levels=(2,)), neck=part(Same),
+            head=part(SetHead, width=128, cells=96, dropout=0.0, shrink=0.2, scale=20.0, std=0.1),
         )
     return Dense(rule=SetRule(), backbone=part(GoogLeNet), neck=part(Same), head=part(SetHead))
 
