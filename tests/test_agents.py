@@ -326,6 +326,27 @@ def test_killed_at_a_random_moment_and_resumed(which: str, tmp_path: Path) -> No
     assert not list((tmp_path / "killed" / "episodes").glob(".*")) and not list((tmp_path / "killed").glob(".*"))
 
 
+@each
+def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said after the saved state is said again, not twice."""
+    life(tmp_path / "alone", which)
+    validate = agents.Agent._validate
+
+    def last(self: agents.Agent) -> None:
+        validate(self)
+        if self._over():
+            raise Killed
+
+    monkeypatch.setattr(agents.Agent, "_validate", last)
+    with pytest.raises(Killed):
+        life(tmp_path / "killed", which)
+    monkeypatch.undo()
+    assert [e["kind"] for e in Run.open(tmp_path / "killed").metrics()][-1] == "val"
+    Run.open(tmp_path / "killed").update(state="running")
+    life(tmp_path / "killed", which)
+    same_end(tmp_path / "killed", tmp_path / "alone")
+
+
 def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:
     """World Models' iterative training: what C lives in round one is what V and M learn from in round two."""
     sets = MODELS | {"recipe.life.rounds": 2}

@@ -73,6 +73,26 @@ def forked(folder: Path, *how: str) -> int:
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
 
 
+def test_killed_between_the_last_validation_and_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said after the saved state is said again, not twice."""
+    how = ("6steps", "retinanet", "muon")
+    once(tmp_path / "alone", *how)
+    save = Trainer._save
+
+    def last(self: Trainer, final: bool = False) -> None:
+        if final:
+            raise KeyError("killed")
+        save(self)
+
+    monkeypatch.setattr(Trainer, "_save", last)
+    with pytest.raises(KeyError, match="killed"):
+        once(tmp_path / "killed", *how)
+    monkeypatch.undo()
+    assert [e["kind"] for e in Run.open(tmp_path / "killed").metrics()][-1] == "val"
+    once(tmp_path / "killed", *how)
+    same_end(tmp_path / "killed", tmp_path / "alone")
+
+
 @forks
 def test_a_killed_run_ends_as_one_left_alone(tmp_path: Path) -> None:
     how = ("25steps", "retinanet", "muon")

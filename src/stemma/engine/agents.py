@@ -6,7 +6,6 @@ killed at any moment and resumed lives every episode once and ends with the same
 """
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
@@ -445,6 +444,7 @@ class Agent:
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps, "frames": self.frames, "seconds": self.seconds,
             "validations": self.validations, "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
+            "said": self.run.said,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -471,8 +471,7 @@ class Agent:
             if "evolve/history" in tensors:
                 self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round), tensors["evolve/history"].numpy())
         self.saved = self.spent
-        kept = [e for e in self.run.metrics() if e["tick"] < self.tick or (e["tick"] == self.tick and e["kind"] in ("train", "val"))]
-        checkpoint.write_text(self.run.path / "metrics.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
+        self.run.rewind(meta["said"])
         self.bar.line(f"continuing {self.run.path} at step {self.steps}, episode {self.replay.count}")
 
 
@@ -525,7 +524,7 @@ def train(
     if again and (run.path / "state.safetensors").is_file():
         agent.restore()
     elif again:
-        checkpoint.write_text(run.path / "metrics.jsonl", "")
+        run.rewind(0)
     agent.go()
     return run
 

@@ -99,7 +99,7 @@ def train(
         if (run.path / "state.safetensors").is_file():
             trainer.restore()
         elif fabric.is_global_zero:
-            run.rewind(-1)
+            run.rewind(0)
     trainer.fit()
     return run
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,13 @@ class Run:
         for p in (*self.path.glob(".*.new"), *self.path.glob(".tmp*")):
             p.unlink(missing_ok=True)
 
-    def rewind(self, step: int) -> None:
-        """Forget the lines after `step`: a resumed run says them again."""
-        kept = [e for e in self.metrics() if e["step"] <= step]
-        checkpoint.write_text(self.path / "metrics.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
+    @property
+    def said(self) -> int:
+        """Bytes of metrics.jsonl so far: what a saved state knows to have been said."""
+        file = self.path / "metrics.jsonl"
+        return file.stat().st_size if file.is_file() else 0
+
+    def rewind(self, said: int) -> None:
+        """Forget what was said after the first `said` bytes: a resumed run says it again."""
+        if self.said > said:
+            os.truncate(self.path / "metrics.jsonl", said)

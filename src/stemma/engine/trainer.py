@@ -346,7 +346,7 @@ class Trainer:
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
                 "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
-                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran,
+                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran, "said": self.run.said,
             }
             try:
                 state = self.ema.state() if self.ema is not None else self.model.state_dict()
@@ -377,7 +377,7 @@ class Trainer:
             self._share(meta["parts"])
         self.saved, self.saved_at = self.spent, self.steps
         if self.fabric.is_global_zero:
-            self.run.rewind(self.steps)
+            self.run.rewind(meta["said"])
         self.bar.line(f"continuing {self.run.path} at step {self.steps}")
 
     # ------------------------------------------------------------ surroundings

@@ -141,7 +141,7 @@ def ps_roi_align(
 
 def bags(table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"], weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
     """Rows of a table, weighed and summed."""
-    if table.device.type == "cpu" and not weight.requires_grad and not torch.compiler.is_compiling():
+    if table.device.type == "cpu" and not torch.compiler.is_compiling():
         return cast(Tensor, Bags.apply(table, rows, weight))
     return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
 

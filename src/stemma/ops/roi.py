@@ -82,7 +82,7 @@ def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Te
     weight = yw[:, :, :, None, :, None] * xw[:, :, None, :, None, :]
     n = rows.shape[-1] * rows.shape[-2]
     rows, weight = rows.reshape(-1, n), weight.reshape(-1, n)
-    if table.device.type == "cpu" and not weight.requires_grad and not torch.compiler.is_compiling():
+    if table.device.type == "cpu" and not torch.compiler.is_compiling():
         out = cast(Tensor, Bags.apply(table, rows, weight))
     else:
         out = F.embedding_bag(rows.long(), table, mode="sum", per_sample_weights=weight)  # ONNX knows no other index
@@ -90,7 +90,7 @@ def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Te
 
 
 class Bags(torch.autograd.Function):
-    """Rows of a table summed with weights, bag by bag; constant weights.
+    """Rows of a table summed with weights, bag by bag.
 
     The gradient of a row is the sum of the gradients of the bags that read it: again bags, of the other table. Sorting the (row, bag) pairs by
     row gives them. This is about twice as fast on a CPU as the gradient that `F.embedding_bag` brings.
@@ -98,14 +98,19 @@ class Bags(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"], weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
-        ctx.save_for_backward(rows, weight)
+        ctx.save_for_backward(rows, weight, table if weight.requires_grad else table[:0])
         ctx.cells = len(table)
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, None]:
-        rows, weight = ctx.saved_tensors
+    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, Tensor | None]:
+        rows, weight, table = ctx.saved_tensors
+        slope: Tensor | None = None
+        if ctx.needs_input_grad[2]:  # of a weight: its row times the gradient of its bag
+            start = torch.arange(0, rows.numel(), rows.shape[1], dtype=rows.dtype)
+            mine = torch.arange(len(rows), dtype=rows.dtype).repeat_interleave(rows.shape[1])
+            slope = torch.ops.aten._embedding_bag_per_sample_weights_backward(grad.contiguous(), table, rows.flatten(), start, mine, 0).view_as(weight)
         small = torch.int16 if ctx.cells < 2**15 else torch.int32  # short keys sort faster
         row, place = rows.flatten().to(small).sort()
         if ctx.cells < 2**15:
@@ -114,7 +119,7 @@ class Bags(torch.autograd.Function):
             readers = torch.bincount(rows.flatten(), minlength=ctx.cells)
             first = readers.cumsum(0) - readers
         bag = place.div(rows.shape[1], rounding_mode="floor")
-        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]), None, None
+        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]), None, slope
 
 
 def _rows(x: Tensor) -> Tensor:

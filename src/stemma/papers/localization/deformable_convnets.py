@@ -60,9 +60,9 @@ def spec(preset: str = "paper") -> Any:
     p, stage = replace(p, backbone=deformed(p.backbone, small)), p.stages[0]
     if preset.startswith("faster"):
         two = faster_rcnn.spec(size).stages[0]
-        head = part(DeformFCHead, pool=Bins(5), width=128, deltas="agnostic", reduce=64) if small else part(DeformFCHead, pool=Bins(7), reduce=256)
+        head = part(DeformFCHead, pool=Bins(5, samples=2), width=128, deltas="agnostic", reduce=64) if small else part(DeformFCHead, pool=Bins(7), reduce=256)
         return replace(p, stages=(replace(two, head=head),) if small else (replace(two, head=head, sample=Random(128, 0.25)),))
-    return replace(p, stages=(replace(stage, head=part(DeformVoteHead, size=3, width=96) if small else part(DeformVoteHead, size=7)),))
+    return replace(p, stages=(replace(stage, head=part(DeformVoteHead, size=3, samples=2, width=96) if small else part(DeformVoteHead, size=7)),))
 
 
 def recipe(preset: str = "paper") -> Recipe:
