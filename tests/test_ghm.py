@@ -14,6 +14,7 @@ import stemma
 from engine_help import scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, Part, diff
+from stemma.data.loader import Loader
 from stemma.engine import checkpoint
 from stemma.engine.trainer import Trainer
 from stemma.papers.localization import ghm, retinanet
@@ -129,6 +130,28 @@ def test_weights_take_no_gradient_and_evaluation_remembers_nothing() -> None:
     logits.requires_grad_(True)
     beta, n = loss.weigh(loss.cost(logits, labels)[1], used[..., None].expand_as(logits))
     assert not beta.requires_grad and not n.requires_grad
+
+
+def test_fig_2_counts_every_example_by_its_norm(tmp_path: Path) -> None:
+    """The histogram is that of a loop over the examples, for both losses; one page for several runs."""
+    from stemma.studies import gradients
+
+    model: Any = stemma.build("ghm", "small", classes=8).eval()
+    b = next(iter(Loader(scenes(2, "val"), model.recipe, train=False, batch=2).epoch(0)))
+    with torch.no_grad():
+        raw = model(b.images)
+        state, _, label = model.rule.targets(raw, b.targets, 8, b.sizes)
+    want = [0] * 10
+    for x, to, asked in zip(raw.logits.flatten(0, 1).sigmoid().tolist(), label.flatten().tolist(), state.flatten().tolist()):
+        for c, p in enumerate(x if asked >= 0 else []):
+            want[min(int(abs(p - (c == to)) * 10), 9)] += 1
+    assert np.abs(gradients.norms(model, [b], 10).numpy() - want).sum() <= 2  # float32 on the edge of a bin
+    runs = [short(tmp_path / name, "1steps", paper=name, val_every=0).path for name in ("retinanet", "ghm")]
+    record = gradients.study(runs, scenes(4, "val"), tmp_path / "out", device="cpu")
+    assert len(record["rows"]) == 2 and sum(record["rows"][0]["counts"]) == sum(record["rows"][1]["counts"]) > 1000
+    assert "<svg" in (tmp_path / "out" / "gradients.html").read_text() and (tmp_path / "out" / "gradients.json").is_file()
+    with pytest.raises(stemma.StemmaError, match="one sigmoid a class"):
+        gradients.norms(stemma.build("ssd", "small", classes=8), [b])
 
 
 def test_the_paper_is_retinanet_with_another_loss_and_the_pair_is_fair() -> None:

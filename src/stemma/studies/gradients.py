@@ -1,0 +1,107 @@
+"""How hard do the examples of a dense detector pull? GHM's fig. 2, made again: the histogram of gradient norms of finished runs, side by side.
+
+    python -m stemma.studies.gradients runs/retinanet runs/ghm --data scenes --out runs/gradients
+
+takes runs of dense detectors with one sigmoid a class (RetinaNet, GHM) and writes gradients.json and gradients.html. An example is an (anchor, class)
+pair that the loss asks, and its norm is g = |sigmoid(x) - y| (eq. 4). Of a trained detector most lie at 0, and a hump of outliers at 1.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..core.types import Batch, StemmaError
+from ..engine import checkpoint, evaluate, outside
+from ..engine.devices import pick_device
+from ..report import charts
+from ..report.tags import table, tag, text
+from ..skeletons.dense import DenseRule
+
+
+@torch.no_grad()
+def norms(model: nn.Module, batches: Iterable[Batch], bins: int = 30) -> Float[Tensor, " bins"]:
+    """How many examples of `batches` have a gradient norm in each of `bins` equal parts of 0..1. Raises `StemmaError` for a model without such examples."""
+    m: Any = model
+    rule = getattr(m, "rule", None)
+    if not isinstance(rule, DenseRule) or rule.cls.extra:  # type: ignore[union-attr]
+        raise StemmaError("gradient norms are those of dense detectors with one sigmoid a class: train retinanet or ghm")
+    count = torch.zeros(bins, dtype=torch.float64)
+    for b in batches:
+        raw = m(b.images)
+        state, _, label = rule.targets(raw, b.targets, m.classes, b.sizes)
+        y = label[..., None] == torch.arange(raw.logits.shape[-1], device=label.device)
+        g = (raw.logits.sigmoid() - y.float()).abs()[state >= 0]
+        count += torch.bincount((g * bins).long().clamp(max=bins - 1).flatten(), minlength=bins).double().cpu()
+    return count
+
+
+def study(
+    runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "val", bins: int = 30, limit: int | None = None, batch: int = 8, device: str = "auto"
+) -> dict[str, Any]:
+    """The study's record, and its page in `out`: counts of every run on the same pictures."""
+    where, pictures, rows = pick_device(device), evaluate.spread(evaluate.open_split(data, split), limit), []
+    for run in runs:
+        model: Any = checkpoint.load(run, device=where).eval()
+        checkpoint.check_classes(model, pictures.info, pictures.info.name)
+        loader = outside.loader(model, pictures, model.recipe, batch=batch, needs=frozenset({"boxes"}))
+        count = norms(model, (b.to(where) for b in loader.epoch(0)), bins)
+        rows.append({"run": str(run), "name": f"{model.paper.label} ({Path(run).name})", "counts": count.tolist()})
+    record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "bins": bins, "rows": rows}
+    Path(out).mkdir(parents=True, exist_ok=True)
+    checkpoint.write_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
+    checkpoint.write_text(Path(out) / "gradients.html", page(record))
+    return record
+
+
+def page(record: dict[str, Any]) -> str:
+    """The study as one page with its plot; an empty bin is drawn at one example."""
+    from ..report.page import POLICY, _asset, _note
+
+    rows, bins = record["rows"], record["bins"]
+    lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0))) for k, c in enumerate(r["counts"]))) for i, r in enumerate(rows)]
+    body = []
+    for r in rows:
+        whole = max(sum(r["counts"]), 1.0)
+        cells = (r["name"], f"{whole:,.0f}", f"{100 * r['counts'][0] / whole:.2f} %", f"{100 * r['counts'][-1] / whole:.4f} %")
+        body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
+    heads = ("run", "examples", f"norm below {1 / bins:.3g}", f"norm above {1 - 1 / bins:.3g}")
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY), tag("title", "Gradient norms"),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", _asset("page.css")))
+    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+    note = _note(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, outliers right; the height is a logarithm.")
+    chart = charts.line_chart(lines, "gradient norm", "log10 of the number of examples", "Gradient norms")
+    main = tag("main", note, legend, chart, table("".join(tag("th", h, cls="plain") for h in heads), body))
+    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")), main), lang="en") + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command of this file's head."""
+    parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--out", default="runs/gradients")
+    parser.add_argument("--bins", type=int, default=30)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args(argv)
+    record = study(args.runs, args.data, args.out, args.split, args.bins, args.limit, device=args.device)
+    for r in record["rows"]:
+        whole = max(sum(r["counts"]), 1.0)
+        print(f"{r['name']}: {whole:,.0f} examples, {r['counts'][0] / whole:.2%} in the first bin, {r['counts'][-1] / whole:.4%} in the last")
+    print(Path(args.out) / "gradients.html")
+
+
+if __name__ == "__main__":
+    main()
+
+
+__all__ = ["norms", "page", "study"]
