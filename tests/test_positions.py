@@ -266,6 +266,19 @@ def test_the_fifth_stage_keeps_the_stride_and_is_dilated() -> None:
         assert cards.get("r_fcn").spec("coco").rpn.anchors.counts(1) == (12,)
 
 
+def test_published_schedules() -> None:
+    """VOC as the released solver has it with its two pictures a step; COCO as sec. 4.2 has it with eight, its short side drawn from five."""
+    card = cards.get("r_fcn")
+    voc, coco = card.recipe("paper"), card.recipe("coco")
+    assert (voc.batch, voc.length, voc.lr, voc.weight_decay) == (2, "110000steps", 1e-3, 5e-4) and voc.milestones[0] * 110_000 == pytest.approx(80_000)
+    assert (coco.batch, coco.length, coco.lr) == (8, "120000steps", 1e-3) and coco.milestones[0] * 120_000 == 90_000
+    assert voc.resize.scales == () and coco.resize.scales == (400, 500, 600, 700, 800) and coco.resize.longest == 1000
+    with torch.device("meta"):
+        groups = groups_of(card.spec().build(20), voc)
+    rate = {n: g["base_lr"] / voc.lr for g in groups for n in g["names"]}
+    assert rate["heads.0.cls.bias"] == rate["rpn_head.box.bias"] == 2 and rate["heads.0.cls.weight"] == 1
+
+
 def test_all_regions_are_seen_once_and_the_hardest_pay() -> None:
     m, b = cards.get("r_fcn").spec("small").build(4).eval(), batch()
     s = m.spec.stages[0]
@@ -513,6 +526,8 @@ def test_every_variant_is_built_with_its_layers(preset: str) -> None:
         assert not any(n.startswith(("backbone.body.conv1", "backbone.body.layer1")) for n in rate), "the stem and the second stage are fixed"
     if preset in ("faster", "fpn-pool"):
         assert rate["heads.0.shift.weight"] == pytest.approx(0.01)
+    if preset == "faster":
+        assert m.spec.stages[0].assign.low == 0.1 and card.spec().stages[0].assign.low == 0, "the two-layer head learns from background near objects"
 
 
 @pytest.mark.parametrize("preset", ["small", "faster-small", "rpn-small", "deeplab-small"])
