@@ -43,6 +43,7 @@ PAPER = Paper(
     "overlap of background disappear.",
     parents=(
         Parent(faster_rcnn.PAPER, (("stages", "the 64 regions a picture of highest loss, after suppression by loss within a label; no ratio of objects"),)),
+        Parent(fast_rcnn.PAPER, (("", "'fast', the paper's own ground: no region is drawn by rule, and background may lie anywhere; net and recipe stay"),)),
     ),
     claims=(
         Claim("VOC 2007 test mAP, VGG-16, trained on 07", 0.699, "table 3"), Claim("the same without mining", 0.669, "table 3"),
@@ -60,6 +61,7 @@ PAPER = Paper(
         "The paper mines in Fast R-CNN, on selective search, which is preset 'fast'. 'paper' takes its regions from the proposal network, trained end to "
         "end, where the authors say that others found less gain. The sampler goes into any system: stages.0.sample=HardestAfterNMS(64), or rpn.sample, or "
         "rule.sample of SSD, set in Python.",
+        "Length and rate are the parent's: 40,000 steps in 'fast', as the authors' code has them.",
         "Loss to rank by: class and box together, as in the paper. Both passes share weights; ours has no read-only copy, since no gradient is recorded.",
         "Dropout rests in the look that ranks; in the authors' code it is on, with dice of its own.",
         "The code ranks per batch, of one picture; we rank per picture, 64 of each, so that pictures of a batch do not compete.",
