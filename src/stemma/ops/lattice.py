@@ -54,8 +54,8 @@ class Lattice:
 
     def __call__(self, x: Float[Tensor, "P C"]) -> Float[Tensor, "P C"]:
         v = F.embedding_bag(self._from, x, self._starts, mode="sum", per_sample_weights=self._shares.to(x))  # row 0 stands for nowhere and stays 0
-        for rows, pair in self.beside:
-            v = v.index_add(0, rows, F.embedding_bag(pair, v, mode="sum"), alpha=0.5)
+        for rows, taps in self.beside:  # itself twice and its two neighbours: half their sum is (1/2, 1, 1/2)
+            v = v.index_copy(0, rows, F.embedding_bag(taps, v, mode="sum") * 0.5)
         return self.scale * F.embedding_bag(self.index, v, mode="sum", per_sample_weights=self.weight.to(x))
 
 
@@ -72,7 +72,7 @@ def _number(
     near: Int[Tensor, "P k"], rank: Int[Tensor, "P k"], group: Int[Tensor, " P"] | None, where: Bool[Tensor, " P"] | None
 ) -> tuple[Tensor, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
     """(each corner's number from 1 on, 0 outside `where`; corners sorted by number, and where each number's begin among them; of each of the
-    d + 1 directions the numbers that have a neighbour, and their two, 0 for one that is not there).
+    d + 1 directions the numbers that have a neighbour, and each of them twice with its two, 0 for one that is not there).
 
     Corner r of a simplex is r more than `near` in the coordinates of rank up to d - r, and d + 1 - r less in the others. The last
     coordinate follows from the rest; these are the digits of one number.
@@ -106,5 +106,5 @@ def _number(
         move = base.sum() - (d + 1) * base[j]
         pair = torch.stack([find(known - move), find(known + move)], 1)
         rows = torch.nonzero(pair.any(1))[:, 0]
-        beside.append((rows, pair[rows]))
+        beside.append((rows, torch.cat([rows[:, None], rows[:, None], pair[rows]], 1)))
     return index, starts, order, beside

@@ -80,7 +80,7 @@ def spec(preset: str = "paper") -> DeepLab:
     p = fcn.spec("small" if preset == "small" else "paper")
     if preset == "small":
         crf = DenseCRF(iterations=3, appearance=8.0)
-        return DeepLab(part(TinyResNet, levels=(2,), stride=8), part(ASPP, rates=(1, 2, 4, 6)), PixelCrossEntropy(), p.preprocess, (crf,))
+        return DeepLab(part(TinyResNet, levels=(2,), stride=8), part(ASPP, rates=(1, 2, 4, 6)), p.loss, p.preprocess, (crf,))
     net = DeepLab(part(VGGAtrous), part(ASPP, width=1024), PixelCrossEntropy(), p.preprocess, (DenseCRF(),))
     if preset != "paper":
         return net if preset == "vgg-aspp" else replace(net, decoder=part(ASPP, rates=(12,), width=1024))
@@ -143,6 +143,7 @@ PAPER = Paper(
         "100 held-out pictures (`parts.pixel_post.search`); the preset has the settings that the released models are tested with. post=() leaves it out.",
         "A map of 8 k + 1 pixels has k + 1 cells, whose corners stay corners when they are resized, as in the released nets; other sizes are filled up.",
         "decoder.rates=2,4,8,12 is ASPP-S. v1's variant with features of early layers (MSc) is not here. VGG's last pool is not averaged once more.",
-        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights; here nets start from nothing.",
+        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights; here nets start from nothing. Colours are scaled "
+        "as torchvision's weights want them; the released nets take 0..255 less the mean pixel.",
     ),
 )
