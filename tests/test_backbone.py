@@ -45,6 +45,19 @@ def test_a_wrong_backbone_is_named(given: str, says: str) -> None:
         stemma.build("fpn", preset="small", classes=3, sets={"backbone": given})
 
 
+def test_weights_that_cannot_be_fetched_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def offline(name: str, **how: object) -> object:
+        if how.get("pretrained"):
+            raise ConnectionError("the hub cannot be reached. Try again\nlater")
+        return create(name, **how)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(StemmaError, match=r"no weights of 'resnet18'.*the hub cannot be reached\).*stemma-vision\[weights\]"):
+        stemma.build("retinanet", preset="small", classes=3, sets={"backbone": "resnet18:imagenet"})
+
+
 def test_the_packaged_weights_know_photographs() -> None:
     """Top-1 on three of scikit-image's pictures, at the network's 224 pixels, mean and deviation one half."""
     packaged()

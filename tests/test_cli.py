@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,16 @@ def test_list_names_every_paper(capsys: pytest.CaptureFixture[str]) -> None:
     assert [c["year"] for c in found] == sorted(c["year"] for c in found)
     code, out, _ = run(capsys, "list", "--task", "semantic")
     assert code == 0 and "u-net" in out and "retinanet" not in out
+
+
+@pytest.mark.parametrize("columns", [80, 140, None])
+def test_list_is_a_line_a_paper(columns: int | None) -> None:
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | ({"COLUMNS": str(columns)} if columns else {})
+    lines = subprocess.run([sys.executable, "-m", "stemma", "list"], capture_output=True, text=True, env=env, check=True).stdout.splitlines()
+    papers = [c.replace("_", "-") for c in cards.names()]
+    assert sorted(x.split()[0] for x in lines[1 : len(papers) + 1]) == sorted(papers) and len(lines) == len(papers) + 1 + bool(columns)
+    assert ("from" in lines[0]) == (columns != 80) and "what it is" in lines[0]
+    assert all(len(x) <= (columns or 999) for x in lines) and any("…" in x for x in lines) == bool(columns)
 
 
 def test_tree_hangs_every_paper_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +92,30 @@ def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -
     (("compare", "fpn", "nothing", "--data", "scenes"), "no paper named 'nothing'"),
     (("compare", "fpn", "--data", "scenes", "--on", "moon"), "moon"),
     (("export", "/nowhere/at/all", "x.onnx"), "/nowhere/at/all"),
+    (("shw", "fpn"), "no such command 'shw'"),
+    (("show",), "missing argument 'paper' (see `stemma show --help`)"),
+    (("show", "fpn", "--presett", "small"), "no such option: --presett"),
+    (("train", "fpn", "--data", "scenes", "--seed", "x"), "invalid value for '--seed'"),
+    (("train", "fpn", "--data", "scenes", "--budget", "90"), "one number and one unit"),
+    (("train", "fpn", "--env", "drawn-pendulum"), "learns from pictures"),
+    (("train", "fpn"), "--data"),
+    (("train", "fpn", "--data", "scenes", "--batch", "0"), "batch must be 1 or more"),
+    (("train", "fpn", "--data", "scenes", "--seed", "-1"), "seed must be 0 or more"),
+    (("train", "fpn", "--data", "scenes", "--workers", "-1"), "workers must be 0 or more"),
+    (("train", "fpn", "--data", "scenes", "--patience", "-1"), "patience must be 0 or more"),
+    (("train", "fpn", "--data", "scenes", "--device", "abacus"), "no device 'abacus'"),
+    (("train", "fpn", "--data", "scenes", "--precision", "fp8"), "no precision 'fp8'"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.lr=-1"), "recipe.lr must be 0 or more"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.lr=fast"), "cannot read 'fast'"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.accumulate=0"), "recipe.accumulate must be 1 or more"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.resize.size=0"), "recipe.resize.size must be 1 or more"),
+    (("train", "fpn", "--data", "scenes", "--set", "neck.breadth=3"), "no setting 'neck.breadth'"),
+    (("train", "fpn", "--data", "scenes", "--backbone", "resnet1800"), "timm cannot build 'resnet1800'"),
+    (("train", "fpn", "--data", "scenes", "--val", "nothing"), "nothing"),
+    (("compare", "fpn", "--data", "scenes", "--jobs", "0"), "jobs must be 1 or more"),
+    (("compare", "fpn", "--data", "scenes", "--limit", "0"), "limit must be 1 or more"),
+    (("compare", "fpn", "--data", "scenes", "--device", "abacus"), "no device 'abacus'"),
+    (("compare", "fpn", "planet", "--data", "scenes"), "compare them apart"),
     (("import", "torchvision", "fpn", "/nowhere/at/all.pth", "x.safetensors"), "/nowhere/at/all.pth"),
 ])
 def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
@@ -88,6 +123,7 @@ def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_p
     code, out, err = run(capsys, *words)
     assert code == 2 and not out
     assert err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1
+    assert not any(tmp_path.iterdir()), "a mistake that leaves a folder is in the way of the next try"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,8 +155,9 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatc
 @pytest.mark.parametrize("command", ["list", "show", "tree", "diff", "doctor", "train", "evaluate", "predict", "compare", "export", "import"])
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     words = [command, "torchvision"] if command == "import" else [command]
-    code, out, _ = run(capsys, *words, "--help")
-    assert code == 0 and "Examples" in out and f"stemma {command}" in out
+    for asked in (words, [command]):
+        code, out, _ = run(capsys, *asked, "--help")
+        assert code == 0 and "Examples" in out and f"stemma {command}" in out
 
 
 def test_help_and_list_do_not_wait_for_torch() -> None:
@@ -145,8 +182,21 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     assert code == 0 and "one.png" in out and any((tmp_path / "drawn").iterdir()), err
     code, out, err = run(capsys, "export", run_folder, str(tmp_path / "m.pt2"), "--size", "64", "--json")
     assert code == 0 and json.loads(out)["difference"] < 1e-4, err
-    code, _, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--out", run_folder)
-    assert code == 2 and "--resume" in err
+    for words, said in (
+        (("train", "fcn", "--data", data, "--budget", "2steps", "--out", run_folder), "--resume"),
+        (("train", "fpn", "--data", data, "--budget", "2steps", "--out", run_folder, "--resume"), "was run with paper"),
+        (("evaluate", run_folder), "--data"),
+        (("evaluate", run_folder, "--data", data, "--split", "tst"), "no split 'tst'"),
+        (("evaluate", run_folder, "--data", data, "--which", "worst"), "not 'worst'"),
+        (("evaluate", run_folder, "--data", data, "--limit", "0"), "limit must be 1 or more"),
+        (("predict", run_folder), "name pictures"),
+        (("predict", run_folder, "no*.jpg"), "no picture at no*.jpg"),
+        (("predict", run_folder, "one.png", "--threshold", "3"), "threshold is a score"),
+        (("export", run_folder, str(tmp_path / "one.png" / "m.pt2"), "--size", "64"), "cannot write"),
+        (("compare", "fcn", "--data", data, "--out", run_folder), "not a comparison's"),
+    ):
+        code, _, err = run(capsys, *words)
+        assert code == 2 and err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1, (words, err)
 
 
 def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +205,5 @@ def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[st
     from stemma import cli
 
     monkeypatch.setattr(cli, "app", lambda *_, **__: warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=2))
-    cli.main(["list"])
-    said = capsys.readouterr().err
-    assert said == "note: two boxes were dropped\n"
+    code, _, said = run(capsys, "list")
+    assert code == 0 and said == "note: two boxes were dropped\n"

@@ -319,6 +319,19 @@ def test_bf16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
     assert all(v.dtype != torch.bfloat16 for v in checkpoint.read_tensors(r.last)[0].values())
 
 
+def test_deterministic_operators_are_asked_for_in_the_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses, seen = Trainer._losses, []
+
+    def watched(self: Trainer, batch: Any) -> Any:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return losses(self, batch)
+
+    monkeypatch.setattr(Trainer, "_losses", watched)
+    one, two = (short(tmp_path / name, "2steps", deterministic=True, val_every=0) for name in "ab")
+    assert len(seen) == 4 and all(seen) and not torch.are_deterministic_algorithms_enabled()
+    assert one.last.read_bytes() == two.last.read_bytes()
+
+
 def test_importing_stemma_imports_nothing_heavy() -> None:
     code = "import sys, stemma; assert not {'torch', 'numpy', 'torchvision', 'PIL'} & set(sys.modules), sorted(sys.modules); assert 'train' in dir(stemma)"
     script(code)

@@ -66,7 +66,7 @@ def test_a_network_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
             return images * 2 if float(images.sum()) > 0 else images
 
     with pytest.raises(StemmaError, match="cannot be traced"):
-        exports._torch(exports.Plain(Fickle()), torch.rand(1, 3, 8, 8), tmp_path / "m.pt2", ["output"])
+        exports._torch(exports.Plain(Fickle()), {"images": torch.rand(1, 3, 8, 8)}, tmp_path / "m.pt2", ["output"])
 
 
 def test_wrong_endings_and_formats_are_told(tmp_path: Path) -> None:

@@ -57,13 +57,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         with warnings.catch_warnings():
             if not debug:
                 warnings.showwarning = _warn
-            app(args, prog_name="stemma")
+            code = app(args, prog_name="stemma", standalone_mode=False)
     except Exception as error:
+        if hasattr(error, "format_message"):
+            raise SystemExit(_usage(error)) from None
         types = sys.modules.get("stemma.core.types")
         if debug or types is None or not isinstance(error, types.StemmaError):
             raise
         err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
         raise SystemExit(error.code) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Any) -> int:
+    """A command line that cannot be read, in one line; the exit status. Without a message, help was printed."""
+    said = _plain(error.format_message())
+    if said:
+        path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "stemma"
+        err.print(f"[bold red]error:[/] {said[0].lower()}{said[1:].rstrip('.')} (see `{path} --help`)", soft_wrap=True)
+    return int(error.exit_code)
 
 
 def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Commands that only read papers: `list`, `show`, `tree`, `diff`."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..report.cards import Card
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+LINE = 44  # least width of a paper's line in `list`; a narrower terminal shows no parents (`tree` does)
 PresetOption = Annotated[str, typer.Option("--preset", "-p", help="`paper` as published, `small` for two cores, or another that the card names.")]
 
 
@@ -47,11 +49,20 @@ def list_papers(
         raise StemmaError(f"no paper of task '{task}'; there are: {', '.join(sorted({c.task for c in cards()}))}")
     if as_json:
         return print_json([c.as_dict() for c in found])
-    t = table("paper", "year", "task", "from", "what it is", numbers=("paper", "year"))
-    t.columns[0].justify = "left"
-    for c in found:
-        t.add_row(f"[bold]{c.cli_name}[/]", str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", escape(_what(c.line)))
-    out.print(t)
+    rows = [(c.cli_name, str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", _what(c.line)) for c in found]
+    cut = out.is_terminal or "COLUMNS" in os.environ  # into a pipe, lines go whole
+    head = ("paper", "year", "task", "from", "what it is")
+    widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)][:-1]
+    columns = [i for i, n in enumerate(head) if n != "from" or not cut or out.width - sum(widths) >= LINE]
+    room = out.width - sum(widths[i] for i in columns[:-1])
+    for k, row in enumerate((head, *rows)):
+        what = row[-1] if not cut or len(row[-1]) <= room else row[-1][: max(0, room - 1)].rstrip() + "…"
+        cells = "".join(row[i].ljust(widths[i]) for i in columns[:-1])
+        line = Text(cells + what, "dim") if k == 0 else Text.assemble((cells[: widths[0]], "bold"), cells[widths[0] :], what)
+        out.print(line, soft_wrap=True)
+    if cut:
+        out.print(f"[dim]{len(rows)} papers; `stemma show PAPER` says more, `stemma tree` who descends from whom[/]")
+    return None
 
 
 def _what(line: str) -> str:

@@ -24,7 +24,7 @@ Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network
 Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected layers by truncated SVD first: 1024,256.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures beside the training.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
 
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, train, evaluate, predict, compare, export):
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
-    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True)
+    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True, epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
     app.add_typer(bring, name="import")
 
@@ -107,7 +107,7 @@ def train(
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
     backbone: Backbone = None,
     proposals: Source = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. [default: runs/PAPER]")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there is none.")] = False,
@@ -204,7 +204,7 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
     images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for an agent.")] = None,
     env: Env = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. [default: predictions]")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. \\[default: predictions]")] = None,
     threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
     tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
     overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
@@ -246,7 +246,7 @@ def compare(
     backbone: Backbone = None,
     proposals: Source = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. [default: one a core, or one a GPU]")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
     on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,

@@ -6,8 +6,17 @@ global batch is used, and lengths are fractions of the budget, so that one recip
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
+
+
+def _within(value: object, path: str, *limits: tuple[str, float, float]) -> None:
+    """Raises `ValueError` for the first field that lies outside (name, from, to)."""
+    for name, least, most in limits:
+        if not least <= (number := getattr(value, name)) <= most:
+            raise ValueError(f"{path}{name} must be {least:g} or more, not {number}" if most == math.inf else
+                             f"{path}{name} lies between {least:g} and {most:g}, not at {number}")
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,11 @@ class Resize:
     divisor: int = 32
     scales: tuple[int, ...] = ()  # training sizes to draw from; empty: `size` alone
     hold: int = 1  # batches that keep a size before the next is drawn (YOLOv2: 10)
+
+    def __post_init__(self) -> None:
+        _within(self, "recipe.resize.", ("size", 1, math.inf), ("longest", 1, math.inf), ("divisor", 1, math.inf), ("hold", 1, math.inf))
+        if min(self.scales, default=1) < 1:
+            raise ValueError(f"recipe.resize.scales must be 1 or more each, not {self.scales}")
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,13 @@ class Life:
     cross: bool = False  # whether a sequence may run from an episode into the next where the first is long enough to hold it
 
 
+LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe may be: from, to
+    ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf), ("batch", 1, math.inf),
+    ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0), ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf),
+    ("ema", 0.0, 1.0),
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The optimiser, its schedule, the pictures' treatment and the published length."""
@@ -163,6 +184,9 @@ class Recipe:
     phases: tuple[Phase, ...] = ()
     loss_weights: tuple[tuple[str, float], ...] = ()
     life: Life | None = None  # of agents
+
+    def __post_init__(self) -> None:
+        _within(self, "recipe.", *LIMITS)
 
     def as_dict(self) -> dict[str, Any]:
         from dataclasses import asdict

@@ -261,6 +261,13 @@ class StemmaError(Exception):
     code = 2
 
 
+def at_least(least: int, **numbers: int | None) -> None:
+    """Raises `StemmaError` for the first of `numbers` that is given and below `least`."""
+    for name, value in numbers.items():
+        if value is not None and value < least:
+            raise StemmaError(f"{name} must be {least} or more, not {value}")
+
+
 class DataError(StemmaError):
     """A fault in data: file, record, field and mend."""
 

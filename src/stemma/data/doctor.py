@@ -349,7 +349,7 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
 def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     from rich.markup import escape
 
-    console.print(f"[bold]{escape(report.where)}[/]  {report.format}, {len(report.classes)} classes" + (f", {', '.join(report.kinds)}" if report.kinds else ""))
+    console.print(f"[bold]{escape(report.where)}[/]  {report.format}, {len(report.classes)} class{'es' * (len(report.classes) != 1)}" + (f", {', '.join(report.kinds)}" if report.kinds else ""))
     if report.splits:
         table = _titled(console, "splits")
         for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)", "small", "medium", "large"):
@@ -391,6 +391,8 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     groups: dict[str, list[Fault]] = defaultdict(list)
     for f in report.faults:
         groups[f.kind].append(f)
+    if report.faults or report.notes:
+        console.print()
     for kind, found in sorted(groups.items(), key=lambda g: (all(f.safe for f in g[1]), -len(g[1]))):
         colour = "yellow" if all(f.safe for f in found) else "red"
         console.print(f"[{colour}]{len(found)} x {escape(kind)}[/]" + ("" if colour == "yellow" else ": training refuses this"))
@@ -403,9 +405,8 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     if not report.faults:
         console.print("[green]no faults[/]")
     else:
-        last = "training refuses the data until the red ones are mended" if report.refused else "none that training refuses; it mends or skips what it can"
+        last = "training refuses the data until those that it names are mended" if report.refused else "none that training refuses; it mends or skips what it can"
         console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
-
 
 
 def _titled(console: Console, title: str, header: bool = True) -> Table:

@@ -272,6 +272,8 @@ def save(path: str | Path, model: nn.Module, state: dict[str, Tensor] | None = N
 def find(where: str | Path, which: str = "best") -> Path:
     """The weights file that a path means: itself, or `best`/`last` in a run folder (`last` where there is no best)."""
     path = Path(where)
+    if which not in ("best", "last"):
+        raise StemmaError(f"a run has 'best' and 'last' weights, not '{which}'")
     if not path.is_dir():
         return path
     for name in (which, "last", "best"):

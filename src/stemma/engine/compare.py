@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import paper as papers
-from ..core.types import StemmaError
+from ..core.types import StemmaError, at_least
 from . import checkpoint, evaluate, outside, results
 from .budget import Budget, Spent
 from .trial import Job, held_out
@@ -80,8 +80,8 @@ def compare(
     plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset, "sets": checkpoint.jsonable(sets or {}),
             "precision": precision, "batch": batch, "limit": limit, "validations": validations}
     systems = _systems(names, preset)
-    if seeds < 1:
-        raise StemmaError(f"seeds must be 1 or more, not {seeds}")
+    at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
+    at_least(0, workers=workers)
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     if _worlds(systems):
@@ -93,12 +93,12 @@ def compare(
     for name, p in systems.values():
         card, _, _ = checkpoint.plan(name, p, _sets_of(sets, name), train.info)
         evaluate.check_kinds(card, p, train.info, where)
+    at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan)
     for name, p in systems.values():
         recipe = checkpoint.plan(name, p, _sets_of(sets, name), train.info)[2]
         for part in (train, held):
             outside.fill(outside.with_proposals(part, recipe), show=show is not None)
-    at_once, threads, device = _room(jobs, device)
     place = absolute(where)
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"], str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
@@ -136,8 +136,8 @@ def _compare_worlds(
     envs.need(envs.get(name).package, name)
     for paper, preset in systems.values():
         checkpoint.plan(paper, preset, _sets_of(sets, paper), envs.info_of(name))
-    _claim(folder, plan)
     at_once, threads, device = _room(jobs, device)
+    _claim(folder, plan)
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", paper, preset, seed, plan["data"], plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None, None, workers, limit, validations)
@@ -227,16 +227,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _room(jobs: int | None, device: str) -> tuple[int, int, str]:
-    """(trainings at a time, threads for each, device)."""
+def _room(jobs: int | None, device: str, precision: str | None = None) -> tuple[int, int, str]:
+    """(trainings at a time, threads for each, device). Raises `StemmaError` where there is no such device, or it has no such precision."""
     import torch
 
-    from .devices import pick_device
+    from .devices import pick_device, pick_precision
 
     device = pick_device(device)
-    at_once = jobs or (_cores() if device == "cpu" else max(1, torch.cuda.device_count()) if device == "cuda" else 1)
-    if at_once < 1:
-        raise StemmaError(f"jobs must be 1 or more, not {at_once}")
+    if precision is not None:
+        pick_precision(device, precision)
+    at_once = jobs if jobs is not None else _cores() if device == "cpu" else max(1, torch.cuda.device_count()) if device == "cuda" else 1
     return at_once, max(1, _cores() // at_once), device
 
 

@@ -7,6 +7,8 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -115,6 +117,19 @@ def make_fabric(device: str = "auto", precision: str = "auto", *, unused: bool =
     fabric = Fabric(**settings)
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Within it, where `wanted`, PyTorch takes operators that give the same bits each time, and warns where it has none; as before afterwards."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..core.paper import Paper, Task
 from ..core.recipe import Recipe
-from ..core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError
+from ..core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError, at_least
 from ..ops.components import components
 from ..ops.masks import encode, patches
 from ..ops.scalars import alone
@@ -95,7 +95,8 @@ def subset(data: Dataset, at: Sequence[int]) -> Subset:
 
 
 def spread(data: Dataset, limit: int | None) -> Dataset:
-    """At most `limit` pictures of a data set, evenly spread."""
+    """At most `limit` pictures of a data set, evenly spread. Raises `StemmaError` for a limit below 1."""
+    at_least(1, limit=limit)
     if limit is None or limit >= len(data):
         return data
     return subset(data, [i * len(data) // limit for i in range(limit)])

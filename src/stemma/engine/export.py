@@ -97,8 +97,11 @@ def export(
     with torch.no_grad():
         expected = plain.said(*inputs.values())
     names = [n for n, _ in expected]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    got = _onnx(plain, inputs, path, names) if format == "onnx" else _torch(plain, inputs, path, names)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        got = _onnx(plain, inputs, path, names) if format == "onnx" else _torch(plain, inputs, path, names)
+    except OSError as error:
+        raise StemmaError(f"cannot write {path}: {error.strerror or error}") from error
     difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
     worst = max(difference.values(), default=0.0)
     wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
@@ -138,6 +141,8 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         try:
             torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names, dynamo=True, external_data=False, verbose=False,
                               custom_translation_table={torch.ops.aten.sort.stable: _stable_sort, torch.ops.torchvision.roi_pool.default: _roi_pool})
+        except OSError:
+            raise
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -166,6 +171,8 @@ def _torch(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]
         try:
             with torch.no_grad():
                 program = torch.export.export(plain, (*inputs.values(),))
+        except OSError:
+            raise
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
         torch.export.save(program, path, extra_files={"outputs": "\n".join(names)})

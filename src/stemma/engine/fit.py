@@ -10,7 +10,7 @@ from torch import nn
 
 from ..core import paper as papers
 from ..core.paper import Paper
-from ..core.types import DataError, Dataset, StemmaError
+from ..core.types import DataError, Dataset, StemmaError, at_least
 from . import checkpoint, evaluate
 from .budget import Budget
 from .devices import machine, make_fabric, precision_of
@@ -49,12 +49,17 @@ def train(
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
-    if (papers.get(paper) if isinstance(paper, str) else paper).task == "world":
+    at_least(1, batch=batch)
+    at_least(0, seed=seed, workers=workers, patience=patience)
+    card = papers.get(paper) if isinstance(paper, str) else paper
+    if card.task == "world":
         from . import agents
 
         return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
                             workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
-    format, options = evaluate.suited(data, (papers.get(paper) if isinstance(paper, str) else paper).task_of(preset), format, data_options)
+    if isinstance(data, str) and data.startswith("env:"):
+        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are for agents, `stemma list --task world`)")
+    format, options = evaluate.suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
@@ -68,14 +73,12 @@ def train(
     if resume and precision is None and (Path(out) / "run.json").is_file():
         precision = Run.open(out).record["precision"]
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
-    size = batch or recipe.batch
+    size = recipe.batch if batch is None else batch
     if size % (fabric.world_size * recipe.accumulate):
         raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} parts; choose a multiple")
     length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
 
     torch.manual_seed(seed)
-    if deterministic:
-        torch.use_deterministic_algorithms(True, warn_only=True)
     if fabric.device.type == "cuda":
         torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
     model = checkpoint.build(card, preset, sets=sets, info=info)
@@ -90,7 +93,8 @@ def train(
     run, again = _folder(Path(out), record, resume, fabric)
     if again and run.state == "finished" and run.record["budget"] == str(length):
         return run
-    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress)
+    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress,
+                deterministic)
     trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:

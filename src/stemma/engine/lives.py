@@ -20,14 +20,14 @@ from .runs import Run
 CONTEXT = 5  # frames that are seen before the eyes close
 
 
-def _open(model: nn.Module | Run | str | Path, which: str, device: str) -> tuple[Any, Path | None]:
-    """The model, and the run's folder where it is one's."""
+def _open(model: nn.Module | Run | str | Path, which: str, device: str, instead: str = "name its data") -> tuple[Any, Path | None]:
+    """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done `instead`, for no agent."""
     from .evaluate import resolve
 
     m: Any = resolve(model, which)
     folder = model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path)) and Path(model).is_dir() else None
     if m.paper.task != "world":
-        raise StemmaError(f"{m.paper.cli_name} looks at pictures and does not live in a world; name its data with --data")
+        raise StemmaError(f"{m.paper.cli_name} looks at pictures and does not live in a world; {instead}")
     return m.to(pick_device(device)).eval(), folder
 
 
@@ -51,7 +51,7 @@ def evaluate(
     random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where a run's folder with episodes
     is given and its model foresees endings, "dream" says how the dream compares with the world (`check_dream`).
     """
-    m, folder = _open(model, which, device)
+    m, folder = _open(model, which, device, "name its data with --data")
     name = world_of(m, data)
     begin = time.perf_counter()
     with agents.crew_for(m, name) as crew:
@@ -195,7 +195,7 @@ def film(
 ) -> dict[str, Any]:
     """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json: the mean squared error of
     pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
-    m, _ = _open(model, which, device)
+    m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, [agents.EVALUATION + seed + i for i in range(episodes)])

@@ -140,6 +140,8 @@ def predict(
     task = m.paper.task_of(m.preset)
     info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)
     classes = info.classes_for(task)
+    if not 0 <= threshold <= 1:
+        raise StemmaError(f"threshold is a score, 0 to 1, not {threshold}")
     if tile is not None and (tile < 16 or not 0 <= overlap < 0.9):
         raise StemmaError(f"tiles of {tile} pixels overlapping by {overlap} make no sense; a tile has 16 pixels or more, an overlap lies in 0 to 0.9")
     if tile is not None and task == "panoptic":

