@@ -13,7 +13,7 @@ import stemma
 from stemma.core import paper as cards
 from stemma.core.types import Detections, Targets
 from stemma.ops import boxes as bx
-from stemma.ops.corner import Side, corner_pool, corner_radius, peaks, soft_nms
+from stemma.ops.corner import Side, corner_pool, corner_radii, corner_radius, peaks, soft_nms
 from stemma.papers.localization import cornernet
 from stemma.parts.corners import CornerHead, CornerRaw, CornerRule
 
@@ -21,6 +21,7 @@ CELLS = 16
 
 
 @pytest.mark.parametrize("side", ["top", "left", "bottom", "right"])
+@pytest.mark.oracle("reversed cumulative maximum of torch", "cornernet")
 def test_corner_pooling_is_a_cumulative_maximum_from_the_far_end(side: Side) -> None:
     x = torch.randn(2, 3, 7, 11, requires_grad=True)
     axis = -2 if side in ("top", "bottom") else -1
@@ -51,6 +52,16 @@ def test_the_radius_is_the_least_of_three_that_each_give_the_overlap(overlap: fl
     off = r[:, None] * torch.tensor([[1.0, 1, 1, 1], [1, 1, -1, -1], [-1, -1, 1, 1]], dtype=torch.float64)[:, None]
     worst = torch.stack([bx.iou_each(box, box + o) for o in off]).amin(0)
     torch.testing.assert_close(worst, torch.full_like(worst, overlap))
+
+
+@pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
+def test_each_radius_gives_the_overlap_in_its_own_way(overlap: float) -> None:
+    """Both corners shifted, drawn in, pushed out: exact by itself, though the second is the least for every box."""
+    h, w = torch.rand(50, dtype=torch.float64) * 60 + 4, torch.rand(50, dtype=torch.float64) * 60 + 4
+    box = torch.stack([torch.zeros_like(h), torch.zeros_like(h), w, h], 1)
+    for r, way in zip(corner_radii(h, w, overlap), ((1, 1, 1, 1), (1, 1, -1, -1), (-1, -1, 1, 1))):
+        torch.testing.assert_close(bx.iou_each(box, box + r[:, None] * torch.tensor(way)), torch.full_like(h, overlap))
+    assert torch.equal(corner_radius(h, w, overlap), corner_radii(h, w, overlap)[1])
 
 
 def two_objects(stride: int = 4) -> Targets:
@@ -89,6 +100,7 @@ def a_raw(c: int = 3, b: int = 2) -> CornerRaw:
     return CornerRaw([leaf(b, 2, c, CELLS, CELLS)], [leaf(b, 2, CELLS, CELLS)], [leaf(b, 2, 2, CELLS, CELLS)], 4, (64, 64))
 
 
+@pytest.mark.oracle("eq. 1 to 5 in loops", "cornernet")
 def test_eq_1_to_5_written_out() -> None:
     rule, t, raw = CornerRule(), two_objects(), a_raw()
     want, got = rule.targets(t, 3, 4, (CELLS, CELLS)), rule.loss(raw, t, 3)
@@ -188,6 +200,7 @@ def slow_soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, keep: int, sigm
     return out
 
 
+@pytest.mark.oracle("a greedy loop", "cornernet")
 def test_soft_nms_is_the_greedy_one() -> None:
     corner = torch.rand(1, 60, 2) * 30
     boxes = torch.cat([corner, corner + 5 + torch.rand(1, 60, 2) * 25], -1)
@@ -232,6 +245,27 @@ def test_without_pooling_the_corner_module_looks_at_its_cell() -> None:
     far[..., 11, 2] += 9  # below the cells of column 2
     assert not torch.equal(with_(x)[0][0, 0, :, 0, 2], with_(far)[0][0, 0, :, 0, 2])
     assert torch.equal(without(x)[0][0, 0, :, 0, 2], without(far)[0][0, 0, :, 0, 2])
+
+
+def test_embeddings_keep_their_precision_under_autocast() -> None:
+    from stemma.core.part import In
+
+    head, x = CornerHead(In((8,), (4,), 2), width=4), torch.randn(1, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        heat, tag, offset = head(x)
+    assert heat.dtype == offset.dtype == torch.bfloat16 and tag.dtype == torch.float32 and tag.shape == (1, 2, 6, 6)
+    assert not torch.equal(tag, tag.bfloat16().float())
+    tag.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in head.tag.parameters())
+
+
+def test_sec_4_2_settings() -> None:
+    """As the authors' CornerNet.json and models/CornerNet.py have them."""
+    r, rule, spec = cornernet.recipe(), cornernet.spec().rule, cornernet.spec()
+    assert (r.optimizer, r.lr, r.batch, r.length, r.milestones, r.gamma, r.weight_decay) == ("adam", 2.5e-4, 49, "500000steps", (0.9,), 0.1, 0.0)
+    assert [round(1 / z, 3) for z in r.augment.zoom] == [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3] and r.augment.window == (511,) and r.resize.divisor == 128
+    assert (rule.overlap, rule.alpha, rule.beta, rule.pull, rule.push, rule.offset, rule.margin) == (0.3, 2, 4, 0.1, 0.1, 1, 1)
+    assert (rule.kernel, rule.top, rule.gap, rule.pre, rule.sigma, rule.keep) == (3, 100, 0.5, 1000, 0.5, 100) and spec.flip and spec.scales == (1.0,)
 
 
 @pytest.mark.parametrize("fact", cornernet.PAPER.facts, ids=lambda f: f.what)

@@ -37,15 +37,20 @@ def corner_pool(x: Float[Tensor, "B C H W"], side: Side) -> Float[Tensor, "B C H
     return x
 
 
-def corner_radius(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"], overlap: float) -> Float[Tensor, "*A"]:
-    """CornerNet sec. 3.2: how far both corners of a box may be off and the box still have an IoU of `overlap` with itself.
-
-    The least over three ways: both corners shifted alike, both drawn in, both pushed out, each by the radius in x and y.
+def corner_radii(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"], overlap: float) -> tuple[Float[Tensor, "*A"], Float[Tensor, "*A"], Float[Tensor, "*A"]]:
+    """How far both corners of a box may be off in x and y and the box still have an IoU of `overlap` with itself, in three ways: both corners
+    shifted alike, both drawn in, both pushed out.
     """
     area, both = h * w, h + w
     shifted = (both - (both.square() - 4 * area * (1 - overlap) / (1 + overlap)).clamp(min=0).sqrt()) / 2
     inside = (both - (both.square() - 4 * (1 - overlap) * area).clamp(min=0).sqrt()) / 4
     outside = (-overlap * both + ((overlap * both).square() + 4 * overlap * (1 - overlap) * area).sqrt()) / (4 * overlap)
+    return shifted, inside, outside
+
+
+def corner_radius(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"], overlap: float) -> Float[Tensor, "*A"]:
+    """CornerNet sec. 3.2: the least of the three `corner_radii`."""
+    shifted, inside, outside = corner_radii(h, w, overlap)
     return torch.minimum(torch.minimum(shifted, inside), outside)
 
 

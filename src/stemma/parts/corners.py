@@ -4,6 +4,7 @@ Axes: B images, E ends of a box (0 top-left, 1 bottom-right), C classes, H W cel
 """
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,7 @@ class CornerHead(nn.Module):
     """For each end of a box: heat maps "C", an embedding "1" and an offset "2" at every cell, after a module that pools towards it.
 
     `width` are the channels of the pooled maps, `prior` the heat at first (the released bias is -2.19). Sec. 3.2 to 3.4.
+    Embeddings are computed in the weights' own precision whatever autocast says: those of many objects spread wide, and half a unit decides a pair.
     """
 
     def __init__(self, inp: In, width: int = 128, prior: float = 0.1, pool: bool = True) -> None:
@@ -57,8 +59,11 @@ class CornerHead(nn.Module):
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> tuple[Tensor, Tensor, Tensor]:
         ends = [m(x) for m in self.corners]
-        heat, tag, offset = (torch.stack([m(e) for m, e in zip(ms, ends)], 1) for ms in (self.heat, self.tag, self.offset))
-        return heat, tag[:, :, 0], offset
+        heat, offset = (torch.stack([m(e) for m, e in zip(ms, ends)], 1) for ms in (self.heat, self.offset))
+        low = torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, enabled=False) if low else contextlib.nullcontext():
+            tag = torch.cat([m(e.float() if low else e) for m, e in zip(self.tag, ends)], 1)
+        return heat, tag, offset
 
 
 @dataclass(frozen=True)
