@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stemma.core.part import In, part
 from stemma.core.types import Detections, Targets
+from stemma.engine.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.papers.localization import reinspect
 from stemma.parts.anchors import CellBoxes, lay
@@ -67,9 +68,28 @@ def test_googlenet_maps() -> None:
         assert "5a" not in GoogLeNet(In((3,), (1,)), levels=(1,)).inceptions
 
 
+def test_sec_4_1_settings_and_the_rates_of_the_code() -> None:
+    """Rates of train.py: the trunk four times, biases of convolutions twice that; the recurrent cell and its outputs once. Deviations as there."""
+    r, spec = reinspect.recipe(), reinspect.spec()
+    assert (r.lr, r.gamma, r.length, r.milestones, r.momentum, r.clip, r.weight_decay) == (0.2, 0.8, "500000steps", (0.2, 0.4, 0.6, 0.8), 0.5, 0.1, 0.0)
+    assert (spec.rule.box_weight, spec.rule.region, spec.rule.match.ratio, spec.rule.match.how) == (0.03, 64, 0.5, "hungarian")
+    with torch.device("meta"):
+        groups = groups_of(spec.build(1), r)
+    for g in groups:
+        for name in g["names"]:
+            trunk, conv = name.startswith("backbone"), name.startswith(("backbone", "head.reduce"))
+            assert g["base_lr"] == pytest.approx(0.2 * (4 if trunk else 1) * (2 if conv and name.endswith("bias") else 1)), name
+    head = SetHead(In((64,), (32,), 1, anchors=(S,), logits=2))
+    assert head.reduce.weight.std().item() == pytest.approx(0.005, rel=0.05) and not head.reduce.bias.any()  # type: ignore[union-attr]
+    for w in (head.cell.read.weight, head.cell.recall.weight, head.box[0].weight, head.confidence[4].weight):
+        assert w.abs().max() <= 0.1 and w.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.1)  # type: ignore[operator, union-attr]
+    assert (head.shrink, head.scale, head.dropout.p, head.cell.tied, head.cell.tanh) == (0.01, 100, 0.15, True, False)
+
+
 # ---------------------------------------------------------------- the decoder
 
 
+@pytest.mark.oracle("torch's LSTMCell", "reinspect")
 def test_the_untied_cell_is_torch_s() -> None:
     cell, ref = LstmCell(7, 6, tied=False, tanh=True), torch.nn.LSTMCell(7, 6, bias=False)
     with torch.no_grad():
@@ -119,6 +139,7 @@ def scalar(o: np.ndarray, r: np.ndarray, d: np.ndarray, m: float = 1e3) -> np.nd
 
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(0, S))
+@pytest.mark.oracle("scipy's linear_sum_assignment", "reinspect")
 def test_the_matching_is_scipy_s_of_the_scalar_cost(seed: int, count: int) -> None:
     """Lexicographic over (o, r, d) = the assignment of o M^2 + r M + d with M = 1,000 (in double precision)."""
     r = np.random.default_rng(seed)
@@ -233,6 +254,7 @@ def slow_loss(raw: DenseRaw, people: list[list[float]], how: str) -> tuple[float
 
 
 @pytest.mark.parametrize("how", ("hungarian", "first", "fixed"))
+@pytest.mark.oracle("a loop over cells", "reinspect")
 def test_the_loss_is_the_slow_one(how: Any) -> None:
     rule = reinspect.SetRule(match=SetMatch(how))
     for seed in range(4):
@@ -341,6 +363,7 @@ def slow_stitch(boxes: np.ndarray, scores: np.ndarray, cells: np.ndarray, passes
 
 @settings(max_examples=120, deadline=None)
 @given(seed=st.integers(0, 10**6), one_pass=st.booleans())
+@pytest.mark.oracle("the procedure in loops", "reinspect")
 def test_stitching_is_the_slow_procedure(seed: int, one_pass: bool) -> None:
     r = np.random.default_rng(seed)
     n = int(r.integers(0, 8))
