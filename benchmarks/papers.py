@@ -2,7 +2,7 @@
 
     python benchmarks/papers.py                                  # every paper of `localization` that has no result yet, then the page
     python benchmarks/papers.py fpn ssd --budget 3000images      # some of them
-    python benchmarks/papers.py --tests                          # run the named tests of each paper too, and note what passed
+    python benchmarks/papers.py --tests                          # run each paper's tests, and note what passed and how far oracles agree; no training
     python benchmarks/papers.py --page                           # write docs/papers.md from what is known, training nothing
 
 Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was saved, so that the whole may
@@ -26,7 +26,6 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
-ORACLES = ("torchvision", "pydensecrf", "scipy", "sklearn", "cv2", "pycocotools", "skimage")
 GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")  # of all papers alike
 Node = tuple[str, str]  # module, name at its top level
 
@@ -135,7 +134,7 @@ def owned(papers: list[Any], uses: dict[Node, set[Node]]) -> dict[str, set[Node]
 
 
 def tests_of(papers: list[Any]) -> dict[str, list[dict[str, Any]]]:
-    """By paper, its tests as {"id": "tests/x.py::test_y", "oracles": [...]}: those that name it, or what it alone uses."""
+    """By paper, its tests as {"id": "tests/x.py::test_y", "oracle": name or ""}: those that name it, or what it alone uses, or are marked as its own."""
     mine = owned(papers, graph())
     out: dict[str, list[dict[str, Any]]] = {p.name: [] for p in papers}
     for path in sorted(TESTS.glob("test_*.py")):
@@ -143,30 +142,26 @@ def tests_of(papers: list[Any]) -> dict[str, list[dict[str, Any]]]:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         local, own = imports_of(tree, ""), definitions(tree)
-        outside = foreign(tree)
         for name, code in own.items():
             if not name.startswith("test_"):
                 continue
             names = closure(code, own)
             nodes = resolved(names, local, {}, "")
-            heads = {n.partition(".")[0] for n in names}
-            oracles = sorted({outside[h] for h in heads & outside.keys()} | {o for o in ORACLES if any(n.startswith(f"'{o}.") for n in names)})
+            oracle, theirs = marked(code)
             for p in papers:
                 named = {repr(p.name), repr(p.cli_name)} & names or any(home == p.spec.__module__ for home, _ in nodes)
-                if named or nodes & mine[p.name]:
-                    out[p.name].append({"id": f"tests/{path.name}::{name}", "oracles": oracles})
+                if named or nodes & mine[p.name] or p.name in theirs:
+                    out[p.name].append({"id": f"tests/{path.name}::{name}", "oracle": oracle if p.name in theirs else ""})
     return out
 
 
-def foreign(tree: ast.Module) -> dict[str, str]:
-    """Local name -> the reference library that it comes from."""
-    found: dict[str, str] = {}
-    for n in ast.walk(tree):
-        if isinstance(n, ast.Import):
-            found |= {(a.asname or a.name).partition(".")[0]: o for a in n.names for o in ORACLES if a.name == o or a.name.startswith(f"{o}.")}
-        elif isinstance(n, ast.ImportFrom) and n.module:
-            found |= {a.asname or a.name: o for a in n.names for o in ORACLES if n.module == o or n.module.startswith(f"{o}.")}
-    return found
+def marked(code: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """(oracle, papers) of a test's mark `oracle`, or ("", ())."""
+    for d in getattr(code, "decorator_list", []):
+        if isinstance(d, ast.Call) and ast.unparse(d.func) == "pytest.mark.oracle":
+            oracle, *theirs = (str(ast.literal_eval(a)) for a in d.args)
+            return oracle, tuple(theirs)
+    return "", ()
 
 
 def closure(code: ast.AST, own: dict[str, ast.AST]) -> set[str]:
@@ -180,15 +175,29 @@ def closure(code: ast.AST, own: dict[str, ast.AST]) -> set[str]:
     return names
 
 
-def run_tests(ids: list[str]) -> dict[str, int]:
-    """{"passed", "skipped", "failed"} of the tests, those that are left out by default included."""
+def run_tests(ids: list[str]) -> dict[str, list[dict[str, str]]]:
+    """By test, its cases, those that are left out by default included: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}."""
     out = ROOT / "runs" / "papers-tests.xml"
     out.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", f"--junitxml={out}", *ids], cwd=ROOT, check=False)
-    cases = list(ElementTree.parse(out).getroot().iter("testcase"))
-    skipped = sum(c.find("skipped") is not None for c in cases)
-    failed = sum(c.find("failure") is not None or c.find("error") is not None for c in cases)
-    return {"passed": len(cases) - skipped - failed, "skipped": skipped, "failed": failed}
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for c in ElementTree.parse(out).getroot().iter("testcase"):
+        bad = c.find("failure") is not None or c.find("error") is not None
+        case = {"outcome": "failed" if bad else "skipped" if c.find("skipped") is not None else "passed"}
+        case |= {p.get("name", ""): p.get("value", "") for p in c.iter("property")}
+        found[f"{c.get('classname', '').replace('.', '/')}.py::{c.get('name', '').partition('[')[0]}"].append(case)
+    return found
+
+
+def summary(cases: list[dict[str, str]]) -> dict[str, Any]:
+    """{"passed", "skipped", "failed"}, and "agreement": by oracle, the largest difference that its tests found, or how else they agree."""
+    agreement: dict[str, Any] = {}
+    for c in cases:
+        if "how" in c:
+            agreement[c["oracle"]] = c["how"]
+        elif "agreement" in c and not isinstance(agreement.get(c["oracle"]), str):
+            agreement[c["oracle"]] = max(agreement.get(c["oracle"], 0.0), float(c["agreement"]))
+    return {k: sum(c["outcome"] == k for c in cases) for k in ("passed", "skipped", "failed")} | {"agreement": agreement}
 
 
 # ---------------------------------------------------------------- counts and training
@@ -245,6 +254,13 @@ def score(v: float | None) -> str:
     return "–" if v is None else f"{v:.3f}".replace("0.", ".", 1) if abs(v) < 1 else f"{v:.3f}"
 
 
+def said_of(oracle: str, agreement: float | str | None) -> str:
+    """An oracle with what was found when it was asked."""
+    if agreement is None:
+        return oracle
+    return f"{oracle}: {agreement}" if isinstance(agreement, str) else f"{oracle}: {agreement:.0e}" if agreement else f"{oracle}: equal"
+
+
 def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
     """What each parent reached under the same budget, in the measure that both have."""
     mine = known[p.name].get("learned")
@@ -281,7 +297,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         ran = row.get("ran")
         wrong = [c for c in row.get("counts", []) if c.get("found", c["value"]) != c["value"]]
         counted = f"{len(row.get('counts', []))}" + (f", {len(wrong)} WRONG" if wrong else "")
-        oracles = sorted({o for t in tests for o in t["oracles"]})
+        agreed = (ran or {}).get("agreement", {})
+        oracles = [said_of(o, agreed.get(o)) for o in sorted({t["oracle"] for t in tests} - {""})]
         done = f"{len(tests)}"
         if ran:
             done += f" ({ran['passed']} cases passed" + "".join(f", {ran[k]} {k}" for k in ("skipped", "failed") if ran[k]) + ")"
@@ -292,7 +309,7 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
                       f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})"]
         else:
             cells += ["", "", row.get("failed", "not measured"), "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
-        lines.append("| " + " | ".join([*cells, counted, done, ", ".join(oracles) or "–"]) + " |")
+        lines.append("| " + " | ".join([*cells, counted, done, "; ".join(oracles) or "–"]) + " |")
     for p in papers:
         row = known.get(p.name, {})
         said = p.line.partition(": ")[2] or p.line
@@ -304,7 +321,7 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
             told = "; ".join(f"{c['what']} ({c['of']}) {c['value']:,}" for c in row["counts"])
             lines += [f"Counts, parameters built and compared by this script, all of them by tests: {told}.", ""]
         if row.get("tests"):
-            told = ", ".join(f"`{t['id'].partition('::')[2]}`" + (f" ({', '.join(t['oracles'])})" if t["oracles"] else "") for t in row["tests"])
+            told = ", ".join(f"`{t['id'].partition('::')[2]}`" + (f" ({t['oracle']})" if t["oracle"] else "") for t in row["tests"])
             lines += [f"Tests: {told}."]
     return "\n".join(lines) + "\n"
 
@@ -317,7 +334,7 @@ def main() -> None:
     ap.add_argument("--data", default="scenes:128:6000")
     ap.add_argument("--val", type=int, default=200)
     ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--tests", action="store_true", help="run each paper's tests")
+    ap.add_argument("--tests", action="store_true", help="run each paper's tests, and train nothing")
     ap.add_argument("--page", action="store_true", help="train and run nothing")
     ap.add_argument("--again", action="store_true", help="measure what is known already anew")
     ap.add_argument("--out", type=Path, default=DOCS / "papers.md")
@@ -350,7 +367,7 @@ def main() -> None:
         write_text(args.out, page(shown, known, settings))
 
     keep()
-    for p in () if args.page else chosen:
+    for p in () if args.page or args.tests else chosen:
         row = known.setdefault(p.name, {})
         preset = "small"
         if args.again or "learned" not in row:
@@ -364,10 +381,12 @@ def main() -> None:
             except StemmaError as error:
                 row["failed"] = str(error)
                 print(f"  {error}", flush=True)
-        if args.tests and row.get("tests") and (args.again or "ran" not in row):
-            row["ran"] = run_tests([t["id"] for t in row["tests"]])
-            print(f"  tests: {row['ran']}", flush=True)
         keep()
+    if args.tests:
+        cases = run_tests(sorted({t["id"] for p in chosen for t in found[p.name]}))
+        for p in chosen:
+            known.setdefault(p.name, {})["ran"] = summary([c for t in found[p.name] for c in cases.get(t["id"], [])])
+            print(f"{p.cli_name}: {known[p.name]['ran']}", flush=True)
     keep()
 
 
