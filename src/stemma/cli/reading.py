@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -95,8 +97,7 @@ def show(
     out.print(f"[italic]{escape(p.line)}[/]\n\n{escape(p.summary)}\n")
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
-        for slot, sentence in edge.changes:
-            out.print(Padding(Text.assemble("• ", sentence, (f"  [{slot or 'the whole'}]", "dim")), (0, 0, 0, 2)))
+        out.print(_points(Text.assemble(sentence, (f"  [{slot or 'the whole'}]", "dim")) for slot, sentence in edge.changes))
         out.print()
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
     if p.claims:
@@ -114,9 +115,16 @@ def show(
         out.print(Padding(t, (0, 0, 0, 2)))
     if p.notes:
         out.print("\n[bold]What the paper leaves open, and what we chose[/]")
-        for n in p.notes:
-            out.print(Padding(Text("• " + n), (0, 0, 0, 2)))
+        out.print(_points(map(Text, p.notes)))
     return None
+
+
+def _points(lines: Iterable[Text]) -> Padding:
+    """Lines behind dots, what is broken set under its beginning."""
+    t = Table.grid(padding=(0, 1))
+    for line in lines:
+        t.add_row("•", line)
+    return Padding(t, (0, 0, 0, 2))
 
 
 def _known_preset(p: Paper, preset: str) -> None:

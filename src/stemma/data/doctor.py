@@ -349,7 +349,8 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
 def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     from rich.markup import escape
 
-    console.print(f"[bold]{escape(report.where)}[/]  {report.format}, {len(report.classes)} class{'es' * (len(report.classes) != 1)}" + (f", {', '.join(report.kinds)}" if report.kinds else ""))
+    about = ", ".join([report.format, f"{len(report.classes)} class{'es' * (len(report.classes) != 1)}", *report.kinds])
+    console.print(f"[bold]{escape(report.where)}[/]  {about}")
     if report.splits:
         table = _titled(console, "splits")
         for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)", "small", "medium", "large"):
@@ -405,7 +406,7 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     if not report.faults:
         console.print("[green]no faults[/]")
     else:
-        last = "training refuses the data until those that it names are mended" if report.refused else "none that training refuses; it mends or skips what it can"
+        last = "training refuses the data until those named so are mended" if report.refused else "none that training refuses; it mends or skips what it can"
         console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
 
 
