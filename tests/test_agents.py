@@ -25,8 +25,8 @@ from stemma.engine.evolve import Cma
 from stemma.engine.runs import Run
 
 PLANET = {
-    "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8, "senses.0.net.width": 2, "senses.0.net.code": 8,
-    "heads.0.net.width": 2, "actor.candidates": 6, "actor.elites": 2, "actor.iterations": 1, "actor.horizon": 2, "recipe.life.first.0.amount": 2,
+    "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8, "senses.0.net.units": 8,
+    "heads.0.net.units": 8, "actor.candidates": 6, "actor.elites": 2, "actor.iterations": 1, "actor.horizon": 2, "recipe.life.first.0.amount": 2,
     "recipe.life.then.0.amount": 2, "recipe.life.then.0.sequence": 6, "recipe.batch": 4,
 }
 MODELS = {

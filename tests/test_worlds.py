@@ -19,7 +19,7 @@ from stemma.parts.dynamics import RSSM, SSM, Dynamics, GRUCell
 from stemma.parts.mixtures import MDNRNN, mixture_draw, mixture_nll
 from stemma.parts.nats import FreeNats
 from stemma.parts.plan import CEM, Controller
-from stemma.parts.world_nets import FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
+from stemma.parts.world_nets import DenseDecoder, DenseEncoder, FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
 from stemma.skeletons.world import Head, Sense, WorldModel
 
 SMALL = [("planet", p) for p in ("small", "ssm-small", "rnn-small")] + [("world_models", "small")]
@@ -382,6 +382,18 @@ def test_five_bits_are_kept_and_come_back() -> None:
     upside = Pixels(16, invert=True)
     torch.testing.assert_close(upside(image), 1 - Pixels(16)(image))
     assert torch.equal(upside.back(upside(image)), image)
+
+
+def test_dense_nets_read_pictures_and_numbers() -> None:
+    seen = DenseEncoder(In((3,), (1,), size=8), units=6, layers=2)
+    assert seen(torch.randn(5, 3, 8, 8)).shape == (5, 6) and seen.out.channels == (6,)
+    assert sum(isinstance(m, torch.nn.Linear) for m in seen.modules()) == 2
+    assert DenseEncoder(In((20,), (1,), size=1), units=6, layers=1)(torch.randn(5, 20)).shape == (5, 6)
+    drawn = DenseDecoder(In((6,), (1,), logits=3, size=8), units=7, layers=2, sigmoid=True)(torch.randn(5, 6))
+    assert drawn.shape == (5, 3, 8, 8) and 0 < drawn.min() and drawn.max() < 1
+    p = cards.get("planet").spec("small")
+    model = replace(p, senses=(*p.senses, Sense("token", part(DenseEncoder, units=9), width=20))).build(1)
+    assert model.encode(batch_of(model) | {"token": torch.randn(3, 7, 20)}).shape == (3, 7, 128 + 9)
 
 
 def test_heads_are_likelihoods() -> None:

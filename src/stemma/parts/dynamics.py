@@ -143,10 +143,9 @@ class GRUCell(nn.Module):
             self.of_x.bias[: 2 * size].fill_(1.0)
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"], deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
-        x = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1))))
-        n = 2 * self.size
-        reset, update = (x[:, :n] + self.of_h(deter)).sigmoid().chunk(2, -1)
-        new = (x[:, n:] + self.of_reset(reset * deter)).tanh()
+        gates, new = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1)))).split((2 * self.size, self.size), -1)
+        reset, update = (gates + self.of_h(deter)).sigmoid().chunk(2, -1)
+        new = (new + self.of_reset(reset * deter)).tanh()
         out: Tensor = new + update * (deter - new)
         return out
 
@@ -189,12 +188,10 @@ class RSSM(Dynamics):
 
     def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
         state = self.initial(embed, len(embed)) if state is None else state
-        seen, keep = self.see(embed), (~first).to(embed.dtype)[..., None]
-        action = action * keep
+        keep = (~first).to(embed.dtype)[..., None]
         posts = []
-        for t in range(embed.shape[1]):
-            deter = self.cell(state["stoch"] * keep[:, t], action[:, t], state["deter"] * keep[:, t])
-            state = self._judged(deter, seen[:, t])
+        for seen, did, on in zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1)):
+            state = self._judged(self.cell(state["stoch"] * on, did, state["deter"] * on), seen)
             posts.append(state)
         post = stacked(posts)
         stats = self.latent.stats(self.expect(post["deter"]))

@@ -107,6 +107,19 @@ class HalvingEncoder(nn.Module):
         return code
 
 
+class DenseEncoder(nn.Module):
+    """Not in any paper: `layers` linear layers of `units`, each with ReLU, over a small picture laid flat, or over a channel's numbers."""
+
+    def __init__(self, inp: In, units: int = 128, layers: int = 2) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), *dense(inp.channels[0] * inp.size**2, units, layers - 1, units), nn.ReLU())
+        self.out = In((units,), (1,))
+
+    def forward(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N E"]:
+        code: Tensor = self.net(x)
+        return code
+
+
 class ImageHead(nn.Module):
     """A picture with unit Gaussian noise: half the squared error, summed over pixels."""
 
@@ -151,6 +164,20 @@ class HalvingDecoder(ImageHead):
             layers += [nn.ConvTranspose2d(channels, inp.logits if last else channels // 2, 4, 2, 1), *([] if last else [nn.ReLU()])]
             channels //= 2
         self.net, self.sigmoid = nn.Sequential(*layers), sigmoid
+
+    def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N C H W"]:
+        y: Tensor = self.net(x)
+        return y.sigmoid() if self.sigmoid else y
+
+
+class DenseDecoder(ImageHead):
+    """Not in any paper: every pixel of a small picture from `layers` layers of `units`."""
+
+    def __init__(self, inp: In, units: int = 128, layers: int = 2, sigmoid: bool = False) -> None:
+        super().__init__()
+        self.net = dense(inp.channels[0], units, layers, inp.logits * inp.size**2)
+        self.net.append(nn.Unflatten(1, (inp.logits, inp.size, inp.size)))
+        self.sigmoid = sigmoid
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N C H W"]:
         y: Tensor = self.net(x)
@@ -206,4 +233,7 @@ class FlagHead(nn.Module):
         return (said - torch.log(said.new_tensor(self.rare))).sigmoid()
 
 
-__all__ = ["ConvDecoder", "ConvEncoder", "FlagHead", "HalvingDecoder", "HalvingEncoder", "ImageHead", "Pixels", "ScalarHead", "dense", "symexp", "symlog"]
+__all__ = [
+    "ConvDecoder", "ConvEncoder", "DenseDecoder", "DenseEncoder", "FlagHead", "HalvingDecoder", "HalvingEncoder", "ImageHead", "Pixels", "ScalarHead", "dense",
+    "symexp", "symlog",
+]

@@ -78,7 +78,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.spec, self.classes = spec, actions
         px = spec.pixels
-        inputs = {s.channel: In((px.channels if s.channel == "image" else s.width,), (1,), size=px.size) for s in spec.senses}
+        inputs = {s.channel: In((px.channels,), (1,), size=px.size) if s.channel == "image" else In((s.width,), (1,), size=1) for s in spec.senses}
         self.senses = nn.ModuleDict({s.channel: s.net.build(inputs[s.channel]) for s in spec.senses})
         nets: Any = self.senses
         code = sum(int(net.out.channels[0]) for net in nets.values())
