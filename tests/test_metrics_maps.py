@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,7 @@ def test_pq_by_hand() -> None:
     r = m.result()
     assert r["per_class"]["car"]["PQ"] == pytest.approx((6 / 9) / 1.5)
     assert r["PQ"] == pytest.approx((6 / 9) / 1.5 / 3) and r["PQ_things"] == pytest.approx((6 / 9) / 1.5) and r["PQ_stuff"] == 0
+    assert r["mIoU"] == r["mIoU_stuff_foreground"] == pytest.approx((6 / 11 + 1 / 2 + 0) / 3) and r["mIoU_stuff"] == 0.25  # of the pixels' classes
 
 
 def test_void_and_crowd_excuse_only_by_more_than_half() -> None:
@@ -336,6 +338,14 @@ def test_pq_on_cocos_own_sample(shared_data: Path) -> None:
     r = perfect.result()
     assert r["PQ"] == r["PQ_things"] == r["PQ_stuff"] == 1.0
     compare(rough, slow_pq(truth, found, len(classes)))
+    classed, one, two = SemanticMetric(classes), PanopticMetric(classes), PanopticMetric(classes)
+    for s, f, part in zip(truth, found, (one, two)):
+        assert s.panoptic is not None and s.segments is not None
+        classed.add(replace(s, semantic=to_semantic(s.panoptic, s.segments)), {"semantic": to_semantic(f["panoptic"], f["segments"])})
+        part.add(s, f)
+    one.merge(two)
+    for name in ("mIoU", "mIoU_stuff", "mIoU_stuff_foreground"):
+        assert r[name] == 1.0 > classed.result()[name] == rough.result()[name] == one.result()[name]
     assert 0.1 < rough.result()["PQ"] < 0.9 and rough.fp.sum() > 0 and rough.fn.sum() > 0
 
 

@@ -45,6 +45,17 @@ def test_the_published_counts() -> None:
     assert count(model) == count(detector) + count(model.semantic)
 
 
+def test_sec_5_1_settings() -> None:
+    """COCO as Mask R-CNN with scales drawn, Cityscapes in windows; the merge of Panoptic Segmentation in both."""
+    coco, city = panoptic_fpn.recipe(), panoptic_fpn.recipe("cityscapes")
+    assert (coco.lr, coco.batch, coco.length, coco.resize.scales) == (0.02, 16, "90000steps", (640, 672, 704, 736, 768, 800))
+    assert (city.lr, city.batch, city.length, city.augment.window) == (0.01, 32, "65000steps", (512, 1024))
+    assert [round(65000 * m) for m in city.milestones] == [40000, 55000]
+    for preset in ("paper", "cityscapes"):
+        merge = panoptic_fpn.spec(preset).merge
+        assert (merge.score, merge.overlap, merge.stuff_area) == (0.5, 0.5, 4096) and panoptic_fpn.spec(preset).instance_weight == 1.0
+
+
 def test_every_level_reaches_a_quarter_by_its_own_steps() -> None:
     inp = In((256,) * 5, (4, 8, 16, 32, 64), 54)
     with torch.device("meta"):
@@ -68,6 +79,7 @@ def test_levels_are_added_before_the_score() -> None:
     torch.testing.assert_close(branch(xs), torch.stack(alone).sum(0) + branch.score.bias[:, None, None], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.oracle("Mask R-CNN with the same weights", "panoptic_fpn")
 def test_without_the_semantic_loss_the_gradients_are_the_detectors() -> None:
     torch.manual_seed(0)
     b = batch()

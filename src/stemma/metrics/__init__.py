@@ -186,7 +186,7 @@ class Evaluator:
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak: point_AP, image_AP.
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
         boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and where there are
-        things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff.
+        things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff, and the mIoUs.
         """
         if self.pixels is not None:
             return dict(plain(self.pixels.result()))

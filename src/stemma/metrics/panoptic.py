@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.types import IGNORE, Classes, DataError, Sample, StemmaError
+from .semantic import SemanticMetric, confusion
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -63,6 +64,7 @@ class PanopticMetric:
     A true and a predicted segment match when they share the class and their IoU is above .5 (strictly), void pixels of the prediction left
     out of the union; then at most one can match. An unmatched prediction that lies by more than half on void, or on crowd of its class,
     counts nothing; neither does an unmatched crowd.
+    Beside it the classes of the pixels are measured, identities aside: mIoU, and where there is stuff that of stuff and of things as one class.
     """
 
     def __init__(self, classes: Classes) -> None:
@@ -70,6 +72,7 @@ class PanopticMetric:
         self.classes = classes
         self.tp, self.fp, self.fn = (np.zeros(n, np.int64) for _ in range(3))
         self.iou = np.zeros(n)
+        self.pixels = SemanticMetric(classes)
         self.images = 0
 
     def add(self, truth: Sample, prediction: Mapping[str, Any]) -> None:
@@ -96,6 +99,7 @@ class PanopticMetric:
                 raise StemmaError(f"{name} for {where}: a segment has class {int(labels.max())} and there are {len(self.classes)} classes")
         # shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void
         shared = np.bincount((t * (len(found_class) + 1) + p).ravel(), minlength=(len(true_class) + 1) * (len(found_class) + 1))
+        self.pixels.matrix += confusion(to_semantic(t, true_class), to_semantic(p, found_class), len(self.classes))
         self._count(shared.reshape(len(true_class) + 1, len(found_class) + 1), true_class, crowd, found_class)
         self.images += 1
 
@@ -126,10 +130,14 @@ class PanopticMetric:
         self.fp += other.fp
         self.fn += other.fn
         self.iou += other.iou
+        self.pixels.matrix += other.pixels.matrix
         self.images += other.images
 
     def result(self) -> dict[str, Any]:
-        """PQ, SQ, RQ over all classes, and with _things and _stuff behind; fractions, not percent. Classes never seen count in no mean."""
+        """PQ, SQ, RQ over all classes, and with _things and _stuff behind; mIoU, mIoU_stuff, mIoU_stuff_foreground. Fractions, not percent.
+
+        Classes never seen count in no mean.
+        """
         half = self.tp + 0.5 * self.fp + 0.5 * self.fn
         seen = half > 0
         zero = np.zeros(len(half))
@@ -141,6 +149,7 @@ class PanopticMetric:
         for suffix, group in (("", seen), ("_things", seen & things), ("_stuff", seen & ~things)):
             for name, values in (("PQ", pq), ("SQ", sq), ("RQ", rq)):
                 out[name + suffix] = float(values[group].mean()) if group.any() else 0.0
+        out |= {k: v for k, v in self.pixels.result().items() if k.startswith("mIoU")}
         out["per_class"] = {
             name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]), "FP": int(self.fp[c]), "FN": int(self.fn[c])}
             for c, name in enumerate(self.classes.names) if seen[c]
