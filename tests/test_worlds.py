@@ -396,6 +396,17 @@ def test_dense_nets_read_pictures_and_numbers() -> None:
     assert model.encode(batch_of(model) | {"token": torch.randn(3, 7, 20)}).shape == (3, 7, 128 + 9)
 
 
+def test_a_halved_picture_counts_its_area_and_sees_what_is_near_its_place() -> None:
+    head = ImageHead()
+    x, far, near = torch.zeros(3, 1, 3, 16, 16).unbind()
+    x[..., 4:6, 4:6], near[..., 4:6, 6:8], far[..., 12:14, 12:14] = 1.0, 1.0, 1.0
+    plain = head.loss(near, x), head.loss(far, x)
+    assert torch.equal(*plain)  # near or far, pixels do not tell
+    head.scales = 3
+    assert torch.allclose(head.loss(x + 0.5, x), 3 * 0.5 * 0.25 * x[0].numel() * torch.ones(1))  # an error everywhere is seen at every scale alike
+    assert plain[0] < head.loss(near, x) < head.loss(far, x)
+
+
 def test_heads_are_likelihoods() -> None:
     x, y = torch.randn(6, 4), torch.randn(6)
     number = ScalarHead(In((4,), (1,)), units=5, layers=1)

@@ -121,6 +121,7 @@ class Stage:
     sequence: int = 50  # fit: steps of a sequence
     lr: float = 0.0  # fit: 0: the recipe's
     end_lr: float = 0.0  # fit: where the rate has fallen to, exponentially, at the end of a shared stage; 0: it stays
+    clip_value: float = 0.0  # fit: bound of each gradient by itself; 0: the recipe's
     stored: bool = False  # fit: read each frame's code, computed once when the stage begins, in place of the frame
     recent: float = 0.0  # fit: share of a batch that is drawn from the newest episodes
     endings: float = 0.0  # fit: share of a batch in which an episode ends by failure

@@ -299,8 +299,8 @@ class Agent:
         awake = [p for g in optimizer.param_groups for p in g["params"]]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(awake, self.recipe.clip)
-        if self.recipe.clip_value:
-            nn.utils.clip_grad_value_(awake, self.recipe.clip_value)
+        if stage.clip_value or self.recipe.clip_value:
+            nn.utils.clip_grad_value_(awake, stage.clip_value or self.recipe.clip_value)
         optimizer.step()
         self.model.zero_grad(set_to_none=True)
         for k, v in (*losses.items(), ("", total)):

@@ -83,9 +83,10 @@ def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | Non
 
 
 @torch.no_grad()
-def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, horizon: int = 1000, seed: int = 0) -> dict[str, float]:
+def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, horizon: int = 1000, seed: int = 0, fresh: int = 64) -> dict[str, float]:
     """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in both, at temperature 1.
 
+    The world's are `fresh` lives that nothing was learned from; `replay` gives the dream its beginnings.
     real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above the median of that at
     other steps, weighed over thresholds (the area under the curve). dream_length, real_length: steps lived.
     """
@@ -110,19 +111,23 @@ def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, ho
         return kept
 
     lived = dreams.rollouts(m, torch.zeros(1, 0, device=device), codes, each, horizon, 1.0, True, choose=chance)
-    n = replay.steps
-    ends, firsts = int(replay.arrays["terminal"][:n].sum()), int(replay.arrays["first"][:n].sum())
+    held = Replay(Path("."), 1 << 40)
+    with agents.crew_for(m, name) as crew:
+        for i, episode in enumerate(crew.random(agents.CHANCE + seed + i for i in range(fresh))):
+            held.add(i, episode, write=False)
+    n, firsts = held.steps, held.count
+    ends = int(held.arrays["terminal"][:n].sum())
     out = {
         "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()), "real_length": (n - firsts) / max(firsts, 1),
         "dream_length": float(lived.lengths.mean()), "dream_ended": float(lived.ended.float().mean()),
     }
-    return out | {"recall": foreseen_endings(m, replay)}
+    return out | {"recall": foreseen_endings(m, held, fresh)}
 
 
 @torch.no_grad()
 def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
     """How well the model tells, one step ahead, the steps at which episodes fail: the area under the curve of its foreseen chances, over
-    some episodes that it is shown. .5 is chance, 1 perfect."""
+    some of the newest episodes, which it is shown. .5 is chance, 1 perfect."""
     from scipy.stats import rankdata
 
     m: Any = model

@@ -29,8 +29,8 @@ def mixture_draw(
     """One draw of each number: component by softmax(logit / temperature), noise times sqrt(temperature). At 0 the likeliest component's mean."""
     if temperature == 0:
         return mean.gather(-1, logit.argmax(-1, keepdim=True))[..., 0]
-    share = (logit / temperature).softmax(-1).cumsum(-1)
-    pick = (share[..., :-1] < torch.rand_like(share[..., :1])).sum(-1, keepdim=True)
+    share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)  # not normalised: its last is the sum
+    pick = (share[..., :-1] < torch.rand_like(share[..., :1]) * share[..., -1:]).sum(-1, keepdim=True)
     std = log_std.gather(-1, pick)[..., 0].exp()
     return torch.addcmul(mean.gather(-1, pick)[..., 0], std, torch.randn_like(std), value=temperature**0.5)
 
@@ -57,7 +57,7 @@ class MDNRNN(Dynamics):
         return {k: like.new_zeros(count, n) for k, n in zeros.items()}
 
     def _lstm(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        i, f, g, o = (x + self.recur(h)).chunk(4, -1)
+        i, f, g, o = torch.addmm(x, h, self.recur.weight.mT).chunk(4, -1)
         c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
         return o.sigmoid() * c.tanh(), c
 

@@ -121,12 +121,22 @@ class DenseEncoder(nn.Module):
 
 
 class ImageHead(nn.Module):
-    """A picture with unit Gaussian noise: half the squared error, summed over pixels."""
+    """A picture with unit Gaussian noise: half the squared error, summed over pixels.
+
+    `scales` > 1 (not in any paper) adds the same sum for the picture halved once, twice and so on, a halved pixel counting for the area that it
+    covers: a small thing drawn near its place is then better than one not drawn.
+    """
 
     sigmoid: bool = False
+    scales: int = 1
 
     def loss(self, said: Float[Tensor, "N C H W"], truth: Float[Tensor, "N C H W"]) -> Float[Tensor, " N"]:
-        return 0.5 * (said - truth).square().flatten(1).sum(1)
+        error = said - truth
+        total = 0.5 * error.square().flatten(1).sum(1)
+        for s in range(1, self.scales):
+            error = F.avg_pool2d(error, 2)
+            total = total + 0.5 * 4**s * error.square().flatten(1).sum(1)
+        return total
 
     def mean(self, said: Tensor) -> Tensor:
         return said
@@ -152,7 +162,7 @@ class ConvDecoder(ImageHead):
 class HalvingDecoder(ImageHead):
     """Not in any paper: `HalvingEncoder` the other way round."""
 
-    def __init__(self, inp: In, width: int = 16, sigmoid: bool = False) -> None:
+    def __init__(self, inp: In, width: int = 16, sigmoid: bool = False, scales: int = 1) -> None:
         super().__init__()
         times, side = 0, inp.size
         while side > 4:
@@ -163,7 +173,7 @@ class HalvingDecoder(ImageHead):
             last = i == times - 1
             layers += [nn.ConvTranspose2d(channels, inp.logits if last else channels // 2, 4, 2, 1), *([] if last else [nn.ReLU()])]
             channels //= 2
-        self.net, self.sigmoid = nn.Sequential(*layers), sigmoid
+        self.net, self.sigmoid, self.scales = nn.Sequential(*layers), sigmoid, scales
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N C H W"]:
         y: Tensor = self.net(x)
