@@ -60,9 +60,9 @@ class CornerHead(nn.Module):
     def forward(self, x: Float[Tensor, "B F H W"]) -> tuple[Tensor, Tensor, Tensor]:
         ends = [m(x) for m in self.corners]
         heat, offset = (torch.stack([m(e) for m, e in zip(ms, ends)], 1) for ms in (self.heat, self.offset))
-        low = torch.is_autocast_enabled(x.device.type)
-        with torch.autocast(x.device.type, enabled=False) if low else contextlib.nullcontext():
-            tag = torch.cat([m(e.float() if low else e) for m, e in zip(self.tag, ends)], 1)
+        full = next(self.tag.parameters()).dtype
+        with contextlib.nullcontext() if ends[0].dtype == full else torch.autocast(x.device.type, enabled=False):
+            tag = torch.cat([m(e.to(full)) for m, e in zip(self.tag, ends)], 1)
         return heat, tag, offset
 
 
