@@ -121,7 +121,7 @@ def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) 
         (h, w), (fh, fw) = (tuple(int(v) for v in t[i].round().tolist()) for t in (sizes, original))
         if maps is not None:
             likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0]
-            whole = likely.argmax(0)
+            whole = likely.max(0).indices
         else:
             whole = F.interpolate(labels[i : i + 1, None, :h, :w].float(), (fh, fw), mode="nearest-exact")[0, 0]
         plain = whole.to(torch.int32).cpu().numpy()
