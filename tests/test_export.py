@@ -20,12 +20,28 @@ def test_a_network_is_written_read_back_and_equal(tmp_path: Path, name: str) -> 
     assert done["difference"] < 1e-5 and done["bytes"] == (tmp_path / "m.pt2").stat().st_size and done["outputs"]
 
 
-def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path) -> None:
+def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     done = exports.export(stemma.build("retinanet", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64), "raw")
     assert done["difference"] < 1e-4
     assert len(done["outputs"]) > 1
+    assert capfd.readouterr() == ("", ""), "what the exporters say of their steps is kept from the user"
+
+
+def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+
+    class Sorts(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+            rows = (images[0, 0] * 4).floor()
+            live = rows > 1
+            return (*rows.sort(dim=1, stable=True), torch.argsort(live, dim=1, stable=True), live.sort(dim=1, descending=True, stable=True)[0])
+
+    plain, x = exports.Plain(Sorts()), torch.rand(1, 3, 8, 16)
+    got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["values", "order", "alive", "truths"])
+    for a, b in zip(plain(x), got, strict=True):
+        assert torch.equal(a, b) and a.dtype == b.dtype
 
 
 @pytest.mark.slow
@@ -36,6 +52,14 @@ def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, endin
     model = stemma.build(name, "small", 3, sets={"rule.score": 0.0} if name == "retinanet" else {"post.0.score": 0.0})
     done = exports.export(model, tmp_path / f"m.{ending}", "onnx" if ending == "onnx" else "torch", (64, 64), "predictions")
     assert done["compared"] > 10 and done["difference"] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_panoptic_map_is_written_in_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    few = {"merge.score": 0.0, "instances.post.0.score": 0.0, "instances.post.0.keep": 6, "instances.rpn.proposals.keep": 12}
+    done = exports.export(stemma.build("panoptic-segmentation", "small", 8, sets=few), tmp_path / "m.onnx", "onnx", (64, 64))
+    assert done["compared"] > 0 and done["difference"] < 1e-3
 
 
 def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -347,6 +347,8 @@ def export(
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
     out.print(t)
     out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
+    if result.get("compared") == 0:
+        out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
     return None
 
 

@@ -24,6 +24,7 @@ from .runs import Run
 Format = Literal["onnx", "torch"]
 Outputs = Literal["raw", "predictions"]
 EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip install 'stemma-vision[onnx]'"
+INT32, BOOL = 6, 9  # ONNX's numbers of types
 TOLERANCE = 1e-3  # largest difference that is taken for rounding, as a share of the largest value of an output
 
 
@@ -145,17 +146,24 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
             raise
         except Exception as error:
             raise StemmaError(_cannot(plain, error)) from error
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime raises kinds of its own
+            raise StemmaError(f"{path} was written, but onnxruntime does not take it: {' '.join(str(error).split())[:200]}") from error
         return [torch.from_numpy(v) for v in session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)})]
 
 
 def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among equals."""
+    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among equals. Truths as numbers."""
     from onnxscript import opset18
 
     op: Any = opset18
+    truths = int(self.dtype) == BOOL
     size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
-    return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
+    values, order = op.TopK(op.Cast(self, to=INT32) if truths else self, size, axis=dim, largest=int(descending), sorted=1)
+    return (op.Cast(values, to=BOOL) if truths else values), order
 
 
 def _roi_pool(x: Any, rois: Any, scale: float, height: int, width: int) -> Any:
@@ -193,15 +201,17 @@ def _cannot(plain: Plain, error: Exception) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters tell of every step; here only the outcome counts."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [x.level for x in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 __all__ = ["Plain", "export", "named_tensors"]
