@@ -36,6 +36,12 @@ def test_a_model_comes_back_with_all_that_it_needs(tmp_path: Path) -> None:
     assert back.meta["preprocess"]["mean"] == list(m.spec.preprocess.mean) and back.meta["info"]["classes"]["names"] == list(info.classes.names)
 
 
+def test_a_model_has_a_class_or_more() -> None:
+    for classes in (0, -1):
+        with pytest.raises(StemmaError, match="classes must be 1 or more"):
+            checkpoint.build("fcn", "small", classes)
+
+
 def test_values_come_back_from_json() -> None:
     recipe = Recipe(lr_mult=(("a", 0.1),), loss_weights=(("b", 2.0),), phases=(Phase("p", 1.0),), resize=Resize("square", 64, scales=(32, 64)), augment=Augment(crop=True))
     assert checkpoint.recipe_from(json.loads(json.dumps(recipe.as_dict()))) == recipe
@@ -145,6 +151,12 @@ def test_evaluating_on_other_classes_is_refused() -> None:
 
 def _full(*_: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_weights_may_be_read_by_whom_other_new_files_may(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "w.safetensors", model())
+    (tmp_path / "other").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

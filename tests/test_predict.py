@@ -55,6 +55,13 @@ def test_files_folders_patterns_arrays_and_lists_are_pictures(folder: Path) -> N
         find_pictures(folder / "void")
 
 
+def test_a_pillow_picture_brings_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = stemma.predict(model(), Image.new("L", (20, 30)), device="cpu", precision="fp32")
+    assert found["size"] == (30, 20)
+
+
 def test_detections_are_in_pixels_of_the_file(folder: Path) -> None:
     found = stemma.predict(model(), folder, threshold=0.0, device="cpu", precision="fp32")
     assert [Path(p["file"]).name for p in found] == ["a.png", "b.jpg", "c.png"] and [p["size"] for p in found] == [(64, 96), (64, 64), (80, 50)]

@@ -206,6 +206,13 @@ def test_ticks_are_round_and_inside(low: float, high: float, first: float, last:
     assert (t[0], t[-1]) == (first, last) and len(t) <= 7
 
 
+def test_a_spread_has_the_decimals_of_its_mean() -> None:
+    rows = (("images_per_second", 5.9, 0.000122, "5.9 ± 0.0"), ("images_per_second", 1.96, 0.139, "1.96 ± 0.14"), ("latency_ms", 107.4, 2.34, "107 ± 2"),
+            ("AP", 0.523, 0.011, ".523 ± .011"), ("peak_memory_mb", 1824.0, 1210.4, "1,824 ± 1,210"))
+    for measure, mean, spread, said in rows:
+        assert words.with_spread(measure, {"mean": mean, "spread": spread}) == said
+
+
 def test_scores_are_written_without_a_leading_zero() -> None:
     assert [words.score(v) for v in (0.5234, 1.0, 0.0, -0.02, None, float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
     assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886), words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             if not debug:
-                warnings.showwarning = _warn
+                warnings.showwarning = _teller()
             code = app(args, prog_name="stemma", standalone_mode=False)
     except Exception as error:
         if hasattr(error, "format_message"):
@@ -78,9 +78,16 @@ def _usage(error: Any) -> int:
     return int(error.exit_code)
 
 
-def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
-    """A warning as one line, without the place in our code where it was raised."""
-    err.print(f"[yellow]note:[/] {_plain(str(message))}", soft_wrap=True)
+def _teller() -> Callable[..., None]:
+    """What tells each warning once, as one line, without the place in our code where it was raised."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+        if (text := _plain(str(message))) not in told:
+            told.add(text)
+            err.print(f"[yellow]note:[/] {text}", soft_wrap=True)
+
+    return tell
 
 
 def _plain(text: str) -> str:

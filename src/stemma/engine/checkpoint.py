@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..core import paper as papers
 from ..core.part import Part, edit, leaves
 from ..core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
-from ..core.types import Classes, DataError, Info, Points, StemmaError
+from ..core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ..parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
 from . import outside
 
@@ -42,7 +42,10 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.touch()
+        mode = fresh.stat().st_mode
         write(fresh)
+        os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
         with open(fresh, "rb+") as f:
             os.fsync(f.fileno())
         os.replace(fresh, path)
@@ -234,6 +237,7 @@ def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, s
     card, spec, recipe = plan(paper, preset, sets, info)
     if info is not None:
         classes = len(info.classes_for(card.task_of(preset)))
+    at_least(1, classes=classes)
     model = spec.build(classes)
     assert isinstance(model, nn.Module)
     return adorn(model, card, preset, recipe, info, sets)

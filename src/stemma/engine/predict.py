@@ -48,7 +48,7 @@ class Pictures:
 
             return read_image(source)
         if isinstance(source, Image.Image):
-            return np.asarray(source.convert("RGB"))
+            return np.array(source.convert("RGB"))  # a copy: what Pillow hands out cannot be written to, which PyTorch warns of
         pixels = np.asarray(source)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise DataError(self.name(i), f"an array of {pixels.shape}, {pixels.dtype}", "Give pictures as uint8 arrays (height, width, 3), RGB")

@@ -137,7 +137,7 @@ def _table(systems: list[System], main: str, colour: dict[str, int], only: list[
             v, x = mean_of(s, m), s["summary"].get(m, {})
             shown = words.written(m, v)
             spread = x.get("spread") if words.varies(m) else None
-            lines = [f"± {words.written(m, spread)}"] if v is not None and spread is not None else []
+            lines = [words.spread_of(m, v, spread)] if v is not None and spread is not None else []
             sort = "" if v is None else f"{v:.6g}"
             kind = "best" if best[m] == s["id"] else ""
             if m == main:

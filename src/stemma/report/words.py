@@ -126,7 +126,14 @@ def with_spread(measure: str, s: dict[str, Any]) -> str:
     spread = s.get("spread")
     if spread is None or not varies(measure):
         return written(measure, s.get("mean"))
-    return f"{written(measure, s['mean'])} ± {written(measure, spread)}"
+    return f"{written(measure, s['mean'])} {spread_of(measure, s['mean'], spread)}"
+
+
+def spread_of(measure: str, mean: float | None, spread: float) -> str:
+    """`± .011`, to as many decimals as the mean is written with."""
+    if about(measure)[2] == "score" or mean is None:
+        return f"± {written(measure, spread)}"
+    return f"± {spread:,.{len(written(measure, mean).partition('.')[2])}f}"
 
 
 def mean_of(system: dict[str, Any], measure: str) -> float | None:
@@ -302,5 +309,5 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 __all__ = [
     "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of",
-    "merged", "overlap", "ranked", "score", "signed", "untrained_line", "varies", "with_spread", "written",
+    "merged", "overlap", "ranked", "score", "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
 ]
