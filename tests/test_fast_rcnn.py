@@ -96,6 +96,12 @@ def test_a_move_of_less_than_half_a_cell_changes_nothing_and_does_for_roi_align(
         assert (align([x], (stride,), boxes) - align([x], (stride,), boxes + shift)).abs().max() > 0.1
 
 
+def test_a_bin_outside_the_map_is_zero() -> None:
+    x = torch.rand(1, 2, 6, 6) + 1
+    out = roi_pool(x, torch.tensor([[[16.0, 16.0, 95.0, 95.0]]]), 4, 8.0)  # cells 2 to 12 of 6
+    assert (out[0, 0, :, :2, :2] >= 1).all() and (out[0, 0, :, 2:] == 0).all() and (out[0, 0, :, :, 2:] == 0).all()
+
+
 def test_the_gradient_goes_to_the_cell_that_was_the_maximum() -> None:
     """Sec. 2.3: each output hands its gradient to its argmax, and what is the maximum of several outputs gets the sum."""
     torch.manual_seed(0)
@@ -139,6 +145,19 @@ def test_background_overlaps_an_object_by_a_tenth() -> None:
 
 
 def test_sixty_four_regions_of_a_picture_a_quarter_of_them_objects() -> None:
+@pytest.mark.parametrize("preset", ["paper", "multi-scale"])
+def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> None:
+    """Sec. 4.5: everything from conv3_1 up learns, at one size and at several."""
+    from stemma.engine.optim import groups_of
+
+    with torch.device("meta"):
+        m = fast_rcnn.spec(preset).build(20)
+    rates = {n.replace("backbone.body.", "backbone."): g["base_lr"] for g in groups_of(m, fast_rcnn.recipe(preset)) for n in g["names"]}
+    convs = sorted({int(n.split(".")[2]) for n in rates if n.startswith("backbone")})
+    assert convs == [10, 12, 14, 17, 19, 21, 24, 26, 28], "conv1_1 to conv2_2 are layers 0, 2, 5 and 7"
+    assert all(r == (2e-3 if n.endswith("bias") else 1e-3) for n, r in rates.items()) and any(n.startswith("heads") for n in rates)
+
+
     """Sec. 2.3: N = 2 pictures, R = 128 regions. The paper's stage on enough proposals."""
     s = fast_rcnn.spec().stages[0]
     torch.manual_seed(0)

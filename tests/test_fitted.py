@@ -31,6 +31,7 @@ from stemma.papers.localization import r_cnn, spp_net
 from stemma.parts.backbones.alexnet import CaffeNet, NearNorm, ZFNet
 from stemma.parts.backbones.pyramid import Scales
 from stemma.parts.coders import Delta
+from stemma.parts.post import PerClassNMS
 from stemma.parts.regions import Regions
 from stemma.parts.ridge import Ridge, fit_class, fit_ridge, whiten
 from stemma.parts.svm import SVM, Miner, fit_svm, objective
@@ -63,7 +64,7 @@ def built(name: str, preset: str = "small", sets: dict[str, Any] | None = None) 
 def test_published_counts() -> None:
     fact, = r_cnn.PAPER.facts
     with torch.device("meta"):
-        net = r_cnn.spec().build(fact.classes)
+        net = r_cnn.detector().build(fact.classes)
         assert sum(p.numel() for p in net.parameters()) == fact.value == 56_954_261
         assert net.backbone(torch.empty(1, 3, 227, 227))[0].shape == (1, 256, 6, 6)
         assert net.svm_weight.shape == (20, 4096) and net.ridge_weight.shape == (20, 9216 + 1, 4)
@@ -331,7 +332,7 @@ def test_deltas_decode_to_what_was_encoded() -> None:
 
 def test_a_step_takes_32_objects_and_96_others_from_all_pictures_together() -> None:
     """R-CNN sec. 2.3."""
-    stage = r_cnn.spec().stages[0]
+    stage = r_cnn.detector().stages[0]
     state = torch.cat([torch.ones(50), torch.zeros(400), -torch.ones(9)])[torch.randperm(459)]
     every = Regions(torch.zeros(1, 459, 4), state.long()[None], state.long()[None] * 0, (state >= 0)[None].float(), (state == 1)[None].float())
     place = stage.choose(every, None)[0]
@@ -378,11 +379,32 @@ def test_lengths_of_features_are_brought_to_twenty() -> None:
 
 
 def test_without_svm_and_ridge_the_softmax_names_the_proposals() -> None:
-    spec = replace(r_cnn.spec("small"), svm=None, ridge=None)
+    spec = replace(r_cnn.detector("small"), svm=None, ridge=None)
     m = spec.build(8).eval()
     m.fitted.fill_(1.0)
     boxes = torch.tensor([[[10.0, 10.0, 40.0, 40.0], [20.0, 5.0, 60.0, 50.0]]])
     raw = m(torch.rand(1, 3, 64, 64), boxes)
+def test_proposals_are_suppressed_and_what_is_left_moves() -> None:
+    """rcnn_test.m and rcnn_test_bbox_regressor.m: NMS at .3 among the proposals of a class; the boxes given out are where the survivors went."""
+    spec = r_cnn.detector("small")
+    first = r_cnn.detector().first
+    assert first is not None and first.iou == 0.3 and spp_net.spec().first == first
+    spec = replace(spec, first=replace(first, score=0.0), post=(PerClassNMS(1.0, 0.0, 200),))
+    torch.manual_seed(0)
+    m = spec.build(3).eval()
+    m.ridge_mean.copy_(torch.tensor([[0.3, 0.0, 0.0, 0.0], [0.0, 0.3, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    images, corner = torch.rand(1, 3, 96, 96), torch.rand(1, 20, 2) * 40
+    boxes = torch.cat([corner, corner + 24], -1)
+    with torch.no_grad():
+        raw, d = m(images, boxes), m.predict(images, proposals=boxes)
+    for c in range(3):
+        kept = tv.nms(boxes[0], raw.scores[0, :, c], 0.3)
+        mine = d.labels[0] == c
+        assert 1 < len(kept) == int(mine.sum()) < 20
+        torch.testing.assert_close(d.boxes[0][mine], raw.boxes[0, kept, c].clamp(0, 96))
+        torch.testing.assert_close(d.scores[0][mine], raw.scores[0, kept, c])
+
+
     torch.testing.assert_close(raw.boxes, boxes[:, :, None].expand(-1, -1, 8, -1))
     assert (raw.scores.sum(-1) < 1).all()
 
@@ -427,8 +449,9 @@ def test_frozen_convolutions_stay_and_the_classifier_starts_them(tmp_path: Path)
     recipe = spp_net.recipe()
     assert recipe.lr_mult[0] == (r"^backbone", 0.0)
     with torch.device("meta"):
-        for preset, whole in (("paper", "classifier"), ("small", "classifier-small")):
-            own, first = ({n: p.shape for n, p in spp_net.spec(k).build(3).named_parameters()} for k in (preset, whole))
+        for paper, preset in ((p, k) for p in (r_cnn, spp_net) for k in ("paper", "small")):
+            whole = "classifier" if preset == "paper" else "classifier-small"
+            own, first = ({n: p.shape for n, p in paper.spec(k).build(3).named_parameters()} for k in (preset, whole))
             assert {n for n in own if n not in first or own[n] != first[n]} <= {"head.cls.weight", "head.cls.bias"}
     torch.manual_seed(0)
     m = replace(spp_net.spec("small"), stages=spp_net.spec("small").stages).build(8)
@@ -451,7 +474,7 @@ def test_a_whole_picture_is_one_region_of_any_size() -> None:
 
 @pytest.mark.parametrize("view", [Warp(48, 4, square=True), Warp(32, 0)])
 def test_crops_of_other_shapes_train(view: Warp) -> None:
-    m = replace(r_cnn.spec("small"), view=view).build(8)
+    m = replace(r_cnn.detector("small"), view=view).build(8)
     m.recipe = r_cnn.recipe("small")  # type: ignore[assignment]
     loss = m.loss(batches(m)[0])["cls"]
     loss.backward()

@@ -139,6 +139,15 @@ def test_eq_1_the_joint_loss() -> None:
 
 def _grid(window: Tensor, side: int, fine: int) -> Tensor:
     """Sampling places of `side` x `fine` points a side over a window of a 128-pixel picture."""
+def test_eq_1_sums_over_the_32_windows_of_a_step() -> None:
+    """The rule divides by the windows of a step and the recipe multiplies by as many, so that the rate is the published one."""
+    for preset in ("paper", "released"):
+        recipe, rule = deepmask.recipe(preset), deepmask.spec(preset).rule
+        windows = recipe.batch * (rule.sample.positives + rule.sample.negatives)
+        assert windows == 32 and recipe.loss_weights == (("mask", windows), ("score", windows)) and rule.weight == 1 / windows
+    assert deepmask.spec().rule.truth == 224 == deepmask.spec().window and deepmask.spec("released").rule.truth == 112
+
+
     step = (torch.arange(side * fine) + 0.5) / (side * fine)
     x, y = (2 * (window[i] + step * (window[i + 2] - window[i])) / 128 - 1 for i in (0, 1))
     return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], -1)[None]

@@ -55,6 +55,17 @@ def test_published_counts(fact: Fact) -> None:
     assert raw.logits.shape == (1, fact.value, fact.classes)
 
 
+def test_table_5_maps_before_the_last_pool_and_after_the_classifier() -> None:
+    """The six sizes: cells of layer 5, and windows of the interleaved answers."""
+    before = ((17, 17), (20, 23), (23, 29), (29, 35), (32, 38), (35, 44))
+    after = ((3, 3), (6, 9), (9, 15), (15, 21), (18, 24), (21, 30))
+    with torch.device("meta"):
+        model = overfeat.spec("classifier").build(10)
+        for (height, width, _), cells, windows in zip(overfeat.SIX, before, after):
+            images = torch.empty(1, 3, height, width)
+            assert tuple(model.backbone(images)[-1].shape[-2:]) == cells and model.look(images).passes == (windows,)
+
+
 def test_a_window_of_the_accurate_net_is_its_training_crop_and_of_the_fast_net_too() -> None:
     for preset, side in (("classifier", 221), ("fast-classifier", 231)):
         with torch.device("meta"):

@@ -134,7 +134,7 @@ class MultiRegionHead(RegionHead):
     def __init__(
         self, inp: In, regions: tuple[Region, ...] = TEN, bins: int = 7, width: int = 4096, dropout: float = 0.5, semantic: Region | None = Region(0.0, 1.5),
         semantic_bins: int = 9, semantic_width: int = 2048, box: Region = Region(0.0, 1.3), sizes: tuple[int, ...] = (),
-        semantic_sizes: tuple[int, ...] = (),
+        semantic_sizes: tuple[int, ...] = (), semantic_std: float = 1e-4,
     ) -> None:
         super().__init__()
         self.regions, self.bins, self.semantic, self.semantic_bins, self.box_region = regions, bins, semantic, semantic_bins, box
@@ -145,7 +145,7 @@ class MultiRegionHead(RegionHead):
         widths = [width] * len(regions)
         if semantic is not None:
             self.each.append(tower(inp.channels[-1] * semantic_bins**2, semantic_width, 1, dropout))
-            nn.init.normal_(self.each[-1][0].weight, std=1e-4 if semantic_width == 2048 else 0.02)  # type: ignore[index]
+            nn.init.normal_(self.each[-1][0].weight, std=semantic_std)  # type: ignore[index]
             widths.append(semantic_width)
         self.soft = nn.ModuleList(nn.Linear(n, inp.classes + 1) for n in widths)
         self.classify = nn.Linear(sum(widths), inp.logits)

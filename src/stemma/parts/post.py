@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..core.types import Detections
@@ -41,12 +41,18 @@ class PerClassNMS:
     pre: int = 0
 
     def __call__(self, d: Detections, look: Look) -> Detections:
+        return d.take(self.places(d))
+
+    def places(self, d: Detections) -> Int[Tensor, "B {self.keep}"]:
+        """Where the survivors are among `d`, best first, -1 where there are fewer."""
         big = ((d.boxes[..., 2:] - d.boxes[..., :2]) >= self.side).all(-1)
-        d = Detections(d.boxes, d.scores, torch.where((d.scores > self.score) & big, d.labels, -1))
+        labels = torch.where((d.scores > self.score) & big, d.labels, -1)
         pre = self.pre or (2000 if torch.compiler.is_compiling() else 0)
-        if pre and pre < d.scores.shape[1]:
-            d = d.take(d.scores.masked_fill(d.labels < 0, -1.0).topk(pre, dim=1).indices)
-        return d.take(nms(d.boxes, d.scores, d.labels, self.iou, self.keep))
+        if not pre or pre >= d.scores.shape[1]:
+            return nms(d.boxes, d.scores, labels, self.iou, self.keep)
+        first = d.scores.masked_fill(labels < 0, -1.0).topk(pre, dim=1).indices
+        at = nms(bx.take(d.boxes, first), d.scores.gather(1, first), labels.gather(1, first), self.iou, self.keep)
+        return torch.where(at >= 0, first.gather(1, at.clamp(min=0)), -1)
 
 
 @dataclass(frozen=True)

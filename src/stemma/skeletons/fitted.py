@@ -17,7 +17,7 @@ from ..ops import boxes as bx
 from ..ops.constants import constant
 from ..ops.scalars import normaliser
 from ..parts.coders import Coder
-from ..parts.post import every_pair
+from ..parts.post import PerClassNMS, every_pair
 from ..parts.regions import Regions, there, with_truth
 from ..parts.ridge import Ridge
 from ..parts.svm import SVM
@@ -31,12 +31,13 @@ class Fitted(TwoStage):
     """The spec. Its one stage is fine-tuned by softmax, on `count` regions of a batch drawn from all its pictures; then `fit` runs in a phase.
 
     `view`: how a region is looked at. `svm` None: the softmax names regions. `ridge` None: proposals stay where they are.
-    `chunk`: regions that go through the network at once when predicting.
+    `first` chooses among the proposals of each class before they move; None: all move. `chunk`: regions that go through the network at once when predicting.
     """
 
     view: View = Warp()
     svm: SVM | None = SVM()
     ridge: Ridge | None = Ridge()
+    first: PerClassNMS | None = None
     chunk: int = 256
 
     def build(self, classes: int) -> FittedModel:  # type: ignore[override]
@@ -133,7 +134,10 @@ class FittedModel(nn.Module):
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
         boxes = there(self.proposed(proposals, sizes))
         raw = self(images, boxes)
-        d = every_pair(bx.clip(raw.boxes, sizes), raw.scores.masked_fill((bx.area(boxes) <= 0)[..., None], 0.0))
+        scores = raw.scores.masked_fill((bx.area(boxes) <= 0)[..., None], 0.0)
+        d = every_pair(bx.clip(raw.boxes, sizes), scores)
+        if self.spec.first is not None:
+            d = d.take(self.spec.first.places(every_pair(boxes[:, :, None], scores)))
         for post in self.spec.post:
             d = post(d, self.again)
         return d

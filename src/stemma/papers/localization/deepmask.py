@@ -32,11 +32,11 @@ def spec(preset: str = "paper") -> Windows[MaskRule]:
         trunk = part(ResNet, depth=50, levels=(2,), freeze=0)
         return Windows(MaskRule(alternate=0.5), trunk, head, window=160, scales=tuple(2 ** (k / 2) for k in range(-5, 2)), border=80)
     scales = tuple(2 ** (k / 2) for k in range(-4, 3))
-    return Windows(MaskRule(), part(Chain, layers=VGG_A, levels=(2,)), part(MaskHead), window=224, scales=scales, border=112)
+    return Windows(MaskRule(truth=224), part(Chain, layers=VGG_A, levels=(2,)), part(MaskHead), window=224, scales=scales, border=112)
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Rates of sec. 4; eight pictures of four windows are its 32 samples. The length is ours, as is all of "small"."""
+    """Rates of sec. 4; eight pictures of four windows are its 32 samples, over which eq. 1 sums. The length is ours, as is all of "small"."""
     if preset == "small":
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
@@ -44,7 +44,7 @@ def recipe(preset: str = "paper") -> Recipe:
         )
     plain = Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-5, batch=8, length="500000steps", schedule="constant", warmup=0.0,
-        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5),
+        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5), loss_weights=(("mask", 32.0), ("score", 32.0)),
     )
     return replace(plain, weight_decay=5e-4) if preset == "released" else plain
 
@@ -78,12 +78,16 @@ PAPER = Paper(
     notes=(
         "Windows are cut from whole pictures as they are loaded: two with an object and two without of each, where the released code draws 32 pictures a step.",
         "A negative is 32 pixels of its window away from every object, or an octave from its size; the released code asks for 48 pixels within 2.5 octaves.",
+        "Eq. 1 sums over the 32 windows of a step. The rule divides by the number of windows, and recipe.loss_weights multiply by 32, which gives the rate its "
+        "published meaning; the released code sums masks and takes the mean of scores, lambda being 1 / 32.",
+        "Masks are compared at the window's own 224 x 224, to which sec. 3.1 upsamples; 'released' at 112 x 112, as its code.",
         "The paper trains both heads on every window by eq. 1; the released code takes steps on masks alone and on scores alone in turn: rule.alternate=.5.",
         "'released' is the layout of the code's ResNet-50: both heads read one code of 512 numbers. Its padding by mirrored pixels is not here; pictures are "
         "bordered with their mean, not with grey.",
         "A box reaches where the map crosses .2, interpolated between its cells. Masks leave so that one half is where the map says .2.",
         "All windows of a size between the smallest and the largest scale are drawn as negatives. No suppression, as published; rule.nms adds it, by boxes.",
-        "No length is printed but 'five days'; 500,000 steps are ours. Coordinates of windows are those of their cells, padding aside.",
+        "No length is printed but 'five days'; 500,000 steps are ours. The released code halves the rate after 200,000 steps and has a tenth after "
+        "480,000, of 1,200,000; 'released' keeps one rate. Coordinates of windows are those of their cells, padding aside.",
     ),
     presets=("paper", "released", "small"),
 )

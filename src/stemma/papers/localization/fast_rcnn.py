@@ -56,7 +56,7 @@ def recipe(preset: str = "paper") -> Recipe:
         )
     return Recipe(
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=2, length="40000steps", milestones=(0.75,), warmup=0.0,
-        lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
+        lr_mult=((r"^backbone\.(body\.)?features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
         proposals=spp_net.recipe().proposals, resize=Resize("shortest", 1200, 2000, 1, SCALES) if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
     )
 
@@ -98,6 +98,7 @@ PAPER = Paper(
             ("svm", "no SVMs: the softmax scores"),
             ("ridge", "no ridge regressions"),
             ("chunk", "all regions of a picture at once"),
+            ("first", "all regions move, and are suppressed where they went"),
             ("post", "only what scores .05"),
         )),
     ),

@@ -28,13 +28,13 @@ def spec(preset: str = "paper") -> MultiRegion:
         head=part(MultiRegionHead, sizes=SCALES, semantic_sizes=SEMANTIC), assign=ByIoU(0.5, 0.5, low=0.1), sample=Random(64, 0.25), cls=Sigmoid(),
         box=L2(), coder=Delta(), count=64,
     )
-    p = r_cnn.spec("small" if preset == "small" else "paper")
+    p = r_cnn.detector("small" if preset == "small" else "paper")
     net = MultiRegion(
         preprocess=p.preprocess, backbone=part(Scales, body=part(VGG16, ceil=True), sizes=SCALES), neck=part(SemanticMaps, of=SCALES, sizes=SEMANTIC),
         rpn=None, stages=(stage,), svm=p.svm, post=(Again(score=0.0759), Voting(0.3, 0.018, 100)),
     )
     if preset == "small":  # not in the paper: a small net with batch norm, one level of stride 8
-        head = part(MultiRegionHead, bins=4, width=64, dropout=0.0, semantic_bins=4, semantic_width=64)
+        head = part(MultiRegionHead, bins=4, width=64, dropout=0.0, semantic_bins=4, semantic_width=64, semantic_std=0.02)
         stage = replace(stage, head=head, sample=Random(24, 0.33), coder=Delta((0.1, 0.1, 0.2, 0.2)), count=24)
         return replace(
             net, backbone=part(TinyResNet, widths=(24, 64), blocks=2, levels=(1,)), neck=part(SemanticMaps, fc=64, width=32, kernel=3, dropout=0.0, norm=True),
@@ -80,6 +80,7 @@ PAPER = Paper(
             ("neck", "maps beside them that learned from filled boxes which class covers what"),
             ("stages", "ten regions and a semantic one are pooled from the maps, each with layers of its own"),
             ("view", "regions pool for themselves"),
+            ("first", "all proposals are moved"),
             ("ridge", "no ridge regressions: two layers on a region 1.3 times the box"),
             ("moves", "the regression learns from all that overlaps an object by .4"),
             ("post", "found boxes are looked at again, and the overlapping ones vote"),
@@ -98,13 +99,16 @@ PAPER = Paper(
     notes=(
         "A region is pooled to 7 x 7 maxima; stages.0.head.bins=1 is one maximum a filter.",
         "Votes weigh the SVM's score plus 1.5 where that is positive, as in the code; the paper weighs by scores: post.1.by=score.",
-        "A score is the sigmoid of an SVM's margin: ranks are those of the margins, and -2.5, the first threshold, is .0759.",
+        "A score is the sigmoid of an SVM's margin: ranks are those of the margins, and -2.5 and -4, the first and the last threshold, are .0759 and .018.",
         "The code prunes the proposals before it moves them, we after: of the boxes of a class that overlap by .95 the best stays, 100 a class.",
-        "A hole ends with the last cell of the inner rectangle; the code leaves that cell in, so there the rim of an object is seen by both neighbours.",
+        "A hole is the inner rectangle with its first and last cells; the code leaves these in, so there the rim of an object is seen by both neighbours. "
+        "Rectangles become cells as in RoIPool; the code has SPP-net's margins.",
         "The paper does not say how the maps' loss counts classes whose boxes overlap: here each class is a binary question at each cell.",
         "Regions are trained side by side, which is the same as one by one, since the convolutions below are fixed and nothing else is shared. Until the "
-        "SVMs are fitted the mean of the regions' softmaxes scores; 'joint' keeps a softmax over all features and trains everything at once.",
-        "Pictures are drawn two a step and regions from these; the code draws 128 regions from everywhere. One rate schedule runs over all phases.",
+        "SVMs are fitted the mean of the regions' softmaxes scores; 'joint' keeps a softmax over all features and trains all but VGG's layers at once.",
+        "Pictures are drawn two a step and regions from these, at one size a batch; the code draws 128 regions from everywhere, each at a size at random near "
+        "its best. One rate schedule runs over all phases; the code's begin anew, a tenth every 50,000, 80,000 and 60,000 steps.",
+        "The code learns from selective search and edge boxes together, and finds among edge boxes (--proposals edge-boxes).",
         "small has no ImageNet to start from: its convolutions learn with the maps and regions, and rest for the regression and the SVMs.",
     ),
 )

@@ -71,7 +71,7 @@ PAPER = Paper(
     "cost of one. The picture is taken at six sizes, and the last pool at each of its offsets, which makes windows dense. A second head on the same features "
     "says from each window where the object's edges are. Many windows say the same box: they are averaged and their scores summed, not suppressed.",
     claims=(
-        Claim("localisation error (top 5), ILSVRC 2013 test", 0.299, "abstract and sec. 4.4"),
+        Claim("localisation error (top 5), ILSVRC 2013 test", 0.299, "sec. 4.4"),
         Claim("mAP, ILSVRC 2013 detection", 0.194, "sec. 5, in the competition"),
         Claim("mAP, ILSVRC 2013 detection", 0.243, "sec. 5, after the competition"),
     ),

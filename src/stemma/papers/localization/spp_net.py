@@ -26,7 +26,7 @@ def spec(preset: str = "paper") -> Fitted | Whole:
     layers = part(FeatureLayers, std=0.01)
     if preset == "classifier":
         return Whole(r_cnn.CAFFE, part(Scales, body=part(ZFNet), sizes=CLASSIFIED[-1:]), PyramidPool((1, 2, 3, 6)), layers)
-    p = r_cnn.spec(preset.removeprefix("classifier-"))
+    p = r_cnn.detector(preset.removeprefix("classifier-"))
     stage = p.stages[0]
     if preset.endswith("small"):  # not in the paper: one scale, two levels of bins, a residual trunk of stride 8
         small = stage.head.but(widths=(192,))
@@ -87,8 +87,8 @@ PAPER = Paper(
     claims=(
         Claim("VOC 2007 test mAP, ZF-5, five scales, fine-tuned, box regression", 0.592, "table 9"),
         Claim("VOC 2007 test mAP of R-CNN with box regression, there", 0.585, "table 9"),
-        Claim("times as fast as R-CNN, five scales, convolutions", 24.0, "abstract"),
-        Claim("times as fast as R-CNN, one scale, convolutions", 102.0, "abstract"),
+        Claim("times as fast as R-CNN on test pictures, proposals aside, at least", 24.0, "abstract"),
+        Claim("times as fast as R-CNN on test pictures, proposals aside, at most", 102.0, "abstract"),
     ),
     facts=(
         Fact("features of a region", 12_800, 20, source="sec. 4.1: 50 bins of 256 channels"),
