@@ -72,6 +72,16 @@ def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> Non
         edit(Spec(), path, text)
 
 
+def test_edit_reads_rows() -> None:
+    """Pairs, as of names and factors, in brackets of either kind; what is not rows is refused, never cut at its commas."""
+    for text in ("[['backbone', 0.1], ['head', 2]]", "(('backbone', 0.1), ('head', 2))"):
+        assert edit(Recipe(), "lr_mult", text).lr_mult == (("backbone", 0.1), ("head", 2))
+    assert edit(Recipe(lr_mult=(("a", 1.0),)), "lr_mult", "()").lr_mult == ()
+    for text in ("backbone,0.1", "['backbone', 0.1]", "[['backbone', 0.1]"):
+        with pytest.raises(ValueError, match="rows"):
+            edit(Recipe(), "lr_mult", text)
+
+
 def test_a_literal_takes_its_own_words_only() -> None:
     assert edit(Recipe(), "schedule", "poly").schedule == "poly"
     with pytest.raises(ValueError, match="cosine"):

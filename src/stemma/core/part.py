@@ -11,6 +11,7 @@ What has weights or memory is a `Part`; what has neither is a frozen dataclass w
 """
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import functools
@@ -120,7 +121,7 @@ def edit(spec: Any, path: str, value: Any) -> Any:
     """A copy of `spec` with the leaf at `path` set to `value`.
 
     `value` may be a string from a command line; it is read as the type the leaf has now
-    (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"none"` None where the field allows it).
+    (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"[['a', 2]]"` a tuple of tuples, `"none"` None where the field allows it).
 
     Raises `ValueError` naming the path, what is there and the nearest names when the path or type is wrong.
     """
@@ -161,10 +162,27 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
         if kind is None:
             raise ValueError(f"'{path}' is None and takes {hint}; set it in Python")
         old = kind()
+    rows = any(typing.get_origin(a) is tuple for o in options if typing.get_origin(o) is tuple for a in typing.get_args(o))
+    if rows and isinstance(value, str):
+        return _nested(value, path)
     if old == () and isinstance(value, str):
         inner = next((a for o in options if typing.get_origin(o) is tuple for a in typing.get_args(o) if a in (int, float, str)), str)
         old = (inner(),)
     return _coerce(old, value, path)
+
+
+def _nested(text: str, path: str) -> tuple[Any, ...]:
+    """Rows written as Python or JSON would: brackets of either kind, words in quotes."""
+    def frozen(v: Any) -> Any:
+        return tuple(map(frozen, v)) if isinstance(v, list | tuple) else v
+
+    try:
+        read = frozen(ast.literal_eval(text))
+        if not isinstance(read, tuple) or not all(isinstance(row, tuple) for row in read):
+            raise ValueError(text)
+        return read
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise ValueError(f"'{path}' takes rows such as [['a', 1], ['b', 2]]; cannot read {text!r} as that") from error
 
 
 @functools.cache
