@@ -17,6 +17,7 @@ from ...ops import boxes as bx
 from ...ops.constants import constant
 from ...parts.aggregate import Aggregate, LogMeanExp, Max
 from ...parts.backbones.chain import Chain
+from ...parts.backbones.timm_backbone import with_timm
 from ...parts.map_boxes import enclose
 from ...parts.points import labels_of, point_detections
 from ...parts.window_heads import ClassBoxHead
@@ -93,7 +94,9 @@ class PresenceRule:
 
 
 def spec(preset: str = "paper") -> Windows[PresenceRule]:
-    """Eight layers with three sizes at test; "small"."""
+    """Eight layers with three sizes at test; "small"; "pretrained": small on ImageNet's features, asleep, from the extra `weights`."""
+    if preset == "pretrained":
+        return replace(with_timm(p := spec("small"), weights="package"), head=p.head.but(kernel=3))
     if preset == "small":  # not in the paper: four convolutions of stride 16, one hidden layer, a maximum that is soft at first
         head = part(ClassBoxHead, kernel=1, pool=1, widths=(96,), boxes=(), dropout=0.0, std=0.0)
         trunk = part(Chain, layers=SMALL, norm="batch", levels=(2,))
@@ -104,10 +107,11 @@ def spec(preset: str = "paper") -> Windows[PresenceRule]:
 
 def recipe(preset: str = "paper") -> Recipe:
     """Pictures of 500 pixels, each step at a size of .7 to 1.4 times that (sec. 3.3); rates and length are ours, as is all of "small"."""
-    if preset == "small":
+    if preset in ("small", "pretrained"):
+        still = (("backbone", 0.0),) if preset == "pretrained" else ()
         return Recipe(
             optimizer="muon", lr=0.01, other_lr=2e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
-            warmup=0.03, ema=0.995, augment=Augment(flip=0.5, vertical=0.5, quarter=0.5), resize=Resize("letterbox", 128, 128),
+            lr_mult=still, warmup=0.03, ema=0.995, augment=Augment(flip=0.5, vertical=0.5, quarter=0.5), resize=Resize("letterbox", 128, 128),
         )
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=16, length="30epochs", schedule="step", milestones=(2 / 3,), warmup=0.0,
@@ -117,12 +121,8 @@ def recipe(preset: str = "paper") -> Recipe:
 
 PAPER = Paper(
     title="Is object localization for free? Weakly-supervised learning with convolutional neural networks",
-    authors="Oquab, Bottou, Laptev, Sivic",
-    year=2015,
-    arxiv="",
-    task="weak",
-    spec=spec,
-    recipe=recipe,
+    authors="Oquab, Bottou, Laptev, Sivic", year=2015, arxiv="", task="weak",
+    spec=spec, recipe=recipe, presets=("paper", "small", "pretrained"),
     summary="A classifier made of convolutions scores every place of a picture for every class. Nothing says where objects are: only the place that scores "
     "best is compared with the picture's labels. Where the class is present its best place is pushed up, which in time is a place on the object; where it is "
     "absent the hardest place is pushed down. Points fall out for free, extents do not: the most telling part is enough.",
@@ -143,8 +143,7 @@ PAPER = Paper(
         "Each step takes one size of 36 between 350 and 700 pixels, which is .7 to 1.4 of 500, for all of its pictures.",
         "Every class has a point, a 4-pixel box, however low its score; rule.present tells from what probability on it is said to be there.",
         "Optimiser and length are ours: the paper refers to its predecessor.",
-        "small keeps one size in training. From nothing, a minute of labels teaches where objects are, hardly which. On ImageNet's features, asleep, it "
-        "teaches both: --backbone tf_efficientnet_lite0:imagenet --set head.kernel=3 --set \"recipe.lr_mult=[['backbone', 0]]\".",
+        "small keeps one size in training. From nothing, a minute of labels teaches where objects are, hardly which; on ImageNet's features, both.",
         "rule.boxes=true is the paper's comparison, pooling inside the boxes of what is there; rule.answer=regions gives the thresholded map as box and mask.",
     ),
 )
