@@ -256,7 +256,7 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
     assert record["state"] == "finished" and record["spent"]["steps"] == int(LIVES[which][2][:-5]) and {"train", "val", "episode"} <= set(kinds)
     lived = list(run.metrics("episode"))
     assert [e["episode"] for e in lived] == list(range(record["episodes"])) and sum(e["length"] for e in lived) == record["spent"]["images"]
-    again: Any = stemma.load(run.path)
+    again: Any = stemma.load(run.path, "last")
     assert again.info.name == LIVES[which][1]
     if which == "planet":
         assert [e["policy"] for e in lived] == ["random", "random", "agent"]

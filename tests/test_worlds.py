@@ -141,6 +141,21 @@ def test_temperature_one_draws_from_the_mixture_and_zero_takes_the_likeliest_mea
     assert (hot.var(0) > 2 * drawn.var(0)).all()
 
 
+def test_a_joint_mixture_is_torchs_and_draws_whole_codes() -> None:
+    logit, mean, log_std = mixture()
+    logit, x = logit[:, 0], torch.randn(7, 3)
+    whole = MixtureSameFamily(Categorical(logits=logit), Independent(Normal(mean.mT, log_std.mT.exp()), 1))
+    torch.testing.assert_close(-mixture_nll(x, logit, mean, log_std), whole.log_prob(x), atol=1e-5, rtol=1e-5)
+    two = torch.tensor([[-5.0, 5.0]]).expand(1000, 3, 2)  # all numbers low, or all high
+    drawn = mixture_draw(torch.zeros(1000, 2), two, torch.full((1000, 3, 2), -3.0)).sign()
+    assert (drawn == drawn[:, :1]).all() and abs(float(drawn.mean())) < 0.2
+    assert torch.equal(mixture_draw(torch.tensor([[0.0, 1.0]]), two[:1], two[:1], 0.0), torch.full((1, 3), 5.0))
+    d = MDNRNN(In((6,), (1,), actions=1), hidden=8, mixtures=4, joint=True)
+    posts, priors = d.observe(torch.randn(2, 5, 6), torch.randn(2, 5, 1), torch.zeros(2, 5, dtype=torch.bool))
+    assert priors["logit"].shape == (2, 5, 4) and d.divergence(posts, priors).shape == (2, 5) and d.mixture.out_features == 4 * 7
+    assert d.prior(d.initial(torch.zeros(1), 3), torch.zeros(3, 1))["stoch"].shape == (3, 3)
+
+
 def test_a_restart_forgets_the_past() -> None:
     d = MDNRNN(In((6,), (1,), actions=1), hidden=8, mixtures=2, restart=True)
     code, action = torch.randn(2, 6, 6), torch.randn(2, 6, 1)

@@ -301,7 +301,11 @@ def make(name: str, size: int = 64, grey: bool = False) -> Any:
 
 
 class RandomPolicy:
-    """Actions by chance, a function of `seed`. uniform: anew at every step. held: left, stay or right (-1, 0, 1) for 1 to 10 steps."""
+    """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps.
+
+    Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are alike likely, and who
+    learns from such lives has seen what lies between.
+    """
 
     def __init__(self, law: Law, actions: int, seed: int) -> None:
         self.law, self.actions, self.rng, self.left = law, actions, np.random.default_rng([seed, 77]), 0
@@ -311,7 +315,7 @@ class RandomPolicy:
             return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
         if self.left == 0:
             self.left = int(self.rng.integers(1, 11))
-            self.kept = self.rng.integers(-1, 2, self.actions).astype(np.float32)
+            self.kept = self.rng.uniform(-1, 1, self.actions).astype(np.float32)
         self.left -= 1
         return self.kept
 

@@ -107,7 +107,7 @@ def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, ho
             return torch.rand(n, m.classes, device=device) * 2 - 1
         new = left == 0
         left = torch.where(new, torch.randint(1, 11, (n,), device=device), left) - 1
-        kept = torch.where(new[:, None], torch.randint(-1, 2, (n, m.classes), device=device).float(), kept)
+        kept = torch.where(new[:, None], torch.rand(n, m.classes, device=device) * 2 - 1, kept)
         return kept
 
     lived = dreams.rollouts(m, torch.zeros(1, 0, device=device), codes, each, horizon, 1.0, True, choose=chance)

@@ -17,39 +17,51 @@ from .latents import Gaussian
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
-def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... Z K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"]) -> Tensor:
-    """-ln of a mixture's density at `x`, number by number. `logit` need not be normalised."""
+def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"]) -> Tensor:
+    """-ln of a mixture's density at `x`: number by number [..., Z] where `logit` is [..., Z, K], of all of them at once [...] where it is [..., K].
+
+    `logit` need not be normalised.
+    """
     each = -0.5 * ((x[..., None] - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_TAU
-    return -(logit.log_softmax(-1) + each).logsumexp(-1)
+    return -(logit.log_softmax(-1) + (each if logit.ndim == each.ndim else each.sum(-2))).logsumexp(-1)
 
 
 def mixture_draw(
-    logit: Float[Tensor, "... Z K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"], temperature: float = 1.0
+    logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"], temperature: float = 1.0
 ) -> Float[Tensor, "... Z"]:
-    """One draw of each number: component by softmax(logit / temperature), noise times sqrt(temperature). At 0 the likeliest component's mean."""
+    """One draw of each number: component by softmax(logit / temperature), noise times sqrt(temperature). At 0 the likeliest component's mean.
+
+    The component is each number's own where `logit` is [..., Z, K], and all numbers' where it is [..., K].
+    """
     if temperature == 0:
-        return mean.gather(-1, logit.argmax(-1, keepdim=True))[..., 0]
-    share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)  # not normalised: its last is the sum
-    pick = (share[..., :-1] < torch.rand_like(share[..., :1]) * share[..., -1:]).sum(-1, keepdim=True)
+        pick = logit.argmax(-1, keepdim=True)
+    else:
+        share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)  # not normalised: its last is the sum
+        pick = (share[..., :-1] < torch.rand_like(share[..., :1]) * share[..., -1:]).sum(-1, keepdim=True)
+    pick = pick if logit.ndim == mean.ndim else pick[..., None, :].expand_as(mean[..., :1])
+    centre = mean.gather(-1, pick)[..., 0]
+    if temperature == 0:
+        return centre
     std = log_std.gather(-1, pick)[..., 0].exp()
-    return torch.addcmul(mean.gather(-1, pick)[..., 0], std, torch.randn_like(std), value=temperature**0.5)
+    return torch.addcmul(centre, std, torch.randn_like(std), value=temperature**0.5)
 
 
 class MDNRNN(Dynamics):
     """World Models sec. 2.2 as a dynamics: remembered are h and c of one LSTM (one bias, as TensorFlow's), drawn is the code z.
 
     The encoder has said mean and log variance of z; the posterior is that alone, and the prior is the mixture that h implies.
-    An episode's first step has h = c = 0. `restart`: the network is told besides whether the step it comes from was a first one.
+    An episode's first step has h = c = 0. `restart`: the network is told besides whether the step it comes from was a first one. `joint` (not in
+    the paper): one mixture over the whole code in place of one for each of its numbers, so that what begins in several at once begins or does not.
     """
 
-    def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False) -> None:
+    def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False, joint: bool = False) -> None:
         super().__init__()
         self.latent = Gaussian(inp.channels[0] // 2)
-        self.hidden, self.mixtures, self.restart = hidden, mixtures, restart
+        self.hidden, self.mixtures, self.restart, self.joint = hidden, mixtures, restart, joint
         size = self.latent.size
         self.drive = nn.Linear(size + inp.actions + restart, 4 * hidden)
         self.recur = nn.Linear(hidden, 4 * hidden, bias=False)
-        self.mixture = nn.Linear(hidden, size * mixtures * 3)
+        self.mixture = nn.Linear(hidden, mixtures * (2 * size + (1 if joint else size)))
         self.out = In((size + hidden,), (1,), actions=inp.actions)
 
     def initial(self, like: Tensor, count: int) -> State:
@@ -65,8 +77,11 @@ class MDNRNN(Dynamics):
         return torch.cat([state["stoch"], action, *([state["begun"]] if self.restart else [])], -1)
 
     def said(self, h: Float[Tensor, "... H"]) -> State:
-        """The mixture of the next code: "logit", "mean" and "log_std", each [..., Z, K]."""
-        logit, mean, log_std = self.mixture(h).unflatten(-1, (3, self.latent.size, self.mixtures)).unbind(-3)
+        """The mixture of the next code: "logit", "mean" and "log_std", each [..., Z, K]; a joint one's "logit" is [..., K]."""
+        k, z = self.mixtures, self.latent.size
+        logit, rest = self.mixture(h).split([k if self.joint else z * k, 2 * z * k], -1)
+        mean, log_std = rest.unflatten(-1, (2, z, k)).unbind(-3)
+        logit = logit if self.joint else logit.unflatten(-1, (z, k))
         return {"logit": logit, "mean": mean, "log_std": log_std}
 
     def prior(self, state: State, action: Tensor, temperature: float = 1.0) -> State:
@@ -110,7 +125,8 @@ class MDNRNN(Dynamics):
 
     def divergence(self, post: State, prior: State) -> Tensor:
         """-ln of what was expected at the code that was seen, mean over its numbers (as the authors' code has it, and not their sum)."""
-        return mixture_nll(post["stoch"], prior["logit"], prior["mean"], prior["log_std"]).mean(-1)
+        nll = mixture_nll(post["stoch"], prior["logit"], prior["mean"], prior["log_std"])
+        return nll / self.latent.size if self.joint else nll.mean(-1)
 
 
 __all__ = ["MDNRNN", "mixture_draw", "mixture_nll"]
