@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint install benchmarks clean
+.PHONY: demo test test-slow lint docs install benchmarks clean
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ test-slow: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/stemma tree --html docs/lineage.html
+	$(BIN)/python benchmarks/papers.py --page
 
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/detectors.py

@@ -93,6 +93,7 @@ def test_a_stride_removed_and_dilated_for_gives_the_old_map_between_new_cells(ma
         torch.testing.assert_close(b[..., ::4, ::4][..., : a.shape[-2], : a.shape[-1]], a, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.oracle("torchvision's dilated ResNet", "deeplab")
 def test_dilated_resnet_is_torchvisions() -> None:
     torch.manual_seed(0)
     theirs = resnet50(replace_stride_with_dilation=[False, True, True]).eval()

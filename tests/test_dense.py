@@ -123,6 +123,7 @@ class Said(nn.Module):
 
 @pytest.mark.parametrize("rescore", [True, False])
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.oracle("the published code, restated", "yolo_v1")
 def test_eq_3_equals_the_published_code_restated(seed: int, rescore: bool) -> None:
     rng = np.random.default_rng(seed)
     s, per, c, side = 5, 2, 3, 100.0

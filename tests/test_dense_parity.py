@@ -76,6 +76,7 @@ def same(theirs: dict[str, Tensor], ours: dict[str, Tensor], shift: int) -> None
 
 
 @pytest.mark.parametrize("size", [(128, 160), (200, 264), (96, 96), (160, 231)])
+@pytest.mark.oracle("torchvision's detector, equal weights", "retinanet")
 def test_retinanet_detects_the_same(size: tuple[int, int]) -> None:
     theirs, ours = retina_pair()
     theirs.transform.min_size, theirs.transform.max_size = (min(size),), max(size)
@@ -100,6 +101,7 @@ def test_retinanet_detects_the_same_in_a_padded_batch() -> None:
 
 
 @pytest.mark.parametrize("size", [(300, 300), (240, 320), (411, 200)])
+@pytest.mark.oracle("torchvision's detector, equal weights", "ssd")
 def test_ssd_detects_the_same(size: tuple[int, int]) -> None:
     theirs, ours = ssd_pair()
     pictures = [torch.rand(3, *size)]
@@ -132,6 +134,7 @@ def losses(pair: Pair, size: tuple[int, int], shift: int) -> tuple[dict[str, Ten
 
 
 @pytest.mark.parametrize("pair,size,shift", [(retina_pair, (128, 160), 0), (ssd_pair, (300, 300), 1)])
+@pytest.mark.oracle("torchvision's losses", "retinanet", "ssd")
 def test_losses_on_the_same_targets_agree(pair: Callable[[], Pair], size: tuple[int, int], shift: int) -> None:
     theirs, _ = pair()
     if shift == 0:

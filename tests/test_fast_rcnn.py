@@ -120,6 +120,7 @@ def test_the_gradient_goes_to_the_cell_that_was_the_maximum() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.oracle("torchvision's roi_pool", "fast_rcnn")
 def test_a_table_of_maxima_pools_as_torchvision_does(size: int) -> None:
     """What a traced graph computes: the same maxima, and the gradient at the same cells."""
     torch.manual_seed(0)
@@ -144,7 +145,6 @@ def test_background_overlaps_an_object_by_a_tenth() -> None:
         assert (ByIoU(0.5, 0.5, low=0.1)(Candidates(boxes), empty)[0] == -1).all()
 
 
-def test_sixty_four_regions_of_a_picture_a_quarter_of_them_objects() -> None:
 @pytest.mark.parametrize("preset", ["paper", "multi-scale"])
 def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> None:
     """Sec. 4.5: everything from conv3_1 up learns, at one size and at several."""
@@ -158,6 +158,7 @@ def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> No
     assert all(r == (2e-3 if n.endswith("bias") else 1e-3) for n, r in rates.items()) and any(n.startswith("heads") for n in rates)
 
 
+def test_sixty_four_regions_of_a_picture_a_quarter_of_them_objects() -> None:
     """Sec. 2.3: N = 2 pictures, R = 128 regions. The paper's stage on enough proposals."""
     s = fast_rcnn.spec().stages[0]
     torch.manual_seed(0)
@@ -169,6 +170,7 @@ def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> No
     assert r.boxes.shape == (2, 64, 4) and (r.weight == 1).all() and (r.positive.sum(1) == 16).all()
 
 
+@pytest.mark.oracle("torchvision's fastrcnn_loss", "fast_rcnn")
 def test_the_loss_is_torchvisions() -> None:
     """Eq. 1 and 2 against torchvision's fastrcnn_loss, which bends at 1/9 as the small preset does, and has background first."""
     from torchvision.models.detection.roi_heads import fastrcnn_loss

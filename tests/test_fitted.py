@@ -140,6 +140,7 @@ def test_a_crop_of_whole_pixels_is_the_pixels_and_what_is_outside_is_zero() -> N
     assert (crops[2, :, 4:] == 0).all() and (crops[2, :, :, 4:] == 0).all()
 
 
+@pytest.mark.oracle("bilinear resizing of torch", "r_cnn")
 def test_a_warped_crop_is_a_bilinear_resize() -> None:
     images = torch.randn(1, 3, 40, 40)
     crop = warp(images, torch.tensor([[8.0, 10.0, 24.0, 18.0]]), torch.tensor([0]), 32)
@@ -152,6 +153,7 @@ def test_a_warped_crop_is_a_bilinear_resize() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
+@pytest.mark.oracle("adaptive pooling of torch", "spp_net")
 def test_bins_are_those_of_adaptive_pooling_of_the_window(data: st.DataObject) -> None:
     """SPP-net sec. 2.2: bin i of n is [floor(i w / n), ceil((i + 1) w / n))."""
     h, w = data.draw(st.integers(1, 15)), data.draw(st.integers(1, 15))
@@ -167,6 +169,7 @@ def test_bins_are_those_of_adaptive_pooling_of_the_window(data: st.DataObject) -
     torch.testing.assert_close(pyramid_pool(x, window, image, levels, "avg"), mean, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.oracle("area resizing of torch", "spp_net")
 def test_an_average_pyramid_is_the_area_resized_map_flattened_and_its_length_is_fixed() -> None:
     lengths = set()
     for h, w in ((7, 9), (12, 6), (13, 13)):
@@ -178,6 +181,7 @@ def test_an_average_pyramid_is_the_area_resized_map_flattened_and_its_length_is_
     assert lengths == {(1, 4 * 21)}
 
 
+@pytest.mark.oracle("torchvision's roi_pool", "spp_net")
 def test_one_level_is_roi_pooling() -> None:
     x = torch.randn(1, 4, 14, 14)
     box = torch.tensor([[3.0, 2.0, 10.0, 9.0]])
@@ -229,6 +233,7 @@ def problem(n: int = 300, d: int = 20, seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
+@pytest.mark.oracle("scikit-learn's LinearSVC", "r_cnn")
 def test_svms_are_liblinears() -> None:
     """rcnn_train.m: .5 |w|^2 + .5 (b / 10)^2 + C (2 sum of positive hinges + sum of negative hinges)."""
     svm = pytest.importorskip("sklearn.svm")
@@ -289,6 +294,7 @@ def test_overlap_by_class() -> None:
 # ---------------------------------------------------------------- regressions
 
 
+@pytest.mark.oracle("scikit-learn's Ridge", "r_cnn")
 def test_ridge_is_sklearns_with_a_penalised_bias_by_either_way() -> None:
     linear = pytest.importorskip("sklearn.linear_model")
     for n, d in ((200, 12), (9, 40)):
@@ -378,12 +384,6 @@ def test_lengths_of_features_are_brought_to_twenty() -> None:
     assert torch.allclose(m.scales[1] * torch.cat(total).mean(), torch.tensor(20.0), rtol=1e-3)
 
 
-def test_without_svm_and_ridge_the_softmax_names_the_proposals() -> None:
-    spec = replace(r_cnn.detector("small"), svm=None, ridge=None)
-    m = spec.build(8).eval()
-    m.fitted.fill_(1.0)
-    boxes = torch.tensor([[[10.0, 10.0, 40.0, 40.0], [20.0, 5.0, 60.0, 50.0]]])
-    raw = m(torch.rand(1, 3, 64, 64), boxes)
 def test_proposals_are_suppressed_and_what_is_left_moves() -> None:
     """rcnn_test.m and rcnn_test_bbox_regressor.m: NMS at .3 among the proposals of a class; the boxes given out are where the survivors went."""
     spec = r_cnn.detector("small")
@@ -405,6 +405,12 @@ def test_proposals_are_suppressed_and_what_is_left_moves() -> None:
         torch.testing.assert_close(d.scores[0][mine], raw.scores[0, kept, c])
 
 
+def test_without_svm_and_ridge_the_softmax_names_the_proposals() -> None:
+    spec = replace(r_cnn.detector("small"), svm=None, ridge=None)
+    m = spec.build(8).eval()
+    m.fitted.fill_(1.0)
+    boxes = torch.tensor([[[10.0, 10.0, 40.0, 40.0], [20.0, 5.0, 60.0, 50.0]]])
+    raw = m(torch.rand(1, 3, 64, 64), boxes)
     torch.testing.assert_close(raw.boxes, boxes[:, :, None].expand(-1, -1, 8, -1))
     assert (raw.scores.sum(-1) < 1).all()
 

@@ -52,6 +52,7 @@ def by_loops(logits: Tensor, labels: Tensor, used: Tensor, bins: int, momentum: 
 
 
 @pytest.mark.parametrize("bins,momentum", [(30, 0.0), (10, 0.75), (1, 0.0)])
+@pytest.mark.oracle("a loop over bins", "ghm")
 def test_eq_9_the_loss_is_that_of_a_loop_over_bins(bins: int, momentum: float) -> None:
     loss, memory = GHMC(INP, bins=bins, momentum=momentum).train(), [0.0] * bins
     for step in range(3):
@@ -83,6 +84,7 @@ def test_regions_all_divide_by_every_bin() -> None:
     torch.testing.assert_close(other.weigh(g, where)[0] * 30, one.weigh(g, where)[0] * occupied)
 
 
+@pytest.mark.oracle("cross entropy of torch", "ghm")
 def test_with_one_bin_it_is_the_mean_cross_entropy_and_the_mean_of_asl1() -> None:
     logits, labels, used = some()
     plain = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 5)[..., :4].float(), reduction="none")[used].mean()
@@ -98,6 +100,7 @@ def test_eq_13_and_14_authentic_smooth_l1_and_the_size_of_its_gradient() -> None
     torch.testing.assert_close(d.grad, (d / (d**2 + 0.02**2).sqrt()).detach())
 
 
+@pytest.mark.oracle("autograd", "ghm")
 def test_eq_4_g_is_the_size_of_the_gradient_of_cross_entropy() -> None:
     logits, labels, _ = some()
     logits.requires_grad_(True)

@@ -85,6 +85,7 @@ def holes() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("method", ["copies", "table"])
+@pytest.mark.oracle("torchvision's roi_pool of a zeroed map", "mr_cnn", how="equal")
 def test_a_region_with_a_hole_is_pooled_as_a_map_with_zeros_there(method: Any) -> None:
     """F.adaptive_max_pool2d over the region's crop with the inner rectangle set to 0."""
     x, outer, hole = holes()
@@ -196,6 +197,7 @@ def stated(d: Detections, threshold: float, nms: float, most: int, overlap: floa
     return found
 
 
+@pytest.mark.oracle("the authors' loop, restated", "mr_cnn")
 def test_box_voting_is_the_authors_post_processing() -> None:
     d = candidates()
     out = Voting(0.3, 0.2, 60)(d, None)  # type: ignore[arg-type]
@@ -288,6 +290,7 @@ def test_phases_train_one_thing_after_another() -> None:
         assert set(m.loss(batch())) == {"semantic", "regions", "box"}  # looked at, nothing learns
 
 
+@pytest.mark.oracle("scikit-learn's LinearSVC", "mr_cnn")
 def test_the_svms_are_scikit_learns_on_the_features_of_all_regions() -> None:
     """Sec. 3.2: objects against what overlaps none of their class by .3, hinge, C = .001, positives twice."""
     from sklearn.svm import LinearSVC
@@ -308,7 +311,7 @@ def test_the_svms_are_scikit_learns_on_the_features_of_all_regions() -> None:
         theirs = LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2.0}, intercept_scaling=10.0, tol=1e-8, max_iter=1_000_000)
         theirs.fit(x[used].numpy().astype(np.float64), np.where(yes[used], 1, -1))
         ours = margin[used][:, c].numpy()
-        assert np.abs(theirs.decision_function(x[used].numpy()) - ours).max() < 0.02
+        np.testing.assert_allclose(ours, theirs.decision_function(x[used].numpy()), rtol=0, atol=0.02)
         checked += 1
     assert checked >= 2 and m.head.fitted == 1
 

@@ -39,6 +39,7 @@ def slow_merge(masks: Any, labels: Any, scores: Any, semantic: Any, things: tupl
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9))
+@pytest.mark.oracle("the authors' procedure in loops", "panoptic_segmentation", how="equal")
 def test_the_merge_is_the_authors_procedure(seed: int) -> None:
     rng = np.random.default_rng(seed)
     b, n, h, w, classes, things = 2, 6, 9, 11, 5, (1, 3)

@@ -98,6 +98,7 @@ def check(case: str, sizes: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.oracle("torchvision's detector, equal weights", "faster_rcnn", "fpn", "mask_rcnn")
 def test_the_same_detections_as_torchvision(case: str) -> None:
     check(case, [(160, 192)])
 
@@ -132,6 +133,7 @@ def truth(points: int = 0) -> tuple[list[dict[str, Tensor]], Targets]:
 
 
 @pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.oracle("torchvision's losses", "faster_rcnn", "fpn", "mask_rcnn")
 def test_the_same_losses_when_every_candidate_is_used(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The draw of candidates is random in both, so both are told to take all of them: then the definitions agree."""
     a, b = theirs(case), ours(case)

@@ -104,6 +104,7 @@ def test_published_counts(name: str, i: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.oracle("loops over bins", "r_fcn")
 def test_the_mean_of_each_bin_over_its_own_map_as_by_loops(size: int) -> None:
     x, boxes = torch.randn(2, 2 * size**2, 10, 13, dtype=torch.float32, requires_grad=True), some_boxes()
     got, want = psroi.ps_roi_pool(x, boxes, size, 8), by_loops(x.detach(), boxes, size, 8)
@@ -122,6 +123,7 @@ def test_the_integral_image_gives_the_same_with_the_same_gradient() -> None:
     torch.testing.assert_close(*(torch.autograd.grad((f * weight).sum(), x)[0] for f in found), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.oracle("torchvision's ps_roi_pool", "r_fcn")
 def test_boxes_that_lie_inside_and_on_cells_pool_as_in_torchvision() -> None:
     x = torch.randn(2, 18, 12, 15)
     low = torch.randint(0, 7, (2, 20, 2))
@@ -143,6 +145,7 @@ def test_torchvision_leaves_out_the_last_row_and_column_and_ends_before_the_last
     assert tv.roi_pool(x, flat(inner), 1, 1 / 8).item() == x[0, 0, 3, 3].item(), "roi_pool takes the cell of the last corner too"
 
 
+@pytest.mark.oracle("torchvision's ps_roi_align", "r_fcn")
 def test_alignment_is_torchvisions_with_its_gradient() -> None:
     boxes = some_boxes()
     for samples in (1, 2, 3):
@@ -195,6 +198,7 @@ def test_one_bin_is_average_pooling_and_equal_maps_vote_as_one() -> None:
     torch.testing.assert_close(psroi.vote(psroi.ps_roi_align(x, box, 1, 8))[0], roi_align(x, box, 1, 8)[0, :, :, 0, 0])
 
 
+@pytest.mark.oracle("the assembled window", "r_fcn")
 def test_the_vote_is_the_mean_of_the_assembled_window() -> None:
     """InstanceFCN copies each bin from its own map; R-FCN's vote is the mean of what is assembled, where bins have equal areas."""
     x, side = torch.randn(1, 9, 14, 14), 9
@@ -342,6 +346,7 @@ def test_the_order_of_offsets_is_y_then_x_tap_by_tap() -> None:
 
 
 @pytest.mark.parametrize("groups,stride,padding,dilation,kernel", [(2, 1, 1, 1, 3), (4, 1, 2, 2, 3), (1, 2, 1, 1, 3), (1, 1, 0, 1, 1)])
+@pytest.mark.oracle("torchvision's deform_conv2d", "deformable_convnets")
 def test_columns_and_their_gradients_are_torchvisions(groups: int, stride: int, padding: int, dilation: int, kernel: int) -> None:
     x, w = torch.randn(2, 8, 11, 13, requires_grad=True), torch.randn(6, 8, kernel, kernel, requires_grad=True)
     high, wide = ((n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for n in (11, 13))
@@ -412,6 +417,7 @@ def pooled_by_loops(x: Tensor, box: list[float], offset: Tensor, size: int, stri
     return out
 
 
+@pytest.mark.oracle("loops over bins", "deformable_convnets")
 def test_deformable_pooling_as_by_loops() -> None:
     boxes = some_boxes(2, 2)
     x = torch.randn(2, 8, 10, 13)
@@ -469,6 +475,7 @@ def test_each_region_reads_the_level_of_its_size() -> None:
 # ---------------------------------------------------------------- Deformable ConvNets
 
 
+@pytest.mark.oracle("the net without offsets", "deformable_convnets")
 def test_a_net_whose_offsets_are_zero_is_the_net_it_extends() -> None:
     plain = TinyResNet(In((3,), (1,), 1), widths=(8, 8, 16), levels=(1, 2), stride=8)
     of = part(TinyResNet, widths=(8, 8, 16), levels=(1, 2), stride=8)

@@ -173,6 +173,7 @@ def test_the_loss_is_one_graph(name: str) -> None:
 # ---------------------------------------------------------------- FCN
 
 
+@pytest.mark.oracle("one classifier on joined features", "fcn")
 def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
     """FCN sec. 4.2 by linearity: 1x1 scores, upsampled and added = one 1x1 convolution over the upsampled features side by side."""
     inp = In((5, 6, 7), (8, 16, 32), 4)
@@ -204,6 +205,7 @@ def test_at_once_scales_the_skips() -> None:
     assert meta(fcn.spec("at-once"), 21).decoder.scales == (1e-4, 1e-2, 1.0)
 
 
+@pytest.mark.oracle("torchvision's VGG-16", "fcn")
 def test_vgg_takes_a_classifiers_weights() -> None:
     """On a picture of 32 k pixels a classifier's answer is the convolutional net's centre."""
     import torchvision
@@ -238,6 +240,7 @@ def test_a_convolution_of_joined_maps_is_a_sum_of_convolutions() -> None:
     torch.testing.assert_close(F.conv2d(torch.cat([a, b], 1), tied), F.conv2d(a + b, left), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.oracle("one pass over the picture", "u_net")
 def test_overlapping_tiles_of_u_net_equal_one_pass() -> None:
     whole = Segmenter(NARROW, part(Expand)).build(3).eval()
     tile = Segmenter(NARROW.but(mirror=False), part(Expand)).build(3).eval()
@@ -262,6 +265,7 @@ def cells(seed: int = 0, n: int = 4, side: int = 40) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.oracle("scipy's distance transform", "u_net")
 def test_eq_2_border_weights_against_distance_transforms(seed: int) -> None:
     masks = cells(seed)
     d = np.sort(np.stack([ndimage.distance_transform_edt(~m) for m in masks.numpy()]), 0)

@@ -108,6 +108,7 @@ def test_heads_that_say_zero_leave_the_regions_where_they_are() -> None:
     assert {tuple(x) for x in d.boxes[0][d.labels[0] >= 0].mul(16).round().int().tolist()} <= known
 
 
+@pytest.mark.oracle("composed codes by hand", "cascade_rcnn")
 def test_steps_that_halve_the_way_compose_to_the_object() -> None:
     """Exact regressors: each stage decodes with its own deviations, and what is left after two is what the third was to say."""
     to = (10.0, 12.0, 50.0, 40.0)
@@ -148,6 +149,7 @@ def test_no_gradient_flows_from_one_stage_to_the_one_before() -> None:
     assert all(p.grad is None for i in (0, 1) for p in m.heads[i].parameters()) and all(p.grad is not None for p in m.heads[2].parameters())
 
 
+@pytest.mark.oracle("FPN with the same weights", "cascade_rcnn", how="equal losses and boxes")
 def test_one_stage_is_the_parent() -> None:
     """T = 1: the losses and the predictions of Faster R-CNN, whatever the average."""
     one = replace(SMALL, stages=(replace(SMALL.stages[0], head=SMALL.stages[0].head.but(deltas="agnostic")),))
@@ -214,6 +216,7 @@ def test_iterative_boxes_are_one_head_three_times() -> None:
     assert (found[d.labels[0] >= 0] < 1e-3).all()
 
 
+@pytest.mark.oracle("the parent's loss, overlap by overlap", "cascade_rcnn")
 def test_the_integral_loss_is_a_sum_over_overlaps() -> None:
     """L_cls(h(x), y) = sum over u of L_cls(h_u(x), y_u); scores are the classifiers' mean."""
     stage = cards.get("cascade_rcnn").spec("integral-small").stages[0]
@@ -296,6 +299,7 @@ def by_hand(boxes: Tensor, loss: Tensor, labels: Tensor, ok: Tensor, count: int,
 
 @pytest.mark.parametrize("per_label", [True, False])
 @pytest.mark.parametrize("count,iou", [(6, 0.7), (6, 0.3), (200, 0.5)])
+@pytest.mark.oracle("a loop over regions", "ohem", how="the same regions")
 def test_the_highest_losses_after_suppression_as_by_hand(count: int, iou: float, per_label: bool) -> None:
     b = given()
     boxes = b.targets.proposals
@@ -320,6 +324,7 @@ def grads(m: TwoStageModel, b: Batch) -> list[Tensor]:
     return [p.grad.clone() for p in m.parameters() if p.grad is not None]
 
 
+@pytest.mark.oracle("gradient of the masked loss", "ohem")
 def test_the_gradient_is_that_of_the_masked_loss() -> None:
     """Sec. 4.2: a second look at the chosen regions alone, or one look at all of which the chosen pay, or a mask on the loss of all."""
     b = given()

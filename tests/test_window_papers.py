@@ -78,6 +78,7 @@ def test_two_linear_layers_are_one_of_low_rank() -> None:
     torch.testing.assert_close(head.masks(code).flatten(1), flat @ whole.T + bias)
 
 
+@pytest.mark.oracle("a loop over patches", "deepmask")
 def test_a_dense_pass_is_a_loop_over_patches_of_the_map() -> None:
     torch.manual_seed(0)
     head = MaskHead(In((3,), (16,), 1, logits=1), kernel=6, hidden=4, rank=5, side=4, widths=(4, 3), dropout=0.0).double().eval()
@@ -107,6 +108,7 @@ def by_hand(f: Tensor, m: Tensor, s: Tensor, y: Tensor, weight: float) -> tuple[
     return mask / len(y), score / len(y)
 
 
+@pytest.mark.oracle("eq. 1 in loops", "deepmask")
 def test_eq_1_the_joint_loss() -> None:
     data = Scenes(2, size=128, seed=3)
     batch = batch_of(data, "deepmask", 2)
@@ -137,8 +139,6 @@ def test_eq_1_the_joint_loss() -> None:
     assert float(losses["mask"]) == pytest.approx(mask, rel=0.02)  # the truth's edge pixels are averaged in another way by the loop
 
 
-def _grid(window: Tensor, side: int, fine: int) -> Tensor:
-    """Sampling places of `side` x `fine` points a side over a window of a 128-pixel picture."""
 def test_eq_1_sums_over_the_32_windows_of_a_step() -> None:
     """The rule divides by the windows of a step and the recipe multiplies by as many, so that the rate is the published one."""
     for preset in ("paper", "released"):
@@ -148,6 +148,8 @@ def test_eq_1_sums_over_the_32_windows_of_a_step() -> None:
     assert deepmask.spec().rule.truth == 224 == deepmask.spec().window and deepmask.spec("released").rule.truth == 112
 
 
+def _grid(window: Tensor, side: int, fine: int) -> Tensor:
+    """Sampling places of `side` x `fine` points a side over a window of a 128-pixel picture."""
     step = (torch.arange(side * fine) + 0.5) / (side * fine)
     x, y = (2 * (window[i] + step * (window[i + 2] - window[i])) / 128 - 1 for i in (0, 1))
     return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], -1)[None]
@@ -352,6 +354,7 @@ def weak(**rule: object) -> WindowsModel:
     return replace(spec, rule=PresenceRule(**rule)).build(8).eval()  # type: ignore[arg-type]
 
 
+@pytest.mark.oracle("torch's soft_margin_loss", "localization_for_free")
 def test_the_loss_is_torch_s_on_the_maximum() -> None:
     """Oracle: F.multilabel_soft_margin_loss and BCE on amax."""
     batch, model = batch_of(Scenes(4, size=128, seed=2), "localization_for_free"), weak()

@@ -88,6 +88,7 @@ def test_detection_adds_a_background_logit_and_the_regressor() -> None:
 # ---------------------------------------------------------------- identities (OverFeat sec. 3)
 
 
+@pytest.mark.oracle("the fully connected net on each window", "overfeat")
 def test_fully_connected_is_a_convolution_and_sliding_it_is_the_map() -> None:
     torch.manual_seed(0)
     head = fully(6, (7,), 4, kernel=5).double().eval()
@@ -103,6 +104,7 @@ def test_fully_connected_is_a_convolution_and_sliding_it_is_the_map() -> None:
 
 
 @pytest.mark.parametrize("pool,kernel,shape", [(3, 5, (17, 23)), (3, 5, (20, 29)), (2, 6, (15, 14)), (3, 2, (8, 10))])
+@pytest.mark.oracle("dilated convolution of torch", "overfeat")
 def test_offset_pooling_interleaved_is_dilation(pool: int, kernel: int, shape: tuple[int, int]) -> None:
     """Sec. 3.3 taken at its word: pool at each offset, slide the classifier over each map, lay the answers back."""
     torch.manual_seed(0)
@@ -121,6 +123,7 @@ def test_offset_pooling_interleaved_is_dilation(pool: int, kernel: int, shape: t
     assert dense.shape[-2:] == (shape[0] - kernel * pool + 1, shape[1] - kernel * pool + 1)
 
 
+@pytest.mark.oracle("a loop over crops", "overfeat")
 def test_a_dense_pass_is_a_loop_over_crops() -> None:
     """Oracle: every window cut out of the picture and shown alone. Exact where no convolution pads."""
     torch.manual_seed(0)
@@ -295,6 +298,7 @@ def by_hand(boxes: list[list[float]], scores: list[float], labels: list[int], li
 
 
 @pytest.mark.parametrize("unit,limit", [("side", 0.8), ("pixels", 14.0), ("side", 0.0), ("side", 1e9)])
+@pytest.mark.oracle("the paper's loop", "overfeat")
 def test_greedy_merging_is_the_paper_s_loop(unit: str, limit: float) -> None:
     torch.manual_seed(3)
     for n in (1, 2, 4, 6):

@@ -35,6 +35,7 @@ TREE = WordTree((8, 8, 0, 0, 8, -1, 5, 5, -1), 8)  # 8 classes and a node that i
 # ---------------------------------------------------------------- anchors
 
 
+@pytest.mark.oracle("scikit-learn's KMeans", "yolo_v2", how="beaten in mean IoU by .02 or more, as it is by construction")
 def test_kmeans_finds_clusters_that_are_there_and_beats_euclid_in_iou() -> None:
     dice = np.random.default_rng(0)
     centres = np.array([[1, 1], [2, 6], [6, 2], [8, 8], [20, 16]], float)
@@ -178,6 +179,7 @@ def darknet_deltas(raw: DenseRaw, rule: RegionRule, b: int, boxes: list[list[flo
 
 
 @pytest.mark.parametrize("rescore,young", [(True, False), (False, True), (True, True)])
+@pytest.mark.oracle("the released layer's gradients, restated", "yolo_v2")
 def test_gradients_are_those_of_the_released_region_layer(rescore: bool, young: bool) -> None:
     rule = awake(RegionRule(anchors=Priors((0.5, 0.6, 1.5, 1.2, 0.8, 2.4)), coder=DirectLocation(16), rescore=rescore), 100 if young else 0)
     boxes = [[[0.3, 0.4, 0.5, 0.7], [1.7, 1.2, 1.4, 1.3], [1.6, 1.4, 1.5, 1.1]], [[2.5, 2.9, 0.7, 0.2]]]  # two want one prior: the last has it
@@ -237,6 +239,7 @@ def by_hand(x: Tensor) -> dict[int, float]:
     return out
 
 
+@pytest.mark.oracle("products along paths", "yolo_v2")
 def test_siblings_sum_to_one_paths_multiply_and_leaves_sum_to_one() -> None:
     x = torch.randn(7, 9)
     cond, joint = TREE.conditionals(x).exp(), TREE.joint(x).exp()
