@@ -530,7 +530,7 @@ def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.Capture
     code, out, err = said(capsys, "predict", run, "--out", str(tmp_path / "films"))
     assert code == 0 and "open_loop_0.gif" in out.replace("\n", "") and (tmp_path / "films" / "open_loop_0.gif").is_file(), err
     for words, message in (
-        (("train", "planet"), "--env"), (("train", "planet", "--env", "moon"), "no environment"), (("train", "fpn", "--env", "takecover"), "env:takecover"),
+        (("train", "planet"), "--env"), (("train", "planet", "--env", "moon"), "no environment"), (("train", "fpn", "--env", "takecover"), "environments are for agents"),
         (("compare", "planet", "fpn", "--env", "drawn-pendulum"), "no common measure"),
     ):
         code, out, err = said(capsys, *words)

@@ -307,5 +307,7 @@ def test_network_and_padded_sizes(how: Resize, size: tuple[int, int], net: tuple
 def test_a_wrong_kind_is_named() -> None:
     with pytest.raises(StemmaError, match="stretch"):
         network_size((3, 3), Resize("stretch"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="recipe.resize.size must be 1 or more, not 0"):
+        Resize("square", 0)
     with pytest.raises(StemmaError, match="size"):
-        network_size((3, 3), Resize("square", 0))
+        network_size((3, 3), Resize("square"), 0)
