@@ -471,7 +471,7 @@ class Agent:
             if "evolve/history" in tensors:
                 self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round), tensors["evolve/history"].numpy())
         self.saved = self.spent
-        self.run.rewind(meta["said"])
+        self.run.rewind(meta.get("said", self.run.said))
         self.bar.line(f"continuing {self.run.path} at step {self.steps}, episode {self.replay.count}")
 
 

@@ -378,7 +378,7 @@ class Trainer:
             self._share(meta["parts"])
         self.saved, self.saved_at = self.spent, self.steps
         if self.fabric.is_global_zero:
-            self.run.rewind(meta["said"])
+            self.run.rewind(meta.get("said", self.run.said))
         self.bar.line(f"continuing {self.run.path} at step {self.steps}")
 
     # ------------------------------------------------------------ surroundings
