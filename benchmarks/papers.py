@@ -351,11 +351,12 @@ def main() -> None:
     every = cards.papers()
     shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
     chosen = [cards.get(n) for n in args.papers] or shown
-    if any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings and not args.page:
+    still = args.page or args.tests  # trains nothing: what was learned, and how, stays as it is stored
+    if any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings and not still:
         if not args.again:
             raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or --again to begin anew")
         stored = {}
-    settings = stored["settings"] if stored and args.page else settings
+    settings = stored["settings"] if stored and still else settings
     known: dict[str, Any] = stored.get("papers", {})
     found = tests_of(every)
     for p in shown:
@@ -367,7 +368,7 @@ def main() -> None:
         write_text(args.out, page(shown, known, settings))
 
     keep()
-    for p in () if args.page or args.tests else chosen:
+    for p in () if still else chosen:
         row = known.setdefault(p.name, {})
         preset = "small"
         if args.again or "learned" not in row:
