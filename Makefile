@@ -20,10 +20,13 @@ demo: $(STAMP)
 DEMO_BUDGET ?= 175s
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(SAY)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SAY)
+
+# REPORT=file.xml: what pytest found, for benchmarks/papers.py --tests
+SAY = $(if $(REPORT),--junitxml=$(REPORT))
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

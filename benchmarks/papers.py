@@ -175,13 +175,18 @@ def closure(code: ast.AST, own: dict[str, ast.AST]) -> set[str]:
     return names
 
 
-def run_tests(ids: list[str]) -> dict[str, list[dict[str, str]]]:
-    """By test, its cases, those that are left out by default included: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}."""
+def run_tests(ids: list[str]) -> Path:
+    """Run tests, those that are left out by default included, and return pytest's report."""
     out = ROOT / "runs" / "papers-tests.xml"
     out.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", f"--junitxml={out}", *ids], cwd=ROOT, check=False)
+    return out
+
+
+def cases_of(reports: list[Path]) -> dict[str, list[dict[str, str]]]:
+    """By test, its cases in pytest's reports: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}."""
     found: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for c in ElementTree.parse(out).getroot().iter("testcase"):
+    for c in (c for r in reports for c in ElementTree.parse(r).getroot().iter("testcase")):
         bad = c.find("failure") is not None or c.find("error") is not None
         case = {"outcome": "failed" if bad else "skipped" if c.find("skipped") is not None else "passed"}
         case |= {p.get("name", ""): p.get("value", "") for p in c.iter("property")}
@@ -334,7 +339,8 @@ def main() -> None:
     ap.add_argument("--data", default="scenes:128:6000")
     ap.add_argument("--val", type=int, default=200)
     ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--tests", action="store_true", help="run each paper's tests, and train nothing")
+    ap.add_argument("--tests", nargs="*", type=Path, metavar="REPORT",
+                    help="train nothing; run each paper's tests, or read what pytest said of them: make test-slow REPORT=slow.xml")
     ap.add_argument("--page", action="store_true", help="train and run nothing")
     ap.add_argument("--again", action="store_true", help="measure what is known already anew")
     ap.add_argument("--out", type=Path, default=DOCS / "papers.md")
@@ -351,7 +357,7 @@ def main() -> None:
     every = cards.papers()
     shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
     chosen = [cards.get(n) for n in args.papers] or shown
-    still = args.page or args.tests  # trains nothing: what was learned, and how, stays as it is stored
+    still = args.page or args.tests is not None  # trains nothing: what was learned, and how, stays as it is stored
     if any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings and not still:
         if not args.again:
             raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or --again to begin anew")
@@ -383,8 +389,8 @@ def main() -> None:
                 row["failed"] = str(error)
                 print(f"  {error}", flush=True)
         keep()
-    if args.tests:
-        cases = run_tests(sorted({t["id"] for p in chosen for t in found[p.name]}))
+    if args.tests is not None:
+        cases = cases_of(args.tests or [run_tests(sorted({t["id"] for p in chosen for t in found[p.name]}))])
         for p in chosen:
             known.setdefault(p.name, {})["ran"] = summary([c for t in found[p.name] for c in cases.get(t["id"], [])])
             print(f"{p.cli_name}: {known[p.name]['ran']}", flush=True)

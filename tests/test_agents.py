@@ -1,6 +1,7 @@
 """Lives: episodes on disk, every world's face, killed and resumed in each phase, the dream as a world, what is asked of an agent afterwards."""
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -349,21 +350,15 @@ def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_pa
 
 def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:
     """World Models' iterative training: what C lives in round one is what V and M learn from in round two."""
-    sets = MODELS | {"recipe.life.rounds": 2}
-    from stemma.core import paper as cards
-    from stemma.core.recipe import Stage
-
-    card = cards.get("world-models")
-    recipe = card.recipe("small")
-    assert recipe.life is not None
-    from dataclasses import replace
-
-    more = replace(recipe.life, then=(*recipe.life.then, Stage("by the controller", "collect", 3, noise=0.1)))
-    iterated = replace(card, recipe=lambda preset: replace(recipe, life=more))
-    run = agents.train(iterated, "env:drawn-dodge", "12steps", "small", tmp_path / "run", 0, sets, progress=False, val_every=0, val_episodes=1)
+    nets = {k: v for k, v in MODELS.items() if not k.startswith("recipe")}
+    small = {f"recipe.life.{when}.{i}.{k}": v for when in ("first", "then") for i, stage in enumerate(("collect", "V", "M", "C"))
+             for k, v in {"collect": {"amount": 4 if when == "first" else 3}, "V": {"batch": 4}, "M": {"batch": 4, "sequence": 8},
+                          "C": {"population": 4, "rollouts": 2, "horizon": 12}}[stage].items()}
+    run = agents.train("world-models", "env:drawn-dodge", "24steps", "iterative", tmp_path / "run", 0, nets | small, progress=False, val_every=0, val_episodes=1)
     lived = [e["policy"] for e in run.metrics("episode")]
-    assert lived[:7] == ["random"] * 4 + ["agent"] * 3 and run.record["spent"]["steps"] == 12
-    assert [e["stage"] for e in run.metrics("train")].count("V") >= 2
+    assert lived == ["random"] * 4 + ["agent"] * 3 and run.record["spent"]["steps"] == 24
+    learned = [e["stage"] for e in run.metrics() if e["kind"] in ("train", "evolve")]
+    assert [k for k, _ in itertools.groupby(learned)] == ["V", "M", "C", "V", "M", "C"]
 
 
 def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:

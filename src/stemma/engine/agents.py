@@ -312,7 +312,7 @@ class Agent:
         """One generation of the controller."""
         if self.es is None:
             assert self.es_begin is not None
-            self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round))
+            self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1))
         self.model.eval()
         candidates = self.es.ask()
         weights = torch.from_numpy(candidates).float().to(self.device)
@@ -469,7 +469,7 @@ class Agent:
             self.es_begin = tensors["evolve/begin"]
             stage = self.stages[self.here.stage]
             if "evolve/history" in tensors:
-                self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round), tensors["evolve/history"].numpy())
+                self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1), tensors["evolve/history"].numpy())
         self.saved = self.spent
         self.run.rewind(meta.get("said", self.run.said))
         self.bar.line(f"continuing {self.run.path} at step {self.steps}, episode {self.replay.count}")

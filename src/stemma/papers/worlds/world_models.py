@@ -13,9 +13,11 @@ from ...parts.plan import Controller
 from ...parts.world_nets import ConvDecoder, ConvEncoder, FlagHead, HalvingDecoder, HalvingEncoder, Pixels, ScalarHead
 from ...skeletons.world import Head, Sense, World
 
+SMALL = ("small", "iterative")
+
 
 def spec(preset: str = "paper") -> World:
-    """CarRacing's V, M and C ("paper"), those of Doom ("doom"), or "small": fewer channels and units for two cores.
+    """CarRacing's V, M and C ("paper"), those of Doom ("doom"), or "small" and "iterative": fewer channels and units for two cores.
 
     Doom's M is told where an episode began and tells where it ends, its C reads the cell besides and has no bias.
     """
@@ -25,24 +27,28 @@ def spec(preset: str = "paper") -> World:
     decoder: Part[Any] = part(ConvDecoder, sigmoid=True)
     memory = part(MDNRNN, hidden=512 if doom else 256, mixtures=5, restart=doom)
     told: tuple[Head, ...] = (Head("terminal", part(FlagHead, rare=10.0), reads=("deter",)),) if doom else ()
-    if preset == "small":  # not in the paper: sizes, padded convolutions, pixels without a sigmoid; M foresees rewards, and ends by a layer more
+    small = preset in SMALL
+    if small:  # not in the paper: sizes, padded convolutions, pixels without a sigmoid; M foresees rewards, and ends by a layer more
         encoder, decoder = part(HalvingEncoder, width=16, code=2 * codes, relu=False), part(HalvingDecoder, width=16, scales=3)
         memory = part(MDNRNN, hidden=128, mixtures=5, restart=True)
         reward = Head("reward", part(ScalarHead, units=64, layers=1, squash=True), reads=("deter",))
         told = (Head("terminal", part(FlagHead, units=64, layers=1, prior=0.01), reads=("deter",)), reward)
     return World(
-        pixels=Pixels(32) if preset == "small" else Pixels(64, invert=True),
+        pixels=Pixels(32) if small else Pixels(64, invert=True),
         senses=(Sense("image", encoder),),
         dynamics=memory,
-        heads=(Head("image", decoder, weight=20.0 if preset == "small" else 2.0, reads=("stoch",)), *told),  # 2: the plain sum of squares
+        heads=(Head("image", decoder, weight=20.0 if small else 2.0, reads=("stoch",)), *told),  # 2: the plain sum of squares
         rule=Surprise(0.5),
         actor=part(Controller, reads=("stoch", "cell", "deter") if preset == "doom" else ("stoch", "deter"), bias=preset != "doom"),
     )
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Ten thousand episodes by chance, ten epochs of V, 4,000 steps of M, then CMA-ES; "small": ours, for an hour on two cores."""
-    small, doom = preset == "small", preset == "doom"
+    """Ten thousand episodes by chance, ten epochs of V, 4,000 steps of M, then CMA-ES; "small": ours, for an hour on two cores.
+
+    "iterative" is small's life twice, the second time with episodes lived by the first controller too (the paper's section on iterative training).
+    """
+    small, doom = preset in SMALL, preset == "doom"
     see = Stage("V", "fit", share=0.1, train="^senses|^heads.image", losses="^(image|kl)$", batch=100, sequence=1, lr=1e-4)
     foresee = Stage("M", "fit", share=0.1, train="^dynamics|^heads.(terminal|reward)", losses="^(transition|terminal|reward)$", batch=100,
                     sequence=500 if doom else 999, lr=1e-3, end_lr=1e-5 if doom else 0.0, clip_value=1.0, stored=True)
@@ -53,7 +59,9 @@ def recipe(preset: str = "paper") -> Recipe:
         see = replace(see, share=0.35, batch=32, lr=2e-3, end_lr=1e-4)
         foresee = replace(foresee, share=0.3, sequence=32, batch=32, lr=2e-3, end_lr=1e-4)
         act = replace(act, share=0.35, population=32, rollouts=16, horizon=525, dream=True, sampled=True)
-    life = Life(first=(chance,), then=(see, foresee, act), rounds=1, capacity=200_000 if small else 10_000_000, cross=True)
+    again = (chance, see, foresee, act) if preset == "iterative" else (chance,)
+    by_itself = (Stage("by the controller", "collect", 400, share=0.1, noise=0.3),) if preset == "iterative" else ()
+    life = Life(first=again, then=(*by_itself, see, foresee, act), rounds=1, capacity=200_000 if small else 10_000_000, cross=True)
     return Recipe(optimizer="adam", lr=1e-4, weight_decay=0.0, batch=100, length="1h" if small else "12h", schedule="constant", warmup=0.0,
                   precision="fp32", life=life)
 
@@ -66,7 +74,7 @@ PAPER = Paper(
     task="world",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "doom", "small"),
+    presets=("paper", "doom", "small", "iterative"),
     summary="Three nets that learn one after the other. V, a variational autoencoder, turns each picture into a few numbers; M, a recurrent network with a "
     "mixture at its end, says how these will change under an action; C, one linear map of both, is all that acts, and is small enough to be evolved. Since M "
     "can make up what comes next, C may be trained in its dream alone, and a temperature keeps the dream uncertain enough not to be cheated.",
