@@ -111,7 +111,8 @@ def test_dodging_can_be_done_by_looking() -> None:
             _, _, over, cut, _ = env.step(np.array([side]))
             n, done = n + 1, over or cut
         lengths.append(n)
-    assert np.mean(lengths) > 3 * agents.random_returns("drawn-dodge", 12).mean()
+    with envs.Crew("drawn-dodge", 0, 16, True) as crew:
+        assert np.mean(lengths) > 3 * np.mean([e["reward"].sum() for e in crew.random(range(12))])
 
 
 def test_processes_live_the_same_episodes() -> None:
@@ -367,6 +368,13 @@ def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:
     grown = list(run.metrics("evolve"))
     assert grown and all("ended" not in e and e["best"] >= e["mean"] > 0 for e in grown)
     assert run.record["spent"]["images"] > sum(e["length"] for e in run.metrics("episode"))
+
+
+@pytest.mark.parametrize("name,value", [("batch", 8), ("patience", 2), ("precision", "bf16"), ("val", "test"), ("format", "coco")])
+def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match=f"^{name} is of systems that learn from pictures.*planet lives in a world"):
+        stemma.train("planet", "env:drawn-pendulum", "1steps", out=tmp_path / "run", **{name: value})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_bounded_store_forgets_and_resumes(tmp_path: Path) -> None:

@@ -97,12 +97,6 @@ def crew_for(model: nn.Module, name: str, workers: int = 0) -> envs.Crew:
     return envs.Crew(name, workers, m.spec.pixels.size, m.spec.pixels.grey)
 
 
-def random_returns(name: str, count: int, seed: int = 0, workers: int = 0) -> np.ndarray:
-    """Returns of episodes by chance, under the world's own law of chance."""
-    with envs.Crew(name, workers, 16, True) as crew:
-        return np.array([float(e["reward"].sum()) for e in crew.random([CHANCE + seed + i for i in range(count)])])
-
-
 # ---------------------------------------------------------------- the run
 
 
@@ -529,4 +523,4 @@ def train(
     return run
 
 
-__all__ = ["Agent", "live_side_by_side", "name_of", "random_returns", "returns_of", "spread_of", "train"]
+__all__ = ["Agent", "live_side_by_side", "name_of", "returns_of", "spread_of", "train"]

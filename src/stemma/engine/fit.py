@@ -55,6 +55,11 @@ def train(
     if card.task == "world":
         from . import agents
 
+        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None, "proposals": proposals}
+        for name, value in foreign.items():
+            if value is not None:
+                instead = f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)" if name == "batch" else "leave it out"
+                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} lives in a world; {instead}")
         return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
                             workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
     if isinstance(data, str) and data.startswith("env:"):

@@ -18,6 +18,7 @@ from .devices import pick_device
 from .runs import Run
 
 CONTEXT = 5  # frames that are seen before the eyes close
+FRESH = 64  # lives by chance that the dream is held against
 
 
 def _open(model: nn.Module | Run | str | Path, which: str, device: str, instead: str = "name its data") -> tuple[Any, Path | None]:
@@ -57,7 +58,11 @@ def evaluate(
     with agents.crew_for(m, name) as crew:
         returns, lengths = agents.returns_of(m, crew, [agents.EVALUATION + seed + i for i in range(episodes)])
     took = time.perf_counter() - begin
-    chance = agents.random_returns(name, random_episodes or episodes, seed, workers)
+    replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
+    dreams_too = replay is not None and replay.count > 0
+    count = random_episodes or episodes
+    lived = by_chance(m, name, max(count, FRESH) if dreams_too else count, seed, workers)
+    chance = np.array([float(e["reward"].sum()) for e in lived[:count]])
     own, other = agents.spread_of(returns), agents.spread_of(chance)
     out: dict[str, Any] = {
         "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()), "random": other["mean"],
@@ -65,10 +70,15 @@ def evaluate(
         "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
     }
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
-    replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
-    if replay is not None and replay.count:
-        out["dream"] = check_dream(m, replay, name)
+    if replay is not None and dreams_too:
+        out["dream"] = check_dream(m, replay, name, lived[:FRESH])
     return out
+
+
+def by_chance(model: nn.Module, name: str, count: int, seed: int = 0, workers: int = 0) -> list[envs.Episode]:
+    """Lives by chance that nothing was learned from, under the world's own law, as the model sees them."""
+    with agents.crew_for(model, name, workers) as crew:
+        return list(crew.random(agents.CHANCE + seed + i for i in range(count)))
 
 
 def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | None:
@@ -83,10 +93,12 @@ def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | Non
 
 
 @torch.no_grad()
-def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, horizon: int = 1000, seed: int = 0, fresh: int = 64) -> dict[str, float]:
+def check_dream(
+    model: nn.Module, replay: Replay, name: str, fresh: list[envs.Episode], each: int = 256, horizon: int = 1000, seed: int = 0
+) -> dict[str, float]:
     """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in both, at temperature 1.
 
-    The world's are `fresh` lives that nothing was learned from; `replay` gives the dream its beginnings.
+    The world's are `fresh` (`by_chance`); `replay` gives the dream its beginnings.
     real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above the median of that at
     other steps, weighed over thresholds (the area under the curve). dream_length, real_length: steps lived.
     """
@@ -112,16 +124,15 @@ def check_dream(model: nn.Module, replay: Replay, name: str, each: int = 256, ho
 
     lived = dreams.rollouts(m, torch.zeros(1, 0, device=device), codes, each, horizon, 1.0, True, choose=chance)
     held = Replay(Path("."), 1 << 40)
-    with agents.crew_for(m, name) as crew:
-        for i, episode in enumerate(crew.random(agents.CHANCE + seed + i for i in range(fresh))):
-            held.add(i, episode, write=False)
+    for i, episode in enumerate(fresh):
+        held.add(i, episode, write=False)
     n, firsts = held.steps, held.count
     ends = int(held.arrays["terminal"][:n].sum())
     out = {
         "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()), "real_length": (n - firsts) / max(firsts, 1),
         "dream_length": float(lived.lengths.mean()), "dream_ended": float(lived.ended.float().mean()),
     }
-    return out | {"recall": foreseen_endings(m, held, fresh)}
+    return out | {"recall": foreseen_endings(m, held, len(fresh))}
 
 
 @torch.no_grad()
@@ -265,4 +276,6 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     }
 
 
-__all__ = ["check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "side_by_side", "temperatures", "trial", "world_of"]
+__all__ = [
+    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "side_by_side", "temperatures", "trial", "world_of",
+]

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..core.types import StemmaError
@@ -44,8 +45,9 @@ def study(
         raise StemmaError(f"{out} holds a study of other settings; choose another --out")
     record |= asked | {"rows": record.get("rows", [])}
     if "random" not in record:
-        chance = agents.spread_of(agents.random_returns(name, episodes, seed))
-        record |= {"random": chance["mean"], "random_interval": chance["interval"], "dream": lives.check_dream(model, replay, name)}
+        lived = lives.by_chance(model, name, max(episodes, lives.FRESH), seed)
+        chance = agents.spread_of(np.array([float(e["reward"].sum()) for e in lived[:episodes]]))
+        record |= {"random": chance["mean"], "random_interval": chance["interval"], "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
     for tau in temperatures:
         if any(r["temperature"] == tau for r in record["rows"]):
             continue

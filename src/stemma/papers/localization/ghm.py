@@ -23,13 +23,14 @@ class Density(nn.Module):
     `momentum` keeps a moving average of the counts (eq. 12), from zero as in the authors' code; 0 takes those of the batch alone.
     `regions`: the weights N / (count x M) are divided by M = the bins that hold an example ("occupied", the code: without momentum they
     sum to N) or by all bins ("all", the density of eq. 11 as written). Counts are of the whole batch, over all processes.
+    `strength` is not in the paper: the power to which the weights are raised. 1 harmonizes as published, 0 weighs all examples alike.
     """
 
     counts: Tensor
 
-    def __init__(self, inp: In, bins: int, momentum: float, regions: Literal["occupied", "all"] = "occupied") -> None:
+    def __init__(self, inp: In, bins: int, momentum: float, regions: Literal["occupied", "all"] = "occupied", strength: float = 1.0) -> None:
         super().__init__()
-        self.bins, self.momentum, self.regions = bins, momentum, regions
+        self.bins, self.momentum, self.regions, self.strength = bins, momentum, regions, strength
         self.register_buffer("counts", torch.zeros(bins))
 
     @torch.no_grad()
@@ -44,15 +45,15 @@ class Density(nn.Module):
             if self.training:
                 self.counts.copy_(density)
         m = there.sum().clamp(min=1) if self.regions == "occupied" else self.bins
-        beta = torch.where(there, total / (density * m).clamp(min=1e-9), 0.0)
+        beta = torch.where(there, (total / (density * m).clamp(min=1e-9)) ** self.strength, 0.0)
         return F.pad(beta, (0, 1)).index_select(0, at.flatten()).view_as(g), total
 
 
 class GHMC(Density):
     """Eq. 9: cross entropy of every (anchor, class), each weighed by beta over g = |sigmoid(x) - y| (eq. 4), over their number N."""
 
-    def __init__(self, inp: In, bins: int = 30, momentum: float = 0.75, regions: Literal["occupied", "all"] = "occupied") -> None:
-        super().__init__(inp, bins, momentum, regions)
+    def __init__(self, inp: In, bins: int = 30, momentum: float = 0.75, regions: Literal["occupied", "all"] = "occupied", strength: float = 1.0) -> None:
+        super().__init__(inp, bins, momentum, regions, strength)
 
     @property
     def extra(self) -> int:
