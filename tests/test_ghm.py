@@ -94,6 +94,19 @@ def test_with_one_bin_it_is_the_mean_cross_entropy_and_the_mean_of_asl1() -> Non
     torch.testing.assert_close(box.over(pred, want, used), (((pred - want) ** 2 + 0.02**2).sqrt() - 0.02)[used].mean())
 
 
+def test_strength_is_a_power_of_the_weights() -> None:
+    """1 is GHM as published, and what every preset but small has; 0 is the mean cross entropy."""
+    logits, labels, used = some()
+    whole, root, none = (GHMC(INP, momentum=0.0, strength=s) for s in (1.0, 0.5, 0.0))
+    where = used[..., None].expand_as(logits)
+    g = whole.cost(logits, labels)[1]
+    torch.testing.assert_close(root.weigh(g, where)[0], GHMC(INP, momentum=0.0).weigh(g, where)[0].sqrt())
+    torch.testing.assert_close(none.over(logits, labels, used), whole.cost(logits, labels)[0][used].mean())
+    parts = {preset: ghm.spec(preset).rule.cls for preset in ("paper", "small", "c")}
+    built: dict[str, Any] = {k: v.build(INP) for k, v in parts.items() if isinstance(v, Part)}
+    assert {k: (v.strength, v.bins) for k, v in built.items()} == {"paper": (1.0, 30), "small": (0.5, 10), "c": (1.0, 30)}
+
+
 def test_eq_13_and_14_authentic_smooth_l1_and_the_size_of_its_gradient() -> None:
     d = torch.linspace(-1, 1, 41, dtype=torch.float64, requires_grad=True)
     GHMR(INP)(d[:, None].expand(-1, 4), torch.zeros(41, 4, dtype=torch.float64)).sum().div(4).backward()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,7 +33,9 @@ class Cma:
     def __init__(self, begin: np.ndarray, sigma: float, population: int, seed: int, history: np.ndarray | None = None) -> None:
         if importlib.util.find_spec("cma") is None:
             raise StemmaError("evolving a controller needs the package cma, which is not installed: pip install 'stemma-vision[worlds]'")
-        cma = importlib.import_module("cma")
+        with warnings.catch_warnings():  # it says that it cannot plot, which is not asked of it
+            warnings.simplefilter("ignore")
+            cma = importlib.import_module("cma")
         options: dict[str, Any] = {"popsize": population, "seed": seed + 1, "verbose": -9, "verb_log": 0, "verb_disp": 0}
         rng = np.random.default_rng(seed)
         options["randn"] = lambda *shape: rng.standard_normal(shape)

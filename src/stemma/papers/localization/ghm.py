@@ -23,7 +23,7 @@ class Density(nn.Module):
     `momentum` keeps a moving average of the counts (eq. 12), from zero as in the authors' code; 0 takes those of the batch alone.
     `regions`: the weights N / (count x M) are divided by M = the bins that hold an example ("occupied", the code: without momentum they
     sum to N) or by all bins ("all", the density of eq. 11 as written). Counts are of the whole batch, over all processes.
-    `strength` is not in the paper: the power to which the weights are raised. 1 harmonizes as published, 0 weighs all examples alike.
+    `strength`, not in the paper: the power to which weights are raised. 1 harmonizes as published, 0 weighs all examples alike.
     """
 
     counts: Tensor
@@ -102,10 +102,10 @@ class GHMR(Density):
 
 def spec(preset: str = "paper") -> Dense[DenseRule]:
     """RetinaNet with GHM-C and GHM-R; "c": with GHM-C alone; "small"."""
-    p, cls, box = retinanet.spec("small" if preset == "small" else "paper"), part(GHMC), part(GHMR)
+    p, cls, box, weight = retinanet.spec("small" if preset == "small" else "paper"), part(GHMC), part(GHMR), 10.0
     if preset == "small":  # not in the paper: fewer bins for fewer examples, and a parabola as wide as the errors of a minute's training are
-        cls, box = part(GHMC, bins=10), part(GHMR, mu=0.2)
-    return replace(p, rule=replace(p.rule, cls=cls) if preset == "c" else replace(p.rule, cls=cls, box=box, box_weight=10.0))
+        cls, box, weight = part(GHMC, bins=10, strength=0.5), part(GHMR, mu=0.2), 0.5  # roots: whole weights claim every class at every thing; box to match
+    return replace(p, rule=replace(p.rule, cls=cls) if preset == "c" else replace(p.rule, cls=cls, box=box, box_weight=weight))
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -138,14 +138,13 @@ PAPER = Paper(
         Claim("AP, COCO val2017, R50", 0.370, "MMDetection's GHM configuration, 1x"), Claim("AP, COCO test-dev, X101", 0.416, "table 6"),
         Claim("AP, COCO minival, R50, GHM-C alone", 0.358, "authors' code, README"), Claim("the same, RetinaNet", 0.356, "authors' code, README"),
     ),
-    facts=(
-        Fact("parameters", 37_968_692, 80, (("backbone.norm", "batch"),), source="RetinaNet's: the loss has a memory and no weights"),
-    ),
+    facts=(Fact("parameters", 37_968_692, 80, (("backbone.norm", "batch"),), source="RetinaNet's: the loss has a memory and no weights"),),
     notes=(
         "The moving average starts at zero, as in the authors' code, so the first steps weigh 1 / (1 - momentum) times as much; the paper does not say.",
         "The paper's density divides by all unit regions; the authors' code, and rule.cls.regions=occupied here, by those that hold an example.",
         "In evaluation the loss is weighed by the remembered counts moved once by the batch, and remembers nothing. Fig. 2: `stemma.studies.gradients`.",
         "N counts (anchor, class) pairs and codes that are asked for, over the whole batch (the code: a GPU's); positives are not counted for the class loss.",
+        "The preset small takes the square root of the class weights (rule.cls.strength), which is not GHM as published: strength=1 is.",
     ),
     presets=("paper", "small", "c"),
 )

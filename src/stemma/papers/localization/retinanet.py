@@ -26,10 +26,10 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
         anchors=Pyramid(OCTAVE), assign=ByIoU(0.5, 0.4, rescue=True), sample=Everything(), cls=Focal(gamma=2.0, alpha=0.25), box=SmoothL1(0.1), coder=Delta(),
         divide="positives of each picture", score=0.05, select=PerLevel(1000), nms=0.5, keep=100,
     )
-    if preset == "small":  # not in the paper: strides 8 to 32, towers of one convolution with batch norm, square anchors of 12 to 67 pixels, more positives
-        rule = replace(rule, anchors=Pyramid((1.5, 2.1), (1.0,), offset=0.5), assign=ByIoU(0.4, 0.3, rescue=True), cls=Focal(gamma=2.0, alpha=0.5))
+    if preset == "small":  # not in the paper: strides 8 and 16, towers of one convolution with batch norm, square anchors of 12 to 67 pixels, more positives
+        rule = replace(rule, anchors=Pyramid((1.5, 2.1, 3.0, 4.2), (1.0,), offset=0.5), assign=ByIoU(0.4, 0.3, rescue=True), cls=Focal(gamma=2.0, alpha=0.5))
         return Dense(
-            rule=rule, preprocess=p.preprocess, backbone=p.backbone.but(levels=(1, 2, 3)), neck=p.neck.but(extra="none"),
+            rule=rule, preprocess=p.preprocess, backbone=p.backbone.but(levels=(1, 2)), neck=p.neck.but(extra="none"),
             head=part(TowerHead, depth=1, norm="batch"),
         )
     extra = "p5" if preset == "torchvision" else "c5"
