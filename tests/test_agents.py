@@ -22,7 +22,7 @@ from stemma.core.types import DataError, StemmaError
 from stemma.data import envs
 from stemma.data.replay import Replay
 from stemma.engine import agents, dreams, lives
-from stemma.engine.evolve import Cma
+from stemma.engine.evolve import KINDS, Cma, ranks, strategy
 from stemma.engine.runs import Run
 
 PLANET = {
@@ -237,14 +237,57 @@ def test_evolution_finds_the_lowest_point_as_the_package_alone_does(name: str) -
     assert f(ours.mean) <= 1e-8 and used < 1.4 * theirs.countevals
 
 
-def test_evolution_continues_from_what_it_was_told() -> None:
-    whole = Cma(np.zeros(6), 0.2, 8, 4)
+@pytest.mark.parametrize("kind", KINDS)
+def test_evolution_continues_from_what_it_was_told(kind: str) -> None:
+    whole = strategy(kind, np.zeros(6), 0.2, 8, 4)
     for _ in range(12):
         whole.tell(-np.square(whole.ask() - 1).sum(1))
-    again = Cma(np.zeros(6), 0.2, 8, 4, np.stack(whole.history[:7]))
+    again = strategy(kind, np.zeros(6), 0.2, 8, 4, np.stack(whole.history[:7]))
     for _ in range(5):
         again.tell(-np.square(again.ask() - 1).sum(1))
     assert np.array_equal(whole.mean, again.mean) and whole.sigma == again.sigma
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_strategy_climbs(kind: str) -> None:
+    es, far = strategy(kind, np.zeros(6), 0.1, 20, 0), 6 * 0.5**2
+    for _ in range(300):
+        es.tell(-np.square(es.ask() - 0.5).sum(1))
+    assert np.square(es.mean - 0.5).sum() < 0.05 * far
+    assert es.sigma < 0.1
+
+
+def test_one_generation_by_hand() -> None:
+    """OpenES and PEPG: Adam's first step is the rate along the sign of the slope; PEPG narrows where pairs that go far do worse than the mean."""
+    worth = np.arange(6.0)
+    assert ranks(np.array([3.0, -7.0, 100.0])).tolist() == [0.0, -0.5, 0.5]
+    for kind in ("open-es", "pepg"):
+        es = strategy(kind, np.zeros(4), 0.1, 6, 2)
+        noise = es.ask().copy()
+        es.tell(worth)
+        slope = ((ranks(worth) - ranks(worth).mean())[:, None] * noise).sum(0)
+        np.testing.assert_allclose(es.mean, 0.01 * np.sign(slope), rtol=1e-4)
+    es = strategy("pepg", np.zeros(2), 0.1, 6, 3)
+    noise = es.ask().copy()
+    es.tell(-np.square(noise[:, 0]) - 1e-3 * np.arange(6))  # the first weight is best near 0
+    pairs = (ranks(es.history[0])[:3] + ranks(es.history[0])[3:]) / 2
+    change = 0.2 * (pairs[:, None] * (np.square(noise[:3]) - 0.01) / 0.1).sum(0) / 6
+    np.testing.assert_allclose(es.width, (0.1 + np.clip(change, -0.02, 0.02)) * 0.999)
+    assert es.width[0] < 0.0999
+    with pytest.raises(StemmaError, match="its population is even, not 5"):
+        strategy("pepg", np.zeros(2), 0.1, 5, 0)
+    with pytest.raises(StemmaError, match="no strategy of evolution named 'sgd'; there are cma, open-es, pepg, ga"):
+        strategy("sgd", np.zeros(2), 0.1, 4, 0)
+
+
+def test_the_genetic_algorithms_children_are_of_the_best_tenth() -> None:
+    es = strategy("ga", np.zeros(3), 0.1, 20, 1)
+    first = es.ask().copy()
+    es.tell(np.arange(20.0))
+    assert np.array_equal(es.mean, first[19])
+    es.width = 0.0
+    children = es.ask()
+    assert all(((c == first[19]) | (c == first[18])).all() for c in children) and len(np.unique(children, axis=0)) > 1
 
 
 # ---------------------------------------------------------------- lives

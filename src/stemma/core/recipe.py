@@ -106,7 +106,7 @@ class Stage:
     budget which its share is of the shares still to come. With both, it lasts until the first of them is used up.
 
     collect: live episodes, by chance or as the agent would      fit: gradient steps on what was lived
-    evolve:  generations of CMA-ES on the controller, in the dream
+    evolve:  generations of CMA-ES (or another strategy) on the controller, in the dream
     """
 
     name: str
@@ -125,6 +125,7 @@ class Stage:
     stored: bool = False  # fit: read each frame's code, computed once when the stage begins, in place of the frame
     recent: float = 0.0  # fit: share of a batch that is drawn from the newest episodes
     endings: float = 0.0  # fit: share of a batch in which an episode ends by failure
+    strategy: Literal["cma", "open-es", "pepg", "ga"] = "cma"  # evolve: how
     population: int = 64  # evolve: candidates a generation
     rollouts: int = 16  # evolve: dreams of a candidate
     sigma: float = 0.1  # evolve: first standard deviation

@@ -26,7 +26,7 @@ from ..data import envs
 from ..data.replay import Replay
 from . import checkpoint, devices, dreams, optim, progress
 from .budget import Budget, Spent
-from .evolve import Cma
+from .evolve import Strategy, strategy
 from .runs import Run
 from .trainer import seed_step
 
@@ -127,7 +127,7 @@ class Agent:
         self.validations, self.fresh, self.score = 0, True, float("nan")
         self.best: dict[str, Any] = {"score": None, "step": -1, "metric": "return"}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.es: Cma | None = None
+        self.es: Strategy | None = None
         self.es_begin: Tensor | None = None
         self.codes: Tensor | None = None
         self.coded = False
@@ -306,7 +306,7 @@ class Agent:
         """One generation of the controller."""
         if self.es is None:
             assert self.es_begin is not None
-            self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1))
+            self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1))
         self.model.eval()
         candidates = self.es.ask()
         weights = torch.from_numpy(candidates).float().to(self.device)
@@ -463,7 +463,8 @@ class Agent:
             self.es_begin = tensors["evolve/begin"]
             stage = self.stages[self.here.stage]
             if "evolve/history" in tensors:
-                self.es = Cma(self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1), tensors["evolve/history"].numpy())
+                told = tensors["evolve/history"].numpy()
+                self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1), told)
         self.saved = self.spent
         self.run.rewind(meta.get("said", self.run.said))
         self.bar.line(f"continuing {self.run.path} at step {self.steps}, episode {self.replay.count}")

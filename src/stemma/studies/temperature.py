@@ -17,7 +17,7 @@ import torch
 
 from ..core.types import StemmaError
 from ..engine import agents, checkpoint, dreams, lives
-from ..engine.evolve import Cma
+from ..engine.evolve import strategy
 from ..report import charts
 from ..report.tags import table, tag, text
 
@@ -51,7 +51,7 @@ def study(
     for tau in temperatures:
         if any(r["temperature"] == tau for r in record["rows"]):
             continue
-        es = Cma(torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma, stage.population, seed)
+        es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma, stage.population, seed)
         for generation in range(generations):
             torch.manual_seed(agents.seed_of(seed, generation))
             weights = torch.from_numpy(es.ask()).float().to(place)

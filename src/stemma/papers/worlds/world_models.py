@@ -99,6 +99,7 @@ PAPER = Paper(
         "The code's KL is floored as the authors' code has it: on the sum over its numbers, at half a nat for each.",
         "Doom's dream ends where the ending's logit is above 0, as published; the small preset draws endings with the chance that is foreseen.",
         "Temperature divides the mixture's logits and scales the noise by its root; it does not touch endings.",
+        "The authors' other strategies are recipe.life.then.2.strategy=open-es, pepg and ga, with their settings.",
         "What is kept of an evolution is the distribution's mean, on which returns are measured anew; the published score is that of the best candidate.",
         "The authors' weight decay of controllers has the wrong sign and rewards large weights; ours is off (recipe stage `penalty`).",
         "CarRacing-v0 is no longer to be had: car-racing is version 3, whose rewards and endings differ, so its returns are not to be held against 906.",
