@@ -7,11 +7,9 @@ killed at any moment and resumed lives every episode once and ends with the same
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from ..core.recipe import Stage
 from ..core.types import StemmaError
 from ..data import envs
 from ..data.replay import Replay
-from . import checkpoint, devices, dreams, optim, progress
+from . import checkpoint, devices, dreams, interrupts, optim, progress
 from .budget import Budget, Spent
 from .evolve import Strategy, strategy
 from .runs import Run
@@ -151,7 +149,7 @@ class Agent:
     def go(self) -> None:
         """Live until the budget is used, the rounds are over or a signal comes; leave the folder as it should be."""
         try:
-            with self._signals():
+            with interrupts.signals(self):
                 while not self._over():
                     begin = time.perf_counter()
                     self._unit(self.stages[self.here.stage])
@@ -174,25 +172,6 @@ class Agent:
         finally:
             self.bar.stop()
             self.crew.close()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Within it Ctrl-C and SIGTERM end life after the unit at hand; a second Ctrl-C ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: Any) -> None:
-            if self.interrupted and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _over(self) -> bool:
         """Whether life is over; enters the next stage where the one at hand is done."""

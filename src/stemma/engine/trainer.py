@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 
 from ..core.recipe import Recipe
 from ..core.types import Batch, Dataset, StemmaError
-from . import checkpoint, devices, evaluate, optim, outside, passes, progress, schedule
+from . import checkpoint, devices, evaluate, interrupts, optim, outside, passes, progress, schedule
 from .budget import Budget, Spent
 from .ema import Ema
 from .runs import Run
@@ -106,7 +104,7 @@ class Trainer:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
         batches: Any = None
         try:
-            with self._signals(), devices.repeatable(self.plan.deterministic):
+            with interrupts.signals(self), devices.repeatable(self.plan.deterministic):
                 self._look_for_boxes()
                 if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
                     self._warm_up()
@@ -405,25 +403,6 @@ class Trainer:
             self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} parts of {self.plan.batch // self.parts}")
         self.optimizer.zero_grad(set_to_none=True)
         self.model.load_state_dict(before)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Within it Ctrl-C and SIGTERM end the training after the step at hand; a second Ctrl-C ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: Any) -> None:
-            if self.interrupted and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
 
 
 class _Watch:
