@@ -21,7 +21,7 @@ import stemma
 from stemma.core.types import DataError, StemmaError
 from stemma.data import envs
 from stemma.data.replay import Replay
-from stemma.engine import agents, dreams, lives
+from stemma.engine import agents, checkpoint, dreams, lives
 from stemma.engine.evolve import KINDS, Cma, ranks, strategy
 from stemma.engine.runs import Run
 
@@ -418,6 +418,32 @@ def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path
     with pytest.raises(StemmaError, match=f"^{name} is of systems that learn from pictures.*planet lives in a world"):
         stemma.train("planet", "env:drawn-pendulum", "1steps", out=tmp_path / "run", **{name: value})
     assert not (tmp_path / "run").exists()
+
+
+def test_the_best_mean_is_elected_and_survives_a_kill(tmp_path: Path) -> None:
+    """The authors': every so many generations the mean acts as often as a whole generation, and the best such mean is kept."""
+    sets = {"recipe.life.then.2.elect": 2}
+    alone = life(tmp_path / "alone", "world-models", "15steps", sets=sets, val_every=0)
+    grown = list(alone.metrics("evolve"))
+    held = [e.get("elected") for e in grown]
+    assert len(grown) >= 4 and held[0] is None and all(h is not None for h in held[1::2])
+    life(tmp_path / "twice", "world-models", f"{grown[2]['step']}steps", sets=sets, val_every=0)
+    again = life(tmp_path / "twice", "world-models", "15steps", sets=sets, val_every=0)
+    state = lambda run: checkpoint.read_tensors(run.path / "state.safetensors")[1]["elected"]
+    assert state(alone) == max(h for h in held if h is not None) and state(again) is not None
+
+
+def test_a_controller_that_has_not_grown_up_is_nobodys_best(tmp_path: Path) -> None:
+    run = life(tmp_path / "run", "world-models", "12steps", val_every=0.1, val_episodes=1)
+    stages = {e["step"]: e["stage"] for e in run.metrics("val")}
+    assert {"V", "M", "C"} <= set(stages.values())
+    assert stages[run.record["best"]["step"]] in ("C", "")
+
+
+@pytest.mark.parametrize("budget", ["6episodes", "3000images"])
+def test_a_budget_that_learning_never_uses_up_is_refused(budget: str, tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match=r"lives no episode while it learns \(V, M, C\).*give it in seconds or steps"):
+        stemma.train("world-models", "env:drawn-dodge", budget, out=tmp_path / "run")
 
 
 def test_a_bounded_store_forgets_and_resumes(tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from torch.distributions import Bernoulli, Categorical, Independent, MixtureSame
 import stemma
 from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
+from stemma.core.types import StemmaError
+from stemma.data import envs
+from stemma.engine import checkpoint
 from stemma.parts import latents
 from stemma.parts.dynamics import RSSM, SSM, Dynamics, GRUCell
 from stemma.parts.mixtures import MDNRNN, mixture_draw, mixture_nll
-from stemma.parts.nats import FreeNats
+from stemma.parts.nats import FreeNats, Surprise
 from stemma.parts.plan import CEM, Controller
 from stemma.parts.world_nets import DenseDecoder, DenseEncoder, FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
 from stemma.skeletons.world import Head, Sense, WorldModel
@@ -187,6 +190,20 @@ def test_the_memory_is_torchs_lstm(restart: bool) -> None:
     flag = first.float()[..., None]
     x = torch.cat([posts["stoch"][:, :-1], action[:, 1:], *([flag[:, :-1]] if restart else [])], -1)
     torch.testing.assert_close(posts["deter"][:, 1:], lstm(x)[0])
+
+
+def test_what_nothing_foretold_costs_nothing() -> None:
+    """Neither an episode's first step nor a chunk's was expected; the cell begins by remembering."""
+    torch.manual_seed(0)
+    net = MDNRNN(In((8,), (1,), actions=1), hidden=4, mixtures=2)
+    assert (net.drive.bias[4:8].mean() - net.drive.bias[:4].mean()) > 0.5
+    first = torch.zeros(2, 5, dtype=torch.bool)
+    first[1, 3] = True
+    posts, priors = net.observe(torch.randn(2, 5, 8), torch.rand(2, 5, 1), first)
+    nll = net.divergence(posts, priors)
+    kept = torch.ones(2, 5, dtype=torch.bool)
+    kept[:, 0], kept[1, 3] = False, False
+    torch.testing.assert_close(Surprise()(net, posts, priors, [], first)["transition"], nll[kept].mean())
 
 
 def test_the_code_pays_its_floor_at_least() -> None:
@@ -577,3 +594,14 @@ def test_classes_for_latents_and_text_beside_pixels_fit_the_skeleton() -> None:
     assert action.shape == (3, 2)
     stored = model.loss({k: v for k, v in batch.items() if k != "image"} | {"code": model.encode(batch).detach()}, "^(token|kl)$")
     assert set(stored) == {"token", "kl"}
+
+
+@pytest.mark.parametrize("paper,preset,sets,said", [
+    ("planet", "small", {"actor.candidates": 5}, "10 of 5 here"), ("planet", "small", {"rule.ahead": True}, "a distance of 2 or more, not 1"),
+    ("planet", "paper", {"pixels.size": 32}, "64"), ("world-models", "small", {"actor.reads": ("stoch", "foo")}, "actor reads foo, .*it holds stoch"),
+    ("world-models", "small", {"heads.1.reads": ("bar",)}, "terminal reads bar"),
+    ("world-models", "small", {"recipe.life.then.1.sequence": 0}, "stage 'M' sequence must be 1 or more, not 0"),
+])
+def test_settings_that_do_not_go_together_are_told(paper: str, preset: str, sets: dict[str, Any], said: str) -> None:
+    with pytest.raises(StemmaError, match=said):
+        checkpoint.build(paper, preset, sets=sets, info=envs.info_of("drawn-dodge"))

@@ -134,6 +134,12 @@ class Stage:
     dream: bool = True  # evolve: in the dream; False: in the world itself
     sampled: bool = True  # evolve: dreams end with the probability that is foreseen; False: where its logit is above 0
     penalty: float = 0.0  # evolve: cost of the mean square of the controller's weights
+    elect: int = 0  # evolve: every so many generations the mean acts population x rollouts times, and the best such mean is kept; 0: the last
+
+    def __post_init__(self) -> None:
+        several = (("sequence", 1), ("population", 2), ("rollouts", 1), ("horizon", 1), ("amount", 0), ("share", 0), ("batch", 0), ("noise", 0),
+                   ("temperature", 0), ("elect", 0))
+        _within(self, f"of the stage '{self.name}' ", *((name, least, math.inf) for name, least in several))
 
 
 @dataclass(frozen=True)

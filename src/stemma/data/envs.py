@@ -127,8 +127,12 @@ def _car_racing(size: int, grey: bool) -> Any:
     return adapted(inner, size, grey, 3, act, 1, 1000, (0, 84))
 
 
-def _take_cover(size: int, grey: bool) -> Any:
-    """ViZDoom's take cover, four tics a decision: keep clear of fireballs. One point a tic alive, 2,100 at most."""
+def _take_cover(tics: int) -> Callable[[int, bool], Any]:
+    """ViZDoom's take cover, so many tics a decision: keep clear of fireballs. One point a tic alive, 2,100 at most."""
+    return lambda size, grey: _cover(size, grey, tics)
+
+
+def _cover(size: int, grey: bool, tics: int) -> Any:
     import gymnasium
     import vizdoom
     from gymnasium import spaces
@@ -136,7 +140,7 @@ def _take_cover(size: int, grey: bool) -> Any:
     class TakeCover(gymnasium.Env):
         observation_space = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
         action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        repeat, limit = 4, 2100
+        repeat, limit = tics, 2100
 
         def __init__(self) -> None:
             game = vizdoom.DoomGame()
@@ -248,7 +252,8 @@ def _cards() -> dict[str, EnvCard]:
         EnvCard("mountain-car", "MountainCarContinuous-v0 of gymnasium", "gymnasium", _classic("MountainCarContinuous-v0", one, 4, 250), ("push",), 250),
         EnvCard("acrobot", "Acrobot-v1 of gymnasium", "gymnasium", _classic("Acrobot-v1", _third, 4, 125), ("torque",), 125),
         EnvCard("car-racing", "CarRacing-v3 of gymnasium: a lap of a random track", "Box2D", _car_racing, ("steer", "gas", "brake"), 1000),
-        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover, ("aside",), 525, "held"),
+        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover(4), ("aside",), 525, "held"),
+        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom", _take_cover(1), ("aside",), 2100, "held"),
     ]
     for name, domain, task, repeat, actions in (
         ("cartpole-swingup", "cartpole", "swingup", 8, 1), ("cartpole-balance", "cartpole", "balance", 8, 1), ("reacher-easy", "reacher", "easy", 4, 2),

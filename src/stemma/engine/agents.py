@@ -126,6 +126,7 @@ class Agent:
         self.best: dict[str, Any] = {"score": None, "step": -1, "metric": "return"}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.es: Strategy | None = None
+        self.elected: float | None = None
         self.es_begin: Tensor | None = None
         self.codes: Tensor | None = None
         self.coded = False
@@ -192,7 +193,7 @@ class Agent:
 
     def _enter(self, round: int, stage: int, fraction: float) -> None:
         self.here = Here(round, stage, 0, fraction, self.replay.count)
-        self.es, self.es_begin = None, None
+        self.es, self.es_begin, self.elected = None, None, None
         self.replay.drop("code")
         self.coded, self.codes, self.queue = False, None, None
         if stage < len(self.stages) and not (self.life.rounds and round >= self.life.rounds):
@@ -288,31 +289,42 @@ class Agent:
             self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1))
         self.model.eval()
         candidates = self.es.ask()
-        weights = torch.from_numpy(candidates).float().to(self.device)
-        said: dict[str, Any] = {}
-        if stage.dream:
-            if self.codes is None:
-                self.codes = dreams.beginnings(self.model, self.replay, self.device)
-            seed_step(self.seed, self.steps, 1)
-            dreamt = dreams.rollouts(self.model, weights, self.codes, stage.rollouts, stage.horizon, stage.temperature, stage.sampled)
-            fitness = dreamt.returns.double().mean(1).cpu().numpy()
-            said = {"length": float(dreamt.lengths.mean()), "ended": float(dreamt.ended.float().mean())}
-        else:
-            fitness = self._in_the_world(weights, stage)
+        said: dict[str, float] = {}
+        fitness = self._fitness(torch.from_numpy(candidates).float(), stage, stage.rollouts, said)
         cost = stage.penalty * np.square(candidates).mean(1)
         self.es.tell(fitness - cost)
-        self.model.actor.load_flat(torch.from_numpy(self.es.mean))
+        mean, elected = torch.from_numpy(self.es.mean), {}
+        if stage.elect and len(self.es.history) % stage.elect == 0:
+            score = self._fitness(mean[None].float(), stage, stage.population * stage.rollouts)[0]
+            elected = {"elected": float(score)}
+        if not stage.elect or self.elected is None or elected and elected["elected"] > self.elected:
+            self.model.actor.load_flat(mean)
+            self.elected = elected.get("elected", self.elected)
         self.steps, self.fresh = self.steps + 1, True
         self._write({"kind": "evolve", "generation": len(self.es.history), "mean": float(fitness.mean()), "best": float(fitness.max()),
-                     "sigma": self.es.sigma, **said})
+                     "sigma": self.es.sigma, **said, **elected})
 
-    def _in_the_world(self, weights: Tensor, stage: Stage) -> np.ndarray:
+    def _fitness(self, weights: Tensor, stage: Stage, each: int, said: dict[str, float] | None = None) -> np.ndarray:
+        """Mean return of controllers [P, W] over `each` lives, in the dream or in the world; `said` takes how the dreams went."""
+        weights = weights.to(self.device)
+        if not stage.dream:
+            return self._in_the_world(weights, each)
+        if self.codes is None:
+            self.codes = dreams.beginnings(self.model, self.replay, self.device)
+        seed_step(self.seed, self.steps, 1)
+        dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature, stage.sampled)
+        if said is not None:
+            said |= {"length": float(dreamt.lengths.mean()), "ended": float(dreamt.ended.float().mean())}
+        fitness: np.ndarray = dreamt.returns.double().mean(1).cpu().numpy()
+        return fitness
+
+    def _in_the_world(self, weights: Tensor, each: int) -> np.ndarray:
         """Fitness of candidates by episodes of the world itself, the same ones for all."""
         before = self.model.actor.flat().detach().clone()
         found = []
         for w in weights:
             self.model.actor.load_flat(w)
-            seeds = [seed_of(self.seed, VALIDATION + self.steps * stage.rollouts + i) for i in range(stage.rollouts)]
+            seeds = [seed_of(self.seed, VALIDATION + self.steps * each + i) for i in range(each)]
             returns, lengths = returns_of(self.model, self.crew, seeds)
             self.frames += int(lengths.sum())
             found.append(returns.mean())
@@ -373,7 +385,8 @@ class Agent:
             self.score, self.fresh = float(returns.mean()), False
             entry |= {"std": float(returns.std()), "length": float(lengths.mean())}
         entry |= {"return": self.score, "episodes": self.replay.count}
-        better = self.best["score"] is None or self.score > self.best["score"]
+        grown = self.model.actor is None or self._ended() or not self.stages or self.stages[self.here.stage].do == "evolve"
+        better = grown and (self.best["score"] is None or self.score > self.best["score"])  # a controller that has not grown up is nobody's best
         if better:
             self.best = {"score": self.score, "step": self.steps, "metric": "return"}
             checkpoint.save(self.run.path / "best.safetensors", self.model, step=self.steps, images=self.frames)
@@ -416,7 +429,7 @@ class Agent:
         meta = {
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps, "frames": self.frames, "seconds": self.seconds,
             "validations": self.validations, "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
-            "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
+            "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
             "said": self.run.said,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
@@ -432,6 +445,7 @@ class Agent:
         for name in ("tick", "steps", "frames", "seconds", "validations", "fresh", "best", "summed"):
             setattr(self, name, meta[name])
         self.score = float("nan") if meta["score"] is None else meta["score"]
+        self.elected = meta.get("elected")
         self.here = Here(**meta["here"])
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         self.replay.load(meta["low"], meta["count"])
@@ -471,6 +485,10 @@ def train(
     if any(s.do == "evolve" for s in m.recipe.life.then) and m.actor is None:
         raise StemmaError(f"{m.paper.cli_name} plans and has no controller: its life holds nothing to evolve")
     length = Budget.parse(m.recipe.length if budget is None else budget)
+    endless = [s.name for s in (*m.recipe.life.first, *m.recipe.life.then) if s.do != "collect" and not s.amount and s.share]
+    if length.unit in ("epochs", "images") and endless:
+        raise StemmaError(f"{m.paper.cli_name} lives no episode while it learns ({', '.join(dict.fromkeys(endless))}), so that a budget of '{budget}' would "
+                          "never be used up; give it in seconds or steps")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record = {
         **checkpoint.describe(model), "budget": str(length), "batch": m.recipe.batch, "seed": seed, "machine": devices.machine(), "processes": 1,

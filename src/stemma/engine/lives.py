@@ -18,6 +18,7 @@ from .devices import pick_device
 from .runs import Run
 
 CONTEXT = 5  # frames that are seen before the eyes close
+STRIDE = 10_000  # between the episodes of two seeds
 FRESH = 64  # lives by chance that the dream is held against
 
 
@@ -56,7 +57,7 @@ def evaluate(
     name = world_of(m, data)
     begin = time.perf_counter()
     with agents.crew_for(m, name) as crew:
-        returns, lengths = agents.returns_of(m, crew, [agents.EVALUATION + seed + i for i in range(episodes)])
+        returns, lengths = agents.returns_of(m, crew, [agents.EVALUATION + STRIDE * seed + i for i in range(episodes)])
     took = time.perf_counter() - begin
     replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
     dreams_too = replay is not None and replay.count > 0
@@ -78,7 +79,7 @@ def evaluate(
 def by_chance(model: nn.Module, name: str, count: int, seed: int = 0, workers: int = 0) -> list[envs.Episode]:
     """Lives by chance that nothing was learned from, under the world's own law, as the model sees them."""
     with agents.crew_for(model, name, workers) as crew:
-        return list(crew.random(agents.CHANCE + seed + i for i in range(count)))
+        return list(crew.random(agents.CHANCE + STRIDE * seed + i for i in range(count)))
 
 
 def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | None:
@@ -214,7 +215,7 @@ def film(
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
     with agents.crew_for(m, name) as crew:
-        lived = agents.live_side_by_side(m, crew, [agents.EVALUATION + seed + i for i in range(episodes)])
+        lived = agents.live_side_by_side(m, crew, [agents.EVALUATION + STRIDE * seed + i for i in range(episodes)])
     files: list[str] = []
     errors: dict[str, list[np.ndarray]] = {"image": [], "reward": []}
     torch.manual_seed(seed)
@@ -235,7 +236,7 @@ def film(
 
 def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3), **more: Any) -> list[dict[str, float]]:
     """Dream score and length of a run's controller at several temperatures, of the same beginnings."""
-    m, folder = _open(run, "best", more.get("device", "auto"))
+    m, folder = _open(run, "last", more.get("device", "auto"))
     replay = episodes_of(folder, m) if folder is not None else None
     if replay is None or m.actor is None:
         raise StemmaError(f"{run} holds no episodes and controller to dream with")

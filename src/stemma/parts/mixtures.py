@@ -60,6 +60,8 @@ class MDNRNN(Dynamics):
         self.hidden, self.mixtures, self.restart, self.joint = hidden, mixtures, restart, joint
         size = self.latent.size
         self.drive = nn.Linear(size + inp.actions + restart, 4 * hidden)
+        with torch.no_grad():
+            self.drive.bias[hidden : 2 * hidden] += 1  # to remember is the first guess, as in the authors' cell
         self.recur = nn.Linear(hidden, 4 * hidden, bias=False)
         self.mixture = nn.Linear(hidden, mixtures * (2 * size + (1 if joint else size)))
         self.out = In((size + hidden,), (1,), actions=inp.actions)

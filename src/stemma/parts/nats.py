@@ -65,7 +65,7 @@ class FreeNats:
 @dataclass(frozen=True)
 class Surprise:
     """World Models' two losses: the code's KL from N(0, 1), never under `floor` nats a number of it (V), and -ln of what was expected at the
-    code that came, mean over its numbers (M). A first step was not expected and is left out."""
+    code that came, mean over its numbers (M). A first step, and the first of a sequence, was not expected and is left out."""
 
     floor: float = 0.5
 
@@ -82,6 +82,7 @@ class Surprise:
         latent: Any = dynamics.latent
         kl = latent.kl_standard(posts).clamp(min=self.floor * latent.size).mean()
         told = (~first).float()
+        told[:, 0] = 0
         surprise = dynamics.divergence(posts, priors)
         return {"kl": kl, "transition": (surprise * told).sum() / told.sum().clamp(min=1)}
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In
+from ..core.types import StemmaError
 from .dynamics import State
 
 Returns = Callable[[Tensor], Tensor]
@@ -38,6 +39,12 @@ class CEM:
     candidates: int = 1000
     elites: int = 100
     iterations: int = 10
+
+    def check(self) -> None:
+        """Raises `StemmaError` where the numbers do not go together."""
+        if not 1 <= self.elites <= self.candidates or self.horizon < 1 or self.iterations < 0:
+            raise StemmaError(f"a search keeps 1 or more elites of at least as many candidates, {self.elites} of {self.candidates} here, "
+                              f"and looks 1 or more steps ahead, not {self.horizon}")
 
     def search(self, returns: Returns, like: Tensor, count: int, actions: int) -> Plan:
         """The plan for each of `count` situations, by `returns`: [B, J, H, A] to predicted returns [B, J]."""

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In
+from ..core.types import StemmaError
 
 
 def symlog(x: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(channels, w, 4, 2), nn.ReLU()]
             channels, side = w, (side - 2) // 2
         if side < 1:
-            raise ValueError(f"a picture of {inp.size} pixels is too small for {len(widths)} convolutions of stride 2; 64 fits four")
+            raise StemmaError(f"a picture of {inp.size} pixels is too small for {len(widths)} convolutions of stride 2; 64 fits four")
         self.net = nn.Sequential(*layers, nn.Flatten())
         self.code = nn.Linear(channels * side * side, code) if code else nn.Identity()
         self.out = In((code or channels * side * side,), (1,))
@@ -147,7 +148,8 @@ class ConvDecoder(ImageHead):
 
     def __init__(self, inp: In, widths: tuple[int, ...] = (128, 64, 32), dense: int = 1024, sigmoid: bool = False) -> None:
         super().__init__()
-        assert inp.size == 64, f"this decoder draws 64 x 64 pixels, not {inp.size}"
+        if inp.size != 64:
+            raise StemmaError(f"this decoder draws 64 x 64 pixels, not {inp.size}")
         self.dense, self.sigmoid = nn.Linear(inp.channels[0], dense), sigmoid
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(zip((dense, *widths), (*widths, inp.logits))):

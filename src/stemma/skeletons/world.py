@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In, Part
-from ..core.types import Losses
+from ..core.types import Losses, StemmaError
 from ..parts.dynamics import Dynamics, State
 from ..parts.plan import CEM, Controller, Plan
 from ..parts.world_nets import Pixels
@@ -84,6 +84,14 @@ class WorldModel(nn.Module):
         code = sum(int(net.out.channels[0]) for net in nets.values())
         self.dynamics = spec.dynamics.build(In((code,), (1,), actions=actions))
         widths = {k: v.shape[-1] for k, v in self.dynamics.initial(torch.zeros(1), 1).items()}
+        if spec.rule.distance < 1 or spec.rule.ahead and spec.rule.distance < 2:
+            raise StemmaError(f"observation overshooting (ahead) looks more than one step ahead: a distance of 2 or more, not {spec.rule.distance}")
+        if isinstance(spec.actor, CEM):
+            spec.actor.check()
+        readers = {h.channel: h.reads for h in spec.heads} | ({"actor": spec.actor["reads"]} if isinstance(spec.actor, Part) else {})
+        for who, reads in readers.items():
+            if unknown := set(reads) - set(widths):
+                raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it holds {', '.join(widths)}")
         wide = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
         self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=px.channels, size=px.size)) for h in spec.heads})
         self.actor = None

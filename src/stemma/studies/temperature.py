@@ -29,7 +29,7 @@ def study(
     device: str = "auto",
 ) -> dict[str, Any]:
     """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run that cannot dream."""
-    model, folder = lives._open(run, "best", device)
+    model, folder = lives._open(run, "last", device)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     replay = lives.episodes_of(folder, model) if folder is not None else None
@@ -60,7 +60,7 @@ def study(
         torch.manual_seed(seed)
         dreamt = dreams.rollouts(model, model.actor.flat()[None], codes, 256, stage.horizon, tau, stage.sampled)
         with agents.crew_for(model, name) as crew:
-            returns, _ = agents.returns_of(model, crew, [agents.EVALUATION + seed + i for i in range(episodes)])
+            returns, _ = agents.returns_of(model, crew, [agents.EVALUATION + lives.STRIDE * seed + i for i in range(episodes)])
         real = agents.spread_of(returns)
         record["rows"].append({
             "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()), "ended": float(dreamt.ended.float().mean()),

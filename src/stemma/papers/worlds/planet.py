@@ -40,7 +40,7 @@ def spec(preset: str = "paper") -> World:
     )
     if not small:
         return p
-    return replace(  # not in the paper: sizes, grey pictures weighed by 20, no convolutions, rewards by their symlog, 1 free nat, a smaller search
+    return replace(  # not in the paper: sizes, grey pictures weighed by 20, unshifted, no convolutions, rewards by symlog, 1 free nat, a smaller search
         p,
         pixels=Pixels(16, grey=True, bits=5),
         senses=(Sense("image", part(DenseEncoder, units=128)),),
@@ -52,9 +52,12 @@ def spec(preset: str = "paper") -> World:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Algorithm 1: five episodes by chance, then in turn a hundred updates on sequences of 50 and one planned episode; "small": ours."""
+    """Algorithm 1: five episodes by chance, then in turn a hundred updates on sequences of 50 and one planned episode.
+
+    "small" is ours: shorter sequences, a smaller batch, a higher rate, a tighter clip.
+    """
     small = preset.endswith("small")
-    fit = Stage("learn", "fit", amount=100, sequence=20 if small else 50, recent=0.5)
+    fit = Stage("learn", "fit", amount=100, sequence=20 if small else 50, recent=0.5 if small else 0.0)
     life = Life(
         first=(Stage("by chance", "collect", 5, policy="random"),),
         then=(fit, Stage("by plan", "collect", 1, noise=0.3)),
@@ -105,7 +108,10 @@ PAPER = Paper(
         "Latent overshooting is off, as in the released code; rule.distance=50 is the paper's, rule.ahead=true adds observation overshooting.",
         "The free nats are taken off each step's KL before the mean; the loss that is shown is max(0, KL - 3), where some write max(3, KL).",
         "The bound is divided by the number of steps, which the paper's eq. 3 leaves out and its code does.",
-        "The authors' code draws the loader's batches half from recent episodes; here half come from the newest tenth of those that are held.",
+        "Batches are drawn from all episodes alike, as in algorithm 1; the released loader gives what is new since its last look one turn more. The small "
+        "presets draw half a batch from the newest tenth (recipe.life.then.0.recent).",
+        "When acting, pixels stand in the middle of their five-bit step, where the release adds noise as in training. Each distance of overshooting counts "
+        "alike, however few steps have it. Several tasks in one agent (padded actions) are not built.",
         "The reward head has three layers of 300 as the code has it.",
         "An update is a batch of sequences, and a hundred of them follow each episode; budgets in `images` count decisions, those in `steps` updates.",
         "The small preset foresees the symlog of rewards, so that one setting serves rewards of 8 and of -65 a decision.",
