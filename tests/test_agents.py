@@ -628,6 +628,7 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
     page = (tmp_path / "x" / "report.html").read_text()
     assert done.results["kind"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
     assert "PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page and "decisions in the world" in page
+    assert "return of candidates" in page and "deviation of weights" in page
     assert all(len(s["runs"]) == 2 and s["runs"][0]["curve"] for s in done.results["systems"])
     from stemma.cli.living import summary
 

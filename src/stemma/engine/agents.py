@@ -202,7 +202,7 @@ class Agent:
     def _begin(self, stage: Stage) -> None:
         if stage.do == "evolve":
             self.es_begin = self.model.actor.flat().detach().cpu().double()
-        if stage.amount != 1 and self.tick:
+        if self.tick and not (self.here.round and not self.life.rounds):  # of a life in endless rounds the first alone
             self.bar.line(f"{self.seconds:.0f} s, {self.frames} steps lived: {stage.name}")
 
     def _part(self, stage: Stage, fraction: float) -> float:

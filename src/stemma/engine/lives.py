@@ -273,6 +273,7 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
         "films": [Path(f).name for f in shown["films"]],
         "curve": [{k: e[k] for k in ("seconds", "images", "step", "episodes")} | {"value": e["return"]} for e in trained.metrics("val")],
         "lived": [{"images": e["images"], "seconds": e["seconds"], "return": e["return"], "policy": e["policy"]} for e in trained.metrics("episode")],
+        "evolved": [{k: e[k] for k in ("generation", "mean", "best", "sigma")} for e in trained.metrics("evolve")],
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

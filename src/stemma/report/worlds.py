@@ -68,6 +68,7 @@ def render(r: dict[str, Any], folder: Path) -> str:
     sections = [
         ("results", "Results", "Results", _table(r["systems"], colour)),
         ("learning", "Learning", "Learning", _learning(r["systems"], colour)),
+        ("evolved", "Evolved", "How the controllers evolved", _evolved(r["systems"], colour)),
         ("foreseen", "Foreseen", "How far ahead they foresee", _foreseen(r["systems"], colour)),
         ("films", "Films", "The world beside what is foreseen", _films(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
@@ -131,6 +132,19 @@ def _learning(systems: list[System], colour: dict[str, int]) -> str:
                 lines.append(charts.Line(colour[s["id"]], s["title"], mean))
         panels.append(tag("div", tag("h4", head), charts.line_chart(lines, label, "return", f"Return against {label}", y_min=low)))
     return _note("Return without noise on the same few episodes each time, during the training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
+
+
+def _evolved(systems: list[System], colour: dict[str, int]) -> str:
+    grown = [s for s in systems if s["runs"][0].get("evolved")]
+    points = lambda s, key: tuple((float(i + 1), float(e[key])) for i, e in enumerate(s["runs"][0]["evolved"]))
+    low = min((0.0, *(1.05 * v for s in grown for _, v in points(s, "mean"))))
+    lines = [charts.Line(colour[s["id"]], f"{s['title']}, {said}", points(s, key), faint=key == "best")
+             for s in grown for key, said in (("best", "best candidate"), ("mean", "mean"))]
+    width = [charts.Line(colour[s["id"]], s["title"], points(s, "sigma")) for s in grown]
+    panels = [tag("div", tag("h4", head), charts.line_chart(drawn, "generation", label, f"{label} against generation", markers=False, y_min=least))
+              for head, label, drawn, least in (("Worth", "return of candidates", lines, low), ("Spread", "deviation of weights", width, 0.0)) if drawn]
+    note = "Return of a generation's candidates where they were tried, in the dream or in the world: the mean, and faint the luckiest; the first seed of each."
+    return _note(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
