@@ -167,6 +167,17 @@ def test_larger_worlds_live(name: str, package: str, actions: int) -> None:
     assert episodes[0].shape[1:] == (64, 64, 3) and np.array_equal(episodes[0], episodes[1]) and episodes[0].std(0).max() > 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name, tics", [("takecover", 4), ("takecover-tics", 1)])
+def test_a_decision_of_take_cover_lasts_its_tics(name: str, tics: int) -> None:
+    """One point a tic alive; both cards hold the same 2,100."""
+    pytest.importorskip("vizdoom", reason="takecover needs vizdoom: pip install 'stemma-vision[worlds]'")
+    env = envs.make(name, 16, True)
+    env.reset(seed=2)
+    assert [env.step(np.zeros(1, np.float32))[1] for _ in range(3)] == [tics] * 3 and envs.get(name).limit * tics == 2100
+    env.close()
+
+
 # ---------------------------------------------------------------- episodes
 
 

@@ -144,7 +144,7 @@ PAPER = Paper(
         "The paper's density divides by all unit regions; the authors' code, and rule.cls.regions=occupied here, by those that hold an example.",
         "In evaluation the loss is weighed by the remembered counts moved once by the batch, and remembers nothing. Fig. 2: `stemma.studies.gradients`.",
         "N counts (anchor, class) pairs and codes that are asked for, over the whole batch (the code: a GPU's); positives are not counted for the class loss.",
-        "The preset small takes the square root of the class weights (rule.cls.strength), which is not GHM as published: strength=1 is.",
+        "The preset small takes the square root of the class weights and half the box loss, not GHM as published: rule.cls.strength=1, rule.box_weight=10.",
     ),
     presets=("paper", "small", "c"),
 )
