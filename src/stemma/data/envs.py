@@ -13,6 +13,7 @@ import importlib.util
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -189,6 +190,8 @@ def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
     and a buffer of the picture's own size; only the decision's last step is drawn."""
     def build(size: int, grey: bool) -> Any:
         os.environ.setdefault("MUJOCO_GL", "egl")
+        with suppress(ImportError):  # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
+            importlib.import_module("triton")
         import gymnasium
         from gymnasium import spaces
 
