@@ -605,3 +605,10 @@ def test_classes_for_latents_and_text_beside_pixels_fit_the_skeleton() -> None:
 def test_settings_that_do_not_go_together_are_told(paper: str, preset: str, sets: dict[str, Any], said: str) -> None:
     with pytest.raises(StemmaError, match=said):
         checkpoint.build(paper, preset, sets=sets, info=envs.info_of("drawn-dodge"))
+
+
+def test_gain_and_shift_come_back() -> None:
+    image = torch.randint(0, 256, (3, 4, 4, 3), dtype=torch.uint8)
+    for px in (Pixels(4, shift=0.35, gain=5.0), Pixels(4, shift=0.5, gain=0.5, invert=True)):
+        assert torch.equal(px.back(px(image)), image)
+    assert torch.allclose(Pixels(4, bits=5, shift=0.2, gain=3.0)(image), 3 * Pixels(4, bits=5, shift=0.2)(image))

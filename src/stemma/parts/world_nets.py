@@ -33,7 +33,8 @@ def symexp(x: Tensor) -> Tensor:
 class Pixels:
     """How pictures come to the network: drawn `size` x `size`, then bits, sign and range.
 
-    `bits` < 8 keeps so many, and fills the gap with uniform noise where the network learns (PlaNet app. A). Values run over 0..1, minus `shift`.
+    `bits` < 8 keeps so many, and fills the gap with uniform noise where the network learns (PlaNet app. A). Values run over 0..1, minus `shift`, times
+    `gain` (not in any paper: what moves in a world without contrast is otherwise hardly learned).
     """
 
     size: int = 64
@@ -41,6 +42,7 @@ class Pixels:
     bits: int = 8
     invert: bool = False
     shift: float = 0.0
+    gain: float = 1.0
 
     @property
     def channels(self) -> int:
@@ -51,16 +53,16 @@ class Pixels:
         x: Tensor = image.movedim(-1, -3).float()
         x = 255 - x if self.invert else x
         if self.bits == 8:
-            y: Tensor = x / 255 - self.shift
+            y: Tensor = (x / 255 - self.shift) * self.gain
             return y
         levels = 2**self.bits
         gap: Tensor | float = torch.rand_like(x) if noise else 0.5
-        z: Tensor = ((x * (levels / 256)).floor() + gap) / levels - self.shift
+        z: Tensor = (((x * (levels / 256)).floor() + gap) / levels - self.shift) * self.gain
         return z
 
     def back(self, x: Tensor) -> Tensor:
         """What a head has drawn, as uint8 [..., H, W, C] of the world's colours."""
-        x = ((x + self.shift).clamp(0, 1) * 255).round()
+        x = ((x / self.gain + self.shift).clamp(0, 1) * 255).round()
         colours: Tensor = 255 - x if self.invert else x
         return colours.to(torch.uint8).movedim(-3, -1)
 
