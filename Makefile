@@ -42,6 +42,7 @@ benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/roi_align.py
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/worlds.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
