@@ -88,7 +88,7 @@ def page(record: dict[str, Any]) -> str:
              charts.Line(1, "in the world", tuple((r["temperature"], r["real"]) for r in rows)),
              charts.Line(7, "chance in the world", ((0.0, record["random"]), (rows[-1]["temperature"], record["random"])))]
     cheated = fooled(rows, record["random"])
-    head = (f"At temperature {', '.join(f'{t:g}' for t in cheated)} the agent fools its dream: it earns more there than any controller earns in the world, "
+    head = (f"At temperature {' and '.join(f'{t:g}' for t in cheated)} the agent fools its dream: it earns more there than any controller earns in the world, "
             "and in the world no more than chance." if cheated else "At none of these temperatures is the dream fooled outright.")
     best = max(rows, key=lambda r: r["real"])
     earned = f"{best['real']:.0f} ± {best['interval']:.0f}, where chance earns {record['random']:.0f}."
@@ -110,7 +110,8 @@ def page(record: dict[str, Any]) -> str:
               tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", _asset("page.css")))
     note = _note("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the world, where it has never been.")
     main = tag("main", tag("div", tag("p", text(head), cls="head"), cls="answer"), tag("h2", "Dream and world"), note, legend,
-               charts.line_chart(lines, "temperature", "return", "Return against temperature"), table("".join(tag("th", n, cls="plain") for n in names), body),
+               tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"), style="max-width:40rem"),
+               table("".join(tag("th", n, cls="plain") for n in names), body),
                tag("h2", "How this was made"), _definitions(facts))
     return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Can the agent fool its dream?")), main), lang="en") + "\n"
 
