@@ -35,9 +35,10 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
         if lost and s is not best:
             more.append(f"{s['title']} is not clear of chance in {len(lost)} of {len(s['runs'])} run(s).")
         for x in s["runs"][:1]:
-            if d := x.get("dream"):
+            if (d := x.get("dream")) and (d["dream_rate"] or d["real_rate"]):  # where nothing fails, there is nothing to hold it against
                 true = 0.67 < d["dream_rate"] / max(d["real_rate"], 1e-9) < 1.5
-                more.append(f"In {s['title']}'s dream lives by chance fail {d['dream_rate']:.4f} times a step, in the world {d['real_rate']:.4f}: its scores "
+                rates = f"{d['dream_rate']:.4f} times a step, in the world {d['real_rate']:.4f}"
+                more.append(f"In the dream of {s['title']} lives by chance fail {rates}: its scores "
                             + ("may be believed." if true else "are not to be believed."))
     return head, more
 
