@@ -206,3 +206,13 @@ def test_one_batch_is_learned_by_heart(name: str, preset: str) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
     assert loss.item() < 0.5 * first
+
+
+@pytest.mark.slow
+@each
+def test_half_precision_trains_and_measures(name: str, preset: str, tmp_path: Path) -> None:
+    """`auto` chooses bf16 on a processor that is faster with it; every operator has to take it."""
+    run = stemma.train(name, Scenes(8, size=128, seed=1), "1steps", preset, tmp_path / "run", val=Scenes(2, size=128, seed=1, split="val"), precision="bf16",
+                       batch=4, progress=False, val_every=0)
+    said = stemma.evaluate(run, Scenes(2, size=128, seed=1, split="val"), precision="bf16")
+    assert said["images"] == 2 and run.state == "finished"

@@ -166,6 +166,8 @@ def test_bins_are_those_of_adaptive_pooling_of_the_window(data: st.DataObject) -
     most = torch.cat([F.adaptive_max_pool2d(part_, n).flatten(1) for n in levels], 1)
     mean = torch.cat([F.adaptive_avg_pool2d(part_, n).flatten(1) for n in levels], 1)
     torch.testing.assert_close(pyramid_pool(x, window, image, levels), most)
+    half = pyramid_pool(x.bfloat16(), window, image, levels)
+    assert half.dtype == torch.bfloat16 and torch.equal(half, pyramid_pool(x.bfloat16().float(), window, image, levels).bfloat16())
     torch.testing.assert_close(pyramid_pool(x, window, image, levels, "avg"), mean, atol=1e-5, rtol=1e-4)
 
 

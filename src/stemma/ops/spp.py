@@ -45,8 +45,9 @@ def pyramid_pool(
     `adaptive_max_pool2d` or `adaptive_avg_pool2d` of the window.
     """
     if mode == "max":  # RoIPool of whole cells has these bins
-        rois = torch.cat([image.to(windows)[:, None], windows], 1).to(x.dtype)
-        return torch.cat([tv.roi_pool(x, rois, n, 1.0).flatten(1) for n in levels], 1)
+        rois = torch.cat([image.to(windows)[:, None], windows], 1).float()  # halved precision has no such kernel, nor room for large indices
+        wide = x if x.dtype == torch.float64 else x.float()
+        return torch.cat([tv.roi_pool(wide, rois.to(wide), n, 1.0).flatten(1) for n in levels], 1).to(x.dtype)
     b, c, h, w = x.shape
     table = torch.nn.functional.pad(x.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0)).permute(0, 2, 3, 1).reshape(-1, c)
     first, length = windows[:, :2].long(), (windows[:, 2:] - windows[:, :2]).long() + 1

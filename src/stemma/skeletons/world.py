@@ -175,8 +175,7 @@ class WorldModel(nn.Module):
     def plan(self, state: State) -> Plan:
         """What the planner finds from beliefs [B, ...]."""
         assert isinstance(self.spec.actor, CEM), "a controller does not plan"
-        like = state["stoch"]
-        return self.spec.actor.search(lambda a: self.returns(state, a), like, len(like), self.classes)
+        return self.spec.actor.search(lambda a: self.returns(state, a), state["stoch"], len(state["stoch"]), self.classes)
 
     @torch.no_grad()
     def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
