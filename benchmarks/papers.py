@@ -184,13 +184,17 @@ def run_tests(ids: list[str]) -> Path:
 
 
 def cases_of(reports: list[Path]) -> dict[str, list[dict[str, str]]]:
-    """By test, its cases in pytest's reports: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}."""
-    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    """By test, its cases in pytest's reports: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}. Of a case in several
+    reports the last one counts."""
+    last: dict[tuple[str, str], dict[str, str]] = {}
     for c in (c for r in reports for c in ElementTree.parse(r).getroot().iter("testcase")):
         bad = c.find("failure") is not None or c.find("error") is not None
         case = {"outcome": "failed" if bad else "skipped" if c.find("skipped") is not None else "passed"}
         case |= {p.get("name", ""): p.get("value", "") for p in c.iter("property")}
-        found[f"{c.get('classname', '').replace('.', '/')}.py::{c.get('name', '').partition('[')[0]}"].append(case)
+        last[c.get("classname", "").replace(".", "/"), c.get("name", "")] = case
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for (file, name), case in last.items():
+        found[f"{file}.py::{name.partition('[')[0]}"].append(case)
     return found
 
 
