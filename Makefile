@@ -23,7 +23,7 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 $(SAY)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow $(SAY)
+	$(BIN)/python -m pytest -m slow -n 2 $(SAY)
 
 # REPORT=file.xml: what pytest found, for benchmarks/papers.py --tests
 SAY = $(if $(REPORT),--junitxml=$(REPORT))
