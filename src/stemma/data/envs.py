@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -128,12 +129,8 @@ def _car_racing(size: int, grey: bool) -> Any:
     return adapted(inner, size, grey, 3, act, 1, 1000, (0, 84))
 
 
-def _take_cover(tics: int) -> Callable[[int, bool], Any]:
+def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
     """ViZDoom's take cover, so many tics a decision: keep clear of fireballs. One point a tic alive, 2,100 at most."""
-    return lambda size, grey: _cover(size, grey, tics)
-
-
-def _cover(size: int, grey: bool, tics: int) -> Any:
     import gymnasium
     import vizdoom
     from gymnasium import spaces
@@ -255,8 +252,8 @@ def _cards() -> dict[str, EnvCard]:
         EnvCard("mountain-car", "MountainCarContinuous-v0 of gymnasium", "gymnasium", _classic("MountainCarContinuous-v0", one, 4, 250), ("push",), 250),
         EnvCard("acrobot", "Acrobot-v1 of gymnasium", "gymnasium", _classic("Acrobot-v1", _third, 4, 125), ("torque",), 125),
         EnvCard("car-racing", "CarRacing-v3 of gymnasium: a lap of a random track", "Box2D", _car_racing, ("steer", "gas", "brake"), 1000),
-        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover(4), ("aside",), 525, "held"),
-        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom", _take_cover(1), ("aside",), 2100, "held"),
+        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover, ("aside",), 525, "held"),
+        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom", partial(_take_cover, tics=1), ("aside",), 2100, "held"),
     ]
     for name, domain, task, repeat, actions in (
         ("cartpole-swingup", "cartpole", "swingup", 8, 1), ("cartpole-balance", "cartpole", "balance", 8, 1), ("reacher-easy", "reacher", "easy", 4, 2),

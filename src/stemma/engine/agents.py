@@ -75,7 +75,12 @@ def returns_of(model: nn.Module, crew: envs.Crew, seeds: list[int]) -> tuple[np.
     lived: list[envs.Episode] = []
     for i in range(0, len(seeds), SIDE_BY_SIDE):
         lived += live_side_by_side(model, crew, seeds[i : i + SIDE_BY_SIDE])
-    return np.array([float(e["reward"].sum()) for e in lived]), np.array([len(e["reward"]) - 1 for e in lived])
+    return earned(lived), np.array([len(e["reward"]) - 1 for e in lived])
+
+
+def earned(lived: list[envs.Episode]) -> np.ndarray:
+    """The return of each episode."""
+    return np.array([float(e["reward"].sum()) for e in lived])
 
 
 def spread_of(values: np.ndarray) -> dict[str, float]:
@@ -521,4 +526,4 @@ def train(
     return run
 
 
-__all__ = ["Agent", "live_side_by_side", "name_of", "returns_of", "spread_of", "train"]
+__all__ = ["Agent", "earned", "live_side_by_side", "name_of", "returns_of", "spread_of", "train"]

@@ -57,13 +57,13 @@ def evaluate(
     name = world_of(m, data)
     begin = time.perf_counter()
     with agents.crew_for(m, name) as crew:
-        returns, lengths = agents.returns_of(m, crew, [agents.EVALUATION + STRIDE * seed + i for i in range(episodes)])
+        returns, lengths = agents.returns_of(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     took = time.perf_counter() - begin
     replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
     dreams_too = replay is not None and replay.count > 0
     count = random_episodes or episodes
     lived = by_chance(m, name, max(count, FRESH) if dreams_too else count, seed, workers)
-    chance = np.array([float(e["reward"].sum()) for e in lived[:count]])
+    chance = agents.earned(lived[:count])
     own, other = agents.spread_of(returns), agents.spread_of(chance)
     out: dict[str, Any] = {
         "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()), "random": other["mean"],
@@ -76,10 +76,15 @@ def evaluate(
     return out
 
 
+def seeds_of(begin: int, seed: int, count: int) -> list[int]:
+    """Seeds of episodes that nothing is learned from; those of two seeds have none in common."""
+    return [begin + STRIDE * seed + i for i in range(count)]
+
+
 def by_chance(model: nn.Module, name: str, count: int, seed: int = 0, workers: int = 0) -> list[envs.Episode]:
     """Lives by chance that nothing was learned from, under the world's own law, as the model sees them."""
     with agents.crew_for(model, name, workers) as crew:
-        return list(crew.random(agents.CHANCE + STRIDE * seed + i for i in range(count)))
+        return list(crew.random(seeds_of(agents.CHANCE, seed, count)))
 
 
 def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | None:
@@ -215,7 +220,7 @@ def film(
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
     with agents.crew_for(m, name) as crew:
-        lived = agents.live_side_by_side(m, crew, [agents.EVALUATION + STRIDE * seed + i for i in range(episodes)])
+        lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
     errors: dict[str, list[np.ndarray]] = {"image": [], "reward": []}
     torch.manual_seed(seed)
@@ -279,5 +284,6 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
 
 
 __all__ = [
-    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "side_by_side", "temperatures", "trial", "world_of",
+    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "seeds_of", "side_by_side", "temperatures", "trial",
+    "world_of",
 ]

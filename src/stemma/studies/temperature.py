@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..core.types import StemmaError
@@ -46,7 +45,7 @@ def study(
     record |= asked | {"rows": record.get("rows", [])}
     if "random" not in record:
         lived = lives.by_chance(model, name, max(episodes, lives.FRESH), seed)
-        chance = agents.spread_of(np.array([float(e["reward"].sum()) for e in lived[:episodes]]))
+        chance = agents.spread_of(agents.earned(lived[:episodes]))
         record |= {"random": chance["mean"], "random_interval": chance["interval"], "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
     for tau in temperatures:
         if any(r["temperature"] == tau for r in record["rows"]):
@@ -60,7 +59,7 @@ def study(
         torch.manual_seed(seed)
         dreamt = dreams.rollouts(model, model.actor.flat()[None], codes, 256, stage.horizon, tau, stage.sampled)
         with agents.crew_for(model, name) as crew:
-            returns, _ = agents.returns_of(model, crew, [agents.EVALUATION + lives.STRIDE * seed + i for i in range(episodes)])
+            returns, _ = agents.returns_of(model, crew, lives.seeds_of(agents.EVALUATION, seed, episodes))
         real = agents.spread_of(returns)
         record["rows"].append({
             "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()), "ended": float(dreamt.ended.float().mean()),
