@@ -32,10 +32,10 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from stemma.core.part import In, part
 from stemma.core.types import Batch, Targets
-from stemma.engine.import_torchvision import from_torchvision, layout
+from stemma.engine.pictures.import_torchvision import from_torchvision, layout
 from stemma.papers.localization import fpn, mask_rcnn, retinanet
 from stemma.parts.backbones.tiny import TinyResNet
-from stemma.parts.heads import TowerHead
+from stemma.parts.dense.heads import TowerHead
 from stemma.parts.necks import FPN
 
 CLASSES, WIDTH = 8, 64

@@ -17,9 +17,9 @@ import torch
 import stemma
 from stemma.core.part import In
 from stemma.data.loader import Loader
-from stemma.engine import evaluate
+from stemma.engine.pictures import measure as evaluate
 from stemma.papers.localization.ghm import GHMC
-from stemma.parts.losses import Focal
+from stemma.parts.dense.losses import Focal
 
 BINS = 30
 WIDE, HIGH, LEFT, BOTTOM = 640, 320, 60, 40

@@ -240,7 +240,7 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     import torch
 
     import stemma
-    from stemma.engine.evaluate import main_metric
+    from stemma.engine.pictures.measure import main_metric
 
     began = time.process_time()
     run = stemma.train(p.name, data, budget=budget, preset=preset, out=folder, seed=seed, resume=True, val_every=0, val_images=8, progress=False)
@@ -353,7 +353,7 @@ def main() -> None:
 
     from stemma.core import paper as cards
     from stemma.core.types import StemmaError
-    from stemma.engine.checkpoint import write_text
+    from stemma.engine.running.checkpoint import write_text
 
     cache = args.out.with_suffix(".json")
     settings = {k: getattr(args, k) for k in ("budget", "data", "val", "seed")}

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import stemma
-from stemma.data import envs
-from stemma.engine import dreams
+from stemma.data.worlds import envs
+from stemma.engine.worlds import dreams
 
 
 def rates(work: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stemma.data.scenes import Scenes
-from stemma.engine.fit import train
-from stemma.engine.runs import Run
+from stemma.engine.pictures.fit import train
+from stemma.engine.running.runs import Run
 
 SETS: dict[str, Any] = {"recipe.resize.size": 64, "recipe.precision": "fp32"}
 ROOT = Path(__file__).resolve().parents[1]

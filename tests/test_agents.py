@@ -19,11 +19,12 @@ pytest.importorskip("cma", reason="evolution needs cma: pip install 'stemma-visi
 
 import stemma
 from stemma.core.types import DataError, StemmaError
-from stemma.data import envs
-from stemma.data.replay import Replay
-from stemma.engine import agents, checkpoint, dreams, lives
-from stemma.engine.evolve import KINDS, Cma, ranks, strategy
-from stemma.engine.runs import Run
+from stemma.data.worlds import envs
+from stemma.data.worlds.replay import Replay
+from stemma.engine.running import checkpoint
+from stemma.engine.running.runs import Run
+from stemma.engine.worlds import agents, dreams, lives
+from stemma.engine.worlds.evolve import KINDS, Cma, ranks, strategy
 
 PLANET = {
     "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8, "senses.0.net.units": 8,
@@ -622,8 +623,8 @@ def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.Capture
 
 def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """In this process, job by job: processes of their own are `compare`'s, and tested with the detectors."""
-    from stemma.engine import compare as comparing
-    from stemma.engine import trial
+    from stemma.engine.comparing import compare as comparing
+    from stemma.engine.pictures import trial
     from stemma.report import compare
 
     def here(todo: list[Any], states: Any, folder: Path, *_: Any) -> None:

@@ -16,7 +16,7 @@ from stemma.core import paper as cards
 from stemma.core.types import Batch, Detections, PanopticMap, SemanticMap, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
-from stemma.engine import outside
+from stemma.engine.pictures import outside
 
 VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal")]
 SMALL = [(n, p) for n in VISION for p in cards.get(n).presets if p == "small" or p.endswith("-small")]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from stemma.core.recipe import Phase, Recipe
 from stemma.core.types import StemmaError
-from stemma.engine.budget import Budget, Spent
-from stemma.engine.schedule import batch_scale, factor, phase_at
+from stemma.engine.running.budget import Budget, Spent
+from stemma.engine.running.schedule import batch_scale, factor, phase_at
 
 
 @pytest.mark.parametrize(

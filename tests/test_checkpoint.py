@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from engine_help import SETS, scenes, short
 from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
-from stemma.engine import checkpoint, evaluate
-from stemma.engine.trainer import Trainer
+from stemma.engine.pictures import measure as evaluate
+from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import checkpoint
 
 
 def model(seed: int = 0, info: Info | None = None) -> Any:

@@ -14,9 +14,9 @@ from pycocotools.coco import COCO
 
 from made_data import coco_doc, make_coco
 from stemma.core.types import DataError, Dataset
-from stemma.data import rle
-from stemma.data.coco import declared_classes, group_name, results, split_name, write_coco, write_results
 from stemma.data.open import open_dataset
+from stemma.data.readers import rle
+from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
 from stemma.data.records import DataWarning
 
 

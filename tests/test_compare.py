@@ -15,9 +15,10 @@ import pytest
 
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
-from stemma.engine import compare as engine
-from stemma.engine import gallery, results
-from stemma.engine.trial import Job, quality
+from stemma.engine.comparing import compare as engine
+from stemma.engine.comparing import results
+from stemma.engine.pictures import gallery
+from stemma.engine.pictures.trial import Job, quality
 
 
 def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.Mo
 def test_quality_and_drawing_of_proposals_and_points() -> None:
     """Scene 0 answered by its truth, by nothing, and by boxes moved far away; what is drawn names the object that a proposal is nearest to."""
     from stemma.data.scenes import Scenes
-    from stemma.engine.trial import show
+    from stemma.engine.pictures.trial import show
 
     data = Scenes(4, size=64)
     truth, names = data.truth(0), list(data.info.classes.names)

@@ -6,7 +6,7 @@ import torch
 
 from stemma.core.types import Classes
 from stemma.ops.components import components
-from stemma.parts.pixel_losses import separated
+from stemma.parts.maps.losses import separated
 
 PIXELS = Classes(("background", "cell", "star"), things=(False, True, True))
 

@@ -15,7 +15,7 @@ from stemma.core.types import Detections, Targets
 from stemma.ops import boxes as bx
 from stemma.ops.corner import Side, corner_pool, corner_radii, corner_radius, peaks, soft_nms
 from stemma.papers.localization import cornernet
-from stemma.parts.corners import CornerHead, CornerRaw, CornerRule
+from stemma.parts.dense.corners import CornerHead, CornerRaw, CornerRule
 
 CELLS = 16
 

@@ -12,7 +12,7 @@ from stemma.core.types import StemmaError
 from stemma.data.scenes import Scenes
 from stemma.ops.crf import mean_field
 from stemma.ops.lattice import Lattice, elevate
-from stemma.parts.pixel_post import DenseCRF, mean_iou, search
+from stemma.parts.maps.post import DenseCRF, mean_iou, search
 
 
 def scene(size: int, seed: int = 3, noise: float = 0.5, blur: float = 4.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

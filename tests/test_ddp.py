@@ -15,9 +15,9 @@ from torch import nn
 
 from engine_help import ROOT, SETS, scenes
 from stemma.core.types import StemmaError
-from stemma.engine import checkpoint
-from stemma.engine.fit import train
-from stemma.engine.runs import Run
+from stemma.engine.pictures.fit import train
+from stemma.engine.running import checkpoint
+from stemma.engine.running.runs import Run
 from stemma.ops.scalars import across_ranks, alone, normaliser
 
 WORKER = """
@@ -102,7 +102,7 @@ def test_normalisers_compile_in_one_graph() -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from stemma.engine import fit
+    from stemma.engine.pictures import fit
 
     class Two:
         world_size, is_global_zero = 2, True

@@ -17,16 +17,16 @@ from stemma.core.part import In, edit, part
 from stemma.core.recipe import Augment
 from stemma.core.types import Batch, Sample, StemmaError, Targets
 from stemma.data import augment as aug
-from stemma.engine.export import export as stemma_export
-from stemma.engine.optim import groups_of
-from stemma.engine.schedule import factor
+from stemma.engine.pictures.export import export as stemma_export
+from stemma.engine.running.optim import groups_of
+from stemma.engine.running.schedule import factor
 from stemma.papers.localization import deeplab, fcn
 from stemma.papers.localization.deeplab import DeepLab
 from stemma.parts.backbones.resnet import ResNet, stage
 from stemma.parts.backbones.tiny import TinyResNet
 from stemma.parts.backbones.vgg import VGGAtrous
-from stemma.parts.decoders import ASPP
-from stemma.parts.pixel_post import DenseCRF
+from stemma.parts.maps.decoders import ASPP
+from stemma.parts.maps.post import DenseCRF
 
 RGB = In((3,), (1,), 5)
 

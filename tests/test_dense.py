@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from stemma.core.paper import Fact, Paper
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Targets
-from stemma.engine.optim import groups_of
+from stemma.engine.running.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.papers.localization import retinanet, ssd, yolo_v1
-from stemma.parts.anchors import CellBoxes, Pyramid, lay
-from stemma.parts.assign import ByCell, ByIoU
 from stemma.parts.backbones.vgg import VGG16
-from stemma.parts.coders import RootCell
-from stemma.parts.heads import RPNHead
-from stemma.parts.losses import GIoU, Sigmoid, SmoothL1, Softmax
-from stemma.parts.sample import Everything, Random
-from stemma.parts.select import PerClass, PerLevel, Proposals
+from stemma.parts.dense.anchors import CellBoxes, Pyramid, lay
+from stemma.parts.dense.assign import ByCell, ByIoU
+from stemma.parts.dense.coders import RootCell
+from stemma.parts.dense.heads import RPNHead
+from stemma.parts.dense.losses import GIoU, Sigmoid, SmoothL1, Softmax
+from stemma.parts.dense.sample import Everything, Random
+from stemma.parts.dense.select import PerClass, PerLevel, Proposals
 from stemma.skeletons.dense import Dense, DenseModel, DenseRaw, DenseRule
 
 CARDS = (retinanet.PAPER, ssd.PAPER, yolo_v1.PAPER)

@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from stemma.core.types import Batch, Targets
-from stemma.engine.import_dense import rename, retinanet_keys, ssd_keys
+from stemma.engine.pictures.import_dense import rename, retinanet_keys, ssd_keys
 from stemma.papers.localization import retinanet, ssd
 from stemma.skeletons.dense import DenseModel
 

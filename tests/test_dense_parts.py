@@ -16,15 +16,15 @@ from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 from stemma.core.part import In
 from stemma.core.types import StemmaError, Targets
 from stemma.ops import boxes as bx
-from stemma.parts.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
-from stemma.parts.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
 from stemma.parts.backbones.darknet import Darknet24
 from stemma.parts.backbones.vgg import L2Norm
-from stemma.parts.coders import Delta, RootCell
-from stemma.parts.heads import LevelHeads, Local, RPNHead, TowerHead, YoloHead, flat, from_darknet, prior_bias, to_darknet
-from stemma.parts.losses import L1, Focal, GIoU, Sigmoid, SmoothL1, Softmax, Squared
+from stemma.parts.dense.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
+from stemma.parts.dense.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
+from stemma.parts.dense.coders import Delta, RootCell
+from stemma.parts.dense.heads import LevelHeads, Local, RPNHead, TowerHead, YoloHead, flat, from_darknet, prior_bias, to_darknet
+from stemma.parts.dense.losses import L1, Focal, GIoU, Sigmoid, SmoothL1, Softmax, Squared
+from stemma.parts.dense.sample import Everything, HardNegatives, Random
 from stemma.parts.preprocess import Preprocess
-from stemma.parts.sample import Everything, HardNegatives, Random
 
 GOLDENS = Path(__file__).parent / "goldens" / "boxes.npz"
 

@@ -16,10 +16,11 @@ from stemma.core import paper as papers
 from stemma.core.part import leaves
 from stemma.core.recipe import Phase
 from stemma.core.types import DataError, StemmaError
-from stemma.engine import checkpoint, devices, evaluate, optim
-from stemma.engine.fit import open_pair, train
-from stemma.engine.runs import Run
-from stemma.engine.trainer import Trainer, seed_step
+from stemma.engine.pictures import measure as evaluate
+from stemma.engine.pictures.fit import open_pair, train
+from stemma.engine.pictures.trainer import Trainer, seed_step
+from stemma.engine.running import checkpoint, devices, optim
+from stemma.engine.running.runs import Run
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import stemma
 from stemma.core.types import StemmaError
-from stemma.engine import export as exports
-from stemma.engine.flops import flops
+from stemma.engine.pictures import export as exports
+from stemma.engine.pictures.flops import flops
 
 
 @pytest.mark.parametrize("name", ["fcn", "retinanet"])

@@ -17,12 +17,12 @@ from stemma.ops import boxes as bx
 from stemma.ops.region_max import RegionMax, cells
 from stemma.ops.roi import roi_pool
 from stemma.papers.localization import fast_rcnn, faster_rcnn
-from stemma.parts.assign import ByIoU, Candidates
 from stemma.parts.backbones.pyramid import Scales
 from stemma.parts.backbones.tiny import TinyResNet
-from stemma.parts.coders import Delta
+from stemma.parts.dense.assign import ByIoU, Candidates
+from stemma.parts.dense.coders import Delta
 from stemma.parts.low_rank import factors
-from stemma.parts.region_heads import Align, FCHead, MaxPool, NearestScale
+from stemma.parts.regions.heads import Align, FCHead, MaxPool, NearestScale
 
 
 @functools.cache
@@ -148,7 +148,7 @@ def test_background_overlaps_an_object_by_a_tenth() -> None:
 @pytest.mark.parametrize("preset", ["paper", "multi-scale"])
 def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> None:
     """Sec. 4.5: everything from conv3_1 up learns, at one size and at several."""
-    from stemma.engine.optim import groups_of
+    from stemma.engine.running.optim import groups_of
 
     with torch.device("meta"):
         m = fast_rcnn.spec(preset).build(20)

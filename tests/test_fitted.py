@@ -23,19 +23,19 @@ from stemma.core.types import Batch, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.data.proposals import Proposed
 from stemma.data.scenes import Scenes
-from stemma.engine import outside
+from stemma.engine.pictures import outside
 from stemma.ops import boxes as bx
 from stemma.ops.crops import warp, with_context
 from stemma.ops.spp import cells_of, pyramid_pool
 from stemma.papers.localization import r_cnn, spp_net
 from stemma.parts.backbones.alexnet import CaffeNet, NearNorm, ZFNet
 from stemma.parts.backbones.pyramid import Scales
-from stemma.parts.coders import Delta
-from stemma.parts.post import PerClassNMS
-from stemma.parts.regions import Regions
-from stemma.parts.ridge import Ridge, fit_class, fit_ridge, whiten
-from stemma.parts.svm import SVM, Miner, fit_svm, objective
-from stemma.parts.views import PyramidPool, Warp
+from stemma.parts.dense.coders import Delta
+from stemma.parts.dense.post import PerClassNMS
+from stemma.parts.regions.regions import Regions
+from stemma.parts.regions.ridge import Ridge, fit_class, fit_ridge, whiten
+from stemma.parts.regions.svm import SVM, Miner, fit_svm, objective
+from stemma.parts.windows.views import PyramidPool, Warp
 from stemma.skeletons.fitted import FittedModel
 from stemma.skeletons.fitting import overlap_by_class
 

@@ -15,8 +15,8 @@ from engine_help import scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, Part, diff
 from stemma.data.loader import Loader
-from stemma.engine import checkpoint
-from stemma.engine.trainer import Trainer
+from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import checkpoint
 from stemma.papers.localization import ghm, retinanet
 from stemma.papers.localization.ghm import GHMC, GHMR, Density
 

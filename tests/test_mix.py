@@ -14,7 +14,7 @@ from stemma.core.types import Classes, DataError
 from stemma.data.loader import Loader
 from stemma.data.mix import Folders, Labelled, Mixture, Relabelled, absolute, is_mixture, parts_of, union
 from stemma.data.open import open_dataset, splits
-from stemma.engine.evaluate import cached
+from stemma.engine.pictures.measure import cached
 
 RECIPE = Recipe(batch=8, resize=Resize("letterbox", 64), augment=Augment(flip=0.5))
 NEEDS = frozenset({"boxes", "image_labels"})

@@ -16,9 +16,9 @@ from stemma.ops import boxes as bx
 from stemma.ops.region_max import RegionMax, cells
 from stemma.ops.roi import roi_pool
 from stemma.papers.localization import mr_cnn
-from stemma.parts.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled
-from stemma.parts.post import Again, PerClassNMS, Voting
-from stemma.parts.regions import with_truth
+from stemma.parts.dense.post import Again, PerClassNMS, Voting
+from stemma.parts.regions.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled
+from stemma.parts.regions.regions import with_truth
 
 
 @functools.cache
@@ -275,7 +275,7 @@ def test_each_loss_teaches_its_own_layers() -> None:
 
 
 def test_phases_train_one_thing_after_another() -> None:
-    from stemma.engine.optim import set_awake
+    from stemma.engine.running.optim import set_awake
 
     for preset, wanted in (("paper", [{"semantic"}, {"regions"}, {"box"}]), ("small", [{"semantic", "regions"}, {"box"}])):
         m = net()

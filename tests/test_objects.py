@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import stemma
-from stemma.engine import evaluate as ev
+from stemma.engine.pictures import measure as ev
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from torch import nn
 
 from stemma.core.recipe import Recipe
 from stemma.core.types import StemmaError
-from stemma.engine.ema import Ema
-from stemma.engine.optim import (
+from stemma.engine.running.ema import Ema
+from stemma.engine.running.optim import (
     Muon,
     groups_of,
     is_matrix,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from stemma.core.paper import check_edge
 from stemma.core.types import Batch, Classes, Detections, Info, Sample, StemmaError, Targets
-from stemma.engine.optim import groups_of
+from stemma.engine.running.optim import groups_of
 from stemma.metrics.panoptic import PanopticMetric, to_instances, to_semantic
 from stemma.ops.masks import paste
 from stemma.papers.localization import fcn, mask_rcnn, panoptic_segmentation
-from stemma.parts.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
+from stemma.parts.maps.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
 
 
 def slow_merge(masks: Any, labels: Any, scores: Any, semantic: Any, things: tuple[int, ...], classes: int, rule: PanopticMerge) -> tuple[Any, list[int]]:

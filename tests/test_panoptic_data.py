@@ -15,7 +15,7 @@ from PIL import Image
 from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.open import open_dataset, recognise
-from stemma.data.panoptic import decode, encode
+from stemma.data.readers.panoptic import decode, encode
 from stemma.data.records import DataWarning
 
 

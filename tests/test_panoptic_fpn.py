@@ -14,8 +14,8 @@ from stemma.core.part import In, edit
 from stemma.core.types import Batch, Classes, Info, StemmaError, Targets
 from stemma.papers.localization import mask_rcnn, panoptic_fpn
 from stemma.papers.localization.panoptic_fpn import PanopticFPN, PanopticFPNModel
-from stemma.parts.decoders import SemanticFPN
-from stemma.parts.panoptic_merge import instances_of, semantic_of, things_as_one
+from stemma.parts.maps.decoders import SemanticFPN
+from stemma.parts.maps.panoptic_merge import instances_of, semantic_of, things_as_one
 
 CLASSES = Classes(("disc", "grass", "star", "sky"), things=(True, False, True, False))
 INFO = Info("x", "panoptic", Classes(("disc", "star")), ("panoptic",), panoptic=CLASSES)

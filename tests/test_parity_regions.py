@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torchvision.models import detection as tv
 
 from stemma.core.types import Batch, StemmaError, Targets
-from stemma.engine.import_torchvision import from_torchvision
+from stemma.engine.pictures.import_torchvision import from_torchvision
 from stemma.ops.masks import paste
-from stemma.parts.sample import Everything
+from stemma.parts.dense.sample import Everything
 
 CASES = {
     "fpn": (tv.fasterrcnn_resnet50_fpn, {"num_classes": 7}),

@@ -14,9 +14,9 @@ from stemma.core import paper as papers
 from stemma.core.paper import Paper
 from stemma.core.recipe import Phase
 from stemma.core.types import Batch, StemmaError
-from stemma.engine import checkpoint, schedule
-from stemma.engine.fit import train
-from stemma.engine.runs import Run
+from stemma.engine.pictures.fit import train
+from stemma.engine.running import checkpoint, schedule
+from stemma.engine.running.runs import Run
 from stemma.skeletons.dense import DenseModel
 
 Pictures = Callable[[], Iterator[Batch]]
@@ -98,7 +98,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("when", [1, 3, 4])
 def test_killed_in_its_midst_it_ends_as_if_left_alone(tmp_path: Path, seen: list[list[list[int]]], when: int, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = go(tmp_path / "alone")
-    from stemma.engine.passes import Passes
+    from stemma.engine.pictures.passes import Passes
 
     tick, count = Passes.tick, [0]
 

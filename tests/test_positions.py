@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, SemanticMap, StemmaError, Targets
-from stemma.engine.optim import groups_of
+from stemma.engine.running.optim import groups_of
 from stemma.ops import deform, psroi
 from stemma.ops.roi import level_of, roi_align
 from stemma.parts.backbones.resnet import ResNet
 from stemma.parts.backbones.tiny import TinyResNet
-from stemma.parts.deformable import Bins, DeformConv, Deformed, DeformFCHead, DeformVoteHead, reach
-from stemma.parts.position_heads import PositionAlign, PositionMaps, PositionMean, VoteHead
-from stemma.parts.sample import draw
+from stemma.parts.dense.sample import draw
+from stemma.parts.regions.deformable import Bins, DeformConv, Deformed, DeformFCHead, DeformVoteHead, reach
+from stemma.parts.regions.position_heads import PositionAlign, PositionMaps, PositionMean, VoteHead
 
 GOLDENS = Path(__file__).parent / "goldens" / "positions.npz"
 PAPERS = ("r_fcn", "deformable_convnets")

@@ -15,9 +15,10 @@ from PIL import Image
 import stemma
 from engine_help import SETS, scenes
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
-from stemma.engine import checkpoint, draw
-from stemma.engine.evaluate import to_file
-from stemma.engine.predict import find_pictures, merge, shifted, windows
+from stemma.engine.pictures import draw
+from stemma.engine.pictures.measure import to_file
+from stemma.engine.pictures.predict import find_pictures, merge, shifted, windows
+from stemma.engine.running import checkpoint
 from stemma.ops.masks import decode, encode
 
 
@@ -190,7 +191,7 @@ def test_nothing_found_in_tiles_is_nothing() -> None:
 
 
 def test_tiled_maps_take_each_pixel_from_the_deepest_tile() -> None:
-    from stemma.engine.predict import _join_maps
+    from stemma.engine.pictures.predict import _join_maps
 
     cuts = windows((20, 50), 20, 0.25)
     parts = [{"semantic": np.full((y2 - y1, x2 - x1), k)} for k, (x1, y1, x2, y2) in enumerate(cuts)]

@@ -187,7 +187,8 @@ def test_several_processes_may_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_source_belongs_to_papers_that_want_one() -> None:
     from stemma.core import paper as cards
-    from stemma.engine import checkpoint, outside
+    from stemma.engine.pictures import outside
+    from stemma.engine.running import checkpoint
 
     wanting, making = cards.get("r_cnn").recipe("small"), cards.get("fpn").recipe("small")
     assert outside.wants(wanting) and not outside.wants(making)
@@ -208,7 +209,7 @@ def test_a_source_belongs_to_papers_that_want_one() -> None:
 
 
 def test_a_comparison_hands_a_common_source_to_those_that_want_one() -> None:
-    from stemma.engine.compare import _sets_of
+    from stemma.engine.comparing.compare import _sets_of
 
     sets = {"proposals": "grid", "fpn:recipe.lr": 0.1}
     assert _sets_of(sets, "r_cnn") == {"proposals": "grid"} and _sets_of(sets, "fpn") == {"recipe.lr": 0.1}
@@ -216,7 +217,7 @@ def test_a_comparison_hands_a_common_source_to_those_that_want_one() -> None:
 
 def test_evaluation_takes_another_source(tmp_path: Path) -> None:
     import stemma
-    from stemma.engine.evaluate import measure
+    from stemma.engine.pictures.measure import measure
 
     data = scenes(2)
     model = stemma.build("spp_net", "small", info=data.info, sets={"proposals": "grid", "recipe.proposals.count": 24})

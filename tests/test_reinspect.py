@@ -15,14 +15,14 @@ from torch import Tensor
 
 from stemma.core.part import In, part
 from stemma.core.types import Detections, Targets
-from stemma.engine.optim import groups_of
+from stemma.engine.running.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.papers.localization import reinspect
-from stemma.parts.anchors import CellBoxes, lay
 from stemma.parts.backbones.googlenet import GoogLeNet
-from stemma.parts.dense_raw import DenseRaw
-from stemma.parts.sets import LstmCell, SetHead, SetMatch, assign, cell_objects
-from stemma.parts.stitch import LADDER, Stitch
+from stemma.parts.dense.anchors import CellBoxes, lay
+from stemma.parts.dense.raw import DenseRaw
+from stemma.parts.dense.sets import LstmCell, SetHead, SetMatch, assign, cell_objects
+from stemma.parts.dense.stitch import LADDER, Stitch
 from stemma.skeletons.dense import Dense
 
 S = 5

@@ -15,9 +15,10 @@ import torch
 
 from engine_help import scenes, script, short
 from stemma.core.types import StemmaError
-from stemma.engine import checkpoint, fit
-from stemma.engine.runs import Run
-from stemma.engine.trainer import Trainer
+from stemma.engine.pictures import fit
+from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import checkpoint
+from stemma.engine.running.runs import Run
 
 CODE = """
 import sys

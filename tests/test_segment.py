@@ -17,8 +17,8 @@ from stemma.core.types import Batch, Classes, Info, StemmaError, Targets
 from stemma.ops.tiles import overlap_tile
 from stemma.papers.localization import fcn, u_net
 from stemma.parts.backbones.vgg_fcn import VGGFCN
-from stemma.parts.decoders import Contract, Expand, ScoreSkips
-from stemma.parts.pixel_losses import BorderCrossEntropy, PixelCrossEntropy, border_weights, class_weights, separated
+from stemma.parts.maps.decoders import Contract, Expand, ScoreSkips
+from stemma.parts.maps.losses import BorderCrossEntropy, PixelCrossEntropy, border_weights, class_weights, separated
 from stemma.skeletons.segment import Segmenter, SegmenterModel
 
 NARROW = part(Contract, widths=(4, 6, 8), grey=False, dropout=0.0)

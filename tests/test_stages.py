@@ -15,12 +15,12 @@ from stemma.core.types import Batch, Targets
 from stemma.ops import boxes as bx
 from stemma.papers.localization import cascade_rcnn
 from stemma.papers.localization.cascade_rcnn import Integral, cascade, entering
-from stemma.parts.assign import ByIoU
-from stemma.parts.coders import Delta
-from stemma.parts.losses import Softmax
-from stemma.parts.region_heads import RegionHead
-from stemma.parts.regions import Regions, kept, with_truth
-from stemma.parts.sample import Everything, Hardest, HardestAfterNMS, Random, draw
+from stemma.parts.dense.assign import ByIoU
+from stemma.parts.dense.coders import Delta
+from stemma.parts.dense.losses import Softmax
+from stemma.parts.dense.sample import Everything, Hardest, HardestAfterNMS, Random, draw
+from stemma.parts.regions.heads import RegionHead
+from stemma.parts.regions.regions import Regions, kept, with_truth
 from stemma.skeletons.stages import Stage
 from stemma.skeletons.two_stage import TwoStage, TwoStageModel
 

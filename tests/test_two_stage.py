@@ -16,17 +16,17 @@ from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, StemmaError, Targets
 from stemma.ops import boxes as bx
-from stemma.parts.anchors import Pyramid, lay
 from stemma.parts.backbones.pyramid import ImagePyramid
 from stemma.parts.backbones.resnet import FrozenBatchNorm, ResNet
 from stemma.parts.backbones.tiny import TinyResNet
-from stemma.parts.branches import KeypointBranch, MaskBranch, by_parabola, by_resizing, cells
-from stemma.parts.heads import RPNHead
-from stemma.parts.losses import Sigmoid, Softmax
+from stemma.parts.dense.anchors import Pyramid, lay
+from stemma.parts.dense.heads import RPNHead
+from stemma.parts.dense.losses import Sigmoid, Softmax
+from stemma.parts.dense.post import every_pair
 from stemma.parts.necks import FPN
-from stemma.parts.post import every_pair
-from stemma.parts.region_heads import Align, FCHead, MaxPool, Res5Head, own, upsample2
-from stemma.parts.regions import Regions, compact, with_truth
+from stemma.parts.regions.branches import KeypointBranch, MaskBranch, by_parabola, by_resizing, cells
+from stemma.parts.regions.heads import Align, FCHead, MaxPool, Res5Head, own, upsample2
+from stemma.parts.regions.regions import Regions, compact, with_truth
 from stemma.skeletons.two_stage import TwoStage, TwoStageModel
 
 PAPERS = ("faster_rcnn", "fpn", "mask_rcnn")
@@ -293,7 +293,7 @@ def test_each_region_takes_the_box_of_its_own_class() -> None:
 
 def test_a_sampler_that_needs_losses_is_given_them() -> None:
     """The hook that online hard example mining wants: the skeleton looks once without gradient."""
-    from stemma.parts.sample import HardNegatives
+    from stemma.parts.dense.sample import HardNegatives
 
     seen: list[Tensor] = []
 

@@ -13,7 +13,7 @@ from torch import nn
 from stemma.ops.distance import crowded, distance, nearest_two
 from stemma.ops.elastic import elastic_field, warp
 from stemma.ops.tiles import mirror_index, mirror_pad, overlap_tile
-from stemma.parts.upsample import BilinearUp, Grid, bilinear_kernel, fc_to_conv, overlap
+from stemma.parts.maps.upsample import BilinearUp, Grid, bilinear_kernel, fc_to_conv, overlap
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 32])

@@ -14,15 +14,15 @@ from stemma.core.part import In, edit
 from stemma.core.types import Batch, Detections, Sample, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
-from stemma.engine.evaluate import to_file
+from stemma.engine.pictures.measure import to_file
 from stemma.metrics import Evaluator
 from stemma.ops import boxes as bx
 from stemma.papers.localization import deepmask, localization_for_free
 from stemma.papers.localization.localization_for_free import PresenceRule
-from stemma.parts.aggregate import LogMeanExp, Max, Mean
-from stemma.parts.map_boxes import enclose, extent, inside
-from stemma.parts.patches import Canonical, around, cut
-from stemma.parts.window_heads import MaskHead
+from stemma.parts.windows.aggregate import LogMeanExp, Max, Mean
+from stemma.parts.windows.heads import MaskHead
+from stemma.parts.windows.map_boxes import enclose, extent, inside
+from stemma.parts.windows.patches import Canonical, around, cut
 from stemma.skeletons.windows import WindowsModel
 
 torch.set_num_threads(1)

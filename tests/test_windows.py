@@ -18,19 +18,19 @@ from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, Sample, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
-from stemma.engine.export import export
-from stemma.engine.trainer import Trainer
+from stemma.engine.pictures.export import export
+from stemma.engine.pictures.trainer import Trainer
 from stemma.ops import boxes as bx
 from stemma.papers.localization import overfeat
 from stemma.parts.backbones.chain import Chain
 from stemma.parts.backbones.timm_backbone import with_timm
-from stemma.parts.coders import Edges
-from stemma.parts.merge import GreedyMerge
+from stemma.parts.dense.coders import Edges
+from stemma.parts.dense.sample import Mined
 from stemma.parts.points import labels_of, point_detections
-from stemma.parts.sample import Mined
-from stemma.parts.window_heads import ClassBoxHead, OffsetPool, fully
-from stemma.parts.window_rules import ClassBoxRule
-from stemma.parts.windows import mirror_boxes
+from stemma.parts.windows.heads import ClassBoxHead, OffsetPool, fully
+from stemma.parts.windows.merge import GreedyMerge
+from stemma.parts.windows.rules import ClassBoxRule
+from stemma.parts.windows.windows import mirror_boxes
 from stemma.skeletons.windows import Windows, WindowsModel
 
 torch.set_num_threads(1)

@@ -15,14 +15,14 @@ import stemma
 from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
 from stemma.core.types import StemmaError
-from stemma.data import envs
-from stemma.engine import checkpoint
-from stemma.parts import latents
-from stemma.parts.dynamics import RSSM, SSM, Dynamics, GRUCell
-from stemma.parts.mixtures import MDNRNN, mixture_draw, mixture_nll
-from stemma.parts.nats import FreeNats, Surprise
-from stemma.parts.plan import CEM, Controller
-from stemma.parts.world_nets import DenseDecoder, DenseEncoder, FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
+from stemma.data.worlds import envs
+from stemma.engine.running import checkpoint
+from stemma.parts.worlds import latents
+from stemma.parts.worlds.dynamics import RSSM, SSM, Dynamics, GRUCell
+from stemma.parts.worlds.mixtures import MDNRNN, mixture_draw, mixture_nll
+from stemma.parts.worlds.nats import FreeNats, Surprise
+from stemma.parts.worlds.nets import DenseDecoder, DenseEncoder, FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
+from stemma.parts.worlds.plan import CEM, Controller
 from stemma.skeletons.world import Head, Sense, WorldModel
 
 SMALL = [("planet", p) for p in ("small", "ssm-small", "rnn-small")] + [("world_models", "small")]

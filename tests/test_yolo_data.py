@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from made_data import make_yolo, noise
 from stemma.core.types import DataError
-from stemma.data import rle
 from stemma.data.open import open_dataset, recognise, splits
+from stemma.data.readers import rle
+from stemma.data.readers.yolo import label_file
 from stemma.data.records import DataWarning
-from stemma.data.yolo import label_file
 
 
 def test_boxes_are_fractions_of_the_image(tmp_path: Path) -> None:

@@ -18,16 +18,16 @@ from stemma.core.part import In, diff
 from stemma.core.recipe import Recipe, Resize
 from stemma.core.types import Classes, StemmaError, Targets
 from stemma.data.loader import Loader
-from stemma.engine import checkpoint
-from stemma.engine.trainer import Trainer
+from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import checkpoint
 from stemma.ops.kmeans import kmeans, shape_iou
 from stemma.ops.reorg import reorg
 from stemma.papers.localization import yolo_v1, yolo_v2
-from stemma.parts.anchors import Priors, lay
-from stemma.parts.coders import DirectLocation
-from stemma.parts.dense_raw import DenseRaw
-from stemma.parts.region import ImageRule, Pull, RegionRule
-from stemma.parts.word_tree import WordTree
+from stemma.parts.dense.anchors import Priors, lay
+from stemma.parts.dense.coders import DirectLocation
+from stemma.parts.dense.raw import DenseRaw
+from stemma.parts.dense.region import ImageRule, Pull, RegionRule
+from stemma.parts.dense.word_tree import WordTree
 
 TREE = WordTree((8, 8, 0, 0, 8, -1, 5, 5, -1), 8)  # 8 classes and a node that is none: 8 > (0 > (2, 3), 1, 4), and 5 > (6, 7)
 
@@ -379,7 +379,7 @@ def test_anchors_are_found_in_the_data_and_kept_by_the_run(tmp_path: Path, monke
     def never(*a: Any) -> None:
         raise AssertionError("measured twice")
 
-    monkeypatch.setattr("stemma.engine.measured.network_boxes", never)
+    monkeypatch.setattr("stemma.engine.pictures.measured.network_boxes", never)
     again = short(tmp_path / "run", "4steps", paper="yolo-v2", save_every="1steps", resume=True)
     assert tuple(again.record["measured"]["rule.anchors.sizes"]) == found and again.record["spent"]["steps"] == 4
 

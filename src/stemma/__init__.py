@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from .core.types import DataError, StemmaError
     from .data.open import open_dataset
     from .data.scenes import Scenes
-    from .engine.checkpoint import build, load, save
-    from .engine.compress import compress
-    from .engine.evaluate import evaluate
-    from .engine.fit import train
-    from .engine.import_torchvision import from_torchvision
-    from .engine.predict import predict
-    from .engine.runs import Run
+    from .engine.pictures.compress import compress
+    from .engine.pictures.fit import train
+    from .engine.pictures.import_torchvision import from_torchvision
+    from .engine.pictures.measure import evaluate
+    from .engine.pictures.predict import predict
+    from .engine.running.checkpoint import build, load, save
+    from .engine.running.runs import Run
     from .report import compare
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "engine.checkpoint", "load": "engine.checkpoint", "save": "engine.checkpoint", "train": "engine.fit", "evaluate": "engine.evaluate",
-    "compress": "engine.compress",
-    "predict": "engine.predict", "compare": "report", "from_torchvision": "engine.import_torchvision", "Run": "engine.runs",
+    "build": "engine.running.checkpoint", "load": "engine.running.checkpoint", "save": "engine.running.checkpoint", "train": "engine.pictures.fit", "evaluate": "engine.pictures.measure",
+    "compress": "engine.pictures.compress",
+    "predict": "engine.pictures.predict", "compare": "report", "from_torchvision": "engine.pictures.import_torchvision", "Run": "engine.running.runs",
     "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
 }
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from .screen import err
 
 if TYPE_CHECKING:
-    from ..engine.compare import State
+    from ..engine.comparing.compare import State
 
 LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "green", "kept": "green", "failed": "bold red"}
 

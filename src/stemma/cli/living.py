@@ -23,7 +23,7 @@ def place(data: str | None, env: str | None) -> str:
 
 def measure(run: str, env: str | None, episodes: int, which: str, device: str, workers: int, as_json: bool) -> None:
     """`stemma evaluate` of an agent."""
-    from ..engine.lives import evaluate
+    from ..engine.worlds.lives import evaluate
 
     said = evaluate(run, env, episodes=episodes, which=which, device=device, workers=workers)
     if as_json:
@@ -43,7 +43,7 @@ def measure(run: str, env: str | None, episodes: int, which: str, device: str, w
 
 def show_film(run: str, env: str | None, folder: Path, which: str, device: str, as_json: bool) -> None:
     """`stemma predict` of an agent."""
-    from ..engine.lives import film
+    from ..engine.worlds.lives import film
 
     said = film(run, folder, env, which=which, device=device)
     if as_json:

@@ -336,7 +336,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the network for other runtimes, and check it against PyTorch on the spot."""
-    from ..engine.export import export as write
+    from ..engine.pictures.export import export as write
 
     kind = format or {".onnx": "onnx", ".pt2": "torch"}.get(file.suffix, "onnx")
     result = write(run, file, kind, _size(size), outputs, which, _ranks(svd))  # type: ignore[arg-type]
@@ -382,7 +382,7 @@ def import_torchvision(
 ) -> None:
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
     from .. import from_torchvision
-    from ..engine import checkpoint
+    from ..engine.running import checkpoint
 
     state = _state_dict(file)
     classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None

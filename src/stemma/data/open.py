@@ -19,7 +19,8 @@ import numpy as np
 
 from stemma.core.types import Classes, DataError, Dataset
 
-from . import coco, maps, mix, panoptic, voc, yolo
+from . import mix
+from .readers import coco, maps, panoptic, voc, yolo
 from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
 
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}

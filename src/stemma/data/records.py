@@ -18,8 +18,8 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
 
-from . import rle
 from .images import check_name, header, read_image
+from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
 SLACK = 1.0  # pixels by which a box may leave its picture through rounding or 1-based counting: clipped without a word

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..engine.compare import Comparison
+    from ..engine.comparing.compare import Comparison
 
 
 def compare(
@@ -17,9 +17,9 @@ def compare(
 ) -> Comparison:
     """Train several papers alike, measure them alike, and write `results.json` and `report.html` into the folder `out`.
 
-    Options and errors are those of `stemma.engine.compare.compare`. Run again with the same settings, it keeps what is finished.
+    Options and errors are those of `stemma.engine.comparing.compare.compare`. Run again with the same settings, it keeps what is finished.
     """
-    from ..engine.compare import compare as run
+    from ..engine.comparing.compare import compare as run
     from . import worlds
     from .page import write
 

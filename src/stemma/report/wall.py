@@ -5,7 +5,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ..engine.gallery import COLOURS
+from ..engine.pictures.gallery import COLOURS
 from .tags import tag, text
 from .words import score
 

@@ -17,17 +17,17 @@ from ..core.types import Batch, Detections, Losses, Targets
 from ..ops import boxes as bx
 from ..ops.nms import nms
 from ..ops.scalars import normaliser
-from ..parts.anchors import Anchors, Pyramid, lay
-from ..parts.assign import Assign, ByIoU, Candidates
 from ..parts.backbones.tiny import TinyResNet
-from ..parts.coders import Coder, Delta
-from ..parts.dense_raw import DenseRaw as DenseRaw
-from ..parts.heads import TowerHead
-from ..parts.losses import BoxLoss, ClassLoss, Focal, OverBatch, SmoothL1
+from ..parts.dense.anchors import Anchors, Pyramid, lay
+from ..parts.dense.assign import Assign, ByIoU, Candidates
+from ..parts.dense.coders import Coder, Delta
+from ..parts.dense.heads import TowerHead
+from ..parts.dense.losses import BoxLoss, ClassLoss, Focal, OverBatch, SmoothL1
+from ..parts.dense.raw import DenseRaw as DenseRaw
+from ..parts.dense.sample import Everything, Sampler, draw
+from ..parts.dense.select import PerLevel, Proposals, Select
 from ..parts.necks import FPN
 from ..parts.preprocess import Preprocess
-from ..parts.sample import Everything, Sampler, draw
-from ..parts.select import PerLevel, Proposals, Select
 from ..parts.trunk import Trunk
 
 

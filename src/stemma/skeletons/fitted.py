@@ -16,12 +16,12 @@ from ..core.types import Batch, Detections, Losses, StemmaError
 from ..ops import boxes as bx
 from ..ops.constants import constant
 from ..ops.scalars import normaliser
-from ..parts.coders import Coder
-from ..parts.post import PerClassNMS, every_pair
-from ..parts.regions import Regions, there, with_truth
-from ..parts.ridge import Ridge
-from ..parts.svm import SVM
-from ..parts.views import View, Warp
+from ..parts.dense.coders import Coder
+from ..parts.dense.post import PerClassNMS, every_pair
+from ..parts.regions.regions import Regions, there, with_truth
+from ..parts.regions.ridge import Ridge
+from ..parts.regions.svm import SVM
+from ..parts.windows.views import View, Warp
 from .fitting import Pictures, fit
 from .two_stage import TwoStage
 

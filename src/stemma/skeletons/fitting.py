@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..core.types import Batch, Targets
 from ..ops import boxes as bx
-from ..parts.coders import Coder
-from ..parts.regions import with_truth
-from ..parts.ridge import Ridge, fit_class
-from ..parts.svm import SVM, Miner
+from ..parts.dense.coders import Coder
+from ..parts.regions.regions import with_truth
+from ..parts.regions.ridge import Ridge, fit_class
+from ..parts.regions.svm import SVM, Miner
 
 Pictures = Callable[[], Iterator[Batch]]
 MEASURED = 200  # proposals of a picture whose features' length is measured, as in the authors' code

@@ -12,14 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.types import Batch, Losses, Targets
-from ..parts.assign import Assign, ByIoU
-from ..parts.coders import Coder
-from ..parts.losses import Softmax
-from ..parts.multi_region import MultiRegionHead, SemanticMaps, mean
-from ..parts.region_heads import own
-from ..parts.regions import Regions, with_truth
-from ..parts.sample import Random, Sampler
-from ..parts.svm import SVM
+from ..parts.dense.assign import Assign, ByIoU
+from ..parts.dense.coders import Coder
+from ..parts.dense.losses import Softmax
+from ..parts.dense.sample import Random, Sampler
+from ..parts.regions.heads import own
+from ..parts.regions.multi_region import MultiRegionHead, SemanticMaps, mean
+from ..parts.regions.regions import Regions, with_truth
+from ..parts.regions.svm import SVM
 from .fitting import Pictures, fit
 from .stages import Stage
 from .two_stage import TwoStage, TwoStageModel, TwoStageRaw

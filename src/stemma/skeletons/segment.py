@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from ..core.part import In, Part
 from ..core.types import IGNORE, Batch, Losses, SemanticMap, StemmaError
 from ..ops.tiles import overlap_tile
-from ..parts.decoders import Decoder
-from ..parts.pixel_losses import PixelCrossEntropy, PixelLoss
-from ..parts.pixel_post import PixelPost
+from ..parts.maps.decoders import Decoder
+from ..parts.maps.losses import PixelCrossEntropy, PixelLoss
+from ..parts.maps.post import PixelPost
+from ..parts.maps.upsample import Grid
 from ..parts.preprocess import Preprocess
 from ..parts.trunk import Trunk
-from ..parts.upsample import Grid
 
 
 @dataclass(frozen=True)

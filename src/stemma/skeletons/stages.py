@@ -13,12 +13,12 @@ from torch import Tensor
 from ..core.part import Part, part
 from ..core.types import Targets
 from ..ops import boxes as bx
-from ..parts.assign import Assign, ByIoU, Candidates
-from ..parts.coders import Coder, Delta
-from ..parts.losses import BoxLoss, ClassLoss, SmoothL1, Softmax
-from ..parts.region_heads import FCHead, RegionHead, own
-from ..parts.regions import Regions, compact
-from ..parts.sample import Random, Sampler, draw
+from ..parts.dense.assign import Assign, ByIoU, Candidates
+from ..parts.dense.coders import Coder, Delta
+from ..parts.dense.losses import BoxLoss, ClassLoss, SmoothL1, Softmax
+from ..parts.dense.sample import Random, Sampler, draw
+from ..parts.regions.heads import FCHead, RegionHead, own
+from ..parts.regions.regions import Regions, compact
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from ..ops import boxes as bx
 from ..ops.constants import constant
 from ..ops.scalars import normaliser
 from ..parts.backbones.tiny import TinyResNet
-from ..parts.branches import Branch
-from ..parts.heads import RPNHead
+from ..parts.dense.heads import RPNHead
+from ..parts.dense.post import PerClassNMS, Post, every_pair
 from ..parts.necks import Same
-from ..parts.post import PerClassNMS, Post, every_pair
 from ..parts.preprocess import Preprocess
-from ..parts.region_heads import Seen, own
-from ..parts.regions import found, kept, there, with_truth
+from ..parts.regions.branches import Branch
+from ..parts.regions.heads import Seen, own
+from ..parts.regions.regions import found, kept, there, with_truth
 from ..parts.trunk import Trunk
 from .dense import DenseRaw, DenseRule, head_in, look
 from .stages import Looked, Stage

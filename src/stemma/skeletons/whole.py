@@ -16,12 +16,12 @@ from ..core.part import In, Part, part
 from ..core.types import Batch, Detections, Losses
 from ..ops.constants import constant
 from ..parts.backbones.alexnet import ZFNet
-from ..parts.feature_layers import FeatureLayers
 from ..parts.points import labels_of, point_detections
 from ..parts.preprocess import Preprocess
-from ..parts.region_heads import RegionHead
+from ..parts.regions.feature_layers import FeatureLayers
+from ..parts.regions.heads import RegionHead
 from ..parts.trunk import Trunk
-from ..parts.views import PyramidPool, View
+from ..parts.windows.views import PyramidPool, View
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from typing_extensions import TypeVar
 from ..core.part import In, Part, part
 from ..core.types import Batch, Detections, Losses
 from ..parts.backbones.tiny import TinyResNet
+from ..parts.maps.upsample import Grid
 from ..parts.preprocess import Preprocess
 from ..parts.trunk import Trunk
-from ..parts.upsample import Grid
-from ..parts.window_heads import ClassBoxHead, WindowHead
-from ..parts.windows import Rule, WindowsRaw, mirror_boxes
+from ..parts.windows.heads import ClassBoxHead, WindowHead
+from ..parts.windows.windows import Rule, WindowsRaw, mirror_boxes
 
 RuleT = TypeVar("RuleT", bound=Rule)
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ..core.part import In, Part
 from ..core.types import Losses, StemmaError
-from ..parts.dynamics import Dynamics, State
-from ..parts.plan import CEM, Controller, Plan
-from ..parts.world_nets import Pixels
+from ..parts.worlds.dynamics import Dynamics, State
+from ..parts.worlds.nets import Pixels
+from ..parts.worlds.plan import CEM, Controller, Plan
 
 Episodes = dict[str, Tensor]
 Rolled = list[tuple[State, State, Tensor]]

@@ -19,8 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.types import Batch, StemmaError
-from ..engine import checkpoint, evaluate, outside
-from ..engine.devices import pick_device
+from ..engine.pictures import measure as evaluate
+from ..engine.pictures import outside
+from ..engine.running import checkpoint
+from ..engine.running.devices import pick_device
 from ..report import charts
 from ..report.tags import table, tag, text
 from ..skeletons.dense import DenseRule

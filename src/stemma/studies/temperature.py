@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from ..core.types import StemmaError
-from ..engine import agents, checkpoint, dreams, lives
-from ..engine.evolve import strategy
+from ..engine.running import checkpoint
+from ..engine.worlds import agents, dreams, lives
+from ..engine.worlds.evolve import strategy
 from ..report import charts
 from ..report.tags import table, tag, text
 

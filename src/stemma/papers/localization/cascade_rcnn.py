@@ -12,10 +12,10 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.recipe import Recipe
 from ...core.types import Batch, Targets
 from ...ops import boxes as bx
-from ...parts.assign import ByIoU
-from ...parts.coders import Delta
-from ...parts.losses import SmoothL1
-from ...parts.regions import Regions
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
+from ...parts.dense.losses import SmoothL1
+from ...parts.regions.regions import Regions
 from ...skeletons.stages import Stage
 from ...skeletons.two_stage import TwoStage, TwoStageModel
 from . import fpn, mr_cnn

@@ -14,7 +14,7 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Detections, Losses, StemmaError
 from ...parts.backbones.hourglass import HourglassNet
 from ...parts.backbones.resnet import ResNet
-from ...parts.corners import CornerHead, CornerRaw, CornerRule
+from ...parts.dense.corners import CornerHead, CornerRaw, CornerRule
 from ...parts.necks import FPN, Same
 from ...parts.preprocess import Preprocess
 from ...parts.trunk import Trunk

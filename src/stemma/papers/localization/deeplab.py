@@ -15,9 +15,9 @@ from ...core.types import IGNORE, Batch, Losses, StemmaError
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGGAtrous
-from ...parts.decoders import ASPP
-from ...parts.pixel_losses import PixelCrossEntropy
-from ...parts.pixel_post import DenseCRF
+from ...parts.maps.decoders import ASPP
+from ...parts.maps.losses import PixelCrossEntropy
+from ...parts.maps.post import DenseCRF
 from ...skeletons.segment import Segmenter, SegmenterModel
 from . import fcn
 

@@ -9,9 +9,9 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.patches import Canonical
-from ...parts.window_heads import MaskHead
-from ...parts.window_rules import MaskRule
+from ...parts.windows.heads import MaskHead
+from ...parts.windows.patches import Canonical
+from ...parts.windows.rules import MaskRule
 from ...skeletons.windows import Windows
 from . import fcn, overfeat
 

@@ -7,15 +7,15 @@ from typing import Any
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import Part, part
 from ...core.recipe import Recipe
-from ...parts.anchors import Legacy
-from ...parts.assign import ByIoU
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.deformable import Bins, Deformed, DeformFCHead, DeformVoteHead
-from ...parts.heads import RPNHead
-from ...parts.losses import SmoothL1, Softmax
+from ...parts.dense.anchors import Legacy
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.heads import RPNHead
+from ...parts.dense.losses import SmoothL1, Softmax
+from ...parts.dense.sample import Random
+from ...parts.dense.select import PerLevel
 from ...parts.necks import Same
-from ...parts.sample import Random
-from ...parts.select import PerLevel
+from ...parts.regions.deformable import Bins, Deformed, DeformFCHead, DeformVoteHead
 from ...parts.trunk import Trunk
 from ...skeletons.dense import Dense, DenseRule
 from ...skeletons.two_stage import TwoStage

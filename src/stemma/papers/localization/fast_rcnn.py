@@ -11,16 +11,16 @@ from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, StemmaError
 from ...ops import boxes as bx
-from ...parts.assign import ByIoU
 from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGG16
-from ...parts.coders import Delta
-from ...parts.losses import SmoothL1, Softmax
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
+from ...parts.dense.losses import SmoothL1, Softmax
+from ...parts.dense.post import PerClassNMS
+from ...parts.dense.sample import Random
 from ...parts.necks import Same
-from ...parts.post import PerClassNMS
-from ...parts.region_heads import FCHead, MaxPool, NearestScale
-from ...parts.sample import Random
+from ...parts.regions.heads import FCHead, MaxPool, NearestScale
 from ...skeletons.stages import Stage
 from ...skeletons.two_stage import TwoStage
 from . import spp_net

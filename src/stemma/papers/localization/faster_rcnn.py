@@ -6,16 +6,16 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
-from ...parts.anchors import Legacy, Pyramid
-from ...parts.assign import ByIoU
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.heads import RPNHead
-from ...parts.losses import Sigmoid, SmoothL1, Softmax
-from ...parts.post import PerClassNMS
-from ...parts.region_heads import Align, FCHead, Res5Head
-from ...parts.sample import Random
-from ...parts.select import Proposals
+from ...parts.dense.anchors import Legacy, Pyramid
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.heads import RPNHead
+from ...parts.dense.losses import Sigmoid, SmoothL1, Softmax
+from ...parts.dense.post import PerClassNMS
+from ...parts.dense.sample import Random
+from ...parts.dense.select import Proposals
+from ...parts.regions.heads import Align, FCHead, Res5Head
 from ...skeletons.dense import DenseRule
 from ...skeletons.two_stage import TwoStage
 from . import fast_rcnn

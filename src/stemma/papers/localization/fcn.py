@@ -8,8 +8,8 @@ from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg_fcn import VGGFCN
-from ...parts.decoders import ScoreSkips
-from ...parts.pixel_losses import PixelCrossEntropy
+from ...parts.maps.decoders import ScoreSkips
+from ...parts.maps.losses import PixelCrossEntropy
 from ...skeletons.segment import Segmenter
 
 LEVELS = {"32s": 1, "16s": 2}

@@ -6,16 +6,16 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
-from ...parts.anchors import Pyramid
-from ...parts.assign import ByIoU
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.losses import Sigmoid, SmoothL1
+from ...parts.dense.anchors import Pyramid
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.losses import Sigmoid, SmoothL1
+from ...parts.dense.post import PerClassNMS
+from ...parts.dense.sample import Random
+from ...parts.dense.select import Proposals
 from ...parts.necks import FPN
-from ...parts.post import PerClassNMS
-from ...parts.region_heads import Align, FCHead
-from ...parts.sample import Random
-from ...parts.select import Proposals
+from ...parts.regions.heads import Align, FCHead
 from ...skeletons.two_stage import TwoStage
 from . import faster_rcnn
 

@@ -15,13 +15,13 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.constants import constant
-from ...parts.aggregate import Aggregate, LogMeanExp, Max
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.timm_backbone import with_timm
-from ...parts.map_boxes import enclose
 from ...parts.points import labels_of, point_detections
-from ...parts.window_heads import ClassBoxHead
-from ...parts.windows import Looks, WindowsRaw
+from ...parts.windows.aggregate import Aggregate, LogMeanExp, Max
+from ...parts.windows.heads import ClassBoxHead
+from ...parts.windows.map_boxes import enclose
+from ...parts.windows.windows import Looks, WindowsRaw
 from ...skeletons.windows import Windows
 from . import fcn, overfeat
 

@@ -7,8 +7,8 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Info
-from ...parts.branches import KeypointBranch, MaskBranch
-from ...parts.region_heads import Align
+from ...parts.regions.branches import KeypointBranch, MaskBranch
+from ...parts.regions.heads import Align
 from ...skeletons.two_stage import TwoStage
 from . import faster_rcnn, fpn
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
-from ...parts.assign import ByIoU
 from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGG16
-from ...parts.coders import Delta
-from ...parts.losses import L2, Sigmoid, Softmax
-from ...parts.multi_region import MultiRegionHead, SemanticMaps
-from ...parts.post import Again, Voting
-from ...parts.sample import Random
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
+from ...parts.dense.losses import L2, Sigmoid, Softmax
+from ...parts.dense.post import Again, Voting
+from ...parts.dense.sample import Random
+from ...parts.regions.multi_region import MultiRegionHead, SemanticMaps
 from ...skeletons.multi_region import MultiRegion
 from ...skeletons.stages import Stage
 from . import fcn, r_cnn, spp_net

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.recipe import Recipe
-from ...parts.assign import ByIoU
-from ...parts.sample import Hardest, HardestAfterNMS
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.sample import Hardest, HardestAfterNMS
 from ...skeletons.two_stage import TwoStage
 from . import fast_rcnn, faster_rcnn
 

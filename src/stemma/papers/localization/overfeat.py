@@ -6,13 +6,13 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
-from ...parts.assign import ByIoU
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.coders import Edges
-from ...parts.merge import GreedyMerge
-from ...parts.window_heads import ClassBoxHead
-from ...parts.window_rules import ClassBoxRule, WindowLabels
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Edges
+from ...parts.windows.heads import ClassBoxHead
+from ...parts.windows.merge import GreedyMerge
+from ...parts.windows.rules import ClassBoxRule, WindowLabels
 from ...skeletons.windows import Windows
 
 # channels, kernel, stride, padding; 0 channels: max pool (tables 1 and 3, without the last pool, which the head takes at every offset)

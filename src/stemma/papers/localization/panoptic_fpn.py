@@ -13,9 +13,9 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import In, Part, part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Losses, PanopticMap, StemmaError
-from ...parts.decoders import Decoder, SemanticFPN
-from ...parts.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of, things_as_one
-from ...parts.pixel_losses import PixelCrossEntropy, PixelLoss
+from ...parts.maps.decoders import Decoder, SemanticFPN
+from ...parts.maps.losses import PixelCrossEntropy, PixelLoss
+from ...parts.maps.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of, things_as_one
 from ...parts.preprocess import Preprocess
 from ...skeletons.two_stage import TwoStage
 from . import mask_rcnn, panoptic_segmentation

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.recipe import Recipe
 from ...core.types import Batch, Info, Losses, PanopticMap, StemmaError
-from ...parts.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
+from ...parts.maps.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
 from ...parts.preprocess import Preprocess
 from ...skeletons.segment import Segmenter
 from ...skeletons.two_stage import TwoStage

@@ -6,18 +6,18 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Phase, ProposalSource, Recipe, Resize
-from ...parts.assign import ByIoU
 from ...parts.backbones.alexnet import CaffeNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.coders import Delta
-from ...parts.feature_layers import FeatureLayers
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
+from ...parts.dense.post import PerClassNMS
+from ...parts.dense.sample import Random
 from ...parts.necks import Same
-from ...parts.post import PerClassNMS
 from ...parts.preprocess import Preprocess
-from ...parts.ridge import Ridge
-from ...parts.sample import Random
-from ...parts.svm import SVM
-from ...parts.views import Warp
+from ...parts.regions.feature_layers import FeatureLayers
+from ...parts.regions.ridge import Ridge
+from ...parts.regions.svm import SVM
+from ...parts.windows.views import Warp
 from ...skeletons.fitted import Fitted
 from ...skeletons.stages import Stage
 from ...skeletons.whole import Whole

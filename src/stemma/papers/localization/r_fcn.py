@@ -6,14 +6,14 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
-from ...parts.anchors import Legacy
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.heads import RPNHead
-from ...parts.losses import SmoothL1
-from ...parts.position_heads import PositionAlign, PositionMean, VoteHead
-from ...parts.sample import Hardest, Random
-from ...parts.select import Proposals
+from ...parts.dense.anchors import Legacy
+from ...parts.dense.heads import RPNHead
+from ...parts.dense.losses import SmoothL1
+from ...parts.dense.sample import Hardest, Random
+from ...parts.dense.select import Proposals
+from ...parts.regions.position_heads import PositionAlign, PositionMean, VoteHead
 from ...skeletons.two_stage import TwoStage
 from . import faster_rcnn
 

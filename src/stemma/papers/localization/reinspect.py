@@ -13,13 +13,13 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.scalars import normaliser
-from ...parts.anchors import CellBoxes
 from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.losses import ClassLoss, Softmax
+from ...parts.dense.anchors import CellBoxes
+from ...parts.dense.losses import ClassLoss, Softmax
+from ...parts.dense.sets import SetHead, SetMatch, cell_objects
+from ...parts.dense.stitch import Stitch
 from ...parts.necks import Same
-from ...parts.sets import SetHead, SetMatch, cell_objects
-from ...parts.stitch import Stitch
 from ...skeletons.dense import Dense, DenseRaw
 from . import overfeat
 

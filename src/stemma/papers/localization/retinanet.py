@@ -6,13 +6,13 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
-from ...parts.anchors import Pyramid
-from ...parts.assign import ByIoU
-from ...parts.coders import Delta
-from ...parts.heads import TowerHead
-from ...parts.losses import L1, Focal, SmoothL1
-from ...parts.sample import Everything
-from ...parts.select import PerLevel
+from ...parts.dense.anchors import Pyramid
+from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
+from ...parts.dense.heads import TowerHead
+from ...parts.dense.losses import L1, Focal, SmoothL1
+from ...parts.dense.sample import Everything
+from ...parts.dense.select import PerLevel
 from ...skeletons.dense import Dense, DenseRule
 from . import fpn, ssd
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Phase, Recipe, Resize
-from ...parts.assign import ByIoU
 from ...parts.backbones.alexnet import ZFNet
 from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.feature_layers import FeatureLayers
-from ...parts.ridge import Ridge
-from ...parts.views import PyramidPool
+from ...parts.dense.assign import ByIoU
+from ...parts.regions.feature_layers import FeatureLayers
+from ...parts.regions.ridge import Ridge
+from ...parts.windows.views import PyramidPool
 from ...skeletons.fitted import Fitted
 from ...skeletons.whole import Whole
 from . import r_cnn

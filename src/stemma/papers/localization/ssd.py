@@ -6,16 +6,16 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
-from ...parts.anchors import DefaultBoxes
-from ...parts.assign import Bipartite
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import Extras, VGGReduced
-from ...parts.coders import Delta
-from ...parts.heads import LevelHeads
-from ...parts.losses import SmoothL1, Softmax
+from ...parts.dense.anchors import DefaultBoxes
+from ...parts.dense.assign import Bipartite
+from ...parts.dense.coders import Delta
+from ...parts.dense.heads import LevelHeads
+from ...parts.dense.losses import SmoothL1, Softmax
+from ...parts.dense.sample import HardNegatives
+from ...parts.dense.select import PerClass
 from ...parts.preprocess import VGG, Preprocess
-from ...parts.sample import HardNegatives
-from ...parts.select import PerClass
 from ...skeletons.dense import Dense, DenseRule
 from . import faster_rcnn, yolo_v1
 

@@ -7,8 +7,8 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import edit, part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Info
-from ...parts.decoders import Contract, Expand
-from ...parts.pixel_losses import BorderCrossEntropy
+from ...parts.maps.decoders import Contract, Expand
+from ...parts.maps.losses import BorderCrossEntropy
 from ...skeletons.segment import Segmenter
 from . import fcn
 

@@ -14,13 +14,13 @@ from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.nms import nms
 from ...ops.scalars import normaliser
-from ...parts.anchors import Anchors, CellBoxes
-from ...parts.assign import Assign, ByCell, Candidates
 from ...parts.backbones.darknet import Darknet24
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.coders import Coder, RootCell
-from ...parts.heads import YoloHead
-from ...parts.losses import ClassLoss, Squared
+from ...parts.dense.anchors import Anchors, CellBoxes
+from ...parts.dense.assign import Assign, ByCell, Candidates
+from ...parts.dense.coders import Coder, RootCell
+from ...parts.dense.heads import YoloHead
+from ...parts.dense.losses import ClassLoss, Squared
 from ...parts.necks import Same
 from ...parts.preprocess import UNIT
 from ...skeletons.dense import Dense, DenseRaw

@@ -11,15 +11,15 @@ from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Info, StemmaError
 from ...ops.kmeans import kmeans
-from ...parts.anchors import Priors
 from ...parts.backbones.darknet import Darknet19
 from ...parts.backbones.tiny import TinyResNet
-from ...parts.coders import DirectLocation
-from ...parts.heads import ClassMaps, RegionHead
+from ...parts.dense.anchors import Priors
+from ...parts.dense.coders import DirectLocation
+from ...parts.dense.heads import ClassMaps, RegionHead
+from ...parts.dense.region import ImageRule, Pull, RegionRule
+from ...parts.dense.word_tree import WordTree
 from ...parts.necks import Passthrough, Same
 from ...parts.preprocess import UNIT
-from ...parts.region import ImageRule, Pull, RegionRule
-from ...parts.word_tree import WordTree
 from ...skeletons.dense import Dense
 from . import faster_rcnn, localization_for_free, yolo_v1
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import Part, part
 from ...core.recipe import Life, Recipe, Stage
-from ...parts.dynamics import RSSM, SSM, Dynamics, GRUCell
-from ...parts.latents import Gaussian
-from ...parts.nats import FreeNats
-from ...parts.plan import CEM
-from ...parts.world_nets import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, Pixels, ScalarHead
+from ...parts.worlds.dynamics import RSSM, SSM, Dynamics, GRUCell
+from ...parts.worlds.latents import Gaussian
+from ...parts.worlds.nats import FreeNats
+from ...parts.worlds.nets import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder, Pixels, ScalarHead
+from ...parts.worlds.plan import CEM
 from ...skeletons.world import Head, Sense, World
 from . import world_models
 

@@ -7,10 +7,10 @@ from typing import Any
 from ...core.paper import Claim, Fact, Paper
 from ...core.part import Part, part
 from ...core.recipe import Life, Recipe, Stage
-from ...parts.mixtures import MDNRNN
-from ...parts.nats import Surprise
-from ...parts.plan import Controller
-from ...parts.world_nets import ConvDecoder, ConvEncoder, FlagHead, HalvingDecoder, HalvingEncoder, Pixels, ScalarHead
+from ...parts.worlds.mixtures import MDNRNN
+from ...parts.worlds.nats import Surprise
+from ...parts.worlds.nets import ConvDecoder, ConvEncoder, FlagHead, HalvingDecoder, HalvingEncoder, Pixels, ScalarHead
+from ...parts.worlds.plan import Controller
 from ...skeletons.world import Head, Sense, World
 
 SMALL = ("small", "iterative")

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
+from ..maps.upsample import Grid
 from ..trunk import Trunk
-from ..upsample import Grid
 
 
 def conv(channels: int, width: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: float = 0.0) -> nn.Conv2d:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
+from ..maps.upsample import Grid
 from ..trunk import Trunk
-from ..upsample import Grid
 
 Layer = tuple[int, int, int, int]  # channels (0: a max pool), kernel, stride, padding
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
+from ..maps.upsample import Grid, fc_to_conv
 from ..trunk import Trunk
-from ..upsample import Grid, fc_to_conv
 
 
 class VGGFCN(Trunk):

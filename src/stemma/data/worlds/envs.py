@@ -1,0 +1,457 @@
+"""Worlds to live in, by name, behind gymnasium's API: pictures of one size in a dict, actions of numbers in -1..1.
+
+    env = make("takecover", size=64)         a gymnasium.Env: {"image": uint8 [64, 64, 3]}, Box(-1, 1, (1,))
+    random_policy("held", 1, seed)           how actions are chosen by chance there, a function of the seed alone
+    live(env, policy, seed)                  one episode as named channels
+    with Crew("takecover", 2, ...) as crew:  the same in processes: crew.random(seeds) gives episodes in order
+
+A package that is absent is named with the extra that brings it.
+"""
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from ...core.types import Classes, Info, StemmaError
+
+Episode = dict[str, np.ndarray]
+Law = Literal["uniform", "held"]
+EXTRA = "stemma-vision[worlds]"
+
+
+@dataclass(frozen=True)
+class EnvCard:
+    """A world: its name, what there is to do, the package it needs, how long a decision lasts, how chance acts in it."""
+
+    name: str
+    about: str
+    package: str  # what is imported
+    make: Callable[[int, bool], Any]
+    actions: tuple[str, ...]
+    limit: int  # decisions of an episode, at most
+    law: Law = "uniform"
+
+
+# ---------------------------------------------------------------- worlds of others, made alike
+
+
+def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
+    """A picture uint8 [H, W, 3] as [size, size, 1 or 3]: mean over areas, rounded."""
+    from PIL import Image
+
+    small = Image.fromarray(picture).resize((size, size), Image.Resampling.BOX)
+    return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
+
+
+def adapted(
+    inner: Any, size: int, grey: bool, actions: int, act: Callable[[np.ndarray], Any], repeat: int, limit: int, crop: tuple[int, int] | None = None
+) -> Any:
+    """A gymnasium environment that draws itself (`render_mode="rgb_array"`) as a world of ours.
+
+    act: our action as the environment's own. repeat: its steps in one decision. crop: rows of the picture that are kept.
+    """
+    import gymnasium
+    from gymnasium import spaces
+
+    class Adapted(gymnasium.Env):
+        observation_space = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
+        action_space = spaces.Box(-1.0, 1.0, (actions,), np.float32)
+        taken = 0
+
+        def _seen(self) -> dict[str, np.ndarray]:
+            picture = inner.render()
+            return {"image": shrink(picture if crop is None else picture[slice(*crop)], size, grey)}
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            self.taken = 0
+            inner.reset(seed=seed)
+            return self._seen(), {}
+
+        def step(self, action: np.ndarray) -> Any:
+            total, over, cut = 0.0, False, False
+            for _ in range(repeat):
+                _, reward, over, cut, _ = inner.step(act(np.clip(action, -1, 1)))
+                total += float(reward)
+                if over or cut:
+                    break
+            self.taken += 1
+            return self._seen(), total, bool(over), bool(cut) or self.taken >= limit, {}
+
+        def render(self) -> Any:
+            return inner.render()
+
+        def close(self) -> None:
+            inner.close()
+
+    return Adapted()
+
+
+def _drawn(name: str) -> Callable[[int, bool], Any]:
+    def build(size: int, grey: bool) -> Any:
+        from . import drawn as drawn_worlds
+
+        return getattr(drawn_worlds, name)(size, grey)
+
+    return build
+
+
+def _classic(ident: str, act: Callable[[np.ndarray], Any], repeat: int, limit: int) -> Callable[[int, bool], Any]:
+    def build(size: int, grey: bool) -> Any:
+        import gymnasium
+
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        return adapted(gymnasium.make(ident, render_mode="rgb_array"), size, grey, 1, act, repeat, limit)
+
+    return build
+
+
+def _third(action: np.ndarray) -> int:
+    """Left, stay, right as 0, 1, 2: World Models' cut of one number."""
+    return int(action[0] > 1 / 3) - int(action[0] < -1 / 3) + 1
+
+
+def _car_racing(size: int, grey: bool) -> Any:
+    """World Models' actions: steering as it is, gas (a + 1) / 2, brake max(0, a); the bar below the 84th row is cut away."""
+    import gymnasium
+
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    act = lambda a: np.array([a[0], (a[1] + 1) / 2, max(0.0, a[2])], np.float64)
+    inner = gymnasium.make("CarRacing-v3", render_mode="state_pixels", max_episode_steps=1000)
+    return adapted(inner, size, grey, 3, act, 1, 1000, (0, 84))
+
+
+def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
+    """ViZDoom's take cover, so many tics a decision: keep clear of fireballs. One point a tic alive, 2,100 at most."""
+    import gymnasium
+    import vizdoom
+    from gymnasium import spaces
+
+    class TakeCover(gymnasium.Env):
+        observation_space = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
+        action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        repeat, limit = tics, 2100
+
+        def __init__(self) -> None:
+            game = vizdoom.DoomGame()
+            game.load_config(os.path.join(vizdoom.scenarios_path, "take_cover.cfg"))
+            game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
+            game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+            game.set_window_visible(False)
+            game.set_render_hud(False)
+            game.set_episode_timeout(self.limit + 1)
+            self.game, self.begun = game, False
+
+        def _seen(self) -> dict[str, np.ndarray]:
+            state = self.game.get_state()
+            if state is not None:
+                self.last = shrink(np.asarray(state.screen_buffer)[:100], size, grey)  # the floor under the player's feet says nothing
+            return {"image": self.last}
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            self.game.set_seed(int(self.np_random.integers(1 << 31)))
+            if self.begun:
+                self.game.new_episode()
+            else:
+                self.game.init()
+                self.begun = True
+            return self._seen(), {}
+
+        def step(self, action: np.ndarray) -> Any:
+            way = _third(action)
+            reward = float(self.game.make_action([way == 0, way == 2], self.repeat))
+            over = bool(self.game.is_episode_finished())
+            dead = over and bool(self.game.is_player_dead())
+            return self._seen(), reward, dead, over and not dead, {}
+
+        def render(self) -> Any:
+            return self.last
+
+        def close(self) -> None:
+            self.game.close()
+
+    return TakeCover()
+
+
+def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
+    """A task of DeepMind control from its camera. Software rendering is made some twenty times faster: no shadows, no samples, no mirrors,
+    and a buffer of the picture's own size; only the decision's last step is drawn."""
+    def build(size: int, grey: bool) -> Any:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+        with suppress(ImportError):  # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
+            importlib.import_module("triton")
+        import gymnasium
+        from gymnasium import spaces
+
+        suite = importlib.import_module("dm_control.suite")
+        probe = suite.load(domain, task)
+        count = int(np.prod(probe.action_spec().shape))
+
+        class Control(gymnasium.Env):
+            observation_space = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
+            action_space = spaces.Box(-1.0, 1.0, (count,), np.float32)
+            inner: Any = None
+            camera = 2 if domain == "quadruped" else 0
+
+            def _seen(self) -> dict[str, np.ndarray]:
+                drawn = max(64, size)
+                return {"image": shrink(self.inner.physics.render(drawn, drawn, camera_id=self.camera), size, grey)}
+
+            def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+                super().reset(seed=seed)
+                if self.inner is not None:
+                    self.inner.close()
+                self.inner = suite.load(domain, task, task_kwargs={"random": int(self.np_random.integers(1 << 31))})
+                model = self.inner.physics.model
+                model.vis.quality.shadowsize = model.vis.quality.offsamples = 0
+                model.vis.global_.offwidth = model.vis.global_.offheight = max(64, size)
+                model.mat_reflectance[:] = 0
+                model.light_castshadow[:] = 0
+                self.inner.reset()
+                self.taken = 0
+                return self._seen(), {}
+
+            def step(self, action: np.ndarray) -> Any:
+                spec = self.inner.action_spec()
+                low, high = spec.minimum, spec.maximum
+                total, over = 0.0, False
+                for _ in range(repeat):
+                    said = self.inner.step(low + (np.clip(action, -1, 1) + 1) / 2 * (high - low))
+                    total += float(said.reward or 0.0)
+                    over = bool(said.last())
+                    if over:
+                        break
+                return self._seen(), total, False, over, {}
+
+            def render(self) -> Any:
+                return self.inner.physics.render(240, 320, camera_id=self.camera)
+
+        return Control()
+
+    return build
+
+
+def _cards() -> dict[str, EnvCard]:
+    torque = lambda a: np.array([2 * a[0]], np.float32)
+    one = lambda a: np.array([a[0]], np.float32)
+    found = [
+        EnvCard("drawn-pendulum", "swing a rod up and hold it, from pictures without its speed", "gymnasium", _drawn("DrawnPendulum"), ("torque",), 50),
+        EnvCard("drawn-dodge", "keep clear of what falls: take cover in little", "gymnasium", _drawn("Dodge"), ("aside",), 300, "held"),
+        EnvCard("pendulum", "Pendulum-v1 of gymnasium", "gymnasium", _classic("Pendulum-v1", torque, 4, 50), ("torque",), 50),
+        EnvCard("cartpole", "CartPole-v1 of gymnasium: left or right by the sign", "gymnasium",
+                _classic("CartPole-v1", lambda a: int(a[0] > 0), 1, 500), ("push",), 500, "held"),
+        EnvCard("mountain-car", "MountainCarContinuous-v0 of gymnasium", "gymnasium", _classic("MountainCarContinuous-v0", one, 4, 250), ("push",), 250),
+        EnvCard("acrobot", "Acrobot-v1 of gymnasium", "gymnasium", _classic("Acrobot-v1", _third, 4, 125), ("torque",), 125),
+        EnvCard("car-racing", "CarRacing-v3 of gymnasium: a lap of a random track", "Box2D", _car_racing, ("steer", "gas", "brake"), 1000),
+        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover, ("aside",), 525, "held"),
+        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom", partial(_take_cover, tics=1), ("aside",), 2100, "held"),
+    ]
+    for name, domain, task, repeat, actions in (
+        ("cartpole-swingup", "cartpole", "swingup", 8, 1), ("cartpole-balance", "cartpole", "balance", 8, 1), ("reacher-easy", "reacher", "easy", 4, 2),
+        ("cheetah-run", "cheetah", "run", 4, 6), ("finger-spin", "finger", "spin", 2, 2), ("cup-catch", "ball_in_cup", "catch", 4, 2),
+        ("walker-walk", "walker", "walk", 2, 6),
+    ):
+        names = tuple(f"joint {i}" for i in range(actions)) if actions > 1 else ("push",)
+        found.append(EnvCard(name, f"{domain} {task} of DeepMind control", "dm_control", _control(domain, task, repeat), names, 1000 // repeat))
+    return {c.name: c for c in found}
+
+
+ENVS = _cards()
+
+
+def get(name: str) -> EnvCard:
+    """A world's card. Raises `StemmaError` with the nearest names when there is none."""
+    import difflib
+
+    key = name.strip().lower().replace("_", "-").removeprefix("env:")
+    key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
+    if key not in ENVS:
+        near = difflib.get_close_matches(key, ENVS, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
+        raise StemmaError(f"no environment named '{name}'; {hint}")
+    return ENVS[key]
+
+
+def info_of(name: str) -> Info:
+    """What a model must know of a world: the numbers of its action are the classes."""
+    card = get(name)
+    return Info(card.name, "env", Classes(card.actions), ("image", "reward", "terminal"))
+
+
+def need(package: str, name: str) -> None:
+    """Raises `StemmaError` naming the extra when a world's package is absent."""
+    for p in dict.fromkeys(("gymnasium", package)):
+        if importlib.util.find_spec(p) is None:
+            more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
+            raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install '{EXTRA}'{more}")
+
+
+def make(name: str, size: int = 64, grey: bool = False) -> Any:
+    """A world as a gymnasium environment. Raises `StemmaError` for unknown names and absent packages."""
+    card = get(name)
+    need(card.package, card.name)
+    return card.make(size, grey)
+
+
+# ---------------------------------------------------------------- living
+
+
+class RandomPolicy:
+    """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps.
+
+    Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are alike likely, and who
+    learns from such lives has seen what lies between.
+    """
+
+    def __init__(self, law: Law, actions: int, seed: int) -> None:
+        self.law, self.actions, self.rng, self.left = law, actions, np.random.default_rng([seed, 77]), 0
+
+    def __call__(self) -> np.ndarray:
+        if self.law == "uniform":
+            return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
+        if self.left == 0:
+            self.left = int(self.rng.integers(1, 11))
+            self.kept = self.rng.uniform(-1, 1, self.actions).astype(np.float32)
+        self.left -= 1
+        return self.kept
+
+
+class Recorder:
+    """Puts an episode together, step by step."""
+
+    def __init__(self, seen: dict[str, np.ndarray], actions: int) -> None:
+        self.seen = {k: [np.asarray(v)] for k, v in seen.items()}
+        self.action, self.reward, self.over = [np.zeros(actions, np.float32)], [0.0], False
+
+    def add(self, seen: dict[str, np.ndarray], action: np.ndarray, reward: float, over: bool) -> None:
+        for k, v in seen.items():
+            self.seen[k].append(np.asarray(v))
+        self.action.append(np.asarray(action, np.float32))
+        self.reward.append(reward)
+        self.over = over
+
+    def episode(self) -> Episode:
+        n = len(self.reward)
+        first, terminal = np.zeros(n, bool), np.zeros(n, bool)
+        first[0], terminal[-1] = True, self.over
+        channels = {k: np.stack(v) for k, v in self.seen.items()}
+        return {**channels, "action": np.stack(self.action), "reward": np.array(self.reward, np.float32), "first": first, "terminal": terminal}
+
+
+def live(env: Any, policy: Callable[[], np.ndarray], seed: int) -> Episode:
+    """One episode under a policy that does not look."""
+    seen, _ = env.reset(seed=seed)
+    record, done = Recorder(seen, env.action_space.shape[0]), False
+    while not done:
+        action = policy()
+        seen, reward, over, cut, _ = env.step(action)
+        record.add(seen, action, reward, over)
+        done = over or cut
+    return record.episode()
+
+
+def _work(pipe: Any, name: str, size: int, grey: bool) -> None:
+    """A process of a crew: lives the random episode of each seed that it is told, until it is told to end."""
+    env, law = make(name, size, grey), get(name).law
+    actions = env.action_space.shape[0]
+    try:
+        while True:
+            what, given = pipe.recv()
+            if what == "random":
+                pipe.send((given, live(env, RandomPolicy(law, actions, given), given)))
+            else:
+                break
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        return
+    finally:
+        env.close()
+
+
+class Crew:
+    """Worlds of one kind, each in a process of its own (`workers` of them), or with `workers` 0 one here.
+
+    What an episode holds depends on its seed alone, and not on how many work.
+    """
+
+    def __init__(self, name: str, workers: int = 0, size: int = 64, grey: bool = False) -> None:
+        self.card, self.size, self.grey = get(name), size, grey
+        need(self.card.package, self.card.name)
+        self.pipes: list[Any] = []
+        self.processes: list[Any] = []
+        self.here: list[Any] = []
+        context: Any = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, name, size, grey), daemon=True)
+            process.start()
+            theirs.close()
+            self.pipes.append(ours)
+            self.processes.append(process)
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def random(self, seeds: Iterable[int]) -> Iterator[Episode]:
+        """Episodes lived by chance, in the order of their seeds."""
+        todo = list(seeds)
+        if not self.pipes:
+            env = self.world(0)
+            for s in todo:
+                yield live(env, RandomPolicy(self.card.law, env.action_space.shape[0], s), s)
+            return
+        n = len(self.pipes)
+        for i in range(min(n, len(todo))):
+            self.pipes[i].send(("random", todo[i]))
+        for i in range(len(todo)):
+            done = self._take(i % n, todo[i])
+            if i + n < len(todo):
+                self.pipes[i % n].send(("random", todo[i + n]))
+            yield done
+
+    def world(self, i: int) -> Any:
+        """World `i` in this process, made when it is first asked for."""
+        while len(self.here) <= i:
+            self.here.append(make(self.card.name, self.size, self.grey))
+        return self.here[i]
+
+    def _take(self, i: int, seed: int) -> Episode:
+        """The episode of a seed from process `i`; what was asked for before and not taken is passed over."""
+        try:
+            while True:
+                told, episode = self.pipes[i].recv()
+                if told == seed:
+                    done: Episode = episode
+                    return done
+        except (EOFError, ConnectionResetError) as error:
+            code = self.processes[i].exitcode
+            raise StemmaError(f"a process that lived in '{self.card.name}' ended (status {code}); try --workers 0 to see why") from error
+
+    def close(self) -> None:
+        """End the processes and close the worlds."""
+        for pipe in self.pipes:
+            try:
+                pipe.send(("close", None))
+            except (BrokenPipeError, OSError):
+                continue
+        for process in self.processes:
+            process.join(2)
+            if process.is_alive():
+                process.terminate()
+        for env in self.here:
+            env.close()
+        self.pipes, self.processes, self.here = [], [], []
+
+
+__all__ = ["ENVS", "Crew", "EnvCard", "Episode", "RandomPolicy", "Recorder", "get", "info_of", "live", "make", "need", "shrink"]

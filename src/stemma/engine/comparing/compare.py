@@ -1,0 +1,466 @@
+"""Train several papers alike and measure them alike: every training a process and a run folder of its own, all of it resumable.
+
+    compare(["fpn", "retinanet", "ssd"], "scenes", budget="60s", seeds=2, out="runs/x")
+
+leaves runs/x/results.json, runs/x/pictures and a run folder a system and seed. Run again with the same settings, it keeps what
+is finished, continues what was killed, and adds the papers or seeds that are new.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core import paper as papers
+from ...core.types import StemmaError, at_least
+from ..pictures import measure as evaluate
+from ..pictures import outside
+from ..pictures.trial import Job, held_out
+from ..running import checkpoint
+from ..running.budget import Budget, Spent
+from . import results
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[3]
+GRACE = 60.0  # seconds that a training has to save its state when it is told to stop
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: its folder and what `results.json` holds."""
+
+    path: Path
+    results: dict[str, Any]
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The runs that did not finish, with `error`."""
+        return [r for s in self.results["systems"] for r in s["runs"] if r["status"] != "done"] + list(self.results["failed"])
+
+
+@dataclass
+class State:
+    """What is known of a training while it runs: for the progress display."""
+
+    job: Job
+    status: str = "waiting"  # waiting, training, measuring, done, kept, failed
+    fraction: float = 0.0
+    last: str = ""
+    error: str = ""
+
+
+Show = Callable[[list[State]], None]
+
+
+def compare(
+    names: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small", out: str | Path = "runs/compare",
+    jobs: int | None = None, on: str = "local", *, format: str | None = None, sets: dict[str, Any] | None = None, device: str = "auto",
+    precision: str | None = None, batch: int | None = None,
+    workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
+) -> Comparison:
+    """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
+
+    names: papers, "fpn" or "mask-rcnn:c4" for another preset than `preset`. jobs: trainings at a time; None: one a core with one thread
+    each, or one a GPU. on: "local" or "ray" (each training a Ray task; a cluster by RAY_ADDRESS, else one started here).
+    sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}. limit: measure on at most so many pictures.
+    validations: how many points a learning curve has. show: is told the states about once a second.
+
+    A training that fails is reported in the results, and the others go on. Raises `StemmaError` for settings or data that no training
+    could use, for a folder that holds another comparison, and when not one training finished; `KeyboardInterrupt` after the running
+    ones have saved their state.
+    """
+    from ...data.open import absolute
+
+    folder, where = Path(out), str(data)
+    plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset, "sets": checkpoint.jsonable(sets or {}),
+            "precision": precision, "batch": batch, "limit": limit, "validations": validations}
+    systems = _systems(names, preset)
+    at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
+    at_least(0, workers=workers)
+    if on not in ("local", "ray"):
+        raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
+    if _worlds(systems):
+        return _compare_worlds(systems, plan, seeds, folder, jobs, on, sets, device, workers, limit, validations, command, show)
+    tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in systems.items()}
+    if len({str(evaluate.suited(where, task, format)) for task in tasks.values()}) > 1:
+        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and {' and '.join(tasks)} read different ones; compare apart")
+    train, held, _ = held_out(where, format, limit, next(iter(tasks.values())))
+    for name, p in systems.values():
+        card, _, _ = checkpoint.plan(name, p, _sets_of(sets, name), train.info)
+        evaluate.check_kinds(card, p, train.info, where)
+    at_once, threads, device = _room(jobs, device, precision)
+    _claim(folder, plan)
+    for name, p in systems.values():
+        recipe = checkpoint.plan(name, p, _sets_of(sets, name), train.info)[2]
+        for part in (train, held):
+            outside.fill(outside.with_proposals(part, recipe), show=show is not None)
+    place = absolute(where)
+    work = [
+        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"], str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
+            _sets_of(sets, name), device, precision, batch, workers, limit, validations)
+        for seed in range(seeds) for ident, (name, p) in systems.items()
+    ]
+    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
+    about = _about(systems, plan, seeds, out, command, at_once, threads, device, on) | {
+        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held), "fingerprint": train.fingerprint},
+        "latency": _latencies(folder, done, device, threads),
+    }
+    record = results.collect(folder, work, errors, about, held)
+    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    return Comparison(folder, record)
+
+
+def _worlds(systems: dict[str, tuple[str, str]]) -> bool:
+    """Whether all that is compared are agents. Raises `StemmaError` where some are and some are not."""
+    kinds = {papers.get(name).task == "world" for name, _ in systems.values()}
+    if len(kinds) > 1:
+        raise StemmaError("agents and systems that look at pictures have no common measure; compare them apart")
+    return kinds == {True}
+
+
+def _compare_worlds(
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, folder: Path, jobs: int | None, on: str, sets: dict[str, Any] | None, device: str,
+    workers: int, limit: int | None, validations: int, command: str, show: Show | None,
+) -> Comparison:
+    """As `compare`, for agents in the world that plan["data"] names; `limit` is the number of episodes that each is measured on."""
+    from ...data.worlds import envs
+    from ..worlds import agents
+
+    name = agents.name_of(plan["data"])
+    plan = plan | {"data": f"env:{name}"}
+    envs.need(envs.get(name).package, name)
+    for paper, preset in systems.values():
+        checkpoint.plan(paper, preset, _sets_of(sets, paper), envs.info_of(name))
+    at_once, threads, device = _room(jobs, device)
+    _claim(folder, plan)
+    work = [
+        Job(f"{ident.replace(':', '@')}-s{seed}", paper, preset, seed, plan["data"], plan["budget"],
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None, None, workers, limit, validations)
+        for seed in range(seeds) for ident, (paper, preset) in systems.items()
+    ]
+    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
+    world = {"env": name, "world": envs.get(name).about, "law": envs.get(name).law}
+    about = _about(systems, plan, seeds, folder, command, at_once, threads, device, on) | world
+    record = results.collect_worlds(folder, done, errors, about)
+    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    return Comparison(folder, record)
+
+
+def _run_all(
+    work: list[Job], folder: Path, at_once: int, threads: int, device: str, on: str, show: Show | None
+) -> tuple[list[Job], dict[str, str]]:
+    """(jobs that have a `trial.json`, what went wrong with others). Raises `StemmaError` when none has."""
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    states = [State(j, "kept", 1.0) if (Path(j.folder) / "trial.json").is_file() else State(j) for j in work]
+    todo = [s for s in states if s.status == "waiting"]
+    if on == "ray" and todo:
+        _on_ray(todo, states, folder, at_once, threads, show)
+    elif todo:
+        _locally(todo, states, folder, at_once, threads, device, show)
+    errors = {s.job.id: s.error for s in states if s.status == "failed"}
+    done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
+    if not done:
+        raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
+    return done, errors
+
+
+def _about(
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, out: str | Path, command: str, at_once: int, threads: int, device: str, on: str
+) -> dict[str, Any]:
+    """How a comparison was made."""
+    return {
+        "stemma": _version(), "created": time.strftime("%Y-%m-%d %H:%M"), "command": command or _as_command(list(systems), plan, seeds, out),
+        "budget": plan["budget"], "preset": plan["preset"], "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
+        "machine": {"cpu": results.processor(), "cores": _cores(), "threads": threads, "jobs": at_once, "device": _device_name(device), "on": on},
+    }
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+def _systems(names: Sequence[str], preset: str) -> dict[str, tuple[str, str]]:
+    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given. Raises `StemmaError` for unknown ones and for none."""
+    out: dict[str, tuple[str, str]] = {}
+    for given in names:
+        name, _, own = given.partition(":")
+        card = papers.get(name)
+        out[f"{card.cli_name}:{own}" if own else card.cli_name] = (card.name, own or preset)
+    if not out:
+        raise StemmaError("name the papers to compare, for example: stemma compare fpn retinanet ssd --data scenes")
+    return out
+
+
+def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """The settings meant for one paper: those without a paper's name before a colon, and those with its own."""
+    out = {}
+    for path, value in (sets or {}).items():
+        whose, colon, rest = path.partition(":")
+        if not colon:
+            if path != "proposals" or outside.wants(papers.get(name).recipe("paper")):  # meant for those that take boxes from outside
+                out[path] = value
+        elif papers.get(whose).name == name:
+            out[rest] = value
+    return out
+
+
+def _claim(folder: Path, plan: dict[str, Any]) -> None:
+    """Make the folder this comparison's. Raises `StemmaError` when it holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
+    file = folder / "compare.json"
+    if file.is_file():
+        old = json.loads(file.read_text(encoding="utf-8"))
+        for key, value in plan.items():
+            if old.get(key) != value:
+                raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose another --out")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
+    checkpoint.write_text(file, json.dumps(plan, indent=1))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _room(jobs: int | None, device: str, precision: str | None = None) -> tuple[int, int, str]:
+    """(trainings at a time, threads for each, device). Raises `StemmaError` where there is no such device, or it has no such precision."""
+    import torch
+
+    from ..running.devices import pick_device, pick_precision
+
+    device = pick_device(device)
+    if precision is not None:
+        pick_precision(device, precision)
+    at_once = jobs if jobs is not None else _cores() if device == "cpu" else max(1, torch.cuda.device_count()) if device == "cuda" else 1
+    return at_once, max(1, _cores() // at_once), device
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device.startswith("cuda") else device
+
+
+def _version() -> str:
+    from ... import __version__
+
+    return str(__version__)
+
+
+def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str | Path) -> str:
+    options = {"data": plan["data"], "budget": plan["budget"], "seeds": seeds, "preset": plan["preset"], "out": out}
+    return " ".join(["stemma", "compare", *systems, *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items())])
+
+
+# ---------------------------------------------------------------- here, in processes
+
+
+def _environment(threads: int, gpu: int | None = None) -> dict[str, str]:
+    env = dict(os.environ)
+    env |= {k: str(threads) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    env["PYTHONPATH"] = os.pathsep.join(x for x in (str(PACKAGE_ROOT), env.get("PYTHONPATH", "")) if x)
+    if gpu is not None:
+        shown = env.get("CUDA_VISIBLE_DEVICES", "")
+        env["CUDA_VISIBLE_DEVICES"] = shown.split(",")[gpu] if shown else str(gpu)
+    return env
+
+
+def _start(words: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    with open(log, "ab") as f:
+        command = [sys.executable, "-m", "stemma.engine.pictures.trial", *words]
+        return subprocess.Popen(command, stdout=f, stderr=f, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
+
+
+def _locally(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, device: str, show: Show | None) -> None:
+    """Run the trainings, `at_once` at a time. On Ctrl-C or SIGTERM all are told to save and stop, then `KeyboardInterrupt` is raised."""
+    waiting = list(todo)
+    running: dict[subprocess.Popen[bytes], tuple[State, int]] = {}
+    slots = list(range(at_once))
+    with _as_interrupt():
+        try:
+            while waiting or running:
+                while waiting and slots:
+                    state, slot = waiting.pop(0), slots.pop(0)
+                    path = folder / "jobs" / f"{state.job.id}.json"
+                    state.job.save(path)
+                    gpu = slot if device == "cuda" else None
+                    running[_start([str(path)], path.with_suffix(".log"), _environment(threads, gpu))] = (state, slot)
+                    state.status = "training"
+                for process, (state, slot) in list(running.items()):
+                    if process.poll() is not None:
+                        del running[process]
+                        slots.append(slot)
+                        slots.sort()
+                        _ended(state, process.returncode, folder)
+                    else:
+                        _look(state)
+                if show is not None:
+                    show(states)
+                if running:
+                    time.sleep(0.5)
+        except BaseException:
+            for process in running:
+                process.terminate()
+            until = time.monotonic() + GRACE
+            for process in running:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, until - time.monotonic()))
+                process.kill()
+            raise
+
+
+def _ended(state: State, code: int, folder: Path) -> None:
+    """Note how a training's process ended."""
+    if code == 0 and (Path(state.job.folder) / "trial.json").is_file():
+        state.status, state.fraction = "done", 1.0
+        return
+    trouble = folder / "jobs" / f"{state.job.id}.error"
+    log = folder / "jobs" / f"{state.job.id}.log"
+    state.status = "failed"
+    if trouble.is_file():
+        state.error = trouble.read_text(encoding="utf-8")
+    elif code < 0:
+        state.error = f"ended by signal {signal.Signals(-code).name}" + (" (the machine may be short of memory)" if code == -signal.SIGKILL else "")
+    else:
+        state.error = f"ended with status {code}; its log is {log}"
+
+
+def _look(state: State) -> None:
+    """Read how far a training is from the last line of its metrics."""
+    file = Path(state.job.folder) / "metrics.jsonl"
+    try:
+        with open(file, "rb") as f:
+            f.seek(max(0, file.stat().st_size - 65536))
+            lines = f.read().split(b"\n")
+        entry = json.loads(lines[-2]) if len(lines) > 1 else None
+    except (OSError, ValueError):
+        return  # not begun, or a line that is being written
+    if entry:
+        spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"])
+        state.fraction = max(state.fraction, Budget.parse(state.job.budget).fraction(spent))
+        value = next((entry[k] for k in results.MAINS if entry.get(k) is not None), None)
+        if entry["kind"] == "val" and value is not None:
+            state.last = f"{value:.3f}"
+        if state.fraction >= 1 and entry["kind"] == "val":
+            state.status = "measuring"
+
+
+@contextlib.contextmanager
+def _as_interrupt() -> Iterator[None]:
+    """Within it SIGTERM is a `KeyboardInterrupt`, so that children are stopped in either case."""
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, which alone may
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict[str, float | str]:
+    """Milliseconds a picture by run folder, measured in one process when no training runs; the first seed stands for a system.
+
+    In the place of a number there may be a sentence that says why there is none.
+    """
+    file = folder / "latency.json"
+    first = {j.id.rsplit("-s", 1)[0]: j.folder for j in reversed(done)}
+    known: dict[str, float | str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not set(first.values()) <= {k for k, v in known.items() if not isinstance(v, str)}:
+        spec = folder / "jobs" / "latency.json"
+        job = done[0]
+        asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device, "out": str(file.resolve())}
+        checkpoint.write_text(spec, json.dumps(asked))
+        process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
+        try:
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode == 0:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        why = spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file() else f"see {spec.with_suffix('.log')}"
+        return {f: why for f in first.values()}
+    return known
+
+
+# ---------------------------------------------------------------- on Ray
+
+
+def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, show: Show | None) -> None:
+    """Run the trainings as Ray tasks. A worker that does not share this disk sends its run folder back when it is done."""
+    try:
+        import ray
+    except ImportError as error:
+        raise StemmaError("--on ray needs the package ray: pip install 'stemma-vision[ray]'") from error
+    token = folder / "jobs" / "token"
+    token.write_text(str(time.time_ns()), encoding="utf-8")
+    own = not ray.is_initialized()
+    if own:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers step back before other processes; a budget of seconds would then buy less
+        here: dict[str, Any] = {"num_cpus": at_once, "include_dashboard": False} if not os.environ.get("RAY_ADDRESS") else {}
+        ray.init(log_to_driver=False, configure_logging=False, runtime_env={"env_vars": {"PYTHONPATH": str(PACKAGE_ROOT)}}, **here)
+    try:
+        task = ray.remote(num_cpus=1, max_retries=1)(_remote)
+        gpu = {"num_gpus": 1} if todo[0].job.device == "cuda" else {}
+        waiting = {}
+        for state in todo:
+            path = folder / "jobs" / f"{state.job.id}.json"
+            state.job.save(path)
+            state.status = "training"
+            waiting[task.options(**gpu).remote(asdict(state.job), str(token.resolve()), token.read_text(encoding="utf-8"), threads)] = state
+        while waiting:
+            ready, _ = ray.wait(list(waiting), timeout=1.0)
+            for ref in ready:
+                state = waiting.pop(ref)
+                try:
+                    code, trouble, files = ray.get(ref)
+                except ray.exceptions.RayError as error:
+                    state.status, state.error = "failed", f"Ray: {' '.join(str(error).split())[:300]}"
+                    continue
+                for name, content in files.items():
+                    target = Path(state.job.folder) / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content)
+                if trouble:
+                    (folder / "jobs" / f"{state.job.id}.error").write_text(trouble, encoding="utf-8")
+                _ended(state, code, folder)
+            for state in waiting.values():
+                _look(state)
+            if show is not None:
+                show(states)
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _remote(job: dict[str, Any], token: str, secret: str, threads: int) -> tuple[int, str, dict[str, bytes]]:
+    """What a Ray worker does: the same process as a local training. Returns (exit status, error, files when the disk is not shared)."""
+    import tempfile
+
+    shared = Path(token).is_file() and Path(token).read_text(encoding="utf-8") == secret
+    with tempfile.TemporaryDirectory() as scratch:
+        one = Job(**job) if shared else Job(**{**job, "folder": str(Path(scratch) / "run")})
+        path = Path(scratch) / f"{one.id}.json"
+        one.save(path)
+        process = _start([str(path)], path.with_suffix(".log"), _environment(threads))
+        code = process.wait()
+        said = next((f.read_text(encoding="utf-8", errors="replace")[-300:] for f in (path.with_suffix(".error"), path.with_suffix(".log")) if f.is_file()), "")
+        run = Path(one.folder)
+        files = {} if shared else {str(f.relative_to(run)): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != "state.safetensors"}
+        return code, "" if code == 0 else said, files
+
+
+__all__ = ["Comparison", "State", "compare"]

@@ -1,0 +1,217 @@
+"""Write a network for other runtimes, ONNX or `torch.export`, and hold what was written against the eager network on the spot."""
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...core.types import StemmaError
+from ...data.proposals import grid
+from ..running.runs import Run
+from . import outside
+from .measure import resolve
+
+Format = Literal["onnx", "torch"]
+Outputs = Literal["raw", "predictions"]
+EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip install 'stemma-vision[onnx]'"
+INT32, BOOL = 6, 9  # ONNX's numbers of types
+TOLERANCE = 1e-3  # largest difference that is taken for rounding, as a share of the largest value of an output
+
+
+def named_tensors(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
+    """Every tensor inside a network's output with a name: fields by theirs, places of a list by number."""
+    if isinstance(value, Tensor):
+        return [(name or "output", value)]
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        parts = [(str(i), v) for i, v in enumerate(value)]
+    elif is_dataclass(value):
+        parts = [(f.name, getattr(value, f.name)) for f in fields(value)]
+    else:
+        return []
+    return [t for k, v in parts for t in named_tensors(v, f"{name}_{k}" if name else str(k))]
+
+
+class Plain(nn.Module):
+    """A model whose output is a flat tuple of tensors, which is what other runtimes know: the network's own, or its predictions."""
+
+    def __init__(self, model: nn.Module, outputs: Outputs = "raw"):
+        super().__init__()
+        self.model: Any = model
+        self.outputs = outputs
+
+    def said(self, images: Tensor, *boxes: Tensor) -> list[tuple[str, Tensor]]:
+        """The outputs by name. `boxes`: proposals `1 P 4`, for a model that takes them."""
+        more = {"proposals": boxes[0]} if boxes else {}
+        return named_tensors(self.model(images, **more) if self.outputs == "raw" else self.model.predict(images, **more))
+
+    def forward(self, images: Tensor, *boxes: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t for _, t in self.said(images, *boxes))
+
+
+def export(
+    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "predictions",
+    which: str = "best", svd: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
+
+    size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
+    outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw", what the network says
+             before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside. Of a system that takes
+             its boxes from outside, `proposals` is a second input: `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
+    svd:     write it with the fully connected layers of its region heads shortened to these ranks (`compress`)
+
+    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
+    objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
+    A model, or its rule, may say in `no_graph` why its predictions cannot be written.
+    Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
+    """
+    if format not in ("onnx", "torch"):
+        raise StemmaError(f"no export format '{format}'; there are onnx and torch")
+    if outputs not in ("raw", "predictions"):
+        raise StemmaError(f"export writes 'raw' outputs or 'predictions', not '{outputs}'")
+    path = Path(path)
+    if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
+        raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
+    net: Any = resolve(model, which, svd).to("cpu").float().eval()
+    why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
+    if why and outputs == "predictions":
+        raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with --outputs raw")
+    side = size or (net.recipe.resize.size,) * 2
+    plain = Plain(net, outputs).eval()
+    inputs = {"images": _picture(side)}
+    if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw" else net.predict).parameters:
+        count = net.recipe.proposals.count
+        boxes = torch.from_numpy(grid(side, count))
+        inputs["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
+    with torch.no_grad():
+        expected = plain.said(*inputs.values())
+    names = [n for n, _ in expected]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        got = _onnx(plain, inputs, path, names) if format == "onnx" else _torch(plain, inputs, path, names)
+    except OSError as error:
+        raise StemmaError(f"cannot write {path}: {error.strerror or error}") from error
+    difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
+    worst = max(difference.values(), default=0.0)
+    wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
+    if wrong:
+        raise StemmaError(f"{path} was written, but does not compute what the model does: {', '.join(wrong[:3])}")
+    shapes = {n: list(t.shape) for n, t in expected}
+    written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
+    if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
+        written["compared"] = int((dict(expected)["labels"] >= 0).sum())
+    return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
+
+
+def _picture(side: tuple[int, int]) -> Tensor:
+    """A drawn scene of a size, `1 3 H W` in 0..1: a network that has learned sees more in it than in noise."""
+    from ...data.scenes import Scenes
+
+    image = Scenes(1, size=min(2048, max(32, *side)))[0].image
+    assert image is not None
+    whole = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    return torch.nn.functional.interpolate(whole, side, mode="bilinear", align_corners=False)
+
+
+def _difference(a: Tensor, b: Tensor) -> float:
+    if tuple(a.shape) != tuple(b.shape):
+        return float("inf")
+    return float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
+
+
+def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise StemmaError(EXTRA) from error
+    with _quiet():
+        try:
+            torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names, dynamo=True, external_data=False, verbose=False,
+                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort, torch.ops.torchvision.roi_pool.default: _roi_pool})
+        except OSError:
+            raise
+        except Exception as error:
+            raise StemmaError(_cannot(plain, error)) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime raises kinds of its own
+            raise StemmaError(f"{path} was written, but onnxruntime does not take it: {' '.join(str(error).split())[:200]}") from error
+        return [torch.from_numpy(v) for v in session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)})]
+
+
+def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among equals. Truths as numbers."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    truths = int(self.dtype) == BOOL
+    size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+    values, order = op.TopK(op.Cast(self, to=INT32) if truths else self, size, axis=dim, largest=int(descending), sorted=1)
+    return (op.Cast(values, to=BOOL) if truths else values), order
+
+
+def _roi_pool(x: Any, rois: Any, scale: float, height: int, width: int) -> Any:
+    """torchvision's RoIPool as ONNX's, which rounds and cuts alike; the places of the maxima, for gradients alone, are left out."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    return op.MaxRoiPool(x, rois, pooled_shape=[int(height), int(width)], spatial_scale=float(scale)), op.Shape(rois)
+
+
+def _torch(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:
+    with _quiet():
+        try:
+            with torch.no_grad():
+                program = torch.export.export(plain, (*inputs.values(),))
+        except OSError:
+            raise
+        except Exception as error:
+            raise StemmaError(_cannot(plain, error)) from error
+        torch.export.save(program, path, extra_files={"outputs": "\n".join(names)})
+        with torch.no_grad():
+            return list(torch.export.load(path).module()(*inputs.values()))
+
+
+def _cannot(plain: Plain, error: Exception) -> str:
+    name = plain.model.paper.cli_name if hasattr(plain.model, "paper") else type(plain.model).__name__
+    advice = "; export the network alone with --outputs raw" if plain.outputs == "predictions" else ""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__  # type: ignore[assignment]
+    said = re.sub(r"\x1b\[[0-9;]*m", "", " ".join(str(root).split()))[:200]
+    return f"{name} cannot be traced to its {plain.outputs} ({type(root).__name__}: {said}){advice}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters tell of every step; here only the outcome counts."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [x.level for x in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+__all__ = ["Plain", "export", "named_tensors"]

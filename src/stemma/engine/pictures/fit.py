@@ -1,0 +1,155 @@
+"""`train`: from a paper's name and a data set to a finished run folder."""
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...core import paper as papers
+from ...core.paper import Paper
+from ...core.types import DataError, Dataset, StemmaError, at_least
+from ..running import checkpoint
+from ..running.budget import Budget
+from ..running.devices import machine, make_fabric, precision_of
+from ..running.runs import Run
+from . import measure as evaluate
+from .measured import measured
+from .trainer import Plan, Trainer
+
+
+def train(
+    paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small", out: str | Path = "runs/run", seed: int = 0,
+    sets: dict[str, Any] | None = None, resume: bool = False, *, val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
+    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
+    patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
+    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True, data_options: dict[str, Any] | None = None,
+    proposals: str | None = None,
+) -> Run:
+    """Train a paper on a data set and return its run folder.
+
+    budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe was published with
+    sets:       settings by path, {"head.width": 128, "recipe.lr": 0.01}
+    resume:     continue the run in `out` from its saved state, exactly; begin anew where there is none
+    val:        a split's name, or another data set, to validate on; None: the data's "val" split
+    precision:  "auto", "fp32", "bf16", "fp16"; None: the recipe's
+    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's memory cannot take is
+                taken in parts, as with recipe.accumulate
+    val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures); 0: at the end alone
+    save_every: how often the state for an exact resume is saved: "60s", "500steps", None
+    patience:   stop after so many validations without a better score; 0: never
+    start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
+    log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
+    data_options: what `open_dataset` takes besides: images, which, maps, names, ...
+    proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
+
+    Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise `KeyboardInterrupt`.
+    Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN (naming the pictures), a full disk.
+    """
+    if not 0 <= val_every <= 1:
+        raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
+    at_least(1, batch=batch)
+    at_least(0, seed=seed, workers=workers, patience=patience)
+    card = papers.get(paper) if isinstance(paper, str) else paper
+    if card.task == "world":
+        from ..worlds import agents
+
+        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None, "proposals": proposals}
+        for name, value in foreign.items():
+            if value is not None:
+                instead = f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)" if name == "batch" else "leave it out"
+                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} lives in a world; {instead}")
+        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
+                            workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
+    if isinstance(data, str) and data.startswith("env:"):
+        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are for agents, `stemma list --task world`)")
+    format, options = evaluate.suited(data, card.task_of(preset), format, data_options)
+    train_set, val_set = open_pair(data, val, format, **options)
+    where = str(data) if isinstance(data, (str, Path)) else data.info.name
+    if not len(train_set):
+        raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
+    info = train_set.info
+    sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
+    card, spec, recipe = checkpoint.plan(paper, preset, sets, info)
+    evaluate.check_kinds(card, preset, info, where)
+    found = measured(card, spec, recipe, train_set, sets, Path(out) if resume else None)
+    sets = {**(sets or {}), **found} if found else sets
+    if resume and precision is None and (Path(out) / "run.json").is_file():
+        precision = Run.open(out).record["precision"]
+    fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
+    size = recipe.batch if batch is None else batch
+    if size % (fabric.world_size * recipe.accumulate):
+        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} parts; choose a multiple")
+    length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
+
+    torch.manual_seed(seed)
+    if fabric.device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
+    model = checkpoint.build(card, preset, sets=sets, info=info)
+    checkpoint.check_classes(model, val_set.info, "the validation data")
+    begun = checkpoint.start_from(model, start) if start is not None else None
+    record: dict[str, Any] = {
+        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
+        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set), "val_images": len(val_set)},
+        "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    run, again = _folder(Path(out), record, resume, fabric)
+    if again and run.state == "finished" and run.record["budget"] == str(length):
+        return run
+    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress,
+                deterministic)
+    trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
+    if again:
+        if fabric.is_global_zero:
+            run.tidy()
+            run.update(state="running", budget=str(length), error=None)
+        if (run.path / "state.safetensors").is_file():
+            trainer.restore()
+        elif fabric.is_global_zero:
+            run.rewind(0)
+    trainer.fit()
+    return run
+
+
+def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any) -> tuple[Dataset, Dataset]:
+    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`, every tenth picture is held out."""
+    if isinstance(data, (str, Path)):
+        from ...data.open import splits
+
+        names = splits(data, format, **options)
+        whole = evaluate.open_split(data, "train", format, **options)
+        if val is None or val in names:
+            return whole, evaluate.open_split(data, str(val or "val"), format, **options)
+    else:
+        whole = data
+    if val is not None:
+        return whole, evaluate.open_split(val, "val")
+    if len(whole) < 10:
+        return whole, whole
+    return evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]), evaluate.subset(whole, range(0, len(whole), 10))
+
+
+def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
+    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or data."""
+    again = resume and (out / "run.json").is_file()
+    fabric.barrier()
+    if not again:
+        if fabric.is_global_zero:
+            Run.create(out, record)
+        fabric.barrier()
+        return Run.open(out), False
+    run = Run.open(out)
+    old = run.record
+    for key in ("paper", "preset", "sets", "seed", "batch", "classes", "recipe"):
+        if old[key] != checkpoint.jsonable(record[key]):
+            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same settings, or choose another --out")
+    if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
+        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; choose another --out")
+    fabric.barrier()
+    return run, True
+
+
+__all__ = ["open_pair", "train"]

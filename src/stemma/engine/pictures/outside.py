@@ -1,0 +1,80 @@
+"""Boxes from outside, for the systems that look into boxes which they do not make: the source a recipe names, around any data set."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from torch import Tensor, nn
+
+from ...core.recipe import ProposalSource, Recipe
+from ...core.types import Batch, Dataset, StemmaError
+from ...data.loader import Loader
+from ...data.proposals import Proposed
+
+KINDS: tuple[str, ...] = tuple(k for k in get_args(get_type_hints(ProposalSource)["kind"]) if k not in ("none", "file"))
+
+
+def wants(recipe: Recipe) -> bool:
+    """Whether a system takes its boxes from outside."""
+    return recipe.proposals.kind != "none"
+
+
+def sourced(recipe: Recipe, given: str | None) -> Recipe:
+    """The recipe with its boxes from `given`: the name of a source, or a file of proposals. None leaves it as it is.
+
+    Raises `StemmaError` for a system that makes its own, and for what is neither a source nor a file.
+    """
+    if given is None:
+        return recipe
+    if not wants(recipe):
+        raise StemmaError(f"this system makes its own boxes; proposals from '{given}' would change nothing")
+    if given in KINDS:
+        return replace(recipe, proposals=ProposalSource(**{**vars(recipe.proposals), "kind": given, "file": ""}))
+    if Path(given).suffix not in (".json", ".npz"):
+        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results JSON or .npz")
+    return replace(recipe, proposals=replace(recipe.proposals, kind="file", file=str(given)))
+
+
+def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
+    """`data` with the boxes that the recipe names, kept under `$STEMMA_CACHE` (default ~/.cache/stemma); `data` itself where none are wanted."""
+    if not wants(recipe) or isinstance(data, Proposed):
+        return data
+    return Proposed(data, recipe.proposals, Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")))
+
+
+def fill(data: Dataset, at: Iterable[int] | None = None, show: bool = False, workers: int | None = None) -> None:
+    """Compute the boxes of the pictures `at` (None: all) before they are asked for, on all cores, with a bar."""
+    if not isinstance(data, Proposed):
+        return
+    from ..running.progress import counting
+
+    which = None if at is None else list(at)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with counting(data.how.kind, len(data) if which is None else len(which), show) as bar:
+        data.fill(which, workers or cores, bar)
+
+
+def needed(recipe: Recipe) -> frozenset[str]:
+    """What a loader must bring besides the targets."""
+    return frozenset({"proposals"}) if wants(recipe) else frozenset()
+
+
+def given(recipe: Recipe, batch: Batch) -> dict[str, Tensor]:
+    """The keyword arguments of `predict` for a batch besides pictures and sizes: `proposals` (B P 4) where the system wants them."""
+    if not wants(recipe):
+        return {}
+    assert batch.targets.proposals is not None, "the loader was not asked for proposals"
+    return {"proposals": batch.targets.proposals}
+
+
+def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(), workers: int = 0) -> Loader:
+    """Every picture once, in order, with the boxes that the model wants."""
+    m: Any = model
+    whole = with_proposals(data, recipe)
+    return Loader(whole, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs | needed(recipe), workers=workers)
+
+
+__all__ = ["KINDS", "fill", "given", "loader", "needed", "sourced", "wants", "with_proposals"]

@@ -1,0 +1,120 @@
+"""Phases without gradient: a method of the model looks at training pictures and fits what no gradient trains (SVMs, regressions, clusters).
+
+The method is called as `method(pictures, say)`. `for batch in pictures():` is a pass over training pictures, moved to the model's device, not
+augmented, at the size of prediction; every pass of a phase sees the same pictures in the same order, none twice. `say` prints a line.
+It is called without gradient, in eval mode, and keeps what it learns in buffers of the model.
+
+The state is saved when the phase begins and not until it is over. A run that was killed in between begins the phase anew, which sees the same
+pictures and ends at the same weights; one that was told to stop is put back to where the phase began.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from ...core.recipe import Augment, Phase
+from ...core.types import Batch, StemmaError
+from ...data.loader import Loader
+from ..running import schedule
+from . import measure as evaluate
+from . import outside
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+APART = 1_000_000  # epochs of such phases: an order of their own, so that they take no pictures from the steps
+
+
+class Passes:
+    """The passes of one phase: `pictures()` begins the next. Each takes its part of the phase's share, and at most all pictures once."""
+
+    def __init__(self, trainer: Trainer, index: int):
+        self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
+        self.begin, self.end = schedule.span(trainer.recipe.phases, index)
+        self.done, self.first, self.clock = 0, 0, time.perf_counter()
+        recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
+        needs = evaluate.needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
+        batch = trainer.plan.batch // trainer.parts
+        self.loader = Loader(trainer.data, recipe, train=True, batch=batch, mean=trainer.model.spec.preprocess.mean, seed=trainer.plan.seed,
+                             workers=trainer.plan.workers, needs=needs)
+
+    def __call__(self) -> Iterator[Batch]:
+        if self.done >= self.phase.passes:
+            raise StemmaError(f"phase '{self.phase.name}' was declared with {self.phase.passes} pass(es) over the pictures, and asks for more")
+        self.done += 1
+        until = self.begin + (self.end - self.begin) * self.done / self.phase.passes
+        timed, count = self.t.plan.budget.unit == "seconds", 0
+        batches = self.loader.epoch(APART + self.index)
+        try:
+            for batch in batches:
+                yield batch.to(self.t.device)
+                count += 1
+                self.t.fitted += 1
+                self.t.steps, self.t.images = self.t.steps + 1, self.t.images + len(batch)
+                fraction = self.tick()
+                if self.done > 1 and count >= self.first or (self.done == 1 or timed) and fraction >= until - 1e-9:
+                    break
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+        self.first = self.first or count
+
+    def tick(self) -> float:
+        """Count the time since the last tick, show it, and hear whether to stop: `KeyboardInterrupt`. The fraction of the budget that is used."""
+        now = time.perf_counter()
+        self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
+        fraction, _ = self.t._pulse()
+        if self.t.interrupted:
+            raise KeyboardInterrupt
+        return fraction
+
+
+def pictures(loader: Loader, phases: tuple[Phase, ...], images: float) -> Iterator[int]:
+    """Data set indices that the passes of a training over so many `images` will see."""
+    for i, p in enumerate(phases):
+        if p.run:
+            begin, end = schedule.span(phases, i)
+            yield from loader.order(APART + i)[: round(images * (end - begin) / p.passes) + loader.batch].tolist()
+
+
+def run(trainer: Trainer, index: int) -> None:
+    """Let the model's method of phase `index` fit what it fits. Every process does the same, and takes process 0's result."""
+    phase: Phase = trainer.recipe.phases[index]
+    model: Any = trainer.model
+    method = getattr(model, phase.run, None)
+    if not callable(method):
+        raise StemmaError(f"recipe.phases: {type(model).__name__} has no method '{phase.run}', which phase '{phase.name}' would run")
+    trainer.bar.line(f"step {trainer.steps}: phase '{phase.name}'")
+    if trainer.saved_at != trainer.steps:
+        trainer._save()
+    names = ("steps", "images", "seconds", "fitted")
+    before = {k: getattr(trainer, k) for k in names}, {k: v.clone() for k, v in model.state_dict().items()}
+    was = model.training
+    try:
+        if trainer.ema is not None:
+            model.load_state_dict(trainer.ema.state())
+        model.eval()
+        passes = Passes(trainer, index)
+        with torch.no_grad():
+            method(passes, trainer.bar.line)
+        passes.tick()
+    except BaseException:
+        for k, v in before[0].items():
+            setattr(trainer, k, v)
+        model.load_state_dict(before[1])
+        raise
+    finally:
+        model.train(was)
+    if trainer.fabric.world_size > 1:
+        for v in model.state_dict().values():
+            dist.broadcast(v, 0)
+    if trainer.ema is not None:
+        trainer.ema.model.load_state_dict(model.state_dict())
+    trainer.ran = index
+
+
+__all__ = ["Passes", "run"]

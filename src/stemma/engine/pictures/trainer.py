@@ -1,0 +1,441 @@
+"""The training loop: one budget, exact resume, the best and the last weights.
+
+A run is repeatable bit by bit (for budgets in steps, epochs or images): the order and the augmentation of pictures are functions of
+(seed, epoch, position), and the random numbers of a step (samplers, dropout) are functions of (seed, step, rank), so nothing that
+happens between two steps, a validation, a save or a kill, can change what comes next.
+"""
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ...core.recipe import Recipe
+from ...core.types import Batch, Dataset, StemmaError
+from ..running import checkpoint, devices, interrupts, optim, progress, schedule
+from ..running.budget import Budget, Spent
+from ..running.ema import Ema
+from ..running.runs import Run
+from . import measure as evaluate
+from . import outside, passes
+
+
+class Held:
+    """A batch that wrappers of modules pass on untouched."""
+
+    def __init__(self, batch: Batch):
+        self.batch = batch
+
+
+class Step(nn.Module):
+    """`model.loss` as a forward, for what wraps forwards: precision, DDP, compilation."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, held: Held) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = self.model.loss(held.batch)
+        return losses
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training runs, beside the recipe."""
+
+    budget: Budget
+    batch: int  # images a step, over all processes and parts
+    seed: int = 0
+    val_every: float = 0.2  # fraction of the budget; 0: at the end alone
+    save_every: Budget | None = Budget(60.0, "seconds")
+    patience: int = 0
+    workers: int = 0
+    compile: bool = False
+    sync_bn: bool = False
+    log_every: int = 0
+    show: bool = True
+    deterministic: bool = False
+
+
+class Trainer:
+    """A training in progress: model, optimiser, averages and counters; how to run, save and restore them."""
+
+    def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan):
+        if plan.sync_bn and fabric.world_size > 1 and fabric.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        m: Any = model
+        self.model, self.recipe, self.task = m, m.recipe, m.paper.task_of(m.preset)
+        recipe: Recipe = m.recipe
+        self.data: Dataset = outside.with_proposals(data, recipe)
+        self.run, self.fabric, self.val, self.plan, self.device = run, fabric, val, plan, fabric.device
+        self.precision = devices.precision_of(fabric)
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        m.to(fabric.device, memory_format=self.layout)
+        self._share(recipe.accumulate)
+        self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self._scaler() is not None)
+        self.frozen = {n for n, p in m.named_parameters() if not p.requires_grad}
+        self.ema = Ema(m, recipe.ema) if recipe.ema else None
+        self.module, self.stepper = fabric.setup(torch.compile(Step(m)) if plan.compile else Step(m), self.optimizer)
+        self.control: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None  # CPUs decide together; no wait for a GPU
+        self.watch = _Watch(self.device)
+        self.bar = progress.Training(run.path.name, plan.show and fabric.is_global_zero)
+        self.steps, self.epoch, self.at, self.images, self.seconds = 0, 0, 0, 0, 0.0
+        self.validations, self.validated_at, self.stale, self.phase = 0, -1, 0, -2
+        self.best: dict[str, Any] = {"score": None, "step": -1}
+        self.sums: dict[str, Tensor] = {}
+        self.summed, self.loss, self.rate = 0, float("nan"), 0.0
+        self.interrupted, self.saved, self.saved_at = False, Spent(), -1
+        self.fitted, self.ran = 0, -1  # batches of phases that run a method; the last of these phases that is over
+
+    # ------------------------------------------------------------ the loop
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(self.seconds, self.steps, self.epoch + (self.at + self.fitted) / len(self.loader), self.images)
+
+    def fit(self) -> None:
+        """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
+        batches: Any = None
+        try:
+            with interrupts.signals(self), devices.repeatable(self.plan.deterministic):
+                self._look_for_boxes()
+                if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
+                    self._warm_up()
+                batches = self._batches()
+                while True:
+                    fraction = self._between()
+                    over = fraction >= 1 or 0 < self.plan.patience <= self.stale
+                    phase = len(self.recipe.phases) if over else self._phase(fraction)
+                    if due := self._owed(phase):
+                        passes.run(self, due[0])
+                        continue
+                    if over or phase >= len(self.recipe.phases) > 0:
+                        break
+                    begin = time.perf_counter()
+                    self._step(batches, fraction)
+                    self.seconds += time.perf_counter() - begin
+                if self.validated_at != self.steps:
+                    self._validate()
+                self._save(final=True)
+                self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        except KeyboardInterrupt:
+            self._save(final=True)
+            self._record("stopped", error="interrupted")
+            self.bar.line(f"stopped at step {self.steps}; the same command with --resume continues")
+            raise
+        except BaseException as error:
+            with suppress(StemmaError):  # a full disk must not hide what happened
+                self._record("failed", error=f"{type(error).__name__}: {error}")
+            if isinstance(error, torch.OutOfMemoryError):
+                raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory of {self.device}; try "
+                                  f"--batch {max(1, self.plan.batch // 2)}, or smaller parts: --set recipe.accumulate={self.parts * 2}") from error
+            raise
+        finally:
+            if batches is not None:
+                batches.close()
+            self.bar.stop()
+
+    def _share(self, parts: int) -> None:
+        """Take each step in so many parts: batches of the loader whose gradients are added."""
+        from ...data.loader import Loader
+
+        self.parts = parts
+        self.loader = Loader(
+            self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
+            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            rank=self.fabric.global_rank, world=self.fabric.world_size,
+        )
+
+    def _look_for_boxes(self) -> None:
+        """Compute the boxes from outside of the pictures that will be seen, before the clock starts. Ranks share the work."""
+        rest, n = 1.0 - self.plan.budget.fraction(self.spent), len(self.data)
+        images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1, "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
+        at = list(range(n)) if images >= n else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)]
+        if images < n:
+            at = sorted({*at, *passes.pictures(self.loader, self.recipe.phases, images / max(rest, 1e-9))})
+        if self.fabric.world_size > 1:
+            at = at[self.fabric.global_rank :: self.fabric.world_size]
+        outside.fill(self.data, None if len(at) == n else at, self.plan.show and self.fabric.is_global_zero)
+        self.fabric.barrier()
+
+    def _batches(self) -> Any:
+        while True:
+            for batch in self.loader.epoch(self.epoch, self.at):
+                self.at += 1
+                if self.at >= len(self.loader):
+                    self.epoch, self.at = self.epoch + 1, 0
+                yield batch
+
+    def _step(self, batches: Iterator[Batch], fraction: float) -> None:
+        seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+        self._enter_phase(fraction)
+        self.rate = optim.set_rate(self.optimizer, schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
+        self.model.train()
+        for part in range(self.parts):
+            batch = next(batches)
+            with self.fabric.no_backward_sync(self.module, enabled=part < self.parts - 1):
+                losses = self._losses(batch)
+                total = torch.stack(list(losses.values())).sum()
+                self.watch.look(total)
+                self.fabric.backward(total / self.parts)
+            if not math.isfinite(self.watch.value()):
+                raise self._not_finite(batch, losses)
+            for k, v in (*losses.items(), ("", total)):
+                self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach().float() / self.parts
+        if self.recipe.clip:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
+        self.stepper.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update()
+        self.steps, self.images, self.summed = self.steps + 1, self.images + self.plan.batch, self.summed + 1
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        batch = batch.to(self.device)
+        said: dict[str, Tensor] = self.module(Held(replace(batch, images=batch.images.contiguous(memory_format=self.layout))))
+        phase = self.recipe.phases[self.phase].losses if self.recipe.phases else ".*"
+        return {k: v * weight_of(self.recipe, k) for k, v in said.items() if re.search(phase, k)}
+
+    def _enter_phase(self, fraction: float) -> None:
+        now = min(self._phase(fraction), len(self.recipe.phases) - 1)
+        if now != self.phase and now >= 0 and not self.recipe.phases[now].run:
+            optim.set_awake(self.model, self.recipe.phases[now].train, self.frozen)
+            self.bar.line(f"step {self.steps}: phase '{self.recipe.phases[now].name}'")
+        self.phase = now
+
+    def _phase(self, fraction: float) -> int:
+        """The phase that is on: that of the fraction, or the one after a method that was done before its share was used. -1 where there are none."""
+        return max(schedule.phase_at(self.recipe.phases, fraction), self.ran + 1) if self.recipe.phases else -1
+
+    def _owed(self, now: int) -> list[int]:
+        """Phases up to `now` that run a method and have not: one is never passed over, however short the budget."""
+        return [i for i, p in enumerate(self.recipe.phases[: now + 1]) if p.run and i > self.ran]
+
+    def _pulse(self) -> tuple[float, bool]:
+        """(the fraction of the budget that is used, whether a save is due), by rank 0's clock; the bar is moved."""
+        fraction = self.plan.budget.fraction(self.spent)
+        since = Spent(*(a - b for a, b in zip(vars(self.spent).values(), vars(self.saved).values())))
+        due = self.plan.save_every is not None and self.plan.save_every.fraction(since) >= 1
+        if self.control is not None:
+            said = torch.tensor([fraction, float(self.interrupted), float(due)], dtype=torch.float64)
+            dist.broadcast(said, 0, group=self.control)
+            fraction, due = float(said[0]), bool(said[2])
+            self.interrupted = bool(said[1])
+        self.bar.update(fraction, self.images, self.seconds, self.loss)
+        return fraction, due
+
+    def _between(self) -> float:
+        """Do what is due between two steps: a line, a validation, a save. None of it changes what the next step computes.
+
+        Returns the fraction of the budget used, by rank 0's clock. Raises `KeyboardInterrupt` on every rank when it was told to stop.
+        """
+        fraction, due = self._pulse()
+        if self.steps and self.steps % (self.plan.log_every or max(1, round(self.steps / max(fraction, 1e-9) / 200))) == 0:
+            self._log()
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.plan.val_every and fraction >= (self.validations + 1) * self.plan.val_every - 1e-9:
+            self._validate()
+            due = True
+        if due and self.steps:
+            self._save()
+        return fraction
+
+    # ------------------------------------------------------------ what it says
+
+    def _log(self) -> None:
+        """A line of metrics.jsonl: losses since the last line, over all ranks."""
+        if not self.summed:
+            return
+        names = list(self.sums)
+        means = torch.stack([self.sums[k] for k in names]) / self.summed
+        if self.fabric.world_size > 1:
+            dist.all_reduce(means)
+            means /= self.fabric.world_size
+        values = dict(zip(names, means.tolist()))
+        self.loss = values.pop("")
+        self.sums, self.summed = {}, 0
+        self._write({"kind": "train", "loss": self.loss, "losses": values, "lr": self.rate})
+
+    def _validate(self) -> None:
+        """Loss and metric of the averaged weights on rank 0; the best are kept."""
+        self._log()
+        if self.fabric.is_global_zero and len(self.val):
+            m = self.ema.model if self.ema is not None else self.model
+            result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
+                                      workers=self.plan.workers)
+            name = evaluate.main_metric(self.task)
+            score = result.get(name)  # None where the measure is undefined: no objects
+            self.stale += 1
+            if self.best["score"] is None or (score is not None and score > self.best["score"]):
+                self.stale = 0
+                self.best = {"score": score, "step": self.steps, "metric": name}
+                self._weights("best")
+            self._write({"kind": "val", "val_images": result.pop("images"), **result})
+            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss {result['loss']:.3f}, {name} "
+                          + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
+        if self.control is not None:
+            said = torch.tensor([self.stale])
+            dist.broadcast(said, 0, group=self.control)
+            self.stale = int(said)
+        passed = math.floor(self.plan.budget.fraction(self.spent) / self.plan.val_every + 1e-9) if self.plan.val_every else 0
+        self.validations, self.validated_at = max(self.validations + 1, passed), self.steps
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            head = {"kind": entry["kind"], "step": self.steps, "images": self.images, "seconds": round(self.seconds, 3), "epoch": round(self.spent.epochs, 4)}
+            try:
+                self.run.log(head | entry)
+            except OSError as error:
+                self.bar.line(f"cannot write {self.run.path / 'metrics.jsonl'}: {error}; training goes on")
+
+    def _record(self, state: str, **more: Any) -> None:
+        if self.fabric.is_global_zero:
+            self.run.update(state=state, spent=vars(self.spent), best=self.best, images_per_second=self.images / max(self.seconds, 1e-9),
+                            peak_memory_mb=devices.peak_memory_mb(self.device), **more)
+
+    def _not_finite(self, batch: Batch, losses: dict[str, Tensor]) -> StemmaError:
+        files = [self.data.truth(i).file or f"picture {i}" for i in batch.index.tolist()]
+        parts = ", ".join(f"{k} = {float(v.detach()):g}" for k, v in losses.items())
+        if self.fabric.is_global_zero and self._sound():
+            self._weights("last")
+            kept = f"The weights from before this step are in {self.run.path / 'last.safetensors'}"
+        else:
+            kept = f"The weights themselves are no longer finite; the last good ones are those saved in {self.run.path}"
+        return StemmaError(f"the loss is not a finite number at step {self.steps} ({parts}), on these pictures: {', '.join(files)}. {kept}. "
+                           f"Look at these pictures' labels, or lower the rate (--set recipe.lr={self.recipe.lr / 2:g})")
+
+    # ------------------------------------------------------------ saving and restoring
+
+    def _scaler(self) -> Any:
+        """The GradScaler of fp16 training, or None."""
+        return getattr(self.fabric._precision, "scaler", None)
+
+    def _sound(self) -> bool:
+        """Whether every weight and statistic is finite."""
+        return all(bool(torch.isfinite(v).all()) for v in self.model.state_dict().values() if v.is_floating_point())
+
+    def _weights(self, name: str) -> None:
+        state = self.ema.state() if self.ema is not None else self.model.state_dict()
+        try:
+            checkpoint.save(self.run.path / f"{name}.safetensors", self.model, state, step=self.steps, images=self.images)
+        except StemmaError as error:
+            self.bar.line(f"{error}; training goes on")
+
+    def _save(self, final: bool = False) -> None:
+        """The last weights and the state for an exact resume. On a full disk training goes on, and only the last save raises.
+
+        Weights that are not finite replace nothing: the next loss ends the run.
+        """
+        if self.fabric.is_global_zero and self._sound():
+            tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+            if self.ema is not None:
+                tensors |= {f"ema/{k}": v for k, v in self.ema.state().items()}
+            memory, scalars = optim.optimizer_state(self.optimizer)
+            tensors |= {f"optim/{k}": v for k, v in memory.items()}
+            scaler = self._scaler()
+            meta = {
+                "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
+                "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
+                "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
+                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran, "said": self.run.said,
+            }
+            try:
+                state = self.ema.state() if self.ema is not None else self.model.state_dict()
+                checkpoint.save(self.run.path / "last.safetensors", self.model, state, step=self.steps, images=self.images)
+                checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
+            except StemmaError as error:
+                if final:
+                    raise
+                self.bar.line(f"{error}; training goes on")
+        self.saved, self.saved_at = self.spent, self.steps
+
+    def restore(self) -> None:
+        """Continue from the saved state. Raises `StemmaError` when it does not fit this model or this number of processes."""
+        tensors, meta = checkpoint.read_tensors(self.run.path / "state.safetensors")
+        if meta["world"] != self.fabric.world_size:
+            raise StemmaError(f"{self.run.path} was trained by {meta['world']} process(es), not {self.fabric.world_size}; an exact resume needs as many")
+        part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
+        self.model.load_state_dict(part("model/"))
+        if self.ema is not None:
+            self.ema.load(part("ema/"), meta["ema_updates"])
+        optim.load_optimizer_state(self.optimizer, part("optim/"), meta["optim"])
+        if meta["scaler"]:
+            self._scaler().load_state_dict(meta["scaler"])
+        for name in ("steps", "epoch", "at", "images", "seconds", "validations", "validated_at", "stale", "best"):
+            setattr(self, name, meta[name])
+        self.fitted, self.ran = meta.get("fitted", 0), meta.get("ran", -1)
+        if meta["parts"] != self.parts:
+            self._share(meta["parts"])
+        self.saved, self.saved_at = self.spent, self.steps
+        if self.fabric.is_global_zero:
+            self.run.rewind(meta.get("said", self.run.said))
+        self.bar.line(f"continuing {self.run.path} at step {self.steps}")
+
+    # ------------------------------------------------------------ surroundings
+
+    def _warm_up(self) -> None:
+        """Compile and load kernels on a first batch before the clock starts; weights and memories are put back.
+
+        A batch that does not fit into memory is halved, and halved again: steps keep their size, and take more parts.
+        """
+        before = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self._enter_phase(self.plan.budget.fraction(self.spent))
+        self.model.train()
+        while True:
+            seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+            batch = next(iter(self.loader.epoch(self.epoch, self.at)))
+            try:
+                self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
+                break
+            except torch.OutOfMemoryError:
+                if self.steps or self.fabric.world_size > 1 or self.plan.batch % (self.parts * 2):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            self._share(self.parts * 2)
+            self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} parts of {self.plan.batch // self.parts}")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.load_state_dict(before)
+
+
+class _Watch:
+    """Reads a loss without making a GPU wait: the copy starts before the backward pass is queued, and is read after."""
+
+    def __init__(self, device: torch.device):
+        self.cuda = device.type == "cuda"
+        self.held = torch.zeros((), pin_memory=self.cuda)
+        self.event: Any = torch.cuda.Event() if self.cuda else None
+
+    def look(self, loss: Tensor) -> None:
+        self.held.copy_(loss.detach(), non_blocking=True)
+        if self.cuda:
+            self.event.record()
+
+    def value(self) -> float:
+        if self.cuda:
+            self.event.synchronize()
+        return float(self.held)
+
+
+def weight_of(recipe: Recipe, loss: str) -> float:
+    """What a loss is multiplied with: the first of `recipe.loss_weights` of that name."""
+    return next((w for name, w in recipe.loss_weights if name == loss), 1.0)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Make every random number of a step a function of (seed, step, rank)."""
+    mixed = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    torch.manual_seed(mixed)
+    np.random.seed(mixed % (1 << 32))
+
+
+__all__ = ["Held", "Plan", "Step", "Trainer", "seed_step", "weight_of"]

@@ -1,0 +1,350 @@
+"""Weights on disk: safetensors with JSON metadata, written whole or not at all. Nothing is ever unpickled.
+
+A weights file holds what is needed to load and predict: paper, preset, edits, the data's classes and keypoints, preprocessing,
+recipe, versions. It holds no clock and no path, so equal trainings write equal files.
+"""
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, fields, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ...core import paper as papers
+from ...core.part import Part, edit, leaves
+from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
+from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
+from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
+from ..pictures import outside
+
+FORMAT = 1
+KEY = "stemma"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a new file beside `path`, flush it to the disk, and rename it over `path`. On failure `path` is as it was.
+
+    Raises `StemmaError` when the disk is full or not writable.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.touch()
+        mode = fresh.stat().st_mode
+        write(fresh)
+        os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
+        with open(fresh, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(fresh, path)
+        if hasattr(os, "O_DIRECTORY"):
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except (OSError, SafetensorError) as error:
+        fresh.unlink(missing_ok=True)
+        kept = "the earlier file is untouched" if path.exists() else "nothing was written"
+        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose another --out") from error
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write `tensors` and `meta` (JSON) as one safetensors file, atomically. Raises `StemmaError` when the disk does not take it."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, t in tensors.items():
+        t = t.detach().to("cpu").contiguous()
+        if t.untyped_storage().data_ptr() in seen:
+            t = t.clone()
+        seen.add(t.untyped_storage().data_ptr())
+        plain[name] = t
+    header = {KEY: json.dumps(meta, sort_keys=True)}  # one key: the file format does not keep the order of several
+    _replace(Path(path), lambda p: save_file(plain, p, metadata=header))
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically. Raises `StemmaError` when the disk does not take it."""
+    _replace(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """The metadata of a file of ours. Raises `StemmaError` when it is a pickle, cut short, or not ours."""
+    return _read(Path(path), None)[1]
+
+
+def read_tensors(path: str | Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file of ours. Raises as `read_meta`."""
+    return _read(Path(path), device)
+
+
+def _read(path: Path, device: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise StemmaError(f"no checkpoint at {path}")
+    with open(path, "rb") as f:
+        head = f.read(16)
+    if head[:2] == b"\x80\x02" or head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") or head[:4] == b"PK\x03\x04" or b"ustar" in head:
+        raise StemmaError(
+            f"{path} is a pickle (a .pt or .pth file), and unpickling can run any code, so Stemma does not open it. "
+            "If you trust it, read it yourself with torch.load(path, weights_only=True) and hand the tensors to stemma.from_torchvision(paper, state_dict)"
+        )
+    try:
+        with safe_open(path, framework="pt", device=device or "cpu") as f:
+            text = (f.metadata() or {}).get(KEY)
+            tensors = {k: f.get_tensor(k) for k in f.keys()} if device else {}
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise StemmaError(f"{path} is not a whole safetensors file ({error}); it may have been cut short while it was copied") from error
+    if text is None:
+        raise StemmaError(f"{path} is a safetensors file, but not one that Stemma wrote: it does not say which paper its weights belong to")
+    meta = json.loads(text)
+    if meta.get("format", 0) > FORMAT:
+        raise StemmaError(f"{path} has format {meta['format']}, and this Stemma reads up to {FORMAT}; install a newer stemma-vision")
+    return tensors, meta
+
+
+# ---------------------------------------------------------------- values <-> JSON
+
+
+def jsonable(x: Any) -> Any:
+    """Anything of a spec or a record as JSON: dataclasses become objects, tuples lists, NaN null, the rest its text."""
+    if is_dataclass(x) and not isinstance(x, type):
+        return {f.name: jsonable(getattr(x, f.name)) for f in fields(x)}
+    if isinstance(x, dict):
+        return {str(k): jsonable(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [jsonable(v) for v in x]
+    if isinstance(x, (frozenset, set)):
+        return sorted(jsonable(v) for v in x)
+    if isinstance(x, float) and not math.isfinite(x):
+        return None if math.isnan(x) else str(x)
+    return x if x is None or isinstance(x, (bool, int, float, str)) else str(x)
+
+
+def _tuples(x: Any) -> Any:
+    return tuple(_tuples(v) for v in x) if isinstance(x, list) else x
+
+
+def info_from(d: dict[str, Any]) -> Info:
+    """An `Info` from its JSON."""
+    def of(cls: Any, v: dict[str, Any] | None) -> Any:
+        return None if v is None else cls(**{k: _tuples(x) for k, x in v.items()})
+
+    return Info(
+        name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]), semantic=of(Classes, d.get("semantic")),
+        panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
+    )
+
+
+def recipe_from(d: dict[str, Any]) -> Recipe:
+    """A `Recipe` from its JSON."""
+    plain = {k: _tuples(v) for k, v in d.items() if k not in ("resize", "augment", "proposals", "phases", "life")}
+    resize = Resize(**{k: _tuples(v) for k, v in d["resize"].items()})
+    proposals = ProposalSource(**{k: _tuples(v) for k, v in d.get("proposals", {}).items()})
+    life = d.get("life")
+    if life is not None:
+        life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
+    augment, phases = Augment(**{k: _tuples(v) for k, v in d["augment"].items()}), tuple(Phase(**p) for p in d["phases"])
+    return Recipe(**plain, resize=resize, augment=augment, proposals=proposals, phases=phases, life=life)
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    out = {"torch": str(torch.__version__)}
+    for name in ("stemma-vision", "torchvision", "timm", "lightning-fabric"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            out[name] = "not installed"
+    return tuple(out.items())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    return dict(_versions())
+
+
+# ---------------------------------------------------------------- models
+
+
+def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Edits of the spec and edits of the recipe ("recipe.lr")."""
+    sets = sets or {}
+    return {k: v for k, v in sets.items() if not k.startswith("recipe.")}, {k[7:]: v for k, v in sets.items() if k.startswith("recipe.")}
+
+
+def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None, info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
+    """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
+
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the name of a source of boxes
+    or a file of them. Both are put in before other edits.
+    Raises `StemmaError` for a paper, preset or setting that does not exist.
+    """
+    card = papers.get(paper) if isinstance(paper, str) else paper
+    preset = preset.replace("_", "-")
+    if preset not in card.presets:
+        raise StemmaError(f"{card.cli_name} has no preset '{preset}'; it has: {', '.join(card.presets)}")
+    spec, recipe = card.spec(preset), card.recipe(preset)
+    if card.prepare is not None and info is not None:
+        spec = card.prepare(spec, info)
+    of_spec, of_recipe = split_sets(sets)
+    try:
+        if isinstance(other := of_spec.pop("backbone", None), str):
+            spec = _on_timm(spec, other, card)
+        recipe = outside.sourced(recipe, of_spec.pop("proposals", None))
+        for path, value in of_spec.items():
+            spec = edit(spec, path, value)
+        for path, value in of_recipe.items():
+            recipe = edit(recipe, path, value)
+    except ValueError as error:
+        raise StemmaError(f"{card.cli_name}: {error}") from error
+    if (recipe.proposals.kind == "none") != (card.recipe(preset).proposals.kind == "none"):
+        raise StemmaError(f"{card.cli_name} " + ("takes its boxes from outside; name a source, such as recipe.proposals.kind=selective-search"
+                          if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means nothing to it"))
+    return card, spec, recipe
+
+
+def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
+    """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the network it has)."""
+    name, _, weights = given.partition(":")
+    if weights not in ("", "imagenet"):
+        raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
+    if not isinstance(getattr(spec, "backbone", None), Part):
+        raise StemmaError(f"{card.cli_name} has no backbone to replace")
+    return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
+
+
+def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, sets: dict[str, Any] | None = None, info: Info | None = None) -> nn.Module:
+    """An untrained model of a paper: an `nn.Module` with `loss(batch)` and `predict(images)`, and with `.paper`, `.preset`, `.recipe`, `.info`.
+
+    `sets` edits settings by path: {"head.width": 128, "recipe.lr": 0.01}. With `info` the classes are the data's.
+    Raises `StemmaError` for a paper, preset or setting that does not exist.
+    """
+    card, spec, recipe = plan(paper, preset, sets, info)
+    if info is not None:
+        classes = len(info.classes_for(card.task_of(preset)))
+    at_least(1, classes=classes)
+    model = spec.build(classes)
+    assert isinstance(model, nn.Module)
+    return adorn(model, card, preset, recipe, info, sets)
+
+
+def adorn(model: nn.Module, card: papers.Paper, preset: str, recipe: Recipe, info: Info | None, sets: dict[str, Any] | None = None) -> nn.Module:
+    """Give a built model the attributes that the engine and the report read."""
+    m: Any = model
+    m.paper, m.preset, m.recipe, m.info, m.sets = card, preset, recipe, info, dict(sets or {})
+    return model
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """The metadata of a model's weights: what `load` needs, and what a reader wants to see. Nothing in it depends on a clock."""
+    m: Any = model
+    for key, value in m.sets.items():
+        if jsonable(value) is not value and not isinstance(value, (tuple, list)):
+            raise StemmaError(f"the setting '{key}' is a {type(value).__name__}; a checkpoint carries numbers, texts and tuples of them alone")
+    task = m.paper.task_of(m.preset)
+    pre = getattr(m.spec, "preprocess", None)
+    return {
+        "format": FORMAT, "paper": m.paper.name, "preset": m.preset, "sets": jsonable(m.sets), "task": task, "classes": m.classes,
+        "info": None if m.info is None else asdict(m.info), "preprocess": jsonable(pre), "recipe": m.recipe.as_dict(),
+        "spec": {k: jsonable(v) for k, v in leaves(m.spec)}, "versions": versions(),
+    }
+
+
+def save(path: str | Path, model: nn.Module, state: dict[str, Tensor] | None = None, **more: Any) -> None:
+    """Write a model's weights with what is needed to load them. `more` is added to the metadata (step, score).
+
+    Raises `StemmaError` when the disk does not take it; an earlier file then stays as it was.
+    """
+    write_tensors(path, state if state is not None else model.state_dict(), describe(model) | jsonable(more))
+
+
+def find(where: str | Path, which: str = "best") -> Path:
+    """The weights file that a path means: itself, or `best`/`last` in a run folder (`last` where there is no best)."""
+    path = Path(where)
+    if which not in ("best", "last"):
+        raise StemmaError(f"a run has 'best' and 'last' weights, not '{which}'")
+    if not path.is_dir():
+        return path
+    for name in (which, "last", "best"):
+        if (path / f"{name}.safetensors").is_file():
+            return path / f"{name}.safetensors"
+    raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors")
+
+
+def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Module:
+    """The trained model of a run folder or weights file, in eval mode, with `.paper`, `.preset`, `.recipe`, `.info` and `.meta`.
+
+    Raises `StemmaError` when the file is no checkpoint of ours, or does not fit the paper as this version builds it.
+    """
+    path = find(where, which)
+    tensors, meta = read_tensors(path)
+    if "paper" not in meta:
+        raise StemmaError(f"{path} holds the state of a training, not weights to predict with; load best.safetensors or last.safetensors beside it")
+    info = None if meta["info"] is None else info_from(meta["info"])
+    with no_pretrained():
+        model = build(meta["paper"], meta["preset"], meta["classes"], meta["sets"], info)
+    m: Any = model
+    expected = model.state_dict()
+    wrong = [k for k in expected if k not in tensors or expected[k].shape != tensors[k].shape] + [k for k in tensors if k not in expected]
+    if wrong:
+        now = {k: jsonable(v) for k, v in leaves(m.spec)}
+        then = meta["spec"]
+        changed = [f"{k} {then.get(k, '-')} -> {now.get(k, '-')}" for k in sorted(now.keys() | then.keys()) if now.get(k, "-") != then.get(k, "-")]
+        why = f"its settings differ from those of this version: {'; '.join(changed[:3])}" if changed else f"it was written by {meta['versions']}"
+        raise StemmaError(f"{path} does not fit {m.paper.cli_name} (preset {m.preset}): {len(wrong)} tensors differ, first '{wrong[0]}'; {why}")
+    model.load_state_dict(tensors, strict=True)
+    m.meta, m.recipe = meta, recipe_from(meta["recipe"])
+    return model.to(device).eval()
+
+
+def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
+    """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
+
+    Raises `StemmaError` when none does.
+    """
+    given = source.state_dict() if isinstance(source, nn.Module) else read_tensors(find(source))[0]
+    own = model.state_dict()
+    fit = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not fit:
+        raise StemmaError("no tensor of the weights to start from fits this model; they belong to another system")
+    model.load_state_dict(fit, strict=False)
+    return {"from": "a model" if isinstance(source, nn.Module) else str(source), "taken": len(fit), "left": sorted(k for k in own if k not in fit)}
+
+
+def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None:
+    """Hold a model's class list against the data's. Raises `DataError` that names the first difference."""
+    m: Any = model
+    if m.info is None:
+        have: tuple[str, ...] = ()
+        count = m.classes
+    else:
+        have = m.info.classes_for(m.paper.task_of(m.preset)).names
+        count = len(have)
+    want = info.classes_for(m.paper.task_of(m.preset)).names
+    mend = "Evaluate on the data set that it was trained for, or train a model on this one"
+    if have and have != want:
+        at = next((i for i, (a, b) in enumerate(zip(have, want)) if a != b), min(len(have), len(want)))
+        mine, theirs = (x[at] if at < len(x) else "nothing" for x in (have, want))
+        raise DataError(where, f"the class list disagrees with the checkpoint's: class {at} is '{theirs}' in the data ({len(want)} classes) "
+                        f"and '{mine}' in the checkpoint ({len(have)} classes)", mend, field="classes")
+    if count != len(want):
+        raise DataError(where, f"{len(want)} classes, but the model was built for {count}", mend, field="classes")
+
+
+__all__ = ["adorn", "build", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta", "read_tensors", "recipe_from",
+           "save", "split_sets", "start_from", "versions", "write_tensors", "write_text"]

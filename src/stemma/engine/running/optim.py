@@ -1,0 +1,217 @@
+"""Optimisers of a recipe: SGD, Adam, AdamW, and Muon (orthogonalised momentum) with every matrix of one shape in one product."""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from ...core.recipe import Recipe
+from ...core.types import StemmaError
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: steepest at 0, singular values end in about 0.7..1.2
+
+
+def orthogonalise(x: Float[Tensor, "K M N"], steps: int = 5) -> Float[Tensor, "K M N"]:
+    """U V^T of each matrix (approximately), by Newton-Schulz steps on the Gram matrix.
+
+    A step is x <- (a + b G + c G^2) x with G = x x^T. The factor is a polynomial in G, so the steps can be taken on the M x M
+    matrices alone: G <- P G P, Q <- P Q, and x is touched twice in all. Wants M <= N. Computes in float32: the Gram matrix
+    squares the spread of the singular values, which bf16 would lose.
+    """
+    a, b, c = NEWTON_SCHULZ
+    x = x.float()
+    x = x / (x.flatten(1).norm(dim=1).view(-1, 1, 1) + 1e-7)
+    gram = x @ x.mT
+    eye = torch.eye(gram.shape[-1], device=x.device, dtype=x.dtype)
+    total: Tensor | None = None
+    for step in range(steps):
+        p = torch.baddbmm(b * gram + a * eye, gram, gram, alpha=c)
+        total = p if total is None else p @ total
+        if step < steps - 1:
+            gram = p @ gram @ p
+    assert total is not None
+    return total @ x
+
+
+def is_matrix(p: Tensor) -> bool:
+    """Whether Muon treats a parameter as a matrix: linear layers and convolutions, but not those that read the picture (up to 3
+    channels in) nor depthwise ones."""
+    return p.ndim >= 2 and p.shape[1] > 3
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al., 2024) for matrices, AdamW for the rest, as one optimiser.
+
+    Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows / columns)).
+    A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is
+    decoupled. Four Newton-Schulz steps do here what Jordan's five do.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 4, betas: tuple[float, float] = (0.9, 0.99)):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "steps": steps, "betas": betas, "eps": 1e-8, "weight_decay": 0.0, "matrix": True})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            live = [p for p in group["params"] if p.grad is not None]
+            if live:
+                self._matrices(group, live) if group["matrix"] else self._adamw(group, live)
+        return loss
+
+    def _matrices(self, group: dict[str, Any], live: list[Tensor]) -> None:
+        mu = group["momentum"]
+        grads = [p.grad for p in live if p.grad is not None]
+        for p in live:
+            if not self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        momenta = [self.state[p]["momentum"] for p in live]
+        torch._foreach_lerp_(momenta, grads, 1 - mu)
+        updates = torch._foreach_lerp(grads, momenta, mu)
+        shapes: dict[tuple[int, int], list[int]] = {}
+        for i, p in enumerate(live):
+            rows, columns = p.shape[0], p[0].numel()
+            shapes.setdefault((min(rows, columns), max(rows, columns)), []).append(i)
+        if group["weight_decay"]:
+            torch._foreach_mul_(live, 1 - group["lr"] * group["weight_decay"])
+        for at in shapes.values():
+            tall = [live[i].shape[0] > live[i][0].numel() for i in at]
+            wide = torch.stack([u.mT if t else u for t, u in zip(tall, (updates[i].flatten(1) for i in at))])
+            done = orthogonalise(wide, group["steps"])
+            for i, t, u in zip(at, tall, done):
+                p = live[i]
+                scale = max(1.0, p.shape[0] / p[0].numel()) ** 0.5
+                p.add_((u.mT if t else u).reshape(p.shape), alpha=-group["lr"] * scale)
+
+    def _adamw(self, group: dict[str, Any], live: list[Tensor]) -> None:
+        for p in live:
+            if not self.state[p]:
+                self.state[p].update(step=torch.zeros(()), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+        states = [self.state[p] for p in live]
+        adamw(
+            live, [p.grad for p in live if p.grad is not None], [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], [],
+            [s["step"] for s in states], foreach=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1],
+            lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
+        )
+
+
+def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups of equal treatment. Each has `base_lr`, the rate before the schedule: recipe rate x `scale` x the first
+    `lr_mult` whose regex matches the name. A factor of 0 freezes. Groups are in a fixed order.
+
+    Raises `StemmaError` when a regex is wrong, or matches no parameter, or everything is frozen.
+    """
+    used: set[str] = set()
+    groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
+    for name, p in model.named_parameters():
+        mult = 1.0
+        for pattern, value in recipe.lr_mult:
+            if _matches(pattern, name, "lr_mult"):
+                used.add(pattern)
+                mult = value
+                break
+        if mult == 0:
+            p.requires_grad_(False)
+        if not p.requires_grad:
+            continue
+        decay = not (recipe.no_decay and _matches(recipe.no_decay, name, "no_decay"))
+        matrix = recipe.optimizer == "muon" and is_matrix(p)
+        lr = recipe.lr if recipe.optimizer != "muon" or matrix else recipe.other_lr or recipe.lr / 10
+        group = groups.setdefault((mult, decay, matrix), {
+            "params": [], "names": [], "lr": lr * scale * mult, "base_lr": lr * scale * mult,
+            "weight_decay": recipe.weight_decay if decay else 0.0, "matrix": matrix,
+        })
+        group["params"].append(p)
+        group["names"].append(name)
+    unused = [p for p, _ in recipe.lr_mult if p not in used]
+    if unused:
+        raise StemmaError(f"recipe.lr_mult: '{unused[0]}' matches no parameter; names look like {', '.join(n for n, _ in list(model.named_parameters())[:3])}")
+    if not groups:
+        raise StemmaError("every parameter is frozen; nothing is left to train")
+    return list(groups.values())
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler: bool = False) -> torch.optim.Optimizer:
+    """The recipe's optimiser over `model`, rates multiplied with `scale`. `scaler`: a GradScaler is used, so no fused step."""
+    groups = groups_of(model, recipe, scale)
+    for g in groups:
+        if recipe.optimizer != "muon":
+            del g["matrix"]
+    fused = None if scaler or any(not p.is_floating_point() for g in groups for p in g["params"]) else True
+    device = next(model.parameters()).device.type
+    fused = fused if device in ("cpu", "cuda") else None
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
+    return Muon(groups, lr=recipe.lr, momentum=recipe.momentum)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Give every group its base rate times `factor`; returns the highest rate."""
+    for g in optimizer.param_groups:
+        g["lr"] = g["base_lr"] * factor
+    return float(max(g["lr"] for g in optimizer.param_groups))
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The optimiser's memory as flat tensors ("name/key") and scalars of the same form; rates are the schedule's and not in it."""
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, float] = {}
+    for g in optimizer.param_groups:
+        for name, p in zip(g["names"], g["params"], strict=True):
+            for key, value in optimizer.state.get(p, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"{name}/{key}"] = value
+                elif value is not None:
+                    scalars[f"{name}/{key}"] = value
+    return tensors, scalars
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]) -> None:
+    """Put back what `optimizer_state` gave, in the memory layout of each parameter."""
+    by_name = {n: (p, g) for g in optimizer.param_groups for n, p in zip(g["names"], g["params"], strict=True)}
+    for full, value in [*tensors.items(), *scalars.items()]:
+        name, key = full.rsplit("/", 1)
+        if name not in by_name:
+            raise StemmaError(f"the saved optimizer state speaks of '{name}', which this model has not, or has frozen; resume with the settings of the run")
+        p, group = by_name[name]
+        if isinstance(value, Tensor):
+            if key == "step":  # a fused step counts on the device, the others on the CPU
+                value = value.to(p.device) if group.get("fused") else value
+            else:
+                value = torch.empty_like(p, dtype=value.dtype).copy_(value)
+        optimizer.state[p][key] = value
+
+
+def set_awake(model: nn.Module, pattern: str, frozen: set[str]) -> None:
+    """Let only parameters whose name matches `pattern` learn (a phase of a recipe); `frozen` ones never do.
+
+    Raises `StemmaError` when none is left.
+    """
+    awake = 0
+    for name, p in model.named_parameters():
+        on = name not in frozen and _matches(pattern, name, "phases")
+        p.requires_grad_(on)
+        p.grad = None
+        awake += on
+    if not awake:
+        raise StemmaError(f"recipe.phases: no parameter matches '{pattern}', so nothing would learn")
+
+
+def _matches(pattern: str, name: str, field: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error as error:
+        raise StemmaError(f"recipe.{field}: '{pattern}' is not a regular expression ({error})") from error

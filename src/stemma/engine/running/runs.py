@@ -1,0 +1,114 @@
+"""The folder of a training: run.json (what was run), metrics.jsonl (what it said), best/last.safetensors, state.safetensors (exact resume)."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...core.types import StemmaError
+from . import checkpoint
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on disk. `record` is run.json: paper, preset, sets, task, spec (every leaf), recipe, budget, batch, seed, data, versions,
+    machine, state ("running", "finished", "stopped", "failed"), spent, best, error.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in folder `path`. Raises `StemmaError` when it holds none."""
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            raise StemmaError(f"{path} is not a run: it has no run.json" if path.exists() else f"no run at {path}")
+        return cls(path)
+
+    @classmethod
+    def create(cls, path: str | Path, record: dict[str, Any]) -> Run:
+        """Start a folder. An empty or absent one is taken; anything else is refused, so that nothing is overwritten.
+
+        Raises `StemmaError` when the folder holds other files or another run.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise StemmaError(f"{path} is a file; a run needs a folder. Choose another --out")
+        if (path / "run.json").is_file():
+            raise StemmaError(f"{path} already holds a run; continue it with --resume, or choose another --out")
+        if path.exists() and any(path.iterdir()):
+            raise StemmaError(f"{path} holds files that are not a run's; choose an empty or new folder with --out")
+        run = cls(path)
+        checkpoint.write_text(path / "run.json", json.dumps({"format": FORMAT} | checkpoint.jsonable(record), indent=1))
+        return run
+
+    @property
+    def record(self) -> dict[str, Any]:
+        try:
+            record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StemmaError(f"cannot read {self.path / 'run.json'}: {error}") from error
+        assert isinstance(record, dict)
+        return record
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of run.json. Raises `StemmaError` when the disk does not take it."""
+        checkpoint.write_text(self.path / "run.json", json.dumps(self.record | checkpoint.jsonable(changes), indent=1))
+
+    @property
+    def state(self) -> str:
+        return str(self.record["state"])
+
+    @property
+    def best(self) -> Path:
+        """The weights file of the best validation, or the last one where nothing was validated."""
+        return checkpoint.find(self.path, "best")
+
+    @property
+    def last(self) -> Path:
+        return checkpoint.find(self.path, "last")
+
+    def load(self, which: str = "best", device: str = "cpu") -> nn.Module:
+        """The trained model, in eval mode."""
+        return checkpoint.load(self.path, which, device)
+
+    def metrics(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl, in order; of one kind ("train" or "val") when told. A line cut short by a kill is passed over."""
+        file = self.path / "metrics.jsonl"
+        if not file.is_file():
+            return
+        with open(file, encoding="utf-8") as f:
+            for line in f:
+                if not line.endswith("\n"):
+                    return
+                entry = json.loads(line)
+                if kind is None or entry["kind"] == kind:
+                    yield entry
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as f:
+            f.write(json.dumps(checkpoint.jsonable(entry)) + "\n")
+
+    def tidy(self) -> None:
+        """Remove the files that a kill left half-written, ours and those of safetensors' writer."""
+        for p in (*self.path.glob(".*.new"), *self.path.glob(".tmp*")):
+            p.unlink(missing_ok=True)
+
+    @property
+    def said(self) -> int:
+        """Bytes of metrics.jsonl so far: what a saved state knows to have been said."""
+        file = self.path / "metrics.jsonl"
+        return file.stat().st_size if file.is_file() else 0
+
+    def rewind(self, said: int) -> None:
+        """Forget what was said after the first `said` bytes: a resumed run says it again."""
+        if self.said > said:
+            os.truncate(self.path / "metrics.jsonl", said)

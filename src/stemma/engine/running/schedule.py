@@ -1,0 +1,66 @@
+"""Learning rate as a function of the fraction of the budget that is used: warm-up, then step, poly, cosine, linear or constant."""
+from __future__ import annotations
+
+import math
+
+from ...core.recipe import Phase, Recipe
+
+
+def factor(recipe: Recipe, fraction: float) -> float:
+    """What the base rate is multiplied with at `fraction` (0..1) of the budget.
+
+    step:   gamma to the number of milestones passed
+    poly:   (1 - fraction) ** power (DeepLab)
+    cosine: half a cosine down to 0
+    linear: 1 until the first milestone, then straight to 0
+    In the first `warmup` of the budget, the result is also multiplied with a line from `warmup_factor` to 1.
+    """
+    f = min(1.0, max(0.0, fraction))
+    if recipe.schedule == "step":
+        value = recipe.gamma ** sum(m <= f for m in recipe.milestones)
+    elif recipe.schedule == "poly":
+        value = (1 - f) ** recipe.power
+    elif recipe.schedule == "cosine":
+        value = 0.5 * (1 + math.cos(math.pi * f))
+    elif recipe.schedule == "linear":
+        begin = recipe.milestones[0] if recipe.milestones else 0.0
+        value = 1.0 if f <= begin else (1 - f) / (1 - begin)
+    else:
+        value = 1.0
+    if f < recipe.warmup:
+        value *= recipe.warmup_factor + (1 - recipe.warmup_factor) * f / recipe.warmup
+    return value
+
+
+def batch_scale(recipe: Recipe, batch: int) -> float:
+    """The linear rule: a step of `batch` images takes `batch / recipe.batch` times the rate (Goyal et al., arXiv 1706.02677)."""
+    return batch / recipe.batch
+
+
+def span(phases: tuple[Phase, ...], index: int) -> tuple[float, float]:
+    """The fractions of the budget at which a phase begins and ends; shares are normalised to 1."""
+    total, passed = sum(p.share for p in phases), sum(p.share for p in phases[:index])
+    return passed / total, (passed + phases[index].share) / total
+
+
+def learning(phases: tuple[Phase, ...], fraction: float) -> float:
+    """The fraction of what the schedule of rates runs over: phases that run a method take no part in it."""
+    length = taken = 0.0
+    for i, p in enumerate(phases):
+        begin, end = span(phases, i)
+        if not p.run:
+            length += end - begin
+            taken += min(max(fraction - begin, 0.0), end - begin)
+    return taken / length if length else fraction
+
+
+def phase_at(phases: tuple[Phase, ...], fraction: float) -> int:
+    """Index of the phase that `fraction` falls into; shares are normalised to 1. -1 where there are no phases."""
+    if not phases:
+        return -1
+    total, passed = sum(p.share for p in phases), 0.0
+    for i, p in enumerate(phases):
+        passed += p.share / total
+        if fraction < passed - 1e-12:
+            return i
+    return len(phases) - 1

@@ -1,0 +1,290 @@
+"""What is asked of an agent after it has lived: returns with their interval, how true its dream is, a film of what it foresees, a trial."""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...core.types import StemmaError
+from ...data.worlds import envs
+from ...data.worlds.replay import Replay
+from ..running import checkpoint
+from ..running.devices import pick_device
+from ..running.runs import Run
+from . import agents, dreams
+
+CONTEXT = 5  # frames that are seen before the eyes close
+STRIDE = 10_000  # between the episodes of two seeds
+FRESH = 64  # lives by chance that the dream is held against
+
+
+def _open(model: nn.Module | Run | str | Path, which: str, device: str, instead: str = "name its data") -> tuple[Any, Path | None]:
+    """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done `instead`, for no agent."""
+    from ..pictures.measure import resolve
+
+    m: Any = resolve(model, which)
+    folder = model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path)) and Path(model).is_dir() else None
+    if m.paper.task != "world":
+        raise StemmaError(f"{m.paper.cli_name} looks at pictures and does not live in a world; {instead}")
+    return m.to(pick_device(device)).eval(), folder
+
+
+def world_of(model: nn.Module, data: Any = None) -> str:
+    """The world that is asked for, or the one that the model knows. Raises `StemmaError` where their actions differ."""
+    m: Any = model
+    if data is None and m.info is None:
+        raise StemmaError("name a world with --env: this model was not trained in one")
+    name = m.info.name if data is None else agents.name_of(data)
+    if len(envs.get(name).actions) != m.classes:
+        raise StemmaError(f"an action in '{name}' has {len(envs.get(name).actions)} number(s), and this model was built for {m.classes}")
+    return str(name)
+
+
+def evaluate(
+    model: nn.Module | Run | str | Path, data: Any = None, *, episodes: int = 20, which: str = "best", device: str = "auto", workers: int = 0, seed: int = 0,
+    random_episodes: int | None = None,
+) -> dict[str, Any]:
+    """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval, beside those of chance.
+
+    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where a run's folder with episodes
+    is given and its model foresees endings, "dream" says how the dream compares with the world (`check_dream`).
+    """
+    m, folder = _open(model, which, device, "name its data with --data")
+    name = world_of(m, data)
+    begin = time.perf_counter()
+    with agents.crew_for(m, name) as crew:
+        returns, lengths = agents.returns_of(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
+    took = time.perf_counter() - begin
+    replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
+    dreams_too = replay is not None and replay.count > 0
+    count = random_episodes or episodes
+    lived = by_chance(m, name, max(count, FRESH) if dreams_too else count, seed, workers)
+    chance = agents.earned(lived[:count])
+    own, other = agents.spread_of(returns), agents.spread_of(chance)
+    out: dict[str, Any] = {
+        "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()), "random": other["mean"],
+        "random_interval": other["interval"], "random_std": other["std"], "law": envs.get(name).law, "decisions_per_second": float(lengths.sum()) / took,
+        "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
+    }
+    out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
+    if replay is not None and dreams_too:
+        out["dream"] = check_dream(m, replay, name, lived[:FRESH])
+    return out
+
+
+def seeds_of(begin: int, seed: int, count: int) -> list[int]:
+    """Seeds of episodes that nothing is learned from; those of two seeds have none in common."""
+    return [begin + STRIDE * seed + i for i in range(count)]
+
+
+def by_chance(model: nn.Module, name: str, count: int, seed: int = 0, workers: int = 0) -> list[envs.Episode]:
+    """Lives by chance that nothing was learned from, under the world's own law, as the model sees them."""
+    with agents.crew_for(model, name, workers) as crew:
+        return list(crew.random(seeds_of(agents.CHANCE, seed, count)))
+
+
+def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | None:
+    """The newest episodes of a run, or None where it has none."""
+    replay = Replay(folder / "episodes", 1 << 40)
+    there = replay.on_disk()
+    if not there:
+        return None
+    replay.low = max(there[0], there[-1] + 1 - most)
+    replay.load(replay.low, there[-1] + 1)
+    return replay
+
+
+@torch.no_grad()
+def check_dream(
+    model: nn.Module, replay: Replay, name: str, fresh: list[envs.Episode], each: int = 256, horizon: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in both, at temperature 1.
+
+    The world's are `fresh` (`by_chance`); `replay` gives the dream its beginnings.
+    real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above the median of that at
+    other steps, weighed over thresholds (the area under the curve). dream_length, real_length: steps lived.
+    """
+    m: Any = model
+    device = str(next(model.parameters()).device)
+    torch.manual_seed(seed)
+    codes = dreams.beginnings(m, replay, device)
+    card = envs.get(name)
+    left = torch.zeros(each, dtype=torch.long, device=device)
+    kept = torch.zeros(each, m.classes, device=device)
+
+    def chance(state: dict[str, torch.Tensor]) -> torch.Tensor:
+        nonlocal left, kept
+        n = len(state["stoch"])
+        if card.law == "uniform" or n != len(left):  # endings have thinned the batch: what was held is drawn anew
+            left, kept = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(n, m.classes, device=device)
+        if card.law == "uniform":
+            return torch.rand(n, m.classes, device=device) * 2 - 1
+        new = left == 0
+        left = torch.where(new, torch.randint(1, 11, (n,), device=device), left) - 1
+        kept = torch.where(new[:, None], torch.rand(n, m.classes, device=device) * 2 - 1, kept)
+        return kept
+
+    lived = dreams.rollouts(m, torch.zeros(1, 0, device=device), codes, each, horizon, 1.0, True, choose=chance)
+    held = Replay(Path("."), 1 << 40)
+    for i, episode in enumerate(fresh):
+        held.add(i, episode, write=False)
+    n, firsts = held.steps, held.count
+    ends = int(held.arrays["terminal"][:n].sum())
+    out = {
+        "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()), "real_length": (n - firsts) / max(firsts, 1),
+        "dream_length": float(lived.lengths.mean()), "dream_ended": float(lived.ended.float().mean()),
+    }
+    return out | {"recall": foreseen_endings(m, held, len(fresh))}
+
+
+@torch.no_grad()
+def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
+    """How well the model tells, one step ahead, the steps at which episodes fail: the area under the curve of its foreseen chances, over
+    some of the newest episodes, which it is shown. .5 is chance, 1 perfect."""
+    from scipy.stats import rankdata
+
+    m: Any = model
+    device = next(model.parameters()).device
+    begin = np.concatenate([[0], np.cumsum(replay.lengths)])
+    said, true = [], []
+    for i in range(max(0, len(replay.lengths) - most), len(replay.lengths)):
+        rows = slice(begin[i], begin[i + 1])
+        seen = {k: torch.from_numpy(replay.arrays[k][rows])[None].to(device) for k in (*m.senses, "first", "action")}
+        _, priors = m.dynamics.observe(m.encode(seen), seen["action"], seen["first"])
+        head = next(h for h in m.spec.heads if h.channel == "terminal")
+        if not set(head.reads) <= set(priors):
+            return float("nan")
+        said.append(m.said("terminal", priors)[0, 1:].float().cpu().numpy())
+        true.append(replay.arrays["terminal"][rows][1:])
+    x, y = np.concatenate(said), np.concatenate(true)
+    if y.all() or not y.any():
+        return float("nan")
+    ranks = rankdata(x)
+    return float((ranks[y].sum() - y.sum() * (y.sum() + 1) / 2) / (y.sum() * (~y).sum()))
+
+
+# ---------------------------------------------------------------- films
+
+
+@torch.no_grad()
+def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, steps: int = 50, temperature: float = 1.0) -> dict[str, np.ndarray]:
+    """What the model foresees of an episode after `context` frames, knowing only what was done: "real" and "imagined" uint8 [T, H, W, C],
+    and, where it foresees them, "reward" beside "imagined_reward"."""
+    m: Any = model
+    device = next(model.parameters()).device
+    t = min(len(episode["reward"]), context + steps)
+    if t <= context:
+        raise StemmaError(f"an episode of {len(episode['reward'])} frames ends before there is anything to foresee after {context}")
+    batch = {k: torch.from_numpy(episode[k][:t])[None].to(device) for k in (*m.senses, "action", "first")}
+    beliefs = m.open_loop(batch, context, temperature)
+    out = {"real": episode["image"][:t], "imagined": m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()}
+    if "reward" in m.heads:
+        out |= {"reward": episode["reward"][:t], "imagined_reward": m.said("reward", beliefs)[0].float().cpu().numpy()}
+    return out
+
+
+def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT, height: int = 160) -> list[Any]:
+    """Pictures of a film: the world on the left, what is imagined on the right, under a bar that is green while the model sees and orange after."""
+    from PIL import Image
+
+    scale = max(1, height // real.shape[1])
+    frames = []
+    for i in range(len(real)):
+        a, b = (np.repeat(np.repeat(x[i], scale, 0), scale, 1) for x in (real, imagined))
+        a, b = (np.repeat(x, 3, -1) if x.shape[-1] == 1 else x for x in (a, b))
+        gap = np.full((a.shape[0], 4, 3), 128, np.uint8)
+        picture = np.concatenate([a, gap, b], 1)
+        bar = np.empty((6, picture.shape[1], 3), np.uint8)
+        bar[:] = (0, 160, 90) if i < context else (230, 120, 20)
+        frames.append(Image.fromarray(np.concatenate([bar, picture])))
+    return frames
+
+
+def save_gif(path: Path, frames: list[Any], milliseconds: int = 90) -> Path:
+    """Pictures as a GIF that runs for ever."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    return path
+
+
+def film(
+    model: nn.Module | Run | str | Path, out: str | Path, data: Any = None, *, episodes: int = 4, steps: int = 50, which: str = "best", device: str = "auto",
+    temperature: float = 1.0, seed: int = 0,
+) -> dict[str, Any]:
+    """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json: the mean squared error of
+    pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
+    m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
+    name, out = world_of(m, data), Path(out)
+    with agents.crew_for(m, name) as crew:
+        lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
+    files: list[str] = []
+    errors: dict[str, list[np.ndarray]] = {"image": [], "reward": []}
+    torch.manual_seed(seed)
+    for i, episode in enumerate(e for e in lived if len(e["reward"]) > CONTEXT):
+        seen = foresee(m, episode, CONTEXT, steps, temperature)
+        files.append(str(save_gif(out / f"open_loop_{i}.gif", side_by_side(seen["real"], seen["imagined"]))))
+        square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:]) / 255).mean((1, 2, 3))
+        errors["image"].append(square)
+        if "reward" in seen:
+            errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
+    if not files:
+        raise StemmaError(f"every episode in '{name}' ended within {CONTEXT} frames; there is nothing to foresee")
+    ahead = {k: [float(np.mean([e[s] for e in v if len(e) > s])) for s in range(max(map(len, v)))] for k, v in errors.items() if v}
+    record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature, "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
+    checkpoint.write_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record | {"films": [Path(f).name for f in files]}), indent=1))
+    return record
+
+
+def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3), **more: Any) -> list[dict[str, float]]:
+    """Dream score and length of a run's controller at several temperatures, of the same beginnings."""
+    m, folder = _open(run, "last", more.get("device", "auto"))
+    replay = episodes_of(folder, m) if folder is not None else None
+    if replay is None or m.actor is None:
+        raise StemmaError(f"{run} holds no episodes and controller to dream with")
+    codes = dreams.beginnings(m, replay, str(next(m.parameters()).device))
+    out = []
+    for tau in values:
+        torch.manual_seed(0)
+        lived = dreams.rollouts(m, m.actor.flat()[None], codes, 256, int(more.get("horizon", 525)), tau, True)
+        means = {"dream": lived.returns, "length": lived.lengths, "ended": lived.ended.float()}
+        out.append({"temperature": tau, **{k: float(v.mean()) for k, v in means.items()}})
+    return out
+
+
+# ---------------------------------------------------------------- one training of a comparison
+
+
+def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
+    """Train (or finish) a job of `compare` in a world and measure it: what its `trial.json` holds."""
+    trained = agents.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, device=job.device, workers=job.workers,
+                           val_every=1 / job.validations, val_episodes=5, progress=False)
+    record = trained.record
+    measured = evaluate(trained, None, episodes=job.limit or episodes, which="last", device=job.device)
+    torch.manual_seed(job.seed)
+    bare = checkpoint.build(job.paper, job.preset, sets=job.sets, info=envs.info_of(measured["env"]))
+    untrained = evaluate(bare, None, episodes=5, device=job.device, random_episodes=2)
+    shown = film(trained, folder / "films", None, episodes=2, which="last", device=job.device)
+    m: Any = bare
+    return {
+        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "label": m.paper.label, "preset": job.preset, "seed": job.seed, "task": "world",
+        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "episodes": record["episodes"], "seconds": record["spent"]["seconds"],
+        "parameters": record["parameters"], "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
+        "metrics": {k: v for k, v in measured.items() if isinstance(v, (int, float)) and not isinstance(v, bool)},
+        "env": measured["env"], "law": measured["law"], "dream": measured.get("dream"), "untrained": untrained["return"], "error": shown["error"],
+        "films": [Path(f).name for f in shown["films"]],
+        "curve": [{k: e[k] for k in ("seconds", "images", "step", "episodes")} | {"value": e["return"]} for e in trained.metrics("val")],
+        "lived": [{"images": e["images"], "seconds": e["seconds"], "return": e["return"], "policy": e["policy"]} for e in trained.metrics("episode")],
+        "evolved": [{k: e[k] for k in ("generation", "mean", "best", "sigma")} for e in trained.metrics("evolve")],
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+__all__ = [
+    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "seeds_of", "side_by_side", "temperatures", "trial",
+    "world_of",
+]

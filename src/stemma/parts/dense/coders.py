@@ -1,0 +1,121 @@
+"""How a head writes a box down relative to its reference."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...ops import boxes as bx
+from ...ops.constants import constant
+
+LEAST = 1e-3  # sides are taken to be at least this many pixels, so that a flat box has a finite code
+
+
+@runtime_checkable
+class Coder(Protocol):
+    def encode(self, ref: Float[Tensor, "*A 4"], box: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]: ...
+    def decode(self, ref: Float[Tensor, "*A 4"], code: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]: ...
+
+
+@dataclass(frozen=True)
+class Delta:
+    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each less its usual mean and divided by its usual `stds`.
+
+    When decoding, the logarithms are cut at `limit`, so that no box grows past 62.5 times its reference.
+    """
+
+    stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    limit: float = math.log(1000 / 16)
+    means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
+        s0, s1 = s0.clamp(min=LEAST), s1.clamp(min=LEAST)
+        code = torch.cat([(c1 - c0) / s0, (s1 / s0).log()], -1)
+        return code if self.plain else (code - constant(self.means, code)) / constant(self.stds, code)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        if not self.plain:
+            code = code * constant(self.stds, code) + constant(self.means, code)
+        return bx.from_centre(code[..., :2] * s + c, code[..., 2:].clamp(max=self.limit).exp() * s)
+
+    @property
+    def plain(self) -> bool:
+        return all(s == 1.0 for s in self.stds) and not any(self.means)
+
+
+@dataclass(frozen=True)
+class RootCell:
+    """YOLOv1 sec. 2.2: the centre's offset within its cell in cells, and the square roots of width and height as fractions of
+    the picture. The network says the roots themselves, which may be negative: decoding squares them.
+
+    The reference is the cell; `cells` is the side S of the square grid, so that the picture is S cells wide and high.
+    """
+
+    cells: int = 7
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        (c, s), cell = bx.centre_size(box), ref[..., 2:] - ref[..., :2]
+        return torch.cat([(c - ref[..., :2]) / cell, (s.clamp(min=0) / (cell * self.cells)).sqrt()], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        cell = ref[..., 2:] - ref[..., :2]
+        return bx.from_centre(ref[..., :2] + code[..., :2] * cell, code[..., 2:].square() * (cell * self.cells))
+
+
+@dataclass(frozen=True)
+class Edges:
+    """OverFeat sec. 4.1: how far each edge lies from the reference's own, in sides of the reference, divided by `std`.
+
+    The ends of an axis are exchanged when decoding where the code has them the wrong way round.
+    """
+
+    std: float = 1.0
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        side = (ref[..., 2:] - ref[..., :2]).clamp(min=LEAST) * self.std
+        return (box - ref) / torch.cat([side, side], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        side = (ref[..., 2:] - ref[..., :2]) * self.std
+        edges = ref + code * torch.cat([side, side], -1)
+        return torch.cat([torch.minimum(edges[..., :2], edges[..., 2:]), torch.maximum(edges[..., :2], edges[..., 2:])], -1)
+
+    @staticmethod
+    def mirrored(code: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]:
+        """The code of the mirror image, relative to the mirrored reference."""
+        left, top, right, bottom = code.unbind(-1)
+        return torch.stack([-right, top, -left, bottom], -1)
+
+
+@dataclass(frozen=True)
+class DirectLocation:
+    """YOLOv2 sec. 2, "direct location prediction": b = (sigmoid(tx) + cx, sigmoid(ty) + cy, pw exp(tw), ph exp(th)), in cells of `stride` pixels.
+
+    The reference is the prior of width pw and height ph in the middle of its cell, so the centre cannot leave the cell.
+    """
+
+    stride: float = 32.0
+    limit: float = math.log(1000 / 16)
+
+    def said(self, code: Tensor) -> Tensor:
+        """What the losses compare: the place within the cell, 0..1, and the logarithms."""
+        return torch.cat([code[..., :2].sigmoid(), code[..., 2:]], -1)
+
+    def wanted(self, ref: Tensor, box: Tensor) -> Tensor:
+        """The same of a box."""
+        (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
+        return torch.cat([(c1 - c0) / self.stride + 0.5, (s1.clamp(min=LEAST) / s0.clamp(min=LEAST)).log()], -1)
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        want = self.wanted(ref, box)
+        return torch.cat([want[..., :2].logit(1e-6), want[..., 2:]], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.stride, code[..., 2:].clamp(max=self.limit).exp() * s)
