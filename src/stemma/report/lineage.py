@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..core.paper import Paper
+from ..core.paper import Paper, named
 from ..core.part import diff
 from .layout import lay
 from .sheet import POLICY, asset
@@ -23,7 +23,6 @@ TASKS = ("detection", "instances", "keypoints", "semantic", "panoptic", "proposa
 GROUPS = {
     "localization": "Finding and outlining", "worlds": "World models", "editing": "Editing pictures", "transfer": "Carrying over", "language": "Language",
 }
-WHOLE = {"": "the whole", "()": "its kind"}  # slots without a name
 MOST_SETTINGS = 60  # differences that are listed
 
 
@@ -147,7 +146,8 @@ def card(p: Paper, papers: list[Paper]) -> str:
     for edge in p.parents:
         name = edge.paper.label
         who = tag("a", text(name), href=f"#{edge.paper.cli_name}") if edge.paper.name in there else text(name)
-        changes = items((text(what) + " " + tag("code", text(WHOLE.get(slot, slot)), cls="slot") for slot, what in edge.changes), cls="changes")
+        told = (text(what) + " " + tag("code", text(named(slots)), cls="slot") for slots, what in edge.told)
+        changes = items(told, cls="changes")
         inside += [tag("h3", f"From {who}"), changes, settings(edge.paper, p)]
     if children:
         inside += [tag("h3", "Built from it"), tag("p", ", ".join(tag("a", text(q.label), href=f"#{q.cli_name}") for q in children))]

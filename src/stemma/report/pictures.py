@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core.paper import named
 from . import charts, words
 from .sheet import PALETTE, POLICY, System, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
@@ -163,7 +164,8 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
     via = tag("span", text(f" by way of {', '.join(e['through'])}"), cls="note") if e.get("through") else ""
     name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"), text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
-    changes = items(text(c["what"]) + " " + tag("span", text(c["slot"] + by(c)), cls="slot") for c in words.merged(e["changes"]))
+    slots = lambda c: tag("span", text(named(c["slots"]) + by(c)), cls="slot")
+    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"])
     verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", verdict))

@@ -102,11 +102,11 @@ def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, str]], list[str]]]:
+def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
     """(ancestor's name, changes from it down to `paper`, names passed through), for the nearest ancestors in `compared`."""
-    found: dict[str, tuple[str, list[dict[str, str]], list[str]]] = {}
+    found: dict[str, tuple[str, list[dict[str, Any]], list[str]]] = {}
     for edge in paper.parents:
-        own = [{"slot": slot, "what": what, "by": paper.cli_name} for slot, what in edge.changes]
+        own = [{"slots": list(slots), "what": what, "by": paper.cli_name} for slots, what in edge.told]
         if edge.paper.name in compared:
             found[edge.paper.name] = (edge.paper.name, own, [])
             continue
