@@ -90,19 +90,20 @@ def test_a_paper_imports_only_its_ancestors_and_reads_in_one_sitting(name: str) 
     path = Path(importlib.import_module(card.spec.__module__).__file__ or "")
     used = {part for m in imports(path) if m.startswith("stemma.papers.") for part in m.split(".")[3:4]}
     assert used <= card.ancestors() - {name}
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text().splitlines()) <= 180
     assert ast.get_docstring(ast.parse(path.read_text())), "the first line says what the paper is"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "skeletons").glob("*.py")), ids=lambda p: p.stem)
 def test_a_skeleton_stays_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 200
+    assert len(path.read_text().splitlines()) <= 240
 
 
 def test_nothing_unpickles() -> None:
     for path in ROOT.rglob("*.py"):
         text = path.read_text()
-        assert "import pickle" not in text and "allow_pickle=True" not in text and "weights_only=False" not in text, path
+        assert ("import pickle" not in text and "allow_pickle=True" not in text
+                and "weights_only=False" not in text), path
 
 
 COMMON = sorted(
@@ -120,5 +121,6 @@ def test_a_common_file_names_no_task_and_no_wing(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     asks = [n for n in ast.walk(tree) if isinstance(n, (ast.Compare, ast.MatchValue))]
     assert not {c.value for n in asks for c in ast.walk(n) if isinstance(c, ast.Constant)} & tasks, "asks for a task"
-    taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
+    taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
+             for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
     assert not taken & wings, "imports from a wing"
