@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...core import outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
 from ..pictures import measure as evaluate
@@ -114,7 +115,7 @@ def compare(
         "latency": _latencies(folder, done, device, threads),
     }
     record = results.collect(folder, work, errors, about, held)
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
 
@@ -150,7 +151,7 @@ def _compare_worlds(
     world = {"env": name, "world": envs.get(name).about, "law": envs.get(name).law}
     about = _about(systems, plan, seeds, folder, command, at_once, threads, device, on) | world
     record = results.collect_worlds(folder, done, errors, about)
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
 
@@ -217,13 +218,14 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
         raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
     file = folder / "compare.json"
     if file.is_file():
+        outputs.claim([file, folder / "results.json", folder / "report.html", *(folder / "pictures").glob("*")])
         old = json.loads(file.read_text(encoding="utf-8"))
         for key, value in plan.items():
             if old.get(key) != value:
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
-    checkpoint.write_text(file, json.dumps(plan, indent=1))
+    outputs.put_text(file, json.dumps(plan, indent=1))
 
 
 def _cores() -> int:

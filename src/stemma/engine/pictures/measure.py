@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...core import outputs
 from ...core.paper import Paper, Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError, at_least
@@ -24,6 +25,7 @@ from ..running import checkpoint
 from ..running.devices import autocast, pick_device, pick_precision
 from ..running.runs import Run
 from . import outside
+from .asked import below_common
 
 MAIN = {
     "detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ", "amodal": "mask_AP", "proposals": "AR100",
@@ -33,6 +35,9 @@ NEEDS = {
     "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"}, "panoptic": {"boxes", "masks", "semantic", "panoptic"},
     "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
 }
+
+
+NO_MAPS = "a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`"
 
 
 def main_metric(task: str) -> str:
@@ -317,7 +322,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
-    `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
+    `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections, as they
+    were measured; beside it NAME.images.json says which file each image_id is, and which class each category_id.
     `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside.
     `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100, AR1000, without classes).
@@ -333,6 +339,10 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
     task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
+    if out is not None:
+        if task in ("semantic", "panoptic") and apart(net, m.info) is None:
+            raise StemmaError(NO_MAPS)
+        outputs.claim([out, images_file(out)])
     device = pick_device(device)
     net.to(device)
     found: list[dict[str, Any]] | None = [] if out is not None else None
@@ -396,29 +406,44 @@ def cached(data: Dataset) -> Dataset:
 
 
 def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The COCO result records of one image's detections."""
+    """The COCO result records of one image's detections, to the last bit: what is measured again is what was measured."""
     for k in range(len(prediction["scores"])):
-        x1, y1, x2, y2 = (round(float(v), 3) for v in prediction["boxes"][k])
+        x1, y1, x2, y2 = (float(v) for v in prediction["boxes"][k])
         entry: dict[str, Any] = {
-            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]), "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
-            "score": round(float(prediction["scores"][k]), 6),
+            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]), "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": float(prediction["scores"][k]),
         }
         if "masks" in prediction:
             code = prediction["masks"][k]
             counts = code["counts"]
             entry["segmentation"] = {"size": list(code["size"]), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
         if "keypoints" in prediction:
-            entry["keypoints"] = [round(float(v), 3) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
+            entry["keypoints"] = [float(v) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry
 
 
+def images_file(path: str | Path) -> Path:
+    """Where `write_coco` says which file each image_id of its results is."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.images.json")
+
+
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
-    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the disk does not take it."""
+    """Detections as a COCO results file, and beside it `images_file`: the images (id, file_name, height, width) and categories that it names.
+
+    File names are relative to the folder that all the pictures have in common. Raises `StemmaError` for maps, which results cannot hold,
+    where a file stands that Stemma did not write, and when the disk does not take it.
+    """
     predictions = [p | p["objects"] if "objects" in p else p for p in predictions]
     if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
-        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`")
-    entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
-    checkpoint.write_text(path, json.dumps(entries))
+        raise StemmaError(NO_MAPS)
+    truths = [data.truth(p["index"]) for p in predictions]
+    entries = [e for p, t in zip(predictions, truths, strict=True) for e in coco_entries(p, t.id, info.classes.ids)]
+    names = below_common([t.file for t in truths])
+    images = [{"id": t.id, "file_name": n, "height": t.size[0], "width": t.size[1]} for t, n in zip(truths, names, strict=True)]
+    categories = [{"id": int(k), "name": n} for k, n in zip(info.classes.ids, info.classes.names, strict=True)]
+    for file, doc in ((Path(path), entries), (images_file(path), {"images": images, "categories": categories})):
+        outputs.put(file, lambda p, text=json.dumps(doc): p.write_text(text, encoding="utf-8"), prediction=True)  # type: ignore[misc]
 
 
 __all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "first_stage",
