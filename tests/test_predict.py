@@ -19,9 +19,9 @@ from stemma.core.outputs import JOURNAL
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
 from stemma.data.readers.coco import write_coco
 from stemma.engine.pictures import draw
+from stemma.engine.pictures.answers import to_file
 from stemma.engine.pictures.asked import drawn_names, find_pictures
 from stemma.engine.pictures.export import export
-from stemma.engine.pictures.measure import to_file
 from stemma.engine.pictures.predict import merge, shifted, windows
 from stemma.engine.running import checkpoint
 from stemma.ops.masks import decode, encode

@@ -16,12 +16,15 @@ from torch import nn
 from ...core import outputs
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
 from ...ops.masks import decode
+from ..running import checkpoint
 from ..running.devices import pick_device, pick_precision
 from ..running.progress import counting
 from ..running.runs import Run
 from . import draw
+from .answers import apart, coco_entries, said_of
 from .asked import Asked, drawn_names, find_pictures
-from .measure import apart, coco_entries, resolve, run_over, said_of
+from .compress import shortened
+from .measure import run_over
 from .outside import sourced
 
 
@@ -116,7 +119,9 @@ def predict(
     Raises `StemmaError` when there are no pictures, when something stands where a result would go, or when tiles are
     asked for where they cannot be merged (panoptic).
     """
-    net = resolve(model, which, svd)
+    if images is None or isinstance(images, (list, tuple)) and not images:
+        raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures; name pictures: files, a folder, or a pattern in quotes")
+    net = shortened(model, svd, which)
     m: Any = net
     task = m.paper.task_of(m.preset)
     info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)
@@ -338,7 +343,7 @@ class _Writer:
             for c in categories:
                 c |= {"keypoints": list(self.info.points.names), "skeleton": [[a + 1, b + 1] for a, b in self.info.points.lines]}
         whole = {"images": self.images, "categories": categories, "annotations": self.annotations}
-        outputs.put(self.folder / "predictions.json", lambda p: p.write_text(json.dumps(whole), encoding="utf-8"), prediction=True)
+        outputs.put_text(self.folder / "predictions.json", json.dumps(whole), prediction=True)
 
 
 __all__ = ["Pictures", "Tiles", "merge", "predict", "shifted", "windows"]
