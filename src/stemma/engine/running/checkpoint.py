@@ -178,8 +178,9 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
          info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
-    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the
-    name of a source of boxes or a file of them. Both are put in before other edits.
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "size" a number of
+    pixels, which changes what the card says; "upright" yes or no, whether pictures are mirrored alone or seen in all
+    symmetries; "proposals" the name of a source of boxes or a file of them. These are put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -193,6 +194,10 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
             spec = _on_timm(spec, other)
+        if (size := of_spec.pop("size", None)) is not None:
+            spec, recipe = card.at(spec, recipe, size)
+        if (upright := of_spec.pop("upright", None)) is not None:
+            recipe = recipe.standing(yes(upright, "upright"))
         recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
@@ -206,6 +211,13 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
                           if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means "
                           "nothing to it"))
     return card, spec, recipe
+
+
+def yes(said: Any, name: str) -> bool:
+    """"yes" or "no" as a truth. Raises `StemmaError` for anything else."""
+    if said not in ("yes", "no"):
+        raise StemmaError(f"{name} takes yes or no, not {said}")
+    return bool(said == "yes")
 
 
 def _on_timm(spec: Any, given: str) -> Any:
