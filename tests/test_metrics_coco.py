@@ -96,6 +96,58 @@ def test_a_record_gives_what_its_columns_do(seed: int) -> None:
     agree(coco.evaluate(sizes, rec.names, truths, found), truth, results, "boxes")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [str, lambda i: f"im{i:04d}", float])
+def test_ids_may_be_text_and_what_is_not_there_is_filled_in(kind: Kind, write: Any) -> None:
+    """pycocotools needs whole numbers, `area`, `iscrowd` and `num_keypoints`; what they would be is known."""
+    truth, results = coco_case(3, kind)
+    for a in truth["annotations"]:
+        a["area"] = float(to_rles([a["segmentation"]])[0].area) if kind == "masks" else a["bbox"][2] * a["bbox"][3]
+        a["iscrowd"] = 0
+    want = coco.evaluate_files(truth, results, kind).numbers()
+    words, said = json.loads(json.dumps((truth, results)))
+    for im in words["images"]:
+        im["id"] = write(im["id"])
+    for row in (*words["annotations"], *said):
+        row["image_id"] = write(row["image_id"])
+    for a in words["annotations"]:
+        for k in ("area", "iscrowd", "num_keypoints", "id"):
+            a.pop(k, None)
+    np.testing.assert_equal(coco.evaluate_files(words, said, kind).numbers(), want)
+
+
+@pytest.mark.parametrize("change, field", [
+    (lambda t, r: r[0].update(category_id=77), "category_id"), (lambda t, r: r[0].update(image_id="x"), "image_id"),
+    (lambda t, r: r[0].update(bbox=[1, 2, 3]), "score or box"), (lambda t, r: r[0].update(score="high"), "score or box"),
+    (lambda t, r: t["annotations"][0].update(iscrowd="perhaps"), "iscrowd"), (lambda t, r: t["annotations"][0].update(bbox=None), "bbox"),
+    (lambda t, r: t.pop("images"), "images"), (lambda t, r: t["categories"][0].pop("name"), "categor"), (lambda t, r: r.insert(0, 3), "record 0"),
+])
+def test_what_cannot_be_measured_is_one_clear_line(change: Any, field: str) -> None:
+    truth, results = coco_case(3, "boxes")
+    change(truth, results)
+    with pytest.raises(DataError, match=field) as wrong:
+        coco.evaluate_files(truth, results)
+    assert len(str(wrong.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("mask", ["hm", {"size": [64, 64], "counts": "~~~"}, {"size": [9, 9], "counts": [81]}, {"counts": [3]}, [[1, 2, 3, 4, 5]], 7])
+def test_hotcocos_own_errors_name_the_files(mask: Any) -> None:
+    truth, results = coco_case(3, "masks")
+    results[0]["segmentation"] = mask
+    try:
+        coco.evaluate_files(truth, results, "masks")
+    except DataError as wrong:
+        assert "results" in str(wrong) and len(str(wrong).splitlines()) == 1
+
+
+def test_crowds_may_be_said_in_words() -> None:
+    truth, results = coco_case(4, "boxes")
+    want = coco.evaluate_files(truth, results).numbers()
+    for a in truth["annotations"]:
+        a["iscrowd"] = {0: "0", 1: "true"}[a["iscrowd"]]
+    np.testing.assert_equal(coco.evaluate_files(truth, results).numbers(), want)
+
+
 # ---------------------------------------------------------------- folders
 
 
