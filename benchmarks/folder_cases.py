@@ -4,8 +4,9 @@
     python benchmarks/folder_cases.py CASES --only voc_spaces sixteen_bit
     python benchmarks/folder_cases.py CASES --keep /tmp/kept    leaves the inputs and outputs there
 
-`python CASES/NAME.py FOLDER` writes an input into FOLDER. The checks below have the script's name and yield what was seen, and whether
-it is right. A script without a check counts as wrong. The exit status is the number of cases that are not right.
+`python CASES/NAME.py FOLDER` writes an input into FOLDER. The checks below have the script's name and yield what was
+seen, and whether it is right. A script without a check counts as wrong. The exit status is the number of cases that are
+not right.
 """
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def check(function: Callable[[Case], Seen]) -> Callable[[Case], Seen]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said. `code`: 0 well, 1 faults were found, 2 the user is told what to do; 70 stands for a traceback."""
+    """What a command said. `code`: 0 well, 1 faults were found, 2 the user is told what to do;
+    70 stands for a traceback."""
 
     code: int
     out: str
@@ -89,14 +91,16 @@ def made() -> Path:
 def tiny(paper: str = "retinanet") -> Path:
     """A run of two steps on drawn scenes: what it finds is of no account here."""
     run = made() / paper
-    said = stemma("train", paper, "--data", "scenes:64:16", "--budget", "2steps", "--batch", 2, "--set", "recipe.resize.size=64", "--out", run)
+    said = stemma("train", paper, "--data", "scenes:64:16", "--budget", "2steps", "--batch", 2, "--set",
+                  "recipe.resize.size=64", "--out", run)
     assert said.code == 0, said.err
     return run
 
 
 def tree(folder: Path) -> dict[str, str]:
     """Every file below a folder, with the hash of its bytes."""
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,16 @@ class Case:
         found: dict[str, Any] = said.json
         return found
 
-    def holds(self, pictures: int, objects: int, split: str = "all", where: str = ".", **options: Any) -> tuple[str, bool]:
+    def holds(self, pictures: int, objects: int, split: str = "all", where: str = ".",
+              **options: Any) -> tuple[str, bool]:
         """Whether a split has so many pictures, all of which can be read, and objects."""
         found = self.counts(split, where, **options)
         return f"{found[0]} pictures, {found[1]} objects", found == (pictures, objects)
 
     def learns(self, *more: object, data: str = ".") -> Said:
         """A training of two steps on the data."""
-        return stemma("train", "retinanet", "--data", self.at / data, "--budget", "2steps", "--batch", 2, "--set", "recipe.resize.size=64",
-                      "--val-every", 0, "--out", self.free / "run", *more)
+        return stemma("train", "retinanet", "--data", self.at / data, "--budget", "2steps", "--batch", 2, "--set",
+                      "recipe.resize.size=64", "--val-every", 0, "--out", self.free / "run", *more)
 
 
 # ---------------------------------------------------------------- outputs, keys, scales, names, truth values, classes
@@ -147,7 +152,8 @@ def predict_folder(c: Case) -> Seen:
     photos, out = c.at / "photos", c.at / "drawn"
     before = tree(photos)
     said = stemma("predict", tiny(), photos, "--out", photos, "--device", "cpu")
-    yield "onto the photos: refused" if said.code == 2 else str(said), said.code == 2 and tree(photos) == before and "--out" in said.err
+    yield ("onto the photos: refused" if said.code == 2 else str(said),
+           said.code == 2 and tree(photos) == before and "--out" in said.err)
     first = stemma("predict", tiny(), photos, "--out", out, "--device", "cpu")
     names = [i["file_name"] for i in json.loads((out / "predictions.json").read_text())["images"]]
     yield f"predicted {', '.join(names)}", sorted(names) == ["a.jpg", "b.avif", "c.jp2", "d.JPE", "sub/a.jpg"]

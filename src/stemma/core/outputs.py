@@ -1,9 +1,9 @@
 """Writing to disk, and its one rule: a file that Stemma did not write is never replaced.
 
-Every folder that results are written into keeps a journal, `.stemma-written.jsonl`: a line a file with its name, the hash of its
-bytes and whether it says what a model predicted. A file is ours while it is the one that the journal speaks of. It may be written
-again, and what was predicted never comes back as input; anything else that stands in the way of a result is left alone, and the
-error names it.
+Every folder that results are written into keeps a journal, `.stemma-written.jsonl`: a line a file with its name, the
+hash of its bytes and whether it says what a model predicted. A file is ours while it is the one that the journal speaks
+of. It may be written again, and what was predicted never comes back as input; anything else that stands in the way of a
+result is left alone, and the error names it.
 """
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def claim(paths: Iterable[str | Path], option: str = "--out", known: Callable[[P
 
 
 def put(path: str | Path, write: Callable[[Path], object], option: str = "--out", prediction: bool = False) -> Path:
-    """A result at `path`: `write` is handed another name beside it, and what it wrote there is moved into place, whole or not at all.
+    """A result at `path`: `write` is handed another name beside it, and what it wrote there is moved into place,
+    whole or not at all.
 
     prediction: it says what a model predicted, and is no input of ours.
     Raises `StemmaError` where a file stands that is not ours (`claim`), or the disk does not take it.
@@ -84,7 +85,8 @@ def replace(path: str | Path, write: Callable[[Path], object], journal: dict[str
         os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
         with open(fresh, "rb+") as f:
             os.fsync(f.fileno())
-        if journal is not None:  # before the file is in place: a kill between the two leaves a line too many, and never a file that we disown
+        # before the file is in place: a kill between the two leaves a line too many, and never a file that we disown
+        if journal is not None:
             with open(path.parent / JOURNAL, "a", encoding="utf-8") as f:
                 f.write(json.dumps({"file": path.name, "blake2b": _digest(fresh), **journal}) + "\n")
         os.replace(fresh, path)
@@ -96,7 +98,8 @@ def replace(path: str | Path, write: Callable[[Path], object], journal: dict[str
                 os.close(folder)
     except OSError as error:
         kept = "the earlier file is untouched" if path.exists() else "nothing was written"
-        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose another --out") from error
+        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose "
+                          "another --out") from error
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink()
@@ -113,7 +116,8 @@ def _said(path: Path) -> bool | None:
 
 
 def _journal(folder: Path) -> dict[str, dict[str, bool]]:
-    """File name -> hash that it was written with -> whether it held a prediction. A line that was cut short is passed over; only what is new is read."""
+    """File name -> hash that it was written with -> whether it held a prediction. A line that was cut short is passed
+    over; only what is new is read."""
     path = folder / JOURNAL
     try:
         size = path.stat().st_size

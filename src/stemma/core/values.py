@@ -7,7 +7,8 @@ YES, NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no", "", "n
 
 
 def flag(value: Any) -> bool:
-    """Yes or no, as 0 and 1, true and false, or either of them as text; nothing is no. Raises `ValueError` for what is neither."""
+    """Yes or no, as 0 and 1, true and false, or either of them as text; nothing is no. Raises `ValueError` for what is
+    neither."""
     if value is None or isinstance(value, bool):
         return bool(value)
     if isinstance(value, (int, float)) and value in (0, 1):
@@ -19,7 +20,8 @@ def flag(value: Any) -> bool:
 
 
 def ident(value: Any) -> int | str | None:
-    """An id as a number where it is a whole one, be it written 7, 7.0 or "7"; other text as it is; None for what is no id."""
+    """An id as a number where it is a whole one, be it written 7, 7.0 or "7"; other text as it is;
+    None for what is no id."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -30,7 +32,8 @@ def ident(value: Any) -> int | str | None:
         return None
     text = value.strip()
     whole = text.removeprefix("-")
-    same = whole.isascii() and whole.isdigit() and len(whole) < 19 and (whole == "0" or whole[0] != "0")  # 007 is a name
+    # 007 is a name
+    same = whole.isascii() and whole.isdigit() and len(whole) < 19 and (whole == "0" or whole[0] != "0")
     return int(text) if same else value
 
 

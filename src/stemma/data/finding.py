@@ -1,4 +1,5 @@
-"""Which picture of a folder a name in an annotation file means: names are spelled by many tools, and paths are often another machine's.
+"""Which picture of a folder a name in an annotation file means: names are spelled by many tools, and paths are often
+another machine's.
 
 A picture's key is its path below the root. A base name alone is a key only where one picture has it.
 """
@@ -14,7 +15,8 @@ from .images import SUFFIXES, check_name, walk
 
 
 def plain_name(name: str) -> str:
-    """One spelling of a path: `/` between its parts, no `.` among them. Leading `/`, drives and `..` stay, for `check_name` to judge."""
+    """One spelling of a path: `/` between its parts, no `.` among them. Leading `/`, drives and `..` stay, for
+    `check_name` to judge."""
     if "\\" not in name and "./" not in name and "//" not in name:
         return name
     text = name.replace("\\", "/")
@@ -34,7 +36,8 @@ def foreign(name: str) -> bool:
 class Pictures:
     """The files of a kind below a root, and what names mean among them. Nothing outside the root is ever looked at."""
 
-    def __init__(self, root: str | Path, names: Iterable[str] | None = None, suffixes: Iterable[str] = SUFFIXES, follow_links: bool = False):
+    def __init__(self, root: str | Path, names: Iterable[str] | None = None, suffixes: Iterable[str] = SUFFIXES,
+                 follow_links: bool = False):
         self.root = Path(root)
         self.names = list(walk(root, suffixes, follow_links) if names is None else names)
         self._whole = set(self.names)
@@ -44,10 +47,11 @@ class Pictures:
             self._last.setdefault(_key(os.path.splitext(n)[0]), []).append(n)
 
     def find(self, name: str, near: str = "") -> str | None:
-        """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts; None where none ends so.
+        """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts;
+        None where none ends so.
 
-        near: a word of the path that decides between equals, such as the name of a split. Raises `LookupError`, naming two, where
-        several fit alike.
+        near: a word of the path that decides between equals, such as the name of a split. Raises `LookupError`, naming
+        two, where several fit alike.
         """
         name = plain_name(name)
         if name in self._whole:

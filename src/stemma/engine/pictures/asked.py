@@ -1,7 +1,8 @@
 """Which pictures a person means who names files, folders, patterns or arrays, and what each is called in the results.
 
-A picture is called by its path relative to what was asked: of a folder, below that folder; of several things, below what they have
-in common. So two pictures of one base name are told apart, and drawn copies repeat the folders of their originals.
+A picture is called by its path relative to what was asked: of a folder, below that folder; of several things, below
+what they have in common. So two pictures of one base name are told apart,
+and drawn copies repeat the folders of their originals.
 """
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ MAGIC = ("*", "?", "[")
 
 @dataclass
 class Asked:
-    """The pictures that are meant: paths or arrays, each once, and their names. `folders`: those that were asked for as a whole."""
+    """The pictures that are meant: paths or arrays, each once, and their names.
+    `folders`: those that were asked for as a whole."""
 
     sources: list[Any] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -37,10 +39,11 @@ class Asked:
 
 
 def find_pictures(images: Any) -> Asked:
-    """The pictures that `images` means: a file, those of a folder and its sub-folders, a pattern, an array, or a list of these.
+    """The pictures that `images` means: a file, those of a folder and its sub-folders, a pattern, an array,
+    or a list of these.
 
-    What lies in a folder and is no picture that is read, and what Stemma itself predicted earlier, is left out with one warning.
-    Raises `StemmaError` when nothing is left.
+    What lies in a folder and is no picture that is read, and what Stemma itself predicted earlier, is left out with one
+    warning. Raises `StemmaError` when nothing is left.
     """
     out = Asked()
     seeker = _Seeker(out.folders)
@@ -48,7 +51,8 @@ def find_pictures(images: Any) -> Asked:
     paths = [(p, root) for p, root in found if isinstance(p, Path)]
     if not found:
         if seeker.own:
-            raise StemmaError(f"{seeker.own[0]} was drawn by Stemma; name the pictures themselves, or a copy in another folder")
+            raise StemmaError(f"{seeker.own[0]} was drawn by Stemma; name the pictures themselves, or a copy in "
+                              "another folder")
         where = ", ".join(map(str, images)) if isinstance(images, (list, tuple)) else images
         raise StemmaError(f"no pictures in {where}; looked for {', '.join(sorted(SUFFIXES))}")
     base = _common([root for _, root in paths])
@@ -96,14 +100,16 @@ class _Seeker:
     def _pattern(self, path: Path, said: Any) -> Iterator[tuple[Path, Path]]:
         matched = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
         if not matched:
-            raise StemmaError(f"no picture at {said}; name a file, a folder or a pattern in quotes, such as 'photos/*.jpg'")
+            raise StemmaError(f"no picture at {said}; name a file, a folder or a pattern in quotes, such as "
+                              "'photos/*.jpg'")
         parts = path.parts
         plain = next((k for k, part in enumerate(parts) if any(c in part for c in MAGIC)), len(parts) - 1)
         root = Path(*parts[:plain])
         for p in matched:
             if not p.is_dir():
                 yield from ((q, root) for q in self._file(p))
-            elif not any(q != p and p in q.parents for q in matched):  # a folder whose files the pattern does not name itself
+            elif not any(q != p and p in q.parents for q in matched):
+                # a folder whose files the pattern does not name itself
                 yield from ((q, root) for q in self._walk(p))
 
     def _mine(self, path: Path) -> Iterator[Path]:
@@ -131,12 +137,15 @@ class _Seeker:
         """One warning about all that is left out."""
         parts = []
         if self.other:
-            kinds = ", ".join(f"{n} {k}" for k, n in self.other.most_common(6)) + (", ..." if len(self.other) > 6 else "")
+            kinds = ", ".join(f"{n} {k}" for k, n in self.other.most_common(6)) + (", ..." if len(self.other) > 6
+                                                                                   else "")
             parts.append(f"{_count(self.other.total(), 'file')} of a kind that is not read as a picture ({kinds})")
         if self.own:
-            parts.append(f"{_count(len(self.own), 'picture')} that Stemma drew itself ({self.own[0]}{', ...' * (len(self.own) > 1)})")
+            parts.append(f"{_count(len(self.own), 'picture')} that Stemma drew itself "
+                         f"({self.own[0]}{', ...' * (len(self.own) > 1)})")
         if self.links:
-            parts.append(f"{_count(len(self.links), 'link')} to folders or to nothing ({self.links[0]}{', ...' * (len(self.links) > 1)})")
+            parts.append(f"{_count(len(self.links), 'link')} to folders or to nothing "
+                         f"({self.links[0]}{', ...' * (len(self.links) > 1)})")
         if parts:
             warnings.warn(f"left out: {'; '.join(parts)}", stacklevel=3)
 
@@ -166,7 +175,8 @@ def below_common(files: Sequence[str]) -> list[str]:
 
 
 def drawn_names(names: list[str]) -> list[str]:
-    """What the copies of pictures are called, without ending: the name without its own, or with it where another differs in nothing else."""
+    """What the copies of pictures are called, without ending: the name without its own, or with it where another
+    differs in nothing else."""
     stems = [Path(n).with_suffix("").as_posix() for n in names]
     often = Counter(s.casefold() for s in stems)
     taken: set[str] = set()
