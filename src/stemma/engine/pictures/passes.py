@@ -9,7 +9,6 @@ pictures and ends at the same weights; one that was told to stop is put back to 
 """
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,8 @@ class Passes:
     def __init__(self, trainer: Trainer, index: int):
         self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
         self.begin, self.end = schedule.span(trainer.recipe.phases, index)
-        self.done, self.first, self.clock = 0, 0, time.perf_counter()
+        self.done, self.first = 0, 0
+        trainer.clock.start()
         recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
         needs = evaluate.needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
         batch = trainer.plan.batch // trainer.parts
@@ -48,7 +48,7 @@ class Passes:
             raise StemmaError(f"phase '{self.phase.name}' was declared with {self.phase.passes} pass(es) over the pictures, and asks for more")
         self.done += 1
         until = self.begin + (self.end - self.begin) * self.done / self.phase.passes
-        timed, count = self.t.plan.budget.unit == "seconds", 0
+        timed, count = not self.t.plan.budget.repeatable, 0
         batches = self.loader.epoch(APART + self.index)
         try:
             for batch in batches:
@@ -65,8 +65,7 @@ class Passes:
 
     def tick(self) -> float:
         """Count the time since the last tick, show it, and hear whether to stop: `KeyboardInterrupt`. The fraction of the budget that is used."""
-        now = time.perf_counter()
-        self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
+        self.t.clock.lap()
         fraction, _ = self.t._pulse()
         if self.t.interrupted:
             raise KeyboardInterrupt
@@ -91,8 +90,9 @@ def run(trainer: Trainer, index: int) -> None:
     trainer.bar.line(f"step {trainer.steps}: phase '{phase.name}'")
     if trainer.saved_at != trainer.steps:
         trainer._save()
-    names = ("steps", "images", "seconds", "fitted")
+    names = ("steps", "images", "fitted")
     before = {k: getattr(trainer, k) for k in names}, {k: v.clone() for k, v in model.state_dict().items()}
+    spent = trainer.spent
     was = model.training
     try:
         if trainer.ema is not None:
@@ -105,6 +105,7 @@ def run(trainer: Trainer, index: int) -> None:
     except BaseException:
         for k, v in before[0].items():
             setattr(trainer, k, v)
+        trainer.clock.work, trainer.clock.wall = spent.seconds, spent.wall
         model.load_state_dict(before[1])
         raise
     finally:
