@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+Told = tuple[tuple[tuple[str, ...], str], ...]  # ((slots, the sentence that tells them), ...), as `core.paper.Parent.told`
+
 
 @dataclass(frozen=True)
 class Card:
-    """What can be said of a paper without building it. `parents` are (name, ((slot, sentence), ...))."""
+    """What can be said of a paper without building it. `parents` are (name, ((slots, sentence), ...))."""
 
     name: str
     title: str
@@ -25,7 +27,7 @@ class Card:
     summary: str
     group: str
     line: str
-    parents: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    parents: tuple[tuple[str, Told], ...] = ()
     presets: tuple[str, ...] = ("paper", "small")
 
     @property
@@ -35,7 +37,8 @@ class Card:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {
             "name": self.cli_name,
-            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slot": s, "what": w} for s, w in c]} for n, c in self.parents],
+            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slots": list(s), "what": w} for s, w in c]}
+                        for n, c in self.parents],
         }
 
 
@@ -81,7 +84,7 @@ def _read(path: Path) -> Card:
     return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases), **literal)
 
 
-def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, Told], ...]:
     if node is None:
         return ()
     if not isinstance(node, ast.Tuple):
@@ -94,7 +97,9 @@ def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str,
         paper = given["paper"]
         if not (isinstance(paper, ast.Attribute) and isinstance(paper.value, ast.Name) and paper.attr == "PAPER"):
             raise ValueError("a parent is not `module.PAPER`")
-        out.append((aliases[paper.value.id], tuple((str(s), str(w)) for s, w in ast.literal_eval(given["changes"]))))
+        changes = ast.literal_eval(given["changes"])
+        told = tuple(((s,) if isinstance(s, str) else tuple(map(str, s)), str(w)) for s, w in changes)
+        out.append((aliases[paper.value.id], told))
     return tuple(out)
 
 
@@ -102,7 +107,7 @@ def _imported(path: Path) -> Card:
     from ..core.paper import get
 
     p = get(path.stem)
-    parents = tuple((x.paper.name, x.changes) for x in p.parents)
+    parents = tuple((x.paper.name, x.told) for x in p.parents)
     return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, p.line, parents, p.presets)
 
 

@@ -26,8 +26,9 @@ from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch
 from ..running.ema import Ema
 from ..running.runs import Run
-from . import measure as evaluate
 from . import outside, passes
+from .measure import measure
+from .tasks import main_metric, needs_of
 
 
 class Held:
@@ -157,7 +158,7 @@ class Trainer:
         self.parts = parts
         self.loader = Loader(
             self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
-            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            workers=self.plan.workers, needs=needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
 
@@ -276,9 +277,9 @@ class Trainer:
         self._log()
         if self.fabric.is_global_zero and len(self.val):
             m = self.ema.model if self.ema is not None else self.model
-            result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
-                                      workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
-            name = evaluate.main_metric(self.task)
+            result = measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
+                             workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
+            name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
             if self.best["score"] is None or (score is not None and score > self.best["score"]):

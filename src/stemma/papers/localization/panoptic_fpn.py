@@ -127,8 +127,7 @@ PAPER = Paper(
             ("()", "one net in place of two: the class map is read off the detector's pyramid"),
             ("semantic", "P2 to P5 brought to stride 4 and added, a 1x1 on the sum; all things are one class"),
             ("loss", "cross-entropy averaged over labelled pixels"),
-            ("instance_weight", "how much the detector's losses count"),
-            ("semantic_weight", "how much the class map's loss counts"),
+            (("instance_weight", "semantic_weight"), "how much the detector's losses and the class map's count"),
         )),
     ),
     claims=(
