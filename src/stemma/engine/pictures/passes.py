@@ -20,6 +20,8 @@ from ...core.recipe import Augment, Phase
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
 from ..running import schedule
+from ..running.budget import Spent
+from ..running.clock import Stopwatch
 from . import outside
 from .tasks import needs_of
 
@@ -41,12 +43,14 @@ class Training(Protocol):
     ema: Any
     steps: int
     images: int
-    seconds: float
+    clock: Stopwatch
     fitted: int
     ran: int
     saved_at: int
     interrupted: bool
 
+    @property
+    def spent(self) -> Spent: ...
     def _pulse(self) -> tuple[float, bool]: ...
     def _save(self) -> None: ...
 
