@@ -1,4 +1,5 @@
-"""Work and wall time: what is counted, where it ends, and that a busy machine takes nothing away. Clocks are turned by hand."""
+"""Work and wall time: what is counted, where it ends, and that a busy machine takes nothing away.
+Clocks are turned by hand."""
 from __future__ import annotations
 
 import json
@@ -22,7 +23,8 @@ from stemma.engine.running.runs import Run
 
 
 class Hands:
-    """Both clocks, turned by hand: `wall` seconds pass, and the processor works `share` of them on each of `threads`."""
+    """Both clocks, turned by hand: `wall` seconds pass, and the processor works `share` of them on each of
+    `threads`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, threads: int = 1) -> None:
         self.worked = self.passed = 0.0
@@ -68,7 +70,8 @@ def test_children_count_while_they_live_and_after() -> None:
     begin = clock.processor_seconds()
     time.sleep(0.3)
     assert clock.processor_seconds() - begin < 0.15
-    inner = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn(0.3)!r}])\n{burn(0.3)}\nprint('done', flush=True)\nsys.stdin.read()"
+    inner = ("import subprocess, sys\nsubprocess.run([sys.executable, '-c', "
+             f"{burn(0.3)!r}])\n{burn(0.3)}\nprint('done', flush=True)\nsys.stdin.read()")
     begin, own = clock.processor_seconds(), time.process_time()
     with subprocess.Popen([sys.executable, "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"done\n"
@@ -85,7 +88,8 @@ def test_a_budget_is_cut_by_the_wall() -> None:
     assert budget.cut(Spent(seconds=100, wall=3700)) is None and budget.cut(Spent(seconds=63, wall=3599)) is None
     assert budget.cut(Spent(seconds=63, wall=3600)) == "wall time of 3600 s ran out at 63 % of the budget of 100s"
     steps = Budget.parse("90steps", wall="10s")
-    assert not steps.repeatable and steps.fraction(Spent(steps=9, wall=5)) == 0.5 and steps.for_batch(2, 4) == Budget(45, "steps", 10)
+    assert (not steps.repeatable and steps.fraction(Spent(steps=9, wall=5)) == 0.5
+            and steps.for_batch(2, 4) == Budget(45, "steps", 10))
     for text in ("10steps", "soon", "-1s", "0s"):
         with pytest.raises(StemmaError, match=r"wall time is limited to a time above 0, such as 90s, 30m or 1h, not"):
             Budget.parse("10s", wall=text)
@@ -103,7 +107,8 @@ def test_times_are_told_by_both_clocks() -> None:
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, share: float = 1.0, step: float = 1.0, death: int | None = None) -> Hands:
-    """Trainings in which a step is `step` seconds of work, on a machine that gives `share` of the time; the one at step `death` is killed."""
+    """Trainings in which a step is `step` seconds of work, on a machine that gives `share` of the time; the one at step
+    `death` is killed."""
     hands, real = Hands(monkeypatch), Trainer._step
 
     def take(self: Trainer, *a: Any) -> None:
@@ -132,22 +137,28 @@ def test_a_busy_machine_takes_longer_and_takes_as_many_steps(tmp_path: Path, mon
     assert ends[0] == ends[1]
 
 
-def test_wall_time_caps_a_training_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wall_time_caps_a_training_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
     cosine = {"recipe.schedule": "cosine", "recipe.warmup": 0.0}
     with monkeypatch.context() as m:
         timed(m, share=0.25)
         run = short(tmp_path / "run", "8s", wall="20s", log_every=1, progress=True, sets=cosine)
-        assert run.record["spent"] | {"steps": 5, "wall": 20.0} == run.record["spent"] and run.state == "finished" and run.record["wall_limit"] == 20.0
-        assert run.record["cut"] == "wall time of 20 s ran out at 62 % of the budget of 8s" and run.record["cut"] in capsys.readouterr().err
+        assert (run.record["spent"] | {"steps": 5, "wall": 20.0} == run.record["spent"] and run.state == "finished"
+                and run.record["wall_limit"] == 20.0)
+        assert (run.record["cut"] == "wall time of 20 s ran out at 62 % of the budget of 8s"
+                and run.record["cut"] in capsys.readouterr().err)
         rates = [e["lr"] for e in run.metrics("train")]
-        assert rates[-1] / rates[0] == pytest.approx((1 + math.cos(0.8 * math.pi)) / 2)  # the last of five steps: rates end with the wall time
+        # the last of five steps: rates end with the wall time
+        assert rates[-1] / rates[0] == pytest.approx((1 + math.cos(0.8 * math.pi)) / 2)
         again = short(tmp_path / "run", "8s", wall="20s", resume=True, sets=cosine)
         assert again.record["spent"]["steps"] == 5  # it is over
         more = short(tmp_path / "run", "8s", resume=True, sets=cosine)
-        assert more.record["spent"] | {"steps": 8, "seconds": 8.0, "wall": 32.0} == more.record["spent"] and more.record["cut"] is None
+        assert (more.record["spent"] | {"steps": 8, "seconds": 8.0, "wall": 32.0} == more.record["spent"]
+                and more.record["cut"] is None)
     other = short(tmp_path / "other", "2steps", wall="1h")
     assert other.record["cut"] is None and other.record["spent"]["steps"] == 2
-    assert short(tmp_path / "other", "2steps", resume=True).record["ended"] == other.record["ended"]  # a limit that did not bite changes nothing
+    # a limit that did not bite changes nothing
+    assert short(tmp_path / "other", "2steps", resume=True).record["ended"] == other.record["ended"]
 
 
 def test_a_resumed_training_keeps_both_clocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +178,8 @@ def test_a_state_from_before_work_was_counted_resumes(tmp_path: Path, monkeypatc
         timed(m, death=2)
         short(tmp_path / "run", "4s", save_every="1steps")
     tensors, meta = checkpoint.read_tensors(tmp_path / "run" / "state.safetensors")
-    checkpoint.write_tensors(tmp_path / "run" / "state.safetensors", tensors, {k: v for k, v in meta.items() if k != "wall"})
+    checkpoint.write_tensors(tmp_path / "run" / "state.safetensors", tensors,
+                             {k: v for k, v in meta.items() if k != "wall"})
     record = {k: v for k, v in Run.open(tmp_path / "run").record.items() if k not in ("wall_limit", "clock", "cut")}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     with monkeypatch.context() as m:
@@ -186,7 +198,8 @@ def test_saves_go_by_the_wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert saves == [2, 4, 6, 6]
 
 
-def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     bar = progress.Training("fpn")
@@ -197,7 +210,8 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch: pytest.M
             assert count is not None
             count(step)
     said = capsys.readouterr().err.splitlines()
-    assert [s for s in said if "fpn" in s] == [f"fpn: {s} %, {s} s of work in {2 * s} s, loss {s / 10:.3f}" for s in (10, 20, 30)]
+    assert [s for s in said if "fpn" in s] == [f"fpn: {s} %, {s} s of work in {2 * s} s, loss {s / 10:.3f}"
+                                               for s in (10, 20, 30)]
     assert [s for s in said if "evaluating" in s] == [f"evaluating: {s} of 40" for s in (10, 20, 30)]
     with progress.counting("evaluating", 40, show=False) as count:
         assert count is None

@@ -20,7 +20,8 @@ _UNITS: dict[str, tuple[Unit, float]] = {
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training has used so far. `seconds` are seconds of work (`clock`), `wall` those that passed by the clock meanwhile."""
+    """What a training has used so far. `seconds` are seconds of work (`clock`),
+    `wall` those that passed by the clock meanwhile."""
 
     seconds: float = 0.0
     steps: int = 0
@@ -39,17 +40,19 @@ class Spent:
 
     def __str__(self) -> str:
         """The time: "35 s of work in 52 s", or "52 s" where they are the same."""
-        return f"{self.wall:.0f} s" if self.seconds == self.wall else f"{self.seconds:.0f} s of work in {self.wall:.0f} s"
+        return (f"{self.wall:.0f} s" if self.seconds == self.wall else f"{self.seconds:.0f} s of work in "
+                f"{self.wall:.0f} s")
 
 
 @dataclass(frozen=True)
 class Budget:
     """An amount of one unit. Schedules are functions of `fraction`, so a rate decays fully whatever the unit.
 
-    Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the threads that the
-    training was given, so that on a busy machine it lasts longer and learns as much; on a GPU it is time by the clock. Validation, filling
-    the cache of drawn scenes, compiling and saving do not count, and a resumed run continues the seconds that it had used. Because a clock
-    decides where it ends, a run with a budget of seconds cannot be repeated bit by bit; one with steps, epochs or images can.
+    Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the
+    threads that the training was given, so that on a busy machine it lasts longer and learns as much; on a GPU it is
+    time by the clock. Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed
+    run continues the seconds that it had used. Because a clock decides where it ends, a run with a budget of seconds
+    cannot be repeated bit by bit; one with steps, epochs or images can.
 
     wall: the most seconds by the clock that training may take. Where they run out first, the schedule ends with them.
     """
@@ -60,7 +63,8 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | Budget, wall: str | None = None) -> Budget:
-        """Read "90s", "2m", "1.5h", "2000steps", "12epochs" or "50000images"; spaces, `_` and `,` in numbers are allowed.
+        """Read "90s", "2m", "1.5h", "2000steps", "12epochs" or "50000images";
+        spaces, `_` and `,` in numbers are allowed.
 
         wall: "1h", a time. Raises `StemmaError` when they are none of these, or not above 0.
         """
@@ -79,8 +83,8 @@ class Budget:
         if kilo and kilo + word in _UNITS:
             kilo, word = "", kilo + word
         if word not in _UNITS:
-            raise StemmaError(f"cannot read the budget '{text}'; write one number and one unit, such as 90s, 2m, 2000steps, 12epochs or "
-                              "50000images")
+            raise StemmaError(f"cannot read the budget '{text}'; write one number and one unit, such as 90s, 2m, "
+                              "2000steps, 12epochs or 50000images")
         unit, scale = _UNITS[word]
         amount = float(number.replace("_", "").replace(",", "")) * scale * (1000 if kilo else 1)
         if not amount > 0:
@@ -88,7 +92,8 @@ class Budget:
         return cls(amount, unit)
 
     def fraction(self, spent: Spent) -> float:
-        """The part that is used up, in 0..1, of the amount or of the wall time, whichever is more; it never falls as `spent` grows."""
+        """The part that is used up, in 0..1, of the amount or of the wall time, whichever is more;
+        it never falls as `spent` grows."""
         return min(1.0, max(0.0, self._own(spent), spent.wall / self.wall if self.wall else 0.0))
 
     def _own(self, spent: Spent) -> float:
@@ -106,7 +111,8 @@ class Budget:
         return bool(record["budget"] == str(self) and (limit == self.wall or not record.get("cut")))
 
     def passed(self, then: Spent, now: Spent) -> bool:
-        """Whether so much was spent in between; of seconds, by the clock: what is saved now and then is saved from what may happen."""
+        """Whether so much was spent in between; of seconds, by the clock: what is saved now and then is saved from what
+        may happen."""
         between = now - then
         return self.fraction(replace(between, seconds=between.wall)) >= 1
 

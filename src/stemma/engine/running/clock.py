@@ -1,7 +1,8 @@
 """Two clocks of a training: its work, of which a busy machine takes nothing away, and the wall's.
 
-On a CPU a second of work is a second of processor time of each thread that the training was given: all that its threads and the
-processes that it started have worked, over the number of threads. On a GPU it is a second by the clock: kernels do not share.
+On a CPU a second of work is a second of processor time of each thread that the training was given: all that its threads
+and the processes that it started have worked, over the number of threads. On a GPU it is a second by the clock: kernels
+do not share.
 """
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from typing import Literal
 
 import torch
 
-TRUSTED = 0.8  # work over wall time; with less, something else had the processor, and a clock tells more of that than of us
+# work over wall time; with less, something else had the processor, and a clock tells more of that than of us
+TRUSTED = 0.8
 PROC = Path("/proc")
 
 
@@ -25,7 +27,8 @@ def wall_seconds() -> float:
 def processor_seconds() -> float:
     """Seconds that processors have worked for this process: its threads, and all that it has started, alive or over.
 
-    What a child has worked that still lives is read where the system has /proc (Linux); elsewhere it counts when the child ends.
+    What a child has worked that still lives is read where the system has /proc (Linux);
+    elsewhere it counts when the child ends.
     """
     return time.process_time() + _ended() + sum(_worked(pid) for pid in _living(os.getpid()))
 

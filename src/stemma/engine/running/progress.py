@@ -1,4 +1,5 @@
-"""Progress on a terminal: bars with rate and time left; where there is none, plain lines, and never long without one."""
+"""Progress on a terminal: bars with rate and time left; where there is none, plain lines,
+and never long without one."""
 from __future__ import annotations
 
 import sys
@@ -23,7 +24,8 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int], None] | None]:
-    """A bar over `total` pictures, or lines now and then; gives a function that is told how many are done. None where nothing is shown."""
+    """A bar over `total` pictures, or lines now and then; gives a function that is told how many are done. None where
+    nothing is shown."""
     console = Console(stderr=True)
     if not show:
         yield None
@@ -33,7 +35,8 @@ def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int
         yield lambda done: console.print(f"{what}: {done} of {total}", markup=False, soft_wrap=True) if due() else None
         return
     count = TextColumn("{task.completed:.0f}/{task.total:.0f}")
-    with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(),
+                  console=console) as bar:
         task, begin = bar.add_task(what, total=total), time.perf_counter()
         yield lambda done: bar.update(task, completed=done, rate=done / max(time.perf_counter() - begin, 1e-9))
 
@@ -52,7 +55,8 @@ class Due:
 
 
 class Training:
-    """The bar of a training: fraction of the budget, loss, score, images a second, time spent and left. `line` prints beside it."""
+    """The bar of a training: fraction of the budget, loss, score, images a second, time spent and left.
+    `line` prints beside it."""
 
     def __init__(self, name: str, show: bool = True):
         self.console = Console(stderr=True, highlight=False)
@@ -60,7 +64,8 @@ class Training:
         self.bar: Progress | None = None
         if show and self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("loss {task.fields[loss]:.3f}"),
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("loss {task.fields[loss]:.3f}"),
                 _Rate(), TextColumn("{task.fields[spent]}"), TimeRemainingColumn(), console=self.console,
             )
             self.task = self.bar.add_task(name, total=1.0, loss=float("nan"), rate=0.0, spent=Spent())
@@ -69,7 +74,8 @@ class Training:
     def update(self, fraction: float, spent: Spent, loss: float) -> None:
         """Show how far it is. Without a terminal, as a line, where there was none for a while."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=fraction, rate=spent.images / max(spent.seconds, 1e-9), loss=loss, spent=spent)
+            self.bar.update(self.task, completed=fraction, rate=spent.images / max(spent.seconds, 1e-9),
+                            loss=loss, spent=spent)
         elif self.show and self.due():
             self.line(f"{self.name}: {100 * fraction:.0f} %, {spent}" + (f", loss {loss:.3f}" if loss == loss else ""))
 
@@ -81,7 +87,8 @@ class Training:
             self.due = Due()
 
     def trouble(self, text: str) -> None:
-        """Say what went wrong though the training goes on; as a warning where progress is off, for it must not be lost."""
+        """Say what went wrong though the training goes on; as a warning where progress is off,
+        for it must not be lost."""
         if self.show:
             self.line(text)
         else:
