@@ -1,4 +1,5 @@
-"""What training pictures show before anything is trained: whether things in them have an upright, and how large they are.
+"""What training pictures show before anything is trained: whether things in them have an upright, and how large they
+are.
 
 An upright, in three questions, asked of the top and the bottom of pictures and, for control, of their left and right:
 
@@ -42,7 +43,7 @@ class Share:
     sure: float  # of `up`, in deviations from chance
 
     def __str__(self) -> str:
-        return f"{self.up:.2f} of their difference is common to all pictures, sideways {self.side:.2f}"
+        return f"common share {self.up:.2f}, sideways {self.side:.2f}"
 
     def clear(self, least: float, sideways: float) -> bool:
         return self.up >= least and self.sure >= SURE and self.up >= sideways * self.side

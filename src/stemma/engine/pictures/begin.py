@@ -1,4 +1,4 @@
-"""How a training on new pictures begins: at which size, and whether pictures may be turned; chosen from the training split.
+"""How a training on new pictures begins: at which size, and whether they may be turned, chosen from the training split.
 
 The presets for two cores were made on drawn scenes of 128 pixels, which have no upright. On other pictures the size and
 the turning follow the data (`data.look`), in one line that says why, unless a setting says otherwise; published presets
@@ -38,7 +38,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked: a size, or "auto" (as the data are), or "preset" (as the preset is); upright "yes" or "no", or these."""
+    """What was asked: a size, "auto" (as the data are) or "preset" (as the preset is); upright "yes", "no" or these."""
 
     size: int | str = "auto"
     upright: str = "auto"
@@ -76,17 +76,18 @@ def for_two_cores(preset: str) -> bool:
     return preset.endswith(("small", "pretrained"))
 
 
-def choose(systems: Iterable[System], data: Dataset, wish: Wish, kept: dict[str, Any] | None = None) -> Begin | None:
-    """The size and the upright at which all of `systems` begin on `data`, where one of them leaves either to the data.
+def kept(record: dict[str, Any]) -> Begin | None:
+    """What a run or a comparison began with, from what it keeps of itself."""
+    return Begin(**record["begin"]) if record.get("begin") else None
 
-    None where none does, or the data are drawn scenes, for which the presets were made. `kept` is what was chosen before.
+
+def choose(systems: Iterable[System], data: Dataset, wish: Wish) -> Begin | None:
+    """The size and the upright with which `systems` begin on `data`, the same for all that leave either to the data.
+
+    None where none does, or the data are drawn scenes, for which the presets were made.
     """
     free = [(card, preset) for card, preset, sets in systems if any(wish.free(card, preset, sets))]
-    if not free:
-        return None
-    if kept is not None:
-        return Begin(**kept)
-    if data.info.format == "scenes":
+    if not free or data.info.format == "scenes":
         return None
     return of(look(data), max(card.recipe(preset).resize.size for card, preset in free))
 
@@ -94,28 +95,25 @@ def choose(systems: Iterable[System], data: Dataset, wish: Wish, kept: dict[str,
 def of(seen: Look, preset: int) -> Begin:
     """The choice for pictures that look so, and a preset of so many pixels."""
     size, because = working_size(seen, preset)
-    if seen.upright is None:
-        stand = f"upright: {seen.why}, and so it is taken"
-    else:
-        stand = f"upright: {'yes' if seen.upright else 'no'}, for {seen.why}"
-    done = "mirrored, not turned" if seen.upright is not False else "mirrored and turned"
-    return Begin(size, seen.upright is not False, f"size {size}: {because}; {stand}: pictures are {done}")
+    stands = "taken for upright" if seen.upright is None else "upright" if seen.upright else "no upright"
+    done = "turned too" if seen.upright is False else "mirrored left to right alone"
+    says = f"size {size}: {because}; {stands}: {seen.why}, so pictures are {done}"
+    return Begin(size, seen.upright is not False, says)
 
 
 def working_size(seen: Look, preset: int) -> tuple[int, str]:
-    """The size at which nine objects in ten have a side of CELLS cells, each class weighing as much as another, and why:
-    at least the preset's, at most MOST times it, and no larger than the pictures are."""
+    """The size at which nine objects in ten have a side of CELLS cells, each class weighing as much as another, and
+    why: at least the preset's, at most MOST times it, and no larger than the pictures are."""
     if seen.tenth is None:
         return preset, "as the preset, since no boxes say how large things are"
-    wanted = math.ceil(CELLS * CELL / seen.tenth / STEP) * STEP
-    size = max(preset, min(wanted, seen.short // STEP * STEP, int(MOST * preset)))
-    tenth = f"a tenth of the objects has a side below {seen.tenth * size:.0f} pixels there"
-    if wanted <= preset:
-        return size, f"as the preset, {tenth}, and {CELLS * CELL} are asked"
-    if size == wanted:
-        return size, f"{tenth}, and {CELLS * CELL} are asked"
-    bound = "the pictures have no more" if size < int(MOST * preset) else f"{MOST:g} times the preset's {preset} is the most"
-    return size, f"{tenth}; {CELLS * CELL} would take {wanted}, but {bound}"
+    asked, most = CELLS * CELL, int(MOST * preset)
+    wanted = math.ceil(asked / seen.tenth / STEP) * STEP
+    size = max(preset, min(wanted, seen.short // STEP * STEP, most))
+    tenth = f"a tenth of the objects is smaller than {seen.tenth * size:.0f} pixels there"
+    if size >= wanted:
+        return size, f"{'as the preset, ' * (size == preset)}{tenth}, {asked} are asked"
+    bound = "the pictures have no more" if size < most else f"{MOST:g} times the preset's is the most"
+    return size, f"{tenth}; {asked} would take {wanted}, but {bound}"
 
 
 def settings(card: Paper, preset: str, sets: dict[str, Any], wish: Wish, begin: Begin | None) -> dict[str, Any]:
@@ -130,6 +128,16 @@ def settings(card: Paper, preset: str, sets: dict[str, Any], wish: Wish, begin: 
     if upright and begin.upright != (recipe.augment.vertical == 0 == recipe.augment.quarter):
         out["upright"] = "yes" if begin.upright else "no"
     return out
+
+
+def settled(
+    card: Paper, preset: str, sets: dict[str, Any] | None, data: Dataset, wish: Wish, record: dict[str, Any] | None
+) -> tuple[dict[str, Any] | None, Begin | None]:
+    """The settings of a training with what was wished and chosen among them, and the choice; that of `record` where the
+    training is the continuation of a run that keeps it."""
+    begun = choose([(card, preset, sets or {})], data, wish) if record is None else kept(record)
+    added = settings(card, preset, sets or {}, wish, begun)
+    return {**(sets or {}), **added} if added else sets, begun
 
 
 def left_behind(card: Paper, preset: str, sets: dict[str, Any] | None, info: Info | None = None) -> str | None:
@@ -152,4 +160,4 @@ def left_behind(card: Paper, preset: str, sets: dict[str, Any] | None, info: Inf
             f"pixels; --size {size} takes all along")
 
 
-__all__ = ["Begin", "Wish", "choose", "for_two_cores", "left_behind", "of", "settings", "working_size"]
+__all__ = ["Begin", "Wish", "choose", "for_two_cores", "kept", "left_behind", "of", "settings", "working_size"]

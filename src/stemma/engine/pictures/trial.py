@@ -43,7 +43,8 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
     trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
                         format=job.format, device=job.device, precision=job.precision, batch=job.batch,
-                        workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
+                        workers=job.workers, size="preset", upright="preset", val_every=1 / job.validations,
+                        val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
     # what was measured in the data included
