@@ -144,6 +144,28 @@ class Case:
                       "recipe.resize.size=64", "--val-every", 0, "--out", self.free / "run", *more)
 
 
+def boxes_fit(data: Any) -> bool:
+    """Whether every box is where the scripts drew a coloured object on a grey ground, to the pixel.
+
+    A JPEG carries colour over an odd edge by one pixel, and never back over an edge.
+    """
+    for i in range(len(data)):
+        s = data[i]
+        if not len(s.boxes):
+            return False
+        pixels = s.image.astype(int)
+        coloured = pixels.max(-1) - pixels.min(-1) > 60
+        for x1, y1, x2, y2 in np.round(s.boxes).astype(int):
+            left, top = max(x1 - 4, 0), max(y1 - 4, 0)
+            ys, xs = np.nonzero(coloured[top : y2 + 4, left : x2 + 4])
+            if not len(ys):
+                return False
+            out = [x1 - xs.min() - left, y1 - ys.min() - top, xs.max() + 1 + left - x2, ys.max() + 1 + top - y2]
+            if min(out) < 0 or max(out) > 1:
+                return False
+    return True
+
+
 # ---------------------------------------------------------------- outputs, keys, scales, names, truth values, classes
 
 
@@ -161,6 +183,40 @@ def predict_folder(c: Case) -> Seen:
     stemma("predict", tiny(), c.at, "--out", out, "--device", "cpu")
     again = [i["file_name"] for i in json.loads((out / "predictions.json").read_text())["images"]]
     yield f"the second run takes {len(again)}", sorted(again) == sorted(f"photos/{n}" for n in names)
+
+
+@check
+def voc_filename(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+
+
+@check
+def voc_spaces(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def voc_upper_xml(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+
+
+@check
+def cvat_voc_subfolders(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    data = c.open()
+    one, two = ({Path(s.file).parent.name: s.boxes.tolist() for s in map(data.truth, range(len(data)))
+                 if Path(s.file).stem == "0001"}[cam] for cam in ("camA", "camB"))
+    yield "camA/0001 and camB/0001 have their own boxes", one != two and boxes_fit(data)
+
+
+@check
+def voc_zero_based(c: Case) -> Seen:
+    data = c.open()
+    yield "corners are where the objects are", boxes_fit(data)
+    yield "it is said", any("count from 0" in n for n in c.doctor()["notes"])
 
 
 # ---------------------------------------------------------------- the table

@@ -142,6 +142,7 @@ class Draft:
     layers: Layers | None = None
     counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
     follow_links: bool = False
+    notes: list[str] = field(default_factory=list)  # what was found out or decided, and is no fault
 
 
 class Folder:
@@ -198,7 +199,7 @@ class Records:
     def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
-        self.layers, self.counted = draft.layers, draft.counted
+        self.layers, self.counted, self.notes = draft.layers, draft.counted, draft.notes
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -471,6 +472,9 @@ def finish(
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
     faults = draft.faults + faults
     settle(faults, on_fault, f"{name}, split '{split}'")
+    if on_fault != "report":
+        for note in draft.notes:
+            say_once(f"{draft.root}: {note}", stacklevel=4)
     if not t.files:
         raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
