@@ -219,6 +219,71 @@ def voc_zero_based(c: Case) -> Seen:
     yield "it is said", any("count from 0" in n for n in c.doctor()["notes"])
 
 
+@check
+def coco_backslash(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+    said = c.learns()
+    yield "it trains" if said.code == 0 else str(said), said.code == 0
+
+
+@check
+def coco_foreign_paths(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    report = c.doctor()
+    yield "one note, no fault", not report["faults"] and sum("lead nowhere" in n for n in report["notes"]) == 1
+
+
+@check
+def panoptic_same_names(c: Case) -> Seen:
+    data = c.open()
+    right = len(data) == 12
+    for i in range(len(data)):
+        s = data[i]
+        (x1, y1, x2, y2), = s.boxes.astype(int)
+        names = data.info.semantic.names
+        right &= names[s.semantic[y1 + 1, x1 + 1]] == "car" and names[s.semantic[-1, -1]] == "road"
+        right &= bool(s.masks[0].sum() == (x2 - x1) * (y2 - y1))
+    yield "each picture has its own segments", right
+
+
+@check
+def results_without_area(c: Case) -> Seen:
+    from stemma.metrics.coco import evaluate_files
+
+    for words in ("", "_words"):
+        found = evaluate_files(c.at / f"truth{words}.json", c.at / f"results{words}.json").numbers()
+        yield ("ids as words: " if words else "") + "AP 1 in all and of each size", all(
+            abs(found[k] - 1) < 1e-9 for k in ("AP", "AP_small", "AP_medium"))
+
+
+@check
+def keypoints_unnamed(c: Case) -> Seen:
+    data = c.open()
+    shapes = {data.truth(i).keypoints.shape for i in range(len(data)) if data.truth(i).keypoints is not None}
+    yield f"keypoints {sorted(shapes)}", shapes == {(2, 3, 3)}
+    yield "it is said", any("24 annotations have 3 keypoints that no category names" in n for n in c.doctor()["notes"])
+
+
+@check
+def cvat_all_crowd(c: Case) -> Seen:
+    kinds = c.doctor()["fault_counts"]
+    yield f"faults: {kinds}", "all crowd" in kinds
+    said = c.learns()
+    yield "training refuses" if said.code == 2 else str(said), said.code == 2 and "crowd" in said.err
+
+
+@check
+def bbox_against_polygon(c: Case) -> Seen:
+    faults = [f for f in c.doctor()["faults"] if f["kind"] == "box beside mask"]
+    data = c.open()
+    beside = sum(int((np.abs(np.array([m.any(0).argmax(), m.any(1).argmax()]) - b[:2]) > 2).any())
+                 for s in (data[i] for i in range(len(data))) for m, b in zip(s.masks, s.boxes))
+    yield f"{len(faults)} named, {beside} boxes beside their masks", len(faults) > 0 and beside == 0
+    said = c.learns()
+    yield "training says so", "box beside mask" in said.err
+
+
 # ---------------------------------------------------------------- the table
 
 
