@@ -18,7 +18,8 @@ def evaluated(result: dict[str, Any]) -> None:
     per_class, intervals = result.pop("per_class", {}), result.get("intervals", {})
     count, whole, split = result.pop("images"), result.pop("split_images"), result["split"]
     out.print(f"measured on {words.measured_on({'split': split, 'measured': count, 'whole': whole})}")
-    t = table("measure", "value", OVER, numbers=("value",)) if intervals else table("measure", "value", numbers=("value",))
+    t = table("measure", "value", OVER, numbers=("value",)) if intervals else table("measure", "value",
+                                                                                    numbers=("value",))
     for k, v in result.items():
         if isinstance(v, (int, float)):
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
@@ -45,7 +46,8 @@ def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
         counts: dict[str, int] = {}
         for name in f.get("names", []) if "semantic" not in f else []:
             counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items()) or ("a map" if "semantic" in f else "nothing")))
+        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                       or ("a map" if "semantic" in f else "nothing")))
     out.print(t)
     out.print(f"[bold]{escape(str(where))}[/]")
 
@@ -62,8 +64,8 @@ def compared(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "count_error", "MR2", "parameters",
-                  "images_per_second", "latency_ms")
+        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
+                  "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
         ends = {s["id"]: s["summary"][main].get("interval") for s in group}
         over = [OVER] if any(ends.values()) else []
@@ -71,7 +73,8 @@ def compared(results: dict[str, Any]) -> None:
         for s in words.ranked(group, main):
             first, *cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
             said = words.between(ends[s["id"]] or ()) if ends[s["id"]] else "–"
-            rows.append([s["title"], first, *([said] * len(over)), *cells, words.score(s["summary"][main].get("untrained"))])
+            rows.append([s["title"], first, *([said] * len(over)), *cells,
+                         words.score(s["summary"][main].get("untrained"))])
         while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
             rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
         t = table(*rows[0], numbers=tuple(rows[0]))
@@ -96,9 +99,11 @@ def compared(results: dict[str, Any]) -> None:
     for s in results["systems"]:
         for r in s["runs"]:
             if r["status"] != "done":
-                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                          soft_wrap=True)
     for r in results["failed"]:
-        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
 
 
 def exported(result: dict[str, Any]) -> None:
@@ -107,7 +112,8 @@ def exported(result: dict[str, Any]) -> None:
     for name, shape in result["outputs"].items():
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
     out.print(t)
-    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
+    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
+              f"{result['size'][1]}", soft_wrap=True)
     if result.get("compared") == 0:
         out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
 
