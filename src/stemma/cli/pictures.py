@@ -46,8 +46,8 @@ def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
         counts: dict[str, int] = {}
         for name in f.get("names", []) if "semantic" not in f else []:
             counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
-                                                       or ("a map" if "semantic" in f else "nothing")))
+        t.add_row(escape(f["file_name"]), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                 or ("a map" if "semantic" in f else "nothing")))
     out.print(t)
     out.print(f"[bold]{escape(str(where))}[/]")
 
@@ -89,8 +89,8 @@ def compared(results: dict[str, Any]) -> None:
         for e in results["edges"]:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
             via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
-            ends = words.between(e["interval"], sign=True) if e.get("interval") else "–"
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, ends, words.edge_verdict(e))
+            over_all = words.between(e["interval"], sign=True) if e.get("interval") else "–"
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, over_all, words.edge_verdict(e))
         out.print(t)
     if said := words.measured_on(results["data"]):
         out.print(f"\nmeasured on {said}")

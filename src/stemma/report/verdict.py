@@ -93,7 +93,7 @@ def verdict(gap: dict[str, Any]) -> Verdict:
 
 def _rounded(n: float) -> int:
     """A number of pictures to two figures, upwards."""
-    unit = 10 ** max(len(str(int(n))) - 2, 0)
+    unit: int = 10 ** max(len(str(int(n))) - 2, 0)
     return math.ceil(n / unit - 1e-9) * unit
 
 

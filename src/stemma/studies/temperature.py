@@ -1,4 +1,5 @@
-"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there beside its score in the world.
+"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there
+beside its score in the world.
 
     python -m stemma.studies.temperature runs/takecover --out runs/temperature
 
@@ -16,6 +17,8 @@ from typing import Any
 
 import torch
 
+from ..core import outputs
+from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.worlds import agents, dreams, lives
@@ -44,6 +47,7 @@ def study(
     name, place = model.info.name, str(next(model.parameters()).device)
     codes = dreams.beginnings(model, replay, place)
     file = out / "temperature.json"
+    outputs.claim([file, out / "temperature.html"])
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     asked = {"run": str(run), "env": name, "generations": generations, "episodes": episodes, "seed": seed}
     if record and {k: record[k] for k in asked} != asked:
@@ -75,10 +79,10 @@ def study(
             "ended": float(dreamt.ended.float().mean()),
             "real": real["mean"], "interval": real["interval"], "std": real["std"],
         })
-        checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+        outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
     record["rows"].sort(key=lambda r: r["temperature"])
-    checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
-    checkpoint.write_text(out / "temperature.html", page(record))
+    outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(out / "temperature.html", page(record))
     return record
 
 
@@ -138,7 +142,7 @@ def page(record: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
     parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature",
-                                     description=(__doc__ or "").splitlines()[0])
+                                     description=first_sentence(__doc__ or ""))
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/temperature")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3])
