@@ -89,8 +89,8 @@ def compared(results: dict[str, Any]) -> None:
         for e in results["edges"]:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
             via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
-            over_all = words.between(e["interval"], sign=True) if e.get("interval") else "–"
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, over_all, words.edge_verdict(e))
+            gap = words.between(e["interval"], sign=True) if e.get("interval") else "–"
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, gap, words.edge_verdict(e))
         out.print(t)
     if said := words.measured_on(results["data"]):
         out.print(f"\nmeasured on {said}")
