@@ -206,7 +206,7 @@ def test_truncated_xml_leaves_its_image_out(tmp_path: Path) -> None:
     (root / "Annotations/v1.xml").write_text(voc_xml()[:80])
     with pytest.warns(DataWarning, match=r"v1\.xml: is no well-formed XML.*line 1"):
         assert len(open_dataset(root, "all")) == 2
-    (root / "JPEGImages/v0.jpg").unlink()
+    (root / "JPEGImages/v2.jpg").unlink()
     with pytest.warns(DataWarning, match="missing image"):
         assert len(open_dataset(root, "all")) == 1
 
