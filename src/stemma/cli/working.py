@@ -17,7 +17,9 @@ from .screen import err, number, out, parse_sets, print_json, table
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
+Precision = Annotated[str | None, typer.Option("--precision",
+                                               help="auto, fp32, bf16 or fp16; the recipe's when not given. "
+                                               "STEMMA_PRECISION in the environment is what auto takes.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
 Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
@@ -167,7 +169,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, episodes.")] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures at a time.")] = 8,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16. "
+                                           "STEMMA_PRECISION in the environment is what auto takes.")] = "auto",
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
