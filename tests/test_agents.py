@@ -427,7 +427,7 @@ def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name,value", [("batch", 8), ("patience", 2), ("precision", "bf16"), ("val", "test"), ("format", "coco")])
 def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path: Path) -> None:
-    with pytest.raises(StemmaError, match=f"^{name} is of systems that learn from pictures.*planet lives in a world"):
+    with pytest.raises(StemmaError, match=f"^'{name}' means nothing here: planet lives in a world; "):
         stemma.train("planet", "env:drawn-pendulum", "1steps", out=tmp_path / "run", **{name: value})
     assert not (tmp_path / "run").exists()
 
@@ -624,7 +624,7 @@ def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.Capture
 def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """In this process, job by job: processes of their own are `compare`'s, and tested with the detectors."""
     from stemma.engine.comparing import compare as comparing
-    from stemma.engine.pictures import trial
+    from stemma.engine.comparing import trial
     from stemma.report import compare
 
     def here(todo: list[Any], states: Any, folder: Path, *_: Any) -> None:
@@ -638,13 +638,13 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
         patch.setattr(comparing, "_locally", here)
         done = compare(["world-models", "planet"], "env:drawn-pendulum", "4steps", 2, out=tmp_path / "x", sets=sets, limit=2, validations=2)
     page = (tmp_path / "x" / "report.html").read_text()
-    assert done.results["kind"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
+    assert done.results["wing"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
     assert "PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page and "decisions in the world" in page
     assert "return of candidates" in page and "deviation of weights" in page
     assert all(len(s["runs"]) == 2 and s["runs"][0]["curve"] for s in done.results["systems"])
-    from stemma.cli.living import summary
+    from stemma.cli.worlds import compared
 
-    summary(done.results)
+    compared(done.results)
     assert "steps lived" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from engine_help import SETS, scenes, short
 from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
-from stemma.engine.pictures import measure as evaluate
+from stemma.engine.pictures.measure import evaluate
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import checkpoint
 
@@ -144,7 +144,7 @@ def test_evaluating_on_other_classes_is_refused() -> None:
     data = scenes(2)
     m = model(info=Info("d", "x", Classes(tuple("abc")), ("boxes",)))
     with pytest.raises(DataError, match="class list disagrees"):
-        evaluate.evaluate(m, data, device="cpu")
+        evaluate(m, data, device="cpu")
 
 
 # ---------------------------------------------------------------- a disk that is full

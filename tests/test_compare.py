@@ -16,9 +16,9 @@ import pytest
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as engine
-from stemma.engine.comparing import results
-from stemma.engine.pictures import gallery
-from stemma.engine.pictures.trial import Job, quality
+from stemma.engine.comparing.job import Job
+from stemma.engine.pictures import gallery, results
+from stemma.engine.pictures.trial import quality
 
 
 def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:

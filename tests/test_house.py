@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import importlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -102,3 +103,22 @@ def test_nothing_unpickles() -> None:
     for path in ROOT.rglob("*.py"):
         text = path.read_text()
         assert "import pickle" not in text and "allow_pickle=True" not in text and "weights_only=False" not in text, path
+
+
+COMMON = sorted(
+    [ROOT / "engine" / "wings.py", *(ROOT / "cli" / f"{n}.py" for n in ("__init__", "working", "live", "screen")),
+     *(ROOT / "engine" / "running").glob("*.py"), *(ROOT / "engine" / "comparing").glob("*.py")]
+)
+
+
+@pytest.mark.parametrize("path", COMMON, ids=lambda p: "/".join(p.parts[-2:]))
+def test_a_common_file_names_no_task_and_no_wing(path: Path) -> None:
+    """Common commands ask the wing that a card's task belongs to; they know none."""
+    wings = {p.parent.name for p in (ROOT / "engine").glob("*/wing.py")}
+    tasks = set(get_args(cards.Task)) - {"proposals"}  # which is a setting too
+    assert {"pictures", "worlds"} <= wings and "detection" in tasks
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    asks = [n for n in ast.walk(tree) if isinstance(n, (ast.Compare, ast.MatchValue))]
+    assert not {c.value for n in asks for c in ast.walk(n) if isinstance(c, ast.Constant)} & tasks, "asks for a task"
+    taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
+    assert not taken & wings, "imports from a wing"

@@ -13,7 +13,7 @@ from PIL import Image
 import stemma
 from learning import Learned
 from stemma.data.open import open_dataset
-from stemma.engine.pictures import measure as ev
+from stemma.engine.pictures.answers import apart
 
 MAPS: dict[str, Any] = {"format": "maps", "data_options": {"maps": "instance"}}
 
@@ -62,5 +62,5 @@ def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells
 
 def test_systems_that_do_not_keep_objects_apart_give_none(cells: Path) -> None:
     info = open_dataset(cells, "all", "maps", maps="instance").info
-    assert ev.apart(stemma.build("u-net", preset="small", classes=2, info=info), info) is not None
-    assert ev.apart(stemma.build("fcn", preset="small", classes=2, info=info), info) is None
+    assert apart(stemma.build("u-net", preset="small", classes=2, info=info), info) is not None
+    assert apart(stemma.build("fcn", preset="small", classes=2, info=info), info) is None

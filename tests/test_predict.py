@@ -16,7 +16,7 @@ import stemma
 from engine_help import SETS, scenes
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
 from stemma.engine.pictures import draw
-from stemma.engine.pictures.measure import to_file
+from stemma.engine.pictures.answers import to_file
 from stemma.engine.pictures.predict import find_pictures, merge, shifted, windows
 from stemma.engine.running import checkpoint
 from stemma.ops.masks import decode, encode

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stemma.report import charts, page, words
+from stemma.report import charts, words
+from stemma.report import pictures as page
 from stemma.report.cards import cards
 from stemma.report.tags import tag
 

@@ -15,24 +15,47 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from ..core.recipe import ProposalSource
+from ..core.recipe import ProposalSource, Recipe
 from ..core.types import DataError, Dataset, Info, Sample, StemmaError
 from .records import DataWarning
 
 EXTRA = "selective search and edge boxes need OpenCV's contributed modules: pip install 'stemma-vision[proposals]' (opencv-contrib-python-headless), " \
         "or take the boxes from elsewhere: --proposals grid, or --proposals FILE"
 KEPT = ("selective-search", "edge-boxes")  # what is worth keeping
+KINDS: tuple[str, ...] = tuple(k for k in get_args(get_type_hints(ProposalSource)["kind"]) if k not in ("none", "file"))
 VERSION = 1  # of what is kept: raised when equal settings would give other boxes
 Boxes = Float32[np.ndarray, "P 4"]
 
 
 # ---------------------------------------------------------------- sources
+
+
+
+def wants(recipe: Recipe) -> bool:
+    """Whether a system takes its boxes from outside."""
+    return recipe.proposals.kind != "none"
+
+
+def sourced(recipe: Recipe, given: str | None) -> Recipe:
+    """The recipe with its boxes from `given`: the name of a source, or a file of proposals. None leaves it as it is.
+
+    Raises `StemmaError` for a system that makes its own, and for what is neither a source nor a file.
+    """
+    if given is None:
+        return recipe
+    if not wants(recipe):
+        raise StemmaError(f"this system makes its own boxes; proposals from '{given}' would change nothing")
+    if given in KINDS:
+        return replace(recipe, proposals=ProposalSource(**{**vars(recipe.proposals), "kind": given, "file": ""}))
+    if Path(given).suffix not in (".json", ".npz"):
+        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results JSON or .npz")
+    return replace(recipe, proposals=replace(recipe.proposals, kind="file", file=str(given)))
 
 
 def boxes_of(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> Boxes:
@@ -350,4 +373,6 @@ class Proposed:
                 done.touch()
 
 
-__all__ = ["EXTRA", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "jitter", "selective_search"]
+__all__ = [
+    "EXTRA", "KINDS", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "jitter", "selective_search", "sourced", "wants",
+]

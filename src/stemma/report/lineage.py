@@ -15,7 +15,7 @@ from typing import Any
 from ..core.paper import Paper, named
 from ..core.part import diff
 from .layout import lay
-from .page import POLICY, _asset
+from .sheet import POLICY, asset
 from .tags import items, table, tag, text
 
 BOX = (150, 44)
@@ -56,14 +56,14 @@ def render(papers: list[Paper], made: str = "") -> str:
     span = f"{edges} lines of descent, {papers[0].year} to {papers[-1].year}. {said}"
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("link", rel="icon", href="data:,"), tag("title", text(title)),
-               tag("style", _asset("page.css") + _asset("lineage.css")))
+               tag("style", asset("page.css") + asset("lineage.css")))
     drawings = [(tag("h2", GROUPS[g]) if len(groups) > 1 else "") + tag("div", drawing(members), cls="tree", tabindex=0) for g, members in groups]
     body = tag(
         "body",
         tag("header", tag("h1", text(title)), tag("p", text(span), cls="meta"), legend(papers)),
         tag("main", tag("div", *drawings, id="tree"), tag("div", *(card(p, papers) for p in papers), cls="cards")),
         tag("footer", text(made or "Written by stemma from the papers' own files.")),
-        tag("script", _asset("lineage.js")),
+        tag("script", asset("lineage.js")),
     )
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import charts, words
-from .page import PALETTE, POLICY, _asset, _definitions, _fold, _note, _section
+from .sheet import PALETTE, POLICY, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
 
 System = dict[str, Any]
@@ -79,7 +79,7 @@ def render(r: dict[str, Any], folder: Path) -> str:
     head, more = answer(r)
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
               tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("link", rel="icon", href="data:,"), tag("title", text(title)),
-              tag("style", _asset("page.css")))
+              tag("style", asset("page.css")))
     failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
     answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"), items(map(text, more)) if more else "", cls="answer")
     answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
@@ -87,8 +87,8 @@ def render(r: dict[str, Any], folder: Path) -> str:
     body = tag(
         "body", tag("header", tag("h1", text(title)), tag("p", text(f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta")),
         tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers, *(_section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")), tag("script", _asset("page.js")),
+        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
+        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")), tag("script", asset("page.js")),
     )
     return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
 
@@ -107,7 +107,7 @@ def _table(systems: list[System], colour: dict[str, int]) -> str:
             counts = (x["images"], x["episodes"], x["steps"], x["seconds"], x["parameters"], m["decisions_per_second"])
             cells += [tag("td", f"{x['untrained']:.1f}"), *(tag("td", f"{v:,.0f}", data_sort=f"{v:.6g}") for v in counts)]
             rows.append(tag("tr", *cells))
-    note = _note("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured on as many episodes, by the world's own "
+    note = remark("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured on as many episodes, by the world's own "
                  "law of chance. “Learned” counts updates and generations.")
     return note + table("".join(tag("th", tag("button", n), scope="col") for n in names), rows, "sortable")
 
@@ -132,7 +132,7 @@ def _learning(systems: list[System], colour: dict[str, int]) -> str:
                 mean = tuple((sum(c[i][0] for c in runs) / len(runs), sum(c[i][1] for c in runs) / len(runs)) for i in range(n))
                 lines.append(charts.Line(colour[s["id"]], s["title"], mean))
         panels.append(tag("div", tag("h4", head), charts.line_chart(lines, label, "return", f"Return against {label}", y_min=low)))
-    return _note("Return without noise on the same few episodes each time, during the training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
+    return remark("Return without noise on the same few episodes each time, during the training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
 
 
 def _evolved(systems: list[System], colour: dict[str, int]) -> str:
@@ -145,7 +145,7 @@ def _evolved(systems: list[System], colour: dict[str, int]) -> str:
     panels = [tag("div", tag("h4", head), charts.line_chart(drawn, "generation", label, f"{label} against generation", markers=False, y_min=least))
               for head, label, drawn, least in (("Worth", "return of candidates", lines, low), ("Spread", "deviation of weights", width, 0.0)) if drawn]
     note = "Return of a generation's candidates where they were tried, in the dream or in the world: the mean, and faint the luckiest; the first seed of each."
-    return _note(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
+    return remark(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
@@ -156,7 +156,7 @@ def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
         if chart := charts.line_chart(lines, "steps ahead", label, f"{label} against steps ahead", markers=False):
             panels.append(tag("div", tag("h4", head), chart))
     note = "Mean error of what is foreseen after five frames, knowing only what was done; the first seed of each."
-    return _note(note) + _legend(systems, colour) + tag("div", *panels, cls="two") if panels else ""
+    return remark(note) + _legend(systems, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _films(systems: list[System], folder: Path) -> str:
@@ -170,7 +170,7 @@ def _films(systems: list[System], folder: Path) -> str:
     if not figures:
         return ""
     note = "Left the world, right what the agent foresees. Under the green bar it sees; under the orange one it only knows what it did."
-    return _note(note) + tag("div", *figures, cls="row")
+    return remark(note) + tag("div", *figures, cls="row")
 
 
 def _made(r: dict[str, Any]) -> str:
@@ -185,7 +185,7 @@ def _made(r: dict[str, Any]) -> str:
     heads = "".join(tag("th", h, cls="plain", scope="col") for h in ("agent", "seed", "folder", "finished"))
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), *(tag("td", text(x[k])) for k in ("seed", "folder", "finished")))
             for s in r["systems"] for x in s["runs"]]
-    return _definitions(facts) + _fold("Every run", table(heads, rows))
+    return definitions(facts) + fold("Every run", table(heads, rows))
 
 
 __all__ = ["answer", "render", "write"]

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.types import Batch, StemmaError
-from ..engine.pictures import measure as evaluate
+from ..data.open import open_split, spread
 from ..engine.pictures import outside
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
@@ -49,7 +49,7 @@ def study(
     runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "val", bins: int = 30, limit: int | None = None, batch: int = 8, device: str = "auto"
 ) -> dict[str, Any]:
     """The study's record, and its page in `out`: counts of every run on the same pictures."""
-    where, pictures, rows = pick_device(device), evaluate.spread(evaluate.open_split(data, split), limit), []
+    where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
     for run in runs:
         model: Any = checkpoint.load(run, device=where).eval()
         checkpoint.check_classes(model, pictures.info, pictures.info.name)
@@ -65,7 +65,7 @@ def study(
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page with its plot; an empty bin is drawn at one example."""
-    from ..report.page import POLICY, _asset, _note
+    from ..report.sheet import POLICY, asset, remark
 
     rows, bins = record["rows"], record["bins"]
     lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0))) for k, c in enumerate(r["counts"]))) for i, r in enumerate(rows)]
@@ -76,9 +76,9 @@ def page(record: dict[str, Any]) -> str:
         body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
     heads = ("run", "examples", f"norm below {1 / bins:.3g}", f"norm above {1 - 1 / bins:.3g}")
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY), tag("title", "Gradient norms"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", _asset("page.css")))
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", asset("page.css")))
     legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    note = _note(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, outliers right; the height is a logarithm.")
+    note = remark(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, outliers right; the height is a logarithm.")
     chart = charts.line_chart(lines, "gradient norm", "log10 of the number of examples", "Gradient norms")
     main = tag("main", note, legend, chart, table("".join(tag("th", h, cls="plain") for h in heads), body))
     return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")), main), lang="en") + "\n"

@@ -19,7 +19,7 @@ from ...core.types import StemmaError
 from ...data.proposals import grid
 from ..running.runs import Run
 from . import outside
-from .measure import resolve
+from .compress import shortened
 
 Format = Literal["onnx", "torch"]
 Outputs = Literal["raw", "predictions"]
@@ -84,7 +84,7 @@ def export(
     path = Path(path)
     if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
-    net: Any = resolve(model, which, svd).to("cpu").float().eval()
+    net: Any = shortened(model, svd, which).to("cpu").float().eval()
     why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
     if why and outputs == "predictions":
         raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with --outputs raw")

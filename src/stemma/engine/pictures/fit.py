@@ -11,12 +11,13 @@ from torch import nn
 from ...core import paper as papers
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
+from ...data.open import open_pair, spread, suited
 from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
-from . import measure as evaluate
 from .measured import measured
+from .tasks import check_kinds
 from .trainer import Plan, Trainer
 
 
@@ -53,19 +54,9 @@ def train(
     at_least(1, batch=batch)
     at_least(0, seed=seed, workers=workers, patience=patience)
     card = papers.get(paper) if isinstance(paper, str) else paper
-    if card.task == "world":
-        from ..worlds import agents
-
-        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None, "proposals": proposals}
-        for name, value in foreign.items():
-            if value is not None:
-                instead = f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)" if name == "batch" else "leave it out"
-                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} lives in a world; {instead}")
-        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
-                            workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are for agents, `stemma list --task world`)")
-    format, options = evaluate.suited(data, card.task_of(preset), format, data_options)
+    format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
@@ -73,7 +64,7 @@ def train(
     info = train_set.info
     sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
     card, spec, recipe = checkpoint.plan(paper, preset, sets, info)
-    evaluate.check_kinds(card, preset, info, where)
+    check_kinds(card, preset, info, where)
     found = measured(card, spec, recipe, train_set, sets, Path(out) if resume else None)
     sets = {**(sets or {}), **found} if found else sets
     if resume and precision is None and (Path(out) / "run.json").is_file():
@@ -101,7 +92,7 @@ def train(
         return run
     plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress,
                 deterministic)
-    trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
+    trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:
             run.tidy()
@@ -112,24 +103,6 @@ def train(
             run.rewind(0)
     trainer.fit()
     return run
-
-
-def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any) -> tuple[Dataset, Dataset]:
-    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`, every tenth picture is held out."""
-    if isinstance(data, (str, Path)):
-        from ...data.open import splits
-
-        names = splits(data, format, **options)
-        whole = evaluate.open_split(data, "train", format, **options)
-        if val is None or val in names:
-            return whole, evaluate.open_split(data, str(val or "val"), format, **options)
-    else:
-        whole = data
-    if val is not None:
-        return whole, evaluate.open_split(val, "val")
-    if len(whole) < 10:
-        return whole, whole
-    return evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]), evaluate.subset(whole, range(0, len(whole), 10))
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
@@ -152,4 +125,4 @@ def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tup
     return run, True
 
 
-__all__ = ["open_pair", "train"]
+__all__ = ["train"]

@@ -12,33 +12,55 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 
 from ...core.recipe import Augment, Phase
-from ...core.types import Batch, StemmaError
+from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
 from ..running import schedule
-from . import measure as evaluate
 from . import outside
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .tasks import needs_of
 
 APART = 1_000_000  # epochs of such phases: an order of their own, so that they take no pictures from the steps
+
+
+class Training(Protocol):
+    """What the passes see of a training: `pictures.trainer.Trainer` is one."""
+
+    model: Any
+    recipe: Any
+    task: str
+    data: Dataset
+    plan: Any
+    device: torch.device
+    parts: int
+    fabric: Any
+    bar: Any
+    ema: Any
+    steps: int
+    images: int
+    seconds: float
+    fitted: int
+    ran: int
+    saved_at: int
+    interrupted: bool
+
+    def _pulse(self) -> tuple[float, bool]: ...
+    def _save(self) -> None: ...
 
 
 class Passes:
     """The passes of one phase: `pictures()` begins the next. Each takes its part of the phase's share, and at most all pictures once."""
 
-    def __init__(self, trainer: Trainer, index: int):
+    def __init__(self, trainer: Training, index: int):
         self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
         self.begin, self.end = schedule.span(trainer.recipe.phases, index)
         self.done, self.first, self.clock = 0, 0, time.perf_counter()
         recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
-        needs = evaluate.needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
+        needs = needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
         batch = trainer.plan.batch // trainer.parts
         self.loader = Loader(trainer.data, recipe, train=True, batch=batch, mean=trainer.model.spec.preprocess.mean, seed=trainer.plan.seed,
                              workers=trainer.plan.workers, needs=needs)
@@ -81,7 +103,7 @@ def pictures(loader: Loader, phases: tuple[Phase, ...], images: float) -> Iterat
             yield from loader.order(APART + i)[: round(images * (end - begin) / p.passes) + loader.batch].tolist()
 
 
-def run(trainer: Trainer, index: int) -> None:
+def run(trainer: Training, index: int) -> None:
     """Let the model's method of phase `index` fit what it fits. Every process does the same, and takes process 0's result."""
     phase: Phase = trainer.recipe.phases[index]
     model: Any = trainer.model

@@ -20,7 +20,9 @@ from ..running.devices import pick_device, pick_precision
 from ..running.progress import counting
 from ..running.runs import Run
 from . import draw
-from .measure import apart, coco_entries, resolve, run_over, said_of
+from .answers import apart, coco_entries, said_of
+from .compress import shortened
+from .measure import run_over
 from .outside import sourced
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
@@ -136,7 +138,9 @@ def predict(
     svd:    predict with the fully connected layers of the region heads shortened to these ranks (`compress`)
     Raises `StemmaError` when there are no pictures, or tiles are asked for where they cannot be merged (panoptic).
     """
-    net = resolve(model, which, svd)
+    if images is None or isinstance(images, (list, tuple)) and not images:
+        raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures; name pictures: files, a folder, or a pattern in quotes")
+    net = shortened(model, svd, which)
     m: Any = net
     task = m.paper.task_of(m.preset)
     info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)

@@ -25,8 +25,9 @@ from ..running import checkpoint, devices, interrupts, optim, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.ema import Ema
 from ..running.runs import Run
-from . import measure as evaluate
 from . import outside, passes
+from .measure import measure
+from .tasks import main_metric, needs_of
 
 
 class Held:
@@ -151,7 +152,7 @@ class Trainer:
         self.parts = parts
         self.loader = Loader(
             self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
-            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            workers=self.plan.workers, needs=needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
 
@@ -271,9 +272,9 @@ class Trainer:
         self._log()
         if self.fabric.is_global_zero and len(self.val):
             m = self.ema.model if self.ema is not None else self.model
-            result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
+            result = measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
                                       workers=self.plan.workers)
-            name = evaluate.main_metric(self.task)
+            name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
             if self.best["score"] is None or (score is not None and score > self.best["score"]):

@@ -24,8 +24,8 @@ from ...core import paper as papers
 from ...core.part import Part, edit, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
+from ...data.proposals import sourced
 from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
-from ..pictures import outside
 
 FORMAT = 1
 KEY = "stemma"
@@ -205,7 +205,7 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
             spec = _on_timm(spec, other, card)
-        recipe = outside.sourced(recipe, of_spec.pop("proposals", None))
+        recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
         for path, value in of_recipe.items():
@@ -312,6 +312,26 @@ def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Modu
     return model.to(device).eval()
 
 
+def resolve(model: Any, which: str = "best") -> nn.Module:
+    """A model from a model, a run, a run's folder or a weights file. Raises `StemmaError` when it has no card (built by hand)."""
+    if not isinstance(model, nn.Module):
+        model = load(getattr(model, "path", model), which)
+    if not hasattr(model, "paper"):
+        raise StemmaError("this model does not say which paper it is; build it with stemma.build or load it with stemma.load")
+    return model  # type: ignore[no-any-return]
+
+
+def card_of(model: Any, which: str = "best") -> papers.Paper:
+    """The card of a model, a run, a run's folder or a weights file, without building anything."""
+    if isinstance(model, nn.Module):
+        card: papers.Paper = resolve(model).paper  # type: ignore[assignment]
+        return card
+    meta = read_meta(find(getattr(model, "path", model), which))
+    if "paper" not in meta:
+        raise StemmaError(f"{model} holds the state of a training, not weights; name its folder, or best.safetensors beside it")
+    return papers.get(meta["paper"])
+
+
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
     """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
 
@@ -346,5 +366,7 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
         raise DataError(where, f"{len(want)} classes, but the model was built for {count}", mend, field="classes")
 
 
-__all__ = ["adorn", "build", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta", "read_tensors", "recipe_from",
-           "save", "split_sets", "start_from", "versions", "write_tensors", "write_text"]
+__all__ = [
+    "adorn", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta", "read_tensors",
+    "recipe_from", "resolve", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text",
+]

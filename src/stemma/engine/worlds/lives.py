@@ -25,9 +25,7 @@ FRESH = 64  # lives by chance that the dream is held against
 
 def _open(model: nn.Module | Run | str | Path, which: str, device: str, instead: str = "name its data") -> tuple[Any, Path | None]:
     """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done `instead`, for no agent."""
-    from ..pictures.measure import resolve
-
-    m: Any = resolve(model, which)
+    m: Any = checkpoint.resolve(model, which)
     folder = model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path)) and Path(model).is_dir() else None
     if m.paper.task != "world":
         raise StemmaError(f"{m.paper.cli_name} looks at pictures and does not live in a world; {instead}")
