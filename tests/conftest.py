@@ -1,4 +1,5 @@
-"""Fixtures that every test file may use. In CI a skipped test fails; the summary lists how far trainings are from failing.
+"""Fixtures that every test file may use. In CI a skipped test fails;
+the summary lists how far trainings are from failing.
 
 STEMMA_PRECISION=fp32 or bf16 in the environment says which precision `auto` is in every training of the tests, those in
 processes of their own too; without it the machine chooses.
@@ -41,7 +42,8 @@ def _seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def _agreement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> Iterator[None]:
-    """Of a test marked `oracle(name, papers...)`: the largest difference between what it compares, for docs/papers.md."""
+    """Of a test marked `oracle(name, papers...)`: the largest difference between what it compares, for
+    docs/papers.md."""
     mark = request.node.get_closest_marker("oracle")
     if mark is None:
         yield

@@ -14,11 +14,13 @@ import pytest
 
 MARGIN = "margin"  # the property of a test's report that holds one `Margin`
 ENOUGH = 2.0
-Margin = tuple[str, float, float, float, float]  # what; its value, what was wanted, what an untrained one has; the factor between
+# what; its value, what was wanted, what an untrained one has; the factor between
+Margin = tuple[str, float, float, float, float]
 
 
 class Learned:
-    """Called by a test with what its training reached; fails where that is not enough, or where no training is needed."""
+    """Called by a test with what its training reached; fails where that is not enough,
+    or where no training is needed."""
 
     def __init__(self, note: Callable[[str, Any], None]) -> None:
         self.note = note
@@ -54,7 +56,8 @@ def table(found: Iterable[tuple[str, Margin]]) -> list[str]:
 
 @pytest.fixture
 def learned(record_property: Callable[[str, Any], None]) -> Learned:
-    """`learned(what, value, untrained=..., at_least=...)` or `at_most`: asserts what a training reached, notes the margin."""
+    """`learned(what, value, untrained=..., at_least=...)` or `at_most`: asserts what a training reached,
+    notes the margin."""
     return Learned(record_property)
 
 
@@ -64,7 +67,8 @@ STRICT = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def no_skip(report: Any) -> None:
-    """A skip becomes a failure: what a test holds is held in CI, or CI says so. Expected failures stay what they are."""
+    """A skip becomes a failure: what a test holds is held in CI, or CI says so.
+    Expected failures stay what they are."""
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"{reason}\nA skip is a failure where CI is set in the environment."
@@ -86,8 +90,10 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Any:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The margins of tests that learned, and why tests were skipped."""
-    say, reports = terminalreporter, [r for group in terminalreporter.stats.values() for r in group if hasattr(r, "nodeid")]
-    noted = [(r.nodeid, v) for r in reports if getattr(r, "when", "") == "call" for k, v in r.user_properties if k == MARGIN]
+    say, reports = terminalreporter, [r for group in terminalreporter.stats.values()
+                                      for r in group if hasattr(r, "nodeid")]
+    noted = [(r.nodeid, v) for r in reports if getattr(r, "when", "") == "call"
+             for k, v in r.user_properties if k == MARGIN]
     if noted:
         say.section("what was learned")
         precision = os.environ.get("STEMMA_PRECISION") or "auto"

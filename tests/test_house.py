@@ -102,7 +102,8 @@ def test_a_skeleton_stays_small(path: Path) -> None:
 def test_nothing_unpickles() -> None:
     for path in ROOT.rglob("*.py"):
         text = path.read_text()
-        assert "import pickle" not in text and "allow_pickle=True" not in text and "weights_only=False" not in text, path
+        assert ("import pickle" not in text and "allow_pickle=True" not in text
+                and "weights_only=False" not in text), path
 
 
 COMMON = sorted(
@@ -120,5 +121,6 @@ def test_a_common_file_names_no_task_and_no_wing(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     asks = [n for n in ast.walk(tree) if isinstance(n, (ast.Compare, ast.MatchValue))]
     assert not {c.value for n in asks for c in ast.walk(n) if isinstance(c, ast.Constant)} & tasks, "asks for a task"
-    taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
+    taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
+             for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
     assert not taken & wings, "imports from a wing"

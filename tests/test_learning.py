@@ -1,4 +1,5 @@
-"""The margins of tests that learn, and skips that are failures in CI: tried on tests of their own, in a process of their own."""
+"""The margins of tests that learn, and skips that are failures in CI: tried on tests of their own,
+in a process of their own."""
 from __future__ import annotations
 
 import os
@@ -39,7 +40,8 @@ def inner(folder: Path, ci: str | None, *options: str) -> str:
     (folder / "test_inner.py").write_text(INNER)
     (folder / "test_whole.py").write_text('import pytest\npytest.skip("nothing here", allow_module_level=True)\n')
     (folder / "pytest.ini").write_text("[pytest]\n")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("CI", "PYTEST_"))} | ({} if ci is None else {"CI": ci})
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("CI", "PYTEST_"))} | ({} if ci is None
+                                                                                          else {"CI": ci})
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # some take seconds to import
     words = [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "no:cacheprovider", "-q", *options, str(folder)]
     return subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, timeout=600).stdout
@@ -69,4 +71,5 @@ def test_a_gain_that_an_untrained_system_has_is_none() -> None:
             learned("loss", value, at_most=2.0, untrained=9.0)
     learned("loss", 0.0, at_most=2.0, untrained=9.0)
     assert len(noted) == 5 and noted[-1] == (MARGIN, ("loss", 0.0, 2.0, 9.0, float("inf")))
-    assert "<= 2" in table([("t", ("loss", 0.5, 2.0, 9.0, 4.0))])[0] and ">= 2" in table([("t", ("AP", 4.0, 2.0, 0.0, 2.0))])[0]
+    assert ("<= 2" in table([("t", ("loss", 0.5, 2.0, 9.0, 4.0))])[0]
+            and ">= 2" in table([("t", ("AP", 4.0, 2.0, 0.0, 2.0))])[0])

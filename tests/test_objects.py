@@ -41,13 +41,16 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells: Path, tmp_path: Path, learned: Learned) -> None:
+def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells: Path, tmp_path: Path,
+                                                           learned: Learned) -> None:
     sets = {"recipe.resize.kind": "keep", "recipe.batch": 4, "recipe.lr": 0.01}
-    run = stemma.train("u-net", cells, "30steps", out=tmp_path / "run", sets=sets, progress=False, precision=precision, **MAPS)
+    run = stemma.train("u-net", cells, "30steps", out=tmp_path / "run", sets=sets, progress=False,
+                       precision=precision, **MAPS)
     found = stemma.evaluate(run, cells, split="all", out=tmp_path / "found.json", precision=precision, **MAPS)
     assert {"mIoU", "AP50", "mask_AP", "mask_AP50"} <= found.keys()
     torch.manual_seed(0)
-    bare = stemma.build("u-net", preset="small", sets=sets, info=open_dataset(cells, "all", "maps", maps="instance").info)
+    bare = stemma.build("u-net", preset="small", sets=sets,
+                        info=open_dataset(cells, "all", "maps", maps="instance").info)
     untrained = stemma.evaluate(bare, cells, split="all", precision=precision, **MAPS)
     learned("mask_AP50", found["mask_AP50"], at_least=0.3, untrained=untrained["mask_AP50"])
     learned("1 - mIoU", 1 - found["mIoU"], at_most=0.1, untrained=1 - untrained["mIoU"])
@@ -56,7 +59,8 @@ def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells
     said = stemma.predict(run, cells / "images", out=tmp_path / "drawn")
     assert len(said[0]["objects"]["labels"]) >= 2 and set(said[0]["objects"]["names"]) == {"object"}
     kept = json.loads((tmp_path / "drawn" / "predictions.json").read_text())
-    assert len(kept["annotations"]) == sum(len(s["objects"]["labels"]) for s in said) and kept["categories"] == [{"id": 0, "name": "object"}]
+    assert (len(kept["annotations"]) == sum(len(s["objects"]["labels"]) for s in said)
+            and kept["categories"] == [{"id": 0, "name": "object"}])
     assert (tmp_path / "drawn" / "0.jpg").is_file() and (tmp_path / "drawn" / "0_labels.png").is_file()
 
 

@@ -36,8 +36,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "export", "from_torchvision", "load",
-    "open_dataset", "paper", "predict", "save", "train",
+    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "export",
+    "from_torchvision", "load", "open_dataset", "paper", "predict", "save", "train",
 ]
 
 

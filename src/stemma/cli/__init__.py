@@ -38,8 +38,10 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog=EXAMPLES)
 def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_version)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True,
+                                          callback=_version)] = False,
+    debug: Annotated[bool,
+                     typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
 ) -> None:
     """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
 
@@ -82,7 +84,8 @@ def _teller() -> Callable[..., None]:
     """What tells each warning once, as one line, without the place in our code where it was raised."""
     told: set[str] = set()
 
-    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
+             line: str | None = None) -> None:
         if (text := _plain(str(message))) not in told:
             told.add(text)
             err.print(f"[yellow]note:[/] {text}", soft_wrap=True)

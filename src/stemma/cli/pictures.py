@@ -38,7 +38,8 @@ def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
         counts: dict[str, int] = {}
         for name in f.get("names", []) if "semantic" not in f else []:
             counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items()) or ("a map" if "semantic" in f else "nothing")))
+        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                       or ("a map" if "semantic" in f else "nothing")))
     out.print(t)
     out.print(f"[bold]{escape(str(where))}[/]")
 
@@ -55,8 +56,8 @@ def compared(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "count_error", "MR2", "parameters",
-                  "images_per_second", "latency_ms")
+        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
+                  "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
         rows = [["system", *map(words.heading, columns), "untrained"]]
         for s in words.ranked(group, main):
@@ -83,9 +84,11 @@ def compared(results: dict[str, Any]) -> None:
     for s in results["systems"]:
         for r in s["runs"]:
             if r["status"] != "done":
-                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                          soft_wrap=True)
     for r in results["failed"]:
-        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
 
 
 def exported(result: dict[str, Any]) -> None:
@@ -94,7 +97,8 @@ def exported(result: dict[str, Any]) -> None:
     for name, shape in result["outputs"].items():
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
     out.print(t)
-    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
+    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
+              f"{result['size'][1]}", soft_wrap=True)
     if result.get("compared") == 0:
         out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
 

@@ -14,27 +14,36 @@ from rich.markup import escape
 from .reading import Json, examples
 from .screen import err, number, out, parse_sets, print_json, said
 
-Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live in: drawn-pendulum, takecover "
-                                      "or cartpole-swingup.")]
-Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
-DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
+Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
+                                         "in: drawn-pendulum, takecover or cartpole-swingup.")]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
+                                          "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
+DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
+                                                "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str | None, typer.Option("--precision",
                                                help="auto, fp32, bf16 or fp16; the recipe's when not given. "
                                                "STEMMA_PRECISION in the environment is what auto takes.")]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
-Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
-Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: selective-search, edge-boxes, grid, "
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The "
+                                               "recipe's when not given.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show "
+                                                "PAPER --flat` lists them). Repeatable.")]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, "
+                                              "or NAME:imagenet for its weights.")]
+Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: "
+                                            "selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
-Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected layers by truncated SVD first: 1024,256.")]
+Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
+                                         "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
-Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
+Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
+                                     "12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
 
 
 EXAMPLES = {
-    "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json", "stemma doctor annotations.json --format coco"),
+    "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json",
+               "stemma doctor annotations.json --format coco"),
     "train": (
         "stemma train retinanet --data scenes --budget 60s",
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine",
@@ -62,7 +71,8 @@ EXAMPLES = {
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
         "stemma compare world-models planet --env drawn-pendulum -b 5m",
     ),
-    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
+    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2",
+               "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
     "import": (
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
@@ -74,7 +84,8 @@ def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, train, evaluate, predict, compare, export):
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
-    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True, epilog=examples(*EXAMPLES["import"]))
+    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
+                        epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
     app.add_typer(bring, name="import")
 
@@ -82,11 +93,13 @@ def register(app: typer.Typer) -> None:
 def doctor(
     data: Annotated[str, typer.Argument(help="A folder or annotation file, or `scenes`.")],
     format: DataFormat = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or duplicate ones.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or "
+                                        "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates. Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
+    Exit status 1 when there are any."""
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
@@ -108,24 +121,32 @@ def train(
     data: Data = None,
     env: Env = None,
     budget: Budget = "60s",
-    preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
+                                        "another of its card.")] = "small",
     backbone: Backbone = None,
     proposals: Source = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
+    folder: Annotated[Path | None,
+                      typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there is none.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there "
+                                         "is none.")] = False,
     val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
     format: DataFormat = None,
-    start: Annotated[str | None, typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
+    start: Annotated[str | None,
+                     typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
-    val_every: Annotated[float, typer.Option("--val-every", help="Fraction of the budget between validations; 0: at the end alone.")] = 0.2,
-    patience: Annotated[int, typer.Option("--patience", help="Stop after so many validations without a better score; 0: never.")] = 0,
+    val_every: Annotated[float, typer.Option("--val-every", help="Fraction of the budget between validations; 0: at "
+                                             "the end alone.")] = 0.2,
+    patience: Annotated[int, typer.Option("--patience",
+                                          help="Stop after so many validations without a better score; 0: never.")] = 0,
     workers: Workers = 0,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Ask PyTorch for deterministic operators.")] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the training step first: worth it for long runs.")] = False,
+    deterministic: Annotated[bool, typer.Option("--deterministic",
+                                                help="Ask PyTorch for deterministic operators.")] = False,
+    compile: Annotated[bool, typer.Option("--compile",
+                                          help="Compile the training step first: worth it for long runs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
@@ -135,8 +156,9 @@ def train(
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     try:
         run = run_training(
-            paper, named, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
-            device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+            paper, named, None if budget == "paper" else budget, preset, where, seed,
+            parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
+            batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
             compile=compile, start=start, progress=not as_json,
         )
     except KeyboardInterrupt:
@@ -144,10 +166,13 @@ def train(
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
-        return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"], "best": record["best"], "last": last})
+        return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"],
+                           "best": record["best"], "last": last})
     best = record["best"]
-    score = f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None else ""
-    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
+             else "")
+    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. "
+              f"[bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
@@ -171,7 +196,8 @@ def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
     from ..core.types import StemmaError
 
     if data is not None and env is not None or needed and data is None and env is None:
-        raise StemmaError("name the data with --data, or for an agent the world with --env" + ("" if data is None else ", and not both"))
+        raise StemmaError("name the data with --data, or for an agent the world with --env"
+                          + ("" if data is None else ", and not both"))
     return data if env is None else f"env:{env}"
 
 
@@ -190,26 +216,29 @@ def evaluate(
     split: Annotated[str | None, typer.Option("--split", help="The split to measure on. \\[default: val]")] = None,
     format: DataFormat = None,
     which: Which = "best",
-    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, episodes.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, "
+                                              "episodes.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures at a time. \\[default: 8]")] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(
-        "--precision", help="auto, fp32, bf16 or fp16; STEMMA_PRECISION in the environment is what auto takes. \\[default: auto]",
+        "--precision", help="auto, fp32, bf16 or fp16; STEMMA_PRECISION in the environment is what auto takes. "
+        "\\[default: auto]",
     )] = None,
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
-    of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by average recall. "
-                                           "\\[default: predict]")] = None,
+    of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
+                                           "average recall. \\[default: predict]")] = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its returns, beside chance."""
+    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
+    returns, beside chance."""
     from .. import evaluate as measure
 
     result = measure(run, place(data, env, needed=False), **said(
-        split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
-        progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd)))
+        split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd)))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -218,26 +247,33 @@ def evaluate(
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for an agent.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for "
+                                                       "an agent.")] = None,
     env: Env = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. \\[default: predictions]")] = None,
-    threshold: Annotated[float | None, typer.Option("--threshold", "-t", help="Least score that is kept. \\[default: 0.3]")] = None,
-    tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
-    overlap: Annotated[float | None, typer.Option("--overlap", help="Least overlap of tiles, as a share. \\[default: 0.2]")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. "
+                                                "\\[default: predictions]")] = None,
+    threshold: Annotated[float | None, typer.Option("--threshold", "-t",
+                                                    help="Least score that is kept. \\[default: 0.3]")] = None,
+    tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many "
+                                             "pixels and merge the answers.")] = None,
+    overlap: Annotated[float | None,
+                       typer.Option("--overlap", help="Least overlap of tiles, as a share. \\[default: 0.2]")] = None,
     proposals: Source = None,
     svd: Svd = None,
-    pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures", help="Draw the answers. \\[default: pictures]")] = None,
+    pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures",
+                                                  help="Draw the answers. \\[default: pictures]")] = None,
     which: Which = "best",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it foresees, open loop."""
+    """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
+    foresees, open loop."""
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, **said(
-        data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which, device=device,
-        pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)))
+        data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)))
     screen = screen_of(run, which)
     if as_json:
         return print_json(screen.plain(found))
@@ -249,13 +285,16 @@ def compare(
     papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one.")],
     data: Data = None,
     env: Env = None,
-    budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or 50000images.")] = "60s",
+    budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or "
+                                        "50000images.")] = "60s",
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
     proposals: Source = None,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
+                                         "resumes.")] = Path("runs/compare"),
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j",
+                                             help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
     on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,
@@ -263,10 +302,12 @@ def compare(
     precision: Precision = None,
     batch: BatchSize = None,
     workers: Workers = 0,
-    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so many episodes.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so "
+                                              "many episodes.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train several papers alike and write one report that says which did best, and why. Interrupted, the same command resumes."""
+    """Train several papers alike and write one report that says which did best, and why.
+    Interrupted, the same command resumes."""
     from ..report import compare as run_comparison
     from .live import Board
 
@@ -274,8 +315,10 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         try:
             done = run_comparison(
-                papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
-                precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+                papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
+                sets=parse_sets(sets, backbone, proposals), device=device,
+                precision=precision, batch=batch, workers=workers, limit=limit,
+                command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
             )
         except KeyboardInterrupt:
             board.stop()
@@ -283,7 +326,8 @@ def compare(
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     screen(done.results["wing"]).compared(done.results)
-    out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]", soft_wrap=True)
+    out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]",
+              soft_wrap=True)
     if done.failed:
         raise typer.Exit(1)
     return None
@@ -292,9 +336,12 @@ def compare(
 def export(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
     file: Annotated[Path, typer.Argument(help="What to write: model.onnx, or model.pt2 for torch.export.")],
-    format: Annotated[str | None, typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
-    size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when not given.")] = None,
-    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network before that.")] = "predictions",
+    format: Annotated[str | None,
+                      typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when "
+                                             "not given.")] = None,
+    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network "
+                                         "before that.")] = "predictions",
     svd: Svd = None,
     which: Which = "best",
     as_json: Json = False,
@@ -316,7 +363,8 @@ def _ranks(text: str | None) -> tuple[int, ...]:
     if not all(p.strip().isdigit() for p in parts):
         from ..core.types import StemmaError
 
-        raise StemmaError(f"--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as 1024,256, not '{text}'")
+        raise StemmaError("--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as "
+                          f"1024,256, not '{text}'")
     return tuple(int(p) for p in parts)
 
 
@@ -332,10 +380,13 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def import_torchvision(
-    paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights belong to.")],
-    file: Annotated[Path, typer.Argument(help="A state dict saved by torch.save (read with weights_only) or a safetensors file.")],
+    paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights "
+                                         "belong to.")],
+    file: Annotated[Path, typer.Argument(help="A state dict saved by torch.save (read with weights_only) or a "
+                                         "safetensors file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The weights file to write, *.safetensors.")],
-    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line; COCO's where the counts are COCO's.")] = None,
+    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line; COCO's where "
+                                               "the counts are COCO's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
@@ -348,7 +399,8 @@ def import_torchvision(
     checkpoint.save(target, model)
     count = len(model.state_dict())
     if as_json:
-        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset, "classes": model.classes, "tensors": count})
+        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset,
+                           "classes": model.classes, "tensors": count})
     about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
     out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
     return None
@@ -365,7 +417,8 @@ def _state_dict(file: Path) -> Any:
     if not file.is_file():
         raise StemmaError(f"no file at {file}")
     try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu",
+                                                                                 weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise StemmaError(f"{file} is not a file of weights: {' '.join(str(error).split())[:200]}") from error
     except Exception as error:  # torch raises pickle's own errors for anything but tensors

@@ -1,4 +1,5 @@
-"""The one door to data: from a path or a name and a task to splits that are read as the task wants them, cached and cut to size.
+"""The one door to data: from a path or a name and a task to splits that are read as the task wants them,
+cached and cut to size.
 
     open_dataset("scenes:128")            drawn at run time
     open_dataset("crowds:128")            drawn too: many objects that hide one another
@@ -39,10 +40,11 @@ def open_dataset(
 ) -> Dataset:
     """A split of the data at `where`.
 
-    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`). `split`: train, val (valid),
-    test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and
-    "all" is the whole of data of one split. `on_fault`: "mend" what is safe, warning once; "refuse" any fault; "report" collects them in
-    `.faults` (the doctor's way). `classes`: a list the labels must fit by name, such as a checkpoint's. Other options go to the format's
+    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`).
+    `split`: train, val (valid), test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the
+    file names, a missing val is a tenth of train, and "all" is the whole of data of one split. `on_fault`: "mend" what
+    is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list
+    the labels must fit by name, such as a checkpoint's. Other options go to the format's
     reader: images, which, maps, names, encoding, categories, one_based, follow_links. Raises DataError.
     """
     if mix.is_mixture(where):
@@ -56,7 +58,8 @@ def open_dataset(
 def suited(
     data: str | Path | Dataset, task: str, format: str | None = None, options: dict[str, Any] | None = None
 ) -> tuple[str | None, dict[str, Any]]:
-    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told stays as it is."""
+    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told
+    stays as it is."""
     options = dict(options or {})
     if isinstance(data, (str, Path)) and Path(data).is_dir():
         if task == "panoptic" and format is None and coco.json_groups(Path(data), "panoptic"):
@@ -77,7 +80,8 @@ def open_split(data: str | Path | Dataset, split: str, format: str | None = None
 def open_pair(
     data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any
 ) -> tuple[Dataset, Dataset]:
-    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`, every tenth picture is held out."""
+    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`,
+    every tenth picture is held out."""
     if isinstance(data, (str, Path)):
         names = splits(data, format, **options)
         whole = open_split(data, "train", format, **options)
@@ -97,8 +101,8 @@ def held_out(
 ) -> tuple[Dataset, Dataset, str]:
     """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
 
-    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise the last
-    weights are measured on the validation pictures, since the best were chosen by them.
+    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
+    the last weights are measured on the validation pictures, since the best were chosen by them.
     """
     format, options = suited(data, task, format)
     train, val = open_pair(data, None, format, **options)
@@ -109,8 +113,8 @@ def held_out(
 
 
 def cached(data: Dataset) -> Dataset:
-    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be written; other data as
-    they are."""
+    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be
+    written; other data as they are."""
     from .scenes import Scenes
 
     if hasattr(data, "over"):  # one that stands around others
@@ -126,6 +130,7 @@ def cached(data: Dataset) -> Dataset:
 
 
 __all__ = [
-    "FORMATS", "DataWarning", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes", "module_of", "open_dataset",
+    "FORMATS", "DataWarning", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes", "module_of",
+    "open_dataset",
     "open_pair", "open_split", "recognise", "same_classes", "splits", "splits_order", "spread", "subset", "suited",
 ]

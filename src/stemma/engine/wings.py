@@ -1,7 +1,9 @@
-"""A wing is a kind of work: finding in pictures, living in a world, and what comes. Common commands ask the wing and never name one.
+"""A wing is a kind of work: finding in pictures, living in a world, and what comes.
+Common commands ask the wing and never name one.
 
-A wing is a package beside this file with a module `wing`; its `TASKS` say which cards are its own. So the file system is the list of
-wings, and a new one changes nothing here: it brings `engine/NAME/wing.py`, `report/NAME.py` and `cli/NAME.py`.
+A wing is a package beside this file with a module `wing`; its `TASKS` say which cards are its own. So the file system
+is the list of wings, and a new one changes nothing here: it brings `engine/NAME/wing.py`,
+`report/NAME.py` and `cli/NAME.py`.
 """
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from .running.runs import Run
 
 @dataclass(frozen=True)
 class Asked:
-    """What a comparison is asked: which systems, {"mask-rcnn:c4": (paper, preset)}, on which data, and `options` of the command."""
+    """What a comparison is asked: which systems, {"mask-rcnn:c4": (paper, preset)}, on which data,
+    and `options` of the command."""
 
     systems: dict[str, tuple[str, str]]
     data: str
@@ -34,8 +37,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ready:
-    """A comparison that can begin: its data under a name that other processes understand, what is to be said of them, and what is left to
-    do before the first training (`compute`) and after the last (`collect`: folder, jobs, errors, about -> results.json)."""
+    """A comparison that can begin: its data under a name that other processes understand, what is to be said of them,
+    and what is left to do before the first training (`compute`) and after the last (`collect`: folder, jobs, errors,
+    about -> results.json)."""
 
     data: str
     place: str
@@ -77,7 +81,8 @@ def _homes() -> dict[str, str]:
 def name_of(task: str) -> str:
     """The name of the wing that a task belongs to. Raises `StemmaError` for a task that none does."""
     if task not in _homes():
-        raise StemmaError(f"nothing here trains or measures systems of the task '{task}'; there are {', '.join(sorted(_homes()))}")
+        raise StemmaError(f"nothing here trains or measures systems of the task '{task}'; there are "
+                          f"{', '.join(sorted(_homes()))}")
     return _homes()[task]
 
 
@@ -93,12 +98,14 @@ def together(cards: Iterable[Paper]) -> Wing:
         by_name.setdefault(name_of(card.task), card)
     if len(by_name) > 1:
         (one, a), (other, b) = list(by_name.items())[:2]
-        raise StemmaError(f"{a.cli_name} is of {one} and {b.cli_name} of {other}: they have no common measure; compare them apart")
+        raise StemmaError(f"{a.cli_name} is of {one} and {b.cli_name} of {other}: they have no common measure; compare "
+                          "them apart")
     return wing_of(next(iter(by_name.values())).task)
 
 
 def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any) -> Any:
-    """Call a wing's function with the options that it knows. Raises `StemmaError` for another one that says something."""
+    """Call a wing's function with the options that it knows. Raises `StemmaError` for another one that says
+    something."""
     wing, known = wing_of(card.task), inspect.signature(function).parameters
     said = {}
     for name, value in options.items():
@@ -114,14 +121,17 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
 
 
 def train(
-    paper: str | Paper, data: Any, budget: Any = "60s", preset: str = "small", out: str | Path = "runs/run", seed: int = 0,
-    sets: dict[str, Any] | None = None, resume: bool = False, **options: Any,
+    paper: str | Paper, data: Any, budget: Any = "60s", preset: str = "small", out: str | Path = "runs/run",
+    seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, **options: Any,
 ) -> Run:
     """Train a paper's system and return its run folder.
 
-    data: a folder or file, "scenes", or "env:NAME" for an agent. budget: "90s", "2m", "2000steps", "12epochs", "50000images"; None: the
-    published length. sets: settings by path, {"head.width": 128, "recipe.lr": 0.01}. resume: continue the run in `out`, exactly.
-    options: those of the wing: `engine.pictures.fit.train`, `engine.worlds.agents.train`. Raises `StemmaError` for one that is not.
+    data: a folder or file, "scenes", or "env:NAME" for an agent. budget: "90s", "2m", "2000steps", "12epochs",
+    "50000images"; None: the
+    published length. sets: settings by path, {"head.width": 128, "recipe.lr": 0.01}.
+    resume: continue the run in `out`, exactly.
+    options: those of the wing: `engine.pictures.fit.train`, `engine.worlds.agents.train`.
+    Raises `StemmaError` for one that is not.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
@@ -129,15 +139,16 @@ def train(
 
 
 def evaluate(model: Any, data: Any = None, **options: Any) -> dict[str, Any]:
-    """Measure a model, run, run's folder or weights file on `data`; options and answer are the wing's (`engine.pictures.measure.evaluate`,
-    `engine.worlds.lives.evaluate`)."""
+    """Measure a model, run, run's folder or weights file on `data`; options and answer are the wing's
+    (`engine.pictures.measure.evaluate`, `engine.worlds.lives.evaluate`)."""
     card = checkpoint.card_of(model, options.get("which") or "best")
     result: dict[str, Any] = call(wing_of(card.task).evaluate, card, model, data, **options)
     return result
 
 
 def predict(model: Any, what: Any = None, out: str | Path | None = None, **options: Any) -> Any:
-    """What a model answers: for pictures (`engine.pictures.predict.predict`), or of a world (`engine.worlds.lives.film`)."""
+    """What a model answers: for pictures (`engine.pictures.predict.predict`), or of a world
+    (`engine.worlds.lives.film`)."""
     card = checkpoint.card_of(model, options.get("which") or "best")
     return call(wing_of(card.task).predict, card, model, what, out, **options)
 

@@ -8,7 +8,8 @@ from .tags import tag, text
 
 PALETTE = 10  # systems with a colour of their own; more wrap round
 POLICY = (  # nothing is fetched
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
 )
 System = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """One training of a comparison as a process: `python -m stemma.engine.comparing.trial JOB.json`.
 
-The run's folder gains `trial.json`, what its wing measured of it. A trial that was killed continues where its training was saved; one that
-has a `trial.json` is finished.
+The run's folder gains `trial.json`, what its wing measured of it. A trial that was killed continues where its training
+was saved; one that has a `trial.json` is finished.
 """
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def _latency(spec: dict[str, Any]) -> dict[str, float | str]:
 
 
 def main(argv: list[str]) -> int:
-    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left beside the job, in one line."""
+    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left
+    beside the job, in one line."""
     _end_with_parent()
     path = Path(argv[-1])
     trouble = path.with_suffix(".error")
@@ -68,7 +69,8 @@ def main(argv: list[str]) -> int:
 
 
 def _end_with_parent() -> None:
-    """On Linux, be told to stop when the process that started this one dies, even by SIGKILL: two must not train into one folder."""
+    """On Linux, be told to stop when the process that started this one dies,
+    even by SIGKILL: two must not train into one folder."""
     if sys.platform == "linux":
         import ctypes
 

@@ -21,8 +21,9 @@ from ..running import checkpoint
 def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) -> list[dict[str, Any]]:
     """A prediction for a batch as one dict of numpy arrays an image, in pixels of the files.
 
-    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic (H, W) int32, and
-    with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W) int32 ids, segments (S,) labels, scores (S,).
+    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic
+    (H, W) int32, and with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W)
+    int32 ids, segments (S,) labels, scores (S,).
     """
     sizes, original = batch.sizes.cpu(), batch.original.cpu()
     if isinstance(prediction, Detections):
@@ -33,14 +34,16 @@ def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) 
     for i in range(len(labels)):
         (h, w), (fh, fw) = (tuple(int(v) for v in t[i].round().tolist()) for t in (sizes, original))
         if maps is not None:
-            likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0]
+            likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear",
+                                   align_corners=False)[0]
             whole = likely.max(0).indices
         else:
             whole = F.interpolate(labels[i : i + 1, None, :h, :w].float(), (fh, fw), mode="nearest-exact")[0, 0]
         plain = whole.to(torch.int32).cpu().numpy()
         if isinstance(prediction, PanopticMap):
             live = prediction.labels[i] >= 0
-            out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(), "scores": prediction.scores[i][live].float().cpu().numpy()})
+            out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(),
+                        "scores": prediction.scores[i][live].float().cpu().numpy()})
         else:
             entry: dict[str, Any] = {"semantic": plain}
             if objects is not None:
@@ -51,13 +54,15 @@ def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) 
 
 @dataclass(frozen=True)
 class Apart:
-    """Objects in the maps of a semantic system that was trained to keep touching ones apart: connected regions of a thing class."""
+    """Objects in the maps of a semantic system that was trained to keep touching ones apart: connected regions of a
+    thing class."""
 
     classes: Classes  # of the map
     objects: Classes  # of the detections
 
     def __call__(self, semantic: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
-        """boxes (n, 4), scores, labels, masks (COCO run-length dicts), best first. `scores` (C, H, W): the probabilities of the classes."""
+        """boxes (n, 4), scores, labels, masks (COCO run-length dicts), best first. `scores` (C, H, W): the
+        probabilities of the classes."""
         found: dict[str, Any] = components(semantic, self.classes, self.objects, scores)
         return found | {"masks": [encode(m) for m in found["masks"]]}
 
@@ -78,7 +83,8 @@ def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, A
         boxes = one["boxes"].clone()
         boxes[:, 0::2].clamp_(0, w)
         boxes[:, 1::2].clamp_(0, h)
-        entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(), "labels": one["labels"].numpy()}
+        entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(),
+                                 "labels": one["labels"].numpy()}
         if "masks" in one:
             entry["masks"] = []
             for part, (x, y) in patches(one["masks"], one["boxes"], (h, w)):
@@ -104,23 +110,26 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
     for k in range(len(prediction["scores"])):
         x1, y1, x2, y2 = (round(float(v), 3) for v in prediction["boxes"][k])
         entry: dict[str, Any] = {
-            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]), "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
-            "score": round(float(prediction["scores"][k]), 6),
+            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]),
+            "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)], "score": round(float(prediction["scores"][k]), 6),
         }
         if "masks" in prediction:
             code = prediction["masks"][k]
             counts = code["counts"]
-            entry["segmentation"] = {"size": list(code["size"]), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+            entry["segmentation"] = {"size": list(code["size"]),
+                                     "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
         if "keypoints" in prediction:
             entry["keypoints"] = [round(float(v), 3) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry
 
 
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
-    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the disk does not take it."""
+    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the
+    disk does not take it."""
     predictions = [p | p["objects"] if "objects" in p else p for p in predictions]
     if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
-        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`")
+        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are "
+                          "written as pictures by `stemma predict`")
     entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
     checkpoint.write_text(path, json.dumps(entries))
 

@@ -22,23 +22,26 @@ from .trainer import Plan, Trainer
 
 
 def train(
-    paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small", out: str | Path = "runs/run", seed: int = 0,
-    sets: dict[str, Any] | None = None, resume: bool = False, *, val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
-    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
-    patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
-    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True, data_options: dict[str, Any] | None = None,
-    proposals: str | None = None,
+    paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small",
+    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *,
+    val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
+    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256,
+    save_every: str | None = "60s", patience: int = 0, workers: int = 0, deterministic: bool = False,
+    compile: bool = False, sync_bn: bool = False, start: str | Path | nn.Module | None = None, log_every: int = 0,
+    progress: bool = True, data_options: dict[str, Any] | None = None, proposals: str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
-    budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe was published with
+    budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe
+                was published with
     sets:       settings by path, {"head.width": 128, "recipe.lr": 0.01}
     resume:     continue the run in `out` from its saved state, exactly; begin anew where there is none
     val:        a split's name, or another data set, to validate on; None: the data's "val" split
     precision:  "auto", "fp32", "bf16", "fp16"; None: the recipe's
-    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's memory cannot take is
-                taken in parts, as with recipe.accumulate
-    val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures); 0: at the end alone
+    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's
+                memory cannot take is taken in parts, as with recipe.accumulate
+    val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures);
+                0: at the end alone
     save_every: how often the state for an exact resume is saved: "60s", "500steps", None
     patience:   stop after so many validations without a better score; 0: never
     start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
@@ -46,8 +49,9 @@ def train(
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
     proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
 
-    Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise `KeyboardInterrupt`.
-    Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN (naming the pictures), a full disk.
+    Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise
+    `KeyboardInterrupt`. Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN
+    (naming the pictures), a full disk.
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
@@ -55,7 +59,8 @@ def train(
     at_least(0, seed=seed, workers=workers, patience=patience)
     card = papers.get(paper) if isinstance(paper, str) else paper
     if isinstance(data, str) and data.startswith("env:"):
-        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are for agents, `stemma list --task world`)")
+        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
+                          "for agents, `stemma list --task world`)")
     format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
@@ -72,7 +77,8 @@ def train(
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
     size = recipe.batch if batch is None else batch
     if size % (fabric.world_size * recipe.accumulate):
-        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} parts; choose a multiple")
+        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} "
+                          "parts; choose a multiple")
     length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
 
     torch.manual_seed(seed)
@@ -82,16 +88,18 @@ def train(
     checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record: dict[str, Any] = {
-        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
-        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set), "val_images": len(val_set)},
+        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(),
+        "processes": fabric.world_size, "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
+                 "val_images": len(val_set)},
         "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)
     if again and run.state == "finished" and run.record["budget"] == str(length):
         return run
-    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress,
-                deterministic)
+    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
+                compile, sync_bn, log_every, progress, deterministic)
     trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:
@@ -106,7 +114,8 @@ def train(
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
-    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or data."""
+    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or
+    data."""
     again = resume and (out / "run.json").is_file()
     fabric.barrier()
     if not again:
@@ -118,9 +127,11 @@ def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tup
     old = run.record
     for key in ("paper", "preset", "sets", "seed", "batch", "classes", "recipe"):
         if old[key] != checkpoint.jsonable(record[key]):
-            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same settings, or choose another --out")
+            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
+                              "settings, or choose another --out")
     if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
-        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; choose another --out")
+        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; "
+                          "choose another --out")
     fabric.barrier()
     return run, True
 

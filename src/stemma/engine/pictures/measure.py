@@ -28,7 +28,8 @@ from .tasks import check_kinds, needs_of
 
 @dataclass(frozen=True)
 class Seen:
-    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name), seconds of inference."""
+    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name),
+    seconds of inference."""
 
     batch: Batch
     predictions: list[dict[str, Any]]
@@ -37,7 +38,8 @@ class Seen:
 
 
 def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) -> Detections:
-    """What a system looks at before it says what is there, best first, labels all 0: its own proposals, or those that it is given.
+    """What a system looks at before it says what is there, best first, labels all 0: its own proposals,
+    or those that it is given.
 
     Raises `StemmaError` for a system without proposals.
     """
@@ -48,16 +50,20 @@ def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) 
         rank = torch.linspace(1.0, 0.0, boxes.shape[1], device=boxes.device).expand(boxes.shape[:2])
         return Detections(boxes, rank * real, real.long() - 1)
     if not hasattr(m, "proposals"):
-        raise StemmaError(f"{m.paper.cli_name} makes no proposals; ask a two-stage system for them, or evaluate a proposal method as it is")
+        raise StemmaError(f"{m.paper.cli_name} makes no proposals; ask a two-stage system for them, or evaluate a "
+                          "proposal method as it is")
     found: Detections = m.proposals(images, batch.sizes)
     return found
 
 
-def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str, needs: frozenset[str], losses: bool = False,
+def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str,
+             needs: frozenset[str], losses: bool = False,
              workers: int = 0, show: bool = False, of: str = "predict") -> Iterator[Seen]:
-    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say. The model's mode is put back.
+    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say.
+    The model's mode is put back.
 
-    Boxes that the model takes from outside are computed before, with a bar where `show`. of: "predict", or "proposals" (`first_stage`).
+    Boxes that the model takes from outside are computed before, with a bar where `show`.
+    of: "predict", or "proposals" (`first_stage`).
     """
     m: Any = model
     loader = outside.loader(model, data, recipe, batch=batch, needs=needs, workers=workers)
@@ -76,7 +82,8 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                 if cuda:
                     torch.cuda.synchronize()
                 begin = time.perf_counter()
-                found = m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict" else first_stage(m, recipe, b, images)
+                found = (m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict"
+                         else first_stage(m, recipe, b, images))
                 if cuda:
                     torch.cuda.synchronize()
                 took = time.perf_counter() - begin
@@ -85,13 +92,15 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
         model.train(was)
 
 
-def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32", losses: bool = False, workers: int = 0,
-            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False, proposals: str | None = None,
-            of: str = "predict") -> dict[str, Any]:
-    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
+def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
+            losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
+            details: bool = False, proposals: str | None = None, of: str = "predict") -> dict[str, Any]:
+    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked,
+    `loss` and `losses`.
 
-    A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data have masks.
-    `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction.
+    A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data
+    have masks. `details` adds what a report draws (`metrics.Evaluator.details`).
+    `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -111,8 +120,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     total: dict[str, float] = {}
     images, seconds = 0, 0.0
     needs = needs if losses else frozenset()
-    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers,
-                         show=bar is not None, of=of):
+    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs,
+                         losses=losses, workers=workers, show=bar is not None, of=of):
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
             if also is not None:
@@ -136,24 +145,29 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     return out
 
 
-def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
-             batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
-             losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None,
+def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *,
+             format: str | None = None, which: str = "best",
+             batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0,
+             out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
+             data_options: dict[str, Any] | None = None,
              proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
-    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
-    `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
-    `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
-    `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside.
-    `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100, AR1000, without classes).
+    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`,
+    `images`, `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON
+    file of the detections. `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
+    `data_options`: what `open_dataset` takes besides.
+    `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
+    outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
+    AR1000, without classes).
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
     from ..running.progress import counting
 
     if data is None:
-        raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a world; name its data with --data")
+        raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a "
+                          "world; name its data with --data")
     net = shortened(model, svd, which)
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
@@ -166,8 +180,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     found: list[dict[str, Any]] | None = [] if out is not None else None
     with counting("evaluating", len(dataset), progress) as bar:
         low = pick_precision(device, precision)
-        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found, details=details,
-                         proposals=proposals, of=of)
+        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers,
+                         bar=bar, collect=found, details=details, proposals=proposals, of=of)
     if out is not None and found is not None:
         write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
         result["predictions"] = str(out)

@@ -24,12 +24,13 @@ TIMED = True
 
 
 def prepare(asked: Asked) -> Ready:
-    """Open the data once, as all the systems read them, and hold every system's settings against them. Raises `StemmaError`."""
+    """Open the data once, as all the systems read them, and hold every system's settings against them.
+    Raises `StemmaError`."""
     where, format = asked.data, asked.options["format"]
     tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in asked.systems.items()}
     if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
-        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and {' and '.join(tasks)} read different "
-                          "ones; compare apart")
+        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
+                          f"{' and '.join(tasks)} read different ones; compare apart")
     train_set, held, _ = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
     recipes = []
     for name, preset in asked.systems.values():
@@ -45,8 +46,10 @@ def prepare(asked: Asked) -> Ready:
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
         return results.collect(folder, jobs, errors, about, held)
 
-    said = {"name": train_set.info.name, "where": where, "train": len(train_set), "val": len(held), "fingerprint": train_set.fingerprint}
+    said = {"name": train_set.info.name, "where": where, "train": len(train_set), "val": len(held),
+            "fingerprint": train_set.fingerprint}
     return Ready(where, absolute(where), {"data": said}, collect, compute)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare", "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
+           "train", "trial"]

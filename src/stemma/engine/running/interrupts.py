@@ -16,7 +16,8 @@ class Interruptible(Protocol):
 
 @contextmanager
 def signals(work: Interruptible) -> Iterator[None]:
-    """Within it Ctrl-C and SIGTERM set `work.interrupted`; a second Ctrl-C raises `KeyboardInterrupt` at once. In the main thread alone."""
+    """Within it Ctrl-C and SIGTERM set `work.interrupted`; a second Ctrl-C raises `KeyboardInterrupt` at once. In the
+    main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -25,18 +25,20 @@ TIMED = False
 
 
 def evaluate(
-    model: nn.Module | Run | str | Path, data: Any = None, *, limit: int | None = None, which: str = "best", device: str = "auto",
-    workers: int = 0, progress: bool = False,
+    model: nn.Module | Run | str | Path, data: Any = None, *, limit: int | None = None, which: str = "best",
+    device: str = "auto", workers: int = 0, progress: bool = False,
 ) -> dict[str, Any]:
-    """Returns over `limit` episodes (20) in the world that `data` names, or the model's own, beside those of chance (`lives.evaluate`)."""
+    """Returns over `limit` episodes (20) in the world that `data` names, or the model's own, beside those of chance
+    (`lives.evaluate`)."""
     return lives.evaluate(model, data, episodes=limit or 20, which=which, device=device, workers=workers)
 
 
 def predict(
-    model: nn.Module | Run | str | Path, what: Any = None, out: str | Path | None = None, *, data: Any = None, which: str = "best",
-    device: str = "auto", progress: bool = False,
+    model: nn.Module | Run | str | Path, what: Any = None, out: str | Path | None = None, *, data: Any = None,
+    which: str = "best", device: str = "auto", progress: bool = False,
 ) -> dict[str, Any]:
-    """Films of what the model foresees, in the folder `out` (`lives.film`). Raises `StemmaError` for pictures, which it does not look at."""
+    """Films of what the model foresees, in the folder `out` (`lives.film`). Raises `StemmaError` for pictures, which it
+    does not look at."""
     if what:
         raise StemmaError(f"an agent looks at no pictures of yours ({what}); {INSTEAD['images']}")
     return lives.film(model, out or "predictions", data, which=which, device=device)
@@ -44,8 +46,8 @@ def predict(
 
 def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> dict[str, Any]:
     """Raises `StemmaError`: a policy with memory is no one graph of a picture."""
-    raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT} and keeps a memory of it from step to step; there is no graph of "
-                      "pictures to export")
+    raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT} and keeps a memory of it from step to step; there "
+                      "is no graph of pictures to export")
 
 
 def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, float | str]:
@@ -63,4 +65,5 @@ def prepare(asked: Asked) -> Ready:
     return Ready(f"env:{name}", f"env:{name}", world, results.collect)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare", "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
+           "train", "trial"]
