@@ -90,13 +90,13 @@ def test_a_paper_imports_only_its_ancestors_and_reads_in_one_sitting(name: str) 
     path = Path(importlib.import_module(card.spec.__module__).__file__ or "")
     used = {part for m in imports(path) if m.startswith("stemma.papers.") for part in m.split(".")[3:4]}
     assert used <= card.ancestors() - {name}
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text().splitlines()) <= 180
     assert ast.get_docstring(ast.parse(path.read_text())), "the first line says what the paper is"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "skeletons").glob("*.py")), ids=lambda p: p.stem)
 def test_a_skeleton_stays_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 200
+    assert len(path.read_text().splitlines()) <= 240
 
 
 def test_nothing_unpickles() -> None:

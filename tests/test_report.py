@@ -187,7 +187,8 @@ def test_a_page_of_next_to_nothing_still_reads(tmp_path: Path) -> None:
 def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
     evil = "<script>alert(1)</script>"
-    r["data"]["name"] = r["systems"][0]["title"] = r["command"] = r["data"]["classes"][0] = r["pictures"]["AP"][0]["file"] = evil
+    r["data"]["name"] = r["systems"][0]["title"] = r["command"] = evil
+    r["data"]["classes"][0] = r["pictures"]["AP"][0]["file"] = evil
     r["systems"][1]["runs"][0] |= {"status": "failed", "error": evil}
     html = page.render(r, tmp_path)
     assert evil not in html and "&lt;script&gt;" in html

@@ -14,6 +14,7 @@ import numpy as np
 
 from .part import diff, leaves
 from .recipe import Recipe
+from .sentence import first_sentence
 from .types import Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
@@ -93,9 +94,8 @@ class Paper:
 
     @property
     def line(self) -> str:
-        """What it is in one sentence: the first line of its file, "FPN: ... .", without the arXiv number."""
-        said = (sys.modules[self.spec.__module__].__doc__ or self.cli_name).strip().splitlines()[0]
-        return said.split("  arXiv")[0]
+        """What it is in one sentence: the first paragraph of its file, "FPN: ... .", without the arXiv number."""
+        return first_sentence(sys.modules[self.spec.__module__].__doc__ or self.cli_name)
 
     @property
     def label(self) -> str:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.sentence import first_sentence
+
 # ((slots, the sentence that tells them), ...), as `core.paper.Parent.told`
 Told = tuple[tuple[tuple[str, ...], str], ...]
 
@@ -84,7 +86,7 @@ def _read(path: Path) -> Card:
     given = dict(zip(order, call.args)) | {k.arg or "": k.value for k in call.keywords}
     literal = {k: ast.literal_eval(given[k])
                for k in ("title", "authors", "year", "arxiv", "task", "summary", "presets") if k in given}
-    said = (ast.get_docstring(module) or path.stem.replace("_", "-")).splitlines()[0].split("  arXiv")[0]
+    said = first_sentence(ast.get_docstring(module) or path.stem.replace("_", "-"))
     return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases),
                 **literal)
 

@@ -1,4 +1,5 @@
-"""How hard do the examples of a dense detector pull? GHM's fig. 2, made again: the histogram of gradient norms of finished runs, side by side.
+"""How hard do the examples of a dense detector pull? GHM's fig. 2, made again: the histogram of gradient norms of
+finished runs, side by side.
 
     python -m stemma.studies.gradients runs/retinanet runs/ghm --data scenes --out runs/gradients
 
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..core.sentence import first_sentence
 from ..core.types import Batch, StemmaError
 from ..data.open import open_split, spread
 from ..engine.pictures import outside
@@ -97,7 +99,7 @@ def page(record: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
     parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients",
-                                     description=(__doc__ or "").splitlines()[0])
+                                     description=first_sentence(__doc__ or ""))
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")

@@ -1,4 +1,5 @@
-"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there beside its score in the world.
+"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there
+beside its score in the world.
 
     python -m stemma.studies.temperature runs/takecover --out runs/temperature
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.worlds import agents, dreams, lives
@@ -138,7 +140,7 @@ def page(record: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
     parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature",
-                                     description=(__doc__ or "").splitlines()[0])
+                                     description=first_sentence(__doc__ or ""))
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/temperature")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3])

@@ -1,4 +1,5 @@
-"""Panoptic FPN: a light semantic branch on the detector's own pyramid, so that one net draws things and stuff.  arXiv 1901.02446"""
+"""Panoptic FPN: a light semantic branch on the detector's own pyramid, so that one net draws things and stuff.
+arXiv 1901.02446"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

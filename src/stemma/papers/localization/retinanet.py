@@ -1,4 +1,5 @@
-"""RetinaNet: FPN without the second look, trained on every anchor, which the focal loss makes possible.  arXiv 1708.02002"""
+"""RetinaNet: FPN without the second look, trained on every anchor, which the focal loss makes possible.
+arXiv 1708.02002"""
 from __future__ import annotations
 
 from dataclasses import replace
