@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics_cases import coco_case, drawn, record, reference, shot
+from metrics_cases import coco_case, columns_of, drawn, record, reference, shot
 from stemma.core.types import DataError, StemmaError
 from stemma.metrics import coco
 from stemma.metrics.detection import Kind, to_rles
@@ -29,28 +29,7 @@ def agree(ours: coco.Scores, truth: dict[str, Any], results: list[dict[str, Any]
 
 
 def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, **options: Any) -> coco.Scores:
-    image = {x["id"]: i for i, x in enumerate(truth["images"])}
-    label = {c["id"]: i for i, c in enumerate(truth["categories"])}
-
-    def common(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
-        return (
-            np.array([image[r["image_id"]] for r in rows], np.int64),
-            np.array([label[r["category_id"]] for r in rows], np.int64),
-            np.array([r.get("bbox", [0] * 4) for r in rows], float).reshape(-1, 4),
-        )
-
-    def extra(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        if kind == "masks":
-            return {"masks": to_rles([r["segmentation"] for r in rows])}
-        return ({"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)} if kind == "keypoints"
-                else {})
-
-    a = truth["annotations"]
-    truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool),
-                         **extra(a))
-    found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
-    sizes = [(x["height"], x["width"]) for x in truth["images"]]
-    return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind, **options)
+    return coco.evaluate(*columns_of(truth, results, kind), kind, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)

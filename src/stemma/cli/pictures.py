@@ -38,8 +38,8 @@ def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
         counts: dict[str, int] = {}
         for name in f.get("names", []) if "semantic" not in f else []:
             counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
-                                                       or ("a map" if "semantic" in f else "nothing")))
+        t.add_row(escape(f["file_name"]), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                 or ("a map" if "semantic" in f else "nothing")))
     out.print(t)
     out.print(f"[bold]{escape(str(where))}[/]")
 

@@ -226,16 +226,12 @@ def tree(
 
 def _page(paper: str | None, path: Path) -> None:
     from ..core import paper as papers
-    from ..core.types import StemmaError
     from ..report import lineage
 
     shown = papers.papers()
     if paper is not None:
         shown = lineage.kin(shown, papers.get(paper).name)
-    try:
-        lineage.write(path, shown)
-    except OSError as error:
-        raise StemmaError(f"{path} cannot be written: {error.strerror or error}") from error
+    lineage.write(path, shown)
     out.print(f"The lineage of {len(shown)} papers: {path}", soft_wrap=True)
 
 

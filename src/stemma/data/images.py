@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.types import DataError
 
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
@@ -195,12 +196,17 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:
     """Names of the files with one of `suffixes` (any case) directly in `folder`, sorted;
-    empty where there is no such folder."""
+    empty where there is no such folder.
+
+    Hidden files, and what Stemma predicted and wrote there, are no data.
+    """
     wanted = frozenset(suffixes)
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
-                          and not e.name.startswith("."))
+            names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
+                     and not e.name.startswith(".")]
+        ours = os.path.exists(os.path.join(folder, JOURNAL))
+        return sorted(n for n in names if not (ours and predicted(os.path.join(folder, n))))
     except (FileNotFoundError, NotADirectoryError):
         return []
 

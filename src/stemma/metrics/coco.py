@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.types import DataError, StemmaError
 from .detection import INSTALL, Bools, Floats, Ints, Kind, Picture, Rle, mean_of
+from .resample import Group, Ratios, Tally, ranked
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -145,6 +146,50 @@ def evaluate(
     The size of a detection is its mask's area, its box's, or that of the box around its keypoints, as in COCO's result
     files. Raises `StemmaError` where hotcoco is absent, or a number is NaN, or the columns do not fit together.
     """
+    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
+    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic, points)
+
+
+def tally(
+    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind = "boxes", *,
+    limit: int | None = None, sigmas: Sequence[float] = (), agnostic: bool = False, recall: bool = False,
+) -> Tally:
+    """AP (with `recall` AR) over .5 to .95 and objects of all sizes as `evaluate` has it, by picture: `resample.Tally`.
+
+    limit: detections an image and class that count (100; keypoints 20). Raises as `evaluate`.
+    """
+    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
+    run, _ = _asked(hotcoco, gt, dt, kind, (limit,) if limit else ((20,) if kind == "keypoints" else (100,)), None,
+                    sigmas, agnostic, points, ("all",))
+    run.evaluate()
+    classes, levels = 1 if agnostic else len(names), len(THRESHOLDS)
+    positives = np.zeros((len(sizes), classes), np.int64)
+    groups: list[Group] = []
+    every = [one for one in run.eval_imgs if one is not None]
+    for one in sorted(every, key=lambda one: int(one["image_id"])):
+        i, c = int(one["image_id"]) - 1, 0 if agnostic else int(one["category_id"]) - 1
+        positives[i, c] += sum(one["gtInDenominator"])
+        n = len(one["dtScores"])
+        off, took = (np.asarray(one[k], bool).reshape(levels, n) for k in ("dtIgnore", "dtMatched"))
+        groups.append((np.full(n, i), np.full(n, c), np.asarray(one["dtScores"], np.float64), took & ~off, off))
+    ranks = ranked(groups, positives, levels)
+    if not recall:
+        return ranks
+    begins = [0, *ranks.stops.tolist()]
+    above = np.zeros((len(sizes), levels, classes))
+    for c, (begin, end) in enumerate(zip(begins, begins[1:])):
+        for k in range(levels):
+            at = begin + np.flatnonzero(ranks.hit[k, begin:end])
+            above[:, k, c] = np.bincount(ranks.picture[at], minlength=len(sizes))
+    below = np.repeat(positives[:, None].astype(np.float64), levels, 1)
+    return Ratios(above.reshape(len(sizes), -1), below.reshape(len(sizes), -1))
+
+
+def _loaded(
+    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind
+) -> tuple[Any, Any, Any, int]:
+    """hotcoco, truth and results as it holds them, and the number of keypoints.
+    Image i has the id i + 1, class c the id c + 1."""
     try:
         import hotcoco
     except ImportError as error:
@@ -167,8 +212,7 @@ def evaluate(
         dt = gt.load_res(table, segmentation=runs)
         if runs:
             dt.update_anns(ids=np.arange(1, len(runs) + 1), area=np.asarray(hotcoco.mask.area(runs), np.float64))
-    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic,
-                0 if truths.keypoints is None else truths.keypoints.shape[1])
+    return hotcoco, gt, dt, 0 if truths.keypoints is None else truths.keypoints.shape[1]
 
 
 def evaluate_files(
@@ -275,13 +319,13 @@ def _point_results(found: Found) -> Iterator[dict[str, Any]]:
         }
 
 
-def _run(
-    hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
-    thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
-) -> Scores:
+def _asked(
+    hotcoco: Any, gt: Any, dt: Any, kind: Kind, limits: Sequence[int], thresholds: Floats | None,
+    sigmas: Sequence[float], agnostic: bool, points: int, sizes: Sequence[str] = tuple(AREAS),
+) -> tuple[Any, tuple[str, ...]]:
+    """hotcoco's evaluation with its settings made, and the names of its area ranges."""
     run = hotcoco.COCOeval(gt, dt, _NAMES[kind])
-    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (1, 10, 100))))
-    areas = {k: v for k, v in AREAS.items() if kind != "keypoints" or k != "small"}
+    areas = {k: v for k, v in AREAS.items() if k in sizes and (kind != "keypoints" or k != "small")}
     run.params.max_dets = list(limits)
     run.params.iou_thrs = list(THRESHOLDS if thresholds is None else thresholds)
     run.params.rec_thrs = list(RECALLS)
@@ -294,6 +338,15 @@ def _run(
         if len(chosen) != k:
             raise StemmaError(f"{len(chosen)} OKS sigmas for {k} keypoints")
         run.params.kpt_oks_sigmas = list(chosen)
+    return run, tuple(areas)
+
+
+def _run(
+    hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
+    thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
+) -> Scores:
+    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (1, 10, 100))))
+    run, areas = _asked(hotcoco, gt, dt, kind, limits, thresholds, sigmas, agnostic, points)
     run.evaluate()
     run.accumulate()
     out = run.eval
@@ -302,7 +355,7 @@ def _run(
     return Scores(
         kind, ("object",) if agnostic else names, np.where(undefined, np.nan, precision),
         np.where(recall < 0, np.nan, recall), np.where(undefined, np.nan, np.asarray(out["scores"], np.float64)),
-        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), tuple(areas), limits,
+        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), areas, limits,
     )
 
 
@@ -318,5 +371,5 @@ def _read(source: Any, kind: type) -> Any:
     return value
 
 
-__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Found", "Scores", "Truths", "columns", "evaluate",
-           "evaluate_files", "mean_of"]
+__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Found", "Scores", "Truths", "columns", "evaluate", "evaluate_files",
+           "mean_of", "tally"]

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core import outputs
 from ..core.paper import Paper, named
 from ..core.part import diff
 from .layout import lay
@@ -33,12 +34,8 @@ def write(path: str | Path, papers: Iterable[Paper] | None = None, made: str = "
     """Write the page of `papers` (default: all) to `path`; `made` is said at its end."""
     from ..core.paper import papers as all_papers
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(render(list(papers or all_papers()), made), encoding="utf-8")
-    part.replace(path)
-    return path
+    outputs.claim([path], "--html")
+    return outputs.put_text(path, render(list(papers or all_papers()), made), "--html")
 
 
 def kin(papers: Iterable[Paper], name: str) -> list[Paper]:

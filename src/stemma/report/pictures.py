@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core import outputs
 from ..core.paper import named
 from . import charts, words
 from .sheet import PALETTE, POLICY, System, asset, definitions, fold, remark, section
@@ -31,10 +32,7 @@ def write(results: dict[str, Any] | Path, folder: Path | str | None = None) -> P
         results = json.loads(results.read_text(encoding="utf-8"))
     assert folder is not None and isinstance(results, dict), "a folder is needed beside a dict of results"
     path = Path(folder) / "report.html"
-    part = path.with_suffix(".html.part")
-    part.write_text(render(results, Path(folder)), encoding="utf-8")
-    part.replace(path)
-    return path
+    return outputs.put_text(path, render(results, Path(folder)))
 
 
 def render(results: dict[str, Any], folder: Path) -> str:

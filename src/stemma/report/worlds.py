@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from ..core import outputs
 from . import charts, words
 from .sheet import PALETTE, POLICY, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
@@ -64,10 +65,7 @@ def write(results: dict[str, Any], folder: Path | str) -> Path:
     """Write `report.html` into `folder`, where the runs and their films are.
     Raises `FileNotFoundError` where a film is missing."""
     path = Path(folder) / "report.html"
-    part = path.with_suffix(".html.part")
-    part.write_text(render(results, Path(folder)), encoding="utf-8")
-    part.replace(path)
-    return path
+    return outputs.put_text(path, render(results, Path(folder)))
 
 
 def render(r: dict[str, Any], folder: Path) -> str:

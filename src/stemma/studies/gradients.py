@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..core import outputs
 from ..core.sentence import first_sentence
 from ..core.types import Batch, StemmaError
 from ..data.open import open_split, spread
@@ -55,6 +56,7 @@ def study(
     limit: int | None = None, batch: int = 8, device: str = "auto"
 ) -> dict[str, Any]:
     """The study's record, and its page in `out`: counts of every run on the same pictures."""
+    outputs.claim([Path(out) / "gradients.json", Path(out) / "gradients.html"])
     where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
     for run in runs:
         model: Any = checkpoint.load(run, device=where).eval()
@@ -63,9 +65,8 @@ def study(
         count = norms(model, (b.to(where) for b in loader.epoch(0)), bins)
         rows.append({"run": str(run), "name": f"{model.paper.label} ({Path(run).name})", "counts": count.tolist()})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "bins": bins, "rows": rows}
-    Path(out).mkdir(parents=True, exist_ok=True)
-    checkpoint.write_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
-    checkpoint.write_text(Path(out) / "gradients.html", page(record))
+    outputs.put_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
+    outputs.put_text(Path(out) / "gradients.html", page(record))
     return record
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..core import outputs
 from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
@@ -46,6 +47,7 @@ def study(
     name, place = model.info.name, str(next(model.parameters()).device)
     codes = dreams.beginnings(model, replay, place)
     file = out / "temperature.json"
+    outputs.claim([file, out / "temperature.html"])
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     asked = {"run": str(run), "env": name, "generations": generations, "episodes": episodes, "seed": seed}
     if record and {k: record[k] for k in asked} != asked:
@@ -77,10 +79,10 @@ def study(
             "ended": float(dreamt.ended.float().mean()),
             "real": real["mean"], "interval": real["interval"], "std": real["std"],
         })
-        checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+        outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
     record["rows"].sort(key=lambda r: r["temperature"])
-    checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
-    checkpoint.write_text(out / "temperature.html", page(record))
+    outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(out / "temperature.html", page(record))
     return record
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
 
 from ..images import check_name
@@ -156,17 +157,22 @@ def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
         if not split_name(where.stem):
             return {group: {"all": where}}
         beside = [p for p in sorted(where.parent.glob("*.json")) if group_name(p.stem) == group and split_name(p.stem)]
-        found = {split_name(p.stem): p for p in beside if p == where or looks_like(p) == kind}
+        found = {split_name(p.stem): p for p in beside if p == where or _is(p, kind)}
         return {group: {**found, split_name(where.stem): where}}
     out: dict[str, dict[str, Path]] = {}
     for path in sorted([*where.glob("*.json"), *where.glob("[aA]nnotations/*.json"), *where.glob("labels/*.json")]):
-        if looks_like(path) == kind:
+        if _is(path, kind):
             out.setdefault(group_name(path.stem), {})[split_name(path.stem) or "all"] = path
     if not out:  # one folder a split, each with its own file
         for path in sorted(where.glob("*/*.json")):
-            if split_name(path.parent.name) and looks_like(path) == kind:
+            if split_name(path.parent.name) and _is(path, kind):
                 out.setdefault(group_name(path.stem), {})[split_name(path.parent.name)] = path
     return out
+
+
+def _is(path: Path, kind: str) -> bool:
+    """Whether a JSON holds annotations of a kind, and not what Stemma predicted."""
+    return looks_like(path) == kind and not outputs.predicted(path)
 
 
 def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
@@ -485,16 +491,8 @@ def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points:
 
 
 def write_json(path: str | Path, doc: Any) -> Path:
-    """A JSON file, complete or not at all: it is written beside and moved into place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    """A JSON file, complete or not at all. Raises `StemmaError` where a file stands that Stemma did not write."""
+    return outputs.put(path, lambda p: p.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8"))
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...core import outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
 from ...data.proposals import wants
@@ -107,7 +108,7 @@ def compare(
              | ready.about)
     about |= {"latency": _latencies(folder, done, device, threads) if wing.TIMED else {}}
     record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
 
@@ -179,6 +180,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
         raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
     file = folder / "compare.json"
     if file.is_file():
+        outputs.claim([file, folder / "results.json", folder / "report.html", *(folder / "pictures").glob("*")])
         old = json.loads(file.read_text(encoding="utf-8"))
         for key, value in plan.items():
             if old.get(key) != value:
@@ -186,7 +188,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
                                   "another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
-    checkpoint.write_text(file, json.dumps(plan, indent=1))
+    outputs.put_text(file, json.dumps(plan, indent=1))
 
 
 def _cores() -> int:

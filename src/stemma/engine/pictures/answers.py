@@ -12,10 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...core import outputs
 from ...core.types import Batch, Classes, Dataset, Detections, Info, PanopticMap, Prediction, SemanticMap, StemmaError
 from ...ops.components import components
 from ...ops.masks import encode, patches
-from ..running import checkpoint
+from .asked import below_common
+
+NO_MAPS = ("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures "
+           "by `stemma predict`")
 
 
 def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) -> list[dict[str, Any]]:
@@ -106,12 +110,13 @@ def said_of(info: Info, task: str) -> Info:
 
 
 def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The COCO result records of one image's detections."""
+    """The COCO result records of one image's detections, to the last bit: what is measured again is what was
+    measured."""
     for k in range(len(prediction["scores"])):
-        x1, y1, x2, y2 = (round(float(v), 3) for v in prediction["boxes"][k])
+        x1, y1, x2, y2 = (float(v) for v in prediction["boxes"][k])
         entry: dict[str, Any] = {
             "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]),
-            "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)], "score": round(float(prediction["scores"][k]), 6),
+            "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(prediction["scores"][k]),
         }
         if "masks" in prediction:
             code = prediction["masks"][k]
@@ -119,19 +124,34 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
             entry["segmentation"] = {"size": list(code["size"]),
                                      "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
         if "keypoints" in prediction:
-            entry["keypoints"] = [round(float(v), 3) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
+            entry["keypoints"] = [float(v) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry
 
 
+def images_file(path: str | Path) -> Path:
+    """Where `write_coco` says which file each image_id of its results is."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.images.json")
+
+
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
-    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the
-    disk does not take it."""
+    """Detections as a COCO results file, and beside it `images_file`: the images (id, file_name, height, width) and
+    categories that it names.
+
+    File names are relative to the folder that all the pictures have in common. Raises `StemmaError` for maps, which
+    results cannot hold, where a file stands that Stemma did not write, and when the disk does not take it.
+    """
     predictions = [p | p["objects"] if "objects" in p else p for p in predictions]
     if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
-        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are "
-                          "written as pictures by `stemma predict`")
-    entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
-    checkpoint.write_text(path, json.dumps(entries))
+        raise StemmaError(NO_MAPS)
+    truths = [data.truth(p["index"]) for p in predictions]
+    entries = [e for p, t in zip(predictions, truths, strict=True) for e in coco_entries(p, t.id, info.classes.ids)]
+    names = below_common([t.file for t in truths])
+    images = [{"id": t.id, "file_name": n, "height": t.size[0], "width": t.size[1]}
+              for t, n in zip(truths, names, strict=True)]
+    categories = [{"id": int(k), "name": n} for k, n in zip(info.classes.ids, info.classes.names, strict=True)]
+    for file, doc in ((Path(path), entries), (images_file(path), {"images": images, "categories": categories})):
+        outputs.put_text(file, json.dumps(doc), prediction=True)
 
 
-__all__ = ["Apart", "apart", "coco_entries", "said_of", "to_file", "write_coco"]
+__all__ = ["NO_MAPS", "Apart", "apart", "coco_entries", "images_file", "said_of", "to_file", "write_coco"]

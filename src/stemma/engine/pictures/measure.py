@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ...core import outputs
 from ...core.paper import Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
@@ -21,7 +22,7 @@ from ..running import checkpoint
 from ..running.devices import autocast, pick_device, pick_precision
 from ..running.runs import Run
 from . import outside
-from .answers import apart, said_of, to_file, write_coco
+from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
 from .compress import shortened
 from .tasks import check_kinds, needs_of
 
@@ -155,7 +156,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`,
     `images`, `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON
-    file of the detections. `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
+    file of the detections, as they were measured; beside it NAME.images.json says which file each image_id is, and
+    which class each category_id. `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
     `data_options`: what `open_dataset` takes besides.
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
@@ -175,6 +177,10 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
     task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
+    if out is not None:
+        if task in ("semantic", "panoptic") and apart(net, m.info) is None:
+            raise StemmaError(NO_MAPS)
+        outputs.claim([out, images_file(out)])
     device = pick_device(device)
     net.to(device)
     found: list[dict[str, Any]] | None = [] if out is not None else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core import outputs
 from ...core.paper import Paper, get
 from ...core.types import Dataset
 from ..comparing.job import Job
@@ -158,7 +159,7 @@ def pictures(systems: list[dict[str, Any]], trials: dict[str, dict[str, Any]], d
     With one system alone they go from its worst picture to its best in even steps.
     """
     where = folder / "pictures"
-    shutil.rmtree(where, ignore_errors=True)
+    outputs.clear(where)
     out: dict[str, list[dict[str, Any]]] = {}
     for main in MAINS:
         group = [s["id"] for s in systems if s["main"] == main and s["id"] in trials]
@@ -195,7 +196,9 @@ def _picture(
         one["measure"] = QUALITY[main]
         if one.get("overlay"):
             name = f"{main}-{i}-{g.replace(':', '-')}.png"
-            shutil.copyfile(Path(trials[g]["folder"]) / one["overlay"], where / name)
+            overlay = Path(trials[g]["folder"]) / one["overlay"]
+            outputs.put(where / name, lambda p, overlay=overlay: shutil.copyfile(overlay, p),  # type: ignore[misc]
+                        prediction=True)
             one["overlay"] = f"pictures/{name}"
         said[g] = one
     truth: dict[str, Any] = {}

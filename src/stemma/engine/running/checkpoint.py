@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
-from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,8 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...core import outputs
 from ...core import paper as papers
-from ...core.part import Part, edit, leaves
+from ...core.part import edit, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
@@ -32,34 +31,6 @@ KEY = "stemma"
 
 
 # ---------------------------------------------------------------- writing
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a new file beside `path`, flush it to the disk, and rename it over `path`. On failure `path` is as it was.
-
-    Raises `StemmaError` when the disk is full or not writable.
-    """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.touch()
-        mode = fresh.stat().st_mode
-        write(fresh)
-        os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
-        with open(fresh, "rb+") as f:
-            os.fsync(f.fileno())
-        os.replace(fresh, path)
-        if hasattr(os, "O_DIRECTORY"):
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except (OSError, SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
-        kept = "the earlier file is untouched" if path.exists() else "nothing was written"
-        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose "
-                          "another --out") from error
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -74,12 +45,18 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, 
         seen.add(t.untyped_storage().data_ptr())
         plain[name] = t
     header = {KEY: json.dumps(meta, sort_keys=True)}  # one key: the file format does not keep the order of several
-    _replace(Path(path), lambda p: save_file(plain, p, metadata=header))
+    def write(fresh: Path) -> None:
+        try:
+            save_file(plain, fresh, metadata=header)
+        except SafetensorError as error:  # what a full disk is to safetensors
+            raise OSError(str(error)) from error
+
+    outputs.replace(path, write)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically. Raises `StemmaError` when the disk does not take it."""
-    _replace(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
+    """Write a text file of a folder that is ours, atomically. Raises `StemmaError` when the disk does not take it."""
+    outputs.replace(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 # ---------------------------------------------------------------- reading
@@ -215,7 +192,7 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     of_spec, of_recipe = split_sets(sets)
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
-            spec = _on_timm(spec, other, card)
+            spec = _on_timm(spec, other)
         recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
@@ -231,14 +208,12 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     return card, spec, recipe
 
 
-def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
+def _on_timm(spec: Any, given: str) -> Any:
     """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the
     network it has)."""
     name, _, weights = given.partition(":")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
-    if not isinstance(getattr(spec, "backbone", None), Part):
-        raise StemmaError(f"{card.cli_name} has no backbone to replace")
     return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
 
 
@@ -287,9 +262,18 @@ def describe(model: nn.Module) -> dict[str, Any]:
 def save(path: str | Path, model: nn.Module, state: dict[str, Tensor] | None = None, **more: Any) -> None:
     """Write a model's weights with what is needed to load them. `more` is added to the metadata (step, score).
 
-    Raises `StemmaError` when the disk does not take it; an earlier file then stays as it was.
+    Raises `StemmaError` when the disk does not take it; an earlier file then stays as it was. A file that holds
+    no weights of ours is not replaced.
     """
+    outputs.claim([path], "file", _written)
     write_tensors(path, state if state is not None else model.state_dict(), describe(model) | jsonable(more))
+
+
+def _written(path: Path) -> bool:
+    """Whether a file holds weights that `save` wrote, be they whole or cut short: its header is looked at alone."""
+    with open(path, "rb") as f:
+        head = f.read(8)
+        return f'"{KEY}":'.encode() in f.read(min(int.from_bytes(head, "little"), 1 << 24))
 
 
 def find(where: str | Path, which: str = "best") -> Path:

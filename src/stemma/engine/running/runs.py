@@ -101,7 +101,7 @@ class Run:
 
     def tidy(self) -> None:
         """Remove the files that a kill left half-written, ours and those of safetensors' writer."""
-        for p in (*self.path.glob(".*.new"), *self.path.glob(".tmp*")):
+        for p in (*self.path.glob(".*.new*"), *self.path.glob(".tmp*")):
             p.unlink(missing_ok=True)
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...core import outputs
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
@@ -220,9 +221,8 @@ def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT,
 
 def save_gif(path: Path, frames: list[Any], milliseconds: int = 90) -> Path:
     """Pictures as a GIF that runs for ever."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
-    return path
+    return outputs.put(path, lambda p: frames[0].save(p, save_all=True, append_images=frames[1:], duration=milliseconds,
+                                                      loop=0), prediction=True)
 
 
 def film(
@@ -233,6 +233,7 @@ def film(
     the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
+    outputs.claim([out / "predictions.json", *(out / f"open_loop_{i}.gif" for i in range(episodes))])
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
@@ -252,8 +253,8 @@ def film(
              for k, v in errors.items() if v}
     record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature,
               "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
-    checkpoint.write_text(out / "predictions.json",
-                          json.dumps(checkpoint.jsonable(record | {"films": [Path(f).name for f in files]}), indent=1))
+    said = checkpoint.jsonable(record | {"films": [Path(f).name for f in files]})
+    outputs.put_text(out / "predictions.json", json.dumps(said, indent=1), prediction=True)
     return record
 
 
