@@ -16,7 +16,7 @@ from .fit import train
 from .measure import evaluate
 from .predict import predict
 from .tasks import check_kinds
-from .trial import latency, trial
+from .trial import CURVE, UNTRAINED, latency, trial
 
 SCORES = results.MAINS
 ABOUT = "learns from pictures with truth"
@@ -32,29 +32,32 @@ def prepare(asked: Asked) -> Ready:
     if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
                           f"{' and '.join(tasks)} read different ones; compare apart")
-    train_set, held, _ = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
-    wish = begin.Wish.of(asked.options["size"], asked.options["upright"])
+    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    info, wish = held.train.info, begin.Wish.of(asked.options["size"], asked.options["upright"])
     cards = {ident: (papers.get(name), preset, asked.sets(name)) for ident, (name, preset) in asked.systems.items()}
-    chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), train_set, wish)
+    chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), held.train, wish)
     gained = {ident: begin.settings(*system, wish, chosen) for ident, system in cards.items()}
     recipes = []
     for ident, (card, preset, sets) in cards.items():
-        _, _, recipe = checkpoint.plan(card, preset, sets | gained[ident], train_set.info)
-        if left := begin.left_behind(card, preset, sets, train_set.info):
+        _, _, recipe = checkpoint.plan(card, preset, sets | gained[ident], info)
+        if left := begin.left_behind(card, preset, sets, info):
             warnings.warn(left, stacklevel=2)
-        check_kinds(card, preset, train_set.info, where)
+        check_kinds(card, preset, info, where)
         recipes.append(recipe)
 
     def compute() -> None:
         for recipe in recipes:
-            for part in (train_set, held):
+            for part in (held.train, held.measured):
                 outside.fill(outside.with_proposals(part, recipe), show=asked.show)
 
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
-        return results.collect(folder, jobs, errors, about, held)
+        return results.collect(folder, jobs, errors, about, held.measured)
 
-    said = {"name": train_set.info.name, "where": where, "train": len(train_set), "val": len(held),
-            "fingerprint": train_set.fingerprint}
+    said = {
+        "name": info.name, "where": where, "train": len(held.train), "val": len(held.val), "split": held.split,
+        "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
+        "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
+    }
     about = {"data": said} | ({"begin": chosen.as_dict()} if chosen else {})
     return Ready(where, absolute(where), about, collect, compute, about.get("begin"), gained)
 
