@@ -26,9 +26,9 @@ from .transforms import scale_image
 
 PICTURES = 200  # of these the truth is read, evenly spread
 SEEN = 100  # and so many are looked at where the truth does not tell
-FEW = 40  # pictures from which neither can be told by silence
+FEW = 60  # from fewer pictures nothing can be told by silence
 GRID = 4  # cells a side of the maps that are compared
-PLACES, LIGHT = 0.05, 0.03  # least shares: of blood cells .01, of nuclei .00, of people and animals .17, of streets .72
+PLACES, LIGHT = 0.05, 0.03  # least shares; in places: blood cells .01, nuclei .00, people and animals .17, streets .72
 SURE = 4.0  # deviations from chance
 SIDEWAYS = (3.0, 10.0)  # how many times larger the share must be than that of left and right: of places, and of light
 TENTH = 0.1
@@ -45,8 +45,13 @@ class Share:
     def __str__(self) -> str:
         return f"common share {self.up:.2f}, sideways {self.side:.2f}"
 
+    @property
+    def least(self) -> float:
+        """`up`, less two deviations."""
+        return self.up * (1 - 2 / self.sure) if self.sure > 0 else min(self.up, 0.0)
+
     def clear(self, least: float, sideways: float) -> bool:
-        return self.up >= least and self.sure >= SURE and self.up >= sideways * self.side
+        return self.least >= least and self.sure >= SURE and self.up >= sideways * self.side
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class Wish:
     @classmethod
     def of(cls, size: int | str | None = None, upright: bool | str | None = None) -> Wish:
         """From options as a user gives them; None is "auto". Raises `StemmaError` for what is none of these."""
-        side = "auto" if size is None else int(size) if str(size).isdecimal() and int(size) > 0 else size
+        side: int | str = "auto" if size is None else int(size) if str(size).isdecimal() else size
         stand = {None: "auto", True: "yes", False: "no"}.get(upright, upright)  # type: ignore[arg-type]
-        if isinstance(side, str) and side not in ("auto", "preset"):
+        if side not in ("auto", "preset") and not (isinstance(side, int) and side > 0):
             raise StemmaError(f"size takes a number of pixels, auto or preset, not {size}")
         if stand not in ("auto", "preset", "yes", "no"):
             raise StemmaError(f"upright takes yes, no, auto or preset, not {upright}")
