@@ -8,22 +8,6 @@ from . import words
 BUSY = 0.8  # `engine.running.clock.TRUSTED`, which this room does not load
 
 
-def in_seconds(results: dict[str, Any]) -> bool:
-    """Whether its budget is a time."""
-    return bool(results["budget"].endswith("s") and results["budget"][:-1].replace(".", "", 1).isdigit())
-
-
-def seconds(results: dict[str, Any]) -> str:
-    """What its seconds are of: "seconds of processor time", or "seconds"."""
-    return "seconds of processor time" if results.get("clock") == "processor" else "seconds"
-
-
-def length(results: dict[str, Any]) -> str:
-    """The budget: "175 s of processor time", "175 s" by the clock, "2000 steps"."""
-    worked = in_seconds(results) and results.get("clock") == "processor"
-    return words.budget(results["budget"]) + (" of processor time" if worked else "")
-
-
 def lines(results: dict[str, Any]) -> list[str]:
     """What is to be known beside the numbers: how busy the machine was, where wall time ran out, by which clock
     latencies are, and what was decided or warned of on the way."""
@@ -59,9 +43,9 @@ def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
                "not enough to do for so many")
     else:
         why = f"The machine was busy: trainings got {some} of a core"
-    counted = in_seconds(results) and results["clock"] == "processor" and not any(r.get("cut") for r in runs)
+    counted = words.timed(results) and results["clock"] == "processor" and not any(r.get("cut") for r in runs)
     none = " Work is what the budget counts, so none learned less for it." if counted else ""
     return [f"{why}, and {took}.{none}"]
 
 
-__all__ = ["BUSY", "in_seconds", "length", "lines", "seconds"]
+__all__ = ["BUSY", "lines"]
