@@ -45,8 +45,9 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "parameters": ("parameters", "numbers that are trained", "count"),
     "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in "
               "thousand millions", "giga"),
-    "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
-    "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
+    "images_per_second": ("train img/s", "training pictures a second of work, validation aside", "rate"),
+    "latency_ms": ("latency ms", "median time of one picture through predict, batch 1, in the precision that it was "
+                   "trained in", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
 }
 MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
