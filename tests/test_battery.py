@@ -207,7 +207,7 @@ def test_one_batch_is_learned_by_heart(name: str, preset: str, learned: Learned)
         labels = batch.targets.labels.clone()
         labels[:, 1:] = -1
         batch = replace(batch, targets=replace(batch.targets, labels=labels, image_labels=None))
-    optimizer, seen, most = torch.optim.AdamW(model.parameters(), 2e-3), list[float](), 160
+    optimizer, seen, most = torch.optim.AdamW(model.parameters(), 2e-3), list[float](), 200
     while len(seen) < most and not (len(seen) >= 5 and sum(seen[-5:]) / 5 < 0.5 * seen[0]):
         optimizer.zero_grad()
         loss = total(model.loss(batch))
