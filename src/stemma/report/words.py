@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .verdict import CHANCE, Verdict, verdict
+from ..engine.pictures.verdict import CHANCE, Verdict, verdict
 
 # name: (heading, what it is, how it is written); order is the order of the table's columns
 MEASURES: dict[str, tuple[str, str, str]] = {
