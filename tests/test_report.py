@@ -262,6 +262,7 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NO_CHROMIUM = "no browser opened the pages: install Chromium (apt-get install chromium)"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-features=NetworkTimeServiceQuerying,OptimizationHints", "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -273,14 +274,14 @@ def opened(page_path: Path, profile: Path, *more: str) -> tuple[str, set[str]]:
     log = profile.with_suffix(".json")
     done = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr",
                            "--log-level=0", f"--log-net-log={log}", *more, page_path.as_uri()],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=600)
     said = "\n".join(x for x in done.stderr.splitlines() if "CONSOLE" in x)
     asked = [e["params"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict)
              and "initiator" in e["params"]]
     return said, {p["url"] for p in asked if p["initiator"] != "not an origin"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not opened in a browser")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) -> None:
     path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
     shot = tmp_path / "shot.png"
@@ -293,11 +294,11 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
     assert "bad" in said and asked == {"http://example.invalid/x.png"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page's script was not run")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_the_script_chooses_one_confusion_matrix(tmp_path: Path) -> None:
     path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
     dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-                          path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+                          path.as_uri()], capture_output=True, text=True, timeout=600).stdout
     assert dom.count('data-panel-of="confusion"') == 4 and len(re.findall(r'data-panel="[^"]+" hidden', dom)) == 3
 
 
