@@ -23,6 +23,9 @@ from .images import check_name, header, read_image
 from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
+OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
+_LOSES = ("path", "unreadable image")
+FOLLOW = "--follow-links (in Python follow_links=True)"
 SLACK = 1.0  # pixels by which a box may leave its picture through rounding or 1-based counting: clipped without a word
 
 
@@ -141,6 +144,12 @@ class Draft:
     layers: Layers | None = None
     counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
     follow_links: bool = False
+    out: set[int] = field(default_factory=set)  # pictures of which an object cannot be read: they are left out
+    notes: list[str] = field(default_factory=list)  # how the data is read where that could be doubted; said once
+    used: set[str] = field(default_factory=set)  # files that were read besides pictures and maps
+    hint: str = ""  # what to do where no picture has an object
+    crowds: str = "crowds"  # what the format calls objects that do not count
+    unmark: str = "set iscrowd to 0"
 
 
 class Folder:
@@ -181,7 +190,7 @@ class Folder:
         if not inside:
             raise DataError(
                 source or str(self.root), f"{name!r} is a link that leads outside the data folder {self.root}",
-                "copy the file into the folder, or pass follow_links=True", record, fld,
+                f"copy the file into the folder, or say {FOLLOW}", record, fld,
             )
         return size
 
@@ -197,7 +206,9 @@ class Records:
     def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
-        self.layers, self.counted = draft.layers, draft.counted
+        self.layers, self.counted, self.notes = draft.layers, draft.counted, draft.notes
+        self.used = frozenset(os.path.join(draft.root, f) for f in draft.table.files)
+        self.used |= {os.path.join(draft.root, m) for maps in draft.table.maps or () for m in maps} | draft.used
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -321,9 +332,14 @@ def with_background(classes: Classes) -> Classes:
 # ---------------------------------------------------------------- vetting
 
 
-def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[Fault], list[int]]:
+def vet(
+    t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = ()
+) -> tuple[Table, list[Fault], list[int]]:
     """Faults of a table's pictures and boxes, the table with the safe ones mended,
-    and the bytes of each picture left."""
+    and the bytes of each picture left. `out`: pictures of which an object cannot be read.
+
+    No object is dropped from a picture that stays: what is not known to be an object would be trained as background.
+    """
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
@@ -357,15 +373,17 @@ def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[F
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
+    keep[list(out)] = False
     if not keep.all():
         at = np.flatnonzero(keep)
         t, sizes = t.images(at), sizes[at]
-    t, more = vet_boxes(t)
-    return t, faults + more, sizes.tolist()
+    t, more, left = vet_boxes(t)
+    return t, faults + more, sizes[left].tolist()
 
 
-def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
-    """Faults of the boxes and masks alone: NaN, degenerate, outside the picture; broken masks fall back to the box."""
+def vet_boxes(t: Table) -> tuple[Table, list[Fault], np.ndarray]:
+    """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
+    extent, outside the picture), and the ascending index of those that stay. Broken masks fall back to the box."""
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
@@ -386,17 +404,18 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
                 problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
             ))
 
-    say(broken, "the box {box} is not made of finite numbers", "it is dropped", "box not finite")
-    say(flat, "the box {box} has no extent", "it is dropped", "degenerate box")
-    say(gone, "the box {box} lies outside the picture of {w} x {h}", "it is dropped", "box outside")
+    say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
+    say(flat, "the box {box} has no extent", OUT, "degenerate box")
+    say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
-    ok = ~(broken | flat | gone)
-    t = replace(t, boxes=np.where(ok[:, None], clipped, 0.0))
-    if not ok.all():
-        t = t.objects(ok)
+    wrong = broken | flat | gone
+    t = replace(t, boxes=np.where(wrong[:, None], 0.0, clipped))
+    left = np.setdiff1d(np.arange(len(t.files)), t.image[wrong])
+    if wrong.any():
+        t = t.images(left)
     if t.segments is not None:
         t, more = _vet_masks(t)
-        faults += more
+        faults += more + _beside(t)
     unknown = ~(t.area > 0)
     if unknown.any():
         area = t.area.copy()
@@ -406,7 +425,7 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
                 h, w = t.sizes[t.image[k]]
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
-    return t, faults
+    return t, faults, left
 
 
 def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
@@ -444,6 +463,27 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     return replace(t, segments=segments), faults
 
 
+def _beside(t: Table) -> list[Fault]:
+    """Faults of objects whose box and mask are in two places: IoU of the box and the mask's own below one half."""
+    assert t.segments is not None
+    at, own = rle.all_bounds(t.segments, t.sizes[t.image])
+    b = t.boxes[at]
+    common = (np.minimum(b[:, 2:], own[:, 2:]) - np.maximum(b[:, :2], own[:, :2])).clip(0).prod(1)
+    both = (b[:, 2:] - b[:, :2]).prod(1) + (own[:, 2:] - own[:, :2]).clip(0).prod(1) - common
+    apart = (2 * common < both) & (np.abs(b - own).max(1, initial=0.0) > 2 * SLACK)
+    many = 2 * int(apart.sum()) > len(at)
+    faults = []
+    for k in np.flatnonzero(apart).tolist():
+        i = int(t.image[at[k]])
+        mine, theirs = (", ".join(f"{v:.6g}" for v in row) for row in (b[k], own[k]))
+        faults.append(Fault(
+            t.origin(i), f"{t.word} {t.record[at[k]]} of {t.files[i]}", "box",
+            f"the box ({mine}) lies beside its own mask, which fills ({theirs})", "correct the one that is wrong, or remove "
+            "the box, so that it is taken from the mask" + ("" if many else "; both are kept as they are"), not many,
+            "box beside mask"))
+    return faults
+
+
 # ---------------------------------------------------------------- finishing
 
 
@@ -457,21 +497,20 @@ def finish(
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
     faults of records.
     """
-    if not draft.table.files:
-        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
-               if draft.faults else "")
-        raise DataError(draft.source, f"has no images in split '{split}'{why}",
-                        "add images, or name another split or format")
-    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
+    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
-    settle(faults, on_fault, f"{name}, split '{split}'")
-    if not t.files:
-        raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
-                        f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
-                        "pass images=FOLDER")
-    if draft.counted and not len(t.boxes) and on_fault != "report" and draft.table.maps is None:
-        raise DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
-                        "add annotations; there is nothing to learn or to measure")
+    wrong = _nothing(draft, t, faults, split)
+    if on_fault != "report":
+        if not draft.table.files and wrong is not None:
+            raise wrong
+        settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
+        for note in draft.notes:
+            say_once(f"{name}, split '{split}': {note}")
+        if wrong is not None:
+            raise wrong
+    elif wrong is not None:
+        kind = "nothing to learn" if t.files else "unusable split"
+        faults.append(Fault(wrong.file, "", "", wrong.problem, wrong.mend, False, kind))
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
         t, sizes = t.images(at), [sizes[k] for k in at]
@@ -483,6 +522,33 @@ def finish(
         semantic, kinds = with_background(have), (*kinds, "semantic")
     info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points)
     return Records(t, info, draft, faults, split, sizes)
+
+
+def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> DataError | None:
+    """What is wrong with a split of which nothing can be learned or measured."""
+    n = len(draft.table.files)
+    if not n:
+        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
+               if draft.faults else "")
+        return DataError(draft.source, f"has no images in split '{split}'{why}",
+                         "add images, or name another split or format")
+    if not t.files:
+        lost = next((f for f in faults if f.kind != "missing image" and (OUT in f.mend or f.kind in _LOSES)), None)
+        if lost is not None:
+            return DataError(draft.source, f"none of the {n} images of split '{split}' can be used", f"the first fault: {lost}")
+        return DataError(draft.source, f"none of the {n} images of split '{split}' is there",
+                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or say "
+                         "--images FOLDER (in Python images=FOLDER)")
+    if not draft.counted or draft.table.maps is not None:
+        return None
+    if not len(t.boxes):
+        return DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
+                         draft.hint or "add annotations; there is nothing to learn or to measure")
+    if t.crowd.all():
+        return DataError(draft.source, f"marks all {len(t.boxes)} objects of split '{split}' as {draft.crowds}: they pay no "
+                         "loss and cost no precision, so nothing is left to learn or to measure",
+                         f"unmark the objects that are single ones ({draft.unmark})")
+    return None
 
 
 def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Classes | None]:
@@ -527,8 +593,8 @@ def same_classes(a: Info, b: Info, where: str = "") -> None:
                         "give both the same classes in the same order", field=what)
 
 
-def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
-    """Says once what is mended, or raises DataError for what is not."""
+def settle(faults: list[Fault], on_fault: OnFault, where: str, out: int = 0) -> None:
+    """Says once what is mended, and how many pictures are left `out`, or raises DataError for what is not."""
     if on_fault not in ("mend", "refuse", "report"):
         raise DataError(where, f"on_fault={on_fault!r} is unknown", "use 'mend', 'refuse' or 'report'")
     if on_fault == "report" or not faults:
@@ -539,7 +605,8 @@ def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
         more = f" (and {len(refused) - 1} more; `stemma doctor` lists them)" if len(refused) > 1 else ""
         raise DataError(f.file, f.problem, f.mend + more, f.record, f.field)
     kinds = ", ".join(f"{n} x {k}" for k, n in Counter(f.kind for f in faults).most_common())
-    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}); the first: {faults[0]}. `stemma "
+    lost = f"; {out} picture{'s are' if out > 1 else ' is'} left out" if out else ""
+    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}){lost}; the first: {faults[0]}. `stemma "
              "doctor` lists all.", stacklevel=5)
 
 
