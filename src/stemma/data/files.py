@@ -52,50 +52,6 @@ def lines_of(path: Path) -> list[str]:
 # ---------------------------------------------------------------- folders
 
 
-def tree(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:
-    """Files with one of `suffixes` (any case) in `folder` and all folders below, relative to it with "/", sorted; empty
-    where there is no such folder.
-
-    Hidden files and folders, runs and comparisons, and what was predicted are no data. A folder that is reached twice
-    through links is read once.
-    """
-    wanted = frozenset(suffixes)
-    out: list[str] = []
-    seen: set[str] = set()
-    for at, below, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(at)
-        if real in seen or "run.json" in names or "compare.json" in names:
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = sorted(d for d in below if not d.startswith("."))
-        found = [n for n in names if not n.startswith(".") and os.path.splitext(n)[1].lower() in wanted]
-        if found and JOURNAL in names:
-            found = [n for n in found if not predicted(os.path.join(at, n))]
-        inside = os.path.relpath(at, folder).replace(os.sep, "/")
-        out += found if inside == "." else [f"{inside}/{n}" for n in found]
-    return sorted(out)
-
-
-def child(folder: Path, *names: str) -> str:
-    """The folder inside `folder` that is called like the first of `names` that is there, whatever its case; "" where
-    there is none."""
-    try:
-        with os.scandir(folder) as entries:
-            there: dict[str, str] = {}
-            for e in sorted(entries, key=lambda e: e.name, reverse=True):  # of two cases the lower one wins
-                if e.is_dir():
-                    there[e.name.lower()] = e.name
-    except OSError:
-        return ""
-    for n in names:
-        if (folder / n).is_dir() and there.get(n.lower()):
-            return n if n in there.values() else there[n.lower()]
-        if n.lower() in there:
-            return there[n.lower()]
-    return ""
-
-
 def inside(root: Path, path: str) -> Path:
     """`root / path`, each step taken in the case in which it is there."""
     at = root
@@ -231,6 +187,6 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 
 __all__ = [
-    "CLASS_FILES", "NOTES", "Unused", "child", "class_file", "class_list", "class_path", "given_folder", "inside",
-    "lines_of", "named_lines", "read_bytes", "text_of", "tree", "unused",
+    "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "given_folder", "inside",
+    "lines_of", "named_lines", "read_bytes", "text_of", "unused",
 ]
