@@ -29,10 +29,24 @@ def test_pixels_from_one_become_edges_and_difficult_becomes_crowd(tmp_path: Path
 
 
 def test_a_point_is_degenerate_and_two_pixels_are_not(tmp_path: Path) -> None:
-    make_voc(tmp_path / "v", [voc_xml((("cat", 5, 5, 5, 5), ("cat", 5, 5, 6, 6)))])
-    with pytest.warns(DataWarning, match=r"degenerate box.*v0\.xml.*object 0.*\(5, 5, 5, 5\)"):
+    make_voc(tmp_path / "v", [voc_xml((("cat", 5, 5, 5, 5), ("cat", 5, 5, 6, 6))), voc_xml((("cat", 5, 5, 6, 6),))])
+    with pytest.warns(DataWarning, match=r"degenerate box.*1 picture is left out.*v0\.xml.*object 0.*\(5, 5, 5, 5\)"):
         data = open_dataset(tmp_path / "v", "all")
+    assert len(data) == 1 and data.truth(0).file.endswith("v1.jpg")
     np.testing.assert_allclose(data.truth(0).boxes, [[4, 4, 6, 6]])
+
+
+def test_an_object_without_a_name_or_a_box_takes_its_picture_out(tmp_path: Path) -> None:
+    bad = [voc_xml().replace("<name>cat</name>", "<name> </name>"), voc_xml().replace("bndbox>", "box>"), voc_xml()]
+    with pytest.warns(DataWarning, match="2 x broken record.*2 pictures are left out"):
+        data = open_dataset(make_voc(tmp_path / "v", bad), "all")
+    assert len(data) == 1 and len(data.truth(0).boxes) == 1
+
+
+def test_data_whose_objects_are_all_difficult_are_refused(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "v", [voc_xml(difficult=1)] * 3)
+    with pytest.raises(DataError, match="marks all 3 objects of split 'all' as difficult.*<difficult> to 0"):
+        open_dataset(root, "all")
 
 
 def test_split_lists_share_one_class_list(tmp_path: Path) -> None:
@@ -100,6 +114,7 @@ def test_truncated_xml_leaves_its_image_out(tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match=r"v1\.xml: is no well-formed XML.*line 1"):
         assert len(open_dataset(root, "all")) == 2
     (root / "JPEGImages/v0.jpg").unlink()
+    (root / "Annotations/v2.xml").write_text(voc_xml())
     with pytest.warns(DataWarning, match="missing image"):
         assert len(open_dataset(root, "all")) == 1
 
@@ -139,14 +154,13 @@ def test_bccd(shared_data: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         sets = {s: open_dataset(shared_data / "bccd", s) for s in ("train", "val", "test")}
-    assert {s: len(d) for s, d in sets.items()} == {"train": 205, "val": 87, "test": 72}
-    assert sum(len(d.table.boxes) for d in sets.values()) == 4888 - 2  # type: ignore[attr-defined]
+    assert {s: len(d) for s, d in sets.items()} == {"train": 204, "val": 86, "test": 72}
+    assert sum(len(d.table.boxes) for d in sets.values()) == 4888 - 26  # type: ignore[attr-defined]
     faults = [f for d in sets.values() for f in d.faults]  # type: ignore[attr-defined]
     assert (sorted(Path(f.file).stem for f in faults) == ["BloodImage_00338", "BloodImage_00343"]
             and {f.kind for f in faults} == {"degenerate box"})
     counts = sum(d.counts() for d in sets.values())  # type: ignore[attr-defined]
-    assert dict(zip(sets["train"].info.classes.names, counts.tolist())) == {"Platelets": 361,
-                                                                            "RBC": 4155 - 2, "WBC": 372}
+    assert dict(zip(sets["train"].info.classes.names, counts.tolist())) == {"Platelets": 359, "RBC": 4133, "WBC": 370}
 
 
 @pytest.mark.data

@@ -5,6 +5,7 @@ import codecs
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ class Unused:
 
     def said(self, others: bool = True) -> str:
         """"12 pictures (night: 8, day: 4) and 1 file of annotations (old.txt)"; "" where there is nothing."""
-        parts = [_many(self.pictures, "picture"), _many(self.annotations, "file of annotations", "files of annotations")]
+        parts = [_many(self.pictures, "picture"),
+                 _many(self.annotations, "file of annotations", "files of annotations")]
         parts += [_many(self.others, "other file")] if others else []
         parts = [p for p in parts if p]
         return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
@@ -142,23 +144,24 @@ class Unused:
 
 
 def unused(root: Path, used: Iterable[str]) -> Unused:
-    """What lies below `root` and is none of `used` (absolute paths). Hidden files, runs, and pages that say what the data
-    are (README, LICENSE, *.md) are no data."""
-    known = {os.path.abspath(p) for p in used}
+    """What lies below `root` and is none of `used`, paths in any spelling that a linked folder gives them. Hidden
+    files, runs, and pages that say what the data are (README, LICENSE, *.md) are no data."""
+    real = lru_cache(maxsize=None)(os.path.realpath)
+    known = {(real(folder), name) for folder, name in map(os.path.split, used)}
     out = Unused()
     seen: set[str] = set()
     for at, below, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(at)
-        if real in seen or "run.json" in names or "compare.json" in names:
+        here = os.path.realpath(at)
+        if here in seen or "run.json" in names or "compare.json" in names:
             below.clear()
             continue
-        seen.add(real)
+        seen.add(here)
         below[:] = sorted(d for d in below if not d.startswith("."))
         ours = JOURNAL in names
         for n in names:
             path = os.path.join(at, n)
             stem, suffix = os.path.splitext(n.lower())
-            if n.startswith(".") or os.path.abspath(path) in known or suffix == ".md" or ours and predicted(path):
+            if n.startswith(".") or (here, n) in known or suffix == ".md" or ours and predicted(path):
                 continue
             if stem.split(".")[0] in ("readme", "license", "licence", "copying", "citation"):
                 continue

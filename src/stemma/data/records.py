@@ -148,9 +148,16 @@ class Draft:
     out: set[int] = field(default_factory=set)  # pictures of which an object cannot be read: they are left out
     notes: list[str] = field(default_factory=list)  # how the data is read where that could be doubted; said once
     used: set[str] = field(default_factory=set)  # files that were read besides pictures and maps
+    sized: bool = True  # the source says the sizes of the pictures
     hint: str = ""  # what to do where no picture has an object
     crowds: str = "crowds"  # what the format calls objects that do not count
     unmark: str = "set iscrowd to 0"
+
+
+def used_by(draft: Draft) -> frozenset[str]:
+    """Absolute paths of the pictures, maps and files of annotations that a draft names."""
+    maps = (m for row in draft.table.maps or () for m in row)
+    return frozenset(os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps, *draft.used))
 
 
 class Folder:
@@ -207,9 +214,9 @@ class Records:
     def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
-        self.layers, self.counted, self.notes = draft.layers, draft.counted, draft.notes
-        self.used = frozenset(os.path.join(draft.root, f) for f in draft.table.files)
-        self.used |= {os.path.join(draft.root, m) for maps in draft.table.maps or () for m in maps} | draft.used
+        self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
+        self.source = split  # the data's own split that this is a part of
+        self.used = used_by(draft)
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -379,17 +386,19 @@ def vet(
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
-    keep[list(out)] = False
+    lost = np.zeros(len(t.files), dtype=bool)
+    lost[list(out)] = True
     if not keep.all():
         at = np.flatnonzero(keep)
-        t, sizes = t.images(at), sizes[at]
-    t, more, left = vet_boxes(t)
+        t, sizes, lost = t.images(at), sizes[at], lost[at]
+    t, more, left = vet_boxes(t, lost)
     return t, faults + more, sizes[left].tolist()
 
 
-def vet_boxes(t: Table) -> tuple[Table, list[Fault], np.ndarray]:
+def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
-    extent, outside the picture), and the ascending index of those that stay. Broken masks fall back to the box."""
+    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
+    masks fall back to the box."""
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
@@ -416,12 +425,14 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault], np.ndarray]:
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     wrong = broken | flat | gone
     t = replace(t, boxes=np.where(wrong[:, None], 0.0, np.where(over[:, None], clipped, b)))
-    left = np.setdiff1d(np.arange(len(t.files)), t.image[wrong])
-    if wrong.any():
+    stays = ~out
+    stays[t.image[wrong]] = False
+    left = np.flatnonzero(stays)
+    if len(left) < len(t.files):
         t = t.images(left)
     if t.segments is not None:
         t, more = _vet_masks(t)
-        faults += more + _beside(t)
+        faults += more
     unknown = ~(t.area > 0)
     if unknown.any():
         area = t.area.copy()
@@ -467,27 +478,6 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
         ))
     return replace(t, segments=segments), faults
-
-
-def _beside(t: Table) -> list[Fault]:
-    """Faults of objects whose box and mask are in two places: IoU of the box and the mask's own below one half."""
-    assert t.segments is not None
-    at, own = rle.all_bounds(t.segments, t.sizes[t.image])
-    b = t.boxes[at]
-    common = (np.minimum(b[:, 2:], own[:, 2:]) - np.maximum(b[:, :2], own[:, :2])).clip(0).prod(1)
-    both = (b[:, 2:] - b[:, :2]).prod(1) + (own[:, 2:] - own[:, :2]).clip(0).prod(1) - common
-    apart = (2 * common < both) & (np.abs(b - own).max(1, initial=0.0) > 2 * SLACK)
-    many = 2 * int(apart.sum()) > len(at)
-    faults = []
-    for k in np.flatnonzero(apart).tolist():
-        i = int(t.image[at[k]])
-        mine, theirs = (", ".join(f"{v:.6g}" for v in row) for row in (b[k], own[k]))
-        faults.append(Fault(
-            t.origin(i), f"{t.word} {t.record[at[k]]} of {t.files[i]}", "box",
-            f"the box ({mine}) lies beside its own mask, which fills ({theirs})", "correct the one that is wrong, or remove "
-            "the box, so that it is taken from the mask" + ("" if many else "; both are kept as they are"), not many,
-            "box beside mask"))
-    return faults
 
 
 # ---------------------------------------------------------------- finishing
@@ -541,18 +531,19 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> DataErr
     if not t.files:
         lost = next((f for f in faults if f.kind != "missing image" and (OUT in f.mend or f.kind in _LOSES)), None)
         if lost is not None:
-            return DataError(draft.source, f"none of the {n} images of split '{split}' can be used", f"the first fault: {lost}")
+            return DataError(draft.source, f"none of the {n} images of split '{split}' can be used",
+                             f"the first fault: {lost}")
         return DataError(draft.source, f"none of the {n} images of split '{split}' is there",
-                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or say "
-                         "--images FOLDER (in Python images=FOLDER)")
+                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
+                         "say --images FOLDER (in Python images=FOLDER)")
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):
         return DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
                          draft.hint or "add annotations; there is nothing to learn or to measure")
     if t.crowd.all():
-        return DataError(draft.source, f"marks all {len(t.boxes)} objects of split '{split}' as {draft.crowds}: they pay no "
-                         "loss and cost no precision, so nothing is left to learn or to measure",
+        return DataError(draft.source, f"marks all {len(t.boxes)} objects of split '{split}' as {draft.crowds}: they "
+                         "pay no loss and cost no precision, so nothing is left to learn or to measure",
                          f"unmark the objects that are single ones ({draft.unmark})")
     return None
 
@@ -612,8 +603,8 @@ def settle(faults: list[Fault], on_fault: OnFault, where: str, out: int = 0) -> 
         raise DataError(f.file, f.problem, f.mend + more, f.record, f.field)
     kinds = ", ".join(f"{n} x {k}" for k, n in Counter(f.kind for f in faults).most_common())
     lost = f"; {out} picture{'s are' if out > 1 else ' is'} left out" if out else ""
-    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}){lost}; the first: {faults[0]}. `stemma "
-             "doctor` lists all.", stacklevel=5)
+    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}){lost}; the first: {faults[0]}. "
+             "`stemma doctor` lists all.", stacklevel=5)
 
 
 _SAID: set[str] = set()

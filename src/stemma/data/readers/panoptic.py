@@ -162,7 +162,8 @@ def read(
     objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (),
                       tuple(classes.parent[k] for k in things))
     return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, str(said), faults,
-                 semantic=classes, panoptic=classes, layers=PanopticMaps(segments), follow_links=follow_links)
+                 semantic=classes, panoptic=classes, layers=PanopticMaps(segments), follow_links=follow_links,
+                 used={str(said)})
 
 
 def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps: str | Path | None) -> str:

@@ -164,27 +164,6 @@ def bounds(seg: Segmentation, h: int, w: int) -> tuple[float, float, float, floa
     return x, y, x + bw, y + bh
 
 
-def all_bounds(segs: Sequence[Segmentation | None],
-               sizes: Int[np.ndarray, "N 2"]) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, "M 4"]]:
-    """`bounds` of many sound segmentations at once, for pictures of (height, width) `sizes`: the index of those that
-    are there and not without a pixel, and their boxes."""
-    polygons = [k for k, s in enumerate(segs) if isinstance(s, list) and s]
-    lengths = [k for k, s in enumerate(segs) if isinstance(s, Mapping)]
-    out = np.zeros((len(segs), 4))
-    if polygons:
-        rings = [np.asarray(ring, dtype=np.float64) for k in polygons for ring in segs[k]]
-        points = np.concatenate(rings).reshape(-1, 2)
-        count = np.array([sum(len(ring) for ring in segs[k]) // 2 for k in polygons])
-        first = np.cumsum(count) - count
-        out[polygons] = np.concatenate([np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)], 1)
-    if lengths:
-        found = np.asarray(coco_mask.toBbox([to_rle(segs[k], int(sizes[k][0]), int(sizes[k][1])) for k in lengths]))
-        found = found.reshape(-1, 4).astype(np.float64)
-        out[lengths] = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], 1)
-    at = np.flatnonzero((out[:, 2:] > out[:, :2]).all(1))
-    return at, out[at]
-
-
 def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
     """Tight boxes (x1, y1, x2, y2), edges continuous, of the instances 1..count of an id map (H, W);
     zeros where an id has no pixel."""

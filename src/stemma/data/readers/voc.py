@@ -19,13 +19,13 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 
-from ..images import SUFFIXES, check_name, listing, read_map
-from ..records import Draft, Fault, table, with_background
-from .coco import read_bytes, split_name
+from ..files import class_file, class_path, read_bytes
+from ..images import SUFFIXES, check_name, listing, read_map, walk
+from ..records import OUT, Draft, Fault, table, with_background
+from .coco import split_name
 
 FORMAT = "voc"
 _NAME = re.compile(r"<object>\s*(?:<(?!name>|object>)[^<>]*>[^<>]*</[^<>]*>\s*)*<name>([^<>]*)</name>")
-_CLASS_FILES = ("classes.txt", "labels.txt", "predefined_classes.txt")
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,6 @@ def parse(raw: bytes, path: Path) -> ET.Element:
     return root
 
 
-def class_file(where: Path) -> list[str] | None:
-    """Names of a class list at the root, one a line; None where there is none."""
-    for name in _CLASS_FILES:
-        if (where / name).is_file():
-            lines = [s.strip() for s in read_bytes(where / name).decode("utf-8", "replace").splitlines()]
-            return [s for s in lines if s and not s.startswith("#")]
-    return None
-
-
 def _all_names(where: Path, source: Source, parts: dict[str, ET.Element], texts: dict[str, bytes]) -> list[str]:
     """Class names over the annotations of every split, so that all splits number them alike."""
     names: set[str] = set()
@@ -162,6 +153,7 @@ def read(
     crowd: list[bool] = []
     record: list[int] = []
     used: list[str] = []
+    out: set[int] = set()
     trees: dict[str, ET.Element] = {}
     texts: dict[str, bytes] = {}
     for stem in stems:
@@ -191,13 +183,14 @@ def read(
             word = f"object {k}"
             name = (o.findtext("name") or "").strip()
             if not name:
-                faults.append(Fault(str(path), word, "name", "the object has no class name", "it is left out", True,
+                faults.append(Fault(str(path), word, "name", "the object has no class name", OUT, True,
                                     "broken record"))
+                out.add(i)
                 continue
             box = o.find("bndbox")
             if box is None:
-                faults.append(Fault(str(path), word, "bndbox", "the object has no box", "it is left out", True,
-                                    "broken record"))
+                faults.append(Fault(str(path), word, "bndbox", "the object has no box", OUT, True, "broken record"))
+                out.add(i)
                 continue
             x1, y1, x2, y2 = (_float(box.findtext(c)) for c in ("xmin", "ymin", "xmax", "ymax"))
             if one_based and x2 > x1 and y2 > y1:
@@ -229,7 +222,12 @@ def read(
         origin, crowd=np.array(crowd, dtype=bool)[known], record=np.array(record, dtype=np.int64)[known], word="object",
     )
     said = str(where / (source.stems or source.annotations))
-    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links)
+    draft = Draft(
+        where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, out=out,
+        used={str(where / key) for key in trees}
+        | {str(where / "ImageSets" / n) for n in walk(where / "ImageSets", {".txt"})}
+        | {str(p) for p in [class_path(where)] if p}, crowds="difficult", unmark="set <difficult> to 0",
+    )
     if source.stems is not None and source.stems.startswith("ImageSets/Segmentation/"):
         semantic = with_background(classes)
         t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]
@@ -284,4 +282,4 @@ def _float(text: str | None) -> float:
         return float("nan")  # vetted as "not finite", with its record
 
 
-__all__ = ["FORMAT", "Source", "class_file", "folders", "parse", "read", "splits"]
+__all__ = ["FORMAT", "Source", "folders", "parse", "read", "splits"]
