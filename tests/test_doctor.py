@@ -166,9 +166,10 @@ def test_data_from_which_nothing_can_be_learned_is_a_fault(tmp_path: Path, what:
     for a in doc["annotations"]:
         a["iscrowd"] = 1
     path = make_coco(tmp_path, doc if what == "crowds" else coco_doc() | {"annotations": []})
-    said = {"crowds": "marks all 6 objects.*as crowds.*iscrowd to 0", "nothing": "no objects in any of the 3"}[what]
+    said = {"crowds": "all 6 objects.*are crowds.*write iscrowd 0", "nothing": "no objects in any of the 3"}[what]
+    kind = {"crowds": "all crowd", "nothing": "no objects"}[what]
     report = examine(path)
-    assert [(f.kind, f.safe) for f in report.faults] == [("nothing to learn", False)] and report.refused
+    assert [(f.kind, f.safe) for f in report.faults] == [(kind, False)] and report.refused
     with pytest.raises(DataError, match=said):
         open_dataset(path)
 

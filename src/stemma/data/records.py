@@ -151,13 +151,14 @@ class Draft:
     sized: bool = True  # the source says the sizes of the pictures
     hint: str = ""  # what to do where no picture has an object
     crowds: str = "crowds"  # what the format calls objects that do not count
-    unmark: str = "set iscrowd to 0"
+    unmark: str = "write iscrowd 0"
 
 
 def used_by(draft: Draft) -> frozenset[str]:
     """Absolute paths of the pictures, maps and files of annotations that a draft names."""
     maps = (m for row in draft.table.maps or () for m in row)
-    return frozenset(os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps, *draft.used))
+    there = {os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps)}
+    return frozenset(there | {os.path.abspath(f) for f in draft.used})
 
 
 class Folder:
@@ -477,7 +478,39 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
         ))
-    return replace(t, segments=segments), faults
+    t, more = _boxes_beside(replace(t, segments=segments))
+    return t, faults + more
+
+
+def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
+    """Boxes that overlap the bounds of their own masks by an IoU below one half, and not for a pixel or two: y counted
+    from below, corners in the place of width and height. The mask is drawn point by point,
+    and the box follows from it."""
+    assert t.segments is not None
+    around = rle.all_bounds(t.segments)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        side = np.clip(np.minimum(t.boxes[:, 2:], around[:, 2:]) - np.maximum(t.boxes[:, :2], around[:, :2]), 0, None)
+        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (t.boxes, around))
+        common = side.prod(1)
+        apart = (common / (one + two - common) < 0.5) & (np.abs(t.boxes - around).max(1) > 2.0)
+    if not apart.any():
+        return t, []
+    if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
+        apart = np.abs(t.boxes - around).max(1) > 2.0
+    faults = []
+    for k in np.flatnonzero(apart):
+        i = int(t.image[k])
+        box, own = (", ".join(f"{v:.6g}" for v in b[k]) for b in (t.boxes, around))
+        faults.append(Fault(
+            t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
+            f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
+            "box beside mask",
+        ))
+    h, w = t.sizes[t.image].T
+    limit = np.stack([w, h, w, h], 1).astype(np.float64)
+    cut = np.clip(around, 0.0, limit)
+    apart &= ((cut[:, 2:] > cut[:, :2]).all(1))
+    return replace(t, boxes=np.where(apart[:, None], cut, t.boxes)), faults
 
 
 # ---------------------------------------------------------------- finishing
@@ -497,16 +530,14 @@ def finish(
     faults = draft.faults + faults
     wrong = _nothing(draft, t, faults, split)
     if on_fault != "report":
-        if not draft.table.files and wrong is not None:
-            raise wrong
-        settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
+        if draft.table.files:
+            settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
         for note in draft.notes:
-            say_once(f"{name}, split '{split}': {note}")
+            say_once(f"{draft.root}: {note}")
         if wrong is not None:
-            raise wrong
+            raise wrong.error()
     elif wrong is not None:
-        kind = "nothing to learn" if t.files else "unusable split"
-        faults.append(Fault(wrong.file, "", "", wrong.problem, wrong.mend, False, kind))
+        faults.append(wrong)
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
         t, sizes = t.images(at), [sizes[k] for k in at]
@@ -520,31 +551,34 @@ def finish(
     return Records(t, info, draft, faults, split, sizes)
 
 
-def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> DataError | None:
-    """What is wrong with a split of which nothing can be learned or measured."""
+def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault | None:
+    """The fault of a split of which nothing can be learned or measured."""
+    def fault(kind: str, problem: str, mend: str) -> Fault:
+        return Fault(draft.source, "", "", problem, mend, False, kind)
+
     n = len(draft.table.files)
     if not n:
         why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
                if draft.faults else "")
-        return DataError(draft.source, f"has no images in split '{split}'{why}",
-                         "add images, or name another split or format")
+        return fault("unusable split", f"has no images in split '{split}'{why}",
+                     "add images, or name another split or format")
     if not t.files:
         lost = next((f for f in faults if f.kind != "missing image" and (OUT in f.mend or f.kind in _LOSES)), None)
         if lost is not None:
-            return DataError(draft.source, f"none of the {n} images of split '{split}' can be used",
-                             f"the first fault: {lost}")
-        return DataError(draft.source, f"none of the {n} images of split '{split}' is there",
-                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
-                         "say --images FOLDER (in Python images=FOLDER)")
+            return fault("unusable split", f"none of the {n} images of split '{split}' can be used",
+                         f"the first fault: {lost}")
+        return fault("unusable split", f"none of the {n} images of split '{split}' is there",
+                     f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or say "
+                     "--images FOLDER (in Python images=FOLDER)")
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):
-        return DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
-                         draft.hint or "add annotations; there is nothing to learn or to measure")
+        return fault("no objects", f"has no objects in any of the {len(t.files)} images of split '{split}'",
+                     draft.hint or "add annotations; there is nothing to learn or to measure")
     if t.crowd.all():
-        return DataError(draft.source, f"marks all {len(t.boxes)} objects of split '{split}' as {draft.crowds}: they "
-                         "pay no loss and cost no precision, so nothing is left to learn or to measure",
-                         f"unmark the objects that are single ones ({draft.unmark})")
+        return fault("all crowd", f"all {len(t.boxes)} objects of split '{split}' are {draft.crowds}: they pay no loss "
+                     "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "
+                     "object that is outlined alone; some labelling tools write 1 for all that is drawn by a brush")
     return None
 
 
