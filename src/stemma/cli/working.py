@@ -182,8 +182,9 @@ def train(
                            "best": record["best"], "last": last,
                            "cut": record.get("cut")})
     best = record["best"]
-    score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
-             else "")
+    on = f" on {best['on']}" if best.get("on") else ""
+    score = (f"best {best['metric']} {number(best['score'])}{on} at step {best['step']}; "
+             if best.get("score") is not None else "")
     spent = Spent.of(record)
     out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
