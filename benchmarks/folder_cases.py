@@ -284,6 +284,13 @@ def bbox_against_polygon(c: Case) -> Seen:
     yield "training says so", "box beside mask" in said.err
 
 
+@check
+def yaml_on_off(c: Case) -> Seen:
+    for where, want in (("lamps", ("off", "on")), ("numbers", ("01", "02"))):
+        names = c.open("train", where).info.classes.names
+        yield f"classes {', '.join(names)}", names == want
+
+
 # ---------------------------------------------------------------- the table
 
 
