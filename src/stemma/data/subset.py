@@ -1,7 +1,7 @@
 """Some pictures of a data set, as a data set."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Subset:
     def truth(self, i: int) -> Sample:
         return self.base.truth(self.at[i])
 
+    def over(self, change: Callable[[Dataset], Dataset]) -> Subset:
+        """The same pictures of `change(base)`."""
+        return subset(change(self.base), self.at)
+
 
 class _Gathering(Subset):
     """A subset of a data set that hands out many pictures at once, which so does too."""
@@ -51,6 +55,16 @@ def subset(data: Dataset, at: Sequence[int]) -> Subset:
     return _Gathering(data, at) if hasattr(data, "gather") else Subset(data, at)
 
 
+def read_at(data: Dataset, white: float | None) -> Dataset:
+    """A data set whose pictures of more than 8 bits are read at a scale that is given, such as that of the training's;
+    itself where none is."""
+    if white is None or data.info.white in (None, white):
+        return data
+    if hasattr(data, "over"):  # one that stands around others
+        return data.over(lambda inner: read_at(inner, white))  # type: ignore[no-any-return]
+    return data.with_white(white) if hasattr(data, "with_white") else data
+
+
 def spread(data: Dataset, limit: int | None) -> Dataset:
     """At most `limit` pictures of a data set, evenly spread. Raises `StemmaError` for a limit below 1."""
     at_least(1, limit=limit)
@@ -59,4 +73,4 @@ def spread(data: Dataset, limit: int | None) -> Dataset:
     return subset(data, [i * len(data) // limit for i in range(limit)])
 
 
-__all__ = ["Subset", "spread", "subset"]
+__all__ = ["Subset", "read_at", "spread", "subset"]

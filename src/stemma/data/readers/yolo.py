@@ -74,7 +74,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return doc if written is None else doc | {"names": written}
 
 
-def _names_as_written(doc: yaml.Node) -> list[str] | dict[int | str, str] | None:
+def _names_as_written(doc: yaml.Node | None) -> list[str] | dict[int | str, str] | None:
     """The scalars of `names`, a list or a mapping, as text; None where they are none."""
     assert isinstance(doc, yaml.MappingNode)
     node = next(v for k, v in reversed(doc.value) if k.value == "names")

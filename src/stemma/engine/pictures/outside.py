@@ -13,6 +13,7 @@ from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset
 from ...data.loader import Loader
 from ...data.proposals import Proposed, sourced, wants
+from ...data.subset import read_at
 
 
 def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
@@ -51,9 +52,9 @@ def given(recipe: Recipe, batch: Batch) -> dict[str, Tensor]:
 
 def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(),
            workers: int = 0) -> Loader:
-    """Every picture once, in order, with the boxes that the model wants."""
+    """Every picture once, in order, with the boxes that the model wants, read at the scale that it was trained at."""
     m: Any = model
-    whole = with_proposals(data, recipe)
+    whole = with_proposals(read_at(data, None if m.info is None else m.info.white), recipe)
     return Loader(whole, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs | needed(recipe),
                   workers=workers)
 
