@@ -21,7 +21,9 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
                                                 "recognised by itself.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option("--device",
+                                     help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
+                                     "auto takes.")]
 Precision = Annotated[str | None, typer.Option("--precision",
                                                help="auto, fp32, bf16 or fp16; the recipe's when not given. "
                                                "STEMMA_PRECISION in the environment is what auto takes.")]
