@@ -62,7 +62,8 @@ def same_end(a: Path, b: Path) -> None:
     files = [sorted(p.name for p in (x / "episodes").iterdir()) for x in (a, b)]
     assert files[0] == files[1] and all((a / "episodes" / f).read_bytes() == (b / "episodes" / f).read_bytes()
                                         for f in files[0])
-    said = [[{k: v for k, v in e.items() if k != "seconds"} for e in Run.open(x).metrics()] for x in (a, b)]
+    said = [[{k: v for k, v in e.items() if k not in ("seconds", "wall")} for e in Run.open(x).metrics()]
+            for x in (a, b)]
     assert said[0] == said[1] and Run.open(a).state == Run.open(b).state == "finished"
 
 
@@ -423,6 +424,35 @@ def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_pa
     Run.open(tmp_path / "killed").update(state="running")
     life(tmp_path / "killed", which)
     same_end(tmp_path / "killed", tmp_path / "alone")
+
+
+def test_a_lifes_seconds_are_work_and_wall_time_caps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks turned by hand: a unit is a second of work on a machine that gives a quarter of the time; killed on the
+    way, it keeps both."""
+    from stemma.engine.running import clock
+
+    now = [0.0, 0.0]
+    monkeypatch.setattr(clock, "processor_seconds", lambda: now[0])
+    monkeypatch.setattr(clock, "wall_seconds", lambda: now[1])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    unit = agents.Agent._unit
+
+    def live(self: agents.Agent, stage: Any) -> None:
+        if now == [3.0, 12.0] and self.tick == 3:
+            now[1] += 1  # time that passes while nothing runs
+            raise RuntimeError("killed")
+        unit(self, stage)
+        now[:] = now[0] + 1, now[1] + 4
+
+    monkeypatch.setattr(agents.Agent, "_unit", live)
+    with pytest.raises(RuntimeError, match="killed"):
+        life(tmp_path / "a", "planet", "6s")
+    spent = life(tmp_path / "a", "planet", "6s").record["spent"]
+    assert (spent["seconds"], spent["wall"]) == (6.0, 24.0)
+    record = life(tmp_path / "b", "planet", "6s", wall="12s").record
+    assert ((record["spent"]["seconds"], record["spent"]["wall"], record["clock"], record["wall_limit"])
+            == (3.0, 12.0, "processor", 12.0))
+    assert record["cut"] == "wall time of 12 s ran out at 50 % of the budget of 6s"
 
 
 def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:

@@ -35,8 +35,13 @@ Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outs
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
+SECOND = ("A second is one of work: on a CPU of processor time for each thread, however busy the machine; on a GPU "
+          "by the clock.")
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
-                                     "12epochs, 50000images; or `paper`.")]
+                                     f"12epochs, 50000images; or `paper`. {SECOND}")]
+Wall = Annotated[str | None, typer.Option("--wall", metavar="TIME", help="The most time by the clock that a training "
+                                          "may take, whatever the budget: "
+                                          "90s, 30m, 1h. Rates fall to their end by then.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
 
 
@@ -120,6 +125,7 @@ def train(
     data: Data = None,
     env: Env = None,
     budget: Budget = "60s",
+    wall: Wall = None,
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
                                         "another of its card.")] = "small",
     backbone: Backbone = None,
@@ -150,6 +156,7 @@ def train(
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     from .. import train as run_training
+    from ..engine.running.budget import Spent
 
     named = place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
@@ -158,7 +165,7 @@ def train(
             paper, named, None if budget == "paper" else budget, preset, where, seed,
             parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
             batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-            compile=compile, start=start, progress=not as_json,
+            compile=compile, start=start, progress=not as_json, wall=wall,
         )
     except KeyboardInterrupt:
         _stopped(resumes=True)
@@ -166,12 +173,13 @@ def train(
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
         return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"],
-                           "best": record["best"], "last": last})
+                           "best": record["best"], "last": last,
+                           "cut": record.get("cut")})
     best = record["best"]
     score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
              else "")
-    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. "
-              f"[bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    spent = Spent.of(record)
+    out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None

@@ -14,6 +14,7 @@ from ...core.types import DataError, Dataset, StemmaError, at_least
 from ...data.open import open_pair, spread, suited
 from ..running import checkpoint
 from ..running.budget import Budget
+from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
 from .measured import measured
@@ -23,12 +24,12 @@ from .trainer import Plan, Trainer
 
 def train(
     paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small",
-    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *,
-    val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
-    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256,
-    save_every: str | None = "60s", patience: int = 0, workers: int = 0, deterministic: bool = False,
-    compile: bool = False, sync_bn: bool = False, start: str | Path | nn.Module | None = None, log_every: int = 0,
-    progress: bool = True, data_options: dict[str, Any] | None = None, proposals: str | None = None,
+    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *, val: str
+    | Path | Dataset | None = None, format: str | None = None, device: str = "auto", precision: str | None = None,
+    batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
+    patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
+    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True,
+    data_options: dict[str, Any] | None = None, proposals: str | None = None, wall: str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
@@ -48,6 +49,8 @@ def train(
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
     proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
+    wall:       "1h": the most time by the clock that training may take, whatever the budget;
+                run.json says where it ran out ("cut")
 
     Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise
     `KeyboardInterrupt`. Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN
@@ -79,7 +82,8 @@ def train(
     if size % (fabric.world_size * recipe.accumulate):
         raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} "
                           "parts; choose a multiple")
-    length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
+    length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, size) if budget is None
+              else Budget.parse(budget, wall))
 
     torch.manual_seed(seed)
     if fabric.device.type == "cuda":
@@ -88,15 +92,17 @@ def train(
     checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record: dict[str, Any] = {
-        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(),
-        "processes": fabric.world_size, "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
+        **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall,
+        "clock": clock(str(fabric.device)),
+        "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
+        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
                  "val_images": len(val_set)},
         "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)
-    if again and run.state == "finished" and run.record["budget"] == str(length):
+    if again and run.state == "finished" and length.over(run.record):
         return run
     plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
                 compile, sync_bn, log_every, progress, deterministic)
@@ -104,7 +110,7 @@ def train(
     if again:
         if fabric.is_global_zero:
             run.tidy()
-            run.update(state="running", budget=str(length), error=None)
+            run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
         if (run.path / "state.safetensors").is_file():
             trainer.restore()
         elif fabric.is_global_zero:

@@ -12,7 +12,6 @@ phase began.
 """
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
@@ -24,6 +23,8 @@ from ...core.recipe import Augment, Phase
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
 from ..running import schedule
+from ..running.budget import Spent
+from ..running.clock import Stopwatch
 from . import outside
 from .tasks import needs_of
 
@@ -45,12 +46,14 @@ class Training(Protocol):
     ema: Any
     steps: int
     images: int
-    seconds: float
+    clock: Stopwatch
     fitted: int
     ran: int
     saved_at: int
     interrupted: bool
 
+    @property
+    def spent(self) -> Spent: ...
     def _pulse(self) -> tuple[float, bool]: ...
     def _save(self) -> None: ...
 
@@ -62,7 +65,8 @@ class Passes:
     def __init__(self, trainer: Training, index: int):
         self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
         self.begin, self.end = schedule.span(trainer.recipe.phases, index)
-        self.done, self.first, self.clock = 0, 0, time.perf_counter()
+        self.done, self.first = 0, 0
+        trainer.clock.start()
         recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
         needs = needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
         batch = trainer.plan.batch // trainer.parts
@@ -75,7 +79,7 @@ class Passes:
                               "pictures, and asks for more")
         self.done += 1
         until = self.begin + (self.end - self.begin) * self.done / self.phase.passes
-        timed, count = self.t.plan.budget.unit == "seconds", 0
+        timed, count = not self.t.plan.budget.repeatable, 0
         batches = self.loader.epoch(APART + self.index)
         try:
             for batch in batches:
@@ -93,8 +97,7 @@ class Passes:
     def tick(self) -> float:
         """Count the time since the last tick, show it, and hear whether to stop: `KeyboardInterrupt`. The fraction of
         the budget that is used."""
-        now = time.perf_counter()
-        self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
+        self.t.clock.lap()
         fraction, _ = self.t._pulse()
         if self.t.interrupted:
             raise KeyboardInterrupt
@@ -121,8 +124,9 @@ def run(trainer: Training, index: int) -> None:
     trainer.bar.line(f"step {trainer.steps}: phase '{phase.name}'")
     if trainer.saved_at != trainer.steps:
         trainer._save()
-    names = ("steps", "images", "seconds", "fitted")
+    names = ("steps", "images", "fitted")
     before = {k: getattr(trainer, k) for k in names}, {k: v.clone() for k, v in model.state_dict().items()}
+    spent = trainer.spent
     was = model.training
     try:
         if trainer.ema is not None:
@@ -135,6 +139,7 @@ def run(trainer: Training, index: int) -> None:
     except BaseException:
         for k, v in before[0].items():
             setattr(trainer, k, v)
+        trainer.clock.work, trainer.clock.wall = spent.seconds, spent.wall
         model.load_state_dict(before[1])
         raise
     finally:

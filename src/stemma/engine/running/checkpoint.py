@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core import paper as papers
-from ...core.part import Part, edit, leaves
+from ...core.part import edit, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
@@ -192,7 +192,7 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     of_spec, of_recipe = split_sets(sets)
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
-            spec = _on_timm(spec, other, card)
+            spec = _on_timm(spec, other)
         recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
@@ -208,14 +208,12 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     return card, spec, recipe
 
 
-def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
+def _on_timm(spec: Any, given: str) -> Any:
     """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the
     network it has)."""
     name, _, weights = given.partition(":")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
-    if not isinstance(getattr(spec, "backbone", None), Part):
-        raise StemmaError(f"{card.cli_name} has no backbone to replace")
     return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
 
 
