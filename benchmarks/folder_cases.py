@@ -1,4 +1,4 @@
-"""Labelled folders as people have them: each case writes one small input, the commands run on it, and what came out is held against what is right.
+"""Labelled folders as people have them: each case writes one input, commands run on it, and what comes out is judged.
 
     python benchmarks/folder_cases.py CASES                  every script NAME.py in the folder CASES
     python benchmarks/folder_cases.py CASES --only voc_spaces sixteen_bit

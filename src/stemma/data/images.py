@@ -211,6 +211,39 @@ def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]
         return []
 
 
+def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: bool = False) -> list[str]:
+    """As `listing`, of `folder` and all its sub-folders: paths relative to it with `/` between, sorted.
+    Hidden folders are none of them.
+
+    Folders behind a link are entered with `follow_links` alone, each once.
+    """
+    wanted = frozenset(suffixes)
+    out: list[str] = []
+    seen: set[str] = set()
+    for at, folders, _ in os.walk(folder, followlinks=follow_links):
+        if follow_links and (real := os.path.realpath(at)) in seen:
+            folders.clear()
+            continue
+        seen.add(real if follow_links else at)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        below = os.path.relpath(at, folder).replace(os.sep, "/")
+        out += [n if below == "." else f"{below}/{n}" for n in listing(at, wanted)]
+    return sorted(out)
+
+
+def child(folder: str | Path, *names: str) -> str:
+    """The first sub-folder that is called one of `names`, in this order and in any case; "" where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            there = sorted(e.name for e in entries if e.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    for name in names:
+        for found in ([name] if name in there else []) + [t for t in there if t.lower() == name.lower()]:
+            return found
+    return ""
+
+
 # ---------------------------------------------------------------- inside
 
 
@@ -315,5 +348,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "header", "image_size", "listing", "read_image",
-           "read_map", "safe_join", "to_uint8"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "listing", "read_image",
+           "read_map", "safe_join", "to_uint8", "walk"]

@@ -356,6 +356,16 @@ def read_images(rows: Sequence[Any], path: Path,
     return files, np.array(sizes, dtype=np.int64).reshape(-1, 2), np.array(ids, dtype=np.int64), index
 
 
+def _by_id(
+    files: list[str], sizes: np.ndarray, ids: np.ndarray, index: dict[Any, int]
+) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
+    """What `read_images` gives in ascending id, words after numbers: COCO's evaluation settles ties between scores of
+    two images by it."""
+    order = sorted(index, key=lambda i: (isinstance(i, str), i))
+    at = [index[i] for i in order]
+    return [files[k] for k in at], sizes[at], ids[at], {i: k for k, i in enumerate(order)}
+
+
 def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
     """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
     COCO's seventeen)."""
@@ -397,7 +407,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     faults: list[Fault] = []
     said = str(source)
     classes, label_of, categories = read_categories(part_of(doc, "categories", source), source)
-    files, sizes, ids, index = read_images(part_of(doc, "images", source), source, faults)
+    files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
     if inside:
@@ -472,7 +482,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
 def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str,
                faults: list[Fault]) -> np.ndarray:
     k = len(points.names)
-    out = np.zeros((len(rows), k, 3), dtype=np.float32)
+    out = np.zeros((len(rows), k, 3))
     for n, a in enumerate(rows):
         flat = a.get("keypoints")
         if not flat:
