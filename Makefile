@@ -29,13 +29,20 @@ test-slow: $(STAMP)
 SAY = $(if $(REPORT),--junitxml=$(REPORT))
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 
-docs: $(STAMP)
+# The two pages of papers that are kept, then the site: read site/index.html, no server and no network needed.
+docs: $(STAMP) $(VENV)/.docs
 	rm -f docs/lineage.html
 	$(BIN)/stemma tree --html docs/lineage.html
 	$(BIN)/python benchmarks/papers.py --page
+	$(BIN)/sphinx-build -W --keep-going -q -d $(VENV)/.doctrees -b html docs site
+	$(BIN)/python docs/check.py site
+
+$(VENV)/.docs: pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
 
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/detectors.py
@@ -46,4 +53,4 @@ benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/worlds.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site docs/made
