@@ -21,8 +21,9 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
                                                 "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None,
-                      typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
+Precision = Annotated[str | None, typer.Option("--precision",
+                                               help="auto, fp32, bf16 or fp16; the recipe's when not given. "
+                                               "STEMMA_PRECISION in the environment is what auto takes.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The "
                                                "recipe's when not given.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show "
@@ -227,8 +228,10 @@ def evaluate(
                                               "episodes.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures at a time. \\[default: 8]")] = None,
     device: Device = "auto",
-    precision: Annotated[str | None,
-                         typer.Option("--precision", help="auto, fp32, bf16 or fp16. \\[default: auto]")] = None,
+    precision: Annotated[str | None, typer.Option(
+        "--precision", help="auto, fp32, bf16 or fp16; STEMMA_PRECISION in the environment is what auto takes. "
+        "\\[default: auto]",
+    )] = None,
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
