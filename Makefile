@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHOLE := $(VENV)/.installed-whole
 
-.PHONY: demo test test-fp32 test-bf16 test-slow lint docs install benchmarks clean
+.PHONY: demo test test-fp32 test-bf16 test-slow lint docs pictures install benchmarks clean
 
 install: $(STAMP)
 
@@ -55,6 +55,11 @@ docs: $(STAMP) $(VENV)/.docs
 $(VENV)/.docs: pyproject.toml $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	touch $@
+
+# The README's pictures: the demo's report, the lineage, drawn predictions.
+pictures: $(STAMP)
+	test -f runs/demo/report.html || $(MAKE) demo
+	$(BIN)/python docs/pictures.py runs/demo --budget $(DEMO_BUDGET)
 
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/detectors.py

@@ -148,7 +148,7 @@ def heading(text: str, line: str) -> str:
 
 
 def restructured(lines: list[str]) -> list[str]:
-    """A docstring as reStructuredText that says the same: prose is escaped, `code` is code, indented blocks stand still.
+    """A docstring as reStructuredText that says the same: prose is escaped, `code` is code, indented blocks stay.
 
     Our docstrings are plain text. Read as markup, `*args`, `|x|` or `x_` would be lost or refused.
     """
