@@ -360,6 +360,20 @@ def test_the_environment_says_what_auto_is(tmp_path: Path, monkeypatch: pytest.M
     assert devices.pick_precision("cpu") in ("fp32", "bf16")
 
 
+def test_the_environment_says_what_the_device_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for wanted in ("cpu", "cuda:1"):
+        monkeypatch.setenv("STEMMA_DEVICE", wanted)
+        assert devices.pick_device() == wanted and devices.pick_device("cuda:0") == "cuda:0"
+    for wrong, message in (("tpu", "no device 'tpu'.*STEMMA_DEVICE"), ("cuda:2", "no 'cuda:2'.*STEMMA_DEVICE")):
+        monkeypatch.setenv("STEMMA_DEVICE", wrong)
+        with pytest.raises(StemmaError, match=message):
+            devices.pick_device()
+    monkeypatch.setenv("STEMMA_DEVICE", "")
+    assert devices.pick_device() == "cuda"
+
+
 def test_bf16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
     r = short(tmp_path / "run", "2steps", precision="bf16", val_every=0)
     assert r.record["precision"] == "bf16" and next(r.metrics("val"))["loss"] > 0

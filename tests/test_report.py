@@ -148,6 +148,30 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html.part").exists()
 
 
+def test_the_page_says_by_which_clock(tmp_path: Path) -> None:
+    """On a GPU, and in comparisons of before, seconds are the wall's; on a CPU they are work, and both are told."""
+    results = synthetic(tmp_path)
+    page.write(results, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert f"{words.budget(results['budget'])} each" in html and "processor time" not in html
+    assert "Beside the numbers" not in html
+    for s in results["systems"]:
+        for r in s["runs"]:
+            r |= {"wall": 250.0, "share": 0.24, "clock": "processor", "threads": 1, "cut": None}
+    cut = "wall time of 250 s ran out at 80 % of the budget of 60s"
+    results["systems"][0]["runs"][1]["cut"] = cut
+    results |= {"clock": "processor", "latency": {"by": "processor", "share": 0.3}, "notes": ["the <terms> were kept"],
+                "warnings": [{"text": "a.jpg is broken", "trainings": ["fpn-s0", "ssd-s0"]}]}
+    page.write(results, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "60 s of processor time each" in html and "seconds of processor time in training" in html
+    assert "In the same 60 s of processor time it saw" in html or "in the same 60 s of processor time (" in html
+    for said in ("Beside the numbers", "trainings got .24 of a core", f"Faster R-CNN, seed 1: {cut}",
+                 "latencies are of processor time", "The &lt;terms&gt; were kept.", "a.jpg is broken (2 trainings)",
+                 "s by the clock</th>", "<td>250</td><td>0.24</td>"):
+        assert said in html, said
+
+
 def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
     """Recall against number and overlap, the point curve, their tables; a lower miss rate leads, and a detector's AR
     stands in the fold."""
@@ -330,7 +354,7 @@ def cut(path: Path, width: int, folder: Path) -> dict[str, list[str]]:
     page_path.write_text(path.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / f'profile{width}'}",
                f"--window-size={width},900", "--dump-dom"]
-    dom = subprocess.run([*command, page_path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    dom = subprocess.run([*command, page_path.as_uri()], capture_output=True, text=True, timeout=600).stdout
     (found,) = re.findall(r'data-cut="([^"]*)"', dom)
     return dict(json.loads(html_module.unescape(found)))
 
