@@ -4,8 +4,7 @@
     python docs/pictures.py runs/demo --budget 60s
 
 What is missing is trained first: Mask R-CNN and Panoptic FPN, on the scenes of the demo. Pages are photographed by a
-headless Chromium; without one their pictures stay as they are, which is said. Every picture is a palette PNG of at most
-150 kB.
+headless Chromium; without one their pictures stay as they are, which is said. Every picture is a WebP of at most 150 kB.
 """
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from stemma.report import lineage
 
 HERE = Path(__file__).resolve().parent / "pictures"
 SHOWN = {
-    "faster-rcnn": "boxes: Faster R-CNN", "mask-rcnn": "masks: Mask R-CNN", "panoptic-fpn": "every pixel: Panoptic FPN",
+    "fpn": "boxes: FPN", "mask-rcnn": "masks: Mask R-CNN", "panoptic-fpn": "every pixel: Panoptic FPN",
 }
 MOST = 150_000  # bytes of a picture
 SCENES = "scenes:128:6000"  # the demo's
@@ -56,18 +55,31 @@ def photographed(page: Path, width: int, height: int) -> Image.Image:
 
 
 def kept(image: Image.Image, name: str) -> Path:
-    """The picture in docs/pictures, in as many colours as fit. Raises `SystemExit` where 16 do not."""
-    path = HERE / f"{name}.png"
-    for colours in (256, 128, 64, 32, 16):
+    """The picture in docs/pictures, as good as its size allows. Raises `SystemExit` where it would look bad."""
+    path = HERE / f"{name}.webp"
+    for quality in (90, 80, 70, 60):
         data = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+        image.save(data, "WEBP", quality=quality, method=6)
         if data.tell() <= MOST:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data.getvalue())
-            print(f"{path.relative_to(HERE.parents[1])}: {image.width} x {image.height}, {colours} colours, "
-                  f"{data.tell() / 1000:.0f} kB")
+            print(f"{path.relative_to(HERE.parents[1])}: {image.width} x {image.height}, {data.tell() / 1000:.0f} kB")
             return path
     raise SystemExit(f"{path} would be larger than {MOST // 1000} kB: take a smaller part of the page")
+
+
+def sections(report: Path, width: int = 1200, height: int = 1290) -> Image.Image:
+    """A report as two columns: its answer and table; then how systems err and on which pictures
+    they disagree."""
+    shown = ":not(#errors):not(#pictures)"
+    style = f"<style>body > header, nav, footer, main > :not(section), section{shown} {{ display: none !important }}</style>"
+    sheet = Image.new("RGB", (2 * width, height), "white")
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.html"
+        part.write_text(report.read_text(encoding="utf-8").replace("</head>", style + "</head>", 1), encoding="utf-8")
+        for x, page in enumerate((report, part)):
+            sheet.paste(photographed(page, width, height), (x * width, 0))
+    return sheet.resize((1500, height * 1500 // (2 * width)), Image.Resampling.LANCZOS)
 
 
 def predictions(runs: dict[str, Path], scenes: int = 4, size: int = 256) -> Image.Image:
@@ -110,9 +122,9 @@ def main() -> None:
             stemma.train(name, SCENES, args.budget, out=runs[name], resume=True, val_every=0)
     kept(predictions(runs), "predictions")
     if browser() is None:
-        print("no Chromium on this machine: report.png and lineage.png stay as they are")
+        print("no Chromium on this machine: the report's and the lineage's stay as they are")
         return
-    kept(photographed(report, 1200, 1300), "report")
+    kept(sections(report), "report")
     with tempfile.TemporaryDirectory() as folder:
         page = photographed(lineage.write(Path(folder) / "lineage.html"), 1320, 1340)
     kept(page.resize((990, 1005), Image.Resampling.LANCZOS), "lineage")
