@@ -4,7 +4,7 @@
     python docs/pictures.py runs/demo --budget 60s
 
 What is missing is trained first: Mask R-CNN and Panoptic FPN, on the scenes of the demo. Pages are photographed by a
-headless Chromium; without one their pictures stay as they are, which is said. Every picture is a WebP of at most 150 kB.
+headless Chromium; without one their pictures stay as they are, which is said. A picture has at most 150 kB.
 """
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def kept(image: Image.Image, name: str) -> Path:
 def sections(report: Path, width: int = 1200, height: int = 1290) -> Image.Image:
     """A report as two columns: its answer and table; then how systems err and on which pictures
     they disagree."""
-    shown = ":not(#errors):not(#pictures)"
-    style = f"<style>body > header, nav, footer, main > :not(section), section{shown} {{ display: none !important }}</style>"
+    others = "body > header, nav, footer, main > :not(section), section:not(#errors):not(#pictures)"
+    style = f"<style>{others} {{ display: none !important }}</style>"
     sheet = Image.new("RGB", (2 * width, height), "white")
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.html"
