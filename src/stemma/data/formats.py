@@ -155,9 +155,7 @@ def open_at(
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
         select = lambda files: _part(files, *part)  # noqa: E731
-    name = (path.parent if path.is_file() and path.parent.name.lower() != "annotations"
-            else path.parent.parent if path.is_file() else path).resolve().name
-    found = finish(draft, name=name, split=wanted, on_fault=on_fault, classes=classes, select=select)
+    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select)
     found.source = source
     return found
 
@@ -186,6 +184,23 @@ def unused_at(where: str | Path, format: str | None, opened: dict[str, Records],
         for mine, theirs in zip(vars(found).values(), vars(more).values()):
             mine += theirs
     return found
+
+
+_ROOMS = {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "labels",
+          "masks", "train", "val", "test", *coco.ALIASES}  # folders within a data set, by which nobody calls it
+_STORES = {"data", "dataset", "datasets"}
+
+
+def name_of(path: Path) -> str:
+    """What people call the data at a path: the nearest folder that is not one of images, of annotations or of a split;
+    "cells/data" where that is called no more than data."""
+    where = path.resolve()
+    above = [p for p in (where, *where.parents)[path.is_file() :] if p.name]
+    told = [p for p in above if p.name.lower().rstrip("0123456789") not in _ROOMS] or above
+    if not told:
+        return where.name
+    name, over = told[0].name, told[0].parent.name
+    return f"{over}/{name}" if name.lower() in _STORES and over else name
 
 
 _THIRDS = {"train": 0.8, "val": 0.1, "test": 0.1}
