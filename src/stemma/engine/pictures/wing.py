@@ -59,7 +59,7 @@ def prepare(asked: Asked) -> Ready:
         "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
         "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
     }
-    begun = chosen and chosen.as_dict()
+    begun = chosen.as_dict() if chosen is not None else None
     return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained)
 
 
