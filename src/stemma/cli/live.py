@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
@@ -35,7 +36,8 @@ class Board:
 
     def stop(self) -> None:
         if self.live is not None:
-            self.live.stop()
+            with suppress(OSError):  # the terminal may be gone
+                self.live.stop()
 
     def show(self, states: list[State]) -> None:
         """Draw the states anew, or say which changed."""
@@ -49,7 +51,8 @@ class Board:
                 self.seen[s.job.id] = s.status
                 if s.status != "waiting":
                     said = f"{s.job.id}: {s.status}" + (f" {s.last}" if s.last else "") + (f": {s.error}" if s.error else "")
-                    err.print(f"{time.monotonic() - self.begin:5.0f} s  {said}", markup=False, soft_wrap=True)
+                    with suppress(OSError):
+                        err.print(f"{time.monotonic() - self.begin:5.0f} s  {said}", markup=False, soft_wrap=True)
 
     def _table(self, states: list[State]) -> Table:
         t = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))

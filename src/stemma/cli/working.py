@@ -129,14 +129,11 @@ def train(
 
     place = living.place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
-    try:
-        run = run_training(
-            paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
-            device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-            compile=compile, start=start, progress=not as_json,
-        )
-    except KeyboardInterrupt:
-        _stopped(resumes=True)
+    run = run_training(
+        paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
+        device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+        compile=compile, start=start, progress=not as_json,
+    )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
@@ -147,14 +144,6 @@ def train(
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
-
-
-def _stopped(resumes: bool) -> None:
-    """Say how to go on after Ctrl-C, and end with the status that shells expect of it."""
-    words = [w for w in sys.argv[1:] if w != "--resume"] if sys.argv else []
-    again = " ".join(["stemma", *(shlex.quote(w) for w in words), *(["--resume"] if resumes else [])])
-    err.print(f"stopped; resume with: {escape(again)}", soft_wrap=True)
-    raise SystemExit(130)
 
 
 def evaluate(
@@ -263,14 +252,10 @@ def compare(
 
     place = living.place(data, env)
     with Board(budget, quiet=as_json) as board:
-        try:
-            done = run_comparison(
-                papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
-                precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
-            )
-        except KeyboardInterrupt:
-            board.stop()
-            _stopped(resumes=False)
+        done = run_comparison(
+            papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
+            precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+        )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     (living.summary if done.results.get("kind") == "worlds" else _summary)(done.results)

@@ -21,6 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from ..core.files import whole_file
 from ..core.recipe import ProposalSource
 from ..core.types import DataError, Dataset, Info, Sample, StemmaError
 from .records import DataWarning
@@ -293,15 +294,10 @@ class Proposed:
 
     def _keep(self, path: Path, boxes: Boxes) -> bool:
         """Write a file whole or not at all; False where the disk does not take it."""
-        fresh = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(fresh, "wb") as f:
+            with whole_file(path) as fresh, open(fresh, "wb") as f:
                 np.save(f, boxes, allow_pickle=False)
-            os.replace(fresh, path)
         except OSError as error:
-            with contextlib.suppress(OSError):  # where there is no folder, there is nothing to remove
-                fresh.unlink(missing_ok=True)
             with self._lock:
                 if self.folder is not None:
                     warnings.warn(f"proposals cannot be kept in {self.folder} ({error}); they are kept in memory", DataWarning, stacklevel=3)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core.files import whole_file
 from ..core.paper import Paper
 from ..core.part import diff
 from .layout import lay
@@ -32,10 +33,8 @@ def write(path: str | Path, papers: Iterable[Paper] | None = None, made: str = "
     from ..core.paper import papers as all_papers
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(render(list(papers or all_papers()), made), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as fresh:
+        fresh.write_text(render(list(papers or all_papers()), made), encoding="utf-8")
     return path
 
 

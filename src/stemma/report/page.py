@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..core.files import whole_file
 from . import charts, words
 from .tags import items, table, tag, text
 from .wall import wall
@@ -33,9 +34,8 @@ def write(results: dict[str, Any] | Path, folder: Path | str | None = None) -> P
         results = json.loads(results.read_text(encoding="utf-8"))
     assert folder is not None and isinstance(results, dict), "a folder is needed beside a dict of results"
     path = Path(folder) / "report.html"
-    part = path.with_suffix(".html.part")
-    part.write_text(render(results, Path(folder)), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as fresh:
+        fresh.write_text(render(results, Path(folder)), encoding="utf-8")
     return path
 
 

@@ -5,6 +5,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from ..core.files import whole_file
 from . import charts, words
 from .page import PALETTE, POLICY, _asset, _definitions, _fold, _note, _section
 from .tags import items, table, tag, text
@@ -57,9 +58,8 @@ def _mean(s: System) -> str:
 def write(results: dict[str, Any], folder: Path | str) -> Path:
     """Write `report.html` into `folder`, where the runs and their films are. Raises `FileNotFoundError` where a film is missing."""
     path = Path(folder) / "report.html"
-    part = path.with_suffix(".html.part")
-    part.write_text(render(results, Path(folder)), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as fresh:
+        fresh.write_text(render(results, Path(folder)), encoding="utf-8")
     return path
 
 

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..core import interrupts
 from ..core.types import Batch, StemmaError
 from ..engine.pictures import measure as evaluate
 from ..engine.pictures import outside
@@ -103,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.command(main)
 
 
 __all__ = ["norms", "page", "study"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..core import interrupts
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.worlds import agents, dreams, lives
@@ -134,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.command(main)
 
 
 __all__ = ["fooled", "page", "study"]

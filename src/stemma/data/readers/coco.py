@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.core.files import whole_file
 from stemma.core.types import Classes, DataError, Dataset, Points
 
 from ..images import check_name
@@ -441,15 +442,9 @@ def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points:
 
 def write_json(path: str | Path, doc: Any) -> Path:
     """A JSON file, complete or not at all: it is written beside and moved into place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as beside:
         beside.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ...core.files import whole_file
 from ...core.types import StemmaError
 from ...data.proposals import grid
 from ..running.runs import Run
@@ -99,15 +100,16 @@ def export(
         expected = plain.said(*inputs.values())
     names = [n for n, _ in expected]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        got = _onnx(plain, inputs, path, names) if format == "onnx" else _torch(plain, inputs, path, names)
+        with whole_file(path) as fresh:
+            got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
+            difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
+            worst = max(difference.values(), default=0.0)
+            wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
+                     if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
+            if wrong:
+                raise StemmaError(f"{path} is not written: its graph does not compute what the model does: {', '.join(wrong[:3])}")
     except OSError as error:
         raise StemmaError(f"cannot write {path}: {error.strerror or error}") from error
-    difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
-    worst = max(difference.values(), default=0.0)
-    wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
-    if wrong:
-        raise StemmaError(f"{path} was written, but does not compute what the model does: {', '.join(wrong[:3])}")
     shapes = {n: list(t.shape) for n, t in expected}
     written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
     if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
@@ -151,7 +153,7 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         try:
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises kinds of its own
-            raise StemmaError(f"{path} was written, but onnxruntime does not take it: {' '.join(str(error).split())[:200]}") from error
+            raise StemmaError(f"onnxruntime does not take the graph: {' '.join(str(error).split())[:200]}") from error
         return [torch.from_numpy(v) for v in session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)})]
 
 

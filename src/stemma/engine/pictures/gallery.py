@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...core.files import whole_file
+
 # Told apart by lightness as well as hue; class i takes colour i, round and round.
 COLOURS = (
     "#56b4e9", "#e69f00", "#2fd39b", "#f0e442", "#ff7f50", "#e58fd0", "#b8a1ff", "#9be564", "#f4f4f4", "#7fb2ff", "#3f8f5f",
@@ -25,8 +27,8 @@ def shown_size(size: tuple[int, int]) -> tuple[int, int]:
 def save_picture(image: np.ndarray, path: Path) -> None:
     """A uint8 (H, W, 3) picture as a JPEG of the shown size."""
     h, w = shown_size((image.shape[0], image.shape[1]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS).save(path, quality=88)
+    with whole_file(path) as fresh:
+        Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS).save(fresh, quality=88)
 
 
 def mask_layer(masks: Sequence[np.ndarray], labels: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -57,8 +59,8 @@ def map_layer(classes: np.ndarray, size: tuple[int, int], ids: np.ndarray | None
 
 def save_layer(layer: np.ndarray, path: Path) -> None:
     """An RGBA layer as a small PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(layer).save(path, optimize=True)
+    with whole_file(path) as fresh:
+        Image.fromarray(layer).save(fresh, optimize=True)
 
 
 def _nearest(v: np.ndarray, size: tuple[int, int]) -> np.ndarray:

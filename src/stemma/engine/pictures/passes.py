@@ -64,12 +64,11 @@ class Passes:
         self.first = self.first or count
 
     def tick(self) -> float:
-        """Count the time since the last tick, show it, and hear whether to stop: `KeyboardInterrupt`. The fraction of the budget that is used."""
+        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of the budget that is used."""
         now = time.perf_counter()
         self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
         fraction, _ = self.t._pulse()
-        if self.t.interrupted:
-            raise KeyboardInterrupt
+        self.t.wishes.heed()
         return fraction
 
 

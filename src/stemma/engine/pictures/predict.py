@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from ...core.files import whole_file
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
 from ...ops.masks import decode
 from ..running import checkpoint
@@ -351,10 +352,11 @@ class _Writer:
 
 def _save(picture: Image.Image, path: Path) -> None:
     try:
-        if path.suffix == ".jpg":
-            picture.save(path, quality=92)
-        else:
-            picture.save(path)
+        with whole_file(path) as fresh:
+            if path.suffix == ".jpg":
+                picture.save(fresh, quality=92)
+            else:
+                picture.save(fresh)
     except OSError as error:
         raise StemmaError(f"cannot write {path}: {error}") from error
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...core import interrupts
 from ...core import paper as papers
 from ...core.types import Dataset, Sample, StemmaError
 from ..running import checkpoint
@@ -359,18 +359,19 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
 
 def main(argv: list[str]) -> int:
     """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left beside the job, in one line."""
-    _end_with_parent()
+    interrupts.end_with_parent()
     path = Path(argv[-1])
     trouble = path.with_suffix(".error")
     trouble.unlink(missing_ok=True)
     try:
-        if argv[0] == "--latency":
-            spec = json.loads(path.read_text(encoding="utf-8"))
-            checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"], spec["device"])))
-        else:
-            run(Job.read(path))
-    except KeyboardInterrupt:
-        return 130
+        with interrupts.raised():
+            if argv[0] == "--latency":
+                spec = json.loads(path.read_text(encoding="utf-8"))
+                checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"], spec["device"])))
+            else:
+                run(Job.read(path))
+    except KeyboardInterrupt as wish:
+        return interrupts.of(wish).status
     except StemmaError as error:
         trouble.write_text(" ".join(str(error).split()), encoding="utf-8")
         return 2
@@ -378,14 +379,6 @@ def main(argv: list[str]) -> int:
         trouble.write_text(f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000], encoding="utf-8")
         raise
     return 0
-
-
-def _end_with_parent() -> None:
-    """On Linux, be told to stop when the process that started this one dies, even by SIGKILL: two must not train into one folder."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...core import files
 from ...core import paper as papers
 from ...core.part import Part, edit, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
@@ -35,28 +36,17 @@ KEY = "stemma"
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a new file beside `path`, flush it to the disk, and rename it over `path`. On failure `path` is as it was.
+    """Write a file whole or not at all, flushed to the disk. On failure `path` is as it was.
 
     Raises `StemmaError` when the disk is full or not writable.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.touch()
-        mode = fresh.stat().st_mode
-        write(fresh)
-        os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
-        with open(fresh, "rb+") as f:
-            os.fsync(f.fileno())
-        os.replace(fresh, path)
-        if hasattr(os, "O_DIRECTORY"):
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        with files.whole_file(path, flush=True) as fresh:
+            fresh.touch()
+            mode = fresh.stat().st_mode
+            write(fresh)
+            os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
     except (OSError, SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
         kept = "the earlier file is untouched" if path.exists() else "nothing was written"
         raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose another --out") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -52,9 +52,11 @@ class Training:
     def line(self, text: str) -> None:
         """Say one line, unless progress is off."""
         if self.show:
-            (self.bar.console if self.bar is not None else self.console).print(text, markup=False, soft_wrap=True)
-            sys.stderr.flush()
+            with suppress(OSError):  # a terminal that is gone takes no work with it
+                (self.bar.console if self.bar is not None else self.console).print(text, markup=False, soft_wrap=True)
+                sys.stderr.flush()
 
     def stop(self) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):
+                self.bar.stop()

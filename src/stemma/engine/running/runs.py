@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ...core import files
 from ...core.types import StemmaError
 from . import checkpoint
 
@@ -99,7 +100,8 @@ class Run:
 
     def tidy(self) -> None:
         """Remove the files that a kill left half-written, ours and those of safetensors' writer."""
-        for p in (*self.path.glob(".*.new"), *self.path.glob(".tmp*")):
+        files.tidy(self.path)
+        for p in self.path.glob(".tmp*"):
             p.unlink(missing_ok=True)
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...core.files import whole_file
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
@@ -207,8 +208,8 @@ def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT,
 
 def save_gif(path: Path, frames: list[Any], milliseconds: int = 90) -> Path:
     """Pictures as a GIF that runs for ever."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    with whole_file(path) as fresh:
+        frames[0].save(fresh, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
     return path
 
 
