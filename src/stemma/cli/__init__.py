@@ -5,8 +5,8 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -30,11 +30,21 @@ class Stopped(Exception):
 class Commands(TyperGroup):
     """All commands. What interrupts one is handed on as it is: typer alone would make of every signal an exit with 130, or 1."""
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _told():
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _told():
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise Stopped(interrupts.of(error)) from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(interrupts.of(error)) from error
 
 
 app = typer.Typer(

@@ -161,6 +161,7 @@ class Agent:
 
     def _go(self) -> None:
         try:
+            self._between()  # what was due when it was told to end
             while not self._over():
                 begin = time.perf_counter()
                 self._unit(self.stages[self.here.stage])
