@@ -1,14 +1,17 @@
-"""Training steps and inference beside torchvision's detectors: equal weights, equal pictures, interleaved in one process.
+"""Training steps and inference beside torchvision's detectors: equal weights, equal pictures,
+interleaved in one process.
 
     python benchmarks/detectors.py                            # 128 px, a tiny backbone, both eager, one thread
     python benchmarks/detectors.py --backbone resnet50 --size 800 --batch 1 --what infer
     python benchmarks/detectors.py --compile                  # ours compiled
-    python benchmarks/detectors.py --own                      # the same tiny backbone, each side with its own settings and weights: ours at `small`
+    python benchmarks/detectors.py --own                      # the same tiny backbone, each side with its own settings
+                                                              and weights: ours at `small`
     python benchmarks/detectors.py --count                    # operators and host syncs of a training step of batch 16
 
 Each line is the ratio torchvision / ours of wall time, as the median and the range over rounds; above 1 ours is faster.
-Both sides run the published training settings (2,000 proposals, 512 sampled regions, all anchors for RetinaNet and SSD), but with --own, which says
-what a person gets who starts either one on small pictures, and not whose code is faster.
+Both sides run the published training settings (2,000 proposals, 512 sampled regions, all anchors for RetinaNet and
+SSD), but with --own, which says what a person gets who starts either one on small pictures, and not whose code is
+faster.
 """
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ from stemma.parts.dense.heads import TowerHead
 from stemma.parts.necks import FPN
 
 CLASSES, WIDTH = 8, 64
-SYNCS = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.is_nonzero", "aten.unique", "aten._unique2", "aten.masked_select")
+SYNCS = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.is_nonzero", "aten.unique", "aten._unique2",
+         "aten.masked_select")
 
 
 class Body(nn.Module):
@@ -61,7 +65,8 @@ def pair(name: str, backbone: str, size: int) -> tuple[Any, Any]:
     torch.manual_seed(0)
     plain: dict[str, Any] = {"min_size": size, "max_size": max(size, 1333) if size > 128 else size}
     if backbone == "resnet50":
-        make = {"fpn": tv.fasterrcnn_resnet50_fpn, "mask-rcnn": tv.maskrcnn_resnet50_fpn, "retinanet": tv.retinanet_resnet50_fpn, "ssd": tv.ssd300_vgg16}[name]
+        make = {"fpn": tv.fasterrcnn_resnet50_fpn, "mask-rcnn": tv.maskrcnn_resnet50_fpn,
+                "retinanet": tv.retinanet_resnet50_fpn, "ssd": tv.ssd300_vgg16}[name]
         theirs = make(weights=None, weights_backbone=None, num_classes=91, **({} if name == "ssd" else plain))
         return from_torchvision(name, theirs.state_dict()), theirs
     if name == "retinanet":
@@ -69,8 +74,8 @@ def pair(name: str, backbone: str, size: int) -> tuple[Any, Any]:
         anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
         theirs = tv.RetinaNet(Body((1, 2, 3), LastLevelP6P7(WIDTH, WIDTH)), CLASSES, anchor_generator=anchors, **plain)
         spec: Any = replace(
-            retinanet.spec("torchvision"), backbone=part(TinyResNet, levels=(1, 2, 3)), neck=part(FPN, width=WIDTH, extra="p5"),
-            head=part(TowerHead, width=WIDTH),
+            retinanet.spec("torchvision"), backbone=part(TinyResNet, levels=(1, 2, 3)),
+            neck=part(FPN, width=WIDTH, extra="p5"), head=part(TowerHead, width=WIDTH),
         )
     else:
         make = {"fpn": tv.FasterRCNN, "mask-rcnn": tv.MaskRCNN}[name]
@@ -85,11 +90,14 @@ def pair(name: str, backbone: str, size: int) -> tuple[Any, Any]:
 
 def own(name: str, size: int) -> tuple[Any, Any]:
     """(ours at `small`, torchvision's over the same tiny backbone), each with its own settings and weights."""
-    return {"fpn": fpn, "mask-rcnn": mask_rcnn, "retinanet": retinanet}[name].spec("small").build(CLASSES), pair(name, "tiny", size)[1]
+    return ({"fpn": fpn, "mask-rcnn": mask_rcnn, "retinanet": retinanet}[name].spec("small").build(CLASSES),
+            pair(name, "tiny", size)[1])
 
 
-def pictures(count: int, size: int, classes: int, name: str, device: str) -> tuple[Batch, list[Tensor], list[dict[str, Tensor]]]:
-    """The same pictures and objects for both sides: six boxes of 10 to 50 % of the side a picture. torchvision's RetinaNet counts classes from 0."""
+def pictures(count: int, size: int, classes: int, name: str,
+             device: str) -> tuple[Batch, list[Tensor], list[dict[str, Tensor]]]:
+    """The same pictures and objects for both sides: six boxes of 10 to 50 % of the side a picture. torchvision's
+    RetinaNet counts classes from 0."""
     masks, first = name == "mask-rcnn", int(name != "retinanet")
     g = torch.Generator().manual_seed(1)
     images = torch.rand(count, 3, size, size, generator=g)
@@ -120,7 +128,8 @@ class Ops(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func._schema.name).replace("::", ".")
         self.found[name] += 1
-        if name in ("aten.index", "aten.index_put_", "aten.index_put") and any(x is not None and x.dtype == torch.bool for x in args[1]):
+        if name in ("aten.index", "aten.index_put_", "aten.index_put") and any(x is not None and x.dtype == torch.bool
+                                                                               for x in args[1]):
             self.found["sync"] += 1
         if name in SYNCS:
             self.found["sync"] += 1
@@ -147,10 +156,12 @@ def race(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, device
     times = [(timed(ours, device), timed(theirs, device)) for _ in range(rounds)]
     ratios = [b / a for a, b in times]
     return {"ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios),
-            "ours_ms": 1e3 * statistics.median(a for a, _ in times), "theirs_ms": 1e3 * statistics.median(b for _, b in times)}
+            "ours_ms": 1e3 * statistics.median(a for a, _ in times),
+            "theirs_ms": 1e3 * statistics.median(b for _, b in times)}
 
 
-def steps(ours: Any, theirs: Any, batch: Batch, images: list[Tensor], targets: list[dict[str, Tensor]], amp: str, compiled: bool) -> dict[str, tuple[Any, Any]]:
+def steps(ours: Any, theirs: Any, batch: Batch, images: list[Tensor], targets: list[dict[str, Tensor]], amp: str,
+          compiled: bool) -> dict[str, tuple[Any, Any]]:
     """The runs to compare, by name: (ours, theirs)."""
     device = batch.images.device.type
     cast = (lambda: torch.autocast(device, torch.bfloat16)) if amp == "bf16" else contextlib.nullcontext
@@ -185,14 +196,16 @@ def steps(ours: Any, theirs: Any, batch: Batch, images: list[Tensor], targets: l
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--models", nargs="+", default=["fpn", "mask-rcnn", "retinanet"], choices=["fpn", "mask-rcnn", "retinanet", "ssd"])
+    p.add_argument("--models", nargs="+", default=["fpn", "mask-rcnn", "retinanet"],
+                   choices=["fpn", "mask-rcnn", "retinanet", "ssd"])
     p.add_argument("--what", nargs="+", default=["train", "infer"], choices=["train", "infer"])
     p.add_argument("--backbone", default="tiny", choices=["tiny", "resnet50"])
     p.add_argument("--size", type=int, default=128)
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--amp", default="fp32", choices=["fp32", "bf16"], help="precision of ours; torchvision runs in fp32 unless --amp-both")
+    p.add_argument("--amp", default="fp32", choices=["fp32", "bf16"],
+                   help="precision of ours; torchvision runs in fp32 unless --amp-both")
     p.add_argument("--amp-both", action="store_true")
     p.add_argument("--compile", action="store_true")
     p.add_argument("--own", action="store_true", help="each side with its own settings: ours at `small`")
@@ -203,7 +216,8 @@ def main() -> None:
     torch.set_num_threads(a.threads)
     rows: list[dict[str, Any]] = []
     for name in a.models:
-        ours, theirs = own(name, a.size) if a.own and name != "ssd" else pair(name, "resnet50" if name == "ssd" else a.backbone, a.size)
+        ours, theirs = (own(name, a.size) if a.own and name != "ssd"
+                        else pair(name, "resnet50" if name == "ssd" else a.backbone, a.size))
         size = 300 if name == "ssd" else a.size
         ours, theirs = ours.to(a.device, memory_format=torch.channels_last), theirs.to(a.device)
         batch, images, targets = pictures(a.batch, size, ours.classes, name, a.device)
@@ -213,7 +227,8 @@ def main() -> None:
                 other = steps(ours, theirs, batch, images, targets, a.amp, False)[what][1]
             else:
                 other = steps(ours, theirs, batch, images, targets, "fp32", False)[what][1]
-            row: dict[str, Any] = {"model": name, "what": what, "size": size, "batch": a.batch, "amp": a.amp, "amp_both": a.amp_both, "compiled": a.compile,
+            row: dict[str, Any] = {"model": name, "what": what, "size": size, "batch": a.batch, "amp": a.amp,
+                                   "amp_both": a.amp_both, "compiled": a.compile,
                                    "threads": a.threads, "device": a.device, "backbone": a.backbone, "own": a.own}
             if a.count:
                 numbers = []
@@ -222,13 +237,16 @@ def main() -> None:
                     with Ops() as ops:
                         run()
                     numbers.append(ops.numbers)
-                row |= {"ours_operators": numbers[0][0], "theirs_operators": numbers[1][0], "ours_syncs": numbers[0][1], "theirs_syncs": numbers[1][1]}
-                print(f"{name:10} {what:5} operators {numbers[0][0]:6} against {numbers[1][0]:6}, host syncs {numbers[0][1]:4} against {numbers[1][1]:4}",
+                row |= {"ours_operators": numbers[0][0], "theirs_operators": numbers[1][0], "ours_syncs": numbers[0][1],
+                        "theirs_syncs": numbers[1][1]}
+                print(f"{name:10} {what:5} operators {numbers[0][0]:6} against {numbers[1][0]:6}, host syncs "
+                      f"{numbers[0][1]:4} against {numbers[1][1]:4}",
                       flush=True)
             else:
                 row |= race(mine, other, a.rounds, a.device)
-                print(f"{name:10} {what:5} {size:4} px, batch {a.batch:2}: ours {row['ours_ms']:9.1f} ms, torchvision {row['theirs_ms']:9.1f} ms, "
-                      f"{row['ratio']:.2f}x ({row['least']:.2f} to {row['most']:.2f})", flush=True)
+                print(f"{name:10} {what:5} {size:4} px, batch {a.batch:2}: ours {row['ours_ms']:9.1f} ms, torchvision "
+                      f"{row['theirs_ms']:9.1f} ms, {row['ratio']:.2f}x ({row['least']:.2f} to {row['most']:.2f})",
+                      flush=True)
             rows.append(row)
     if a.json:
         a.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1))

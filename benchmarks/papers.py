@@ -1,13 +1,17 @@
-"""A row for every paper: what is counted exactly, which tests assert its identities and against what, and what its `small` preset learns.
+"""A row for every paper: what is counted exactly, which tests assert its identities and against what, and what its
+`small` preset learns.
 
-    python benchmarks/papers.py                                  # every paper of `localization` that has no result yet, then the page
+    python benchmarks/papers.py                                  # every paper of `localization` that has no result yet,
+                                                                 then the page
     python benchmarks/papers.py fpn ssd --budget 3000images      # some of them
-    python benchmarks/papers.py --tests                          # run each paper's tests, and note what passed and how far oracles agree; no training
-    python benchmarks/papers.py --page                           # write docs/papers.md from what is known, training nothing
+    python benchmarks/papers.py --tests                          # run each paper's tests, and note what passed and how
+                                                                 far oracles agree; no training
+    python benchmarks/papers.py --page                           # write docs/papers.md from what is known,
+                                                                 training nothing
 
-Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was saved, so that the whole may
-be done in parts. A result counts for one budget, data set and seed; --again measures anew. All systems see the same number of pictures, and are
-measured on the same held-out scenes with their last weights.
+Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was
+saved, so that the whole may be done in parts. A result counts for one budget, data set and seed; --again measures anew.
+All systems see the same number of pictures, and are measured on the same held-out scenes with their last weights.
 """
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
-GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")  # of all papers alike
+# of all papers alike
+GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")
 Node = tuple[str, str]  # module, name at its top level
 
 
@@ -102,14 +107,16 @@ def graph() -> dict[Node, set[Node]]:
     uses: dict[Node, set[Node]] = {}
     for path in SOURCE.rglob("*.py"):
         tree, module = ast.parse(path.read_text(encoding="utf-8")), module_of(path)
-        local, own = imports_of(tree, module.rpartition(".")[0] if path.stem != "__init__" else module), definitions(tree)
+        local, own = (imports_of(tree, module.rpartition(".")[0] if path.stem != "__init__" else module),
+                      definitions(tree))
         for name, code in own.items():
             uses[module, name] = resolved(names_in(code), local, own, module) - {(module, name)}
     return uses
 
 
 def owned(papers: list[Any], uses: dict[Node, set[Node]]) -> dict[str, set[Node]]:
-    """By paper, the definitions outside papers that nothing but it and its descendants use, directly or through one another.
+    """By paper, the definitions outside papers that nothing but it and its descendants use,
+    directly or through one another.
 
     What nothing uses inside the package is there to be called by its reader; a use by it does not count.
     """
@@ -126,7 +133,8 @@ def owned(papers: list[Any], uses: dict[Node, set[Node]]) -> dict[str, set[Node]
         grown = True
         while grown:
             near = {m for n in mine for m in uses.get(n, set())} - mine
-            new = {m for m in near if m in uses and not m[0].startswith("stemma.papers.") and all(u in mine or u[0] in family for u in users[m])}
+            new = {m for m in near if m in uses and not m[0].startswith("stemma.papers.")
+                   and all(u in mine or u[0] in family for u in users[m])}
             grown = bool(new)
             mine |= new
         out[p.name] = mine
@@ -134,7 +142,8 @@ def owned(papers: list[Any], uses: dict[Node, set[Node]]) -> dict[str, set[Node]
 
 
 def tests_of(papers: list[Any]) -> dict[str, list[dict[str, Any]]]:
-    """By paper, its tests as {"id": "tests/x.py::test_y", "oracle": name or ""}: those that name it, or what it alone uses, or are marked as its own."""
+    """By paper, its tests as {"id": "tests/x.py::test_y", "oracle": name or ""}: those that name it, or what it alone
+    uses, or are marked as its own."""
     mine = owned(papers, graph())
     out: dict[str, list[dict[str, Any]]] = {p.name: [] for p in papers}
     for path in sorted(TESTS.glob("test_*.py")):
@@ -151,7 +160,8 @@ def tests_of(papers: list[Any]) -> dict[str, list[dict[str, Any]]]:
             for p in papers:
                 named = {repr(p.name), repr(p.cli_name)} & names or any(home == p.spec.__module__ for home, _ in nodes)
                 if named or nodes & mine[p.name] or p.name in theirs:
-                    out[p.name].append({"id": f"tests/{path.name}::{name}", "oracle": oracle if p.name in theirs else ""})
+                    out[p.name].append({"id": f"tests/{path.name}::{name}",
+                                        "oracle": oracle if p.name in theirs else ""})
     return out
 
 
@@ -179,13 +189,14 @@ def run_tests(ids: list[str]) -> Path:
     """Run tests, those that are left out by default included, and return pytest's report."""
     out = ROOT / "runs" / "papers-tests.xml"
     out.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", f"--junitxml={out}", *ids], cwd=ROOT, check=False)
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", f"--junitxml={out}",
+                    *ids], cwd=ROOT, check=False)
     return out
 
 
 def cases_of(reports: list[Path]) -> dict[str, list[dict[str, str]]]:
-    """By test, its cases in pytest's reports: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}. Of a case in several
-    reports the last one counts."""
+    """By test, its cases in pytest's reports: {"outcome", and of one with an oracle "oracle" and "agreement" or "how"}.
+    Of a case in several reports the last one counts."""
     last: dict[tuple[str, str], dict[str, str]] = {}
     for c in (c for r in reports for c in ElementTree.parse(r).getroot().iter("testcase")):
         bad = c.find("failure") is not None or c.find("error") is not None
@@ -199,14 +210,16 @@ def cases_of(reports: list[Path]) -> dict[str, list[dict[str, str]]]:
 
 
 def summary(cases: list[dict[str, str]]) -> dict[str, Any]:
-    """{"passed", "skipped", "failed"}, and "agreement": by oracle, the largest difference that its tests found, or how else they agree."""
+    """{"passed", "skipped", "failed"}, and "agreement": by oracle, the largest difference that its tests found, or how
+    else they agree."""
     agreement: dict[str, Any] = {}
     for c in cases:
         if "how" in c:
             agreement[c["oracle"]] = c["how"]
         elif "agreement" in c and not isinstance(agreement.get(c["oracle"]), str):
             agreement[c["oracle"]] = max(agreement.get(c["oracle"], 0.0), float(c["agreement"]))
-    return {k: sum(c["outcome"] == k for c in cases) for k in ("passed", "skipped", "failed")} | {"agreement": agreement}
+    return ({k: sum(c["outcome"] == k for c in cases) for k in ("passed", "skipped", "failed")}
+            | {"agreement": agreement})
 
 
 # ---------------------------------------------------------------- counts and training
@@ -220,7 +233,8 @@ def counts(p: Any) -> list[dict[str, Any]]:
 
     out = []
     for f in p.facts:
-        row: dict[str, Any] = {"what": f.what, "value": f.value, "of": " ".join(x for x in (f.variant, f"{f.classes} classes") if x)}
+        row: dict[str, Any] = {"what": f.what, "value": f.value,
+                               "of": " ".join(x for x in (f.variant, f"{f.classes} classes") if x)}
         if f.what == "parameters":
             spec = p.spec(f.variant or "paper")
             for path, value in f.sets:
@@ -232,7 +246,8 @@ def counts(p: Any) -> list[dict[str, Any]]:
 
 
 def numbers(result: dict[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("images", "loss")}
+    return {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)
+            and k not in ("images", "loss")}
 
 
 def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -243,16 +258,17 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     from stemma.engine.pictures.measure import main_metric
 
     began = time.process_time()
-    run = stemma.train(p.name, data, budget=budget, preset=preset, out=folder, seed=seed, resume=True, val_every=0, val_images=8, progress=False)
+    run = stemma.train(p.name, data, budget=budget, preset=preset, out=folder, seed=seed, resume=True, val_every=0,
+                       val_images=8, progress=False)
     steps = list(run.metrics("train"))
     torch.manual_seed(seed)
     trained = stemma.evaluate(run, data, which="last", limit=val)
     net = stemma.build(p.name, preset=preset, info=run.load("last").info)  # type: ignore[attr-defined]
     untrained = stemma.evaluate(net, data, limit=val)
     return {
-        "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained), "images": steps[-1]["images"],
-        "steps": steps[-1]["step"], "seconds": round(steps[-1]["seconds"], 1), "core_seconds": round(time.process_time() - began, 1),
-        "parameters": run.record["parameters"],
+        "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained),
+        "images": steps[-1]["images"], "steps": steps[-1]["step"], "seconds": round(steps[-1]["seconds"], 1),
+        "core_seconds": round(time.process_time() - began, 1), "parameters": run.record["parameters"],
     }
 
 
@@ -267,7 +283,8 @@ def said_of(oracle: str, agreement: float | str | None) -> str:
     """An oracle with what was found when it was asked."""
     if agreement is None:
         return oracle
-    return f"{oracle}: {agreement}" if isinstance(agreement, str) else f"{oracle}: {agreement:.0e}" if agreement else f"{oracle}: equal"
+    return (f"{oracle}: {agreement}" if isinstance(agreement, str) else f"{oracle}: {agreement:.0e}" if agreement
+            else f"{oracle}: equal")
 
 
 def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
@@ -291,13 +308,15 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
     lines = [
         "# The papers, one by one", "",
         "This page is written by `python benchmarks/papers.py`; nothing in it is typed by hand.", "",
-        f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on {settings['val']} held-out scenes, "
-        "beside its own net with random weights and beside its parents under the same budget. One seed each: gaps under .03 are noise. Seconds are those "
-        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets are ours, for two cores; they are not "
-        "the papers' settings.", "",
-        "Besides its own tests, each paper runs the battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
+        f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on "
+        f"{settings['val']} held-out scenes, beside its own net with random weights and beside its parents under the "
+        "same budget. One seed each: gaps under .03 are noise. Seconds are those "
+        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets "
+        "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
+        "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
-        "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests | oracles |",
+        "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests "
+        "| oracles |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for p in papers:
@@ -310,14 +329,17 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         oracles = [said_of(o, agreed.get(o)) for o in sorted({t["oracle"] for t in tests} - {""})]
         done = f"{len(tests)}"
         if ran:
-            done += f" ({ran['passed']} cases passed" + "".join(f", {ran[k]} {k}" for k in ("skipped", "failed") if ran[k]) + ")"
+            done += (f" ({ran['passed']} cases passed"
+                     + "".join(f", {ran[k]} {k}" for k in ("skipped", "failed") if ran[k]) + ")")
         cells = [f"[{p.label}](#{p.cli_name})", f"{row.get('lines', '')} lines"]
         if learned:
             m = learned["main"]
-            cells += [m, score(learned["untrained"].get(m)), f"**{score(learned['trained'].get(m))}**", "; ".join(beside(p, known)) or "–",
+            cells += [m, score(learned["untrained"].get(m)), f"**{score(learned['trained'].get(m))}**",
+                      "; ".join(beside(p, known)) or "–",
                       f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})"]
         else:
-            cells += ["", "", row.get("failed", "not measured"), "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
+            cells += ["", "", row.get("failed", "not measured"),
+                      "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
         lines.append("| " + " | ".join([*cells, counted, done, "; ".join(oracles) or "–"]) + " |")
     for p in papers:
         row = known.get(p.name, {})
@@ -330,7 +352,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
             told = "; ".join(f"{c['what']} ({c['of']}) {c['value']:,}" for c in row["counts"])
             lines += [f"Counts, parameters built and compared by this script, all of them by tests: {told}.", ""]
         if row.get("tests"):
-            told = ", ".join(f"`{t['id'].partition('::')[2]}`" + (f" ({t['oracle']})" if t["oracle"] else "") for t in row["tests"])
+            told = ", ".join(f"`{t['id'].partition('::')[2]}`" + (f" ({t['oracle']})" if t["oracle"] else "")
+                             for t in row["tests"])
             lines += [f"Tests: {told}."]
     return "\n".join(lines) + "\n"
 
@@ -344,7 +367,8 @@ def main() -> None:
     ap.add_argument("--val", type=int, default=200)
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--tests", nargs="*", type=Path, metavar="REPORT",
-                    help="train nothing; run each paper's tests, or read what pytest said of them: make test-slow REPORT=slow.xml")
+                    help="train nothing; run each paper's tests, or read what pytest said of them: make test-slow "
+                    "REPORT=slow.xml")
     ap.add_argument("--page", action="store_true", help="train and run nothing")
     ap.add_argument("--again", action="store_true", help="measure what is known already anew")
     ap.add_argument("--out", type=Path, default=DOCS / "papers.md")
@@ -362,16 +386,19 @@ def main() -> None:
     shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
     chosen = [cards.get(n) for n in args.papers] or shown
     still = args.page or args.tests is not None  # trains nothing: what was learned, and how, stays as it is stored
-    if any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings and not still:
+    if (any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings
+        and not still):
         if not args.again:
-            raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or --again to begin anew")
+            raise SystemExit(f"{cache} holds results of {stored['settings']}, not {settings}; give those settings, or "
+                             "--again to begin anew")
         stored = {}
     settings = stored["settings"] if stored and still else settings
     known: dict[str, Any] = stored.get("papers", {})
     found = tests_of(every)
     for p in shown:
         source = Path(importlib.import_module(p.spec.__module__).__file__ or "")
-        known.setdefault(p.name, {}).update(lines=len(source.read_text(encoding="utf-8").splitlines()), tests=found[p.name], counts=counts(p))
+        known.setdefault(p.name, {}).update(lines=len(source.read_text(encoding="utf-8").splitlines()),
+                                            tests=found[p.name], counts=counts(p))
 
     def keep() -> None:
         write_text(cache, json.dumps({"settings": settings, "papers": known}, indent=1) + "\n")
@@ -388,7 +415,8 @@ def main() -> None:
                 row["learned"] = learn(p, preset, args.data, args.budget, args.val, args.seed, folder)
                 row.pop("failed", None)
                 got, m = row["learned"], row["learned"]["main"]
-                print(f"  {m} {score(got['untrained'].get(m))} -> {score(got['trained'].get(m))}, {got['seconds']} s", flush=True)
+                print(f"  {m} {score(got['untrained'].get(m))} -> {score(got['trained'].get(m))}, {got['seconds']} s",
+                      flush=True)
             except StemmaError as error:
                 row["failed"] = str(error)
                 print(f"  {error}", flush=True)

@@ -1,10 +1,12 @@
-"""Position-sensitive pooling and deformable convolution on a CPU: ours against torchvision's operators, one after the other in the same run.
+"""Position-sensitive pooling and deformable convolution on a CPU: ours against torchvision's operators, one after the
+other in the same run.
 
     python benchmarks/positions.py [--rounds 7]
 
-Prints torchvision's processor time over ours (above 1: ours is faster), median with quartiles, forward and forward with backward, and the
-largest difference. Maps lie channels last with their bins outside, as R-FCN's head makes them; torchvision reads its own order. Its
-`ps_roi_pool` rounds boxes to cells, so regions here lie on cells and inside the map.
+Prints torchvision's processor time over ours (above 1: ours is faster), median with quartiles, forward and forward with
+backward, and the largest difference. Maps lie channels last with their bins outside, as R-FCN's head makes them;
+torchvision reads its own order. Its `ps_roi_pool` rounds boxes to cells,
+so regions here lie on cells and inside the map.
 """
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ REGIONS = {  # name: images, outputs, bins a side, map's height and width, regio
     "R-FCN, COCO, 600 x 1000": (1, 81, 7, 38, 63, 300, 16),
     "R-FCN small, 128 px": (16, 9, 3, 16, 16, 80, 8),
 }
-CONVOLUTIONS = {"fifth stage, 600 x 1000": (1, 512, 38, 63), "small, 128 px": (16, 96, 16, 16)}  # images, channels, height, width
+# images, channels, height, width
+CONVOLUTIONS = {"fifth stage, 600 x 1000": (1, 512, 38, 63), "small, 128 px": (16, 96, 16, 16)}
 Run = Callable[[], Tensor]
 
 
@@ -42,7 +45,8 @@ def ratio(ours: Run, theirs: Run, rounds: int) -> dict[str, object]:
         return lambda: run().backward(slope)
 
     found: dict[str, object] = {"difference": float((ours() - theirs()).abs().max())}
-    for name, pair in {"forward": (ours, theirs), "forward and backward": (with_gradient(ours), with_gradient(theirs))}.items():
+    for name, pair in {"forward": (ours, theirs),
+                       "forward and backward": (with_gradient(ours), with_gradient(theirs))}.items():
         each = [seconds(pair[1]) / seconds(pair[0]) for _ in range(rounds + 1)][1:]
         low, middle, high = statistics.quantiles(each, n=4)
         found[name] = f"{middle:.1f} ({low:.1f} to {high:.1f})"
@@ -56,21 +60,24 @@ def pooling(name: str, rounds: int) -> dict[str, dict[str, object]]:
     boxes = torch.cat([low, low + side], -1).float() * stride
     flat = torch.cat([torch.arange(float(b)).repeat_interleave(r)[:, None], boxes.flatten(0, 1)], 1)
     plain = torch.randn(b, c * k * k, h, w, requires_grad=True)
-    last = plain.detach().unflatten(1, (c, k * k)).transpose(1, 2).flatten(1, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
+    last = (plain.detach().unflatten(1, (c, k * k)).transpose(1, 2).flatten(1, 2)
+            .contiguous(memory_format=torch.channels_last).requires_grad_())
 
     def ours(align: bool) -> Tensor:
         op = psroi.ps_roi_align if align else psroi.ps_roi_pool
         return op(last, boxes, k, stride, bins_first=True).flatten(0, 1)
 
     pool = ratio(lambda: ours(False), lambda: tv.ps_roi_pool(plain, flat, k, 1 / stride), rounds)
-    return {"pool": pool, "align": ratio(lambda: ours(True), lambda: tv.ps_roi_align(plain, flat, k, 1 / stride, 2), rounds)}
+    return {"pool": pool,
+            "align": ratio(lambda: ours(True), lambda: tv.ps_roi_align(plain, flat, k, 1 / stride, 2), rounds)}
 
 
 def convolution(name: str, rounds: int) -> dict[str, object]:
     b, c, h, w = CONVOLUTIONS[name]
     x, weight = torch.randn(b, c, h, w, requires_grad=True), torch.randn(c, c, 3, 3, requires_grad=True)
     offset = torch.randn(b, 72, h, w, requires_grad=True)
-    run = {m: lambda m=m: deform.deform_conv2d(x, offset, weight, None, 1, 2, 2, None, m) for m in ("columns", "torchvision")}
+    run = {m: lambda m=m: deform.deform_conv2d(x, offset, weight, None, 1, 2, 2, None, m)
+           for m in ("columns", "torchvision")}
     return ratio(run["columns"], run["torchvision"], rounds)
 
 

@@ -3,7 +3,8 @@
     python benchmarks/roi_align.py            one thread of the CPU
     python benchmarks/roi_align.py --cuda     a GPU, where "ours" is what `auto` picks there
 
-Prints the ratio of the times (above 1: ours is faster) as median with quartiles, and the largest difference of outputs and gradients.
+Prints the ratio of the times (above 1: ours is faster) as median with quartiles,
+and the largest difference of outputs and gradients.
 """
 from __future__ import annotations
 
@@ -45,13 +46,15 @@ def timed(run: Callable[[], object], device: str) -> float:
 def measure(name: str, rounds: int, device: str) -> dict[str, object]:
     b, c, side, r, strides = SETTINGS[name]
     torch.manual_seed(0)
-    xs = [torch.randn(b, c, side // s, side // s, device=device).to(memory_format=torch.channels_last).requires_grad_() for s in strides]
+    xs = [torch.randn(b, c, side // s, side // s, device=device).to(memory_format=torch.channels_last).requires_grad_()
+          for s in strides]
     boxes = regions(b, r, side).to(device)
     pool = tv.MultiScaleRoIAlign([str(i) for i in range(len(xs))], 7, 2)
     flat = torch.cat([torch.arange(b, device=device).repeat_interleave(r)[:, None].to(boxes), boxes.flatten(0, 1)], 1)
 
     def ours() -> Tensor:
-        out = roi_align_levels(xs, boxes, 7, strides, 2, False) if len(xs) > 1 else roi_align(xs[0], boxes, 7, strides[0], 2, False)
+        out = roi_align_levels(xs, boxes, 7, strides, 2, False) if len(xs) > 1 else roi_align(xs[0], boxes, 7,
+                                                                                              strides[0], 2, False)
         return out.flatten(0, 1)
 
     def theirs() -> Tensor:
@@ -74,7 +77,8 @@ def measure(name: str, rounds: int, device: str) -> dict[str, object]:
     with torch.no_grad():
         differs = (ours() - theirs()).abs().max().item()
     gradient = max((p - q).abs().max().item() for p, q in zip(step(ours), step(theirs)))
-    return {"setting": name, "forward": spread(forward[1:]), "forward and backward": spread(both[1:]), "output differs": differs, "gradient differs": gradient}
+    return {"setting": name, "forward": spread(forward[1:]), "forward and backward": spread(both[1:]),
+            "output differs": differs, "gradient differs": gradient}
 
 
 def spread(ratios: list[float]) -> tuple[float, float, float]:
@@ -95,7 +99,8 @@ def main() -> None:
         return
     for row in rows:
         parts = [f"{k} {v[0]:.2f}x ({v[1]:.2f} to {v[2]:.2f})" for k, v in row.items() if isinstance(v, tuple)]
-        print(f"{row['setting']}: {', '.join(parts)}; largest difference {row['output differs']:.1e}, of gradients {row['gradient differs']:.1e}")
+        print(f"{row['setting']}: {', '.join(parts)}; largest difference {row['output differs']:.1e}, of gradients "
+              f"{row['gradient differs']:.1e}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python benchmarks/torchvision_recipe.py --data path/to/bccd --budget 9m --model faster-rcnn --size 192 --longest 256
 
-The network is torchvision's FasterRCNN or RetinaNet over its own pyramid of 256 channels, on the same packaged ImageNet weights of EfficientNet-Lite0
-that `--backbone tf_efficientnet_lite0:imagenet` gives ours. The recipe is that of torchvision's references/detection: SGD of momentum .9 and weight decay
-1e-4, a rate of .02 for sixteen pictures scaled to the batch (RetinaNet: .01), a thousandth of it warmed up over at most 1,000 steps, divided by ten
-after 16/26 and 22/26 of the training, horizontal flips. `--optimizer adamw` gives it the optimiser of our small presets instead. Pictures, sizes,
-splits and measures are ours. Prints one line of JSON.
+The network is torchvision's FasterRCNN or RetinaNet over its own pyramid of 256 channels, on the same packaged ImageNet
+weights of EfficientNet-Lite0 that `--backbone tf_efficientnet_lite0:imagenet` gives ours. The recipe is that of
+torchvision's references/detection: SGD of momentum .9 and weight decay 1e-4, a rate of .02 for sixteen pictures scaled
+to the batch (RetinaNet: .01), a thousandth of it warmed up over at most 1,000 steps, divided by ten after 16/26 and
+22/26 of the training, horizontal flips. `--optimizer adamw` gives it the optimiser of our small presets instead.
+Pictures, sizes, splits and measures are ours. Prints one line of JSON.
 """
 from __future__ import annotations
 
@@ -49,13 +50,15 @@ class Body(nn.Module):
 
 
 def network(model: str, classes: int, size: int, longest: int) -> nn.Module:
-    """torchvision's network; pictures come at their size already, and the packaged weights want a mean and deviation of one half."""
+    """torchvision's network; pictures come at their size already, and the packaged weights want a mean and deviation of
+    one half."""
     plain: dict[str, Any] = {"min_size": size, "max_size": longest, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     if model == "faster-rcnn":
         net: nn.Module = tv.FasterRCNN(Body((0, 1, 2, 3), LastLevelMaxPool()), classes + 1, **plain)
         return net
     sizes = tuple((x, int(x * 2 ** (1 / 3)), int(x * 2 ** (2 / 3))) for x in (32, 64, 128, 256, 512))
-    net = tv.RetinaNet(Body((1, 2, 3), LastLevelP6P7(256, 256)), classes, anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5), **plain)
+    net = tv.RetinaNet(Body((1, 2, 3), LastLevelP6P7(256, 256)), classes,
+                       anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5), **plain)
     return net
 
 
@@ -77,7 +80,8 @@ def evaluate(net: nn.Module, data: Dataset, recipe: Recipe, first: int) -> dict[
             found = net(unpadded(batch))
         for k, one in enumerate(found):
             scale = (batch.original[k] / batch.sizes[k]).flip(0).repeat(2)
-            said = {"boxes": (one["boxes"] * scale).numpy(), "scores": one["scores"].numpy(), "labels": one["labels"].numpy().astype(np.int64) - first}
+            said = {"boxes": (one["boxes"] * scale).numpy(), "scores": one["scores"].numpy(),
+                    "labels": one["labels"].numpy().astype(np.int64) - first}
             measure.add(data.truth(int(batch.index[k])), said, int(batch.index[k]))
     net.train()
     return {k: v for k, v in measure.result().items() if k in ("AP", "AP50", "AP75")}
@@ -98,7 +102,8 @@ def main() -> None:
     torch.manual_seed(a.seed)
     warnings.simplefilter("ignore")
     keep_memory()
-    budget, recipe = Budget.parse(a.budget), Recipe(batch=a.batch, resize=Resize("shortest", a.size, a.longest, 32), augment=Augment(flip=0.5))
+    budget, recipe = Budget.parse(a.budget), Recipe(batch=a.batch, resize=Resize("shortest", a.size, a.longest, 32),
+                                                    augment=Augment(flip=0.5))
     train, test, _ = held_out(a.data)
     first = int(a.model == "faster-rcnn")
     net = network(a.model, len(train.info.classes), a.size, a.longest)
@@ -106,7 +111,8 @@ def main() -> None:
     optimizer: torch.optim.Optimizer = torch.optim.SGD(net.parameters(), rate, 0.9, weight_decay=1e-4)
     if a.optimizer == "adamw":
         rate, optimizer = 1e-3, torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.01)
-    loader = Loader(train, replace(recipe), train=True, batch=a.batch, mean=(0.5,) * 3, needs=frozenset({"boxes"}), seed=a.seed)
+    loader = Loader(train, replace(recipe), train=True, batch=a.batch, mean=(0.5,) * 3,
+                    needs=frozenset({"boxes"}), seed=a.seed)
     spent, epoch, warm = Spent(), 0, min(1000, len(loader) - 1)
     untrained = evaluate(net, test, recipe, first)
     net.train()
@@ -121,12 +127,14 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            spent = Spent(spent.seconds + time.perf_counter() - begin, spent.steps + 1, spent.epochs + 1 / len(loader), spent.images + len(batch))
+            spent = Spent(spent.seconds + time.perf_counter() - begin, spent.steps + 1, spent.epochs + 1 / len(loader),
+                          spent.images + len(batch))
             if budget.fraction(spent) >= 1:
                 break
         epoch += 1
     found = evaluate(net, test, recipe, first)
-    print(json.dumps({"model": a.model, "optimizer": a.optimizer, "budget": a.budget, "steps": spent.steps, "images": spent.images,
+    print(json.dumps({"model": a.model, "optimizer": a.optimizer, "budget": a.budget, "steps": spent.steps,
+                      "images": spent.images,
                       "images_per_second": spent.images / spent.seconds, "untrained": untrained, **found}))
 
 

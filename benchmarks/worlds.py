@@ -1,7 +1,8 @@
 """How fast agents dream, plan and live, as ratios in one run: `python benchmarks/worlds.py [--quick] [--json]`.
 
-Dream steps a second, batched against one at a time; milliseconds of one planned decision, eager against compiled; steps a second of a world,
-by one process and by two. Figures are medians of alternating rounds, so that a busy moment of the machine falls on both sides of a ratio.
+Dream steps a second, batched against one at a time; milliseconds of one planned decision, eager against compiled; steps
+a second of a world, by one process and by two. Figures are medians of alternating rounds, so that a busy moment of the
+machine falls on both sides of a ratio.
 """
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def rates(work: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]
 
 
 def dreaming(rounds: int, batch: int, steps: int) -> dict[str, float]:
-    """Steps a second of World Models' small dream, its endings switched off: in one batch through `rollouts`, and by the gymnasium environment."""
+    """Steps a second of World Models' small dream, its endings switched off: in one batch through `rollouts`, and by
+    the gymnasium environment."""
     model: Any = stemma.build("world-models", "small", classes=1).eval()
     with torch.no_grad():
         model.heads["terminal"].net[-1].bias.fill_(-50.0)
@@ -106,7 +108,8 @@ def main() -> None:
         except stemma.StemmaError as error:
             said[f"decisions a second, {name}"] = str(error)
             continue
-        said[f"decisions a second, {name}"] = living(rounds if name.startswith("drawn") else 2, name, 8 if name.startswith("drawn") else 2)
+        said[f"decisions a second, {name}"] = living(rounds if name.startswith("drawn") else 2, name,
+                                                     8 if name.startswith("drawn") else 2)
     if args.json:
         print(json.dumps(said, indent=1))
         return

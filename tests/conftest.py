@@ -30,7 +30,8 @@ def _seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def _agreement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> Iterator[None]:
-    """Of a test marked `oracle(name, papers...)`: the largest difference between what it compares, for docs/papers.md."""
+    """Of a test marked `oracle(name, papers...)`: the largest difference between what it compares, for
+    docs/papers.md."""
     mark = request.node.get_closest_marker("oracle")
     if mark is None:
         yield

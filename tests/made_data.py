@@ -22,9 +22,11 @@ def coco_doc(images: int = 3, /, **change: Any) -> dict[str, Any]:
     """A COCO document of `images` pictures of 40 x 60, each with a box of every one of two classes (ids 7 and 3)."""
     doc: dict[str, Any] = {
         "images": [{"id": 100 + i, "file_name": f"{i}.png", "height": 40, "width": 60} for i in range(images)],
-        "categories": [{"id": 7, "name": "dog", "supercategory": "animal"}, {"id": 3, "name": "cat", "supercategory": "animal"}],
+        "categories": [{"id": 7, "name": "dog", "supercategory": "animal"},
+                       {"id": 3, "name": "cat", "supercategory": "animal"}],
         "annotations": [
-            {"id": 10 * i + k, "image_id": 100 + i, "category_id": c, "bbox": [5 + k, 6, 20, 10], "area": 200, "iscrowd": 0, "segmentation": []}
+            {"id": 10 * i + k, "image_id": 100 + i, "category_id": c, "bbox": [5 + k, 6, 20, 10], "area": 200,
+             "iscrowd": 0, "segmentation": []}
             for i in range(images) for k, c in enumerate((7, 3))
         ],
     }
@@ -32,7 +34,8 @@ def coco_doc(images: int = 3, /, **change: Any) -> dict[str, Any]:
 
 
 def make_coco(root: Path, doc: Any = None, split: str = "train", images: int = 3) -> Path:
-    """annotations/instances_SPLIT.json and images/SPLIT/*.png; the JSON's path. `doc` may be text, bytes or a document."""
+    """annotations/instances_SPLIT.json and images/SPLIT/*.png; the JSON's path.
+    `doc` may be text, bytes or a document."""
     for i in range(images):
         noise(root / "images" / split / f"{i}.png", seed=i + 100 * len(split))
     path = root / "annotations" / f"instances_{split}.json"
@@ -42,18 +45,22 @@ def make_coco(root: Path, doc: Any = None, split: str = "train", images: int = 3
     return path
 
 
-def voc_xml(objects: Sequence[tuple[str, float, float, float, float]] = (("cat", 1, 1, 20, 10),), width: int = 60, height: int = 40, difficult: int = 0) -> str:
+def voc_xml(objects: Sequence[tuple[str, float, float, float, float]] = (("cat", 1, 1, 20, 10),), width: int = 60,
+            height: int = 40, difficult: int = 0) -> str:
     """A VOC annotation."""
     rows = "".join(
-        f"<object><name>{n}</name><difficult>{difficult}</difficult><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+        f"<object><name>{n}</name><difficult>{difficult}</difficult><bndbox><xmin>{a}</xmin><ymin>{b}</ymin>"
+        f"<xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
         for n, a, b, c, d in objects
     )
-    return f"<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth></size>{rows}</annotation>"
+    return (f"<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth>"
+            f"</size>{rows}</annotation>")
 
 
 def make_voc(root: Path, xml: Sequence[str] | None = None, splits: dict[str, Sequence[int]] | None = None) -> Path:
     """JPEGImages, Annotations and, where `splits` are given, ImageSets/Main."""
-    xml = [voc_xml(), voc_xml((("dog", 5, 5, 30, 30), ("cat", 2, 3, 9, 9))), voc_xml((("dog", 10, 10, 60, 40),), difficult=1)] if xml is None else xml
+    xml = [voc_xml(), voc_xml((("dog", 5, 5, 30, 30), ("cat", 2, 3, 9, 9))),
+           voc_xml((("dog", 10, 10, 60, 40),), difficult=1)] if xml is None else xml
     (root / "Annotations").mkdir(parents=True)
     for i, text in enumerate(xml):
         noise(root / "JPEGImages" / f"v{i}.jpg", seed=i)

@@ -19,7 +19,8 @@ def shot(true: Any = (), found: Any = (), order: int = 0, size: tuple[int, int] 
     boxes = np.array([r[:4] for r in t], float).reshape(-1, 4)
     f = np.array(found, float).reshape(-1, 6)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return Picture(order, size, boxes, np.array([r[4] for r in t], int), np.array([r[5] for r in t], bool), area, f[:, :4], f[:, 5], f[:, 4].astype(int))
+    return Picture(order, size, boxes, np.array([r[4] for r in t], int), np.array([r[5] for r in t], bool), area,
+                   f[:, :4], f[:, 5], f[:, 4].astype(int))
 
 
 def record(*pictures: Picture, names: tuple[str, ...] = ("a", "b", "c")) -> Record:
@@ -30,7 +31,8 @@ def record(*pictures: Picture, names: tuple[str, ...] = ("a", "b", "c")) -> Reco
 
 
 def drawn(seed: int, images: int = 6, classes: int = 3, ties: bool = True, crowd: float = 0.15) -> Record:
-    """A record of random boxes, some on a grid (equal overlaps), with equal scores, crowds, empty images and boxes without area."""
+    """A record of random boxes, some on a grid (equal overlaps), with equal scores, crowds,
+    empty images and boxes without area."""
     r = np.random.default_rng(seed)
     out = Record(tuple(f"c{c}" for c in range(classes)))
     for i in range(images):
@@ -45,15 +47,18 @@ def drawn(seed: int, images: int = 6, classes: int = 3, ties: bool = True, crowd
         near[:, 2:] = np.maximum(near[:, :2], near[:, 2:])
         far = r.uniform(0, 120, (int(r.choice([0, 2, 5])), 2))
         found = np.concatenate([near, np.concatenate([far, far + 25], 1)])
-        said = np.concatenate([np.where(r.random(len(pick)) < 0.8, labels[pick], r.integers(0, classes, len(pick))), r.integers(0, classes, len(far))])
+        said = np.concatenate([np.where(r.random(len(pick)) < 0.8, labels[pick], r.integers(0, classes, len(pick))),
+                               r.integers(0, classes, len(far))])
         scores = np.round(r.random(len(found)), int(r.choice([0, 1, 9]))) if ties else r.random(len(found))
-        out.add(Picture(i, (200, 200), boxes, labels.astype(int), r.random(n) < crowd, side.prod(1), found, scores, said.astype(int)))
+        out.add(Picture(i, (200, 200), boxes, labels.astype(int), r.random(n) < crowd, side.prod(1), found, scores,
+                        said.astype(int)))
     return out
 
 
 def coco_case(seed: int, kind: Kind) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A COCO annotation file and a result list, as parsed JSON, full of corners: crowds, ties, empty images and masks, sizes on a
-    boundary, objects without a visible point, areas that contradict the boxes, far more detections than count."""
+    """A COCO annotation file and a result list, as parsed JSON, full of corners: crowds, ties, empty images and masks,
+    sizes on a boundary, objects without a visible point, areas that contradict the boxes,
+    far more detections than count."""
     r = np.random.default_rng(seed)
     side = 64 if kind == "masks" else 300
     categories = sorted(int(c) for c in r.choice(90, int(r.integers(1, 4)), replace=False) + 1)
@@ -92,8 +97,8 @@ def coco_case(seed: int, kind: Kind) -> tuple[dict[str, Any], list[dict[str, Any
         for _ in range(int(r.choice([0, 1, 3, 8, 25]))):
             b = box()
             a: dict[str, Any] = {
-                "id": len(annotations) + 1, "image_id": image, "category_id": int(r.choice(categories)), "bbox": b, "area": b[2] * b[3],
-                "iscrowd": int(r.random() < crowd),
+                "id": len(annotations) + 1, "image_id": image, "category_id": int(r.choice(categories)), "bbox": b,
+                "area": b[2] * b[3], "iscrowd": int(r.random() < crowd),
             }
             if r.random() < 0.2:
                 a["area"] = float(r.choice([0, 1024, 9216, 1023.99, 1e10, 2e10, 50]))
@@ -108,12 +113,14 @@ def coco_case(seed: int, kind: Kind) -> tuple[dict[str, Any], list[dict[str, Any
         here = [a for a in annotations if a["image_id"] == image]
         for _ in range(int(r.choice([0, 2, 10, 30, 130]))):
             like = here[int(r.integers(len(here)))] if here and r.random() < 0.7 else None
-            b = box() if like is None else (np.array(like["bbox"]) + (r.normal(0, 3, 4) if mode == 1 else r.integers(-3, 4, 4))).tolist()
+            b = box() if like is None else (np.array(like["bbox"]) + (r.normal(0, 3, 4) if mode == 1
+                                                                      else r.integers(-3, 4, 4))).tolist()
             if like is not None and r.random() < 0.2:
                 b = list(like["bbox"])
             b[2:] = [abs(b[2]), abs(b[3])]
             category = like["category_id"] if like is not None and r.random() < 0.8 else int(r.choice(categories))
-            d: dict[str, Any] = {"image_id": image, "category_id": category, "score": float(r.integers(0, levels + 1) / levels)}
+            d: dict[str, Any] = {"image_id": image, "category_id": category,
+                                 "score": float(r.integers(0, levels + 1) / levels)}
             if kind == "boxes":
                 d["bbox"] = b
             elif kind == "masks":
@@ -125,11 +132,14 @@ def coco_case(seed: int, kind: Kind) -> tuple[dict[str, Any], list[dict[str, Any
                 d["keypoints"] = p.reshape(-1).tolist()
             results.append(d)
     pictures = [{"id": i, "height": side, "width": side, "file_name": f"{i}.jpg"} for i in images]
-    return {"images": pictures, "categories": [{"id": c, "name": f"c{c}"} for c in categories], "annotations": annotations}, results
+    return {"images": pictures, "categories": [{"id": c, "name": f"c{c}"}
+                                               for c in categories], "annotations": annotations}, results
 
 
-def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, limits: tuple[int, ...] = (), agnostic: bool = False) -> Any:
-    """pycocotools' evaluation: `.stats` (unless there are `limits`), `.eval["precision"]` and `.eval["recall"]` with NaN for its -1."""
+def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, limits: tuple[int, ...] = (),
+              agnostic: bool = False) -> Any:
+    """pycocotools' evaluation: `.stats` (unless there are `limits`), `.eval["precision"]` and `.eval["recall"]` with
+    NaN for its -1."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

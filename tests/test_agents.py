@@ -1,4 +1,5 @@
-"""Lives: episodes on disk, every world's face, killed and resumed in each phase, the dream as a world, what is asked of an agent afterwards."""
+"""Lives: episodes on disk, every world's face, killed and resumed in each phase, the dream as a world, what is asked of
+an agent afterwards."""
 from __future__ import annotations
 
 import itertools
@@ -27,17 +28,20 @@ from stemma.engine.worlds import agents, dreams, lives
 from stemma.engine.worlds.evolve import KINDS, Cma, ranks, strategy
 
 PLANET = {
-    "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8, "senses.0.net.units": 8,
-    "heads.0.net.units": 8, "actor.candidates": 6, "actor.elites": 2, "actor.iterations": 1, "actor.horizon": 2, "recipe.life.first.0.amount": 2,
+    "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8,
+    "senses.0.net.units": 8, "heads.0.net.units": 8, "actor.candidates": 6, "actor.elites": 2, "actor.iterations": 1,
+    "actor.horizon": 2, "recipe.life.first.0.amount": 2,
     "recipe.life.then.0.amount": 2, "recipe.life.then.0.sequence": 6, "recipe.batch": 4,
 }
 MODELS = {
-    "pixels.size": 16, "senses.0.net.width": 2, "heads.0.net.width": 2, "dynamics.hidden": 8, "recipe.life.first.0.amount": 4,
-    **{f"recipe.life.then.{i}.{k}": v for i in (0, 1) for k, v in (("batch", 4),)}, "recipe.life.then.1.sequence": 8, "recipe.life.then.2.population": 4,
-    "recipe.life.then.2.rollouts": 2, "recipe.life.then.2.horizon": 12,
+    "pixels.size": 16, "senses.0.net.width": 2, "heads.0.net.width": 2, "dynamics.hidden": 8,
+    "recipe.life.first.0.amount": 4,
+    **{f"recipe.life.then.{i}.{k}": v for i in (0, 1) for k, v in (("batch", 4),)}, "recipe.life.then.1.sequence": 8,
+    "recipe.life.then.2.population": 4, "recipe.life.then.2.rollouts": 2, "recipe.life.then.2.horizon": 12,
 }
 LIVES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
-    "planet": ("planet", "drawn-pendulum", "4steps", PLANET), "world-models": ("world-models", "drawn-dodge", "9steps", MODELS),
+    "planet": ("planet", "drawn-pendulum", "4steps", PLANET),
+    "world-models": ("world-models", "drawn-dodge", "9steps", MODELS),
 }
 each = pytest.mark.parametrize("which", LIVES)
 
@@ -45,8 +49,10 @@ each = pytest.mark.parametrize("which", LIVES)
 def life(folder: Path, which: str, budget: str | None = None, **more: Any) -> Run:
     """A short life whose state is saved after every unit."""
     paper, env, length, sets = LIVES[which]
-    settings: dict[str, Any] = {"save_every": "0.000001s", "progress": False, "val_every": 0.5, "val_episodes": 2, "resume": True, "device": "cpu"} | more
-    return agents.train(paper, f"env:{env}", budget or length, "small", folder, 3, sets | settings.pop("sets", {}), **settings)
+    settings: dict[str, Any] = {"save_every": "0.000001s", "progress": False, "val_every": 0.5, "val_episodes": 2,
+                                "resume": True, "device": "cpu"} | more
+    return agents.train(paper, f"env:{env}", budget or length, "small", folder, 3,
+                        sets | settings.pop("sets", {}), **settings)
 
 
 def same_end(a: Path, b: Path) -> None:
@@ -54,7 +60,8 @@ def same_end(a: Path, b: Path) -> None:
     for name in ("last.safetensors", "best.safetensors"):
         assert (a / name).read_bytes() == (b / name).read_bytes()
     files = [sorted(p.name for p in (x / "episodes").iterdir()) for x in (a, b)]
-    assert files[0] == files[1] and all((a / "episodes" / f).read_bytes() == (b / "episodes" / f).read_bytes() for f in files[0])
+    assert files[0] == files[1] and all((a / "episodes" / f).read_bytes() == (b / "episodes" / f).read_bytes()
+                                        for f in files[0])
     said = [[{k: v for k, v in e.items() if k != "seconds"} for e in Run.open(x).metrics()] for x in (a, b)]
     assert said[0] == said[1] and Run.open(a).state == Run.open(b).state == "finished"
 
@@ -89,7 +96,8 @@ def test_the_drawn_pendulum_is_gymnasiums() -> None:
 
 
 def far_from_harm(env: Any, side: float, steps: int = 16) -> float:
-    """The nearest that a ball comes to an agent that goes `side` for three steps and then stays, from where they are now."""
+    """The nearest that a ball comes to an agent that goes `side` for three steps and then stays,
+    from where they are now."""
     x, nearest = env.x, 1.0
     balls = [list(b) for b in env.balls]
     for t in range(steps):
@@ -128,7 +136,8 @@ def test_processes_live_the_same_episodes() -> None:
 
 def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = envs.importlib.util.find_spec
-    monkeypatch.setattr(envs.importlib.util, "find_spec", lambda name, *a: None if name in ("vizdoom", "dm_control") else real(name, *a))
+    monkeypatch.setattr(envs.importlib.util, "find_spec",
+                        lambda name, *a: None if name in ("vizdoom", "dm_control") else real(name, *a))
     with pytest.raises(StemmaError, match=r"takecover.*vizdoom.*stemma-vision\[worlds\]"):
         agents.train("world-models", "env:takecover", "1s", out=tmp_path / "x", progress=False)
     with pytest.raises(StemmaError, match="mujoco<4"):
@@ -139,16 +148,19 @@ def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["pendulum", "cartpole", "acrobot", "mountain-car"])
 def test_classic_control_is_rendered_small(name: str) -> None:
-    pytest.importorskip("pygame", reason="classic control is drawn with pygame: pip install 'gymnasium[classic-control]'")
+    pytest.importorskip("pygame",
+                        reason="classic control is drawn with pygame: pip install 'gymnasium[classic-control]'")
     env = envs.make(name, 32, False)
     seen, _ = env.reset(seed=0)
     after, reward, *_ = env.step(np.array([1.0], np.float32))
-    assert seen["image"].shape == (32, 32, 3) and seen["image"].std() > 1 and np.isfinite(reward) and env.observation_space.contains(after)
+    assert (seen["image"].shape == (32, 32, 3) and seen["image"].std() > 1 and np.isfinite(reward)
+            and env.observation_space.contains(after))
     env.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, package, actions", [("takecover", "vizdoom", 1), ("car-racing", "Box2D", 3), ("cartpole-swingup", "dm_control", 1)])
+@pytest.mark.parametrize("name, package, actions", [("takecover", "vizdoom", 1), ("car-racing", "Box2D", 3),
+                                                    ("cartpole-swingup", "dm_control", 1)])
 def test_larger_worlds_live(name: str, package: str, actions: int) -> None:
     pytest.importorskip(package, reason=f"{name} needs {package}: pip install 'stemma-vision[worlds]'")
     env = envs.make(name, 64, False)
@@ -165,7 +177,8 @@ def test_larger_worlds_live(name: str, package: str, actions: int) -> None:
                 break
         episodes.append(np.stack(frames))
     env.close()
-    assert episodes[0].shape[1:] == (64, 64, 3) and np.array_equal(episodes[0], episodes[1]) and episodes[0].std(0).max() > 5
+    assert (episodes[0].shape[1:] == (64, 64, 3) and np.array_equal(episodes[0], episodes[1])
+            and episodes[0].std(0).max() > 5)
 
 
 @pytest.mark.slow
@@ -175,7 +188,8 @@ def test_a_decision_of_take_cover_lasts_its_tics(name: str, tics: int) -> None:
     pytest.importorskip("vizdoom", reason="takecover needs vizdoom: pip install 'stemma-vision[worlds]'")
     env = envs.make(name, 16, True)
     env.reset(seed=2)
-    assert [env.step(np.zeros(1, np.float32))[1] for _ in range(3)] == [tics] * 3 and envs.get(name).limit * tics == 2100
+    assert ([env.step(np.zeros(1, np.float32))[1] for _ in range(3)] == [tics] * 3
+            and envs.get(name).limit * tics == 2100)
     env.close()
 
 
@@ -185,7 +199,8 @@ def test_a_decision_of_take_cover_lasts_its_tics(name: str, tics: int) -> None:
 def episode(n: int, number: int = 0, ends: bool = True) -> envs.Episode:
     first, terminal = np.zeros(n, bool), np.zeros(n, bool)
     first[0], terminal[-1] = True, ends
-    return {"image": np.full((n, 2, 2, 1), number, np.uint8), "action": np.zeros((n, 1), np.float32), "reward": np.arange(n, dtype=np.float32), "first": first,
+    return {"image": np.full((n, 2, 2, 1), number, np.uint8), "action": np.zeros((n, 1), np.float32),
+            "reward": np.arange(n, dtype=np.float32), "first": first,
             "terminal": terminal}
 
 
@@ -240,7 +255,8 @@ def test_damaged_and_foreign_episodes_are_told(tmp_path: Path) -> None:
 def test_evolution_finds_the_lowest_point_as_the_package_alone_does(name: str) -> None:
     import cma
 
-    f = {"sphere": lambda x: float(np.square(x).sum()), "rosenbrock": lambda x: float((100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum())}[name]
+    f = {"sphere": lambda x: float(np.square(x).sum()),
+         "rosenbrock": lambda x: float((100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum())}[name]
     ours, used = Cma(np.full(8, 0.3), 0.3, 12, 1), 0
     while f(ours.mean) > 1e-8 and used < 20_000:
         ours.tell(-np.array([f(x) for x in ours.ask()]))
@@ -270,7 +286,8 @@ def test_every_strategy_climbs(kind: str) -> None:
 
 
 def test_one_generation_by_hand() -> None:
-    """OpenES and PEPG: Adam's first step is the rate along the sign of the slope; PEPG narrows where pairs that go far do worse than the mean."""
+    """OpenES and PEPG: Adam's first step is the rate along the sign of the slope; PEPG narrows where pairs that go far
+    do worse than the mean."""
     worth = np.arange(6.0)
     assert ranks(np.array([3.0, -7.0, 100.0])).tolist() == [0.0, -0.5, 0.5]
     for kind in ("open-es", "pepg"):
@@ -310,9 +327,11 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
     run = life(tmp_path / "run", which)
     record = run.record
     kinds = [e["kind"] for e in run.metrics()]
-    assert record["state"] == "finished" and record["spent"]["steps"] == int(LIVES[which][2][:-5]) and {"train", "val", "episode"} <= set(kinds)
+    assert (record["state"] == "finished" and record["spent"]["steps"] == int(LIVES[which][2][:-5])
+            and {"train", "val", "episode"} <= set(kinds))
     lived = list(run.metrics("episode"))
-    assert [e["episode"] for e in lived] == list(range(record["episodes"])) and sum(e["length"] for e in lived) == record["spent"]["images"]
+    assert ([e["episode"] for e in lived] == list(range(record["episodes"]))
+            and sum(e["length"] for e in lived) == record["spent"]["images"])
     again: Any = stemma.load(run.path, "last")
     assert again.info.name == LIVES[which][1]
     if which == "planet":
@@ -323,7 +342,8 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="resume"):
         life(tmp_path / "run", which, resume=False)
     with pytest.raises(StemmaError, match="seed"):
-        agents.train(LIVES[which][0], f"env:{LIVES[which][1]}", "4steps", "small", run.path, 4, LIVES[which][3], resume=True, progress=False)
+        agents.train(LIVES[which][0], f"env:{LIVES[which][1]}", "4steps", "small", run.path, 4, LIVES[which][3],
+                     resume=True, progress=False)
 
 
 class Killed(BaseException):
@@ -384,7 +404,8 @@ def test_killed_at_a_random_moment_and_resumed(which: str, tmp_path: Path) -> No
 
 
 @each
-def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     """What was said after the saved state is said again, not twice."""
     life(tmp_path / "alone", which)
     validate = agents.Agent._validate
@@ -407,10 +428,13 @@ def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_pa
 def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:
     """World Models' iterative training: what C lives in round one is what V and M learn from in round two."""
     nets = {k: v for k, v in MODELS.items() if not k.startswith("recipe")}
-    small = {f"recipe.life.{when}.{i}.{k}": v for when in ("first", "then") for i, stage in enumerate(("collect", "V", "M", "C"))
-             for k, v in {"collect": {"amount": 4 if when == "first" else 3}, "V": {"batch": 4}, "M": {"batch": 4, "sequence": 8},
+    small = {f"recipe.life.{when}.{i}.{k}": v for when in ("first", "then")
+             for i, stage in enumerate(("collect", "V", "M", "C"))
+             for k, v in {"collect": {"amount": 4 if when == "first" else 3}, "V": {"batch": 4},
+                          "M": {"batch": 4, "sequence": 8},
                           "C": {"population": 4, "rollouts": 2, "horizon": 12}}[stage].items()}
-    run = agents.train("world-models", "env:drawn-dodge", "24steps", "iterative", tmp_path / "run", 0, nets | small, progress=False, val_every=0, val_episodes=1)
+    run = agents.train("world-models", "env:drawn-dodge", "24steps", "iterative", tmp_path / "run", 0, nets | small,
+                       progress=False, val_every=0, val_episodes=1)
     lived = [e["policy"] for e in run.metrics("episode")]
     assert lived == ["random"] * 4 + ["agent"] * 3 and run.record["spent"]["steps"] == 24
     learned = [e["stage"] for e in run.metrics() if e["kind"] in ("train", "evolve")]
@@ -419,13 +443,15 @@ def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> Non
 
 def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:
     """CarRacing's way: no dream, the candidates live the same episodes."""
-    run = life(tmp_path / "run", "world-models", sets={"recipe.life.then.2.dream": False, "recipe.life.then.2.rollouts": 1}, val_every=0)
+    run = life(tmp_path / "run", "world-models",
+               sets={"recipe.life.then.2.dream": False, "recipe.life.then.2.rollouts": 1}, val_every=0)
     grown = list(run.metrics("evolve"))
     assert grown and all("ended" not in e and e["best"] >= e["mean"] > 0 for e in grown)
     assert run.record["spent"]["images"] > sum(e["length"] for e in run.metrics("episode"))
 
 
-@pytest.mark.parametrize("name,value", [("batch", 8), ("patience", 2), ("precision", "bf16"), ("val", "test"), ("format", "coco")])
+@pytest.mark.parametrize("name,value",
+                         [("batch", 8), ("patience", 2), ("precision", "bf16"), ("val", "test"), ("format", "coco")])
 def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match=f"^{name} is of systems that learn from pictures.*planet lives in a world"):
         stemma.train("planet", "env:drawn-pendulum", "1steps", out=tmp_path / "run", **{name: value})
@@ -433,7 +459,8 @@ def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path
 
 
 def test_the_best_mean_is_elected_and_survives_a_kill(tmp_path: Path) -> None:
-    """The authors': every so many generations the mean acts as often as a whole generation, and the best such mean is kept."""
+    """The authors': every so many generations the mean acts as often as a whole generation,
+    and the best such mean is kept."""
     sets = {"recipe.life.then.2.elect": 2}
     alone = life(tmp_path / "alone", "world-models", "15steps", sets=sets, val_every=0)
     grown = list(alone.metrics("evolve"))
@@ -507,7 +534,8 @@ def test_the_dream_is_a_gymnasium_environment(dreamer: Run) -> None:
 
 
 def test_many_dreams_at_once_are_single_ones(dreamer: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without chance, a controller's dreams in a batch are those that it has alone; endings take dreams out of the batch."""
+    """Without chance, a controller's dreams in a batch are those that it has alone;
+    endings take dreams out of the batch."""
     model: Any = stemma.load(dreamer.path)
     replay = lives.episodes_of(dreamer.path, model)
     assert replay is not None
@@ -521,7 +549,8 @@ def test_many_dreams_at_once_are_single_ones(dreamer: Run, monkeypatch: pytest.M
     for i in range(3):
         one = dreams.rollouts(model, weights[i : i + 1], codes, 1, 40, 0.0, sampled=False)
         torch.testing.assert_close(many.returns[i], one.returns[0].expand(2), rtol=1e-4, atol=1e-4)
-        assert torch.equal(many.lengths[i], one.lengths[0].expand(2)) and torch.equal(many.ended[i], one.ended[0].expand(2))
+        assert torch.equal(many.lengths[i], one.lengths[0].expand(2)) and torch.equal(many.ended[i],
+                                                                                      one.ended[0].expand(2))
 
 
 def test_a_dream_that_never_ends_lasts_its_horizon(dreamer: Run) -> None:
@@ -549,7 +578,8 @@ def test_evaluate_says_returns_beside_chance(which: str, dreamer: Run, tmp_path:
     one, two = (lives.evaluate(run, episodes=4) for _ in range(2))
     drop = {"decisions_per_second"}
     assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in two.items() if k not in drop}
-    assert len(one["returns"]) == 4 and one["interval"] > 0 and one["env"] == LIVES[which][1] and isinstance(one["better"], bool)
+    assert (len(one["returns"]) == 4 and one["interval"] > 0 and one["env"] == LIVES[which][1]
+            and isinstance(one["better"], bool))
     assert ("dream" in one) == (which == "world-models")
     if "dream" in one:
         assert one["dream"]["real_rate"] > 0 and 0 <= one["dream"]["dream_ended"] <= 1
@@ -571,7 +601,8 @@ def test_a_film_shows_the_world_beside_what_is_foreseen(which: str, dreamer: Run
     with Image.open(said["films"][0]) as gif:
         assert gif.n_frames > 5 and gif.size == (2 * 160 + 4, 166)
     record = json.loads((tmp_path / "film" / "predictions.json").read_text())
-    assert record["context"] == 5 and len(record["error"]["image"]) <= 8 and all(v >= 0 for v in record["error"]["image"])
+    assert record["context"] == 5 and len(record["error"]["image"]) <= 8 and all(v >= 0
+                                                                                 for v in record["error"]["image"])
 
 
 def test_before_the_eyes_close_what_is_foreseen_is_what_is_seen(tmp_path: Path) -> None:
@@ -605,16 +636,19 @@ def as_words(sets: dict[str, Any]) -> list[str]:
 
 def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run = str(tmp_path / "run")
-    code, out, err = said(capsys, "train", "planet", "--env", "drawn-pendulum", "-b", "2steps", "-o", run, "--json", "--val-every", "0", *as_words(PLANET))
+    code, out, err = said(capsys, "train", "planet", "--env", "drawn-pendulum", "-b", "2steps", "-o", run, "--json",
+                          "--val-every", "0", *as_words(PLANET))
     assert code == 0 and json.loads(out)["spent"]["steps"] == 2, err
     code, out, err = said(capsys, "evaluate", run, "--limit", "2", "--json")
     assert code == 0 and len(json.loads(out)["returns"]) == 2, err
     code, out, err = said(capsys, "evaluate", run, "--limit", "2")
     assert code == 0 and "chance" in out, err
     code, out, err = said(capsys, "predict", run, "--out", str(tmp_path / "films"))
-    assert code == 0 and "open_loop_0.gif" in out.replace("\n", "") and (tmp_path / "films" / "open_loop_0.gif").is_file(), err
+    assert code == 0 and "open_loop_0.gif" in out.replace("\n", "") and (tmp_path / "films"
+                                                                         / "open_loop_0.gif").is_file(), err
     for words, message in (
-        (("train", "planet"), "--env"), (("train", "planet", "--env", "moon"), "no environment"), (("train", "fpn", "--env", "takecover"), "environments are for agents"),
+        (("train", "planet"), "--env"), (("train", "planet", "--env", "moon"), "no environment"),
+        (("train", "fpn", "--env", "takecover"), "environments are for agents"),
         (("compare", "planet", "fpn", "--env", "drawn-pendulum"), "no common measure"),
     ):
         code, out, err = said(capsys, *words)
@@ -633,13 +667,16 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
             trial.run(state.job)
             state.status = "done"
 
-    sets = {f"{p}:{k}": v for p, s in (("planet", PLANET), ("world-models", MODELS)) for k, v in s.items()} | {"world-models:recipe.life.first.0.amount": 2}
+    sets = ({f"{p}:{k}": v for p, s in (("planet", PLANET), ("world-models", MODELS)) for k, v in s.items()}
+            | {"world-models:recipe.life.first.0.amount": 2})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparing, "_locally", here)
-        done = compare(["world-models", "planet"], "env:drawn-pendulum", "4steps", 2, out=tmp_path / "x", sets=sets, limit=2, validations=2)
+        done = compare(["world-models", "planet"], "env:drawn-pendulum", "4steps", 2, out=tmp_path / "x", sets=sets,
+                       limit=2, validations=2)
     page = (tmp_path / "x" / "report.html").read_text()
     assert done.results["kind"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
-    assert "PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page and "decisions in the world" in page
+    assert ("PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page
+            and "decisions in the world" in page)
     assert "return of candidates" in page and "deviation of weights" in page
     assert all(len(s["runs"]) == 2 and s["runs"][0]["curve"] for s in done.results["systems"])
     from stemma.cli.living import summary
@@ -652,7 +689,8 @@ def test_the_study_of_temperatures_writes_its_page_and_continues(dreamer: Run, t
     from stemma.studies import temperature
 
     record = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1), generations=2, episodes=2)
-    assert [r["temperature"] for r in record["rows"]] == [0.1, 1.0] and all(r["real"] > 0 and np.isfinite(r["dream"]) for r in record["rows"])
+    assert [r["temperature"] for r in record["rows"]] == [0.1, 1.0] and all(r["real"] > 0 and np.isfinite(r["dream"])
+                                                                            for r in record["rows"])
     again = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1, 1.3), generations=2, episodes=2)
     assert again["rows"][:2] == record["rows"] and len(again["rows"]) == 3
     page = (tmp_path / "t" / "temperature.html").read_text()

@@ -54,7 +54,8 @@ def test_weights_that_cannot_be_fetched_are_told_in_one_line(monkeypatch: pytest
         return create(name, **how)
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(StemmaError, match=r"no weights of 'resnet18'.*the hub cannot be reached\).*stemma-vision\[weights\]"):
+    with pytest.raises(StemmaError,
+                       match=r"no weights of 'resnet18'.*the hub cannot be reached\).*stemma-vision\[weights\]"):
         stemma.build("retinanet", preset="small", classes=3, sets={"backbone": "resnet18:imagenet"})
 
 
@@ -70,7 +71,8 @@ def test_the_packaged_weights_know_photographs() -> None:
         x = x.expand(3, *x.shape) if x.ndim == 2 else x.permute(2, 0, 1)
         side = min(x.shape[1:])
         top, left = (x.shape[1] - side) // 2, (x.shape[2] - side) // 2
-        x = torch.nn.functional.interpolate(x[None, :, top : top + side, left : left + side], (224, 224), mode="bicubic", antialias=True)
+        x = torch.nn.functional.interpolate(x[None, :, top : top + side, left : left + side], (224, 224),
+                                            mode="bicubic", antialias=True)
         with torch.no_grad():
             best = int(net((x - 0.5) / 0.5).argmax())
         assert label in names.index_to_description(best), names.index_to_description(best)

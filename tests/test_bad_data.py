@@ -51,7 +51,8 @@ def test_images_without_any_object(tmp_path: Path) -> None:
 def test_one_pixel_boxes_and_pictures(tmp_path: Path) -> None:
     doc = coco_doc(1)
     doc["images"][0] |= {"height": 1, "width": 1}
-    doc["annotations"] = [{"id": 1, "image_id": 100, "category_id": 3, "bbox": [0, 0, 1, 1], "segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]]}]
+    doc["annotations"] = [{"id": 1, "image_id": 100, "category_id": 3, "bbox": [0, 0, 1, 1],
+                           "segmentation": [[0, 0, 1, 0, 1, 1, 0, 1]]}]
     path = make_coco(tmp_path, doc, images=0)
     noise(tmp_path / "images/train/0.png", 1, 1)
     s = open_dataset(path, "all")[0]
@@ -81,7 +82,8 @@ def test_truncated_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 10_000 + "]" * 10_000, '{"annotations":' * 10_000 + "1" + "}" * 10_000,
-                                  '{"images": [], "categories": [], "annotations": ' + "[" * 10_000 + "]" * 10_000 + "}"])
+                                  '{"images": [], "categories": [], '
+                                  '"annotations": ' + "[" * 10_000 + "]" * 10_000 + "}"])
 def test_json_nested_ten_thousand_deep(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="instances_train.*nested too deeply"):
         open_dataset(make_coco(tmp_path, text), format="coco")
@@ -89,7 +91,8 @@ def test_json_nested_ten_thousand_deep(tmp_path: Path, text: str) -> None:
         open_dataset(make_coco(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "images/../../x.png", "C:\\x.png", "..\\..\\x.png", "a\0.png"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "images/../../x.png", "C:\\x.png",
+                                  "..\\..\\x.png", "a\0.png"])
 def test_file_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
     doc = coco_doc()
     doc["images"][1]["file_name"] = name
@@ -101,7 +104,8 @@ def test_file_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [
-    b"", b"\x00" * 100, b"\xff\xfe\x00", b"null", b"3", b'"x"', b"[]", b"{}", b'{"images": 3}', b"\x89PNG\r\n", b'{"a": 1' + b"0" * 5000 + b"}",
+    b"", b"\x00" * 100, b"\xff\xfe\x00", b"null", b"3", b'"x"', b"[]", b"{}", b'{"images": 3}', b"\x89PNG\r\n",
+    b'{"a": 1' + b"0" * 5000 + b"}",
 ])
 def test_files_that_are_no_annotations(tmp_path: Path, raw: bytes) -> None:
     path = make_coco(tmp_path, raw)
@@ -130,8 +134,8 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [
-    ("L", "png"), ("L", "jpg"), ("P", "png"), ("1", "png"), ("LA", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("CMYK", "tif"),
-    ("RGB", "bmp"), ("RGB", "webp"), ("RGB", "tif"), ("P", "gif"), ("RGB", "ppm"), ("YCbCr", "jpg"),
+    ("L", "png"), ("L", "jpg"), ("P", "png"), ("1", "png"), ("LA", "png"), ("RGBA", "png"), ("CMYK", "jpg"),
+    ("CMYK", "tif"), ("RGB", "bmp"), ("RGB", "webp"), ("RGB", "tif"), ("P", "gif"), ("RGB", "ppm"), ("YCbCr", "jpg"),
 ])
 def test_modes_and_kinds_become_rgb(tmp_path: Path, mode: str, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
@@ -146,7 +150,8 @@ def test_modes_and_kinds_become_rgb(tmp_path: Path, mode: str, suffix: str) -> N
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_animations_give_their_first_frame(tmp_path: Path, suffix: str) -> None:
     frames = [Image.fromarray(np.full((40, 60, 3), v, np.uint8)) for v in (10, 200, 90)]
-    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:], **({"lossless": True} if suffix == "webp" else {}))
+    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:],
+                   **({"lossless": True} if suffix == "webp" else {}))
     assert abs(read_image(tmp_path / f"x.{suffix}").astype(int) - 10).max() <= 2
 
 
@@ -174,7 +179,8 @@ def test_pictures_of_another_size_than_annotated_are_refused(tmp_path: Path) -> 
     noise(tmp_path / "images/train/1.png", 50, 50)
     data = open_dataset(path, "all")
     position = data.table.files.index("images/train/1.png")  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"1\.png, field 'size': is 50 x 50 pixels, and .*instances_train\.json says 60 x 40"):
+    with pytest.raises(DataError,
+                       match=r"1\.png, field 'size': is 50 x 50 pixels, and .*instances_train\.json says 60 x 40"):
         data[position]
     assert data[0].image is not None
 
@@ -186,7 +192,8 @@ def white_png(path: Path, height: int, width: int) -> None:
 
     packer = zlib.compressobj(1)
     rows = b"".join(packer.compress(b"\0" + b"\xff" * width) for _ in range(height)) + packer.flush()
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+                     + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 
 
 def test_twelve_thousand_by_nine_thousand(tmp_path: Path) -> None:
@@ -201,7 +208,8 @@ def test_twelve_thousand_by_nine_thousand(tmp_path: Path) -> None:
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000, 8, 2, 0, 0, 0) + b"\0" * 4)
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 100_000, 100_000,
+                                                                           8, 2, 0, 0, 0) + b"\0" * 4)
     for read in (read_image, read_map):
         with pytest.raises(DataError, match="100000 x 100000 pixels, more than the"):
             read(tmp_path / "bomb.png")
@@ -238,8 +246,10 @@ def test_text_that_calls_itself_a_picture(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["jpg", "png", "gif", "tif", "webp", "bmp"]), st.binary(min_size=1, max_size=60), st.floats(0, 1), st.booleans())
-def test_fuzzed_pictures_raise_data_errors_alone(tmp_path: Path, suffix: str, noise_bytes: bytes, share: float, cut: bool) -> None:
+@given(st.sampled_from(["jpg", "png", "gif", "tif", "webp", "bmp"]), st.binary(min_size=1, max_size=60),
+       st.floats(0, 1), st.booleans())
+def test_fuzzed_pictures_raise_data_errors_alone(tmp_path: Path, suffix: str, noise_bytes: bytes, share: float,
+                                                 cut: bool) -> None:
     path = tmp_path / f"f.{suffix}"
     small = Image.fromarray(RGB[:16, :24])
     exif = Image.Exif()

@@ -1,4 +1,5 @@
-"""What every vision paper must do, whatever it is: one battery over all papers at their small preset on drawn scenes."""
+"""What every vision paper must do, whatever it is: one battery over all papers at their small preset on drawn
+scenes."""
 from __future__ import annotations
 
 import functools
@@ -18,7 +19,8 @@ from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside
 
-VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal")]
+VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic",
+                                                            "panoptic", "proposals", "weak", "amodal")]
 SMALL = [(n, p) for n in VISION for p in cards.get(n).presets if p == "small" or p.endswith("-small")]
 each = pytest.mark.parametrize("name,preset", SMALL)
 
@@ -43,7 +45,8 @@ def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:
         plain = replace(plain, proposals=replace(plain.proposals, kind="jitter", count=48))
     data = outside.with_proposals(scenes(), plain)
     needs = outside.needed(plain) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
-    return next(iter(Loader(data, plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1).epoch(epoch)))
+    return next(iter(Loader(data, plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1)
+                     .epoch(epoch)))
 
 
 def more(model: Any, batch: Batch, of: str = "predict") -> dict[str, Tensor]:
@@ -79,7 +82,8 @@ def padded(t: Targets, more: int) -> Targets:
 
 @each
 def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
-    layout = torch.channels_last if cards.get(name).recipe(preset).channels_last else torch.contiguous_format  # as training lays maps out
+    # as training lays maps out
+    layout = torch.channels_last if cards.get(name).recipe(preset).channels_last else torch.contiguous_format
     model, batch = model_of(name, preset).train().to(memory_format=layout), batch_of(name, preset)
     losses = model.loss(replace(batch, images=batch.images.contiguous(memory_format=layout)))
     assert losses and all(v.ndim == 0 and torch.isfinite(v) for v in losses.values()), losses
@@ -90,7 +94,8 @@ def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) ->
 
 @each
 def test_more_padding_changes_no_loss(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand_like", lambda x, **_: torch.zeros_like(x, dtype=torch.float32) + 0.5)  # a sampler's draw must not see the padding
+    # a sampler's draw must not see the padding
+    monkeypatch.setattr(torch, "rand_like", lambda x, **_: torch.zeros_like(x, dtype=torch.float32) + 0.5)
     model, batch = model_of(name, preset).eval(), batch_of(name, preset)
     one = model.loss(batch)
     two = model.loss(replace(batch, targets=padded(batch.targets, 2)))
@@ -104,7 +109,8 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str) -> None:
     with torch.no_grad():
         boxes = more(model, batch, "forward")
         whole = tensors(model(batch.images, **boxes))
-        halves = [tensors(model(batch.images[i : i + 1], **{k: v[i : i + 1] for k, v in boxes.items()})) for i in range(2)]
+        halves = [tensors(model(batch.images[i : i + 1], **{k: v[i : i + 1] for k, v in boxes.items()}))
+                  for i in range(2)]
     for j, w in enumerate(whole):
         if w.ndim and len(w) == 2:
             torch.testing.assert_close(w, torch.cat([h[j] for h in halves]), rtol=1e-3, atol=1e-4)
@@ -131,7 +137,8 @@ def test_pictures_without_objects_train(name: str, preset: str) -> None:
     model, batch = model_of(name, preset).train(), batch_of(name, preset)
     t = batch.targets
     semantic = None if t.semantic is None else torch.zeros_like(t.semantic)
-    empty = replace(t, boxes=t.boxes * 0, labels=torch.full_like(t.labels, -1), semantic=semantic, masks=None if t.masks is None else torch.zeros_like(t.masks))
+    empty = replace(t, boxes=t.boxes * 0, labels=torch.full_like(t.labels, -1), semantic=semantic,
+                    masks=None if t.masks is None else torch.zeros_like(t.masks))
     losses = model.loss(replace(batch, targets=empty))
     total(losses).backward()
     assert all(torch.isfinite(v) for v in losses.values())
@@ -193,7 +200,8 @@ def test_the_loss_compiles_as_one_graph(name: str, preset: str) -> None:
 @each
 def test_one_batch_is_learned_by_heart(name: str, preset: str) -> None:
     model, batch = model_of(name, preset).train(), batch_of(name, preset)
-    if preset == "classifier-small":  # one class a picture: of several no single answer is right, and the loss has a floor
+    # one class a picture: of several no single answer is right, and the loss has a floor
+    if preset == "classifier-small":
         labels = batch.targets.labels.clone()
         labels[:, 1:] = -1
         batch = replace(batch, targets=replace(batch.targets, labels=labels, image_labels=None))
@@ -212,7 +220,8 @@ def test_one_batch_is_learned_by_heart(name: str, preset: str) -> None:
 @each
 def test_half_precision_trains_and_measures(name: str, preset: str, tmp_path: Path) -> None:
     """`auto` chooses bf16 on a processor that is faster with it; every operator has to take it."""
-    run = stemma.train(name, Scenes(8, size=128, seed=1), "1steps", preset, tmp_path / "run", val=Scenes(2, size=128, seed=1, split="val"), precision="bf16",
+    run = stemma.train(name, Scenes(8, size=128, seed=1), "1steps", preset, tmp_path / "run",
+                       val=Scenes(2, size=128, seed=1, split="val"), precision="bf16",
                        batch=4, progress=False, val_every=0)
     said = stemma.evaluate(run, Scenes(2, size=128, seed=1, split="val"), precision="bf16")
     assert said["images"] == 2 and run.state == "finished"

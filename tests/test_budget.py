@@ -17,8 +17,10 @@ from stemma.engine.running.schedule import batch_scale, factor, phase_at
 @pytest.mark.parametrize(
     "text, amount, unit",
     [
-        ("90s", 90, "seconds"), ("2m", 120, "seconds"), ("1.5h", 5400, "seconds"), ("45 min", 2700, "seconds"), ("2000steps", 2000, "steps"),
-        ("90_000 steps", 90000, "steps"), ("90ksteps", 90000, "steps"), ("12epochs", 12, "epochs"), ("0.5 epoch", 0.5, "epochs"), ("50,000images", 50000, "images"),
+        ("90s", 90, "seconds"), ("2m", 120, "seconds"), ("1.5h", 5400, "seconds"), ("45 min", 2700, "seconds"),
+        ("2000steps", 2000, "steps"),
+        ("90_000 steps", 90000, "steps"), ("90ksteps", 90000, "steps"), ("12epochs", 12, "epochs"),
+        ("0.5 epoch", 0.5, "epochs"), ("50,000images", 50000, "images"),
         ("30 Seconds", 30, "seconds"), ("1step", 1, "steps"),
     ],
 )
@@ -27,7 +29,8 @@ def test_budgets_are_read(text: str, amount: float, unit: str) -> None:
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "90", "s", "ninety s", "-5s", "0steps", "5 parsecs", "1s2m", "1e3steps", "infs", "nan s"])
+@pytest.mark.parametrize("text", ["", "90", "s", "ninety s", "-5s", "0steps", "5 parsecs", "1s2m", "1e3steps",
+                                  "infs", "nan s"])
 def test_what_is_no_budget_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(StemmaError) as said:
         Budget.parse(text)

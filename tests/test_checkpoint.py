@@ -33,8 +33,10 @@ def test_a_model_comes_back_with_all_that_it_needs(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 64, 64)
     a, b = m.predict(x), back.predict(x)
     assert torch.equal(a.boxes, b.boxes) and torch.equal(a.scores, b.scores)
-    assert back.info == info and back.recipe == m.recipe and back.spec == m.spec and back.preset == "small" and back.meta["step"] == 7
-    assert back.meta["preprocess"]["mean"] == list(m.spec.preprocess.mean) and back.meta["info"]["classes"]["names"] == list(info.classes.names)
+    assert (back.info == info and back.recipe == m.recipe and back.spec == m.spec and back.preset == "small"
+            and back.meta["step"] == 7)
+    assert (back.meta["preprocess"]["mean"] == list(m.spec.preprocess.mean)
+            and back.meta["info"]["classes"]["names"] == list(info.classes.names))
 
 
 def test_a_model_has_a_class_or_more() -> None:
@@ -44,9 +46,11 @@ def test_a_model_has_a_class_or_more() -> None:
 
 
 def test_values_come_back_from_json() -> None:
-    recipe = Recipe(lr_mult=(("a", 0.1),), loss_weights=(("b", 2.0),), phases=(Phase("p", 1.0),), resize=Resize("square", 64, scales=(32, 64)), augment=Augment(crop=True))
+    recipe = Recipe(lr_mult=(("a", 0.1),), loss_weights=(("b", 2.0),), phases=(Phase("p", 1.0),),
+                    resize=Resize("square", 64, scales=(32, 64)), augment=Augment(crop=True))
     assert checkpoint.recipe_from(json.loads(json.dumps(recipe.as_dict()))) == recipe
-    info = Info("n", "f", Classes(("a", "b"), (3, 9), (True, False), ("", "a")), ("boxes",), Classes(("x",)), None, Points(("l", "r"), (1, 0), ((0, 1),), (0.1, 0.1)))
+    info = Info("n", "f", Classes(("a", "b"), (3, 9), (True, False), ("", "a")), ("boxes",), Classes(("x",)), None,
+                Points(("l", "r"), (1, 0), ((0, 1),), (0.1, 0.1)))
     from dataclasses import asdict
 
     assert checkpoint.info_from(json.loads(json.dumps(asdict(info)))) == info
@@ -96,7 +100,8 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     checkpoint.write_tensors(tmp_path / "newer", {"w": torch.zeros(2)}, {"format": 99})
     checkpoint.write_tensors(tmp_path / "state", {"w": torch.zeros(2)}, {"format": 1})
     for name, word in {
-        "cut": "cut short", "empty": "not a whole safetensors", "text": "not a whole safetensors", "foreign": "not one that Stemma wrote",
+        "cut": "cut short", "empty": "not a whole safetensors", "text": "not a whole safetensors",
+        "foreign": "not one that Stemma wrote",
         "newer": "install a newer", "state": "state of a training", "absent": "no checkpoint at",
     }.items():
         with pytest.raises(StemmaError) as said:
@@ -132,7 +137,8 @@ def test_a_class_list_that_disagrees_is_told_by_its_first_difference() -> None:
     swapped = (names[1], names[0], *names[2:])
     m = model(info=info)
     checkpoint.check_classes(m, info)
-    for other, words in ((swapped, (f"class 0 is '{swapped[0]}'", f"'{names[0]}' in the checkpoint")), (names[:-1], (f"{len(names) - 1} classes", "'nothing'"))):
+    for other, words in ((swapped, (f"class 0 is '{swapped[0]}'", f"'{names[0]}' in the checkpoint")),
+                         (names[:-1], (f"{len(names) - 1} classes", "'nothing'"))):
         with pytest.raises(DataError) as said:
             checkpoint.check_classes(m, Info("d", "x", Classes(other), ("boxes",)), "my/data")
         assert all(w in str(said.value) for w in (*words, "my/data", "field 'classes'"))
@@ -209,7 +215,8 @@ def test_training_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path, monke
     assert run.state == "finished" and seen and checkpoint.read_meta(run.last)["step"] == 6
 
 
-def test_a_disk_that_stays_full_ends_in_one_line_with_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_stays_full_ends_in_one_line_with_the_old_state(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     step = Trainer._step
 
     def counted(self: Trainer, *a: Any) -> None:

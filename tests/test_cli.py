@@ -34,9 +34,11 @@ def test_list_names_every_paper(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("columns", [80, 140, None])
 def test_list_is_a_line_a_paper(columns: int | None) -> None:
     env = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | ({"COLUMNS": str(columns)} if columns else {})
-    lines = subprocess.run([sys.executable, "-m", "stemma", "list"], capture_output=True, text=True, env=env, check=True).stdout.splitlines()
+    lines = subprocess.run([sys.executable, "-m", "stemma", "list"], capture_output=True, text=True, env=env,
+                           check=True).stdout.splitlines()
     papers = [c.replace("_", "-") for c in cards.names()]
-    assert sorted(x.split()[0] for x in lines[1 : len(papers) + 1]) == sorted(papers) and len(lines) == len(papers) + 1 + bool(columns)
+    assert (sorted(x.split()[0] for x in lines[1 : len(papers) + 1]) == sorted(papers)
+            and len(lines) == len(papers) + 1 + bool(columns))
     assert ("from" in lines[0]) == (columns != 80) and "what it is" in lines[0]
     assert all(len(x) <= (columns or 999) for x in lines) and any("…" in x for x in lines) == bool(columns)
 
@@ -65,11 +67,13 @@ def test_show_tells_the_card(capsys: pytest.CaptureFixture[str]) -> None:
     p = cards.get("retinanet")
     code, out, _ = run(capsys, "show", "retinanet", "--preset", "small")
     joined = " ".join(out.split())
-    assert code == 0 and p.title in joined and " ".join(p.summary.split()[:5]) in joined and p.claims[0].source in joined
+    assert (code == 0 and p.title in joined and " ".join(p.summary.split()[:5]) in joined
+            and p.claims[0].source in joined)
     for edge in p.parents:
         assert f"From {edge.paper.cli_name}" in joined
     code, out, _ = run(capsys, "show", "retinanet", "--flat")
-    assert code == 0 and all(" = " in line for line in out.strip().splitlines()) and any(x.startswith("recipe.lr = ") for x in out.splitlines())
+    assert code == 0 and all(" = " in line for line in out.strip().splitlines()) and any(x.startswith("recipe.lr = ")
+                                                                                         for x in out.splitlines())
 
 
 def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +122,8 @@ def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -
     (("compare", "fpn", "planet", "--data", "scenes"), "compare them apart"),
     (("import", "torchvision", "fpn", "/nowhere/at/all.pth", "x.safetensors"), "/nowhere/at/all.pth"),
 ])
-def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_gets_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *words)
     assert code == 2 and not out
@@ -152,7 +157,8 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatc
     assert code == 130 and err.strip() == "stopped; resume with: stemma train fpn --data 'my folder' --out x --resume"
 
 
-@pytest.mark.parametrize("command", ["list", "show", "tree", "diff", "doctor", "train", "evaluate", "predict", "compare", "export", "import"])
+@pytest.mark.parametrize("command", ["list", "show", "tree", "diff", "doctor", "train", "evaluate", "predict",
+                                     "compare", "export", "import"])
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     words = [command, "torchvision"] if command == "import" else [command]
     for asked in (words, [command]):
@@ -161,16 +167,19 @@ def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str], command:
 
 
 def test_help_and_list_do_not_wait_for_torch() -> None:
-    program = "import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    program = ("import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\nassert "
+               "'torch' not in sys.modules and 'numpy' not in sys.modules")
     for words in (["--help"], ["list"], ["tree"]):
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 
-def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
     run_folder, data = str(tmp_path / "run"), "scenes:64:16"
-    code, out, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--batch", "2", "--out", run_folder, "--json")
+    code, out, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--batch", "2", "--out",
+                         run_folder, "--json")
     assert code == 0, err
     assert json.loads(out)["spent"]["steps"] == 2
     code, out, err = run(capsys, "evaluate", run_folder, "--data", data, "--limit", "4", "--json")
@@ -196,14 +205,17 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
         (("compare", "fcn", "--data", data, "--out", run_folder), "not a comparison's"),
     ):
         code, _, err = run(capsys, *words)
-        assert code == 2 and err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1, (words, err)
+        assert code == 2 and err.startswith("error: ") and said in err and len(err.strip().splitlines()) == 1, (words,
+                                                                                                                err)
 
 
-def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
     import warnings
 
     from stemma import cli
 
-    monkeypatch.setattr(cli, "app", lambda *_, **__: [warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=k) for k in (1, 2)])
+    monkeypatch.setattr(cli, "app", lambda *_, **__:
+                        [warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=k) for k in (1, 2)])
     code, _, said = run(capsys, "list")
     assert code == 0 and said == "note: two boxes were dropped\n"

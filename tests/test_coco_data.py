@@ -23,7 +23,8 @@ from stemma.data.records import DataWarning
 def test_arbitrary_ids_become_labels_in_ascending_order(tmp_path: Path) -> None:
     data = open_dataset(make_coco(tmp_path).parent.parent, "all")
     assert isinstance(data, Dataset)
-    assert data.info.classes.names == ("cat", "dog") and data.info.classes.ids == (3, 7) and data.info.classes.parent == ("animal", "animal")
+    assert (data.info.classes.names == ("cat", "dog") and data.info.classes.ids == (3, 7)
+            and data.info.classes.parent == ("animal", "animal"))
     s = data[1]
     assert s.image is not None and s.image.shape == (40, 60, 3) and s.id == 101
     np.testing.assert_array_equal(s.labels, [1, 0])
@@ -45,7 +46,8 @@ def test_polygons_and_both_run_lengths_equal_pycocotools(tmp_path: Path) -> None
     ]
     s = open_dataset(make_coco(tmp_path, doc, images=1), "all").truth(0)
     assert s.masks is not None
-    want = [reference.decode(reference.merge(reference.frPyObjects(polygons, 40, 60))), blob, reference.decode(reference.frPyObjects(uncompressed, 40, 60))]
+    want = [reference.decode(reference.merge(reference.frPyObjects(polygons, 40, 60))), blob,
+            reference.decode(reference.frPyObjects(uncompressed, 40, 60))]
     for got, expected in zip(s.masks, want):
         np.testing.assert_array_equal(got, np.asarray(expected).astype(bool))
     np.testing.assert_array_equal(s.crowd, [False, True, True])
@@ -55,7 +57,8 @@ def test_polygons_and_both_run_lengths_equal_pycocotools(tmp_path: Path) -> None
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.floats(-20, 80, width=32), min_size=6, max_size=20).filter(lambda p: len(p) % 2 == 0), min_size=1, max_size=3))
+@given(st.lists(st.lists(st.floats(-20, 80, width=32), min_size=6, max_size=20).filter(lambda p: len(p) % 2 == 0),
+                min_size=1, max_size=3))
 def test_rasterised_polygons_equal_pycocotools(polygons: list[list[float]]) -> None:
     want = reference.decode(reference.merge(reference.frPyObjects(polygons, 40, 60)))
     np.testing.assert_array_equal(rle.decode(polygons, 40, 60), want.astype(bool))
@@ -104,7 +107,8 @@ def test_keypoints(tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match="broken keypoints"):
         data = open_dataset(make_coco(tmp_path, doc, images=2), "all")
     points = data.info.points
-    assert points is not None and points.flip == (0, 2, 1) and points.lines == ((0, 1), (0, 2)) and len(points.sigmas) == 3
+    assert (points is not None and points.flip == (0, 2, 1) and points.lines == ((0, 1), (0, 2))
+            and len(points.sigmas) == 3)
     first = data.truth(0).keypoints
     assert first is not None and first.shape == (2, 3, 3)
     np.testing.assert_array_equal(first[0], [[1, 2, 2], [3, 4, 1], [0, 0, 0]])
@@ -157,7 +161,8 @@ def test_written_truth_reads_back_and_pycocotools_takes_it(tmp_path: Path, capsy
         np.testing.assert_array_equal(a.masks, b.masks)
         assert a.id == b.id
     truth = COCO(str(out))
-    predictions = [{"boxes": data.truth(i).boxes, "scores": [0.5, 0.9], "labels": data.truth(i).labels, "masks": data.truth(i).masks} for i in range(2)]
+    predictions = [{"boxes": data.truth(i).boxes, "scores": [0.5, 0.9], "labels": data.truth(i).labels,
+                    "masks": data.truth(i).masks} for i in range(2)]
     found = truth.loadRes(str(write_results(tmp_path / "r.json", predictions, [100, 101], data.info.classes)))
     assert len(found.anns) == 4 and {a["category_id"] for a in found.anns.values()} == {3, 7}
     assert results(predictions, [100, 101], data.info.classes)[0]["bbox"] == pytest.approx([5, 6, 20, 10])
@@ -165,8 +170,9 @@ def test_written_truth_reads_back_and_pycocotools_takes_it(tmp_path: Path, capsy
 
 
 def test_names_of_splits_and_groups() -> None:
-    assert [split_name(n) for n in ("instances_train2017", "val", "my-valid", "test_1", "contest", "training", "x_validation_2", "trainer")] == [
-        "train", "val", "val", "test", "", "train", "val", ""]
+    assert [split_name(n) for n in ("instances_train2017", "val", "my-valid", "test_1", "contest", "training",
+                                    "x_validation_2", "trainer")] == [
+                                        "train", "val", "val", "test", "", "train", "val", ""]
     assert group_name("instances_train2017") == group_name("instances_val2017") == "instances"
     assert group_name("train") == "annotations"
 
@@ -201,8 +207,8 @@ def test_faults_that_are_mended(tmp_path: Path) -> None:
     rows.append({"id": 52, "image_id": 102, "category_id": 3, "bbox": [1, 2, 1, 1]})
     path = make_coco(tmp_path, doc)
     kinds = fault_kinds(path)
-    assert kinds == {"box not finite": 2, "degenerate box": 1, "box outside": 1, "box partly outside": 1, "unknown image": 1, "missing image": 1,
-                     "duplicate id": 2, "no size": 1, "broken record": 3}
+    assert kinds == {"box not finite": 2, "degenerate box": 1, "box outside": 1, "box partly outside": 1,
+                     "unknown image": 1, "missing image": 1, "duplicate id": 2, "no size": 1, "broken record": 3}
     with pytest.warns(DataWarning, match=r"mended 13 faults .*`stemma doctor`"):
         data = open_dataset(path, "all")
     assert len(data) == 3
@@ -217,8 +223,8 @@ def test_faults_that_are_mended(tmp_path: Path) -> None:
 
 def test_broken_masks_fall_back_to_their_boxes(tmp_path: Path) -> None:
     doc = coco_doc(3)
-    bad = [[[1, 2, 3, 4]], {"size": [40, 60], "counts": [3]}, {"size": [4, 6], "counts": [24]}, {"size": [40, 60], "counts": "zzzz"},
-           [[float("nan")] * 6], [[5, 6, 25, 6, 25, 16], [1, 2]]]
+    bad = [[[1, 2, 3, 4]], {"size": [40, 60], "counts": [3]}, {"size": [4, 6], "counts": [24]},
+           {"size": [40, 60], "counts": "zzzz"}, [[float("nan")] * 6], [[5, 6, 25, 6, 25, 16], [1, 2]]]
     for a, seg in zip(doc["annotations"], bad):
         a["segmentation"] = seg
     path = make_coco(tmp_path, doc)
@@ -240,11 +246,13 @@ def test_splits_whose_class_lists_disagree_are_refused(tmp_path: Path) -> None:
     other["categories"][1]["name"] = "cow"
     make_coco(tmp_path, other, "val", images=2)
     for split in ("train", "val"):
-        with pytest.raises(DataError, match=f"instances_{split}.*'categories': the class list disagrees with that of .*only train has 'cat'|only val has 'cow'"):
+        with pytest.raises(DataError, match=f"instances_{split}.*'categories': the class list disagrees with that of "
+                           ".*only train has 'cat'|only val has 'cow'"):
             open_dataset(tmp_path, split)
     assert len(open_dataset(tmp_path, "val", classes=Classes(("dog", "cow", "cat")))) == 2
     assert declared_classes(tmp_path / "annotations/instances_val.json") == ("cow", "dog")
-    (tmp_path / "annotations/instances_val.json").write_text('{"annotations": [], "images": [], "categories": [{"id": 1,')
+    (tmp_path / "annotations/instances_val.json").write_text('{"annotations": [], "images": [], '
+                                                             '"categories": [{"id": 1,')
     assert declared_classes(tmp_path / "annotations/instances_val.json") == () and len(open_dataset(tmp_path)) == 3
 
 
@@ -274,20 +282,25 @@ def test_documents_without_use_are_refused(tmp_path: Path, change: dict[str, obj
 # ---------------------------------------------------------------- no reader lets another exception escape
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([1e400, 10**30, "0.png", "../x", "/etc/passwd"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from([1e400, 10**30, "0.png", "../x", "/etc/passwd"]),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(
-        ["id", "image_id", "category_id", "bbox", "segmentation", "file_name", "height", "width", "name", "counts", "size", "keypoints", "iscrowd", "area"]),
+        ["id", "image_id", "category_id", "bbox", "segmentation", "file_name", "height", "width", "name", "counts",
+         "size", "keypoints", "iscrowd", "area"]),
         inner, max_size=6),
     max_leaves=20,
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=4), st.lists(JSON, max_size=2), st.booleans())
-def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, images: list[object], annotations: list[object], categories: list[object], mix: bool) -> None:
+def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, images: list[object], annotations: list[object],
+                                                  categories: list[object], mix: bool) -> None:
     doc = coco_doc(1)
     base = doc if mix else {"images": [], "annotations": [], "categories": []}
-    fuzzed = {"images": base["images"] + images, "annotations": base["annotations"] + annotations, "categories": base["categories"] + categories}
+    fuzzed = {"images": base["images"] + images, "annotations": base["annotations"] + annotations,
+              "categories": base["categories"] + categories}
     if mix:  # records that reach deeper: sound but for one field
         for a in annotations:
             if isinstance(a, dict):
@@ -329,7 +342,8 @@ def test_coco549(shared_data: Path) -> None:
     counts = {"train": (343, 2974), "val": (206, 1786)}
     for split, (images, objects) in counts.items():
         data = open_dataset(shared_data / "coco549", split)
-        assert (len(data), len(data.info.classes)) == (images, 80) and data.counts().sum() == objects  # type: ignore[attr-defined]
+        assert ((len(data), len(data.info.classes)) == (images, 80)  # type: ignore[attr-defined]
+                and data.counts().sum() == objects)
         assert (data.counts() > 0).all() and not data.faults  # type: ignore[attr-defined]
         assert data.info.classes.ids[-1] == 90 and {"boxes", "masks"} <= set(data.info.kinds)
     doc = json.loads((shared_data / "coco549/annotations/instances_val2017.json").read_text())
@@ -338,7 +352,8 @@ def test_coco549(shared_data: Path) -> None:
     for a in doc["annotations"][::97]:
         h, w = sizes[a["image_id"]]
         seg = a["segmentation"]
-        want = reference.decode(reference.merge(reference.frPyObjects(seg, h, w)) if isinstance(seg, list) else reference.frPyObjects(seg, h, w))
+        want = reference.decode(reference.merge(reference.frPyObjects(seg, h, w)) if isinstance(seg, list)
+                                else reference.frPyObjects(seg, h, w))
         s = data.truth(position[a["image_id"]])
         assert s.masks is not None and any((m == want.astype(bool)).all() for m in s.masks)
 

@@ -27,14 +27,16 @@ def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:
 
 def test_means_and_spreads_by_hand() -> None:
     s = results.summarise([0.2, 0.4, None], [0.0, 0.02])
-    assert s["mean"] == pytest.approx(0.3) and s["spread"] == pytest.approx(0.02**0.5) and s["values"] == [0.2, 0.4] and s["untrained"] == pytest.approx(0.01)
+    assert (s["mean"] == pytest.approx(0.3) and s["spread"] == pytest.approx(0.02**0.5) and s["values"] == [0.2, 0.4]
+            and s["untrained"] == pytest.approx(0.01))
     assert results.summarise([0.2])["spread"] is None and results.summarise([])["mean"] is None
 
 
 def test_a_gain_knows_its_spread_and_whether_seeds_overlap() -> None:
     parent, child = fake("fpn", "AP", [0.30, 0.34]), fake("retinanet", "AP", [0.40, 0.44])
     g = results.gain(parent, child)
-    assert g["metric"] == "AP" and g["gain"] == pytest.approx(0.10) and g["spread"] == pytest.approx(0.04) and g["overlap"] is False
+    assert (g["metric"] == "AP" and g["gain"] == pytest.approx(0.10) and g["spread"] == pytest.approx(0.04)
+            and g["overlap"] is False)
     assert results.gain(parent, fake("retinanet", "AP", [0.33, 0.50]))["overlap"] is True
     assert results.gain(fake("fpn", "AP", [0.3]), fake("retinanet", "AP", [0.4]))["overlap"] is None
     none = results.gain(fake("fcn", "mIoU", [0.3]), child)
@@ -53,7 +55,8 @@ def test_edges_follow_the_cards_and_skip_who_is_not_there() -> None:
 
 
 def test_pictures_are_those_of_most_disagreement() -> None:
-    shown = {"a": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.5, 0.0, 0.3])}, "b": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.9, 1.0, None])}}
+    shown = {"a": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.5, 0.0, 0.3])},
+             "b": {str(i): {"quality": q} for i, q in enumerate([1.0, 0.9, 1.0, None])}}
     assert [i for i, _ in results.choose(["0", "1", "2", "3"], shown, 2)] == ["2", "1"]
     assert [i for i, _ in results.choose(["0", "1", "2", "3"], {"a": shown["a"]}, 3)] == ["2", "1", "0"]
 
@@ -157,7 +160,8 @@ def test_a_failure_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch:
     import stemma
 
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
-    done = stemma.compare(["fcn", "u-net"], out=tmp_path / "c", sets={"u-net:recipe.lr": 1e38}, **TINY | {"budget": "4steps"})
+    done = stemma.compare(["fcn", "u-net"], out=tmp_path / "c", sets={"u-net:recipe.lr": 1e38},
+                          **TINY | {"budget": "4steps"})
     (failed,) = done.failed
     assert failed["title"] == "u-net" and failed["status"] == "failed" and "finite" in failed["error"]
     assert "Not finished" in (tmp_path / "c" / "report.html").read_text()
@@ -166,7 +170,8 @@ def test_a_failure_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_a_killed_comparison_resumes(tmp_path: Path) -> None:
     env = os.environ | {"STEMMA_CACHE": str(tmp_path / "cache")}
-    words = [sys.executable, "-m", "stemma", "compare", "fcn", "--data", "scenes:64:24", "--budget", "40steps", "--batch", "2", "--out", str(tmp_path / "c"), "--limit", "4"]
+    words = [sys.executable, "-m", "stemma", "compare", "fcn", "--data", "scenes:64:24", "--budget", "40steps",
+             "--batch", "2", "--out", str(tmp_path / "c"), "--limit", "4"]
     first = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     metrics = tmp_path / "c" / "fcn-s0" / "metrics.jsonl"
     until = time.monotonic() + 120
@@ -195,7 +200,8 @@ def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_quality_and_drawing_of_proposals_and_points() -> None:
-    """Scene 0 answered by its truth, by nothing, and by boxes moved far away; what is drawn names the object that a proposal is nearest to."""
+    """Scene 0 answered by its truth, by nothing, and by boxes moved far away; what is drawn names the object that a
+    proposal is nearest to."""
     from stemma.data.scenes import Scenes
     from stemma.engine.pictures.trial import show
 
@@ -207,18 +213,23 @@ def test_quality_and_drawing_of_proposals_and_points() -> None:
     away = perfect | {"boxes": truth.boxes + 500}
     for task in ("proposals", "weak"):
         assert [quality(p, truth, data.info, task, 0.5) for p in (perfect, nothing, away)] == [1.0, 0.0, 0.0]
-    drawn = show(perfect | {"labels": np.zeros(n, int), "masks": list(np.asarray(truth.masks))}, truth, "proposals", names, 0.5)
+    drawn = show(perfect | {"labels": np.zeros(n, int), "masks": list(np.asarray(truth.masks))}, truth,
+                 "proposals", names, 0.5)
     assert drawn["labels"] == [names[k] for k in truth.labels] and all(drawn["ok"]) and drawn["layer"] is not None
-    assert show(nothing, truth, "proposals", names, 0.5)["boxes"] == [] == show(away, truth, "proposals", names, 0.5)["boxes"]
+    assert show(nothing, truth, "proposals", names,
+                0.5)["boxes"] == [] == show(away, truth, "proposals", names, 0.5)["boxes"]
     pointed = show(perfect, truth, "weak", names, 0.5)
     assert len(pointed["points"]) == len(set(truth.labels.tolist())) == len(pointed["boxes"]) and all(pointed["ok"])
-    assert not any(show(away, truth, "weak", names, 0.5)["ok"]) and show(perfect, truth, "weak", names, 1.1)["points"] == []
+    assert not any(show(away, truth, "weak", names, 0.5)["ok"]) and show(perfect, truth, "weak", names,
+                                                                         1.1)["points"] == []
 
 
 def test_what_a_system_is_ranked_by() -> None:
-    """By its task's measure; a detector's AR100 is no common measure with a proposal method's, their points are with a weak system's."""
+    """By its task's measure; a detector's AR100 is no common measure with a proposal method's,
+    their points are with a weak system's."""
     def made(name: str, metrics: dict[str, float], task: str) -> dict[str, Any]:
-        trial = {"paper": name, "preset": "small", "task": task, "metrics": metrics, "untrained": {}, "input": [128, 128], "batch": 8, "weights": "last",
+        trial = {"paper": name, "preset": "small", "task": task, "metrics": metrics, "untrained": {},
+                 "input": [128, 128], "batch": 8, "weights": "last",
                  "precision": "fp32", "images": 10, "seed": 0, "curve": [], "per_class": {}}
         return results.system(name, [trial], [])
 
@@ -227,6 +238,7 @@ def test_what_a_system_is_ranked_by() -> None:
     weak = made("yolo_v1", {"point_AP": 0.5, "image_AP": 0.7}, "weak")
     assert [s["main"] for s in (detector, proposer, weak)] == ["AP", "AR100", "point_AP"]
     assert results.gain(detector, proposer)["gain"] is None
-    assert results.gain(detector, weak) | {"spread": None, "overlap": None} == {"metric": "point_AP", "gain": pytest.approx(-0.1), "spread": None, "overlap": None}
+    assert (results.gain(detector, weak) | {"spread": None, "overlap": None}
+            == {"metric": "point_AP", "gain": pytest.approx(-0.1), "spread": None, "overlap": None})
     assert results.gain(proposer, proposer)["metric"] == "AR100"
     assert made("fpn", {"AR100": None}, "proposals")["main"] == "AR100"  # type: ignore[dict-item]

@@ -31,11 +31,13 @@ def test_classes_scores_and_order() -> None:
     scores = np.zeros((3, 12, 24), np.float32)
     scores[1, :, :6], scores[1, :, 6:], scores[2] = 0.6, 0.9, 0.75
     got = components(semantic, PIXELS, Classes(("star", "cell")), scores)
-    assert got["labels"].tolist() == [1, 0, 1] and np.allclose(got["scores"], [0.9, 0.75, 0.6])  # best first; the lone pixel is too small
+    # best first; the lone pixel is too small
+    assert got["labels"].tolist() == [1, 0, 1] and np.allclose(got["scores"], [0.9, 0.75, 0.6])
     only = components(semantic, PIXELS, Classes(("cell",)))
     assert only["labels"].tolist() == [0, 0] and only["scores"].tolist() == [1, 1]
 
 
 def test_an_empty_map_has_no_objects() -> None:
     got = components(np.zeros((5, 6), int), PIXELS)
-    assert got["boxes"].shape == (0, 4) and got["masks"].shape == (0, 5, 6) and got["labels"].shape == got["scores"].shape == (0,)
+    assert (got["boxes"].shape == (0, 4) and got["masks"].shape == (0, 5, 6)
+            and got["labels"].shape == got["scores"].shape == (0,))

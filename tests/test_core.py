@@ -53,7 +53,8 @@ def test_diff_sees_both_sides() -> None:
 
 @pytest.mark.parametrize(
     "path,text,want",
-    [("head.width", "16", 16), ("stages.0.gamma", "1", 1.0), ("stages.1.sizes", "3,4", (3, 4)), ("head.bias", "no", False),
+    [("head.width", "16", 16), ("stages.0.gamma", "1", 1.0), ("stages.1.sizes", "3,4", (3, 4)),
+     ("head.bias", "no", False),
      ("head.name", "x", "x"), ("head.name", "none", None), ("stages.0.empty", "600,800", (600, 800))],
 )
 def test_edit_reads_the_type_that_is_there(path: str, text: str, want: object) -> None:
@@ -64,8 +65,8 @@ def test_edit_reads_the_type_that_is_there(path: str, text: str, want: object) -
 
 @pytest.mark.parametrize(
     "path,text,says",
-    [("head.widht", "3", "width"), ("head.width", "many", "cannot read"), ("stages.7.gamma", "1", "not in"), ("head", "x", "whole"),
-     ("head.width", "1.5", "cannot read")],
+    [("head.widht", "3", "width"), ("head.width", "many", "cannot read"), ("stages.7.gamma", "1", "not in"),
+     ("head", "x", "whole"), ("head.width", "1.5", "cannot read")],
 )
 def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
@@ -73,7 +74,8 @@ def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> Non
 
 
 def test_edit_reads_rows() -> None:
-    """Pairs, as of names and factors, in brackets of either kind; what is not rows is refused, never cut at its commas."""
+    """Pairs, as of names and factors, in brackets of either kind; what is not rows is refused,
+    never cut at its commas."""
     for text in ("[['backbone', 0.1], ['head', 2]]", "(('backbone', 0.1), ('head', 2))"):
         assert edit(Recipe(), "lr_mult", text).lr_mult == (("backbone", 0.1), ("head", 2))
     assert edit(Recipe(lr_mult=(("a", 1.0),)), "lr_mult", "()").lr_mult == ()
@@ -89,7 +91,8 @@ def test_a_literal_takes_its_own_words_only() -> None:
 
 
 def test_detections_take_pads_and_scale() -> None:
-    d = Detections(torch.arange(8.0).view(1, 2, 4), torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 0]]), masks=torch.rand(1, 2, 3, 3))
+    d = Detections(torch.arange(8.0).view(1, 2, 4), torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 0]]),
+                   masks=torch.rand(1, 2, 3, 3))
     t = d.take(torch.tensor([[1, -1, 0]]))
     assert t.labels.tolist() == [[0, -1, 1]] and t.boxes[0, 1].abs().sum() == 0
     assert torch.equal(t.masks[0, 2], d.masks[0, 0])  # type: ignore[index]

@@ -97,7 +97,8 @@ def test_heat_is_a_bump_of_a_third_of_the_radius_around_each_corner() -> None:
 
 def a_raw(c: int = 3, b: int = 2) -> CornerRaw:
     leaf = lambda *s: torch.randn(*s, requires_grad=True)  # noqa: E731
-    return CornerRaw([leaf(b, 2, c, CELLS, CELLS)], [leaf(b, 2, CELLS, CELLS)], [leaf(b, 2, 2, CELLS, CELLS)], 4, (64, 64))
+    return CornerRaw([leaf(b, 2, c, CELLS, CELLS)], [leaf(b, 2, CELLS, CELLS)],
+                     [leaf(b, 2, 2, CELLS, CELLS)], 4, (64, 64))
 
 
 @pytest.mark.oracle("eq. 1 to 5 in loops", "cornernet")
@@ -114,7 +115,8 @@ def test_eq_1_to_5_written_out() -> None:
         means = [sum(v) / 2 for v in tags]
         pull += sum((v - m) ** 2 for pair, m in zip(tags, means) for v in pair) / n / 2
         if n > 1:
-            push += sum(max(0, 1 - abs(a - c)) for i, a in enumerate(means) for j, c in enumerate(means) if i != j) / (n * (n - 1)) / 2
+            push += (sum(max(0, 1 - abs(a - c)) for i, a in enumerate(means) for j, c in enumerate(means) if i != j)
+                     / (n * (n - 1)) / 2)
         for e in range(2):
             for k in range(n):
                 o = raw.offset[0][b, e].detach().flatten(1)[:, want.cell[b, e, k]]
@@ -127,7 +129,8 @@ def test_equal_tags_pull_nothing_and_distant_means_push_nothing() -> None:
     rule, t, raw = CornerRule(), two_objects(), a_raw()
     raw.tag[0].data.fill_(0.3)
     said = rule.loss(raw, t, 3)
-    assert said["pull"] == 0 and said["push"].item() == pytest.approx(0.1 * 1.0 / 2)  # the first picture's two means are equal, the other has one
+    # the first picture's two means are equal, the other has one
+    assert said["pull"] == 0 and said["push"].item() == pytest.approx(0.1 * 1.0 / 2)
     want = rule.targets(t, 3, 4, (CELLS, CELLS))
     for e in range(2):
         raw.tag[0].data[0, e].view(-1)[want.cell[0, e, 1]] = 2.0
@@ -179,7 +182,8 @@ def test_corners_with_distant_tags_of_other_classes_or_the_wrong_way_round_make_
         for i in range(20):
             for j in range(20):
                 (ci, pi), (cj, pj) = (divmod(int(place[b, e, k]), CELLS * CELLS) for e, k in ((0, i), (1, j)))
-                at = lambda e, p, b=b: (torch.tensor([p % CELLS, p // CELLS]) + raw.offset[0][b, e].flatten(1)[:, p].detach()) * 4  # noqa: E731
+                at = lambda e, p, b=b: (torch.tensor([p % CELLS, p // CELLS])  # noqa: E731
+                                        + raw.offset[0][b, e].flatten(1)[:, p].detach()) * 4
                 near = abs(float(tags[b, 0].flatten()[pi] - tags[b, 1].flatten()[pj])) <= 0.5
                 found += int(ci == cj and near and bool((at(1, pj) > at(0, pi)).all()))
     assert found == int(real.sum())
@@ -225,7 +229,8 @@ def test_a_mirrored_picture_gives_mirrored_answers_and_flip_looks_at_both() -> N
     both.load_state_dict(model.state_dict())
     d = both.predict(images)
     assert isinstance(d, Detections) and d.boxes.shape == one.boxes.shape == (2, rule.keep, 4)
-    assert (d.boxes[..., 0::2] <= 96).all() and (d.boxes[..., 1::2] <= 64).all() and (d.boxes >= 0).all() and len(seen) == 1
+    assert ((d.boxes[..., 0::2] <= 96).all() and (d.boxes[..., 1::2] <= 64).all() and (d.boxes >= 0).all()
+            and len(seen) == 1)
     twice: Any = both
     asked: list[Tensor] = []
     inner = twice.forward
@@ -262,10 +267,14 @@ def test_embeddings_keep_their_precision_under_autocast() -> None:
 def test_sec_4_2_settings() -> None:
     """As the authors' CornerNet.json and models/CornerNet.py have them."""
     r, rule, spec = cornernet.recipe(), cornernet.spec().rule, cornernet.spec()
-    assert (r.optimizer, r.lr, r.batch, r.length, r.milestones, r.gamma, r.weight_decay) == ("adam", 2.5e-4, 49, "500000steps", (0.9,), 0.1, 0.0)
-    assert [round(1 / z, 3) for z in r.augment.zoom] == [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3] and r.augment.window == (511,) and r.resize.divisor == 128
-    assert (rule.overlap, rule.alpha, rule.beta, rule.pull, rule.push, rule.offset, rule.margin) == (0.3, 2, 4, 0.1, 0.1, 1, 1)
-    assert (rule.kernel, rule.top, rule.gap, rule.pre, rule.sigma, rule.keep) == (3, 100, 0.5, 1000, 0.5, 100) and spec.flip and spec.scales == (1.0,)
+    assert ((r.optimizer, r.lr, r.batch, r.length, r.milestones, r.gamma, r.weight_decay)
+            == ("adam", 2.5e-4, 49, "500000steps", (0.9,), 0.1, 0.0))
+    assert ([round(1 / z, 3) for z in r.augment.zoom] == [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3]
+            and r.augment.window == (511,) and r.resize.divisor == 128)
+    assert ((rule.overlap, rule.alpha, rule.beta, rule.pull, rule.push, rule.offset, rule.margin)
+            == (0.3, 2, 4, 0.1, 0.1, 1, 1))
+    assert ((rule.kernel, rule.top, rule.gap, rule.pre, rule.sigma, rule.keep) == (3, 100, 0.5, 1000, 0.5, 100)
+            and spec.flip and spec.scales == (1.0,))
 
 
 @pytest.mark.parametrize("fact", cornernet.PAPER.facts, ids=lambda f: f.what)

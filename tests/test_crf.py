@@ -15,8 +15,10 @@ from stemma.ops.lattice import Lattice, elevate
 from stemma.parts.maps.post import DenseCRF, mean_iou, search
 
 
-def scene(size: int, seed: int = 3, noise: float = 0.5, blur: float = 4.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(energies C H W, colours 3 H W in 0..255, true labels H W): a drawn scene and what a coarse, unsure net would say of it."""
+def scene(size: int, seed: int = 3, noise: float = 0.5,
+          blur: float = 4.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(energies C H W, colours 3 H W in 0..255, true labels H W): a drawn scene and what a coarse,
+    unsure net would say of it."""
     s = Scenes(1, size=size, seed=seed)[0]
     assert s.image is not None and s.semantic is not None
     names, labels = np.unique(s.semantic, return_inverse=True)
@@ -24,21 +26,25 @@ def scene(size: int, seed: int = 3, noise: float = 0.5, blur: float = 4.0) -> tu
     one = np.eye(len(names))[truth].transpose(2, 0, 1)
     rng = np.random.default_rng(0)
     logits = 4 * np.stack([ndimage.gaussian_filter(o, blur) for o in one]) + noise * rng.normal(size=one.shape)
-    return -torch.from_numpy(logits).float().log_softmax(0), torch.from_numpy(s.image.copy()).permute(2, 0, 1).float(), torch.from_numpy(truth)
+    return (-torch.from_numpy(logits).float().log_softmax(0), torch.from_numpy(s.image.copy()).permute(2, 0, 1).float(),
+            torch.from_numpy(truth))
 
 
 def theirs(energy: torch.Tensor, colours: torch.Tensor, iterations: int = 10) -> np.ndarray:
-    densecrf = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed: the authors' library was not asked")
+    densecrf = pytest.importorskip("pydensecrf.densecrf",
+                                   reason="pydensecrf2 is not installed: the authors' library was not asked")
     c, h, w = energy.shape
     crf = densecrf.DenseCRF2D(w, h, c)
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(c, -1).numpy()))
     crf.addPairwiseGaussian(sxy=1, compat=3)
-    crf.addPairwiseBilateral(sxy=67, srgb=3, rgbim=np.ascontiguousarray(colours.permute(1, 2, 0).numpy().astype(np.uint8)), compat=4)
+    crf.addPairwiseBilateral(sxy=67, srgb=3,
+                             rgbim=np.ascontiguousarray(colours.permute(1, 2, 0).numpy().astype(np.uint8)), compat=4)
     return np.array(crf.inference(iterations)).reshape(c, h, w)
 
 
 @pytest.mark.parametrize(("size", "seed"), [(64, 3), (160, 5)])
-@pytest.mark.oracle("pydensecrf", "deeplab", how="the label of 99.9 % of pixels or more, probabilities to 1e-4 in the mean")
+@pytest.mark.oracle("pydensecrf", "deeplab",
+                    how="the label of 99.9 % of pixels or more, probabilities to 1e-4 in the mean")
 def test_the_lattice_gives_the_numbers_of_the_authors_library(size: int, seed: int) -> None:
     energy, colours, truth = scene(size, seed)
     want = theirs(energy, colours)
@@ -49,7 +55,8 @@ def test_the_lattice_gives_the_numbers_of_the_authors_library(size: int, seed: i
 
 
 def test_the_exact_form_is_near_the_authors_library_where_the_net_is_sure() -> None:
-    """Naive mean field, pixel itself included, kernels normalised on both sides: the labels agree, and nearly all probabilities to .06."""
+    """Naive mean field, pixel itself included, kernels normalised on both sides: the labels agree, and nearly all
+    probabilities to .06."""
     for seed in range(3):
         energy, colours, _ = (v[..., :44, :44].contiguous() for v in scene(64, seed, 0.1, blur=1.0))
         want, got = theirs(energy, colours), mean_field(energy[None], colours[None], method="exact")[0].numpy()
@@ -58,7 +65,8 @@ def test_the_exact_form_is_near_the_authors_library_where_the_net_is_sure() -> N
 
 
 def test_the_exact_form_is_near_the_lattice() -> None:
-    """What the lattice approximates moves few labels: where two are nearly as likely, ten steps may carry either through."""
+    """What the lattice approximates moves few labels: where two are nearly as likely,
+    ten steps may carry either through."""
     agree = []
     for seed in range(3):
         energy, colours, _ = (v[..., :44, :44] for v in scene(64, seed, 0.1))
@@ -67,7 +75,8 @@ def test_the_exact_form_is_near_the_lattice() -> None:
     assert np.mean(agree) >= 0.995
 
 
-def slow(energy: torch.Tensor, colours: torch.Tensor, iterations: int, w1: float, a: float, b: float, w2: float, g: float) -> torch.Tensor:
+def slow(energy: torch.Tensor, colours: torch.Tensor, iterations: int, w1: float, a: float, b: float, w2: float,
+         g: float) -> torch.Tensor:
     """Mean field pair by pair, from the equations."""
     c, h, w = energy.shape
     at = [(y, x) for y in range(h) for x in range(w)]
@@ -99,7 +108,8 @@ def test_the_exact_form_is_the_equations() -> None:
 def test_no_iterations_or_no_weight_leave_the_labels(method: Any) -> None:
     energy, colours, _ = (v[..., :40, :40] for v in scene(64))
     for how in ({"iterations": 0}, {"smooth": 0.0, "appearance": 0.0}):
-        torch.testing.assert_close(mean_field(energy[None], colours[None], method=method, **how)[0], (-energy).softmax(0))  # type: ignore[arg-type]
+        torch.testing.assert_close(mean_field(energy[None], colours[None], method=method,  # type: ignore[arg-type]
+                                              **how)[0], (-energy).softmax(0))
 
 
 @pytest.mark.parametrize("method", ["lattice", "exact"])
@@ -107,13 +117,16 @@ def test_it_is_differentiable_in_the_energies_and_the_weights(method: Any) -> No
     g = torch.Generator().manual_seed(2)
     energy = (torch.rand(1, 3, 5, 4, generator=g, dtype=torch.float64) * 2).requires_grad_()
     colours = torch.rand(1, 3, 5, 4, generator=g, dtype=torch.float64) * 20
-    w1, w2 = torch.tensor(2.0, dtype=torch.float64, requires_grad=True), torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda e, a, b: mean_field(e, colours, 3, b, 1.0, a, 3.0, 10.0, method), (energy, w1, w2))
+    w1, w2 = torch.tensor(2.0, dtype=torch.float64, requires_grad=True), torch.tensor(1.5, dtype=torch.float64,
+                                                                                      requires_grad=True)
+    assert torch.autograd.gradcheck(lambda e, a, b: mean_field(e, colours, 3, b, 1.0, a, 3.0, 10.0, method),
+                                    (energy, w1, w2))
 
 
 def test_the_exact_form_is_differentiable_in_the_colours() -> None:
     g = torch.Generator().manual_seed(2)
-    energy, colours = torch.rand(1, 2, 3, 3, generator=g, dtype=torch.float64), (torch.rand(1, 3, 3, 3, generator=g, dtype=torch.float64) * 9).requires_grad_()
+    energy, colours = (torch.rand(1, 2, 3, 3, generator=g, dtype=torch.float64),
+                       (torch.rand(1, 3, 3, 3, generator=g, dtype=torch.float64) * 9).requires_grad_())
     assert torch.autograd.gradcheck(lambda c: mean_field(energy, c, 2, 1.0, 1.0, 2.0, 3.0, 10.0, "exact"), (colours,))
 
 
@@ -126,12 +139,14 @@ def test_pictures_of_a_batch_do_not_see_each_other_nor_what_is_outside() -> None
     where[1, 40:] = where[1, :, 50:] = False
     both = mean_field(e, c, 5, where=where)
     torch.testing.assert_close(both[0], mean_field(e[:1], c[:1], 5)[0], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(both[1, :, :40, :50], mean_field(e[1:, :, :40, :50], c[1:, :, :40, :50], 5)[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(both[1, :, :40, :50], mean_field(e[1:, :, :40, :50], c[1:, :, :40, :50], 5)[0],
+                               rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(both[1, :, 40:], (-e[1, :, 40:]).softmax(0))
 
 
 def test_the_lattice_is_a_gaussian_filter() -> None:
-    """Weights of every point sum to 1, elevated points lie in the plane, and smooth values are filtered as by every pair."""
+    """Weights of every point sum to 1, elevated points lie in the plane,
+    and smooth values are filtered as by every pair."""
     g = torch.Generator().manual_seed(0)
     points = torch.rand(1500, 3, generator=g, dtype=torch.float64) * 4
     lattice = Lattice(points)
@@ -157,5 +172,6 @@ def test_the_search_finds_settings_that_help() -> None:
     none = mean_iou(DenseCRF(iterations=0), scored)
     grid = {"appearance": (0.0, 2.0, 4.0), "appearance_rgb": (1.0, 3.0, 13.0, 100.0)}
     best, value = search(DenseCRF(iterations=3), scored, grid)
-    every = [mean_iou(DenseCRF(iterations=3, appearance=a, appearance_rgb=b), scored) for a in grid["appearance"] for b in grid["appearance_rgb"]]
+    every = [mean_iou(DenseCRF(iterations=3, appearance=a, appearance_rgb=b), scored) for a in grid["appearance"]
+             for b in grid["appearance_rgb"]]
     assert value == mean_iou(best, scored) > none and value >= np.median(every)

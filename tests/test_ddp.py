@@ -1,4 +1,5 @@
-"""Two processes that share a batch (gloo, as `torchrun` starts them) learn what one process learns from the whole of it."""
+"""Two processes that share a batch (gloo, as `torchrun` starts them) learn what one process learns from the whole of
+it."""
 from __future__ import annotations
 
 import json
@@ -45,11 +46,13 @@ def _frozen(self: nn.BatchNorm2d, mode: bool = True) -> nn.Module:
 
 
 def once(folder: Path, paper: str) -> Run:
-    """Four steps of eight pictures with SGD, losses logged at each; batch-norm's statistics frozen, for each rank would have those of its slice."""
+    """Four steps of eight pictures with SGD, losses logged at each; batch-norm's statistics frozen, for each rank would
+    have those of its slice."""
     torch.set_num_threads(1)
     sets = SETS | {"recipe.optimizer": "sgd", "recipe.lr": 1e-3, "recipe.warmup": 0.0, "recipe.ema": 0.9}
     with mock.patch.object(nn.BatchNorm2d, "train", _frozen):
-        return train(paper, scenes(16), "4steps", out=folder, sets=sets, val=scenes(2, "val"), batch=8, device="cpu", progress=False, val_every=0, log_every=1)
+        return train(paper, scenes(16), "4steps", out=folder, sets=sets, val=scenes(2, "val"), batch=8, device="cpu",
+                     progress=False, val_every=0, log_every=1)
 
 
 def _torchrun(code: str, *args: str, processes: int = 2) -> None:
@@ -59,11 +62,13 @@ def _torchrun(code: str, *args: str, processes: int = 2) -> None:
     started = []
     for rank in range(processes):
         env = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0",
             "TORCHELASTIC_RUN_ID": "test", "GLOO_SOCKET_IFNAME": "lo",
         }
-        started.append(subprocess.Popen([sys.executable, "-c", code, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        started.append(subprocess.Popen([sys.executable, "-c", code, *args], env=env, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True))
     for p in started:
         out, _ = p.communicate(timeout=300)
         assert p.returncode == 0, out
@@ -81,7 +86,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             for k in b["losses"]:
                 assert a["losses"][k] == pytest.approx(b["losses"][k], rel=2e-4), (name, a["step"], k)
         weights = [checkpoint.read_tensors(r.last)[0] for r in (two, one)]
-        assert all(torch.allclose(weights[0][k], v, rtol=1e-3, atol=1e-5) for k, v in weights[1].items() if v.is_floating_point())
+        assert all(torch.allclose(weights[0][k], v, rtol=1e-3, atol=1e-5) for k, v in weights[1]
+                   .items() if v.is_floating_point())
     for rank in range(2):
         said = json.loads((tmp_path / f"said{rank}.json").read_text())
         assert said == {"mean": 1.5, "floor": 0.5, "alone": 1.0 + rank}

@@ -1,4 +1,5 @@
-"""DeepLab v1 and v2: counts, the identities of dilated convolution, scales, labels at stride 8, rates of the classifier, windows."""
+"""DeepLab v1 and v2: counts, the identities of dilated convolution, scales, labels at stride 8, rates of the
+classifier, windows."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -32,12 +33,14 @@ RGB = In((3,), (1,), 5)
 
 
 def small(**kw: Any) -> DeepLab:
-    return replace(deeplab.spec("small"), **({"backbone": part(TinyResNet, widths=(4, 6, 8), levels=(2,), stride=8), "post": ()} | kw))
+    return replace(deeplab.spec("small"),
+                   **({"backbone": part(TinyResNet, widths=(4, 6, 8), levels=(2,), stride=8), "post": ()} | kw))
 
 
 def batch(h: int = 65, w: int = 57, classes: int = 4) -> Batch:
     g = torch.Generator().manual_seed(4)
-    t = Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long), semantic=torch.randint(0, classes, (2, h, w), generator=g))
+    t = Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long),
+                semantic=torch.randint(0, classes, (2, h, w), generator=g))
     sizes = torch.tensor([[h, w]] * 2, dtype=torch.float32)
     return Batch(torch.rand(2, 3, h, w, generator=g), t, sizes, sizes, torch.arange(2))
 
@@ -80,7 +83,8 @@ def test_a_dilated_stage_is_the_plain_one_on_every_phase(rate: int) -> None:
 
 
 @pytest.mark.parametrize("make", [
-    lambda s: ResNet(RGB, levels=(3,), stride=s, stride_first=True), lambda s: ResNet(RGB, levels=(3,), stride=s), lambda s: TinyResNet(RGB, (4, 6, 8, 10), 2, (3,), s),
+    lambda s: ResNet(RGB, levels=(3,), stride=s, stride_first=True), lambda s: ResNet(RGB, levels=(3,), stride=s),
+    lambda s: TinyResNet(RGB, (4, 6, 8, 10), 2, (3,), s),
 ], ids=["stride on the 1x1", "stride on the 3x3", "tiny"])
 def test_a_stride_removed_and_dilated_for_gives_the_old_map_between_new_cells(make: Any) -> None:
     torch.manual_seed(0)
@@ -98,7 +102,8 @@ def test_dilated_resnet_is_torchvisions() -> None:
     torch.manual_seed(0)
     theirs = resnet50(replace_stride_with_dilation=[False, True, True]).eval()
     ours = ResNet(RGB, levels=(1, 3), stride=8)
-    ours.load_state_dict({k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.") and "tracked" not in k})
+    ours.load_state_dict({k: v for k, v in theirs.state_dict()
+                          .items() if not k.startswith("fc.") and "tracked" not in k})
     x = torch.randn(1, 3, 65, 65)
     with torch.no_grad():
         y = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
@@ -129,10 +134,12 @@ def test_aspp_sums_its_branches_and_a_rate_beyond_the_map_is_a_1x1() -> None:
     torch.manual_seed(0)
     inp, x = In((6,), (8,), 3), torch.randn(2, 6, 9, 7)
     plain = ASPP(inp, rates=(1, 2, 9)).eval()
-    want = sum(F.conv2d(x, m.weight, m.bias, padding=m.dilation, dilation=m.dilation) for m in plain.score)  # type: ignore[misc]
+    want = sum(F.conv2d(x, m.weight, m.bias, padding=m.dilation, dilation=m.dilation)  # type: ignore[misc]
+               for m in plain.score)
     torch.testing.assert_close(plain([x]), want)
     far = plain.score[2]
-    torch.testing.assert_close(far(x), F.conv2d(x, far.weight[..., 1:2, 1:2], far.bias))  # type: ignore[index, arg-type]
+    torch.testing.assert_close(far(x),  # type: ignore[index, arg-type]
+                               F.conv2d(x, far.weight[..., 1:2, 1:2], far.bias))
     assert plain.score[0].weight.std().item() == pytest.approx(0.01, rel=0.3)  # type: ignore[union-attr, operator]
     deep = ASPP(inp, rates=(2, 3), width=5).eval()
     branches = [s(F.relu(b(F.relu(a(x))))) for a, b, s in zip(deep.fc6, deep.fc7, deep.score)]
@@ -188,7 +195,8 @@ def test_scales_share_weights_and_the_largest_score_counts() -> None:
 def test_the_crf_acts_on_predictions_alone() -> None:
     torch.manual_seed(0)
     b = batch(40, 40)
-    plain, idle, sharp = (small(post=p).build(4).eval() for p in ((), (DenseCRF(smooth=0.0, appearance=0.0),), (DenseCRF(appearance_rgb=20.0),)))
+    plain, idle, sharp = (small(post=p).build(4).eval()
+                          for p in ((), (DenseCRF(smooth=0.0, appearance=0.0),), (DenseCRF(appearance_rgb=20.0),)))
     for m in (idle, sharp):
         m.load_state_dict(plain.state_dict())
     sizes = torch.tensor([[40.0, 40.0], [30.0, 40.0]])
@@ -239,17 +247,20 @@ def test_the_rate_falls_as_a_power_of_what_is_left() -> None:
     r = deeplab.recipe()
     assert [factor(r, t) for t in (0.0, 0.25, 0.9)] == pytest.approx([1, 0.75**0.9, 0.1**0.9])
     v1 = deeplab.recipe("large-fov")
-    assert [factor(v1, t) for t in (0.1, 0.5, 0.9)] == pytest.approx([1, 0.1, 0.01]) and (v1.batch, v1.length) == (20, "6000steps")
+    assert ([factor(v1, t) for t in (0.1, 0.5, 0.9)] == pytest.approx([1, 0.1, 0.01])
+            and (v1.batch, v1.length) == (20, "6000steps"))
 
 
 def test_pictures_are_scaled_and_cut_to_windows() -> None:
     y, x = np.mgrid[:60, :90]
     image = np.stack([y * 4, x * 2, 0 * x], -1).astype(np.uint8)
-    s = Sample(image, (60, 90), np.zeros((0, 4), np.float32), *(np.zeros(0),) * 3, semantic=(x // 10).astype(np.uint8))  # type: ignore[arg-type]
+    s = Sample(image, (60, 90), np.zeros((0, 4), np.float32), *(np.zeros(0),) * 3,  # type: ignore[arg-type]
+               semantic=(x // 10).astype(np.uint8))
     seen = set()
     for seed in range(12):
         a = aug.augment(s, np.random.default_rng(seed), Augment(flip=0.0, zoom=(0.5, 1.0, 1.5), window=(48, 72)))
-        assert a.image is not None and a.semantic is not None and a.size == (48, 72) == a.image.shape[:2] == a.semantic.shape
+        assert (a.image is not None and a.semantic is not None
+                and a.size == (48, 72) == a.image.shape[:2] == a.semantic.shape)
         known = a.semantic != 255
         step = (float(a.image[10, 40, 1]) - a.image[10, 5, 1]) / 70  # pixels of the file a pixel of the window
         seen.add(round(1 / step, 1))
@@ -265,6 +276,7 @@ def test_pictures_are_scaled_and_cut_to_windows() -> None:
 
 def test_fcn_and_deeplab_differ_as_told() -> None:
     changed = [slot for slot, _ in deeplab.PAPER.parents[0].changes]
-    assert changed == ["()", "scales", "backbone", "decoder", "loss", "post"] and deeplab.PAPER.parents[0].paper is fcn.PAPER
+    assert (changed == ["()", "scales", "backbone", "decoder", "loss", "post"]
+            and deeplab.PAPER.parents[0].paper is fcn.PAPER)
     tensor: Tensor = deeplab.spec("small").build(3)(torch.rand(1, 3, 128, 96))
     assert tensor.shape == (1, 3, 128, 96)

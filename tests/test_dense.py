@@ -1,4 +1,5 @@
-"""One-stage detectors as wholes: published counts, YOLO's loss restated, proposals against torchvision's, invariances, one graph."""
+"""One-stage detectors as wholes: published counts, YOLO's loss restated, proposals against torchvision's,
+invariances, one graph."""
 from __future__ import annotations
 
 import math
@@ -61,13 +62,15 @@ def test_vgg16_has_its_published_size_without_the_classifier() -> None:
     with torch.device("meta"):
         ours, theirs = VGG16(In((3,), (1,))), torchvision.models.vgg16()
     assert sum(p.numel() for p in ours.parameters()) == 14_714_688
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items() if k.startswith("features")}
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict()
+                                                                  .items() if k.startswith("features")}
 
 
 # ---------------------------------------------------------------- YOLO's loss, restated from the published code
 
 
-def slow_yolo(grid: np.ndarray, boxes: list[list[float]], labels: list[int], per: int, side: float, rescore: bool) -> dict[str, float]:
+def slow_yolo(grid: np.ndarray, boxes: list[list[float]], labels: list[int], per: int, side: float,
+              rescore: bool) -> dict[str, float]:
     """Darknet's detection layer for one picture, cell by cell. `grid` is [S, S, per * 5 + C]; boxes in pixels."""
     s, c = grid.shape[0], grid.shape[2] - 5 * per
     taken: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
@@ -100,7 +103,8 @@ def slow_yolo(grid: np.ndarray, boxes: list[list[float]], labels: list[int], per
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    side = [max(0.0, min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2)) for i in (0, 1)]
+    side = [max(0.0, min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2))
+            for i in (0, 1)]
     both = side[0] * side[1]
     return float(both / (a[2] * a[3] + b[2] * b[3] - both))
 
@@ -138,7 +142,8 @@ def test_eq_3_equals_the_published_code_restated(seed: int, rescore: bool) -> No
     t = Targets(torch.tensor(boxes), torch.tensor(labels))
     got = rule.loss(Said(torch.tensor(grid), per).raw(side), t, c)
     real = [labels[i] >= 0 for i in (0, 1)]
-    want = [slow_yolo(grid[i], boxes[i][real[i]].tolist(), labels[i][real[i]].tolist(), per, side, rescore) for i in (0, 1)]
+    want = [slow_yolo(grid[i], boxes[i][real[i]].tolist(), labels[i][real[i]].tolist(), per, side, rescore)
+            for i in (0, 1)]
     for k, v in got.items():
         assert v.item() == pytest.approx((want[0][k] + want[1][k]) / 2, rel=1e-5), k
 
@@ -171,7 +176,8 @@ def targets_of(images: int, objects: int, side: float = 128.0, seed: int = 0) ->
     g = torch.Generator().manual_seed(seed)
     low = torch.rand(images, objects, 2, generator=g) * side * 0.6
     boxes = torch.cat([low, low + 12 + torch.rand(images, objects, 2, generator=g) * side * 0.3], -1)
-    return Targets(boxes, torch.randint(0, 8, (images, objects), generator=g), torch.zeros(images, objects, dtype=torch.bool))
+    return Targets(boxes, torch.randint(0, 8, (images, objects), generator=g),
+                   torch.zeros(images, objects, dtype=torch.bool))
 
 
 def batch_of(images: int = 2, objects: int = 4) -> Batch:
@@ -188,7 +194,8 @@ def test_padding_changes_no_loss_and_pictures_are_independent(card: Paper) -> No
     model, batch = card.spec("small").build(8).eval(), batch_of()
     raw, t = model(batch.images), batch.targets
     whole = model.rule.loss(raw, t, 8, batch.sizes)
-    wide = Targets(*(torch.cat([v, v.new_full((2, 3, *v.shape[2:]), fill)], 1) for v, fill in ((t.boxes, 0), (t.labels, -1), (t.crowd, 0))))  # type: ignore[union-attr]
+    wide = Targets(*(torch.cat([v, v.new_full((2, 3, *v.shape[2:]), fill)], 1)  # type: ignore[union-attr]
+                     for v, fill in ((t.boxes, 0), (t.labels, -1), (t.crowd, 0))))
     for k, v in model.rule.loss(raw, wide, 8, batch.sizes).items():
         torch.testing.assert_close(v, whole[k])
     if getattr(model.rule, "divide", "") == "positives":
@@ -202,7 +209,8 @@ def test_a_crowd_is_neither_asked_for_nor_counted_against() -> None:
     """An object moved from the crowd's place to nowhere leaves the loss at the anchors outside it as it was."""
     model, batch = retinanet.spec("small").build(8).eval(), batch_of(1, 2)
     raw = model(batch.images)
-    t = replace(batch.targets, boxes=torch.tensor([[[8.0, 8, 60, 60], [64, 64, 128, 128]]]), crowd=torch.tensor([[False, True]]))
+    t = replace(batch.targets, boxes=torch.tensor([[[8.0, 8, 60, 60], [64, 64, 128, 128]]]),
+                crowd=torch.tensor([[False, True]]))
     state, _, label = model.rule.targets(raw, t, 8, batch.sizes)
     inside = bx.iof(raw.references()[0], t.boxes[0, 1:])[:, 0] > 0.5
     assert (state[0, inside] != 1).all() and (state[0] == -1).sum() >= inside.sum() > 0
@@ -212,7 +220,8 @@ def test_a_crowd_is_neither_asked_for_nor_counted_against() -> None:
 
 @pytest.mark.parametrize("divide,count", [("positives", 7.0), ("sampled", 30.0)])
 def test_who_divides(divide: str, count: float) -> None:
-    raw = DenseRaw(torch.zeros(2, 20, 1), torch.zeros(2, 20, 4), None, torch.rand(20, 4), torch.ones(20), (20,), (10, 10))
+    raw = DenseRaw(torch.zeros(2, 20, 1), torch.zeros(2, 20, 4), None, torch.rand(20, 4), torch.ones(20),
+                   (20,), (10, 10))
     state = torch.zeros(2, 20, dtype=torch.long)
     state[0, :5], state[1, :2], state[:, 15:] = 1, 1, -1
 
@@ -223,7 +232,8 @@ def test_who_divides(divide: str, count: float) -> None:
     rule = DenseRule(assign=Given(), cls=Sigmoid(), sample=Everything(), divide=divide)  # type: ignore[arg-type]
     loss = rule.loss(raw, Targets(torch.zeros(2, 1, 4), torch.zeros(2, 1, dtype=torch.long)), 1)["cls"]
     assert loss.item() == pytest.approx(30 * math.log(2) / count, rel=1e-6)
-    each = replace(rule, divide="positives of each picture").loss(raw, Targets(torch.zeros(2, 1, 4), torch.zeros(2, 1, dtype=torch.long)), 1)["cls"]
+    each = (replace(rule, divide="positives of each picture")
+            .loss(raw, Targets(torch.zeros(2, 1, 4), torch.zeros(2, 1, dtype=torch.long)), 1)["cls"])
     assert each.item() == pytest.approx((15 / 5 + 15 / 2) / 2 * math.log(2), rel=1e-6)
 
 
@@ -232,7 +242,8 @@ def random_raw(levels: tuple[tuple[int, int], ...], logits: int, per: int, seed:
     anchors = Pyramid(tuple(4.0 * 2 ** (i / per) for i in range(per)), (1.0,))
     grid = lay(anchors, levels, tuple(8 * 2**i for i in range(len(levels))), (96, 128), torch.zeros(()))
     n = len(grid.boxes)
-    raw = DenseRaw(torch.randn(2, n, logits, generator=g), torch.randn(2, n, 4, generator=g) * 0.4, None, grid.boxes, grid.stride, grid.levels, (96, 128))
+    raw = DenseRaw(torch.randn(2, n, logits, generator=g), torch.randn(2, n, 4, generator=g) * 0.4, None, grid.boxes,
+                   grid.stride, grid.levels, (96, 128))
     return DenseRule(anchors=anchors), raw
 
 

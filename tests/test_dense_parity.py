@@ -1,4 +1,5 @@
-"""RetinaNet and SSD300 against torchvision's: equal random weights, the same pictures, the same detections and losses."""
+"""RetinaNet and SSD300 against torchvision's: equal random weights, the same pictures,
+the same detections and losses."""
 from __future__ import annotations
 
 import functools
@@ -18,7 +19,8 @@ Pair = tuple[nn.Module, DenseModel]
 
 
 def spread(convs: list[nn.Module], features: list[Tensor], bias: float) -> None:
-    """Scale random heads so that their outputs have deviation 1 (random features would saturate every score and tie them all)."""
+    """Scale random heads so that their outputs have deviation 1 (random features would saturate every score and tie
+    them all)."""
     with torch.no_grad():
         for conv, x in zip(convs, features):
             conv.bias.zero_()
@@ -45,7 +47,8 @@ def retina_pair() -> Pair:
     theirs = torchvision.models.detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None).eval()
     with torch.no_grad():
         x = list(theirs.backbone(torch.randn(1, 3, 128, 128)).values())[0]
-        for head, last, bias in ((theirs.head.classification_head, "cls_logits", -4.0), (theirs.head.regression_head, "bbox_reg", 0.0)):
+        for head, last, bias in ((theirs.head.classification_head, "cls_logits", -4.0),
+                                 (theirs.head.regression_head, "bbox_reg", 0.0)):
             y = x
             for layer in head.conv:
                 layer[0].weight.div_(layer[0](y).std())
@@ -125,10 +128,12 @@ def losses(pair: Pair, size: tuple[int, int], shift: int) -> tuple[dict[str, Ten
     theirs, ours = pair
     ours_t, theirs_t = targets(size, (3, 41, 7), shift)
     pictures = [torch.rand(3, *size) for _ in range(2)]
-    theirs.training = True  # the outer module alone: without weights theirs has batch norm, which must keep its statistics
+    # the outer module alone: without weights theirs has batch norm, which must keep its statistics
+    theirs.training = True
     want = theirs([p.clone() for p in pictures], theirs_t)
     theirs.training = False
-    images, sizes = padded(pictures, ours.spec.preprocess.mean) if size != (300, 300) else (torch.stack(pictures), torch.full((2, 2), 300.0))
+    images, sizes = padded(pictures, ours.spec.preprocess.mean) if size != (300, 300) else (torch.stack(pictures),
+                                                                                            torch.full((2, 2), 300.0))
     got = ours.loss(Batch(images, ours_t, sizes, sizes, torch.arange(2)))
     return want, got
 

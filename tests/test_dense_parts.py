@@ -1,4 +1,5 @@
-"""The parts of dense detectors against goldens, torchvision and slow oracles: anchors, assignment, sampling, coding, losses, heads."""
+"""The parts of dense detectors against goldens, torchvision and slow oracles: anchors, assignment, sampling,
+coding, losses, heads."""
 from __future__ import annotations
 
 import math
@@ -21,7 +22,17 @@ from stemma.parts.backbones.vgg import L2Norm
 from stemma.parts.dense.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
 from stemma.parts.dense.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
 from stemma.parts.dense.coders import Delta, RootCell
-from stemma.parts.dense.heads import LevelHeads, Local, RPNHead, TowerHead, YoloHead, flat, from_darknet, prior_bias, to_darknet
+from stemma.parts.dense.heads import (
+    LevelHeads,
+    Local,
+    RPNHead,
+    TowerHead,
+    YoloHead,
+    flat,
+    from_darknet,
+    prior_bias,
+    to_darknet,
+)
 from stemma.parts.dense.losses import L1, Focal, GIoU, Sigmoid, SmoothL1, Softmax, Squared
 from stemma.parts.dense.sample import Everything, HardNegatives, Random
 from stemma.parts.preprocess import Preprocess
@@ -56,7 +67,8 @@ def one(boxes: list[list[float]], labels: list[int] | None = None, crowd: list[b
         ("anchors_retina", Pyramid(tuple(4 * 2 ** (i / 3) for i in range(3)), whole=True), (8, 16, 32, 64, 128)),
     ],
 )
-def test_pyramid_anchors_equal_torchvisions(golden: dict[str, Tensor], name: str, anchors: Pyramid, strides: tuple[int, ...]) -> None:
+def test_pyramid_anchors_equal_torchvisions(golden: dict[str, Tensor], name: str, anchors: Pyramid,
+                                            strides: tuple[int, ...]) -> None:
     assert torch.equal(boxes_of(anchors, (256, 320), strides), golden[name])
 
 
@@ -80,8 +92,10 @@ def test_exact_anchors_have_the_area_and_ratio_they_are_named_for() -> None:
 def test_published_anchors_of_py_faster_rcnn() -> None:
     table = Legacy().inclusive()
     assert table[0] == (-84, -40, 99, 55) and table[3] == (-56, -56, 71, 71) and table[8] == (-168, -344, 183, 359)
-    assert [tuple(v + 1 for v in row) for row in table][:2] == [(-83, -39, 100, 56), (-175, -87, 192, 104)]  # as first published, counting from 1
-    assert bx.area(boxes_of(Legacy(), (16, 16), (16,)))[3] == 128**2  # with edges the inclusive box of 128 pixels is 128 wide
+    # as first published, counting from 1
+    assert [tuple(v + 1 for v in row) for row in table][:2] == [(-83, -39, 100, 56), (-175, -87, 192, 104)]
+    # with edges the inclusive box of 128 pixels is 128 wide
+    assert bx.area(boxes_of(Legacy(), (16, 16), (16,)))[3] == 128**2
     whole = boxes_of(Pyramid((8.0,), (0.5,), whole=True), (16, 16), (16,))
     assert whole.tolist() == [[-91, -45, 91, 45]]
 
@@ -95,7 +109,8 @@ def test_published_anchors_of_py_faster_rcnn() -> None:
         (CellBoxes(2), (448, 448), (64,), 98),
     ],
 )
-def test_published_anchor_counts(anchors: Anchors, image: tuple[int, int], strides: tuple[int, ...], count: int) -> None:
+def test_published_anchor_counts(anchors: Anchors, image: tuple[int, int], strides: tuple[int, ...],
+                                 count: int) -> None:
     assert len(boxes_of(anchors, image, strides)) == count
 
 
@@ -110,7 +125,8 @@ def test_the_grid_is_laid_once_and_again_for_another_size() -> None:
 # ---------------------------------------------------------------- assignment
 
 
-@pytest.mark.parametrize("name,rule", [("match_rpn", ByIoU(0.7, 0.3, True)), ("match_roi", ByIoU(0.5, 0.5)), ("match_retina", ByIoU(0.5, 0.4, True))])
+@pytest.mark.parametrize("name,rule", [("match_rpn", ByIoU(0.7, 0.3, True)), ("match_roi", ByIoU(0.5, 0.5)),
+                                       ("match_retina", ByIoU(0.5, 0.4, True))])
 def test_matching_equals_the_goldens(golden: dict[str, Tensor], name: str, rule: ByIoU) -> None:
     b = golden["nms_boxes"]
     state, index = rule(Candidates(b[None]), Targets(b[None, :8], torch.zeros(1, 8, dtype=torch.long)))
@@ -121,7 +137,8 @@ def test_matching_equals_the_goldens(golden: dict[str, Tensor], name: str, rule:
 @pytest.mark.parametrize("rule", [ByIoU(0.5, 0.4, True), Bipartite(0.5), ByIoU(0.7, 0.3, True, inside=True)])
 def test_padding_and_crowds_answer_for_nothing(rule: Assign) -> None:
     boxes = [[10.0, 10, 30, 30], [40, 40, 90, 90], [0, 0, 0, 0]]
-    c = Candidates(torch.tensor([[[10.0, 10, 30, 30], [45, 45, 60, 60], [70, 5, 90, 25], [40, 40, 90, 90]]]), sizes=torch.tensor([[100.0, 100.0]]))
+    c = Candidates(torch.tensor([[[10.0, 10, 30, 30], [45, 45, 60, 60], [70, 5, 90, 25], [40, 40, 90, 90]]]),
+                   sizes=torch.tensor([[100.0, 100.0]]))
     state, index = rule(c, one(boxes, [1, 2, -1], [False, True, False]))
     assert state.tolist() == [[1, -1, 0, -1]] and index[0, 0] == 0
     state, _ = rule(c, one(boxes, [-1, -1, -1]))
@@ -131,7 +148,8 @@ def test_padding_and_crowds_answer_for_nothing(rule: Assign) -> None:
 
 
 def test_anchors_across_the_edge_are_not_asked_and_not_rescued() -> None:
-    c = Candidates(torch.tensor([[[-5.0, 0, 25, 30], [0, 0, 18, 18], [50, 50, 120, 90]]]), sizes=torch.tensor([[100.0, 100.0]]))
+    c = Candidates(torch.tensor([[[-5.0, 0, 25, 30], [0, 0, 18, 18], [50, 50, 120, 90]]]),
+                   sizes=torch.tensor([[100.0, 100.0]]))
     t = one([[0.0, 0, 26, 30]])
     assert ByIoU(0.7, 0.3, True)(c, t)[0].tolist() == [[1, 0 if 18 * 18 / (26 * 30) < 0.3 else -1, 0]]
     assert ByIoU(0.7, 0.3, True, inside=True)(c, t)[0].tolist() == [[-1, 1, -1]]
@@ -170,9 +188,11 @@ def test_greedy_is_neither_hungarian_nor_torchvisions() -> None:
     iou = bx.iou(torch.tensor(objects), torch.tensor(a))
     rows, cols = linear_sum_assignment(-iou.numpy())
     state, index = Bipartite(0.99)(Candidates(torch.tensor([a])), one(objects))
-    assert index[0].tolist() == [0, 1] and (state == 1).all()  # the best pair (.905) is object 0 with box 0; object 1 gets what is left (.6)
+    # the best pair (.905) is object 0 with box 0; object 1 gets what is left (.6)
+    assert index[0].tolist() == [0, 1] and (state == 1).all()
     assert cols.tolist() == [1, 0] and iou[rows, cols].sum() > iou[[0, 1], [0, 1]].sum() + 0.1
-    assert SSDMatcher(0.99)(iou).tolist() == [1, -1]  # torchvision: both objects want box 0, the later has it, and the other goes without
+    # torchvision: both objects want box 0, the later has it, and the other goes without
+    assert SSDMatcher(0.99)(iou).tolist() == [1, -1]
 
 
 def test_two_objects_that_agree_share_no_default_box() -> None:
@@ -189,7 +209,8 @@ def test_a_cell_answers_through_its_best_guess_and_for_one_object() -> None:
     guess[0, 6], guess[0, 7] = torch.tensor([0.0, 0, 3, 3]), torch.tensor([60.0, 60, 62, 62])
     t = one([[12.0, 12, 40, 44], [0, 0, 30, 30], [80, 80, 100, 100], [50, 0, 100, 20]], [3, 4, 5, -1])
     state, index = ByCell()(Candidates(cells, guess=guess), t)
-    assert state.tolist() == [[0, 1, 0, 0, 0, 0, 0, 1]]  # the second object's cell is taken; nothing overlaps the third, the nearer guess answers
+    # the second object's cell is taken; nothing overlaps the third, the nearer guess answers
+    assert state.tolist() == [[0, 1, 0, 0, 0, 0, 0, 1]]
     assert index[0, 1] == 0 and index[0, 7] == 2
     edge = ByCell()(Candidates(cells, guess=guess), one([[100.0, 100, 100, 100]]))[0]
     assert edge[0, 6:].sum() == 1  # a centre on the last edge lies in the last cell
@@ -231,7 +252,8 @@ def test_deltas_equal_the_goldens(golden: dict[str, Tensor]) -> None:
 def test_stds_are_the_reciprocals_of_torchvisions_weights() -> None:
     low = torch.rand(50, 2) * 100
     a, b = torch.cat([low, low + 10], 1), torch.cat([low + 1, low + 25], 1)
-    torch.testing.assert_close(Delta((0.1, 0.1, 0.2, 0.2)).encode(a, b), BoxCoder((10.0, 10.0, 5.0, 5.0)).encode_single(b, a))
+    torch.testing.assert_close(Delta((0.1, 0.1, 0.2, 0.2)).encode(a, b),
+                               BoxCoder((10.0, 10.0, 5.0, 5.0)).encode_single(b, a))
     far = torch.randn(50, 4) * 5
     torch.testing.assert_close(Delta().decode(a, far), BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(far, a))
 
@@ -242,11 +264,13 @@ def test_codes_of_flat_boxes_are_finite() -> None:
 
 
 def test_yolo_codes_are_offsets_in_cells_and_roots_of_fractions() -> None:
-    cell, box = torch.tensor([[128.0, 64.0, 192.0, 128.0]]), torch.tensor([[100.0, 50.0, 212.0, 162.0]])  # centre (156, 106), side 112 = a quarter of 448
+    # centre (156, 106), side 112 = a quarter of 448
+    cell, box = torch.tensor([[128.0, 64.0, 192.0, 128.0]]), torch.tensor([[100.0, 50.0, 212.0, 162.0]])
     code = RootCell(7).encode(cell, box)
     torch.testing.assert_close(code, torch.tensor([[28 / 64, 42 / 64, 0.5, 0.5]]))
     torch.testing.assert_close(RootCell(7).decode(cell, code), box)
-    torch.testing.assert_close(RootCell(7).decode(cell, code * torch.tensor([1, 1, -1, 1])), box)  # the root may be negative
+    # the root may be negative
+    torch.testing.assert_close(RootCell(7).decode(cell, code * torch.tensor([1, 1, -1, 1])), box)
 
 
 # ---------------------------------------------------------------- losses
@@ -262,8 +286,10 @@ def test_eq_5_focal_loss_equals_the_goldens(golden: dict[str, Tensor], alpha: fl
 def test_focal_loss_sums_over_classes_as_torchvisions_does() -> None:
     x, label = torch.randn(40, 7) * 3, torch.randint(0, 8, (40,))
     y = F.one_hot(label, 8)[:, :7].float()
-    torch.testing.assert_close(Focal()(x, label), torchvision.ops.sigmoid_focal_loss(x, y).sum(-1), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(Sigmoid()(x, label), F.binary_cross_entropy_with_logits(x, y, reduction="none").sum(-1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(Focal()(x, label), torchvision.ops.sigmoid_focal_loss(x, y).sum(-1),
+                               rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(Sigmoid()(x, label), F.binary_cross_entropy_with_logits(x, y, reduction="none").sum(-1),
+                               rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(Squared()(x, label), ((x - y) ** 2).sum(-1), rtol=1e-4, atol=1e-5)
 
 
@@ -296,7 +322,8 @@ def test_softmax_has_background_last() -> None:
     x = torch.tensor([[2.0, 0.0, 5.0]])
     assert Softmax().scores(x).shape == (1, 2) and Softmax()(x, torch.tensor([2])) < Softmax()(x, torch.tensor([0]))
     two = torch.randn(9, 2)
-    torch.testing.assert_close(Softmax().scores(two)[:, 0], (two[:, 0] - two[:, 1]).sigmoid())  # a softmax of two is a sigmoid of the difference
+    # a softmax of two is a sigmoid of the difference
+    torch.testing.assert_close(Softmax().scores(two)[:, 0], (two[:, 0] - two[:, 1]).sigmoid())
 
 
 def test_box_losses() -> None:
@@ -407,7 +434,8 @@ def test_each_level_has_its_own_batch_norms_and_shares_the_convolutions() -> Non
     for _ in range(200):
         said = head(xs)
     head.eval()
-    torch.testing.assert_close(head(xs)[0], said[0], rtol=0.05, atol=0.01)  # evaluation meets the statistics that training met
+    # evaluation meets the statistics that training met
+    torch.testing.assert_close(head(xs)[0], said[0], rtol=0.05, atol=0.01)
     assert len(head.cls_tower.convs) == 1 and len(head.cls_tower.norms) == 2
 
 

@@ -30,18 +30,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_leaves_its_record(run: Run) -> None:
     r = run.record
-    assert r["paper"] == "retinanet" and r["preset"] == "small" and r["state"] == "finished" and r["budget"] == "8steps" and r["seed"] == 0
+    assert (r["paper"] == "retinanet" and r["preset"] == "small" and r["state"] == "finished"
+            and r["budget"] == "8steps" and r["seed"] == 0)
     assert r["spent"]["steps"] == 8 and r["spent"]["images"] == 32 and r["spent"]["epochs"] == pytest.approx(8 / 6)
-    assert r["recipe"]["resize"]["size"] == 64 and r["sets"] == SETS | {"rule.score": 0.001} and r["data"]["fingerprint"] == scenes().fingerprint
+    assert (r["recipe"]["resize"]["size"] == 64 and r["sets"] == SETS | {"rule.score": 0.001}
+            and r["data"]["fingerprint"] == scenes().fingerprint)
     m: Any = run.load()
     assert r["spec"] == {k: checkpoint.jsonable(v) for k, v in leaves(m.spec)} and len(r["spec"]) > 20
     assert r["versions"]["torch"] == torch.__version__ and r["parameters"] == sum(p.numel() for p in m.parameters())
-    assert {p.name for p in run.path.iterdir()} == {"run.json", "metrics.jsonl", "best.safetensors", "last.safetensors", "state.safetensors"}
+    assert {p.name for p in run.path.iterdir()} == {"run.json", "metrics.jsonl", "best.safetensors", "last.safetensors",
+                                                    "state.safetensors"}
 
 
 def test_metrics_are_lines_of_json(run: Run) -> None:
     lines = list(run.metrics())
-    assert [e["step"] for e in run.metrics("train")] == [2, 4, 6, 8] and [e["step"] for e in run.metrics("val")] == [4, 8]
+    assert ([e["step"] for e in run.metrics("train")] == [2, 4, 6, 8]
+            and [e["step"] for e in run.metrics("val")] == [4, 8])
     for e in lines:
         assert {"kind", "step", "images", "seconds", "epoch", "loss", "losses"} <= e.keys() and math.isfinite(e["loss"])
         assert e["images"] == e["step"] * 4 and e["loss"] == pytest.approx(sum(e["losses"].values()), rel=1e-4)
@@ -51,16 +55,19 @@ def test_metrics_are_lines_of_json(run: Run) -> None:
 
 def test_the_trained_model_is_loaded_with_its_card(run: Run) -> None:
     m: Any = stemma.load(run.path)
-    assert m.paper.name == "retinanet" and m.recipe.resize.size == 64 and m.info.classes == scenes().info.classes and not m.training
+    assert (m.paper.name == "retinanet" and m.recipe.resize.size == 64 and m.info.classes == scenes().info.classes
+            and not m.training)
     tensors, meta = checkpoint.read_tensors(run.best)
-    assert all(torch.equal(v, tensors[k]) for k, v in m.state_dict().items()) and meta["step"] == run.record["best"]["step"]
+    assert (all(torch.equal(v, tensors[k]) for k, v in m.state_dict().items())
+            and meta["step"] == run.record["best"]["step"])
     found = m.predict(torch.rand(1, 3, 64, 64))
     assert found.boxes.shape[-1] == 4
 
 
 def test_evaluate_takes_models_runs_and_paths(run: Run) -> None:
     val = scenes(6, "val")
-    results = [stemma.evaluate(x, val, device="cpu", precision="fp32", losses=True) for x in (run, run.path, run.best, run.load())]
+    results = [stemma.evaluate(x, val, device="cpu", precision="fp32", losses=True)
+               for x in (run, run.path, run.best, run.load())]
     for r in results:
         r.pop("images_per_second")
     assert all(r == results[0] for r in results) and results[0]["images"] == 6 and results[0]["task"] == "detection"
@@ -73,7 +80,8 @@ def test_evaluation_writes_coco_results(run: Run, tmp_path: Path) -> None:
     stemma.evaluate(run, val, device="cpu", out=tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text())
     assert found and {"image_id", "category_id", "bbox", "score"} <= found[0].keys()
-    assert {e["image_id"] for e in found} <= {val.truth(i).id for i in range(6)} and {e["category_id"] for e in found} <= set(val.info.classes.ids)
+    assert ({e["image_id"] for e in found} <= {val.truth(i).id for i in range(6)}
+            and {e["category_id"] for e in found} <= set(val.info.classes.ids))
 
 
 def test_same_seed_same_weights_and_another_seed_others(run: Run, tmp_path: Path) -> None:
@@ -87,7 +95,8 @@ def test_same_seed_same_weights_and_another_seed_others(run: Run, tmp_path: Path
 def test_semantic_and_instance_papers_train(tmp_path: Path) -> None:
     sets = {"recipe.batch": 2}
     for paper, metric in (("fcn", "mIoU"), ("mask-rcnn", "mask_AP")):
-        r = short(tmp_path / paper, "2steps", paper, data=scenes(4), val=scenes(2, "val"), batch=2, sets=sets, val_every=0)
+        r = short(tmp_path / paper, "2steps", paper, data=scenes(4), val=scenes(2, "val"), batch=2,
+                  sets=sets, val_every=0)
         assert metric in next(r.metrics("val"))
 
 
@@ -138,21 +147,27 @@ def test_a_batch_that_does_not_fit_is_taken_in_parts(tmp_path: Path, monkeypatch
 
 def test_phases_let_parts_sleep(tmp_path: Path) -> None:
     card = papers.get("retinanet")
-    two = replace(card, recipe=lambda preset: replace(card.recipe(preset), phases=(Phase("head", 0.5, train="^head", losses="cls"), Phase("all", 0.5)), ema=0.0))
+    two = replace(card, recipe=lambda preset: replace(
+        card.recipe(preset), phases=(Phase("head", 0.5, train="^head", losses="cls"), Phase("all", 0.5)), ema=0.0
+    ))
     names: list[str] = []
-    r = train(two, scenes(), "4steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0, log_every=1)
+    r = train(two, scenes(), "4steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu",
+              progress=False, val_every=0, log_every=1)
     lines = [sorted(e["losses"]) for e in r.metrics("train")]
     assert lines[0] == ["cls"] == lines[1] and len(lines[2]) == 2, names
 
 
 def test_a_sleeping_phase_changes_no_weights(tmp_path: Path) -> None:
     card = papers.get("retinanet")
-    asleep = replace(card, recipe=lambda preset: replace(card.recipe(preset), phases=(Phase("head", 1.0, train="^head"),), ema=0.0))
-    r = train(asleep, scenes(), "2steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0)
+    asleep = replace(card, recipe=lambda preset: replace(card.recipe(preset),
+                                                         phases=(Phase("head", 1.0, train="^head"),), ema=0.0))
+    r = train(asleep, scenes(), "2steps", out=tmp_path / "run", sets=SETS, val=scenes(4, "val"), batch=4, device="cpu",
+              progress=False, val_every=0)
     torch.manual_seed(0)
     fresh = checkpoint.build(card, "small", sets=SETS, info=scenes().info).state_dict()
     now = checkpoint.read_tensors(r.last)[0]
-    moved = {k.split(".")[0] for k in fresh if not torch.equal(fresh[k], now[k]) and "running" not in k and "num_batches" not in k}
+    moved = {k.split(".")[0] for k in fresh if not torch.equal(fresh[k], now[k]) and "running" not in k
+             and "num_batches" not in k}
     assert moved == {"head"}
 
 
@@ -161,18 +176,22 @@ def test_loss_weights_weigh(tmp_path: Path) -> None:
     heavy = replace(card, recipe=lambda preset: replace(card.recipe(preset), loss_weights=(("box", 3.0),)))
     losses = []
     for name, c in (("plain", card), ("heavy", heavy)):
-        r = train(c, scenes(), "1steps", out=tmp_path / name, sets=SETS, val=scenes(4, "val"), batch=4, device="cpu", progress=False, val_every=0, log_every=1)
+        r = train(c, scenes(), "1steps", out=tmp_path / name, sets=SETS, val=scenes(4, "val"), batch=4, device="cpu",
+                  progress=False, val_every=0, log_every=1)
         losses.append(next(r.metrics("train"))["losses"])
-    assert losses[1]["box"] == pytest.approx(3 * losses[0]["box"]) and losses[1]["cls"] == pytest.approx(losses[0]["cls"])
+    assert (losses[1]["box"] == pytest.approx(3 * losses[0]["box"])
+            and losses[1]["cls"] == pytest.approx(losses[0]["cls"]))
 
 
 def test_patience_ends_a_run_that_does_not_get_better(tmp_path: Path) -> None:
-    r = short(tmp_path / "run", "20steps", sets={"recipe.lr": 0.0, "recipe.other_lr": 1e-30, "recipe.ema": 0.0}, val_every=0.1, patience=2)
+    r = short(tmp_path / "run", "20steps", sets={"recipe.lr": 0.0, "recipe.other_lr": 1e-30, "recipe.ema": 0.0},
+              val_every=0.1, patience=2)
     assert r.state == "finished" and r.record["spent"]["steps"] < 20
 
 
 def test_starting_from_other_weights(run: Run, tmp_path: Path) -> None:
-    r = short(tmp_path / "run", "1steps", start=run.path, sets={"recipe.lr": 1e-30, "recipe.other_lr": 1e-30, "recipe.ema": 0.0}, val_every=0)
+    r = short(tmp_path / "run", "1steps", start=run.path,
+              sets={"recipe.lr": 1e-30, "recipe.other_lr": 1e-30, "recipe.ema": 0.0}, val_every=0)
     assert r.record["start"]["left"] == [] and r.record["start"]["taken"] > 50
     old, new = checkpoint.read_tensors(run.best)[0], checkpoint.read_tensors(r.last)[0]
     assert all(torch.allclose(old[k], new[k], atol=1e-6) for k in old if "running" not in k and "num_batches" not in k)
@@ -181,7 +200,8 @@ def test_starting_from_other_weights(run: Run, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- what goes wrong
 
 
-def test_a_loss_that_is_nan_names_the_pictures_and_keeps_good_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_nan_names_the_pictures_and_keeps_good_weights(tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     data = scenes()
     losses = Trainer._losses
 
@@ -193,20 +213,25 @@ def test_a_loss_that_is_nan_names_the_pictures_and_keeps_good_weights(tmp_path: 
     with pytest.raises(StemmaError) as said:
         short(tmp_path / "run", "30steps", data=data, val_every=0)
     text = str(said.value)
-    assert "not a finite number at step" in text and data.truth(7).file in text and "\n" not in text and "cls = nan" in text
+    assert ("not a finite number at step" in text and data.truth(7).file in text and "\n" not in text
+            and "cls = nan" in text)
     kept, meta = checkpoint.read_tensors(tmp_path / "run" / "last.safetensors")
-    assert all(bool(torch.isfinite(v).all()) for v in kept.values() if v.is_floating_point()) and f"at step {meta['step']} " in text
+    assert (all(bool(torch.isfinite(v).all()) for v in kept.values() if v.is_floating_point())
+            and f"at step {meta['step']} " in text)
     assert Run.open(tmp_path / "run").state == "failed" and "NaN" not in (tmp_path / "run" / "run.json").read_text()
 
 
 def test_weights_that_diverged_do_not_replace_good_ones(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="no longer finite|weights from before"):
-        short(tmp_path / "run", "30steps", sets={"recipe.optimizer": "sgd", "recipe.lr": 1e20, "recipe.warmup": 0.0, "recipe.ema": 0.0}, save_every="1steps", val_every=0)
+        short(tmp_path / "run", "30steps", sets={"recipe.optimizer": "sgd", "recipe.lr": 1e20, "recipe.warmup": 0.0,
+                                                 "recipe.ema": 0.0}, save_every="1steps", val_every=0)
     file = tmp_path / "run" / "last.safetensors"
-    assert not file.exists() or all(bool(torch.isfinite(v).all()) for v in checkpoint.read_tensors(file)[0].values() if v.is_floating_point())
+    assert not file.exists() or all(bool(torch.isfinite(v).all()) for v in checkpoint.read_tensors(file)[0].values()
+                                    if v.is_floating_point())
 
 
-def test_ctrl_c_saves_and_resume_ends_as_if_nothing_was(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_saves_and_resume_ends_as_if_nothing_was(run: Run, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal
 
@@ -266,11 +291,14 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_made(tmp_path: Path
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     for change, word in (
-        ({"paper": "retinanot"}, "did you mean retinanet"), ({"preset": "huge"}, "it has: paper, small"), ({"budget": "soon"}, "cannot read the budget"),
-        ({"sets": {"rule.nothing": 1}}, "no setting 'rule.nothing'"), ({"sets": {"recipe.lr": "fast"}}, "cannot read 'fast'"), ({"device": "tpu"}, "no device 'tpu'"),
+        ({"paper": "retinanot"}, "did you mean retinanet"), ({"preset": "huge"}, "it has: paper, small"),
+        ({"budget": "soon"}, "cannot read the budget"),
+        ({"sets": {"rule.nothing": 1}}, "no setting 'rule.nothing'"),
+        ({"sets": {"recipe.lr": "fast"}}, "cannot read 'fast'"), ({"device": "tpu"}, "no device 'tpu'"),
         ({"val_every": 3.0}, "fraction"),
     ):
-        settings: dict[str, Any] = {"paper": "retinanet", "data": scenes(2), "budget": "1steps", "out": tmp_path / "run", "progress": False} | change
+        settings: dict[str, Any] = {"paper": "retinanet", "data": scenes(2), "budget": "1steps",
+                                    "out": tmp_path / "run", "progress": False} | change
         with pytest.raises(StemmaError) as said:
             train(**settings)
         assert word in str(said.value) and "\n" not in str(said.value)
@@ -320,7 +348,8 @@ def test_bf16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
     assert all(v.dtype != torch.bfloat16 for v in checkpoint.read_tensors(r.last)[0].values())
 
 
-def test_deterministic_operators_are_asked_for_in_the_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deterministic_operators_are_asked_for_in_the_training_alone(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     losses, seen = Trainer._losses, []
 
     def watched(self: Trainer, batch: Any) -> Any:
@@ -334,7 +363,8 @@ def test_deterministic_operators_are_asked_for_in_the_training_alone(tmp_path: P
 
 
 def test_importing_stemma_imports_nothing_heavy() -> None:
-    code = "import sys, stemma; assert not {'torch', 'numpy', 'torchvision', 'PIL'} & set(sys.modules), sorted(sys.modules); assert 'train' in dir(stemma)"
+    code = ("import sys, stemma; assert not {'torch', 'numpy', 'torchvision', 'PIL'} & set(sys.modules), "
+            "sorted(sys.modules); assert 'train' in dir(stemma)")
     script(code)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         stemma.nothing  # noqa: B018
@@ -344,10 +374,13 @@ def test_importing_stemma_imports_nothing_heavy() -> None:
 def test_annotations_of_the_papers_kind_are_found(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     for name in ("instances_train2017", "person_keypoints_train2017"):
-        (tmp_path / "annotations" / f"{name}.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+        (tmp_path / "annotations"
+         / f"{name}.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     assert evaluate.suited(tmp_path, "keypoints") == (None, {"which": "person_keypoints"})
     assert evaluate.suited(tmp_path, "detection") == (None, {})
     assert evaluate.suited(tmp_path, "keypoints", None, {"which": "mine"}) == (None, {"which": "mine"})
-    panoptic = {"images": [], "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": []}], "categories": []}
+    panoptic = {"images": [], "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": []}],
+                "categories": []}
     (tmp_path / "annotations" / "panoptic_train2017.json").write_text(json.dumps(panoptic))
-    assert evaluate.suited(tmp_path, "panoptic") == ("panoptic", {}) and evaluate.suited("scenes", "panoptic") == (None, {})
+    assert (evaluate.suited(tmp_path, "panoptic") == ("panoptic", {})
+            and evaluate.suited("scenes", "panoptic") == (None, {}))

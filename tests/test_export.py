@@ -36,7 +36,8 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             rows = (images[0, 0] * 4).floor()
             live = rows > 1
-            return (*rows.sort(dim=1, stable=True), torch.argsort(live, dim=1, stable=True), live.sort(dim=1, descending=True, stable=True)[0])
+            return (*rows.sort(dim=1, stable=True), torch.argsort(live, dim=1, stable=True),
+                    live.sort(dim=1, descending=True, stable=True)[0])
 
     plain, x = exports.Plain(Sorts()), torch.rand(1, 3, 8, 16)
     got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["values", "order", "alive", "truths"])
@@ -50,20 +51,24 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
 def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, ending: str) -> None:
     pytest.importorskip("onnxruntime")
     model = stemma.build(name, "small", 3, sets={"rule.score": 0.0} if name == "retinanet" else {"post.0.score": 0.0})
-    done = exports.export(model, tmp_path / f"m.{ending}", "onnx" if ending == "onnx" else "torch", (64, 64), "predictions")
+    done = exports.export(model, tmp_path / f"m.{ending}", "onnx" if ending == "onnx" else "torch", (64, 64),
+                          "predictions")
     assert done["compared"] > 10 and done["difference"] < 1e-3
 
 
 @pytest.mark.slow
 def test_a_panoptic_map_is_written_in_onnx(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    few = {"merge.score": 0.0, "instances.post.0.score": 0.0, "instances.post.0.keep": 6, "instances.rpn.proposals.keep": 12}
-    done = exports.export(stemma.build("panoptic-segmentation", "small", 8, sets=few), tmp_path / "m.onnx", "onnx", (64, 64))
+    few = {"merge.score": 0.0, "instances.post.0.score": 0.0, "instances.post.0.keep": 6,
+           "instances.rpn.proposals.keep": 12}
+    done = exports.export(stemma.build("panoptic-segmentation", "small", 8, sets=few), tmp_path / "m.onnx",
+                          "onnx", (64, 64))
     assert done["compared"] > 0 and done["difference"] < 1e-3
 
 
 def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "_torch", lambda plain, inputs, path, names: [t + 0.5 for _, t in plain.said(*inputs.values())])
+    monkeypatch.setattr(exports, "_torch",
+                        lambda plain, inputs, path, names: [t + 0.5 for _, t in plain.said(*inputs.values())])
     (tmp_path / "m.pt2").touch()
     with pytest.raises(StemmaError, match="does not compute what the model does"):
         exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.pt2", "torch", (64, 64), "raw")
@@ -71,7 +76,8 @@ def test_what_was_written_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_predictions_that_no_graph_can_hold_are_refused_with_the_reason(tmp_path: Path) -> None:
     model = stemma.build("reinspect", "small", 1)
-    with pytest.raises(StemmaError, match="reinspect predicts what no graph can hold: stitching .*; export the network alone with --outputs raw"):
+    with pytest.raises(StemmaError, match="reinspect predicts what no graph can hold: stitching .*; export the network "
+                       "alone with --outputs raw"):
         exports.export(model, tmp_path / "m.pt2", "torch", (64, 64))
     assert exports.export(model, tmp_path / "m.pt2", "torch", (64, 64), "raw")["difference"] < 1e-4
 
@@ -102,7 +108,8 @@ def test_wrong_endings_and_formats_are_told(tmp_path: Path) -> None:
 
 
 def test_operations_by_hand() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                        nn.Linear(8, 5))
     conv, linear = 2 * 8 * 3 * 9 * 16 * 24, 2 * 8 * 5
     assert flops(net, (16, 24), "forward") == conv + linear
     assert flops(net, torch.rand(3, 3, 16, 24), "forward") == conv + linear

@@ -1,4 +1,5 @@
-"""Fast R-CNN: published counts, RoIPool's identities, what is trained on, layers of low rank, several scales, statistics of targets."""
+"""Fast R-CNN: published counts, RoIPool's identities, what is trained on, layers of low rank, several scales,
+statistics of targets."""
 from __future__ import annotations
 
 import functools
@@ -34,7 +35,8 @@ def batch(images: int = 2) -> Batch:
     corner = torch.rand(images, 20, 2) * 70
     given = torch.cat([near, torch.cat([corner, corner + 30], -1)], 1)
     size = torch.full((images, 2), 128.0)
-    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3)), proposals=given), size, size, torch.arange(images))
+    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3)), proposals=given),
+                 size, size, torch.arange(images))
 
 
 def net(**sets: Any) -> Any:
@@ -103,7 +105,8 @@ def test_a_bin_outside_the_map_is_zero() -> None:
 
 
 def test_the_gradient_goes_to_the_cell_that_was_the_maximum() -> None:
-    """Sec. 2.3: each output hands its gradient to its argmax, and what is the maximum of several outputs gets the sum."""
+    """Sec. 2.3: each output hands its gradient to its argmax, and what is the maximum of several outputs gets the
+    sum."""
     torch.manual_seed(0)
     x = torch.randn(1, 1, 9, 9, requires_grad=True)
     boxes = torch.tensor([[[0.0, 0.0, 56.0, 40.0], [8.0, 8.0, 64.0, 64.0]]])
@@ -129,7 +132,8 @@ def test_a_table_of_maxima_pools_as_torchvision_does(size: int) -> None:
     ours, theirs = RegionMax(x).pool(cells(boxes, 8.0), size, None, "table"), roi_pool(x, boxes, size, 8.0)
     assert torch.equal(ours, theirs)
     slope = torch.randn_like(ours)
-    torch.testing.assert_close(*(torch.autograd.grad((y * slope).sum(), x, retain_graph=True)[0] for y in (ours, theirs)))
+    torch.testing.assert_close(*(torch.autograd.grad((y * slope).sum(), x, retain_graph=True)[0]
+                                 for y in (ours, theirs)))
 
 
 # ---------------------------------------------------------------- what is trained on
@@ -141,7 +145,8 @@ def test_background_overlaps_an_object_by_a_tenth() -> None:
     boxes = torch.stack([torch.tensor([0.0, 0.0, 100.0, 100.0 * k]) for k in (0.6, 0.5, 0.3, 0.1, 0.09)])[None]
     state, _ = ByIoU(0.5, 0.5, low=0.1)(Candidates(boxes), Targets(object_, torch.zeros(1, 1, dtype=torch.long)))
     assert state.tolist() == [[1, 1, 0, 0, -1]]
-    for empty in (Targets(object_, torch.full((1, 1), -1)), Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.long))):
+    for empty in (Targets(object_, torch.full((1, 1), -1)),
+                  Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.long))):
         assert (ByIoU(0.5, 0.5, low=0.1)(Candidates(boxes), empty)[0] == -1).all()
 
 
@@ -152,10 +157,12 @@ def test_conv1_and_conv2_sleep_and_biases_learn_twice_as_fast(preset: str) -> No
 
     with torch.device("meta"):
         m = fast_rcnn.spec(preset).build(20)
-    rates = {n.replace("backbone.body.", "backbone."): g["base_lr"] for g in groups_of(m, fast_rcnn.recipe(preset)) for n in g["names"]}
+    rates = {n.replace("backbone.body.", "backbone."): g["base_lr"] for g in groups_of(m, fast_rcnn.recipe(preset))
+             for n in g["names"]}
     convs = sorted({int(n.split(".")[2]) for n in rates if n.startswith("backbone")})
     assert convs == [10, 12, 14, 17, 19, 21, 24, 26, 28], "conv1_1 to conv2_2 are layers 0, 2, 5 and 7"
-    assert all(r == (2e-3 if n.endswith("bias") else 1e-3) for n, r in rates.items()) and any(n.startswith("heads") for n in rates)
+    assert (all(r == (2e-3 if n.endswith("bias") else 1e-3) for n, r in rates.items())
+            and any(n.startswith("heads") for n in rates))
 
 
 def test_sixty_four_regions_of_a_picture_a_quarter_of_them_objects() -> None:
@@ -172,7 +179,8 @@ def test_sixty_four_regions_of_a_picture_a_quarter_of_them_objects() -> None:
 
 @pytest.mark.oracle("torchvision's fastrcnn_loss", "fast_rcnn")
 def test_the_loss_is_torchvisions() -> None:
-    """Eq. 1 and 2 against torchvision's fastrcnn_loss, which bends at 1/9 as the small preset does, and has background first."""
+    """Eq. 1 and 2 against torchvision's fastrcnn_loss, which bends at 1/9 as the small preset does,
+    and has background first."""
     from torchvision.models.detection.roi_heads import fastrcnn_loss
 
     m, b = net(**{"stages.0.head.deltas": "class+background"}), batch()
@@ -218,14 +226,16 @@ def test_targets_with_their_own_statistics_have_mean_0_and_deviation_1() -> None
     torch.testing.assert_close(code.std(0, correction=0), torch.ones(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(s.coder.decode(r.boxes, s.coder.encode(r.boxes, truth)), truth, atol=1e-3, rtol=1e-4)
     plain = Delta((0.1, 0.1, 0.2, 0.2))
-    assert torch.equal(plain.encode(r.boxes, truth), Delta((0.1, 0.1, 0.2, 0.2), means=(0.0,) * 4).encode(r.boxes, truth))
+    assert torch.equal(plain.encode(r.boxes, truth),
+                       Delta((0.1, 0.1, 0.2, 0.2), means=(0.0,) * 4).encode(r.boxes, truth))
 
 
 # ---------------------------------------------------------------- layers of low rank
 
 
 def test_truncated_svd_is_the_nearest_matrix_of_its_rank() -> None:
-    """Sec. 3.1, eq. 5: W = U S V'; the error is the root of the sum of the squares of what was left out (Eckart and Young)."""
+    """Sec. 3.1, eq. 5: W = U S V'; the error is the root of the sum of the squares of what was left out (Eckart and
+    Young)."""
     torch.manual_seed(0)
     w = torch.randn(30, 50, dtype=torch.float64)
     s = torch.linalg.svdvals(w)
@@ -240,7 +250,8 @@ def test_a_model_of_full_rank_says_the_same_and_of_less_nearly() -> None:
     xs, boxes = m(b.images).levels, b.targets.proposals
     with torch.no_grad():
         whole = m.heads[0](xs, boxes)[0]
-        errors = [(stemma.compress(m, r).heads[0](xs, boxes)[0] - whole).abs().max().item() for r in ((128, 128), (0, 128), (110, 110), (30, 30))]
+        errors = [(stemma.compress(m, r).heads[0](xs, boxes)[0] - whole).abs().max().item()
+                  for r in ((128, 128), (0, 128), (110, 110), (30, 30))]
     assert max(errors[:2]) < 1e-5 < errors[2] < errors[3]
 
 
@@ -271,7 +282,8 @@ def test_faster_rcnn_and_fpn_are_shortened_too_and_a_wrong_rank_is_told() -> Non
         stemma.compress(stemma.build("ssd", "small", 3), (9,))
 
 
-def test_predict_evaluate_and_export_take_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_evaluate_and_export_take_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
     from stemma.cli import app
     from stemma.data.scenes import Scenes
 
@@ -280,16 +292,19 @@ def test_predict_evaluate_and_export_take_ranks(tmp_path: Path, capsys: pytest.C
     torch.manual_seed(0)
     m = stemma.build("fast-rcnn", "small", info=data.info)
     picture = data[0].image
-    whole, near, far = (stemma.predict(m, picture, threshold=0.0, proposals="grid", svd=r, precision="fp32")[0]["scores"]
+    whole, near, far = (stemma.predict(m, picture, threshold=0.0, proposals="grid", svd=r,
+                                       precision="fp32")[0]["scores"]
                         for r in ((), (128, 128), (4, 4)))
     assert np.allclose(whole, near, atol=1e-5) and not np.allclose(whole[: len(far)], far[: len(whole)], atol=1e-5)
     assert stemma.evaluate(m, data, proposals="grid", svd=(4, 4))["images"] == 2
     stemma.save(tmp_path / "net.safetensors", m)
     from typer.testing import CliRunner
 
-    done = CliRunner().invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt2"), "--svd", "4,4", "--outputs", "raw", "--json"])
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt2"), "--svd",
+                                    "4,4", "--outputs", "raw", "--json"])
     assert done.exit_code == 0 and (tmp_path / "net.pt2").is_file(), done.output
-    assert CliRunner().invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "x.pt2"), "--svd", "a,b"]).exit_code != 0
+    assert CliRunner().invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "x.pt2"), "--svd",
+                                    "a,b"]).exit_code != 0
 
 
 # ---------------------------------------------------------------- several scales
@@ -300,7 +315,8 @@ def test_each_region_is_pooled_where_its_area_is_nearest_to_224_squared() -> Non
     sizes = fast_rcnn.SCALES
     boxes = torch.tensor([[[0.0, 0.0, s, s] for s in (60.0, 224.0, 300.0, 400.0, 700.0)]])
     areas = torch.tensor([[(box[2] * s / 1200) ** 2 for s in sorted(sizes, reverse=True)] for box in boxes[0].tolist()])
-    assert NearestScale(MaxPool(7), sizes).level(boxes)[0].tolist() == (areas - 224**2).abs().argmin(1).tolist() == [0, 0, 1, 2, 4]
+    assert (NearestScale(MaxPool(7), sizes).level(boxes)[0].tolist() == (areas - 224**2).abs().argmin(1).tolist()
+            == [0, 0, 1, 2, 4])
     assert NearestScale(MaxPool(7), sizes, by="size").level(boxes)[0].tolist() == [0, 0, 1, 2, 4]
 
 
@@ -327,5 +343,7 @@ def test_faster_rcnn_is_this_with_a_proposal_network() -> None:
     """The presets, descendants and weights of Faster R-CNN are as they were before it was written as a delta."""
     for preset in ("paper", "small"):
         p, c = fast_rcnn.spec(preset), faster_rcnn.spec(preset)
-        assert p.rpn is None and c.rpn is not None and c.backbone == p.backbone and c.neck == p.neck and c.preprocess == p.preprocess
-    assert faster_rcnn.spec().stages[0].head == fast_rcnn.spec().stages[0].head and faster_rcnn.PAPER.parents[0].paper is fast_rcnn.PAPER
+        assert (p.rpn is None and c.rpn is not None and c.backbone == p.backbone and c.neck == p.neck
+                and c.preprocess == p.preprocess)
+    assert (faster_rcnn.spec().stages[0].head == fast_rcnn.spec().stages[0].head
+            and faster_rcnn.PAPER.parents[0].paper is fast_rcnn.PAPER)

@@ -1,4 +1,5 @@
-"""R-CNN and SPP-net: crops, pyramids, SVMs, regressions, against hand computations, PyTorch, OpenCV's conventions and scikit-learn."""
+"""R-CNN and SPP-net: crops, pyramids, SVMs, regressions, against hand computations, PyTorch,
+OpenCV's conventions and scikit-learn."""
 from __future__ import annotations
 
 import re
@@ -48,7 +49,8 @@ def scenes(count: int = 6, **more: Any) -> Scenes:
 
 
 def batches(model: Any, count: int = 4, batch: int = 2) -> list[Batch]:
-    recipe = replace(model.recipe, proposals=replace(model.recipe.proposals, kind="jitter", count=64), augment=Augment(flip=0.0))
+    recipe = replace(model.recipe, proposals=replace(model.recipe.proposals, kind="jitter", count=64),
+                     augment=Augment(flip=0.0))
     data = Proposed(scenes(count), recipe.proposals)
     return list(Loader(data, recipe, train=False, batch=batch, needs=frozenset({"boxes", "proposals"})).epoch(0))
 
@@ -99,7 +101,8 @@ class Chainless(torch.nn.Module):
 
     def __init__(self, net: ZFNet):
         super().__init__()
-        self.layers = [torch.nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False) if isinstance(m, torch.nn.MaxPool2d) else
+        self.layers = [torch.nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False)
+                       if isinstance(m, torch.nn.MaxPool2d) else
                        torch.nn.Identity() if isinstance(m, (torch.nn.ReLU, NearNorm)) else m for m in net.features]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,13 +129,15 @@ def test_context_is_16_pixels_of_the_warped_crop() -> None:
     inner = (box - grown[:, :2].repeat(1, 2)) / (grown[:, 2:] - grown[:, :2]).repeat(1, 2) * 227
     assert torch.allclose(inner, torch.tensor([[16.0, 16.0, 211.0, 211.0]]))
     square = with_context(box, 227, 16, square=True)
-    assert torch.allclose(square[:, 2:] - square[:, :2], torch.full((1, 2), 100.0 * 227 / 195)) and torch.allclose(square.mean(1), box.mean(1))
+    assert (torch.allclose(square[:, 2:] - square[:, :2], torch.full((1, 2), 100.0 * 227 / 195))
+            and torch.allclose(square.mean(1), box.mean(1)))
     assert torch.equal(with_context(box, 227, 0), box)
 
 
 def test_a_crop_of_whole_pixels_is_the_pixels_and_what_is_outside_is_zero() -> None:
     images = torch.randn(2, 3, 20, 24) + 5
-    crops = warp(images, torch.tensor([[4.0, 3.0, 12.0, 11.0], [-4.0, -2.0, 4.0, 6.0], [20.0, 16.0, 28.0, 24.0]]), torch.tensor([0, 1, 1]), 8)
+    crops = warp(images, torch.tensor([[4.0, 3.0, 12.0, 11.0], [-4.0, -2.0, 4.0, 6.0], [20.0, 16.0, 28.0, 24.0]]),
+                 torch.tensor([0, 1, 1]), 8)
     torch.testing.assert_close(crops[0], images[0, :, 3:11, 4:12])
     torch.testing.assert_close(crops[1, :, 2:, 4:], images[1, :, :6, :4])
     assert (crops[1, :, :2] == 0).all() and (crops[1, :, :, :4] == 0).all()
@@ -145,7 +150,8 @@ def test_a_warped_crop_is_a_bilinear_resize() -> None:
     images = torch.randn(1, 3, 40, 40)
     crop = warp(images, torch.tensor([[8.0, 10.0, 24.0, 18.0]]), torch.tensor([0]), 32)
     whole = F.interpolate(images[:, :, 10:18, 8:24], (32, 32), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(crop[:, :, 4:-4, 4:-4], whole[:, :, 4:-4, 4:-4], atol=1e-5, rtol=1e-5)  # the resize repeats its border, the crop reads on
+    # the resize repeats its border, the crop reads on
+    torch.testing.assert_close(crop[:, :, 4:-4, 4:-4], whole[:, :, 4:-4, 4:-4], atol=1e-5, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- the pyramid
@@ -167,7 +173,8 @@ def test_bins_are_those_of_adaptive_pooling_of_the_window(data: st.DataObject) -
     mean = torch.cat([F.adaptive_avg_pool2d(part_, n).flatten(1) for n in levels], 1)
     torch.testing.assert_close(pyramid_pool(x, window, image, levels), most)
     half = pyramid_pool(x.bfloat16(), window, image, levels)
-    assert half.dtype == torch.bfloat16 and torch.equal(half, pyramid_pool(x.bfloat16().float(), window, image, levels).bfloat16())
+    assert half.dtype == torch.bfloat16 and torch.equal(half, pyramid_pool(x.bfloat16().float(), window, image, levels)
+                                                        .bfloat16())
     torch.testing.assert_close(pyramid_pool(x, window, image, levels, "avg"), mean, atol=1e-5, rtol=1e-4)
 
 
@@ -178,7 +185,8 @@ def test_an_average_pyramid_is_the_area_resized_map_flattened_and_its_length_is_
         x = torch.randn(1, 4, h, w)
         window = torch.tensor([[0.0, 0.0, w - 1, h - 1]])
         got = pyramid_pool(x, window, torch.tensor([0]), (1, 2, 4), "avg")
-        torch.testing.assert_close(got, torch.cat([F.interpolate(x, (n, n), mode="area").flatten(1) for n in (1, 2, 4)], 1), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(got, torch.cat([F.interpolate(x, (n, n), mode="area").flatten(1) for n in (1, 2, 4)],
+                                                  1), atol=1e-5, rtol=1e-4)
         lengths.add(got.shape)
     assert lengths == {(1, 4 * 21)}
 
@@ -194,7 +202,8 @@ def test_one_level_is_roi_pooling() -> None:
 @given(st.floats(0, 300), st.floats(0, 300), st.floats(1, 300), st.floats(1, 300))
 @settings(max_examples=100, deadline=None)
 def test_a_box_takes_the_cells_whose_centres_it_holds_and_never_none(x: float, y: float, w: float, h: float) -> None:
-    """SPP-net appendix A: floor(x / S) + 1 and ceil(x / S) - 1, with the offset of a net that is not padded by half its kernels."""
+    """SPP-net appendix A: floor(x / S) + 1 and ceil(x / S) - 1, with the offset of a net that is not padded by half its
+    kernels."""
     box = torch.tensor([[x, y, x + w, y + h]], dtype=torch.float32)
     x1, y1, x2, y2 = cells_of(box, 16, 20.5, (13, 13))[0].tolist()
     for low, high, a, b in ((x1, x2, box[0, 0], box[0, 2]), (y1, y2, box[0, 1], box[0, 3])):
@@ -202,7 +211,8 @@ def test_a_box_takes_the_cells_whose_centres_it_holds_and_never_none(x: float, y
         assert 0 <= low <= high <= 12 and low == int(low)
         assert [low, high] == [held[0], held[-1]] if held else low == high
     code = cells_of(box, 16, 20.5, (100, 100), "code", 6.5)[0].tolist()
-    first, last = np.floor((box[0, :2].numpy() - 20.5 + 6.5) / 16 + 0.5), np.ceil((box[0, 2:].numpy() - 20.5 - 6.5) / 16 - 0.5)
+    first, last = (np.floor((box[0, :2].numpy() - 20.5 + 6.5) / 16 + 0.5),
+                   np.ceil((box[0, 2:].numpy() - 20.5 - 6.5) / 16 - 0.5))
     if (last >= first).all() and (first >= 0).all():
         assert code == [*first.tolist(), *last.tolist()]
 
@@ -212,7 +222,8 @@ def test_a_box_is_pooled_at_the_scale_that_makes_it_224_pixels_wide() -> None:
     sizes = spp_net.SIZES
     view = PyramidPool(sizes=sizes)
     shares = tuple(s / 1200 for s in sorted(sizes, reverse=True))
-    boxes = torch.tensor([[0.0, 0, side, side * ratio] for side in (60, 224, 300, 400, 560, 1100) for ratio in (0.5, 1.0, 2.0)])
+    boxes = torch.tensor([[0.0, 0, side, side * ratio] for side in (60, 224, 300, 400, 560, 1100)
+                          for ratio in (0.5, 1.0, 2.0)])
     wanted = 224 * 1200 / bx.area(boxes).sqrt()
     expected = (wanted[:, None] - torch.tensor(sorted(sizes, reverse=True))).abs().argmin(1)
     assert torch.equal(view.scale_of(boxes, shares), expected) and len(expected.unique()) >= 4
@@ -242,7 +253,8 @@ def test_svms_are_liblinears() -> None:
     for n, d in ((300, 20), (40, 90)):  # more examples than features, and fewer
         x, y = problem(n, d, d)
         w, b = fit_svm(x, y, SVM(), tolerance=1e-7)
-        oracle = svm.LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2}, intercept_scaling=10, tol=1e-8, max_iter=1_000_000).fit(x.numpy(), y.numpy())
+        oracle = svm.LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2}, intercept_scaling=10, tol=1e-8,
+                               max_iter=1_000_000).fit(x.numpy(), y.numpy())
         theirs = torch.from_numpy(oracle.coef_[0]), torch.from_numpy(oracle.intercept_)[0]
         torch.testing.assert_close(objective(x, y, w, b, SVM()), objective(x, y, *theirs, SVM()), rtol=1e-6, atol=0)
         torch.testing.assert_close(w, theirs[0], rtol=1e-3, atol=1e-4)
@@ -276,7 +288,8 @@ def test_mining_ends_where_all_negatives_at_once_would() -> None:
 def test_of_the_first_picture_all_negatives_and_then_the_hard_ones() -> None:
     miner = Miner(1, 2, SVM(grow=10**9))
     miner.add(torch.tensor([[20.0, 0.0]]).repeat(5, 1), torch.zeros(5, dtype=torch.long))
-    miner.mine(torch.tensor([[0.0, 20.0], [0.0, 18.0], [5.0, 5.0]]), torch.tensor([[0.0], [0.29], [0.3]]))  # an IoU of .3 is left out
+    # an IoU of .3 is left out
+    miner.mine(torch.tensor([[0.0, 20.0], [0.0, 18.0], [5.0, 5.0]]), torch.tensor([[0.0], [0.29], [0.3]]))
     assert miner.fits == 1 and miner.added == [0]
     margin = lambda v: (torch.tensor([v]) @ miner.weight[0] + miner.bias[0]).item()  # noqa: E731
     easy, hard = [-60.0, 30.0], [15.0, 0.0]
@@ -290,7 +303,8 @@ def test_of_the_first_picture_all_negatives_and_then_the_hard_ones() -> None:
 
 def test_overlap_by_class() -> None:
     iou = torch.tensor([[0.2, 0.7, 0.4, 0.9], [0.0, 0.1, 0.6, 0.9]])
-    assert torch.equal(overlap_by_class(iou, torch.tensor([2, 0, 2, -1]), 3), torch.tensor([[0.7, 0.0, 0.4], [0.1, 0.0, 0.6]]))
+    assert torch.equal(overlap_by_class(iou, torch.tensor([2, 0, 2, -1]), 3),
+                       torch.tensor([[0.7, 0.0, 0.4], [0.1, 0.0, 0.6]]))
 
 
 # ---------------------------------------------------------------- regressions
@@ -303,11 +317,13 @@ def test_ridge_is_sklearns_with_a_penalised_bias_by_either_way() -> None:
         rng = np.random.default_rng(n)
         x, y = rng.normal(size=(n, d)) * 5, rng.normal(size=(n, 4))
         oracle = linear.Ridge(alpha=1000, fit_intercept=False).fit(np.concatenate([x, np.ones((n, 1))], 1), y)
-        torch.testing.assert_close(fit_ridge(torch.from_numpy(x), torch.from_numpy(y), 1000.0), torch.from_numpy(oracle.coef_.T), rtol=1e-6, atol=1e-10)
+        torch.testing.assert_close(fit_ridge(torch.from_numpy(x), torch.from_numpy(y), 1000.0),
+                                   torch.from_numpy(oracle.coef_.T), rtol=1e-6, atol=1e-10)
 
 
 def test_whitened_targets_have_covariance_one_up_to_the_floor() -> None:
-    y = torch.randn(500, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64) + torch.tensor([1.0, -2, 0.5, 0], dtype=torch.float64)
+    y = (torch.randn(500, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64)
+         + torch.tensor([1.0, -2, 0.5, 0], dtype=torch.float64))
     mean, forth, back = whiten(y)
     z = (y - mean) @ forth
     cov = z.T @ z / len(z)
@@ -323,7 +339,8 @@ def test_the_whitening_is_multiplied_into_the_weights() -> None:
     mu, forth, back = whiten(y.double())
     beta = fit_ridge(x, (y.double() - mu) @ forth, 3.0)
     by_hand = torch.cat([x, torch.ones(60, 1)], 1).double() @ beta @ back + mu
-    torch.testing.assert_close((torch.cat([x, torch.ones(60, 1)], 1) @ weight + mean).double(), by_hand, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close((torch.cat([x, torch.ones(60, 1)], 1) @ weight + mean).double(), by_hand,
+                               atol=1e-5, rtol=1e-4)
     none, still = fit_class(x[:0], y[:0], r)
     assert (none == 0).all() and (still == 0).all()
 
@@ -342,7 +359,8 @@ def test_a_step_takes_32_objects_and_96_others_from_all_pictures_together() -> N
     """R-CNN sec. 2.3."""
     stage = r_cnn.detector().stages[0]
     state = torch.cat([torch.ones(50), torch.zeros(400), -torch.ones(9)])[torch.randperm(459)]
-    every = Regions(torch.zeros(1, 459, 4), state.long()[None], state.long()[None] * 0, (state >= 0)[None].float(), (state == 1)[None].float())
+    every = Regions(torch.zeros(1, 459, 4), state.long()[None], state.long()[None] * 0, (state >= 0)[None].float(),
+                    (state == 1)[None].float())
     place = stage.choose(every, None)[0]
     assert place.shape == (128,) and (state[place] == 1).sum() == 32 and (state[place] == 0).sum() == 96
     assert len(place.unique()) == 128
@@ -369,7 +387,8 @@ def test_fitting_makes_linear_layers_of_the_svms_and_does_not_depend_on_the_batc
     layer = torch.nn.Linear(top.shape[1], a.classes)
     layer.weight.data, layer.bias.data = a.svm_weight * 20 / a.long[1], a.svm_bias
     torch.testing.assert_close(raw.scores[1, 5], (2 * layer(top)[0]).sigmoid(), rtol=1e-3, atol=1e-4)
-    moved = Delta().decode(p[1, 5], torch.cat([low[0] * 20 / a.long[0], torch.ones(1)]) @ a.ridge_weight[2] + a.ridge_mean[2])
+    moved = Delta().decode(p[1, 5],
+                           torch.cat([low[0] * 20 / a.long[0], torch.ones(1)]) @ a.ridge_weight[2] + a.ridge_mean[2])
     torch.testing.assert_close(raw.boxes[1, 5, 2], moved, rtol=1e-3, atol=1e-2)
 
 
@@ -387,7 +406,8 @@ def test_lengths_of_features_are_brought_to_twenty() -> None:
 
 
 def test_proposals_are_suppressed_and_what_is_left_moves() -> None:
-    """rcnn_test.m and rcnn_test_bbox_regressor.m: NMS at .3 among the proposals of a class; the boxes given out are where the survivors went."""
+    """rcnn_test.m and rcnn_test_bbox_regressor.m: NMS at .3 among the proposals of a class; the boxes given out are
+    where the survivors went."""
     spec = r_cnn.detector("small")
     first = r_cnn.detector().first
     assert first is not None and first.iou == 0.3 and spp_net.spec().first == first
@@ -438,10 +458,12 @@ def test_positives_by_overlap_are_another_rule() -> None:
 
 def test_pictures_without_objects_are_mined() -> None:
     m = built("spp_net").eval()
-    empty = [replace(b, targets=replace(b.targets, labels=torch.full_like(b.targets.labels, -1), boxes=b.targets.boxes * 0)) for b in batches(m)]
+    empty = [replace(b, targets=replace(b.targets, labels=torch.full_like(b.targets.labels, -1),
+                                        boxes=b.targets.boxes * 0)) for b in batches(m)]
     m.fit(lambda: iter(empty), lambda line: None)
     assert torch.isfinite(m.svm_weight).all() and m.fitted == 1
-    none = [replace(b, targets=Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long), proposals=b.targets.proposals)) for b in batches(m)]
+    none = [replace(b, targets=Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long),
+                                       proposals=b.targets.proposals)) for b in batches(m)]
     m.fit(lambda: iter(none), lambda line: None)
     assert torch.isfinite(m.loss(none[0])["cls"])
 
@@ -466,7 +488,8 @@ def test_frozen_convolutions_stay_and_the_classifier_starts_them(tmp_path: Path)
     m.recipe = spp_net.recipe("small")  # type: ignore[assignment]
     awake = [p for n, p in m.named_parameters() if re.search(spp_net.recipe("small").phases[1].train, n)]
     m.loss(batches(m)[0])["cls"].backward()
-    assert len(awake) and all(p.grad is not None for p in awake) and not any(n.startswith("backbone") for n, p in m.named_parameters() if any(p is a for a in awake))
+    assert (len(awake) and all(p.grad is not None for p in awake)
+            and not any(n.startswith("backbone") for n, p in m.named_parameters() if any(p is a for a in awake)))
 
 
 def test_a_whole_picture_is_one_region_of_any_size() -> None:
@@ -476,7 +499,8 @@ def test_a_whole_picture_is_one_region_of_any_size() -> None:
     assert torch.allclose(d.scores.sum(1), torch.ones(1), atol=1e-5) and (d.boxes.mean(-1) == 48).all()
     padded = F.pad(torch.rand(1, 3, 96, 96), (0, 32))
     assert m.spec.view.levels == (1, 2, 4)
-    loss = m.loss(Batch(padded, Targets(torch.zeros(1, 1, 4), torch.tensor([[2]])), torch.tensor([[96.0, 96.0]]), torch.ones(1, 2), torch.zeros(1)))
+    loss = m.loss(Batch(padded, Targets(torch.zeros(1, 1, 4), torch.tensor([[2]])), torch.tensor([[96.0, 96.0]]),
+                        torch.ones(1, 2), torch.zeros(1)))
     torch.testing.assert_close(loss["cls"], -m(padded, torch.tensor([[96.0, 96.0]])).log_softmax(1)[0, 2])
 
 
@@ -491,8 +515,9 @@ def test_crops_of_other_shapes_train(view: Warp) -> None:
 
 def test_trained_saved_loaded_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
-    settings_: dict[str, Any] = {"paper": "spp_net", "budget": "6steps", "proposals": "jitter", "save_every": "1steps", "resume": True,
-                                 "sets": {"recipe.proposals.count": 48}, "data": scenes(16), "val": scenes(4, split="val"), "val_every": 0}
+    settings_: dict[str, Any] = {"paper": "spp_net", "budget": "6steps", "proposals": "jitter", "save_every": "1steps",
+                                 "resume": True, "sets": {"recipe.proposals.count": 48}, "data": scenes(16),
+                                 "val": scenes(4, split="val"), "val_every": 0}
     alone = short(tmp_path / "alone", **settings_)
     m: Any = alone.load("last")
     assert m.fitted == 1 and m.recipe.proposals.kind == "jitter" and (m.svm_weight != 0).any()

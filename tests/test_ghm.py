@@ -40,7 +40,8 @@ def by_loops(logits: Tensor, labels: Tensor, used: Tensor, bins: int, momentum: 
                     y = float(labels[b, i] == c)
                     x = logits[b, i, c].double()
                     g = abs(float(x.sigmoid()) - y)
-                    rows.append((min(int(g * bins), bins - 1), float(F.binary_cross_entropy_with_logits(x, torch.tensor(y).double()))))
+                    rows.append((min(int(g * bins), bins - 1),
+                                 float(F.binary_cross_entropy_with_logits(x, torch.tensor(y).double()))))
     n = len(rows)
     held = [sum(j == k for j, _ in rows) for k in range(bins)]
     weight = {}
@@ -58,7 +59,8 @@ def test_eq_9_the_loss_is_that_of_a_loop_over_bins(bins: int, momentum: float) -
     for step in range(3):
         logits, labels, used = some()
         logits = logits + step
-        assert loss.over(logits, labels, used).item() == pytest.approx(by_loops(logits, labels, used, bins, momentum, memory), rel=1e-5)
+        assert loss.over(logits, labels, used).item() == pytest.approx(by_loops(logits, labels, used, bins, momentum,
+                                                                                memory), rel=1e-5)
     if momentum:
         np.testing.assert_allclose(loss.counts, memory, rtol=1e-5)
 
@@ -87,7 +89,8 @@ def test_regions_all_divide_by_every_bin() -> None:
 @pytest.mark.oracle("cross entropy of torch", "ghm")
 def test_with_one_bin_it_is_the_mean_cross_entropy_and_the_mean_of_asl1() -> None:
     logits, labels, used = some()
-    plain = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 5)[..., :4].float(), reduction="none")[used].mean()
+    plain = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 5)[..., :4].float(),
+                                               reduction="none")[used].mean()
     torch.testing.assert_close(GHMC(INP, bins=1, momentum=0.0).over(logits, labels, used), plain)
     pred, want = torch.randn(2, 60, 4), torch.randn(2, 60, 4)
     box = GHMR(INP, bins=1, momentum=0.0)
@@ -104,7 +107,8 @@ def test_strength_is_a_power_of_the_weights() -> None:
     torch.testing.assert_close(none.over(logits, labels, used), whole.cost(logits, labels)[0][used].mean())
     parts = {preset: ghm.spec(preset).rule.cls for preset in ("paper", "small", "c")}
     built: dict[str, Any] = {k: v.build(INP) for k, v in parts.items() if isinstance(v, Part)}
-    assert {k: (v.strength, v.bins) for k, v in built.items()} == {"paper": (1.0, 30), "small": (0.5, 10), "c": (1.0, 30)}
+    assert {k: (v.strength, v.bins) for k, v in built.items()} == {"paper": (1.0, 30), "small": (0.5, 10),
+                                                                   "c": (1.0, 30)}
 
 
 def test_eq_13_and_14_authentic_smooth_l1_and_the_size_of_its_gradient() -> None:
@@ -158,14 +162,16 @@ def test_fig_2_counts_every_example_by_its_norm(tmp_path: Path) -> None:
         raw = model(b.images)
         state, _, label = model.rule.targets(raw, b.targets, 8, b.sizes)
     want = [0] * 10
-    for x, to, asked in zip(raw.logits.flatten(0, 1).sigmoid().tolist(), label.flatten().tolist(), state.flatten().tolist()):
+    for x, to, asked in zip(raw.logits.flatten(0, 1).sigmoid().tolist(), label.flatten().tolist(),
+                            state.flatten().tolist()):
         for c, p in enumerate(x if asked >= 0 else []):
             want[min(int(abs(p - (c == to)) * 10), 9)] += 1
     assert np.abs(gradients.norms(model, [b], 10).numpy() - want).sum() <= 2  # float32 on the edge of a bin
     runs = [short(tmp_path / name, "1steps", paper=name, val_every=0).path for name in ("retinanet", "ghm")]
     record = gradients.study(runs, scenes(4, "val"), tmp_path / "out", device="cpu")
     assert len(record["rows"]) == 2 and sum(record["rows"][0]["counts"]) == sum(record["rows"][1]["counts"]) > 1000
-    assert "<svg" in (tmp_path / "out" / "gradients.html").read_text() and (tmp_path / "out" / "gradients.json").is_file()
+    assert ("<svg" in (tmp_path / "out" / "gradients.html").read_text()
+            and (tmp_path / "out" / "gradients.json").is_file())
     with pytest.raises(stemma.StemmaError, match="one sigmoid a class"):
         gradients.norms(stemma.build("ssd", "small", classes=8), [b])
 
@@ -180,7 +186,8 @@ def test_the_paper_is_retinanet_with_another_loss_and_the_pair_is_fair() -> None
 
 def test_a_model_builds_what_its_rule_remembers_with() -> None:
     model: Any = stemma.build("ghm", "small", classes=8)
-    assert isinstance(model.spec.rule.cls, Part) and model.rule.cls is model.memory["cls"] and model.rule.box is model.memory["box"]
+    assert (isinstance(model.spec.rule.cls, Part) and model.rule.cls is model.memory["cls"]
+            and model.rule.box is model.memory["box"])
     assert {k for k in model.state_dict() if k.startswith("memory")} == {"memory.cls.counts", "memory.box.counts"}
 
 
@@ -192,8 +199,10 @@ def test_counts(fact: cards.Fact) -> None:
 
 
 def test_the_memory_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after every step and continued from the disk, it ends with the weights and the counts of a run left alone."""
-    settings: dict[str, Any] = {"budget": "3steps", "paper": "ghm", "save_every": "1steps", "data": scenes(8), "val": scenes(2, "val"), "val_every": 0}
+    """Stopped after every step and continued from the disk, it ends with the weights and the counts of a run left
+    alone."""
+    settings: dict[str, Any] = {"budget": "3steps", "paper": "ghm", "save_every": "1steps", "data": scenes(8),
+                                "val": scenes(2, "val"), "val_every": 0}
     alone = short(tmp_path / "alone", **settings)
     step, reached = Trainer._step, [0]
 

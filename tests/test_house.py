@@ -67,4 +67,5 @@ def test_a_skeleton_stays_small(path: Path) -> None:
 def test_nothing_unpickles() -> None:
     for path in ROOT.rglob("*.py"):
         text = path.read_text()
-        assert "import pickle" not in text and "allow_pickle=True" not in text and "weights_only=False" not in text, path
+        assert ("import pickle" not in text and "allow_pickle=True" not in text
+                and "weights_only=False" not in text), path

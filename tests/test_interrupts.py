@@ -1,6 +1,8 @@
-"""Told to end by Ctrl-C, SIGTERM or SIGHUP: every command leaves what can be continued, nobody behind, and the status of its signal.
+"""Told to end by Ctrl-C, SIGTERM or SIGHUP: every command leaves what can be continued, nobody behind,
+and the status of its signal.
 
-Commands run in processes of their own, most of them forked (a fresh one would spend seconds on imports), and are struck at random moments.
+Commands run in processes of their own, most of them forked (a fresh one would spend seconds on imports), and are struck
+at random moments.
 """
 from __future__ import annotations
 
@@ -277,7 +279,8 @@ def test_a_validation_and_its_end_are_not_waited_for(tmp_path: Path, monkeypatch
     runs.same_end(tmp_path / "struck", tmp_path / "alone")
 
 
-def test_a_second_ctrl_c_in_the_midst_of_a_step_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_ctrl_c_in_the_midst_of_a_step_keeps_what_was_saved(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     from stemma.engine.pictures.trainer import Trainer
 
     step = Trainer._step
@@ -297,7 +300,8 @@ def test_a_second_ctrl_c_in_the_midst_of_a_step_keeps_what_was_saved(tmp_path: P
     monkeypatch.undo()
     short(tmp_path / "alone", "8steps", save_every="2steps")
     short(tmp_path / "run", "8steps", save_every="2steps", resume=True)
-    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (tmp_path / "alone" / "last.safetensors").read_bytes()
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (tmp_path / "alone"
+                                                                    / "last.safetensors").read_bytes()
 
 
 @lives.each
@@ -343,7 +347,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-TRAIN = ["train", "retinanet", "--data", "scenes:64:24", "--budget", "2000steps", "--batch", "4", "--out", "run with a space", *SMALL]
+TRAIN = ["train", "retinanet", "--data", "scenes:64:24", "--budget", "2000steps", "--batch", "4", "--out",
+         "run with a space", *SMALL]
 
 
 def test_train(tmp_path: Path) -> None:
@@ -360,7 +365,8 @@ def test_train(tmp_path: Path) -> None:
     again = Struck.command(tmp_path / "again", *shlex.split(last.split(": ", 1)[1])[1:])
     again.wait_for(lambda: f"continuing {run.path.name} at step {steps}" in again.text)
     again.wait_for(lambda: run.state == "running")
-    assert again.strike(number) == STATUS[number] and again.text.count("--resume") == 2  # what the training says, and the command
+    # what the training says, and the command
+    assert again.strike(number) == STATUS[number] and again.text.count("--resume") == 2
 
 
 def test_train_before_anything_is_there(tmp_path: Path) -> None:
@@ -401,10 +407,12 @@ def _read_all(terminal: int) -> None:
             pass
 
 
-LIVE = ["train", "world-models", "--budget", "100000steps", "--set", "recipe.life.first.0.amount=100000", "--out", "life"]
+LIVE = ["train", "world-models", "--budget", "100000steps", "--set", "recipe.life.first.0.amount=100000",
+        "--out", "life"]
 
 
-@pytest.mark.parametrize(("world", "package"), [("drawn-dodge", "gymnasium"), ("takecover", "vizdoom"), ("cartpole", "pygame")])
+@pytest.mark.parametrize(("world", "package"),
+                         [("drawn-dodge", "gymnasium"), ("takecover", "vizdoom"), ("cartpole", "pygame")])
 def test_an_agent_and_the_processes_of_its_worlds(tmp_path: Path, world: str, package: str) -> None:
     """ViZDoom's engines are processes of their own; SDL, which draws cart-pole, takes SIGTERM where nobody else has."""
     pytest.importorskip(package)
@@ -416,11 +424,13 @@ def test_an_agent_and_the_processes_of_its_worlds(tmp_path: Path, world: str, pa
     assert one.strike(number, group=True) == STATUS[number]
     run = Run.open(tmp_path / "life")
     assert run.state == "stopped" and (run.path / "state.safetensors").is_file() and not list(run.path.rglob(".*"))
-    assert one.text.strip().splitlines()[-1] == f"stopped; resume with: {shlex.join(['stemma', *LIVE, '--env', world, '--workers', '2', '--resume'])}"
+    assert (one.text.strip().splitlines()[-1] == "stopped; resume with: "
+            f"{shlex.join(['stemma', *LIVE, '--env', world, '--workers', '2', '--resume'])}")
     assert run.record["episodes"] == len(list(run.metrics("episode")))
 
 
-COMPARE = ["compare", "fcn", "--data", "scenes:64:24", "--budget", "2000steps", "--batch", "2", "--limit", "4", "--out", "c"]
+COMPARE = ["compare", "fcn", "--data", "scenes:64:24", "--budget", "2000steps", "--batch", "2", "--limit",
+           "4", "--out", "c"]
 
 
 def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +448,8 @@ def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WORK = {
-    "evaluate": (["evaluate", "{0}/run", "--data", "scenes:64:40000", "--workers", "2", "--out", "out/found.json"], 0.3),
+    "evaluate": (["evaluate", "{0}/run", "--data", "scenes:64:40000", "--workers", "2", "--out", "out/found.json"],
+                 0.3),
     "evaluate an agent": (["evaluate", "{0}/agent", "--limit", "5000", "--workers", "2"], 0.3),
     "predict": (["predict", "{0}/run", "{0}/photos", "--out", "out", "--threshold", "0"], 0.3),
     "predict maps": (["predict", "{0}/maps", "{0}/photos", "--out", "out"], 0.3),
@@ -479,7 +490,8 @@ def test_import(tmp_path: Path) -> None:
 def test_a_fresh_process(tmp_path: Path) -> None:
     """From the shell, as a service manager does it."""
     env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    one = subprocess.Popen([sys.executable, "-m", "stemma", *TRAIN], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    one = subprocess.Popen([sys.executable, "-m", "stemma", *TRAIN], cwd=tmp_path, env=env, stderr=subprocess.PIPE,
+                           text=True, start_new_session=True)
     until = time.monotonic() + 120
     while not lines(tmp_path / "run with a space") and time.monotonic() < until:
         time.sleep(0.05)
@@ -492,7 +504,8 @@ def test_a_fresh_process(tmp_path: Path) -> None:
 @pytest.mark.slow
 @each_signal
 def test_two_processes_that_train_together(tmp_path: Path, number: int) -> None:
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "stemma", *TRAIN]
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m",
+             "stemma", *TRAIN]
     env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     one = subprocess.Popen(words, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 120
@@ -518,10 +531,12 @@ def test_a_comparison_struck_at_any_moment_ends_as_one_left_alone(tmp_path: Path
     begun = interrupts.descendants(one.pid)
     one.send_signal(number)
     _, said = one.communicate(timeout=90)
-    assert one.returncode in (STATUS[signal.Signals(number)], -number), said  # before its first line runs, Python's own way
+    # before its first line runs, Python's own way
+    assert one.returncode in (STATUS[signal.Signals(number)], -number), said
     assert not any(map(_lives, begun))
     runs_there = [Run.open(p.parent) for p in (tmp_path / "c").glob("*/run.json")]
     assert all(r.state in ("stopped", "finished") for r in runs_there)
     for folder in ("c", "alone"):
         script(code, *words[:-1], str(tmp_path / folder), env=env)
-    assert (tmp_path / "c" / "fcn-s0" / "last.safetensors").read_bytes() == (tmp_path / "alone" / "fcn-s0" / "last.safetensors").read_bytes()
+    assert ((tmp_path / "c" / "fcn-s0" / "last.safetensors").read_bytes()
+            == (tmp_path / "alone" / "fcn-s0" / "last.safetensors").read_bytes())

@@ -1,4 +1,5 @@
-"""The page of all papers: its drawing, its cards, its code, and that it opens in a browser without fetching anything."""
+"""The page of all papers: its drawing, its cards, its code, and that it opens in a browser without fetching
+anything."""
 from __future__ import annotations
 
 import html
@@ -18,13 +19,15 @@ from stemma.report import lineage
 from stemma.report.layout import Edge, apart, crossings, lay
 from test_report import CHROMIUM, FLAGS, Structure, opened
 
-FEW = [cards.get(n) for n in ("fcn", "deeplab", "faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation", "panoptic_fpn")]
+FEW = [cards.get(n) for n in ("fcn", "deeplab", "faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation",
+                              "panoptic_fpn")]
 
 
 def test_boxes_keep_apart_and_time_runs_down() -> None:
     r = random.Random(1)
     years = {f"p{i}": 2010 + r.randrange(6) for i in range(24)}
-    edges: list[Edge] = [(a, b) for a, b in itertools.combinations(years, 2) if r.random() < 0.1 and years[a] <= years[b]]
+    edges: list[Edge] = [(a, b) for a, b in itertools.combinations(years, 2)
+                         if r.random() < 0.1 and years[a] <= years[b]]
     plan = lay(years, edges, width=100, gap=10)
     for (a, (x, y)), (b, (u, v)) in itertools.combinations(plan.at.items(), 2):
         assert y != v or abs(x - u) >= 110 - 1e-6, (a, b)
@@ -38,9 +41,11 @@ def test_boxes_keep_apart_and_time_runs_down() -> None:
 def test_order_uncrosses_what_can_be_uncrossed() -> None:
     years = {"a": 1, "b": 1, "c": 1, "x": 2, "y": 2, "z": 2}
     edges: list[Edge] = [("a", "z"), ("b", "y"), ("c", "x")]
-    assert crossings([["a", "b", "c"], ["x", "y", "z"]], {"a": ["z"], "b": ["y"], "c": ["x"], "x": [], "y": [], "z": []}) == 3
+    assert crossings([["a", "b", "c"], ["x", "y", "z"]], {"a": ["z"], "b": ["y"], "c": ["x"], "x": [], "y": [],
+                                                          "z": []}) == 3
     at = lay(years, edges).at
-    assert [n for n in sorted("abc", key=lambda n: at[n][0])] == [{"z": "a", "y": "b", "x": "c"}[n] for n in sorted("xyz", key=lambda n: at[n][0])]
+    assert [n for n in sorted("abc", key=lambda n: at[n][0])] == [{"z": "a", "y": "b", "x": "c"}[n]
+                                                                  for n in sorted("xyz", key=lambda n: at[n][0])]
 
 
 def test_places_are_the_nearest_that_keep_apart() -> None:
@@ -59,10 +64,12 @@ def test_places_are_the_nearest_that_keep_apart() -> None:
 
 def test_highlighting_changes_no_character() -> None:
     for p in FEW:
-        source = Path(lineage.__file__).parents[1].joinpath(*p.spec.__module__.split(".")[1:]).with_suffix(".py").read_text()
+        source = (Path(lineage.__file__).parents[1].joinpath(*p.spec.__module__.split(".")[1:])
+                  .with_suffix(".py").read_text())
         shown = lineage.highlighted(source)
         assert html.unescape(re.sub(r"</?span[^>]*>", "", shown)) == source
-        assert '<span class="k">def</span> <span class="d">spec</span>' in shown and shown.startswith('<span class="s">"""')
+        assert ('<span class="k">def</span> <span class="d">spec</span>' in shown
+                and shown.startswith('<span class="s">"""'))
 
 
 def test_the_page_holds_every_card_and_is_whole(tmp_path: Path) -> None:
@@ -84,7 +91,8 @@ def test_the_page_holds_every_card_and_is_whole(tmp_path: Path) -> None:
 
 
 def test_kin_are_ancestors_and_descendants() -> None:
-    assert {p.name for p in lineage.kin(FEW, "fpn")} == {"faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation", "panoptic_fpn"}
+    assert {p.name for p in lineage.kin(FEW, "fpn")} == {"faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation",
+                                                         "panoptic_fpn"}
     assert {p.name for p in lineage.kin(FEW, "deeplab")} == {"fcn", "deeplab"}
 
 
@@ -101,10 +109,12 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
 def test_a_chosen_paper_shows_its_card_and_lights_its_descent(tmp_path: Path) -> None:
     path = lineage.write(tmp_path / "lineage.html", FEW)
     wanted = path.as_uri() + "#mask-rcnn"
-    dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wanted], capture_output=True, text=True, timeout=120).stdout
+    dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wanted],
+                         capture_output=True, text=True, timeout=120).stdout
     shown = [s for s in re.findall(r"<section [^>]*>", dom) if "hidden" not in s]
     assert len(shown) == 1 and 'id="mask-rcnn"' in shown[0]
-    lit = {m for a in re.findall(r"<a [^>]*data-paper[^>]*>", dom) if "kin" in a for m in re.findall(r'data-paper="(\w+)"', a)}
+    lit = {m for a in re.findall(r"<a [^>]*data-paper[^>]*>", dom) if "kin" in a
+           for m in re.findall(r'data-paper="(\w+)"', a)}
     assert lit == {"faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation", "panoptic_fpn"}
 
 

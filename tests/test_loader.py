@@ -63,8 +63,9 @@ class Folder:
         for m, (x1, y1, x2, y2) in zip(masks, boxes.astype(int)):
             m[y1:y2, x1:x2] = True
         return Sample(
-            image=np.full((h, w, 3), 10 + i, np.uint8), size=(h, w), boxes=boxes, labels=np.arange(n) % 2, crowd=np.arange(n) == 2,
-            area=np.full(n, h * w / 9, np.float32), masks=masks, semantic=np.full((h, w), i % 2, np.uint8), file=f"{i}.jpg", id=i,
+            image=np.full((h, w, 3), 10 + i, np.uint8), size=(h, w), boxes=boxes, labels=np.arange(n) % 2,
+            crowd=np.arange(n) == 2, area=np.full(n, h * w / 9, np.float32), masks=masks,
+            semantic=np.full((h, w), i % 2, np.uint8), file=f"{i}.jpg", id=i,
         )  # fmt: skip
 
 
@@ -75,10 +76,12 @@ MIXED = [(40, 60), (60, 40), (50, 50), (33, 90), (64, 64), (20, 30), (45, 50)]
 
 
 @pytest.mark.parametrize("cached", [True, False])
-@pytest.mark.parametrize("recipe", [LIVELY, SHORTEST, replace(LIVELY, augment=Augment(scale=0.2, expand=0.5, crop=True, elastic=2.0, colour=0.2))])
+@pytest.mark.parametrize("recipe", [LIVELY, SHORTEST, replace(LIVELY, augment=Augment(scale=0.2, expand=0.5, crop=True,
+                                                                                      elastic=2.0, colour=0.2))])
 def test_resumed_and_threaded_epochs_are_the_same_epoch(cached: bool, recipe: Recipe) -> None:
     ds = Scenes(18, 64, seed=1)
-    make = lambda workers: Loader(ds.cache() if cached else ds, recipe, train=True, batch=4, needs=ALL, seed=7, workers=workers)
+    make = lambda workers: Loader(ds.cache() if cached else ds, recipe, train=True, batch=4, needs=ALL, seed=7,
+                                  workers=workers)
     whole = list(make(0).epoch(3))
     assert len(whole) == len(make(0)) == 4
     for workers, start in ((0, 2), (2, 0), (3, 1)):
@@ -108,11 +111,13 @@ def test_ranks_share_the_global_batch() -> None:
     for ds in (Scenes(13, 64).cache(), Folder(MIXED * 2)):
         needs = {"boxes", "masks", "semantic"}
         one = list(Loader(ds, replace(LIVELY, resize=Resize("square", 64)), train=True, batch=4, needs=needs).epoch(0))
-        two = [list(Loader(ds, replace(LIVELY, resize=Resize("square", 64)), train=True, batch=4, needs=needs, rank=r, world=2).epoch(0)) for r in (0, 1)]
+        two = [list(Loader(ds, replace(LIVELY, resize=Resize("square", 64)), train=True, batch=4, needs=needs, rank=r,
+                           world=2).epoch(0)) for r in (0, 1)]
         for k, whole in enumerate(one):
             for name, v in tensors(whole).items():
                 assert torch.equal(v, torch.cat([tensors(two[0][k])[name], tensors(two[1][k])[name]])), name
-    seen = [b.index.tolist() for r in range(3) for b in Loader(Folder(MIXED), SHORTEST, train=False, batch=3, rank=r, world=3).epoch(0)]
+    seen = [b.index.tolist() for r in range(3)
+            for b in Loader(Folder(MIXED), SHORTEST, train=False, batch=3, rank=r, world=3).epoch(0)]
     assert sorted(i for s in seen for i in s) == list(range(7))  # ranks evaluate every picture once between them
 
 
@@ -136,7 +141,8 @@ def test_tall_and_wide_pictures_are_not_mixed() -> None:
     loader, again = (Loader(Sized(shapes), SHORTEST, train=True, batch=4, seed=1) for _ in range(2))
     epoch = list(loader.epoch(0))
     mixed = [len({tuple(o) for o in b.original.tolist()}) > 1 for b in epoch]
-    assert len(epoch) == len(loader) == 8 and not any(mixed[:7])  # 22 wide and 11 tall: five and two whole batches, then what is over
+    # 22 wide and 11 tall: five and two whole batches, then what is over
+    assert len(epoch) == len(loader) == 8 and not any(mixed[:7])
     seen = [i for b in epoch for i in b.index.tolist()]
     assert len(set(seen)) == len(seen) == 32
     kinds = [b.original[0, 0].item() for b in epoch[:7]]
@@ -186,7 +192,8 @@ def test_padding_is_the_mean_and_says_nothing() -> None:
 def test_only_what_is_needed_is_loaded() -> None:
     for ds in (Scenes(4, 64), Scenes(4, 64).cache()):
         t = next(Loader(ds, LIVELY, train=True, batch=2, needs={"boxes"}).epoch(0)).targets
-        assert t.masks is None and t.keypoints is None and t.semantic is None and t.panoptic is None and t.segments is None
+        assert (t.masks is None and t.keypoints is None and t.semantic is None and t.panoptic is None
+                and t.segments is None)
         t = next(Loader(ds, LIVELY, train=True, batch=2, needs={"boxes", "semantic"}).epoch(0)).targets
         assert t.semantic is not None and t.semantic.dtype == torch.int64 and t.masks is None
     t = next(Loader(Scenes(4, 64), LIVELY, train=True, batch=2, needs={"boxes", "amodal"}).epoch(0)).targets
@@ -203,9 +210,11 @@ def test_max_objects_keeps_those_that_pay_a_loss() -> None:
 
 def test_scales_are_drawn_once_a_batch() -> None:
     recipe = replace(SHORTEST, resize=Resize("shortest", 48, 400, 16, scales=(32, 48, 64, 80)))
-    short = [{int(s.min()) for s in b.sizes} for b in Loader(Folder([(50, 70)] * 40), recipe, train=True, batch=4).epoch(0)]
+    short = [{int(s.min()) for s in b.sizes}
+             for b in Loader(Folder([(50, 70)] * 40), recipe, train=True, batch=4).epoch(0)]
     assert all(len(s) == 1 for s in short) and len({min(s) for s in short}) > 1
-    assert {int(s.min()) for b in Loader(Folder([(50, 70)] * 4), recipe, train=False, batch=4).epoch(0) for s in b.sizes} == {48}
+    assert {int(s.min()) for b in Loader(Folder([(50, 70)] * 4), recipe, train=False,
+                                         batch=4).epoch(0) for s in b.sizes} == {48}
 
 
 # ---------------------------------------------------------------- faults

@@ -28,7 +28,8 @@ def instances(count: int, dtype: type = np.uint16, step: int = 1) -> np.ndarray:
 def test_instance_maps_give_boxes_masks_and_two_classes(tmp_path: Path) -> None:
     root = make_maps(tmp_path / "d", [instances(3), instances(5), instances(0), instances(1)])
     data = open_dataset(root, "all")
-    assert recognise(root) == "maps" and data.info.kinds == ("boxes", "masks", "semantic") and data.info.classes.names == ("object",)
+    assert (recognise(root) == "maps" and data.info.kinds == ("boxes", "masks", "semantic")
+            and data.info.classes.names == ("object",))
     assert data.info.semantic is not None and data.info.semantic.names == ("background", "object")
     s = data[0]
     assert s.masks is not None and s.semantic is not None and s.image is not None
@@ -60,7 +61,8 @@ def test_class_maps_with_void(tmp_path: Path) -> None:
     (tmp_path / "d/classes.txt").write_text("sky\nVoid\nroad\n")
     data = open_dataset(tmp_path / "d", "val")
     assert splits(tmp_path / "d") == ("train", "val") and data.info.kinds == ("semantic",)
-    assert data.info.classes.names == ("sky", "road") == (data.info.semantic or data.info.classes).names and data.info.classes.ids == (0, 2)
+    assert (data.info.classes.names == ("sky", "road") == (data.info.semantic or data.info.classes).names
+            and data.info.classes.ids == (0, 2))
     s = data[0]
     assert s.semantic is not None and s.boxes.shape == (0, 4)
     np.testing.assert_array_equal(s.semantic[0, :4], [0, 255, 1, 255])
@@ -71,7 +73,8 @@ def test_class_maps_with_void(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("top", [1, 255])
 def test_binary_masks_are_background_and_foreground(tmp_path: Path, top: int) -> None:
-    data = open_dataset(make_maps(tmp_path / "d", [(instances(3) > 0).astype(np.uint8) * top] * 2, labels="masks"), "all")
+    data = open_dataset(make_maps(tmp_path / "d", [(instances(3) > 0).astype(np.uint8) * top] * 2, labels="masks"),
+                        "all")
     assert data.info.classes.names == ("background", "foreground")
     semantic = data.truth(0).semantic
     assert semantic is not None
@@ -88,10 +91,12 @@ def test_what_cannot_be_told_is_asked(tmp_path: Path) -> None:
         open_dataset(root, "all", maps="class")
 
 
-@pytest.mark.parametrize(("images", "labels"), [("images/train", "masks/train"), ("train/images", "train/masks"), ("train", "train_labels")])
+@pytest.mark.parametrize(("images", "labels"),
+                         [("images/train", "masks/train"), ("train/images", "train/masks"), ("train", "train_labels")])
 def test_layouts(tmp_path: Path, images: str, labels: str) -> None:
     for split in ("train", "val"):
-        make_maps(tmp_path / "d", [instances(2), instances(5)], images.replace("train", split), labels.replace("train", split))
+        make_maps(tmp_path / "d", [instances(2), instances(5)], images.replace("train", split),
+                  labels.replace("train", split))
     assert recognise(tmp_path / "d") == "maps" and splits(tmp_path / "d") == ("train", "val")
     assert len(open_dataset(tmp_path / "d", "val")) == 2
 
@@ -150,7 +155,8 @@ def test_fuzzed_lists_raise_data_errors_alone(tmp_path: Path, name: str, raw: by
 
 def test_a_list_pairs_images_with_maps(tmp_path: Path) -> None:
     root = make_maps(tmp_path / "d", [instances(2), instances(5), instances(3)], "train", "trainannot")
-    (root / "train.txt").write_text("/SegNet/CamVid/train/m2.png /SegNet/CamVid/trainannot/m2.png\ntrain/m0.png trainannot/m9.png\n")
+    (root / "train.txt").write_text("/SegNet/CamVid/train/m2.png /SegNet/CamVid/trainannot/m2.png\ntrain/m0.png "
+                                    "trainannot/m9.png\n")
     with pytest.warns(DataWarning, match="m9.png is not there"):
         data = open_dataset(root, "all", maps="instance")
     assert data.table.files == ["train/m2.png"]  # type: ignore[attr-defined]
@@ -160,7 +166,8 @@ def test_a_list_pairs_images_with_maps(tmp_path: Path) -> None:
 def test_dsb2018(shared_data: Path) -> None:
     data = open_dataset(shared_data / "dsb2018", "all")
     assert len(data) == 664 and data.counts().tolist() == [28_986]  # type: ignore[attr-defined]
-    parts = [set(open_dataset(shared_data / "dsb2018", s).table.files) for s in ("train", "val", "test")]  # type: ignore[attr-defined]
+    parts = [set(open_dataset(shared_data / "dsb2018", s).table.files)  # type: ignore[attr-defined]
+             for s in ("train", "val", "test")]
     assert [len(p) for p in parts] == [532, 66, 66] and len(set.union(*parts)) == 664
     s = data[0]
     assert s.image is not None and s.masks is not None and len(s.masks) == len(s.boxes) == 27
@@ -172,4 +179,5 @@ def test_camvid(shared_data: Path) -> None:
     assert {s: len(d) for s, d in sets.items()} == {"train": 367, "val": 101, "test": 233}
     s = sets["val"][3]
     assert s.image is not None and s.semantic is not None and s.semantic.shape == (360, 480) == s.image.shape[:2]
-    assert set(np.unique(s.semantic)) <= {*range(11), 255} and len(sets["val"].info.classes) == 11 and "Unlabelled" not in sets["val"].info.classes.names
+    assert (set(np.unique(s.semantic)) <= {*range(11), 255} and len(sets["val"].info.classes) == 11
+            and "Unlabelled" not in sets["val"].info.classes.names)

@@ -34,17 +34,20 @@ def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind,
 
     def common(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
         return (
-            np.array([image[r["image_id"]] for r in rows], np.int64), np.array([label[r["category_id"]] for r in rows], np.int64),
+            np.array([image[r["image_id"]] for r in rows], np.int64),
+            np.array([label[r["category_id"]] for r in rows], np.int64),
             np.array([r.get("bbox", [0] * 4) for r in rows], float).reshape(-1, 4),
         )
 
     def extra(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if kind == "masks":
             return {"masks": to_rles([r["segmentation"] for r in rows])}
-        return {"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)} if kind == "keypoints" else {}
+        return ({"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)} if kind == "keypoints"
+                else {})
 
     a = truth["annotations"]
-    truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool), **extra(a))
+    truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool),
+                         **extra(a))
     found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
     sizes = [(x["height"], x["width"]) for x in truth["images"]]
     return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind, **options)
@@ -61,7 +64,8 @@ def test_drawn_results_equal_pycocotools(kind: Kind, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(5))
 def test_files_in_any_order_with_more_fields(kind: Kind, seed: int) -> None:
-    """A result with a box beside its mask has the size of the box, "ignore" gives way to "iscrowd", images and classes come unsorted."""
+    """A result with a box beside its mask has the size of the box, "ignore" gives way to "iscrowd",
+    images and classes come unsorted."""
     truth, results = coco_case(seed, kind)
     r = np.random.default_rng(seed)
     for d in results:
@@ -95,17 +99,20 @@ def test_many_drawn_results_equal_pycocotools(kind: Kind) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_record_gives_what_its_columns_do(seed: int) -> None:
     rec = drawn(seed)
-    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(rec.names)]}
+    truth: dict[str, Any] = {"images": [], "annotations": [],
+                             "categories": [{"id": i, "name": n} for i, n in enumerate(rec.names)]}
     results = []
     for p in rec:
         truth["images"].append({"id": p.order, "height": 200, "width": 200, "file_name": ""})
         for b, label, crowd, area in zip(p.boxes, p.labels, p.crowd, p.area):
             box = [*b[:2], *(b[2:] - b[:2])]
-            truth["annotations"].append({"id": len(truth["annotations"]) + 1, "image_id": p.order, "category_id": int(label), "bbox": [float(v) for v in box],
+            truth["annotations"].append({"id": len(truth["annotations"]) + 1, "image_id": p.order,
+                                         "category_id": int(label), "bbox": [float(v) for v in box],
                                          "area": float(area), "iscrowd": int(crowd)})
         for b, label, score in zip(p.found, p.found_labels, p.scores):
             box = [*b[:2], *(b[2:] - b[:2])]
-            results.append({"image_id": p.order, "category_id": int(label), "bbox": [float(v) for v in box], "score": float(score)})
+            results.append({"image_id": p.order, "category_id": int(label), "bbox": [float(v) for v in box],
+                            "score": float(score)})
     sizes, truths, found = coco.columns(list(rec))
     agree(coco.evaluate(sizes, rec.names, truths, found), truth, results, "boxes")
 
@@ -124,7 +131,8 @@ def _load(path: Path) -> Any:
 
 @pytest.mark.data
 def test_fakebbox100(shared_data: Path, results_dir: Path) -> None:
-    truth = _load(shared_data / "eval_results/review_object_detection_metrics/tests/test_coco_eval/gts/sampled_gts_bbox_area.json")
+    truth = _load(shared_data
+                  / "eval_results/review_object_detection_metrics/tests/test_coco_eval/gts/sampled_gts_bbox_area.json")
     results = _load(results_dir / "instances_val2014_fakebbox100_results.json")
     scores = coco.evaluate_files(truth, results)
     numbers = scores.numbers()
@@ -138,7 +146,8 @@ def _moved(rle: dict[str, Any], by: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.data
 def test_fakesegm100_against_the_same_masks_moved(results_dir: Path) -> None:
-    """Its ground truth is not at hand: each mask moved by some pixels stands in for it, some left out, some crowds, some of another class."""
+    """Its ground truth is not at hand: each mask moved by some pixels stands in for it, some left out, some crowds,
+    some of another class."""
     results = _load(results_dir / "instances_val2014_fakesegm100_results.json")
     r = np.random.default_rng(0)
     categories = sorted({d["category_id"] for d in results})
@@ -148,10 +157,12 @@ def test_fakesegm100_against_the_same_masks_moved(results_dir: Path) -> None:
         images[d["image_id"]] = {"id": d["image_id"], "height": h, "width": w, "file_name": ""}
         rle = to_rles(_moved(d["segmentation"], (int(r.integers(-12, 13)), int(r.integers(-12, 13))))[None])[0]
         annotations.append({
-            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": d["category_id"] if r.random() < 0.9 else categories[0],
-            "segmentation": {"size": [h, w], "counts": rle.counts.decode()}, "area": rle.area, "bbox": [0, 0, 1, 1], "iscrowd": int(r.random() < 0.05),
+            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": d["category_id"] if r.random() < 0.9
+            else categories[0], "segmentation": {"size": [h, w], "counts": rle.counts.decode()}, "area": rle.area,
+            "bbox": [0, 0, 1, 1], "iscrowd": int(r.random() < 0.05),
         })
-    truth = {"images": list(images.values()), "annotations": annotations, "categories": [{"id": c, "name": str(c)} for c in categories]}
+    truth = {"images": list(images.values()), "annotations": annotations,
+             "categories": [{"id": c, "name": str(c)} for c in categories]}
     results = [d for d in results if d["image_id"] in images]
     scores = coco.evaluate_files(truth, results, "masks")
     assert 0.15 < scores.ap() < 0.6
@@ -188,8 +199,9 @@ def test_fakekeypoints100_against_its_points_moved(results_dir: Path) -> None:
         p[:, 2] = r.integers(0, 3, 17) * (r.random() > 0.1)
         low, span = p[:, :2].min(0), np.ptp(p[:, :2], 0)
         annotations.append({
-            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": 1, "bbox": [*low, *span], "area": float(span.prod() * 0.6),
-            "iscrowd": int(r.random() < 0.05), "keypoints": p.reshape(-1).tolist(), "num_keypoints": int((p[:, 2] > 0).sum()),
+            "id": len(annotations) + 1, "image_id": d["image_id"], "category_id": 1, "bbox": [*low, *span],
+            "area": float(span.prod() * 0.6), "iscrowd": int(r.random() < 0.05), "keypoints": p.reshape(-1).tolist(),
+            "num_keypoints": int((p[:, 2] > 0).sum()),
         })
     images = [{"id": i, "height": 640, "width": 640, "file_name": ""} for i in {d["image_id"] for d in results}]
     truth = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
@@ -206,7 +218,8 @@ def test_coco549_keypoints_moved(shared_data: Path) -> None:
     for a in truth["annotations"]:
         p = np.array(a["keypoints"], float).reshape(-1, 3)
         p[:, :2] += r.normal(0, 4, (17, 2))
-        results.append({"image_id": a["image_id"], "category_id": 1, "keypoints": p.reshape(-1).tolist(), "score": float(r.random())})
+        results.append({"image_id": a["image_id"], "category_id": 1, "keypoints": p.reshape(-1).tolist(),
+                        "score": float(r.random())})
     agree(coco.evaluate_files(truth, results, "keypoints"), truth, results, "keypoints")
 
 
@@ -220,7 +233,8 @@ def scores_of(*pictures: Any, **options: Any) -> coco.Scores:
 
 
 def test_perfect() -> None:
-    numbers = scores_of(shot([(0, 0, 20, 20, 0), (30, 30, 90, 90, 1)], [(0, 0, 20, 20, 0, 0.9), (30, 30, 90, 90, 1, 0.8)])).numbers()
+    numbers = scores_of(shot([(0, 0, 20, 20, 0), (30, 30, 90, 90, 1)],
+                             [(0, 0, 20, 20, 0, 0.9), (30, 30, 90, 90, 1, 0.8)])).numbers()
     # The interpolated precision divides by the count + 2.2e-16, as pycocotools does.
     assert all(abs(v - 1) < 1e-12 for k, v in numbers.items() if k not in ("AP_large", "AR_large"))
     assert np.isnan(numbers["AP_large"]) and np.isnan(numbers["AR_large"])
@@ -239,7 +253,8 @@ def test_degenerate() -> None:
 
 def test_by_hand() -> None:
     """Two objects; hit, miss, hit: precision 1 up to recall .5 (51 levels), then 2/3 (50 levels)."""
-    picture = shot([(0, 0, 20, 20, 0), (50, 50, 70, 70, 0)], [(0, 0, 20, 20, 0, 0.9), (80, 0, 99, 20, 0, 0.8), (50, 50, 70, 70, 0, 0.7)])
+    picture = shot([(0, 0, 20, 20, 0), (50, 50, 70, 70, 0)],
+                   [(0, 0, 20, 20, 0, 0.9), (80, 0, 99, 20, 0, 0.8), (50, 50, 70, 70, 0, 0.7)])
     scores = scores_of(picture)
     assert abs(scores.ap() - (51 + 50 * 2 / 3) / 101) < 1e-12
     assert scores.ar(limit=1) == 0.5 and scores.ar(limit=10) == 1
@@ -303,8 +318,10 @@ def test_without_hotcoco_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_other_keypoints_take_their_sigmas() -> None:
     """OKS of one point off by d in an object of area s^2: exp(-d^2 / (2 s^2 (2 sigma)^2)), COCO's definition."""
     point = np.array([[[10.0, 10.0, 2.0]]])
-    truths = coco.Truths(np.array([0]), np.array([0]), np.array([[0.0, 0, 20, 20]]), np.array([400.0]), np.array([False]), keypoints=point)
-    found = coco.Found(np.array([0]), np.array([0]), np.zeros((1, 4)), np.array([0.5]), keypoints=point + [[[1.0, 0, 0]]])
+    truths = coco.Truths(np.array([0]), np.array([0]), np.array([[0.0, 0, 20, 20]]), np.array([400.0]),
+                         np.array([False]), keypoints=point)
+    found = coco.Found(np.array([0]), np.array([0]), np.zeros((1, 4)), np.array([0.5]),
+                       keypoints=point + [[[1.0, 0, 0]]])
 
     def ar(sigma: float) -> float:
         return coco.evaluate([(20, 20)], ["a"], truths, found, "keypoints", sigmas=(sigma,)).ar()

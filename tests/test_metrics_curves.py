@@ -20,7 +20,8 @@ PERFECT = shot([(0, 0, 10, 10, 0), (20, 20, 40, 40, 1)], [(0, 0, 10, 10, 0, 1.0)
 EMPTY = shot()
 ONLY_TRUE = shot([(0, 0, 10, 10, 0)])
 ONLY_FOUND = shot([], [(0, 0, 10, 10, 0, 0.5)])
-MIXED = shot([(0, 0, 10, 10, 0), (50, 50, 60, 60, 0)], [(0, 0, 10, 10, 0, 0.9), (80, 80, 90, 90, 0, 0.6), (50, 50, 60, 60, 0, 0.3)])
+MIXED = shot([(0, 0, 10, 10, 0), (50, 50, 60, 60, 0)],
+             [(0, 0, 10, 10, 0, 0.9), (80, 80, 90, 90, 0, 0.6), (50, 50, 60, 60, 0, 0.3)])
 
 
 def made(scores: list[float], hit: list[int], positives: int) -> Matches:
@@ -102,7 +103,8 @@ def test_f1_of_a_threshold_is_that_of_what_it_keeps(seed: int) -> None:
     for p in rec:
         keep = p.scores >= level
         said = zip(p.found[keep], p.found_labels[keep], p.scores[keep])
-        m = matches(record(shot([(*b, c, k) for b, c, k in zip(p.boxes, p.labels, p.crowd)], [(*b, c, s) for b, c, s in said])))
+        m = matches(record(shot([(*b, c, k) for b, c, k in zip(p.boxes, p.labels, p.crowd)],
+                                [(*b, c, s) for b, c, s in said])))
         hits, kept, total = hits + int(m.hit.sum()), kept + len(m.hit), total + int(m.positives.sum())
     if total:
         assert f.f1[0] == pytest.approx(2 * hits / (kept + total))
@@ -176,7 +178,8 @@ def test_confusion_counts_everything_once(seed: int, score: float) -> None:
     rec = drawn(seed, crowd=0.0)
     matrix = confusion(rec, score)
     np.testing.assert_array_equal(matrix[:3].sum(1), sum(np.bincount(p.labels, minlength=3) for p in rec))
-    np.testing.assert_array_equal(matrix[:, :3].sum(0), sum(np.bincount(p.found_labels[p.scores >= score], minlength=3) for p in rec))
+    np.testing.assert_array_equal(matrix[:, :3].sum(0),
+                                  sum(np.bincount(p.found_labels[p.scores >= score], minlength=3) for p in rec))
 
 
 # ---------------------------------------------------------------- recall of proposals
@@ -199,7 +202,8 @@ def test_recall_degenerate() -> None:
 
 
 def test_recall_by_hand() -> None:
-    """Overlaps .72 and 1 in first and second place: recall at .5 ... .7 is 1, from .75 on 1/2; of the best one alone half of it."""
+    """Overlaps .72 and 1 in first and second place: recall at .5 ... .7 is 1, from .75 on 1/2;
+    of the best one alone half of it."""
     one = shot([(0, 0, 10, 10, 0), (30, 30, 40, 40, 1)], [(0, 0, 10, 7.2, 0, 0.9), (30, 30, 40, 40, 0, 0.8)])
     np.testing.assert_allclose(recall_by_iou(record(one))[1], [1] * 5 + [0.5] * 6)
     numbers = average_recall(record(one), limits=(1, 10))
@@ -213,7 +217,8 @@ def test_recall_by_hand() -> None:
 def test_counting() -> None:
     assert counts(record(PERFECT)).error == 0
     assert np.isnan(counts(record()).error)
-    pictures: list[Any] = [shot([(0, 0, 9, 9, 0), (0, 0, 9, 9, 1), (0, 0, 9, 9, 1, True)], [(0, 0, 9, 9, 0, 0.9)] * 4 + [(0, 0, 9, 9, 0, 0.5)]), shot(order=1)]
+    pictures: list[Any] = [shot([(0, 0, 9, 9, 0), (0, 0, 9, 9, 1), (0, 0, 9, 9, 1, True)],
+                                [(0, 0, 9, 9, 0, 0.9)] * 4 + [(0, 0, 9, 9, 0, 0.5)]), shot(order=1)]
     number = counts(record(*pictures))
     assert number.error == 1 and number.bias == 1
     assert number.per_class == {"a": 1.5, "b": 0.5, "c": 0}

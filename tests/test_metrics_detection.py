@@ -123,7 +123,8 @@ def sample(n: int = 2, **more: Any) -> Sample:
 
 
 def prediction(n: int = 2, **more: Any) -> dict[str, Any]:
-    return {"boxes": np.tile(np.array([[1, 1, 5, 6]], np.float32), (n, 1)), "scores": np.full(n, 0.5, np.float32), "labels": np.zeros(n, np.int64), **more}
+    return {"boxes": np.tile(np.array([[1, 1, 5, 6]], np.float32), (n, 1)), "scores": np.full(n, 0.5, np.float32),
+            "labels": np.zeros(n, np.int64), **more}
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -157,13 +158,16 @@ def test_boxes_come_from_masks_when_left_out() -> None:
     m = np.zeros((1, 10, 12), bool)
     m[0, 2:5, 3:9] = True
     said = {"scores": [0.5], "labels": [0], "masks": m}
-    np.testing.assert_array_equal(picture(sample(masks=np.ones((2, 10, 12), bool)), said, 1, 0, ("masks",)).found, [[3, 2, 9, 5]])
+    np.testing.assert_array_equal(picture(sample(masks=np.ones((2, 10, 12), bool)), said, 1, 0, ("masks",)).found,
+                                  [[3, 2, 9, 5]])
 
 
 def test_no_detections_in_any_form() -> None:
     for said in ({}, {"boxes": [], "scores": [], "labels": []}, prediction(0), prediction(0, masks=[])):
-        one = picture(sample(masks=np.zeros((2, 10, 12), bool), keypoints=np.zeros((2, 3, 3))), said, 3, 0, ("boxes", "masks", "keypoints"))
-        assert one.found.shape == (0, 4) and one.found_masks == () and one.found_keypoints is not None and one.found_keypoints.shape == (0, 3, 3)
+        one = picture(sample(masks=np.zeros((2, 10, 12), bool), keypoints=np.zeros((2, 3, 3))), said, 3, 0,
+                      ("boxes", "masks", "keypoints"))
+        assert (one.found.shape == (0, 4) and one.found_masks == () and one.found_keypoints is not None
+                and one.found_keypoints.shape == (0, 3, 3))
 
 
 # ---------------------------------------------------------------- bytes and merging
@@ -173,8 +177,9 @@ def full(order: int, seed: int) -> Picture:
     r = np.random.default_rng(seed)
     n, d = int(r.integers(0, 4)), int(r.integers(0, 4))
     return Picture(
-        order, (8, 9), r.random((n, 4)), r.integers(0, 3, n), r.random(n) > 0.5, r.random(n), r.random((d, 4)), r.random(d), r.integers(0, 3, d),
-        to_rles(r.random((n, 8, 9)) > 0.5), r.random((n, 2, 3)), to_rles(r.random((d, 8, 9)) > 0.5), r.random((d, 2, 3)),
+        order, (8, 9), r.random((n, 4)), r.integers(0, 3, n), r.random(n) > 0.5, r.random(n), r.random((d, 4)),
+        r.random(d), r.integers(0, 3, d), to_rles(r.random((n, 8, 9)) > 0.5), r.random((n, 2, 3)),
+        to_rles(r.random((d, 8, 9)) > 0.5), r.random((d, 2, 3)),
     )
 
 
@@ -182,7 +187,8 @@ def same(a: Record, b: Record) -> None:
     assert (a.names, a.kinds, len(a)) == (b.names, b.kinds, len(b))
     for p, q in zip(a, b):
         for name, value in vars(p).items():
-            np.testing.assert_array_equal(value, getattr(q, name), strict=True) if isinstance(value, np.ndarray) else None
+            (np.testing.assert_array_equal(value, getattr(q, name), strict=True) if isinstance(value, np.ndarray)
+             else None)
             assert isinstance(value, np.ndarray) or value == getattr(q, name), name
 
 
@@ -217,6 +223,7 @@ def test_a_mask_is_small() -> None:
 def test_overlap_by_mask() -> None:
     a = np.zeros((1, 4, 4), bool)
     a[0, :2] = True
-    one = Picture(0, (4, 4), np.array([[0.0, 0, 4, 4]]), np.zeros(1, int), np.zeros(1, bool), np.ones(1), np.array([[0.0, 0, 4, 4]]), np.ones(1),
+    one = Picture(0, (4, 4), np.array([[0.0, 0, 4, 4]]), np.zeros(1, int), np.zeros(1, bool), np.ones(1),
+                  np.array([[0.0, 0, 4, 4]]), np.ones(1),
                   np.zeros(1, int), to_rles(a), None, to_rles(np.ones((1, 4, 4), bool)))
     assert overlap(one)[0, 0] == 1 and overlap(one, "masks")[0, 0] == 0.5

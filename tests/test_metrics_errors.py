@@ -113,7 +113,8 @@ def test_ap50_is_cocos_and_every_false_detection_has_one_kind(seed: int, ties: b
     assert all(np.isnan(v) or v > -1e-9 for k, v in e.gain.items() if k in ("both", "duplicate", "background"))
 
 
-# tidecv 1.0.1 over drawn(seed, images=8, ties=False, crowd=0): AP50 and, in the order of KINDS, (count, dAP), in points of AP.
+# tidecv 1.0.1 over drawn(seed, images=8, ties=False, crowd=0): AP50 and, in the order of KINDS, (count, dAP),
+# in points of AP.
 TIDE = {
     0: (9.57, ((3, 1.51), (7, 9.33), (5, 0.55), (5, 0.07), (24, 1.79), (23, 14.58))),
     1: (6.50, ((2, 0.81), (18, 7.33), (8, 0.26), (8, 0.20), (29, 3.40), (34, 13.89))),

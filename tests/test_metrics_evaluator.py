@@ -34,7 +34,8 @@ def toy(seed: int, objects: int = 3) -> Sample:
     points = np.stack([boxes[:, :2] + 1, boxes[:, 2:] - 1], 1)
     keypoints = np.concatenate([points, np.full((objects, 2, 1), 2)], 2).astype(np.float32)
     return Sample(
-        None, (SIDE, SIDE), boxes.astype(np.float32), labels, np.zeros(objects, bool), masks.sum((1, 2)).astype(np.float32), masks, masks.copy(), keypoints,
+        None, (SIDE, SIDE), boxes.astype(np.float32), labels, np.zeros(objects, bool),
+        masks.sum((1, 2)).astype(np.float32), masks, masks.copy(), keypoints,
         semantic, ids, np.concatenate([labels, [2]]), file=f"toy{seed}.png", id=seed,
     )
 
@@ -42,8 +43,8 @@ def toy(seed: int, objects: int = 3) -> Sample:
 def right(s: Sample) -> dict[str, Any]:
     """The truth as a prediction, of whatever task."""
     return {
-        "boxes": s.boxes, "scores": np.linspace(0.9, 0.5, len(s.labels)), "labels": s.labels, "masks": s.masks, "keypoints": s.keypoints,
-        "semantic": s.semantic, "panoptic": s.panoptic, "segments": s.segments,
+        "boxes": s.boxes, "scores": np.linspace(0.9, 0.5, len(s.labels)), "labels": s.labels, "masks": s.masks,
+        "keypoints": s.keypoints, "semantic": s.semantic, "panoptic": s.panoptic, "segments": s.segments,
     }
 
 
@@ -54,7 +55,8 @@ NOTHING: dict[str, Any] = {
 MAIN = {
     "detection": ("AP", "AP50", "AR100"), "instances": ("AP", "mask_AP", "mask_AP75"), "amodal": ("AP", "mask_AP"),
     "keypoints": ("AP", "keypoint_AP", "keypoint_AR50"),
-    "proposals": ("AR10", "AR100", "AR1000"), "weak": ("point_AP", "image_AP"), "semantic": ("mIoU", "pixel_accuracy"), "panoptic": ("PQ", "SQ", "RQ"),
+    "proposals": ("AR10", "AR100", "AR1000"), "weak": ("point_AP", "image_AP"), "semantic": ("mIoU", "pixel_accuracy"),
+    "panoptic": ("PQ", "SQ", "RQ"),
 }
 
 
@@ -194,5 +196,6 @@ def test_mistakes_are_named() -> None:
 
 
 def test_plain() -> None:
-    value = {"a": float("nan"), 1: [np.float32(2), np.int64(3), (np.inf, True)], "b": np.array([[1.0, np.nan]]), "c": "x", "d": None}
+    value = {"a": float("nan"), 1: [np.float32(2), np.int64(3), (np.inf, True)], "b": np.array([[1.0, np.nan]]),
+             "c": "x", "d": None}
     assert plain(value) == {"a": None, "1": [2.0, 3, [None, True]], "b": [[1.0, None]], "c": "x", "d": None}

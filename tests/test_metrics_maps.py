@@ -26,8 +26,9 @@ def sample(semantic: Any = None, panoptic: Any = None, segments: Any = None, cro
     shape = np.shape(semantic if semantic is not None else panoptic)
     none = np.zeros(0)
     return Sample(
-        None, (shape[0], shape[1]), none.reshape(0, 4), none, none.astype(bool), none, semantic=None if semantic is None else np.asarray(semantic, np.uint8),
-        panoptic=None if panoptic is None else np.asarray(panoptic, np.int32), segments=None if segments is None else np.asarray(segments),
+        None, (shape[0], shape[1]), none.reshape(0, 4), none, none.astype(bool), none, semantic=None if semantic is None
+        else np.asarray(semantic, np.uint8), panoptic=None if panoptic is None else np.asarray(panoptic, np.int32),
+        segments=None if segments is None else np.asarray(segments),
         segments_crowd=None if crowd is None else np.asarray(crowd, bool), file="a.png",
     )
 
@@ -43,7 +44,8 @@ def test_a_perfect_map_scores_one() -> None:
         t[0] = 255
         m.add(sample(t), {"semantic": np.where(t == 255, 1, t)})
     r = m.result()
-    for key in ("mIoU", "pixel_accuracy", "mean_accuracy", "fwIoU", "mIoU_stuff_foreground", "foreground_IoU", "trimap_mIoU_2", "boundary_F"):
+    for key in ("mIoU", "pixel_accuracy", "mean_accuracy", "fwIoU", "mIoU_stuff_foreground", "foreground_IoU",
+                "trimap_mIoU_2", "boundary_F"):
         assert r[key] == pytest.approx(1.0), key
     assert r["images"] == 3
     json.dumps(r, allow_nan=False)
@@ -54,14 +56,16 @@ def test_nothing_right_and_nothing_there() -> None:
     assert m.result()["mIoU"] == 0 and m.result()["per_class"]["car"]["IoU"] is None
     m.add(sample(np.full((4, 4), 255)), {"semantic": np.zeros((4, 4))})
     assert m.result()["mIoU"] == 0 and m.matrix.sum() == 0
-    m.add(sample(np.zeros((4, 4))), {"semantic": np.full((4, 4), 255)})  # said nothing: wrong, and no class is blamed for it
+    # said nothing: wrong, and no class is blamed for it
+    m.add(sample(np.zeros((4, 4))), {"semantic": np.full((4, 4), 255)})
     r = m.result()
     assert r["pixel_accuracy"] == 0 and r["mIoU"] == 0 and r["per_class"]["road"]["IoU"] is None
     json.dumps(r, allow_nan=False)
 
 
 def test_semantic_measures_by_hand() -> None:
-    """FCN sec. 5. Truth: 4 car, 2 road (1 more ignored); predicted: 3 of the cars right, 1 as road; 1 road right, 1 as sky."""
+    """FCN sec. 5. Truth: 4 car, 2 road (1 more ignored); predicted: 3 of the cars right, 1 as road;
+    1 road right, 1 as sky."""
     m = SemanticMetric(THREE)
     m.add(sample([[0, 0, 0, 0], [1, 1, 255, 255]]), {"semantic": np.array([[0, 0, 0, 1], [1, 2, 2, 0]])})
     r = m.result()
@@ -91,7 +95,8 @@ def test_halves_merge_to_the_whole() -> None:
     a.merge(b)
     got, want = a.result(), whole.result()
     assert got["per_class"] == want["per_class"] and got["images"] == 4
-    assert {k: v for k, v in got.items() if k != "per_class"} == pytest.approx({k: v for k, v in want.items() if k != "per_class"})
+    assert ({k: v for k, v in got.items() if k != "per_class"}
+            == pytest.approx({k: v for k, v in want.items() if k != "per_class"}))
 
 
 def test_boundaries_are_found_within_the_tolerance() -> None:
@@ -99,8 +104,10 @@ def test_boundaries_are_found_within_the_tolerance() -> None:
     square[5:15, 5:15] = True
     assert boundary(square).sum() == 36 and not boundary(np.ones((6, 6), bool)).any()
     moved = np.roll(square, 2, 1)
-    assert boundary_f(square, moved, 2.0) == 1.0 and boundary_f(square, moved, 1.0) < 1 and boundary_f(square, ~square & False, 3.0) == 0
-    slow = [min(np.hypot(y - a, x - b) for a, b in zip(*np.nonzero(boundary(moved)))) <= 1 for y, x in zip(*np.nonzero(boundary(square)))]
+    assert (boundary_f(square, moved, 2.0) == 1.0 and boundary_f(square, moved, 1.0) < 1
+            and boundary_f(square, ~square & False, 3.0) == 0)
+    slow = [min(np.hypot(y - a, x - b) for a, b in zip(*np.nonzero(boundary(moved)))) <= 1
+            for y, x in zip(*np.nonzero(boundary(square)))]
     recall = np.mean(slow)
     assert boundary_f(square, moved, 1.0) == pytest.approx(recall)  # both squares alike: precision = recall
 
@@ -133,7 +140,8 @@ def slow_pq(truth: list[Sample], found: list[dict[str, Any]], classes: int) -> d
         assert t.panoptic is not None and t.segments is not None
         crowd = t.segments_crowd if t.segments_crowd is not None else np.zeros(len(t.segments), bool)
         void = t.panoptic == 0
-        g = [(t.panoptic == i + 1, int(c), bool(k)) for i, (c, k) in enumerate(zip(t.segments, crowd)) if (t.panoptic == i + 1).any()]
+        g = [(t.panoptic == i + 1, int(c), bool(k)) for i, (c, k) in enumerate(zip(t.segments, crowd))
+             if (t.panoptic == i + 1).any()]
         d = [(p["panoptic"] == i + 1, int(c)) for i, c in enumerate(p["segments"]) if (p["panoptic"] == i + 1).any()]
         hit_g, hit_d = set(), set()
         for (i, (gm, gc, gk)), (j, (dm, dc)) in product(enumerate(g), enumerate(d)):
@@ -209,7 +217,8 @@ def test_a_perfect_panoptic_map_scores_one_and_an_empty_one_nothing() -> None:
 
 
 def test_pq_by_hand() -> None:
-    """One car of 8 pixels: 6 found, one pixel too many, another on void. Road of 4: half found, which is not above one half. A false car of 2."""
+    """One car of 8 pixels: 6 found, one pixel too many, another on void. Road of 4: half found, which is not above one
+    half. A false car of 2."""
     t = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 1, 3], [2, 2, 2, 2, 3]])
     p = np.array([[1, 1, 1, 0, 1], [1, 1, 1, 0, 1], [2, 2, 3, 3, 0]])
     m = PanopticMetric(THREE)
@@ -218,16 +227,21 @@ def test_pq_by_hand() -> None:
     assert m.iou[0] == pytest.approx(6 / 9)
     r = m.result()
     assert r["per_class"]["car"]["PQ"] == pytest.approx((6 / 9) / 1.5)
-    assert r["PQ"] == pytest.approx((6 / 9) / 1.5 / 3) and r["PQ_things"] == pytest.approx((6 / 9) / 1.5) and r["PQ_stuff"] == 0
-    assert r["mIoU"] == r["mIoU_stuff_foreground"] == pytest.approx((6 / 11 + 1 / 2 + 0) / 3) and r["mIoU_stuff"] == 0.25  # of the pixels' classes
+    assert (r["PQ"] == pytest.approx((6 / 9) / 1.5 / 3) and r["PQ_things"] == pytest.approx((6 / 9) / 1.5)
+            and r["PQ_stuff"] == 0)
+    # of the pixels' classes
+    assert (r["mIoU"] == r["mIoU_stuff_foreground"] == pytest.approx((6 / 11 + 1 / 2 + 0) / 3)
+            and r["mIoU_stuff"] == 0.25)
 
 
 def test_void_and_crowd_excuse_only_by_more_than_half() -> None:
     t = np.array([[0, 0, 1, 1, 2, 2]])
-    cases = ((False, [1, 1, 0, 0, 1, 1], 1), (False, [1, 1, 0, 0, 1, 0], 0), (True, [0, 0, 1, 1, 1, 0], 0), (True, [0, 0, 0, 1, 1, 0], 1))
+    cases = ((False, [1, 1, 0, 0, 1, 1], 1), (False, [1, 1, 0, 0, 1, 0], 0), (True, [0, 0, 1, 1, 1, 0], 0),
+             (True, [0, 0, 0, 1, 1, 0], 1))
     for crowd, found, fp in cases:
         m = PanopticMetric(THREE)
-        m.add(sample(panoptic=t, segments=[0, 1], crowd=[crowd, False]), {"panoptic": np.array([found]), "segments": np.array([0])})
+        m.add(sample(panoptic=t, segments=[0, 1], crowd=[crowd, False]),
+              {"panoptic": np.array([found]), "segments": np.array([0])})
         assert (m.fp[0], m.tp[0], m.fn.tolist()) == (fp, 0, [0 if crowd else 1, 1, 0]), (crowd, found)
 
 
@@ -302,7 +316,8 @@ def coco_sample(shared_data: Path) -> tuple[Classes, list[Sample]]:
     root = shared_data / "panoptic_sample"
     doc = json.loads((root / "sample_data" / "panoptic_examples.json").read_text())
     categories = json.loads((root / "panoptic_coco_categories.json").read_text())
-    classes = Classes(tuple(c["name"] for c in categories), tuple(c["id"] for c in categories), tuple(bool(c["isthing"]) for c in categories))
+    classes = Classes(tuple(c["name"] for c in categories), tuple(c["id"] for c in categories),
+                      tuple(bool(c["isthing"]) for c in categories))
     label = {c["id"]: i for i, c in enumerate(categories)}
     out = []
     for a in doc["annotations"]:
@@ -314,7 +329,8 @@ def coco_sample(shared_data: Path) -> tuple[Classes, list[Sample]]:
             ids[raw == s["id"]] = i + 1
             assert (raw == s["id"]).sum() == s["area"]
         info = a["segments_info"]
-        out.append(sample(panoptic=ids, segments=[label[s["category_id"]] for s in info], crowd=[s["iscrowd"] for s in info]))
+        out.append(sample(panoptic=ids, segments=[label[s["category_id"]] for s in info],
+                          crowd=[s["iscrowd"] for s in info]))
     return classes, out
 
 
@@ -341,7 +357,8 @@ def test_pq_on_cocos_own_sample(shared_data: Path) -> None:
     classed, one, two = SemanticMetric(classes), PanopticMetric(classes), PanopticMetric(classes)
     for s, f, part in zip(truth, found, (one, two)):
         assert s.panoptic is not None and s.segments is not None
-        classed.add(replace(s, semantic=to_semantic(s.panoptic, s.segments)), {"semantic": to_semantic(f["panoptic"], f["segments"])})
+        classed.add(replace(s, semantic=to_semantic(s.panoptic, s.segments)),
+                    {"semantic": to_semantic(f["panoptic"], f["segments"])})
         part.add(s, f)
     one.merge(two)
     for name in ("mIoU", "mIoU_stuff", "mIoU_stuff_foreground"):

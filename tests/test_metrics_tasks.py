@@ -1,4 +1,5 @@
-"""Measures of proposals, points, image labels, pedestrians and counting: by hand, against slow procedures, over random records."""
+"""Measures of proposals, points, image labels, pedestrians and counting: by hand, against slow procedures,
+over random records."""
 from __future__ import annotations
 
 import math
@@ -45,7 +46,8 @@ def slow_miss_rate(r: Record, c: int) -> float:
                 taken.add(at)
             else:
                 for g in [g for g in range(len(p.labels)) if p.labels[g] == c and p.crowd[g]]:
-                    w, h = np.clip(np.minimum(p.found[i][2:], p.boxes[g][2:]) - np.maximum(p.found[i][:2], p.boxes[g][:2]), 0, None)
+                    w, h = np.clip(np.minimum(p.found[i][2:], p.boxes[g][2:])
+                                   - np.maximum(p.found[i][:2], p.boxes[g][:2]), 0, None)
                     area = np.prod(p.found[i][2:] - p.found[i][:2])
                     if area > 0 and w * h / area >= 0.5:
                         what = 0
@@ -72,8 +74,8 @@ def test_miss_rate_equals_the_slow_procedure(seed: int, ties: bool) -> None:
 
 
 def test_miss_rate_by_hand() -> None:
-    """Ten pictures, two people in each of two. One is found before any false box, one after one false box (.1 an image), two never:
-    at .01, .018, .032, .056 the miss rate is 3/4; at .1 and the four levels above 2/4."""
+    """Ten pictures, two people in each of two. One is found before any false box, one after one false box (.1 an
+    image), two never: at .01, .018, .032, .056 the miss rate is 3/4; at .1 and the four levels above 2/4."""
     people = [(0, 0, 10, 30, 0), (50, 0, 60, 30, 0)]
     first = shot(people, [(0, 0, 10, 30, 0, 0.9), (80, 80, 90, 99, 0, 0.8), (50, 0, 60, 30, 0, 0.7)])
     r = record(first, shot(people, order=1), *(shot(order=i) for i in range(2, 10)), names=("person",))
@@ -98,17 +100,23 @@ def test_what_lies_in_an_ignore_region_is_no_false_positive() -> None:
     assert miss_rate(record(shot([right[:5], crowd], [*inside_it, right]))).rate[0] == pytest.approx(1e-10)
     assert miss_rate(record(shot([right[:5]], [*inside_it, right]))).rate[0] == 1.0
     elsewhere = (*right[:4], 1, 0.1)
-    assert miss_rate(record(shot([(*right[:4], 1), crowd], [(*b[:4], 1, b[5]) for b in inside_it] + [elsewhere]))).rate[1] == 1.0  # of another class
+    # of another class
+    assert miss_rate(record(shot([(*right[:4], 1), crowd],
+                                 [(*b[:4], 1, b[5]) for b in inside_it] + [elsewhere]))).rate[1] == 1.0
 
 
 def test_objects_of_other_heights_are_ignored() -> None:
-    """Caltech's "reasonable": of people 49 and 51 high the lower neither gains nor costs; boxes lower than 40 do not exist, those of 45 do."""
+    """Caltech's "reasonable": of people 49 and 51 high the lower neither gains nor costs; boxes lower than 40 do not
+    exist, those of 45 do."""
     low, high = (0, 0, 20, 49, 0), (50, 0, 70, 51, 0)
     both = [(*low, 0.9), (*high, 0.8)]
     assert miss_rate(record(shot([low, high], both)), least=50).rate[0] == pytest.approx(1e-10)
     assert miss_rate(record(shot([low, high], both[1:])), least=50).rate[0] == pytest.approx(1e-10)
-    assert miss_rate(record(shot([low, high], [(0, 60, 20, 99, 0, 0.95), *both])), least=50).rate[0] == pytest.approx(1e-10)  # 39 high
-    one_false = record(shot([low, high], [(0, 50, 20, 95, 0, 0.95), *both]))  # 45 high: a false positive, allowed at the last level alone
+    # 39 high
+    assert miss_rate(record(shot([low, high], [(0, 60, 20, 99, 0, 0.95), *both])),
+                     least=50).rate[0] == pytest.approx(1e-10)
+    # 45 high: a false positive, allowed at the last level alone
+    one_false = record(shot([low, high], [(0, 50, 20, 95, 0, 0.95), *both]))
     assert miss_rate(one_false, least=50).rate[0] == pytest.approx(1e-10 ** (1 / 9))
     assert math.isnan(miss_rate(record(shot([low, high], both)), least=60).mean)
     assert miss_rate(record(shot([low, high], both)), most=50).rate[0] == pytest.approx(1e-10)
@@ -126,7 +134,8 @@ def test_miss_rate_bounds_and_monotony(seed: int, score: float) -> None:
     for p in r:
         arrays = dict(vars(p))
         squared.add(type(p)(**(arrays | {"scores": p.scores**2})))
-        extra = {"found": np.concatenate([p.found, [[900, 900, 950, 950]]]), "scores": np.append(p.scores, score), "found_labels": np.append(p.found_labels, 0)}
+        extra = {"found": np.concatenate([p.found, [[900, 900, 950, 950]]]), "scores": np.append(p.scores, score),
+                 "found_labels": np.append(p.found_labels, 0)}
         worse.add(type(p)(**(arrays | extra)))
     assert (miss_rate(worse).rate[known] >= plain[known] - 1e-12).all()
     np.testing.assert_allclose(miss_rate(squared).rate, plain)
@@ -136,7 +145,8 @@ def test_miss_rate_bounds_and_monotony(seed: int, score: float) -> None:
 
 
 def slow_points(r: Record, c: int, tolerance: float | None) -> float:
-    """AP of points (or image labels, without a tolerance) as the paper's section 5 reads, by loops; the area under the envelope."""
+    """AP of points (or image labels, without a tolerance) as the paper's section 5 reads, by loops;
+    the area under the envelope."""
     rows, present = [], 0
     for p in r:
         held = [g for g in range(len(p.labels)) if p.labels[g] == c and not p.crowd[g]]
@@ -181,8 +191,9 @@ def test_points_and_labels_equal_the_slow_procedure(seed: int, ties: bool) -> No
 
 
 def test_points_by_hand() -> None:
-    """Three pictures of a class: the best point hits in the first, misses in the second, hits in the third: precisions 1, 1/2, 2/3 at
-    recalls 1/3, 1/3, 2/3 and an area of 1/3 + 2/9. The second-best point of a picture does not count. As image labels all are right."""
+    """Three pictures of a class: the best point hits in the first, misses in the second, hits in the third: precisions
+    1, 1/2, 2/3 at recalls 1/3, 1/3, 2/3 and an area of 1/3 + 2/9. The second-best point of a picture does not count. As
+    image labels all are right."""
     box = (20, 20, 40, 40, 0)
     r = record(
         shot([box], [(25, 25, 35, 35, 0, 0.9), (80, 80, 90, 90, 0, 0.85)], order=0),
@@ -195,10 +206,12 @@ def test_points_by_hand() -> None:
 
 
 def test_the_tolerance_is_18_pixels_of_500() -> None:
-    """In a 500-pixel picture a point 18 pixels off the box is right and one 18.1 off is not; at 100 pixels it is 3.6."""
+    """In a 500-pixel picture a point 18 pixels off the box is right and one 18.1 off is not;
+    at 100 pixels it is 3.6."""
     assert [tolerance_in(s) for s in ((375, 500), (500, 333), (1000, 20), (100, 50))] == [18, 18, 18, 3.6]
     box = [(100, 100, 200, 200, 0)]
-    for size, off, right in (((400, 500), 18.0, 1.0), ((400, 500), 18.1, 0.0), ((640, 480), 18.0, 1.0), ((250, 250), 9.0, 1.0), ((250, 250), 9.1, 0.0)):
+    for size, off, right in (((400, 500), 18.0, 1.0), ((400, 500), 18.1, 0.0), ((640, 480), 18.0, 1.0),
+                             ((250, 250), 9.0, 1.0), ((250, 250), 9.1, 0.0)):
         x = 200 + off
         assert point_ap(record(shot(box, [(x - 2, 140, x + 2, 160, 0, 0.5)], size=size), names=("a",))).mean == right
     assert inside(np.array([[5.0, 5.0]]), np.array([[6.0, 0, 9, 9], [5, 5, 5, 5]]), 0.0).tolist() == [[False, True]]
@@ -207,18 +220,22 @@ def test_the_tolerance_is_18_pixels_of_500() -> None:
 def test_difficult_objects_and_points() -> None:
     easy, hard = (0, 0, 10, 10, 0), (50, 50, 90, 90, 0, 1)
     on_easy, on_hard = (0, 0, 10, 10, 0, 0.9), (60, 60, 70, 70, 0, 0.9)
-    assert math.isnan(point_ap(record(shot([hard], [on_hard]))).mean) and math.isnan(image_ap(record(shot([hard], [on_easy]))).mean)
+    assert (math.isnan(point_ap(record(shot([hard], [on_hard]))).mean)
+            and math.isnan(image_ap(record(shot([hard], [on_easy]))).mean))
     sure = shot([easy], [(0, 0, 10, 10, 0, 0.5)], order=1)
-    assert point_ap(record(shot([hard], [on_easy]), sure)).mean == 1.0  # a picture with difficult objects alone does not count
+    # a picture with difficult objects alone does not count
+    assert point_ap(record(shot([hard], [on_easy]), sure)).mean == 1.0
     assert point_ap(record(shot([easy, hard], [on_hard]), sure)).mean == 0.5  # left out, and the easy one is not found
     assert point_ap(record(shot([easy], [on_hard]), sure)).mean == 0.25  # false: precision 1/2 at recall 1/2
 
 
 def test_weak_through_the_evaluator() -> None:
-    truth = Sample(None, (500, 500), np.array([[0, 0, 50, 50], [100, 100, 200, 200]], np.float32), np.array([0, 1]), np.zeros(2, bool), np.ones(2, np.float32))
+    truth = Sample(None, (500, 500), np.array([[0, 0, 50, 50], [100, 100, 200, 200]], np.float32), np.array([0, 1]),
+                   np.zeros(2, bool), np.ones(2, np.float32))
     e = Evaluator(INFO, "weak")
     e.add(truth, {"boxes": [[20, 20, 30, 30], [300, 300, 310, 310]], "scores": [0.2, 0.9], "labels": [0, 1]})
-    assert e.result() == {"point_AP": 0.5, "image_AP": 1.0, "per_class": {"a": {"point_AP": 1.0, "image_AP": 1.0}, "b": {"point_AP": 0.0, "image_AP": 1.0}}}
+    assert e.result() == {"point_AP": 0.5, "image_AP": 1.0, "per_class": {"a": {"point_AP": 1.0, "image_AP": 1.0},
+                                                                          "b": {"point_AP": 0.0, "image_AP": 1.0}}}
     assert e.details()["pr"]["a"][1] == [1.0] * 101 and e.details()["pr_mean"][1] == [0.5] * 101
 
 
@@ -251,7 +268,8 @@ def test_counting_people() -> None:
 
 
 def test_detection_reports_them() -> None:
-    truth = Sample(None, (500, 500), np.array([[0, 0, 50, 50], [100, 100, 200, 200]], np.float32), np.array([0, 1]), np.zeros(2, bool), np.ones(2, np.float32))
+    truth = Sample(None, (500, 500), np.array([[0, 0, 50, 50], [100, 100, 200, 200]], np.float32), np.array([0, 1]),
+                   np.zeros(2, bool), np.ones(2, np.float32))
     e = Evaluator(INFO, "detection")
     e.add(truth, {"boxes": [[0, 0, 50, 50], [90, 90, 290, 290]], "scores": [0.9, 0.4], "labels": [0, 1]})
     result = e.result()
@@ -268,18 +286,22 @@ def test_average_recall_equals_pycocotools(kind: Any, seed: int) -> None:
     """AR at 10, 100 and 1,000 proposals without classes, by size too, through the same columns as a record's."""
     truth, results = coco_case(seed, kind)
     ref = reference(truth, results, kind, (10, 100, 1000), agnostic=True)
-    ours = coco.evaluate_files(truth, results, kind, limits=(10, 100, 1000))  # with classes: not the same numbers, but the same call
+    # with classes: not the same numbers, but the same call
+    ours = coco.evaluate_files(truth, results, kind, limits=(10, 100, 1000))
     assert ours.limits == (10, 100, 1000)
     want = ref.eval["recall"]
     image = {x["id"]: i for i, x in enumerate(truth["images"])}
     label = {c["id"]: i for i, c in enumerate(truth["categories"])}
-    e = Evaluator(Info("x", "x", Classes(tuple(c["name"] for c in truth["categories"])), ("boxes", "masks")), "proposals")
+    e = Evaluator(Info("x", "x", Classes(tuple(c["name"] for c in truth["categories"])), ("boxes", "masks")),
+                  "proposals")
     for x in truth["images"]:
         t, f = ([a for a in rows if a["image_id"] == x["id"]] for rows in (truth["annotations"], results))
-        corner = lambda rows: np.array([[b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in (r.get("bbox", [0, 0, 0, 0]) for r in rows)], float).reshape(-1, 4)
+        corner = lambda rows: np.array([[b[0], b[1], b[0] + b[2], b[1] + b[3]]
+                                        for b in (r.get("bbox", [0, 0, 0, 0]) for r in rows)], float).reshape(-1, 4)
         masks = [r.decode() for r in to_rles([a["segmentation"] for a in t])] if kind == "masks" else None
-        sample = Sample(None, (x["height"], x["width"]), corner(t), np.array([label[a["category_id"]] for a in t], int), np.array([a["iscrowd"] for a in t], bool),
-                        np.array([a["area"] for a in t], float), None if masks is None else np.array(masks, bool).reshape(-1, x["height"], x["width"]))
+        sample = Sample(None, (x["height"], x["width"]), corner(t), np.array([label[a["category_id"]] for a in t], int),
+                        np.array([a["iscrowd"] for a in t], bool), np.array([a["area"] for a in t], float),
+                        None if masks is None else np.array(masks, bool).reshape(-1, x["height"], x["width"]))
         said = {"boxes": corner(f), "scores": [r["score"] for r in f], "labels": np.zeros(len(f), int)}
         e.add(sample, said | ({"masks": [r["segmentation"] for r in f]} if kind == "masks" else {}), image[x["id"]])
     got, prefix = e.result(), "mask_" if kind == "masks" else ""
@@ -293,7 +315,8 @@ def test_average_recall_equals_pycocotools(kind: Any, seed: int) -> None:
 
 
 def test_average_recall_by_hand() -> None:
-    """Two objects: one is had exactly by the first proposal, one at IoU .7 by the eleventh: AR10 is 1/2, AR100 1/2 + 5/10 / 2 (.5 to .7)."""
+    """Two objects: one is had exactly by the first proposal, one at IoU .7 by the eleventh: AR10 is 1/2, AR100 1/2 +
+    5/10 / 2 (.5 to .7)."""
     objects = [(0, 0, 10, 10, 0), (50, 50, 60, 60, 1)]
     found = [(0, 0, 10, 10, 0, 0.9), *((80, 0, 85, 5, 0, 0.8),) * 9, (50, 50, 60, 57, 0, 0.1)]
     got = average_recall(record(shot(objects, found)))
@@ -306,7 +329,8 @@ def test_average_recall_by_hand() -> None:
 def test_proposals_without_masks_are_measured_by_their_boxes_where_the_data_have_masks() -> None:
     masks = np.zeros((1, 40, 40), bool)
     masks[0, 5:20, 5:20] = True
-    truth = Sample(None, (40, 40), np.array([[5, 5, 20, 20]], np.float32), np.array([1]), np.zeros(1, bool), np.array([225], np.float32), masks)
+    truth = Sample(None, (40, 40), np.array([[5, 5, 20, 20]], np.float32), np.array([1]), np.zeros(1, bool),
+                   np.array([225], np.float32), masks)
     bare = {"boxes": truth.boxes, "scores": [0.5], "labels": [0]}
     e, f, g = (Evaluator(INFO, "proposals") for _ in range(3))
     e.add(truth, bare)

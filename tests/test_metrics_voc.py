@@ -1,4 +1,5 @@
-"""VOC's average precision against the references that ship with two published evaluators, a slow oracle, and by hand."""
+"""VOC's average precision against the references that ship with two published evaluators, a slow oracle,
+and by hand."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +15,8 @@ from stemma.metrics.voc import average_precision, voc
 
 
 def read_text(truth: Path, found: Path, wide: bool) -> Record:
-    """Text files, one an image: `class x y x2 y2 [difficult]` and `class score x y x2 y2`; `wide`: width and height in the last two."""
+    """Text files, one an image: `class x y x2 y2 [difficult]` and `class score x y x2 y2`;
+    `wide`: width and height in the last two."""
 
     def rows(path: Path) -> list[list[str]]:
         return [line.split() for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
@@ -29,8 +31,9 @@ def read_text(truth: Path, found: Path, wide: bool) -> Record:
     for i, f in enumerate(files):
         t, d = rows(f), rows(found / f.name)
         out.add(Picture(
-            i, (500, 500), boxes([r[1:5] for r in t]), np.array([names.index(r[0]) for r in t], int), np.array([len(r) > 5 for r in t], bool),
-            np.zeros(len(t)), boxes([r[2:6] for r in d]), np.array([float(r[1]) for r in d]), np.array([names.index(r[0]) for r in d], int),
+            i, (500, 500), boxes([r[1:5] for r in t]), np.array([names.index(r[0]) for r in t], int),
+            np.array([len(r) > 5 for r in t], bool), np.zeros(len(t)), boxes([r[2:6] for r in d]),
+            np.array([float(r[1]) for r in d]), np.array([names.index(r[0]) for r in d], int),
         ))
     return out
 
@@ -48,10 +51,11 @@ def test_review_of_metrics(shared_data: Path, points: str, expected: tuple[float
 
 
 CARTUCHO = {
-    "backpack": 22.73, "bed": 85.94, "book": 17.52, "bookcase": 14.29, "bottle": 23.48, "bowl": 31.86, "cabinetry": 7.93, "chair": 53.84, "coffeetable": 4.55,
-    "countertop": 19.05, "cup": 42.50, "diningtable": 39.66, "doll": 0.00, "door": 20.69, "heater": 7.69, "nightstand": 71.43, "person": 42.86,
-    "pictureframe": 17.71, "pillow": 13.01, "pottedplant": 62.31, "remote": 73.21, "shelf": 0.00, "sink": 16.33, "sofa": 90.48, "tap": 1.39, "tincan": 0.00,
-    "tvmonitor": 63.25, "vase": 18.75, "wastecontainer": 45.45, "windowblind": 23.53,
+    "backpack": 22.73, "bed": 85.94, "book": 17.52, "bookcase": 14.29, "bottle": 23.48, "bowl": 31.86,
+    "cabinetry": 7.93, "chair": 53.84, "coffeetable": 4.55, "countertop": 19.05, "cup": 42.50, "diningtable": 39.66,
+    "doll": 0.00, "door": 20.69, "heater": 7.69, "nightstand": 71.43, "person": 42.86, "pictureframe": 17.71,
+    "pillow": 13.01, "pottedplant": 62.31, "remote": 73.21, "shelf": 0.00, "sink": 16.33, "sofa": 90.48, "tap": 1.39,
+    "tincan": 0.00, "tvmonitor": 63.25, "vase": 18.75, "wastecontainer": 45.45, "windowblind": 23.53,
 }
 
 
@@ -59,7 +63,8 @@ CARTUCHO = {
 def test_cartucho(shared_data: Path) -> None:
     """Cartucho/mAP's own program over its own example prints these (commit 3605865): mAP 31.05 %."""
     folder = shared_data / "eval_results/cartucho_map/input"
-    scores = voc(read_text(folder / "ground-truth", folder / "detection-results", wide=False), 0.5, "all", inclusive=True)
+    scores = voc(read_text(folder / "ground-truth", folder / "detection-results", wide=False), 0.5, "all",
+                 inclusive=True)
     ours = {k: v * 100 for k, v in scores.per_class().items() if not np.isnan(v)}
     assert ours.keys() == CARTUCHO.keys()
     for name, value in CARTUCHO.items():
@@ -70,7 +75,8 @@ def test_cartucho(shared_data: Path) -> None:
 def slow(rec: Record, threshold: float, c: int, points: str) -> float:
     """The devkit's procedure, one detection at a time."""
     pictures = list(rec)
-    queue = [(-p.scores[d], i, d) for i, p in enumerate(pictures) for d in range(len(p.scores)) if p.found_labels[d] == c]
+    queue = [(-p.scores[d], i, d) for i, p in enumerate(pictures)
+             for d in range(len(p.scores)) if p.found_labels[d] == c]
     queue.sort(key=lambda q: q[0])
     taken: set[tuple[int, int]] = set()
     total = sum(int(((p.labels == c) & ~p.crowd).sum()) for p in pictures)
@@ -127,7 +133,8 @@ def test_degenerate() -> None:
 
 def test_by_hand() -> None:
     """Hit, false, hit of two: recall .5, .5, 1 and precision 1, .5, 2/3."""
-    picture = shot([(0, 0, 10, 10, 0), (50, 50, 60, 60, 0)], [(0, 0, 10, 10, 0, 0.9), (80, 80, 90, 90, 0, 0.8), (50, 50, 60, 60, 0, 0.7)])
+    picture = shot([(0, 0, 10, 10, 0), (50, 50, 60, 60, 0)],
+                   [(0, 0, 10, 10, 0, 0.9), (80, 80, 90, 90, 0, 0.8), (50, 50, 60, 60, 0, 0.7)])
     assert abs(voc(record(picture), points="all").mean - (0.5 + 0.5 * 2 / 3)) < 1e-12
     assert abs(voc(record(picture), points="11").mean - (6 + 5 * 2 / 3) / 11) < 1e-12
 

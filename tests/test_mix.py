@@ -22,7 +22,8 @@ NEEDS = frozenset({"boxes", "image_labels"})
 
 def test_addresses() -> None:
     assert parts_of("scenes:64:20*4+labels:some/folder") == [("scenes:64:20", 4, False), ("some/folder", 1, True)]
-    assert is_mixture("labels:x") and is_mixture("x+labels:y") and not is_mixture("x+y") and not is_mixture(Path("labels:x"))
+    assert (is_mixture("labels:x") and is_mixture("x+labels:y") and not is_mixture("x+y")
+            and not is_mixture(Path("labels:x")))
     assert absolute("scenes:64*2+labels:here") == f"scenes:64*2+labels:{Path('here').resolve()}"
     for wrong in ("+labels:x", "x+labels:", "x*0+labels:y"):
         with pytest.raises(DataError, match="names no data"):
@@ -48,7 +49,8 @@ def test_the_loader_says_which_pictures_have_boxes_and_goes_on_where_it_was() ->
     rest = list(Loader(data, RECIPE, train=True, batch=8, needs=NEEDS, seed=5, workers=2).epoch(2, start=1))
     assert len(whole) == 3
     for a, b in zip(whole[1:], rest, strict=True):
-        assert (a.images == b.images).all() and a.targets.boxed is not None and b.targets.boxed is not None and (a.targets.boxed == b.targets.boxed).all()
+        assert ((a.images == b.images).all() and a.targets.boxed is not None and b.targets.boxed is not None
+                and (a.targets.boxed == b.targets.boxed).all())
     for batch in whole:
         t = batch.targets
         assert t.boxed is not None and t.image_labels is not None
@@ -74,7 +76,8 @@ def test_folders_named_by_classes(tmp_path: Path) -> None:
     data = Folders(tmp_path)
     assert len(data) == 6 and data.info.classes.names == ("moon", "star") and data.info.kinds == ("image_labels",)
     s = data[5]
-    assert s.image is not None and s.size == (30, 40) == data.truth(5).size and s.image_labels is not None and s.image_labels.tolist() == [0, 1] and not s.boxed
+    assert (s.image is not None and s.size == (30, 40) == data.truth(5).size and s.image_labels is not None
+            and s.image_labels.tolist() == [0, 1] and not s.boxed)
     assert splits(f"labels:{tmp_path}") == ("train", "val")
     where = f"scenes:64:12*2+labels:{tmp_path}"
     both = cached(open_dataset(where))
@@ -100,11 +103,12 @@ def test_joint_training_from_the_commands(tmp_path: Path, monkeypatch: pytest.Mo
     from stemma.cli import app
 
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
-    words = ["train", "yolo-v2", "--preset", "yolo9000-small", "--data", "scenes:64:16*2+labels:scenes:64:32", "--budget", "2steps", "--batch", "8",
-             "--out", str(tmp_path / "run"), "--json", "--device", "cpu"]
+    words = ["train", "yolo-v2", "--preset", "yolo9000-small", "--data", "scenes:64:16*2+labels:scenes:64:32",
+             "--budget", "2steps", "--batch", "8", "--out", str(tmp_path / "run"), "--json", "--device", "cpu"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout[done.stdout.index("{") :])["state"] == "finished"
     assert stemma.Run.open(tmp_path / "run").record["data"]["format"] == "mixture"
-    measured = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), "--data", "scenes:64:20", "--json", "--device", "cpu"])
+    measured = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), "--data", "scenes:64:20", "--json",
+                                        "--device", "cpu"])
     assert measured.exit_code == 0, measured.output

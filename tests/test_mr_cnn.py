@@ -1,4 +1,5 @@
-"""MR-CNN: the ten regions, pooling with holes, maps from filled boxes, looking again, box voting, its losses and phases."""
+"""MR-CNN: the ten regions, pooling with holes, maps from filled boxes, looking again, box voting,
+its losses and phases."""
 from __future__ import annotations
 
 import functools
@@ -30,7 +31,8 @@ def batch(images: int = 2) -> Batch:
     corner = torch.rand(images, 20, 2) * 70
     given = torch.cat([near, torch.cat([corner, corner + 30], -1)], 1)
     size = torch.full((images, 2), 128.0)
-    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3)), proposals=given), size, size, torch.arange(images))
+    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3)), proposals=given),
+                 size, size, torch.arange(images))
 
 
 def net(preset: str = "small", **sets: Any) -> Any:
@@ -44,7 +46,8 @@ def test_published_counts() -> None:
         m = mr_cnn.spec().build(20)
     head = m.heads[0]
     count = lambda *ms: sum(p.numel() for x in ms for p in x.parameters())  # noqa: E731
-    found = {"features of a box": head.classify.in_features, "parameters of the recognition": count(head.each, head.classify),
+    found = {"features of a box": head.classify.in_features,
+             "parameters of the recognition": count(head.each, head.classify),
              "parameters of the regression": count(head.regress, head.deltas)}
     assert found == {f.what: f.value for f in mr_cnn.PAPER.facts}
     fc6, fc7 = 25_088 * 4_096 + 4_096, 4_096 * 4_096 + 4_096
@@ -59,9 +62,10 @@ def test_the_ten_regions_are_those_of_figure_3() -> None:
     box = torch.tensor([20.0, 40.0, 120.0, 100.0])  # 100 x 60 about (70, 70)
     found = [tuple(None if b is None else [round(v, 3) for v in b.tolist()] for b in region(box)) for region in TEN]
     assert found == [
-        ([20, 40, 120, 100], None), ([20, 40, 70, 100], None), ([70, 40, 120, 100], None), ([20, 40, 120, 70], None), ([20, 70, 120, 100], None),
-        ([45, 55, 95, 85], None), ([30, 46, 110, 94], [55, 61, 85, 79]), ([20, 40, 120, 100], [45, 55, 95, 85]), ([-5, 25, 145, 115], [30, 46, 110, 94]),
-        ([-20, 16, 160, 124], [20, 40, 120, 100]),
+        ([20, 40, 120, 100], None), ([20, 40, 70, 100], None), ([70, 40, 120, 100], None), ([20, 40, 120, 70], None),
+        ([20, 70, 120, 100], None),
+        ([45, 55, 95, 85], None), ([30, 46, 110, 94], [55, 61, 85, 79]), ([20, 40, 120, 100], [45, 55, 95, 85]),
+        ([-5, 25, 145, 115], [30, 46, 110, 94]), ([-20, 16, 160, 124], [20, 40, 120, 100]),
     ]
 
 
@@ -78,7 +82,8 @@ def test_the_union_of_opposite_halves_is_the_box() -> None:
 
 def holes() -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
-    boxes = torch.tensor([[10.0, 10.0, 90.0, 100.0], [0.0, 0.0, 60.0, 60.0], [30.0, 40.0, 98.0, 122.0], [50.0, 8.0, 70.0, 90.0]])[None].repeat(2, 1, 1)
+    boxes = torch.tensor([[10.0, 10.0, 90.0, 100.0], [0.0, 0.0, 60.0, 60.0], [30.0, 40.0, 98.0, 122.0],
+                          [50.0, 8.0, 70.0, 90.0]])[None].repeat(2, 1, 1)
     outer, hole = Region(0.5, 1.0)(boxes)
     assert hole is not None
     return torch.rand(2, 5, 16, 13), cells(outer, 8.0), cells(hole, 8.0)
@@ -105,7 +110,8 @@ def test_a_hole_as_large_as_the_region_leaves_nothing_and_none_leaves_roi_pool()
     for method in ("copies", "table"):
         assert RegionMax(x).pool(outer, 7, outer, method).abs().max() == 0  # type: ignore[arg-type]
         wide = torch.cat([outer[..., :2], outer[..., 2:] - 1], -1).float()
-        assert torch.equal(RegionMax(x).pool(outer, 7, None, method), roi_pool(x, wide, 7, 1.0))  # type: ignore[arg-type]
+        assert torch.equal(RegionMax(x).pool(outer, 7, None, method),  # type: ignore[arg-type]
+                           roi_pool(x, wide, 7, 1.0))
 
 
 def test_the_gradient_of_a_region_with_a_hole_is_that_of_the_zeroed_map() -> None:
@@ -137,7 +143,8 @@ def test_the_modules_of_the_net_see_their_own_region_and_the_semantic_map_is_see
 
 
 def test_boxes_are_filled_cell_by_cell_and_class_by_class() -> None:
-    t = Targets(torch.tensor([[[0.0, 0.0, 16.0, 8.0], [8.0, 0.0, 32.0, 32.0], [0.0, 0.0, 32.0, 32.0]]]), torch.tensor([[0, 2, -1]]))
+    t = Targets(torch.tensor([[[0.0, 0.0, 16.0, 8.0], [8.0, 0.0, 32.0, 32.0], [0.0, 0.0, 32.0, 32.0]]]),
+                torch.tensor([[0, 2, -1]]))
     covered, real = filled(t, 3, (4, 4), 8.0, torch.tensor([[32.0, 24.0]]))
     wanted = torch.zeros(1, 3, 4, 4, dtype=torch.bool)
     wanted[0, 0, 0, :2] = True
@@ -146,7 +153,8 @@ def test_boxes_are_filled_cell_by_cell_and_class_by_class() -> None:
 
 
 def test_a_pool_without_stride_and_dilation_are_four_interleaved_passes() -> None:
-    """Sec. 4.1's resolution: the authors shift the map by 0 and 1 cells each way, pool by 2, convolve, and interleave the four."""
+    """Sec. 4.1's resolution: the authors shift the map by 0 and 1 cells each way, pool by 2, convolve,
+    and interleave the four."""
     from stemma.core.part import In
 
     torch.manual_seed(0)
@@ -173,7 +181,8 @@ def candidates(count: int = 60) -> Detections:
 
 
 def stated(d: Detections, threshold: float, nms: float, most: int, overlap: float, add: float) -> list[np.ndarray]:
-    """post_process_candidate_detections.m, restated: one class after another, NMS above a threshold, then every survivor's voters."""
+    """post_process_candidate_detections.m, restated: one class after another, NMS above a threshold, then every
+    survivor's voters."""
     boxes, scores, labels = (v[0].double().numpy() for v in (d.boxes, torch.logit(d.scores, eps=1e-6), d.labels))
     found = []
 
@@ -201,7 +210,8 @@ def stated(d: Detections, threshold: float, nms: float, most: int, overlap: floa
 def test_box_voting_is_the_authors_post_processing() -> None:
     d = candidates()
     out = Voting(0.3, 0.2, 60)(d, None)  # type: ignore[arg-type]
-    ours = {(round(float(torch.logit(s)), 4), int(c)): b for b, s, c in zip(out.boxes[0], out.scores[0], out.labels[0]) if c >= 0}
+    ours = {(round(float(torch.logit(s)), 4),
+             int(c)): b for b, s, c in zip(out.boxes[0], out.scores[0], out.labels[0]) if c >= 0}
     theirs = stated(d, float(torch.logit(torch.tensor(0.2))), 0.3, 60, 0.5, 1.5)
     assert len(ours) == len(theirs) > 8
     for row in theirs:
@@ -212,7 +222,8 @@ def test_box_voting_is_the_authors_post_processing() -> None:
 @pytest.mark.parametrize("by", ["score", "margin"])
 def test_a_box_without_neighbours_stays_and_neighbours_draw_it_by_their_weight(by: Any) -> None:
     """Sec. 5: b' = sum w b / sum w over the boxes of its class that overlap it by one half."""
-    boxes = torch.tensor([[[0.0, 0.0, 10.0, 10.0], [2.0, 0.0, 12.0, 10.0], [50.0, 50.0, 60.0, 60.0], [1.0, 0.0, 11.0, 10.0]]])
+    boxes = torch.tensor([[[0.0, 0.0, 10.0, 10.0], [2.0, 0.0, 12.0, 10.0], [50.0, 50.0, 60.0, 60.0],
+                           [1.0, 0.0, 11.0, 10.0]]])
     scores, labels = torch.tensor([[0.9, 0.6, 0.8, 0.7]]), torch.tensor([[0, 0, 0, 1]])
     out = Voting(0.3, 0.05, 10, by=by)(Detections(boxes, scores, labels), None)  # type: ignore[arg-type]
     w = scores[0, :2] if by == "score" else torch.logit(scores[0, :2]) + 1.5
@@ -236,7 +247,8 @@ def test_looking_again_keeps_every_iteration_and_each_box_its_class() -> None:
     out = Again(2, score=0.3, iou=0.95, each=5, keep=40)(d, look)
     n = min(40, 30)
     first, second, third = (out.take(torch.arange(k * n, k * n + n)[None]) for k in range(3))
-    assert out.boxes.shape[1] == 3 * n and torch.equal(first.labels, second.labels) and torch.equal(first.labels, third.labels)
+    assert (out.boxes.shape[1] == 3 * n and torch.equal(first.labels, second.labels)
+            and torch.equal(first.labels, third.labels))
     live = first.labels[0] >= 0
     assert (first.scores[0][live] > 0.3).all() and torch.bincount(first.labels[0][live]).max() <= 5
     c = first.labels[0][live]
@@ -254,7 +266,8 @@ def test_the_steps_serve_other_systems() -> None:
 
     for paper, more in ((fast_rcnn, {"proposals": batch().targets.proposals}), (faster_rcnn, {})):
         torch.manual_seed(0)
-        m = replace(paper.spec("small"), post=(Again(score=0.02, keep=60), Voting(0.3, 0.02, 20, by="score"))).build(4).eval()
+        m = replace(paper.spec("small"), post=(Again(score=0.02, keep=60),
+                                               Voting(0.3, 0.02, 20, by="score"))).build(4).eval()
         d = m.predict(batch().images, batch().sizes, **more)
         assert d.boxes.shape == (2, 20, 4) and (d.scores.diff(dim=1) <= 0).all() and (d.labels >= 0).any()
 
@@ -269,15 +282,19 @@ def test_each_loss_teaches_its_own_layers() -> None:
     for name in ("semantic", "regions", "box"):
         m.zero_grad(set_to_none=True)
         m.loss(batch())[name].backward()
-        reached[name] = {n.split(".")[0] if not n.startswith("heads") else n.split(".")[2] for n, p in m.named_parameters() if p.grad is not None}
-    assert reached == {"semantic": {"backbone", "neck"}, "regions": {"backbone", "each", "soft"}, "box": {"backbone", "regress", "deltas"}}
-    assert {n for n, p in m.named_parameters() if not p.requires_grad} == {"heads.0.classify.weight", "heads.0.classify.bias"}
+        reached[name] = {n.split(".")[0] if not n.startswith("heads") else n.split(".")[2]
+                         for n, p in m.named_parameters() if p.grad is not None}
+    assert reached == {"semantic": {"backbone", "neck"}, "regions": {"backbone", "each", "soft"},
+                       "box": {"backbone", "regress", "deltas"}}
+    assert {n for n, p in m.named_parameters() if not p.requires_grad} == {"heads.0.classify.weight",
+                                                                           "heads.0.classify.bias"}
 
 
 def test_phases_train_one_thing_after_another() -> None:
     from stemma.engine.running.optim import set_awake
 
-    for preset, wanted in (("paper", [{"semantic"}, {"regions"}, {"box"}]), ("small", [{"semantic", "regions"}, {"box"}])):
+    for preset, wanted in (("paper", [{"semantic"}, {"regions"}, {"box"}]),
+                           ("small", [{"semantic", "regions"}, {"box"}])):
         m = net()
         frozen = {n for n, _ in m.named_parameters() if n.startswith("backbone")} if preset == "paper" else set()
         phases = mr_cnn.recipe(preset).phases
@@ -308,7 +325,8 @@ def test_the_svms_are_scikit_learns_on_the_features_of_all_regions() -> None:
         place = torch.arange(boxes.shape[1]).expand_as(best)
         yes = (place < 3) & torch.cat([t.labels == c, torch.zeros(2, boxes.shape[1] - 3, dtype=torch.bool)], 1)
         used = yes | (best < 0.3)
-        theirs = LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2.0}, intercept_scaling=10.0, tol=1e-8, max_iter=1_000_000)
+        theirs = LinearSVC(loss="hinge", C=1e-3, class_weight={1: 2.0}, intercept_scaling=10.0, tol=1e-8,
+                           max_iter=1_000_000)
         theirs.fit(x[used].numpy().astype(np.float64), np.where(yes[used], 1, -1))
         ours = margin[used][:, c].numpy()
         np.testing.assert_allclose(ours, theirs.decision_function(x[used].numpy()), rtol=0, atol=0.02)
@@ -321,7 +339,8 @@ def test_until_the_svms_are_fitted_the_regions_softmaxes_score() -> None:
     head, boxes = m.head, b.targets.proposals
     with torch.no_grad():
         xs = m.prepare(b.images)
-        share = torch.stack([soft(f).softmax(-1)[..., :-1] for soft, f in zip(head.soft, head.every(xs, boxes))]).mean(0)
+        share = (torch.stack([soft(f).softmax(-1)[..., :-1] for soft, f in zip(head.soft, head.every(xs, boxes))])
+                 .mean(0))
         torch.testing.assert_close(head(xs, boxes)[0].sigmoid(), share, atol=1e-5, rtol=1e-4)
         head.fitted.fill_(1.0)
         torch.testing.assert_close(head(xs, boxes)[0], head.classify(torch.cat(head.every(xs, boxes), -1)))
@@ -333,7 +352,8 @@ def test_the_joint_net_learns_from_one_softmax_through_everything() -> None:
     spec = mr_cnn.spec("joint")
     assert spec.svm is None and spec.stages[0].cls.extra == 1 and mr_cnn.recipe("joint").phases == ()
     small = mr_cnn.spec("small")
-    m = replace(small, svm=None, stages=(replace(small.stages[0], cls=spec.stages[0].cls),), post=spec.post).build(4).train()
+    m = replace(small, svm=None, stages=(replace(small.stages[0], cls=spec.stages[0].cls),),
+                post=spec.post).build(4).train()
     losses = m.loss(batch())
     torch.stack(list(losses.values())).sum().backward()
     assert set(losses) == {"semantic", "regions", "box"} and all(p.grad is not None for p in m.parameters())

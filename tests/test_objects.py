@@ -32,8 +32,10 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(cells: Path, tmp_path: Path) -> None:
     settings = {"recipe.resize.kind": "keep", "recipe.batch": 4, "recipe.lr": 0.01}
-    run = stemma.train("u-net", cells, budget="30steps", out=tmp_path / "run", sets=settings, progress=False, format="maps", data_options={"maps": "instance"})
-    found = stemma.evaluate(run, cells, split="all", format="maps", data_options={"maps": "instance"}, out=tmp_path / "found.json")
+    run = stemma.train("u-net", cells, budget="30steps", out=tmp_path / "run", sets=settings, progress=False,
+                       format="maps", data_options={"maps": "instance"})
+    found = stemma.evaluate(run, cells, split="all", format="maps", data_options={"maps": "instance"},
+                            out=tmp_path / "found.json")
     assert {"mIoU", "AP50", "mask_AP", "mask_AP50"} <= found.keys()
     assert found["mIoU"] > 0.8 and found["mask_AP50"] > 0.4
     records = json.loads((tmp_path / "found.json").read_text())
@@ -41,7 +43,8 @@ def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(cells: Path, tmp_path
     said = stemma.predict(run, cells / "images", out=tmp_path / "drawn")
     assert len(said[0]["objects"]["labels"]) >= 2 and set(said[0]["objects"]["names"]) == {"object"}
     kept = json.loads((tmp_path / "drawn" / "predictions.json").read_text())
-    assert len(kept["annotations"]) == sum(len(s["objects"]["labels"]) for s in said) and kept["categories"] == [{"id": 0, "name": "object"}]
+    assert (len(kept["annotations"]) == sum(len(s["objects"]["labels"]) for s in said)
+            and kept["categories"] == [{"id": 0, "name": "object"}])
     assert (tmp_path / "drawn" / "0.jpg").is_file() and (tmp_path / "drawn" / "0_labels.png").is_file()
 
 

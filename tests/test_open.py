@@ -20,10 +20,13 @@ def test_crowds_are_scenes_of_many_that_hide_one_another() -> None:
     from stemma.metrics.detection import box_iou
 
     data, few = open_dataset("crowds:128:40"), open_dataset("scenes:128:40")
-    assert recognise("crowds") == "scenes" and data.fingerprint != few.fingerprint and len(open_dataset("crowds:64:40", "val")) == 4
+    assert (recognise("crowds") == "scenes" and data.fingerprint != few.fingerprint
+            and len(open_dataset("crowds:64:40", "val")) == 4)
     number = [len(data.truth(i).labels) for i in range(40)]
-    closest = [float((box_iou(b, b) - np.eye(len(b))).max()) for b in (data.truth(i).boxes.astype(float) for i in range(40))]
-    assert np.mean(number) > 8 and max(number) <= 24 and np.mean(np.array(closest) > 0.5) > 0.3 and len(few.truth(0).labels) <= 8
+    closest = [float((box_iou(b, b) - np.eye(len(b))).max())
+               for b in (data.truth(i).boxes.astype(float) for i in range(40))]
+    assert (np.mean(number) > 8 and max(number) <= 24 and np.mean(np.array(closest) > 0.5) > 0.3
+            and len(few.truth(0).labels) <= 8)
     assert len(open_dataset("crowds:64:4", objects=(1, 1)).truth(0).labels) == 1
 
 
@@ -32,7 +35,8 @@ def test_scenes_by_their_description() -> None:
     assert recognise("scenes:64:30") == "scenes" and splits("scenes") == ("train", "val", "test")
     assert len(data) == 30 and data.truth(0).size == (64, 64) and len(open_dataset("scenes:64:30", "valid")) == 3
     assert isinstance(data, Dataset) and open_dataset("scenes:64:30", "test").fingerprint != data.fingerprint
-    for bad, said in (("scenes:", "no description"), ("scenes:64:0", "no scene"), ("scenes:4", "side of 4"), ("scenes:64:2:1", "no description")):
+    for bad, said in (("scenes:", "no description"), ("scenes:64:0", "no scene"), ("scenes:4", "side of 4"),
+                      ("scenes:64:2:1", "no description")):
         with pytest.raises(DataError, match=said):
             open_dataset(bad)
     with pytest.raises(DataError, match="no split 'best'"):
@@ -92,7 +96,8 @@ def test_what_is_nothing_or_several_is_said(tmp_path: Path) -> None:
 
 def test_several_annotation_files_ask_which(tmp_path: Path) -> None:
     path = make_coco(tmp_path)
-    path.rename(path.with_name("people_train.json")).with_name("cars_train.json").write_bytes((tmp_path / "annotations/people_train.json").read_bytes())
+    (path.rename(path.with_name("people_train.json")).with_name("cars_train.json")
+     .write_bytes((tmp_path / "annotations/people_train.json").read_bytes()))
     with pytest.raises(DataError, match="several annotation files.*cars, people.*which="):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path, "all", which="cars")) == 3
@@ -130,7 +135,8 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
         open_dataset(path, "all")
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "..\\x", "C:\\x", "C:/x", "", " ", "a\0b", "\\\\server\\x", "x" * 5000])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "..\\x", "C:\\x", "C:/x", "", " ", "a\0b",
+                                  "\\\\server\\x", "x" * 5000])
 def test_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError):
         safe_join(tmp_path, name)

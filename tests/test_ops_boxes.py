@@ -34,7 +34,8 @@ def slow_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> list[
     """Greedy, one box after another."""
     kept: list[int] = []
     for i in scores.argsort(descending=True, stable=True).tolist():
-        if all(labels[i] != labels[j] or torchvision.ops.box_iou(boxes[i : i + 1], boxes[j : j + 1]).item() <= iou for j in kept):
+        if all(labels[i] != labels[j] or torchvision.ops.box_iou(boxes[i : i + 1], boxes[j : j + 1]).item() <= iou
+               for j in kept):
             kept.append(i)
     return kept
 
@@ -103,7 +104,8 @@ def test_nms_equals_the_goldens(golden: dict[str, Tensor], iou: float) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(n=st.integers(1, 40), seed=st.integers(0, 10**6), iou=st.sampled_from([0.1, 0.3, 0.5, 0.8]), kinds=st.integers(1, 3), keep=st.integers(1, 45))
+@given(n=st.integers(1, 40), seed=st.integers(0, 10**6), iou=st.sampled_from([0.1, 0.3, 0.5, 0.8]),
+       kinds=st.integers(1, 3), keep=st.integers(1, 45))
 def test_nms_is_greedy_whichever_way_it_is_computed(n: int, seed: int, iou: float, kinds: int, keep: int) -> None:
     g = torch.Generator().manual_seed(seed)
     boxes, scores = some(n, seed, 30.0), torch.rand(n, generator=g)
@@ -120,7 +122,8 @@ def test_nms_is_greedy_whichever_way_it_is_computed(n: int, seed: int, iou: floa
 def test_nms_reads_on_when_the_first_chunk_does_not_fill_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suppress, "CHUNK", 8)
     n = 120
-    boxes = torch.cat([torch.tensor([[0.0, 0, 10, 10]]).expand(100, 4), torch.arange(20)[:, None] * 30 + torch.tensor([0.0, 40, 10, 50])])
+    boxes = torch.cat([torch.tensor([[0.0, 0, 10, 10]]).expand(100, 4),
+                       torch.arange(20)[:, None] * 30 + torch.tensor([0.0, 40, 10, 50])])
     scores = torch.linspace(1, 0.1, n)
     got = nms(boxes[None], scores[None], None, 0.5, 4)[0]
     assert got.tolist() == [0, 100, 101, 102]
@@ -140,7 +143,8 @@ def test_nms_in_a_batch_is_nms_of_each_picture() -> None:
 
 def test_a_batch_compared_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     order = torch.rand(5, 30).argsort(1)
-    boxes, kind, valid = bx.take(torch.stack([some(30, i, 20.0) for i in range(5)]), order), torch.zeros(5, 30, dtype=torch.long), torch.rand(5, 30) > 0.1
+    boxes, kind, valid = (bx.take(torch.stack([some(30, i, 20.0) for i in range(5)]), order),
+                          torch.zeros(5, 30, dtype=torch.long), torch.rand(5, 30) > 0.1)
     valid = valid.sort(1, descending=True).values
     whole = suppress._survivors(boxes, kind, valid, 0.3, 0)
     monkeypatch.setattr(suppress, "PAIRS", 2 * 30 * 30)
@@ -149,7 +153,8 @@ def test_a_batch_compared_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_kinds_far_apart_lose_no_precision() -> None:
-    """Shifting classes apart in float32 moves boxes by whole pixels at a thousand classes; the answer must not depend on the label's number."""
+    """Shifting classes apart in float32 moves boxes by whole pixels at a thousand classes; the answer must not depend
+    on the label's number."""
     boxes, scores = some(80, 5, 2000.0) / 60 + 1000, torch.rand(80)
     one = nms(boxes[None], scores[None], torch.zeros(1, 80, dtype=torch.long), 0.5, 80)
     many = nms(boxes[None], scores[None], torch.full((1, 80), 99_999), 0.5, 80)

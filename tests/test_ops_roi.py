@@ -1,4 +1,5 @@
-"""RoIAlign and RoIPool against torchvision, stored results, and what they must do on ramps; masks in and out of pictures."""
+"""RoIAlign and RoIPool against torchvision, stored results, and what they must do on ramps;
+masks in and out of pictures."""
 from __future__ import annotations
 
 import math
@@ -49,15 +50,17 @@ def test_stored_results_of_roi_pool() -> None:
     stored = np.load(GOLDENS, allow_pickle=False)
     x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])
     for i, roi in enumerate(rois):
-        assert torch.equal(roi_pool(x[int(roi[0])][None], roi[None, None, 1:], 7, 8)[0, 0], torch.from_numpy(stored["roi_pool_7_s8"])[i])
+        assert torch.equal(roi_pool(x[int(roi[0])][None], roi[None, None, 1:], 7, 8)[0, 0],
+                           torch.from_numpy(stored["roi_pool_7_s8"])[i])
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.integers(0, 2**20), st.integers(1, 3), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13), st.integers(1, 5), st.sampled_from([1, 2, 3]),
-    st.booleans(), st.sampled_from([4, 8, 10]),
+    st.integers(0, 2**20), st.integers(1, 3), st.integers(1, 9), st.integers(1, 13), st.integers(1, 13),
+    st.integers(1, 5), st.sampled_from([1, 2, 3]), st.booleans(), st.sampled_from([4, 8, 10]),
 )
-def test_any_map_and_boxes_as_torchvision(seed: int, b: int, r: int, h: int, w: int, size: int, samples: int, aligned: bool, stride: int) -> None:
+def test_any_map_and_boxes_as_torchvision(seed: int, b: int, r: int, h: int, w: int, size: int, samples: int,
+                                          aligned: bool, stride: int) -> None:
     torch.manual_seed(seed)
     boxes = some_boxes(b, r, float(max(h, w) * stride))
     a = torch.randn(b, 3, h, w, requires_grad=True)
@@ -92,7 +95,8 @@ def test_all_levels_in_one_call_as_torchvision() -> None:
     expected = torch.autograd.grad((want * weight).sum(), xs)
     for method in ("bag", "torchvision"):
         got = roi_align_levels(xs, boxes, 5, strides, 2, False, 40.0, method).flatten(0, 1)
-        atol = 1e-5 if method == "bag" else 2e-4  # on one canvas the boxes lie further from the origin, with fewer digits after the point
+        # on one canvas the boxes lie further from the origin, with fewer digits after the point
+        atol = 1e-5 if method == "bag" else 2e-4
         torch.testing.assert_close(got, want, atol=atol, rtol=0)
         for mine, theirs in zip(torch.autograd.grad((got * weight).sum(), xs), expected):
             torch.testing.assert_close(mine, theirs, atol=10 * atol, rtol=1e-5)
@@ -114,7 +118,8 @@ def test_an_affine_ramp_is_read_exactly_at_the_centre_of_each_bin() -> None:
 
 def test_the_legacy_form_reads_half_a_cell_later() -> None:
     x, box = ramp(20, 30), torch.tensor([[[24.0, 40.0, 136.0, 96.0]]])
-    torch.testing.assert_close(roi_align(x, box, 7, 8, 2, False) - roi_align(x, box, 7, 8, 2, True), torch.full((1, 1, 1, 7, 7), 0.5 * (3 + 5)))
+    torch.testing.assert_close(roi_align(x, box, 7, 8, 2, False) - roi_align(x, box, 7, 8, 2, True),
+                               torch.full((1, 1, 1, 7, 7), 0.5 * (3 + 5)))
 
 
 def test_the_gradient_reaches_the_boxes() -> None:
@@ -131,7 +136,8 @@ def test_roi_pool_of_one_bin_is_the_maximum_over_the_rounded_inclusive_window() 
         want = x[0, :, y1 : y2 + 1, x1 : x2 + 1].amax((1, 2))
         assert torch.equal(roi_pool(x, torch.tensor([[box]]), 1, 8)[0, 0, :, 0, 0], want)
     near = torch.tensor([[[17.0, 17.0, 60.0, 70.0]]])
-    assert torch.equal(roi_pool(x, near, 3, 8), roi_pool(x, near + 2.9, 3, 8)), "a shift that rounds away changes nothing"
+    assert torch.equal(roi_pool(x, near, 3, 8), roi_pool(x, near + 2.9, 3,
+                                                         8)), "a shift that rounds away changes nothing"
     assert not torch.equal(roi_align(x, near, 3, 8), roi_align(x, near + 2.9, 3, 8))
 
 
@@ -144,7 +150,8 @@ def test_fpn_levels_change_at_112_224_448() -> None:
 
 
 def test_paste_is_torchvisions_to_the_last_bit() -> None:
-    masks, low = torch.rand(30, 28, 28), torch.rand(30, 2) * 78 - 10  # torchvision fails on a box that begins beyond the picture
+    # torchvision fails on a box that begins beyond the picture
+    masks, low = torch.rand(30, 28, 28), torch.rand(30, 2) * 78 - 10
     boxes = torch.cat([low, low + torch.rand(30, 2) * 70], 1)
     assert torch.equal(mk.paste(masks, boxes, (70, 90)), paste_masks_in_image(masks[:, None], boxes, (70, 90))[:, 0])
 

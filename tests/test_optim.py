@@ -26,13 +26,15 @@ from stemma.engine.running.optim import (
 
 def net() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(16 * 4, 5))
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.Conv2d(16, 16, 3),
+                         nn.Flatten(), nn.Linear(16 * 4, 5))
 
 
 def grads(model: nn.Module, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     for p in model.parameters():
-        p.grad = torch.empty_like(p).copy_(torch.randn(p.shape, generator=g))  # in the parameter's layout, as autograd leaves it
+        # in the parameter's layout, as autograd leaves it
+        p.grad = torch.empty_like(p).copy_(torch.randn(p.shape, generator=g))
 
 
 # ---------------------------------------------------------------- orthogonalisation
@@ -44,7 +46,8 @@ def test_singular_values_come_near_one_and_vectors_stay(shape: tuple[int, ...]) 
     y = orthogonalise(x, 5)
     values = torch.linalg.svdvals(y)
     wide = shape[1] < shape[2]
-    assert values.max() < 1.3 and (values.min() > 0.6 or not wide)  # a square random matrix has values near 0, which rise slower
+    # a square random matrix has values near 0, which rise slower
+    assert values.max() < 1.3 and (values.min() > 0.6 or not wide)
     u, _, v = torch.linalg.svd(x, full_matrices=False)
     along = torch.diagonal(u.mT @ y @ v.mT, dim1=1, dim2=2)
     assert torch.allclose(along.sort(1).values, values.sort(1).values, atol=1e-3)
@@ -128,11 +131,13 @@ def test_muon_learns() -> None:
 
 def test_rates_decay_and_freezing_by_name() -> None:
     model = net()
-    r = Recipe(optimizer="sgd", lr=0.1, weight_decay=0.01, lr_mult=((r"^0\.", 0.0), (r"^6\.", 10.0)), no_decay=r"^1\.|bias")
+    r = Recipe(optimizer="sgd", lr=0.1, weight_decay=0.01, lr_mult=((r"^0\.", 0.0), (r"^6\.", 10.0)),
+               no_decay=r"^1\.|bias")
     groups = {n: g for g in groups_of(model, r, scale=0.5) for n in g["names"]}
     assert "0.weight" not in groups and not model[0].weight.requires_grad
     assert groups["6.weight"]["base_lr"] == pytest.approx(0.5) and groups["3.weight"]["base_lr"] == pytest.approx(0.05)
-    assert groups["1.weight"]["weight_decay"] == 0 == groups["3.bias"]["weight_decay"] and groups["3.weight"]["weight_decay"] == 0.01
+    assert (groups["1.weight"]["weight_decay"] == 0 == groups["3.bias"]["weight_decay"]
+            and groups["3.weight"]["weight_decay"] == 0.01)
 
 
 def test_set_rate_scales_every_group() -> None:
@@ -142,7 +147,8 @@ def test_set_rate_scales_every_group() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, word", [({"lr_mult": (("backbone", 0.1),)}, "matches no parameter"), ({"lr_mult": (("(", 0.1),)}, "regular expression"), ({"lr_mult": ((".", 0.0),)}, "frozen")]
+    "change, word", [({"lr_mult": (("backbone", 0.1),)}, "matches no parameter"),
+                     ({"lr_mult": (("(", 0.1),)}, "regular expression"), ({"lr_mult": ((".", 0.0),)}, "frozen")]
 )
 def test_wrong_groups_are_told(change: dict[str, Any], word: str) -> None:
     with pytest.raises(StemmaError, match=word):

@@ -19,7 +19,8 @@ from stemma.papers.localization import fcn, mask_rcnn, panoptic_segmentation
 from stemma.parts.maps.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
 
 
-def slow_merge(masks: Any, labels: Any, scores: Any, semantic: Any, things: tuple[int, ...], classes: int, rule: PanopticMerge) -> tuple[Any, list[int]]:
+def slow_merge(masks: Any, labels: Any, scores: Any, semantic: Any, things: tuple[int, ...], classes: int,
+               rule: PanopticMerge) -> tuple[Any, list[int]]:
     """One picture, as the authors' code goes about it: masks best first, then stuff."""
     ids, used, segments = np.zeros(semantic.shape, int), np.zeros(semantic.shape, bool), []
     for mask, label, score in zip(masks, labels, scores):
@@ -65,17 +66,20 @@ def test_the_merge_is_the_authors_procedure(seed: int) -> None:
 def test_a_covered_instance_is_dropped_strictly_above_the_limit() -> None:
     masks = torch.zeros(1, 3, 4, 8, dtype=torch.bool)
     masks[0, 0, :, :4], masks[0, 1, :, 2:6], masks[0, 2, :, 1:4] = True, True, True
-    out = PanopticMerge(stuff_area=1)(lambda d: masks[:, d], torch.tensor([[0, 0, 0]]), torch.tensor([[0.9, 0.8, 0.7]]), torch.ones(1, 4, 8).long(), (0,), 2)
+    out = PanopticMerge(stuff_area=1)(lambda d: masks[:, d], torch.tensor([[0, 0, 0]]), torch.tensor([[0.9, 0.8, 0.7]]),
+                                      torch.ones(1, 4, 8).long(), (0,), 2)
     assert out.labels[0].tolist()[:4] == [0, 0, 1, -1]  # exactly half covered stays, wholly covered goes
     assert out.ids[0, 0].tolist() == [1, 1, 1, 1, 2, 2, 3, 3]
     with_score = PanopticMerge(stuff_area=1)(
-        lambda d: masks[:, d], torch.tensor([[0, 0, 0]]), torch.tensor([[0.9, 0.4, 0.3]]), torch.ones(1, 4, 8).long(), (0,), 2, torch.full((1, 4, 8), 0.6)
+        lambda d: masks[:, d], torch.tensor([[0, 0, 0]]), torch.tensor([[0.9, 0.4, 0.3]]), torch.ones(1, 4, 8).long(),
+        (0,), 2, torch.full((1, 4, 8), 0.6)
     )
     assert with_score.scores[0, :2].tolist() == pytest.approx([0.9, 0.6])
 
 
 def test_masks_are_placed_as_the_detector_places_them() -> None:
-    """Boxes on whole pixels, smooth masks: the same pixels as `ops.masks.paste` up to its rounding to whole-pixel boxes."""
+    """Boxes on whole pixels, smooth masks: the same pixels as `ops.masks.paste` up to its rounding to whole-pixel
+    boxes."""
     boxes = torch.tensor([[[4.0, 6.0, 28.0, 30.0], [10.0, 2.0, 40.0, 20.0], [0.0, 0.0, 0.0, 0.0]]])
     ys, xs = torch.meshgrid(torch.linspace(-1, 1, 14), torch.linspace(-1, 1, 14), indexing="ij")
     masks = (1 - 0.8 * (ys**2 + xs**2)).clamp(0, 1).expand(1, 3, 14, 14)
@@ -145,7 +149,8 @@ def test_things_come_from_the_data_and_must_fit() -> None:
 def test_the_pair_counts_as_its_halves() -> None:
     (fact,) = panoptic_segmentation.PAPER.facts
     with torch.device("meta"):
-        count = [sum(p.numel() for p in m.parameters()) for m in (panoptic_segmentation.spec().build(133), mask_rcnn.spec().build(80), fcn.spec().build(133))]
+        count = [sum(p.numel() for p in m.parameters())
+                 for m in (panoptic_segmentation.spec().build(133), mask_rcnn.spec().build(80), fcn.spec().build(133))]
     assert count[0] == count[1] + count[2] == fact.value
 
 
@@ -170,7 +175,8 @@ def test_the_pair_trains_on_a_panoptic_map_and_predicts_one() -> None:
     metric = PanopticMetric(CLASSES)
     for i in range(2):
         none = np.zeros(0)
-        sample = Sample(None, (64, 64), none.reshape(0, 4), none, none, none, panoptic=ids[i].numpy(), segments=segments[i].numpy())
+        sample = Sample(None, (64, 64), none.reshape(0, 4), none, none, none, panoptic=ids[i].numpy(),
+                        segments=segments[i].numpy())
         metric.add(sample, {"panoptic": out.ids[i].numpy(), "segments": out.labels[i].numpy()})
     assert 0 <= metric.result()["PQ"] <= 1
     crowd = instances_of(ids, segments, (0, 2), 4, torch.ones_like(segments, dtype=torch.bool))

@@ -32,7 +32,8 @@ def make_panoptic(root: Path, **change: Any) -> Path:
     doc: dict[str, Any] = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 40, "width": 60}],
         "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
-        "categories": [{"id": 2, "name": "cat", "isthing": 1}, {"id": 50, "name": "sky", "isthing": 0}, {"id": 4, "name": "dog", "isthing": 1}],
+        "categories": [{"id": 2, "name": "cat", "isthing": 1}, {"id": 50, "name": "sky", "isthing": 0},
+                       {"id": 4, "name": "dog", "isthing": 1}],
     } | change
     (root / "panoptic_train.json").write_text(json.dumps(doc))
     return root
@@ -41,16 +42,20 @@ def make_panoptic(root: Path, **change: Any) -> Path:
 def test_segments_things_and_stuff(tmp_path: Path) -> None:
     data = open_dataset(make_panoptic(tmp_path / "p"), "all")
     info = data.info
-    assert recognise(tmp_path / "p") == "panoptic" and info.classes.names == ("cat", "dog") and info.panoptic is not None
-    assert info.panoptic.names == ("cat", "dog", "sky") and info.panoptic.things == (True, True, False) and info.semantic == info.panoptic
+    assert (recognise(tmp_path / "p") == "panoptic" and info.classes.names == ("cat", "dog")
+            and info.panoptic is not None)
+    assert (info.panoptic.names == ("cat", "dog", "sky") and info.panoptic.things == (True, True, False)
+            and info.semantic == info.panoptic)
     s = data[0]
-    assert s.panoptic is not None and s.segments is not None and s.segments_crowd is not None and s.semantic is not None and s.masks is not None
+    assert (s.panoptic is not None and s.segments is not None and s.segments_crowd is not None
+            and s.semantic is not None and s.masks is not None)
     assert s.segments.tolist() == [1, 2, 0] and s.segments_crowd.tolist() == [True, False, False]
     assert (s.panoptic[5:15, 5:25] == 3).all() and s.panoptic[39, 59] == 0 and s.panoptic[0, 0] == 2
     assert s.semantic[39, 59] == 255 and s.semantic[0, 0] == 2 and s.semantic[6, 6] == 0
     np.testing.assert_array_equal(s.labels, [1, 0])
     np.testing.assert_array_equal(s.boxes, [[30, 20, 50, 30], [5, 5, 25, 15]])
-    assert s.crowd.tolist() == [True, False] and s.masks.sum((1, 2)).tolist() == [200, 200] and s.masks[1, 5:15, 5:25].all()
+    assert (s.crowd.tolist() == [True, False] and s.masks.sum((1, 2)).tolist() == [200, 200]
+            and s.masks[1, 5:15, 5:25].all())
 
 
 def test_boxes_are_found_in_the_map_where_the_json_has_none(tmp_path: Path) -> None:
@@ -70,15 +75,18 @@ def test_an_id_without_a_segment_is_named(tmp_path: Path) -> None:
 
 
 def test_faults(tmp_path: Path) -> None:
-    root = make_panoptic(tmp_path / "p", images=[{"id": 1, "file_name": "a.jpg", "height": 40, "width": 60}, {"id": 2, "file_name": "b.jpg"}])
+    root = make_panoptic(tmp_path / "p", images=[{"id": 1, "file_name": "a.jpg", "height": 40, "width": 60},
+                                                 {"id": 2, "file_name": "b.jpg"}])
     with pytest.warns(DataWarning, match="missing map"):
         assert len(open_dataset(root, "all")) == 1
     with pytest.raises(DataError, match="no category with isthing"):
-        open_dataset(make_panoptic(tmp_path / "q", categories=[{"id": k, "name": str(k), "isthing": 0} for k in (2, 4, 50)]), "all")
+        open_dataset(make_panoptic(tmp_path / "q",
+                                   categories=[{"id": k, "name": str(k), "isthing": 0} for k in (2, 4, 50)]), "all")
     with pytest.raises(DataError, match="no known category"):
         open_dataset(make_panoptic(tmp_path / "r", categories=[{"id": 2, "name": "cat", "isthing": 1}]), "all")
     with pytest.raises(DataError, match="climbs out"):
-        open_dataset(make_panoptic(tmp_path / "s", images=[{"id": 1, "file_name": "../../a.jpg", "height": 40, "width": 60}]), "all")
+        open_dataset(make_panoptic(tmp_path / "s",
+                                   images=[{"id": 1, "file_name": "../../a.jpg", "height": 40, "width": 60}]), "all")
     (tmp_path / "p/panoptic_train/a.png").unlink()
     with pytest.raises(DataError, match="no images"):
         open_dataset(tmp_path / "p", "all")
@@ -90,13 +98,15 @@ def test_colours_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(tmp_path / "x.png"), ids)
 
 
-VALUE = st.none() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=4) | st.lists(st.integers(0, 60) | st.floats(), max_size=5) | st.sampled_from(
-    ["a.png", "../a.png", {}, [{}], [{"id": 9}], {"id": 9, "category_id": 2}])
+VALUE = (st.none() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=4)
+         | st.lists(st.integers(0, 60) | st.floats(), max_size=5) | st.sampled_from(
+             ["a.png", "../a.png", {}, [{}], [{"id": 9}], {"id": 9, "category_id": 2}]))
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["images", "annotations", "categories", "segments_info"]), st.integers(0, 2),
-       st.sampled_from(["id", "image_id", "file_name", "segments_info", "category_id", "iscrowd", "bbox", "area", "height", "width", "name", "isthing"]), VALUE)
+       st.sampled_from(["id", "image_id", "file_name", "segments_info", "category_id", "iscrowd", "bbox", "area",
+                        "height", "width", "name", "isthing"]), VALUE)
 def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, part: str, k: int, key: str, value: Any) -> None:
     root = make_panoptic(tmp_path / "p")
     doc = json.loads((root / "panoptic_train.json").read_text())
@@ -120,15 +130,18 @@ def test_the_sample_in_three_encodings(shared_data: Path) -> None:
     two = open_dataset(root / "sample_data/panoptic_examples_2ch_format", "all", format="panoptic", encoding="2ch",
                        categories=root / "panoptic_coco_categories.json")
     detection = open_dataset(root / "sample_data/panoptic_coco_detection_format.json", "all")
-    assert len(rgb) == len(two) == len(detection) == 2 and len(rgb.info.panoptic or ()) == 133 and len(rgb.info.classes) == 80
+    assert (len(rgb) == len(two) == len(detection) == 2 and len(rgb.info.panoptic or ()) == 133
+            and len(rgb.info.classes) == 80)
     for i, segments in enumerate((18, 32)):
         a, b, c = rgb[i], two[i], detection[i]
         assert Path(a.file) == Path(b.file) == Path(c.file)
-        assert a.segments is not None and b.segments is not None and a.panoptic is not None and b.panoptic is not None and c.masks is not None
+        assert (a.segments is not None and b.segments is not None and a.panoptic is not None and b.panoptic is not None
+                and c.masks is not None)
         assert len(a.segments) == len(b.segments) == len(c.labels) == segments
         np.testing.assert_array_equal(a.semantic, b.semantic)
         pairs = np.unique(np.stack([a.panoptic, b.panoptic], -1).reshape(-1, 2), axis=0)
-        assert len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])), "the two maps draw the same segments"
+        assert (len(pairs) == len(np.unique(pairs[:, 0]))
+                == len(np.unique(pairs[:, 1]))), "the two maps draw the same segments"
         np.testing.assert_array_equal(np.stack([a.panoptic == k + 1 for k in range(segments)]), c.masks)
         assert a.masks is not None
         for box, mask in zip(a.boxes, a.masks):

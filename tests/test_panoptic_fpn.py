@@ -33,7 +33,8 @@ def batch(size: int = 64) -> Batch:
     segments = torch.tensor([[3, 1, 0, 2, -1]]).repeat(2, 1)
     sizes = torch.full((2, 2), float(size))
     t = Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long), panoptic=ids, segments=segments)
-    return Batch(torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1)), t, sizes, sizes, torch.arange(2))
+    return Batch(torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1)), t, sizes, sizes,
+                 torch.arange(2))
 
 
 def test_the_published_counts() -> None:
@@ -48,12 +49,14 @@ def test_the_published_counts() -> None:
 def test_sec_5_1_settings() -> None:
     """COCO as Mask R-CNN with scales drawn, Cityscapes in windows; the merge of Panoptic Segmentation in both."""
     coco, city = panoptic_fpn.recipe(), panoptic_fpn.recipe("cityscapes")
-    assert (coco.lr, coco.batch, coco.length, coco.resize.scales) == (0.02, 16, "90000steps", (640, 672, 704, 736, 768, 800))
+    assert (coco.lr, coco.batch, coco.length, coco.resize.scales) == (0.02, 16, "90000steps",
+                                                                      (640, 672, 704, 736, 768, 800))
     assert (city.lr, city.batch, city.length, city.augment.window) == (0.01, 32, "65000steps", (512, 1024))
     assert [round(65000 * m) for m in city.milestones] == [40000, 55000]
     for preset in ("paper", "cityscapes"):
         merge = panoptic_fpn.spec(preset).merge
-        assert (merge.score, merge.overlap, merge.stuff_area) == (0.5, 0.5, 4096) and panoptic_fpn.spec(preset).instance_weight == 1.0
+        assert ((merge.score, merge.overlap, merge.stuff_area) == (0.5, 0.5, 4096)
+                and panoptic_fpn.spec(preset).instance_weight == 1.0)
 
 
 def test_every_level_reaches_a_quarter_by_its_own_steps() -> None:
@@ -63,7 +66,8 @@ def test_every_level_reaches_a_quarter_by_its_own_steps() -> None:
         steps = [[type(m) for m in tower] for tower in branch.towers]
         one = [nn.Conv2d, nn.GroupNorm, nn.ReLU]
         assert steps == [one, [*one, nn.Upsample], [*one, nn.Upsample] * 2, [*one, nn.Upsample] * 3]
-        assert all(tower(torch.empty(1, 256, 32 >> i, 48 >> i)).shape == (1, 128, 32, 48) for i, tower in enumerate(branch.towers))
+        assert all(tower(torch.empty(1, 256, 32 >> i, 48 >> i)).shape == (1, 128, 32, 48)
+                   for i, tower in enumerate(branch.towers))
         assert all(m.bias is None for m in branch.towers.modules() if isinstance(m, nn.Conv2d))
         odd = [torch.empty(1, 256, h, w) for h, w in ((25, 33), (13, 17), (7, 9), (4, 5), (2, 3))]
         assert branch(odd).shape == (1, 54, 25, 33) and branch.out.strides == (4,)
@@ -76,7 +80,8 @@ def test_levels_are_added_before_the_score() -> None:
     nn.init.normal_(branch.score.bias)
     xs = [torch.randn(1, 4, 16 >> i, 24 >> i) for i in range(4)]
     alone = [F.conv2d(tower(x), branch.score.weight) for tower, x in zip(branch.towers, xs)]
-    torch.testing.assert_close(branch(xs), torch.stack(alone).sum(0) + branch.score.bias[:, None, None], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(branch(xs), torch.stack(alone).sum(0) + branch.score.bias[:, None, None],
+                               rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.oracle("Mask R-CNN with the same weights", "panoptic_fpn")

@@ -1,4 +1,5 @@
-"""Equal weights, equal answers: Faster, Mask and Keypoint R-CNN against torchvision's, in evaluation and in the losses."""
+"""Equal weights, equal answers: Faster, Mask and Keypoint R-CNN against torchvision's,
+in evaluation and in the losses."""
 from __future__ import annotations
 
 import functools
@@ -25,18 +26,21 @@ LESS = {"rpn_post_nms_top_n_test": 200, "box_detections_per_img": 12}  # short l
 
 @functools.cache
 def theirs(case: str) -> Any:
-    """A torchvision model whose random weights say much: batch norms set by one look at noise, output layers made loud."""
+    """A torchvision model whose random weights say much: batch norms set by one look at noise,
+    output layers made loud."""
     torch.manual_seed(1)
     make, kw = CASES[case]
     net = make(weights=None, weights_backbone=None, min_size=160, max_size=512, **LESS, **kw)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
             m.momentum = 1.0
-    spread: dict[nn.Module, float] = {net.rpn.head.cls_logits: 2.0, net.rpn.head.bbox_pred: 0.3, net.roi_heads.box_predictor.cls_score: 1.5,
+    spread: dict[nn.Module, float] = {net.rpn.head.cls_logits: 2.0, net.rpn.head.bbox_pred: 0.3,
+                                      net.roi_heads.box_predictor.cls_score: 1.5,
                                       net.roi_heads.box_predictor.bbox_pred: 0.7}
 
     def loud(layer: Any, _: Any, said: Tensor) -> Tensor:
-        """Scale and shift an output layer so that each of its numbers has mean 0 and the wanted deviation (once, on the finest level)."""
+        """Scale and shift an output layer so that each of its numbers has mean 0 and the wanted deviation (once, on the
+        finest level)."""
         wanted = spread.pop(layer, None)
         if wanted is None:
             return said
@@ -126,7 +130,8 @@ def truth(points: int = 0) -> tuple[list[dict[str, Tensor]], Targets]:
     their = [{"boxes": boxes, "labels": labels + 1, "masks": masks.byte(), "keypoints": joints}]
     pad = torch.zeros(1, 2, 4)
     target = Targets(
-        torch.cat([boxes[None], pad], 1), torch.cat([labels[None], torch.full((1, 2), -1)], 1), masks=torch.cat([masks[None], masks[None, :2] * False], 1),
+        torch.cat([boxes[None], pad], 1), torch.cat([labels[None], torch.full((1, 2), -1)], 1),
+        masks=torch.cat([masks[None], masks[None, :2] * False], 1),
         keypoints=torch.cat([joints[None], torch.zeros(1, 2, 17, 3)], 1),
     )
     return their, target
@@ -153,11 +158,14 @@ def test_the_same_losses_when_every_candidate_is_used(case: str, monkeypatch: py
     spec = b.spec
     proposals = replace(spec.rpn.proposals, pre_train=400, keep_train=30)
     stage = replace(spec.stages[0], sample=Everything(), count=30, positive=1.0)
-    monkeypatch.setattr(b, "spec", replace(spec, rpn=replace(spec.rpn, sample=Everything(), proposals=proposals), stages=(stage,)))
-    monkeypatch.setattr("stemma.skeletons.two_stage.with_truth", lambda boxes, t: torch.cat([boxes[:, :24], t.boxes], 1))
+    monkeypatch.setattr(b, "spec", replace(spec, rpn=replace(spec.rpn, sample=Everything(), proposals=proposals),
+                                           stages=(stage,)))
+    monkeypatch.setattr("stemma.skeletons.two_stage.with_truth",
+                        lambda boxes, t: torch.cat([boxes[:, :24], t.boxes], 1))
     with torch.no_grad():
         got = b.loss(Batch(batch, target, real, real, torch.zeros(1, dtype=torch.long)))
-    names = {"rpn_cls": "loss_objectness", "rpn_box": "loss_rpn_box_reg", "cls": "loss_classifier", "box": "loss_box_reg", "mask": "loss_mask",
+    names = {"rpn_cls": "loss_objectness", "rpn_box": "loss_rpn_box_reg", "cls": "loss_classifier",
+             "box": "loss_box_reg", "mask": "loss_mask",
              "keypoint": "loss_keypoint"}
     assert {names[k] for k in got} == set(want)
     for k, v in got.items():

@@ -29,7 +29,8 @@ def card(phases: tuple[Phase, ...] = PHASES, ema: float = 0.9) -> Paper:
 
 
 def go(out: Path, budget: str = "8steps", c: Paper | None = None, **more: Any) -> Run:
-    settings: dict[str, Any] = {"batch": 4, "device": "cpu", "progress": False, "val_every": 0, "save_every": "1steps", "val": scenes(4, "val")} | more
+    settings: dict[str, Any] = {"batch": 4, "device": "cpu", "progress": False, "val_every": 0, "save_every": "1steps",
+                                "val": scenes(4, "val")} | more
     return train(c or card(), scenes(), budget, out=out, sets=SETS, **settings)
 
 
@@ -87,7 +88,8 @@ def test_a_pass_takes_no_picture_twice(tmp_path: Path, seen: list[list[list[int]
 
 
 def test_steps_go_on_after_it(tmp_path: Path, seen: list[list[list[int]]]) -> None:
-    run = go(tmp_path / "run", "8steps", card((Phase("a", 0.25), Phase("fit", 0.5, run="fit_mean", passes=2), Phase("b", 0.25))), log_every=1)
+    run = go(tmp_path / "run", "8steps",
+             card((Phase("a", 0.25), Phase("fit", 0.5, run="fit_mean", passes=2), Phase("b", 0.25))), log_every=1)
     assert [e["step"] for e in run.metrics("train")] == [1, 2, 7, 8]
 
 
@@ -96,7 +98,8 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("when", [1, 3, 4])
-def test_killed_in_its_midst_it_ends_as_if_left_alone(tmp_path: Path, seen: list[list[list[int]]], when: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_in_its_midst_it_ends_as_if_left_alone(tmp_path: Path, seen: list[list[list[int]]], when: int,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     alone = go(tmp_path / "alone")
     from stemma.engine.pictures.passes import Passes
 
@@ -129,7 +132,8 @@ def seen_method(calls: list[list[list[int]]]) -> Callable[..., None]:
     return fit_mean
 
 
-def test_told_to_stop_it_is_put_back_to_where_the_phase_began(tmp_path: Path, seen: list[list[list[int]]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_told_to_stop_it_is_put_back_to_where_the_phase_began(tmp_path: Path, seen: list[list[list[int]]],
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     alone = go(tmp_path / "alone")
     plain = DenseModel.fit_mean  # type: ignore[attr-defined]
 
@@ -161,5 +165,6 @@ def test_a_budget_of_seconds_fits_too(tmp_path: Path, seen: list[list[list[int]]
 
 def test_rates_run_over_the_phases_with_gradient() -> None:
     phases = (Phase("a", 0.4), Phase("b", 0.2, run="x"), Phase("c", 0.4))
-    assert [round(schedule.learning(phases, f), 6) for f in (0, 0.2, 0.4, 0.5, 0.6, 0.8, 1)] == [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
+    assert [round(schedule.learning(phases, f), 6) for f in (0, 0.2, 0.4, 0.5, 0.6, 0.8,
+                                                             1)] == [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
     assert schedule.learning((), 0.3) == 0.3 and schedule.span(phases, 1) == (0.4, pytest.approx(0.6))

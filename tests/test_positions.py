@@ -44,7 +44,8 @@ def batch(images: int = 2, objects: int = 3) -> Batch:
     low = torch.rand(images, objects, 2) * 30
     boxes = torch.cat([low, low + 12 + torch.rand(images, objects, 2) * 20], -1)
     size = torch.full((images, 2), 64.0)
-    return Batch(torch.rand(images, 3, 64, 64), Targets(boxes, torch.randint(0, 4, (images, objects))), size, size, torch.arange(images))
+    return Batch(torch.rand(images, 3, 64, 64), Targets(boxes, torch.randint(0, 4, (images, objects))), size, size,
+                 torch.arange(images))
 
 
 def flat(boxes: Tensor) -> Tensor:
@@ -95,8 +96,9 @@ def test_published_counts(name: str, i: int) -> None:
         found |= {"class maps": head.cls.out_channels, "box maps": head.box.out_channels}
     if isinstance(head, DeformVoteHead):
         layers = [c.offset for c in m.backbone.modules() if isinstance(c, DeformConv)]
-        found |= {"offset channels of a convolution": layers[0].out_channels, "offset maps of the classes": head.shift_cls.out_channels,
-                  "offset maps of the box": head.shift_box.out_channels, "parameters of the offsets": sum(map(count, [*layers, head.shift_cls, head.shift_box]))}
+        found |= {"offset channels of a convolution": layers[0].out_channels, "offset maps of the classes":
+                  head.shift_cls.out_channels, "offset maps of the box": head.shift_box.out_channels,
+                  "parameters of the offsets": sum(map(count, [*layers, head.shift_cls, head.shift_box]))}
     assert found[fact.what] == fact.value
 
 
@@ -109,7 +111,8 @@ def test_the_mean_of_each_bin_over_its_own_map_as_by_loops(size: int) -> None:
     x, boxes = torch.randn(2, 2 * size**2, 10, 13, dtype=torch.float32, requires_grad=True), some_boxes()
     got, want = psroi.ps_roi_pool(x, boxes, size, 8), by_loops(x.detach(), boxes, size, 8)
     torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(psroi.ps_roi_pool(bins_outside(x, size), boxes, size, 8, bins_first=True), want, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(psroi.ps_roi_pool(bins_outside(x, size), boxes, size, 8, bins_first=True), want,
+                               atol=1e-6, rtol=1e-6)
 
 
 def test_the_integral_image_gives_the_same_with_the_same_gradient() -> None:
@@ -141,8 +144,10 @@ def test_torchvision_leaves_out_the_last_row_and_column_and_ends_before_the_last
     assert psroi.ps_roi_pool(x, whole, 1, 8).item() == x.mean().item()
     assert tv.ps_roi_pool(x, flat(whole), 1, 1 / 8).item() == pytest.approx(x[..., :5, :5].mean().item())
     inner = torch.tensor([[[8.0, 8, 24, 24]]])
-    assert tv.ps_roi_pool(x, flat(inner), 1, 1 / 8).item() == x[..., 1:3, 1:3].mean().item() == psroi.ps_roi_pool(x, inner, 1, 8).item()
-    assert tv.roi_pool(x, flat(inner), 1, 1 / 8).item() == x[0, 0, 3, 3].item(), "roi_pool takes the cell of the last corner too"
+    assert (tv.ps_roi_pool(x, flat(inner), 1, 1 / 8).item() == x[..., 1:3, 1:3].mean().item()
+            == psroi.ps_roi_pool(x, inner, 1, 8).item())
+    assert tv.roi_pool(x, flat(inner), 1, 1 / 8).item() == x[0, 0, 3, 3].item(), ("roi_pool takes the cell of the "
+                                                                                  "last corner too")
 
 
 @pytest.mark.oracle("torchvision's ps_roi_align", "r_fcn")
@@ -154,7 +159,8 @@ def test_alignment_is_torchvisions_with_its_gradient() -> None:
         want = tv.ps_roi_align(x, flat(boxes), 3, 1 / 8, samples)
         torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
         weight = torch.randn_like(want)
-        torch.testing.assert_close(*(torch.autograd.grad((v * weight).sum(), x, retain_graph=True)[0] for v in (got, want)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(*(torch.autograd.grad((v * weight).sum(), x, retain_graph=True)[0]
+                                     for v in (got, want)), atol=1e-5, rtol=1e-5)
         last = psroi.ps_roi_align(bins_outside(x, 3), boxes, 3, 8, samples, bins_first=True)
         torch.testing.assert_close(last.flatten(0, 1), want, atol=1e-5, rtol=1e-5)
 
@@ -164,7 +170,8 @@ def test_the_gradient_of_a_long_table_is_torchvisions() -> None:
     assert x.shape[2] * x.shape[3] * 9 > 2**15
     got, want = psroi.ps_roi_align(x, boxes, 3, 8).flatten(0, 1), tv.ps_roi_align(x, flat(boxes), 3, 1 / 8, 2)
     slope = torch.randn_like(want)
-    torch.testing.assert_close(*(torch.autograd.grad((v * slope).sum(), x)[0] for v in (got, want)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(*(torch.autograd.grad((v * slope).sum(), x)[0] for v in (got, want)),
+                               atol=1e-5, rtol=1e-5)
 
 
 def test_stored_results_of_torchvision() -> None:
@@ -174,7 +181,8 @@ def test_stored_results_of_torchvision() -> None:
     inside = 0
     for i, roi in enumerate(rois):
         one, box = x[int(roi[0])][None], roi[None, None, 1:]
-        torch.testing.assert_close(psroi.ps_roi_align(one, box, 3, 8)[0, 0], torch.from_numpy(stored["ps_roi_align_3_s8_sr2"])[i], atol=1e-5, rtol=0)
+        torch.testing.assert_close(psroi.ps_roi_align(one, box, 3, 8)[0, 0],
+                                   torch.from_numpy(stored["ps_roi_align_3_s8_sr2"])[i], atol=1e-5, rtol=0)
         if box[..., 2].item() / 8 + 0.5 < w - 1 and box[..., 3].item() / 8 + 0.5 < h - 1 and box.min() >= 0:
             inside += 1
             got = psroi.ps_roi_pool(one, box, 3, 8, whole_cells=True)[0, 0]
@@ -190,7 +198,8 @@ def test_channel_order_is_output_then_row_then_column() -> None:
 
 
 def test_one_bin_is_average_pooling_and_equal_maps_vote_as_one() -> None:
-    """R-FCN: k = 1 is the mean of an FCN's map over the region; k^2 equal maps vote for the mean of the region's bins."""
+    """R-FCN: k = 1 is the mean of an FCN's map over the region; k^2 equal maps vote for the mean of the region's
+    bins."""
     x, box = torch.randn(1, 2, 12, 12), torch.tensor([[[16.0, 24, 64, 72]]])
     mean = x[:, :, 3:9, 2:8].mean((2, 3))
     torch.testing.assert_close(psroi.vote(psroi.ps_roi_pool(x, box, 1, 8))[0], mean)
@@ -200,12 +209,14 @@ def test_one_bin_is_average_pooling_and_equal_maps_vote_as_one() -> None:
 
 @pytest.mark.oracle("the assembled window", "r_fcn")
 def test_the_vote_is_the_mean_of_the_assembled_window() -> None:
-    """InstanceFCN copies each bin from its own map; R-FCN's vote is the mean of what is assembled, where bins have equal areas."""
+    """InstanceFCN copies each bin from its own map; R-FCN's vote is the mean of what is assembled,
+    where bins have equal areas."""
     x, side = torch.randn(1, 9, 14, 14), 9
     assembled = x.new_zeros(side, side)
     for i in range(3):
         for j in range(3):
-            assembled[3 * i : 3 * i + 3, 3 * j : 3 * j + 3] = x[0, 3 * i + j, 2 + 3 * i : 5 + 3 * i, 4 + 3 * j : 7 + 3 * j]
+            assembled[3 * i : 3 * i + 3, 3 * j : 3 * j + 3] = x[0, 3 * i + j, 2 + 3 * i : 5 + 3 * i,
+                                                                4 + 3 * j : 7 + 3 * j]
     box = torch.tensor([[[4.0, 2, 13, 11]]])
     torch.testing.assert_close(psroi.vote(psroi.ps_roi_pool(x, box, 3, 1))[0, 0, 0], assembled.mean())
 
@@ -236,8 +247,10 @@ def test_the_head_votes_with_pooled_maps(pool: Any) -> None:
     assert logits.shape == (2, 7, 4) and deltas.shape == (2, 7, 1, 4)
     x = head.reduce(xs[1])
     op = psroi.ps_roi_align if isinstance(pool, PositionAlign) else psroi.ps_roi_pool
-    torch.testing.assert_close(logits, op(F.conv2d(x, head.cls.weight, head.cls.bias), boxes, pool.size, 16).mean((3, 4)))
-    torch.testing.assert_close(deltas[:, :, 0], op(F.conv2d(x, head.box.weight, head.box.bias), boxes, pool.size, 16).mean((3, 4)))
+    torch.testing.assert_close(logits,
+                               op(F.conv2d(x, head.cls.weight, head.cls.bias), boxes, pool.size, 16).mean((3, 4)))
+    torch.testing.assert_close(deltas[:, :, 0],
+                               op(F.conv2d(x, head.box.weight, head.box.bias), boxes, pool.size, 16).mean((3, 4)))
 
 
 def test_deltas_of_the_background_are_never_read() -> None:
@@ -252,7 +265,8 @@ def test_maps_are_made_once_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     m = cards.get("r_fcn").spec("small").build(4)
     calls: list[int] = []
     plain = PositionMaps.forward
-    monkeypatch.setattr(PositionMaps, "forward", lambda self, x, count=None: (calls.append(1), plain(self, x, count))[1])
+    monkeypatch.setattr(PositionMaps, "forward",
+                        lambda self, x, count=None: (calls.append(1), plain(self, x, count))[1])
     m.loss(batch())
     assert len(calls) == 2
     m.eval().predict(batch().images)
@@ -264,17 +278,21 @@ def test_the_fifth_stage_keeps_the_stride_and_is_dilated() -> None:
         m = cards.get("r_fcn").spec().build(20)
         assert isinstance(m.backbone, ResNet) and m.out.strides == (16, 16) and m.out.channels == (1024, 2048)
         last = [b.conv2 for b in m.backbone.layer4]
-        assert [(c.dilation, c.padding, c.stride) for c in last] == [((2, 2), (2, 2), (1, 1))] * 3 and m.backbone.layer4[0].conv1.stride == (1, 1)
-        assert m.rpn_head.conv[0].in_channels == 1024 and m.rpn_head.conv[0].out_channels == 512 and m.heads[0].reduce[0].in_channels == 2048
+        assert ([(c.dilation, c.padding, c.stride) for c in last] == [((2, 2), (2, 2), (1, 1))] * 3
+                and m.backbone.layer4[0].conv1.stride == (1, 1))
+        assert (m.rpn_head.conv[0].in_channels == 1024 and m.rpn_head.conv[0].out_channels == 512
+                and m.heads[0].reduce[0].in_channels == 2048)
         assert m(torch.empty(1, 3, 608, 1008)).rpn.logits.shape == (1, 38 * 63 * 9, 2)
         assert cards.get("r_fcn").spec("coco").rpn.anchors.counts(1) == (12,)
 
 
 def test_published_schedules() -> None:
-    """VOC as the released solver has it with its two pictures a step; COCO as sec. 4.2 has it with eight, its short side drawn from five."""
+    """VOC as the released solver has it with its two pictures a step; COCO as sec. 4.2 has it with eight, its short
+    side drawn from five."""
     card = cards.get("r_fcn")
     voc, coco = card.recipe("paper"), card.recipe("coco")
-    assert (voc.batch, voc.length, voc.lr, voc.weight_decay) == (2, "110000steps", 1e-3, 5e-4) and voc.milestones[0] * 110_000 == pytest.approx(80_000)
+    assert ((voc.batch, voc.length, voc.lr, voc.weight_decay) == (2, "110000steps", 1e-3, 5e-4)
+            and voc.milestones[0] * 110_000 == pytest.approx(80_000))
     assert (coco.batch, coco.length, coco.lr) == (8, "120000steps", 1e-3) and coco.milestones[0] * 120_000 == 90_000
     assert voc.resize.scales == () and coco.resize.scales == (400, 500, 600, 700, 800) and coco.resize.longest == 1000
     with torch.device("meta"):
@@ -314,7 +332,8 @@ METHODS = pytest.mark.parametrize("method", ["columns", "torchvision"])
 def test_offsets_of_zero_are_the_plain_convolution(method: Any) -> None:
     x, w, b = torch.randn(2, 8, 11, 13), torch.randn(6, 8, 3, 3), torch.randn(6)
     zero = offsets(0, 0, groups=2).expand(2, -1, -1, -1)
-    torch.testing.assert_close(deform.deform_conv2d(x, zero, w, b, 1, 1, 1, None, method), F.conv2d(x, w, b, 1, 1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deform.deform_conv2d(x, zero, w, b, 1, 1, 1, None, method), F.conv2d(x, w, b, 1, 1),
+                               atol=1e-4, rtol=1e-4)
 
 
 @METHODS
@@ -331,7 +350,8 @@ def test_one_offset_for_all_taps_is_a_shifted_convolution(method: Any) -> None:
 def test_offsets_as_long_as_the_taps_are_a_dilation_of_two(method: Any) -> None:
     x, w = torch.randn(1, 4, 11, 13), torch.randn(5, 4, 3, 3)
     taps = torch.stack(torch.meshgrid(torch.arange(-1.0, 2), torch.arange(-1.0, 2), indexing="ij"), -1).flatten()
-    got = deform.deform_conv2d(x, taps[None, :, None, None].expand(1, -1, 11, 13).contiguous(), w, None, 1, 1, 1, None, method)
+    got = deform.deform_conv2d(x, taps[None, :, None, None].expand(1, -1, 11, 13).contiguous(), w, None, 1, 1,
+                               1, None, method)
     torch.testing.assert_close(got, F.conv2d(x, w, None, 1, 2, 2), atol=1e-4, rtol=1e-4)
 
 
@@ -345,14 +365,17 @@ def test_the_order_of_offsets_is_y_then_x_tap_by_tap() -> None:
     torch.testing.assert_close(got[0, 0, 4, 6], x[0, 0, 4 + 1 + 2, 6 + 1 - 3], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("groups,stride,padding,dilation,kernel", [(2, 1, 1, 1, 3), (4, 1, 2, 2, 3), (1, 2, 1, 1, 3), (1, 1, 0, 1, 1)])
+@pytest.mark.parametrize("groups,stride,padding,dilation,kernel",
+                         [(2, 1, 1, 1, 3), (4, 1, 2, 2, 3), (1, 2, 1, 1, 3), (1, 1, 0, 1, 1)])
 @pytest.mark.oracle("torchvision's deform_conv2d", "deformable_convnets")
-def test_columns_and_their_gradients_are_torchvisions(groups: int, stride: int, padding: int, dilation: int, kernel: int) -> None:
+def test_columns_and_their_gradients_are_torchvisions(groups: int, stride: int, padding: int, dilation: int,
+                                                      kernel: int) -> None:
     x, w = torch.randn(2, 8, 11, 13, requires_grad=True), torch.randn(6, 8, kernel, kernel, requires_grad=True)
     high, wide = ((n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for n in (11, 13))
     offset = (3 * torch.randn(2, 2 * groups * kernel**2, high, wide)).requires_grad_()
     for mask in (None, torch.rand(2, groups * kernel**2, high, wide)):
-        found = [deform.deform_conv2d(x, offset, w, torch.ones(6), stride, padding, dilation, mask, m) for m in ("columns", "torchvision")]
+        found = [deform.deform_conv2d(x, offset, w, torch.ones(6), stride, padding, dilation, mask, m)
+                 for m in ("columns", "torchvision")]
         torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
         slope = torch.randn_like(found[0])
         for a, b in zip(*(torch.autograd.grad((f * slope).sum(), (x, offset, w)) for f in found)):
@@ -364,21 +387,25 @@ def test_stored_results_of_deformable_convolution(method: Any) -> None:
     stored = {k: torch.from_numpy(v) for k, v in np.load(GOLDENS, allow_pickle=False).items()}
     args = (stored["feat"], stored["dcn_offset"], stored["dcn_w"], stored["dcn_b"], 1, 1, 1)
     torch.testing.assert_close(deform.deform_conv2d(*args, None, method), stored["dcn_g2_pad1"], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(deform.deform_conv2d(*args, stored["dcn_mask"], method), stored["dcn_g2_pad1_mod"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deform.deform_conv2d(*args, stored["dcn_mask"], method), stored["dcn_g2_pad1_mod"],
+                               atol=1e-4, rtol=1e-4)
 
 
 def test_maps_that_lie_channels_last_and_half_precision() -> None:
     """As training lays them out."""
-    x, offset, w, mask = torch.randn(2, 8, 11, 13), torch.randn(2, 36, 11, 13), torch.randn(6, 8, 3, 3), torch.rand(2, 18, 11, 13)
+    x, offset, w, mask = (torch.randn(2, 8, 11, 13), torch.randn(2, 36, 11, 13), torch.randn(6, 8, 3, 3),
+                          torch.rand(2, 18, 11, 13))
     want = deform.deform_conv2d(x, offset, w, None, 1, 1, 1, mask)
     last = [v.contiguous(memory_format=torch.channels_last) for v in (x, offset, mask)]
-    torch.testing.assert_close(deform.deform_conv2d(last[0], last[1], w, None, 1, 1, 1, last[2]), want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(deform.deform_conv2d(last[0], last[1], w, None, 1, 1, 1, last[2]), want,
+                               atol=1e-5, rtol=1e-5)
     half = deform.deform_conv2d(x.bfloat16(), offset, w, None, 1, 1, 1, mask)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), want, atol=0.3, rtol=0.05)
 
 
-@pytest.mark.parametrize("name,preset", [("r_fcn", "small"), ("deformable_convnets", "small"), ("deformable_convnets", "faster-small")])
+@pytest.mark.parametrize("name,preset", [("r_fcn", "small"), ("deformable_convnets", "small"),
+                                         ("deformable_convnets", "faster-small")])
 def test_systems_train_channels_last_and_in_bf16(name: str, preset: str) -> None:
     m, b = cards.get(name).spec(preset).build(4).to(memory_format=torch.channels_last), batch()
     with torch.autocast("cpu", torch.bfloat16):
@@ -390,8 +417,10 @@ def test_systems_train_channels_last_and_in_bf16(name: str, preset: str) -> None
 # ---------------------------------------------------------------- deformable pooling
 
 
-def pooled_by_loops(x: Tensor, box: list[float], offset: Tensor, size: int, stride: float, samples: int, sensitive: bool) -> Tensor:
-    """One region of one picture, point by point, as the published operator has it; offsets (C or 1, 2, s, s) in sides."""
+def pooled_by_loops(x: Tensor, box: list[float], offset: Tensor, size: int, stride: float, samples: int,
+                    sensitive: bool) -> Tensor:
+    """One region of one picture, point by point, as the published operator has it;
+    offsets (C or 1, 2, s, s) in sides."""
     d, h, w = x.shape
     outputs = d // size**2 if sensitive else d
     x1, y1, x2, y2 = (math.floor(v + 0.5) / stride - 0.5 for v in box)
@@ -428,9 +457,12 @@ def test_deformable_pooling_as_by_loops() -> None:
     for n in range(2):
         for r in range(2):
             box = boxes[n, r].tolist()
-            torch.testing.assert_close(plain[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, False), atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(place[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, True), atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(each[n, r], pooled_by_loops(x[n], box, own[n, r], 2, 8, 4, True), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(plain[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, False),
+                                       atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(place[n, r], pooled_by_loops(x[n], box, shared[n, r][None], 2, 8, 4, True),
+                                       atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(each[n, r], pooled_by_loops(x[n], box, own[n, r], 2, 8, 4, True),
+                                       atol=1e-4, rtol=1e-4)
 
 
 def test_offsets_of_zero_pool_where_the_bins_are_and_equal_ones_move_the_region() -> None:
@@ -440,7 +472,8 @@ def test_offsets_of_zero_pool_where_the_bins_are_and_equal_ones_move_the_region(
     offset = torch.zeros(2, 2, 2, 4, 4)
     offset[:, 0, 0], offset[:, 0, 1] = 0.25, -0.5  # of 64 pixels: 16 down, 32 to the left
     moved = boxes + torch.tensor([[-32.0, 16, -32, 16], [0, 0, 0, 0]])
-    torch.testing.assert_close(deform.deform_roi_pool([x], boxes, offset, 4, (8,)), deform.deform_roi_pool([x], moved, None, 4, (8,)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(deform.deform_roi_pool([x], boxes, offset, 4, (8,)),
+                               deform.deform_roi_pool([x], moved, None, 4, (8,)), atol=1e-5, rtol=1e-5)
 
 
 def test_one_offset_for_all_outputs_is_the_shared_form_with_the_same_gradients() -> None:
@@ -459,7 +492,8 @@ def test_the_gradient_of_an_offset_is_the_slope_of_the_map() -> None:
     ramp = (3 * torch.arange(30.0)[None, :] + 5 * torch.arange(30.0)[:, None]).expand(1, 1, 30, 30)
     offset = torch.zeros(1, 1, 2, 2, 2, requires_grad=True)
     deform.deform_roi_pool([ramp], torch.tensor([[[64.0, 64, 128, 128]]]), offset, 2, (8,)).sum().backward()
-    torch.testing.assert_close(offset.grad[0, 0], torch.tensor([40.0, 24.0])[:, None, None].expand(2, 2, 2), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(offset.grad[0, 0], torch.tensor([40.0, 24.0])[:, None, None].expand(2, 2, 2),
+                               atol=1e-3, rtol=1e-4)
 
 
 def test_each_region_reads_the_level_of_its_size() -> None:
@@ -469,7 +503,8 @@ def test_each_region_reads_the_level_of_its_size() -> None:
     level = level_of(boxes, (4, 8, 16), 96.0)[0].tolist()
     assert len(set(level)) >= 2
     for r, i in enumerate(level):
-        torch.testing.assert_close(got[:, r], deform.deform_roi_pool([xs[i]], boxes[:, r : r + 1], None, 3, (4 * 2**i,))[:, 0])
+        torch.testing.assert_close(got[:, r],
+                                   deform.deform_roi_pool([xs[i]], boxes[:, r : r + 1], None, 3, (4 * 2**i,))[:, 0])
 
 
 # ---------------------------------------------------------------- Deformable ConvNets
@@ -486,7 +521,8 @@ def test_a_net_whose_offsets_are_zero_is_the_net_it_extends() -> None:
     for a, b in zip(plain.eval()(x), m.eval()(x)):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     conv = m.body.stages[2][0].conv2
-    assert isinstance(conv, DeformConv) and conv.offset.out_channels == 72 and conv.dilation == (2, 2) == conv.offset.dilation
+    assert (isinstance(conv, DeformConv) and conv.offset.out_channels == 72
+            and conv.dilation == (2, 2) == conv.offset.dilation)
     m(x)[1].sum().backward()
     assert conv.offset.weight.grad.abs().sum() > 0, "offsets learn though they begin at zero"
     nn.init.constant_(conv.offset.bias, 0.5)
@@ -503,10 +539,12 @@ def test_heads_whose_offsets_are_zero_pool_where_the_bins_are() -> None:
         nn.init.normal_(layer.weight)
     maps = head.prepare(x)
     logits, deltas = head(maps, boxes)
-    torch.testing.assert_close(logits, psroi.vote(deform.deform_roi_pool([maps[0]], boxes, None, 3, (8,), sensitive=True)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(logits, psroi.vote(deform.deform_roi_pool([maps[0]], boxes, None, 3, (8,),
+                                                                         sensitive=True)), atol=1e-5, rtol=1e-4)
     nn.init.normal_(head.shift_cls.weight, std=0.5)
     logits2, deltas2 = head(head.prepare(x), boxes)
-    assert not torch.allclose(logits, logits2, atol=1e-4) and torch.equal(deltas, deltas2), "classes and box have offsets of their own"
+    assert not torch.allclose(logits, logits2,
+                              atol=1e-4) and torch.equal(deltas, deltas2), "classes and box have offsets of their own"
     two = DeformFCHead(inp, Bins(3, levels=1), 8, 1, "agnostic")
     torch.testing.assert_close(two.features(x, boxes), Bins(3, levels=1)(x, (8,), boxes))
     nn.init.normal_(two.shift.bias, std=2.0)
@@ -529,18 +567,22 @@ def test_every_variant_is_built_with_its_layers(preset: str) -> None:
     assert len(heads) == (preset in ("paper", "faster", "fpn-pool"))
     rate = {n: g["base_lr"] / card.recipe(preset).lr for g in groups_of(m, card.recipe(preset)) for n in g["names"]}
     if preset == "paper":
-        assert rate["heads.0.reduce.0.weight"] == pytest.approx(3) and rate["heads.0.shift_cls.weight"] == rate["backbone.body.layer4.0.conv2.offset.weight"] == 1
-        assert not any(n.startswith(("backbone.body.conv1", "backbone.body.layer1")) for n in rate), "the stem and the second stage are fixed"
+        assert (rate["heads.0.reduce.0.weight"] == pytest.approx(3)
+                and rate["heads.0.shift_cls.weight"] == rate["backbone.body.layer4.0.conv2.offset.weight"] == 1)
+        assert not any(n.startswith(("backbone.body.conv1",
+                                     "backbone.body.layer1")) for n in rate), "the stem and the second stage are fixed"
     if preset in ("faster", "fpn-pool"):
         assert rate["heads.0.shift.weight"] == pytest.approx(0.01)
     if preset == "faster":
-        assert m.spec.stages[0].assign.low == 0.1 and card.spec().stages[0].assign.low == 0, "the two-layer head learns from background near objects"
+        assert (m.spec.stages[0].assign.low == 0.1
+                and card.spec().stages[0].assign.low == 0), "the two-layer head learns from background near objects"
 
 
 @pytest.mark.parametrize("preset", ["small", "faster-small", "rpn-small", "deeplab-small"])
 def test_every_small_variant_learns_and_predicts(preset: str) -> None:
     m, b = cards.get("deformable_convnets").spec(preset).build(4).train(), batch()
-    b = replace(b, targets=replace(b.targets, semantic=torch.randint(0, 4, (2, 64, 64)), masks=torch.rand(2, 3, 64, 64) > 0.5))
+    b = replace(b, targets=replace(b.targets, semantic=torch.randint(0, 4, (2, 64, 64)),
+                                   masks=torch.rand(2, 3, 64, 64) > 0.5))
     total(m.loss(b)).backward()
     shifted = {n: p.grad for n, p in m.named_parameters() if "offset" in n or "shift" in n}
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in m.parameters())

@@ -44,7 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_folders_patterns_arrays_and_lists_are_pictures(folder: Path) -> None:
     names = lambda x: [Path(p).name for p in find_pictures(x)]  # noqa: E731
-    assert names(folder) == ["a.png", "b.jpg", "c.png"] and names(folder / "a.png") == ["a.png"] and names(f"{folder}/*.jpg") == ["b.jpg"]
+    assert (names(folder) == ["a.png", "b.jpg", "c.png"] and names(folder / "a.png") == ["a.png"]
+            and names(f"{folder}/*.jpg") == ["b.jpg"])
     assert names([folder / "b.jpg", f"{folder}/**/c.png"]) == ["b.jpg", "c.png"]
     array = np.zeros((8, 8, 3), np.uint8)
     assert find_pictures([array, folder / "a.png"])[0] is array
@@ -65,7 +66,8 @@ def test_a_pillow_picture_brings_no_warning() -> None:
 
 def test_detections_are_in_pixels_of_the_file(folder: Path) -> None:
     found = stemma.predict(model(), folder, threshold=0.0, device="cpu", precision="fp32")
-    assert [Path(p["file"]).name for p in found] == ["a.png", "b.jpg", "c.png"] and [p["size"] for p in found] == [(64, 96), (64, 64), (80, 50)]
+    assert ([Path(p["file"]).name for p in found] == ["a.png", "b.jpg", "c.png"]
+            and [p["size"] for p in found] == [(64, 96), (64, 64), (80, 50)])
     for p in found:
         h, w = p["size"]
         assert len(p["boxes"]) == len(p["scores"]) == len(p["labels"]) == len(p["names"]) > 0
@@ -83,7 +85,8 @@ def test_the_size_of_a_batch_changes_nothing(folder: Path) -> None:
 
 
 def test_a_network_box_maps_to_the_file_by_hand() -> None:
-    batch = Batch(torch.zeros(1, 3, 64, 96), Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0).long()), torch.tensor([[50.0, 80.0]]), torch.tensor([[100.0, 240.0]]), torch.tensor([0]))
+    batch = Batch(torch.zeros(1, 3, 64, 96), Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0).long()),
+                  torch.tensor([[50.0, 80.0]]), torch.tensor([[100.0, 240.0]]), torch.tensor([0]))
     d = Detections(
         torch.tensor([[[8.0, 5.0, 40.0, 25.0], [0, 0, 0, 0]]]), torch.tensor([[0.9, 0.0]]), torch.tensor([[1, -1]]),
         masks=torch.ones(1, 2, 4, 4), keypoints=torch.tensor([[[[8.0, 5.0, 0.7]], [[0, 0, 0]]]]),
@@ -92,15 +95,18 @@ def test_a_network_box_maps_to_the_file_by_hand() -> None:
     np.testing.assert_allclose(found["boxes"], [[24, 10, 120, 50]])
     np.testing.assert_allclose(found["keypoints"], [[[24, 10, 0.7]]], rtol=1e-6)
     ys, xs = np.nonzero(decode(found["masks"][0]))
-    assert decode(found["masks"][0]).shape == (100, 240) and abs(xs.min() - 24) <= 2 and abs(xs.max() - 119) <= 2 and abs(ys.min() - 10) <= 2 and abs(ys.max() - 49) <= 2
+    assert (decode(found["masks"][0]).shape == (100, 240) and abs(xs.min() - 24) <= 2 and abs(xs.max() - 119) <= 2
+            and abs(ys.min() - 10) <= 2 and abs(ys.max() - 49) <= 2)
 
 
 def test_maps_are_cut_to_the_picture_and_resized() -> None:
-    batch = Batch(torch.zeros(1, 3, 64, 64), Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0).long()), torch.tensor([[32.0, 48.0]]), torch.tensor([[64.0, 96.0]]), torch.tensor([0]))
+    batch = Batch(torch.zeros(1, 3, 64, 64), Targets(torch.zeros(1, 0, 4), torch.zeros(1, 0).long()),
+                  torch.tensor([[32.0, 48.0]]), torch.tensor([[64.0, 96.0]]), torch.tensor([0]))
     labels = torch.zeros(1, 64, 64, dtype=torch.long)
     labels[0, :, 24:48], labels[0, 32:] = 2, 7  # 7 lies in the padding alone
     (plain,) = to_file(SemanticMap(labels), batch)
-    assert plain["semantic"].shape == (64, 96) and set(np.unique(plain["semantic"])) == {0, 2} and (plain["semantic"][:, 48:] == 2).all()
+    assert (plain["semantic"].shape == (64, 96) and set(np.unique(plain["semantic"])) == {0, 2}
+            and (plain["semantic"][:, 48:] == 2).all())
     scores = torch.nn.functional.one_hot(labels, 8).permute(0, 3, 1, 2).float()
     (soft,) = to_file(SemanticMap(labels, scores), batch)
     assert (soft["semantic"] == plain["semantic"]).mean() > 0.97
@@ -145,7 +151,8 @@ def test_tiny_pictures_work(size: tuple[int, int]) -> None:
 # ---------------------------------------------------------------- tiles
 
 
-@pytest.mark.parametrize("size, tile, overlap", [((100, 70), 32, 0.2), ((32, 32), 32, 0.2), ((20, 500), 64, 0.5), ((33, 33), 32, 0.0)])
+@pytest.mark.parametrize("size, tile, overlap",
+                         [((100, 70), 32, 0.2), ((32, 32), 32, 0.2), ((20, 500), 64, 0.5), ((33, 33), 32, 0.0)])
 def test_windows_cover_everything_and_overlap(size: tuple[int, int], tile: int, overlap: float) -> None:
     cuts = windows(size, tile, overlap)
     seen = np.zeros(size, int)
@@ -170,13 +177,15 @@ def test_masks_are_moved_without_filling_the_picture() -> None:
 
 
 def one(boxes: Any, scores: Any, labels: Any) -> dict[str, Any]:
-    return {"boxes": np.array(boxes, np.float32).reshape(-1, 4), "scores": np.array(scores, np.float32), "labels": np.array(labels, np.int64)}
+    return {"boxes": np.array(boxes, np.float32).reshape(-1, 4), "scores": np.array(scores, np.float32),
+            "labels": np.array(labels, np.int64)}
 
 
 def test_tiles_are_merged_by_hand() -> None:
     cuts = [(0, 0, 100, 100), (80, 0, 180, 100), (0, 0, 180, 100)]
     parts = [
-        one([[10, 10, 30, 30], [70, 40, 100, 60]], [0.9, 0.95], [0, 1]),  # the second ends at the cut edge: half of an object
+        # the second ends at the cut edge: half of an object
+        one([[10, 10, 30, 30], [70, 40, 100, 60]], [0.9, 0.95], [0, 1]),
         one([[-0, 40, 25, 60], [5, 10, 20, 25]], [0.3, 0.6], [1, 0]),  # in the picture 80..105; cut on its left too
         one([[70, 40, 105, 60], [11, 10, 31, 30], [11, 10, 31, 30]], [0.5, 0.8, 0.7], [1, 0, 1]),
     ]
@@ -224,9 +233,11 @@ def test_pictures_and_coco_json_are_written(folder: Path, tmp_path: Path) -> Non
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"a.jpg", "a_2.jpg", "b.jpg", "c.jpg", "predictions.json"}
     said = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert [i["file_name"] for i in said["images"]] == ["a.png", "b.jpg", "c.png", "a.png"] and len(said["annotations"]) == sum(len(p["boxes"]) for p in found)
+    assert ([i["file_name"] for i in said["images"]] == ["a.png", "b.jpg", "c.png", "a.png"]
+            and len(said["annotations"]) == sum(len(p["boxes"]) for p in found))
     a, p = said["annotations"][0], found[0]
-    np.testing.assert_allclose([a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]], p["boxes"][0], atol=0.01)
+    np.testing.assert_allclose([a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]],
+                               p["boxes"][0], atol=0.01)
     assert said["categories"][int(p["labels"][0])] == {"id": a["category_id"], "name": p["names"][0]}
     with Image.open(tmp_path / "out" / "a.jpg") as drawn:
         assert drawn.size == (96, 64)
@@ -264,7 +275,8 @@ def test_names_stay_inside_the_picture_and_are_readable() -> None:
     field = (drawn == draw.colour(0)).all(-1)
     ys, xs = np.nonzero(field)
     assert field.sum() > 100 and xs.max() <= 199 and ys.min() == 0
-    assert (drawn[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].sum(-1) < 60).sum() > 10  # dark letters on a light field
+    # dark letters on a light field
+    assert (drawn[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].sum(-1) < 60).sum() > 10
 
 
 def test_overlays_are_opaque_at_outlines_alone() -> None:

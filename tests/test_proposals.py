@@ -19,7 +19,8 @@ from stemma.data import proposals as pr
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 
-FAST = ProposalSource("selective-search", count=200, width=0, least=6, sigma=0.5, scales=(20,), colours=("lab",), likeness=("ctsf",))
+FAST = ProposalSource("selective-search", count=200, width=0, least=6, sigma=0.5, scales=(20,), colours=("lab",),
+                      likeness=("ctsf",))
 
 
 def scenes(count: int = 3) -> Scenes:
@@ -41,7 +42,8 @@ def test_selective_search_finds_objects_and_always_the_same_boxes() -> None:
     assert one.dtype == np.float32 and 20 < len(one) <= 200
     h, w = s.size
     assert (one >= 0).all() and (one[:, 2:] <= [w, h]).all() and ((one[:, 2:] - one[:, :2]) >= 6).all()
-    found = np.concatenate([ious(t.boxes, pr.selective_search(t.image, FAST)).max(1) for t in (scenes()[i] for i in range(3)) if t.image is not None])
+    found = np.concatenate([ious(t.boxes, pr.selective_search(t.image, FAST)).max(1)
+                            for t in (scenes()[i] for i in range(3)) if t.image is not None])
     assert (found > 0.5).mean() > 0.6
 
 
@@ -49,7 +51,8 @@ def test_the_published_settings_are_looked_at_500_pixels_wide() -> None:
     """R-CNN sec. 2.1 and its code: the least side is 20 of 500 pixels, so 20 x 64 / 500 of a picture of 64."""
     image = scenes()[0].image
     assert image is not None
-    boxes = pr.selective_search(image[:48, :64], ProposalSource("selective-search", scales=(100,), colours=("hsv",), likeness=("tsf",)))
+    boxes = pr.selective_search(image[:48, :64],
+                                ProposalSource("selective-search", scales=(100,), colours=("hsv",), likeness=("tsf",)))
     assert len(boxes) and (boxes[:, 2:] - boxes[:, :2]).min() >= 20 * 64 / 500 - 1e-4
     assert (boxes[:, 2] <= 64).all() and (boxes[:, 3] <= 48).all()
 
@@ -66,7 +69,8 @@ def test_edge_boxes_are_inside_and_find_what_has_an_outline() -> None:
 @given(h=st.integers(8, 300), w=st.integers(8, 300), count=st.integers(1, 900))
 def test_the_grid_stays_inside_and_keeps_to_its_count(h: int, w: int, count: int) -> None:
     boxes = pr.grid((h, w), count)
-    assert len(boxes) <= count and (boxes[:, :2] >= -1e-3).all() and (boxes[:, 2] <= w + 1e-3).all() and (boxes[:, 3] <= h + 1e-3).all()
+    assert (len(boxes) <= count and (boxes[:, :2] >= -1e-3).all() and (boxes[:, 2] <= w + 1e-3).all()
+            and (boxes[:, 3] <= h + 1e-3).all())
     assert ((boxes[:, 2:] - boxes[:, :2]) > 0).all() and np.array_equal(boxes, pr.grid((h, w), count))
 
 
@@ -81,7 +85,8 @@ def test_jitter_stays_near_the_truth() -> None:
 def test_files_of_both_kinds(tmp_path: Path) -> None:
     s = replace(scenes()[0], file="a/b/cat.png", id=7)
     (tmp_path / "r.json").write_text(json.dumps([
-        {"image_id": 7, "bbox": [1, 2, 10, 20], "score": 0.1}, {"image_id": 7, "bbox": [5, 5, 500, 5], "score": 0.9}, {"image_id": 8, "bbox": [0, 0, 1, 1]},
+        {"image_id": 7, "bbox": [1, 2, 10, 20], "score": 0.1}, {"image_id": 7, "bbox": [5, 5, 500, 5], "score": 0.9},
+        {"image_id": 8, "bbox": [0, 0, 1, 1]},
     ]))
     np.savez(tmp_path / "r.npz", cat=np.array([[1.0, 2, 11, 22, 0.1], [5, 5, 505, 10, 0.9]]))
     for name in ("r.json", "r.npz"):
@@ -148,9 +153,11 @@ def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_loader_flips_scales_and_pads_them() -> None:
-    recipe = Recipe(resize=Resize("square", 192), augment=Augment(flip=1.0), proposals=replace(FAST, kind="jitter", count=40))
+    recipe = Recipe(resize=Resize("square", 192), augment=Augment(flip=1.0),
+                    proposals=replace(FAST, kind="jitter", count=40))
     data = pr.Proposed(scenes(), recipe.proposals)
-    make = lambda r, train: next(iter(Loader(data, r, train=train, batch=3, needs=frozenset({"boxes", "proposals"})).epoch(0)))  # noqa: E731
+    make = lambda r, train: next(iter(Loader(data, r, train=train, batch=3,  # noqa: E731
+                                             needs=frozenset({"boxes", "proposals"})).epoch(0)))
     plain, turned = make(recipe, False), make(recipe, True)
     p = plain.targets.proposals
     assert p is not None and p.shape == (3, 40, 4)
@@ -161,7 +168,8 @@ def test_the_loader_flips_scales_and_pads_them() -> None:
     flipped = turned.targets.proposals[at]
     torch.testing.assert_close(flipped[:, [0, 2]], 192 - p[0][:, [2, 0]])
     torch.testing.assert_close(flipped[:, [1, 3]], p[0][:, [1, 3]])
-    few = Loader(data, replace(recipe, proposals=replace(recipe.proposals, count=64)), train=False, batch=1, needs=frozenset({"boxes", "proposals"}))
+    few = Loader(data, replace(recipe, proposals=replace(recipe.proposals, count=64)), train=False, batch=1,
+                 needs=frozenset({"boxes", "proposals"}))
     padded = next(iter(few.epoch(0))).targets.proposals
     assert padded is not None and padded.shape == (1, 64, 4) and (padded[0, 40:] == 0).all()
     bare = Loader(data, recipe, train=False, batch=3, needs=frozenset({"boxes"}))

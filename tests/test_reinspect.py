@@ -1,4 +1,5 @@
-"""ReInspect: its counts, its recurrent cell, the matching against scipy, the loss, and stitching against a slow port of its definition."""
+"""ReInspect: its counts, its recurrent cell, the matching against scipy, the loss, and stitching against a slow port of
+its definition."""
 from __future__ import annotations
 
 import itertools
@@ -29,7 +30,8 @@ S = 5
 
 
 def targets(rows: list[list[float]], labels: list[int], crowd: list[bool] | None = None) -> Targets:
-    return Targets(torch.tensor([rows]).view(1, -1, 4), torch.tensor([labels], dtype=torch.long).view(1, -1), None if crowd is None else torch.tensor([crowd]))
+    return Targets(torch.tensor([rows]).view(1, -1, 4), torch.tensor([labels], dtype=torch.long).view(1, -1),
+                   None if crowd is None else torch.tensor([crowd]))
 
 
 # ---------------------------------------------------------------- counts and shapes
@@ -49,17 +51,20 @@ def test_published_counts(fact: Any) -> None:
 
 
 def test_shapes_in_training_and_inference() -> None:
-    """A picture of 640 x 480 gives 15 x 20 cells of 5 boxes: codes (B, 300, 5, 4) and logits (B, 300, 5, 2), the cells in reading order."""
+    """A picture of 640 x 480 gives 15 x 20 cells of 5 boxes: codes (B, 300, 5, 4) and logits (B, 300, 5, 2), the cells
+    in reading order."""
     with torch.device("meta"):
         model = reinspect.spec().build(1)
         raw = model(torch.zeros(2, 3, 480, 640))
-    assert raw.codes.unflatten(1, (300, S)).shape == (2, 300, S, 4) and raw.logits.unflatten(1, (300, S)).shape == (2, 300, S, 2)
+    assert (raw.codes.unflatten(1, (300, S)).shape == (2, 300, S, 4)
+            and raw.logits.unflatten(1, (300, S)).shape == (2, 300, S, 2))
     grid = lay(CellBoxes(S), ((15, 20),), (32,), (480, 640), torch.zeros(1)).boxes.unflatten(0, (15, 20, S))
     assert grid[3, 7, 2].tolist() == [7 * 32, 3 * 32, 8 * 32, 4 * 32]
 
 
 def test_googlenet_maps() -> None:
-    """Strides 8, 16 and 32 with 480, 832 and 1,024 channels; with the 1,000-way classifier it has GoogLeNet's 6,998,552 parameters."""
+    """Strides 8, 16 and 32 with 480, 832 and 1,024 channels; with the 1,000-way classifier it has GoogLeNet's 6,998,552
+    parameters."""
     with torch.device("meta"):
         net = GoogLeNet(In((3,), (1,)), levels=(0, 1, 2))
         shapes = [tuple(x.shape) for x in net(torch.zeros(1, 3, 224, 224))]
@@ -69,20 +74,26 @@ def test_googlenet_maps() -> None:
 
 
 def test_sec_4_1_settings_and_the_rates_of_the_code() -> None:
-    """Rates of train.py: the trunk four times, biases of convolutions twice that; the recurrent cell and its outputs once. Deviations as there."""
+    """Rates of train.py: the trunk four times, biases of convolutions twice that; the recurrent cell and its outputs
+    once. Deviations as there."""
     r, spec = reinspect.recipe(), reinspect.spec()
-    assert (r.lr, r.gamma, r.length, r.milestones, r.momentum, r.clip, r.weight_decay) == (0.2, 0.8, "500000steps", (0.2, 0.4, 0.6, 0.8), 0.5, 0.1, 0.0)
-    assert (spec.rule.box_weight, spec.rule.region, spec.rule.match.ratio, spec.rule.match.how) == (0.03, 64, 0.5, "hungarian")
+    assert ((r.lr, r.gamma, r.length, r.milestones, r.momentum, r.clip, r.weight_decay)
+            == (0.2, 0.8, "500000steps", (0.2, 0.4, 0.6, 0.8), 0.5, 0.1, 0.0))
+    assert ((spec.rule.box_weight, spec.rule.region, spec.rule.match.ratio, spec.rule.match.how)
+            == (0.03, 64, 0.5, "hungarian"))
     with torch.device("meta"):
         groups = groups_of(spec.build(1), r)
     for g in groups:
         for name in g["names"]:
             trunk, conv = name.startswith("backbone"), name.startswith(("backbone", "head.reduce"))
-            assert g["base_lr"] == pytest.approx(0.2 * (4 if trunk else 1) * (2 if conv and name.endswith("bias") else 1)), name
+            assert g["base_lr"] == pytest.approx(0.2 * (4 if trunk else 1) * (2 if conv and name.endswith("bias")
+                                                                              else 1)), name
     head = SetHead(In((64,), (32,), 1, anchors=(S,), logits=2))
-    assert head.reduce.weight.std().item() == pytest.approx(0.005, rel=0.05) and not head.reduce.bias.any()  # type: ignore[union-attr]
+    assert (head.reduce.weight.std().item() == pytest.approx(0.005, rel=0.05)  # type: ignore[union-attr]
+            and not head.reduce.bias.any())
     for w in (head.cell.read.weight, head.cell.recall.weight, head.box[0].weight, head.confidence[4].weight):
-        assert w.abs().max() <= 0.1 and w.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.1)  # type: ignore[operator, union-attr]
+        assert (w.abs().max() <= 0.1  # type: ignore[operator, union-attr]
+                and w.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.1))
     assert (head.shrink, head.scale, head.dropout.p, head.cell.tied, head.cell.tanh) == (0.01, 100, 0.15, True, False)
 
 
@@ -103,7 +114,8 @@ def test_the_untied_cell_is_torch_s() -> None:
 
 
 def test_the_tied_cell_forgets_what_it_lets_out() -> None:
-    """An untied cell whose forget gate has the negated weights of the output gate is the tied one, since 1 - sigmoid(x) = sigmoid(-x)."""
+    """An untied cell whose forget gate has the negated weights of the output gate is the tied one, since 1 -
+    sigmoid(x) = sigmoid(-x)."""
     tied, loose = LstmCell(7, 6, tied=True, tanh=False), LstmCell(7, 6, tied=False, tanh=False)
     with torch.no_grad():
         for a, b in ((tied.read, loose.read), (tied.recall, loose.recall)):
@@ -116,7 +128,8 @@ def test_the_tied_cell_forgets_what_it_lets_out() -> None:
 def test_each_cell_is_decoded_by_itself() -> None:
     """The head over a map is the head over each of its cells: a cell's boxes depend on its features alone."""
     torch.manual_seed(0)
-    head = SetHead(In((6,), (16,), 2, anchors=(3,), logits=3), width=8, cells=5, dropout=0.5, std=1.0, shrink=1.0).eval()
+    head = SetHead(In((6,), (16,), 2, anchors=(3,), logits=3), width=8, cells=5, dropout=0.5, std=1.0,
+                   shrink=1.0).eval()
     x = torch.randn(2, 6, 3, 4)
     logits, codes = head([x])
     assert logits.shape == (2, 36, 3) and codes.shape == (2, 36, 4)
@@ -145,7 +158,8 @@ def test_the_matching_is_scipy_s_of_the_scalar_cost(seed: int, count: int) -> No
     r = np.random.default_rng(seed)
     said, truth = r.normal(0, 25, (6, S, 4)), r.normal(0, 25, (6, S, 4))
     truth[..., 2:] = np.abs(truth[..., 2:]) + 5
-    said[:, :count] = np.where(r.random((6, count, 1)) < 0.6, truth[:, :count] + r.normal(0, 3, (6, count, 4)), said[:, :count])
+    said[:, :count] = np.where(r.random((6, count, 1)) < 0.6, truth[:, :count] + r.normal(0, 3, (6, count, 4)),
+                               said[:, :count])
     said = said[:, r.permutation(S)]
     real = np.zeros((6, S), bool)
     real[:, :count] = True
@@ -159,7 +173,8 @@ def test_the_matching_is_scipy_s_of_the_scalar_cost(seed: int, count: int) -> No
         assert sorted(j for _, j in ours) == list(range(count))
         for whole in (o[i].numpy(), np.broadcast_to(rank.numpy()[:, None], (S, S))):
             assert sum(whole[p] for p in ours) == whole[rows, columns].sum()
-        assert sum(cost[p] for p in ours) == pytest.approx(cost[rows, columns].sum(), abs=1e-6)  # L1 distances tie where two boxes cross
+        # L1 distances tie where two boxes cross
+        assert sum(cost[p] for p in ours) == pytest.approx(cost[rows, columns].sum(), abs=1e-6)
 
 
 @pytest.mark.parametrize("steps", (1, 3, 5, 6))
@@ -170,7 +185,8 @@ def test_assign_is_the_least_of_all_matchings(steps: int) -> None:
     got = assign(first, second, real)
     for i in range(20):
         js = [j for j in range(steps) if real[i, j]]
-        cost = {way: (sum(int(first[i, s, j]) for s, j in zip(way, js)), sum(float(second[i, s, j]) for s, j in zip(way, js)))
+        cost = {way: (sum(int(first[i, s, j]) for s, j in zip(way, js)),
+                      sum(float(second[i, s, j]) for s, j in zip(way, js)))
                 for way in itertools.permutations(range(steps), len(js))}
         mine = cost[tuple(int(got[i, j]) for j in js)]
         best = min(cost.values())
@@ -179,7 +195,8 @@ def test_assign_is_the_least_of_all_matchings(steps: int) -> None:
 
 
 def test_ranks_come_before_distance_and_overlap_before_ranks() -> None:
-    """Two steps near one object: the first takes it though the second is nearer; a first step outside the object leaves it to the second."""
+    """Two steps near one object: the first takes it though the second is nearer; a first step outside the object leaves
+    it to the second."""
     truth = torch.tensor([[[0.0, 0, 20, 20], [0, 0, 0, 0]]])
     real = torch.tensor([[True, False]])
     said = torch.tensor([[[5.0, 5, 20, 20], [0, 0, 20, 20]]])
@@ -190,7 +207,8 @@ def test_ranks_come_before_distance_and_overlap_before_ranks() -> None:
 
 
 def test_the_three_matchings_differ_as_said() -> None:
-    """Two objects: fixed takes them in their order, first matches them freely among steps 0 and 1, hungarian may use any step."""
+    """Two objects: fixed takes them in their order, first matches them freely among steps 0 and 1,
+    hungarian may use any step."""
     truth = torch.tensor([[[0.0, 0, 20, 20], [100, 0, 20, 20], [0, 0, 0, 0]]])
     real = torch.tensor([[True, True, False]])
     said = torch.tensor([[[100.0, 0, 20, 20], [300, 0, 20, 20], [0, 0, 20, 20]]])
@@ -200,9 +218,11 @@ def test_the_three_matchings_differ_as_said() -> None:
 
 
 def test_objects_of_a_cell() -> None:
-    """Those that touch the 64 pixels in the middle of its cell of 32, boxes relative to its centre, from top to bottom; of six the five nearest."""
+    """Those that touch the 64 pixels in the middle of its cell of 32, boxes relative to its centre, from top to bottom;
+    of six the five nearest."""
     cells = torch.tensor([[64.0, 64, 96, 96]])  # centre 80, 80; region 48 .. 112
-    t = targets([[112, 70, 130, 90], [111, 70, 131, 90], [0, 0, 49, 49], [0, 0, 48, 48], [70, 60, 90, 80]], [0, 1, 2, 3, 4])
+    t = targets([[112, 70, 130, 90], [111, 70, 131, 90], [0, 0, 49, 49], [0, 0, 48, 48], [70, 60, 90, 80]],
+                [0, 1, 2, 3, 4])
     boxes, place, real = cell_objects(t, cells, 64.0, S)
     assert place[0, 0][real[0, 0]].tolist() == [2, 4, 1]
     assert boxes[0, 0, 1].tolist() == [0, -10, 20, 20] and boxes[0, 0, 2].tolist() == [41, 0, 20, 20]
@@ -237,8 +257,10 @@ def slow_loss(raw: DenseRaw, people: list[list[float]], how: str) -> tuple[float
     cells = raw.anchors[::S]
     for m, cell in enumerate(cells.tolist()):
         cx, cy = (cell[0] + cell[2]) / 2, (cell[1] + cell[3]) / 2
-        mine = [b for b in people if abs((b[0] + b[2]) / 2 - cx) < (b[2] - b[0] + 64) / 2 and abs((b[1] + b[3]) / 2 - cy) < (b[3] - b[1] + 64) / 2]
-        truth = np.array([[(b[0] + b[2]) / 2 - cx, (b[1] + b[3]) / 2 - cy, b[2] - b[0], b[3] - b[1]] for b in mine]).reshape(-1, 4)
+        mine = [b for b in people if abs((b[0] + b[2]) / 2 - cx) < (b[2] - b[0] + 64) / 2
+                and abs((b[1] + b[3]) / 2 - cy) < (b[3] - b[1] + 64) / 2]
+        truth = np.array([[(b[0] + b[2]) / 2 - cx, (b[1] + b[3]) / 2 - cy, b[2] - b[0], b[3] - b[1]]
+                          for b in mine]).reshape(-1, 4)
         truth = truth[np.lexsort((truth[:, 0], truth[:, 1]))]
         said = raw.codes[0, m * S : (m + 1) * S].double().numpy()
         off = np.abs(said[:, None] - truth[None])
@@ -270,7 +292,8 @@ def test_the_order_of_the_objects_does_not_matter(seed: int, how: Any) -> None:
     rule, raw = reinspect.SetRule(match=SetMatch(how)), random_raw(seed, classes=3)
     g = torch.Generator().manual_seed(seed)
     corner = torch.rand(9, 2, generator=g) * 100
-    t = Targets(torch.cat([corner, corner + 5 + 40 * torch.rand(9, 2, generator=g)], 1)[None], torch.randint(0, 3, (1, 9), generator=g))
+    t = Targets(torch.cat([corner, corner + 5 + 40 * torch.rand(9, 2, generator=g)], 1)[None],
+                torch.randint(0, 3, (1, 9), generator=g))
     mixed = torch.randperm(9, generator=g)
     one, two = rule.loss(raw, t, 3), rule.loss(raw, Targets(t.boxes[:, mixed], t.labels[:, mixed]), 3)
     for k in one:
@@ -308,14 +331,16 @@ def test_a_crowd_is_neither_object_nor_background_and_cells_outside_are_not_aske
 
 
 def test_a_decoder_told_the_answer_finds_everyone_and_counts_them() -> None:
-    """Hypotheses set to what the matching asks of them, surely: every cell says the same people, and stitching leaves each of them once."""
+    """Hypotheses set to what the matching asks of them, surely: every cell says the same people, and stitching leaves
+    each of them once."""
     rule = reinspect.SetRule()
     raw, t = random_raw(3), targets(PEOPLE, [0] * 4)
     place, want = rule.objects(raw, t)
     logits = torch.stack([torch.where(place >= 0, 4.0, -4.0), torch.zeros_like(want[..., 0])], -1)
     d = rule.predict(replace(raw, codes=want, logits=logits))
     found = d.boxes[0][d.labels[0] >= 0]
-    assert len(found) == 4 == int((d.scores[0] > 0.5).sum()) and float(bx.iou(found, t.boxes[0]).amax(0).min()) == pytest.approx(1, abs=1e-4)
+    assert (len(found) == 4 == int((d.scores[0] > 0.5).sum())
+            and float(bx.iou(found, t.boxes[0]).amax(0).min()) == pytest.approx(1, abs=1e-4))
 
 
 # ---------------------------------------------------------------- stitching
@@ -323,7 +348,8 @@ def test_a_decoder_told_the_answer_finds_everyone_and_counts_them() -> None:
 
 def slow_stitch(boxes: np.ndarray, scores: np.ndarray, cells: np.ndarray, passes: Any) -> list[tuple[int, float]]:
     """filter_rects for each threshold, as its authors' code reads, every assignment by trying all."""
-    centre = lambda i: ((boxes[i, 0] + boxes[i, 2]) / 2, (boxes[i, 1] + boxes[i, 3]) / 2, boxes[i, 2] - boxes[i, 0], boxes[i, 3] - boxes[i, 1])  # noqa: E731
+    centre = lambda i: ((boxes[i, 0] + boxes[i, 2]) / 2, (boxes[i, 1] + boxes[i, 3]) / 2,  # noqa: E731
+                        boxes[i, 2] - boxes[i, 0], boxes[i, 3] - boxes[i, 1])
 
     def overlaps(i: int, j: int) -> bool:
         a, b = centre(i), centre(j)
@@ -342,7 +368,8 @@ def slow_stitch(boxes: np.ndarray, scores: np.ndarray, cells: np.ndarray, passes
             if not old or not new:
                 accepted += new
                 continue
-            cost = {(c, a): 1000 - 100 * overlaps(c, a) + sum(abs(x - y) for x, y in zip(centre(c), centre(a))) / 1000 for c in new for a in old}
+            cost = {(c, a): 1000 - 100 * overlaps(c, a) + sum(abs(x - y) for x, y in zip(centre(c), centre(a))) / 1000
+                    for c in new for a in old}
             if len(new) <= len(old):
                 ways = [list(zip(new, way)) for way in itertools.permutations(old, len(new))]
             else:
@@ -394,7 +421,8 @@ def test_two_people_who_overlap_stay_and_two_cells_who_say_them_are_one() -> Non
 
 
 def test_a_surer_box_takes_the_place_of_its_match_with_the_lower_confidence() -> None:
-    d, cell = said([(0, 0, 20, 40, 0.82, 0), (0, 0, 20, 41, 0.95, 1), (60, 60, 80, 90, 0.3, 1), (61, 60, 81, 90, 0.25, 2)])
+    d, cell = said([(0, 0, 20, 40, 0.82, 0), (0, 0, 20, 41, 0.95, 1), (60, 60, 80, 90, 0.3, 1),
+                    (61, 60, 81, 90, 0.25, 2)])
     out = Stitch(keep=3)(d, cell)
     assert out.boxes[0, 0].tolist() == [0, 0, 20, 41] and out.scores[0].tolist() == pytest.approx([0.82, 0.3, 0])
     assert out.labels[0].tolist() == [0, 0, -1] and out.boxes[0, 1].tolist() == [60, 60, 80, 90]
@@ -417,7 +445,8 @@ def test_it_learns_a_picture_by_heart() -> None:
     """Forty steps on two overlapping squares: both are found, and counted."""
     torch.manual_seed(0)
     small: Dense[reinspect.SetRule] = reinspect.spec("small")
-    model = replace(small, head=part(SetHead, width=64, cells=64, dropout=0.0, shrink=1.0, scale=20.0, std=0.1)).build(1)
+    model = replace(small, head=part(SetHead, width=64, cells=64, dropout=0.0, shrink=1.0, scale=20.0,
+                                     std=0.1)).build(1)
     image = torch.zeros(1, 3, 64, 64)
     image[:, 0, 10:40, 10:40], image[:, 1, 15:45, 22:52] = 1.0, 1.0
     t = targets([[10, 10, 40, 40], [22, 15, 52, 45]], [0, 0])

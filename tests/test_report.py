@@ -31,17 +31,23 @@ def summary(values: list[float], untrained: float | None = None) -> dict[str, An
 def system(name: str, title: str, main: str, base: float, speed: float, r: random.Random) -> dict[str, Any]:
     values = [base, base + 0.02]
     s: dict[str, Any] = {
-        "id": name, "paper": name, "title": title, "year": 2017, "preset": "small", "task": "detection", "main": main, "about": f"{title} in a sentence.",
-        "images_seen": 9000 * speed, "runs": [{"seed": k, "status": "done", "folder": f"{name}-s{k}", "steps": 500, "images": 8000, "seconds": 60.0} for k in (0, 1)],
-        "summary": {main: summary(values, 0.001), "parameters": summary([1.2e6 * speed]), "flops": summary([4.1e8 / speed]), "images_per_second": summary([150 * speed, 148 * speed]),
+        "id": name, "paper": name, "title": title, "year": 2017, "preset": "small", "task": "detection",
+        "main": main, "about": f"{title} in a sentence.", "images_seen": 9000 * speed,
+        "runs": [{"seed": k, "status": "done", "folder": f"{name}-s{k}", "steps": 500, "images": 8000, "seconds": 60.0}
+                 for k in (0, 1)],
+        "summary": {main: summary(values, 0.001), "parameters": summary([1.2e6 * speed]),
+                    "flops": summary([4.1e8 / speed]), "images_per_second": summary([150 * speed, 148 * speed]),
                     "latency_ms": summary([9.1 / speed, 9.0 / speed]), "peak_memory_mb": summary([900, 910])},
-        "curves": [{"seed": k, "points": [{"seconds": 6.0 * i, "images": 900 * i * speed, "value": values[k] * (1 - 0.75**i)} for i in range(1, 11)]} for k in (0, 1)],
+        "curves": [{"seed": k, "points": [{"seconds": 6.0 * i, "images": 900 * i * speed,
+                                           "value": values[k] * (1 - 0.75**i)} for i in range(1, 11)]} for k in (0, 1)],
     }
     if main == "AP":
-        s["summary"] |= {"AP50": summary([v + 0.25 for v in values], 0.003), "AP75": summary([v + 0.03 for v in values]), "AP_small": summary([base / 2, base / 2]),
+        s["summary"] |= {"AP50": summary([v + 0.25 for v in values], 0.003),
+                         "AP75": summary([v + 0.03 for v in values]), "AP_small": summary([base / 2, base / 2]),
                          "AP_medium": summary([base, base]), "AP_large": summary([base + 0.1, base + 0.1])}
         recall = [i / 50 for i in range(51)]
-        s["pr"] = {"recall": recall, "precision": {"0.50": [max(0.0, 1 - (x / (base + 0.4)) ** 4) for x in recall], "0.75": [max(0.0, 1 - (x / (base + 0.15)) ** 2) for x in recall]}}
+        s["pr"] = {"recall": recall, "precision": {"0.50": [max(0.0, 1 - (x / (base + 0.4)) ** 4) for x in recall],
+                                                   "0.75": [max(0.0, 1 - (x / (base + 0.15)) ** 2) for x in recall]}}
         s["errors"] = {k: r.uniform(0.01, 0.12) for k in words.ERRORS}
         matrix = [[120.0 * (i == j) + r.random() * 9 // 1 for j in range(9)] for i in range(9)]
         s["confusion"] = {"rows": [*CLASSES, "(nothing)"], "columns": [*CLASSES, "(missed)"], "matrix": matrix}
@@ -52,7 +58,8 @@ def system(name: str, title: str, main: str, base: float, speed: float, r: rando
 def synthetic(folder: Path) -> dict[str, Any]:
     """A comparison that never ran: four detectors and a segmenter with invented numbers."""
     r = random.Random(0)
-    systems = [system("faster-rcnn", "Faster R-CNN", "AP", 0.30, 0.5, r), system("fpn", "FPN", "AP", 0.42, 0.55, r), system("retinanet", "RetinaNet", "AP", 0.415, 0.9, r),
+    systems = [system("faster-rcnn", "Faster R-CNN", "AP", 0.30, 0.5, r), system("fpn", "FPN", "AP", 0.42, 0.55, r),
+               system("retinanet", "RetinaNet", "AP", 0.415, 0.9, r),
                system("yolo-v1", "YOLO", "AP", 0.21, 2.2, r), system("u-net", "U-Net", "mIoU", 0.81, 1.0, r)]
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     pictures: dict[str, list[dict[str, Any]]] = {"AP": [], "mIoU": []}
@@ -63,22 +70,33 @@ def synthetic(folder: Path) -> dict[str, Any]:
         mask = np.zeros((128, 128, 4), np.uint8)
         mask[20:70, 30:90] = (230, 159, 0, 130)
         Image.fromarray(mask).save(folder / f"pictures/{i}-m.png")
-        truth = {"boxes": [[20, 16, 70, 60], [66, 70, 120, 118]], "labels": ["disc", "star"], "overlay": f"pictures/{i}-m.png"}
-        shown = {s["id"]: {"boxes": [[22, 15, 69, 63], [4, 80, 40, 120]], "labels": ["disc", "arrow"], "scores": [0.93, 0.41], "ok": [True, False], "measure": "F1", "quality": 0.5,
+        truth = {"boxes": [[20, 16, 70, 60], [66, 70, 120, 118]], "labels": ["disc", "star"],
+                 "overlay": f"pictures/{i}-m.png"}
+        shown = {s["id"]: {"boxes": [[22, 15, 69, 63], [4, 80, 40, 120]], "labels": ["disc", "arrow"],
+                           "scores": [0.93, 0.41], "ok": [True, False], "measure": "F1", "quality": 0.5,
                            "overlay": None} for s in systems if s["main"] == "AP"}
-        pictures["AP"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128, "image": f"pictures/{i}.jpg", "disagreement": 0.4, "truth": truth, "systems": shown})
-        pictures["mIoU"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128, "image": f"pictures/{i}.jpg", "disagreement": 0.4,
-                                 "truth": {"overlay": f"pictures/{i}-m.png"}, "systems": {"u-net": {"overlay": f"pictures/{i}-m.png", "measure": "mIoU", "quality": 0.7}}})
+        pictures["AP"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128,
+                               "image": f"pictures/{i}.jpg", "disagreement": 0.4, "truth": truth, "systems": shown})
+        pictures["mIoU"].append({"index": i, "file": f"scene {i}", "width": 128, "height": 128,
+                                 "image": f"pictures/{i}.jpg", "disagreement": 0.4,
+                                 "truth": {"overlay": f"pictures/{i}-m.png"}, "systems":
+                                 {"u-net": {"overlay": f"pictures/{i}-m.png", "measure": "mIoU", "quality": 0.7}}})
     edges = [
-        {"parent": "faster-rcnn", "child": "fpn", "through": [], "changes": [{"slot": "neck", "what": "a top-down pyramid of features in place of one level"},
-         {"slot": "rpn_head", "what": "one anchor scale a level"}], "metric": "AP", "gain": 0.12, "spread": 0.014, "overlap": False},
-        {"parent": "fpn", "child": "retinanet", "through": [], "changes": [{"slot": "", "what": "one stage, with focal loss"}], "metric": "AP", "gain": -0.005, "spread": 0.014, "overlap": True},
+        {"parent": "faster-rcnn", "child": "fpn", "through": [],
+         "changes": [{"slot": "neck", "what": "a top-down pyramid of features in place of one level"},
+          {"slot": "rpn_head", "what": "one anchor scale a level"}], "metric": "AP", "gain": 0.12, "spread": 0.014,
+         "overlap": False},
+        {"parent": "fpn", "child": "retinanet", "through": [],
+         "changes": [{"slot": "", "what": "one stage, with focal loss"}], "metric": "AP", "gain": -0.005,
+         "spread": 0.014, "overlap": True},
     ]
     return {
-        "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet yolo-v1 u-net --data scenes --budget 60s --seeds 2", "budget": "60s",
-        "preset": "small", "seeds": 2, "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200, "classes": CLASSES, "fingerprint": "0123456789abcdef"},
-        "machine": {"cpu": "a processor", "cores": 2, "threads": 1, "jobs": 2, "device": "cpu"}, "versions": {"torch": "2.11"}, "systems": systems, "edges": edges,
-        "pictures": pictures, "failed": [],
+        "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet yolo-v1 "
+        "u-net --data scenes --budget 60s --seeds 2", "budget": "60s",
+        "preset": "small", "seeds": 2, "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200,
+                                                "classes": CLASSES, "fingerprint": "0123456789abcdef"},
+        "machine": {"cpu": "a processor", "cores": 2, "threads": 1, "jobs": 2, "device": "cpu"},
+        "versions": {"torch": "2.11"}, "systems": systems, "edges": edges, "pictures": pictures, "failed": [],
     }
 
 
@@ -129,7 +147,8 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
 
 
 def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
-    """Recall against number and overlap, the point curve, their tables; a lower miss rate leads, and a detector's AR stands in the fold."""
+    """Recall against number and overlap, the point curve, their tables; a lower miss rate leads, and a detector's AR
+    stands in the fold."""
     r = synthetic(tmp_path)
     a, b, c, d = copy.deepcopy(r["systems"][:4])
     for s, main, value in ((a, "AR100", 0.5), (b, "AR100", 0.4), (c, "point_AP", 0.7)):
@@ -138,16 +157,19 @@ def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
         for k in ("pr", "errors", "confusion"):
             s.pop(k)
     for s in (a, b):
-        s["recall"] = {"iou": [0.5, 0.75, 1.0], "100": [0.9, 0.5, 0.0], "1000": [1.0, 0.6, 0.0], "count": [1, 10, 100, 1000], "AR": [0.1, 0.3, 0.5, 0.6]}
+        s["recall"] = {"iou": [0.5, 0.75, 1.0], "100": [0.9, 0.5, 0.0], "1000": [1.0, 0.6, 0.0],
+                       "count": [1, 10, 100, 1000], "AR": [0.1, 0.3, 0.5, 0.6]}
     c["pr"] = {"recall": [0, 0.5, 1], "precision": {"points": [1, 0.8, 0.2]}}
     d["summary"] |= {"AR100": summary([0.4]), "point_AP": summary([0.6])}
     html = page.render({**r, "systems": [a, b, c, d], "edges": [], "pictures": {}}, tmp_path)
     s_ = Structure()
     s_.feed(html)
     assert not s_.problems and not s_.open and "recall" in s_.ids
-    for said in ("Proposing objects", "Localisation from image labels", "average recall against proposals a picture", "of the best point of a class", "AR@100"):
+    for said in ("Proposing objects", "Localisation from image labels", "average recall against proposals a picture",
+                 "of the best point of a class", "AR@100"):
         assert said in html, said
-    for said in ("point mAP of each class", "X Faster R-CNN did best: AR@100 .500, .100 ahead of X FPN (.400)"):  # YOLO's own AR@100 is of another kind
+    # YOLO's own AR@100 is of another kind
+    for said in ("point mAP of each class", "X Faster R-CNN did best: AR@100 .500, .100 ahead of X FPN (.400)"):
         assert said in html, said
     assert page._best([a, b], "MR2") == b["id"] and page._best([a, b], "AR100") == a["id"]
     assert "AR@100" not in page._table([d], "AP", {d["id"]: 0}) and "AR@100" in page._tables({"AP": [d]}, {d["id"]: 0})
@@ -195,27 +217,32 @@ def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Pa
 
 def test_margins_over_untrained_nets_are_told_good_or_bad(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
-    assert words.untrained_line(r).startswith("Every system stands above its own untrained net; the narrowest margin is +.219")
+    assert words.untrained_line(r).startswith("Every system stands above its own untrained net; the narrowest "
+                                              "margin is +.219")
     r["systems"][0]["summary"]["AP"] = summary([0.001, 0.002], 0.001)
     assert words.untrained_line(r).startswith("Not every system learned")
 
 
-@pytest.mark.parametrize(("low", "high", "first", "last"), [(0, 1, 0, 1), (0, 0.537, 0, 0.4), (0, 61000, 0, 60000), (3, 3, 3, 3)])
+@pytest.mark.parametrize(("low", "high", "first", "last"),
+                         [(0, 1, 0, 1), (0, 0.537, 0, 0.4), (0, 61000, 0, 60000), (3, 3, 3, 3)])
 def test_ticks_are_round_and_inside(low: float, high: float, first: float, last: float) -> None:
     t = charts.ticks(low, high)
     assert (t[0], t[-1]) == (first, last) and len(t) <= 7
 
 
 def test_a_spread_has_the_decimals_of_its_mean() -> None:
-    rows = (("images_per_second", 5.9, 0.000122, "5.9 ± 0.0"), ("images_per_second", 1.96, 0.139, "1.96 ± 0.14"), ("latency_ms", 107.4, 2.34, "107 ± 2"),
+    rows = (("images_per_second", 5.9, 0.000122, "5.9 ± 0.0"), ("images_per_second", 1.96, 0.139, "1.96 ± 0.14"),
+            ("latency_ms", 107.4, 2.34, "107 ± 2"),
             ("AP", 0.523, 0.011, ".523 ± .011"), ("peak_memory_mb", 1824.0, 1210.4, "1,824 ± 1,210"))
     for measure, mean, spread, said in rows:
         assert words.with_spread(measure, {"mean": mean, "spread": spread}) == said
 
 
 def test_scores_are_written_without_a_leading_zero() -> None:
-    assert [words.score(v) for v in (0.5234, 1.0, 0.0, -0.02, None, float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
-    assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886), words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")
+    assert [words.score(v) for v in (0.5234, 1.0, 0.0, -0.02, None,
+                                     float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
+    assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886),
+            words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")
 
 
 def test_cards_read_from_source_equal_the_imported_ones() -> None:
@@ -229,17 +256,21 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-features=NetworkTimeServiceQuerying,OptimizationHints", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars", "--virtual-time-budget=3000")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--disable-features=NetworkTimeServiceQuerying,OptimizationHints", "--host-resolver-rules=MAP * ~NOTFOUND",
+         "--hide-scrollbars", "--virtual-time-budget=3000")
 
 
 def opened(page_path: Path, profile: Path, *more: str) -> tuple[str, set[str]]:
     """What the browser's console said of a page, and the addresses that the page (not the browser itself) asked for."""
     log = profile.with_suffix(".json")
-    done = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr", "--log-level=0", f"--log-net-log={log}", *more, page_path.as_uri()],
+    done = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr",
+                           "--log-level=0", f"--log-net-log={log}", *more, page_path.as_uri()],
                           capture_output=True, text=True, timeout=120)
     said = "\n".join(x for x in done.stderr.splitlines() if "CONSOLE" in x)
-    asked = [e["params"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict) and "initiator" in e["params"]]
+    asked = [e["params"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict)
+             and "initiator" in e["params"]]
     return said, {p["url"] for p in asked if p["initiator"] != "not an origin"}
 
 
@@ -259,5 +290,6 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page's script was not run")
 def test_the_script_chooses_one_confusion_matrix(tmp_path: Path) -> None:
     path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
-    dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
+                          path.as_uri()], capture_output=True, text=True, timeout=120).stdout
     assert dom.count('data-panel-of="confusion"') == 4 and len(re.findall(r'data-panel="[^"]+" hidden', dom)) == 3

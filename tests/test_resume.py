@@ -44,12 +44,14 @@ def kill(start: Callable[[], int], folder: Path, wait: float) -> None:
     pid = start()
     begin = time.monotonic()
     while not (folder / "state.safetensors").exists():
-        assert os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() - begin < 120, "it ended before its first save"
+        assert os.waitpid(pid, os.WNOHANG) == (0,
+                                               0) and time.monotonic() - begin < 120, "it ended before its first save"
         time.sleep(0.002)
     time.sleep(wait)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "it ended before it was killed; give it more steps"
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, ("it ended before it was killed; give "
+                                                                              "it more steps")
     assert Run.open(folder).state == "running"
 
 
@@ -107,7 +109,8 @@ def test_a_killed_run_ends_as_one_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("paper, optimizer, budget", [("retinanet", "adamw", "10epochs"), ("fcn", "sgd", "240images"), ("faster-rcnn", "muon", "40steps")])
+@pytest.mark.parametrize("paper, optimizer, budget", [("retinanet", "adamw", "10epochs"), ("fcn", "sgd", "240images"),
+                                                      ("faster-rcnn", "muon", "40steps")])
 def test_ten_kills_at_random_moments(tmp_path: Path, paper: str, optimizer: str, budget: str) -> None:
     dice, how = random.Random(time.time()), (budget, paper, optimizer)
     once(tmp_path / "alone", *how)
@@ -128,10 +131,13 @@ def test_killed_and_finished_by_fresh_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("paper, optimizer", [("faster-rcnn", "sgd"), ("fcn", "adam"), ("retinanet", "adamw")])
-def test_stopped_at_every_step_and_resumed(tmp_path: Path, paper: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if killed between two steps, at each of them: every step is computed by a trainer that came fresh from the disk."""
+def test_stopped_at_every_step_and_resumed(tmp_path: Path, paper: str, optimizer: str,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if killed between two steps, at each of them: every step is computed by a trainer that came fresh from the
+    disk."""
     sets = {"recipe.optimizer": optimizer, "recipe.lr": 0.01}
-    settings: dict[str, Any] = {"budget": "5steps", "paper": paper, "sets": sets, "save_every": "1steps", "data": scenes(8), "val": scenes(2, "val"), "workers": 1}
+    settings: dict[str, Any] = {"budget": "5steps", "paper": paper, "sets": sets, "save_every": "1steps",
+                                "data": scenes(8), "val": scenes(2, "val"), "workers": 1}
     alone = short(tmp_path / "alone", **settings)
     step, reached = Trainer._step, [0]
 
@@ -158,11 +164,13 @@ def test_the_scale_of_gradients_is_resumed(tmp_path: Path, monkeypatch: pytest.M
 
     def scaled(*a: Any, **k: Any) -> Any:
         fabric = make(*a, **k)
-        fabric._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=2)  # as fp16 has it on a GPU; it doubles every 2 steps
+        # as fp16 has it on a GPU; it doubles every 2 steps
+        fabric._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=2)
         return fabric
 
     monkeypatch.setattr(fit, "make_fabric", scaled)
-    settings: dict[str, Any] = {"precision": "bf16", "data": scenes(8), "val": scenes(2, "val"), "val_every": 0, "sets": {"recipe.clip": 5.0}, "save_every": "1steps"}
+    settings: dict[str, Any] = {"precision": "bf16", "data": scenes(8), "val": scenes(2, "val"), "val_every": 0,
+                                "sets": {"recipe.clip": 5.0}, "save_every": "1steps"}
     alone = short(tmp_path / "alone", "5steps", **settings)
     assert checkpoint.read_meta(alone.path / "state.safetensors")["scaler"]["scale"] == 2.0**10
     step = Trainer._step
@@ -178,7 +186,8 @@ def test_the_scale_of_gradients_is_resumed(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Trainer, "_step", step)
     again = short(tmp_path / "again", "5steps", resume=True, **settings)
     assert bytes_of(again.path) == bytes_of(alone.path)
-    assert checkpoint.read_meta(again.path / "state.safetensors")["scaler"] == checkpoint.read_meta(alone.path / "state.safetensors")["scaler"]
+    assert (checkpoint.read_meta(again.path / "state.safetensors")["scaler"]
+            == checkpoint.read_meta(alone.path / "state.safetensors")["scaler"])
 
 
 def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

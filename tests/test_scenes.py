@@ -61,7 +61,8 @@ def test_truth_is_the_sample_without_its_picture(drawn: list[Sample]) -> None:
 
 def test_splits_differ_and_fingerprints_follow_what_is_drawn() -> None:
     prints = {Scenes(4, 64, split=s).fingerprint for s in Scenes.splits()}
-    prints |= {Scenes(5, 64).fingerprint, Scenes(4, 96).fingerprint, Scenes(4, 64, seed=1).fingerprint, Scenes(4, 64, overlap=0.1).fingerprint}
+    prints |= {Scenes(5, 64).fingerprint, Scenes(4, 96).fingerprint, Scenes(4, 64, seed=1).fingerprint,
+               Scenes(4, 64, overlap=0.1).fingerprint}
     assert len(prints) == 7
     assert Scenes(4, 64).fingerprint == Scenes(4, 64).fingerprint
     pictures = [Scenes(1, 64, split=s)[0].image for s in Scenes.splits()]
@@ -72,7 +73,8 @@ def test_splits_differ_and_fingerprints_follow_what_is_drawn() -> None:
 def test_truth_agrees_with_itself(drawn: list[Sample]) -> None:
     for s in drawn:
         n = len(s.labels)
-        assert s.masks is not None and s.amodal is not None and s.semantic is not None and s.panoptic is not None and s.segments is not None
+        assert (s.masks is not None and s.amodal is not None and s.semantic is not None and s.panoptic is not None
+                and s.segments is not None)
         assert s.masks.shape == s.amodal.shape == (n, *s.size)
         assert s.masks.sum(0).max(initial=0) <= 1  # modal masks do not overlap
         assert not (s.masks & ~s.amodal).any()
@@ -99,11 +101,13 @@ def test_sizes_counts_and_what_is_seen() -> None:
         seen = s.masks.sum((1, 2)) / s.amodal.sum((1, 2))
         assert (seen >= ds.visible).all()
         inner = s.extra["amodal_boxes"]
-        whole = (inner[:, 0] > 0) & (inner[:, 1] > 0) & (inner[:, 2] < 128) & (inner[:, 3] < 128)  # not cut by the border
+        # not cut by the border
+        whole = (inner[:, 0] > 0) & (inner[:, 1] > 0) & (inner[:, 2] < 128) & (inner[:, 3] < 128)
         sides += (np.maximum(inner[:, 2] - inner[:, 0], inner[:, 3] - inner[:, 1])[whole] / 128).tolist()
     assert 1 <= min(counts) and max(counts) == 8
     assert 0.08 - 1.5 / 128 <= min(sides) < 0.12 and 0.4 < max(sides) <= 0.5 + 1.5 / 128
-    assert any((s.masks.sum((1, 2)) < s.amodal.sum((1, 2)) * 0.9).any() for s in map(ds.truth, range(20)) if s.masks is not None and s.amodal is not None)
+    assert any((s.masks.sum((1, 2)) < s.amodal.sum((1, 2)) * 0.9).any()
+               for s in map(ds.truth, range(20)) if s.masks is not None and s.amodal is not None)
 
 
 def area(label: int, r: float, form: float) -> float:
@@ -131,7 +135,8 @@ def area(label: int, r: float, form: float) -> float:
 
 @pytest.mark.parametrize("label", range(len(THINGS)), ids=THINGS)
 def test_area_error_is_about_a_percent(label: int) -> None:
-    """Coverage, and the mask of what is covered by half, have the area of the formula: over radii of 8 to 30 pixels, and tilts."""
+    """Coverage, and the mask of what is covered by half, have the area of the formula: over radii of 8 to 30 pixels,
+    and tilts."""
     rng = np.random.default_rng(label)
     at = module._pixels(80)
     coverage_error, mask_error = [], []
@@ -152,7 +157,8 @@ def test_keypoints_lie_on_their_shape() -> None:
     for label, name in enumerate(THINGS):
         for form in module._FORMS[label]:
             points = module._keypoints(label, form) * 20
-            d = Shape(label, 0, 0, 20, 0, form, 1).distance(points[1:, 0].astype(np.float32), points[1:, 1].astype(np.float32))
+            d = Shape(label, 0, 0, 20, 0, form, 1).distance(points[1:, 0].astype(np.float32),
+                                                            points[1:, 1].astype(np.float32))
             assert np.abs(d).max() < 0.05, name
     ds = Scenes(40, 128, seed=9)
     seen = hidden = outside = 0
@@ -174,7 +180,8 @@ def test_keypoints_lie_on_their_shape() -> None:
 
 
 def test_objects_stand_out_from_what_is_behind_them(drawn: list[Sample]) -> None:
-    """An object's edge is darker than its face or differs from the surroundings: mean colour differs by at least a twelfth."""
+    """An object's edge is darker than its face or differs from the surroundings: mean colour differs by at least a
+    twelfth."""
     far = []
     for s in drawn:
         assert s.masks is not None and s.image is not None

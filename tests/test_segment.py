@@ -59,7 +59,8 @@ def test_learned_upsampling_adds_one_filter_a_class() -> None:
 
 def test_fcns_crops_are_derived() -> None:
     found = {p: meta(fcn.spec(p), 21) for p in ("32s", "16s", "paper")}
-    assert {p: (m.decoder.shifts, m.first) for p, m in found.items()} == {"32s": ([19], -19), "16s": ([-5, 27], -27), "paper": ([-5, -9, 31], -31)}
+    assert {p: (m.decoder.shifts, m.first) for p, m in found.items()} == {"32s": ([19], -19), "16s": ([-5, 27], -27),
+                                                                          "paper": ([-5, -9, 31], -31)}
 
 
 def test_u_net_gives_388_of_572_with_23_convolutions() -> None:
@@ -80,8 +81,10 @@ def test_the_lineage_is_told(preset: str) -> None:
 
 SPECS = {
     "fcn": fcn.spec("small"), "u_net": u_net.spec("small"),
-    "vgg": Segmenter(part(VGGFCN, widths=(4, 4, 6, 8, 8), depths=(1, 1, 1, 1, 1), fc=10, kernel=3, pad=40), part(ScoreSkips, std=0.1)),
-    "vgg same": Segmenter(part(VGGFCN, widths=(4, 4, 6, 8, 8), depths=(1, 1, 1, 1, 1), fc=10, kernel=3, pad=0, norm=True), part(ScoreSkips, std=0.1, levels=2)),
+    "vgg": Segmenter(part(VGGFCN, widths=(4, 4, 6, 8, 8), depths=(1, 1, 1, 1, 1), fc=10, kernel=3, pad=40),
+                     part(ScoreSkips, std=0.1)),
+    "vgg same": Segmenter(part(VGGFCN, widths=(4, 4, 6, 8, 8), depths=(1, 1, 1, 1, 1), fc=10, kernel=3, pad=0,
+                               norm=True), part(ScoreSkips, std=0.1, levels=2)),
     "valid": Segmenter(NARROW, part(Expand)),
 }
 
@@ -111,7 +114,8 @@ def test_logits_lie_where_the_picture_is() -> None:
         model = SPECS[name].build(1).eval()
         for m in model.modules():
             if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.constant_(m.weight, 1.0 / m.weight[0].numel() if isinstance(m, nn.Conv2d) else 1.0 / m.weight.shape[0])
+                nn.init.constant_(m.weight,
+                                  1.0 / m.weight[0].numel() if isinstance(m, nn.Conv2d) else 1.0 / m.weight.shape[0])
         with torch.no_grad():
             y = model(x)[0, 0] - model(torch.zeros_like(x))[0, 0]
         ys, xs = torch.arange(96) + 0.5, torch.arange(128) + 0.5
@@ -143,7 +147,8 @@ def test_valid_convolutions_learn_from_the_window_they_see() -> None:
     assert (rows, columns) == (slice(20, 40), slice(20, 56)) and logits.shape[-2:] == (20, 36)
     torch.testing.assert_close(model.loss(b)["pixel"], F.cross_entropy(logits, b.targets.semantic[:, rows, columns]))
     labels = model.predict(b.images).labels
-    assert (labels[:, rows, columns] < 4).all() and (labels[:, :20] == 255).all() and (labels == 255).sum() == 2 * (60 * 76 - 20 * 36)
+    assert ((labels[:, rows, columns] < 4).all() and (labels[:, :20] == 255).all()
+            and (labels == 255).sum() == 2 * (60 * 76 - 20 * 36))
 
 
 def test_predictions_end_where_the_picture_ends() -> None:
@@ -175,7 +180,8 @@ def test_the_loss_is_one_graph(name: str) -> None:
 
 @pytest.mark.oracle("one classifier on joined features", "fcn")
 def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
-    """FCN sec. 4.2 by linearity: 1x1 scores, upsampled and added = one 1x1 convolution over the upsampled features side by side."""
+    """FCN sec. 4.2 by linearity: 1x1 scores, upsampled and added = one 1x1 convolution over the upsampled features side
+    by side."""
     inp = In((5, 6, 7), (8, 16, 32), 4)
     head = ScoreSkips(inp, levels=3, std=0.3)
     xs = [torch.randn(1, c, 64 // s, 64 // s) for c, s in zip(inp.channels, inp.strides)]
@@ -210,8 +216,10 @@ def test_vgg_takes_a_classifiers_weights() -> None:
     """On a picture of 32 k pixels a classifier's answer is the convolutional net's centre."""
     import torchvision
 
-    small = torchvision.models.VGG(torchvision.models.vgg.make_layers([4, "M", 4, "M", 6, "M", 8, "M", 8, "M"]), num_classes=3)
-    small.classifier = nn.Sequential(nn.Linear(8 * 49, 10), nn.ReLU(), nn.Dropout(), nn.Linear(10, 10), nn.ReLU(), nn.Dropout(), nn.Linear(10, 3))
+    small = torchvision.models.VGG(torchvision.models.vgg.make_layers([4, "M", 4, "M", 6, "M", 8, "M", 8, "M"]),
+                                   num_classes=3)
+    small.classifier = nn.Sequential(nn.Linear(8 * 49, 10), nn.ReLU(), nn.Dropout(), nn.Linear(10, 10), nn.ReLU(),
+                                     nn.Dropout(), nn.Linear(10, 3))
     net = VGGFCN(In((3,), (1,), 2), widths=(4, 4, 6, 8, 8), depths=(1, 1, 1, 1, 1), fc=10, kernel=7, pad=1)
     net.load_vgg16(small.state_dict())
     small.eval(), net.eval()
@@ -225,7 +233,8 @@ def test_vgg_takes_a_classifiers_weights() -> None:
 
 def test_heavy_learning_is_the_mean_at_a_rate_times_the_pixels() -> None:
     logits, labels = torch.randn(2, 3, 8, 9), torch.randint(0, 3, (2, 8, 9))
-    torch.testing.assert_close(PixelCrossEntropy(normalise=False)(logits, labels), PixelCrossEntropy()(logits, labels) * 72)
+    torch.testing.assert_close(PixelCrossEntropy(normalise=False)(logits, labels),
+                               PixelCrossEntropy()(logits, labels) * 72)
 
 
 # ---------------------------------------------------------------- U-Net
@@ -282,7 +291,8 @@ def test_padded_objects_and_lone_cells_weigh_nothing() -> None:
     assert border_weights(masks[:, :1]).abs().max() == 0
     loss = BorderCrossEntropy()
     logits, labels = torch.randn(1, 2, 40, 40), masks.any(1).long()
-    assert torch.isfinite(loss(logits, labels, masks[:, :0])) and torch.equal(loss(logits, labels, masks), loss(logits, labels, more))
+    assert torch.isfinite(loss(logits, labels, masks[:, :0])) and torch.equal(loss(logits, labels, masks),
+                                                                              loss(logits, labels, more))
 
 
 def test_the_border_term_is_added_to_the_class_weight() -> None:
@@ -297,7 +307,8 @@ def test_class_weights_give_every_class_of_a_picture_the_same_say() -> None:
     labels = torch.zeros(2, 10, 10, dtype=torch.long)
     labels[0, :2], labels[0, 5:] = 2, 255
     w = class_weights(labels, 4, 1.0)
-    assert w[0, :2].sum() == pytest.approx(w[0, 2:5].sum().item()) and (w[0, 5:] == 0).all() and w[0].sum() == pytest.approx(50.0)
+    assert (w[0, :2].sum() == pytest.approx(w[0, 2:5].sum().item()) and (w[0, 5:] == 0).all()
+            and w[0].sum() == pytest.approx(50.0))
     assert torch.equal(w[1], torch.ones(10, 10))
     half = class_weights(labels, 4, 0.5)
     torch.testing.assert_close(half[0], w[0].sqrt())
@@ -309,14 +320,16 @@ def test_touching_instances_are_drawn_apart() -> None:
     labels = masks.any(1).long()
     labels[0, 0] = 255
     out = separated(labels, masks, 0)
-    assert (out[0, 1:, 5:7] == 0).all() and (out[0, 1:, 2:5] == 1).all() and (out[0, 1:, 7:10] == 1).all() and (out[0, 0] == 255).all()
+    assert ((out[0, 1:, 5:7] == 0).all() and (out[0, 1:, 2:5] == 1).all() and (out[0, 1:, 7:10] == 1).all()
+            and (out[0, 0] == 255).all())
 
 
 def test_prepare_finds_the_background_of_cells() -> None:
     pixels = Classes(("background", "nucleus"), things=(False, True))
     info = Info("x", "maps", Classes(("nucleus",)), ("boxes", "masks", "semantic"), semantic=pixels)
     spec = u_net.prepare(u_net.spec("small"), info)
-    assert isinstance(spec.loss, BorderCrossEntropy) and spec.loss.background == 0 and spec.loss.weight > 0 and "masks" in spec.needs
+    assert (isinstance(spec.loss, BorderCrossEntropy) and spec.loss.background == 0 and spec.loss.weight > 0
+            and "masks" in spec.needs)
     street = Info("y", "maps", Classes(("road", "sky", "car")), ("semantic",))
     assert u_net.prepare(u_net.spec("small"), street) == u_net.spec("small")
 

@@ -78,20 +78,26 @@ def test_published_counts(name: str, i: int) -> None:
 
 
 class Toward(RegionHead):
-    """Says the deltas that move a region `share` of the way to a box, and the same logits always. It has a weight, so that losses have a gradient."""
+    """Says the deltas that move a region `share` of the way to a box, and the same logits always. It has a weight, so
+    that losses have a gradient."""
 
-    def __init__(self, inp: In, to: tuple[float, ...], share: float, stds: tuple[float, ...], bias: float = 0.0) -> None:
+    def __init__(self, inp: In, to: tuple[float, ...], share: float, stds: tuple[float, ...],
+                 bias: float = 0.0) -> None:
         super().__init__()
         self.to, self.share, self.coder = to, share, Delta(stds)
         self.logits = nn.Parameter(torch.arange(float(inp.logits)) + bias)
 
     def forward(self, xs: list[Tensor], boxes: Tensor) -> Any:
-        want = self.coder.decode(boxes, self.share * self.coder.encode(boxes, boxes.new_tensor(self.to).expand_as(boxes)))
-        return self.logits.expand(*boxes.shape[:2], -1), self.coder.encode(boxes, want)[:, :, None] + 0 * self.logits.sum()
+        want = self.coder.decode(boxes,
+                                 self.share * self.coder.encode(boxes, boxes.new_tensor(self.to).expand_as(boxes)))
+        return (self.logits.expand(*boxes.shape[:2], -1),
+                self.coder.encode(boxes, want)[:, :, None] + 0 * self.logits.sum())
 
 
-def chained(shares: tuple[float, ...], to: tuple[float, ...] = (10.0, 12.0, 50.0, 40.0), **change: Any) -> TwoStageModel:
-    stages = tuple(replace(s, head=part(Toward, to=to, share=share, stds=s.coder.stds)) for s, share in zip(cascade(SMALL.stages[0]), shares))
+def chained(shares: tuple[float, ...], to: tuple[float, ...] = (10.0, 12.0, 50.0, 40.0),
+            **change: Any) -> TwoStageModel:
+    stages = tuple(replace(s, head=part(Toward, to=to, share=share, stds=s.coder.stds))
+                   for s, share in zip(cascade(SMALL.stages[0]), shares))
     return net(replace(SMALL, rpn=None, stages=stages, **change)).eval()
 
 
@@ -102,7 +108,8 @@ def test_heads_that_say_zero_leave_the_regions_where_they_are() -> None:
     seen = list(m.chain(m(b.images), b))
     places = [set(map(tuple, s.regions.boxes[0][s.regions.weight[0] > 0].mul(16).round().int().tolist())) for s in seen]
     objects = set(map(tuple, b.targets.boxes[0].mul(16).round().int().tolist()))
-    assert len(seen) == 3 and places[1] - objects <= places[0] and places[2] - objects <= places[1] and len(places[2]) > 8
+    assert (len(seen) == 3 and places[1] - objects <= places[0] and places[2] - objects <= places[1]
+            and len(places[2]) > 8)
     d = m.predict(b.images, b.sizes, near(b.targets))
     known = {tuple(x) for x in near(b.targets)[0].mul(16).round().int().tolist()}
     assert {tuple(x) for x in d.boxes[0][d.labels[0] >= 0].mul(16).round().int().tolist()} <= known
@@ -110,10 +117,12 @@ def test_heads_that_say_zero_leave_the_regions_where_they_are() -> None:
 
 @pytest.mark.oracle("composed codes by hand", "cascade_rcnn")
 def test_steps_that_halve_the_way_compose_to_the_object() -> None:
-    """Exact regressors: each stage decodes with its own deviations, and what is left after two is what the third was to say."""
+    """Exact regressors: each stage decodes with its own deviations, and what is left after two is what the third was to
+    say."""
     to = (10.0, 12.0, 50.0, 40.0)
     d = chained((0.5, 0.5, 1.0), to).predict(batch().images, batch().sizes, near(batch().targets))
-    torch.testing.assert_close(d.boxes[d.labels >= 0], torch.tensor(to).expand(int((d.labels >= 0).sum()), 4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(d.boxes[d.labels >= 0], torch.tensor(to).expand(int((d.labels >= 0).sum()), 4),
+                               atol=1e-3, rtol=0)
     half = chained((0.5, 0.5, 0.5), to).predict(batch().images, batch().sizes, near(batch().targets))
     assert (half.boxes[half.labels >= 0] - torch.tensor(to)).abs().max() > 0.05
 
@@ -129,7 +138,8 @@ def test_objects_stand_in_for_proposals_in_every_stage_anew_and_go_no_further() 
             again = (real[:, None] == objects).all(-1).sum(0)
             assert (again <= 1).all() and again.sum() > 0
             mine = seen.place[i] < len(objects)
-            assert ((r.boxes[i][:, None] == objects).all(-1).any(1) & (r.weight[i] > 0) == mine & (r.weight[i] > 0)).all()
+            assert ((r.boxes[i][:, None] == objects).all(-1).any(1) & (r.weight[i] > 0)
+                    == mine & (r.weight[i] > 0)).all()
 
 
 def test_each_stage_asks_for_its_own_overlap() -> None:
@@ -146,7 +156,8 @@ def test_no_gradient_flows_from_one_stage_to_the_one_before() -> None:
     losses = m.loss(batch())
     assert set(losses) == {"rpn_cls", "rpn_box", *(f"{k}{i}" for k in ("cls", "box") for i in range(3))}
     (losses["cls2"] + losses["box2"]).backward()
-    assert all(p.grad is None for i in (0, 1) for p in m.heads[i].parameters()) and all(p.grad is not None for p in m.heads[2].parameters())
+    assert (all(p.grad is None for i in (0, 1) for p in m.heads[i].parameters())
+            and all(p.grad is not None for p in m.heads[2].parameters()))
 
 
 @pytest.mark.oracle("FPN with the same weights", "cascade_rcnn", how="equal losses and boxes")
@@ -230,7 +241,8 @@ def test_the_integral_loss_is_a_sum_over_overlaps() -> None:
     torch.testing.assert_close(stage.class_cost(logits, r, t)[0], want)
     torch.testing.assert_close(replace(stage, average=True).class_cost(logits, r, t)[0], want / 3)
     torch.testing.assert_close(stage.scores(logits), logits.view(1, 5, 3, 5).softmax(-1)[..., :4].mean(2))
-    one = Integral(**{**{f: getattr(stage, f) for f in ("head", "assign", "sample", "box", "count", "positive")}, "overlaps": (0.5,)})
+    one = Integral(**{**{f: getattr(stage, f) for f in ("head", "assign", "sample", "box", "count", "positive")},
+                      "overlaps": (0.5,)})
     torch.testing.assert_close(one.class_cost(logits[..., :5], r, t), Stage().class_cost(logits[..., :5], r, t))
     m = net(cards.get("cascade_rcnn").spec("integral-small"))
     total(m.loss(batch())).backward()
@@ -241,17 +253,20 @@ def test_regions_that_enter_each_stage_are_counted() -> None:
     """Fig. 4 of the paper, on heads that halve the way to an object: the overlaps grow from stage to stage."""
     b = batch()
     to = tuple(b.targets.boxes[1, 0].tolist())
-    b = replace(b, targets=Targets(b.targets.boxes[:, :1] * 0 + torch.tensor(to), b.targets.labels[:, :1], proposals=near(b.targets, spread=5.0)))
+    b = replace(b, targets=Targets(b.targets.boxes[:, :1] * 0 + torch.tensor(to), b.targets.labels[:, :1],
+                                   proposals=near(b.targets, spread=5.0)))
     m = chained((0.3, 0.3, 0.3), to)
     found, share = entering(m, b, 10)
     middle = (found * (torch.arange(10) + 0.5)).sum(1) / found.sum(1)
-    assert found.shape == (3, 10) and middle[0] < middle[1] < middle[2] and share.shape == (3,) and ((share >= 0) & (share <= 1)).all()
+    assert (found.shape == (3, 10) and middle[0] < middle[1] < middle[2] and share.shape == (3,)
+            and ((share >= 0) & (share <= 1)).all())
 
 
 def test_stage_counts_of_the_ablation() -> None:
     for preset, n in (("one", 1), ("two", 2), ("paper", 3), ("four", 4)):
         spec = cascade_rcnn.spec(preset)
-        assert [s.assign for s in spec.stages] == [ByIoU(u, u) for u in (0.5, 0.6, 0.7, 0.75)[:n]] and spec.average == "last"
+        assert ([s.assign for s in spec.stages] == [ByIoU(u, u) for u in (0.5, 0.6, 0.7, 0.75)[:n]]
+                and spec.average == "last")
     assert spec.stages[2].coder == Delta((0.033, 0.033, 0.067, 0.067))
 
 
@@ -262,11 +277,14 @@ def test_kept_boxes_come_first_and_the_rest_has_no_area() -> None:
 
 
 def test_places_that_are_empty_pay_nothing() -> None:
-    r = Regions(torch.rand(1, 3, 4), torch.tensor([[1, 4, 4]]), torch.zeros(1, 3, dtype=torch.long), torch.tensor([[1.0, 1, 0]]), torch.tensor([[1.0, 0, 0]]))
+    r = Regions(torch.rand(1, 3, 4), torch.tensor([[1, 4, 4]]), torch.zeros(1, 3, dtype=torch.long),
+                torch.tensor([[1.0, 1, 0]]), torch.tensor([[1.0, 0, 0]]))
     assert r.state.tolist() == [[1, 0, -1]]
     again = r.at(torch.tensor([[1, -1]]))
-    assert again.weight.tolist() == [[1, 0]] and again.positive.tolist() == [[0, 0]] and again.state.tolist() == [[0, -1]]
-    cls, box = Stage().cost(torch.randn(1, 3, 5), torch.randn(1, 3, 5, 4), r, Targets(torch.rand(1, 2, 4) + torch.tensor([0.0, 0, 1, 1]), torch.tensor([[1, 0]])))
+    assert (again.weight.tolist() == [[1, 0]] and again.positive.tolist() == [[0, 0]]
+            and again.state.tolist() == [[0, -1]])
+    cls, box = Stage().cost(torch.randn(1, 3, 5), torch.randn(1, 3, 5, 4), r,
+                            Targets(torch.rand(1, 2, 4) + torch.tensor([0.0, 0, 1, 1]), torch.tensor([[1, 0]])))
     assert (cls > 0).tolist() == [[True, True, False]] and (box > 0).tolist() == [[True, False, False]]
 
 
@@ -287,11 +305,13 @@ def given() -> Batch:
     return replace(b, targets=replace(b.targets, proposals=boxes))
 
 
-def by_hand(boxes: Tensor, loss: Tensor, labels: Tensor, ok: Tensor, count: int, iou: float, per_label: bool) -> set[int]:
+def by_hand(boxes: Tensor, loss: Tensor, labels: Tensor, ok: Tensor, count: int, iou: float,
+            per_label: bool) -> set[int]:
     """One picture, one region after another."""
     kept: list[int] = []
     for i in loss.masked_fill(~ok, -1.0).argsort(descending=True, stable=True).tolist():
-        near_by = [j for j in kept if (labels[j] == labels[i] or not per_label) and bx.iou(boxes[i : i + 1], boxes[j : j + 1]).item() > iou]
+        near_by = [j for j in kept if (labels[j] == labels[i] or not per_label)
+                   and bx.iou(boxes[i : i + 1], boxes[j : j + 1]).item() > iou]
         if ok[i] and not near_by:
             kept.append(i)
     return set(kept[:count])
@@ -308,7 +328,8 @@ def test_the_highest_losses_after_suppression_as_by_hand(count: int, iou: float,
     state = torch.randint(-1, 2, boxes.shape[:2])
     used = draw(HardestAfterNMS(count, iou, per_label), state, loss, boxes, labels)
     for i in range(2):
-        assert set(used[i].nonzero()[:, 0].tolist()) == by_hand(boxes[i], loss[i], labels[i], state[i] >= 0, count, iou, per_label)
+        assert set(used[i].nonzero()[:, 0].tolist()) == by_hand(boxes[i], loss[i], labels[i], state[i] >= 0, count,
+                                                                iou, per_label)
     assert used.sum() > 6
 
 
@@ -326,7 +347,8 @@ def grads(m: TwoStageModel, b: Batch) -> list[Tensor]:
 
 @pytest.mark.oracle("gradient of the masked loss", "ohem")
 def test_the_gradient_is_that_of_the_masked_loss() -> None:
-    """Sec. 4.2: a second look at the chosen regions alone, or one look at all of which the chosen pay, or a mask on the loss of all."""
+    """Sec. 4.2: a second look at the chosen regions alone, or one look at all of which the chosen pay,
+    or a mask on the loss of all."""
     b = given()
     twice, once = mined(), mined(once=True)
     once.load_state_dict(twice.state_dict())
@@ -397,7 +419,8 @@ def test_any_system_takes_the_sampler(name: str) -> None:
 
 
 def test_the_pair_differs_in_the_sampler_alone() -> None:
-    """`compare faster-rcnn ohem` is fair: one net, one recipe, the same proposals; only what is chosen of them differs."""
+    """`compare faster-rcnn ohem` is fair: one net, one recipe, the same proposals;
+    only what is chosen of them differs."""
     from stemma.core.part import diff
 
     base, hard = cards.get("faster_rcnn"), cards.get("ohem")

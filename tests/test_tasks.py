@@ -1,4 +1,5 @@
-"""Proposals, points and counts through the same commands as everything else: evaluate, predict, and the names they use."""
+"""Proposals, points and counts through the same commands as everything else: evaluate, predict,
+and the names they use."""
 from __future__ import annotations
 
 import json
@@ -27,11 +28,13 @@ def test_the_proposals_of_a_two_stage_system_are_measured_as_a_proposal_method_s
     torch.manual_seed(0)
     model = stemma.build("faster-rcnn", "small", info=DATA.info)
     r = stemma.evaluate(model, DATA, of="proposals", out=tmp_path / "boxes.json", details=True)
-    assert r["task"] == "proposals" and r["AR100"] == r["AR1000"] >= r["AR10"] >= 0 and "AP" not in r and r["details"]["recall"]["count"][-1] == 1000
+    assert (r["task"] == "proposals" and r["AR100"] == r["AR1000"] >= r["AR10"] >= 0 and "AP" not in r
+            and r["details"]["recall"]["count"][-1] == 1000)
     boxes = json.loads((tmp_path / "boxes.json").read_text())
     assert len(boxes) > 50 and {b["category_id"] for b in boxes} == {1}
     seen = model.proposals(torch.rand(2, 3, 64, 64))
-    assert (seen.scores.diff(dim=1) <= 1e-6).all() and set(seen.labels.unique().tolist()) <= {-1, 0} and not seen.boxes.requires_grad
+    assert ((seen.scores.diff(dim=1) <= 1e-6).all() and set(seen.labels.unique().tolist()) <= {-1, 0}
+            and not seen.boxes.requires_grad)
 
 
 def test_boxes_from_outside_are_measured_too() -> None:
@@ -59,7 +62,8 @@ def test_proposals_are_called_objects(tmp_path: Path) -> None:
     (found,) = stemma.predict(model, tmp_path / "a.png", tmp_path / "out", threshold=0.0)
     assert found["names"] and set(found["names"]) == {"object"} and len(found["masks"]) == len(found["scores"])
     written = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert written["categories"] == [{"id": 1, "name": "object"}] and {a["category_id"] for a in written["annotations"]} == {1}
+    assert (written["categories"] == [{"id": 1, "name": "object"}]
+            and {a["category_id"] for a in written["annotations"]} == {1})
     r = stemma.evaluate(model, DATA)
     assert {"AR10", "AR100", "AR1000", "mask_AR100"} <= set(r) and 0 <= r["mask_AR100"] <= 1
 
@@ -68,7 +72,8 @@ def test_a_weak_system_is_measured_by_its_points() -> None:
     torch.manual_seed(0)
     model = stemma.build("localization-for-free", "small", info=DATA.info)
     r = stemma.evaluate(model, DATA, details=True)
-    assert r["task"] == "weak" and "AP" not in r and 0 <= r["point_AP"] <= r["image_AP"] <= 1 and set(r["per_class"]) == set(DATA.info.classes.names)
+    assert (r["task"] == "weak" and "AP" not in r and 0 <= r["point_AP"] <= r["image_AP"] <= 1
+            and set(r["per_class"]) == set(DATA.info.classes.names))
     assert len(r["details"]["pr_mean"][1]) == 101
 
 

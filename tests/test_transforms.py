@@ -22,7 +22,8 @@ FILL = np.array([124, 116, 104], np.uint8)
 
 
 def blobs(seed: int, h: int, w: int, n: int = 3, points: int = 4) -> Sample:
-    """A random picture with solid rectangles as objects, each of its own colour in the picture, so that pixels can be followed."""
+    """A random picture with solid rectangles as objects, each of its own colour in the picture,
+    so that pixels can be followed."""
     rng = np.random.default_rng(seed)
     image = np.zeros((h, w, 3), np.uint8)
     masks = np.zeros((n, h, w), bool)
@@ -47,10 +48,10 @@ def blobs(seed: int, h: int, w: int, n: int = 3, points: int = 4) -> Sample:
     for k in range(n):
         semantic[masks[k]] = 1 + labels[k]
     return Sample(
-        image=image, size=(h, w), boxes=boxes, labels=labels, crowd=np.zeros(n, bool), area=masks.sum((1, 2)).astype(np.float32),
-        masks=masks, amodal=masks.copy(), keypoints=keypoints, semantic=semantic, panoptic=panoptic, segments=labels.copy(),
-        image_labels=np.bincount(labels, minlength=3).clip(0, 1).astype(np.float32),
-        proposals=boxes.copy(), file="blobs", id=seed,
+        image=image, size=(h, w), boxes=boxes, labels=labels, crowd=np.zeros(n, bool),
+        area=masks.sum((1, 2)).astype(np.float32), masks=masks, amodal=masks.copy(), keypoints=keypoints,
+        semantic=semantic, panoptic=panoptic, segments=labels.copy(), image_labels=np.bincount(labels, minlength=3)
+        .clip(0, 1).astype(np.float32), proposals=boxes.copy(), file="blobs", id=seed,
     )  # fmt: skip
 
 
@@ -67,13 +68,15 @@ def agrees(s: Sample, within: float = 0.0, cut: bool = False) -> None:
     """Maps and boxes of a sample say the same; with `cut`, boxes may be wider than what is left of their masks."""
     h, w = s.size
     assert s.image is not None and s.image.shape == (h, w, 3)
-    assert s.masks is not None and s.masks.shape == (len(s.boxes), h, w) and s.semantic is not None and s.semantic.shape == (h, w)
+    assert (s.masks is not None and s.masks.shape == (len(s.boxes), h, w) and s.semantic is not None
+            and s.semantic.shape == (h, w))
     assert len(s.boxes) == len(s.labels) == len(s.area) == len(s.crowd)
     assert (s.boxes >= 0).all() and (s.boxes[:, [0, 2]] <= w).all() and (s.boxes[:, [1, 3]] <= h).all()
     around = aug.tight(s.masks)
     full = s.masks.any((1, 2))
     if cut:
-        assert (around[full, :2] >= s.boxes[full, :2] - within).all() and (around[full, 2:] <= s.boxes[full, 2:] + within).all()
+        assert ((around[full, :2] >= s.boxes[full, :2] - within).all()
+                and (around[full, 2:] <= s.boxes[full, 2:] + within).all())
     else:
         assert np.abs(around[full] - s.boxes[full]).max(initial=0) <= within
     for k in np.flatnonzero(full):
@@ -85,7 +88,8 @@ def agrees(s: Sample, within: float = 0.0, cut: bool = False) -> None:
 
 @quick
 @given(st.integers(0, 10**6), st.integers(8, 40), st.integers(8, 40), st.integers(0, 3), st.booleans(), st.booleans())
-def test_boxes_follow_pixels_through_the_eight_symmetries(seed: int, h: int, w: int, turns: int, v: bool, f: bool) -> None:
+def test_boxes_follow_pixels_through_the_eight_symmetries(seed: int, h: int, w: int, turns: int, v: bool,
+                                                          f: bool) -> None:
     points = Points(("a", "b", "c", "d"), flip=(1, 0, 2, 3))
     s = blobs(seed, h, w)
     t = aug.symmetry(s, aug.Symmetry(turns, v, f), points)
@@ -98,7 +102,8 @@ def test_boxes_follow_pixels_through_the_eight_symmetries(seed: int, h: int, w: 
     low, high = t.boxes[:, None, :2] - 1e-3, t.boxes[:, None, 2:] + 1e-3
     assert (((t.keypoints[..., :2] >= low) & (t.keypoints[..., :2] <= high)).all(-1) | ~inside).all()
     order = [1, 0, 2, 3] if v != f else [0, 1, 2, 3]  # two mirrors make a turn: left is left again
-    assert np.array_equal(np.sort(t.keypoints[..., 2]), np.sort(s.keypoints[..., 2])) and np.array_equal(t.keypoints[..., 2], s.keypoints[:, order, 2])
+    assert (np.array_equal(np.sort(t.keypoints[..., 2]), np.sort(s.keypoints[..., 2]))
+            and np.array_equal(t.keypoints[..., 2], s.keypoints[:, order, 2]))
 
 
 @quick
@@ -124,9 +129,11 @@ def test_flip_equals_torchvision() -> None:
     s = blobs(3, 21, 34)
     t = aug.flip(s)
     assert s.image is not None and t.image is not None
-    assert np.array_equal(t.image, tv.horizontal_flip(torch.from_numpy(s.image).permute(2, 0, 1)).permute(1, 2, 0).numpy())
+    assert np.array_equal(t.image,
+                          tv.horizontal_flip(torch.from_numpy(s.image).permute(2, 0, 1)).permute(1, 2, 0).numpy())
     r = aug.quarter(s, 1)
-    assert np.array_equal(np.asarray(r.image), tv.rotate(torch.from_numpy(s.image).permute(2, 0, 1), 90, expand=True).permute(1, 2, 0).numpy())
+    assert np.array_equal(np.asarray(r.image), tv.rotate(torch.from_numpy(s.image).permute(2, 0, 1), 90,
+                                                         expand=True).permute(1, 2, 0).numpy())
 
 
 def test_stacked_symmetries_are_those_of_each_sample() -> None:
@@ -140,7 +147,8 @@ def test_stacked_symmetries_are_those_of_each_sample() -> None:
         n = len(t.labels)
         assert np.array_equal(pixels[k, ..., :3], np.asarray(t.image))
         assert np.array_equal(boxes[k, :n], t.boxes) and not boxes[k, n:].any()
-        assert keypoints is not None and np.allclose(keypoints[k, :n], t.keypoints, atol=1e-4) and not keypoints[k, n:].any()
+        assert (keypoints is not None and np.allclose(keypoints[k, :n], t.keypoints, atol=1e-4)
+                and not keypoints[k, n:].any())
 
 
 # ---------------------------------------------------------------- windows: crop, expand, scale and translate
@@ -199,15 +207,18 @@ def test_expand_is_the_mean_around_an_untouched_picture() -> None:
 def test_elastic_moves_truth_with_the_pixels() -> None:
     s = Scenes(1, 96, seed=4, objects=(4, 6))[0]
     t = aug.elastic(s, np.random.default_rng(0), 6.0)
-    assert t.image is not None and t.masks is not None and t.semantic is not None and t.panoptic is not None and s.image is not None
+    assert (t.image is not None and t.masks is not None and t.semantic is not None and t.panoptic is not None
+            and s.image is not None)
     assert not np.array_equal(t.image, s.image)
     assert np.array_equal(t.boxes, aug.tight(t.masks))
     for k, label in enumerate(t.labels):
         assert (t.semantic[t.masks[k]] == label).all()
-    bare = aug.elastic(replace(s, masks=None, amodal=None), np.random.default_rng(0), 6.0)  # boxes alone: within a few pixels of the masks' own
+    # boxes alone: within a few pixels of the masks' own
+    bare = aug.elastic(replace(s, masks=None, amodal=None), np.random.default_rng(0), 6.0)
     assert np.abs(bare.boxes - t.boxes).max() < 7
     still = aug.elastic(s, np.random.default_rng(0), 0.0)
-    assert np.array_equal(np.asarray(still.masks), np.asarray(s.masks)) and np.abs(np.asarray(still.image).astype(int) - s.image).max() <= 1
+    assert (np.array_equal(np.asarray(still.masks), np.asarray(s.masks))
+            and np.abs(np.asarray(still.image).astype(int) - s.image).max() <= 1)
 
 
 # ---------------------------------------------------------------- colour
@@ -220,14 +231,16 @@ def test_elastic_moves_truth_with_the_pixels() -> None:
         ((1.3, 1.0, 1.0, 0.0), lambda x: tv.adjust_brightness(x, 1.3)),
         ((1.0, 0.6, 1.0, 0.0), lambda x: tv.adjust_contrast(x, 0.6)),
         ((1.0, 1.0, 0.4, 0.0), lambda x: tv.adjust_saturation(x, 0.4)),
-        ((0.8, 0.7, 0.6, 0.0), lambda x: tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(x, 0.8), 0.7), 0.6)),
+        ((0.8, 0.7, 0.6, 0.0),
+         lambda x: tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(x, 0.8), 0.7), 0.6)),
     ],
 )
 def test_colour_agrees_with_torchvision(factors: tuple[float, ...], theirs: object) -> None:
     x = 0.2 + 0.5 * torch.rand(2, 3, 9, 7)
     ours = aug.colour(x, torch.tensor([factors, factors]))
     assert callable(theirs)
-    torch.testing.assert_close(ours, theirs(x), atol=2e-3, rtol=0)  # their luma weights are rounded to .2989, .587, .114
+    # their luma weights are rounded to .2989, .587, .114
+    torch.testing.assert_close(ours, theirs(x), atol=2e-3, rtol=0)
 
 
 def test_hue_turns_colours_and_keeps_the_luma() -> None:
@@ -245,7 +258,8 @@ def test_augment_is_a_function_of_its_generator() -> None:
     once, again = (aug.augment(s, np.random.default_rng(3), a) for _ in range(2))
     equal(once, again)
     equal(aug.augment(s, np.random.default_rng(3), Augment(flip=0.0)), s)
-    flips = [np.array_equal(aug.augment(s, np.random.default_rng(k), Augment(flip=0.5)).boxes, s.boxes) for k in range(60)]
+    flips = [np.array_equal(aug.augment(s, np.random.default_rng(k), Augment(flip=0.5)).boxes, s.boxes)
+             for k in range(60)]
     assert 15 < sum(flips) < 45
 
 
@@ -260,7 +274,8 @@ def test_shortest_has_torchvisions_sizes(h: int, w: int, sides: tuple[int, int])
     how = Resize("shortest", *sides)
     assert network_size((h, w), how) == tuple(image.shape[-2:])
     s = replace(blobs(0, h, w), boxes=np.array([[1, 2, 8, 9]], np.float32))
-    assert np.allclose(prepare(replace(s, masks=None, amodal=None, keypoints=None), how).boxes, target["boxes"].numpy(), atol=1e-4)
+    assert np.allclose(prepare(replace(s, masks=None, amodal=None, keypoints=None), how).boxes,
+                       target["boxes"].numpy(), atol=1e-4)
 
 
 @quick
@@ -299,7 +314,8 @@ def test_picture_and_truth_stay_aligned_when_resized() -> None:
         (Resize("shortest", 800, 1333, 32), (1, 9000), (1, 1333), (32, 1344)),
     ],
 )
-def test_network_and_padded_sizes(how: Resize, size: tuple[int, int], net: tuple[int, int], padded: tuple[int, int]) -> None:
+def test_network_and_padded_sizes(how: Resize, size: tuple[int, int], net: tuple[int, int],
+                                  padded: tuple[int, int]) -> None:
     assert network_size(size, how) == net
     assert padded_size([net], how) == padded
 

@@ -1,4 +1,5 @@
-"""The two-stage skeleton, its parts and its papers: published counts, identities, padding, and what each switch does."""
+"""The two-stage skeleton, its parts and its papers: published counts, identities, padding,
+and what each switch does."""
 from __future__ import annotations
 
 import functools
@@ -57,7 +58,8 @@ def test_published_counts(name: str, i: int) -> None:
         elif fact.what.startswith("side"):
             branch = m.branches[0]
             if isinstance(branch, MaskBranch):
-                pooled = torch.empty(1, branch.up.in_channels, 7, 7) if branch.shares else branch.body(torch.empty(1, 256, 14, 14))
+                pooled = (torch.empty(1, branch.up.in_channels, 7, 7) if branch.shares
+                          else branch.body(torch.empty(1, 256, 14, 14)))
                 y = branch.last(branch.up(pooled))
             else:
                 y = upsample2(branch.up(branch.body(torch.empty(1, 256, 14, 14))))
@@ -91,7 +93,8 @@ def batch(images: int = 2, objects: int = 3, more: int = 0) -> Batch:
     size = torch.full((images, 2), 64.0)
     pictures = torch.rand(images, 3, 64, 64)
     if more:
-        boxes, masks, points = (torch.cat([v, torch.zeros_like(v[:, :1]).expand(-1, more, *v.shape[2:])], 1) for v in (boxes, masks, points))
+        boxes, masks, points = (torch.cat([v, torch.zeros_like(v[:, :1]).expand(-1, more, *v.shape[2:])], 1)
+                                for v in (boxes, masks, points))
         labels = torch.cat([labels, torch.full((images, more), -1)], 1)
     return Batch(pictures, Targets(boxes, labels, masks=masks, keypoints=points), size, size, torch.arange(images))
 
@@ -171,7 +174,8 @@ def test_the_two_output_layers_are_one_convolution() -> None:
     head = RPNHead(In((6,), (16,), 1, anchors=(9,), logits=2))
     x = torch.randn(2, 6, 5, 7)
     logits, codes = head([x])
-    one = F.conv2d(head.conv(x), torch.cat([head.cls.weight, head.box.weight]), torch.cat([head.cls.bias, head.box.bias]))
+    one = F.conv2d(head.conv(x), torch.cat([head.cls.weight, head.box.weight]),
+                   torch.cat([head.cls.bias, head.box.bias]))
     assert one.shape[1] == 9 * 6
     torch.testing.assert_close(logits, one[:, :18].view(2, 9, 2, 5, 7).permute(0, 3, 4, 1, 2).reshape(2, -1, 2))
     torch.testing.assert_close(codes, one[:, 18:].view(2, 9, 4, 5, 7).permute(0, 3, 4, 1, 2).reshape(2, -1, 4))
@@ -192,14 +196,16 @@ def test_a_uniform_heat_map_costs_the_logarithm_of_its_cells() -> None:
     boxes = torch.tensor([[[4.0, 4, 60, 60]]])
     r = Regions(boxes, *(torch.zeros(1, 1, dtype=torch.long),) * 2, torch.ones(1, 1), torch.ones(1, 1))
     t = Targets(boxes, torch.zeros(1, 1, dtype=torch.long), keypoints=torch.full((1, 1, 5, 3), 20.0))
-    assert branch.loss([torch.randn(1, 6, 16, 16)], r, t, None)["keypoint"].item() == pytest.approx(math.log(56**2), abs=1e-5)
+    assert branch.loss([torch.randn(1, 6, 16, 16)], r, t,
+                       None)["keypoint"].item() == pytest.approx(math.log(56**2), abs=1e-5)
     assert math.log(56**2) == pytest.approx(8.0507, abs=1e-4)
 
 
 def test_sigmoid_masks_do_not_see_other_classes_and_softmax_masks_do() -> None:
     """Mask R-CNN table 2 b."""
     xs, boxes = [torch.randn(1, 6, 16, 16)], torch.tensor([[[4.0, 4, 60, 60]]])
-    r = Regions(boxes, torch.ones(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1), torch.ones(1, 1))
+    r = Regions(boxes, torch.ones(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1),
+                torch.ones(1, 1))
     t = Targets(boxes, torch.ones(1, 1, dtype=torch.long), masks=torch.rand(1, 1, 64, 64) > 0.5)
     for kind, coupled in (("sigmoid", False), ("softmax", True)):
         branch = MaskBranch(In((6,), (4,), 3), Align(14), 8, 1, kind)
@@ -215,13 +221,15 @@ def test_sigmoid_masks_do_not_see_other_classes_and_softmax_masks_do() -> None:
 
 def test_own_class_logits_are_the_last_layers() -> None:
     branch = MaskBranch(In((6,), (4,), 3), Align(14), 8, 1)
-    xs, boxes, labels = [torch.randn(1, 6, 16, 16)], torch.tensor([[[4.0, 4, 60, 60], [8, 3, 30, 40]]]), torch.tensor([[2, 0]])
+    xs, boxes, labels = ([torch.randn(1, 6, 16, 16)], torch.tensor([[[4.0, 4, 60, 60], [8, 3, 30, 40]]]),
+                         torch.tensor([[2, 0]]))
     every = branch.last(branch.drawing(xs, boxes, None)).unflatten(0, (1, 2))
     torch.testing.assert_close(branch.logits(xs, boxes, labels, None), own(every, labels))
 
 
 def test_a_shared_branch_reads_what_the_box_head_saw() -> None:
-    """C4: the mask comes from the box head's stage; its gradient reaches that stage, and prediction recomputes it on the final boxes."""
+    """C4: the mask comes from the box head's stage; its gradient reaches that stage, and prediction recomputes it on
+    the final boxes."""
     m = net("c4-small", "mask_rcnn")
     assert m.branches[0].shares and m.sharing
     m.loss(batch())["mask"].backward()
@@ -243,7 +251,8 @@ def test_keypoints_become_cells_as_in_torchvision() -> None:
     points[0, 0], points[1, 1] = torch.tensor([50.0, 80, 2]), torch.tensor([30.0, 12, 1])  # on the last edge
     cell, seen = keypoints_to_heatmap(points, boxes, 56)
     got, here = cells(points[None], boxes[None], 56)
-    assert torch.equal(got[0], cell) and torch.equal(here[0].long(), seen) and here.sum() > 2 and got[0, 0, 0] == 56 * 56 - 1
+    assert (torch.equal(got[0], cell) and torch.equal(here[0].long(), seen) and here.sum() > 2
+            and got[0, 0, 0] == 56 * 56 - 1)
 
 
 def test_heat_maps_become_keypoints_as_in_torchvision() -> None:
@@ -288,7 +297,8 @@ def test_each_region_takes_the_box_of_its_own_class() -> None:
     assert torch.equal(own(deltas, torch.tensor([[2, 0]]))[0], torch.stack([deltas[0, 0, 2], deltas[0, 1, 0]]))
     assert torch.equal(own(deltas[:, :, :1], torch.tensor([[2, 0]]))[0], deltas[0, :, 0])
     d = every_pair(deltas, torch.rand(1, 2, 2))
-    assert d.boxes.shape == (1, 4, 4) and d.labels.tolist() == [[0, 1, 0, 1]] and torch.equal(d.boxes[0, 3], deltas[0, 1, 1])
+    assert (d.boxes.shape == (1, 4, 4) and d.labels.tolist() == [[0, 1, 0, 1]]
+            and torch.equal(d.boxes[0, 3], deltas[0, 1, 1]))
 
 
 def test_a_sampler_that_needs_losses_is_given_them() -> None:
@@ -312,7 +322,8 @@ def test_stages_follow_one_another() -> None:
     """The box of one stage is the region of the next; scores are averaged."""
     spec = cards.get("fpn").spec("small")
     stage = spec.stages[0]
-    m = net(stages=(stage, replace(stage, assign=replace(stage.assign, pos=0.6, neg=0.6)), replace(stage, assign=replace(stage.assign, pos=0.7, neg=0.7))))
+    m = net(stages=(stage, replace(stage, assign=replace(stage.assign, pos=0.6, neg=0.6)),
+                    replace(stage, assign=replace(stage.assign, pos=0.7, neg=0.7))))
     losses = m.loss(batch())
     assert {"cls0", "box0", "cls1", "box1", "cls2", "box2"} <= set(losses)
     total(losses).backward()
@@ -375,11 +386,13 @@ def test_frozen_stages_do_not_learn_and_names_are_torchvisions() -> None:
         assert set(m.state_dict()) == {k for k in resnet50().state_dict() if not k.startswith("fc")}
         c4 = ResNet(In((3,), (1,), 1), levels=(2,))
     frozen = {n.split(".")[0] for n, p in m.named_parameters() if not p.requires_grad}
-    assert frozen == {"conv1", "bn1", "layer1"} and all(p.requires_grad for n, p in m.named_parameters() if n.startswith("layer2"))
+    assert frozen == {"conv1", "bn1", "layer1"} and all(p.requires_grad
+                                                        for n, p in m.named_parameters() if n.startswith("layer2"))
     assert c4.out.channels == (1024,) and c4.out.strides == (16,) and not hasattr(c4, "layer4")
 
 
-@pytest.mark.parametrize("change", [{"top_down": False}, {"fusion": "product"}, {"fusion": "concat"}, {"extra": "c5"}, {"extra": "p5"}, {"norm": "batch"}])
+@pytest.mark.parametrize("change", [{"top_down": False}, {"fusion": "product"}, {"fusion": "concat"}, {"extra": "c5"},
+                                    {"extra": "p5"}, {"norm": "batch"}])
 def test_necks_of_figure_1_on_odd_sizes(change: dict[str, Any]) -> None:
     body = TinyResNet(In((3,), (1,), 1), widths=(8, 8, 8, 16), levels=(0, 1, 2, 3))
     neck = FPN(body.out, 8, **change)
@@ -441,7 +454,8 @@ def test_anchors_of_torchvision() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name,preset", [("fpn", "small"), ("mask_rcnn", "small"), ("mask_rcnn", "keypoint-small"), ("mask_rcnn", "c4-small")])
+@pytest.mark.parametrize("name,preset", [("fpn", "small"), ("mask_rcnn", "small"), ("mask_rcnn", "keypoint-small"),
+                                         ("mask_rcnn", "c4-small")])
 def test_the_loss_is_one_graph(name: str, preset: str) -> None:
     m, b = net(preset, name), batch()
 

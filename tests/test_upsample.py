@@ -51,7 +51,8 @@ def test_a_fully_connected_layer_is_a_convolution_over_its_whole_map() -> None:
 
 
 def test_shift_and_stitch_is_the_net_without_its_stride() -> None:
-    """FCN sec. 3.2: f^2 shifted passes, interlaced, equal one pass without the pool's stride and with the next filter dilated by it."""
+    """FCN sec. 3.2: f^2 shifted passes, interlaced, equal one pass without the pool's stride and with the next filter
+    dilated by it."""
     first, second = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3)
     x = torch.randn(1, 1, 21, 21)
     dense = F.conv2d(F.max_pool2d(first(x), 2, 1), second.weight, second.bias, dilation=2)
@@ -62,7 +63,9 @@ def test_shift_and_stitch_is_the_net_without_its_stride() -> None:
             h, w = stitched[..., i::2, j::2].shape[-2:]
             stitched[..., i::2, j::2] = y[..., :h, :w]
     torch.testing.assert_close(stitched, dense, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(dense[..., ::2, ::2], second(F.max_pool2d(first(x), 2, 2))[..., : -(-dense.shape[-1] // 2), : -(-dense.shape[-1] // 2)])
+    torch.testing.assert_close(dense[..., ::2, ::2], second(F.max_pool2d(first(x), 2, 2))[
+        ..., : -(-dense.shape[-1] // 2), : -(-dense.shape[-1] // 2)
+    ])
 
 
 def test_grids_follow_maps_through_layers() -> None:
@@ -107,7 +110,8 @@ def test_tiles_of_a_valid_net_have_no_seams(together: int) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
     x = torch.randn(2, 3, 19, 23)
     with torch.no_grad():
-        torch.testing.assert_close(overlap_tile(net, x, 8, 2, together), net(mirror_pad(x, 2, 2, 2, 2)), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(overlap_tile(net, x, 8, 2, together), net(mirror_pad(x, 2, 2, 2, 2)),
+                                   rtol=1e-5, atol=1e-6)
     with pytest.raises(AssertionError, match="a tile of"):
         overlap_tile(nn.Conv2d(3, 2, 3), x, 8, 2)
 

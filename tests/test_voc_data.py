@@ -142,9 +142,11 @@ def test_bccd(shared_data: Path) -> None:
     assert {s: len(d) for s, d in sets.items()} == {"train": 205, "val": 87, "test": 72}
     assert sum(len(d.table.boxes) for d in sets.values()) == 4888 - 2  # type: ignore[attr-defined]
     faults = [f for d in sets.values() for f in d.faults]  # type: ignore[attr-defined]
-    assert sorted(Path(f.file).stem for f in faults) == ["BloodImage_00338", "BloodImage_00343"] and {f.kind for f in faults} == {"degenerate box"}
+    assert (sorted(Path(f.file).stem for f in faults) == ["BloodImage_00338", "BloodImage_00343"]
+            and {f.kind for f in faults} == {"degenerate box"})
     counts = sum(d.counts() for d in sets.values())  # type: ignore[attr-defined]
-    assert dict(zip(sets["train"].info.classes.names, counts.tolist())) == {"Platelets": 361, "RBC": 4155 - 2, "WBC": 372}
+    assert dict(zip(sets["train"].info.classes.names, counts.tolist())) == {"Platelets": 361,
+                                                                            "RBC": 4155 - 2, "WBC": 372}
 
 
 @pytest.mark.data

@@ -35,7 +35,8 @@ def count(module: nn.Module) -> int:
 def batch_of(data: Scenes, name: str, n: int = 4) -> Batch:
     model = stemma.build(name, preset="small", classes=8, info=data.info)
     needs = frozenset({"boxes", "masks", "image_labels"})
-    return next(iter(Loader(data, model.recipe, train=False, batch=n, mean=model.spec.preprocess.mean, needs=needs).epoch(0)))
+    return next(iter(Loader(data, model.recipe, train=False, batch=n, mean=model.spec.preprocess.mean, needs=needs)
+                     .epoch(0)))
 
 
 # ---------------------------------------------------------------- DeepMask: counts and equations
@@ -66,9 +67,11 @@ def test_both_published_layouts_see_one_window_in_one_patch() -> None:
 
 
 def test_two_linear_layers_are_one_of_low_rank() -> None:
-    """Sec. 3.1: no ReLU between the layers of the mask, so that together they are a 3136 x (14 14 512) matrix of rank 512 at most."""
+    """Sec. 3.1: no ReLU between the layers of the mask, so that together they are a 3136 x (14 14 512) matrix of rank
+    512 at most."""
     torch.manual_seed(0)
-    head = MaskHead(In((6,), (16,), 1, logits=1), kernel=4, hidden=5, rank=7, side=6, widths=(4,), dropout=0.0).double().eval()
+    head = MaskHead(In((6,), (16,), 1, logits=1), kernel=4, hidden=5, rank=7, side=6, widths=(4,),
+                    dropout=0.0).double().eval()
     x = torch.randn(2, 6, 4, 4, dtype=torch.float64)
     flat = head.reduce(x).flatten(1)
     whole = head.decode.weight @ head.encode.weight.flatten(1)
@@ -81,7 +84,8 @@ def test_two_linear_layers_are_one_of_low_rank() -> None:
 @pytest.mark.oracle("a loop over patches", "deepmask")
 def test_a_dense_pass_is_a_loop_over_patches_of_the_map() -> None:
     torch.manual_seed(0)
-    head = MaskHead(In((3,), (16,), 1, logits=1), kernel=6, hidden=4, rank=5, side=4, widths=(4, 3), dropout=0.0).double().eval()
+    head = MaskHead(In((3,), (16,), 1, logits=1), kernel=6, hidden=4, rank=5, side=4, widths=(4, 3),
+                    dropout=0.0).double().eval()
     x = torch.randn(2, 3, 10, 9, dtype=torch.float64)
     score, code = head(x)
     assert score.shape == (2, 1, 5, 4) and code.shape == (2, 5, 5, 4)
@@ -98,12 +102,14 @@ def test_a_dense_pass_is_a_loop_over_patches_of_the_map() -> None:
 
 
 def by_hand(f: Tensor, m: Tensor, s: Tensor, y: Tensor, weight: float) -> tuple[float, float]:
-    """Eq. 1 with loops over windows and pixels: (mask term, score term), summed over windows and divided by their number."""
+    """Eq. 1 with loops over windows and pixels: (mask term, score term),
+    summed over windows and divided by their number."""
     mask = score = 0.0
     for k in range(len(y)):
         if y[k] > 0:
             h, w = f.shape[-2:]
-            mask += (1 + float(y[k])) / (2 * w * h) * float(sum(torch.log1p(torch.exp(-m[k, i, j] * f[k, i, j])) for i in range(h) for j in range(w)))
+            mask += (1 + float(y[k])) / (2 * w * h) * float(sum(torch.log1p(torch.exp(-m[k, i, j] * f[k, i, j]))
+                                                                for i in range(h) for j in range(w)))
         score += weight * float(torch.log1p(torch.exp(-y[k] * s[k])))
     return mask / len(y), score / len(y)
 
@@ -131,20 +137,24 @@ def test_eq_1_the_joint_loss() -> None:
     for k in range(len(f)):
         b, p = divmod(k, 3)
         if p < 2:
-            part = F.grid_sample(t.masks[b, owner[b, p]][None, None].float(), _grid(windows[b, p], 24, 8), align_corners=False, mode="bilinear")
+            part = F.grid_sample(t.masks[b, owner[b, p]][None, None].float(), _grid(windows[b, p], 24, 8),
+                                 align_corners=False, mode="bilinear")
             m[k] = (F.avg_pool2d(part, 8)[0, 0] >= 0.5).float()
     y = torch.tensor([1.0, 1, -1, 1, 1, -1])
     mask, score = by_hand(f, 2 * m - 1, raw.logits[:, 0, 0].detach(), y, 1 / 32)
     assert float(losses["score"]) == pytest.approx(score, rel=1e-4)
-    assert float(losses["mask"]) == pytest.approx(mask, rel=0.02)  # the truth's edge pixels are averaged in another way by the loop
+    # the truth's edge pixels are averaged in another way by the loop
+    assert float(losses["mask"]) == pytest.approx(mask, rel=0.02)
 
 
 def test_eq_1_sums_over_the_32_windows_of_a_step() -> None:
-    """The rule divides by the windows of a step and the recipe multiplies by as many, so that the rate is the published one."""
+    """The rule divides by the windows of a step and the recipe multiplies by as many,
+    so that the rate is the published one."""
     for preset in ("paper", "released"):
         recipe, rule = deepmask.recipe(preset), deepmask.spec(preset).rule
         windows = recipe.batch * (rule.sample.positives + rule.sample.negatives)
-        assert windows == 32 and recipe.loss_weights == (("mask", windows), ("score", windows)) and rule.weight == 1 / windows
+        assert (windows == 32 and recipe.loss_weights == (("mask", windows), ("score", windows))
+                and rule.weight == 1 / windows)
     assert deepmask.spec().rule.truth == 224 == deepmask.spec().window and deepmask.spec("released").rule.truth == 112
 
 
@@ -186,11 +196,13 @@ def test_data_without_masks_is_refused() -> None:
 
 def targets(boxes: list[list[float]], crowd: list[bool] | None = None) -> Targets:
     n = len(boxes)
-    return Targets(torch.tensor([boxes], dtype=torch.float32), torch.zeros(1, n, dtype=torch.long), None if crowd is None else torch.tensor([crowd]))
+    return Targets(torch.tensor([boxes], dtype=torch.float32), torch.zeros(1, n, dtype=torch.long),
+                   None if crowd is None else torch.tensor([crowd]))
 
 
 def test_a_positive_window_is_centred_on_its_object_at_its_scale() -> None:
-    """Sec. 3: in pixels of a 224 window the object's longer side is 128, moved by up to 16, scaled by up to a quarter octave."""
+    """Sec. 3: in pixels of a 224 window the object's longer side is 128, moved by up to 16,
+    scaled by up to a quarter octave."""
     torch.manual_seed(0)
     t = targets([[100, 100, 164, 132], [10, 200, 30, 260], [5, 5, 8, 8]])
     windows, owner, ok = Canonical(positives=400).positive(t)
@@ -227,7 +239,8 @@ def test_no_negative_is_drawn_on_a_crowd_nor_where_there_is_no_room() -> None:
     torch.manual_seed(0)
     t = targets([[0, 0, 128, 128]], [True])
     side = 128 * 224 / 128
-    windows, ok = Canonical(negatives=4, away=10.0).negative(t, torch.tensor([[128.0, 128.0]]), (side * 0.8, side * 1.25))
+    windows, ok = Canonical(negatives=4, away=10.0).negative(t, torch.tensor([[128.0, 128.0]]),
+                                                             (side * 0.8, side * 1.25))
     assert not ok.any()
     assert not Canonical().positive(t)[2].any()
 
@@ -249,7 +262,8 @@ def test_a_patch_is_the_picture_inside_its_window_and_the_mean_beyond() -> None:
 
 
 def test_a_line_is_crossed_between_its_cells() -> None:
-    line = torch.tensor([[-1.0, -1, 1, 3, -3, -3], [2, 2, 2, 2, 2, 2], [-1, -1, -1, -1, -1, -1], [-torch.inf, 1, 1, -1, 1, -torch.inf]])
+    line = torch.tensor([[-1.0, -1, 1, 3, -3, -3], [2, 2, 2, 2, 2, 2], [-1, -1, -1, -1, -1, -1],
+                         [-torch.inf, 1, 1, -1, 1, -torch.inf]])
     first, last = extent(line)
     # cells' middles are at .5, 1.5, ...: from -1 at 1.5 to 1 at 2.5 the line is 0 at 2; from 3 at 3.5 to -3 at 4.5 at 4
     torch.testing.assert_close(first, torch.tensor([2.0, 0, 0, 1]))
@@ -267,7 +281,8 @@ def test_the_box_of_a_map_encloses_it_and_its_mask_is_read_inside() -> None:
     m = masks[0, 0]
     assert m[14, 14] > 0.99 and m[0, 0] < 0.5 and abs(float((m > 0.5).float().mean()) - np.pi / 4) < 0.02
     clipped, _, _ = enclose(truth[None, None], frame, 0.0, torch.tensor([[150.0, 150.0]]))
-    assert clipped[0, 0, 2:].tolist() == pytest.approx([150, 50 + 2 * (40 + (81 - 5.5**2 / 4) ** 0.5)], abs=0.2)  # what is left of x = 150
+    # what is left of x = 150
+    assert clipped[0, 0, 2:].tolist() == pytest.approx([150, 50 + 2 * (40 + (81 - 5.5**2 / 4) ** 0.5)], abs=0.2)
     nothing = enclose(truth[None, None] - 99, frame, 0.0, torch.tensor([[400.0, 400.0]]))
     assert not nothing[2].any()
 
@@ -282,13 +297,15 @@ def test_dense_inference_finds_what_the_net_says() -> None:
     """A head that answers by hand: the score is high in one window, whose mask is its left half."""
     model = deepmask.spec("small").build(8).eval()
     at = 700
-    model.head.masks = lambda codes: torch.cat([codes.new_full((*codes.shape[:-1], 24, 12), 3.0), codes.new_full((*codes.shape[:-1], 24, 12), -6.0)], -1)
+    model.head.masks = lambda codes: torch.cat([codes.new_full((*codes.shape[:-1], 24, 12), 3.0),
+                                                codes.new_full((*codes.shape[:-1], 24, 12), -6.0)], -1)
     images = torch.rand(1, 3, 128, 128)
     raw = model(images)
     raw = replace(raw, logits=torch.full_like(raw.logits, -4.0).index_fill(1, torch.tensor([at]), 5.0))
     d = model.rule.predict(model, raw)
     window = raw.windows[at]
-    middle = window[0] + (window[2] - window[0]) * (11.5 + (3 + np.log(4)) / 9) / 24  # where the map crosses .2 on its way from 3 to -6
+    # where the map crosses .2 on its way from 3 to -6
+    middle = window[0] + (window[2] - window[0]) * (11.5 + (3 + np.log(4)) / 9) / 24
     want = bx.clip(torch.stack([window[0], window[1], middle, window[3]])[None, None], (128, 128))[0, 0]
     torch.testing.assert_close(d.boxes[0, 0], want, atol=0.3, rtol=0)
     assert d.labels[0, 0] == 0 and d.scores[0, 0] > 0.99 and d.masks is not None
@@ -296,7 +313,8 @@ def test_dense_inference_finds_what_the_net_says() -> None:
 
 def test_proposals_are_measured_by_average_recall_of_boxes_and_masks() -> None:
     data = Scenes(3, size=128, seed=3)
-    model, batch = stemma.build("deepmask", preset="small", classes=8, info=data.info).eval(), batch_of(data, "deepmask", 3)
+    model, batch = (stemma.build("deepmask", preset="small", classes=8, info=data.info).eval(),
+                    batch_of(data, "deepmask", 3))
     evaluator = Evaluator(data.info, "proposals")
     for i, p in enumerate(to_file(model.predict(batch.images, batch.sizes), batch)):
         evaluator.add(data.truth(i), p, i)
@@ -305,7 +323,8 @@ def test_proposals_are_measured_by_average_recall_of_boxes_and_masks() -> None:
     perfect = Evaluator(data.info, "proposals")
     for i in range(3):
         s = data.truth(i)
-        perfect.add(s, {"boxes": s.boxes, "scores": np.linspace(1, 0.5, len(s.labels)), "labels": np.zeros(len(s.labels), np.int64), "masks": s.masks}, i)
+        perfect.add(s, {"boxes": s.boxes, "scores": np.linspace(1, 0.5, len(s.labels)),
+                        "labels": np.zeros(len(s.labels), np.int64), "masks": s.masks}, i)
     assert perfect.result()["AR10"] == pytest.approx(1.0) and perfect.result()["mask_AR10"] == pytest.approx(1.0)
 
 
@@ -318,7 +337,8 @@ def test_the_net_has_eight_layers_and_a_stride_of_32() -> None:
         facts = {f.what: f.value for f in localization_for_free.PAPER.facts}
         assert count(model) == facts["parameters"] and model.grid.stride == facts["stride"]
         assert model.look(torch.empty(1, 3, 227, 227), border=0).passes == ((1, 1),)
-        assert sum(isinstance(m, nn.Conv2d) for m in model.modules()) == 9, "five convolutions, fc6, fc7 and two adaptation layers"
+        assert sum(isinstance(m, nn.Conv2d) for m in model.modules()) == 9, ("five convolutions, fc6, fc7 and two "
+                                                                             "adaptation layers")
 
 
 def test_maximum_and_logistic_commute_and_one_place_a_class_learns() -> None:
@@ -329,7 +349,8 @@ def test_maximum_and_logistic_commute_and_one_place_a_class_learns() -> None:
     pooled = Max()(f, ok)
     assert torch.equal(pooled, f.amax(1))
     loss = F.softplus(-y * pooled)
-    torch.testing.assert_close(torch.where(y > 0, F.softplus(-f).amin(1), F.softplus(f).amax(1)), loss)  # for negatives: the hardest place
+    # for negatives: the hardest place
+    torch.testing.assert_close(torch.where(y > 0, F.softplus(-f).amin(1), F.softplus(f).amax(1)), loss)
     loss.sum().backward()
     assert f.grad is not None and (f.grad != 0).sum(1).eq(1).all()
     assert torch.equal((f.grad != 0).to(torch.uint8).argmax(1), f.argmax(1))
@@ -345,7 +366,8 @@ def test_log_mean_exp_lies_between_mean_and_maximum() -> None:
     between = [LogMeanExp(r)(f, ok) for r in (0.5, 2.0, 8.0)]
     assert all((a < b).all() for a, b in zip([low, *between], [*between, high]))
     for k in range(4):
-        assert float(low[0, k]) == pytest.approx(float(f[0, ok[0, :, k], k].mean())) and float(high[0, k]) == float(f[0, ok[0, :, k], k].max())
+        assert (float(low[0, k]) == pytest.approx(float(f[0, ok[0, :, k], k].mean()))
+                and float(high[0, k]) == float(f[0, ok[0, :, k], k].max()))
 
 
 def weak(**rule: object) -> WindowsModel:
@@ -370,7 +392,8 @@ def test_the_loss_is_torch_s_on_the_maximum() -> None:
 def test_every_aggregator_trains_and_boxes_hold_the_maximum_inside() -> None:
     batch = batch_of(Scenes(4, size=128, seed=2), "localization_for_free")
     values = {}
-    for name, rule in {"max": {}, "mean": {"aggregate": Mean()}, "lse": {"aggregate": LogMeanExp()}, "boxes": {"boxes": True}}.items():
+    for name, rule in {"max": {}, "mean": {"aggregate": Mean()}, "lse": {"aggregate": LogMeanExp()},
+                       "boxes": {"boxes": True}}.items():
         model = weak(**rule).train()
         loss = model.loss(batch)["presence"]
         loss.backward()
@@ -420,8 +443,10 @@ def test_regions_are_the_thresholded_map_of_the_size_that_scores_best() -> None:
     regions = model.predict(images)
     assert regions.masks is not None and torch.equal(regions.labels, points.labels)
     middle = (points.boxes[..., :2] + points.boxes[..., 2:]) / 2
-    assert ((middle >= regions.boxes[..., :2] - 1) & (middle <= regions.boxes[..., 2:] + 1)).all(), "the best place lies in its region"
-    assert ((regions.boxes[..., 2:] - regions.boxes[..., :2]) > 1).all() and (regions.masks.flatten(2).amax(2) >= 0.5).all()
+    assert ((middle >= regions.boxes[..., :2] - 1)
+            & (middle <= regions.boxes[..., 2:] + 1)).all(), "the best place lies in its region"
+    assert (((regions.boxes[..., 2:] - regions.boxes[..., :2]) > 1).all()
+            and (regions.masks.flatten(2).amax(2) >= 0.5).all())
 
 
 def test_points_are_measured_and_a_net_that_knows_is_right() -> None:

@@ -128,7 +128,8 @@ def test_a_dense_pass_is_a_loop_over_crops() -> None:
     """Oracle: every window cut out of the picture and shown alone. Exact where no convolution pads."""
     torch.manual_seed(0)
     layers = ((8, 5, 2, 0), (0, 2, 2, 0), (12, 3, 1, 0))
-    net = Windows(ClassBoxRule(), part(Chain, layers=layers), part(ClassBoxHead, kernel=2, pool=2, widths=(9,), boxes=(7,), dropout=0.0), window=27)
+    net = Windows(ClassBoxRule(), part(Chain, layers=layers),
+                  part(ClassBoxHead, kernel=2, pool=2, widths=(9,), boxes=(7,), dropout=0.0), window=27)
     model = net.build(3).double().eval()
     images = torch.rand(2, 3, 43, 51, dtype=torch.float64)
     raw = model.look(images)
@@ -174,7 +175,8 @@ def test_the_mirrored_pass_is_the_pass_of_the_mirrored_picture() -> None:
     seen = both.mirrored
     torch.testing.assert_close(both.logits[:, seen], other.logits)
     torch.testing.assert_close(both.windows[seen], mirror_boxes(other.windows, 80))
-    assert not both.mirrored[: both.levels[0]].any() and both.mirrored[both.levels[0] : both.levels[0] + both.levels[1]].all()
+    assert (not both.mirrored[: both.levels[0]].any()
+            and both.mirrored[both.levels[0] : both.levels[0] + both.levels[1]].all())
 
 
 def test_a_mirrored_code_is_the_code_of_the_mirrored_box() -> None:
@@ -183,7 +185,8 @@ def test_a_mirrored_code_is_the_code_of_the_mirrored_box() -> None:
     coder = Edges(0.3)
     code = coder.encode(ref, box)
     torch.testing.assert_close(coder.decode(ref, code), box)
-    torch.testing.assert_close(Edges.mirrored(code), coder.encode(mirror_boxes(ref, 100), mirror_boxes(box, 100)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(Edges.mirrored(code), coder.encode(mirror_boxes(ref, 100), mirror_boxes(box, 100)),
+                               rtol=1e-4, atol=1e-4)
     unit = Edges().encode(torch.tensor([10.0, 20, 30, 60]), torch.tensor([12.0, 20, 40, 50]))
     torch.testing.assert_close(unit, torch.tensor([0.1, 0.0, 0.5, -0.25]))
 
@@ -209,11 +212,13 @@ def test_windows_beyond_the_picture_say_nothing() -> None:
 
 
 def objects(boxes: list[list[float]], labels: list[int], size: int = 64) -> tuple[Tensor, Targets]:
-    return torch.rand(1, 3, size, size), Targets(torch.tensor([boxes]).view(1, -1, 4), torch.tensor([labels]).view(1, -1))
+    return torch.rand(1, 3, size, size), Targets(torch.tensor([boxes]).view(1, -1, 4),
+                                                 torch.tensor([labels]).view(1, -1))
 
 
 def test_each_phase_has_a_loss_and_the_regressor_learns_alone() -> None:
-    """Sec. 4.2: the classifier's layers rest while the regressor learns; a window pays for boxes only where it answers for an object."""
+    """Sec. 4.2: the classifier's layers rest while the regressor learns; a window pays for boxes only where it answers
+    for an object."""
     recipe = overfeat.recipe("paper")
     model = overfeat.spec("small").build(3).train()
     names = [n for n, _ in model.named_parameters()]
@@ -275,7 +280,8 @@ def test_the_picture_s_classes_are_the_mean_over_passes_of_the_best_window() -> 
 # ---------------------------------------------------------------- merging (sec. 4.3)
 
 
-def by_hand(boxes: list[list[float]], scores: list[float], labels: list[int], limit: float, unit: str) -> list[tuple[list[float], float, int]]:
+def by_hand(boxes: list[list[float]], scores: list[float], labels: list[int], limit: float,
+            unit: str) -> list[tuple[list[float], float, int]]:
     """The algorithm of sec. 4.3 on lists, one pair after another."""
     found = [(list(b), s, k) for b, s, k in zip(boxes, scores, labels)]
 
@@ -289,7 +295,8 @@ def by_hand(boxes: list[list[float]], scores: list[float], labels: list[int], li
         return value / side if unit == "side" else value
 
     while True:
-        pairs = [(match(found[i][0], found[j][0]), i, j) for i in range(len(found)) for j in range(i + 1, len(found)) if found[i][2] == found[j][2]]
+        pairs = [(match(found[i][0], found[j][0]), i, j) for i in range(len(found))
+                 for j in range(i + 1, len(found)) if found[i][2] == found[j][2]]
         if not pairs or min(pairs)[0] > limit:
             return sorted(found, key=lambda f: -f[1])
         _, i, j = min(pairs)
@@ -373,7 +380,8 @@ def test_image_labels_come_from_objects_where_the_data_have_boxes_alone() -> Non
 
     recipe = overfeat.recipe("classifier-small")
     needs = frozenset({"image_labels"})
-    derived = next(iter(Loader(Boxes(), recipe, train=False, batch=6, needs=needs).epoch(0))).targets  # type: ignore[arg-type]
+    derived = next(iter(Loader(Boxes(), recipe, train=False, batch=6, needs=needs)  # type: ignore[arg-type]
+                        .epoch(0))).targets
     given = next(iter(Loader(data, recipe, train=False, batch=6, needs=needs).epoch(0))).targets
     assert derived.image_labels is not None and given.image_labels is not None
     assert torch.equal(derived.image_labels, given.image_labels)
@@ -404,7 +412,8 @@ def test_phases_resume_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     said = [e["losses"] for e in alone.metrics() if e["kind"] == "train"]
     assert [set(s) for s in said] == [{"classify"}] * 3 + [{"box"}] * 4 + [{"box", "detect"}] * 3
-    assert all(torch.equal(v, trunks[2][k]) for t in trunks[3:] for k, v in t.items()), "weights and statistics rest while the regressor learns"
+    assert all(torch.equal(v, trunks[2][k]) for t in trunks[3:] for k, v in t.items()), ("weights and statistics rest "
+                                                                                         "while the regressor learns")
     assert any(not torch.equal(v, trunks[2][k]) for k, v in trunks[0].items())
     again = short(tmp_path / "cut", **how, save_every="1steps", resume=True)
     assert (again.path / "last.safetensors").read_bytes() == (alone.path / "last.safetensors").read_bytes()

@@ -9,7 +9,15 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_are
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal, OneHotCategorical, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    OneHotCategorical,
+    kl_divergence,
+)
 
 import stemma
 from stemma.core import paper as cards
@@ -21,7 +29,17 @@ from stemma.parts.worlds import latents
 from stemma.parts.worlds.dynamics import RSSM, SSM, Dynamics, GRUCell
 from stemma.parts.worlds.mixtures import MDNRNN, mixture_draw, mixture_nll
 from stemma.parts.worlds.nats import FreeNats, Surprise
-from stemma.parts.worlds.nets import DenseDecoder, DenseEncoder, FlagHead, ImageHead, Pixels, ScalarHead, dense, symexp, symlog
+from stemma.parts.worlds.nets import (
+    DenseDecoder,
+    DenseEncoder,
+    FlagHead,
+    ImageHead,
+    Pixels,
+    ScalarHead,
+    dense,
+    symexp,
+    symlog,
+)
 from stemma.parts.worlds.plan import CEM, Controller
 from stemma.skeletons.world import Head, Sense, WorldModel
 
@@ -44,8 +62,8 @@ def batch_of(model: Any, b: int = 3, t: int = 7, firsts: bool = True, seed: int 
     first = torch.rand(b, t, generator=g) < 0.2 if firsts else torch.zeros(b, t, dtype=torch.bool)
     return {
         "image": torch.randint(0, 256, (b, t, size, size, model.spec.pixels.channels), dtype=torch.uint8, generator=g),
-        "action": torch.rand(b, t, model.classes, generator=g) * 2 - 1, "reward": torch.randn(b, t, generator=g), "first": first,
-        "terminal": torch.rand(b, t, generator=g) < 0.1,
+        "action": torch.rand(b, t, model.classes, generator=g) * 2 - 1, "reward": torch.randn(b, t, generator=g),
+        "first": first, "terminal": torch.rand(b, t, generator=g) < 0.1,
     }
 
 
@@ -92,7 +110,8 @@ def test_the_categorical_latent_is_torchs_and_passes_gradients_through() -> None
     q, p = c.stats(raw), c.stats(torch.randn(3, 20))
     there = kl_divergence(OneHotCategorical(logits=q["logits"]), OneHotCategorical(logits=p["logits"])).sum(-1)
     torch.testing.assert_close(c.kl(q, p), there)
-    torch.testing.assert_close(c.kl_standard(q), kl_divergence(OneHotCategorical(logits=q["logits"]), OneHotCategorical(probs=torch.ones(5) / 5)).sum(-1))
+    torch.testing.assert_close(c.kl_standard(q), kl_divergence(OneHotCategorical(logits=q["logits"]),
+                                                               OneHotCategorical(probs=torch.ones(5) / 5)).sum(-1))
     assert (q["logits"].exp() >= 0.01 / 5 - 1e-7).all()
     drawn = c.sample(q)
     torch.testing.assert_close(drawn.unflatten(-1, (4, 5)).sum(-1), torch.ones(3, 4))
@@ -126,14 +145,16 @@ def test_the_mixture_likelihood_is_torchs() -> None:
     x = torch.randn(7, 3)
     there = MixtureSameFamily(Categorical(logits=logit), Normal(mean, log_std.exp())).log_prob(x)
     torch.testing.assert_close(-mixture_nll(x, logit, mean, log_std), there, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(mixture_nll(x, logit + 3.0, mean, log_std), mixture_nll(x, logit, mean, log_std), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mixture_nll(x, logit + 3.0, mean, log_std), mixture_nll(x, logit, mean, log_std),
+                               atol=1e-5, rtol=1e-5)
     one = mixture_nll(x, logit[..., :1], mean[..., :1], log_std[..., :1])
     torch.testing.assert_close(one, -Normal(mean[..., 0], log_std[..., 0].exp()).log_prob(x))
 
 
 def test_temperature_one_draws_from_the_mixture_and_zero_takes_the_likeliest_mean() -> None:
     logit, mean, log_std = (x[:1].expand(100_000, -1, -1) for x in mixture())
-    drawn, true = mixture_draw(logit, mean, log_std), MixtureSameFamily(Categorical(logits=logit[0]), Normal(mean[0], log_std[0].exp()))
+    drawn, true = mixture_draw(logit, mean, log_std), MixtureSameFamily(Categorical(logits=logit[0]),
+                                                                        Normal(mean[0], log_std[0].exp()))
     torch.testing.assert_close(drawn.mean(0), true.mean, atol=0.03, rtol=0.02)
     torch.testing.assert_close(drawn.var(0), true.variance, atol=0.1, rtol=0.03)
     cold = mixture_draw(logit[:5], mean[:5], log_std[:5], 0.0)
@@ -155,7 +176,8 @@ def test_a_joint_mixture_is_torchs_and_draws_whole_codes() -> None:
     assert torch.equal(mixture_draw(torch.tensor([[0.0, 1.0]]), two[:1], two[:1], 0.0), torch.full((1, 3), 5.0))
     d = MDNRNN(In((6,), (1,), actions=1), hidden=8, mixtures=4, joint=True)
     posts, priors = d.observe(torch.randn(2, 5, 6), torch.randn(2, 5, 1), torch.zeros(2, 5, dtype=torch.bool))
-    assert priors["logit"].shape == (2, 5, 4) and d.divergence(posts, priors).shape == (2, 5) and d.mixture.out_features == 4 * 7
+    assert (priors["logit"].shape == (2, 5, 4) and d.divergence(posts, priors).shape == (2, 5)
+            and d.mixture.out_features == 4 * 7)
     assert d.prior(d.initial(torch.zeros(1), 3), torch.zeros(3, 1))["stoch"].shape == (3, 3)
 
 
@@ -219,8 +241,9 @@ def dynamics_of(kind: str) -> Dynamics:
     inp = In((5,), (1,), actions=2)
     cell = part(GRUCell, size=7, hidden=6)
     made: dict[str, Dynamics] = {
-        "rssm": RSSM(inp, latents.Gaussian(4), cell, 6), "rnn": RSSM(inp, latents.Gaussian(4, noiseless=True), cell, 6), "ssm": SSM(inp, latents.Gaussian(4), 6),
-        "categorical": RSSM(inp, latents.Categorical(3, 4), cell, 6), "ssm of classes": SSM(inp, latents.Categorical(3, 4), 6),
+        "rssm": RSSM(inp, latents.Gaussian(4), cell, 6), "rnn": RSSM(inp, latents.Gaussian(4, noiseless=True), cell, 6),
+        "ssm": SSM(inp, latents.Gaussian(4), 6), "categorical": RSSM(inp, latents.Categorical(3, 4), cell, 6),
+        "ssm of classes": SSM(inp, latents.Categorical(3, 4), 6),
     }
     return made[kind]
 
@@ -300,7 +323,8 @@ def test_overshooting_by_one_step_is_the_plain_divergence() -> None:
 
 
 def test_overshooting_rolls_every_posterior_and_masks_the_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows as the authors' code lays them out: [A..F] and [A..E], three further steps; the second sequence's last step is padding."""
+    """Rows as the authors' code lays them out: [A..F] and [A..E], three further steps;
+    the second sequence's last step is padding."""
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     d = dynamics_of("rssm")
     code, action, first = torch.randn(2, 6, 5), torch.randn(2, 6, 2), torch.zeros(2, 6, dtype=torch.bool)
@@ -309,7 +333,8 @@ def test_overshooting_rolls_every_posterior_and_masks_the_ends(monkeypatch: pyte
     posts, priors = d.observe(code, action, first)
     rolled = d.overshoot(posts, action, first, 4)
     masks = [m.int().tolist() for _, _, m in rolled]
-    assert masks == [[[1, 1, 1, 1], [1, 1, 1, 0]], [[1, 1, 1], [1, 1, 0]], [[1, 1], [1, 0]]]  # rows C.., D.., E.. of the figure
+    # rows C.., D.., E.. of the figure
+    assert masks == [[[1, 1, 1, 1], [1, 1, 1, 0]], [[1, 1, 1], [1, 1, 0]], [[1, 1], [1, 0]]]
     for n, (state, seen, _) in enumerate(rolled):
         steps = n + 2
         for s in range(6 - steps):
@@ -324,11 +349,13 @@ def test_overshooting_rolls_every_posterior_and_masks_the_ends(monkeypatch: pyte
 
 def test_overshooting_does_not_move_what_it_aims_at() -> None:
     d = dynamics_of("rssm")
-    code, action, first = torch.randn(2, 5, 5, requires_grad=True), torch.randn(2, 5, 2), torch.zeros(2, 5, dtype=torch.bool)
+    code, action, first = (torch.randn(2, 5, 5, requires_grad=True), torch.randn(2, 5, 2),
+                           torch.zeros(2, 5, dtype=torch.bool))
     posts, priors = d.observe(code, action, first)
     (state, seen, mask), *_ = d.overshoot(posts, action, first, 2)
     rule = FreeNats(free=0.0, distance=2)
-    before = rule(d, {k: v.detach() for k, v in posts.items()}, {k: v.detach() for k, v in priors.items()}, [(state, seen, mask)], first)["kl"]
+    before = rule(d, {k: v.detach() for k, v in posts.items()}, {k: v.detach() for k, v in priors.items()},
+                  [(state, seen, mask)], first)["kl"]
     (grad,) = torch.autograd.grad(before, code)
     assert (grad[:, 3:] == 0).all() and grad[:, :3].any()  # the last two steps are only aimed at
 
@@ -350,7 +377,8 @@ def riccati(a: np.ndarray, b: np.ndarray, q: np.ndarray, r: np.ndarray, x: np.nd
 
 
 def test_the_planner_reaches_the_riccati_cost() -> None:
-    """A double integrator with quadratic cost: plans of 12 steps, replanned at each step, against the optimal infinite-horizon cost."""
+    """A double integrator with quadratic cost: plans of 12 steps, replanned at each step, against the optimal
+    infinite-horizon cost."""
     a, b = np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.02], [0.2]])
     q, r = np.diag([1.0, 0.1]), np.array([[0.1]])
     at, bt, qt = (torch.from_numpy(v).float() for v in (a, b, q))
@@ -396,7 +424,8 @@ def test_many_controllers_at_once_are_each_alone() -> None:
         c.load_flat(weights[i])
         mine = {k: v[2 * i : 2 * i + 2] for k, v in state.items()}
         torch.testing.assert_close(c(mine), many[2 * i : 2 * i + 2])
-        x = torch.tanh(torch.cat([mine["stoch"], mine["deter"]], 1) @ c.hidden.weight.T + c.hidden.bias)  # type: ignore[union-attr]
+        x = torch.tanh(torch.cat([mine["stoch"], mine["deter"]], 1) @ c.hidden.weight.T  # type: ignore[union-attr]
+                       + c.hidden.bias)
         torch.testing.assert_close(c(mine), torch.tanh(x @ c.last.weight.T + c.last.bias))
 
 
@@ -435,7 +464,8 @@ def test_a_halved_picture_counts_its_area_and_sees_what_is_near_its_place() -> N
     plain = head.loss(near, x), head.loss(far, x)
     assert torch.equal(*plain)  # near or far, pixels do not tell
     head.scales = 3
-    assert torch.allclose(head.loss(x + 0.5, x), 3 * 0.5 * 0.25 * x[0].numel() * torch.ones(1))  # an error everywhere is seen at every scale alike
+    # an error everywhere is seen at every scale alike
+    assert torch.allclose(head.loss(x + 0.5, x), 3 * 0.5 * 0.25 * x[0].numel() * torch.ones(1))
     assert plain[0] < head.loss(near, x) < head.loss(far, x)
 
 
@@ -447,7 +477,8 @@ def test_heads_are_likelihoods() -> None:
     flag, truth = FlagHead(In((4,), (1,)), rare=1.0), (y > 0).float()
     torch.testing.assert_close(flag.loss(flag(x), truth), -Bernoulli(logits=flag(x)).log_prob(truth))
     image, seen = torch.randn(6, 3, 4, 4), torch.randn(6, 3, 4, 4)
-    torch.testing.assert_close(ImageHead().loss(image, seen), -(Normal(image, 1.0).log_prob(seen) + 0.5 * np.log(2 * np.pi)).sum((1, 2, 3)))
+    torch.testing.assert_close(ImageHead().loss(image, seen),
+                               -(Normal(image, 1.0).log_prob(seen) + 0.5 * np.log(2 * np.pi)).sum((1, 2, 3)))
     torch.testing.assert_close(symexp(symlog(100 * y)), 100 * y)
 
 
@@ -490,9 +521,11 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str, monkeypatc
 
 
 @each
-def test_acting_step_by_step_believes_what_observing_does(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acting_step_by_step_believes_what_observing_does(name: str, preset: str,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
-    model = model_of(name, preset, **({"actor.iterations": 1, "actor.candidates": 8, "actor.elites": 2} if name == "planet" else {})).eval()
+    model = model_of(name, preset, **({"actor.iterations": 1, "actor.candidates": 8, "actor.elites": 2}
+                                      if name == "planet" else {})).eval()
     batch, carry, done = batch_of(model, 2, 5, firsts=False), None, []
     batch["first"][:, 0] = True
     for t in range(5):
@@ -535,7 +568,8 @@ def test_the_unrolled_loss_compiles_as_one_graph(name: str, preset: str, monkeyp
 def test_one_batch_is_learned_by_heart() -> None:
     model = model_of("planet")
     batch = batch_of(model, 4, 8, firsts=False)
-    batch["image"] = (batch["image"][:, :1] // 2 + 40 * (torch.arange(8) % 3)[None, :, None, None, None]).to(torch.uint8)
+    batch["image"] = (batch["image"][:, :1] // 2
+                      + 40 * (torch.arange(8) % 3)[None, :, None, None, None]).to(torch.uint8)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
     for i in range(80):
         loss = total(model.loss(batch))
@@ -580,7 +614,8 @@ class WordHead(nn.Module):
 def test_classes_for_latents_and_text_beside_pixels_fit_the_skeleton() -> None:
     p = cards.get("planet").spec("small")
     spec = replace(
-        p, senses=(*p.senses, Sense("token", part(Words), width=20)), heads=(*p.heads, Head("token", part(WordHead)), Head("terminal", part(FlagHead))),
+        p, senses=(*p.senses, Sense("token", part(Words), width=20)),
+        heads=(*p.heads, Head("token", part(WordHead)), Head("terminal", part(FlagHead))),
         dynamics=part(RSSM, latent=latents.Categorical(8, 8), cell=part(GRUCell, size=32, hidden=16), hidden=16),
         rule=FreeNats(1.0, balance=(1.0, 0.1)), actor=part(Controller, reads=("stoch", "deter")),
     )
@@ -592,13 +627,16 @@ def test_classes_for_latents_and_text_beside_pixels_fit_the_skeleton() -> None:
     total(losses).backward()
     action, _ = model.act({k: v[:, 0] for k, v in batch.items()})
     assert action.shape == (3, 2)
-    stored = model.loss({k: v for k, v in batch.items() if k != "image"} | {"code": model.encode(batch).detach()}, "^(token|kl)$")
+    stored = model.loss({k: v for k, v in batch.items() if k != "image"} | {"code": model.encode(batch).detach()},
+                        "^(token|kl)$")
     assert set(stored) == {"token", "kl"}
 
 
 @pytest.mark.parametrize("paper,preset,sets,said", [
-    ("planet", "small", {"actor.candidates": 5}, "10 of 5 here"), ("planet", "small", {"rule.ahead": True}, "a distance of 2 or more, not 1"),
-    ("planet", "paper", {"pixels.size": 32}, "64"), ("world-models", "small", {"actor.reads": ("stoch", "foo")}, "actor reads foo, .*it holds stoch"),
+    ("planet", "small", {"actor.candidates": 5}, "10 of 5 here"),
+    ("planet", "small", {"rule.ahead": True}, "a distance of 2 or more, not 1"),
+    ("planet", "paper", {"pixels.size": 32}, "64"),
+    ("world-models", "small", {"actor.reads": ("stoch", "foo")}, "actor reads foo, .*it holds stoch"),
     ("world-models", "small", {"heads.1.reads": ("bar",)}, "terminal reads bar"),
     ("world-models", "small", {"recipe.life.then.1.sequence": 0}, "stage 'M' sequence must be 1 or more, not 0"),
 ])

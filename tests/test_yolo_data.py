@@ -73,7 +73,8 @@ def test_darknet_folder_with_labels_beside_images(tmp_path: Path) -> None:
         open_dataset(tmp_path / "d", format="yolo")
     (tmp_path / "d/classes.txt").write_text("thing\n")
     with pytest.warns(DataWarning, match="train 10, val 1, test 1"):
-        parts = [set(open_dataset(tmp_path / "d", s).table.files) for s in ("train", "val", "test")]  # type: ignore[attr-defined]
+        parts = [set(open_dataset(tmp_path / "d", s).table.files)  # type: ignore[attr-defined]
+                 for s in ("train", "val", "test")]
     assert len(set.union(*parts)) == 12 == sum(map(len, parts))
 
 
@@ -84,10 +85,12 @@ def test_where_labels_lie() -> None:
 
 
 def test_faults_name_file_and_line(tmp_path: Path) -> None:
-    make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n0 a b c d\n0 1 2\n0 nan 0.5 0.5 0.5\n0 0.5 0.5 0 0.1\n0 0.9 0.5 0.4 0.2\n0 5 5 0.1 0.1\n"])
+    make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n0 a b c d\n0 1 2\n0 nan 0.5 0.5 0.5\n0 0.5 0.5 0 0.1\n0 0.9 0.5 0.4 "
+                               "0.2\n0 5 5 0.1 0.1\n"])
     data = open_dataset(tmp_path / "y", "all", on_fault="report")
     kinds = [(f.kind, f.record.split(" of ")[0]) for f in data.faults]  # type: ignore[attr-defined]
-    assert sorted(kinds) == sorted([("broken record", "line 2"), ("broken record", "line 3"), ("box not finite", "line 4"), ("degenerate box", "line 5"),
+    assert sorted(kinds) == sorted([("broken record", "line 2"), ("broken record", "line 3"),
+                                    ("box not finite", "line 4"), ("degenerate box", "line 5"),
                                     ("box partly outside", "line 6"), ("box outside", "line 7")])
     assert all(f.file.endswith("labels/train/0.txt") for f in data.faults)  # type: ignore[attr-defined]
     (tmp_path / "y/labels/train/0.txt").write_text("2 0.5 0.5 0.5 0.5\n")
@@ -96,7 +99,8 @@ def test_faults_name_file_and_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("yaml", "said"), [
-    ("names: !!python/object/apply:os.system ['touch {mark}']\ntrain: images/train\n", "tag or key that plain data does not need"),
+    ("names: !!python/object/apply:os.system ['touch {mark}']\ntrain: images/train\n",
+     "tag or key that plain data does not need"),
     ("names: !!python/object/new:tuple [[a]]\ntrain: images/train\n", "tag or key"),
     ("train: !custom x\nnames: [a]\n", "tag or key"),
     ("names: [cat, dog\ntrain: images/train\n", "is no YAML at line"),
@@ -137,7 +141,8 @@ def test_fuzzed_yaml_raises_data_errors_alone(tmp_path: Path, text: str, cut: in
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.lists(st.floats() | st.integers(-3, 10**20) | st.sampled_from(["x", "1e999", "-"]), max_size=9), max_size=4))
+@given(st.lists(st.lists(st.floats() | st.integers(-3, 10**20) | st.sampled_from(["x", "1e999", "-"]), max_size=9),
+                max_size=4))
 def test_fuzzed_labels_raise_data_errors_alone(tmp_path: Path, lines: list[list[object]]) -> None:
     root = tmp_path / "y"
     if not root.exists():

@@ -1,4 +1,5 @@
-"""YOLOv2 and YOLO9000: anchors from boxes, folding, the region layer's gradients, the tree, several sizes, pictures without boxes."""
+"""YOLOv2 and YOLO9000: anchors from boxes, folding, the region layer's gradients, the tree, several sizes,
+pictures without boxes."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -29,13 +30,15 @@ from stemma.parts.dense.raw import DenseRaw
 from stemma.parts.dense.region import ImageRule, Pull, RegionRule
 from stemma.parts.dense.word_tree import WordTree
 
-TREE = WordTree((8, 8, 0, 0, 8, -1, 5, 5, -1), 8)  # 8 classes and a node that is none: 8 > (0 > (2, 3), 1, 4), and 5 > (6, 7)
+# 8 classes and a node that is none: 8 > (0 > (2, 3), 1, 4), and 5 > (6, 7)
+TREE = WordTree((8, 8, 0, 0, 8, -1, 5, 5, -1), 8)
 
 
 # ---------------------------------------------------------------- anchors
 
 
-@pytest.mark.oracle("scikit-learn's KMeans", "yolo_v2", how="beaten in mean IoU by .02 or more, as it is by construction")
+@pytest.mark.oracle("scikit-learn's KMeans", "yolo_v2",
+                    how="beaten in mean IoU by .02 or more, as it is by construction")
 def test_kmeans_finds_clusters_that_are_there_and_beats_euclid_in_iou() -> None:
     dice = np.random.default_rng(0)
     centres = np.array([[1, 1], [2, 6], [6, 2], [8, 8], [20, 16]], float)
@@ -59,7 +62,8 @@ def test_shapes_are_laid_on_one_centre() -> None:
 
 
 def test_845_boxes_at_416_and_the_published_channels() -> None:
-    for preset, classes, side, channels, boxes in (("paper", 20, 416, 125, 845), ("coco", 80, 608, 425, 1805), ("yolo9000", 9418, 544, 28_269, 867)):
+    for preset, classes, side, channels, boxes in (("paper", 20, 416, 125, 845), ("coco", 80, 608, 425, 1805),
+                                                   ("yolo9000", 9418, 544, 28_269, 867)):
         with torch.device("meta"):
             model: Any = stemma.build("yolo-v2", preset, classes)
             raw = model(torch.empty(1, 3, side, side))
@@ -103,7 +107,8 @@ def test_reorg_in_both_orders() -> None:
     b, c, h, w = x.shape
     want, flat, s = torch.zeros_like(x).flatten(1), x.flatten(1), 2
     thin = c // (s * s)
-    for k in range(c):  # the released layer's indices: it writes the map as (C, H, W) while it reads it as (C / 4, 2 H, 2 W)
+    # the released layer's indices: it writes the map as (C, H, W) while it reads it as (C / 4, 2 H, 2 W)
+    for k in range(c):
         for j in range(h):
             for i in range(w):
                 offset, row, column = k // thin, j * s + k // thin // s, i * s + k // thin % s
@@ -123,7 +128,8 @@ def a_raw(rule: RegionRule, classes: int, cells: int = 3, b: int = 2, seed: int 
     grid = lay(rule.anchors, ((cells, cells),), (int(rule.coder.stride),), (side, side), like)
     a = len(grid.boxes)
     leaf = lambda *s: torch.randn(*s, requires_grad=True)  # noqa: E731
-    return DenseRaw(leaf(b, a, classes + rule.cls.extra), leaf(b, a, 4), leaf(b, a), grid.boxes, grid.stride, grid.levels, (side, side))
+    return DenseRaw(leaf(b, a, classes + rule.cls.extra), leaf(b, a, 4), leaf(b, a), grid.boxes, grid.stride,
+                    grid.levels, (side, side))
 
 
 def awake(rule: RegionRule, images: int = 0) -> RegionRule:
@@ -132,13 +138,16 @@ def awake(rule: RegionRule, images: int = 0) -> RegionRule:
 
 def iou_of(a: list[float], b: list[float]) -> float:
     """Of (x, y, w, h), centre and size."""
-    w, h = (min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2) for i in (0, 1))
+    w, h = (min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2)
+            for i in (0, 1))
     both = max(w, 0) * max(h, 0)
     return both / (a[2] * a[3] + b[2] * b[3] - both)
 
 
-def darknet_deltas(raw: DenseRaw, rule: RegionRule, b: int, boxes: list[list[float]], labels: list[int], young: bool) -> dict[str, np.ndarray]:
-    """The released region layer for one picture, cell by cell: minus the gradients that it sends back. Boxes are (x, y, w, h) in cells."""
+def darknet_deltas(raw: DenseRaw, rule: RegionRule, b: int, boxes: list[list[float]], labels: list[int],
+                   young: bool) -> dict[str, np.ndarray]:
+    """The released region layer for one picture, cell by cell: minus the gradients that it sends back. Boxes are (x, y,
+    w, h) in cells."""
     pairs, cells = rule.anchors.pairs(), int(raw.image[0] / rule.coder.stride)  # type: ignore[attr-defined]
     assert raw.object is not None
     n = len(pairs)
@@ -150,7 +159,8 @@ def darknet_deltas(raw: DenseRaw, rule: RegionRule, b: int, boxes: list[list[flo
 
     def box(k: int) -> list[float]:
         a, cell = k % n, k // n
-        return [cell % cells + sig(t[k, 0]), cell // cells + sig(t[k, 1]), pairs[a][0] * np.exp(t[k, 2]), pairs[a][1] * np.exp(t[k, 3])]
+        return [cell % cells + sig(t[k, 0]), cell // cells + sig(t[k, 1]), pairs[a][0] * np.exp(t[k, 2]),
+                pairs[a][1] * np.exp(t[k, 3])]
 
     def aim(k: int, truth: list[float], scale: float) -> float:
         a, cell = k % n, k // n
@@ -181,11 +191,14 @@ def darknet_deltas(raw: DenseRaw, rule: RegionRule, b: int, boxes: list[list[flo
 @pytest.mark.parametrize("rescore,young", [(True, False), (False, True), (True, True)])
 @pytest.mark.oracle("the released layer's gradients, restated", "yolo_v2")
 def test_gradients_are_those_of_the_released_region_layer(rescore: bool, young: bool) -> None:
-    rule = awake(RegionRule(anchors=Priors((0.5, 0.6, 1.5, 1.2, 0.8, 2.4)), coder=DirectLocation(16), rescore=rescore), 100 if young else 0)
-    boxes = [[[0.3, 0.4, 0.5, 0.7], [1.7, 1.2, 1.4, 1.3], [1.6, 1.4, 1.5, 1.1]], [[2.5, 2.9, 0.7, 0.2]]]  # two want one prior: the last has it
+    rule = awake(RegionRule(anchors=Priors((0.5, 0.6, 1.5, 1.2, 0.8, 2.4)), coder=DirectLocation(16), rescore=rescore),
+                 100 if young else 0)
+    # two want one prior: the last has it
+    boxes = [[[0.3, 0.4, 0.5, 0.7], [1.7, 1.2, 1.4, 1.3], [1.6, 1.4, 1.5, 1.1]], [[2.5, 2.9, 0.7, 0.2]]]
     labels = [[1, 0, 2], [3]]
     raw = a_raw(rule, 4)
-    raw.codes.data[0, 3] = torch.tensor([-0.8, -0.4, 0.0, 0.15])  # overlaps the first object by more than .6 and does not answer for it
+    # overlaps the first object by more than .6 and does not answer for it
+    raw.codes.data[0, 3] = torch.tensor([-0.8, -0.4, 0.0, 0.15])
     corners = torch.zeros(2, 4, 4)
     for b, rows in enumerate(boxes):
         for k, (x, y, w, h) in enumerate(rows):
@@ -209,12 +222,14 @@ def test_the_pull_ends_after_its_images_and_counts_in_training_alone() -> None:
 
 
 def test_direct_location_stays_in_its_cell_and_comes_back() -> None:
-    coder, ref = DirectLocation(16), torch.tensor([[16.0, 24.0, 64.0, 72.0]])  # a prior of 48 x 48 around the cell at (32, 40)
+    # a prior of 48 x 48 around the cell at (32, 40)
+    coder, ref = DirectLocation(16), torch.tensor([[16.0, 24.0, 64.0, 72.0]])
     for code in torch.randn(50, 4) * 8:
         x1, y1, x2, y2 = coder.decode(ref, code[None])[0]
         assert 32 <= (x1 + x2) / 2 <= 48 and 40 <= (y1 + y2) / 2 <= 56
     code = torch.randn(20, 4)
-    torch.testing.assert_close(coder.encode(ref.expand(20, 4), coder.decode(ref.expand(20, 4), code)), code, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(coder.encode(ref.expand(20, 4), coder.decode(ref.expand(20, 4), code)), code,
+                               rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(coder.decode(ref, torch.zeros(1, 4)), ref)
 
 
@@ -286,7 +301,8 @@ def test_reading_from_the_top_is_the_released_walk(threshold: float) -> None:
     assert ((said < 8) & ((node == 8) | (said == node))).all()
     stopped = node == 8
     under = TREE.scores(x)[:, [0, 1, 2, 3, 4]].argmax(1)
-    assert torch.equal(said[stopped], under[stopped]) and (stopped.any() or threshold < 0.3)  # some child of three has a third
+    # some child of three has a third
+    assert torch.equal(said[stopped], under[stopped]) and (stopped.any() or threshold < 0.3)
 
 
 def test_a_class_list_tells_its_tree() -> None:
@@ -315,7 +331,8 @@ def mixed(rule: RegionRule, assume: float) -> tuple[DenseRaw, dict[str, Tensor]]
 
 @pytest.mark.parametrize("assume", [0.0, 0.9])
 def test_a_picture_without_boxes_teaches_the_loudest_box_its_path_and_no_place(assume: float) -> None:
-    rule = awake(RegionRule(anchors=Priors((0.5, 0.6, 1.5, 1.2)), coder=DirectLocation(16), cls=TREE, labels=8, assume=assume))
+    rule = awake(RegionRule(anchors=Priors((0.5, 0.6, 1.5, 1.2)), coder=DirectLocation(16), cls=TREE, labels=8,
+                            assume=assume))
     raw, losses = mixed(rule, assume)
     assert raw.object is not None
     p = raw.object[1].sigmoid()[:, None] * TREE.scores(raw.logits[1])
@@ -340,14 +357,16 @@ def test_the_classifier_is_softmax_of_the_mean_over_the_cells() -> None:
     images = torch.rand(2, 3, 64, 64)
     raw = model.eval()(images)
     t = Targets(torch.zeros(2, 1, 4), torch.tensor([[3], [6]]))
-    torch.testing.assert_close(model.rule.loss(raw, t, 8)["cls"], F.cross_entropy(raw.logits.mean(1), torch.tensor([3, 6])))
+    torch.testing.assert_close(model.rule.loss(raw, t, 8)["cls"],
+                               F.cross_entropy(raw.logits.mean(1), torch.tensor([3, 6])))
     d = model.predict(images)
     assert torch.equal(d.scores.sort(1, descending=True).values, d.scores) and d.scores.sum(1).allclose(torch.ones(2))
 
 
 def test_the_detector_begins_from_the_classifier(tmp_path: Path) -> None:
     first = short(tmp_path / "classifier", "2steps", paper="yolo-v2", preset="classifier-small", val_every=0)
-    run = short(tmp_path / "detector", "1steps", paper="yolo-v2", preset="yolo9000-small", start=str(first.path), val_every=0, sets={"recipe.lr": 0.0, "recipe.other_lr": 0.0})
+    run = short(tmp_path / "detector", "1steps", paper="yolo-v2", preset="yolo9000-small", start=str(first.path),
+                val_every=0, sets={"recipe.lr": 0.0, "recipe.other_lr": 0.0})
     names = [k for k in checkpoint.read_tensors(first.last)[0] if k.startswith("backbone") and k.endswith("weight")]
     begun = run.record["start"]
     assert begun["taken"] >= len(names) > 5 and not [k for k in begun["left"] if k.startswith("backbone")]
@@ -389,7 +408,8 @@ def test_the_user_s_anchors_stand(tmp_path: Path) -> None:
     run = short(tmp_path / "run", "1steps", paper="yolo-v2", sets=sets, val_every=0)
     loaded: Any = stemma.load(run.path)
     assert run.record["measured"] == {} and loaded.spec.rule.anchors.sizes == sets["rule.anchors.sizes"]
-    assert stemma.build("yolo-v2", "paper", classes=20).spec.rule.anchors.sizes == Priors().sizes  # type: ignore[union-attr]
+    assert (stemma.build("yolo-v2", "paper", classes=20).spec.rule.anchors.sizes  # type: ignore[union-attr]
+            == Priors().sizes)
 
 
 def test_stopped_at_every_step_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +419,8 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, monkeypatch: pytest.M
     data = Mixture([scenes(6), Labelled(scenes(10))], (2, 1))
     sets = {"recipe.resize.scales": (32, 64, 96), "recipe.resize.hold": 2}
     settings: dict[str, Any] = {
-        "budget": "5steps", "paper": "yolo-v2", "preset": "yolo9000-small", "save_every": "1steps", "data": data, "val": scenes(2, "val"), "val_every": 0, "sets": sets,
+        "budget": "5steps", "paper": "yolo-v2", "preset": "yolo9000-small", "save_every": "1steps", "data": data,
+        "val": scenes(2, "val"), "val_every": 0, "sets": sets,
     }
     alone = short(tmp_path / "alone", **settings)
     step, reached = Trainer._step, [0]
@@ -419,7 +440,8 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, monkeypatch: pytest.M
             short(tmp_path / "pieces", resume=True, **settings)
     monkeypatch.undo()
     pieces = short(tmp_path / "pieces", resume=True, **settings)
-    assert [(r.path / "last.safetensors").read_bytes() for r in (alone,)] == [(pieces.path / "last.safetensors").read_bytes()]
+    assert [(r.path / "last.safetensors").read_bytes() for r in (alone,)] == [(pieces.path / "last.safetensors")
+                                                                              .read_bytes()]
     tensors = checkpoint.read_tensors(pieces.path / "last.safetensors")[0]
     assert tensors["memory.pull.seen"].item() == 20
     losses = list(pieces.metrics("train"))[-1]["losses"]

@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "engine.running.checkpoint", "load": "engine.running.checkpoint", "save": "engine.running.checkpoint", "train": "engine.pictures.fit", "evaluate": "engine.pictures.measure",
-    "compress": "engine.pictures.compress",
-    "predict": "engine.pictures.predict", "compare": "report", "from_torchvision": "engine.pictures.import_torchvision", "Run": "engine.running.runs",
+    "build": "engine.running.checkpoint", "load": "engine.running.checkpoint", "save": "engine.running.checkpoint",
+    "train": "engine.pictures.fit", "evaluate": "engine.pictures.measure", "compress": "engine.pictures.compress",
+    "predict": "engine.pictures.predict", "compare": "report", "from_torchvision": "engine.pictures.import_torchvision",
+    "Run": "engine.running.runs",
     "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
 }
 
 __all__ = [
-    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "from_torchvision", "load", "open_dataset", "paper", "predict",
-    "save", "train",
+    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "from_torchvision", "load",
+    "open_dataset", "paper", "predict", "save", "train",
 ]
 
 

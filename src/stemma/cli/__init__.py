@@ -28,7 +28,8 @@ class Stopped(Exception):
 
 
 class Commands(TyperGroup):
-    """All commands. What interrupts one is handed on as it is: typer alone would make of every signal an exit with 130, or 1."""
+    """All commands. What interrupts one is handed on as it is: typer alone would make of every signal an exit with 130,
+    or 1."""
 
     def make_context(self, *args: Any, **more: Any) -> Any:
         with _told():
@@ -75,8 +76,10 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog=EXAMPLES)
 def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_version)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True,
+                                          callback=_version)] = False,
+    debug: Annotated[bool,
+                     typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
 ) -> None:
     """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
 
@@ -88,7 +91,8 @@ working.register(app)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line `argv` (default: this process's). Ends by `SystemExit` with the exit status.
 
-    Ctrl-C, SIGTERM and SIGHUP end a command where its state is whole, with how to go on, and with the status 130, 143 or 129.
+    Ctrl-C, SIGTERM and SIGHUP end a command where its state is whole, with how to go on, and with the status 130,
+    143 or 129.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
@@ -116,11 +120,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-RESUMES = {"train": ("--resume",), "compare": ()}  # commands that go on where they were stopped, and what is said to them
+# commands that go on where they were stopped, and what is said to them
+RESUMES = {"train": ("--resume",), "compare": ()}
 
 
 def _say_how_to_go_on(args: list[str]) -> None:
-    """One line: the command as it was typed, with what makes it go on. Of several processes that train together the first says it."""
+    """One line: the command as it was typed, with what makes it go on.
+    Of several processes that train together the first says it."""
     if int(os.environ.get("RANK", "0")):
         return
     command = next((a for a in args if not a.startswith("-")), "")
@@ -147,7 +153,8 @@ def _teller() -> Callable[..., None]:
     """What tells each warning once, as one line, without the place in our code where it was raised."""
     told: set[str] = set()
 
-    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
+             line: str | None = None) -> None:
         if (text := _plain(str(message))) not in told:
             told.add(text)
             err.print(f"[yellow]note:[/] {text}", soft_wrap=True)

@@ -1,4 +1,5 @@
-"""The board of a comparison while it runs: one line a training, on a terminal; plain lines of what changed elsewhere."""
+"""The board of a comparison while it runs: one line a training, on a terminal;
+plain lines of what changed elsewhere."""
 from __future__ import annotations
 
 import time
@@ -14,7 +15,8 @@ from .screen import err
 if TYPE_CHECKING:
     from ..engine.comparing.compare import State
 
-LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "green", "kept": "green", "failed": "bold red"}
+LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "green", "kept": "green",
+        "failed": "bold red"}
 
 
 class Board:
@@ -24,7 +26,8 @@ class Board:
         self.budget, self.quiet = budget, quiet
         self.begin = time.monotonic()
         self.seen: dict[str, str] = {}
-        self.live: Live | None = Live(console=err, refresh_per_second=2, transient=True) if err.is_terminal and not quiet else None
+        self.live: Live | None = (Live(console=err, refresh_per_second=2, transient=True) if err.is_terminal
+                                  and not quiet else None)
 
     def __enter__(self) -> Board:
         if self.live is not None:
@@ -50,7 +53,8 @@ class Board:
             if self.seen.get(s.job.id) != s.status:
                 self.seen[s.job.id] = s.status
                 if s.status != "waiting":
-                    said = f"{s.job.id}: {s.status}" + (f" {s.last}" if s.last else "") + (f": {s.error}" if s.error else "")
+                    said = (f"{s.job.id}: {s.status}" + (f" {s.last}" if s.last else "")
+                            + (f": {s.error}" if s.error else ""))
                     with suppress(OSError):
                         err.print(f"{time.monotonic() - self.begin:5.0f} s  {said}", markup=False, soft_wrap=True)
 
@@ -61,7 +65,8 @@ class Board:
         for s in states:
             full = round(24 * s.fraction)
             bar = Text("━" * full, style=LOOK[s.status]) + Text("━" * (24 - full), style="bright_black")
-            t.add_row(s.job.id, bar, f"{100 * s.fraction:3.0f} %", s.last, Text(s.error[:60] or s.status, style=LOOK[s.status]))
+            t.add_row(s.job.id, bar, f"{100 * s.fraction:3.0f} %", s.last,
+                      Text(s.error[:60] or s.status, style=LOOK[s.status]))
         t.add_row(Text(self._left(states), style="dim"))
         return t
 
@@ -72,4 +77,5 @@ class Board:
         if done < 0.02 * len(work):
             return f"{spent:.0f} s"
         left = spent * (len(work) - done) / done
-        return f"{spent:.0f} s, about {left:.0f} s left" if left < 120 else f"{spent:.0f} s, about {left / 60:.0f} min left"
+        return (f"{spent:.0f} s, about {left:.0f} s left" if left < 120 else f"{spent:.0f} s, about "
+                f"{left / 60:.0f} min left")

@@ -1,4 +1,5 @@
-"""What the working commands do for agents: which world is meant, returns beside chance, films, the summary of a comparison."""
+"""What the working commands do for agents: which world is meant, returns beside chance, films,
+the summary of a comparison."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +10,8 @@ from rich.markup import escape
 
 from .screen import err, number, out, print_json, table
 
-Env = Annotated[str | None, typer.Option("--env", help="For agents: the world to live in, such as drawn-pendulum, takecover or cartpole-swingup.")]
+Env = Annotated[str | None, typer.Option("--env", help="For agents: the world to live in, such as drawn-pendulum, "
+                                         "takecover or cartpole-swingup.")]
 
 
 def place(data: str | None, env: str | None) -> str:
@@ -17,7 +19,8 @@ def place(data: str | None, env: str | None) -> str:
     from ..core.types import StemmaError
 
     if (data is None) == (env is None):
-        raise StemmaError("name the data with --data, or for an agent the world with --env" + ("" if data is None else ", and not both"))
+        raise StemmaError("name the data with --data, or for an agent the world with --env"
+                          + ("" if data is None else ", and not both"))
     return data if data is not None else f"env:{env}"
 
 
@@ -30,14 +33,16 @@ def measure(run: str, env: str | None, episodes: int, which: str, device: str, w
         return print_json(said)
     t = table("who", "return", "± 95 %", "deviation", "episodes", numbers=("return", "± 95 %", "deviation", "episodes"))
     t.add_row("agent", number(said["return"]), number(said["interval"]), number(said["std"]), str(len(said["returns"])))
-    t.add_row(f"chance ({said['law']})", number(said["random"]), number(said["random_interval"]), number(said["random_std"]), str(len(said["random_returns"])))
+    t.add_row(f"chance ({said['law']})", number(said["random"]), number(said["random_interval"]),
+              number(said["random_std"]), str(len(said["random_returns"])))
     out.print(t)
     verdict = "better than chance by more than both intervals" if said["better"] else "not clear of chance"
-    out.print(f"{escape(said['env'])}: {verdict}; {said['length']:.0f} decisions an episode, {said['decisions_per_second']:.0f} a second")
+    out.print(f"{escape(said['env'])}: {verdict}; {said['length']:.0f} decisions an episode, "
+              f"{said['decisions_per_second']:.0f} a second")
     if "dream" in said:
         d = said["dream"]
-        out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the dream; failures told one step ahead: "
-                  f"{number(d['recall'])} (.5 is chance)[/]")
+        out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "
+                  f"dream; failures told one step ahead: {number(d['recall'])} (.5 is chance)[/]")
     return None
 
 
@@ -52,7 +57,8 @@ def show_film(run: str, env: str | None, folder: Path, which: str, device: str, 
         out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
     ahead = said["error"]["image"]
     steps = [s for s in (1, 5, 10, 20, 45) if s <= len(ahead)]
-    out.print(f"the world on the left, what is foreseen on the right, closed eyes after {said['context']} frames; mean squared error of pixels "
+    out.print(f"the world on the left, what is foreseen on the right, closed eyes after {said['context']} frames; mean "
+              "squared error of pixels "
               + ", ".join(f"{ahead[s - 1]:.4f} at {s}" for s in steps) + " steps")
     return None
 
@@ -70,11 +76,13 @@ def summary(results: dict[str, Any]) -> None:
     for s in results["systems"]:
         for r in s["runs"]:
             m = r["metrics"]
-            t.add_row(escape(s["title"]), str(r["seed"]), *(number(x) for x in (m["return"], m["interval"], m["random"], r["images"], r["episodes"], r["steps"],
+            t.add_row(escape(s["title"]), str(r["seed"]), *(number(x) for x in (m["return"], m["interval"], m["random"],
+                                                                                 r["images"], r["episodes"], r["steps"],
                                                                                  r["seconds"])))
     out.print(t)
     for r in results["failed"]:
-        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
 
 
 __all__ = ["Env", "measure", "place", "show_film", "summary"]

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 LINE = 44  # least width of a paper's line in `list`; a narrower terminal shows no parents (`tree` does)
-PresetOption = Annotated[str, typer.Option("--preset", "-p", help="`paper` as published, `small` for two cores, or another that the card names.")]
+PresetOption = Annotated[str, typer.Option("--preset", "-p", help="`paper` as published, `small` for two cores, or "
+                                           "another that the card names.")]
 
 
 def register(app: typer.Typer) -> None:
     """Hang the reading commands on `app`."""
-    app.command("list", epilog=examples("stemma list", "stemma list --task semantic", "stemma list --json | jq '.[].name'"))(list_papers)
-    app.command("show", epilog=examples("stemma show fpn", "stemma show mask-rcnn --preset small", "stemma show ssd --flat | grep lr"))(show)
-    app.command("tree", epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
-    app.command("diff", epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
+    app.command("list", epilog=examples("stemma list", "stemma list --task semantic",
+                                        "stemma list --json | jq '.[].name'"))(list_papers)
+    app.command("show", epilog=examples("stemma show fpn", "stemma show mask-rcnn --preset small",
+                                        "stemma show ssd --flat | grep lr"))(show)
+    app.command("tree",
+                epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
+    app.command("diff",
+                epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
 
 
 def examples(*lines: str) -> str:
@@ -38,7 +43,8 @@ def examples(*lines: str) -> str:
 
 
 def list_papers(
-    task: Annotated[str | None, typer.Option("--task", "-t", help="Only one task: detection, instances, semantic, panoptic ...")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Only one task: detection, instances, semantic, "
+                                             "panoptic ...")] = None,
     as_json: Json = False,
 ) -> None:
     """The papers there are, oldest first."""
@@ -51,7 +57,8 @@ def list_papers(
         raise StemmaError(f"no paper of task '{task}'; there are: {', '.join(sorted({c.task for c in cards()}))}")
     if as_json:
         return print_json([c.as_dict() for c in found])
-    rows = [(c.cli_name, str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-", _what(c.line)) for c in found]
+    rows = [(c.cli_name, str(c.year), c.task, ", ".join(n.replace("_", "-") for n, _ in c.parents) or "-",
+             _what(c.line)) for c in found]
     cut = out.is_terminal or "COLUMNS" in os.environ  # into a pipe, lines go whole
     head = ("paper", "year", "task", "from", "what it is")
     widths = [max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)][:-1]
@@ -60,7 +67,8 @@ def list_papers(
     for k, row in enumerate((head, *rows)):
         what = row[-1] if not cut or len(row[-1]) <= room else row[-1][: max(0, room - 1)].rstrip() + "…"
         cells = "".join(row[i].ljust(widths[i]) for i in columns[:-1])
-        line = Text(cells + what, "dim") if k == 0 else Text.assemble((cells[: widths[0]], "bold"), cells[widths[0] :], what)
+        line = Text(cells + what, "dim") if k == 0 else Text.assemble((cells[: widths[0]], "bold"),
+                                                                      cells[widths[0] :], what)
         out.print(line, soft_wrap=True)
     if cut:
         out.print(f"[dim]{len(rows)} papers; `stemma show PAPER` says more, `stemma tree` who descends from whom[/]")
@@ -74,7 +82,8 @@ def _what(line: str) -> str:
 def show(
     paper: Annotated[str, typer.Argument(help="A paper's name, with hyphens or underscores.")],
     preset: PresetOption = "paper",
-    flat: Annotated[bool, typer.Option("--flat", help="Every setting on a line of its own, as `--set` takes it.")] = False,
+    flat: Annotated[bool,
+                    typer.Option("--flat", help="Every setting on a line of its own, as `--set` takes it.")] = False,
     as_json: Json = False,
 ) -> None:
     """A paper's card: what it is, what it changes of its parent, its settings, what it claims."""
@@ -93,11 +102,13 @@ def show(
                 out.print(Text(f"{k} = {_value(v)}"), soft_wrap=True)
         return None
     about = f"{p.cli_name} · {p.task} · presets: {', '.join(p.presets)}"
-    out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}.{f' arXiv {p.arxiv}.' * bool(p.arxiv)} [dim]{about}[/]\n")
+    out.print(f"[bold]{escape(p.title)}[/]\n{escape(p.authors)}, {p.year}.{f' arXiv {p.arxiv}.' * bool(p.arxiv)} "
+              f"[dim]{about}[/]\n")
     out.print(f"[italic]{escape(p.line)}[/]\n\n{escape(p.summary)}\n")
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
-        out.print(_points(Text.assemble(sentence, (f"  [{slot or 'the whole'}]", "dim")) for slot, sentence in edge.changes))
+        out.print(_points(Text.assemble(sentence, (f"  [{slot or 'the whole'}]", "dim"))
+                          for slot, sentence in edge.changes))
         out.print()
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
     if p.claims:
@@ -136,12 +147,13 @@ def _known_preset(p: Paper, preset: str) -> None:
 
 def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv, "task": p.task, "summary": p.summary,
-        "presets": p.presets, "preset": preset,
-        "parents": [{"paper": e.paper.cli_name, "changes": [{"slot": s, "what": w} for s, w in e.changes]} for e in p.parents],
+        "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
+        "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset, "parents":
+        [{"paper": e.paper.cli_name, "changes": [{"slot": s, "what": w} for s, w in e.changes]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
-        "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant, "source": f.source} for f in p.facts],
+        "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant,
+                   "source": f.source} for f in p.facts],
         "notes": p.notes,
     }
 
@@ -181,8 +193,10 @@ def spec_tree(settings: dict[str, Any], title: str) -> Tree:
 
 
 def tree(
-    paper: Annotated[str | None, typer.Argument(help="Only what descends from this paper; on a page, its ancestors too.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page for a browser: the tree, each paper's card and code.")] = None,
+    paper: Annotated[str | None,
+                     typer.Argument(help="Only what descends from this paper; on a page, its ancestors too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page for a browser: the tree, "
+                                              "each paper's card and code.")] = None,
     as_json: Json = False,
 ) -> None:
     """Who descends from whom, with what each changed."""
@@ -227,7 +241,8 @@ def _page(paper: str | None, path: Path) -> None:
 
 
 def _nested(name: str, by_name: dict[str, Card], children: dict[str, list[str]]) -> dict[str, Any]:
-    return {"name": by_name[name].cli_name, "year": by_name[name].year, "children": [_nested(k, by_name, children) for k in children.get(name, [])]}
+    return {"name": by_name[name].cli_name, "year": by_name[name].year,
+            "children": [_nested(k, by_name, children) for k in children.get(name, [])]}
 
 
 def _grow(at: Tree, name: str, by_name: dict[str, Card], children: dict[str, list[str]]) -> None:
@@ -264,7 +279,8 @@ def diff(
         d |= {f"recipe.{k}": v for k, v in differences(pa.recipe(preset), pb.recipe(preset)).items()}
     told = next((e.changes for e in pb.parents if e.paper.name == pa.name), ())
     if as_json:
-        return print_json({"a": pa.cli_name, "b": pb.cli_name, "preset": preset, "changes": [{"slot": s, "what": w} for s, w in told],
+        return print_json({"a": pa.cli_name, "b": pb.cli_name, "preset": preset,
+                           "changes": [{"slot": s, "what": w} for s, w in told],
                            "settings": {k: {"a": v[0], "b": v[1]} for k, v in d.items()}})
     for slot, sentence in told:
         out.print(Text.assemble("• ", sentence, (f"  [{slot or 'the whole'}]", "dim")))

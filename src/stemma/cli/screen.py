@@ -31,7 +31,8 @@ def _clean(v: Any) -> Any:
 
 def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
     """An empty table in the house style; columns in `numbers` are set to the right."""
-    t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim",
+              padding=(0, 2, 0, 0))
     for c in columns:
         t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers)
     return t
@@ -50,14 +51,17 @@ def number(v: Any) -> str:
     return str(v)
 
 
-def parse_sets(pairs: list[str] | None, backbone: str | None = None, proposals: str | None = None) -> dict[str, str] | None:
-    """`["rule.cls.gamma=1.5"]` as a dict, with the settings "backbone" and "proposals" where they are named; raises `StemmaError` where there is no `=`."""
+def parse_sets(pairs: list[str] | None, backbone: str | None = None,
+               proposals: str | None = None) -> dict[str, str] | None:
+    """`["rule.cls.gamma=1.5"]` as a dict, with the settings "backbone" and "proposals" where they are named; raises
+    `StemmaError` where there is no `=`."""
     found = {k: v for k, v in (("backbone", backbone), ("proposals", proposals)) if v}
     for p in pairs or []:
         path, eq, value = p.partition("=")
         if not eq or not path.strip():
             from ..core.types import StemmaError
 
-            raise StemmaError(f"--set takes PATH=VALUE, not '{p}'; for example --set recipe.lr=0.01 (`stemma show PAPER --flat` lists the paths)")
+            raise StemmaError(f"--set takes PATH=VALUE, not '{p}'; for example --set recipe.lr=0.01 (`stemma show "
+                              "PAPER --flat` lists the paths)")
         found[path.strip()] = value.strip()
     return found or None

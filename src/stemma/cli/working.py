@@ -14,23 +14,33 @@ from .living import Env
 from .reading import Json, examples
 from .screen import err, number, out, parse_sets, print_json, table
 
-Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or `scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
-DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not recognised by itself.")]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
+                                          "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
+DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
+                                                "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None, typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The recipe's when not given.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show PAPER --flat` lists them). Repeatable.")]
-Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, or NAME:imagenet for its weights.")]
-Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: selective-search, edge-boxes, grid, "
+Precision = Annotated[str | None,
+                      typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The "
+                                               "recipe's when not given.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show "
+                                                "PAPER --flat` lists them). Repeatable.")]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network in the place of the preset's: NAME, "
+                                              "or NAME:imagenet for its weights.")]
+Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: "
+                                            "selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
-Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected layers by truncated SVD first: 1024,256.")]
+Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
+                                         "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
-Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, 12epochs, 50000images; or `paper`.")]
+Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
+                                     "12epochs, 50000images; or `paper`.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
 
 
 EXAMPLES = {
-    "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json", "stemma doctor annotations.json --format coco"),
+    "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json",
+               "stemma doctor annotations.json --format coco"),
     "train": (
         "stemma train retinanet --data scenes --budget 60s",
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine",
@@ -58,7 +68,8 @@ EXAMPLES = {
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
         "stemma compare world-models planet --env drawn-pendulum -b 5m",
     ),
-    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2", "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
+    "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2",
+               "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
     "import": (
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
@@ -70,7 +81,8 @@ def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, train, evaluate, predict, compare, export):
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
-    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True, epilog=examples(*EXAMPLES["import"]))
+    bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
+                        epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
     app.add_typer(bring, name="import")
 
@@ -78,11 +90,13 @@ def register(app: typer.Typer) -> None:
 def doctor(
     data: Annotated[str, typer.Argument(help="A folder or annotation file, or `scenes`.")],
     format: DataFormat = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or duplicate ones.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or "
+                                        "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates. Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
+    Exit status 1 when there are any."""
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
@@ -104,24 +118,32 @@ def train(
     data: Data = None,
     env: Env = None,
     budget: Budget = "60s",
-    preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or another of its card.")] = "small",
+    preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
+                                        "another of its card.")] = "small",
     backbone: Backbone = None,
     proposals: Source = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
+    folder: Annotated[Path | None,
+                      typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order, augmentation and samplers.")] = 0,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there is none.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder, exactly; begin where there "
+                                         "is none.")] = False,
     val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
     format: DataFormat = None,
-    start: Annotated[str | None, typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
+    start: Annotated[str | None,
+                     typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
-    val_every: Annotated[float, typer.Option("--val-every", help="Fraction of the budget between validations; 0: at the end alone.")] = 0.2,
-    patience: Annotated[int, typer.Option("--patience", help="Stop after so many validations without a better score; 0: never.")] = 0,
+    val_every: Annotated[float, typer.Option("--val-every", help="Fraction of the budget between validations; 0: at "
+                                             "the end alone.")] = 0.2,
+    patience: Annotated[int, typer.Option("--patience",
+                                          help="Stop after so many validations without a better score; 0: never.")] = 0,
     workers: Workers = 0,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Ask PyTorch for deterministic operators.")] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the training step first: worth it for long runs.")] = False,
+    deterministic: Annotated[bool, typer.Option("--deterministic",
+                                                help="Ask PyTorch for deterministic operators.")] = False,
+    compile: Annotated[bool, typer.Option("--compile",
+                                          help="Compile the training step first: worth it for long runs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
@@ -130,17 +152,21 @@ def train(
     place = living.place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     run = run_training(
-        paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals), resume, val=val, format=format,
-        device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-        compile=compile, start=start, progress=not as_json,
+        paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals),
+        resume, val=val, format=format,
+        device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
+        deterministic=deterministic, compile=compile, start=start, progress=not as_json,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
-        return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"], "best": record["best"], "last": last})
+        return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"],
+                           "best": record["best"], "last": last})
     best = record["best"]
-    score = f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None else ""
-    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
+             else "")
+    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. "
+              f"[bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
@@ -153,23 +179,27 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", help="The split to measure on.")] = "val",
     format: DataFormat = None,
     which: Which = "best",
-    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, episodes.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, "
+                                              "episodes.")] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures at a time.")] = 8,
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
-    of: Annotated[str, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by average recall.")] = "predict",
+    of: Annotated[str, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
+                                    "average recall.")] = "predict",
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its returns, beside chance."""
+    """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
+    returns, beside chance."""
     from .. import evaluate as measure
 
     if data is None or data.startswith("env:"):
         return living.measure(run, env or data, limit or 20, which, device, workers, as_json)
-    result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit, workers=workers, out=file,
+    result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision,
+                     limit=limit, workers=workers, out=file,
                      progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd))
     if as_json:
         return print_json(result)
@@ -191,11 +221,14 @@ def evaluate(
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for an agent.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for "
+                                                       "an agent.")] = None,
     env: Env = None,
-    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. \\[default: predictions]")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. "
+                                                "\\[default: predictions]")] = None,
     threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
-    tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many pixels and merge the answers.")] = None,
+    tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many "
+                                             "pixels and merge the answers.")] = None,
     overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
     proposals: Source = None,
     svd: Svd = None,
@@ -204,14 +237,15 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it foresees, open loop."""
+    """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
+    foresees, open loop."""
     from .. import predict as run_prediction
 
     if not images:
         return living.show_film(run, env, folder or Path("predictions"), which, device, as_json)
     where = folder or (None if as_json else Path("predictions"))
-    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device, pictures=pictures, progress=not as_json,
-                           proposals=proposals, svd=_ranks(svd))
+    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device,
+                           pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd))
     if as_json:
         return print_json([{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found])
     t = table("picture", "found")
@@ -219,7 +253,8 @@ def predict(
         counts: dict[str, int] = {}
         for name in f.get("names", []) if "semantic" not in f else []:
             counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items()) or ("a map" if "semantic" in f else "nothing")))
+        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                       or ("a map" if "semantic" in f else "nothing")))
     out.print(t)
     out.print(f"[bold]{escape(str(where))}[/]")
     return None
@@ -229,13 +264,16 @@ def compare(
     papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one.")],
     data: Data = None,
     env: Env = None,
-    budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or 50000images.")] = "60s",
+    budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or "
+                                        "50000images.")] = "60s",
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
     proposals: Source = None,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it resumes.")] = Path("runs/compare"),
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
+                                         "resumes.")] = Path("runs/compare"),
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j",
+                                             help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
     on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,
@@ -243,23 +281,28 @@ def compare(
     precision: Precision = None,
     batch: BatchSize = None,
     workers: Workers = 0,
-    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so many episodes.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so "
+                                              "many episodes.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train several papers alike and write one report that says which did best, and why. Interrupted, the same command resumes."""
+    """Train several papers alike and write one report that says which did best, and why.
+    Interrupted, the same command resumes."""
     from ..report import compare as run_comparison
     from .live import Board
 
     place = living.place(data, env)
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
-            papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format, sets=parse_sets(sets, backbone, proposals), device=device,
-            precision=precision, batch=batch, workers=workers, limit=limit, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+            papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
+            sets=parse_sets(sets, backbone, proposals), device=device,
+            precision=precision, batch=batch, workers=workers, limit=limit,
+            command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     (living.summary if done.results.get("kind") == "worlds" else _summary)(done.results)
-    out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]", soft_wrap=True)
+    out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]",
+              soft_wrap=True)
     if done.failed:
         raise typer.Exit(1)
     return None
@@ -277,8 +320,8 @@ def _summary(results: dict[str, Any]) -> None:
         out.print(f"\n[bold]{title}[/]\n{escape(head)}")
         for line in more:
             out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ", "count_error", "MR2", "parameters",
-                  "images_per_second", "latency_ms")
+        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
+                  "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
         rows = [["system", *map(words.heading, columns), "untrained"]]
         for s in words.ranked(group, main):
@@ -305,17 +348,22 @@ def _summary(results: dict[str, Any]) -> None:
     for s in results["systems"]:
         for r in s["runs"]:
             if r["status"] != "done":
-                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                          soft_wrap=True)
     for r in results["failed"]:
-        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}", soft_wrap=True)
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
 
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
     file: Annotated[Path, typer.Argument(help="What to write: model.onnx, or model.pt2 for torch.export.")],
-    format: Annotated[str | None, typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
-    size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when not given.")] = None,
-    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network before that.")] = "predictions",
+    format: Annotated[str | None,
+                      typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when "
+                                             "not given.")] = None,
+    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network "
+                                         "before that.")] = "predictions",
     svd: Svd = None,
     which: Which = "best",
     as_json: Json = False,
@@ -331,7 +379,8 @@ def export(
     for name, shape in result["outputs"].items():
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
     out.print(t)
-    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x {result['size'][1]}", soft_wrap=True)
+    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
+              f"{result['size'][1]}", soft_wrap=True)
     if result.get("compared") == 0:
         out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
     return None
@@ -343,7 +392,8 @@ def _ranks(text: str | None) -> tuple[int, ...]:
     if not all(p.strip().isdigit() for p in parts):
         from ..core.types import StemmaError
 
-        raise StemmaError(f"--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as 1024,256, not '{text}'")
+        raise StemmaError("--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as "
+                          f"1024,256, not '{text}'")
     return tuple(int(p) for p in parts)
 
 
@@ -359,10 +409,13 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def import_torchvision(
-    paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights belong to.")],
-    file: Annotated[Path, typer.Argument(help="A state dict saved by torch.save (read with weights_only) or a safetensors file.")],
+    paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights "
+                                         "belong to.")],
+    file: Annotated[Path, typer.Argument(help="A state dict saved by torch.save (read with weights_only) or a "
+                                         "safetensors file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The weights file to write, *.safetensors.")],
-    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line; COCO's where the counts are COCO's.")] = None,
+    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line; COCO's where "
+                                               "the counts are COCO's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
@@ -375,7 +428,8 @@ def import_torchvision(
     checkpoint.save(target, model)
     count = len(model.state_dict())
     if as_json:
-        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset, "classes": model.classes, "tensors": count})
+        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset,
+                           "classes": model.classes, "tensors": count})
     about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
     out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
     return None
@@ -392,7 +446,8 @@ def _state_dict(file: Path) -> Any:
     if not file.is_file():
         raise StemmaError(f"no file at {file}")
     try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu",
+                                                                                 weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise StemmaError(f"{file} is not a file of weights: {' '.join(str(error).split())[:200]}") from error
     except Exception as error:  # torch raises pickle's own errors for anything but tensors

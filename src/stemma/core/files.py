@@ -10,7 +10,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole_file(path: str | Path, flush: bool = False) -> Iterator[Path]:
-    """A path beside `path`, with its ending, to write to. It takes the place of `path` when the block ends, and is removed when the block raises.
+    """A path beside `path`, with its ending, to write to. It takes the place of `path` when the block ends, and is
+    removed when the block raises.
 
     flush: the content is on the disk before it takes its place, so that not even a power cut leaves half a file.
     """

@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP are wishes: work ends where its state is whole, its children end with it, and the status says why.
+"""Ctrl-C, SIGTERM and SIGHUP are wishes: work ends where its state is whole, its children end with it,
+and the status says why.
 
     with raised():                 a command: a wish is the exception `Interrupted`, at once
         ...
@@ -25,11 +26,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TOLD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-SAME = 1.0  # seconds within which a second Ctrl-C is the first one, sent twice: by the terminal and by a program between
+# seconds within which a second Ctrl-C is the first one, sent twice: by the terminal and by a program between
+SAME = 1.0
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal wished that work ends. `number` is the signal. `whole`: it was heeded where the work's state is worth saving."""
+    """A signal wished that work ends. `number` is the signal. `whole`: it was heeded where the work's state is worth
+    saving."""
 
     def __init__(self, number: int = signal.SIGINT, whole: bool = False) -> None:
         super().__init__(signal.Signals(number).name)
@@ -54,7 +57,8 @@ class Wishes:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Within it signals are noted for `heed`; a second Ctrl-C raises `Interrupted` at once. One that nobody heeded is raised at the end."""
+        """Within it signals are noted for `heed`; a second Ctrl-C raises `Interrupted` at once. One that nobody heeded
+        is raised at the end."""
         with _handled(self._note):
             yield
         self.heed()
@@ -112,7 +116,8 @@ def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 def command(main: Callable[[], object]) -> NoReturn:
-    """Run a program's `main`. Told to end, it leaves no children, says so in a line, and the status is that of the signal."""
+    """Run a program's `main`. Told to end, it leaves no children, says so in a line,
+    and the status is that of the signal."""
     try:
         with raised():
             main()
@@ -129,9 +134,11 @@ def command(main: Callable[[], object]) -> NoReturn:
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """Processes and threads that are started within it never hear the signals: of a terminal's Ctrl-C the parent alone learns, and ends them.
+    """Processes and threads that are started within it never hear the signals: of a terminal's Ctrl-C the parent alone
+    learns, and ends them.
 
-    Those that come meanwhile are delivered at the end. Handlers that a library installs meanwhile (SDL's, ViZDoom's before 1.3) give way to ours.
+    Those that come meanwhile are delivered at the end. Handlers that a library installs meanwhile (SDL's, ViZDoom's
+    before 1.3) give way to ours.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -148,7 +155,8 @@ def shielded() -> Iterator[None]:
 
 
 def as_child() -> None:
-    """To be called first in a child that its parent ends: it does not hear a terminal, SIGTERM raises `SystemExit`, and it outlives no parent."""
+    """To be called first in a child that its parent ends: it does not hear a terminal, SIGTERM raises `SystemExit`, and
+    it outlives no parent."""
     def end(number: int, frame: Any) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what closes is not struck again
         raise SystemExit(128 + number)
@@ -161,7 +169,8 @@ def as_child() -> None:
 
 
 def end_with_parent() -> None:
-    """On Linux, be sent SIGTERM when the thread that started this process ends, even by SIGKILL: two must not train into one folder."""
+    """On Linux, be sent SIGTERM when the thread that started this process ends, even by SIGKILL: two must not train
+    into one folder."""
     if sys.platform == "linux":
         import ctypes
 
@@ -172,7 +181,8 @@ def end_with_parent() -> None:
 
 
 def end_children() -> None:
-    """Kill what this process has started and what that has: the last resort of a command that was told to end. On Linux."""
+    """Kill what this process has started and what that has: the last resort of a command that was told to end.
+    On Linux."""
     for child in descendants(os.getpid()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(child, signal.SIGKILL)
@@ -200,4 +210,5 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-__all__ = ["Interrupted", "Wishes", "as_child", "command", "descendants", "end_children", "end_group", "end_with_parent", "of", "raised", "shielded"]
+__all__ = ["Interrupted", "Wishes", "as_child", "command", "descendants", "end_children", "end_group",
+           "end_with_parent", "of", "raised", "shielded"]

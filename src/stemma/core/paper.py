@@ -16,7 +16,8 @@ from .part import diff, leaves
 from .recipe import Recipe
 from .types import Info, StemmaError
 
-Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world", "editing", "transfer", "language"]
+Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
+               "editing", "transfer", "language"]
 GROUPS = ("localization", "worlds", "editing", "transfer", "language")
 
 
@@ -54,7 +55,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class Paper:
-    """`spec(preset)` is the system as a value, `recipe(preset)` its training. Presets: "paper" (published) and "small"."""
+    """`spec(preset)` is the system as a value, `recipe(preset)` its training.
+    Presets: "paper" (published) and "small"."""
 
     title: str
     authors: str
@@ -71,7 +73,8 @@ class Paper:
     presets: tuple[str, ...] = ("paper", "small")  # more where a paper has variants: "ssd512", "c4", "keypoint"
     tasks: tuple[tuple[str, Task], ...] = ()  # (preset, task) where a preset does another than the paper's
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
-    measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None  # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
+    # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
+    measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -97,14 +100,16 @@ class Paper:
 
     def needs(self, preset: str = "paper") -> str:
         """The kind of target that training wants: "boxes", "masks", "keypoints", "semantic" or "panoptic"."""
-        return {"detection": "boxes", "proposals": "boxes", "instances": "masks"}.get(self.task_of(preset), self.task_of(preset))
+        return {"detection": "boxes", "proposals": "boxes",
+                "instances": "masks"}.get(self.task_of(preset), self.task_of(preset))
 
     def task_of(self, preset: str = "paper") -> str:
         return dict(self.tasks).get(preset, "keypoints" if preset.startswith("keypoint") else self.task)
 
 
 def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]:
-    """What is wrong with a lineage edge: differences that no sentence tells, and sentences that no difference bears out.
+    """What is wrong with a lineage edge: differences that no sentence tells,
+    and sentences that no difference bears out.
 
     A sentence is about the published system: another preset may not show it, but differs in nothing that is not told.
     """
@@ -112,7 +117,8 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
     said = [slot for slot, _ in parent.changes]
     covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
-    untold = [f"changed but not told: {k} {v[0]} -> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
+    untold = [f"changed but not told: {k} {v[0]} "
+              f"-> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
     untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
     return untold + untrue
 
@@ -147,7 +153,8 @@ def get(name: str) -> Paper:
             key = squeezed[key.replace("_", "")]
         else:
             near = difflib.get_close_matches(key, found, 3, 0.5)
-            hint = f"did you mean {' or '.join(n.replace('_', '-') for n in near)}?" if near else "`stemma list` shows them all"
+            hint = (f"did you mean {' or '.join(n.replace('_', '-') for n in near)}?" if near
+                    else "`stemma list` shows them all")
             raise StemmaError(f"no paper named '{name}'; {hint}")
     paper = importlib.import_module(found[key]).PAPER
     assert isinstance(paper, Paper)

@@ -39,7 +39,8 @@ class In:
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     classes: int = 0
-    offsets: tuple[float, ...] = ()  # image coordinate of each level's first cell centre; left empty, stride / 2 (nothing padded or cut)
+    # image coordinate of each level's first cell centre; left empty, stride / 2 (nothing padded or cut)
+    offsets: tuple[float, ...] = ()
     anchors: tuple[int, ...] = ()
     logits: int = 0
     size: int = 0  # side of the picture, told to what draws it or has as many layers as it takes
@@ -114,14 +115,16 @@ MISSING = "-"
 def diff(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
     """Which leaves differ: {path: (old, new)}, with "-" where one side has no such path."""
     a, b = dict(leaves(old)), dict(leaves(new))
-    return {k: (a.get(k, MISSING), b.get(k, MISSING)) for k in sorted(a.keys() | b.keys()) if a.get(k, MISSING) != b.get(k, MISSING)}
+    return {k: (a.get(k, MISSING), b.get(k, MISSING)) for k in sorted(a.keys() | b.keys())
+            if a.get(k, MISSING) != b.get(k, MISSING)}
 
 
 def edit(spec: Any, path: str, value: Any) -> Any:
     """A copy of `spec` with the leaf at `path` set to `value`.
 
     `value` may be a string from a command line; it is read as the type the leaf has now
-    (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"[['a', 2]]"` a tuple of tuples, `"none"` None where the field allows it).
+    (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"[['a', 2]]"` a tuple of tuples, `"none"` None where the field
+    allows it).
 
     Raises `ValueError` naming the path, what is there and the nearest names when the path or type is wrong.
     """
@@ -151,7 +154,8 @@ def _edit(x: Any, keys: list[str], value: Any, path: str) -> Any:
 def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
     kind_of: Any = owner.cls if isinstance(owner, Part) else type(owner)
     hint = _hints(kind_of).get(name)
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    options = (typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+               else (hint,))
     if type(None) in options and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
     literal = next((typing.get_args(o) for o in options if typing.get_origin(o) is typing.Literal), ())
@@ -162,11 +166,13 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
         if kind is None:
             raise ValueError(f"'{path}' is None and takes {hint}; set it in Python")
         old = kind()
-    rows = any(typing.get_origin(a) is tuple for o in options if typing.get_origin(o) is tuple for a in typing.get_args(o))
+    rows = any(typing.get_origin(a) is tuple for o in options if typing.get_origin(o) is tuple
+               for a in typing.get_args(o))
     if rows and isinstance(value, str):
         return _nested(value, path)
     if old == () and isinstance(value, str):
-        inner = next((a for o in options if typing.get_origin(o) is tuple for a in typing.get_args(o) if a in (int, float, str)), str)
+        inner = next((a for o in options if typing.get_origin(o) is tuple
+                      for a in typing.get_args(o) if a in (int, float, str)), str)
         old = (inner(),)
     return _coerce(old, value, path)
 
@@ -188,7 +194,8 @@ def _nested(text: str, path: str) -> tuple[Any, ...]:
 @functools.cache
 def _hints(cls: Hashable) -> dict[str, Any]:
     """The annotations of what a class is built with."""
-    target: Any = getattr(cls, "__init__") if isinstance(cls, type) and not dataclasses.is_dataclass(cls) else cls  # noqa: B009
+    target: Any = (getattr(cls, "__init__") if isinstance(cls, type) and not dataclasses.is_dataclass(cls)  # noqa: B009
+                   else cls)
     try:
         return typing.get_type_hints(target)
     except NameError:
@@ -200,7 +207,8 @@ def _coerce(old: Any, value: Any, path: str) -> Any:
     if _is_node(old):
         if _is_node(value):
             return value
-        raise ValueError(f"'{path}' is a whole {old.name if isinstance(old, Part) else type(old).__name__}; name a setting inside it, or replace it in Python")
+        raise ValueError(f"'{path}' is a whole {old.name if isinstance(old, Part) else type(old).__name__}; name a "
+                         "setting inside it, or replace it in Python")
     try:
         if isinstance(old, bool):
             if isinstance(value, str):

@@ -37,7 +37,8 @@ class Resize:
     hold: int = 1  # batches that keep a size before the next is drawn (YOLOv2: 10)
 
     def __post_init__(self) -> None:
-        _within(self, "recipe.resize.", ("size", 1, math.inf), ("longest", 1, math.inf), ("divisor", 1, math.inf), ("hold", 1, math.inf))
+        _within(self, "recipe.resize.", ("size", 1, math.inf), ("longest", 1, math.inf), ("divisor", 1, math.inf),
+                ("hold", 1, math.inf))
         if min(self.scales, default=1) < 1:
             raise ValueError(f"recipe.resize.scales must be 1 or more each, not {self.scales}")
 
@@ -54,22 +55,27 @@ class Augment:
     expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
     crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)
     zoom: tuple[float, ...] = ()  # DeepLab: scaled by one of these
-    window: tuple[int, ...] = ()  # then cut to a window of this height and width (one number: square), wherever it falls
+    # then cut to a window of this height and width (one number: square), wherever it falls
+    window: tuple[int, ...] = ()
     elastic: float = 0.0  # U-Net: standard deviation in pixels of a 3x3 grid of displacements
 
 
 @dataclass(frozen=True)
 class ProposalSource:
-    """Where a detector that makes no boxes of its own takes them from: `Sample.proposals`, at most `count` a picture, best first.
+    """Where a detector that makes no boxes of its own takes them from: `Sample.proposals`,
+    at most `count` a picture, best first.
 
     none:             it makes its own
-    selective-search: Uijlings et al. 2013, through OpenCV: segments of `sigma` and each of `scales`, in each of `colours`, are merged by each
-                      mixture of `likeness` (letters of colour, texture, size, fill); the picture is looked at `width` pixels wide (0: as it
-                      is), and sides under `least` of these pixels are left out
+    selective-search: Uijlings et al. 2013, through OpenCV: segments of `sigma` and each of `scales`, in each of
+                      `colours`, are merged by each mixture of `likeness` (letters of colour, texture, size, fill); the
+                      picture is looked at `width` pixels wide (0: as it is),
+                      and sides under `least` of these pixels are left out
     edge-boxes:       Zitnick & Dollar 2014, through OpenCV, on the gradients of the picture
     grid:             sliding windows of seven sizes and three shapes, large ones first
-    jitter:           the truth itself, moved and stretched by `noise` of its size, among random boxes: for tests and studies
-    file:             `file`, a COCO results JSON, or an .npz with an array (n, 4) or (n, 5) an image id or file name: x1, y1, x2, y2, score
+    jitter:           the truth itself, moved and stretched by `noise` of its size,
+                      among random boxes: for tests and studies
+    file:             `file`, a COCO results JSON, or an .npz with an array (n, 4) or (n, 5) an image id or file name:
+                      x1, y1, x2, y2, score
     """
 
     kind: Literal["none", "selective-search", "edge-boxes", "grid", "jitter", "file"] = "none"
@@ -88,8 +94,8 @@ class ProposalSource:
 class Phase:
     """A stretch of training with part of the network asleep. `share` of the budget; regexes over parameter names.
 
-    With `run`, no gradient is taken: the model's method of that name is handed up to `passes` passes over training pictures, and fits what
-    it fits. The learning rate's schedule runs over the other phases.
+    With `run`, no gradient is taken: the model's method of that name is handed up to `passes` passes over training
+    pictures, and fits what it fits. The learning rate's schedule runs over the other phases.
     """
 
     name: str
@@ -102,8 +108,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of an agent's life. It lasts `amount` episodes, updates or generations; one with a `share` takes that part of the
-    budget which its share is of the shares still to come. With both, it lasts until the first of them is used up.
+    """A stretch of an agent's life. It lasts `amount` episodes, updates or generations; one with a `share` takes that
+    part of the budget which its share is of the shares still to come. With both,
+    it lasts until the first of them is used up.
 
     collect: live episodes, by chance or as the agent would      fit: gradient steps on what was lived
     evolve:  generations of CMA-ES (or another strategy) on the controller, in the dream
@@ -134,11 +141,13 @@ class Stage:
     dream: bool = True  # evolve: in the dream; False: in the world itself
     sampled: bool = True  # evolve: dreams end with the probability that is foreseen; False: where its logit is above 0
     penalty: float = 0.0  # evolve: cost of the mean square of the controller's weights
-    elect: int = 0  # evolve: every so many generations the mean acts population x rollouts times, and the best such mean is kept; 0: the last
+    # evolve: every so many generations the mean acts population x rollouts times, and the best such mean is kept;
+    # 0: the last
+    elect: int = 0
 
     def __post_init__(self) -> None:
-        several = (("sequence", 1), ("population", 2), ("rollouts", 1), ("horizon", 1), ("amount", 0), ("share", 0), ("batch", 0), ("noise", 0),
-                   ("temperature", 0), ("elect", 0))
+        several = (("sequence", 1), ("population", 2), ("rollouts", 1), ("horizon", 1), ("amount", 0), ("share", 0),
+                   ("batch", 0), ("noise", 0), ("temperature", 0), ("elect", 0))
         _within(self, f"of the stage '{self.name}' ", *((name, least, math.inf) for name, least in several))
 
 
@@ -150,13 +159,14 @@ class Life:
     then: tuple[Stage, ...] = ()
     rounds: int = 0  # 0: until the budget is used
     capacity: int = 1_000_000  # steps that are kept; older episodes are dropped
-    cross: bool = False  # whether a sequence may run from an episode into the next where the first is long enough to hold it
+    # whether a sequence may run from an episode into the next where the first is long enough to hold it
+    cross: bool = False
 
 
 LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe may be: from, to
-    ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf), ("batch", 1, math.inf),
-    ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0), ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf),
-    ("ema", 0.0, 1.0),
+    ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf),
+    ("batch", 1, math.inf), ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0),
+    ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0),
 )
 
 

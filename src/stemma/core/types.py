@@ -60,7 +60,8 @@ class Targets(Moves):
     segments_crowd: Bool[Tensor, "B S"] | None = None
     image_labels: Float[Tensor, "B C"] | None = None
     proposals: Float[Tensor, "B P 4"] | None = None
-    boxed: Bool[Tensor, " B"] | None = None  # False: only the whole picture is labelled, objects in it are not; None: all have boxes
+    # False: only the whole picture is labelled, objects in it are not; None: all have boxes
+    boxed: Bool[Tensor, " B"] | None = None
 
     @property
     def valid(self) -> Bool[Tensor, "B N"]:
@@ -119,7 +120,8 @@ class Detections(Moves):
         return replace(self, boxes=self.boxes * torch.cat([xy, xy], -1), keypoints=points)
 
     def unpad(self) -> list[dict[str, Tensor]]:
-        """One dict an image with its real detections: boxes (n, 4), scores (n,), labels (n,), and masks (n, M, M), keypoints."""
+        """One dict an image with its real detections: boxes (n, 4), scores (n,), labels (n,),
+        and masks (n, M, M), keypoints."""
         out: list[dict[str, Tensor]] = []
         for i in range(len(self.labels)):
             ok = self.labels[i] >= 0

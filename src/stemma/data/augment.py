@@ -1,14 +1,14 @@
 """Random changes of training pictures: `recipe.Augment` applied to a Sample, or to many cached scenes at once.
 
-Every change is a function of one random generator, so that the same seed gives the same picture. Geometry is applied to the
-picture and to every kind of truth together; coordinates are continuous, pixel k covers k to k + 1.
+Every change is a function of one random generator, so that the same seed gives the same picture. Geometry is applied to
+the picture and to every kind of truth together; coordinates are continuous, pixel k covers k to k + 1.
 
-Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, zoom, window, quarter turn, vertical flip, horizontal flip.
-The elastic warp comes after resizing (`elastic`), so that its pixels are the network's.
+Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, zoom, window, quarter turn,
+vertical flip, horizontal flip. The elastic warp comes after resizing (`elastic`), so that its pixels are the network's.
 
-What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), clips their boxes, and drops
-those left with a side under one pixel. A picture that had objects keeps at least one: a draw that would lose all is drawn again,
-and after `TRIES` left out.
+What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), clips their boxes,
+and drops those left with a side under one pixel. A picture that had objects keeps at least one: a draw that would lose
+all is drawn again, and after `TRIES` left out.
 """
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ OBJECT = 16  # in the region byte of a Stack: below, a stuff class; from here on
 TRIES = 40
 LEAST = 1.0  # pixels: objects thinner than this after a crop are dropped
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
-_YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])  # NTSC: luma, and a plane of chroma in which hue is an angle
+# NTSC: luma, and a plane of chroma in which hue is an angle
+_YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _RGB = np.linalg.inv(_YIQ)
 
 
@@ -69,11 +70,13 @@ def draw_symmetry(rng: np.random.Generator, a: Augment) -> Symmetry:
 def draw_colour(rng: np.random.Generator, a: Augment) -> np.ndarray:
     """float32 (4,): factors of brightness, contrast, saturation and an angle of hue in radians."""
     u = 2 * rng.random(4) - 1
-    return np.array([1 + a.colour * u[0], 1 + a.colour * u[1], 1 + a.colour * u[2], 0.1 * a.colour * u[3] * 2 * math.pi], np.float32)
+    return np.array([1 + a.colour * u[0], 1 + a.colour * u[1], 1 + a.colour * u[2],
+                     0.1 * a.colour * u[3] * 2 * math.pi], np.float32)
 
 
 def only_symmetries(a: Augment) -> bool:
-    """Whether a picture keeps its size and its objects: what the fast path of cached scenes can do (colour included)."""
+    """Whether a picture keeps its size and its objects: what the fast path of cached scenes can do (colour
+    included)."""
     return a.scale == 0 and a.expand == 0 and not a.crop and a.elastic == 0 and not a.zoom and not a.window
 
 
@@ -81,7 +84,8 @@ def only_symmetries(a: Augment) -> bool:
 
 
 def colour(images: Float[Tensor, "B 3 H W"], factors: Float[Tensor, "B 4"]) -> Float[Tensor, "B 3 H W"]:
-    """Brightness, contrast (about the mean luma), saturation (about the luma) and hue (a turn in YIQ), as one affine map of RGB.
+    """Brightness, contrast (about the mean luma), saturation (about the luma) and hue (a turn in YIQ),
+    as one affine map of RGB.
 
     `images` in 0..1, the result clipped to 0..1.
     """
@@ -107,7 +111,8 @@ def flip(s: Sample, points: Points | None = None) -> Sample:
 
 
 def vertical(s: Sample, points: Points | None = None) -> Sample:
-    """Mirrored top to bottom. A mirror image has left and right exchanged whichever way it was made, so keypoints change places here too."""
+    """Mirrored top to bottom. A mirror image has left and right exchanged whichever way it was made, so keypoints
+    change places here too."""
     return _mirror(s, points, axis=-2)
 
 
@@ -168,7 +173,8 @@ def _maps(
     keypoints: np.ndarray | None,
     size: tuple[int, int],
 ) -> Sample:
-    """A copy with `turn` applied to every map (last two axes: y, x), `turn_image` to the picture (H, W, 3) and `boxes` to every set of boxes.
+    """A copy with `turn` applied to every map (last two axes: y, x), `turn_image` to the picture (H, W, 3) and `boxes`
+    to every set of boxes.
 
     The picture goes through torch, which mirrors bytes five times as fast as numpy; maps stay views."""
     image = None if s.image is None else turn_image(torch.from_numpy(s.image)).numpy()
@@ -187,10 +193,11 @@ def _maps(
 
 
 def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np.ndarray | None = None) -> Sample:
-    """The part of a sample inside `box` (x1, y1, x2, y2; whole pixels), which may reach beyond the picture: there it is `fill` (3,) uint8.
+    """The part of a sample inside `box` (x1, y1, x2, y2; whole pixels), which may reach beyond the picture: there it is
+    `fill` (3,) uint8.
 
-    `keep` (N,) bool says which objects stay; None keeps those whose centre lies inside. Boxes are clipped, objects left with a
-    side under `LEAST` dropped, keypoints that fall outside become unlabelled.
+    `keep` (N,) bool says which objects stay; None keeps those whose centre lies inside. Boxes are clipped, objects left
+    with a side under `LEAST` dropped, keypoints that fall outside become unlabelled.
     """
     x1, y1, x2, y2 = box
     if keep is None:
@@ -199,7 +206,8 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
     size = (y2 - y1, x2 - x1)
     assert size[0] > 0 and size[1] > 0
     sy, sx = slice(max(y1, 0), max(min(y2, h), 0)), slice(max(x1, 0), max(min(x2, w), 0))  # what is taken
-    ty, tx = slice(max(-y1, 0), max(-y1, 0) + max(sy.stop - sy.start, 0)), slice(max(-x1, 0), max(-x1, 0) + max(sx.stop - sx.start, 0))
+    ty, tx = (slice(max(-y1, 0), max(-y1, 0) + max(sy.stop - sy.start, 0)),
+              slice(max(-x1, 0), max(-x1, 0) + max(sx.stop - sx.start, 0)))
 
     def clip(b: np.ndarray) -> np.ndarray:
         moved = b - np.array([x1, y1, x1, y1], np.float32)
@@ -227,7 +235,8 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
     if keypoints is not None:
         keypoints = keypoints[keep].copy()
         keypoints[..., :2] -= np.array([x1, y1], np.float32)
-        out_of_it = (keypoints[..., 0] < 0) | (keypoints[..., 1] < 0) | (keypoints[..., 0] > size[1]) | (keypoints[..., 1] > size[0])
+        out_of_it = ((keypoints[..., 0] < 0) | (keypoints[..., 1] < 0) | (keypoints[..., 0] > size[1])
+                     | (keypoints[..., 1] > size[0]))
         keypoints[out_of_it | (keypoints[..., 2] == 0)] = 0
     masks = None if s.masks is None else cut(s.masks[keep], 0)
     area = s.area[keep] if masks is None else masks.sum((1, 2)).astype(np.float32)
@@ -267,7 +276,8 @@ def centred(boxes: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def expand(s: Sample, rng: np.random.Generator, fill: np.ndarray, most: float = 4.0) -> Sample:
-    """SSD's zoom out: pasted at random on a canvas of `fill`, 1 to `most` times as wide and as high (Liu et al., section 3.6)."""
+    """SSD's zoom out: pasted at random on a canvas of `fill`, 1 to `most` times as wide and as high (Liu et al.,
+    section 3.6)."""
     h, w = s.size
     ratio, x, y = rng.random(3).tolist()
     ratio = 1 + (most - 1) * ratio
@@ -277,8 +287,9 @@ def expand(s: Sample, rng: np.random.Generator, fill: np.ndarray, most: float = 
 
 
 def iou_crop(s: Sample, rng: np.random.Generator, fill: np.ndarray) -> Sample:
-    """SSD's patch sampling (Liu et al., section 2.2): the whole picture, or a patch of .3 to 1 of each side, aspect 1/2 to 2, whose
-    best overlap (IoU) with an object is at least .1, .3, .5, .7 or .9, or anything. Objects with their centre in the patch stay."""
+    """SSD's patch sampling (Liu et al., section 2.2): the whole picture, or a patch of .3 to 1 of each side, aspect 1/2
+    to 2, whose best overlap (IoU) with an object is at least .1, .3, .5, .7 or .9, or anything. Objects with their
+    centre in the patch stay."""
     if not len(s.boxes):
         return s
     h, w = s.size
@@ -312,12 +323,14 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def jitter(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarray) -> Sample:
-    """YOLOv1's scaling and translation by up to `fraction` of the picture (Redmon et al., section 2.2): each side of the view moves
-    in or out by up to that; what was beyond the picture is `fill`. Objects whose centre leaves the view are lost."""
+    """YOLOv1's scaling and translation by up to `fraction` of the picture (Redmon et al., section 2.2): each side of
+    the view moves in or out by up to that; what was beyond the picture is `fill`.
+    Objects whose centre leaves the view are lost."""
     h, w = s.size
     for _ in range(TRIES):
         dx1, dx2, dy1, dy2 = ((2 * rng.random(4) - 1) * fraction).tolist()
-        box = (round(dx1 * w), round(dy1 * h), max(round(w + dx2 * w), round(dx1 * w) + 1), max(round(h + dy2 * h), round(dy1 * h) + 1))
+        box = (round(dx1 * w), round(dy1 * h), max(round(w + dx2 * w), round(dx1 * w) + 1),
+               max(round(h + dy2 * h), round(dy1 * h) + 1))
         cut = window(s, box, fill)
         if len(cut.boxes) or not len(s.boxes):
             return cut
@@ -332,7 +345,8 @@ def zoom(s: Sample, rng: np.random.Generator, factors: tuple[float, ...]) -> Sam
 
 
 def cut(s: Sample, rng: np.random.Generator, size: tuple[int, int], fill: np.ndarray) -> Sample:
-    """A window of `size` (height, width) somewhere in the picture; a smaller picture is filled up at the right and below."""
+    """A window of `size` (height, width) somewhere in the picture; a smaller picture is filled up at the right and
+    below."""
     (h, w), (height, width) = s.size, size
     for _ in range(TRIES):
         y, x = int(rng.integers(max(h - height, 0) + 1)), int(rng.integers(max(w - width, 0) + 1))
@@ -343,8 +357,9 @@ def cut(s: Sample, rng: np.random.Generator, size: tuple[int, int], fill: np.nda
 
 
 def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
-    """U-Net's smooth warp (Ronneberger et al., section 3.1): displacements drawn on a coarse 3 x 3 grid with deviation `sigma` pixels,
-    made smooth by bicubic interpolation. Boxes follow their masks where there are masks, else their own displaced outline."""
+    """U-Net's smooth warp (Ronneberger et al., section 3.1): displacements drawn on a coarse 3 x 3 grid with deviation
+    `sigma` pixels, made smooth by bicubic interpolation. Boxes follow their masks where there are masks, else their own
+    displaced outline."""
     if s.image is None:
         return s
     h, w = s.size
@@ -378,7 +393,8 @@ def elastic(s: Sample, rng: np.random.Generator, sigma: float) -> Sample:
     if keypoints is not None:
         keypoints = keypoints.copy()
         keypoints[..., :2] = displace(keypoints[..., :2])
-        gone = (keypoints[..., 0] < 0) | (keypoints[..., 1] < 0) | (keypoints[..., 0] > w) | (keypoints[..., 1] > h) | (keypoints[..., 2] == 0)
+        gone = ((keypoints[..., 0] < 0) | (keypoints[..., 1] < 0) | (keypoints[..., 0] > w) | (keypoints[..., 1] > h)
+                | (keypoints[..., 2] == 0))
         keypoints[gone] = 0
     new = replace(
         s,
@@ -403,7 +419,8 @@ def tight(masks: np.ndarray) -> np.ndarray:
         return np.zeros((0, 4), np.float32)
     rows: np.ndarray = np.asarray(masks.any(2))
     columns: np.ndarray = np.asarray(masks.any(1))
-    boxes = np.stack([columns.argmax(1), rows.argmax(1), w - columns[:, ::-1].argmax(1), h - rows[:, ::-1].argmax(1)], 1)
+    boxes = np.stack([columns.argmax(1), rows.argmax(1), w - columns[:, ::-1].argmax(1), h - rows[:, ::-1].argmax(1)],
+                     1)
     return (boxes * np.asarray(rows.any(1))[:, None]).astype(np.float32)
 
 
@@ -413,8 +430,8 @@ def select(s: Sample, keep: np.ndarray) -> Sample:
         return s
     some = lambda v: None if v is None else v[keep]
     return replace(
-        s, boxes=s.boxes[keep], labels=s.labels[keep], crowd=s.crowd[keep], area=s.area[keep], image_labels=_still_present(s, keep),
-        masks=some(s.masks), amodal=some(s.amodal), keypoints=some(s.keypoints),
+        s, boxes=s.boxes[keep], labels=s.labels[keep], crowd=s.crowd[keep], area=s.area[keep],
+        image_labels=_still_present(s, keep), masks=some(s.masks), amodal=some(s.amodal), keypoints=some(s.keypoints),
     )  # fmt: skip
 
 
@@ -427,7 +444,8 @@ def symmetry(s: Sample, which: Symmetry, points: Points | None = None) -> Sample
     return flip(s, points) if which.flip else s
 
 
-def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, ...] = (0.485, 0.456, 0.406), points: Points | None = None) -> Sample:
+def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, ...] = (0.485, 0.456, 0.406),
+            points: Points | None = None) -> Sample:
     """All of `a` but the elastic warp. `mean` (RGB in 0..1) fills what lies beyond the picture."""
     which = draw_symmetry(rng, a)
     factors = draw_colour(rng, a)
@@ -452,8 +470,10 @@ def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, 
 # ---------------------------------------------------------------- many square pictures at once
 
 
-def turn_stack(stack: Stack, which: list[Symmetry], points: Points | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Symmetries of a stack, one a picture: pixels uint8 (B, H, H, 4), boxes (B, N, 4), keypoints, equal to `symmetry` on each sample."""
+def turn_stack(stack: Stack, which: list[Symmetry],
+               points: Points | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Symmetries of a stack, one a picture: pixels uint8 (B, H, H, 4), boxes (B, N, 4), keypoints, equal to `symmetry`
+    on each sample."""
     side = len(stack.pixels[0])
     out = np.empty((len(stack.pixels), side, side, 4), np.uint8)
     words = out.view(np.uint32)[..., 0]  # a pixel and its region move as one word
@@ -477,6 +497,7 @@ def turn_stack(stack: Stack, which: list[Symmetry], points: Points | None = None
         low, high = boxes[on, :, axis].copy(), boxes[on, :, axis + 2].copy()
         boxes[on, :, axis], boxes[on, :, axis + 2] = side - high, side - low
         if keypoints is not None:
-            keypoints = np.where(on[:, None, None, None], mirror_points(keypoints, float(side), axis, points), keypoints)
+            keypoints = np.where(on[:, None, None, None], mirror_points(keypoints, float(side), axis, points),
+                                 keypoints)
     boxes[~valid] = 0
     return out, boxes, keypoints

@@ -1,8 +1,9 @@
-"""The doctor: every fault of a data set with file, record, field and mend, and the figures to judge it by, before a minute is trained.
+"""The doctor: every fault of a data set with file, record, field and mend, and the figures to judge it by, before a
+minute is trained.
 
-Every picture is decoded once: that finds truncated files, sizes that are not as annotated, and duplicates by the hash of their pixels.
-Near duplicates are noted, not blamed: an 8 x 8 difference hash (each bit: is a cell brighter than the one to its left) within `NEAR_BITS`,
-confirmed by the correlation of 16 x 16 thumbnails.
+Every picture is decoded once: that finds truncated files, sizes that are not as annotated, and duplicates by the hash
+of their pixels. Near duplicates are noted, not blamed: an 8 x 8 difference hash (each bit: is a cell brighter than the
+one to its left) within `NEAR_BITS`, confirmed by the correlation of 16 x 16 thumbnails.
 """
 from __future__ import annotations
 
@@ -80,9 +81,10 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "where": self.where, "format": self.format, "kinds": list(self.kinds), "classes": list(self.classes), "status": self.status,
-            "refused": self.refused, "splits": {k: dict(vars(v)) for k, v in self.splits.items()},
-            "faults": [f.as_dict() for f in self.faults], "fault_counts": dict(Counter(f.kind for f in self.faults)), "notes": list(self.notes),
+            "where": self.where, "format": self.format, "kinds": list(self.kinds),
+            "classes": list(self.classes), "status": self.status, "refused": self.refused,
+            "splits": {k: dict(vars(v)) for k, v in self.splits.items()}, "faults": [f.as_dict() for f in self.faults],
+            "fault_counts": dict(Counter(f.kind for f in self.faults)), "notes": list(self.notes),
         }
 
     def render(self, console: Console, examples: int = 3, rows: int = 30) -> None:
@@ -91,8 +93,8 @@ class Report:
 
 
 def examine(
-    where: str | Path, format: str | None = None, *, progress: Progress | None = None, decode: bool = True, near: bool = True, workers: int | None = None,
-    **options: Any,
+    where: str | Path, format: str | None = None, *, progress: Progress | None = None, decode: bool = True,
+    near: bool = True, workers: int | None = None, **options: Any,
 ) -> Report:
     """Looks at everything of a data set, all its splits. `progress(done, total)` is called while pictures are decoded.
 
@@ -153,11 +155,13 @@ def _look(data: Records, i: int, near: bool) -> _Look:
     try:
         image = read_image(path, expect=declared)
     except DataError as e:
-        return _Look(fault=Fault(e.file, record, "", e.problem, f"{e.mend}; training skips it", True, "unreadable image"))
+        return _Look(fault=Fault(e.file, record, "", e.problem, f"{e.mend}; training skips it", True,
+                                 "unreadable image"))
     fault = None
     if image.shape[:2] != declared:
         wrong = size_error(str(path), t.origin(i), image.shape[:2], declared)
-        fault = Fault(wrong.file, record, wrong.field, wrong.problem, f"{wrong.mend}; training skips it", True, "wrong size")
+        fault = Fault(wrong.file, record, wrong.field, wrong.problem, f"{wrong.mend}; training skips it",
+                      True, "wrong size")
     digest = hashlib.blake2b(image.tobytes() + repr(image.shape).encode(), digest_size=16).digest()
     if not near:
         return _Look(digest, fault=fault)
@@ -165,10 +169,12 @@ def _look(data: Records, i: int, near: bool) -> _Look:
     grey = Image.fromarray(np.ascontiguousarray(image[::step, ::step])).convert("L")
     cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     bits = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
-    return _Look(digest, bits, np.asarray(grey.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).reshape(-1), fault)
+    return _Look(digest, bits, np.asarray(grey.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).reshape(-1),
+                 fault)
 
 
-def _decode_all(opened: dict[str, Records], report: Report, progress: Progress | None, workers: int | None, near: bool) -> None:
+def _decode_all(opened: dict[str, Records], report: Report, progress: Progress | None, workers: int | None,
+                near: bool) -> None:
     jobs = [(name, i) for name, data in opened.items() for i in range(len(data))]
     looks: list[_Look] = []
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
@@ -195,14 +201,16 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
             report.faults.append(Fault(
                 str(second), f"image {opened[b_split].table.ids[b]}", "",
                 f"has the very pixels of {first}" + (f", in the splits {b_split} and {a_split}" if across else ""),
-                "remove one of them: what is trained on is measured" if across else "remove one of them: it counts twice", True,
+                "remove one of them: what is trained on is "
+                "measured" if across else "remove one of them: it counts twice", True,
                 "duplicate across splits" if across else "duplicate image",
             ))
     if near:
         _near(opened, jobs, looks, sorted(alone), report)
 
 
-def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Sequence[_Look], alone: Sequence[int], report: Report) -> None:
+def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Sequence[_Look], alone: Sequence[int],
+          report: Report) -> None:
     """Notes on pairs that look alike but are not the same."""
     bits = np.array([looks[k].bits for k in alone], dtype=np.uint64)
     thumbs = np.array([looks[k].thumb for k in alone], dtype=np.float32).reshape(len(alone), -1)
@@ -232,7 +240,8 @@ def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Se
         return f"{s}/{opened[s].path(i).name} and {r}/{opened[r].path(j).name}"
 
     shown = "; ".join(names(a, b) for a, b in (across or pairs)[:3])
-    where = f", {len(across)} of them across splits, where they flatter the measured score" if across else ", none of them across splits"
+    where = (f", {len(across)} of them across splits, where they flatter the measured score" if across
+             else ", none of them across splits")
     report.notes.append(f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of pictures look alike{where}: {shown}")
 
 
@@ -242,8 +251,9 @@ def _overlaps(opened: dict[str, Records], report: Report) -> None:
     for name, data in opened.items():
         for i, file in enumerate(data.table.files):
             if file in of and of[file] != name:
-                report.faults.append(Fault(str(data.path(i)), f"image {data.table.ids[i]}", "", f"is in the splits {of[file]} and {name}",
-                                           "take it out of one: what is trained on is measured", True, "image in two splits"))
+                report.faults.append(Fault(str(data.path(i)), f"image {data.table.ids[i]}", "",
+                                           f"is in the splits {of[file]} and {name}", "take it out of one: what is "
+                                           "trained on is measured", True, "image in two splits"))
             of.setdefault(file, name)
 
 
@@ -265,14 +275,16 @@ def _columns(data: Dataset, report: Report, limit: int | None = None) -> tuple[n
         try:
             s = view.truth(i)
         except DataError as e:
-            report.faults.append(Fault(e.file, f"image {i}", e.field, e.problem, f"{e.mend}; training skips it", True, "unusable map"))
+            report.faults.append(Fault(e.file, f"image {i}", e.field, e.problem, f"{e.mend}; training skips it", True,
+                                       "unusable map"))
             continue
         sizes.append(s.size)
         parts.append((np.full(len(s.labels), len(sizes) - 1), s.labels, s.crowd, s.boxes, s.area))
         if only_maps and s.semantic is not None:
             pixels += np.bincount(s.semantic.reshape(-1), minlength=256)[: len(pixels)]
     if not parts:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2), int), pixels
+        return (np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool), np.zeros((0, 4)), np.zeros(0),
+                np.zeros((0, 2), int), pixels)
     image, labels, crowd, boxes, area = (np.concatenate(c) for c in zip(*parts))
     return image, labels, crowd, boxes, area, np.array(sizes, dtype=np.int64), pixels
 
@@ -281,7 +293,8 @@ def _figures(data: Dataset, report: Report, limit: int | None = None) -> SplitFi
     image, labels, crowd, boxes, area, sizes, pixels = _columns(data, report, limit)
     out = SplitFigures(len(sizes), len(labels), int(crowd.sum()), fingerprint=data.fingerprint)
     if len(sizes):
-        out.image_sizes = {"least": sizes.min(0).tolist(), "median": np.median(sizes, axis=0).astype(int).tolist(), "most": sizes.max(0).tolist()}
+        out.image_sizes = {"least": sizes.min(0).tolist(), "median": np.median(sizes, axis=0).astype(int).tolist(),
+                           "most": sizes.max(0).tolist()}
     if "boxes" not in data.info.kinds:
         names = (data.info.semantic or data.info.classes).names
         out.classes, out.unit = {n: int(k) for n, k in zip(names, pixels)}, "pixels"
@@ -291,8 +304,10 @@ def _figures(data: Dataset, report: Report, limit: int | None = None) -> SplitFi
     each = np.bincount(image, minlength=len(sizes))
     out.empty = int((each == 0).sum())
     if len(each):
-        out.per_image = {"least": int(each.min()), "median": float(np.median(each)), "mean": round(float(each.mean()), 3), "most": int(each.max())}
-    out.coco_sizes = {"small": int((area < SMALL).sum()), "medium": int(((area >= SMALL) & (area < MEDIUM)).sum()), "large": int((area >= MEDIUM).sum())}
+        out.per_image = {"least": int(each.min()), "median": float(np.median(each)),
+                         "mean": round(float(each.mean()), 3), "most": int(each.max())}
+    out.coco_sizes = {"small": int((area < SMALL).sum()), "medium": int(((area >= SMALL) & (area < MEDIUM)).sum()),
+                      "large": int((area >= MEDIUM).sum())}
     if len(labels):
         share = np.sqrt(area / np.maximum(sizes[image].prod(1), 1))
         out.relative_sizes = _histogram(share, RELATIVE, lambda a, b: f"{a:.0%} to {b:.0%}")
@@ -311,26 +326,31 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
     for name, figures in report.splits.items():
         if figures.empty:
-            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as background")
+            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "
+                                "background")
         absent = [c for c, n in figures.classes.items() if n == 0]
         if absent:
             shown = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
             report.notes.append(f"{name}: {len(absent)} of {len(figures.classes)} classes do not appear: {shown}")
         counts = [n for n in figures.classes.values() if n]
         if len(counts) > 1 and max(counts) > 100 * min(counts):
-            report.notes.append(f"{name}: the commonest class has {max(counts) / min(counts):,.0f} times as many {figures.unit} as the rarest")
+            report.notes.append(f"{name}: the commonest class has {max(counts) / min(counts):,.0f} times as many "
+                                f"{figures.unit} as the rarest")
     for name, data in opened.items():
         t = data.table
         if len(t.boxes):
             rows = np.concatenate([t.image[:, None], t.labels[:, None], np.round(t.boxes, 2)], 1)
             twice = len(rows) - len(np.unique(rows, axis=0))
             if twice:
-                report.notes.append(f"{name}: {twice} object{'s have' if twice > 1 else ' has'} the box and class of another one in the same picture")
+                report.notes.append(f"{name}: {twice} object{'s have' if twice > 1 else ' has'} the box and class of "
+                                    "another one in the same picture")
             tiny = int(((t.boxes[:, 2] - t.boxes[:, 0] <= 1) | (t.boxes[:, 3] - t.boxes[:, 1] <= 1)).sum())
             if tiny:
-                report.notes.append(f"{name}: {tiny} box{'es are' if tiny > 1 else ' is'} one pixel wide or high, or less")
+                report.notes.append(f"{name}: {tiny} box{'es are' if tiny > 1 else ' is'} one pixel wide or "
+                                    "high, or less")
     if report.derived:
-        report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a hash of the file names")
+        report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a "
+                            "hash of the file names")
 
 
 def _scenes(where: str, options: dict[str, Any]) -> Report:
@@ -339,7 +359,8 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
         data = open_dataset(where, name, **options)
         report.kinds, report.classes = data.info.kinds, data.info.classes.names
         report.splits[name] = _figures(data, report, _SCENES_LOOK)
-    report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} or fewer of each split")
+    report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} "
+                        "or fewer of each split")
     return report
 
 
@@ -353,13 +374,16 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     console.print(f"[bold]{escape(report.where)}[/]  {about}")
     if report.splits:
         table = _titled(console, "splits")
-        for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)", "small", "medium", "large"):
+        for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)",
+                       "small", "medium", "large"):
             table.add_column(column, justify="left" if column == "split" else "right")
         for name, s in report.splits.items():
             least, most = s.image_sizes.get("least", [0, 0]), s.image_sizes.get("most", [0, 0])
             size = f"{least[0]} x {least[1]}" if least == most else f"{least[0]} x {least[1]} to {most[0]} x {most[1]}"
-            each = f"{s.per_image['least']:g} to {s.per_image['most']:g}, median {s.per_image['median']:g}" if s.per_image else "-"
-            table.add_row(name, f"{s.images:,}", f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each, size, *(f"{v:,}" for v in s.coco_sizes.values()))
+            each = (f"{s.per_image['least']:g} to {s.per_image['most']:g}, median {s.per_image['median']:g}"
+                    if s.per_image else "-")
+            table.add_row(name, f"{s.images:,}", f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each, size,
+                          *(f"{v:,}" for v in s.coco_sizes.values()))
         console.print(table)
         total = Counter[str]()
         for s in report.splits.values():
@@ -376,9 +400,11 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         if len(total) > len(ranked):
             table.add_row(f"{len(total) - len(ranked)} others", *("0" for _ in report.splits))
         if len(ranked) > rows:
-            table.add_row(f"... and {len(ranked) - rows} more", *(f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}" for s in report.splits.values()))
+            table.add_row(f"... and {len(ranked) - rows} more",
+                          *(f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}" for s in report.splits.values()))
         console.print(table)
-        for title, key in (("object size, share of the picture's side", "relative_sizes"), ("aspect, width / height", "aspects")):
+        for title, key in (("object size, share of the picture's side", "relative_sizes"),
+                           ("aspect, width / height", "aspects")):
             bins = Counter[str]()
             for s in report.splits.values():
                 bins.update(getattr(s, key))
@@ -396,7 +422,8 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         console.print()
     for kind, found in sorted(groups.items(), key=lambda g: (all(f.safe for f in g[1]), -len(g[1]))):
         colour = "yellow" if all(f.safe for f in found) else "red"
-        console.print(f"[{colour}]{len(found)} x {escape(kind)}[/]" + ("" if colour == "yellow" else ": training refuses this"))
+        console.print(f"[{colour}]{len(found)} x {escape(kind)}[/]"
+                      + ("" if colour == "yellow" else ": training refuses this"))
         for f in found[:examples]:
             console.print(f"    {escape(str(f))}", soft_wrap=True, highlight=False)
         if len(found) > examples:
@@ -406,7 +433,8 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     if not report.faults:
         console.print("[green]no faults[/]")
     else:
-        last = "training refuses the data until those named so are mended" if report.refused else "none that training refuses; it mends or skips what it can"
+        last = ("training refuses the data until those named so are mended" if report.refused
+                else "none that training refuses; it mends or skips what it can")
         console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
 
 

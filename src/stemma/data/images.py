@@ -1,7 +1,9 @@
-"""Reading pictures: any file that Pillow knows, to uint8 (H, W, 3) RGB, or a `DataError` that names the file and the mend.
+"""Reading pictures: any file that Pillow knows, to uint8 (H, W, 3) RGB,
+or a `DataError` that names the file and the mend.
 
-Pillow decodes everything: on JPEG it was measured equal in speed and in bits to torchvision's decoder (both are libjpeg-turbo), and it
-raises where the PNG decoder of torchvision 0.29 ends the process on a damaged stream, which no training run survives.
+Pillow decodes everything: on JPEG it was measured equal in speed and in bits to torchvision's decoder (both are
+libjpeg-turbo), and it raises where the PNG decoder of torchvision 0.29 ends the process on a damaged stream, which
+no training run survives.
 """
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ from stemma.core.types import DataError
 
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
 LARGE_PIXELS = MAX_PIXELS // 2
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".avif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm",
+                      ".jp2", ".avif"})
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error, Image.DecompressionBombError)
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
+           struct.error, Image.DecompressionBombError)
 
 
 class Header(NamedTuple):
@@ -39,19 +43,22 @@ class Header(NamedTuple):
 
 
 def safe_join(root: str | Path, name: str, follow_links: bool = False) -> Path:
-    """The path of `name` inside `root`. Raises DataError for absolute names, `..`, and symbolic links that lead outside."""
+    """The path of `name` inside `root`. Raises DataError for absolute names, `..`,
+    and symbolic links that lead outside."""
     check_name(name, str(root))
     path = Path(root) / PurePosixPath(name.replace("\\", "/"))
     if not follow_links:
         base = os.path.realpath(root)
         real = os.path.realpath(path)
         if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
-            raise DataError(name, f"is a link that leads outside the data folder {root}", "copy the file into the folder, or pass follow_links=True")
+            raise DataError(name, f"is a link that leads outside the data folder {root}",
+                            "copy the file into the folder, or pass follow_links=True")
     return path
 
 
 def check_name(name: str, source: str, record: str = "", field: str = "file_name") -> None:
-    """Raises DataError where a file name read from `source` is empty, absolute, climbs with `..` or cannot be a file name."""
+    """Raises DataError where a file name read from `source` is empty, absolute,
+    climbs with `..` or cannot be a file name."""
     bad = ""
     if not isinstance(name, str) or not name.strip():
         bad = "is not a file name"
@@ -64,7 +71,8 @@ def check_name(name: str, source: str, record: str = "", field: str = "file_name
         elif ".." in parts:
             bad = "climbs out of the data folder"
     if bad:
-        raise DataError(source, f"{str(name)[:200]!r} {bad}", "write a path relative to the data folder, without '..'", record, field)
+        raise DataError(source, f"{str(name)[:200]!r} {bad}", "write a path relative to the data folder, without '..'",
+                        record, field)
 
 
 def header(path: str | Path) -> Header:
@@ -101,21 +109,25 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def read_image(
     path: str | Path, expect: tuple[int, int] | None = None, at_least: int | None = None, limit: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture as uint8 (H, W, 3) RGB: grey and palettes expanded, alpha dropped, the first frame of animations, EXIF orientation applied.
+    """A picture as uint8 (H, W, 3) RGB: grey and palettes expanded, alpha dropped, the first frame of animations, EXIF
+    orientation applied.
 
-    16-bit and floating-point pixels are scaled by `to_uint8`. `expect` is the (height, width) that annotations declare: where only the stored
-    raster has it, the orientation is not applied, because the annotator saw the raster. `at_least` lets a JPEG be decoded at 1/2, 1/4 or 1/8
-    of its size, as long as its short side stays that long. Raises DataError for missing, damaged, truncated and monstrous files.
+    16-bit and floating-point pixels are scaled by `to_uint8`. `expect` is the (height, width) that annotations declare:
+    where only the stored raster has it, the orientation is not applied, because the annotator saw the raster.
+    `at_least` lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its short side stays that long. Raises
+    DataError for missing, damaged, truncated and monstrous files.
     """
     path = Path(path)
     head = header(path)
     pixels = head.height * head.width
     if pixels > limit:
         raise DataError(
-            str(path), f"has {head.width} x {head.height} pixels, more than the {limit:,} that are read", "cut it into tiles, or pass a larger limit"
+            str(path), f"has {head.width} x {head.height} pixels, more than the {limit:,} that are read",
+            "cut it into tiles, or pass a larger limit"
         )
     if pixels > LARGE_PIXELS and at_least is None:
-        warnings.warn(f"{path}: {head.width} x {head.height} pixels take {pixels * 3 / 1e6:.0f} MB; cut it into tiles if memory is short", stacklevel=2)
+        warnings.warn(f"{path}: {head.width} x {head.height} pixels take {pixels * 3 / 1e6:.0f} MB; cut it into tiles "
+                      "if memory is short", stacklevel=2)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on damaged metadata; the size was judged above
@@ -135,11 +147,13 @@ def read_image(
 
 
 def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
-    """A map of ids as it is stored: (H, W) of uint8, uint16 or int32, palettes as their indices, or (H, W, 3) uint8 for colour-coded maps."""
+    """A map of ids as it is stored: (H, W) of uint8, uint16 or int32, palettes as their indices, or (H, W, 3) uint8 for
+    colour-coded maps."""
     path = Path(path)
     head = header(path)
     if head.height * head.width > limit:
-        raise DataError(str(path), f"has {head.width} x {head.height} pixels, more than the {limit:,} that are read", "cut it into tiles")
+        raise DataError(str(path), f"has {head.width} x {head.height} pixels, more than the {limit:,} that are read",
+                        "cut it into tiles")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,7 +167,8 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
     if out.dtype == bool:
         out = out.astype(np.uint8)
     if out.dtype.kind == "f" or out.ndim not in (2, 3):
-        raise DataError(str(path), f"is no map of ids ({out.dtype}, {out.ndim} axes)", "store ids as a grey or palette PNG of 8 or 16 bits")
+        raise DataError(str(path), f"is no map of ids ({out.dtype}, {out.ndim} axes)",
+                        "store ids as a grey or palette PNG of 8 or 16 bits")
     if out.dtype.byteorder == ">":
         out = out.astype(out.dtype.newbyteorder("="))
     return out
@@ -162,9 +177,9 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Wide pixels to 8 bits.
 
-    Integers are divided by the range of the sensor: 8, 12 or 16 bits, whichever is the least that holds the brightest pixel. Twelve-bit
-    microscopes write 16-bit files, which a plain division by 257 would turn black. Floats are taken as 0..1 where no pixel is brighter, else
-    as the integers they stand for; NaN is black.
+    Integers are divided by the range of the sensor: 8, 12 or 16 bits, whichever is the least that holds the brightest
+    pixel. Twelve-bit microscopes write 16-bit files, which a plain division by 257 would turn black. Floats are taken
+    as 0..1 where no pixel is brighter, else as the integers they stand for; NaN is black.
     """
     if pixels.dtype == np.uint8:
         return pixels
@@ -179,11 +194,13 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:
-    """Names of the files with one of `suffixes` (any case) directly in `folder`, sorted; empty where there is no such folder."""
+    """Names of the files with one of `suffixes` (any case) directly in `folder`, sorted;
+    empty where there is no such folder."""
     wanted = frozenset(suffixes)
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted and not e.name.startswith("."))
+            return sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
+                          and not e.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -206,10 +223,13 @@ def _unreadable(path: Path, e: BaseException) -> DataError:
         return DataError(str(path), "is empty", "fetch the image again or remove its record")
     said = " ".join(str(e).split())[:160]
     if "truncated" in said or "Truncated" in said:
-        return DataError(str(path), f"is truncated ({size:,} bytes are there)", "fetch the image again or remove its record")
+        return DataError(str(path), f"is truncated ({size:,} bytes are there)",
+                         "fetch the image again or remove its record")
     if isinstance(e, UnidentifiedImageError):
-        return DataError(str(path), "is not an image that can be read", "convert it to JPEG or PNG, or remove its record")
-    return DataError(str(path), f"is damaged ({said or type(e).__name__})", "fetch the image again or remove its record")
+        return DataError(str(path), "is not an image that can be read",
+                         "convert it to JPEG or PNG, or remove its record")
+    return DataError(str(path), f"is damaged ({said or type(e).__name__})",
+                     "fetch the image again or remove its record")
 
 
 def _orientation(im: Image.Image) -> int:
@@ -274,7 +294,8 @@ def _rgb(im: Image.Image) -> np.ndarray:
 
 
 def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
-    """The raster turned as EXIF asks (TIFF tag 274): 2 mirrored, 3 half turn, 4 flipped, 5 transposed, 6 and 8 quarter turns, 7 transversed."""
+    """The raster turned as EXIF asks (TIFF tag 274): 2 mirrored, 3 half turn, 4 flipped, 5 transposed, 6 and 8 quarter
+    turns, 7 transversed."""
     if orientation == 1:
         return a
     return np.ascontiguousarray({
@@ -288,4 +309,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "header", "image_size", "listing", "read_image", "read_map", "safe_join", "to_uint8"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "header", "image_size", "listing", "read_image",
+           "read_map", "safe_join", "to_uint8"]

@@ -1,11 +1,12 @@
 """The loader: a data set and a recipe become padded batches.
 
-The batch at (epoch, k) is a function of the seed, epoch and k alone: not of workers, of what was loaded before, or of how many
-ranks share it. So an interrupted run goes on with `epoch(e, start=k)` and sees what it would have seen.
+The batch at (epoch, k) is a function of the seed, epoch and k alone: not of workers, of what was loaded before, or of
+how many ranks share it. So an interrupted run goes on with `epoch(e, start=k)` and sees what it would have seen.
 
 Shapes repeat from step to step: objects are padded to a multiple of `BUCKET`, pictures to the recipe's divisor.
-Where pictures keep their aspect, tall and wide ones are not mixed in a training batch if the data set has `image_sizes`.
-Drawn scenes that were cached, at their own size and with symmetries and colour alone, take a path for whole batches.
+Where pictures keep their aspect, tall and wide ones are not mixed in a training batch if the data set has
+`image_sizes`. Drawn scenes that were cached, at their own size and with symmetries and colour alone,
+take a path for whole batches.
 """
 from __future__ import annotations
 
@@ -46,13 +47,17 @@ class Loader:
 
     train: shuffled, augmented, the last incomplete batch dropped (a data set smaller than a batch repeats its samples).
     Not train: in order, unchanged, every picture once, the last batch smaller.
-    batch: pictures in the global batch; with `world` > 1, rank r gets the r-th of `world` equal, contiguous slices of it.
-    mean: RGB in 0..1 that fills the padding. needs: kinds of target to load; boxes and labels come whenever there are any.
-    workers: threads that read ahead; 0 loads in the caller. max_objects: pad to exactly this many, dropping what is beyond it.
+    batch: pictures in the global batch; with `world` > 1, rank r gets the r-th of `world` equal,
+    contiguous slices of it.
+    mean: RGB in 0..1 that fills the padding. needs: kinds of target to load;
+    boxes and labels come whenever there are any.
+    workers: threads that read ahead; 0 loads in the caller. max_objects: pad to exactly this many,
+    dropping what is beyond it.
     pin: batches in page-locked memory, from which a GPU copies while it computes.
 
-    A picture that cannot be read (`DataError`, `OSError`) is replaced by the next one that can in training and left out otherwise,
-    with one `DataWarning` a file. Raises `DataError` when the data set is empty or nothing in it can be read.
+    A picture that cannot be read (`DataError`, `OSError`) is replaced by the next one that can in training and left out
+    otherwise, with one `DataWarning` a file. Raises `DataError` when the data set is empty or nothing in it can be
+    read.
     """
 
     def __init__(
@@ -76,16 +81,19 @@ class Loader:
         if batch < 1:
             raise StemmaError(f"batch must be 1 or more, not {batch}")
         if batch % world:
-            raise StemmaError(f"a batch of {batch} cannot be split evenly over {world} processes; use a multiple of {world}")
-        known = set(dataset.info.kinds) | ({"image_labels"} if "boxes" in dataset.info.kinds else set())  # which classes there are, objects say
+            raise StemmaError(f"a batch of {batch} cannot be split evenly over {world} processes; use a multiple "
+                              f"of {world}")
+        # which classes there are, objects say
+        known = set(dataset.info.kinds) | ({"image_labels"} if "boxes" in dataset.info.kinds else set())
         missing = sorted(set(needs) - known)
         if missing:
             have = ", ".join(dataset.info.kinds) or "none"
-            raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is trained on", f"it has: {have}")
+            raise DataError(dataset.info.name, f"the data set has no {' and no '.join(missing)}, which this paper is "
+                            "trained on", f"it has: {have}")
         self.mixed = bool(getattr(dataset, "partly_boxed", False))
         if self.mixed and "boxes" in dataset.info.kinds and "image_labels" not in needs and train:
-            raise DataError(dataset.info.name, "some pictures have labels of the whole and no boxes, and this paper learns from boxes alone",
-                            "train it on the part that has boxes, or YOLO9000 on both")
+            raise DataError(dataset.info.name, "some pictures have labels of the whole and no boxes, and this paper "
+                            "learns from boxes alone", "train it on the part that has boxes, or YOLO9000 on both")
         narrow = getattr(dataset, "narrow", None)  # a data set that can be told what not to prepare
         self.dataset: Dataset = dataset if narrow is None else narrow(needs)
         self.recipe, self.train, self.batch, self.pin = recipe, train, batch, pin
@@ -103,7 +111,8 @@ class Loader:
         return max(n // self.batch, 1) if self.train else -(-n // self.batch)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the `start`-th on. Not in training, a rank whose slice of the last batch is empty skips it."""
+        """The batches of an epoch from the `start`-th on. Not in training, a rank whose slice of the last batch is
+        empty skips it."""
         jobs = range(start, len(self))
         if self.workers <= 0:
             for k in jobs:
@@ -143,7 +152,8 @@ class Loader:
         return order
 
     def _shapes(self) -> np.ndarray | None:
-        """Which pictures are wider than high, bool (n,), where that matters to the padding and the data set's `image_sizes` (n, 2) says it."""
+        """Which pictures are wider than high, bool (n,), where that matters to the padding and the data set's
+        `image_sizes` (n, 2) says it."""
         sizes = getattr(self.dataset, "image_sizes", None)
         if sizes is None or self.recipe.resize.kind not in ("shortest", "keep"):
             return None
@@ -152,7 +162,8 @@ class Loader:
         return wide if wide.any() and not wide.all() else None
 
     def load(self, epoch: int, k: int) -> Batch | None:
-        """The `k`-th batch of an epoch, this rank's slice; None where nothing of it could be read (never in training)."""
+        """The `k`-th batch of an epoch, this rank's slice; None where nothing of it could be read (never in
+        training)."""
         share = self.batch // self.world
         first = k * self.batch + self.rank * share
         order = self.order(epoch)
@@ -163,7 +174,8 @@ class Loader:
         if self.train and self.recipe.resize.scales:  # one size a batch, the same on every rank
             scales = self.recipe.resize.scales
             hold = max(self.recipe.resize.hold, 1)
-            turn = [epoch, k] if hold == 1 else [(epoch * len(self) + k) // hold]  # counted over epochs, so that a size is held across their ends
+            # counted over epochs, so that a size is held across their ends
+            turn = [epoch, k] if hold == 1 else [(epoch * len(self) + k) // hold]
             short = scales[int(np.random.default_rng([self.seed, _SCALE, *turn]).integers(len(scales)))]
         index = order[places.start : places.stop]
         if self._fast(short):
@@ -202,7 +214,8 @@ class Loader:
             except (DataError, OSError) as error:
                 self._mark(j, error)
         if self.train:
-            raise DataError(self.dataset.info.name, f"none of {n} pictures can be read", f"the last one: {self.broken[i]}")
+            raise DataError(self.dataset.info.name, f"none of {n} pictures can be read",
+                            f"the last one: {self.broken[i]}")
         return None
 
     def _mark(self, i: int, error: Exception) -> None:
@@ -220,7 +233,8 @@ class Loader:
 
     def _only(self, s: Sample) -> Sample:
         """Without the kinds of truth that nobody asked for, so that no work goes into them."""
-        drop = {k: None for k in ("masks", "amodal", "keypoints", "semantic", "panoptic", "image_labels", "proposals") if k not in self.needs}
+        drop = {k: None for k in ("masks", "amodal", "keypoints", "semantic", "panoptic", "image_labels", "proposals")
+                if k not in self.needs}
         if "panoptic" not in self.needs:
             drop |= {"segments": None, "segments_crowd": None}
         return replace(s, **drop)  # type: ignore[arg-type]
@@ -228,7 +242,8 @@ class Loader:
     def _change(self, s: Sample, epoch: int, place: int, short: int | None) -> Sample:
         a = self.recipe.augment
         if self.train:
-            s = aug.augment(s, np.random.default_rng([self.seed, _SAMPLE, epoch, place]), a, self.mean, self.dataset.info.points)
+            s = aug.augment(s, np.random.default_rng([self.seed, _SAMPLE, epoch, place]), a, self.mean,
+                            self.dataset.info.points)
         s = prepare(s, self.recipe.resize, short)
         if self.train and a.elastic:
             s = aug.elastic(s, np.random.default_rng([self.seed, _WARP, epoch, place]), a.elastic)
@@ -241,12 +256,14 @@ class Loader:
             return self.max_objects
         return max(-(-max(counts) // BUCKET) * BUCKET, BUCKET)
 
-    def _collate(self, samples: list[Sample], original: list[tuple[int, int]], index: list[int], short: int | None) -> Batch:
+    def _collate(self, samples: list[Sample], original: list[tuple[int, int]], index: list[int],
+                 short: int | None) -> Batch:
         b, (h, w) = len(samples), padded_size([s.size for s in samples], self.recipe.resize, short)
         samples = [self._labelled(self._fit(s)) for s in samples]
         n = self._room([len(s.labels) for s in samples])
         images, mean = torch.empty(b, 3, h, w), torch.tensor(self.mean)[:, None, None]
-        boxes, labels, crowd = torch.zeros(b, n, 4), torch.full((b, n), -1, dtype=torch.int64), torch.zeros(b, n, dtype=torch.bool)
+        boxes, labels, crowd = (torch.zeros(b, n, 4), torch.full((b, n), -1, dtype=torch.int64),
+                                torch.zeros(b, n, dtype=torch.bool))
         for k, s in enumerate(samples):
             assert s.image is not None, "a data set's [i] gives the picture"
             y, x = s.size
@@ -264,14 +281,16 @@ class Loader:
             segments=self._padded("segments", samples, (None,), torch.int64, -1),
             segments_crowd=self._padded("segments_crowd", samples, (None,), torch.bool, 0),
             image_labels=self._padded("image_labels", samples, (None,), torch.float32, 0),
-            proposals=self._padded("proposals", samples, (self.recipe.proposals.count if self.recipe.proposals.kind != "none" else None, 4), torch.float32, 0),
+            proposals=self._padded("proposals", samples, (self.recipe.proposals.count if self.recipe.proposals.kind
+                                                          != "none" else None, 4), torch.float32, 0),
             boxed=torch.tensor([s.boxed for s in samples]) if self.mixed else None,
         )  # fmt: skip
         sizes = torch.tensor([s.size for s in samples], dtype=torch.float32)
         return Batch(images, targets, sizes, torch.tensor(original, dtype=torch.float32), torch.tensor(index))
 
     def _labelled(self, s: Sample) -> Sample:
-        """With image labels where they are asked for: the data set's own, or those of the objects that are (still) in the picture."""
+        """With image labels where they are asked for: the data set's own,
+        or those of the objects that are (still) in the picture."""
         if "image_labels" not in self.needs or s.image_labels is not None:
             return s
         there = np.zeros(len(self.dataset.info.classes), np.float32)
@@ -286,13 +305,16 @@ class Loader:
         with self._lock:
             if not self._crowded:
                 self._crowded = True
-                warnings.warn(f"{s.file}: {len(s.labels)} objects, of which {most} are used; raise max_objects to use more", DataWarning, stacklevel=3)
+                warnings.warn(f"{s.file}: {len(s.labels)} objects, of which {most} are used; raise max_objects to "
+                              "use more", DataWarning, stacklevel=3)
         keep = np.zeros(len(s.labels), bool)
         keep[np.argsort(s.crowd, kind="stable")[:most]] = True
         return aug.select(s, keep)
 
-    def _padded(self, name: str, samples: list[Sample], shape: tuple[int | None, ...], dtype: torch.dtype, fill: int) -> Tensor | None:
-        """One kind of truth of every sample in one tensor (B, *shape); a free length (None) is the longest found, `segments` and proposals by eights."""
+    def _padded(self, name: str, samples: list[Sample], shape: tuple[int | None, ...], dtype: torch.dtype,
+                fill: int) -> Tensor | None:
+        """One kind of truth of every sample in one tensor (B, *shape); a free length (None) is the longest found,
+        `segments` and proposals by eights."""
         values: list[Any] = [getattr(s, name) for s in samples]
         if any(v is None for v in values):
             return None
@@ -372,7 +394,8 @@ class Loader:
 
 
 def _grouped(order: np.ndarray, kind: np.ndarray, batch: int) -> np.ndarray:
-    """`order` (n,) rearranged so that whole batches are of one kind, each where its last picture was; what is over comes mixed at the end."""
+    """`order` (n,) rearranged so that whole batches are of one kind, each where its last picture was; what is over
+    comes mixed at the end."""
     batches: list[tuple[int, np.ndarray]] = []  # (place of the last picture, the pictures)
     rest = []
     for k in (False, True):

@@ -1,13 +1,16 @@
-"""Data sets put together: one that marks its objects, and one that says of each whole picture what is in it (YOLO9000 sec. 4).
+"""Data sets put together: one that marks its objects, and one that says of each whole picture what is in it (YOLO9000
+sec. 4).
 
     open_dataset("my/boxes+labels:my/pictures")          every picture of both once an epoch
     open_dataset("my/boxes*4+labels:my/pictures")        the first four times an epoch
     open_dataset("labels:scenes:128:2000")               the labels of whole pictures alone, whatever else the data mark
 
 "labels:" before a folder of folders, one a class, reads the class of each picture from its folder (ImageNet's layout:
-FOLDER/CLASS/PICTURE, or FOLDER/SPLIT/CLASS/PICTURE); before any other data it takes the classes of the objects and hides their boxes.
+FOLDER/CLASS/PICTURE, or FOLDER/SPLIT/CLASS/PICTURE); before any other data it takes the classes of the objects and
+hides their boxes.
 
-A mixture is a list of pictures like any other: the loader's order is a function of seed and epoch, so a run resumes exactly.
+A mixture is a list of pictures like any other: the loader's order is a function of seed and epoch,
+so a run resumes exactly.
 """
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ def parts_of(where: str) -> list[tuple[str, int, bool]]:
         many = _TIMES.fullmatch(place)
         place, times = (many[1], int(many[2])) if many else (place, 1)
         if not place or times < 1:
-            raise DataError(where, f"part {k + 1} of the mixture names no data", "write BOXES+labels:PICTURES, or BOXES*4+labels:PICTURES")
+            raise DataError(where, f"part {k + 1} of the mixture names no data",
+                            "write BOXES+labels:PICTURES, or BOXES*4+labels:PICTURES")
         out.append((place, times, alone))
     return out
 
@@ -63,7 +67,8 @@ def absolute(where: str) -> str:
 
 
 class Labelled:
-    """A data set whose objects are hidden: of each picture its `image_labels` alone are known (`Sample.boxed` is false)."""
+    """A data set whose objects are hidden: of each picture its `image_labels` alone are known (`Sample.boxed` is
+    false)."""
 
     partly_boxed = True
 
@@ -102,21 +107,26 @@ class Labelled:
 def unboxed(image: np.ndarray | None, size: tuple[int, int], there: np.ndarray, file: str, id: int) -> Sample:
     """A picture of which only the classes in it are known: `there` (C,) is 1 for those."""
     none = np.zeros(0, np.float32)
-    return Sample(image, size, np.zeros((0, 4), np.float32), none.astype(np.int64), none.astype(bool), none, image_labels=there, boxed=False, file=file, id=id)
+    return Sample(image, size, np.zeros((0, 4), np.float32), none.astype(np.int64), none.astype(bool), none,
+                  image_labels=there, boxed=False, file=file, id=id)
 
 
 class Folders:
-    """Pictures in folders named by their classes. A picture's class is all that is known of it. Raises `DataError` where there are none."""
+    """Pictures in folders named by their classes. A picture's class is all that is known of it. Raises `DataError`
+    where there are none."""
 
     partly_boxed = True
 
     def __init__(self, root: str | Path, split: str = "train"):
         root = Path(root)
         place = root / split if (root / split).is_dir() else root
-        names = sorted(p.name for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")) if place.is_dir() else []
-        self.files = [(p, k) for k, name in enumerate(names) for p in sorted((place / name).iterdir()) if p.suffix.lower() in _ENDS]
+        names = (sorted(p.name for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")) if place.is_dir()
+                 else [])
+        self.files = [(p, k) for k, name in enumerate(names) for p in sorted((place / name).iterdir())
+                      if p.suffix.lower() in _ENDS]
         if not self.files:
-            raise DataError(str(root), "holds no pictures in folders named by their classes", "use FOLDER/CLASS/PICTURE, or FOLDER/train/CLASS/PICTURE")
+            raise DataError(str(root), "holds no pictures in folders named by their classes",
+                            "use FOLDER/CLASS/PICTURE, or FOLDER/train/CLASS/PICTURE")
         self.root = place
         self._info = Info(root.name, "folders", Classes(tuple(names)), ("image_labels",))
 
@@ -148,7 +158,8 @@ class Folders:
 
 
 def union(lists: Sequence[Classes]) -> Classes:
-    """All classes of several lists, in the order of their first mention; equal names are one class. A parent told anywhere is kept."""
+    """All classes of several lists, in the order of their first mention; equal names are one class. A parent told
+    anywhere is kept."""
     names = list(dict.fromkeys(n for c in lists for n in c.names))
     first = {n: (c, c.names.index(n)) for c in reversed(lists) for n in c.names}
     parent = {n: p for c in reversed(lists) for n, p in zip(c.names, c.parent) if p}
@@ -202,10 +213,11 @@ class Relabelled:
 
 
 class Mixture:
-    """Several data sets as one, each `times` an epoch, dealt out evenly: after any stretch each has been read nearly in proportion.
+    """Several data sets as one, each `times` an epoch, dealt out evenly: after any stretch each has been read nearly in
+    proportion.
 
-    Classes are joined by name. Kinds of truth that only some parts have are left out, but for boxes and image labels: a part
-    without boxes gives pictures whose `boxed` is false.
+    Classes are joined by name. Kinds of truth that only some parts have are left out, but for boxes and image labels: a
+    part without boxes gives pictures whose `boxed` is false.
     """
 
     def __init__(self, parts: Sequence[Dataset], times: Sequence[int] | None = None):
@@ -228,7 +240,8 @@ class Mixture:
         kinds = [k for k in kinds if k not in ("boxes", "image_labels")]
         boxes = ["boxes"] if any("boxes" in i.kinds for i in infos) else []
         name = "+".join(i.name for i in infos)
-        return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"), points=infos[0].points if "keypoints" in kinds else None)
+        return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"),
+                    points=infos[0].points if "keypoints" in kinds else None)
 
     @property
     def fingerprint(self) -> str:
@@ -252,7 +265,8 @@ class Mixture:
 
 
 def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
-    """What `where` names. The train split is the mixture; any other is that of the first part, under the classes of all.
+    """What `where` names. The train split is the mixture; any other is that of the first part,
+    under the classes of all.
 
     What is measured on needs its truth, so only in training are boxes hidden. Raises `DataError`.
     """
@@ -291,4 +305,5 @@ def splits_of(where: str) -> tuple[str, ...]:
     return splits(place)
 
 
-__all__ = ["Folders", "Labelled", "Mixture", "Relabelled", "absolute", "is_mixture", "open_mixture", "parts_of", "splits_of", "unboxed", "union"]
+__all__ = ["Folders", "Labelled", "Mixture", "Relabelled", "absolute", "is_mixture", "open_mixture", "parts_of",
+           "splits_of", "unboxed", "union"]

@@ -25,17 +25,20 @@ from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
 
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
-_CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}  # IoU above .5 in 45 % of the pictures
+# IoU above .5 in 45 % of the pictures
+_CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}
 _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
-    "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, or images/ and labels/*.txt), "
-    "COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or masks/ of PNGs, SPLIT/ and SPLITannot/)"
+    "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
+    "or images/ and labels/*.txt), COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or "
+    "masks/ of PNGs, SPLIT/ and SPLITannot/)"
 )
 
 
 def is_scenes(where: str | Path) -> bool:
     """Whether `where` asks for drawn scenes: "scenes" or "crowds", with ":SIZE" or ":SIZE:COUNT"."""
-    return isinstance(where, str) and (where in ("scenes", "crowds") or where.startswith(("scenes:", "crowds:"))) and not mix.is_mixture(where)
+    return (isinstance(where, str) and (where in ("scenes", "crowds") or where.startswith(("scenes:", "crowds:")))
+            and not mix.is_mixture(where))
 
 
 def absolute(where: str | Path) -> str:
@@ -52,23 +55,27 @@ def _place(where: str | Path) -> Path:
     except (OSError, ValueError):
         there = False
     if not there:
-        raise DataError(str(where)[:400], "there is no such file or folder", "check the path; 'scenes' is data that needs none")
+        raise DataError(str(where)[:400], "there is no such file or folder",
+                        "check the path; 'scenes' is data that needs none")
     return path
 
 
 def recognise(where: str | Path) -> str:
-    """The format of what lies at `where`: "coco", "voc", "yolo", "panoptic", "maps" or "scenes". Raises DataError where none or several fit."""
+    """The format of what lies at `where`: "coco", "voc", "yolo", "panoptic", "maps" or "scenes". Raises DataError where
+    none or several fit."""
     if is_scenes(where):
         return "scenes"
     path = _place(where)
     if path.is_file():
         kind = {".json": coco.looks_like(path), ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower(), "")
         if not kind and path.suffix.lower() == ".json":
-            coco.part_of(coco.load_json(path)[0], "annotations", path)  # says what is wrong with the file, where something is
+            # says what is wrong with the file, where something is
+            coco.part_of(coco.load_json(path)[0], "annotations", path)
             coco.part_of(coco.load_json(path)[0], "images", path)
             return "coco"
         if not kind:
-            raise DataError(str(path), "is no file of annotations that is known", f"name a folder, a COCO JSON or a data.yaml. Looked for: {_LOOKED}")
+            raise DataError(str(path), "is no file of annotations that is known",
+                            f"name a folder, a COCO JSON or a data.yaml. Looked for: {_LOOKED}")
         return kind
     found = formats_at(path)
     if "coco" in found and "panoptic" in found and "instances" in coco.json_groups(path, "coco"):
@@ -76,7 +83,8 @@ def recognise(where: str | Path) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(str(path), f"could be {' or '.join(found)}", f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
+        raise DataError(str(path), f"could be {' or '.join(found)}",
+                        f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
     below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
     hint = next((n for n in below if formats_at(path / n)), "")
     mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
@@ -101,7 +109,8 @@ def module_of(where: str | Path, format: str | None) -> tuple[Path, ModuleType]:
     """The path and the format's reader. Raises DataError."""
     name = format or recognise(where)
     if name not in FORMATS:
-        raise DataError(str(where), f"the format '{name}' is unknown", f"use one of {', '.join(FORMATS)}", field="format")
+        raise DataError(str(where), f"the format '{name}' is unknown", f"use one of {', '.join(FORMATS)}",
+                        field="format")
     return _place(where), FORMATS[name]
 
 
@@ -111,13 +120,15 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     unknown = [k for k in options if k not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values())]
     if unknown:
         allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split")
-        raise DataError(str(where), f"the option '{unknown[0]}' is unknown to this format", f"it has {', '.join(allowed)}")
+        raise DataError(str(where), f"the option '{unknown[0]}' is unknown to this format",
+                        f"it has {', '.join(allowed)}")
     collecting = gc.isenabled()
     gc.disable()  # a document of a million records holds no cycles; searching it for them doubles the time of reading
     try:
         return function(where, *given, **options)
     except OSError as e:
-        raise DataError(str(getattr(e, "filename", None) or where), f"cannot be read ({e.strerror or e})", "check the path and its permissions") from None
+        raise DataError(str(getattr(e, "filename", None) or where), f"cannot be read ({e.strerror or e})",
+                        "check the path and its permissions") from None
     finally:
         if collecting:
             gc.enable()
@@ -140,14 +151,16 @@ def splits(where: str | Path, format: str | None = None, **options: Any) -> tupl
 
 
 def open_dataset(
-    where: str | Path, split: str = "train", format: str | None = None, on_fault: OnFault = "mend", *, classes: Classes | None = None, **options: Any
+    where: str | Path, split: str = "train", format: str | None = None, on_fault: OnFault = "mend", *,
+    classes: Classes | None = None, **options: Any
 ) -> Dataset:
     """A split of the data at `where`.
 
-    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`). `split`: train, val (valid),
-    test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the file names, a missing val is a tenth of train, and
-    "all" is the whole of data of one split. `on_fault`: "mend" what is safe, warning once; "refuse" any fault; "report" collects them in
-    `.faults` (the doctor's way). `classes`: a list the labels must fit by name, such as a checkpoint's. Other options go to the format's
+    `where`: a folder, a COCO JSON, a data.yaml, "scenes[:SIZE[:COUNT]]", "crowds[...]", or several (`data.mix`).
+    `split`: train, val (valid), test, or a name of the data's own; undivided data is divided 80/10/10 by a hash of the
+    file names, a missing val is a tenth of train, and "all" is the whole of data of one split. `on_fault`: "mend" what
+    is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list
+    the labels must fit by name, such as a checkpoint's. Other options go to the format's
     reader: images, which, maps, names, encoding, categories, one_based, follow_links. Raises DataError.
     """
     if mix.is_mixture(where):
@@ -167,7 +180,8 @@ def open_dataset(
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
         select = lambda files: _part(files, *part)  # noqa: E731
-    name = (path.parent if path.is_file() and path.parent.name.lower() != "annotations" else path.parent.parent if path.is_file() else path).resolve().name
+    name = (path.parent if path.is_file() and path.parent.name.lower() != "annotations"
+            else path.parent.parent if path.is_file() else path).resolve().name
     return finish(draft, name=name, split=wanted, on_fault=on_fault, classes=classes, select=select)
 
 
@@ -175,7 +189,8 @@ _THIRDS = {"train": 0.8, "val": 0.1, "test": 0.1}
 _HALVES = {"train": 0.9, "val": 0.1}
 
 
-def _choose(path: Path, own: dict[str, Any], wanted: str, asked: str) -> tuple[str, tuple[str, dict[str, float]] | None]:
+def _choose(path: Path, own: dict[str, Any], wanted: str,
+            asked: str) -> tuple[str, tuple[str, dict[str, float]] | None]:
     """(source split, the part of it to take): None where the whole is taken."""
     if wanted == "all" and len(own) == 1:
         return next(iter(own)), None
@@ -195,14 +210,16 @@ def splits_order(own: dict[str, Any]) -> list[str]:
 
 
 def _part(files: list[str], split: str, shares: dict[str, float]) -> np.ndarray:
-    """Ascending index of the files of a derived split: ranked by the sha256 of their names, cut at exact shares, at least one each.
+    """Ascending index of the files of a derived split: ranked by the sha256 of their names, cut at exact shares,
+    at least one each.
 
     With fewer files than splits, every split is all of them.
     """
     n = len(files)
     if n < len(shares):
         return np.arange(n)
-    rank = np.array(sorted(range(n), key=lambda k: hashlib.sha256(files[k].rsplit("/", 1)[-1].encode("utf-8", "surrogatepass")).digest()))
+    rank = np.array(sorted(range(n), key=lambda k:
+                           hashlib.sha256(files[k].rsplit("/", 1)[-1].encode("utf-8", "surrogatepass")).digest()))
     count = {s: max(1, round(n * share)) for s, share in shares.items() if s != "train"}
     at = 0
     for s, k in count.items():
@@ -218,7 +235,8 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
     found = _SCENES.fullmatch(where)
     wanted = coco.ALIASES.get(split.lower(), split.lower())
     if found is None:
-        raise DataError(where, "is no description of scenes", "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000; or crowds")
+        raise DataError(where, "is no description of scenes",
+                        "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000; or crowds")
     if wanted not in _SCENES_COUNT:
         raise DataError(where, f"has no split '{split}'", "it has train, val, test", field="split")
     size = int(found[2]) if found[2] else 128
@@ -235,12 +253,13 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
         if k not in known:
             raise DataError(where, f"the option '{k}' is unknown to scenes", f"it has {', '.join(known)}")
     data: Dataset = Scenes(count=count, size=size, split=wanted, **options)
-    if classes is not None and classes.names not in {c.names for c in (data.info.classes, data.info.semantic, data.info.panoptic) if c is not None}:
+    if (classes is not None and classes.names
+        not in {c.names for c in (data.info.classes, data.info.semantic, data.info.panoptic) if c is not None}):
         raise DataError(where, "the class list disagrees with the one wanted", "train on this data", field="classes")
     return data
 
 
 __all__ = [
-    "FORMATS", "DataWarning", "absolute", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise", "same_classes", "splits",
-    "splits_order",
+    "FORMATS", "DataWarning", "absolute", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise",
+    "same_classes", "splits", "splits_order",
 ]

@@ -1,7 +1,9 @@
-"""Boxes from outside: selective search and other sources, as a data set around a data set, computed once a picture and kept on disk.
+"""Boxes from outside: selective search and other sources, as a data set around a data set,
+computed once a picture and kept on disk.
 
-What is kept is one small .npy file a picture, named by the picture's pixels and the settings: it is found again whatever the data set, split
-or run, and is written whole or not at all, so any number of processes may share the folder.
+What is kept is one small .npy file a picture, named by the picture's pixels and the settings: it is found again
+whatever the data set, split or run, and is written whole or not at all,
+so any number of processes may share the folder.
 """
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ from ..core.recipe import ProposalSource
 from ..core.types import DataError, Dataset, Info, Sample, StemmaError
 from .records import DataWarning
 
-EXTRA = "selective search and edge boxes need OpenCV's contributed modules: pip install 'stemma-vision[proposals]' (opencv-contrib-python-headless), " \
-        "or take the boxes from elsewhere: --proposals grid, or --proposals FILE"
+EXTRA = ("selective search and edge boxes need OpenCV's contributed modules: pip install 'stemma-vision[proposals]' "
+         "(opencv-contrib-python-headless), or take the boxes from elsewhere: --proposals grid, or --proposals FILE")
 KEPT = ("selective-search", "edge-boxes")  # what is worth keeping
 VERSION = 1  # of what is kept: raised when equal settings would give other boxes
 Boxes = Float32[np.ndarray, "P 4"]
@@ -37,7 +39,8 @@ Boxes = Float32[np.ndarray, "P 4"]
 
 
 def boxes_of(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> Boxes:
-    """The proposals of a picture by `how`, which looks at nothing but the picture. Raises `StemmaError` where a package is missing."""
+    """The proposals of a picture by `how`, which looks at nothing but the picture.
+    Raises `StemmaError` where a package is missing."""
     if how.kind == "selective-search":
         return selective_search(image, how)
     if how.kind == "edge-boxes":
@@ -61,33 +64,38 @@ def _looked_at(cv2: Any, image: np.ndarray, width: int) -> np.ndarray:
     h, w = image.shape[:2]
     bgr = np.ascontiguousarray(image[..., ::-1])
     if width and w != width:
-        bgr = cv2.resize(bgr, (width, max(1, round(h * width / w))), interpolation=cv2.INTER_AREA if width < w else cv2.INTER_LINEAR)
+        bgr = cv2.resize(bgr, (width, max(1, round(h * width / w))),
+                         interpolation=cv2.INTER_AREA if width < w else cv2.INTER_LINEAR)
     return np.asarray(bgr)
 
 
 def selective_search(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> Boxes:
     """Selective search (Uijlings et al. 2013; the settings of `how` are R-CNN's "fast" ones unless told otherwise).
 
-    The boxes of all groupings without duplicates, ordered by rank x a random number as in their sec. 3.3, where a box's rank counts from the
-    largest down. The random numbers are a function of the boxes, so a picture always has the same proposals.
+    The boxes of all groupings without duplicates, ordered by rank x a random number as in their sec. 3.3, where a box's
+    rank counts from the largest down. The random numbers are a function of the boxes,
+    so a picture always has the same proposals.
     """
     cv2 = _contrib()
     looked = _looked_at(cv2, image, how.width)
     seg = cv2.ximgproc.segmentation
     search = seg.createSelectiveSearchSegmentation()
     search.setBaseImage(looked)
-    spaces = {"hsv": cv2.COLOR_BGR2HSV, "lab": cv2.COLOR_BGR2Lab, "rgb": cv2.COLOR_BGR2RGB, "grey": cv2.COLOR_BGR2GRAY, "yuv": cv2.COLOR_BGR2YUV}
+    spaces = {"hsv": cv2.COLOR_BGR2HSV, "lab": cv2.COLOR_BGR2Lab, "rgb": cv2.COLOR_BGR2RGB, "grey": cv2.COLOR_BGR2GRAY,
+              "yuv": cv2.COLOR_BGR2YUV}
     for colour in how.colours:
         if colour not in spaces:
             raise StemmaError(f"recipe.proposals.colours: no colour space '{colour}'; there are {', '.join(spaces)}")
         search.addImage(cv2.cvtColor(looked, spaces[colour]))
     for k in how.scales:
         search.addGraphSegmentation(seg.createGraphSegmentation(how.sigma, float(k), int(k)))
-    made = {"c": seg.createSelectiveSearchSegmentationStrategyColor, "t": seg.createSelectiveSearchSegmentationStrategyTexture,
-            "s": seg.createSelectiveSearchSegmentationStrategySize, "f": seg.createSelectiveSearchSegmentationStrategyFill}
+    made = {"c": seg.createSelectiveSearchSegmentationStrategyColor,
+            "t": seg.createSelectiveSearchSegmentationStrategyTexture, "s":
+            seg.createSelectiveSearchSegmentationStrategySize, "f": seg.createSelectiveSearchSegmentationStrategyFill}
     for letters in how.likeness:
         if not letters or set(letters) - set(made):
-            raise StemmaError(f"recipe.proposals.likeness: '{letters}' is not made of the letters c, t, s, f (colour, texture, size, fill)")
+            raise StemmaError(f"recipe.proposals.likeness: '{letters}' is not made of the letters c, t, s, f (colour, "
+                              "texture, size, fill)")
         mixture = seg.createSelectiveSearchSegmentationStrategyMultiple()
         for letter in letters:
             mixture.addStrategy(made[letter](), 1.0 / len(letters))
@@ -101,14 +109,16 @@ def selective_search(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> 
 
 
 def edge_boxes(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> Boxes:
-    """Edge Boxes (Zitnick & Dollar 2014), best first; edges are the blurred picture's gradients and not a structured forest's, which needs a model file."""
+    """Edge Boxes (Zitnick & Dollar 2014), best first; edges are the blurred picture's gradients and not a structured
+    forest's, which needs a model file."""
     cv2 = _contrib()
     looked = _looked_at(cv2, image, how.width)
     grey = cv2.GaussianBlur(cv2.cvtColor(looked, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255, (0, 0), 1.0)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     edges, angle = np.hypot(dx, dy), (np.arctan2(dy, dx) % np.pi).astype(np.float32)
     finder = cv2.ximgproc.createEdgeBoxes(maxBoxes=how.count, minBoxArea=float(how.least**2))
-    rects = np.asarray(finder.getBoundingBoxes(edges / max(float(edges.max()), 1e-6), angle)[0], np.float32).reshape(-1, 4)
+    rects = np.asarray(finder.getBoundingBoxes(edges / max(float(edges.max()), 1e-6), angle)[0],
+                       np.float32).reshape(-1, 4)
     rects = rects[(rects[:, 2:] >= how.least).all(1)][: how.count]
     return _back(np.concatenate([rects[:, :2], rects[:, :2] + rects[:, 2:]], 1), looked, image)
 
@@ -121,15 +131,17 @@ def _back(boxes: np.ndarray, looked: np.ndarray, image: np.ndarray) -> Boxes:
 
 
 def grid(size: tuple[int, int], count: int) -> Boxes:
-    """Sliding windows over a picture of `size` (height, width): sides from all of it down to an eighth, shapes 1:1, 1:2 and 2:1, a step of a
-    quarter of a side; large ones first, the smallest size that `count` cannot hold thinned evenly."""
+    """Sliding windows over a picture of `size` (height, width): sides from all of it down to an eighth, shapes 1:1, 1:2
+    and 2:1, a step of a quarter of a side; large ones first, the smallest size that `count` cannot hold thinned
+    evenly."""
     h, w = size
     found: list[np.ndarray] = []
     for k in range(7):
         level = []
         for shape in (1.0, 0.5, 2.0):
             bw, bh = min(w * 2 ** (-k / 2) * shape**0.5, w), min(h * 2 ** (-k / 2) / shape**0.5, h)
-            xs, ys = (np.linspace(0, side - b, 1 + int(np.ceil((side - b) / (b / 4) - 1e-9))) for side, b in ((w, bw), (h, bh)))
+            xs, ys = (np.linspace(0, side - b, 1 + int(np.ceil((side - b) / (b / 4) - 1e-9)))
+                      for side, b in ((w, bw), (h, bh)))
             x, y = (v.ravel() for v in np.meshgrid(xs, ys))
             level.append(np.stack([x, y, x + bw, y + bh], 1))
         found.append(np.concatenate(level))
@@ -141,7 +153,8 @@ def grid(size: tuple[int, int], count: int) -> Boxes:
 
 
 def jitter(s: Sample, i: int, count: int, noise: float) -> Boxes:
-    """Half the boxes are objects of `s` moved and stretched by `noise` of their size, half anywhere; the same for the same picture number `i`."""
+    """Half the boxes are objects of `s` moved and stretched by `noise` of their size, half anywhere; the same for the
+    same picture number `i`."""
     rng = np.random.default_rng([i, count])
     h, w = s.size
     truth = s.boxes[~s.crowd].astype(np.float64)
@@ -158,7 +171,8 @@ def jitter(s: Sample, i: int, count: int, noise: float) -> Boxes:
 
 
 class Filed:
-    """Proposals read from a file: COCO results JSON (`image_id`, `bbox`, `score`), or .npz, an array an image id, file name or stem.
+    """Proposals read from a file: COCO results JSON (`image_id`, `bbox`, `score`), or .npz, an array an image id,
+    file name or stem.
 
     Raises `DataError` where the file cannot be read, or a record has not these fields.
     """
@@ -166,7 +180,8 @@ class Filed:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_file():
-            raise DataError(str(path), "there is no such file of proposals", "Name a COCO results JSON or an .npz, or another source (selective-search, grid)")
+            raise DataError(str(path), "there is no such file of proposals",
+                            "Name a COCO results JSON or an .npz, or another source (selective-search, grid)")
         self.found = self._npz() if self.path.suffix == ".npz" else self._json()
 
     def _npz(self) -> dict[str, np.ndarray]:
@@ -177,7 +192,8 @@ class Filed:
             raise DataError(str(self.path), f"is not an .npz of plain arrays ({error})") from error
         for k, v in read.items():
             if v.ndim != 2 or v.shape[1] not in (4, 5) or not np.issubdtype(v.dtype, np.number):
-                raise DataError(str(self.path), f"has the shape {v.shape} of {v.dtype}", "Give arrays (n, 4) or (n, 5): x1, y1, x2, y2, score", record=k)
+                raise DataError(str(self.path), f"has the shape {v.shape} of {v.dtype}",
+                                "Give arrays (n, 4) or (n, 5): x1, y1, x2, y2, score", record=k)
         return {k: self._ranked(k, v.astype(np.float64)) for k, v in read.items()}
 
     def _json(self) -> dict[str, np.ndarray]:
@@ -186,14 +202,16 @@ class Filed:
         except (OSError, ValueError) as error:
             raise DataError(str(self.path), f"is not JSON ({error})", "Give a COCO results file or an .npz") from error
         if not isinstance(records, list):
-            raise DataError(str(self.path), "is not a list of COCO results", 'Give [{"image_id": 1, "bbox": [x, y, w, h], "score": 0.5}, ...]')
+            raise DataError(str(self.path), "is not a list of COCO results",
+                            'Give [{"image_id": 1, "bbox": [x, y, w, h], "score": 0.5}, ...]')
         rows: dict[str, list[list[float]]] = {}
         for n, r in enumerate(records):
             try:
                 x, y, w, h = (float(v) for v in r["bbox"])
                 rows.setdefault(str(r["image_id"]), []).append([x, y, x + w, y + h, float(r.get("score", 0.0))])
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise DataError(str(self.path), f"no box of four numbers with an image_id ({error!r})", record=str(n), field="bbox") from error
+                raise DataError(str(self.path), f"no box of four numbers with an image_id ({error!r})", record=str(n),
+                                field="bbox") from error
         return {k: self._ranked(k, np.asarray(v)) for k, v in rows.items()}
 
     def _ranked(self, record: str, rows: np.ndarray) -> Boxes:
@@ -216,13 +234,15 @@ class Filed:
 
 
 class Proposed:
-    """`base` with `Sample.proposals` by `how`, float32 (P, 4) in pixels of the picture, best first, at most `how.count`.
+    """`base` with `Sample.proposals` by `how`, float32 (P, 4) in pixels of the picture, best first,
+    at most `how.count`.
 
     folder: where selective search is kept; None, or one that cannot be written, keeps it in memory.
     The fingerprint is `base`'s: the pictures and their truth are the same.
     """
 
-    def __init__(self, base: Dataset, how: ProposalSource, folder: str | Path | None = None, _memory: dict[str, np.ndarray] | None = None):
+    def __init__(self, base: Dataset, how: ProposalSource, folder: str | Path | None = None,
+                 _memory: dict[str, np.ndarray] | None = None):
         if how.kind == "none":
             raise StemmaError("a source of proposals is needed: selective-search, edge-boxes, grid, jitter or a file")
         if how.count < 1:
@@ -275,7 +295,8 @@ class Proposed:
         if self.how.kind == "grid":
             return grid(s.size, self.how.count)
         assert s.image is not None, "proposals are made from the picture"
-        key = hashlib.blake2b(np.ascontiguousarray(s.image).data, digest_size=16, salt=f"{s.size[0]}x{s.size[1]}".encode()[:16]).hexdigest()
+        key = hashlib.blake2b(np.ascontiguousarray(s.image).data, digest_size=16,
+                              salt=f"{s.size[0]}x{s.size[1]}".encode()[:16]).hexdigest()
         known = self._memory.get(f"{self.settings}{key}")
         if known is not None:
             return known
@@ -300,21 +321,24 @@ class Proposed:
         except OSError as error:
             with self._lock:
                 if self.folder is not None:
-                    warnings.warn(f"proposals cannot be kept in {self.folder} ({error}); they are kept in memory", DataWarning, stacklevel=3)
+                    warnings.warn(f"proposals cannot be kept in {self.folder} ({error}); they are kept in memory",
+                                  DataWarning, stacklevel=3)
                     self.folder = None
             return False
         return True
 
     def fill(self, at: Iterable[int] | None = None, workers: int = 1, bar: Callable[[int], None] | None = None) -> None:
-        """Compute what is not yet kept, of the pictures `at` or of all, in `workers` threads (OpenCV computes outside Python's lock).
+        """Compute what is not yet kept, of the pictures `at` or of all, in `workers` threads (OpenCV computes outside
+        Python's lock).
 
-        `bar` is told how many are done. Pictures that cannot be read are left to the loader. Several processes that fill the same folder
-        begin at different pictures, so that they share the work.
+        `bar` is told how many are done. Pictures that cannot be read are left to the loader. Several processes that
+        fill the same folder begin at different pictures, so that they share the work.
         """
         if self.how.kind not in KEPT:
             return
         _contrib()
-        done = None if self.folder is None or at is not None else self.folder / f"all-{hashlib.blake2b(self.fingerprint.encode(), digest_size=16).hexdigest()}"
+        done = (None if self.folder is None or at is not None
+                else self.folder / f"all-{hashlib.blake2b(self.fingerprint.encode(), digest_size=16).hexdigest()}")
         if done is not None and done.is_file():
             return
         which = list(range(len(self)) if at is None else at)

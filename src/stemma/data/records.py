@@ -1,7 +1,8 @@
 """What every file format is read into: one flat table of pictures and objects, its faults, and the data set over it.
 
-Axes: I pictures, O objects of all pictures together (sorted by picture), N objects of one picture, K keypoints, H W pixels of the file.
-A reader fills a `Draft`; `finish` vets it in whole columns, mends what is safe and refuses the rest.
+Axes: I pictures, O objects of all pictures together (sorted by picture), N objects of one picture, K keypoints, H W
+pixels of the file. A reader fills a `Draft`; `finish` vets it in whole columns,
+mends what is safe and refuses the rest.
 """
 from __future__ import annotations
 
@@ -77,9 +78,9 @@ class Table:
         """The table with the objects `keep` (bool mask or ascending index) alone."""
         at = np.flatnonzero(keep) if keep.dtype == bool else keep
         return replace(
-            self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at], area=self.area[at],
-            record=self.record[at], segments=None if self.segments is None else [self.segments[k] for k in at],
-            keypoints=None if self.keypoints is None else self.keypoints[at],
+            self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
+            area=self.area[at], record=self.record[at], segments=None if self.segments is None
+            else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
         )
 
     def images(self, keep: np.ndarray) -> Table:
@@ -95,20 +96,22 @@ class Table:
 
 
 def table(
-    files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *, crowd: Any = None, area: Any = None,
-    record: Any = None, word: str = "object", segments: list[Any] | None = None, keypoints: np.ndarray | None = None,
-    maps: list[tuple[str, ...]] | None = None,
+    files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
+    crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
+    keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
     at = np.asarray(image, dtype=np.int64).reshape(-1)
     n = len(at)
     order = np.argsort(at, kind="stable")
     return Table(
-        files=files, sizes=np.asarray(sizes, dtype=np.int64).reshape(-1, 2), ids=np.asarray(ids, dtype=np.int64).reshape(-1), image=at[order],
-        boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order], labels=np.asarray(labels, dtype=np.int64).reshape(-1)[order],
+        files=files, sizes=np.asarray(sizes, dtype=np.int64).reshape(-1, 2), ids=np.asarray(ids, dtype=np.int64)
+        .reshape(-1), image=at[order], boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order],
+        labels=np.asarray(labels, dtype=np.int64).reshape(-1)[order],
         crowd=(np.zeros(n, dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool).reshape(-1))[order],
         area=(np.full(n, np.nan) if area is None else np.asarray(area, dtype=np.float64).reshape(-1))[order],
-        record=(np.arange(n, dtype=np.int64) if record is None else np.asarray(record, dtype=np.int64).reshape(-1))[order],
+        record=(np.arange(n, dtype=np.int64) if record is None
+                else np.asarray(record, dtype=np.int64).reshape(-1))[order],
         source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
         keypoints=None if keypoints is None else keypoints[order], maps=maps,
     )
@@ -160,7 +163,8 @@ class Folder:
                 inside = self._inside(path)
                 for e in entries:
                     if e.is_symlink():
-                        found[e.name] = (os.stat(e.path).st_size if os.path.exists(e.path) else -1, self._inside(e.path))
+                        found[e.name] = (os.stat(e.path).st_size if os.path.exists(e.path) else -1,
+                                         self._inside(e.path))
                     elif e.is_file():
                         found[e.name] = (e.stat().st_size, inside)
         except (FileNotFoundError, NotADirectoryError, ValueError, OSError):
@@ -183,12 +187,15 @@ class Folder:
 
 
 class Records:
-    """A split of a data set on disk (the core `Dataset` protocol). `faults` lists what was wrong with it, mended ones included.
+    """A split of a data set on disk (the core `Dataset` protocol). `faults` lists what was wrong with it,
+    mended ones included.
 
-    `narrow` gives a view that prepares only the kinds of target asked for: decoding masks that nobody uses is the cost of opening a picture.
+    `narrow` gives a view that prepares only the kinds of target asked for: decoding masks that nobody uses is the cost
+    of opening a picture.
     """
 
-    def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str, bytes_of: Sequence[int]):
+    def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
+                 bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
         self.layers, self.counted = draft.layers, draft.counted
         self.wanted = frozenset(info.kinds)
@@ -197,7 +204,8 @@ class Records:
         self._print: str | None = None
 
     def __repr__(self) -> str:
-        return f"{self._info.name}[{self.split}]: {len(self)} pictures, {len(self._info.classes)} classes, {self._info.format}"
+        return (f"{self._info.name}[{self.split}]: {len(self)} pictures, {len(self._info.classes)} classes, "
+                f"{self._info.format}")
 
     @property
     def info(self) -> Info:
@@ -251,8 +259,8 @@ class Records:
         at = slice(int(self._start[i]), int(self._start[i + 1]))
         h, w = int(t.sizes[i, 0]), int(t.sizes[i, 1])
         sample = Sample(
-            image=None, size=(h, w), boxes=t.boxes[at].astype(np.float32), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),
-            area=t.area[at].astype(np.float32), file=str(self.path(i)), id=int(t.ids[i]),
+            image=None, size=(h, w), boxes=t.boxes[at].astype(np.float32), labels=t.labels[at].copy(),
+            crowd=t.crowd[at].copy(), area=t.area[at].astype(np.float32), file=str(self.path(i)), id=int(t.ids[i]),
         )
         if t.keypoints is not None and "keypoints" in self.wanted:
             sample.keypoints = t.keypoints[at].astype(np.float32)
@@ -264,7 +272,8 @@ class Records:
                 masks = rle.decode_all(t.segments[at], t.boxes[at], h, w)
             except (ValueError, OverflowError) as e:
                 said = f"has a mask that cannot be decoded ({e})"
-                raise DataError(t.origin(i), said, "run `stemma doctor` on the data", f"image {t.ids[i]}", "segmentation") from None
+                raise DataError(t.origin(i), said, "run `stemma doctor` on the data", f"image {t.ids[i]}",
+                                "segmentation") from None
             if "semantic" in self.wanted:
                 sample.semantic = paint(masks, sample.labels + 1, sample.crowd, sample.area)
             if "masks" in self.wanted:
@@ -286,7 +295,8 @@ class Records:
 def size_error(file: str, source: str, found: Sequence[int], declared: Sequence[int]) -> DataError:
     """The fault of a picture that has not the size its annotations declare."""
     return DataError(
-        file, f"is {found[1]} x {found[0]} pixels, and {source} says {declared[1]} x {declared[0]}: the boxes belong to another picture",
+        file, f"is {found[1]} x {found[0]} pixels, and {source} says {declared[1]} x {declared[0]}: the boxes belong "
+        "to another picture",
         "correct width and height in the annotations, or put the right picture there", field="size",
     )
 
@@ -304,14 +314,16 @@ def with_background(classes: Classes) -> Classes:
     name = "background"
     while name in classes.names:
         name += "_"
-    return Classes((name, *classes.names), (0, *range(1, len(classes) + 1)), (False, *classes.things), ("", *classes.parent))
+    return Classes((name, *classes.names), (0, *range(1, len(classes) + 1)), (False, *classes.things),
+                   ("", *classes.parent))
 
 
 # ---------------------------------------------------------------- vetting
 
 
 def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[Fault], list[int]]:
-    """Faults of a table's pictures and boxes, the table with the safe ones mended, and the bytes of each picture left."""
+    """Faults of a table's pictures and boxes, the table with the safe ones mended,
+    and the bytes of each picture left."""
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
@@ -326,12 +338,15 @@ def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[F
             keep[i] = False
             continue
         if sizes[i] < 0:
-            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there", "its record is left out", True, "missing image"))
+            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there",
+                                "its record is left out", True, "missing image"))
             keep[i] = False
         elif name in twice:
             own = not isinstance(t.source, str)  # an annotation file of its own: both records say the same
-            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is listed before, as image {t.ids[twice[name]]}",
-                                "the second record is left out" if own else "remove one of the two records", own, "image listed twice"))
+            faults.append(Fault(t.origin(i), record, "file_name",
+                                f"the image {name} is listed before, as image {t.ids[twice[name]]}",
+                                "the second record is left out" if own else "remove one of the two records", own,
+                                "image listed twice"))
             keep[i] = False
         else:
             twice[name] = i
@@ -339,7 +354,8 @@ def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[F
         try:
             t.sizes[i] = header(root / t.files[i]).size
         except DataError as e:
-            faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True, "unreadable image"))
+            faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
+                                "unreadable image"))
             keep[i] = False
     if not keep.all():
         at = np.flatnonzero(keep)
@@ -413,7 +429,8 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
             strings.append(k)
     for lo in range(0, len(strings), 4096):
         part = strings[lo : lo + 4096]
-        bad = rle.string_faults([segments[k]["counts"] for k in part], np.array([sizes[k][0] * sizes[k][1] for k in part]))
+        bad = rle.string_faults([segments[k]["counts"] for k in part],
+                                np.array([sizes[k][0] * sizes[k][1] for k in part]))
         wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
     for k in sorted(wrong):
         seg = segments[k]
@@ -431,21 +448,27 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
 
 
 def finish(
-    draft: Draft, *, name: str, split: str, on_fault: OnFault = "mend", classes: Classes | None = None, select: Any = None
+    draft: Draft, *, name: str, split: str, on_fault: OnFault = "mend", classes: Classes | None = None,
+    select: Any = None
 ) -> Records:
-    """A vetted data set from a draft. `select(files) -> ascending index` takes a part of it; `classes` is the list its labels must fit.
+    """A vetted data set from a draft. `select(files) -> ascending index` takes a part of it;
+    `classes` is the list its labels must fit.
 
-    Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for faults of records.
+    Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
+    faults of records.
     """
     if not draft.table.files:
-        why = f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}" if draft.faults else ""
-        raise DataError(draft.source, f"has no images in split '{split}'{why}", "add images, or name another split or format")
+        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
+               if draft.faults else "")
+        raise DataError(draft.source, f"has no images in split '{split}'{why}",
+                        "add images, or name another split or format")
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
     faults = draft.faults + faults
     settle(faults, on_fault, f"{name}, split '{split}'")
     if not t.files:
         raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
-                        f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or pass images=FOLDER")
+                        f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
+                        "pass images=FOLDER")
     if draft.counted and not len(t.boxes) and on_fault != "report" and draft.table.maps is None:
         raise DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
                         "add annotations; there is nothing to learn or to measure")
@@ -466,7 +489,8 @@ def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Cla
     """Labels by name into another class list, such as a checkpoint's."""
     if draft.layers is not None:
         target = draft.semantic or draft.classes
-        if target.names == want.names or draft.classes.names == want.names or (draft.panoptic and draft.panoptic.names == want.names):
+        if target.names == want.names or draft.classes.names == want.names or (draft.panoptic
+                                                                               and draft.panoptic.names == want.names):
             return t, draft.classes, draft.semantic
         raise _disagree(draft, target, want)
     index = {n: k for k, n in enumerate(want.names)}
@@ -480,7 +504,8 @@ def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Cla
 def _disagree(draft: Draft, have: Classes, want: Classes) -> DataError:
     extra = [n for n in have.names if n not in want.names]
     lack = [n for n in want.names if n not in have.names]
-    said = "; ".join(x for x in (extra and f"only the data has {_few(extra)}", lack and f"only the wanted list has {_few(lack)}") if x)
+    said = "; ".join(x for x in (extra and f"only the data has {_few(extra)}",
+                                 lack and f"only the wanted list has {_few(lack)}") if x)
     problem = f"the class list disagrees with the one wanted ({said or 'another order'})"
     return DataError(draft.source, problem, "rename the classes, or train on this data", field="classes")
 
@@ -491,12 +516,15 @@ def _few(names: Sequence[str], n: int = 5) -> str:
 
 def same_classes(a: Info, b: Info, where: str = "") -> None:
     """Raises DataError where two splits (or a checkpoint and a data set) do not have one class list."""
-    for what, x, y in (("classes", a.classes, b.classes), ("semantic", a.semantic, b.semantic), ("panoptic", a.panoptic, b.panoptic)):
+    for what, x, y in (("classes", a.classes, b.classes), ("semantic", a.semantic, b.semantic),
+                       ("panoptic", a.panoptic, b.panoptic)):
         if x is None or y is None or x.names == y.names:
             continue
         only_a, only_b = [n for n in x.names if n not in y.names], [n for n in y.names if n not in x.names]
-        said = "; ".join(s for s in (only_a and f"only the first has {_few(only_a)}", only_b and f"only the second has {_few(only_b)}") if s)
-        raise DataError(where or a.name, f"the class lists disagree ({said or 'another order'})", "give both the same classes in the same order", field=what)
+        said = "; ".join(s for s in (only_a and f"only the first has {_few(only_a)}",
+                                     only_b and f"only the second has {_few(only_b)}") if s)
+        raise DataError(where or a.name, f"the class lists disagree ({said or 'another order'})",
+                        "give both the same classes in the same order", field=what)
 
 
 def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
@@ -511,7 +539,8 @@ def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
         more = f" (and {len(refused) - 1} more; `stemma doctor` lists them)" if len(refused) > 1 else ""
         raise DataError(f.file, f.problem, f.mend + more, f.record, f.field)
     kinds = ", ".join(f"{n} x {k}" for k, n in Counter(f.kind for f in faults).most_common())
-    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}); the first: {faults[0]}. `stemma doctor` lists all.", stacklevel=5)
+    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}); the first: {faults[0]}. `stemma "
+             "doctor` lists all.", stacklevel=5)
 
 
 _SAID: set[str] = set()

@@ -1,16 +1,18 @@
 """Scenes: pictures drawn from a seed, with every kind of truth that a detector or segmenter may be trained on.
 
 A scene is a few regions of stuff (sky, grass, water, sand, brick) and one to eight objects (round: disc, ellipse, ring,
-crescent; polygonal: triangle, square, star, cross) painted from far to near. A shape is a signed distance function in pixels,
-so that its edge is anti-aliased by coverage and its truth needs no second rendering:
+crescent; polygonal: triangle, square, star, cross) painted from far to near. A shape is a signed distance function in
+pixels, so that its edge is anti-aliased by coverage and its truth needs no second rendering:
 
-- amodal mask: pixels that the shape covers by half or more; modal mask: those of them that no nearer object covers by half
+- amodal mask: pixels that the shape covers by half or more; modal mask: those of them that no nearer object covers by
+  half
 - boxes: of the modal mask, as COCO has them; `extra["amodal_boxes"]` holds those of the amodal mask inside the picture
 - keypoints: five points of the shape's own frame; 2 seen, 1 behind a nearer object, 0 outside the picture
 - semantic and panoptic classes: the objects' classes first (with the objects' label numbers), then the stuff
 
 Scene i is a function of (seed, split, i) and of the drawing options: not of `count`, nor of what was drawn before.
-Objects of which less than `visible` can be seen are taken out before anything is drawn, so nothing in a picture is unlabelled.
+Objects of which less than `visible` can be seen are taken out before anything is drawn,
+so nothing in a picture is unlabelled.
 
 Axes: N objects, M the most objects a scene may have, K keypoints, H W pixels (H = W = size). y points down.
 """
@@ -116,7 +118,8 @@ def _axes(form: float) -> tuple[float, float]:
 
 
 def _ring(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
-    distance: np.ndarray = np.abs(np.sqrt(u * u + v * v) - np.float32(r * (1 + form) / 2)) - np.float32(r * (1 - form) / 2)
+    distance: np.ndarray = (np.abs(np.sqrt(u * u + v * v) - np.float32(r * (1 + form) / 2))
+                            - np.float32(r * (1 - form) / 2))
     return distance
 
 
@@ -150,7 +153,8 @@ def _star(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
     """Five points, inner radius `form`: folded by its mirror lines until one edge is left."""
     a: np.ndarray = np.abs(u)
     b = -v  # now the first tip points along +b
-    for angle in (2 * math.pi / 5, math.pi / 5):  # mirrors through the origin: the second tip, the notch beside the first
+    # mirrors through the origin: the second tip, the notch beside the first
+    for angle in (2 * math.pi / 5, math.pi / 5):
         nx, ny = np.float32(math.cos(angle)), np.float32(-math.sin(angle))
         over = 2 * np.maximum(a * nx + b * ny, 0)
         a, b = a - over * nx, b - over * ny
@@ -170,7 +174,8 @@ def _cross(u: np.ndarray, v: np.ndarray, r: float, form: float) -> np.ndarray:
 
 
 _DISTANCE = (_disc, _ellipse, _ring, _crescent, _triangle, _square, _star, _cross)
-_FORMS = ((1, 1), (0.45, 0.62), (0.48, 0.6), (1, 1), (0.8, 1.1), (1, 1), (0.46, 0.54), (0.29, 0.36))  # least and most of `form`, by class
+# least and most of `form`, by class
+_FORMS = ((1, 1), (0.45, 0.62), (0.48, 0.6), (1, 1), (0.8, 1.1), (1, 1), (0.46, 0.54), (0.29, 0.36))
 
 
 def _outline(label: int, form: float) -> np.ndarray:
@@ -182,12 +187,14 @@ def _outline(label: int, form: float) -> np.ndarray:
     if THINGS[label] == "star":
         return _circle(5)
     if THINGS[label] == "cross":
-        return np.array([[-1, -form], [-1, form], [1, -form], [1, form], [-form, -1], [form, -1], [-form, 1], [form, 1]])
+        return np.array([[-1, -form], [-1, form], [1, -form], [1, form], [-form, -1], [form, -1],
+                         [-form, 1], [form, 1]])
     if THINGS[label] == "ellipse":
         return np.asarray(_circle(48) * np.array(_axes(form)))
     if THINGS[label] == "crescent":
         arc = _circle(48) - np.array([_MIDDLE, 0.0])
-        return np.concatenate([arc[arc[:, 0] <= _HORN - _MIDDLE], [[_HORN - _MIDDLE, y * math.sqrt(1 - _HORN**2)] for y in (-1, 1)]])
+        return np.concatenate([arc[arc[:, 0] <= _HORN - _MIDDLE],
+                               [[_HORN - _MIDDLE, y * math.sqrt(1 - _HORN**2)] for y in (-1, 1)]])
     return _circle(48)
 
 
@@ -277,7 +284,8 @@ def _atlas(size: int) -> dict[str, np.ndarray]:
     fields = {
         "sky": noise(np.exp(-((fx / 0.03) ** 2) - (fy / 0.08) ** 2) / (f + 0.006), 0.3) + 0.3,
         "grass": noise(np.exp(-((fy / 0.05) ** 2)) * soft * (fx > 0.02), 0.22) + noise(soft / (f + 0.02), 0.10) + 0.5,
-        "water": noise(np.exp(-((fx / 0.035) ** 2) - ((fy - np.sign(fy) * 0.10) / 0.05) ** 2), 0.26) + noise(soft / (f + 0.02), 0.08) + 0.42,
+        "water": noise(np.exp(-((fx / 0.035) ** 2) - ((fy - np.sign(fy) * 0.10) / 0.05) ** 2), 0.26)
+        + noise(soft / (f + 0.02), 0.08) + 0.42,
         "sand": noise(np.exp(-((f / 0.45) ** 2)), 0.13) + noise(soft / (f + 0.02) ** 1.5, 0.14) + 0.55,
     }
     fields = {k: np.clip(v, 0, 1) for k, v in fields.items()}
@@ -287,7 +295,8 @@ def _atlas(size: int) -> dict[str, np.ndarray]:
     x = t[None, :] + 8.0 * (course % 2)[:, None]
     number = np.floor(x / 16).astype(np.int64)
     tone = rng.uniform(0.75, 1.1, (course.max() + 1, number.max() + 1)).astype(np.float32)[course[:, None], number]
-    joint = np.minimum((8 - np.abs(2 * (t % 8) - 8))[:, None], 16 - np.abs(2 * (x % 16) - 16)) / 2  # distance to the nearest joint
+    # distance to the nearest joint
+    joint = np.minimum((8 - np.abs(2 * (t % 8) - 8))[:, None], 16 - np.abs(2 * (x % 16) - 16)) / 2
     face = np.clip((joint - 0.6) * scale + 0.5, 0, 1)
     fields["brick"] = (face * np.clip(tone + noise(soft / (f + 0.05), 0.05), 0.6, 1.15)).astype(np.float32)
     fields["grain"] = rng.standard_normal((side, side)).astype(np.float32)
@@ -301,7 +310,8 @@ def _hsv(h: np.ndarray, s: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _colour(rng: np.random.Generator, near: np.ndarray) -> np.ndarray:
-    """A lively colour (3,): the first of six draws that is well away from the colours (n, 3) around it, or the farthest."""
+    """A lively colour (3,): the first of six draws that is well away from the colours (n, 3) around it,
+    or the farthest."""
     draws = rng.random((3, 6))
     colours = _hsv(draws[0], 0.95 - 0.5 * draws[1] ** 2, 0.55 + 0.45 * draws[2])
     distance = np.minimum(np.abs(colours[:, None] - near).sum(-1).min(1), 0.75)
@@ -336,7 +346,8 @@ class Scenes:
     """Drawn scenes as a data set. `split` is "train", "val" or "test": three disjoint streams of one seed.
 
     objects: least and most objects a scene; sizes: longest side of an object as a share of the picture's;
-    overlap: most of the smaller of two boxes that may lie inside the other when an object is placed (0: apart; 1: anything);
+    overlap: most of the smaller of two boxes that may lie inside the other when an object is placed (0: apart; 1:
+    anything);
     crowd: share of the objects that are placed against or over another one;
     visible: objects seen by less than this share of their part inside the picture are taken out.
 
@@ -364,9 +375,11 @@ class Scenes:
         if not 0 <= objects[0] <= objects[1] <= 64:
             raise StemmaError(f"scenes: objects must be two counts from 0 to 64, the smaller first, not {objects}")
         if not 0 < sizes[0] <= sizes[1] <= 1:
-            raise StemmaError(f"scenes: sizes must be two shares of the picture in (0, 1], the smaller first, not {sizes}")
+            raise StemmaError("scenes: sizes must be two shares of the picture in (0, 1], the smaller first, "
+                              f"not {sizes}")
         if not all(0 <= share <= 1 for share in (overlap, crowd, visible)):
-            raise StemmaError(f"scenes: overlap, crowd and visible are shares from 0 to 1, not {overlap}, {crowd} and {visible}")
+            raise StemmaError(f"scenes: overlap, crowd and visible are shares from 0 to 1, not {overlap}, {crowd} "
+                              f"and {visible}")
         self.count, self.size, self.seed, self.split = count, size, seed, split
         self.objects, self.sizes, self.overlap, self.crowd, self.visible = objects, sizes, overlap, crowd, visible
 
@@ -379,7 +392,8 @@ class Scenes:
         """What the drawing depends on, as JSON-able values."""
         return {
             "version": VERSION, "count": self.count, "size": self.size, "seed": self.seed, "split": self.split,
-            "objects": list(self.objects), "sizes": list(self.sizes), "overlap": self.overlap, "crowd": self.crowd, "visible": self.visible,
+            "objects": list(self.objects), "sizes": list(self.sizes), "overlap": self.overlap, "crowd": self.crowd,
+            "visible": self.visible,
         }  # fmt: skip
 
     @property
@@ -414,7 +428,8 @@ class Scenes:
         return i % self.count
 
     def _rng(self, i: int, what: int) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed & 0xFFFFFFFF, SPLITS.index(self.split), i, what])))
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed & 0xFFFFFFFF,
+                                                                           SPLITS.index(self.split), i, what])))
 
     def _layout(self, i: int) -> _Layout:
         rng, size = self._rng(i, 0), self.size
@@ -437,11 +452,14 @@ class Scenes:
             w, h, reach = x2 - x1, y2 - y1, 0.3  # up to `reach` of an object may lie beyond the border
             beside = boxes[int(rng.integers(len(boxes)))] if rng.random() < self.crowd and boxes else None
             for px, py in rng.random((12, 2)).tolist():
-                left, top = -reach * w + px * (size - (1 - 2 * reach) * w), -reach * h + py * (size - (1 - 2 * reach) * h)
+                left, top = (-reach * w + px * (size - (1 - 2 * reach) * w),
+                             -reach * h + py * (size - (1 - 2 * reach) * h))
                 if beside is not None:
                     near = 0.45 + 0.5 * py  # 1: in touch
-                    left = (beside[0] + beside[2] - w) / 2 + near * math.cos(2 * math.pi * px) * (beside[2] - beside[0] + w) / 2
-                    top = (beside[1] + beside[3] - h) / 2 + near * math.sin(2 * math.pi * px) * (beside[3] - beside[1] + h) / 2
+                    left = ((beside[0] + beside[2] - w) / 2 + near * math.cos(2 * math.pi * px)
+                            * (beside[2] - beside[0] + w) / 2)
+                    top = ((beside[1] + beside[3] - h) / 2 + near * math.sin(2 * math.pi * px)
+                           * (beside[3] - beside[1] + h) / 2)
                 box = (left, top, left + w, top + h)
                 inside = -reach * w <= left <= size - (1 - reach) * w and -reach * h <= top <= size - (1 - reach) * h
                 if inside and all(_cover(box, other) <= self.overlap for other in boxes):
@@ -466,11 +484,13 @@ class Scenes:
             ids = _paint([windows[k] for k in keep], [insides[k] for k in keep], size)
             seen = np.bincount(ids.ravel(), minlength=len(keep) + 1)[1:]
             least = max(12.0, 0.0006 * size * size)
-            poor = [(seen[j] / max(whole[k], 1), j) for j, k in enumerate(keep) if seen[j] < max(self.visible * whole[k], least)]
+            poor = [(seen[j] / max(whole[k], 1), j)
+                    for j, k in enumerate(keep) if seen[j] < max(self.visible * whole[k], least)]
             if not poor:
                 break
             del keep[min(poor)[1]]
-        return _Layout([shapes[k] for k in keep], [windows[k] for k in keep], [frames[k] for k in keep], ids, stuff, cuts, across)
+        return _Layout([shapes[k] for k in keep], [windows[k] for k in keep], [frames[k] for k in keep], ids,
+                       stuff, cuts, across)
 
     def _bands(self, rng: np.random.Generator) -> tuple[tuple[int, ...], np.ndarray, bool]:
         """One to four bands of stuff, cut by tilted and wavy lines."""
@@ -486,7 +506,8 @@ class Scenes:
         for k in range(bands - 1):
             shift, amp1, amp2, phase1, phase2 = rng.random(5).tolist()
             level = (k + 1) / bands + 0.12 * (2 * shift - 1)
-            wave = 0.035 * amp1 * np.sin(x * np.float32(7) + np.float32(6.3 * phase1)) + 0.015 * amp2 * np.sin(x * np.float32(23) + np.float32(6.3 * phase2))
+            wave = (0.035 * amp1 * np.sin(x * np.float32(7) + np.float32(6.3 * phase1))
+                    + 0.015 * amp2 * np.sin(x * np.float32(23) + np.float32(6.3 * phase2)))
             cuts[k] = (level + tilt * x + wave) * size
         return tuple(stuff), np.maximum.accumulate(cuts, 0), across
 
@@ -541,7 +562,8 @@ class Scenes:
             other = colour * np.float32(0.55) if rng.random() < 0.5 else colour + (1 - colour) * np.float32(0.55)
             cloth = _cloth(rng, shape, u, v, scale)
             rim = np.float32(min(1.6 * scale, shape.r * 0.16) + 0.4)
-            shade = 1 - np.float32(0.55) * np.clip(distance / rim + np.float32(1.2), 0, 1)  # a dark edge: touching objects stay apart
+            # a dark edge: touching objects stay apart
+            shade = 1 - np.float32(0.55) * np.clip(distance / rim + np.float32(1.2), 0, 1)
             shadow = picture[:, y1:y2, x1:x2]
             paint = cloth * (other - colour)[:, None, None]
             paint += colour[:, None, None]
@@ -619,7 +641,8 @@ def _semantic(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _assemble(
-    i: int, scenes: Scenes, image: np.ndarray | None, regions: np.ndarray, labels: np.ndarray, points: np.ndarray, amodal: np.ndarray | None
+    i: int, scenes: Scenes, image: np.ndarray | None, regions: np.ndarray, labels: np.ndarray, points: np.ndarray,
+    amodal: np.ndarray | None
 ) -> Sample:
     masks = _split(regions, len(labels), OBJECT)
     panoptic, segments = _panoptic(regions, labels)
@@ -650,11 +673,12 @@ def _assemble(
 
 
 class CachedScenes:
-    """Scenes drawn once into flat arrays: pixels uint8 (count, H, W, 4), red, green, blue and region in one word, and the objects.
+    """Scenes drawn once into flat arrays: pixels uint8 (count, H, W, 4), red, green, blue and region in one word,
+    and the objects.
 
-    With `folder` the arrays are memory-mapped files in a sub-folder named by the fingerprint, found again by the next run and
-    shared by processes that run side by side; without it they are in memory. `workers` > 1 draws in that many processes
-    (where the system can fork; else in this one). `amodal` keeps amodal masks too, one bit a pixel.
+    With `folder` the arrays are memory-mapped files in a sub-folder named by the fingerprint, found again by the next
+    run and shared by processes that run side by side; without it they are in memory. `workers` > 1 draws in that many
+    processes (where the system can fork; else in this one). `amodal` keeps amodal masks too, one bit a pixel.
 
     Raises `DataError` naming the folder to remove where its files are damaged, `OSError` where it cannot be written.
     """
@@ -680,7 +704,8 @@ class CachedScenes:
             work = Path(tempfile.mkdtemp(prefix=".drawing-", dir=place.parent))
             try:
                 self.arrays = {
-                    k: np.zeros(shape, dtype) if 0 in shape else np.lib.format.open_memmap(work / f"{k}.npy", "w+", dtype, shape)
+                    k: np.zeros(shape, dtype) if 0 in shape
+                    else np.lib.format.open_memmap(work / f"{k}.npy", "w+", dtype, shape)
                     for k, (shape, dtype) in layout.items()
                 }
                 self._fill(workers)
@@ -738,9 +763,11 @@ class CachedScenes:
         try:
             found = np.load(file, mmap_mode=None if 0 in shape else "r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(str(file), f"the drawn scenes cannot be read ({error})", f"remove {file.parent}; they will be drawn again") from error
+            raise DataError(str(file), f"the drawn scenes cannot be read ({error})",
+                            f"remove {file.parent}; they will be drawn again") from error
         if found.shape != shape:
-            raise DataError(str(file), f"holds an array of {found.shape}, not of {shape}", f"remove {file.parent}; it will be drawn again")
+            raise DataError(str(file), f"holds an array of {found.shape}, not of {shape}",
+                            f"remove {file.parent}; it will be drawn again")
         return np.asarray(found)
 
     def _get(self, i: int, picture: bool) -> Sample:
@@ -750,7 +777,8 @@ class CachedScenes:
         image = np.ascontiguousarray(a["pixels"][i, ..., :3]) if picture else None
         regions = np.ascontiguousarray(a["pixels"][i, ..., 3])
         amodal = np.unpackbits(a["amodal"][i, :n], axis=-1, count=size).astype(bool) if self.keeps_amodal else None
-        return _assemble(i, self.scenes, image, regions, a["labels"][i, :n].astype(np.int64), np.array(a["keypoints"][i, :n]), amodal)
+        return _assemble(i, self.scenes, image, regions, a["labels"][i, :n].astype(np.int64),
+                         np.array(a["keypoints"][i, :n]), amodal)
 
     def _fill(self, workers: int) -> None:
         n = len(self.scenes)
@@ -776,7 +804,8 @@ class CachedScenes:
                 if child.pid is not None:
                     child.join()
         if any(child.exitcode for child in children):
-            raise StemmaError(f"drawing scenes failed in a worker process (exit codes {[c.exitcode for c in children]}); try again with workers=0")
+            raise StemmaError("drawing scenes failed in a worker process (exit codes "
+                              f"{[c.exitcode for c in children]}); try again with workers=0")
 
     def _fill_apart(self, numbers: range) -> None:
         interrupts.as_child()

@@ -1,7 +1,8 @@
 """From a picture's pixels to the network's: `recipe.Resize` applied to a Sample.
 
-Every kind only scales, and pads on the right and below, "letterbox" too. A point of the network's picture therefore lies at
-`point * original / size` of the file, and a Batch needs nothing but `sizes` and `original` to map predictions back.
+Every kind only scales, and pads on the right and below, "letterbox" too. A point of the network's picture therefore
+lies at `point * original / size` of the file, and a Batch needs nothing but `sizes` and `original` to map predictions
+back.
 
 Coordinates are continuous: a box edge at 10.0 lies between pixels 9 and 10, and scaling multiplies it.
 """
@@ -21,8 +22,8 @@ from ..core.types import Sample, StemmaError
 def network_size(size: tuple[int, int], how: Resize, short: int | None = None) -> tuple[int, int]:
     """(height, width) that a picture of `size` is scaled to, before padding.
 
-    shortest: side lengths as torchvision's GeneralizedRCNNTransform has them, floor(side * min(short / shorter, longest / longer)).
-    `short` replaces `how.size` (a size drawn from `how.scales`).
+    shortest: side lengths as torchvision's GeneralizedRCNNTransform has them, floor(side * min(short / shorter, longest
+    / longer)). `short` replaces `how.size` (a size drawn from `how.scales`).
     """
     h, w = size
     if how.kind == "keep":
@@ -52,7 +53,8 @@ def padded_size(sizes: list[tuple[int, int]], how: Resize, short: int | None = N
 
 
 def resize(s: Sample, size: tuple[int, int]) -> Sample:
-    """A sample scaled to `size` (height, width): the picture bilinearly with antialiasing, maps by their nearest pixel, coordinates exactly."""
+    """A sample scaled to `size` (height, width): the picture bilinearly with antialiasing, maps by their nearest pixel,
+    coordinates exactly."""
     h, w = s.size
     if (h, w) == size:
         return s
@@ -85,8 +87,10 @@ def resize(s: Sample, size: tuple[int, int]) -> Sample:
 
 def scale_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 (H, W, 3) -> uint8 (*size, 3), bilinear, antialiased where it shrinks."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]  # channels-last in memory: the quick path for bytes
-    return F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)[0].permute(1, 2, 0).numpy()
+    # channels-last in memory: the quick path for bytes
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return F.interpolate(pixels, size=size, mode="bilinear", antialias=True,
+                         align_corners=False)[0].permute(1, 2, 0).numpy()
 
 
 def prepare(s: Sample, how: Resize, short: int | None = None) -> Sample:

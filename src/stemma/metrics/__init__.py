@@ -31,12 +31,13 @@ from .recall import average_recall, recall_by_count, recall_by_iou
 from .voc import voc
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
-    "detection": ("boxes",), "weak": ("boxes",), "proposals": ("boxes",), "instances": ("boxes", "masks"), "amodal": ("boxes", "masks"),
-    "keypoints": ("boxes", "keypoints"),
+    "detection": ("boxes",), "weak": ("boxes",), "proposals": ("boxes",), "instances": ("boxes", "masks"),
+    "amodal": ("boxes", "masks"), "keypoints": ("boxes", "keypoints"),
 }
 _PREFIX: dict[Kind, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
 PIXEL_TASKS = ("semantic", "panoptic")
-TRIMAP = (2, 5, 10)  # widths, in pixels of the file, of the bands around true edges in which a semantic map is measured besides
+# widths, in pixels of the file, of the bands around true edges in which a semantic map is measured besides
+TRIMAP = (2, 5, 10)
 
 
 def plain(value: Any) -> Any:
@@ -68,14 +69,16 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
         "iou": iou,
         "pr": {name: [curve.recall, row] for name, row in zip(curve.names, curve.precision) if not np.isnan(row).any()},
         "pr_mean": [curve.recall, curve.mean],
-        "f1": {"threshold": f.threshold, "f1": f.f1, "precision": f.precision, "recall": f.recall, "best": f.best, "best_threshold": f.best_threshold},
+        "f1": {"threshold": f.threshold, "f1": f.f1, "precision": f.precision, "recall": f.recall, "best": f.best,
+               "best_threshold": f.best_threshold},
         "confusion": {
-            "labels": [*record.names, "background"], "rows": [*record.names, "(nothing)"], "columns": [*record.names, "(missed)"],
-            "matrix": confusion(record, keep, iou, kind), "score": keep, "iou": iou,
+            "labels": [*record.names, "background"], "rows": [*record.names, "(nothing)"], "columns":
+            [*record.names, "(missed)"], "matrix": confusion(record, keep, iou, kind), "score": keep, "iou": iou,
         },
         "errors": mistakes.as_dict(),
         "errors_AP50": mistakes.ap50,
-        "calibration": {"ECE": fit.error, "worst": fit.worst, "count": fit.count, "score": fit.score, "right": fit.right},
+        "calibration": {"ECE": fit.error, "worst": fit.worst, "count": fit.count, "score": fit.score,
+                        "right": fit.right},
         "recall": {"iou": levels, "recall": reached, **average_recall(record)},
         "count": {"error": number.error, "bias": number.bias, "score": keep, "per_class": number.per_class},
         "voc": {"AP50": every.mean, "AP50_11": eleven.mean, "per_class": every.per_class()},
@@ -83,13 +86,15 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
 
 
 def describe_proposals(record: Record) -> dict[str, Any]:
-    """What a report draws of proposals, labels aside: recall by IoU with 100 and 1,000 of them, and average recall by their number."""
+    """What a report draws of proposals, labels aside: recall by IoU with 100 and 1,000 of them,
+    and average recall by their number."""
     out: dict[str, Any] = {}
     for kind in record.kinds:
         counted, reached = recall_by_count(record, kind=kind)
         levels, hundred = recall_by_iou(record, 100, kind=kind)
         out[_PREFIX[kind] + "recall"] = {
-            "iou": levels, "100": hundred, "1000": recall_by_iou(record, 1000, kind=kind)[1], "count": counted, "AR": reached,
+            "iou": levels, "100": hundred, "1000": recall_by_iou(record, 1000, kind=kind)[1], "count": counted,
+            "AR": reached,
         }
     return out
 
@@ -107,21 +112,24 @@ def describe_points(record: Record) -> dict[str, Any]:
 class Evaluator:
     """Measures of one task over a data set, fed image by image.
 
-    task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (boxes and whole masks),
-    "proposals" (boxes without classes, and masks where the first prediction has them and the data do), "weak" (the best box of a class is
-    a point, its centre), "semantic" or "panoptic". kinds: "boxes", "masks", "keypoints", where they should be others than the task's.
+    task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (boxes and
+    whole masks), "proposals" (boxes without classes, and masks where the first prediction has them and the data do),
+    "weak" (the best box of a class is a point, its centre), "semantic" or "panoptic". kinds: "boxes", "masks",
+    "keypoints", where they should be others than the task's.
     classes: the label list, `info`'s for the task unless given.
     Raises `StemmaError` for a task without measures here.
     """
 
-    def __init__(self, info: Info, task: Task = "detection", kinds: Sequence[Kind] | None = None, classes: Classes | None = None) -> None:
+    def __init__(self, info: Info, task: Task = "detection", kinds: Sequence[Kind] | None = None,
+                 classes: Classes | None = None) -> None:
         self.info, self.task = info, task
         self.classes = classes or info.classes_for(task)
         self.pixels: Any = None
         if task in PIXEL_TASKS:
             self.pixels = self._pixel_metric()
         elif task not in _KINDS:
-            raise StemmaError(f"no measures for the task '{task}'; there are some for {', '.join([*_KINDS, *PIXEL_TASKS])}")
+            raise StemmaError(f"no measures for the task '{task}'; there are some for "
+                              f"{', '.join([*_KINDS, *PIXEL_TASKS])}")
         self.kinds: tuple[Kind, ...] = tuple(kinds or _KINDS.get(task, ()))
         self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
         self.record = Record(self.classes.names, self.kinds)
@@ -142,9 +150,10 @@ class Evaluator:
     def add(self, truth: Sample, prediction: dict[str, Any], index: int | None = None) -> None:
         """Take in one image: its truth and what was predicted, in pixels of the file.
 
-        `index` is its position in the data set, and the running number when not given. It settles ties between scores, and a
-        position that is already there is left out: processes that saw padding twice can be merged.
-        Raises `StemmaError` for a prediction of wrong shapes, labels or NaN; `DataError` for truth without the needed kind.
+        `index` is its position in the data set, and the running number when not given. It settles ties between scores,
+        and a position that is already there is left out: processes that saw padding twice can be merged.
+        Raises `StemmaError` for a prediction of wrong shapes, labels or NaN;
+        `DataError` for truth without the needed kind.
         """
         order = len(self._orders) if index is None else int(index)
         if order in self._orders:
@@ -159,7 +168,8 @@ class Evaluator:
         self._orders.add(order)
 
     def merge(self, other: Evaluator) -> None:
-        """Take in what another process saw. Objects seen by both count once; pixel measures must have seen different images.
+        """Take in what another process saw. Objects seen by both count once;
+        pixel measures must have seen different images.
 
         Raises `StemmaError` when the tasks or classes differ, or pixel measures overlap.
         """
@@ -171,7 +181,8 @@ class Evaluator:
             if other._orders:
                 self.record.merge(other.record)
         elif both := self._orders & other._orders:
-            raise StemmaError(f"both evaluators have seen image {min(both)}; give each image's position as `index`, and each image to one of them")
+            raise StemmaError(f"both evaluators have seen image {min(both)}; give each image's position as `index`, "
+                              "and each image to one of them")
         else:
             self.pixels.merge(other.pixels)
         self._orders |= other._orders
@@ -179,22 +190,27 @@ class Evaluator:
     def result(self) -> dict[str, Any]:
         """The task's numbers, flat but for `per_class`; ready for JSON, None where undefined.
 
-        Boxes: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10, AR100, AR_small, AR_medium, AR_large; masks the same with
-        "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with "keypoint_". Of boxes besides:
-        EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found - true| of detections
-        that score above .5) and point_AP (their centres as points).
-        Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak: point_AP, image_AP.
+        Boxes: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10, AR100, AR_small, AR_medium, AR_large; masks the
+        same with "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with
+        "keypoint_". Of boxes besides:
+        EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found -
+        true| of detections that score above .5) and point_AP (their centres as points).
+        Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
+        point_AP, image_AP.
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
-        boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and where there are
-        things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for things and for stuff, and the mIoUs.
+        boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and
+        where there are things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for
+        things and for stuff, and the mIoUs.
         """
         if self.pixels is not None:
             return dict(plain(self.pixels.result()))
         if self.task == "proposals":
-            return dict(plain({_PREFIX[kind] + k: v for kind in self.kinds for k, v in average_recall(self.record, kind=kind).items()}))
+            return dict(plain({_PREFIX[kind] + k: v for kind in self.kinds
+                               for k, v in average_recall(self.record, kind=kind).items()}))
         if self.task == "weak":
             points, images = point_ap(self.record), image_ap(self.record)
-            rows = {name: {"point_AP": v, "image_AP": images.per_class()[name]} for name, v in points.per_class().items()}
+            rows = {name: {"point_AP": v, "image_AP": images.per_class()[name]}
+                    for name, v in points.per_class().items()}
             return dict(plain({"point_AP": points.mean, "image_AP": images.mean, "per_class": rows}))
         out: dict[str, Any] = {}
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes.names}
@@ -221,11 +237,13 @@ class Evaluator:
         return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=sigmas)
 
     def details(self, kind: Kind = "boxes") -> dict[str, Any]:
-        """What a report draws, ready for JSON: "pr" {class: [recalls, precisions]}, "pr_mean", "per_class", "f1", "confusion"
-        {"labels", "rows", "columns", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration", "recall", "count", "voc".
+        """What a report draws, ready for JSON: "pr" {class: [recalls, precisions]}, "pr_mean", "per_class", "f1",
+        "confusion" {"labels", "rows", "columns", "matrix", "score"}, "errors" {kind: {"count", "dAP"}}, "calibration",
+        "recall", "count", "voc".
 
-        Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on. Proposals: "recall" (and
-        "mask_recall") {"iou", "100", "1000": recall at each IoU of so many, "count", "AR"}. Weak: "pr", "pr_mean", "per_class".
+        Pairs are made at IoU .5; confusion and counts keep detections from the score with the best F1 on. Proposals:
+        "recall" (and "mask_recall") {"iou", "100", "1000": recall at each IoU of so many, "count", "AR"}. Weak: "pr",
+        "pr_mean", "per_class".
         Semantic: "confusion", its last column pixels without a class, and "per_class". Panoptic: "per_class".
         """
         if self.pixels is not None:
@@ -233,7 +251,8 @@ class Evaluator:
             out: dict[str, Any] = {"per_class": numbers.get("per_class", {})}
             if self.task == "semantic":
                 names = list(self.classes.names)
-                out["confusion"] = {"labels": [*names, "(none)"], "rows": names, "columns": [*names, "(none)"], "matrix": plain(self.pixels.matrix)}
+                out["confusion"] = {"labels": [*names, "(none)"], "rows": names, "columns": [*names, "(none)"],
+                                    "matrix": plain(self.pixels.matrix)}
             return out
         if self.task == "proposals":
             return dict(plain(describe_proposals(self.record)))
@@ -243,7 +262,8 @@ class Evaluator:
 
 
 __all__ = [
-    "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts", "describe", "describe_points",
-    "describe_proposals", "equal_error", "errors", "f1", "image_ap", "matches", "miss_rate", "picture", "plain", "point_ap", "precision_recall",
-    "recall_by_count", "recall_by_iou", "to_rles", "voc",
+    "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts",
+    "describe", "describe_points",
+    "describe_proposals", "equal_error", "errors", "f1", "image_ap", "matches", "miss_rate", "picture", "plain",
+    "point_ap", "precision_recall", "recall_by_count", "recall_by_iou", "to_rles", "voc",
 ]

@@ -1,4 +1,5 @@
-"""How well the edges of a label map lie: the boundary F of Csurka et al. (2013), and the bands around true edges of a trimap (Kohli et al. 2009).
+"""How well the edges of a label map lie: the boundary F of Csurka et al. (2013), and the bands around true edges of a
+trimap (Kohli et al. 2009).
 
 Axes: H W pixels of the file. Distances are between pixels' centres.
 """
@@ -43,7 +44,8 @@ def reached(points: NDArray, others: NDArray, tolerance: float) -> float:
 
 
 def f_of(true: NDArray, found: NDArray, tolerance: float) -> float:
-    """F of two sets of boundary pixels (n, 2) and (m, 2), each pixel right when the other set comes within `tolerance`. 1 where both are empty."""
+    """F of two sets of boundary pixels (n, 2) and (m, 2), each pixel right when the other set comes within `tolerance`.
+    1 where both are empty."""
     if not len(true) or not len(found):
         return float(not len(true) and not len(found))
     recall, precision = reached(true, found, tolerance), reached(found, true, tolerance)
@@ -61,7 +63,8 @@ def boundary_f_by_class(truth: NDArray, predicted: NDArray, tolerance: float, ig
     true_edge, edge = edges(truth), edges(seen)
     true_at, at = np.argwhere(true_edge), np.argwhere(edge)
     true_class, found_class = truth[true_edge], seen[edge]
-    return {int(c): f_of(true_at[true_class == c], at[found_class == c], tolerance) for c in np.unique(truth) if c != ignore}
+    return {int(c): f_of(true_at[true_class == c], at[found_class == c], tolerance)
+            for c in np.unique(truth) if c != ignore}
 
 
 def edge_distance(labels: NDArray) -> NDArray[np.float64]:

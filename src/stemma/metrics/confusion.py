@@ -9,9 +9,10 @@ from .detection import Ints, Kind, Record, overlap
 def confusion(record: Record, score: float = 0.5, iou: float = 0.5, kind: Kind = "boxes") -> Ints:
     """(C+1, C+1) counts: row the true class, column the found one; index C is background.
 
-    Only detections that score at least `score` count. Pairs that overlap by `iou` or more are made without regard to class,
-    most overlap first (between equals the same class, then the higher score). Objects left over fall into the last
-    column (missed), detections left over into the last row (found where nothing is), unless a crowd object holds them.
+    Only detections that score at least `score` count. Pairs that overlap by `iou` or more are made without regard to
+    class, most overlap first (between equals the same class, then the higher score). Objects left over fall into the
+    last column (missed), detections left over into the last row (found where nothing is),
+    unless a crowd object holds them.
     """
     background = len(record.names)
     out = np.zeros((background + 1, background + 1), np.int64)

@@ -18,7 +18,8 @@ class Counts:
 
     @property
     def error(self) -> float:
-        """Mean over images of |found - true|, all classes together (ReInspect's count error, arXiv 1506.04878 sec. 4)."""
+        """Mean over images of |found - true|, all classes together (ReInspect's count error, arXiv 1506.04878
+        sec. 4)."""
         return self._mean(abs(self.found.sum(1) - self.true.sum(1)))
 
     @property

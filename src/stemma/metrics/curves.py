@@ -75,8 +75,8 @@ def f1(found: Matches, thresholds: Floats | None = None) -> F1:
 def equal_error(found: Matches) -> Floats:
     """(C,) the value at which precision equals recall, 1 best, by class; NaN without objects.
 
-    The two are equal where as many detections are kept as there are objects; with fewer detections than that it is the recall of all.
-    ReInspect (arXiv 1506.04878, sec. 4) calls it the equal error rate.
+    The two are equal where as many detections are kept as there are objects; with fewer detections than that it is the
+    recall of all. ReInspect (arXiv 1506.04878, sec. 4) calls it the equal error rate.
     """
     out = np.full(len(found.names), np.nan)
     for c in np.flatnonzero(found.positives):
@@ -96,7 +96,8 @@ class Calibration:
 
 
 def calibration(found: Matches, bins: int = 10) -> Calibration:
-    """Expected calibration error of detections (Naeini et al. 2015; Guo et al. 2017, eq. 5). Scores must lie in 0..1."""
+    """Expected calibration error of detections (Naeini et al. 2015; Guo et al. 2017, eq. 5).
+    Scores must lie in 0..1."""
     which = np.clip(np.ceil(found.scores * bins).astype(np.int64) - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):

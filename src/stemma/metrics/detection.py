@@ -1,4 +1,5 @@
-"""What was true and what was found, image by image: the record that every measure of objects reads, and greedy matching.
+"""What was true and what was found, image by image: the record that every measure of objects reads,
+and greedy matching.
 
 Axes: G true objects, D detections, K keypoints, T thresholds. Boxes are float64 (x1, y1, x2, y2), edges continuous.
 Masks are compressed runs (`Rle`), as COCO writes them, so that a record of 5,000 images stays small.
@@ -53,7 +54,8 @@ class Rle:
 
 
 def to_rles(masks: Any) -> tuple[Rle, ...]:
-    """Masks as runs. `masks`: (N, H, W) of bool or numbers above 0, or a sequence of RLE dicts, `Rle`s or (H, W) arrays.
+    """Masks as runs. `masks`: (N, H, W) of bool or numbers above 0, or a sequence of RLE dicts,
+    `Rle`s or (H, W) arrays.
 
     Raises `StemmaError` for anything else.
     """
@@ -74,7 +76,8 @@ def to_rles(masks: Any) -> tuple[Rle, ...]:
             height, width = (int(v) for v in m["size"])
             counts = m["counts"]
             if isinstance(counts, (list, tuple, np.ndarray)):
-                counts = tools.frPyObjects({"size": [height, width], "counts": [int(c) for c in counts]}, height, width)["counts"]
+                counts = tools.frPyObjects({"size": [height, width], "counts": [int(c) for c in counts]}, height,
+                                           width)["counts"]
             found.append(Rle(height, width, counts.encode("ascii") if isinstance(counts, str) else bytes(counts)))
         elif isinstance(m, np.ndarray) and m.ndim == 2:
             found.append(to_rles(m[None])[0])
@@ -117,11 +120,12 @@ def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dty
     return array
 
 
-def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int, kinds: Iterable[Kind] = ("boxes",), amodal: bool = False) -> Picture:
+def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int, kinds: Iterable[Kind] = ("boxes",),
+            amodal: bool = False) -> Picture:
     """One image's record, checked.
 
-    `prediction` holds boxes (n, 4), scores (n,), labels (n,) and, where `kinds` asks, masks and keypoints (n, K, 3); all
-    in pixels of the file. Boxes may be left out where there are masks: they are then the masks' bounds.
+    `prediction` holds boxes (n, 4), scores (n,), labels (n,) and, where `kinds` asks, masks and keypoints (n, K, 3);
+    all in pixels of the file. Boxes may be left out where there are masks: they are then the masks' bounds.
 
     Raises `StemmaError` when the prediction does not fit, `DataError` when the truth lacks what is asked for.
     """
@@ -137,7 +141,8 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
     else:
         boxes = _column(where, "boxes", prediction.get("boxes", ()), (n, 4), np.float64)
     if n and (labels.min() < 0 or labels.max() >= classes):
-        raise StemmaError(f"prediction for {where}: label {labels.min() if labels.min() < 0 else labels.max()} is outside 0..{classes - 1}")
+        raise StemmaError(f"prediction for {where}: label {labels.min() if labels.min() < 0 else labels.max()} is "
+                          f"outside 0..{classes - 1}")
     points = None
     if "keypoints" in kinds:
         if truth.keypoints is None:
@@ -155,20 +160,22 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
             raise StemmaError(f"prediction for {where}: {len(masks)} masks for {n} scores")
         bad = next((m for m in masks if (m.height, m.width) != tuple(truth.size)), None)
         if bad is not None:
-            raise StemmaError(f"prediction for {where}: a mask is {bad.height}x{bad.width} but the image is {truth.size[0]}x{truth.size[1]}")
+            raise StemmaError(f"prediction for {where}: a mask is {bad.height}x{bad.width} but the image is "
+                              f"{truth.size[0]}x{truth.size[1]}")
     area = np.asarray(truth.area, np.float64)
     if amodal and true_masks is not None:
         area = np.array([m.area for m in true_masks], np.float64)
     return Picture(
         order, (int(truth.size[0]), int(truth.size[1])),
-        np.asarray(truth.boxes, np.float64).reshape(-1, 4), np.asarray(truth.labels, np.int64), np.asarray(truth.crowd, bool), area,
-        boxes, scores, labels, true_masks,
-        np.asarray(truth.keypoints, np.float64) if "keypoints" in kinds else None, masks if "masks" in kinds else None, points,
+        np.asarray(truth.boxes, np.float64).reshape(-1, 4), np.asarray(truth.labels, np.int64),
+        np.asarray(truth.crowd, bool), area, boxes, scores, labels, true_masks, np.asarray(truth.keypoints, np.float64)
+        if "keypoints" in kinds else None, masks if "masks" in kinds else None, points,
     )
 
 
 class Record:
-    """The pictures of an evaluation. Records of several processes merge; a picture with an `order` already there is left out."""
+    """The pictures of an evaluation. Records of several processes merge;
+    a picture with an `order` already there is left out."""
 
     def __init__(self, names: Sequence[str], kinds: Sequence[Kind] = ("boxes",)) -> None:
         self.names = tuple(names)
@@ -197,7 +204,8 @@ class Record:
         pictures = list(self)
         out: dict[str, NDArray[Any]] = {
             "names": np.array(self.names, np.str_), "kinds": np.array(self.kinds, np.str_),
-            "order": np.array([p.order for p in pictures], np.int64), "size": np.array([p.size for p in pictures], np.int64).reshape(-1, 2),
+            "order": np.array([p.order for p in pictures], np.int64),
+            "size": np.array([p.size for p in pictures], np.int64).reshape(-1, 2),
         }
         for f in fields(Picture)[2:]:
             columns = [getattr(p, f.name) for p in pictures]
@@ -242,7 +250,8 @@ class Record:
 
 
 def box_iou(found: Floats, true: Floats, crowd: Bools | None = None) -> Floats:
-    """IoU of every found box with every true one, (D, G). For a crowd object: the share of the found box that lies inside it.
+    """IoU of every found box with every true one, (D, G). For a crowd object: the share of the found box that lies
+    inside it.
 
     Boxes without area overlap nothing.
     """
@@ -258,11 +267,13 @@ def box_iou(found: Floats, true: Floats, crowd: Bools | None = None) -> Floats:
 
 
 def mask_iou(found: Sequence[Rle], true: Sequence[Rle], crowd: Bools | None = None) -> Floats:
-    """IoU of every found mask with every true one, (D, G). For a crowd object: the share of the found mask inside it."""
+    """IoU of every found mask with every true one, (D, G). For a crowd object: the share of the found mask inside
+    it."""
     if not len(found) or not len(true):
         return np.zeros((len(found), len(true)))
     flags = np.zeros(len(true), bool) if crowd is None else crowd
-    return np.asarray(rle_tools().iou([m.as_dict() for m in found], [m.as_dict() for m in true], flags.astype(int).tolist()), np.float64)
+    return np.asarray(rle_tools().iou([m.as_dict() for m in found], [m.as_dict() for m in true],
+                                      flags.astype(int).tolist()), np.float64)
 
 
 def overlap(one: Picture, kind: Kind = "boxes") -> Floats:
@@ -290,10 +301,11 @@ UNMATCHED, IGNORED = -1, -2
 
 
 def match(ious: Floats, found_labels: Ints, labels: Ints, crowd: Bools, threshold: float) -> Ints:
-    """COCO's greedy matching at one threshold: for each detection the index of its object, -1 for none, -2 for a crowd object.
+    """COCO's greedy matching at one threshold: for each detection the index of its object, -1 for none,
+    -2 for a crowd object.
 
-    Detections come best first. Each takes the free object of its class that it overlaps most, a crowd object only when there is
-    no other; crowd objects can be taken again and again. Of objects overlapped equally the last is taken.
+    Detections come best first. Each takes the free object of its class that it overlaps most, a crowd object only when
+    there is no other; crowd objects can be taken again and again. Of objects overlapped equally the last is taken.
     """
     least = min(threshold, 1 - 1e-10)
     result = np.full(len(ious), UNMATCHED, np.int64)
@@ -346,7 +358,8 @@ RECALLS = np.linspace(0, 1, 101)
 
 
 def interpolate(hit: Bools, positives: int, recalls: Floats = RECALLS) -> Floats:
-    """Precision at each recall, made monotone from the right and 0 where the recall is not reached. `hit` best first."""
+    """Precision at each recall, made monotone from the right and 0 where the recall is not reached.
+    `hit` best first."""
     out = np.zeros(len(recalls))
     if len(hit):
         tp = np.cumsum(hit)

@@ -1,4 +1,5 @@
-"""What goes wrong, by kind, and what mending each kind alone would gain: after TIDE (Bolya et al. 2020, arXiv 2008.08115).
+"""What goes wrong, by kind, and what mending each kind alone would gain: after TIDE (Bolya et al. 2020, arXiv
+2008.08115).
 
 A detection that takes no object at IoU .5 is, in this order:
 
@@ -10,13 +11,14 @@ A detection that takes no object at IoU .5 is, in this order:
 
 and an object that nothing takes, and that no localisation or class error points to, is missed.
 
-Mending (sec. 2.3): a localisation error gets its object's box and a class error its object's class, which makes it right; but it is
-dropped when another detection has that object already, or a better one of its kind points to it too. Duplicate, background and
-both are dropped; a missed object is taken out of the count.
+Mending (sec. 2.3): a localisation error gets its object's box and a class error its object's class, which makes it
+right; but it is dropped when another detection has that object already, or a better one of its kind points to it too.
+Duplicate, background and both are dropped; a missed object is taken out of the count.
 
-Where there are no crowd objects, counts equal those of the authors' tidecv 1.0.1, and gains do but in two corners: an object that
-a class error and a localisation error point to can be had by either here (there by the better one alone), and a class whose every
-object is missed leaves the mean here (there it stays in with 0). What a crowd object holds is no error here.
+Where there are no crowd objects, counts equal those of the authors' tidecv 1.0.1, and gains do but in two corners: an
+object that a class error and a localisation error point to can be had by either here (there by the better one alone),
+and a class whose every object is missed leaves the mean here (there it stays in with 0).
+What a crowd object holds is no error here.
 """
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ class _Table:
     missed: Bools
 
 
-def errors(record: Record, positive: float = 0.5, background: float = 0.1, kind: Kind = "boxes", limit: int | None = 100) -> Errors:
+def errors(record: Record, positive: float = 0.5, background: float = 0.1, kind: Kind = "boxes",
+           limit: int | None = 100) -> Errors:
     """Sort a record's mistakes into kinds and measure what each costs. Thresholds are TIDE's t_f = .5 and t_b = .1."""
     table = _sort(record, positive, background, kind, limit)
     base = _ap(table, None, len(record.names))

@@ -27,16 +27,19 @@ class MissRate:
         return dict(zip(self.names, self.rate.tolist()))
 
 
-def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float = np.inf, slack: float = 1.25) -> MissRate:
-    """MR-2: the geometric mean of the miss rates at nine levels from .01 to 1 false positives an image, even in the logarithm.
+def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float = np.inf,
+              slack: float = 1.25) -> MissRate:
+    """MR-2: the geometric mean of the miss rates at nine levels from .01 to 1 false positives an image,
+    even in the logarithm.
 
-    After Dollar et al. 2012 (PAMI, sec. 3.1) and the code of Caltech's and CityPersons' benchmarks: a detection takes the free object that
-    it overlaps most; what lies in an ignore region (a crowd object; the share of the detection inside it counts) is neither right nor
-    false, however much of it; at a level the miss rate is that of the last threshold whose false positives do not exceed it, and 1 where
-    there is none; a miss rate of 0 counts as 1e-10.
+    After Dollar et al. 2012 (PAMI, sec. 3.1) and the code of Caltech's and CityPersons' benchmarks: a detection takes
+    the free object that it overlaps most; what lies in an ignore region (a crowd object; the share of the detection
+    inside it counts) is neither right nor false, however much of it; at a level the miss rate is that of the last
+    threshold whose false positives do not exceed it, and 1 where there is none; a miss rate of 0 counts as 1e-10.
 
-    least, most: heights in pixels of the objects that count, 50 and up for Caltech's "reasonable" ones; others become ignore regions. Detections
-    lower than least / `slack` or higher than most * `slack` are left out, so that one of a wrong height by a little is not lost.
+    least, most: heights in pixels of the objects that count, 50 and up for Caltech's "reasonable" ones; others become
+    ignore regions. Detections lower than least / `slack` or higher than most * `slack` are left out, so that one of a
+    wrong height by a little is not lost.
     """
     held = record
     if least > 0 or np.isfinite(most):
@@ -65,5 +68,5 @@ def _within(one: Picture, least: float, most: float, slack: float) -> Picture:
     crowd = one.crowd | (tall < least) | (tall > most)
     points = None if one.found_keypoints is None else one.found_keypoints[keep]
     runs = None if one.found_masks is None else tuple(r for r, k in zip(one.found_masks, keep) if k)
-    return replace(one, crowd=crowd, found=one.found[keep], scores=one.scores[keep], found_labels=one.found_labels[keep], found_masks=runs,
-                   found_keypoints=points)
+    return replace(one, crowd=crowd, found=one.found[keep], scores=one.scores[keep],
+                   found_labels=one.found_labels[keep], found_masks=runs, found_keypoints=points)

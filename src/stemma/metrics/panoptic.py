@@ -1,6 +1,7 @@
 """Panoptic quality (Kirillov et al. 2018, sec. 4), and the conversions between panoptic, semantic and instance maps.
 
-Axes: S segments, C classes, N instances, H W pixels of the file. A panoptic map holds 0 for void, else 1 + the segment's index.
+Axes: S segments, C classes, N instances, H W pixels of the file. A panoptic map holds 0 for void,
+else 1 + the segment's index.
 """
 from __future__ import annotations
 
@@ -43,11 +44,14 @@ def to_instances(ids: NDArray[Any], segments: NDArray[Any], things: tuple[bool, 
     return ids[None] == (keep + 1)[:, None, None], segments[keep]
 
 
-def to_panoptic(semantic: NDArray[Any], masks: Bools, labels: Ints, depth: NDArray[Any], things: tuple[bool, ...]) -> tuple[NDArray[np.int32], Ints]:
-    """A panoptic map from a semantic one and overlapping instances, of which `depth` says who hides whom (the smaller is nearer).
+def to_panoptic(semantic: NDArray[Any], masks: Bools, labels: Ints, depth: NDArray[Any],
+                things: tuple[bool, ...]) -> tuple[NDArray[np.int32], Ints]:
+    """A panoptic map from a semantic one and overlapping instances, of which `depth` says who hides whom (the smaller
+    is nearer).
 
-    Stuff keeps one segment a class. Pixels of a thing class that no instance covers become void: nobody says whose they are.
-    Returns ids (H, W) and the class of each segment. An instance hidden altogether keeps its segment, without pixels.
+    Stuff keeps one segment a class. Pixels of a thing class that no instance covers become void: nobody says whose they
+    are. Returns ids (H, W) and the class of each segment. An instance hidden altogether keeps its segment,
+    without pixels.
     """
     ids = np.zeros(semantic.shape, np.int32)
     stuff = [int(c) for c in np.unique(semantic) if c != IGNORE and not things[c]]
@@ -61,10 +65,11 @@ def to_panoptic(semantic: NDArray[Any], masks: Bools, labels: Ints, depth: NDArr
 class PanopticMetric:
     """PQ = sum of matched IoU / (TP + FP/2 + FN/2) a class, averaged over classes. Additive over images.
 
-    A true and a predicted segment match when they share the class and their IoU is above .5 (strictly), void pixels of the prediction left
-    out of the union; then at most one can match. An unmatched prediction that lies by more than half on void, or on crowd of its class,
-    counts nothing; neither does an unmatched crowd.
-    Beside it the classes of the pixels are measured, identities aside: mIoU, and where there is stuff that of stuff and of things as one class.
+    A true and a predicted segment match when they share the class and their IoU is above .5 (strictly), void pixels of
+    the prediction left out of the union; then at most one can match. An unmatched prediction that lies by more than
+    half on void, or on crowd of its class, counts nothing; neither does an unmatched crowd.
+    Beside it the classes of the pixels are measured, identities aside: mIoU, and where there is stuff that of stuff and
+    of things as one class.
     """
 
     def __init__(self, classes: Classes) -> None:
@@ -76,9 +81,11 @@ class PanopticMetric:
         self.images = 0
 
     def add(self, truth: Sample, prediction: Mapping[str, Any]) -> None:
-        """Count one image. `prediction`: "panoptic" ids (H, W) as in `Sample.panoptic`, "segments" the class of each id (S,), -1 unused.
+        """Count one image. `prediction`: "panoptic" ids (H, W) as in `Sample.panoptic`,
+        "segments" the class of each id (S,), -1 unused.
 
-        Segments without a pixel are not there. Raises `DataError` where the truth has no panoptic map, `StemmaError` where the prediction does not fit.
+        Segments without a pixel are not there. Raises `DataError` where the truth has no panoptic map, `StemmaError`
+        where the prediction does not fit.
         """
         where = truth.file or f"image {truth.id}"
         if truth.panoptic is None or truth.segments is None:
@@ -87,18 +94,22 @@ class PanopticMetric:
         if missing:
             raise StemmaError(f"prediction for {where}: '{missing[0]}' is missing")
         true_class = np.asarray(truth.segments, np.int64)
-        crowd = np.zeros(len(true_class), bool) if truth.segments_crowd is None else np.asarray(truth.segments_crowd, bool)
+        crowd = (np.zeros(len(true_class), bool) if truth.segments_crowd is None
+                 else np.asarray(truth.segments_crowd, bool))
         found_class = np.asarray(prediction["segments"], np.int64)
         t, p = np.asarray(truth.panoptic, np.int64), np.asarray(prediction["panoptic"], np.int64)
         if t.shape != p.shape:
             raise StemmaError(f"prediction for {where}: the map is {p.shape}, the picture {t.shape}")
         for name, ids, labels in (("the truth", t, true_class), ("the prediction", p, found_class)):
             if ids.size and (ids.min() < 0 or ids.max() > len(labels)):
-                raise StemmaError(f"{name} for {where}: the map holds id {int(ids.max())} and there are {len(labels)} segments")
+                raise StemmaError(f"{name} for {where}: the map holds id {int(ids.max())} and there are "
+                                  f"{len(labels)} segments")
             if labels.size and labels.max() >= len(self.classes):
-                raise StemmaError(f"{name} for {where}: a segment has class {int(labels.max())} and there are {len(self.classes)} classes")
+                raise StemmaError(f"{name} for {where}: a segment has class {int(labels.max())} and there are "
+                                  f"{len(self.classes)} classes")
         # shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void
-        shared = np.bincount((t * (len(found_class) + 1) + p).ravel(), minlength=(len(true_class) + 1) * (len(found_class) + 1))
+        shared = np.bincount((t * (len(found_class) + 1) + p).ravel(),
+                             minlength=(len(true_class) + 1) * (len(found_class) + 1))
         self.pixels.matrix += confusion(to_semantic(t, true_class), to_semantic(p, found_class), len(self.classes))
         self._count(shared.reshape(len(true_class) + 1, len(found_class) + 1), true_class, crowd, found_class)
         self.images += 1
@@ -134,7 +145,8 @@ class PanopticMetric:
         self.images += other.images
 
     def result(self) -> dict[str, Any]:
-        """PQ, SQ, RQ over all classes, and with _things and _stuff behind; mIoU, mIoU_stuff, mIoU_stuff_foreground. Fractions, not percent.
+        """PQ, SQ, RQ over all classes, and with _things and _stuff behind; mIoU, mIoU_stuff, mIoU_stuff_foreground.
+        Fractions, not percent.
 
         Classes never seen count in no mean.
         """
@@ -151,7 +163,8 @@ class PanopticMetric:
                 out[name + suffix] = float(values[group].mean()) if group.any() else 0.0
         out |= {k: v for k, v in self.pixels.result().items() if k.startswith("mIoU")}
         out["per_class"] = {
-            name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]), "FP": int(self.fp[c]), "FN": int(self.fn[c])}
+            name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]),
+                   "FP": int(self.fp[c]), "FN": int(self.fn[c])}
             for c, name in enumerate(self.classes.names) if seen[c]
         }
         out["images"] = self.images

@@ -31,7 +31,8 @@ class PointScores:
 
 
 def tolerance_in(size: tuple[int, int], tolerance: float = TOLERANCE) -> float:
-    """Pixels that a point may lie outside a box in a picture of `size` (height, width): the paper's 18, and less in proportion where no side has its 500."""
+    """Pixels that a point may lie outside a box in a picture of `size` (height, width): the paper's 18, and less in
+    proportion where no side has its 500."""
     return tolerance * min(1.0, max(size) / SIDE)
 
 
@@ -41,7 +42,8 @@ def centres(boxes: Floats) -> Floats:
 
 
 def inside(points: Floats, boxes: Floats, tolerance: float) -> Bools:
-    """Whether each point (D, 2) lies in each box (G, 4) widened by `tolerance` on every side, edges included, (D, G)."""
+    """Whether each point (D, 2) lies in each box (G, 4) widened by `tolerance` on every side, edges included,
+    (D, G)."""
     low, high = points[:, None] >= boxes[None, :, :2] - tolerance, points[:, None] <= boxes[None, :, 2:] + tolerance
     return np.asarray((low & high).all(-1))
 
@@ -55,16 +57,18 @@ def best_of_class(one: Picture) -> Ints:
 def point_ap(record: Record, tolerance: float = TOLERANCE) -> PointScores:
     """AP of the best point of each class in each picture (Oquab et al. 2015, sec. 5, "metric").
 
-    A class has one point a picture, the centre of its best detection. It is right when it lies in any of the class's boxes, widened by the
-    tolerance (`tolerance_in`); else it is false, and the picture's object is not found. Recall is of the pictures that hold the class.
-    A class whose every object in a picture is crowd (VOC: difficult) does not count there, nor does a point that only a crowd object holds.
-    AP is the area under the monotone curve, as in VOC 2010 on.
+    A class has one point a picture, the centre of its best detection. It is right when it lies in any of the class's
+    boxes, widened by the tolerance (`tolerance_in`); else it is false, and the picture's object is not found. Recall is
+    of the pictures that hold the class. A class whose every object in a picture is crowd (VOC: difficult) does not
+    count there, nor does a point that only a crowd object holds. AP is the area under the monotone curve,
+    as in VOC 2010 on.
     """
     return _ranked(record, tolerance)
 
 
 def image_ap(record: Record) -> PointScores:
-    """AP of image labels: pictures ranked by their best detection of the class, wherever it lies. Pictures with difficult objects alone do not count."""
+    """AP of image labels: pictures ranked by their best detection of the class, wherever it lies. Pictures with
+    difficult objects alone do not count."""
     return _ranked(record, None)
 
 
@@ -82,8 +86,10 @@ def _ranked(record: Record, tolerance: float | None) -> PointScores:
         if tolerance is None:
             hit, held = there[said], excused[said]
         else:
-            near = inside(centres(one.found[best]), one.boxes, tolerance_in(one.size, tolerance)) & (said[:, None] == one.labels[None])
-            hit, held = (near & ~one.crowd[None]).any(1), (near & one.crowd[None]).any(1) | (excused[said] & ~there[said])
+            near = (inside(centres(one.found[best]), one.boxes, tolerance_in(one.size, tolerance))
+                    & (said[:, None] == one.labels[None]))
+            hit, held = ((near & ~one.crowd[None]).any(1),
+                         (near & one.crowd[None]).any(1) | (excused[said] & ~there[said]))
         kept = hit | ~held
         scores.append(one.scores[best][kept])
         labels.append(said[kept])

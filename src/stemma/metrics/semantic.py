@@ -1,6 +1,7 @@
 """Measures of label maps: a confusion matrix that grows image by image, and what is read from it.
 
-Axes: C classes, H W pixels of the file. Row = true class, column = predicted class; a last column counts pixels left without a class.
+Axes: C classes, H W pixels of the file. Row = true class, column = predicted class;
+a last column counts pixels left without a class.
 """
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Bools = NDArray[np.bool_]
 
 
 def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int, where: Bools | None = None) -> Ints:
-    """Pixels by (true, predicted) class, (C, C + 1). True 255 is left out; a predicted label outside 0..C-1 falls in the last column."""
+    """Pixels by (true, predicted) class, (C, C + 1). True 255 is left out; a predicted label outside 0..C-1 falls in
+    the last column."""
     counted = truth != IGNORE if where is None else (truth != IGNORE) & where
     t, p = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
     p = np.where((p < 0) | (p >= classes), classes, p)
@@ -43,12 +45,13 @@ def ious(matrix: Ints) -> NDArray[np.float64]:
 class SemanticMetric:
     """Pixel accuracy, mean accuracy, mean IoU and frequency-weighted IoU (FCN sec. 5), over any number of images.
 
-    `tolerance`, in pixels, or `share`, of a picture's diagonal, adds the boundary F, whose mean is over pictures, then classes; `trimap`, band
-    widths in pixels, adds the mean IoU near true edges. Where the classes are both things and stuff, all things joined into one class
-    "foreground" are measured beside the stuff.
+    `tolerance`, in pixels, or `share`, of a picture's diagonal, adds the boundary F, whose mean is over pictures, then
+    classes; `trimap`, band widths in pixels, adds the mean IoU near true edges. Where the classes are both things and
+    stuff, all things joined into one class "foreground" are measured beside the stuff.
     """
 
-    def __init__(self, classes: Classes, tolerance: float | None = None, trimap: Sequence[int] = (), share: float | None = None) -> None:
+    def __init__(self, classes: Classes, tolerance: float | None = None, trimap: Sequence[int] = (),
+                 share: float | None = None) -> None:
         n = len(classes)
         self.classes, self.tolerance, self.share = classes, tolerance, share
         self.matrix: Ints = np.zeros((n, n + 1), np.int64)
@@ -59,7 +62,8 @@ class SemanticMetric:
     def add(self, truth: Sample, prediction: Mapping[str, Any]) -> None:
         """Count one image. `prediction["semantic"]` is a label map of the file's size.
 
-        Raises `DataError` where the truth has no map or an unknown label, `StemmaError` where the prediction does not fit.
+        Raises `DataError` where the truth has no map or an unknown label,
+        `StemmaError` where the prediction does not fit.
         """
         where = truth.file or f"image {truth.id}"
         t = truth.semantic
@@ -73,14 +77,16 @@ class SemanticMetric:
         n = len(self.classes)
         unknown = t[(t >= n) & (t != IGNORE)]
         if unknown.size:
-            raise DataError(where, f"the map holds label {int(unknown[0])} and there are {n} classes", "label it 255 to ignore it", field="semantic")
+            raise DataError(where, f"the map holds label {int(unknown[0])} and there are {n} classes",
+                            "label it 255 to ignore it", field="semantic")
         self.matrix += confusion(t, p, n)
         if self.bands:
             distance = edge_distance(t)
             for width, matrix in self.bands.items():
                 matrix += confusion(t, p, n, np.asarray(distance <= width))
         if self.tolerance is not None or self.share is not None:
-            within = tolerance_of((t.shape[0], t.shape[1]), self.share or 0.0) if self.tolerance is None else self.tolerance
+            within = (tolerance_of((t.shape[0], t.shape[1]), self.share or 0.0) if self.tolerance is None
+                      else self.tolerance)
             for c, f in boundary_f_by_class(t, p, within, IGNORE).items():
                 self.f_sum[c] += f
                 self.f_count[c] += 1
@@ -88,7 +94,8 @@ class SemanticMetric:
 
     def merge(self, other: SemanticMetric) -> None:
         """Add what another metric, of another part of the data, has counted."""
-        assert self.classes == other.classes and self.bands.keys() == other.bands.keys() and (self.tolerance, self.share) == (other.tolerance, other.share)
+        assert (self.classes == other.classes and self.bands.keys() == other.bands.keys()
+                and (self.tolerance, self.share) == (other.tolerance, other.share))
         self.matrix += other.matrix
         for width, matrix in self.bands.items():
             matrix += other.bands[width]
@@ -97,7 +104,8 @@ class SemanticMetric:
         self.images += other.images
 
     def result(self) -> dict[str, Any]:
-        """Fractions, not percent. Classes that are neither true nor predicted count in no mean; with nothing counted a mean is 0."""
+        """Fractions, not percent. Classes that are neither true nor predicted count in no mean;
+        with nothing counted a mean is 0."""
         true, hit = self.matrix.sum(1), np.diag(self.matrix)
         iou = ious(self.matrix)
         accuracy = np.divide(hit, true, out=np.full(len(true), np.nan), where=true > 0)
@@ -112,13 +120,16 @@ class SemanticMetric:
         stuff = [i for i, thing in enumerate(self.classes.things) if not thing]
         if things and stuff:
             joined = ious(merged(self.matrix, [*([i] for i in stuff), things]))
-            out |= {"mIoU_stuff_foreground": _mean(joined), "foreground_IoU": _number(joined[-1]) or 0.0, "mIoU_stuff": _mean(joined[:-1])}
+            out |= {"mIoU_stuff_foreground": _mean(joined), "foreground_IoU": _number(joined[-1]) or 0.0,
+                    "mIoU_stuff": _mean(joined[:-1])}
         if self.tolerance is not None or self.share is not None:
-            out["boundary_F"] = _mean(np.divide(self.f_sum, self.f_count, out=np.full(len(true), np.nan), where=self.f_count > 0))
+            out["boundary_F"] = _mean(np.divide(self.f_sum, self.f_count, out=np.full(len(true), np.nan),
+                                                where=self.f_count > 0))
         for width, matrix in self.bands.items():
             out[f"trimap_mIoU_{width}"] = _mean(ious(matrix))
         out["per_class"] = {
-            name: {"IoU": _number(iou[i]), "accuracy": _number(accuracy[i]), "pixels": int(true[i])} for i, name in enumerate(self.classes.names)
+            name: {"IoU": _number(iou[i]), "accuracy": _number(accuracy[i]), "pixels": int(true[i])}
+            for i, name in enumerate(self.classes.names)
         }
         out["images"] = self.images
         return out

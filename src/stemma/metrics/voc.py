@@ -36,11 +36,13 @@ class VocScores:
 def average_precision(recall: Floats, precision: Floats, points: Points = "all") -> float:
     """AP of a curve given best detection first.
 
-    "11": mean over recalls 0, .1, ... 1 of the best precision at that recall or beyond (VOC 2007, Everingham et al. 2010, eq. 1).
+    "11": mean over recalls 0, .1, ... 1 of the best precision at that recall or beyond (VOC 2007, Everingham et al.
+    2010, eq. 1).
     "all": area under the curve made monotone (VOC 2010 on).
     """
     if points == "11":
-        # The levels are k * 0.1 in floating point, as in the evaluators that papers used: a recall of 3/5 falls short of 0.6000000000000001.
+        # The levels are k * 0.1 in floating point, as in the evaluators that papers used: a recall of 3/5 falls short
+        # of 0.6000000000000001.
         return float(np.mean([precision[recall >= level].max(initial=0.0) for level in np.arange(11) * 0.1]))
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * envelope).sum())
@@ -56,7 +58,8 @@ def voc(record: Record, threshold: float = 0.5, points: Points = "all", inclusiv
     scores, labels, reaches, true_labels, hard = [np.zeros(0)], [none], [none], [none], [np.zeros(0, bool)]
     seen = 0
     for one in record:
-        reached = np.full(len(one.scores), -1)  # number over the record of the object of its class overlapped most, -1 for none
+        # number over the record of the object of its class overlapped most, -1 for none
+        reached = np.full(len(one.scores), -1)
         if len(one.labels) and len(reached):
             mine = one.found_labels[:, None] == one.labels[None]
             ious = np.where(mine, box_iou(one.found + far, one.boxes + far), -1.0)

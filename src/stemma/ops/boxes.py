@@ -46,7 +46,8 @@ def iou_each(a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor
 
 
 def giou_each(a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
-    """Generalised IoU, box by box (Rezatofighi et al., arXiv 1902.09630, algorithm 1): IoU less the empty share of the hull, in -1..1."""
+    """Generalised IoU, box by box (Rezatofighi et al., arXiv 1902.09630, algorithm 1): IoU less the empty share of the
+    hull, in -1..1."""
     both = _common(a, b)
     union = area(a) + area(b) - both
     hull = torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], -1)

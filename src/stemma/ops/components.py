@@ -1,4 +1,5 @@
-"""Objects from a label map: connected pixels of one class. Axes: C classes, N objects, H W pixels. numpy, one picture at a time."""
+"""Objects from a label map: connected pixels of one class. Axes: C classes, N objects, H W pixels.
+numpy, one picture at a time."""
 from __future__ import annotations
 
 from typing import Any
@@ -13,8 +14,8 @@ EIGHT = np.ones((3, 3), bool)  # pixels that touch by an edge or a corner are co
 
 
 def closed(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Component numbers with the thin line between two of them given back: a pixel of 0 that has two components within two pixels
-    goes to the nearest, where that touches it by an edge. Undoes `parts.pixel_losses.separated`.
+    """Component numbers with the thin line between two of them given back: a pixel of 0 that has two components within
+    two pixels goes to the nearest, where that touches it by an edge. Undoes `parts.pixel_losses.separated`.
     """
     free = numbers == 0
     high = ndimage.maximum_filter(numbers, 5)
@@ -25,13 +26,15 @@ def closed(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def components(
-    semantic: NDArray[Any], classes: Classes, objects: Classes | None = None, scores: NDArray[Any] | None = None, least: int = 8, close: bool = True
+    semantic: NDArray[Any], classes: Classes, objects: Classes | None = None, scores: NDArray[Any] | None = None,
+    least: int = 8, close: bool = True
 ) -> dict[str, NDArray[Any]]:
-    """Each connected region of a thing class as an object, best first: boxes (N, 4), scores (N,), labels (N,), masks (N, H, W).
+    """Each connected region of a thing class as an object, best first: boxes (N, 4), scores (N,), labels (N,),
+    masks (N, H, W).
 
-    `classes` are those of the map; labels are places in `objects`, by name, or in `classes` without it. `scores` (C, H, W), probabilities,
-    give an object the mean of its class over its pixels; without them it gets 1. Regions under `least` pixels are left out.
-    `close` joins the line that training drew between touching objects to them.
+    `classes` are those of the map; labels are places in `objects`, by name, or in `classes` without it. `scores` (C, H,
+    W), probabilities, give an object the mean of its class over its pixels; without them it gets 1. Regions under
+    `least` pixels are left out. `close` joins the line that training drew between touching objects to them.
     """
     label = {name: i for i, name in enumerate((objects or classes).names)}
     found: list[tuple[float, int, NDArray[np.bool_]]] = []
@@ -41,7 +44,8 @@ def components(
         numbers, count = ndimage.label(semantic == c, EIGHT)
         if not count:
             continue
-        means = np.ones(count) if scores is None else np.asarray(ndimage.mean(scores[c], numbers, np.arange(1, count + 1)))
+        means = np.ones(count) if scores is None else np.asarray(ndimage.mean(scores[c], numbers,
+                                                                              np.arange(1, count + 1)))
         whole = closed(numbers) if close else numbers
         areas = np.bincount(whole.ravel(), minlength=count + 1)[1:]
         found += [(float(means[k]), label[name], whole == k + 1) for k in np.flatnonzero(areas >= least)]
@@ -52,5 +56,6 @@ def components(
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box[:] = xs[0], ys[0], xs[-1] + 1, ys[-1] + 1
     return {
-        "boxes": boxes, "scores": np.array([s for s, _, _ in found], np.float32), "labels": np.array([i for _, i, _ in found], np.int64), "masks": masks,
+        "boxes": boxes, "scores": np.array([s for s, _, _ in found], np.float32),
+        "labels": np.array([i for _, i, _ in found], np.int64), "masks": masks,
     }

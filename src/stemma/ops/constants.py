@@ -29,4 +29,5 @@ def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
     """A vector of `values` on the device and of the dtype of `like`."""
     if torch.compiler.is_compiling():
         return torch.tensor(values, dtype=like.dtype, device=like.device)
-    return remember((values, like.device, like.dtype), lambda: (torch.tensor(values, dtype=like.dtype, device=like.device),))[0]
+    return remember((values, like.device, like.dtype),
+                    lambda: (torch.tensor(values, dtype=like.dtype, device=like.device),))[0]

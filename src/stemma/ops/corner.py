@@ -19,8 +19,9 @@ Side = Literal["top", "left", "bottom", "right"]
 def corner_pool(x: Float[Tensor, "B C H W"], side: Side) -> Float[Tensor, "B C H W"]:
     """CornerNet eq. 6 to 8: at each cell the largest value from there to the far edge.
 
-    "top" looks down the column and "left" along the row to the right (what lies beyond a top-left corner); "bottom" looks up and "right" to
-    the left. It is a cumulative maximum from the far end, taken in steps of 1, 2, 4, ... cells, so that it is quick and can be exported.
+    "top" looks down the column and "left" along the row to the right (what lies beyond a top-left corner); "bottom"
+    looks up and "right" to the left. It is a cumulative maximum from the far end, taken in steps of 1, 2, 4, ... cells,
+    so that it is quick and can be exported.
     """
     rows = side in ("top", "bottom")
     n = x.shape[-2 if rows else -1]
@@ -37,14 +38,16 @@ def corner_pool(x: Float[Tensor, "B C H W"], side: Side) -> Float[Tensor, "B C H
     return x
 
 
-def corner_radii(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"], overlap: float) -> tuple[Float[Tensor, "*A"], Float[Tensor, "*A"], Float[Tensor, "*A"]]:
-    """How far both corners of a box may be off in x and y and the box still have an IoU of `overlap` with itself, in three ways: both corners
-    shifted alike, both drawn in, both pushed out.
+def corner_radii(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"],
+                 overlap: float) -> tuple[Float[Tensor, "*A"], Float[Tensor, "*A"], Float[Tensor, "*A"]]:
+    """How far both corners of a box may be off in x and y and the box still have an IoU of `overlap` with itself, in
+    three ways: both corners shifted alike, both drawn in, both pushed out.
     """
     area, both = h * w, h + w
     shifted = (both - (both.square() - 4 * area * (1 - overlap) / (1 + overlap)).clamp(min=0).sqrt()) / 2
     inside = (both - (both.square() - 4 * (1 - overlap) * area).clamp(min=0).sqrt()) / 4
-    outside = (-overlap * both + ((overlap * both).square() + 4 * overlap * (1 - overlap) * area).sqrt()) / (4 * overlap)
+    outside = ((-overlap * both + ((overlap * both).square() + 4 * overlap * (1 - overlap) * area).sqrt())
+               / (4 * overlap))
     return shifted, inside, outside
 
 
@@ -69,10 +72,11 @@ def soft_nms(
     sigma: float = 0.5,
     least: float = 1e-3,
 ) -> tuple[Int[Tensor, "B keep"], Float[Tensor, "B keep"]]:
-    """Soft-NMS (arXiv 1704.04503, eq. 4): (indices of the `keep` best, -1 where there are fewer; their lowered scores), best first.
+    """Soft-NMS (arXiv 1704.04503, eq. 4): (indices of the `keep` best, -1 where there are fewer; their lowered scores),
+    best first.
 
-    The best candidate is taken, and those of its label lose a factor exp(-IoU^2 / sigma); `keep` times. Candidates that fall to `least`
-    or below, or have a label under 0, are not taken.
+    The best candidate is taken, and those of its label lose a factor exp(-IoU^2 / sigma); `keep` times. Candidates that
+    fall to `least` or below, or have a label under 0, are not taken.
     """
     boxes, left = boxes.detach().float(), scores.detach().float().masked_fill(labels < 0, -1.0)
     taken, values = [], []

@@ -2,10 +2,12 @@
 
 Axes: B images, C classes, H W pixels, N = H W, P = B N.
 
-    E(x) = sum_i theta_i(x_i) + sum_ij [x_i != x_j] (w1 exp(-|p_i - p_j|^2 / 2 a^2 - |I_i - I_j|^2 / 2 b^2) + w2 exp(-|p_i - p_j|^2 / 2 g^2))
+    E(x) = sum_i theta_i(x_i) + sum_ij [x_i != x_j] (w1 exp(-|p_i - p_j|^2 / 2 a^2 - |I_i - I_j|^2 / 2 b^2) + w2
+    exp(-|p_i - p_j|^2 / 2 g^2))
 
-with theta = -log P of the network, p a pixel's place and I its colour in 0..255 (DeepLab v2, eq. 2 and 3). A kernel k is normalised to
-k_ij / sqrt(n_i n_j), n_i = sum_j k_ij, pixel i itself counted, which is what the authors' library does.
+with theta = -log P of the network, p a pixel's place and I its colour in 0..255 (DeepLab v2, eq. 2 and 3). A kernel k
+is normalised to k_ij / sqrt(n_i n_j), n_i = sum_j k_ij, pixel i itself counted,
+which is what the authors' library does.
 """
 from __future__ import annotations
 
@@ -26,19 +28,22 @@ TINY = 1e-20
 
 
 def mean_field(
-    unary: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"], iterations: int = 10, smooth: float | Tensor = 3.0, smooth_xy: float = 1.0,
-    appearance: float | Tensor = 4.0, appearance_xy: float = 67.0, appearance_rgb: float = 3.0, method: Method = "lattice",
-    where: Bool[Tensor, "B H W"] | None = None,
+    unary: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"], iterations: int = 10,
+    smooth: float | Tensor = 3.0, smooth_xy: float = 1.0, appearance: float | Tensor = 4.0, appearance_xy: float = 67.0,
+    appearance_rgb: float = 3.0, method: Method = "lattice", where: Bool[Tensor, "B H W"] | None = None,
 ) -> Float[Tensor, "B C H W"]:
-    """Probabilities after `iterations` of Q_i(l) ~ exp(-unary_i(l) + sum_m w_m sum_j k_m(i, j) Q_j(l)), from Q ~ exp(-unary).
+    """Probabilities after `iterations` of Q_i(l) ~ exp(-unary_i(l) + sum_m w_m sum_j k_m(i, j) Q_j(l)),
+    from Q ~ exp(-unary).
 
-    `unary` are energies, -log P. `images` are colours in 0..255. `smooth` is w2 with deviation `smooth_xy` in pixels; `appearance` w1 with
-    deviations `appearance_xy` in pixels and `appearance_rgb` in levels of 0..255. Pixels outside `where` take no part and keep their unary.
+    `unary` are energies, -log P. `images` are colours in 0..255. `smooth` is w2 with deviation `smooth_xy` in pixels;
+    `appearance` w1 with deviations `appearance_xy` in pixels and `appearance_rgb` in levels of 0..255. Pixels outside
+    `where` take no part and keep their unary.
 
-    method "exact": every pair of pixels, O(N^2) in time and memory, up to 20,000 pixels; a gradient flows to the colours as well.
-    method "lattice": O(N), both kernels on permutohedral lattices (`Lattice` says what that approximates), as in the authors' library, whose
-    numbers it gives to about 1e-4. Beside "exact" it changes the label of some pixels that were in doubt: .1 to 1 % on drawn scenes and
-    photographs, up to 4 % where the energies are noise.
+    method "exact": every pair of pixels, O(N^2) in time and memory, up to 20,000 pixels;
+    a gradient flows to the colours as well.
+    method "lattice": O(N), both kernels on permutohedral lattices (`Lattice` says what that approximates), as in the
+    authors' library, whose numbers it gives to about 1e-4. Beside "exact" it changes the label of some pixels that were
+    in doubt: .1 to 1 % on drawn scenes and photographs, up to 4 % where the energies are noise.
     Gradients flow to `unary` and the weights with both. Computes in float32 at least, whatever autocast says.
 
     Raises `StemmaError` where "exact" is asked for more pixels than it can hold.
@@ -83,7 +88,8 @@ def _lattice(f: Float[Tensor, "B N d"], where: Bool[Tensor, " P"] | None) -> Fil
 def _dense(f: Float[Tensor, "B N d"], where: Bool[Tensor, " P"] | None) -> Filter:
     b, n, _ = f.shape
     if n > MOST:
-        raise StemmaError(f"an exact CRF holds every pair of {n:,} pixels; it is meant for {MOST:,} at most, use method 'lattice'")
+        raise StemmaError(f"an exact CRF holds every pair of {n:,} pixels; it is meant for {MOST:,} at most, use "
+                          "method 'lattice'")
     wide = f.double()  # a difference of squares
     squares = (wide**2).sum(-1)
     k = torch.exp(-0.5 * (squares[:, :, None] + squares[:, None] - 2 * wide @ wide.mT).clamp(min=0)).to(f)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 
 def with_context(boxes: Float[Tensor, "N 4"], side: int, pad: int, square: bool = False) -> Float[Tensor, "N 4"]:
-    """Boxes grown so that, warped to `side` pixels, there are `pad` pixels of context on each side: side / (side - 2 pad) times as large.
+    """Boxes grown so that, warped to `side` pixels, there are `pad` pixels of context on each side: side / (side - 2
+    pad) times as large.
 
     `square` first grows the shorter side to the longer ("tightest square with context"), so that nothing is warped.
     """
@@ -23,8 +24,10 @@ def with_context(boxes: Float[Tensor, "N 4"], side: int, pad: int, square: bool 
     return torch.cat([centre - half, centre + half], 1)
 
 
-def warp(images: Float[Tensor, "B C H W"], boxes: Float[Tensor, "N 4"], image: Int[Tensor, " N"], side: int) -> Float[Tensor, "N C {side} {side}"]:
-    """The content of each box of its image, stretched to `side` x `side`: one bilinear reading at the middle of each pixel, without antialiasing.
+def warp(images: Float[Tensor, "B C H W"], boxes: Float[Tensor, "N 4"], image: Int[Tensor, " N"],
+         side: int) -> Float[Tensor, "N C {side} {side}"]:
+    """The content of each box of its image, stretched to `side` x `side`: one bilinear reading at the middle of each
+    pixel, without antialiasing.
 
     What lies outside the image is 0: the mean, of a normalised picture.
     """

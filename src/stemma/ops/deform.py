@@ -1,7 +1,9 @@
-"""Operators that read where they are told to: deformable convolution and deformable pooling of regions (Deformable ConvNets sec. 2).
+"""Operators that read where they are told to: deformable convolution and deformable pooling of regions (Deformable
+ConvNets sec. 2).
 
-Axes: B images, R regions an image, C channels, G groups of offsets, K taps of a kernel, H W of a map, s bins a side, n samples a bin and side.
-Offsets are (y, x), tap after tap in reading order, in cells for a convolution and in sides of the region for pooling.
+Axes: B images, R regions an image, C channels, G groups of offsets, K taps of a kernel, H W of a map, s bins a side, n
+samples a bin and side. Offsets are (y, x), tap after tap in reading order, in cells for a convolution and in sides of
+the region for pooling.
 """
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from .psroi import LEAST, bags
 from .roi import level_of
 
 
-def _read(x: Float[Tensor, "N C H W"], y_at: Float[Tensor, "N P Q"], x_at: Float[Tensor, "N P Q"], outside: Literal["zeros", "border"]) -> Tensor:
+def _read(x: Float[Tensor, "N C H W"], y_at: Float[Tensor, "N P Q"], x_at: Float[Tensor, "N P Q"],
+          outside: Literal["zeros", "border"]) -> Tensor:
     """Bilinear readings at cells (y, x), cell centres at whole numbers: N C P Q."""
     h, w = x.shape[-2:]
     grid = torch.stack([(2 * x_at + 1) / w - 1, (2 * y_at + 1) / h - 1], -1)
@@ -28,21 +31,22 @@ def _read(x: Float[Tensor, "N C H W"], y_at: Float[Tensor, "N P Q"], x_at: Float
 
 
 def deform_conv2d(
-    x: Float[Tensor, "B C H W"], offset: Float[Tensor, "B D Ho Wo"], weight: Float[Tensor, "O C k k"], bias: Float[Tensor, " O"] | None = None,
-    stride: int = 1, padding: int = 0, dilation: int = 1, mask: Float[Tensor, "B E Ho Wo"] | None = None,
-    method: Literal["auto", "columns", "torchvision"] = "auto",
+    x: Float[Tensor, "B C H W"], offset: Float[Tensor, "B D Ho Wo"], weight: Float[Tensor, "O C k k"],
+    bias: Float[Tensor, " O"] | None = None, stride: int = 1, padding: int = 0, dilation: int = 1,
+    mask: Float[Tensor, "B E Ho Wo"] | None = None, method: Literal["auto", "columns", "torchvision"] = "auto",
 ) -> Float[Tensor, "B O Ho Wo"]:
     """Eq. 2: each tap of the kernel reads at its place plus an offset of its own, bilinearly, and zero outside the map.
 
-    `offset` has 2 k k channels a group, (y, x) of each tap; groups share the channels between them. `mask` multiplies what a tap reads.
-    "torchvision" is its operator, used on a GPU; "columns" gathers the readings with `grid_sample` and multiplies once, which on a CPU takes a half
-    to an eighth of the time, and which traces and exports.
+    `offset` has 2 k k channels a group, (y, x) of each tap; groups share the channels between them. `mask` multiplies
+    what a tap reads. "torchvision" is its operator, used on a GPU; "columns" gathers the readings with `grid_sample`
+    and multiplies once, which on a CPU takes a half to an eighth of the time, and which traces and exports.
     Computed in float32 and returned in `x`'s dtype.
     """
     taps = weight.shape[-1] ** 2
     b, groups = len(x), offset.shape[1] // (2 * taps)
     if method == "torchvision" or (method == "auto" and x.is_cuda and not torch.compiler.is_compiling()):
-        args = (x.float(), offset.float(), weight.float(), None if bias is None else bias.float(), stride, padding, dilation)
+        args = (x.float(), offset.float(), weight.float(), None if bias is None else bias.float(), stride,
+                padding, dilation)
         with torch.autocast(x.device.type, enabled=False):
             done: Tensor = tv.deform_conv2d(*args, mask=None if mask is None else mask.float())
         return done.to(x.dtype)
@@ -53,7 +57,8 @@ def deform_conv2d(
     columns = torch.arange(wide, device=x.device, dtype=moved.dtype) * stride
     y_at = moved[:, :, 0] + k.repeat_interleave(len(k))[:, None, None] + rows[:, None]
     x_at = moved[:, :, 1] + k.repeat(len(k))[:, None, None] + columns
-    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at.flatten(1, 2), x_at.flatten(1, 2), "zeros")  # (B G) C/G (K Ho) Wo
+    # (B G) C/G (K Ho) Wo
+    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at.flatten(1, 2), x_at.flatten(1, 2), "zeros")
     seen = seen.unflatten(2, (taps, high))
     if mask is not None:
         seen = seen * mask.float().reshape(b * groups, 1, taps, high, wide)
@@ -62,11 +67,13 @@ def deform_conv2d(
     return out.view(b, -1, high, wide).to(x.dtype)
 
 
-def _spots(lo: Tensor, hi: Tensor, offset: Tensor, size: int, samples: int, limit: Tensor | int, axis: int) -> tuple[Tensor, Tensor]:
+def _spots(lo: Tensor, hi: Tensor, offset: Tensor, size: int, samples: int, limit: Tensor | int,
+           axis: int) -> tuple[Tensor, Tensor]:
     """Sample points of every bin along one axis, (..., s, s, n): (where, its share of the bin's mean along the axis).
 
-    `lo`, `hi` are sides of the regions in cells (...), `offset` moves each bin (..., s, s) by that many sides. The points of a bin begin at its first
-    edge. One more than half a cell outside the map is not counted; the others are moved onto it.
+    `lo`, `hi` are sides of the regions in cells (...), `offset` moves each bin (..., s, s) by that many sides. The
+    points of a bin begin at its first edge. One more than half a cell outside the map is not counted;
+    the others are moved onto it.
     """
     side = (hi - lo).clamp(min=LEAST)[..., None, None, None]
     bins = torch.arange(size, device=lo.device, dtype=lo.dtype)
@@ -88,13 +95,16 @@ def _sides(boxes: Float[Tensor, "B R 4"], scale: Tensor | float, rounded: bool) 
 
 
 def deform_roi_pool(
-    xs: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "B R 4"], offset: Float[Tensor, "B R 2 s s"] | None, size: int, strides: Sequence[int],
+    xs: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "B R 4"], offset: Float[Tensor, "B R 2 s s"] | None,
+    size: int, strides: Sequence[int],
     samples: int = 4, canonical: float = 224.0, rounded: bool = True, sensitive: bool = False,
 ) -> Float[Tensor, "B R C {size} {size}"]:
-    """Eq. 5 and 6: mean of each bin, moved by its offset (y, x) times the region's height and width; without offsets the bins stay where they are.
+    """Eq. 5 and 6: mean of each bin, moved by its offset (y, x) times the region's height and width; without offsets
+    the bins stay where they are.
 
-    Of several levels, each region reads that of its size (FPN eq. 1). With `sensitive`, bin (i, j) reads maps of its own, channels ordered
-    (i s + j) C + c. `rounded`: boxes rounded to whole pixels, as published. Differentiable in the maps, the offsets and (not rounded) the boxes.
+    Of several levels, each region reads that of its size (FPN eq. 1). With `sensitive`, bin (i, j) reads maps of its
+    own, channels ordered (i s + j) C + c. `rounded`: boxes rounded to whole pixels, as published. Differentiable in the
+    maps, the offsets and (not rounded) the boxes.
     """
     b, r, _ = boxes.shape
     device = boxes.device
@@ -106,7 +116,8 @@ def deform_roi_pool(
         return torch.cat([cells, start[:, None]], 1), torch.tensor([1.0 / s for s in strides[: len(xs)]], device=device)
 
     table, scale = remember(("deformed levels", shapes, tuple(strides), b, device), make)
-    level = torch.zeros_like(boxes[..., 0], dtype=torch.long) if len(xs) == 1 else level_of(boxes.detach(), strides[: len(xs)], canonical)
+    level = (torch.zeros_like(boxes[..., 0], dtype=torch.long) if len(xs) == 1
+             else level_of(boxes.detach(), strides[: len(xs)], canonical))
     h, w, start = table[level].unbind(-1)
     x1, y1, x2, y2 = _sides(boxes, scale[level], rounded)
     dy, dx = offset.float().unbind(2) if offset is not None else (boxes.new_zeros(b, r, size, size),) * 2
@@ -132,10 +143,11 @@ def deform_roi_pool(
 
 
 def deform_ps_roi_pool(
-    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], offset: Float[Tensor, "B R C 2 s s"], size: int, stride: int, samples: int = 4,
-    rounded: bool = True,
+    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], offset: Float[Tensor, "B R C 2 s s"], size: int,
+    stride: int, samples: int = 4, rounded: bool = True,
 ) -> Float[Tensor, "B R C {size} {size}"]:
-    """Deformable position-sensitive pooling (sec. 2.2, fig. 4) with offsets of each output's own; channels ordered (i s + j) C + c."""
+    """Deformable position-sensitive pooling (sec. 2.2, fig. 4) with offsets of each output's own;
+    channels ordered (i s + j) C + c."""
     b, d, h, w = x.shape
     outputs, r = d // size**2, boxes.shape[1]
     x1, y1, x2, y2 = (v[:, :, None] for v in _sides(boxes, 1.0 / stride, rounded))

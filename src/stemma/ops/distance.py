@@ -8,9 +8,11 @@ from torch import Tensor
 
 
 def distance(masks: Bool[Tensor, "*N H W"], reach: int) -> Float[Tensor, "*N H W"]:
-    """Distance in pixels from every pixel's centre to the nearest set pixel's, 0 on the mask; infinite where it is more than `reach`.
+    """Distance in pixels from every pixel's centre to the nearest set pixel's, 0 on the mask;
+    infinite where it is more than `reach`.
 
-    Separable (Felzenszwalb and Huttenlocher 2012, eq. 2): along rows first by doubling steps, then the lower envelope down the columns.
+    Separable (Felzenszwalb and Huttenlocher 2012, eq. 2): along rows first by doubling steps,
+    then the lower envelope down the columns.
     """
     assert reach >= 1
     far = torch.full((), float("inf"), device=masks.device)
@@ -31,9 +33,11 @@ def distance(masks: Bool[Tensor, "*N H W"], reach: int) -> Float[Tensor, "*N H W
 
 
 def layers(masks: Bool[Tensor, "B N H W"]) -> tuple[Int[Tensor, "B H W"], Int[Tensor, "B H W"]]:
-    """N masks as two maps of numbers 1..N, 0 for none: of the masks on a pixel the first, and the last where that is another.
+    """N masks as two maps of numbers 1..N, 0 for none: of the masks on a pixel the first,
+    and the last where that is another.
 
-    Two say all that `nearest_two` and `crowded` ask: a pixel under three masks has two of them at least at every distance.
+    Two say all that `nearest_two` and `crowded` ask: a pixel under three masks has two of them at least at every
+    distance.
     """
     n = masks.shape[1]
     if n == 0:
@@ -46,7 +50,8 @@ def layers(masks: Bool[Tensor, "B N H W"]) -> tuple[Int[Tensor, "B H W"], Int[Te
     return first, torch.where(last != first, last, 0)
 
 
-Two = tuple[Tensor, Tensor, Tensor, Tensor]  # number and squared distance of the nearest, and of the nearest of another number
+# number and squared distance of the nearest, and of the nearest of another number
+Two = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def _nearer(best: Two, number: Tensor, square: Tensor) -> Two:
@@ -56,7 +61,8 @@ def _nearer(best: Two, number: Tensor, square: Tensor) -> Two:
     first, second = other & (square < d1), other & (square < d2)
     return (
         torch.where(first, number, i1), torch.minimum(d1, square),
-        torch.where(first, i1, torch.where(second, number, i2)), torch.where(first, d1, torch.where(second, square, d2)),
+        torch.where(first, i1, torch.where(second, number, i2)),
+        torch.where(first, d1, torch.where(second, square, d2)),
     )
 
 
@@ -68,10 +74,11 @@ def _moved(x: Tensor, dy: int, dx: int, fill: float) -> Tensor:
 
 
 def nearest_two(masks: Bool[Tensor, "B N H W"], reach: int) -> tuple[Float[Tensor, "B H W"], Float[Tensor, "B H W"]]:
-    """Distances to the nearest and to the second nearest of N masks at every pixel (different masks, also where they overlap).
+    """Distances to the nearest and to the second nearest of N masks at every pixel (different masks, also where they
+    overlap).
 
-    As `distance` for every mask, in work that does not grow with N: along a row, and of the rows above and below, the two nearest numbers
-    are all that can count.
+    As `distance` for every mask, in work that does not grow with N: along a row, and of the rows above and below, the
+    two nearest numbers are all that can count.
     """
     assert reach >= 1
     a, b = layers(masks)

@@ -13,15 +13,18 @@ from torch import Tensor
 
 
 def elastic_field(
-    height: int, width: int, sigma: float = 10.0, grid: int = 3, count: int = 1, generator: torch.Generator | None = None
+    height: int, width: int, sigma: float = 10.0, grid: int = 3, count: int = 1,
+    generator: torch.Generator | None = None
 ) -> Float[Tensor, "B 2 H W"]:
-    """Smooth random displacement fields: N(0, sigma px) on a `grid` x `grid` lattice whose corners are the picture's, bicubic between."""
+    """Smooth random displacement fields: N(0, sigma px) on a `grid` x `grid` lattice whose corners are the picture's,
+    bicubic between."""
     coarse = torch.randn(count, 2, grid, grid, generator=generator) * sigma
     return F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
 
 
 def warp(
-    x: Float[Tensor, "B C H W"], field: Float[Tensor, "B 2 H W"], mode: Literal["bilinear", "nearest"] = "bilinear", fill: float | None = None
+    x: Float[Tensor, "B C H W"], field: Float[Tensor, "B 2 H W"], mode: Literal["bilinear", "nearest"] = "bilinear",
+    fill: float | None = None
 ) -> Float[Tensor, "B C H W"]:
     """`out[y, x] = in[y + field_y, x + field_x]`, mirrored beyond the edge, or `fill` there.
 

@@ -17,9 +17,10 @@ def shape_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def kmeans(shapes: np.ndarray, k: int, seed: int = 0) -> tuple[np.ndarray, float]:
     """(`k` widths and heights, smallest area first (k, 2); the mean IoU of each shape with its nearest).
 
-    Lloyd's rounds with the distance 1 - IoU (YOLOv2 sec. 2), the centre of a cluster being its mean width and height. The best of
-    several starts, one at even quantiles of area and the rest drawn from `seed`, so that equal boxes give equal anchors.
-    With fewer different shapes than `k` some anchors are alike. Raises `ValueError` when there is no shape.
+    Lloyd's rounds with the distance 1 - IoU (YOLOv2 sec. 2), the centre of a cluster being its mean width and height.
+    The best of several starts, one at even quantiles of area and the rest drawn from `seed`, so that equal boxes give
+    equal anchors. With fewer different shapes than `k` some anchors are alike.
+    Raises `ValueError` when there is no shape.
     """
     shapes = np.asarray(shapes, np.float64)
     shapes = shapes[(shapes > 0).all(1)]
@@ -29,7 +30,8 @@ def kmeans(shapes: np.ndarray, k: int, seed: int = 0) -> tuple[np.ndarray, float
     dice = np.random.default_rng(seed)
     best, score = shapes[:1].repeat(k, 0), -1.0
     for start in range(STARTS):
-        at = order[((np.arange(k) + 0.5) * len(order) / k).astype(int)] if start == 0 else dice.choice(len(shapes), k, replace=len(shapes) < k)
+        at = (order[((np.arange(k) + 0.5) * len(order) / k).astype(int)] if start == 0
+              else dice.choice(len(shapes), k, replace=len(shapes) < k))
         centres, mean = _lloyd(shapes, shapes[at])
         if mean > score + 1e-12:
             best, score = centres, mean

@@ -16,11 +16,12 @@ from torch import Tensor
 Rle = dict[str, Any]  # {"size": [height, width], "counts": bytes}, COCO's compressed form
 
 
-def paste(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tuple[int, int], padding: int = 1) -> Float[Tensor, "D H W"]:
+def paste(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tuple[int, int],
+          padding: int = 1) -> Float[Tensor, "D H W"]:
     """Probabilities inside boxes -> probabilities on a picture of `size` (height, width), 0 elsewhere.
 
-    As torchvision does it (`paste_masks_in_image`, equal to the last bit): the mask gets a rim of `padding` zeros, the box grows with it,
-    is cut to whole pixels with both ends inclusive, and the mask is resized bilinearly to that.
+    As torchvision does it (`paste_masks_in_image`, equal to the last bit): the mask gets a rim of `padding` zeros, the
+    box grows with it, is cut to whole pixels with both ends inclusive, and the mask is resized bilinearly to that.
     """
     out = masks.new_zeros(len(masks), *size)
     for i, (part, (x, y)) in enumerate(patches(masks, boxes, size, padding)):
@@ -28,8 +29,10 @@ def paste(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tupl
     return out
 
 
-def patches(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tuple[int, int], padding: int = 1) -> list[tuple[Tensor, tuple[int, int]]]:
-    """For each mask the piece of `paste` that can be non-zero, with the (x, y) of its first pixel. Empty pieces have no pixels."""
+def patches(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tuple[int, int],
+            padding: int = 1) -> list[tuple[Tensor, tuple[int, int]]]:
+    """For each mask the piece of `paste` that can be non-zero, with the (x, y) of its first pixel.
+    Empty pieces have no pixels."""
     m = masks.shape[-1]
     grown = F.pad(masks, (padding,) * 4)
     scale = float(m + 2 * padding) / m
@@ -48,10 +51,13 @@ def patches(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tu
     return found
 
 
-def crop(masks: Bool[Tensor, "B N H W"], boxes: Float[Tensor, "B R 4"], owner: Int[Tensor, "B R"], size: int) -> Float[Tensor, "B R {size} {size}"]:
-    """What each region's mask should have been: the covered share of each cell of its own object's mask inside the box, in 0..1.
+def crop(masks: Bool[Tensor, "B N H W"], boxes: Float[Tensor, "B R 4"], owner: Int[Tensor, "B R"],
+         size: int) -> Float[Tensor, "B R {size} {size}"]:
+    """What each region's mask should have been: the covered share of each cell of its own object's mask inside the box,
+    in 0..1.
 
-    RoIAlign on the mask's pixels with as many samples as a cell has pixels, half-pixel shift kept, as torchvision's `project_masks_on_boxes`.
+    RoIAlign on the mask's pixels with as many samples as a cell has pixels, half-pixel shift kept, as torchvision's
+    `project_masks_on_boxes`.
     """
     b, n, h, w = masks.shape
     index = torch.arange(b, device=boxes.device)[:, None] * n + owner
@@ -79,7 +85,8 @@ def decode(code: Rle) -> np.ndarray:
 
 
 def runs(counts: list[int], h: int, w: int) -> np.ndarray:
-    """Alternating runs of 0 and 1 down the columns -> a bool array. Raises `ValueError` when they do not fill the picture."""
+    """Alternating runs of 0 and 1 down the columns -> a bool array. Raises `ValueError` when they do not fill the
+    picture."""
     if sum(counts) != h * w:
         raise ValueError(f"run lengths add up to {sum(counts)}, the picture has {h} x {w} = {h * w} pixels")
     ones = np.arange(len(counts)) % 2 == 1

@@ -59,7 +59,8 @@ def _survivors(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: flo
     """Who survives among boxes sorted by falling score.
 
     A box lives when no living box before it overlaps it. Starting from "all live" and applying that rule to everyone
-    at once settles box i after as many rounds as its longest chain of suppressors; the fixed point is the greedy answer.
+    at once settles box i after as many rounds as its longest chain of suppressors;
+    the fixed point is the greedy answer.
     """
     b, n = kind.shape
     step = b if trips else max(1, min(b, PAIRS // (n * n)))
@@ -75,12 +76,14 @@ def _survivors(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: flo
 
 
 def _overlaps(boxes: Tensor, kind: Tensor, iou: float) -> Float[Tensor, "B N N"]:
-    """[b, i, j] is 1 where i may suppress j: it comes before, is of its kind and overlaps it. Half precision where a sum of ones is quick in it."""
+    """[b, i, j] is 1 where i may suppress j: it comes before, is of its kind and overlaps it. Half precision where a
+    sum of ones is quick in it."""
     over = (bx.iou(boxes, boxes) > iou) & (kind[:, :, None] == kind[:, None, :])
     return over.triu(1).to(torch.float16 if boxes.is_cuda else torch.float32)
 
 
-def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, trips: int) -> Bool[Tensor, "B N"]:
+def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float,
+                   trips: int) -> Bool[Tensor, "B N"]:
     """The same through torchvision's compiled loop, which is quicker on a processor.
 
     Kinds are kept apart by shifting each to a place of its own, in float64, where the shift costs no precision.

@@ -1,12 +1,16 @@
-"""Position-sensitive pooling of regions (R-FCN sec. 2): bin (i, j) of output channel c reads input channel (c s + i) s + j alone.
+"""Position-sensitive pooling of regions (R-FCN sec. 2): bin (i, j) of output channel c reads input channel (c s + i)
+s + j alone.
 
 Axes: B images, R regions an image, C output channels, H W of a feature map, s bins a side.
-Boxes are (x1, y1, x2, y2) in pixels of the network input, edges continuous; the published code has inclusive corners and adds 1 to the last.
+Boxes are (x1, y1, x2, y2) in pixels of the network input, edges continuous; the published code has inclusive corners
+and adds 1 to the last.
 
-With `bins_first` the input's channels are ordered (i s + j) C + c instead, which for maps that lie channels last is the order of the work.
+With `bins_first` the input's channels are ordered (i s + j) C + c instead, which for maps that lie channels last is the
+order of the work.
 
-As in `roi`, the work on a CPU is `F.embedding_bag`: the table has a row of C numbers a cell and bin, and an output bin is a bag of rows.
-In a traced graph, and on a GPU, the average is read off an integral image, whose shapes depend on nothing.
+As in `roi`, the work on a CPU is `F.embedding_bag`: the table has a row of C numbers a cell and bin, and an output bin
+is a bag of rows. In a traced graph, and on a GPU, the average is read off an integral image,
+whose shapes depend on nothing.
 """
 from __future__ import annotations
 
@@ -41,7 +45,8 @@ def _bins(size: int, device: torch.device) -> Int[Tensor, "s s"]:
 
 
 def _edges(lo: Tensor, hi: Tensor, size: int, cells: int) -> tuple[Int[Tensor, "B R s"], Int[Tensor, "B R s"]]:
-    """First cell of each bin along one axis, and one past its last; boxes in cells. Bins overlap where their edges are not whole."""
+    """First cell of each bin along one axis, and one past its last; boxes in cells.
+    Bins overlap where their edges are not whole."""
     step = ((hi - lo).clamp(min=LEAST) / size)[..., None]
     at = torch.arange(size, device=lo.device, dtype=lo.dtype)
     first = (lo[..., None] + at * step).floor().clamp(0, cells).int()
@@ -50,12 +55,14 @@ def _edges(lo: Tensor, hi: Tensor, size: int, cells: int) -> tuple[Int[Tensor, "
 
 
 def ps_roi_pool(
-    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, whole_cells: bool = False, bins_first: bool = False,
+    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, whole_cells: bool = False,
+    bins_first: bool = False,
 ) -> Float[Tensor, "B R C {size} {size}"]:
     """R-FCN eq. 1 before the vote: the mean of each bin over its own map; a bin without a cell is 0.
 
-    The box is rounded to whole pixels, and a bin takes every cell that it touches. `whole_cells` rounds the box to cells instead, at least one
-    of them wide, as torchvision does (which besides leaves out the last row and column of the map). No gradient flows to the boxes.
+    The box is rounded to whole pixels, and a bin takes every cell that it touches. `whole_cells` rounds the box to
+    cells instead, at least one of them wide, as torchvision does (which besides leaves out the last row and column of
+    the map). No gradient flows to the boxes.
     """
     b, _, h, w = x.shape
     at = boxes.detach().float()
@@ -69,7 +76,8 @@ def ps_roi_pool(
     return _by_integral(x, size, bins_first, top, bottom, left, right).to(x.dtype)
 
 
-def _by_bags(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+def _by_bags(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor, left: Tensor,
+             right: Tensor) -> Tensor:
     """A bag a bin, with as many rows as the bin has cells."""
     b, _, h, w = x.shape
     high, wide = (bottom - top)[..., :, None], (right - left)[..., None, :]  # B R s 1, B R 1 s
@@ -87,10 +95,12 @@ def _by_bags(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor
 
 
 class Ragged(torch.autograd.Function):
-    """Sums of rows of a table, bag by bag, of any lengths. The gradient of a row is the sum over the bags that read it: bags of the other table."""
+    """Sums of rows of a table, bag by bag, of any lengths. The gradient of a row is the sum over the bags that read it:
+    bags of the other table."""
 
     @staticmethod
-    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, " P"], start: Int[Tensor, " K"], bag: Int[Tensor, " P"]) -> Float[Tensor, "K C"]:
+    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, " P"], start: Int[Tensor, " K"],
+                bag: Int[Tensor, " P"]) -> Float[Tensor, "K C"]:
         ctx.save_for_backward(rows, bag)
         ctx.cells = len(table)
         return F.embedding_bag(rows, table, start, mode="sum")
@@ -104,8 +114,10 @@ class Ragged(torch.autograd.Function):
         return F.embedding_bag(bag[rows.argsort()], grad.contiguous(), first, mode="sum"), None, None, None
 
 
-def _by_integral(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Sums of rectangles as differences of four corners of the integral image, in float64: the sums of a whole map leave float32 too few digits."""
+def _by_integral(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor, left: Tensor,
+                 right: Tensor) -> Tensor:
+    """Sums of rectangles as differences of four corners of the integral image, in float64: the sums of a whole map
+    leave float32 too few digits."""
     b, d, h, w = x.shape
     whole = F.pad(x.double(), (1, 0, 1, 0)).cumsum(2).cumsum(3)
     table = _table(whole, size, bins_first)
@@ -121,9 +133,11 @@ def _by_integral(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Te
 
 
 def ps_roi_align(
-    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, samples: int = 2, bins_first: bool = False,
+    x: Float[Tensor, "B D H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, samples: int = 2,
+    bins_first: bool = False,
 ) -> Float[Tensor, "B R C {size} {size}"]:
-    """The same without rounding: each bin is the mean of `samples` x `samples` bilinear readings of its own map, as torchvision's `ps_roi_align`.
+    """The same without rounding: each bin is the mean of `samples` x `samples` bilinear readings of its own map, as
+    torchvision's `ps_roi_align`.
 
     Differentiable in the map and in the boxes. Computed in float32 and returned in `x`'s dtype.
     """

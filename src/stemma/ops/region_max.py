@@ -2,10 +2,11 @@
 
 Axes: B images, C channels, H W of a map, R regions, s bins a side, K rectangles.
 
-In eager mode torchvision's RoIPool does the work, for regions with a hole on copies of the map in which the hole is 0. In a traced graph, and where the
-copies would be too many, the maximum over a rectangle is that over four overlapping rectangles whose sides are powers of two, looked up in
-a table that is made once a map; a bin with a hole is the union of what lies above, below, left and right of the hole. The work a bin does not grow with
-its size, and every shape is fixed. Either way the gradient goes to the cell that was the maximum.
+In eager mode torchvision's RoIPool does the work, for regions with a hole on copies of the map in which the hole is 0.
+In a traced graph, and where the copies would be too many, the maximum over a rectangle is that over four overlapping
+rectangles whose sides are powers of two, looked up in a table that is made once a map; a bin with a hole is the union
+of what lies above, below, left and right of the hole. The work a bin does not grow with its size, and every shape is
+fixed. Either way the gradient goes to the cell that was the maximum.
 """
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def cells(boxes: Float[Tensor, "*R 4"], stride: float) -> Cells:
 
 
 def bins(region: Cells, size: int, shape: tuple[int, int]) -> Int[Tensor, "*R s s 4"]:
-    """A region's size x size bins, cut to the map: floor at their beginning, ceil at their end, so neighbours may share cells (SPP-net)."""
+    """A region's size x size bins, cut to the map: floor at their beginning, ceil at their end, so neighbours may share
+    cells (SPP-net)."""
     lo, side = region[..., :2], region[..., 2:] - region[..., :2]
     step = torch.arange(size + 1, device=region.device, dtype=torch.int32)
     first = (side[..., None] * step[:-1]).div(size, rounding_mode="floor")
@@ -52,7 +54,8 @@ class RegionMax:
 
     @property
     def table(self) -> tuple[Float[Tensor, "N C"], Int[Tensor, "N C"]]:
-        """Made when it is first asked for: maxima over 2^i x 2^j cells and where they are, a row a picture, i, j, and first cell."""
+        """Made when it is first asked for: maxima over 2^i x 2^j cells and where they are, a row a picture, i, j,
+        and first cell."""
         if self._table is not None:
             return self._table
         h, w = self.shape
@@ -124,7 +127,8 @@ class RegionMax:
         else:
             hx1, hy1, hx2, hy2 = hole[:, :, None].expand(-1, -1, size * size, -1).reshape(b, -1, 4).unbind(-1)
             x1, y1, x2, y2 = at.unbind(-1)
-            sides = ((x1, y1, x2, y2.minimum(hy1)), (x1, y1.maximum(hy2), x2, y2), (x1, y1, x2.minimum(hx1), y2), (x1.maximum(hx2), y1, x2, y2))
+            sides = ((x1, y1, x2, y2.minimum(hy1)), (x1, y1.maximum(hy2), x2, y2), (x1, y1, x2.minimum(hx1), y2),
+                     (x1.maximum(hx2), y1, x2, y2))
             value, place = self.ask(torch.stack(sides[0], -1))
             for side in sides[1:]:
                 v, p = self.ask(torch.stack(side, -1))

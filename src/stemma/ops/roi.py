@@ -3,9 +3,9 @@
 Axes: B images, R regions an image, C channels, H W of a feature map, s bins a side.
 Boxes are (x1, y1, x2, y2) in pixels of the network input; a map of `stride` t covers t x t pixels a cell.
 
-On a CPU, RoIAlign is one `F.embedding_bag`: the map is a table with a row a cell, an output bin is a bag of the 4 corners of
-each of its sample points, and the bilinear weights are the bag's weights. Over several levels the levels are one table. The
-gradient is one `F.embedding_bag` too.
+On a CPU, RoIAlign is one `F.embedding_bag`: the map is a table with a row a cell, an output bin is a bag of the 4
+corners of each of its sample points, and the bilinear weights are the bag's weights. Over several levels the levels are
+one table. The gradient is one `F.embedding_bag` too.
 On a GPU torchvision's kernel does the work.
 """
 from __future__ import annotations
@@ -28,20 +28,22 @@ Method = Literal["auto", "bag", "torchvision"]
 CLOSE = 1.99  # cells a bin: its two samples are then less than a cell apart, and touch three cells a side and not four
 
 
-def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: float = 224.0, level: int = 4) -> Int[Tensor, "B R"]:
+def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: float = 224.0,
+             level: int = 4) -> Int[Tensor, "B R"]:
     """Index into `strides` of the level a region reads: FPN eq. 1, k = floor(k0 + log2(sqrt(wh) / 224)).
 
     `canonical` is the side in pixels that reads the level of stride 2**`level`. Strides must double.
     """
-    assert all(b == 2 * a for a, b in zip(strides, strides[1:])), f"strides must double from level to level: {tuple(strides)}"
+    assert all(b == 2 * a for a, b in zip(strides, strides[1:])), ("strides must double from level to level: "
+                                                                   f"{tuple(strides)}")
     side = ((boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)).sqrt()
     k = torch.floor(level + torch.log2(side / canonical) + 1e-6) - math.log2(strides[0])
     return k.clamp(0, len(strides) - 1).long()
 
 
 def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie within a cell of
-    each other. Points beyond one cell outside the map weigh nothing.
+    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie
+    within a cell of each other. Points beyond one cell outside the map weigh nothing.
     """
     extent = hi - lo if aligned else (hi - lo).clamp(min=1.0)
     step = (extent / size)[..., None, None]
@@ -56,11 +58,13 @@ def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, 
     keep = inside.to(p) / samples
     near, far = (1 - part) * keep, part * keep
     low = low.int()
-    if samples == 2 and p.device.type == "cpu" and not torch.compiler.is_compiling() and p.numel() and _close(step.detach()):
+    if (samples == 2 and p.device.type == "cpu" and not torch.compiler.is_compiling() and p.numel()
+        and _close(step.detach())):
         same = (low[..., 0] == low[..., 1]).to(p)
         cell = torch.stack([low[..., 0], low[..., 0] + 1, low[..., 0] + 2], -1)
         weight = torch.stack([
-            near[..., 0] + same * near[..., 1], far[..., 0] + same * far[..., 1] + (1 - same) * near[..., 1], (1 - same) * far[..., 1],
+            near[..., 0] + same * near[..., 1], far[..., 0] + same * far[..., 1] + (1 - same) * near[..., 1],
+            (1 - same) * far[..., 1],
         ], -1)
     else:
         cell, weight = torch.stack([low, low + 1], -1).flatten(-2), torch.stack([near, far], -1).flatten(-2)
@@ -74,7 +78,8 @@ def _close(step: Tensor) -> bool:
     return bool((least >= 0) & (most <= CLOSE))
 
 
-def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor], xs: tuple[Tensor, Tensor]) -> Tensor:
+def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor],
+          xs: tuple[Tensor, Tensor]) -> Tensor:
     """Rows `base + y width + x` of the table, weighed and summed: B R C s s, laid out with channels last."""
     (yc, yw), (xc, xw) = ys, xs
     b, r, s = yc.shape[:3]
@@ -92,12 +97,14 @@ def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Te
 class Bags(torch.autograd.Function):
     """Rows of a table summed with weights, bag by bag.
 
-    The gradient of a row is the sum of the gradients of the bags that read it: again bags, of the other table. Sorting the (row, bag) pairs by
-    row gives them. This is about twice as fast on a CPU as the gradient that `F.embedding_bag` brings.
+    The gradient of a row is the sum of the gradients of the bags that read it: again bags, of the other table. Sorting
+    the (row, bag) pairs by row gives them. This is about twice as fast on a CPU as the gradient that `F.embedding_bag`
+    brings.
     """
 
     @staticmethod
-    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"], weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
+    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"],
+                weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
         ctx.save_for_backward(rows, weight, table if weight.requires_grad else table[:0])
         ctx.cells = len(table)
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
@@ -110,7 +117,8 @@ class Bags(torch.autograd.Function):
         if ctx.needs_input_grad[2]:  # of a weight: its row times the gradient of its bag
             start = torch.arange(0, rows.numel(), rows.shape[1], dtype=rows.dtype)
             mine = torch.arange(len(rows), dtype=rows.dtype).repeat_interleave(rows.shape[1])
-            slope = torch.ops.aten._embedding_bag_per_sample_weights_backward(grad.contiguous(), table, rows.flatten(), start, mine, 0).view_as(weight)
+            slope = torch.ops.aten._embedding_bag_per_sample_weights_backward(grad.contiguous(), table, rows.flatten(),
+                                                                              start, mine, 0).view_as(weight)
         small = torch.int16 if ctx.cells < 2**15 else torch.int32  # short keys sort faster
         row, place = rows.flatten().to(small).sort()
         if ctx.cells < 2**15:
@@ -119,7 +127,8 @@ class Bags(torch.autograd.Function):
             readers = torch.bincount(rows.flatten(), minlength=ctx.cells)
             first = readers.cumsum(0) - readers
         bag = place.div(rows.shape[1], rounding_mode="floor")
-        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]), None, slope
+        return (F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=weight.flatten()[place]),
+                None, slope)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -143,13 +152,14 @@ def _use_bag(x: Tensor, boxes: Tensor, samples: int, method: Method) -> bool:
 
 
 def roi_align(
-    x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, samples: int = 2, aligned: bool = True, method: Method = "auto",
+    x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float, samples: int = 2,
+    aligned: bool = True, method: Method = "auto",
 ) -> Float[Tensor, "B R C {size} {size}"]:
     """Mean of `samples` x `samples` bilinear readings in each of `size` x `size` bins of every box.
 
-    `aligned=False` is the first release's half-pixel shift, with boxes at least one cell wide. `samples=-1` takes ceil(bin side) samples,
-    through torchvision. Differentiable in `x`; in `boxes` too on the "bag" path, which "auto" therefore takes when boxes need a gradient.
-    Computed in float32 and returned in `x`'s dtype.
+    `aligned=False` is the first release's half-pixel shift, with boxes at least one cell wide. `samples=-1` takes
+    ceil(bin side) samples, through torchvision. Differentiable in `x`; in `boxes` too on the "bag" path, which "auto"
+    therefore takes when boxes need a gradient. Computed in float32 and returned in `x`'s dtype.
     """
     b, _, h, w = x.shape
     if not _use_bag(x, boxes, samples, method):
@@ -163,8 +173,8 @@ def roi_align(
 
 
 def roi_align_levels(
-    xs: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "B R 4"], size: int, strides: Sequence[int], samples: int = 2, aligned: bool = True,
-    canonical: float = 224.0, method: Method = "auto",
+    xs: Sequence[Float[Tensor, "B C _ _"]], boxes: Float[Tensor, "B R 4"], size: int, strides: Sequence[int],
+    samples: int = 2, aligned: bool = True, canonical: float = 224.0, method: Method = "auto",
 ) -> Float[Tensor, "B R C {size} {size}"]:
     """RoIAlign of every region from the one level that its size belongs to (`level_of`), all levels in one call."""
     if len(xs) == 1:
@@ -183,22 +193,26 @@ def roi_align_levels(
         for h, w in shapes:
             rows.append((h, w, start))
             start += h * w * b
-        return torch.tensor(rows, dtype=torch.int32, device=device), torch.tensor([1.0 / s for s in strides], device=device)
+        return torch.tensor(rows, dtype=torch.int32, device=device), torch.tensor([1.0 / s for s in strides],
+                                                                                  device=device)
 
     table, scale = remember(("roi levels", shapes, tuple(strides), b, device), make)
     h, w, start = table[level].unbind(-1)
     base = start + torch.arange(b, device=device, dtype=torch.int32)[:, None] * (h * w)
     scaled = boxes.float() * scale[level][..., None] - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = scaled.unbind(-1)
-    ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples, w[..., None, None], aligned)
+    ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples,
+                                                                              w[..., None, None], aligned)
     return _bags(torch.cat([_rows(x) for x in xs]).float(), base, w[..., None, None], ya, xa).to(dtype)
 
 
-def _canvas(xs: Sequence[Tensor], strides: Sequence[int]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " L"], Float[Tensor, "L 4"]]:
-    """All levels on one map, the finest to the left and the others below one another to its right, each within a rim that repeats its border.
+def _canvas(xs: Sequence[Tensor], strides: Sequence[int]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " L"],
+                                                                   Float[Tensor, "L 4"]]:
+    """All levels on one map, the finest to the left and the others below one another to its right, each within a rim
+    that repeats its border.
 
-    With it, the scale of each level and where its first cell lies (x, y, x, y). A point up to one cell outside a level reads what it would
-    read on the level alone; boxes that were cut to the picture have no others.
+    With it, the scale of each level and where its first cell lies (x, y, x, y). A point up to one cell outside a level
+    reads what it would read on the level alone; boxes that were cut to the picture have no others.
     """
     framed = [F.pad(x, (1, 1, 1, 1), mode="replicate") for x in xs]
     width = framed[1].shape[-1]
@@ -226,8 +240,10 @@ def select_level(every: Sequence[Float[Tensor, "B R C s s"]], level: Int[Tensor,
     return out
 
 
-def roi_pool(x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int, stride: float) -> Float[Tensor, "B R C {size} {size}"]:
-    """RoIPool: the box rounded to cells, each bin the maximum over its rounded, inclusive window. Through torchvision, in float32.
+def roi_pool(x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: int,
+             stride: float) -> Float[Tensor, "B R C {size} {size}"]:
+    """RoIPool: the box rounded to cells, each bin the maximum over its rounded, inclusive window.
+    Through torchvision, in float32.
 
     A traced graph looks the maxima up in a table instead (`RegionMax`), which every runtime can.
     """

@@ -15,11 +15,13 @@ def _world() -> int:
 
 
 def across_ranks(x: Tensor) -> Tensor:
-    """The mean of `x` over the processes of a distributed run; `x` itself where there is one process. No gradient flows through it.
+    """The mean of `x` over the processes of a distributed run; `x` itself where there is one process.
+    No gradient flows through it.
 
-    Distributed training averages the gradients of R ranks. A rank that divides its summed loss by `across_ranks(count)`,
-    which is (count of the whole batch) / R, gets (1/R) sum_r loss_r R / count = sum_r loss_r / count: what one process would get.
-    Every rank must call it the same number of times, so a rank alone (validation on rank 0) calls it within `alone()`.
+    Distributed training averages the gradients of R ranks. A rank that divides its summed loss by
+    `across_ranks(count)`, which is (count of the whole batch) / R, gets (1/R) sum_r loss_r R / count = sum_r loss_r /
+    count: what one process would get. Every rank must call it the same number of times, so a rank alone (validation on
+    rank 0) calls it within `alone()`.
     """
     world = _world()
     if world == 1:

@@ -1,6 +1,7 @@
 """Spatial pyramid pooling (He et al. 2014, sec. 2.2): a window of any size as a fixed number of bins.
 
-Axes: N windows, B images, C channels, H W cells of a map. A window is (first column, first row, last column, last row), whole cells, inclusive.
+Axes: N windows, B images, C channels, H W cells of a map. A window is (first column, first row, last column, last row),
+whole cells, inclusive.
 """
 from __future__ import annotations
 
@@ -14,12 +15,15 @@ from torch import Tensor
 
 
 def cells_of(
-    boxes: Float[Tensor, "N 4"], stride: float, origin: float, size: tuple[int, int], mapping: Literal["paper", "code"] = "paper", margin: float = 6.5,
+    boxes: Float[Tensor, "N 4"], stride: float, origin: float, size: tuple[int, int],
+    mapping: Literal["paper", "code"] = "paper", margin: float = 6.5,
 ) -> Float[Tensor, "N 4"]:
-    """The window on a map of `size` (rows, columns) that a box of the picture covers; whole numbers, at least one cell, inside the map.
+    """The window on a map of `size` (rows, columns) that a box of the picture covers;
+    whole numbers, at least one cell, inside the map.
 
     `origin` is the picture's coordinate of the first cell's centre, so cell c has its centre at origin + c stride.
-    paper: appendix A, with that offset: first = floor(x / S) + 1, last = ceil(x / S) - 1, which are the cells whose centres lie inside the box.
+    paper: appendix A, with that offset: first = floor(x / S) + 1, last = ceil(x / S) - 1, which are the cells whose
+    centres lie inside the box.
     code:  the authors': first = floor((x + margin) / S + 1/2), last = ceil((x - margin) / S - 1/2).
     A box between two centres has no cell; it gets the nearest.
     """
@@ -37,15 +41,18 @@ def cells_of(
 
 
 def pyramid_pool(
-    x: Float[Tensor, "B C H W"], windows: Float[Tensor, "N 4"], image: Int[Tensor, " N"], levels: Sequence[int], mode: Literal["max", "avg"] = "max",
+    x: Float[Tensor, "B C H W"], windows: Float[Tensor, "N 4"], image: Int[Tensor, " N"], levels: Sequence[int],
+    mode: Literal["max", "avg"] = "max",
 ) -> Float[Tensor, "N D"]:
-    """Each window cut into n x n bins for every n of `levels`, C values a bin; D = C sum(n^2). Channels vary slowest within a level, as in `flatten`.
+    """Each window cut into n x n bins for every n of `levels`, C values a bin; D = C sum(n^2). Channels vary slowest
+    within a level, as in `flatten`.
 
-    Bin i of n over a side of w cells is [floor(i w / n), ceil((i + 1) w / n)): bins may share a cell, and none is empty. Level by level this is
-    `adaptive_max_pool2d` or `adaptive_avg_pool2d` of the window.
+    Bin i of n over a side of w cells is [floor(i w / n), ceil((i + 1) w / n)): bins may share a cell, and none is
+    empty. Level by level this is `adaptive_max_pool2d` or `adaptive_avg_pool2d` of the window.
     """
     if mode == "max":  # RoIPool of whole cells has these bins
-        rois = torch.cat([image.to(windows)[:, None], windows], 1).float()  # halved precision has no such kernel, nor room for large indices
+        # halved precision has no such kernel, nor room for large indices
+        rois = torch.cat([image.to(windows)[:, None], windows], 1).float()
         wide = x if x.dtype == torch.float64 else x.float()
         return torch.cat([tv.roi_pool(wide, rois.to(wide), n, 1.0).flatten(1) for n in levels], 1).to(x.dtype)
     b, c, h, w = x.shape

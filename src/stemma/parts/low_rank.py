@@ -1,6 +1,7 @@
 """Fully connected layers of low rank: truncated SVD (Fast R-CNN sec. 3.1).
 
-W ~ U_t S_t V_t': a layer of u x v numbers becomes two, t x v without a bias and t deep, u x t with the layer's own, t (u + v) numbers.
+W ~ U_t S_t V_t': a layer of u x v numbers becomes two, t x v without a bias and t deep, u x t with the layer's own,
+t (u + v) numbers.
 """
 from __future__ import annotations
 
@@ -12,14 +13,17 @@ from ..core.types import StemmaError
 
 
 def factors(weight: Float[Tensor, "u v"], rank: int) -> tuple[Float[Tensor, "u t"], Float[Tensor, "t v"]]:
-    """(U_t, S_t V_t') of the `rank` largest singular values: of all pairs of such sizes, the one whose product is nearest to `weight`."""
+    """(U_t, S_t V_t') of the `rank` largest singular values: of all pairs of such sizes, the one whose product is
+    nearest to `weight`."""
     u, s, vt = torch.linalg.svd(weight.double(), full_matrices=False)
     return u[:, :rank].to(weight.dtype), (s[:rank, None] * vt[:rank]).to(weight.dtype)
 
 
 def linear(channels: int, width: int, rank: int = 0) -> nn.Module:
-    """A fully connected layer, He initialised as He et al. 2015 with slope 1; with a `rank`, in two steps through so few numbers."""
-    steps = [nn.Linear(channels, width)] if not rank else [nn.Linear(channels, rank, bias=False), nn.Linear(rank, width)]
+    """A fully connected layer, He initialised as He et al. 2015 with slope 1;
+    with a `rank`, in two steps through so few numbers."""
+    steps = [nn.Linear(channels, width)] if not rank else [nn.Linear(channels, rank, bias=False),
+                                                           nn.Linear(rank, width)]
     for step in steps:
         nn.init.kaiming_uniform_(step.weight, a=1)
         if step.bias is not None:
@@ -29,9 +33,11 @@ def linear(channels: int, width: int, rank: int = 0) -> nn.Module:
 
 @torch.no_grad()
 def shorten(whole: dict[str, Tensor], short: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a net for the same net with some layers of low rank: those are factored, the others are as they were.
+    """The weights of a net for the same net with some layers of low rank: those are factored,
+    the others are as they were.
 
-    whole, short: the state dicts of both; `short` gives names and shapes. Raises `StemmaError` when a layer of `short` has no original.
+    whole, short: the state dicts of both; `short` gives names and shapes.
+    Raises `StemmaError` when a layer of `short` has no original.
     """
     out: dict[str, Tensor] = {}
     for name, like in short.items():

@@ -25,26 +25,31 @@ class Same(Trunk):
 
 
 class FPN(Trunk):
-    """Feature pyramid (Lin et al. 2016, sec. 3): 1x1 laterals, nearest upsampling from above, addition, a 3x3 on each sum.
+    """Feature pyramid (Lin et al. 2016, sec. 3): 1x1 laterals, nearest upsampling from above, addition,
+    a 3x3 on each sum.
 
-    `extra`: coarser levels above the last. "pool": P6 by subsampling P5 (FPN sec. 4.1); "c5" and "p5": P6 by a strided 3x3 on C5
-    (RetinaNet as published) or on P5 (torchvision), and P7 by another on ReLU(P6).
-    `fusion`: how a lateral and the map from above join. `top_down=False` leaves the laterals alone (the paper's bottom-up pyramid),
-    `lateral=False` upsamples C5 alone (its table 1 e), `finest=True` hands out the finest level only (its table 1 f).
+    `extra`: coarser levels above the last. "pool": P6 by subsampling P5 (FPN sec. 4.1); "c5" and "p5": P6 by a strided
+    3x3 on C5 (RetinaNet as published) or on P5 (torchvision), and P7 by another on ReLU(P6).
+    `fusion`: how a lateral and the map from above join. `top_down=False` leaves the laterals alone (the paper's
+    bottom-up pyramid), `lateral=False` upsamples C5 alone (its table 1 e), `finest=True` hands out the finest level
+    only (its table 1 f).
     `norm`: "batch" puts batch norm after every convolution and drops their biases.
 
     Maps are upsampled to the size of the level below, so odd sizes need no padding.
     """
 
     def __init__(
-        self, inp: In, width: int = 256, extra: Literal["none", "pool", "c5", "p5"] = "none", fusion: Literal["add", "product", "concat"] = "add",
+        self, inp: In, width: int = 256, extra: Literal["none", "pool", "c5", "p5"] = "none",
+        fusion: Literal["add", "product", "concat"] = "add",
         top_down: bool = True, lateral: bool = True, finest: bool = False, norm: Literal["none", "batch"] = "none",
     ) -> None:
         super().__init__()
         n = len(inp.channels)
         self.extra, self.fusion, self.top_down, self.lateral, self.finest = extra, fusion, top_down, lateral, finest
-        self.inner_blocks = nn.ModuleList(_conv(c, width, 1, norm) if lateral or i == n - 1 else nn.Identity() for i, c in enumerate(inp.channels))
-        self.layer_blocks = nn.ModuleList(_conv(width, width, 3, norm) if i == 0 or not finest else nn.Identity() for i in range(n))
+        self.inner_blocks = nn.ModuleList(_conv(c, width, 1, norm) if lateral or i == n - 1 else nn.Identity()
+                                          for i, c in enumerate(inp.channels))
+        self.layer_blocks = nn.ModuleList(_conv(width, width, 3, norm) if i == 0 or not finest else nn.Identity()
+                                          for i in range(n))
         if fusion == "concat":
             self.join = nn.ModuleList(_conv(2 * width, width, 1, norm) for _ in range(n - 1))
         strides = inp.strides[:1] if finest else inp.strides
@@ -97,13 +102,16 @@ def _conv(channels: int, width: int, kernel: int, norm: str) -> nn.Module:
 
 
 class Passthrough(Trunk):
-    """YOLOv2 sec. 2, "fine-grained features": the finer of two levels is folded into channels and laid before the coarser; one level comes out.
+    """YOLOv2 sec. 2, "fine-grained features": the finer of two levels is folded into channels and laid before the
+    coarser; one level comes out.
 
-    `depth` 3x3 convolutions of `width` on the coarse level, a 1x1 of `narrow` on the fine one before it is folded, a 3x3 of `width` on both.
+    `depth` 3x3 convolutions of `width` on the coarse level, a 1x1 of `narrow` on the fine one before it is folded, a
+    3x3 of `width` on both.
     `order`: how pixels become channels (`ops.reorg`); "darknet" is that of the released weights.
     """
 
-    def __init__(self, inp: In, width: int = 1024, narrow: int = 64, depth: int = 2, order: Order = "space_to_depth") -> None:
+    def __init__(self, inp: In, width: int = 1024, narrow: int = 64, depth: int = 2,
+                 order: Order = "space_to_depth") -> None:
         super().__init__()
         assert len(inp.channels) == 2, f"a fine and a coarse level, not {len(inp.channels)}"
         self.factor, self.order = inp.strides[1] // inp.strides[0], order

@@ -12,7 +12,8 @@ from ..core.types import Detections, Targets
 
 
 def labels_of(t: Targets, classes: int) -> Float[Tensor, "B C"]:
-    """1 for each class that is in the picture, else 0: the batch's image labels, or those of its objects where it has none."""
+    """1 for each class that is in the picture, else 0: the batch's image labels,
+    or those of its objects where it has none."""
     if t.image_labels is not None:
         return t.image_labels.float()
     room = t.boxes.new_zeros(len(t.labels), classes + 1)  # the last column takes the padding
@@ -20,11 +21,13 @@ def labels_of(t: Targets, classes: int) -> Float[Tensor, "B C"]:
 
 
 def point_detections(
-    scores: Float[Tensor, "B C"], points: Float[Tensor, "B C 2"], sizes: Float[Tensor, "B 2"], side: float = 4.0, keep: int = 100
+    scores: Float[Tensor, "B C"], points: Float[Tensor, "B C 2"], sizes: Float[Tensor, "B 2"], side: float = 4.0,
+    keep: int = 100
 ) -> Detections:
     """One detection a class, best first, at most `keep`: a square of `side` pixels whose centre is the point (x, y).
 
-    Near the picture's edge the square is narrower, so that its centre stays the point, which is brought into the picture.
+    Near the picture's edge the square is narrower, so that its centre stays the point,
+    which is brought into the picture.
     """
     edge = sizes.to(points).flip(-1)[:, None]
     points = torch.minimum(points.clamp(min=0), edge)

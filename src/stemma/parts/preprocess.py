@@ -11,7 +11,8 @@ from ..ops.constants import constant
 
 @dataclass(frozen=True)
 class Preprocess:
-    """(image - mean) / std a channel, on RGB in 0..1. The loader pads with `mean`, so padding is 0 after it. Default: ImageNet's."""
+    """(image - mean) / std a channel, on RGB in 0..1. The loader pads with `mean`, so padding is 0 after it.
+    Default: ImageNet's."""
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -20,5 +21,6 @@ class Preprocess:
         return (images - constant(self.mean, images)[:, None, None]) / constant(self.std, images)[:, None, None]
 
 
-VGG = Preprocess((123 / 255, 117 / 255, 104 / 255), (1 / 255, 1 / 255, 1 / 255))  # Caffe's: pixels of 0..255, the mean taken off
+# Caffe's: pixels of 0..255, the mean taken off
+VGG = Preprocess((123 / 255, 117 / 255, 104 / 255), (1 / 255, 1 / 255, 1 / 255))
 UNIT = Preprocess((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # Darknet's: 0..1 as they are

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 
 def compare(
-    papers: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small", out: str | Path = "runs/compare", **options: Any
+    papers: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small",
+    out: str | Path = "runs/compare", **options: Any
 ) -> Comparison:
     """Train several papers alike, measure them alike, and write `results.json` and `report.html` into the folder `out`.
 
-    Options and errors are those of `stemma.engine.comparing.compare.compare`. Run again with the same settings, it keeps what is finished.
+    Options and errors are those of `stemma.engine.comparing.compare.compare`. Run again with the same settings, it
+    keeps what is finished.
     """
     from ..engine.comparing.compare import compare as run
     from . import worlds

@@ -35,7 +35,8 @@ class Card:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {
             "name": self.cli_name,
-            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slot": s, "what": w} for s, w in c]} for n, c in self.parents],
+            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slot": s, "what": w} for s, w in c]}
+                        for n, c in self.parents],
         }
 
 
@@ -45,7 +46,8 @@ def cards() -> list[Card]:
 
 
 def tree(all_cards: list[Card]) -> dict[str, list[str]]:
-    """Children by parent's name, in the order of `all_cards`; "" holds the roots. A paper hangs under its first parent."""
+    """Children by parent's name, in the order of `all_cards`; "" holds the roots.
+    A paper hangs under its first parent."""
     known = {c.name for c in all_cards}
     out: dict[str, list[str]] = {"": []}
     for c in all_cards:
@@ -71,14 +73,17 @@ def _read(path: Path) -> Card:
     """The card of the file at `path`; `ValueError` and its kin where it is not written as literals."""
     module = ast.parse(path.read_text(encoding="utf-8"))
     aliases = {a.asname or a.name: a.name for n in ast.walk(module) if isinstance(n, ast.ImportFrom) for a in n.names}
-    call = next(n.value for n in module.body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id == "PAPER")
+    call = next(n.value for n in module.body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
+                and n.targets[0].id == "PAPER")
     if not isinstance(call, ast.Call):
         raise ValueError("PAPER is not a plain call")
     order = ("title", "authors", "year", "arxiv", "task", "spec", "recipe", "summary", "parents")
     given = dict(zip(order, call.args)) | {k.arg or "": k.value for k in call.keywords}
-    literal = {k: ast.literal_eval(given[k]) for k in ("title", "authors", "year", "arxiv", "task", "summary", "presets") if k in given}
+    literal = {k: ast.literal_eval(given[k])
+               for k in ("title", "authors", "year", "arxiv", "task", "summary", "presets") if k in given}
     said = (ast.get_docstring(module) or path.stem.replace("_", "-")).splitlines()[0].split("  arXiv")[0]
-    return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases), **literal)
+    return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases),
+                **literal)
 
 
 def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -103,7 +108,8 @@ def _imported(path: Path) -> Card:
 
     p = get(path.stem)
     parents = tuple((x.paper.name, x.changes) for x in p.parents)
-    return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, p.line, parents, p.presets)
+    return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, p.line,
+                parents, p.presets)
 
 
 __all__ = ["Card", "cards", "tree"]

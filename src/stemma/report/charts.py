@@ -54,17 +54,19 @@ def marker(kind: int, x: float, y: float, size: float = 3.2, title: str = "") ->
     shape = {
         "square": f"M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z",
         "triangle": f"M{x:.1f} {y - 1.2 * r:.1f}l{1.2 * r:.1f} {2.2 * r:.1f}h{-2.4 * r:.1f}z",
-        "diamond": f"M{x:.1f} {y - 1.4 * r:.1f}l{1.4 * r:.1f} {1.4 * r:.1f}l{-1.4 * r:.1f} {1.4 * r:.1f}l{-1.4 * r:.1f} {-1.4 * r:.1f}z",
+        "diamond": f"M{x:.1f} {y - 1.4 * r:.1f}l{1.4 * r:.1f} {1.4 * r:.1f}l{-1.4 * r:.1f} "
+        f"{1.4 * r:.1f}l{-1.4 * r:.1f} {-1.4 * r:.1f}z",
         "cross": f"M{x - r:.1f} {y - r:.1f}l{2 * r} {2 * r}m0 {-2 * r}l{-2 * r} {2 * r}",
     }[name]
     return f'<path class="m{" open" if name == "cross" else ""}" d="{shape}">{inner}</path>'
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None, x_max: float | None = None, markers: bool = True,
-    y_min: float = 0.0,
+    lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None,
+    x_max: float | None = None, markers: bool = True, y_min: float = 0.0,
 ) -> str:
-    """Curves over a common pair of axes that begin at zero, or at a `y_min` below it; an empty string when there is nothing to draw."""
+    """Curves over a common pair of axes that begin at zero, or at a `y_min` below it; an empty string when there is
+    nothing to draw."""
     points = [p for line in lines for p in line.points if all(map(math.isfinite, p))]
     if not points:
         return ""
@@ -73,16 +75,19 @@ def line_chart(
     top = y_max or (0.0 if y_min < 0 and highest <= 0 else _roof(highest))
     px = lambda x: LEFT + (W - LEFT - RIGHT) * x / right
     py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
-    out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart"><title>{escape(title)}</title>']
+    out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart">'
+           f'<title>{escape(title)}</title>']
     for t in ticks(y_min, top):
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
                    f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t)}</text>')
     for t in ticks(0, right, 6):
         out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">{plain(t)}</text>')
     out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(y_min):.1f}" y2="{py(y_min):.1f}"/>')
-    out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" text-anchor="middle">{escape(x_label)}</text>')
+    out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" '
+               f'text-anchor="middle">{escape(x_label)}</text>')
     middle = (TOP + H - BOTTOM) / 2
-    out.append(f'<text class="label" x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">{escape(y_label)}</text>')
+    out.append(f'<text class="label" x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 '
+               f'{middle})">{escape(y_label)}</text>')
     for line in lines:
         ok = [p for p in line.points if all(map(math.isfinite, p))]
         if not ok:
@@ -92,7 +97,8 @@ def line_chart(
         out.append(f'<g class="s{line.system}{" faint" if line.faint else ""}" data-system="{line.system}">'
                    f'<path class="curve" d="{d}"{dashed}><title>{escape(line.name)}</title></path>')
         if markers and not line.faint:
-            out += [marker(line.system, px(x), py(y), title=f"{line.name}: {y:.3f} at {x:,.4g} {x_label}") for x, y in ok]
+            out += [marker(line.system, px(x), py(y), title=f"{line.name}: {y:.3f} at {x:,.4g} {x_label}")
+                    for x, y in ok]
         out.append("</g>")
     return "".join(out) + "</svg>"
 
@@ -121,9 +127,11 @@ def whisker(mean: float, spread: float | None, low: float, high: float, label: s
     """A gain on a common scale: a dot at `mean`, a bar of `spread` either side, a line at nothing gained."""
     w, h = 220, 26
     at = lambda v: 8 + (w - 16) * (min(max(v, low), high) - low) / ((high - low) or 1.0)
-    bar = f'<line class="whisker" x1="{at(mean - spread):.1f}" x2="{at(mean + spread):.1f}" y1="13" y2="13"/>' if spread else ""
+    bar = (f'<line class="whisker" x1="{at(mean - spread):.1f}" x2="{at(mean + spread):.1f}" y1="13" y2="13"/>'
+           if spread else "")
     side = "up" if mean > 0 else "down"
-    return (f'<svg class="gain {side}" viewBox="0 0 {w} {h}" role="img" aria-label="{escape(label, quote=True)}"><title>{escape(label)}</title>'
+    return (f'<svg class="gain {side}" viewBox="0 0 {w} {h}" role="img" aria-label="{escape(label, quote=True)}">'
+            f'<title>{escape(label)}</title>'
             f'<line class="axis" x1="{at(0):.1f}" x2="{at(0):.1f}" y1="2" y2="24"/>'
             f'<line class="reach" x1="{at(0):.1f}" x2="{at(mean):.1f}" y1="13" y2="13"/>{bar}'
             f'<circle cx="{at(mean):.1f}" cy="13" r="5"/></svg>')

@@ -1,7 +1,8 @@
-"""Where the boxes and lines of a lineage go: time runs down, a row a year, and more rows where a paper builds on one of its own year.
+"""Where the boxes and lines of a lineage go: time runs down, a row a year,
+and more rows where a paper builds on one of its own year.
 
-The usual four steps of a layered drawing (Sugiyama et al. 1981): rows; points for lines that pass a row; an order in each row that
-crosses few lines; places that keep the order and are as near to the neighbours' as can be.
+The usual four steps of a layered drawing (Sugiyama et al. 1981): rows; points for lines that pass a row; an order in
+each row that crosses few lines; places that keep the order and are as near to the neighbours' as can be.
 """
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ Edge = tuple[str, str]  # parent, child
 
 @dataclass
 class Layout:
-    """Centres of boxes in pixels, the points of every line from parent to child, the first row of each year, and the size of it all."""
+    """Centres of boxes in pixels, the points of every line from parent to child, the first row of each year, and the
+    size of it all."""
 
     at: dict[str, tuple[float, float]]
     lines: dict[Edge, list[tuple[float, float]]]
@@ -23,8 +25,10 @@ class Layout:
     rows: list[list[str]] = field(default_factory=list)
 
 
-def lay(years: dict[str, int], edges: Sequence[Edge], width: float = 150, row: float = 92, gap: float = 14, thin: float = 12) -> Layout:
-    """Lay out boxes of `width` named by `years`, whose parents are not younger. `thin`: the room of a line that passes a row."""
+def lay(years: dict[str, int], edges: Sequence[Edge], width: float = 150, row: float = 92, gap: float = 14,
+        thin: float = 12) -> Layout:
+    """Lay out boxes of `width` named by `years`, whose parents are not younger.
+    `thin`: the room of a line that passes a row."""
     level = _levels(years, edges)
     row_of = {key: i for i, key in enumerate(sorted({(years[n], level[n]) for n in years}))}
     where = {n: row_of[years[n], level[n]] for n in years}
@@ -52,7 +56,8 @@ def lay(years: dict[str, int], edges: Sequence[Edge], width: float = 150, row: f
     first: dict[int, float] = {}
     for (year, _), i in row_of.items():
         first.setdefault(year, (i + 0.5) * row)
-    return Layout({n: spot[n] for n in years}, {e: [spot[n] for n in c] for e, c in chains.items()}, sorted(first.items()), right - left, len(rows) * row, rows)
+    return Layout({n: spot[n] for n in years}, {e: [spot[n] for n in c] for e, c in chains.items()},
+                  sorted(first.items()), right - left, len(rows) * row, rows)
 
 
 def _levels(years: dict[str, int], edges: Sequence[Edge]) -> dict[str, int]:
@@ -75,8 +80,10 @@ def crossings(rows: list[list[str]], below: dict[str, list[str]]) -> int:
     return count
 
 
-def _ordered(rows: list[list[str]], above: dict[str, list[str]], below: dict[str, list[str]], sweeps: int = 24) -> list[list[str]]:
-    """Rows sorted by the mean place of their neighbours, down and up by turns; the order with the fewest crossings wins."""
+def _ordered(rows: list[list[str]], above: dict[str, list[str]], below: dict[str, list[str]],
+             sweeps: int = 24) -> list[list[str]]:
+    """Rows sorted by the mean place of their neighbours, down and up by turns;
+    the order with the fewest crossings wins."""
     best, fewest = [list(r) for r in rows], crossings(rows, below)
     rows = [list(r) for r in rows]
     for sweep in range(sweeps):
@@ -85,7 +92,8 @@ def _ordered(rows: list[list[str]], above: dict[str, list[str]], below: dict[str
             other = rows[i + 1] if sweep % 2 else rows[i - 1]
             share = {n: (k + 0.5) / len(other) for k, n in enumerate(other)}
             own = {n: (k + 0.5) / len(rows[i]) for k, n in enumerate(rows[i])}
-            rows[i].sort(key=lambda n: sum(share[m] for m in near[n]) / len(near[n]) if near[n] else own[n])  # noqa: B023
+            rows[i].sort(key=lambda n: sum(share[m] for m in near[n]) / len(near[n]) if near[n]  # noqa: B023
+                         else own[n])
         now = crossings(rows, below)
         if now < fewest:
             best, fewest = [list(r) for r in rows], now
@@ -93,9 +101,11 @@ def _ordered(rows: list[list[str]], above: dict[str, list[str]], below: dict[str
 
 
 def _placed(
-    rows: list[list[str]], above: dict[str, list[str]], below: dict[str, list[str]], room: dict[str, float], boxes: Container[str], sweeps: int = 30
+    rows: list[list[str]], above: dict[str, list[str]], below: dict[str, list[str]], room: dict[str, float],
+    boxes: Container[str], sweeps: int = 30
 ) -> dict[str, float]:
-    """Places along each row that keep its order and its rooms apart, each as near as can be to the mean of its neighbours' (least squares)."""
+    """Places along each row that keep its order and its rooms apart, each as near as can be to the mean of its
+    neighbours' (least squares)."""
     x: dict[str, float] = {}
     for r in rows:
         at = -sum(room[n] for n in r) / 2
@@ -106,7 +116,8 @@ def _placed(
         for r in rows if sweep % 2 == 0 else rows[::-1]:
             wanted = []
             for n in r:
-                near = [(1 + 3 * (n not in boxes and m not in boxes), x[m]) for m in (*above[n], *below[n])]  # a line that passes stays straight
+                # a line that passes stays straight
+                near = [(1 + 3 * (n not in boxes and m not in boxes), x[m]) for m in (*above[n], *below[n])]
                 wanted.append(sum(k * v for k, v in near) / sum(k for k, _ in near) if near else x[n])
             for n, v in zip(r, apart(wanted, [room[n] for n in r])):
                 x[n] = v
@@ -114,7 +125,8 @@ def _placed(
 
 
 def apart(wanted: Sequence[float], room: Sequence[float]) -> list[float]:
-    """The places nearest to `wanted` (least squares) at which neighbours are half of both their rooms apart: isotonic regression of the slack."""
+    """The places nearest to `wanted` (least squares) at which neighbours are half of both their rooms apart: isotonic
+    regression of the slack."""
     offsets, total = [], 0.0
     for i, r in enumerate(room):
         total += (room[i - 1] + r) / 2 if i else 0.0

@@ -1,4 +1,5 @@
-"""All papers on one page: a drawn tree by year, and of each paper its card, what it changes of its parents, its numbers, its notes, its code.
+"""All papers on one page: a drawn tree by year, and of each paper its card, what it changes of its parents, its
+numbers, its notes, its code.
 
 The page is a function of the papers' own declarations and files. Nothing is fetched; it reads without its script.
 """
@@ -20,9 +21,11 @@ from .page import POLICY, _asset
 from .tags import items, table, tag, text
 
 BOX = (150, 44)
-TASKS = ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal", "world", "editing", "transfer", "language")
+TASKS = ("detection", "instances", "keypoints", "semantic", "panoptic", "proposals", "weak", "amodal", "world",
+         "editing", "transfer", "language")
 GROUPS = {
-    "localization": "Finding and outlining", "worlds": "World models", "editing": "Editing pictures", "transfer": "Carrying over", "language": "Language",
+    "localization": "Finding and outlining", "worlds": "World models", "editing": "Editing pictures",
+    "transfer": "Carrying over", "language": "Language",
 }
 WHOLE = {"": "the whole", "()": "its kind"}  # slots without a name
 MOST_SETTINGS = 60  # differences that are listed
@@ -52,12 +55,15 @@ def render(papers: list[Paper], made: str = "") -> str:
     groups = [(g, members) for g, members in groups if members]
     edges = sum(len(p.parents) for p in papers)
     title = f"{len(papers)} papers and what each changed" if len(papers) != 1 else "One paper"
-    said = "Time runs down. A line leads from a paper to one that was built from it by naming what changes; a test holds every sentence against both."
+    said = ("Time runs down. A line leads from a paper to one that was built from it by naming what changes; a test "
+            "holds every sentence against both.")
     span = f"{edges} lines of descent, {papers[0].year} to {papers[-1].year}. {said}"
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-               tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("link", rel="icon", href="data:,"), tag("title", text(title)),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("link", rel="icon", href="data:,"), tag("title", text(title)),
                tag("style", _asset("page.css") + _asset("lineage.css")))
-    drawings = [(tag("h2", GROUPS[g]) if len(groups) > 1 else "") + tag("div", drawing(members), cls="tree", tabindex=0) for g, members in groups]
+    drawings = [(tag("h2", GROUPS[g]) if len(groups) > 1 else "") + tag("div", drawing(members), cls="tree", tabindex=0)
+                for g, members in groups]
     body = tag(
         "body",
         tag("header", tag("h1", text(title)), tag("p", text(span), cls="meta"), legend(papers)),
@@ -88,7 +94,8 @@ def drawing(papers: list[Paper]) -> str:
     width, height = plan.width + 64, plan.height
     out = []
     for year, y in plan.years:
-        out += [tag("line", x1=0, x2=round(width), y1=round(y), y2=round(y), cls="year"), tag("text", str(year), x=4, y=round(y) - 6, cls="year")]
+        out += [tag("line", x1=0, x2=round(width), y1=round(y), y2=round(y), cls="year"),
+                tag("text", str(year), x=4, y=round(y) - 6, cls="year")]
     for (a, b), points in plan.lines.items():
         out.append(tag("path", d=_curve([(x + 60, y) for x, y in points]), cls="line", data_from=a, data_to=b))
     for p in papers:
@@ -97,7 +104,8 @@ def drawing(papers: list[Paper]) -> str:
         inside = (
             tag("title", text(p.line)), tag("rect", x=left, y=top, width=BOX[0], height=BOX[1], rx=8, cls="box"),
             tag("rect", x=left, y=top, width=7, height=BOX[1], rx=3, cls=f"task t-{p.task}"),
-            *(tag("text", text(line), x=left + 15, y=round(y + 5 + 16 * (k - (n - 1) / 2), 1), cls="name") for n, k, line in _lines(p.label)),
+            *(tag("text", text(line), x=left + 15, y=round(y + 5 + 16 * (k - (n - 1) / 2), 1), cls="name")
+              for n, k, line in _lines(p.label)),
         )
         out.append(tag("a", *inside, href=f"#{p.cli_name}", data_paper=p.name, aria_label=f"{p.label}, {p.year}"))
     size = {"viewBox": f"0 0 {width:.0f} {height:.0f}", "width": f"{width:.0f}", "height": f"{height:.0f}"}
@@ -137,30 +145,40 @@ def card(p: Paper, papers: list[Paper]) -> str:
     children = [q for q in papers if any(e.paper.name == p.name for e in q.parents)]
     source = Path(importlib.import_module(p.spec.__module__).__file__ or "").read_text(encoding="utf-8")
     said, about = p.line.partition(": ")[2] or p.line, f"{p.authors} · {p.year}"
-    arxiv = tag("a", f"arXiv {text(p.arxiv)}", href=f"https://arxiv.org/abs/{p.arxiv}", rel="noreferrer") if p.arxiv else ""
-    chips = tag("p", tag("span", tag("i", cls=f"key t-{p.task}"), text(p.task), cls="chip"), *(tag("code", text(x)) for x in p.presets), cls="chips")
+    arxiv = (tag("a", f"arXiv {text(p.arxiv)}", href=f"https://arxiv.org/abs/{p.arxiv}", rel="noreferrer") if p.arxiv
+             else "")
+    chips = tag("p", tag("span", tag("i", cls=f"key t-{p.task}"), text(p.task), cls="chip"),
+                *(tag("code", text(x)) for x in p.presets), cls="chips")
     inside = [
-        tag("h2", text(p.label)), tag("p", tag("b", text(p.title)), "<br/>", text(about), " · " if arxiv else "", arxiv, cls="meta"), chips,
+        tag("h2", text(p.label)),
+        tag("p", tag("b", text(p.title)), "<br/>", text(about), " · " if arxiv else "", arxiv, cls="meta"), chips,
         tag("p", text(said[:1].upper() + said[1:]), cls="said"), tag("p", text(p.summary)),
     ]
     for edge in p.parents:
         name = edge.paper.label
         who = tag("a", text(name), href=f"#{edge.paper.cli_name}") if edge.paper.name in there else text(name)
-        changes = items((text(what) + " " + tag("code", text(WHOLE.get(slot, slot)), cls="slot") for slot, what in edge.changes), cls="changes")
+        changes = items((text(what) + " " + tag("code", text(WHOLE.get(slot, slot)), cls="slot")
+                         for slot, what in edge.changes), cls="changes")
         inside += [tag("h3", f"From {who}"), changes, settings(edge.paper, p)]
     if children:
-        inside += [tag("h3", "Built from it"), tag("p", ", ".join(tag("a", text(q.label), href=f"#{q.cli_name}") for q in children))]
+        inside += [tag("h3", "Built from it"),
+                   tag("p", ", ".join(tag("a", text(q.label), href=f"#{q.cli_name}") for q in children))]
     if p.claims:
-        rows = [tag("tr", tag("td", text(c.what)), tag("td", text(f"{c.value:g}")), tag("td", text(c.source), cls="left")) for c in p.claims]
-        inside += [tag("h3", "What it claims"), table("<th>claim</th><th>value</th><th class=\"left\">where</th>", rows, cls="plain wrap")]
+        rows = [tag("tr", tag("td", text(c.what)), tag("td", text(f"{c.value:g}")),
+                    tag("td", text(c.source), cls="left")) for c in p.claims]
+        inside += [tag("h3", "What it claims"),
+                   table("<th>claim</th><th>value</th><th class=\"left\">where</th>", rows, cls="plain wrap")]
     if p.facts:
-        rows = [tag("tr", tag("td", text(_of(f))), tag("td", text(f"{f.value:,}")), tag("td", text(f.source), cls="left")) for f in p.facts]
-        inside += [tag("h3", "What can be counted"), table("<th>count</th><th>value</th><th class=\"left\">where</th>", rows, cls="plain wrap")]
+        rows = [tag("tr", tag("td", text(_of(f))), tag("td", text(f"{f.value:,}")),
+                    tag("td", text(f.source), cls="left")) for f in p.facts]
+        inside += [tag("h3", "What can be counted"),
+                   table("<th>count</th><th>value</th><th class=\"left\">where</th>", rows, cls="plain wrap")]
     if p.notes:
         inside += [tag("h3", "What the paper leaves open, and what was chosen"), items(map(text, p.notes), cls="notes")]
     count = len(source.splitlines())
     where = "/".join(p.spec.__module__.split("."))
-    inside.append(tag("details", tag("summary", text(f"Its code: {where}.py, {count} lines")), listing(source), cls="code"))
+    inside.append(tag("details", tag("summary", text(f"Its code: {where}.py, {count} lines")),
+                      listing(source), cls="code"))
     return tag("section", *inside, id=p.cli_name, cls="card", data_name=p.name, tabindex=-1)
 
 
@@ -174,10 +192,12 @@ def settings(parent: Paper, child: Paper) -> str:
     d = {k: v for k, v in diff(parent.spec("paper"), child.spec("paper")).items()}
     if not d:
         return ""
-    cells = [(tag("code", text(k)), *(tag("code", text(_short(x))) for x in v)) for k, v in list(d.items())[:MOST_SETTINGS]]
+    cells = [(tag("code", text(k)), *(tag("code", text(_short(x))) for x in v))
+             for k, v in list(d.items())[:MOST_SETTINGS]]
     rows = [tag("tr", tag("td", k), tag("td", a, cls="left"), tag("td", b, cls="left")) for k, a, b in cells]
     more = f" The first {MOST_SETTINGS} are listed." if len(d) > MOST_SETTINGS else ""
-    head = f"<th>setting</th><th class=\"left\">{text(parent.cli_name)}</th><th class=\"left\">{text(child.cli_name)}</th>"
+    head = (f"<th>setting</th><th class=\"left\">{text(parent.cli_name)}</th>"
+            f"<th class=\"left\">{text(child.cli_name)}</th>")
     return tag("details", tag("summary", text(f"{len(d)} settings differ.{more}")), table(head, rows, cls="plain"))
 
 
@@ -193,7 +213,8 @@ def listing(source: str) -> str:
     """Source with line numbers; comments, strings, keywords, numbers and the names that are defined stand out."""
     lines = source.splitlines()
     numbers = "\n".join(str(i + 1) for i in range(len(lines)))
-    return tag("div", tag("pre", numbers, cls="numbers", aria_hidden="true"), tag("pre", tag("code", highlighted(source))), cls="listing", tabindex=0)
+    return tag("div", tag("pre", numbers, cls="numbers", aria_hidden="true"),
+               tag("pre", tag("code", highlighted(source))), cls="listing", tabindex=0)
 
 
 def highlighted(source: str) -> str:

@@ -19,7 +19,9 @@ from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 
 PALETTE = 10  # systems with a colour of their own; more wrap round
 MOST_CLASSES = 24  # of a confusion matrix shown at once
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"  # nothing is fetched
+# nothing is fetched
+POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
+          "form-action 'none'")
 System = dict[str, Any]
 Groups = dict[str, list[System]]  # main measure -> the systems it ranks
 
@@ -83,7 +85,8 @@ def _asset(name: str) -> str:
 
 def _meta(r: dict[str, Any]) -> str:
     d, n = r["data"], r["seeds"]
-    parts = [f"{d[k]:,} {word}" for k, word in (("train", "training pictures"), ("val", "held-out pictures")) if d.get(k)]
+    parts = [f"{d[k]:,} {word}" for k, word in (("train", "training pictures"), ("val", "held-out pictures"))
+             if d.get(k)]
     parts += [f"{len(d.get('classes', []))} classes", f"{n} seed{'s' if n > 1 else ''} each", f"preset {r['preset']}"]
     return " · ".join([*parts, *filter(None, [r.get("machine", {}).get("device")])])
 
@@ -96,10 +99,13 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
         if line and i == len(groups) - 1:
             more = [*more, line]
         if head:
-            out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"), items(map(text, more)) if more else "", cls="answer"))
-    failed = [(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"] + [(x["title"], x) for x in r.get("failed", [])]
+            out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"),
+                           items(map(text, more)) if more else "", cls="answer"))
+    failed = ([(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"]
+              + [(x["title"], x) for x in r.get("failed", [])])
     if failed or r.get("notes"):
-        lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed] + [text(n) for n in r.get("notes", [])]
+        lines = ([text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
+                 + [text(n) for n in r.get("notes", [])])
         out.append(tag("div", tag("h2", "Not finished"), items(lines), cls="answer warn", role="note"))
     return "".join(out)
 
@@ -112,12 +118,13 @@ def _note(words_: str) -> str:
 
 
 def _tables(groups: Groups, colour: dict[str, int]) -> str:
-    out = [_note("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to sort. "
-                 "“Untrained” is the same net with random weights, measured in the same way.")]
+    out = [_note("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to "
+                 "sort. “Untrained” is the same net with random weights, measured in the same way.")]
     for main, systems in groups.items():
         out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
         out.append(_table(systems, main, colour))
-        more = [m for m in (*words.FOLDED.get(main, ()), *words.MORE) if any(mean_of(s, m) is not None for s in systems)]
+        more = [m for m in (*words.FOLDED.get(main, ()), *words.MORE)
+                if any(mean_of(s, m) is not None for s in systems)]
         if more:
             out.append(_fold("More measures", _table(systems, main, colour, more)))
     return "".join(out)
@@ -125,14 +132,17 @@ def _tables(groups: Groups, colour: dict[str, int]) -> str:
 
 def _table(systems: list[System], main: str, colour: dict[str, int], only: list[str] | None = None) -> str:
     aside = (main, *words.FOLDED.get(main, ()))
-    columns = [main, *only] if only else [main, *(m for m in MEASURES if m not in aside and any(mean_of(s, m) is not None for s in systems))]
+    columns = [main, *only] if only else [main, *(m for m in MEASURES if m not in aside
+                                                  and any(mean_of(s, m) is not None for s in systems))]
     top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
     best = {m: _best(systems, m) for m in columns}
     heads = [tag("th", tag("button", "system"), scope="col")]
-    heads += [tag("th", tag("button", words.heading(m)), scope="col", title=words.about(m)[1], aria_sort="descending" if m == main else None) for m in columns]
+    heads += [tag("th", tag("button", words.heading(m)), scope="col", title=words.about(m)[1],
+                  aria_sort="descending" if m == main else None) for m in columns]
     rows = []
     for s in words.ranked(systems, main) + [s for s in systems if mean_of(s, main) is None]:
-        cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), " ", tag("small", text(s.get("year", ""))), scope="row")]
+        cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), " ",
+                     tag("small", text(s.get("year", ""))), scope="row")]
         for m in columns:
             v, x = mean_of(s, m), s["summary"].get(m, {})
             shown = words.written(m, v)
@@ -146,7 +156,8 @@ def _table(systems: list[System], main: str, colour: dict[str, int], only: list[
                 attributes = {"cls": f"{kind} main s{colour[s['id']]}".strip(), "style": f"--v:{share:.0f}%"}
             else:
                 attributes = {"cls": kind}
-            cells.append(tag("td", shown, *(tag("span", line, cls="sub") for line in lines), data_sort=sort, **attributes))
+            cells.append(tag("td", shown, *(tag("span", line, cls="sub") for line in lines), data_sort=sort,
+                             **attributes))
         rows.append(tag("tr", *cells))
     return table("".join(heads), rows, "sortable")
 
@@ -154,8 +165,10 @@ def _table(systems: list[System], main: str, colour: dict[str, int], only: list[
 def _best(systems: list[System], measure: str) -> str | None:
     """The one system that leads in a measure; None when it is alone or shares the lead."""
     values = sorted((v, s["id"]) for s in systems if (v := mean_of(s, measure)) is not None)
-    more_is_better = (words.about(measure)[2] == "score" and measure not in words.LESS) or measure.endswith("images_per_second")
-    lead, chaser = (values[-1], values[-2]) if len(values) > 1 and more_is_better else (values[0], values[1]) if len(values) > 1 else (None, None)
+    more_is_better = ((words.about(measure)[2] == "score" and measure not in words.LESS)
+                      or measure.endswith("images_per_second"))
+    lead, chaser = ((values[-1], values[-2]) if len(values) > 1 and more_is_better
+                    else (values[0], values[1]) if len(values) > 1 else (None, None))
     return lead[1] if lead and chaser and lead[0] != chaser[0] else None
 
 
@@ -167,8 +180,10 @@ def _edges(r: dict[str, Any]) -> str:
     if not edges:
         return ""
     titles = {s["id"]: s["title"] for s in r["systems"]}
-    reach = max((abs(e["gain"]) + (e.get("spread") or 0.0) for e in edges if e.get("gain") is not None), default=0.0) or 1.0
-    note = _note("Along every line of descent among the systems compared: what the child says that it changes of its parent, and what that was worth here, "
+    reach = max((abs(e["gain"]) + (e.get("spread") or 0.0)
+                 for e in edges if e.get("gain") is not None), default=0.0) or 1.0
+    note = _note("Along every line of descent among the systems compared: what the child says that it changes of its "
+                 "parent, and what that was worth here, "
                  "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
                  "and a gain at a small budget need not hold at the published one.")
     return note + tag("ul", *(_edge(e, titles, reach) for e in edges), cls="edges")
@@ -176,15 +191,18 @@ def _edges(r: dict[str, Any]) -> str:
 
 def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
     via = tag("span", text(f" by way of {', '.join(e['through'])}"), cls="note") if e.get("through") else ""
-    name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"), text(titles[e["child"]]), via)
+    name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"),
+               text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
-    changes = items(text(c["what"]) + " " + tag("span", text(c["slot"] + by(c)), cls="slot") for c in words.merged(e["changes"]))
+    changes = items(text(c["what"]) + " " + tag("span", text(c["slot"] + by(c)), cls="slot")
+                    for c in words.merged(e["changes"]))
     verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", verdict))
     label, gain, spread = MEASURES[e["metric"]][0], e["gain"], e.get("spread")
     level = spread is not None and e.get("overlap")
-    figure = tag("div", words.signed(gain), tag("small", f" ± {words.score(spread)} {label}" if spread is not None else f" {label}"),
+    figure = tag("div", words.signed(gain),
+                 tag("small", f" ± {words.score(spread)} {label}" if spread is not None else f" {label}"),
                  cls=f"figure {'level' if level else 'up' if gain > 0 else 'down'}")
     drawn = charts.whisker(gain, spread, -reach, reach, f"{words.signed(gain)} {label}: {words.edge_verdict(e)}")
     return tag("li", tag("div", name, changes), tag("div", figure, drawn, verdict))
@@ -194,7 +212,8 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
 
 
 def _legend(systems: Iterable[System], colour: dict[str, int]) -> str:
-    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]]) for s in systems), cls="legend")
+    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]])
+                       for s in systems), cls="legend")
 
 
 def _learning(groups: Groups, colour: dict[str, int]) -> str:
@@ -205,10 +224,12 @@ def _learning(groups: Groups, colour: dict[str, int]) -> str:
             continue
         label = MEASURES[main][0]
         panels = []
-        for key, head, x_label in (("seconds", "Against time", "seconds of training"), ("images", "Against pictures", "training pictures seen")):
+        for key, head, x_label in (("seconds", "Against time", "seconds of training"),
+                                   ("images", "Against pictures", "training pictures seen")):
             chart = charts.line_chart(_curves(have, key, colour), x_label, label, f"{label} against {x_label}")
             panels.append(tag("div", tag("h4", head), chart))
-        out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour), tag("div", *panels, cls="two")]
+        out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour),
+                tag("div", *panels, cls="two")]
     many = " Thin lines are single seeds, thick ones their mean." if any("faint" in x for x in out) else ""
     note = "Measured on the validation pictures during training." + many
     return _note(note) + "".join(out) if out else ""
@@ -218,7 +239,8 @@ def _curves(systems: list[System], key: str, colour: dict[str, int]) -> list[cha
     """Each seed thin, and their mean over it where there are several."""
     lines = []
     for s in systems:
-        runs = [[(float(p[key]), float(p["value"])) for p in c["points"] if p.get("value") is not None] for c in s["curves"]]
+        runs = [[(float(p[key]), float(p["value"])) for p in c["points"] if p.get("value") is not None]
+                for c in s["curves"]]
         runs = [r for r in runs if r]
         if len(runs) > 1:
             lines += [charts.Line(colour[s["id"]], f"{s['title']}, one seed", tuple(r), faint=True) for r in runs]
@@ -235,11 +257,14 @@ def _precision(systems: list[System], colour: dict[str, int]) -> str:
         lines = [charts.Line(colour[s["id"]], s["title"], tuple(zip(s["pr"]["recall"], s["pr"]["precision"][iou])))
                  for s in have if iou in s["pr"]["precision"]]
         if lines:
-            chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall {said}", 1.0, 1.0, markers=False)
-            panels.append(tag("div", tag("h4", said.removeprefix("at ").capitalize() if iou == "points" else f"IoU {iou}"), chart))
+            chart = charts.line_chart(lines, "recall", "precision", f"Precision against recall {said}", 1.0, 1.0,
+                                      markers=False)
+            panels.append(tag("div", tag("h4", said.removeprefix("at ").capitalize() if iou == "points"
+                                         else f"IoU {iou}"), chart))
     if not panels:
         return ""
-    return _note("Mean over classes: the precision that is kept at each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
+    return _note("Mean over classes: the precision that is kept at "
+                 "each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
 
 
 def _recall(systems: list[System], colour: dict[str, int]) -> str:
@@ -249,7 +274,8 @@ def _recall(systems: list[System], colour: dict[str, int]) -> str:
         return ""
 
     def panel(head: str, lines: list[charts.Line], x_label: str, y_label: str, right: float) -> str:
-        return tag("div", tag("h4", head), charts.line_chart(lines, x_label, y_label, f"{y_label} against {x_label}", 1.0, right, markers=False))
+        return tag("div", tag("h4", head), charts.line_chart(lines, x_label, y_label, f"{y_label} against {x_label}",
+                                                             1.0, right, markers=False))
 
     def lines(x: str, y: str) -> list[charts.Line]:
         at = [[math.log10(v) if x == "count" else v for v in s["recall"][x]] for s in have]
@@ -259,7 +285,8 @@ def _recall(systems: list[System], colour: dict[str, int]) -> str:
         panel("By their number", lines("count", "AR"), "proposals a picture, as a power of ten", "average recall", 3.0),
         panel("By the overlap asked for, a hundred a picture", lines("iou", "100"), "IoU", "recall", 1.0),
     ]
-    return _note("Classes aside. Average recall is the mean over IoU .50 to .95.") + _legend(have, colour) + tag("div", *panels, cls="two")
+    return _note("Classes aside. Average recall is the mean over IoU "
+                 ".50 to .95.") + _legend(have, colour) + tag("div", *panels, cls="two")
 
 
 # ---------------------------------------------------------------- classes, errors, confusion
@@ -273,7 +300,8 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
         if not names:
             continue
         key = {"mIoU": "IoU"}.get(main, main)
-        heads = [tag("th", tag("button", "class"), scope="col")] + [tag("th", tag("button", text(s["title"])), scope="col", cls="percent") for s in have]
+        heads = ([tag("th", tag("button", "class"), scope="col")]
+                 + [tag("th", tag("button", text(s["title"])), scope="col", cls="percent") for s in have])
         rows = []
         for n in names:
             cells = [tag("th", text(n), scope="row")]
@@ -300,14 +328,16 @@ def _errors(systems: list[System]) -> str:
     rows = []
     for s in have:
         values = {k: float(s["errors"].get(k) or 0.0) for k in kinds}
-        segments = [tag("div", shown(v) if v / most > 0.05 else "", cls=f"seg e{number[k]}", style=f"width:{100 * v / most:.2f}%", title=f"{k}: {shown(v)}")
+        segments = [tag("div", shown(v) if v / most > 0.05 else "", cls=f"seg e{number[k]}",
+                        style=f"width:{100 * v / most:.2f}%", title=f"{k}: {shown(v)}")
                     for k, v in values.items()]
         said = f"{s['title']}: " + ", ".join(f"{k} {shown(v)}" for k, v in values.items())
         track = tag("div", *segments, cls="track", role="img", aria_label=said)
         rows.append(tag("div", tag("b", text(s["title"])), track, tag("span", shown(sum(values.values()))), cls="bars"))
-    legend = tag("ul", *(tag("li", tag("span", cls=f"key e{number[k]}"), tag("b", k), text(" " + ERRORS[k])) for k in kinds), cls="legend")
-    note = ("What each kind of mistake costs: the AP50 that mending it alone would give back, as TIDE counts it (Bolya et al. 2020). "
-            "The costs of several kinds do not add up exactly; the bar's length is their plain sum.")
+    legend = tag("ul", *(tag("li", tag("span", cls=f"key e{number[k]}"), tag("b", k), text(" " + ERRORS[k]))
+                         for k in kinds), cls="legend")
+    note = ("What each kind of mistake costs: the AP50 that mending it alone would give back, as TIDE counts it (Bolya "
+            "et al. 2020). The costs of several kinds do not add up exactly; the bar's length is their plain sum.")
     return _note(note) + legend + tag("div", *rows, cls="stack")
 
 
@@ -317,8 +347,10 @@ def _confusion(systems: list[System]) -> str:
         return ""
     note = _note("Rows are what is there, columns what the system said, each row in per cent of its total. "
                  "Where there are boxes, the last column counts objects not found and the last row boxes on nothing.")
-    choice = tag("select", *(tag("option", text(s["title"]), value=s["id"]) for s in have), data_choice="confusion", hidden=True, aria_label="System")
-    panels = [tag("div", tag("h3", text(s["title"])), _matrix(s["confusion"]), data_panel_of="confusion", data_panel=s["id"]) for s in have]
+    choice = tag("select", *(tag("option", text(s["title"]), value=s["id"]) for s in have), data_choice="confusion",
+                 hidden=True, aria_label="System")
+    panels = [tag("div", tag("h3", text(s["title"])), _matrix(s["confusion"]), data_panel_of="confusion",
+                  data_panel=s["id"]) for s in have]
     return note + choice + "".join(panels)
 
 
@@ -331,7 +363,8 @@ def _matrix(c: dict[str, Any]) -> str:
         kept = {names[i] for i in keep}
         at = [j for j, n in enumerate(cols) if n in kept or n not in names]
         note = _note(f"The {MOST_CLASSES} classes with most mistakes, of {len(names)}.")
-        names, matrix, cols = [names[i] for i in keep], [[matrix[i][j] for j in at] for i in keep], [cols[j] for j in at]
+        names, matrix, cols = ([names[i] for i in keep], [[matrix[i][j] for j in at] for i in keep],
+                               [cols[j] for j in at])
     rows = []
     for name, row in zip(names, matrix):
         total = sum(row) or 1.0
@@ -339,7 +372,8 @@ def _matrix(c: dict[str, Any]) -> str:
         for said, v in zip(cols, row):
             shown = f"{100 * v / total:.0f}" if v / total >= 0.005 else ""
             tip = f"{name}, said to be {said}: {v:,.0f} of {sum(row):,.0f}"
-            cells.append(tag("td", shown, cls="own" if said == name else "", style=f"--a:{0.85 * v / total:.3f}", title=tip))
+            cells.append(tag("td", shown, cls="own" if said == name else "",
+                             style=f"--a:{0.85 * v / total:.3f}", title=tip))
         rows.append(tag("tr", *cells))
     head = tag("th", "truth ╲ said", scope="col", cls="plain") + "".join(tag("th", text(n), scope="col") for n in cols)
     return note + table(head, rows, "heat", style="width:fit-content;max-width:100%")
@@ -351,12 +385,13 @@ def _matrix(c: dict[str, Any]) -> str:
 def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
     out = []
     for main, systems in groups.items():
-        classes = (r["data"].get("pixel_classes") if main not in words.OBJECTS else None) or r["data"].get("classes", [])
+        classes = ((r["data"].get("pixel_classes") if main not in words.OBJECTS else None)
+                   or r["data"].get("classes", []))
         html = wall(r.get("pictures", {}).get(main, []), systems, classes, folder, main)
         if html:
             out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", html]
-    note = ("Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box matches no object. "
-            "Point at a box for its score.")
+    note = ("Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box "
+            "matches no object. Point at a box for its score.")
     return _note(note) + "".join(out) if out else ""
 
 
@@ -365,21 +400,27 @@ def _made(r: dict[str, Any]) -> str:
     classes = d.get("classes", [])
     facts = {
         "command": tag("code", text(r["command"])) if r.get("command") else "",
-        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; fingerprint {d.get('fingerprint', '')[:16]}"),
+        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; "
+                     f"fingerprint {d.get('fingerprint', '')[:16]}"),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
         "budget": text(f"{words.budget(r['budget'])} of training for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),
-        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
+        "machine":
+        text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
         "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
     }
-    heads = "".join(tag("th", h, cls="plain", scope="col") for h in ("system", "seed", "state", "steps", "pictures", "seconds", "folder"))
+    heads = "".join(tag("th", h, cls="plain", scope="col")
+                    for h in ("system", "seed", "state", "steps", "pictures", "seconds", "folder"))
     count = lambda v: "–" if v is None else f"{v:,.0f}"
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(x.get("seed"))), tag("td", text(x["status"])),
-                *(tag("td", count(x.get(k))) for k in ("steps", "images", "seconds")), tag("td", text(x.get("folder", ""))))
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(x.get("seed"))),
+                tag("td", text(x["status"])), *(tag("td", count(x.get(k))) for k in ("steps", "images", "seconds")),
+                tag("td", text(x.get("folder", ""))))
             for s in r["systems"] for x in s["runs"]]
-    terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE) if any(k in s["summary"] for s in r["systems"])}
+    terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE)
+             if any(k in s["summary"] for s in r["systems"])}
     systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
-    folds = {"Every run": table(heads, rows), "What the columns mean": _definitions(terms), "The systems": _definitions(systems)}
+    folds = {"Every run": table(heads, rows), "What the columns mean": _definitions(terms),
+             "The systems": _definitions(systems)}
     return _definitions(facts) + "".join(_fold(k, v) for k, v in folds.items())
 
 

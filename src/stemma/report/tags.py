@@ -14,8 +14,10 @@ def text(value: object) -> str:
 
 def tag(name: str, /, *inside: str, cls: str = "", **attributes: object) -> str:
     """One element. `data_x=1` becomes `data-x="1"`; None and False leave an attribute out, True writes it bare."""
-    given: dict[str, object] = {"class": cls or None, **{k.rstrip("_").replace("_", "-"): v for k, v in attributes.items()}}
-    written = "".join(f" {k}" if v is True else f' {k}="{escape(str(v), quote=True)}"' for k, v in given.items() if v is not None and v is not False)
+    given: dict[str, object] = {"class": cls or None,
+                                **{k.rstrip("_").replace("_", "-"): v for k, v in attributes.items()}}
+    written = "".join(f" {k}" if v is True else f' {k}="{escape(str(v), quote=True)}"'
+                      for k, v in given.items() if v is not None and v is not False)
     return f"<{name}{written}/>" if name in VOID and not inside else f"<{name}{written}>{''.join(inside)}</{name}>"
 
 
@@ -26,7 +28,8 @@ def items(lines: Iterable[str], **attributes: object) -> str:
 
 def table(head: str, rows: Iterable[str], cls: str = "", **around: object) -> str:
     """A table that scrolls sideways in its own frame where it is wider than the page."""
-    return tag("div", tag("table", tag("thead", tag("tr", head)), tag("tbody", *rows), cls=cls), cls="scroll", tabindex=0, **around)
+    return tag("div", tag("table", tag("thead", tag("tr", head)), tag("tbody", *rows), cls=cls), cls="scroll",
+               tabindex=0, **around)
 
 
 __all__ = ["items", "table", "tag", "text"]

@@ -1,4 +1,5 @@
-"""What a comparison says, in sentences computed from its numbers: nothing is claimed that the spread does not bear out."""
+"""What a comparison says, in sentences computed from its numbers: nothing is claimed that the spread does not bear
+out."""
 from __future__ import annotations
 
 import re
@@ -13,11 +14,15 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "AP_small": ("AP small", "AP on objects under 32 x 32 pixels", "score"),
     "AP_medium": ("AP medium", "AP on objects from 32 x 32 to 96 x 96 pixels", "score"),
     "AP_large": ("AP large", "AP on objects above 96 x 96 pixels", "score"),
-    "MR2": ("MR⁻²", "log-average miss rate over .01 to 1 false positives a picture, mean over classes; less is better", "score"),
-    "count_error": ("|count error|", "mean absolute error of the number of objects in a picture, boxes scoring above .5 counted", "rate"),
-    "point_AP": ("point mAP", "average precision of the best point of each class in a picture, 18 pixels beside a box allowed", "score"),
+    "MR2": ("MR⁻²", "log-average miss rate over .01 to 1 false positives a picture, mean over classes; less is better",
+            "score"),
+    "count_error": ("|count error|", "mean absolute error of the number of objects in a picture, boxes scoring above "
+                    ".5 counted", "rate"),
+    "point_AP": ("point mAP", "average precision of the best point of each class in a picture, 18 pixels beside a "
+                 "box allowed", "score"),
     "image_AP": ("image mAP", "average precision of saying which classes a picture holds", "score"),
-    "AR100": ("AR@100", "average recall with a hundred boxes a picture, mean over IoU .50 to .95; of a detector each class has its own hundred", "score"),
+    "AR100": ("AR@100", "average recall with a hundred boxes a picture, mean over IoU .50 to .95; of a detector each "
+              "class has its own hundred", "score"),
     "AR10": ("AR@10", "average recall with ten boxes a picture", "score"),
     "AR1000": ("AR@1000", "average recall with a thousand proposals a picture, classes aside", "score"),
     "mask_AR10": ("mask AR@10", "average recall of masks with ten proposals a picture", "score"),
@@ -30,11 +35,14 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "SQ": ("SQ", "segmentation quality: mean IoU of matched segments", "score"),
     "RQ": ("RQ", "recognition quality: F1 of matched segments", "score"),
     "mIoU": ("mIoU", "mean over classes of intersection over union of pixels", "score"),
-    "mIoU_stuff_foreground": ("mIoU stuff+fg", "mean IoU over the stuff classes and all objects as one foreground class", "score"),
-    "boundary_F": ("boundary F", "F of the edges of each class, those within .0075 of the picture's diagonal counting as found", "score"),
+    "mIoU_stuff_foreground": ("mIoU stuff+fg",
+                              "mean IoU over the stuff classes and all objects as one foreground class", "score"),
+    "boundary_F": ("boundary F", "F of the edges of each class, those within .0075 of the picture's diagonal counting "
+                   "as found", "score"),
     "pixel_accuracy": ("pixel acc.", "share of pixels given the right class", "score"),
     "parameters": ("parameters", "numbers that are trained", "count"),
-    "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in thousand millions", "giga"),
+    "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in "
+              "thousand millions", "giga"),
     "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
     "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
@@ -47,7 +55,8 @@ MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
     "EER": ("EER", "value at which precision equals recall, at IoU .50", "score"),
     "best_f1": ("best F1", "highest F1 over all score thresholds, at IoU .50", "score"),
     "calibration": ("ECE", "expected calibration error: how far scores are from the frequency of being right", "score"),
-    "count": ("count error", "mean absolute error of the number of objects in a picture, at the threshold of best F1", "rate"),
+    "count": ("count error", "mean absolute error of the number of objects in a picture, at the threshold of best F1",
+              "rate"),
     "mask_AP75": ("mask AP75", "mask average precision at IoU .75", "score"),
     "keypoint_AP50": ("keypoint AP50", "keypoint average precision at similarity .50", "score"),
     "mean_accuracy": ("mean acc.", "mean over classes of the share of their pixels that is right", "score"),
@@ -60,15 +69,15 @@ MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
     "predict_images_per_second": ("predict img/s", "pictures a second of evaluation, in batches of eight", "rate"),
 }
 SHORT = {
-    "AP_small": "small", "AP_medium": "medium", "AP_large": "large", "parameters": "params", "images_per_second": "img/s", "latency_ms": "ms",
-    "peak_memory_mb": "MB",
+    "AP_small": "small", "AP_medium": "medium", "AP_large": "large", "parameters": "params",
+    "images_per_second": "img/s", "latency_ms": "ms", "peak_memory_mb": "MB",
 }
 CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
 LEARNED = 0.05  # gain over an untrained net under which nothing is ranked
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")
 SECTIONS = {
-    "AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel", "point_AP": "Localisation from image labels",
-    "AR100": "Proposing objects",
+    "AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel",
+    "point_AP": "Localisation from image labels", "AR100": "Proposing objects",
 }
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
 FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
@@ -164,28 +173,35 @@ def budget(text: str) -> str:
 
 def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
     """Which did best by `main`, as one sentence, and what goes with it, as a few more. ("", []) when none has it."""
-    order = ranked([s for s in results["systems"] if s["main"] == main], main)  # a detector's AR@100, of each class its own, ranks with no proposals
+    # a detector's AR@100, of each class its own, ranks with no proposals
+    order = ranked([s for s in results["systems"] if s["main"] == main], main)
     if not order:
         return "", []
     best, label, seeds = order[0], MEASURES[main][0], len(order[0]["summary"][main]["values"])
     own = f"{label} {with_spread(main, best['summary'][main])}"
     if len(order) == 1:
-        return f"{best['title']} reached {own}" + (f" over {seeds} seeds." if seeds > 1 else " with one seed."), _alone(best, main)
+        return (f"{best['title']} reached {own}" + (f" over {seeds} seeds." if seeds > 1 else " with one seed."),
+                _alone(best, main))
     rivals = [s for s in order[1:] if overlap(best, s, main)]
     second = order[1]
     gap = (mean_of(best, main) or 0.0) - (mean_of(second, main) or 0.0)
     if rivals:
-        names, own = _and([f"{s['title']} ({with_spread(main, s['summary'][main])})" for s in rivals]), with_spread(main, best["summary"][main])
-        head = f"{best['title']} has the highest {label} ({own}), but {names} cannot be told from it: their {seeds} seeds overlap."
+        names, own = (_and([f"{s['title']} ({with_spread(main, s['summary'][main])})" for s in rivals]),
+                      with_spread(main, best["summary"][main]))
+        head = (f"{best['title']} has the highest {label} ({own}), but {names} cannot be told from it: their {seeds} "
+                "seeds overlap.")
     elif seeds > 1:
         rival = f"{second['title']} ({with_spread(main, second['summary'][main])})"
-        head = f"{best['title']} did best: {own} over {seeds} seeds, {score(gap)} ahead of {rival}, and no seed of another overlaps."
+        head = (f"{best['title']} did best: {own} over {seeds} seeds, {score(gap)} ahead of {rival}, and no seed of "
+                "another overlaps.")
     else:
         rival = f"{second['title']} ({score(mean_of(second, main))})"
         if gap < CHANCE:
-            head = f"{best['title']} is first with {own}, but only {score(gap)} ahead of {rival}: with one seed that may be chance. --seeds 3 would tell."
+            head = (f"{best['title']} is first with {own}, but only {score(gap)} ahead of {rival}: with one seed that "
+                    "may be chance. --seeds 3 would tell.")
         else:
-            head = f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is unknown; --seeds 3 would show it."
+            head = (f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is "
+                    "unknown; --seeds 3 would show it.")
     if (mean_of(best, main) or 0.0) - (best["summary"][main].get("untrained") or 0.0) < LEARNED:
         return f"None has learned much yet: this budget is too short to rank them. {head}", []
     return head, _because(best, second, main, results) + _alone(best, main) + _others(order, main)
@@ -196,29 +212,36 @@ def _and(names: list[str]) -> str:
 
 
 def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: dict[str, Any]) -> list[str]:
-    """Where the best one's lead over the second lies: sizes, kinds of error, pictures seen. What goes with it, not a proof."""
+    """Where the best one's lead over the second lies: sizes, kinds of error, pictures seen.
+    What goes with it, not a proof."""
     out = []
     a, b = best.get("images_seen"), second.get("images_seen")
-    if a and b and results.get("budget", "").endswith("s") and not results["budget"].endswith(("steps", "epochs", "images")):
+    if (a and b and results.get("budget", "").endswith("s")
+        and not results["budget"].endswith(("steps", "epochs", "images"))):
         if a / b >= 1.15:
-            out.append(f"In the same {budget(results['budget'])} it saw {a:,.0f} training pictures, {a / b:.1f} times as many as {second['title']}.")
+            out.append(f"In the same {budget(results['budget'])} it saw {a:,.0f} training pictures, {a / b:.1f} times "
+                       f"as many as {second['title']}.")
         elif b / a >= 1.15:
             counts = f"{a:,.0f} against {second['title']}'s {b:,.0f}"
-            out.append(f"It saw fewer training pictures in the same {budget(results['budget'])} ({counts}) and made more of each.")
+            out.append(f"It saw fewer training pictures in the same {budget(results['budget'])} ({counts}) and made "
+                       "more of each.")
     if main == "AP":
         parts = [(m, mean_of(best, m), mean_of(second, m)) for m in ("AP_small", "AP_medium", "AP_large")]
         gaps = sorted(((x - y, m) for m, x, y in parts if x is not None and y is not None), reverse=True)
         if len(gaps) > 1 and gaps[0][0] > 0 and gaps[0][0] - gaps[-1][0] > 0.02:
             (most, where), (least, elsewhere) = gaps[0], gaps[-1]
             if least < 0:
-                spots = f"ahead on {where[3:]} objects ({signed(most)}) and behind on {elsewhere[3:]} ones ({signed(least)})"
+                spots = (f"ahead on {where[3:]} objects ({signed(most)}) and behind on {elsewhere[3:]} ones "
+                         f"({signed(least)})")
                 out.append(f"Against {second['title']} it is {spots}.")
             else:
-                spots = f"largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones ({signed(least)})"
+                spots = (f"largest on {where[3:]} objects ({signed(most)}) and smallest on {elsewhere[3:]} ones "
+                         f"({signed(least)})")
                 out.append(f"Its lead over {second['title']} is {spots}.")
         strict, loose = [(mean_of(best, m) or 0.0) - (mean_of(second, m) or 0.0) for m in ("AP75", "AP50")]
         if mean_of(best, "AP75") is not None and abs(strict - loose) > 0.03:
-            what = "places boxes more exactly" if strict > loose else "finds more objects rather than placing boxes more exactly"
+            what = ("places boxes more exactly" if strict > loose else "finds more objects rather than placing boxes "
+                    "more exactly")
             out.append(f"It {what}: {signed(loose)} at IoU .50, {signed(strict)} at .75.")
     ea, eb = best.get("errors") or {}, second.get("errors") or {}
     shared = [k for k in ERRORS if ea.get(k) is not None and eb.get(k) is not None]
@@ -233,7 +256,8 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
 def _alone(best: dict[str, Any], main: str) -> list[str]:
     rise = late_rise(best)
     if rise is not None and rise > 0.02:
-        return [f"It was still rising at the end ({signed(rise)} {MEASURES[main][0]} in the last quarter): a longer budget would give more."]
+        return [f"It was still rising at the end ({signed(rise)} {MEASURES[main][0]} in the last quarter): a longer "
+                "budget would give more."]
     return []
 
 
@@ -249,26 +273,32 @@ def late_rise(system: dict[str, Any]) -> float | None:
 
 
 def _others(order: list[dict[str, Any]], main: str) -> list[str]:
-    """What the main measure does not show: another order by AP50, the cheapest system, the one that still rises most."""
+    """What the main measure does not show: another order by AP50, the cheapest system,
+    the one that still rises most."""
     out = []
     best = order[0]
     if main == "AP" and (by50 := ranked(order, "AP50")) and by50[0]["id"] != best["id"]:
-        out.append(f"By AP50 alone the order is another: {by50[0]['title']} leads with {score(mean_of(by50[0], 'AP50'))}.")
+        out.append(f"By AP50 alone the order is another: {by50[0]['title']} leads with "
+                   f"{score(mean_of(by50[0], 'AP50'))}.")
     timed = [s for s in order if mean_of(s, "latency_ms")]
     if len(timed) > 1:
         fast = min(timed, key=lambda s: mean_of(s, "latency_ms") or 0.0)
         if fast["id"] != best["id"]:
             lost = (mean_of(best, main) or 0.0) - (mean_of(fast, main) or 0.0)
-            own = f" against {written('latency_ms', mean_of(best, 'latency_ms'))} ms" if mean_of(best, "latency_ms") else ""
+            own = (f" against {written('latency_ms', mean_of(best, 'latency_ms'))} ms" if mean_of(best, "latency_ms")
+                   else "")
             quick = written("latency_ms", mean_of(fast, "latency_ms"))
-            out.append(f"The quickest to run is {fast['title']}: {quick} ms a picture{own}, for {score(lost)} less {MEASURES[main][0]}.")
+            out.append(f"The quickest to run is {fast['title']}: {quick} ms a picture{own}, for {score(lost)} less "
+                       f"{MEASURES[main][0]}.")
         else:
-            out.append(f"It is also the quickest to run: {written('latency_ms', mean_of(best, 'latency_ms'))} ms a picture.")
+            out.append(f"It is also the quickest to run: {written('latency_ms', mean_of(best, 'latency_ms'))} ms "
+                       "a picture.")
     rising = [(r, s) for s in order[1:] if (r := late_rise(s)) is not None]
     if rising:
         r, s = max(rising, key=lambda x: x[0])
         if r > 0.02 and r > (late_rise(best) or 0.0) + 0.01:
-            out.append(f"{s['title']} was rising faster at the end ({signed(r)} in the last quarter): with a longer budget the order may change.")
+            out.append(f"{s['title']} was rising faster at the end ({signed(r)} in the last quarter): with a longer "
+                       "budget the order may change.")
     return out
 
 
@@ -289,7 +319,8 @@ def untrained_line(results: dict[str, Any]) -> str:
 
 
 def merged(changes: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Changes told by one sentence as one, their slots in a row; the root is "the whole", a node's own class "the kind"."""
+    """Changes told by one sentence as one, their slots in a row; the root is "the whole",
+    a node's own class "the kind"."""
     out: dict[tuple[str, str], dict[str, str]] = {}
     for c in changes:
         slot = {"": "the whole", "()": "the kind of system"}.get(c.get("slot", ""), c.get("slot", ""))
@@ -308,6 +339,7 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 
 __all__ = [
-    "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget", "edge_verdict", "heading", "mean_of",
+    "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget",
+    "edge_verdict", "heading", "mean_of",
     "merged", "overlap", "ranked", "score", "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
 ]

@@ -1,4 +1,5 @@
-"""A comparison of agents as one page, `report.html`: who earned most, learning against steps lived and against seconds, films of what is foreseen."""
+"""A comparison of agents as one page, `report.html`: who earned most, learning against steps lived and against seconds,
+films of what is foreseen."""
 from __future__ import annotations
 
 import base64
@@ -14,13 +15,16 @@ System = dict[str, Any]
 
 
 def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
-    """(the first sentence, more): who earned most, whether that is clear of chance and of the next, what the dream is worth."""
+    """(the first sentence, more): who earned most, whether that is clear of chance and of the next,
+    what the dream is worth."""
     systems = r["systems"]
     best = systems[0]
     chance = best["runs"][0]["metrics"]
-    head = f"{best['title']} earned most: {_mean(best)} an episode, where chance earns {chance['random']:.1f} ± {chance['random_interval']:.1f}."
+    head = (f"{best['title']} earned most: {_mean(best)} an episode, where chance earns {chance['random']:.1f} ± "
+            f"{chance['random_interval']:.1f}.")
     if not all(_clear(x) for x in best["runs"]):
-        head = f"No agent is clear of chance ({chance['random']:.1f} ± {chance['random_interval']:.1f}); the best is {best['title']} with {_mean(best)}."
+        head = (f"No agent is clear of chance ({chance['random']:.1f} ± {chance['random_interval']:.1f}); the best is "
+                f"{best['title']} with {_mean(best)}.")
     more = []
     if len(systems) > 1:
         second = systems[1]
@@ -36,7 +40,8 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
         if lost and s is not best:
             more.append(f"{s['title']} is not clear of chance in {len(lost)} of {len(s['runs'])} run(s).")
         for x in s["runs"][:1]:
-            if (d := x.get("dream")) and (d["dream_rate"] or d["real_rate"]):  # where nothing fails, there is nothing to hold it against
+            # where nothing fails, there is nothing to hold it against
+            if (d := x.get("dream")) and (d["dream_rate"] or d["real_rate"]):
                 true = 0.67 < d["dream_rate"] / max(d["real_rate"], 1e-9) < 1.5
                 rates = f"{d['dream_rate']:.4f} times a step, in the world {d['real_rate']:.4f}"
                 more.append(f"In the dream of {s['title']} lives by chance fail {rates}: its scores "
@@ -52,11 +57,13 @@ def _clear(run: dict[str, Any]) -> bool:
 def _mean(s: System) -> str:
     x = s["summary"]["return"]
     m = s["runs"][0]["metrics"]
-    return f"{x['mean']:.1f}" + (f" ± {x['spread']:.1f} over {len(x['values'])} seeds" if x["spread"] is not None else f" ± {m['interval']:.1f}")
+    return f"{x['mean']:.1f}" + (f" ± {x['spread']:.1f} over {len(x['values'])} seeds" if x["spread"] is not None
+                                 else f" ± {m['interval']:.1f}")
 
 
 def write(results: dict[str, Any], folder: Path | str) -> Path:
-    """Write `report.html` into `folder`, where the runs and their films are. Raises `FileNotFoundError` where a film is missing."""
+    """Write `report.html` into `folder`, where the runs and their films are.
+    Raises `FileNotFoundError` where a film is missing."""
     path = Path(folder) / "report.html"
     with whole_file(path) as fresh:
         fresh.write_text(render(results, Path(folder)), encoding="utf-8")
@@ -75,45 +82,54 @@ def render(r: dict[str, Any], folder: Path) -> str:
         ("made", "Method", "How this was made", _made(r)),
     ]
     sections = [s for s in sections if s[3]]
-    title = f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.budget(r['budget'])} each, in {r['env']}"
+    title = (f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.budget(r['budget'])} each, in "
+             f"{r['env']}")
     head, more = answer(r)
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("link", rel="icon", href="data:,"), tag("title", text(title)),
-              tag("style", _asset("page.css")))
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
     failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
-    answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"), items(map(text, more)) if more else "", cls="answer")
+    answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"),
+                  items(map(text, more)) if more else "", cls="answer")
     answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
     seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
     body = tag(
-        "body", tag("header", tag("h1", text(title)), tag("p", text(f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta")),
-        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
+        "body", tag("header", tag("h1", text(title)), tag(
+            "p", text(f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta"
+        )), tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
         tag("main", answers, *(_section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")), tag("script", _asset("page.js")),
+        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
+        tag("script", _asset("page.js")),
     )
     return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
 
 
 def _table(systems: list[System], colour: dict[str, int]) -> str:
-    names = ("agent", "seed", "return", "chance", "untrained", "decisions lived", "episodes", "learned", "seconds", "parameters", "decisions/s")
+    names = ("agent", "seed", "return", "chance", "untrained", "decisions lived", "episodes", "learned", "seconds",
+             "parameters", "decisions/s")
     rows = []
     for s in systems:
         for x in s["runs"]:
             m = x["metrics"]
-            cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row"), tag("td", str(x["seed"]))]
+            cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row"),
+                     tag("td", str(x["seed"]))]
             own = tag("span", f"± {m['interval']:.1f}", cls="sub")
-            cells.append(tag("td", f"{m['return']:.1f}", own, cls="best" if x is systems[0]["runs"][0] and _clear(x) else "", data_sort=f"{m['return']:.6g}"))
+            cells.append(tag("td", f"{m['return']:.1f}", own, cls="best" if x is systems[0]["runs"][0] and _clear(x)
+                             else "", data_sort=f"{m['return']:.6g}"))
             other = tag("span", f"± {m['random_interval']:.1f}", cls="sub")
             cells.append(tag("td", f"{m['random']:.1f}", other, data_sort=f"{m['random']:.6g}"))
             counts = (x["images"], x["episodes"], x["steps"], x["seconds"], x["parameters"], m["decisions_per_second"])
-            cells += [tag("td", f"{x['untrained']:.1f}"), *(tag("td", f"{v:,.0f}", data_sort=f"{v:.6g}") for v in counts)]
+            cells += [tag("td", f"{x['untrained']:.1f}"),
+                      *(tag("td", f"{v:,.0f}", data_sort=f"{v:.6g}") for v in counts)]
             rows.append(tag("tr", *cells))
-    note = _note("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured on as many episodes, by the world's own "
-                 "law of chance. “Learned” counts updates and generations.")
+    note = _note("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured "
+                 "on as many episodes, by the world's own law of chance. “Learned” counts updates and generations.")
     return note + table("".join(tag("th", tag("button", n), scope="col") for n in names), rows, "sortable")
 
 
 def _legend(systems: list[System], colour: dict[str, int]) -> str:
-    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]]) for s in systems), cls="legend")
+    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]])
+                       for s in systems), cls="legend")
 
 
 def _learning(systems: list[System], colour: dict[str, int]) -> str:
@@ -122,17 +138,23 @@ def _learning(systems: list[System], colour: dict[str, int]) -> str:
         return ""
     low = min(0.0, min(values) * 1.05)
     panels = []
-    for key, head, label in (("images", "Against steps lived", "decisions in the world"), ("seconds", "Against time", "seconds of living and learning")):
+    for key, head, label in (("images", "Against steps lived", "decisions in the world"),
+                             ("seconds", "Against time", "seconds of living and learning")):
         lines = []
         for s in systems:
-            runs = [tuple((float(p[key]), float(p["value"])) for p in x["curve"] if p["value"] is not None) for x in s["runs"]]
-            lines += [charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}", c, faint=len(runs) > 1) for x, c in zip(s["runs"], runs)]
+            runs = [tuple((float(p[key]), float(p["value"])) for p in x["curve"] if p["value"] is not None)
+                    for x in s["runs"]]
+            lines += [charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}", c, faint=len(runs) > 1)
+                      for x, c in zip(s["runs"], runs)]
             if len(runs) > 1:
                 n = min(map(len, runs))
-                mean = tuple((sum(c[i][0] for c in runs) / len(runs), sum(c[i][1] for c in runs) / len(runs)) for i in range(n))
+                mean = tuple((sum(c[i][0] for c in runs) / len(runs), sum(c[i][1] for c in runs) / len(runs))
+                             for i in range(n))
                 lines.append(charts.Line(colour[s["id"]], s["title"], mean))
-        panels.append(tag("div", tag("h4", head), charts.line_chart(lines, label, "return", f"Return against {label}", y_min=low)))
-    return _note("Return without noise on the same few episodes each time, during the training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
+        panels.append(tag("div", tag("h4", head),
+                          charts.line_chart(lines, label, "return", f"Return against {label}", y_min=low)))
+    return _note("Return without noise on the same few episodes each time, during the "
+                 "training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
 
 
 def _evolved(systems: list[System], colour: dict[str, int]) -> str:
@@ -142,17 +164,23 @@ def _evolved(systems: list[System], colour: dict[str, int]) -> str:
     lines = [charts.Line(colour[s["id"]], f"{s['title']}, {said}", points(s, key), faint=key == "best")
              for s in grown for key, said in (("best", "best candidate"), ("mean", "mean"))]
     width = [charts.Line(colour[s["id"]], s["title"], points(s, "sigma")) for s in grown]
-    panels = [tag("div", tag("h4", head), charts.line_chart(drawn, "generation", label, f"{label} against generation", markers=False, y_min=least))
-              for head, label, drawn, least in (("Worth", "return of candidates", lines, low), ("Spread", "deviation of weights", width, 0.0)) if drawn]
-    note = "Return of a generation's candidates where they were tried, in the dream or in the world: the mean, and faint the luckiest; the first seed of each."
+    panels = [tag("div", tag("h4", head), charts.line_chart(drawn, "generation", label, f"{label} against generation",
+                                                            markers=False, y_min=least))
+              for head, label, drawn, least in (("Worth", "return of candidates", lines,
+                                                 low), ("Spread", "deviation of weights", width, 0.0)) if drawn]
+    note = ("Return of a generation's candidates where they were tried, in the dream or in the world: the mean, and "
+            "faint the luckiest; the first seed of each.")
     return _note(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
     panels = []
-    for key, head, label in (("image", "Pictures", "squared error of pixels"), ("reward", "Rewards", "squared error of rewards")):
+    for key, head, label in (("image", "Pictures", "squared error of pixels"),
+                             ("reward", "Rewards", "squared error of rewards")):
         have = [s for s in systems if s["runs"][0]["error"].get(key)]
-        lines = [charts.Line(colour[s["id"]], s["title"], tuple((i + 1.0, float(v)) for i, v in enumerate(s["runs"][0]["error"][key]))) for s in have]
+        lines = [charts.Line(colour[s["id"]], s["title"], tuple(
+            (i + 1.0, float(v)) for i, v in enumerate(s["runs"][0]["error"][key])
+        )) for s in have]
         if chart := charts.line_chart(lines, "steps ahead", label, f"{label} against steps ahead", markers=False):
             panels.append(tag("div", tag("h4", head), chart))
     note = "Mean error of what is foreseen after five frames, knowing only what was done; the first seed of each."
@@ -169,7 +197,8 @@ def _films(systems: list[System], folder: Path) -> str:
             figures.append(tag("figure", film, tag("figcaption", tag("b", text(s["title"])))))
     if not figures:
         return ""
-    note = "Left the world, right what the agent foresees. Under the green bar it sees; under the orange one it only knows what it did."
+    note = ("Left the world, right what the agent foresees. Under the green bar it sees; under the orange one it only "
+            "knows what it did.")
     return _note(note) + tag("div", *figures, cls="row")
 
 
@@ -179,11 +208,13 @@ def _made(r: dict[str, Any]) -> str:
         "command": tag("code", text(r["command"])), "world": text(f"{r['env']}: {r['world']}; chance is {r['law']}"),
         "budget": text(f"{words.budget(r['budget'])} of living and learning for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
-        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
+        "machine":
+        text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
         "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
     }
     heads = "".join(tag("th", h, cls="plain", scope="col") for h in ("agent", "seed", "folder", "finished"))
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), *(tag("td", text(x[k])) for k in ("seed", "folder", "finished")))
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), *(tag("td", text(x[k]))
+                                                                  for k in ("seed", "folder", "finished")))
             for s in r["systems"] for x in s["runs"]]
     return _definitions(facts) + _fold("Every run", table(heads, rows))
 

@@ -35,9 +35,9 @@ from ..parts.trunk import Trunk
 class DenseRule:
     """Everything of a dense detector that has no weights: anchors, assignment, sampling, losses, decoding, selection.
 
-    A loss that remembers is a `Part`; the model builds it and keeps it (`awaken`). `divide` says by what the summed losses are divided:
-    the batch's positives (SSD), each picture's own positives and then the pictures (RetinaNet), or the batch's sampled candidates (RPN).
-    At least 1. A loss over the batch divides by itself.
+    A loss that remembers is a `Part`; the model builds it and keeps it (`awaken`). `divide` says by what the summed
+    losses are divided: the batch's positives (SSD), each picture's own positives and then the pictures (RetinaNet), or
+    the batch's sampled candidates (RPN). At least 1. A loss over the batch divides by itself.
     """
 
     anchors: Anchors = Pyramid()
@@ -54,7 +54,8 @@ class DenseRule:
     keep: int = 100
     proposals: Proposals = Proposals()
 
-    def targets(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def targets(self, raw: DenseRaw, t: Targets, classes: int,
+                sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(state, index, label) of every anchor; with one class every object has label 0, whatever it is (an RPN)."""
         state, index = self.assign(Candidates(raw.references(), raw.stride, None, raw.sizes(sizes)), t)
         if t.boxes.shape[1] == 0:
@@ -67,16 +68,20 @@ class DenseRule:
         with torch.no_grad():
             state, index, label = self.targets(raw, t, classes, sizes)
         cls, box = built(self.cls), built(self.box)
-        cost = raw.codes[..., 0].detach() * 0 if isinstance(cls, OverBatch) and not self.sample.needs_loss else cls(raw.logits, label)
+        cost = (raw.codes[..., 0].detach() * 0 if isinstance(cls, OverBatch) and not self.sample.needs_loss
+                else cls(raw.logits, label))
         used = draw(self.sample, state, cost.detach(), raw.references(), label)
         pos = used & (state == 1)
         n, count = self.divisors(used, pos)
-        seen = cls.over(raw.logits, label, used) if isinstance(cls, OverBatch) else (torch.where(used, cost, 0.0) / n).sum() / count
+        seen = (cls.over(raw.logits, label, used) if isinstance(cls, OverBatch)
+                else (torch.where(used, cost, 0.0) / n).sum() / count)
         if t.boxes.shape[1] == 0:
             return {prefix + "cls": seen, prefix + "box": raw.codes.sum() * 0}
         ref, truth = raw.references(), bx.take(t.boxes, index)
-        said, want = (self.coder.decode(ref, raw.codes), truth) if box.decoded else (raw.codes, self.coder.encode(ref, truth))
-        off = box.over(said, want, pos) if isinstance(box, OverBatch) else (torch.where(pos, box(said, want), 0.0) / n).sum() / count
+        said, want = (self.coder.decode(ref, raw.codes), truth) if box.decoded else (raw.codes,
+                                                                                     self.coder.encode(ref, truth))
+        off = (box.over(said, want, pos) if isinstance(box, OverBatch)
+               else (torch.where(pos, box(said, want), 0.0) / n).sum() / count)
         return {prefix + "cls": seen, prefix + "box": self.box_weight * off}
 
     def divisors(self, used: Tensor, pos: Tensor) -> tuple[Tensor | int, Tensor]:
@@ -99,7 +104,8 @@ class DenseRule:
 
     @torch.no_grad()
     def propose(self, raw: DenseRaw, sizes: Tensor | None = None, training: bool = False) -> Detections:
-        """Class-agnostic proposals, best first; without gradient. Label 0, or -1 where there are fewer than asked for."""
+        """Class-agnostic proposals, best first; without gradient. Label 0,
+        or -1 where there are fewer than asked for."""
         return self.proposals(self.rank(raw), raw.levels, lambda at: self.decode(raw, at, sizes), training)
 
     def decode(self, raw: DenseRaw, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
@@ -110,7 +116,8 @@ class DenseRule:
 
 @runtime_checkable
 class Rule(Protocol):
-    """The weightless half of a one-stage detector. A paper changes slots of `DenseRule`, or brings a rule of its own."""
+    """The weightless half of a one-stage detector. A paper changes slots of `DenseRule`,
+    or brings a rule of its own."""
 
     @property
     def anchors(self) -> Anchors: ...
@@ -150,21 +157,25 @@ def built(x: Kind | Part[Any]) -> Kind:
 
 
 def awaken(rule: RuleT, inp: In) -> tuple[RuleT, nn.ModuleDict]:
-    """The rule with its parts built, and those by slot: as modules of the model they are saved, moved and resumed with it."""
-    parts = {f.name: v.build(inp) for f in fields(rule) if isinstance(v := getattr(rule, f.name), Part)}  # type: ignore[arg-type]
+    """The rule with its parts built, and those by slot: as modules of the model they are saved,
+    moved and resumed with it."""
+    parts = {f.name: v.build(inp)
+             for f in fields(rule) if isinstance(v := getattr(rule, f.name), Part)}  # type: ignore[arg-type]
     return (replace(rule, **parts) if parts else rule), nn.ModuleDict(parts)  # type: ignore[type-var]
 
 
 def head_in(out: In, rule: Rule, classes: int) -> In:
     """What a dense head over these levels is told, under this rule."""
-    return replace(out, classes=classes, anchors=rule.anchors.counts(len(out.strides)), logits=classes + built(rule.cls).extra)
+    return replace(out, classes=classes, anchors=rule.anchors.counts(len(out.strides)),
+                   logits=classes + built(rule.cls).extra)
 
 
 def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...], image: tuple[int, int]) -> DenseRaw:
     """The head's word on these levels, with the anchors that it speaks of."""
     logits, codes, *more = head(xs)
     grid = lay(rule.anchors, tuple((x.shape[-2], x.shape[-1]) for x in xs), strides, image, logits)
-    return DenseRaw(logits.float(), codes.float(), more[0].float() if more else None, grid.boxes, grid.stride, grid.levels, image)
+    return DenseRaw(logits.float(), codes.float(), more[0].float() if more else None, grid.boxes, grid.stride,
+                    grid.levels, image)
 
 
 class DenseModel(nn.Module):

@@ -1,4 +1,5 @@
-"""SVMs and regressions of boxes, fitted to a network's features of training pictures (R-CNN sec. 2.3, appendices B and C).
+"""SVMs and regressions of boxes, fitted to a network's features of training pictures (R-CNN sec. 2.3, appendices B and
+C).
 
 Axes: B images, N objects, P proposals, C classes, D features of the view, E of the last layer.
 """
@@ -43,7 +44,8 @@ class Fits(Protocol):
 
 @torch.no_grad()
 def fit(model: Fits, pictures: Pictures, say: Callable[[str], None]) -> None:
-    """Two passes: the objects' features and the mean lengths of features; then hard negatives, and pairs for the regressions.
+    """Two passes: the objects' features and the mean lengths of features;
+    then hard negatives, and pairs for the regressions.
 
     Every picture is mined by itself, in order, so the result does not depend on the batch.
     """
@@ -111,7 +113,8 @@ def _clipped(batch: Batch) -> Float[Tensor, "B P 4"]:
 def _every(model: Fits, xs: list[Tensor], boxes: Float[Tensor, "N 4"], image: int) -> tuple[Tensor, Tensor]:
     """Features of regions of one picture, in chunks."""
     chunk = model.fits[3]
-    said = [model.features(xs, part, torch.full((len(part),), image, device=part.device)) for part in boxes.split(chunk)]
+    said = [model.features(xs, part, torch.full((len(part),), image, device=part.device))
+            for part in boxes.split(chunk)]
     return torch.cat([low for low, _ in said]), torch.cat([top for _, top in said])
 
 

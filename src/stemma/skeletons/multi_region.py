@@ -1,4 +1,5 @@
-"""Detectors that describe a box by several regions (MR-CNN): each region's layers learn apart, then SVMs are fitted to all features side by side.
+"""Detectors that describe a box by several regions (MR-CNN): each region's layers learn apart, then SVMs are fitted to
+all features side by side.
 
 Axes: B images, P proposals, R regions of the loss, N boxes of a picture, C classes.
 """
@@ -27,8 +28,9 @@ from .two_stage import TwoStage, TwoStageModel, TwoStageRaw
 
 @dataclass(frozen=True)
 class MultiRegion(TwoStage):
-    """`stages[0]` draws what the layers of each region learn from, by a softmax of their own, `moves` what the regression learns from; then `svm` is
-    fitted to all features together. `svm` None: one softmax over all features trains everything at once.
+    """`stages[0]` draws what the layers of each region learn from, by a softmax of their own, `moves` what the
+    regression learns from; then `svm` is fitted to all features together. `svm` None: one softmax over all features
+    trains everything at once.
     """
 
     moves: tuple[Assign, Sampler] = (ByIoU(0.4, 0.4), Random(64, 1.0))
@@ -40,7 +42,8 @@ class MultiRegion(TwoStage):
 
 
 class MultiRegionModel(TwoStageModel):
-    """Three losses, each of layers that learn from no other; where some layers sleep, theirs is not computed. `fit` is the SVMs' phase."""
+    """Three losses, each of layers that learn from no other; where some layers sleep, theirs is not computed. `fit` is
+    the SVMs' phase."""
 
     spec: MultiRegion
 
@@ -61,11 +64,13 @@ class MultiRegionModel(TwoStageModel):
         if self.awake(head.each):
             r = drawn(stage, boxes, t, self.classes)
             seen = head.every(raw.levels if joint else [*maps, *(x.detach() for x in semantic)], r.boxes)
-            said = [soft(f) for soft, f in zip(head.soft, seen)] + ([head.classify(torch.cat(seen, -1))] if joint else [])
+            said = [soft(f) for soft, f in zip(head.soft, seen)] + ([head.classify(torch.cat(seen, -1))] if joint
+                                                                    else [])
             out["regions"] = torch.stack([mean(Softmax()(s.float(), r.labels), r) for s in said]).sum()
         if self.awake(head.regress):
             r = drawn(replace(stage, assign=self.spec.moves[0], sample=self.spec.moves[1]), boxes, t, self.classes)
-            out["box"] = mean(stage.box_cost(own(head.moves(raw.levels, r.boxes).float(), r.labels), r, t) * r.positive, r)
+            out["box"] = mean(stage.box_cost(own(head.moves(raw.levels, r.boxes).float(), r.labels), r, t) * r.positive,
+                              r)
         return out
 
     def awake(self, layers: nn.Module) -> bool:

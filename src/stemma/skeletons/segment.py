@@ -1,4 +1,5 @@
-"""A class at every pixel: a trunk, a decoder, a loss. Axes: B images, C classes, N instances, H W pixels of the picture, h w of the scored window."""
+"""A class at every pixel: a trunk, a decoder, a loss. Axes: B images, C classes, N instances, H W pixels of the
+picture, h w of the scored window."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from ..parts.trunk import Trunk
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A semantic segmenter as a value. The steps of `post` change the probabilities of a prediction; no loss sees them."""
+    """A semantic segmenter as a value. The steps of `post` change the probabilities of a prediction;
+    no loss sees them."""
 
     backbone: Part[Trunk]
     decoder: Part[Decoder]
@@ -46,8 +48,9 @@ class Segmenter:
 class SegmenterModel(nn.Module):
     """The network of a `Segmenter`.
 
-    A trunk may say with `divisor` what the picture's sides must divide by (1 where it pads by itself); otherwise it is its coarsest stride.
-    Where the logits' cells lie on pixels (offset .5: 0, s, 2 s, ...), the sides are that and one more, and upsampling keeps the corners.
+    A trunk may say with `divisor` what the picture's sides must divide by (1 where it pads by itself); otherwise it is
+    its coarsest stride. Where the logits' cells lie on pixels (offset .5: 0, s, 2 s, ...), the sides are that and one
+    more, and upsampling keeps the corners.
     """
 
     def __init__(self, spec: Segmenter, classes: int) -> None:
@@ -67,19 +70,22 @@ class SegmenterModel(nn.Module):
         return next((said for step in self.spec.post if (said := getattr(step, "no_graph", ""))), "")
 
     def window(self, logits: Tensor) -> tuple[slice, slice]:
-        """The rows and columns of the picture that `logits` speak of: all of them, unless convolutions ate the border."""
+        """The rows and columns of the picture that `logits` speak of: all of them,
+        unless convolutions ate the border."""
         first = max(self.first, 0)
         return slice(first, first + logits.shape[-2]), slice(first, first + logits.shape[-1])
 
     @property
     def first(self) -> int:
-        """The picture's pixel on which the first logit lies once the logits are at stride 1; negative where they begin outside."""
+        """The picture's pixel on which the first logit lies once the logits are at stride 1;
+        negative where they begin outside."""
         if self.corners:
             return 0
         return round(self.grid.offset - self.grid.stride / 2)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """Logits at the picture's own resolution. h w = H W, but for a trunk of valid convolutions that does not mirror (`window`)."""
+        """Logits at the picture's own resolution. h w = H W, but for a trunk of valid convolutions that does not mirror
+        (`window`)."""
         height, width = images.shape[-2:]
         logits = self.coarse(images)
         if self.corners:
@@ -110,7 +116,8 @@ class SegmenterModel(nn.Module):
         """
         labels, masks = batch.targets.semantic, batch.targets.masks
         if labels is None:
-            raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, or a detector")
+            raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, "
+                              "or a detector")
         logits = self(batch.images)
         rows, columns = self.window(logits)
         masks = None if masks is None or "masks" not in self.spec.needs else masks[..., rows, columns]
@@ -127,17 +134,22 @@ class SegmenterModel(nn.Module):
             seen = seen & ((y < sizes[:, :1])[:, :, None] & (x < sizes[:, 1:])[:, None, :])
         for step in self.spec.post:
             scores = step(scores, images, seen)
-        return SemanticMap(scores.max(1).indices.masked_fill(~seen, IGNORE), scores)  # as argmax, which a CPU takes several times longer for
+        # as argmax, which a CPU takes several times longer for
+        return SemanticMap(scores.max(1).indices.masked_fill(~seen, IGNORE), scores)
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> SemanticMap:
-        """The likeliest class of every pixel and the probabilities of all; 255 beyond `sizes` and where the network says nothing."""
+        """The likeliest class of every pixel and the probabilities of all;
+        255 beyond `sizes` and where the network says nothing."""
         return self._map(self(images), images, sizes)
 
     @torch.no_grad()
-    def predict_tiled(self, images: Float[Tensor, "B 3 H W"], tile: int = 512, context: int = 96, sizes: Tensor | None = None) -> SemanticMap:
-        """As `predict`, by overlapping tiles with `context` pixels around each (`overlap_tile`), for pictures too large for one pass.
+    def predict_tiled(self, images: Float[Tensor, "B 3 H W"], tile: int = 512, context: int = 96,
+                      sizes: Tensor | None = None) -> SemanticMap:
+        """As `predict`, by overlapping tiles with `context` pixels around each (`overlap_tile`),
+        for pictures too large for one pass.
 
-        Equal to `predict` inside the picture where the receptive field is within `context` and both numbers divide by the coarsest stride.
+        Equal to `predict` inside the picture where the receptive field is within `context` and both numbers divide by
+        the coarsest stride.
         """
         return self._map(overlap_tile(self.forward, images, tile, context), images, sizes)

@@ -25,9 +25,10 @@ from ..parts.regions.regions import Regions, compact
 class Stage:
     """One look inside regions: `count` of them an image are trained on, which is also the static number of regions.
 
-    `positive`: the most of them that answer for an object; branches look at no more. `box` is divided by the sampled regions, as `cls` is.
-    `weight` multiplies both. A sampler that needs losses is given them from a look without gradient, and what it chooses is looked at again
-    (OHEM sec. 4.2); with `once` every candidate is looked at with gradient, one time, and the chosen pay. The gradient is the same.
+    `positive`: the most of them that answer for an object; branches look at no more. `box` is divided by the sampled
+    regions, as `cls` is. `weight` multiplies both. A sampler that needs losses is given them from a look without
+    gradient, and what it chooses is looked at again (OHEM sec. 4.2); with `once` every candidate is looked at with
+    gradient, one time, and the chosen pay. The gradient is the same.
     """
 
     head: Part[RegionHead] = part(FCHead)
@@ -56,13 +57,16 @@ class Stage:
 
     @torch.no_grad()
     def choose(self, every: Regions, cost: tuple[Tensor, Tensor] | None) -> Int[Tensor, "B R"]:
-        """Places of those that are trained on, those that answer for an object first, -1 for none. `cost` is what `cost` says, if the sampler asks."""
+        """Places of those that are trained on, those that answer for an object first, -1 for none. `cost` is what
+        `cost` says, if the sampler asks."""
         both = torch.zeros_like(every.weight) if cost is None else (cost[0] + cost[1]).detach()
         used = draw(self.sample, every.state, both, every.boxes, every.labels)
         return compact(used & (every.positive > 0), used & (every.positive == 0), min(self.count, both.shape[1]))
 
-    def cost(self, logits: Float[Tensor, "B R K"], deltas: Float[Tensor, "B R G 4"], r: Regions, t: Targets) -> tuple[Tensor, Tensor]:
-        """(class cost, box cost), both "B R", of each region; the box costs nothing where there is no object (Fast R-CNN eq. 1)."""
+    def cost(self, logits: Float[Tensor, "B R K"], deltas: Float[Tensor, "B R G 4"], r: Regions,
+             t: Targets) -> tuple[Tensor, Tensor]:
+        """(class cost, box cost), both "B R", of each region; the box costs nothing where there is no object (Fast
+        R-CNN eq. 1)."""
         box = self.box_weight * self.box_cost(own(deltas, r.labels), r, t) * r.positive
         return self.class_cost(logits, r, t) * r.weight, box
 
@@ -73,7 +77,8 @@ class Stage:
         if t.boxes.shape[1] == 0:
             return delta.sum(-1) * 0
         truth = bx.take(t.boxes, r.object)
-        return self.box(self.coder.decode(r.boxes, delta), truth) if self.box.decoded else self.box(delta, self.coder.encode(r.boxes, truth))
+        return (self.box(self.coder.decode(r.boxes, delta), truth) if self.box.decoded
+                else self.box(delta, self.coder.encode(r.boxes, truth)))
 
     def scores(self, logits: Float[Tensor, "B R K"]) -> Float[Tensor, "B R C"]:
         return self.cls.scores(logits)
@@ -81,7 +86,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Looked:
-    """One stage in training: what it looked at, their places among its candidates (objects first, then proposals; -1 none), what it said."""
+    """One stage in training: what it looked at, their places among its candidates (objects first, then proposals; -1
+    none), what it said."""
 
     place: Int[Tensor, "B R"]
     regions: Regions

@@ -32,12 +32,14 @@ from .stages import Looked, Stage
 
 @dataclass(frozen=True)
 class TwoStage:
-    """The spec of a two-stage detector. Without `rpn` the proposals come from outside: `Targets.proposals` and `predict(proposals=)`.
+    """The spec of a two-stage detector. Without `rpn` the proposals come from outside: `Targets.proposals` and
+    `predict(proposals=)`.
 
-    Prediction runs through the stages `rounds` times (Cascade R-CNN fig. 3 b, iterative box regression). Scores are averaged over all the looks:
-    of each at its own regions ("own"), or of every head at the regions of the last look ("last", Cascade R-CNN sec. 4.1).
-    The proposal network reads the first `rpn_levels` levels; 0: all.
-    `detach_proposals=False` lets the region losses move the proposals' coordinates too (Faster R-CNN sec. 3.2, the non-approximate joint training).
+    Prediction runs through the stages `rounds` times (Cascade R-CNN fig. 3 b, iterative box regression). Scores are
+    averaged over all the looks: of each at its own regions ("own"), or of every head at the regions of the last look
+    ("last", Cascade R-CNN sec. 4.1). The proposal network reads the first `rpn_levels` levels; 0: all.
+    `detach_proposals=False` lets the region losses move the proposals' coordinates too (Faster R-CNN sec. 3.2, the
+    non-approximate joint training).
     """
 
     preprocess: Preprocess = Preprocess()
@@ -90,19 +92,23 @@ class TwoStageModel(nn.Module):
         if self.rpn_head is None or self.spec.rpn is None:
             return TwoStageRaw(xs, None)
         n = self.spec.rpn_levels or len(xs)
-        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs[:n], self.out.strides, (images.shape[-2], images.shape[-1])))
+        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs[:n], self.out.strides,
+                                    (images.shape[-2], images.shape[-1])))
 
-    def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool, given: Tensor | None = None) -> Float[Tensor, "B P 4"]:
+    def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool,
+                given: Tensor | None = None) -> Float[Tensor, "B P 4"]:
         """Proposals, best first, cut to the picture; those that are missing have no area."""
         rule = self.spec.rpn
         if rule is None or raw.rpn is None:
             if given is None:
-                raise StemmaError("this system takes its proposals from outside: give `proposals`, boxes in network pixels")
+                raise StemmaError("this system takes its proposals from outside: give `proposals`, boxes in "
+                                  "network pixels")
             return bx.clip(given, sizes)
         if self.spec.detach_proposals:
             return rule.propose(raw.rpn, sizes, training).boxes
         dense = raw.rpn
-        return rule.proposals(rule.rank(dense).detach(), dense.levels, lambda at: rule.decode(dense, at, sizes), training).boxes
+        return rule.proposals(rule.rank(dense).detach(), dense.levels, lambda at: rule.decode(dense, at, sizes),
+                              training).boxes
 
     @torch.no_grad()
     def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
@@ -113,7 +119,8 @@ class TwoStageModel(nn.Module):
         return rule.propose(raw.rpn, sizes, False)
 
     def see(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> tuple[Seen, Tensor | None]:
-        """(logits and deltas of stage i, the features it read where a branch shares them); `xs` as its head prepared them."""
+        """(logits and deltas of stage i, the features it read where a branch shares them);
+        `xs` as its head prepared them."""
         head: Any = self.heads[i]
         features = head.features(xs, boxes) if self.sharing and i == len(self.heads) - 1 else None
         logits, deltas = head(xs, boxes) if features is None else head.read(features)
@@ -131,7 +138,8 @@ class TwoStageModel(nn.Module):
             (logits, deltas), features = self.see(i, xs, every.boxes)
             place = s.choose(every, s.cost(logits, deltas, every, t))
             at = place.clamp(min=0)
-            return Looked(place, every.at(place), bx.take(logits, at), bx.take(deltas, at), None if features is None else bx.take(features, at))
+            return Looked(place, every.at(place), bx.take(logits, at), bx.take(deltas, at),
+                          None if features is None else bx.take(features, at))
         with torch.no_grad():
             place = s.choose(every, s.cost(*self.see(i, xs, every.boxes)[0], every, t) if s.sample.needs_loss else None)
         r = every.at(place)
@@ -139,8 +147,9 @@ class TwoStageModel(nn.Module):
         return Looked(place, r, logits, deltas, features)
 
     def chain(self, raw: TwoStageRaw, batch: Batch) -> Iterator[Looked]:
-        """Every stage in training. The regions that one was trained on, moved as it says, are the candidates of the next (Cascade R-CNN sec. 4.1);
-        no gradient flows from one to the other, and objects that stood in for proposals go no further.
+        """Every stage in training. The regions that one was trained on, moved as it says, are the candidates of the
+        next (Cascade R-CNN sec. 4.1); no gradient flows from one to the other,
+        and objects that stood in for proposals go no further.
         """
         t, xs = batch.targets, self.prepared(raw.levels)
         boxes = self.propose(raw, batch.sizes, True, t.proposals)
@@ -154,10 +163,12 @@ class TwoStageModel(nn.Module):
                     moved = bx.clip(s.coder.decode(r.boxes, own(seen.deltas, label)), batch.sizes)
                     boxes = kept(moved, (r.weight > 0) & (seen.place >= t.valid.sum(1, keepdim=True)))
 
-    def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:  # `raw`, here and below: where the network was run already
+    # `raw`, here and below: where the network was run already
+    def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:
         t, spec = batch.targets, self.spec
         raw = raw or self(batch.images)
-        out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes, prefix="rpn_")
+        out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes,
+                                                                                   prefix="rpn_")
         for i, (s, seen) in enumerate(zip(spec.stages, self.chain(raw, batch))):
             cls, box = s.cost(seen.logits, seen.deltas, seen.regions, t)
             n = normaliser(seen.regions.weight.sum())
@@ -166,11 +177,13 @@ class TwoStageModel(nn.Module):
         few = seen.regions.first(max(1, int(s.count * s.positive))).filled()
         for branch in self.branches:
             assert isinstance(branch, Branch)
-            out |= branch.loss(raw.levels, few, t, None if seen.features is None else seen.features[:, : few.labels.shape[1]])
+            out |= branch.loss(raw.levels, few, t,
+                               None if seen.features is None else seen.features[:, : few.labels.shape[1]])
         return out
 
     @torch.no_grad()
-    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None, raw: Any = None) -> Detections:
+    def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None,
+                raw: Any = None) -> Detections:
         if sizes is None:
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
         raw, spec = raw or self(images), self.spec

@@ -38,7 +38,8 @@ class Whole:
 
 
 class WholeModel(nn.Module):
-    """`model(images)` gives a logit a class, `model.loss(batch)` learns image labels, `model.predict(images, sizes)` the classes by probability."""
+    """`model(images)` gives a logit a class, `model.loss(batch)` learns image labels, `model.predict(images, sizes)`
+    the classes by probability."""
 
     def __init__(self, spec: Whole, classes: int) -> None:
         super().__init__()
@@ -51,7 +52,8 @@ class WholeModel(nn.Module):
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
         boxes = torch.cat([torch.zeros_like(sizes), sizes.flip(1)], 1)
         xs = self.spec.view.prepare(self.backbone, self.spec.preprocess(images))
-        logits: Tensor = self.head.cls(self.head(self.spec.view(self.backbone, xs, boxes, torch.arange(len(boxes), device=boxes.device)))).float()
+        logits: Tensor = self.head.cls(self.head(self.spec.view(self.backbone, xs, boxes,
+                                                                torch.arange(len(boxes), device=boxes.device)))).float()
         return logits
 
     def loss(self, batch: Batch) -> Losses:

@@ -1,7 +1,8 @@
-"""One small network at every place of the picture, at several sizes of it: what OverFeat, DeepMask and weak localisation share.
+"""One small network at every place of the picture, at several sizes of it: what OverFeat, DeepMask and weak
+localisation share.
 
-A window is the square of `window` pixels that one answer of the head speaks of. The picture is taken at each of `scales` of its own
-size, so windows of one size on those pictures are windows of many sizes on the first.
+A window is the square of `window` pixels that one answer of the head speaks of. The picture is taken at each of
+`scales` of its own size, so windows of one size on those pictures are windows of many sizes on the first.
 
 Axes: B images, A windows of all passes, K logits, E numbers of a code, C classes.
 """
@@ -73,9 +74,11 @@ class WindowsModel(nn.Module):
         return self.look(images, self.spec.scales, self.spec.mirror)
 
     def look(
-        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False, border: int | None = None
+        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False,
+        border: int | None = None
     ) -> WindowsRaw:
-        """The head's word on every window of the picture at each of `scales`; with `mirror`, of its mirror image besides.
+        """The head's word on every window of the picture at each of `scales`;
+        with `mirror`, of its mirror image besides.
 
         `border` replaces the spec's.
         """
@@ -87,26 +90,33 @@ class WindowsModel(nn.Module):
             for flip in (False, True)[: 1 + mirror]:
                 said, code = self.windows(view.flip(-1) if flip else view, border)
                 shape = (said.shape[-2], said.shape[-1])
-                boxes = self.lay(shape, (x.shape[-2] / view.shape[-2], x.shape[-1] / view.shape[-1]), border, said.device)
+                boxes = self.lay(shape, (x.shape[-2] / view.shape[-2], x.shape[-1] / view.shape[-1]),
+                                 border, said.device)
                 places.append(mirror_boxes(boxes, x.shape[-1]) if flip else boxes)
                 mirrors.append(flip)
                 logits.append(said.float().flatten(2).mT)
                 codes += [] if code is None else [code.float().flatten(2).mT]
                 passes.append(shape)
         every = torch.cat(codes, 1) if codes else None
-        return WindowsRaw(torch.cat(logits, 1), every, torch.cat(places), tuple(passes), tuple(mirrors), (x.shape[-2], x.shape[-1]))
+        return WindowsRaw(torch.cat(logits, 1), every, torch.cat(places), tuple(passes), tuple(mirrors),
+                          (x.shape[-2], x.shape[-1]))
 
     def windows(self, x: Float[Tensor, "B 3 H W"], b: int) -> tuple[Tensor, Tensor | None]:
-        """The head's maps over one picture with a border of `b` pixels, made large enough for one window where it is smaller."""
+        """The head's maps over one picture with a border of `b` pixels,
+        made large enough for one window where it is smaller."""
         least = max(self.spec.window, int(self.head.cells * self.grid.stride))
         h, w = x.shape[-2:]
-        said: tuple[Tensor, Tensor | None] = self.head(self.backbone(F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b))))[-1])
+        said: tuple[Tensor, Tensor | None] = self.head(self.backbone(F.pad(x, (b, max(b, least - w - b), b,
+                                                                               max(b, least - h - b))))[-1])
         return said
 
-    def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int, device: torch.device) -> Float[Tensor, "A 4"]:
-        """Windows of a map of `shape`, row by row, in pixels of the input, `ratio` (y, x) of which are one of the scaled picture."""
+    def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int,
+            device: torch.device) -> Float[Tensor, "A 4"]:
+        """Windows of a map of `shape`, row by row, in pixels of the input, `ratio` (y, x) of which are one of the
+        scaled picture."""
         first = self.grid.offset + self.grid.stride * (self.head.cells - 1) / 2 - border
-        y, x = ((first + self.grid.stride * torch.arange(n, device=device, dtype=torch.float32)) * r for n, r in zip(shape, ratio))
+        y, x = ((first + self.grid.stride * torch.arange(n, device=device, dtype=torch.float32)) * r
+                for n, r in zip(shape, ratio))
         middle = torch.stack([x.expand(shape), y[:, None].expand(shape)], -1).reshape(-1, 2)
         half = torch.tensor([ratio[1], ratio[0]], device=device) * (self.spec.window / 2)
         return torch.cat([middle - half, middle + half], 1)

@@ -1,8 +1,10 @@
-"""A world model as a value: what is seen becomes codes, codes a belief that moves with actions, and heads say what the belief holds.
+"""A world model as a value: what is seen becomes codes, codes a belief that moves with actions,
+and heads say what the belief holds.
 
-An episode is named channels: "image" uint8 [T, H, W, C] and any others that a sense or a head names, "action" [T, A], "reward", "first",
-"terminal" [T]. A step's action and reward are those that led to it: step 0 has none, and `first` set; the last step of an episode that
-ended by failure has `terminal` set. A batch is the same with an axis B in front; its sequences may run from one episode into the next.
+An episode is named channels: "image" uint8 [T, H, W, C] and any others that a sense or a head names, "action" [T, A],
+"reward", "first", "terminal" [T]. A step's action and reward are those that led to it: step 0 has none, and `first`
+set; the last step of an episode that ended by failure has `terminal` set. A batch is the same with an axis B in front;
+its sequences may run from one episode into the next.
 
 Axes: B sequences, T steps, A numbers of an action, E code, F features, J candidates, H horizon.
 """
@@ -28,7 +30,8 @@ Rolled = list[tuple[State, State, Tensor]]
 
 @dataclass(frozen=True)
 class Sense:
-    """A channel that is looked at, by its encoder. Pictures come through `Pixels`; another channel's last axis has `width` numbers."""
+    """A channel that is looked at, by its encoder. Pictures come through `Pixels`; another channel's last axis has
+    `width` numbers."""
 
     channel: str
     net: Part[Any]
@@ -37,7 +40,8 @@ class Sense:
 
 @dataclass(frozen=True)
 class Head:
-    """A channel that is told from the belief: its net, its loss's weight, and which parts of the belief it reads (none named: the features)."""
+    """A channel that is told from the belief: its net, its loss's weight, and which parts of the belief it reads (none
+    named: the features)."""
 
     channel: str
     net: Part[Any]
@@ -78,22 +82,27 @@ class WorldModel(nn.Module):
         super().__init__()
         self.spec, self.classes = spec, actions
         px = spec.pixels
-        inputs = {s.channel: In((px.channels,), (1,), size=px.size) if s.channel == "image" else In((s.width,), (1,), size=1) for s in spec.senses}
+        inputs = {s.channel: In((px.channels,), (1,), size=px.size) if s.channel == "image"
+                  else In((s.width,), (1,), size=1) for s in spec.senses}
         self.senses = nn.ModuleDict({s.channel: s.net.build(inputs[s.channel]) for s in spec.senses})
         nets: Any = self.senses
         code = sum(int(net.out.channels[0]) for net in nets.values())
         self.dynamics = spec.dynamics.build(In((code,), (1,), actions=actions))
         widths = {k: v.shape[-1] for k, v in self.dynamics.initial(torch.zeros(1), 1).items()}
         if spec.rule.distance < 1 or spec.rule.ahead and spec.rule.distance < 2:
-            raise StemmaError(f"observation overshooting (ahead) looks more than one step ahead: a distance of 2 or more, not {spec.rule.distance}")
+            raise StemmaError("observation overshooting (ahead) looks more than one step ahead: a distance of 2 or "
+                              f"more, not {spec.rule.distance}")
         if isinstance(spec.actor, CEM):
             spec.actor.check()
-        readers = {h.channel: h.reads for h in spec.heads} | ({"actor": spec.actor["reads"]} if isinstance(spec.actor, Part) else {})
+        readers = {h.channel: h.reads for h in spec.heads} | ({"actor": spec.actor["reads"]}
+                                                              if isinstance(spec.actor, Part) else {})
         for who, reads in readers.items():
             if unknown := set(reads) - set(widths):
-                raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it holds {', '.join(widths)}")
+                raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it "
+                                  f"holds {', '.join(widths)}")
         wide = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
-        self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=px.channels, size=px.size)) for h in spec.heads})
+        self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=px.channels, size=px.size))
+                                    for h in spec.heads})
         self.actor = None
         if isinstance(spec.actor, Part):
             self.actor = spec.actor.build(In((wide(spec.actor["reads"]),), (1,), actions=actions))
@@ -125,7 +134,8 @@ class WorldModel(nn.Module):
         return torch.cat([state[r] for r in head.reads], -1) if head.reads else self.dynamics.features(state)
 
     def loss(self, batch: Episodes, only: str = ".*") -> Losses:
-        """Whole sequences in one call: a loss for each head and those of the rule; of them, the ones whose names match `only`.
+        """Whole sequences in one call: a loss for each head and those of the rule;
+        of them, the ones whose names match `only`.
 
         A batch with a channel "code" has been encoded before (`encode`), and its pictures are not looked at.
         """
@@ -135,7 +145,8 @@ class WorldModel(nn.Module):
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
         posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"])
         rule = self.spec.rule
-        rolled = self.dynamics.overshoot(posts, batch["action"], batch["first"], rule.distance) if rule.distance > 1 else []
+        rolled = (self.dynamics.overshoot(posts, batch["action"], batch["first"], rule.distance) if rule.distance > 1
+                  else [])
         losses: Losses = {}
         for h in heads:
             errors = [self._error(h, posts, truth[h.channel]).mean()]
@@ -144,7 +155,8 @@ class WorldModel(nn.Module):
                     d = self._error(h, state, truth[h.channel][:, -mask.shape[1]:])
                     errors.append((d * mask).sum() / mask.sum().clamp(min=1))
             losses[h.channel] = h.weight * torch.stack(errors).mean()
-        losses |= {k: v for k, v in rule(self.dynamics, posts, priors, rolled, batch["first"]).items() if re.search(only, k)}
+        losses |= {k: v for k, v in rule(self.dynamics, posts, priors, rolled, batch["first"])
+                   .items() if re.search(only, k)}
         return losses
 
     def _error(self, head: Head, state: State, truth: Tensor) -> Float[Tensor, "B T"]:
@@ -175,13 +187,16 @@ class WorldModel(nn.Module):
     def plan(self, state: State) -> Plan:
         """What the planner finds from beliefs [B, ...]."""
         assert isinstance(self.spec.actor, CEM), "a controller does not plan"
-        return self.spec.actor.search(lambda a: self.returns(state, a), state["stoch"], len(state["stoch"]), self.classes)
+        return self.spec.actor.search(lambda a: self.returns(state, a), state["stoch"],
+                                      len(state["stoch"]), self.classes)
 
     @torch.no_grad()
     def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
-        """(actions, what to carry on) of B worlds after one more observation each; `seen` holds the senses' channels and "first" [B]."""
+        """(actions, what to carry on) of B worlds after one more observation each; `seen` holds the senses' channels
+        and "first" [B]."""
         code = self.encode(seen)
-        carry = self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)} if carry is None else carry
+        carry = (self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
+                 if carry is None else carry)
         past = {k: v for k, v in carry.items() if k != "action"}
         state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
         action = self.plan(state).mean[:, 0] if self.actor is None else self.actor(state)

@@ -2,8 +2,9 @@
 
     python -m stemma.studies.gradients runs/retinanet runs/ghm --data scenes --out runs/gradients
 
-takes runs of dense detectors with one sigmoid a class (RetinaNet, GHM) and writes gradients.json and gradients.html. An example is an (anchor, class)
-pair that the loss asks, and its norm is g = |sigmoid(x) - y| (eq. 4). Of a trained detector most lie at 0, and a hump of outliers at 1.
+takes runs of dense detectors with one sigmoid a class (RetinaNet, GHM) and writes gradients.json and gradients.html. An
+example is an (anchor, class) pair that the loss asks, and its norm is g = |sigmoid(x) - y| (eq. 4). Of a trained
+detector most lie at 0, and a hump of outliers at 1.
 """
 from __future__ import annotations
 
@@ -31,11 +32,13 @@ from ..skeletons.dense import DenseRule
 
 @torch.no_grad()
 def norms(model: nn.Module, batches: Iterable[Batch], bins: int = 30) -> Float[Tensor, " bins"]:
-    """How many examples of `batches` have a gradient norm in each of `bins` equal parts of 0..1. Raises `StemmaError` for a model without such examples."""
+    """How many examples of `batches` have a gradient norm in each of `bins` equal parts of 0..1. Raises `StemmaError`
+    for a model without such examples."""
     m: Any = model
     rule = getattr(m, "rule", None)
     if not isinstance(rule, DenseRule) or rule.cls.extra:  # type: ignore[union-attr]
-        raise StemmaError("gradient norms are those of dense detectors with one sigmoid a class: train retinanet or ghm")
+        raise StemmaError("gradient norms are those of dense detectors with one sigmoid a class: train "
+                          "retinanet or ghm")
     count = torch.zeros(bins, dtype=torch.float64)
     for b in batches:
         raw = m(b.images)
@@ -47,7 +50,8 @@ def norms(model: nn.Module, batches: Iterable[Batch], bins: int = 30) -> Float[T
 
 
 def study(
-    runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "val", bins: int = 30, limit: int | None = None, batch: int = 8, device: str = "auto"
+    runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "val", bins: int = 30,
+    limit: int | None = None, batch: int = 8, device: str = "auto"
 ) -> dict[str, Any]:
     """The study's record, and its page in `out`: counts of every run on the same pictures."""
     where, pictures, rows = pick_device(device), evaluate.spread(evaluate.open_split(data, split), limit), []
@@ -69,25 +73,32 @@ def page(record: dict[str, Any]) -> str:
     from ..report.page import POLICY, _asset, _note
 
     rows, bins = record["rows"], record["bins"]
-    lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0))) for k, c in enumerate(r["counts"]))) for i, r in enumerate(rows)]
+    lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0)))
+                                             for k, c in enumerate(r["counts"]))) for i, r in enumerate(rows)]
     body = []
     for r in rows:
         whole = max(sum(r["counts"]), 1.0)
-        cells = (r["name"], f"{whole:,.0f}", f"{100 * r['counts'][0] / whole:.2f} %", f"{100 * r['counts'][-1] / whole:.4f} %")
+        cells = (r["name"], f"{whole:,.0f}", f"{100 * r['counts'][0] / whole:.2f} %",
+                 f"{100 * r['counts'][-1] / whole:.4f} %")
         body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
     heads = ("run", "examples", f"norm below {1 / bins:.3g}", f"norm above {1 - 1 / bins:.3g}")
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY), tag("title", "Gradient norms"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", _asset("page.css")))
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("title", "Gradient norms"),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("style", _asset("page.css")))
     legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    note = _note(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, outliers right; the height is a logarithm.")
+    note = _note(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, "
+                 "outliers right; the height is a logarithm.")
     chart = charts.line_chart(lines, "gradient norm", "log10 of the number of examples", "Gradient norms")
     main = tag("main", note, legend, chart, table("".join(tag("th", h, cls="plain") for h in heads), body))
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")), main), lang="en") + "\n"
+    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")),
+                                                    main), lang="en") + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients",
+                                     description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
@@ -99,7 +110,8 @@ def main(argv: list[str] | None = None) -> None:
     record = study(args.runs, args.data, args.out, args.split, args.bins, args.limit, device=args.device)
     for r in record["rows"]:
         whole = max(sum(r["counts"]), 1.0)
-        print(f"{r['name']}: {whole:,.0f} examples, {r['counts'][0] / whole:.2%} in the first bin, {r['counts'][-1] / whole:.4%} in the last")
+        print(f"{r['name']}: {whole:,.0f} examples, {r['counts'][0] / whole:.2%} in the first bin, "
+              f"{r['counts'][-1] / whole:.4%} in the last")
     print(Path(args.out) / "gradients.html")
 
 

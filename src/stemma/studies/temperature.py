@@ -2,8 +2,10 @@
 
     python -m stemma.studies.temperature runs/takecover --out runs/temperature
 
-takes V, M and the episodes of a finished run of `world-models`, evolves a controller anew at each temperature, and writes temperature.json and
-temperature.html: table 2 of the paper, made again. A dream that is too certain can be cheated: high score in it, low score in the world.
+takes V, M and the episodes of a finished run of `world-models`, evolves a controller anew at each temperature, and
+writes temperature.json and
+temperature.html: table 2 of the paper, made again. A dream that is too certain can be cheated: high score in it, low
+score in the world.
 """
 from __future__ import annotations
 
@@ -22,20 +24,23 @@ from ..engine.worlds.evolve import strategy
 from ..report import charts
 from ..report.tags import table, tag, text
 
-PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}  # dream, world; table 2
+# dream, world; table 2
+PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}
 
 
 def study(
-    run: str | Path, out: str | Path, temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3), generations: int = 60, episodes: int = 30, seed: int = 0,
-    device: str = "auto",
+    run: str | Path, out: str | Path, temperatures: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3),
+    generations: int = 60, episodes: int = 30, seed: int = 0, device: str = "auto",
 ) -> dict[str, Any]:
-    """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run that cannot dream."""
+    """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run
+    that cannot dream."""
     model, folder = lives._open(run, "last", device)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     replay = lives.episodes_of(folder, model) if folder is not None else None
     if replay is None or model.actor is None or "terminal" not in model.heads:
-        raise StemmaError(f"{run} is not a run whose dreams end and whose controller can be evolved in them; train world-models in takecover or drawn-dodge")
+        raise StemmaError(f"{run} is not a run whose dreams end and whose controller can be evolved in them; train "
+                          "world-models in takecover or drawn-dodge")
     stage = next(s for s in model.recipe.life.then if s.do == "evolve")
     name, place = model.info.name, str(next(model.parameters()).device)
     codes = dreams.beginnings(model, replay, place)
@@ -48,15 +53,18 @@ def study(
     if "random" not in record:
         lived = lives.by_chance(model, name, max(episodes, lives.FRESH), seed)
         chance = agents.spread_of(agents.earned(lived[:episodes]))
-        record |= {"random": chance["mean"], "random_interval": chance["interval"], "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
+        record |= {"random": chance["mean"], "random_interval": chance["interval"],
+                   "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
     for tau in temperatures:
         if any(r["temperature"] == tau for r in record["rows"]):
             continue
-        es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma, stage.population, seed)
+        es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma,
+                      stage.population, seed)
         for generation in range(generations):
             torch.manual_seed(agents.seed_of(seed, generation))
             weights = torch.from_numpy(es.ask()).float().to(place)
-            es.tell(dreams.rollouts(model, weights, codes, stage.rollouts, stage.horizon, tau, stage.sampled).returns.double().mean(1).cpu().numpy())
+            es.tell(dreams.rollouts(model, weights, codes, stage.rollouts, stage.horizon, tau,
+                                    stage.sampled).returns.double().mean(1).cpu().numpy())
         model.actor.load_flat(torch.from_numpy(es.mean))
         torch.manual_seed(seed)
         dreamt = dreams.rollouts(model, model.actor.flat()[None], codes, 256, stage.horizon, tau, stage.sampled)
@@ -64,7 +72,8 @@ def study(
             returns, _ = agents.returns_of(model, crew, lives.seeds_of(agents.EVALUATION, seed, episodes))
         real = agents.spread_of(returns)
         record["rows"].append({
-            "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()), "ended": float(dreamt.ended.float().mean()),
+            "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()),
+            "ended": float(dreamt.ended.float().mean()),
             "real": real["mean"], "interval": real["interval"], "std": real["std"],
         })
         checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
@@ -87,39 +96,50 @@ def page(record: dict[str, Any]) -> str:
     rows = record["rows"]
     lines = [charts.Line(0, "in the dream", tuple((r["temperature"], r["dream"]) for r in rows)),
              charts.Line(1, "in the world", tuple((r["temperature"], r["real"]) for r in rows)),
-             charts.Line(7, "chance in the world", ((0.0, record["random"]), (rows[-1]["temperature"], record["random"])))]
+             charts.Line(7, "chance in the world",
+                         ((0.0, record["random"]), (rows[-1]["temperature"], record["random"])))]
     cheated = fooled(rows, record["random"])
-    head = (f"At temperature {' and '.join(f'{t:g}' for t in cheated)} the agent fools its dream: it earns more there than any controller earns in the world, "
-            "and in the world no more than chance." if cheated else "At none of these temperatures is the dream fooled outright.")
+    head = (f"At temperature {' and '.join(f'{t:g}' for t in cheated)} the agent fools its dream: it earns more "
+            "there than any controller earns in the world, and in the world no more than chance." if cheated
+            else "At none of these temperatures is the dream fooled outright.")
     best = max(rows, key=lambda r: r["real"])
     earned = f"{best['real']:.0f} ± {best['interval']:.0f}, where chance earns {record['random']:.0f}."
     head += f" Best in the world is temperature {best['temperature']:g}: {earned}"
-    names = ("temperature", "in the dream", "dreams that end", "in the world", "± 95 %", "published: dream", "published: world")
+    names = ("temperature", "in the dream", "dreams that end", "in the world", "± 95 %", "published: dream",
+             "published: world")
     body = []
     for r in rows:
         said = PAPER.get(r["temperature"], ("–", "–")) if record["env"] == "takecover" else ("–", "–")
-        cells = (f"{r['temperature']:g}", f"{r['dream']:.0f}", f"{100 * r['ended']:.0f} %", f"{r['real']:.0f}", f"{r['interval']:.0f}", *map(str, said))
+        cells = (f"{r['temperature']:g}", f"{r['dream']:.0f}", f"{100 * r['ended']:.0f} %", f"{r['real']:.0f}",
+                 f"{r['interval']:.0f}", *map(str, said))
         body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
     legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
     d = record["dream"]
     facts = {
-        "world": text(record["env"]), "run": text(record["run"]), "each controller": text(f"{record['generations']} generations, seed {record['seed']}"),
+        "world": text(record["env"]), "run": text(record["run"]),
+        "each controller": text(f"{record['generations']} generations, seed {record['seed']}"),
         "measured on": text(f"{record['episodes']} episodes of the world, 256 dreams"),
-        "failures a step, by chance": text(f"{d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the dream at temperature 1"),
+        "failures a step, by chance": text(f"{d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the dream at "
+                                           "temperature 1"),
     }
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY), tag("title", "Temperature of the dream"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"), tag("style", _asset("page.css")))
-    note = _note("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the world, where it has never been.")
-    main = tag("main", tag("div", tag("p", text(head), cls="head"), cls="answer"), tag("h2", "Dream and world"), note, legend,
-               tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"), style="max-width:40rem"),
-               table("".join(tag("th", n, cls="plain") for n in names), body),
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("title", "Temperature of the dream"),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("style", _asset("page.css")))
+    note = _note("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the "
+                 "world, where it has never been.")
+    main = tag("main", tag("div", tag("p", text(head), cls="head"), cls="answer"), tag("h2", "Dream and world"), note,
+               legend, tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"),
+                           style="max-width:40rem"), table("".join(tag("th", n, cls="plain") for n in names), body),
                tag("h2", "How this was made"), _definitions(facts))
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Can the agent fool its dream?")), main), lang="en") + "\n"
+    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Can the agent fool its dream?")),
+                                                    main), lang="en") + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature",
+                                     description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/temperature")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3])
@@ -128,7 +148,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
-    record = study(args.run, args.out, tuple(args.temperatures), args.generations, args.episodes, args.seed, args.device)
+    record = study(args.run, args.out, tuple(args.temperatures), args.generations, args.episodes,
+                   args.seed, args.device)
     for r in record["rows"]:
         print(f"temperature {r['temperature']:g}: dream {r['dream']:.0f}, world {r['real']:.0f} ± {r['interval']:.0f}")
     print(f"chance {record['random']:.0f} ± {record['random_interval']:.0f}; {Path(args.out) / 'temperature.html'}")

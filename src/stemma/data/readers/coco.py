@@ -1,6 +1,8 @@
-"""COCO JSON: polygons, both kinds of run lengths, crowds, keypoints, arbitrary category ids; reading, and writing truth and results.
+"""COCO JSON: polygons, both kinds of run lengths, crowds, keypoints, arbitrary category ids;
+reading, and writing truth and results.
 
-Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) from 0, edges continuous. Labels follow ascending category id.
+Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) from 0, edges continuous. Labels follow
+ascending category id.
 """
 from __future__ import annotations
 
@@ -25,22 +27,27 @@ from ..records import Draft, Fault, table
 from . import rle
 
 FORMAT = "coco"
-_SPLIT = re.compile(r"(?:^|(?<=[^a-z]))(training|train|validation|valid|val|dev|testing|test)(?=\d{4}(?:\D|$)|[^a-z0-9]|$)", re.I)
+_SPLIT = re.compile(
+    r"(?:^|(?<=[^a-z]))(training|train|validation|valid|val|dev|testing|test)(?=\d{4}(?:\D|$)|[^a-z0-9]|$)", re.I
+)
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 _PERSON = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist",
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist",
     "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )
 _PERSON_SIGMAS = (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089)
 _OTHER_SIGMA = 0.05  # where the source publishes none
-_MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")  # groups that are not meant when `instances` lies beside them
+# groups that are not meant when `instances` lies beside them
+_MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")
 
 
 # ---------------------------------------------------------------- reading JSON safely
 
 
 def load_json(path: Path) -> tuple[Any, str]:
-    """A JSON document and the sha256 of its bytes. Raises DataError for truncated, too deeply nested and undecodable files."""
+    """A JSON document and the sha256 of its bytes. Raises DataError for truncated,
+    too deeply nested and undecodable files."""
     raw = read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
     try:
@@ -48,13 +55,15 @@ def load_json(path: Path) -> tuple[Any, str]:
     except json.JSONDecodeError as e:
         cut = e.pos >= len(e.doc.rstrip()) - 1 or "Unterminated" in e.msg
         what = "the JSON ends too early: the file is truncated" if cut else f"is no JSON ({e.msg})"
-        raise DataError(str(path), f"{what} at line {e.lineno}, column {e.colno}", "fetch or write the file again") from None
+        raise DataError(str(path), f"{what} at line {e.lineno}, column {e.colno}",
+                        "fetch or write the file again") from None
     except RecursionError:
         raise DataError(str(path), "is nested too deeply to be annotations", "check what wrote it") from None
     except UnicodeDecodeError as e:
         raise DataError(str(path), f"is no UTF-8 text (byte {e.start})", "save it as UTF-8") from None
     except ValueError as e:
-        raise DataError(str(path), f"holds a number that cannot be read ({str(e)[:80]})", "check what wrote it") from None
+        raise DataError(str(path), f"holds a number that cannot be read ({str(e)[:80]})",
+                        "check what wrote it") from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -64,7 +73,8 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise DataError(str(path), "there is no such file", "check the path") from None
     except (OSError, ValueError) as e:
-        raise DataError(str(path)[:400], f"cannot be read ({getattr(e, 'strerror', None) or e})", "check the path and its permissions") from None
+        raise DataError(str(path)[:400], f"cannot be read ({getattr(e, 'strerror', None) or e})",
+                        "check the path and its permissions") from None
 
 
 def looks_like(path: Path) -> str:
@@ -92,7 +102,8 @@ def _kind(path: str, changed: int, size: int) -> str:
 
 
 def declared_classes(path: Path) -> tuple[str, ...]:
-    """The category names of a JSON in ascending id, read from the place where they stand; () where that fails. Nothing else is parsed."""
+    """The category names of a JSON in ascending id, read from the place where they stand; () where that fails. Nothing
+    else is parsed."""
     try:
         stat = path.stat()
     except (OSError, ValueError):
@@ -113,14 +124,16 @@ def _declared(path: str, changed: int, size: int) -> tuple[str, ...]:
 
 
 def same_categories(files: Mapping[str, Path], split: str) -> None:
-    """Raises DataError where another split's file declares other classes than that of `split`: their labels would mean different things."""
+    """Raises DataError where another split's file declares other classes than that of `split`: their labels would mean
+    different things."""
     mine = declared_classes(files[split])
     for other, path in files.items():
         theirs = declared_classes(path)
         if mine and theirs and mine != theirs:
             only = [f"only {s} has {', '.join(map(repr, more[:5]))}" for s, more in (
                 (split, [n for n in mine if n not in theirs]), (other, [n for n in theirs if n not in mine])) if more]
-            raise DataError(str(files[split]), f"the class list disagrees with that of {path.name} ({'; '.join(only) or 'another order of ids'})",
+            raise DataError(str(files[split]), f"the class list disagrees with that of {path.name} "
+                            f"({'; '.join(only) or 'another order of ids'})",
                             "give both files the same categories", field="categories")
 
 
@@ -131,12 +144,14 @@ def split_name(name: str) -> str:
 
 
 def group_name(stem: str) -> str:
-    """A file name without its split and year: `instances_train2017` and `instances_val2017` are one group, "instances"."""
+    """A file name without its split and year: `instances_train2017` and `instances_val2017` are one group,
+    "instances"."""
     return re.sub(r"[\W_]*(\d{4})?$", "", _SPLIT.sub("", stem)).strip("_-. ") or "annotations"
 
 
 def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
-    """group -> split -> file, for the JSON files of one `kind` at `where` (a file: its own group alone). A file of no split is "all"."""
+    """group -> split -> file, for the JSON files of one `kind` at `where` (a file: its own group alone). A file of
+    no split is "all"."""
     if where.is_file():
         group = group_name(where.stem)
         if not split_name(where.stem):
@@ -159,7 +174,8 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     """split -> file of the group asked for, or of the only one that can be meant. Raises DataError."""
     groups = json_groups(where, kind)
     if not groups:
-        raise DataError(str(where), f"holds no {kind} JSON", f"looked for *.json, annotations/*.json and SPLIT/*.json with the keys of {kind} annotations")
+        raise DataError(str(where), f"holds no {kind} JSON",
+                        f"looked for *.json, annotations/*.json and SPLIT/*.json with the keys of {kind} annotations")
     if which is not None:
         if which not in groups:
             raise DataError(str(where), f"has no annotations called '{which}'", f"it has {', '.join(groups)}")
@@ -171,7 +187,8 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     main = [g for g in groups if g not in _MINOR]
     if len(main) == 1:
         return groups[main[0]]
-    raise DataError(str(where), f"has several annotation files ({', '.join(groups)})", f"name the file itself, or pass which='{next(iter(groups))}'")
+    raise DataError(str(where), f"has several annotation files ({', '.join(groups)})",
+                    f"name the file itself, or pass which='{next(iter(groups))}'")
 
 
 def data_root(file: Path) -> Path:
@@ -179,10 +196,13 @@ def data_root(file: Path) -> Path:
     return file.parent.parent if file.parent.name.lower() in ("annotations", "labels") else file.parent
 
 
-def find_images(root: Path, files: Sequence[str], split: str, source: Path, images: str | Path | None = None) -> tuple[Path, str]:
-    """(root, folder inside it) under which the names in `files` lie. `images` names the folder; else it is found by looking for the files.
+def find_images(root: Path, files: Sequence[str], split: str, source: Path,
+                images: str | Path | None = None) -> tuple[Path, str]:
+    """(root, folder inside it) under which the names in `files` lie. `images` names the folder; else it is found by
+    looking for the files.
 
-    Every folder at most two levels below the root is tried with up to 32 of the names; most hits win, then the split's name, then "images".
+    Every folder at most two levels below the root is tried with up to 32 of the names; most hits win, then the split's
+    name, then "images".
     """
     if images is not None:
         given = Path(images)
@@ -206,7 +226,8 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path, imag
     def rank(folder: str) -> tuple[int, int, int, int, int]:
         hits = sum((root / folder / name).is_file() for name in sample)
         tail = folder.rsplit("/", 1)[-1].lower()
-        return (hits, split_name(tail) == split or source.parent == root / folder, tail.endswith(year), "images" in tail, -len(folder))
+        return (hits, split_name(tail) == split or source.parent == root / folder, tail.endswith(year),
+                "images" in tail, -len(folder))
 
     best = max(folders, key=rank)
     return root, best if rank(best)[0] else ""
@@ -256,19 +277,24 @@ def real(value: Any) -> float:
 def part_of(doc: Any, key: str, path: Path) -> list[Any]:
     """A list of the document. Raises DataError where it is missing or no list."""
     if not isinstance(doc, dict):
-        raise DataError(str(path), f"holds a {type(doc).__name__}, not an object with 'images', 'annotations' and 'categories'", "check which file this is")
+        raise DataError(str(path), f"holds a {type(doc).__name__}, not an object with 'images', 'annotations' and "
+                        "'categories'", "check which file this is")
     if not isinstance(doc.get(key), list):
-        raise DataError(str(path), f"has no list '{key}'", "write COCO annotations with 'images', 'annotations' and 'categories'", field=key)
+        raise DataError(str(path), f"has no list '{key}'",
+                        "write COCO annotations with 'images', 'annotations' and 'categories'", field=key)
     found: list[Any] = doc[key]
     return found
 
 
-def read_categories(rows: Sequence[Any], path: Path, stuff: bool = False) -> tuple[Classes, dict[Any, int], list[dict[str, Any]]]:
+def read_categories(rows: Sequence[Any], path: Path,
+                    stuff: bool = False) -> tuple[Classes, dict[Any, int], list[dict[str, Any]]]:
     """Classes in ascending id, id -> label, and the category records in that order. Raises DataError."""
     records = []
     for k, c in enumerate(rows):
-        if not isinstance(c, dict) or not isinstance(c.get("name"), str) or type(c.get("id")) is not int or not -(2**63) <= c["id"] < 2**63:
-            raise DataError(str(path), "is no category with a whole number 'id' and a text 'name'", "correct it", f"category {k}", "categories")
+        if (not isinstance(c, dict) or not isinstance(c.get("name"), str) or type(c.get("id")) is not int
+            or not -(2**63) <= c["id"] < 2**63):
+            raise DataError(str(path), "is no category with a whole number 'id' and a text 'name'", "correct it",
+                            f"category {k}", "categories")
         records.append(c)
     if not records:
         raise DataError(str(path), "has no categories", "list the classes under 'categories'", field="categories")
@@ -277,14 +303,16 @@ def read_categories(rows: Sequence[Any], path: Path, stuff: bool = False) -> tup
     for what, seen in (("id", ids), ("name", [c["name"] for c in records])):
         twice = [x for x in seen if seen.count(x) > 1] if len(set(seen)) < len(seen) else []
         if twice:
-            raise DataError(str(path), f"two categories have the {what} {str(twice[0])[:80]!r}", f"give each its own {what}", field="categories")
+            raise DataError(str(path), f"two categories have the {what} {str(twice[0])[:80]!r}",
+                            f"give each its own {what}", field="categories")
     parent = tuple(str(c.get("supercategory") or "") if c.get("supercategory") != c["name"] else "" for c in records)
     things = tuple(bool(c.get("isthing", 1)) for c in records) if stuff else ()
     classes = Classes(tuple(c["name"] for c in records), tuple(ids), things, parent)
     return classes, {i: k for k, i in enumerate(ids)}, records
 
 
-def read_images(rows: Sequence[Any], path: Path, faults: list[Fault]) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
+def read_images(rows: Sequence[Any], path: Path,
+                faults: list[Fault]) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
     """File names, sizes (I, 2), ids (I,), and id -> position of the image records that can be used."""
     files: list[str] = []
     sizes: list[tuple[int, int]] = []
@@ -293,11 +321,13 @@ def read_images(rows: Sequence[Any], path: Path, faults: list[Fault]) -> tuple[l
     for k, im in enumerate(rows):
         record = f"image {str(im.get('id', k))[:40] if isinstance(im, dict) else k}"
         if not isinstance(im, dict) or not isinstance(im.get("id"), int | str):
-            faults.append(Fault(str(path), f"image {k}", "id", "is no image record with an 'id'", "it is left out", True, "broken record"))
+            faults.append(Fault(str(path), f"image {k}", "id", "is no image record with an 'id'", "it is left out",
+                                True, "broken record"))
             continue
         name = im.get("file_name")
         if not isinstance(name, str):
-            faults.append(Fault(str(path), record, "file_name", "the image has no file name", "it is left out", True, "broken record"))
+            faults.append(Fault(str(path), record, "file_name", "the image has no file name", "it is left out", True,
+                                "broken record"))
             continue
         try:
             check_name(name, str(path), record)
@@ -306,13 +336,13 @@ def read_images(rows: Sequence[Any], path: Path, faults: list[Fault]) -> tuple[l
             continue
         if im["id"] in index:
             same = files[index[im["id"]]] == name
-            faults.append(Fault(str(path), record, "id", "two images have this id", "the second record is left out" if same else "give each its own id", same,
-                                "duplicate id"))
+            faults.append(Fault(str(path), record, "id", "two images have this id", "the second record is left out"
+                                if same else "give each its own id", same, "duplicate id"))
             continue
         h, w = whole(im.get("height"), 0), whole(im.get("width"), 0)
         if not (0 < h < 1 << 20 and 0 < w < 1 << 20):
-            faults.append(Fault(str(path), record, "width" if 0 < h < 1 << 20 else "height", "the image's size is missing or absurd",
-                                "it is read from the file", True, "no size"))
+            faults.append(Fault(str(path), record, "width" if 0 < h < 1 << 20 else "height",
+                                "the image's size is missing or absurd", "it is read from the file", True, "no size"))
             h = w = 0
         index[im["id"]] = len(files)
         ids.append(whole(im["id"], k))
@@ -322,13 +352,16 @@ def read_images(rows: Sequence[Any], path: Path, faults: list[Fault]) -> tuple[l
 
 
 def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
-    """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for COCO's seventeen)."""
-    best: Mapping[str, Any] = max(records, key=lambda c: len(c["keypoints"]) if isinstance(c.get("keypoints"), list) else 0)
+    """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
+    COCO's seventeen)."""
+    best: Mapping[str, Any] = max(records,
+                                  key=lambda c: len(c["keypoints"]) if isinstance(c.get("keypoints"), list) else 0)
     names = best.get("keypoints")
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         return None
     lines = best.get("skeleton")
-    drawn = [x for x in lines if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)] if isinstance(lines, list) else []
+    drawn = ([x for x in lines if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)]
+             if isinstance(lines, list) else [])
     pairs = [(a - 1, b - 1) for a, b in drawn]
     sigmas = _PERSON_SIGMAS if tuple(names) == _PERSON else (_OTHER_SIGMA,) * len(names)
     return Points(tuple(names), mirror(names), tuple(p for p in pairs if all(0 <= v < len(names) for v in p)), sigmas)
@@ -351,14 +384,17 @@ def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Path]:
     return choose_group(where, FORMAT, which)
 
 
-def read(where: Path, source: Path, *, split: str = "", images: str | Path | None = None, which: str | None = None, follow_links: bool = False) -> Draft:
-    """A draft of one JSON file. Raises DataError where the document cannot be used at all; faults of single records are collected."""
+def read(where: Path, source: Path, *, split: str = "", images: str | Path | None = None, which: str | None = None,
+         follow_links: bool = False) -> Draft:
+    """A draft of one JSON file. Raises DataError where the document cannot be used at all;
+    faults of single records are collected."""
     doc, digest = load_json(source)
     faults: list[Fault] = []
     said = str(source)
     classes, label_of, categories = read_categories(part_of(doc, "categories", source), source)
     files, sizes, ids, index = read_images(part_of(doc, "images", source), source, faults)
-    root, inside = find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files else (data_root(source), "")
+    root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
+                    else (data_root(source), ""))
     if inside:
         files = [f"{inside}/{f}" for f in files]
 
@@ -372,18 +408,21 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         number = whole(a.get("id"), k)
         name = f"annotation {number}"
         if "id" in a and number in seen:
-            faults.append(Fault(said, name, "id", "two annotations have this id", "both are kept", True, "duplicate id"))
+            faults.append(Fault(said, name, "id", "two annotations have this id", "both are kept", True,
+                                "duplicate id"))
         seen.add(number)
         i, c = lookup(index, a.get("image_id")), lookup(label_of, a.get("category_id"))
         if c < 0:
-            faults.append(Fault(said, name, "category_id", f"the category {str(a.get('category_id'))[:40]} is not in 'categories'",
-                                "add the category or remove the annotation", False, "unknown class"))
+            faults.append(Fault(said, name, "category_id", f"the category {str(a.get('category_id'))[:40]} is not in "
+                                "'categories'", "add the category or remove the annotation", False, "unknown class"))
             continue
         if i < 0:
-            faults.append(Fault(said, name, "image_id", f"there is no image {str(a.get('image_id'))[:40]}", "it is left out", True, "unknown image"))
+            faults.append(Fault(said, name, "image_id", f"there is no image {str(a.get('image_id'))[:40]}",
+                                "it is left out", True, "unknown image"))
             continue
         if not isinstance(a.get("bbox"), list) and not a.get("segmentation"):
-            faults.append(Fault(said, name, "bbox", "the annotation has no box and no mask", "it is left out", True, "broken record"))
+            faults.append(Fault(said, name, "bbox", "the annotation has no box and no mask", "it is left out", True,
+                                "broken record"))
             continue
         keep.append(a)
         at.append(i)
@@ -402,25 +441,31 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                     boxes[k] = rle.bounds(segments[k], int(sizes[at[k], 0]), int(sizes[at[k], 1]))
                 except (ValueError, OverflowError) as e:
                     wrong = f"cannot be decoded ({e})"
-            faults.append(Fault(said, f"annotation {record[k]}", "bbox", "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
+            faults.append(Fault(said, f"annotation {record[k]}", "bbox",
+                                "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
                                 "it is left out" if wrong else "it is taken from the mask", True, "no box"))
     bare = [k for k, s in enumerate(segments) if s is None]
     if len(bare) == len(segments):
         segments = None
     else:
-        faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one", "its box is taken as the mask", True, "no mask")
+        faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
+                         "its box is taken as the mask", True, "no mask")
                    for k in bare]
     points = points_of(categories)
-    keypoints = _keypoints(keep, record, points, said, faults) if points is not None and any("keypoints" in a for a in keep) else None
+    keypoints = (_keypoints(keep, record, points, said, faults) if points is not None
+                 and any("keypoints" in a for a in keep) else None)
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if keypoints is not None else ()))
     t = table(
-        files, sizes, ids, at, boxes, labels, said, crowd=[bool(a.get("iscrowd")) for a in keep], area=[real(a.get("area")) for a in keep],
+        files, sizes, ids, at, boxes, labels, said, crowd=[bool(a.get("iscrowd")) for a in keep],
+        area=[real(a.get("area")) for a in keep],
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
-    return Draft(root, FORMAT, t, classes, kinds, digest, said, faults, points=points if keypoints is not None else None, follow_links=follow_links)
+    return Draft(root, FORMAT, t, classes, kinds, digest, said, faults,
+                 points=points if keypoints is not None else None, follow_links=follow_links)
 
 
-def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:
+def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str,
+               faults: list[Fault]) -> np.ndarray:
     k = len(points.names)
     out = np.zeros((len(rows), k, 3), dtype=np.float32)
     for n, a in enumerate(rows):
@@ -430,8 +475,8 @@ def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points:
         row = numbers([flat], 3 * k)[0] if isinstance(flat, list) and len(flat) == 3 * k else np.full(3 * k, np.nan)
         row = row.reshape(k, 3)
         if not np.isfinite(row).all() or not np.isin(row[:, 2], (0, 1, 2)).all():
-            faults.append(Fault(said, f"annotation {record[n]}", "keypoints", f"are not {k} times x, y and a visibility of 0, 1 or 2",
-                                "they count as unlabelled", True, "broken keypoints"))
+            faults.append(Fault(said, f"annotation {record[n]}", "keypoints", f"are not {k} times x, y and a "
+                                "visibility of 0, 1 or 2", "they count as unlabelled", True, "broken keypoints"))
             continue
         out[n] = row
     return out
@@ -448,9 +493,11 @@ def write_json(path: str | Path, doc: Any) -> Path:
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:
-    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are made relative to `images` where they lie under it."""
+    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are made relative to `images`
+    where they lie under it."""
     info = dataset.info
-    doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [], "categories": _categories(info.classes, info.points)}
+    doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [],
+                           "categories": _categories(info.classes, info.points)}
     narrow = getattr(dataset, "narrow", None)
     view = narrow({"boxes", "masks", "keypoints"}) if narrow is not None else dataset
     used: set[int] = set()
@@ -463,13 +510,15 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
         name = Path(s.file) if s.file else Path(f"{i:06d}.png")
         base = Path(images) if images is not None else name.parent
         doc["images"].append({
-            "id": number, "height": s.size[0], "width": s.size[1], "file_name": name.relative_to(base).as_posix() if name.is_relative_to(base) else name.name,
+            "id": number, "height": s.size[0], "width": s.size[1],
+            "file_name": name.relative_to(base).as_posix() if name.is_relative_to(base) else name.name,
         })
         for k in range(len(s.labels)):
             x1, y1, x2, y2 = (float(v) for v in s.boxes[k])
             a: dict[str, Any] = {
-                "id": len(doc["annotations"]) + 1, "image_id": number, "category_id": int(info.classes.ids[s.labels[k]]), "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": float(s.area[k]), "iscrowd": int(s.crowd[k]), "segmentation": rle.encode(s.masks[k]) if s.masks is not None else [],
+                "id": len(doc["annotations"]) + 1, "image_id": number, "category_id":
+                int(info.classes.ids[s.labels[k]]), "bbox": [x1, y1, x2 - x1, y2 - y1], "area": float(s.area[k]),
+                "iscrowd": int(s.crowd[k]), "segmentation": rle.encode(s.masks[k]) if s.masks is not None else [],
             }
             if s.keypoints is not None:
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
@@ -489,9 +538,11 @@ def _categories(classes: Classes, points: Points | None) -> list[dict[str, Any]]
 
 
 def results(predictions: Sequence[Mapping[str, Any]], ids: Sequence[int], classes: Classes) -> list[dict[str, Any]]:
-    """Detections in file pixels as COCO results: image_id, category_id, bbox xywh, score, and segmentation (run lengths) and keypoints where there are any.
+    """Detections in file pixels as COCO results: image_id, category_id, bbox xywh, score, and segmentation (run
+    lengths) and keypoints where there are any.
 
-    A prediction holds boxes (n, 4), scores (n,), labels (n,), and perhaps masks (n, H, W) bool or a list of run lengths, keypoints (n, K, 3).
+    A prediction holds boxes (n, 4), scores (n,), labels (n,), and perhaps masks (n, H, W) bool or a list of run
+    lengths, keypoints (n, K, 3).
     """
     out: list[dict[str, Any]] = []
     for p, number in zip(predictions, ids, strict=True):
@@ -500,16 +551,19 @@ def results(predictions: Sequence[Mapping[str, Any]], ids: Sequence[int], classe
         for k in range(len(labels)):
             x1, y1, x2, y2 = boxes[k].tolist()
             r: dict[str, Any] = {
-                "image_id": int(number), "category_id": int(classes.ids[int(labels[k])]), "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(scores[k]),
+                "image_id": int(number), "category_id": int(classes.ids[int(labels[k])]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(scores[k]),
             }
             if masks is not None:
-                r["segmentation"] = rle.jsonable(masks[k]) if isinstance(masks[k], Mapping) else rle.encode(np.asarray(masks[k], dtype=bool))
+                r["segmentation"] = (rle.jsonable(masks[k]) if isinstance(masks[k], Mapping)
+                                     else rle.encode(np.asarray(masks[k], dtype=bool)))
             if keypoints is not None:
                 r["keypoints"] = [float(v) for v in np.asarray(keypoints[k]).reshape(-1)]
             out.append(r)
     return out
 
 
-def write_results(path: str | Path, predictions: Sequence[Mapping[str, Any]], ids: Sequence[int], classes: Classes) -> Path:
+def write_results(path: str | Path, predictions: Sequence[Mapping[str, Any]], ids: Sequence[int],
+                  classes: Classes) -> Path:
     """`results` as a file that COCO's and our evaluators read."""
     return write_json(path, results(predictions, ids, classes))

@@ -1,7 +1,9 @@
-"""Folders of images beside maps: instance ids (one number an object, 0 background) or class ids (one number a class), as PNG.
+"""Folders of images beside maps: instance ids (one number an object, 0 background) or class ids (one number a class),
+as PNG.
 
-Layouts: images/ + labels|masks|... (with or without a folder a split in each), SPLIT/ + SPLITannot/, and SPLIT/images + SPLIT/masks.
-A map belongs to the image of its name. `maps="instance" | "class"` says what the numbers are where it cannot be seen.
+Layouts: images/ + labels|masks|... (with or without a folder a split in each), SPLIT/ + SPLITannot/, and SPLIT/images +
+SPLIT/masks. A map belongs to the image of its name. `maps="instance" | "class"` says what the numbers are where it
+cannot be seen.
 """
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from . import rle
 from .coco import read_bytes, split_name
 
 FORMAT = "maps"
-_MAPS = ("labels", "masks", "mask", "annotations", "instances", "maps", "gt", "groundtruth", "segmentation", "SegmentationClass", "label")
+_MAPS = ("labels", "masks", "mask", "annotations", "instances", "maps", "gt", "groundtruth", "segmentation",
+         "SegmentationClass", "label")
 _TAILS = ("", "_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L")  # what a map's name adds to its image's
 _VOID = frozenset({"unlabelled", "unlabeled", "void", "ignore", "ignored", "unknown"})
 _SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".gif"})
@@ -32,7 +35,8 @@ _LOOK = 12  # maps looked at to tell instances from classes
 
 @dataclass(frozen=True)
 class Source:
-    """A split: folders of images and maps inside the root, and what picks from them (a list of pairs, or a column of index.csv)."""
+    """A split: folders of images and maps inside the root, and what picks from them (a list of pairs, or a column of
+    index.csv)."""
 
     images: str
     maps: str
@@ -48,7 +52,8 @@ def layouts(where: Path) -> dict[str, Source]:
     folders = sorted(p.name for p in where.iterdir() if p.is_dir() and not p.name.startswith("."))
     for name in folders:
         for tail in ("annot", "_annot", "annotations", "_labels", "_masks", "_mask", "labels", "masks"):
-            if split_name(name) and f"{name}{tail}" in folders and listing(where / name) and listing(where / f"{name}{tail}", _SUFFIXES):
+            if (split_name(name) and f"{name}{tail}" in folders and listing(where / name)
+                and listing(where / f"{name}{tail}", _SUFFIXES)):
                 pairs = f"{name}.txt" if (where / f"{name}.txt").is_file() else None
                 out.setdefault(split_name(name), Source(name, f"{name}{tail}", pairs))
     if out:
@@ -77,7 +82,8 @@ def splits(where: Path, **_: Any) -> dict[str, Source]:
     """split -> source. Raises DataError where no layout fits."""
     found = layouts(where)
     if not found:
-        raise DataError(str(where), "holds no images beside maps", "looked for images/ + labels|masks/, SPLIT/ + SPLITannot/, SPLIT/images + SPLIT/masks")
+        raise DataError(str(where), "holds no images beside maps",
+                        "looked for images/ + labels|masks/, SPLIT/ + SPLITannot/, SPLIT/images + SPLIT/masks")
     return found
 
 
@@ -117,18 +123,21 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
             continue
         label = next((stems[stem + t] for t in _TAILS if stem + t in stems), None)
         if label is None:
-            faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps}", "the image is left out", True, "missing map"))
+            faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps}",
+                                "the image is left out", True, "missing map"))
             continue
         out.append((f"{source.images}/{image}", f"{source.maps}/{label}"))
     return out
 
 
 def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str, str]]:
-    """Pairs as the list file writes them, "image map" a line; its paths may start above the root, as SegNet's do, and only their tails are used."""
+    """Pairs as the list file writes them, "image map" a line; its paths may start above the root, as SegNet's do, and
+    only their tails are used."""
     assert source.pairs is not None
     path = where / source.pairs
     out: list[tuple[str, str]] = []
-    there = {source.images: set(listing(where / source.images)), source.maps: set(listing(where / source.maps, _SUFFIXES))}
+    there = {source.images: set(listing(where / source.images)),
+             source.maps: set(listing(where / source.maps, _SUFFIXES))}
     for number, line in enumerate(read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if len(words) != 2:
@@ -142,14 +151,16 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             continue
         if label not in there[source.maps]:
-            faults.append(Fault(str(path), record, "map", f"the map {source.maps}/{label} is not there", "the image is left out", True, "missing map"))
+            faults.append(Fault(str(path), record, "map", f"the map {source.maps}/{label} is not there",
+                                "the image is left out", True, "missing map"))
             continue
         out.append((f"{source.images}/{image}", f"{source.maps}/{label}"))
     return out
 
 
 def kind_of(where: Path, maps: Sequence[str]) -> str:
-    """ "instance", "class" or "binary" (class maps of 0 and 1, or 0 and 255), from a look at some maps. Raises DataError where it cannot be told."""
+    """ "instance", "class" or "binary" (class maps of 0 and 1, or 0 and 255), from a look at some maps. Raises
+    DataError where it cannot be told."""
     if (where / "classes.txt").is_file():
         return "class"
     rows = _index(where)
@@ -161,7 +172,8 @@ def kind_of(where: Path, maps: Sequence[str]) -> str:
     for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int)):
         m = read_map(where / maps[k])
         if m.ndim == 3:
-            raise DataError(str(where / maps[k]), "is a colour map, whose meaning cannot be seen", "store ids as a grey PNG, or say maps='instance'")
+            raise DataError(str(where / maps[k]), "is a colour map, whose meaning cannot be seen",
+                            "store ids as a grey PNG, or say maps='instance'")
         ids = np.unique(m)
         ids = ids[ids > 0]
         seen.update(ids.tolist())
@@ -172,17 +184,20 @@ def kind_of(where: Path, maps: Sequence[str]) -> str:
     if consecutive and len(set(counts)) > 1 and max(counts) > 2:
         return "instance"
     raise DataError(str(where), f"its maps could hold instances or classes (numbers seen: {sorted(seen)[:8]})",
-                    "write the class names into classes.txt, one a line from id 0, or say maps='instance' or maps='class'", field="maps")
+                    "write the class names into classes.txt, one a line from id 0, or say maps='instance' or "
+                    "maps='class'", field="maps")
 
 
 def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
-    """The classes of classes.txt (line k names id k, or "id name" a line) and id -> label; names that mean void are ignored (255)."""
+    """The classes of classes.txt (line k names id k, or "id name" a line) and id -> label;
+    names that mean void are ignored (255)."""
     lines = [s.strip() for s in read_bytes(path).decode("utf-8-sig", "replace").splitlines()]
     names: list[str] = []
     ids: list[int] = []
     label_of: dict[int, int] = {IGNORE: IGNORE}
     rows = [s for s in lines if s]
-    numbered = all(len(s.split(None, 1)) == 2 and s.split(None, 1)[0].strip(":,").isascii() and s.split(None, 1)[0].strip(":,").isdigit() for s in rows)
+    numbered = all(len(s.split(None, 1)) == 2 and s.split(None, 1)[0].strip(":,").isascii()
+                   and s.split(None, 1)[0].strip(":,").isdigit() for s in rows)
     for k, row in enumerate(rows):
         number, name = k, row
         if numbered:
@@ -197,22 +212,27 @@ def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
         names.append(name)
         ids.append(number)
     if not names or len(names) >= IGNORE:
-        raise DataError(str(path), f"names {len(names)} classes; from 1 to {IGNORE - 1} are possible", "write one class a line")
+        raise DataError(str(path), f"names {len(names)} classes; from 1 to {IGNORE - 1} are possible",
+                        "write one class a line")
     if len(set(names)) < len(names):
-        raise DataError(str(path), f"names {next(n for n in names if names.count(n) > 1)!r} twice", "give each class its own name")
+        raise DataError(str(path), f"names {next(n for n in names if names.count(n) > 1)!r} twice",
+                        "give each class its own name")
     return Classes(tuple(names), tuple(ids), (False,) * len(names)), label_of
 
 
 def read(
-    where: Path, source: Source, *, split: str = "", maps: str | None = None, names: Sequence[str] | None = None, follow_links: bool = False
+    where: Path, source: Source, *, split: str = "", maps: str | None = None, names: Sequence[str] | None = None,
+    follow_links: bool = False
 ) -> Draft:
-    """A draft of one split. `names` calls the one class of instance maps (("object",) else), or the classes of class maps from id 0."""
+    """A draft of one split. `names` calls the one class of instance maps (("object",) else), or the classes of class
+    maps from id 0."""
     if maps not in (None, "instance", "class"):
         raise DataError(str(where), f"maps={maps!r} is unknown", "use 'instance' or 'class'")
     faults: list[Fault] = []
     pairs = pairs_of(where, source, faults)
     if not pairs:
-        raise DataError(str(where / source.images), f"has no image with a map in {source.maps}", "give image and map the same name")
+        raise DataError(str(where / source.images), f"has no image with a map in {source.maps}",
+                        "give image and map the same name")
     kind = kind_of(where, [m for _, m in pairs]) if maps is None else maps
     hashed = hashlib.sha256(kind.encode())
     for extra in ("classes.txt", "index.csv"):
@@ -231,33 +251,38 @@ def read(
         layers = ClassMaps(((0, 0), (1, 1), (255, 1)))
     else:
         if names is not None:
-            semantic, label_of = Classes(tuple(names), things=(False,) * len(names)), {IGNORE: IGNORE} | {k: k for k in range(len(names))}
+            semantic, label_of = (Classes(tuple(names), things=(False,) * len(names)),
+                                  {IGNORE: IGNORE} | {k: k for k in range(len(names))})
         elif (where / "classes.txt").is_file():
             semantic, label_of = read_classes(where / "classes.txt")
         else:
             raise DataError(str(where), "its class maps have no names", "write classes.txt, one name a line from id 0")
         classes, layers = semantic, ClassMaps(tuple(label_of.items()))
     files = [a for a, _ in pairs]
-    t = table(files, np.zeros((len(files), 2)), np.arange(len(files)), [], [], [], [str(where / m) for _, m in pairs], maps=[(m,) for _, m in pairs])
+    t = table(files, np.zeros((len(files), 2)), np.arange(len(files)), [], [], [], [str(where / m) for _, m in pairs],
+              maps=[(m,) for _, m in pairs])
     kinds = ("boxes", "masks", "semantic") if kind == "instance" else ("semantic",)
-    return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), str(where / source.maps), faults, semantic=semantic, layers=layers,
-                 counted=kind != "instance", follow_links=follow_links)
+    return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), str(where / source.maps), faults,
+                 semantic=semantic, layers=layers, counted=kind != "instance", follow_links=follow_links)
 
 
 def _sized(path: Path, size: tuple[int, int]) -> np.ndarray:
     m = read_map(path)
     if m.shape[:2] != size:
-        raise DataError(str(path), f"is {m.shape[1]} x {m.shape[0]}, and its picture is {size[1]} x {size[0]}", "give both one size")
+        raise DataError(str(path), f"is {m.shape[1]} x {m.shape[0]}, and its picture is {size[1]} x {size[0]}",
+                        "give both one size")
     return m
 
 
 @dataclass(frozen=True)
 class InstanceMaps:
-    """Every number above 0 is an object of the one class. `extra["instances"]` gets int32 (H, W), k + 1 where object k is, 0 elsewhere."""
+    """Every number above 0 is an object of the one class. `extra["instances"]` gets int32 (H, W), k + 1 where object k
+    is, 0 elsewhere."""
 
     def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None:
         raw = _sized(paths[0], sample.size)
-        ids = raw.astype(np.int32) if raw.ndim == 2 else raw.astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
+        ids = (raw.astype(np.int32) if raw.ndim == 2
+               else raw.astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32))
         if ids.min(initial=0) < 0:
             raise DataError(str(paths[0]), f"has the id {int(ids.min())}", "number instances from 1, background 0")
         if ids.max(initial=0) < 1 << 20:
@@ -283,15 +308,18 @@ class InstanceMaps:
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """Every number is a class: `labels` pairs the numbers that may stand in a map with their labels, 255 for ignored."""
+    """Every number is a class: `labels` pairs the numbers that may stand in a map with their labels,
+    255 for ignored."""
 
     labels: tuple[tuple[int, int], ...]
 
     def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None:
         raw = _sized(paths[0], sample.size)
         if raw.ndim != 2:
-            raise DataError(str(paths[0]), "is a colour picture, not a map of class ids", "store the ids as a grey or palette PNG")
-        to = np.full(max(int(raw.max(initial=0)) + 1, 256) if int(raw.max(initial=0)) < 1 << 20 else 256, -1, dtype=np.int16)
+            raise DataError(str(paths[0]), "is a colour picture, not a map of class ids",
+                            "store the ids as a grey or palette PNG")
+        to = np.full(max(int(raw.max(initial=0)) + 1, 256) if int(raw.max(initial=0)) < 1 << 20 else 256, -1,
+                     dtype=np.int16)
         for number, label in self.labels:
             if number < len(to):
                 to[number] = label
@@ -299,6 +327,7 @@ class ClassMaps:
         out = to[np.where(wild, 0, raw)]
         wild |= out < 0
         if wild.any():
-            raise DataError(str(paths[0]), f"has the class id {int(raw[wild][0])}, which the class list does not name", "add it, or correct the map")
+            raise DataError(str(paths[0]), f"has the class id {int(raw[wild][0])}, which the class list does not name",
+                            "add it, or correct the map")
         if "semantic" in wanted:
             sample.semantic = out.astype(np.uint8)

@@ -1,7 +1,9 @@
-"""COCO panoptic: JSON with segments_info, and one PNG an image whose colour is the segment's id, R + 256 G + 65536 B; 0 is void.
+"""COCO panoptic: JSON with segments_info, and one PNG an image whose colour is the segment's id, R + 256 G + 65536 B;
+0 is void.
 
-Format: https://cocodataset.org/#format-data, "panoptic segmentation". `encoding="2ch"` reads panopticapi's two-channel PNGs instead, which
-need no JSON but the categories: R is the category id, G the instance. Objects are the things; stuff appears in the panoptic and semantic maps.
+Format: https://cocodataset.org/#format-data, "panoptic segmentation". `encoding="2ch"` reads panopticapi's two-channel
+PNGs instead, which need no JSON but the categories: R is the category id, G the instance. Objects are the things; stuff
+appears in the panoptic and semantic maps.
 """
 from __future__ import annotations
 
@@ -18,7 +20,19 @@ from stemma.core.types import IGNORE, Classes, DataError, Sample
 from ..images import check_name, listing, read_map
 from ..records import Draft, Fault, table
 from . import rle
-from .coco import choose_group, data_root, find_images, load_json, lookup, numbers, part_of, read_categories, read_images, real, whole
+from .coco import (
+    choose_group,
+    data_root,
+    find_images,
+    load_json,
+    lookup,
+    numbers,
+    part_of,
+    read_categories,
+    read_images,
+    real,
+    whole,
+)
 
 FORMAT = "panoptic"
 _BASE = np.array([1, 256, 65536], dtype=np.int32)
@@ -45,10 +59,11 @@ class Segments:
 
 
 def read(
-    where: Path, source: Path, *, split: str = "", images: str | Path | None = None, maps: str | Path | None = None, which: str | None = None,
-    encoding: str = "rgb", categories: str | Path | None = None, follow_links: bool = False,
+    where: Path, source: Path, *, split: str = "", images: str | Path | None = None, maps: str | Path | None = None,
+    which: str | None = None, encoding: str = "rgb", categories: str | Path | None = None, follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split. `images`, `maps` name folders where they are not found; `categories` the category JSON that 2ch needs."""
+    """A draft of one split. `images`, `maps` name folders where they are not found;
+    `categories` the category JSON that 2ch needs."""
     faults: list[Fault] = []
     if encoding == "2ch":
         doc, digest, root = _two_channels(source, categories, images)
@@ -61,15 +76,16 @@ def read(
     files, sizes, ids, index = read_images(part_of(doc, "images", said), said, faults)
     rows = part_of(doc, "annotations", said)
     if len(classes) >= IGNORE:
-        raise DataError(str(said), f"has {len(classes)} classes; fewer than {IGNORE} fit a semantic map", "drop the unused ones", field="categories")
+        raise DataError(str(said), f"has {len(classes)} classes; fewer than {IGNORE} fit a semantic map",
+                        "drop the unused ones", field="categories")
 
     of_image: dict[int, tuple[str, list[Any]]] = {}
     for k, a in enumerate(rows):
         name = a.get("file_name") if isinstance(a, dict) else None
         i = lookup(index, a.get("image_id")) if isinstance(a, dict) else -1
         if i < 0 or not isinstance(name, str) or not isinstance(a.get("segments_info"), list):
-            faults.append(Fault(str(said), f"annotation {k}", "image_id" if i < 0 else "segments_info", "has no known image, file name or segments",
-                                "it is left out", True, "broken record"))
+            faults.append(Fault(str(said), f"annotation {k}", "image_id" if i < 0 else "segments_info",
+                                "has no known image, file name or segments", "it is left out", True, "broken record"))
             continue
         try:
             check_name(name, str(said), f"annotation {k}")
@@ -79,13 +95,15 @@ def read(
         of_image[i] = (name, a["segments_info"])
     for i in range(len(files)):
         if i not in of_image:
-            faults.append(Fault(str(said), f"image {ids[i]}", "", "has no panoptic annotation", "it is left out", True, "missing map"))
+            faults.append(Fault(str(said), f"image {ids[i]}", "", "has no panoptic annotation", "it is left out", True,
+                                "missing map"))
     order = sorted(of_image)
     if not order:
         for f in faults:
             if not f.safe:
                 raise f.error()
-        raise DataError(str(said), "has no image with a panoptic annotation", "check which file this is", field="annotations")
+        raise DataError(str(said), "has no image with a panoptic annotation", "check which file this is",
+                        field="annotations")
     files, sizes, ids = [files[i] for i in order], sizes[order], ids[order]
     pngs = [of_image[i][0] for i in order]
     root, image_folder = find_images(root, files, split, source, images)
@@ -102,7 +120,8 @@ def read(
     there = np.ones(len(files), dtype=bool)
     for n, i in enumerate(order):
         if not (root / paths[n]).is_file():
-            faults.append(Fault(str(said), f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there", "the image is left out", True, "missing map"))
+            faults.append(Fault(str(said), f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there",
+                                "the image is left out", True, "missing map"))
             there[n] = False
             continue
         kept: list[tuple[int, int, bool, Any, float]] = []
@@ -111,12 +130,13 @@ def read(
             label = lookup(label_of, s.get("category_id")) if isinstance(s, dict) else -1
             if label < 0 or number <= 0:
                 what = "unknown class" if number > 0 else "broken record"
-                faults.append(Fault(str(said), f"segment {k} of {pngs[n]}", "category_id" if number > 0 else "id", "has no known category, or no id above 0",
-                                    "correct it", False, what))
+                faults.append(Fault(str(said), f"segment {k} of {pngs[n]}", "category_id" if number > 0 else "id",
+                                    "has no known category, or no id above 0", "correct it", False, what))
                 continue
             kept.append((number, label, bool(s.get("iscrowd")), s.get("bbox"), real(s.get("area"))))
         segments[Path(paths[n]).name] = Segments(
-            np.array([x[0] for x in kept], dtype=np.int64), np.array([x[1] for x in kept], dtype=np.int64), np.array([x[2] for x in kept], dtype=bool)
+            np.array([x[0] for x in kept], dtype=np.int64), np.array([x[1] for x in kept], dtype=np.int64),
+            np.array([x[2] for x in kept], dtype=bool)
         )
         rects = numbers([x[3] for x in kept], 4)
         rects[:, 2:] += rects[:, :2]
@@ -132,15 +152,17 @@ def read(
                 area.append(size)
                 record.append(k)
     if not len(things):
-        raise DataError(str(said), "has no category with isthing 1", "mark the countable classes as things", field="categories")
+        raise DataError(str(said), "has no category with isthing 1", "mark the countable classes as things",
+                        field="categories")
     kept_images = np.flatnonzero(there)
-    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), labels, str(said), crowd=crowd, area=area, record=record, word="segment",
-              maps=[(p,) for p in paths])
+    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), labels, str(said), crowd=crowd, area=area,
+              record=record, word="segment", maps=[(p,) for p in paths])
     if not there.all():
         t = t.images(kept_images)
-    objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (), tuple(classes.parent[k] for k in things))
-    return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, str(said), faults, semantic=classes, panoptic=classes,
-                 layers=PanopticMaps(segments), follow_links=follow_links)
+    objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (),
+                      tuple(classes.parent[k] for k in things))
+    return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, str(said), faults,
+                 semantic=classes, panoptic=classes, layers=PanopticMaps(segments), follow_links=follow_links)
 
 
 def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps: str | Path | None) -> str:
@@ -177,13 +199,15 @@ def _indices(ids: np.ndarray, segments: Segments, path: Path) -> np.ndarray:
     ascending = segments.ids[order]
     if not len(order):
         if ids.any():
-            raise DataError(str(path), f"has the id {int(ids.max())}, which segments_info does not name", "write both again")
+            raise DataError(str(path), f"has the id {int(ids.max())}, which segments_info does not name",
+                            "write both again")
         return np.zeros(ids.shape, dtype=np.int32)
     at = np.minimum(np.searchsorted(ascending, ids), len(ascending) - 1)
     hit = ascending[at] == ids
     wild = ~hit & (ids != 0)
     if wild.any():
-        raise DataError(str(path), f"has the id {int(ids[wild][0])}, which segments_info does not name", "write both again")
+        raise DataError(str(path), f"has the id {int(ids[wild][0])}, which segments_info does not name",
+                        "write both again")
     return np.where(hit, order[at] + 1, 0).astype(np.int32)
 
 
@@ -203,20 +227,24 @@ class PanopticMaps:
         segments = self.segments[paths[0].name]
         ids = decode(paths[0])
         if ids.shape != sample.size:
-            raise DataError(str(paths[0]), f"is {ids.shape[1]} x {ids.shape[0]}, and its picture is {sample.size[1]} x {sample.size[0]}", "give both one size")
+            raise DataError(str(paths[0]), f"is {ids.shape[1]} x {ids.shape[0]}, and its picture is {sample.size[1]} x "
+                            f"{sample.size[0]}", "give both one size")
         index = _indices(ids, segments, paths[0])
         if "panoptic" in wanted:
-            sample.panoptic, sample.segments, sample.segments_crowd = index, segments.labels.copy(), segments.crowd.copy()
+            sample.panoptic, sample.segments, sample.segments_crowd = (index, segments.labels.copy(),
+                                                                       segments.crowd.copy())
         if "semantic" in wanted:
             sample.semantic = np.concatenate([[IGNORE], segments.labels]).astype(np.uint8)[index]
         if "masks" in wanted:
             sample.masks = index[None] == np.asarray(sample.extra["record"])[:, None, None] + 1
 
 
-def _two_channels(folder: Path, categories: str | Path | None, images: str | Path | None) -> tuple[dict[str, Any], str, Path]:
+def _two_channels(folder: Path, categories: str | Path | None,
+                  images: str | Path | None) -> tuple[dict[str, Any], str, Path]:
     """A document like the JSON's, from two-channel PNGs and a category list. Raises DataError."""
     if categories is None:
-        raise DataError(str(folder), "two-channel PNGs carry no class names", "pass categories=FILE, a JSON list of categories", field="categories")
+        raise DataError(str(folder), "two-channel PNGs carry no class names",
+                        "pass categories=FILE, a JSON list of categories", field="categories")
     rows, digest = load_json(Path(categories))
     rows = rows.get("categories") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
@@ -232,6 +260,8 @@ def _two_channels(folder: Path, categories: str | Path | None, images: str | Pat
         ids = decode(folder / name)
         hashed.update(ids.tobytes())
         present = np.unique(ids[ids > 0])
-        doc["images"].append({"id": k, "file_name": Path(name).stem + suffix.get(Path(name).stem, ".jpg"), "height": ids.shape[0], "width": ids.shape[1]})
-        doc["annotations"].append({"image_id": k, "file_name": name, "segments_info": [{"id": int(v), "category_id": int(v) & 255} for v in present]})
+        doc["images"].append({"id": k, "file_name": Path(name).stem + suffix.get(Path(name).stem, ".jpg"),
+                              "height": ids.shape[0], "width": ids.shape[1]})
+        doc["annotations"].append({"image_id": k, "file_name": name,
+                                   "segments_info": [{"id": int(v), "category_id": int(v) & 255} for v in present]})
     return doc, hashed.hexdigest(), root

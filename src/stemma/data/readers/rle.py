@@ -1,7 +1,7 @@
 """Masks as COCO writes them: polygons, uncompressed and compressed run lengths, to and from bool arrays.
 
-Axes: N objects, H W pixels, S strings. Rasterisation and run lengths are those of the COCO mask API (hotcoco's kernels, bit-equal to
-pycocotools); what it is given is checked first, because files hold anything.
+Axes: N objects, H W pixels, S strings. Rasterisation and run lengths are those of the COCO mask API (hotcoco's kernels,
+bit-equal to pycocotools); what it is given is checked first, because files hold anything.
 """
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ import numpy as np
 from hotcoco import mask as coco_mask
 from jaxtyping import Bool, Float, Int
 
-Segmentation = Any  # list of flat polygons [x, y, x, y, ...] (lists, or arrays once vetted), or {"size": [h, w], "counts": list | str | bytes}
+# list of flat polygons [x, y, x, y, ...] (lists, or arrays once vetted), or {"size": [h, w],
+# "counts": list | str | bytes}
+Segmentation = Any
 _FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
 
 
 def problem(seg: Segmentation, h: int, w: int) -> str:
-    """What is wrong with one segmentation of an (h, w) picture, in words; "" where nothing is. Compressed strings are checked by `string_faults`."""
+    """What is wrong with one segmentation of an (h, w) picture, in words; "" where nothing is. Compressed strings are
+    checked by `string_faults`."""
     if isinstance(seg, list):
         if not seg:
             return "is empty"
@@ -42,16 +45,18 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
         if isinstance(counts, list):
             if not all(type(c) is int and c >= 0 for c in counts):
                 return "has run lengths that are not whole numbers >= 0"
-            return "" if sum(counts) == h * w else f"has run lengths that sum to {sum(counts):,}, and the picture has {h * w:,} pixels"
+            return ("" if sum(counts) == h * w else f"has run lengths that sum to {sum(counts):,}, and the picture has "
+                    f"{h * w:,} pixels")
         return "" if isinstance(counts, str | bytes) else "has no 'counts'"
     return f"is neither polygons nor run lengths ({type(seg).__name__})"
 
 
 def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"]) -> Bool[np.ndarray, " S"]:
-    """True where a compressed string is no run lengths of a picture with so many pixels. All strings are decoded in one vectorised pass.
+    """True where a compressed string is no run lengths of a picture with so many pixels.
+    All strings are decoded in one vectorised pass.
 
-    The code (COCO mask API, `rleFrString`): six bits a character from '0', five of value and one of continuation, signed; from the fourth
-    number on, each is a difference to the one two before.
+    The code (COCO mask API, `rleFrString`): six bits a character from '0', five of value and one of continuation,
+    signed; from the fourth number on, each is a difference to the one two before.
     """
     n = len(strings)
     raw = [s if isinstance(s, bytes) else s.encode("utf-8", "replace") for s in strings]
@@ -83,7 +88,8 @@ def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"])
     first = np.searchsorted(of_number, np.arange(n))
     rank = np.arange(total) - first[of_number]
     runs = np.where(rank == 0, value, 0)
-    for chain in ((rank % 2 == 1), (rank % 2 == 0) & (rank > 0)):  # differences accumulate along 1, 3, 5, ... and 2, 4, 6, ...
+    # differences accumulate along 1, 3, 5, ... and 2, 4, 6, ...
+    for chain in ((rank % 2 == 1), (rank % 2 == 0) & (rank > 0)):
         run = np.cumsum(np.where(chain, value, 0))
         before = np.where(first > 0, run[np.maximum(first - 1, 0)], 0)
         runs = np.where(chain, run - before[of_number], runs)
@@ -95,13 +101,15 @@ def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"])
 
 
 def to_rle(seg: Segmentation, h: int, w: int) -> dict[str, Any]:
-    """One segmentation as compressed run lengths {"size": [h, w], "counts": bytes}. Raises ValueError for what `problem` would name."""
+    """One segmentation as compressed run lengths {"size": [h, w], "counts": bytes}. Raises ValueError for what
+    `problem` would name."""
     if isinstance(seg, dict):
         if isinstance(seg["counts"], list):
             return dict(coco_mask.frPyObjects({"size": [h, w], "counts": seg["counts"]}, h, w))
         counts = seg["counts"]
         return {"size": [h, w], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
-    return dict(coco_mask.merge(coco_mask.frPyObjects([np.asarray(ring, dtype=np.float64).tolist() for ring in seg], h, w)))
+    return dict(coco_mask.merge(coco_mask.frPyObjects([np.asarray(ring, dtype=np.float64).tolist() for ring in seg], h,
+                                                      w)))
 
 
 def compact(seg: Segmentation) -> Segmentation:
@@ -115,13 +123,15 @@ def decode(seg: Segmentation, h: int, w: int) -> Bool[np.ndarray, "H W"]:
     return mask
 
 
-def decode_all(segs: Sequence[Segmentation | None], boxes: Float[np.ndarray, "N 4"], h: int, w: int) -> Bool[np.ndarray, "N H W"]:
+def decode_all(segs: Sequence[Segmentation | None], boxes: Float[np.ndarray, "N 4"], h: int,
+               w: int) -> Bool[np.ndarray, "N H W"]:
     """Masks of one picture's objects; an object without a segmentation (None) gets its filled box."""
     out = np.zeros((len(segs), h, w), dtype=bool)
     for k, seg in enumerate(segs):
         if seg is None:
             x1, y1, x2, y2 = boxes[k]
-            out[k, max(int(round(y1)), 0) : max(int(round(y2)), 0), max(int(round(x1)), 0) : max(int(round(x2)), 0)] = True
+            out[k, max(int(round(y1)), 0) : max(int(round(y2)), 0),
+                max(int(round(x1)), 0) : max(int(round(x2)), 0)] = True
         else:
             out[k] = coco_mask.decode(to_rle(seg, h, w))
     return out
@@ -135,7 +145,8 @@ def encode(mask: Bool[np.ndarray, "H W"]) -> dict[str, Any]:
 def jsonable(rle: Mapping[str, Any]) -> dict[str, Any]:
     """Compressed run lengths with their string as text."""
     counts = rle["counts"]
-    return {"size": [int(v) for v in rle["size"]], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+    return {"size": [int(v) for v in rle["size"]],
+            "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
 
 
 def area(seg: Segmentation, h: int, w: int) -> float:
@@ -154,7 +165,8 @@ def bounds(seg: Segmentation, h: int, w: int) -> tuple[float, float, float, floa
 
 
 def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
-    """Tight boxes (x1, y1, x2, y2), edges continuous, of the instances 1..count of an id map (H, W); zeros where an id has no pixel."""
+    """Tight boxes (x1, y1, x2, y2), edges continuous, of the instances 1..count of an id map (H, W);
+    zeros where an id has no pixel."""
     from scipy import ndimage
 
     out = np.zeros((count, 4), dtype=np.float32)
@@ -166,7 +178,8 @@ def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
 
 
 def id_masks(ids: np.ndarray, boxes: Float[np.ndarray, "N 4"]) -> Bool[np.ndarray, "N H W"]:
-    """Masks of the instances 1..N of an id map (H, W), each compared inside its tight box (`id_boxes`) alone; the rest costs no writing."""
+    """Masks of the instances 1..N of an id map (H, W), each compared inside its tight box (`id_boxes`) alone; the rest
+    costs no writing."""
     out = np.zeros((len(boxes), *ids.shape), dtype=bool)
     for k, (x1, y1, x2, y2) in enumerate(boxes.astype(np.int64).tolist()):
         np.equal(ids[y1:y2, x1:x2], k + 1, out=out[k, y1:y2, x1:x2])

@@ -1,8 +1,9 @@
-"""Pascal VOC: Annotations/*.xml, ImageSets/Main/SPLIT.txt, JPEGImages, and the segmentation PNGs of ImageSets/Segmentation.
+"""Pascal VOC: Annotations/*.xml, ImageSets/Main/SPLIT.txt, JPEGImages, and the segmentation PNGs of
+ImageSets/Segmentation.
 
-Coordinates are pixel numbers from 1, both ends inclusive (VOC development kit, section 3): xmin, xmax become the edges xmin - 1, xmax.
-`one_based=False` takes them as edges. A box with xmax <= xmin counts as degenerate under either reading: labelling tools write it for a
-slip of the mouse. `difficult` objects are crowd: no loss, no cost in precision.
+Coordinates are pixel numbers from 1, both ends inclusive (VOC development kit, section 3): xmin, xmax become the edges
+xmin - 1, xmax. `one_based=False` takes them as edges. A box with xmax <= xmin counts as degenerate under either
+reading: labelling tools write it for a slip of the mouse. `difficult` objects are crowd: no loss, no cost in precision.
 """
 from __future__ import annotations
 
@@ -45,13 +46,17 @@ def folders(where: Path) -> tuple[str, str] | None:
 
 
 def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Source]:
-    """split -> source: the lists of ImageSets/`which` (Main; Segmentation where there is no Main), or one folder a split, or everything."""
+    """split -> source: the lists of ImageSets/`which` (Main; Segmentation where there is no Main), or one folder a
+    split, or everything."""
     if where.is_file():
-        raise DataError(str(where), "is a file, and VOC data is a folder", "name the folder that holds Annotations and JPEGImages")
+        raise DataError(str(where), "is a file, and VOC data is a folder",
+                        "name the folder that holds Annotations and JPEGImages")
     found = folders(where)
     if found is None:
-        parts = {split_name(p.name): (p.name, folders(p)) for p in sorted(where.iterdir()) if p.is_dir() and split_name(p.name)}
-        out = {s: Source(None, "/".join(x for x in (n, f[0]) if x), "/".join(x for x in (n, f[1]) if x)) for s, (n, f) in parts.items() if f is not None}
+        parts = {split_name(p.name): (p.name, folders(p)) for p in sorted(where.iterdir())
+                 if p.is_dir() and split_name(p.name)}
+        out = {s: Source(None, "/".join(x for x in (n, f[0]) if x), "/".join(x for x in (n, f[1]) if x))
+               for s, (n, f) in parts.items() if f is not None}
         if out:
             return out
         raise DataError(str(where), "holds no VOC annotations", "looked for Annotations/*.xml, *.xml and SPLIT/*.xml")
@@ -59,16 +64,19 @@ def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Source]
     chosen = which or next((s for s in ("Main", "Segmentation") if (sets / s).is_dir()), "")
     lists = listing(sets / chosen, {".txt"})
     if which is not None and not lists:
-        raise DataError(str(sets / which), "holds no lists", f"use one of {', '.join(p.name for p in sorted(sets.iterdir())) if sets.is_dir() else 'none'}")
+        raise DataError(str(sets / which), "holds no lists",
+                        f"use one of {', '.join(p.name for p in sorted(sets.iterdir())) if sets.is_dir() else 'none'}")
     names = {Path(n).stem for n in lists}
-    plain = [n for n in sorted(names) if not any(n.endswith(f"_{s}") and s in names for s in ("train", "val", "trainval", "test"))]
+    plain = [n for n in sorted(names) if not any(n.endswith(f"_{s}") and s in names
+                                                 for s in ("train", "val", "trainval", "test"))]
     if not plain:
         return {"all": Source(None, *found)}
     return {split_name(n) or n: Source(f"ImageSets/{chosen}/{n}.txt", *found) for n in plain}
 
 
 def parse(raw: bytes, path: Path) -> ET.Element:
-    """The root of an XML file. Raises DataError for what is not well formed, and for any document type or entity: they are never expanded."""
+    """The root of an XML file. Raises DataError for what is not well formed, and for any document type or entity: they
+    are never expanded."""
     try:
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             text = raw.decode("utf-16")
@@ -77,12 +85,14 @@ def parse(raw: bytes, path: Path) -> ET.Element:
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise DataError(str(path), "declares a document type or entities, which annotations do not need", "remove the <!DOCTYPE ...> part")
+        raise DataError(str(path), "declares a document type or entities, which annotations do not need",
+                        "remove the <!DOCTYPE ...> part")
     try:
         root = ET.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1))
     except ET.ParseError as e:
         line, column = e.position
-        raise DataError(str(path), f"is no well-formed XML ({str(e).split(':')[0]}) at line {line}, column {column}", "write the file again") from None
+        raise DataError(str(path), f"is no well-formed XML ({str(e).split(':')[0]}) at line {line}, column {column}",
+                        "write the file again") from None
     except (ValueError, RecursionError) as e:
         raise DataError(str(path), f"is no XML that can be read ({str(e)[:80]})", "write the file again") from None
     return root
@@ -122,10 +132,11 @@ def _all_names(where: Path, source: Source, parts: dict[str, ET.Element], texts:
 
 
 def read(
-    where: Path, source: Source, *, split: str = "", which: str | None = None, one_based: bool = True, images: str | None = None,
-    follow_links: bool = False,
+    where: Path, source: Source, *, split: str = "", which: str | None = None, one_based: bool = True,
+    images: str | None = None, follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split. Raises DataError where nothing can be used; faults of single files and objects are collected."""
+    """A draft of one split. Raises DataError where nothing can be used;
+    faults of single files and objects are collected."""
     faults: list[Fault] = []
     hashed = hashlib.sha256()
     if source.stems is not None:
@@ -161,7 +172,8 @@ def read(
             root = parse(raw, path)
         except DataError as e:
             if e.file == str(path):
-                faults.append(Fault(e.file, e.record, e.field, e.problem, "the image is left out", True, "broken annotation"))
+                faults.append(Fault(e.file, e.record, e.field, e.problem, "the image is left out", True,
+                                    "broken annotation"))
             else:
                 faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             continue
@@ -179,11 +191,13 @@ def read(
             word = f"object {k}"
             name = (o.findtext("name") or "").strip()
             if not name:
-                faults.append(Fault(str(path), word, "name", "the object has no class name", "it is left out", True, "broken record"))
+                faults.append(Fault(str(path), word, "name", "the object has no class name", "it is left out", True,
+                                    "broken record"))
                 continue
             box = o.find("bndbox")
             if box is None:
-                faults.append(Fault(str(path), word, "bndbox", "the object has no box", "it is left out", True, "broken record"))
+                faults.append(Fault(str(path), word, "bndbox", "the object has no box", "it is left out", True,
+                                    "broken record"))
                 continue
             x1, y1, x2, y2 = (_float(box.findtext(c)) for c in ("xmin", "ymin", "xmax", "ymax"))
             if one_based and x2 > x1 and y2 > y1:
@@ -197,18 +211,21 @@ def read(
     wanted = class_file(where)
     found = _all_names(where, source, trees, texts) if wanted is None else wanted
     if not found:
-        raise DataError(str(where / source.annotations), "has no object in any annotation", "add annotations; there is nothing to learn")
+        raise DataError(str(where / source.annotations), "has no object in any annotation",
+                        "add annotations; there is nothing to learn")
     if len(set(found)) < len(found):
-        raise DataError(str(where), "its class list names a class twice", f"write each once: {', '.join(sorted({x for x in found if found.count(x) > 1}))}")
+        raise DataError(str(where), "its class list names a class twice",
+                        f"write each once: {', '.join(sorted({x for x in found if found.count(x) > 1}))}")
     index = {n: k for k, n in enumerate(found)}
     labels = np.array([index.get(n, -1) for n in names], dtype=np.int64)
     for k in np.flatnonzero(labels < 0).tolist():
-        faults.append(Fault(origin[at[k]], f"object {record[k]}", "name", f"the class {names[k]!r} is not in the class list of {where}",
-                            "add it to the list or correct the name", False, "unknown class"))
+        faults.append(Fault(origin[at[k]], f"object {record[k]}", "name", f"the class {names[k]!r} is not in the class "
+                            f"list of {where}", "add it to the list or correct the name", False, "unknown class"))
     known = labels >= 0
     classes = Classes(tuple(found))
     t = table(
-        files, sizes, np.arange(len(files)), np.array(at, dtype=np.int64)[known], np.array(corners, dtype=np.float64).reshape(-1, 4)[known], labels[known],
+        files, sizes, np.arange(len(files)), np.array(at, dtype=np.int64)[known],
+        np.array(corners, dtype=np.float64).reshape(-1, 4)[known], labels[known],
         origin, crowd=np.array(crowd, dtype=bool)[known], record=np.array(record, dtype=np.int64)[known], word="object",
     )
     said = str(where / (source.stems or source.annotations))
@@ -216,13 +233,15 @@ def read(
     if source.stems is not None and source.stems.startswith("ImageSets/Segmentation/"):
         semantic = with_background(classes)
         t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]
-        draft.kinds, draft.semantic, draft.layers = ("boxes", "masks", "semantic"), semantic, Segmentation(len(semantic))
+        draft.kinds, draft.semantic, draft.layers = (("boxes", "masks", "semantic"), semantic,
+                                                     Segmentation(len(semantic)))
     return draft
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """SegmentationObject: pixel k belongs to the k-th object of the XML. SegmentationClass: 0 background, k the k-th class; 255 void in both."""
+    """SegmentationObject: pixel k belongs to the k-th object of the XML. SegmentationClass: 0 background, k the k-th
+    class; 255 void in both."""
 
     classes: int  # background included
 
@@ -237,7 +256,8 @@ class Segmentation:
             out = _flat_map(classes, sample.size).astype(np.uint8)
             wild = np.asarray((out >= self.classes) & (out != IGNORE))
             if wild.any():
-                raise DataError(str(classes), f"has the class id {int(out[wild][0])}, and there are {self.classes} classes, background included",
+                raise DataError(str(classes), f"has the class id {int(out[wild][0])}, and there are {self.classes} "
+                                "classes, background included",
                                 "list all classes in classes.txt, in the order of the ids")
             sample.semantic = out
 
@@ -247,7 +267,8 @@ def _flat_map(path: Path, size: tuple[int, int]) -> np.ndarray:
     if out.ndim != 2:
         raise DataError(str(path), "is a colour picture, not a map of ids", "store it as a palette or grey PNG")
     if out.shape != size:
-        raise DataError(str(path), f"is {out.shape[1]} x {out.shape[0]}, and its picture is {size[1]} x {size[0]}", "give both one size")
+        raise DataError(str(path), f"is {out.shape[1]} x {out.shape[0]}, and its picture is {size[1]} x {size[0]}",
+                        "give both one size")
     return out
 
 

@@ -1,6 +1,8 @@
-"""YOLO: a data.yaml, folders or lists of images, and one text file of labels an image: boxes, polygons, or poses where kpt_shape says so.
+"""YOLO: a data.yaml, folders or lists of images, and one text file of labels an image: boxes, polygons, or poses where
+kpt_shape says so.
 
-A line is `class cx cy w h`, or `class x y x y x y ...`, in fractions of the image. An image without a label file has no objects.
+A line is `class cx cy w h`, or `class x y x y x y ...`, in fractions of the image.
+An image without a label file has no objects.
 """
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping of plain values. Raises DataError; a tag that constructs objects is refused, never run."""
     raw = read_bytes(path)
     if b"<<" in raw and b"*" in raw:
-        raise DataError(str(path), "uses merge keys (<<: *name), which can be nested to any size", "write the values out")
+        raise DataError(str(path), "uses merge keys (<<: *name), which can be nested to any size",
+                        "write the values out")
     try:
         doc = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.constructor.ConstructorError as e:
@@ -71,7 +74,8 @@ def class_names(doc: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     names = doc.get("names")
     if isinstance(names, dict):
         if not all(type(k) is int for k in names) or sorted(names) != list(range(len(names))):
-            raise DataError(str(path), "the keys of 'names' are not 0, 1, 2, ... without a gap", "number the classes from 0", field="names")
+            raise DataError(str(path), "the keys of 'names' are not 0, 1, 2, ... without a gap",
+                            "number the classes from 0", field="names")
         names = [names[k] for k in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(n, str | int | float) for n in names):
         raise DataError(str(path), "has no list of class names", "write names: [first, second]", field="names")
@@ -80,15 +84,18 @@ def class_names(doc: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         twice = next(n for n in out if out.count(n) > 1)
         raise DataError(str(path), f"the class {twice!r} is named twice", "give each class its own name", field="names")
     if "nc" in doc and doc["nc"] != len(out):
-        raise DataError(str(path), f"nc is {str(doc['nc'])[:20]}, and there are {len(out)} names", "make them agree", field="nc")
+        raise DataError(str(path), f"nc is {str(doc['nc'])[:20]}, and there are {len(out)} names",
+                        "make them agree", field="nc")
     return out
 
 
 def root_of(where: Path, doc: Mapping[str, Any] | None = None) -> Path:
-    """The folder that paths of the YAML are relative to: its `path` where that lies inside the data folder and exists, else the YAML's own."""
+    """The folder that paths of the YAML are relative to: its `path` where that lies inside the data folder and exists,
+    else the YAML's own."""
     base = where.parent if where.is_file() else where
     inner = (doc or {}).get("path")
-    if isinstance(inner, str) and inner and not Path(inner).is_absolute() and ".." not in Path(inner).parts and (base / inner).is_dir():
+    if (isinstance(inner, str) and inner and not Path(inner).is_absolute() and ".." not in Path(inner).parts
+        and (base / inner).is_dir()):
         return base / inner
     return base
 
@@ -103,8 +110,10 @@ def splits(where: Path, **_: Any) -> dict[str, Source]:
             if isinstance(key, str) and split_name(key) and key.isalpha() and value:
                 entries = value if isinstance(value, list) else [value]
                 if not all(isinstance(v, str) for v in entries):
-                    raise DataError(str(config), "is no path or list of paths", "name a folder of images or a .txt list", field=key)
-                out[split_name(key)] = Source(tuple(_inside(v, root_of(config, doc), config, key) for v in entries), config)
+                    raise DataError(str(config), "is no path or list of paths",
+                                    "name a folder of images or a .txt list", field=key)
+                out[split_name(key)] = Source(tuple(_inside(v, root_of(config, doc), config, key) for v in entries),
+                                              config)
         if out:
             return out
     for pattern in ("images/{}", "{}/images"):
@@ -117,11 +126,13 @@ def splits(where: Path, **_: Any) -> dict[str, Source]:
     for folder in ("images", "obj_train_data", ""):
         if listing(where / folder):
             return {"all": Source((folder,), config)}
-    raise DataError(str(config or where), "names no train, val or test images", "write train: images/train and val: images/val")
+    raise DataError(str(config or where), "names no train, val or test images",
+                    "write train: images/train and val: images/val")
 
 
 def _inside(entry: str, root: Path, config: Path, key: str) -> str:
-    """An entry as a path inside the root. Leading `../` is tried without, as Roboflow writes it for files that lie beside the YAML."""
+    """An entry as a path inside the root. Leading `../` is tried without, as Roboflow writes it for files that lie
+    beside the YAML."""
     text = entry.replace("\\", "/").strip()
     if Path(text).is_absolute() and Path(text).is_relative_to(root.resolve()):
         text = Path(text).relative_to(root.resolve()).as_posix()
@@ -159,7 +170,8 @@ def image_files(root: Path, source: Source) -> tuple[list[str], list[bytes]]:
         elif path.is_file() and path.suffix.lower() in SUFFIXES:
             files.append(entry)
         else:
-            raise DataError(str(source.config or root), f"names {entry!r}, and {path} is neither a folder nor a list of images", "correct the path")
+            raise DataError(str(source.config or root),
+                            f"names {entry!r}, and {path} is neither a folder nor a list of images", "correct the path")
     return files, lists
 
 
@@ -180,7 +192,8 @@ def read(where: Path, source: Source, *, split: str = "", follow_links: bool = F
     root = root_of(source.config, doc) if source.config is not None else where
     listed = None if source.config is not None else class_file(where) or class_file(where / "labels")
     if source.config is None and listed is None:
-        raise DataError(str(where), "has neither a data.yaml nor a classes.txt", "write the class names into data.yaml: names: [first, second]")
+        raise DataError(str(where), "has neither a data.yaml nor a classes.txt",
+                        "write the class names into data.yaml: names: [first, second]")
     names = class_names(doc, source.config) if source.config is not None else tuple(listed or ())
     points = _points(doc, source.config)
     hashed = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass"))
@@ -207,10 +220,12 @@ def read(where: Path, source: Source, *, split: str = "", follow_links: bool = F
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if points is not None else ()))
     k = len(points.names) if points is not None else 0
     t = table(
-        files, sizes, np.arange(len(files)), reader.image, np.array(reader.boxes, dtype=np.float64).reshape(-1, 4), reader.labels, origin, record=reader.record,
-        word="line", segments=segments, keypoints=np.array(reader.keypoints, dtype=np.float32).reshape(-1, k, 3) if points is not None else None,
+        files, sizes, np.arange(len(files)), reader.image, np.array(reader.boxes, dtype=np.float64).reshape(-1, 4),
+        reader.labels, origin, record=reader.record, word="line", segments=segments,
+        keypoints=np.array(reader.keypoints, dtype=np.float32).reshape(-1, k, 3) if points is not None else None,
     )
-    return Draft(root, FORMAT, t, Classes(names), kinds, hashed.hexdigest(), str(source.config or where), faults, points=points, follow_links=follow_links)
+    return Draft(root, FORMAT, t, Classes(names), kinds, hashed.hexdigest(), str(source.config or where), faults,
+                 points=points, follow_links=follow_links)
 
 
 class _Lines:
@@ -235,11 +250,14 @@ class _Lines:
             try:
                 values = [float(x) for x in words]
             except ValueError:
-                self.faults.append(Fault(path, record, "", f"{line[:60]!r} are not numbers", "the line is left out", True, "broken record"))
+                self.faults.append(Fault(path, record, "", f"{line[:60]!r} are not numbers", "the line is left out",
+                                         True, "broken record"))
                 continue
-            label = int(values[0]) if values[0] == values[0] and abs(values[0]) < 1e9 and values[0] == int(values[0]) else -1
+            label = (int(values[0]) if values[0] == values[0] and abs(values[0]) < 1e9 and values[0] == int(values[0])
+                     else -1)
             if not 0 <= label < self.classes:
-                self.faults.append(Fault(path, record, "class", f"the class {words[0][:20]} is not one of the {self.classes} (0 to {self.classes - 1})",
+                self.faults.append(Fault(path, record, "class", f"the class {words[0][:20]} is not one of the "
+                                         f"{self.classes} (0 to {self.classes - 1})",
                                          "correct it, or add its name to data.yaml", False, "unknown class"))
                 continue
             segment: Any = None
@@ -251,7 +269,8 @@ class _Lines:
                 if self.points is not None:
                     points = self._pose(values[5:], w, h)
                     if points is None:
-                        self.faults.append(Fault(path, record, "", f"has {n - 4} numbers of keypoints, not {len(self.points.names)} times 2 or 3",
+                        self.faults.append(Fault(path, record, "", f"has {n - 4} numbers of keypoints, not "
+                                                 f"{len(self.points.names)} times 2 or 3",
                                                  "they count as unlabelled", True, "broken keypoints"))
                         points = np.zeros((len(self.points.names), 3), dtype=np.float32)
             elif n >= 6 and n % 2 == 0 and self.points is None:
@@ -286,9 +305,12 @@ def _points(doc: Mapping[str, Any], config: Path | None) -> Points | None:
     shape = doc.get("kpt_shape")
     if shape is None:
         return None
-    if not isinstance(shape, list) or len(shape) != 2 or not all(type(v) is int for v in shape) or not 0 < shape[0] <= 1000 or shape[1] not in (2, 3):
-        raise DataError(str(config), "is not [number of keypoints, 2 or 3]", "write kpt_shape: [17, 3]", field="kpt_shape")
+    if (not isinstance(shape, list) or len(shape) != 2 or not all(type(v) is int for v in shape)
+        or not 0 < shape[0] <= 1000 or shape[1] not in (2, 3)):
+        raise DataError(str(config), "is not [number of keypoints, 2 or 3]", "write kpt_shape: [17, 3]",
+                        field="kpt_shape")
     k = shape[0]
     flip = doc.get("flip_idx")
     good = isinstance(flip, list) and all(type(v) is int for v in flip) and sorted(flip) == list(range(k))
-    return Points(tuple(f"point_{i}" for i in range(k)), tuple(flip) if good and isinstance(flip, list) else tuple(range(k)), (), (0.05,) * k)
+    return Points(tuple(f"point_{i}" for i in range(k)),
+                  tuple(flip) if good and isinstance(flip, list) else tuple(range(k)), (), (0.05,) * k)

@@ -1,8 +1,9 @@
-"""Small worlds that are drawn here, for tests and for first trainings: nothing to install but gymnasium, thousands of steps a second.
+"""Small worlds that are drawn here, for tests and for first trainings: nothing to install but gymnasium,
+thousands of steps a second.
 
-`DrawnPendulum` is the task of gymnasium's Pendulum-v1 seen as a picture of its rod, without its speed: what moves must be remembered.
-`Dodge` is take-cover in little: fireballs fall, the agent below moves aside, an episode ends when it is hit.
-Actions are numbers in -1..1; pictures uint8 [size, size, 1 or 3].
+`DrawnPendulum` is the task of gymnasium's Pendulum-v1 seen as a picture of its rod, without its speed: what moves must
+be remembered. `Dodge` is take-cover in little: fireballs fall, the agent below moves aside, an episode ends when it is
+hit. Actions are numbers in -1..1; pictures uint8 [size, size, 1 or 3].
 """
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Drawn(gymnasium.Env[Seen, np.ndarray]):
 
     def __init__(self, size: int = 16, grey: bool = True) -> None:
         self.size, self.grey = size, grey
-        self.observation_space: Any = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
+        self.observation_space: Any = spaces.Dict({"image": spaces.Box(0, 255,
+                                                                       (size, size, 1 if grey else 3), np.uint8)})
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.actions),), np.float32)
         y, x = np.mgrid[0:size, 0:size].astype(np.float32)
         self._x, self._y = (x + 0.5) / size, (y + 0.5) / size  # 0..1
@@ -67,8 +69,9 @@ class Drawn(gymnasium.Env[Seen, np.ndarray]):
 
 
 class DrawnPendulum(Drawn):
-    """Swing a rod up and hold it. Physics and reward of Pendulum-v1 (g 10, m 1, l 1, dt .05, torque to 2, speed to 8); each decision
-    lasts four steps and brings the sum of their rewards; 50 decisions make the 200 steps of an episode."""
+    """Swing a rod up and hold it. Physics and reward of Pendulum-v1 (g 10, m 1, l 1, dt .05, torque to 2, speed to 8);
+    each decision lasts four steps and brings the sum of their rewards;
+    50 decisions make the 200 steps of an episode."""
 
     actions = ("torque",)
     limit = 50
@@ -98,8 +101,8 @@ class DrawnPendulum(Drawn):
 
 
 class Dodge(Drawn):
-    """Keep clear of what falls. The agent is at the bottom; an action under -1/3 moves it left, over 1/3 right. A fireball starts now and then
-    above, aimed near the agent, and a hit ends the episode. One point a step alive."""
+    """Keep clear of what falls. The agent is at the bottom; an action under -1/3 moves it left, over 1/3 right. A
+    fireball starts now and then above, aimed near the agent, and a hit ends the episode. One point a step alive."""
 
     actions = ("aside",)
     limit = 300
@@ -128,7 +131,8 @@ class Dodge(Drawn):
         picture[..., 2] = 0.15
         for x, y, *_ in self.balls:
             picture += self._disc(x, y, 0.06)[..., None] * np.array([1.0, 0.5, 0.1])
-        body = ((0.06 - abs(self._x - self.x)) * self.size + 0.5).clip(0, 1) * ((0.05 - abs(self._y - 0.93)) * self.size + 0.5).clip(0, 1)
+        body = ((0.06 - abs(self._x - self.x)) * self.size
+                + 0.5).clip(0, 1) * ((0.05 - abs(self._y - 0.93)) * self.size + 0.5).clip(0, 1)
         return picture + body[..., None] * np.array([0.3, 1.0, 0.5])  # type: ignore[no-any-return]
 
 

@@ -31,7 +31,8 @@ CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 @dataclass(frozen=True)
 class EnvCard:
-    """A world: its name, what there is to do, the package it needs, how long a decision lasts, how chance acts in it."""
+    """A world: its name, what there is to do, the package it needs, how long a decision lasts,
+    how chance acts in it."""
 
     name: str
     about: str
@@ -54,11 +55,13 @@ def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
 
 
 def adapted(
-    inner: Any, size: int, grey: bool, actions: int, act: Callable[[np.ndarray], Any], repeat: int, limit: int, crop: tuple[int, int] | None = None
+    inner: Any, size: int, grey: bool, actions: int, act: Callable[[np.ndarray], Any], repeat: int, limit: int,
+    crop: tuple[int, int] | None = None
 ) -> Any:
     """A gymnasium environment that draws itself (`render_mode="rgb_array"`) as a world of ours.
 
-    act: our action as the environment's own. repeat: its steps in one decision. crop: rows of the picture that are kept.
+    act: our action as the environment's own. repeat: its steps in one decision.
+    crop: rows of the picture that are kept.
     """
     import gymnasium
     from gymnasium import spaces
@@ -122,7 +125,8 @@ def _third(action: np.ndarray) -> int:
 
 
 def _car_racing(size: int, grey: bool) -> Any:
-    """World Models' actions: steering as it is, gas (a + 1) / 2, brake max(0, a); the bar below the 84th row is cut away."""
+    """World Models' actions: steering as it is, gas (a + 1) / 2, brake max(0, a);
+    the bar below the 84th row is cut away."""
     import gymnasium
 
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -155,7 +159,8 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
         def _seen(self) -> dict[str, np.ndarray]:
             state = self.game.get_state()
             if state is not None:
-                self.last = shrink(np.asarray(state.screen_buffer)[:100], size, grey)  # the floor under the player's feet says nothing
+                # the floor under the player's feet says nothing
+                self.last = shrink(np.asarray(state.screen_buffer)[:100], size, grey)
             return {"image": self.last}
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -164,7 +169,8 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
             if self.begun:
                 self.game.new_episode()
             else:
-                with interrupts.shielded():  # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
+                # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
+                with interrupts.shielded():
                     self.game.init()
                     self.begun = True
             return self._seen(), {}
@@ -186,11 +192,12 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
 
 
 def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
-    """A task of DeepMind control from its camera. Software rendering is made some twenty times faster: no shadows, no samples, no mirrors,
-    and a buffer of the picture's own size; only the decision's last step is drawn."""
+    """A task of DeepMind control from its camera. Software rendering is made some twenty times faster: no shadows,
+    no samples, no mirrors, and a buffer of the picture's own size; only the decision's last step is drawn."""
     def build(size: int, grey: bool) -> Any:
         os.environ.setdefault("MUJOCO_GL", "egl")
-        with suppress(ImportError):  # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
+        # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
+        with suppress(ImportError):
             importlib.import_module("triton")
         import gymnasium
         from gymnasium import spaces
@@ -247,24 +254,34 @@ def _cards() -> dict[str, EnvCard]:
     torque = lambda a: np.array([2 * a[0]], np.float32)
     one = lambda a: np.array([a[0]], np.float32)
     found = [
-        EnvCard("drawn-pendulum", "swing a rod up and hold it, from pictures without its speed", "gymnasium", _drawn("DrawnPendulum"), ("torque",), 50),
-        EnvCard("drawn-dodge", "keep clear of what falls: take cover in little", "gymnasium", _drawn("Dodge"), ("aside",), 300, "held"),
-        EnvCard("pendulum", "Pendulum-v1 of gymnasium", "gymnasium", _classic("Pendulum-v1", torque, 4, 50), ("torque",), 50),
+        EnvCard("drawn-pendulum", "swing a rod up and hold it, from pictures without its speed", "gymnasium",
+                _drawn("DrawnPendulum"), ("torque",), 50),
+        EnvCard("drawn-dodge", "keep clear of what falls: take cover in little", "gymnasium", _drawn("Dodge"),
+                ("aside",), 300, "held"),
+        EnvCard("pendulum", "Pendulum-v1 of gymnasium", "gymnasium", _classic("Pendulum-v1", torque, 4, 50),
+                ("torque",), 50),
         EnvCard("cartpole", "CartPole-v1 of gymnasium: left or right by the sign", "gymnasium",
                 _classic("CartPole-v1", lambda a: int(a[0] > 0), 1, 500), ("push",), 500, "held"),
-        EnvCard("mountain-car", "MountainCarContinuous-v0 of gymnasium", "gymnasium", _classic("MountainCarContinuous-v0", one, 4, 250), ("push",), 250),
-        EnvCard("acrobot", "Acrobot-v1 of gymnasium", "gymnasium", _classic("Acrobot-v1", _third, 4, 125), ("torque",), 125),
-        EnvCard("car-racing", "CarRacing-v3 of gymnasium: a lap of a random track", "Box2D", _car_racing, ("steer", "gas", "brake"), 1000),
-        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover, ("aside",), 525, "held"),
-        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom", partial(_take_cover, tics=1), ("aside",), 2100, "held"),
+        EnvCard("mountain-car", "MountainCarContinuous-v0 of gymnasium", "gymnasium",
+                _classic("MountainCarContinuous-v0", one, 4, 250), ("push",), 250),
+        EnvCard("acrobot", "Acrobot-v1 of gymnasium", "gymnasium", _classic("Acrobot-v1", _third, 4, 125),
+                ("torque",), 125),
+        EnvCard("car-racing", "CarRacing-v3 of gymnasium: a lap of a random track", "Box2D", _car_racing,
+                ("steer", "gas", "brake"), 1000),
+        EnvCard("takecover", "ViZDoom take cover: keep clear of fireballs", "vizdoom", _take_cover,
+                ("aside",), 525, "held"),
+        EnvCard("takecover-tics", "the same, a decision a tic, as World Models lived it", "vizdoom",
+                partial(_take_cover, tics=1), ("aside",), 2100, "held"),
     ]
     for name, domain, task, repeat, actions in (
-        ("cartpole-swingup", "cartpole", "swingup", 8, 1), ("cartpole-balance", "cartpole", "balance", 8, 1), ("reacher-easy", "reacher", "easy", 4, 2),
-        ("cheetah-run", "cheetah", "run", 4, 6), ("finger-spin", "finger", "spin", 2, 2), ("cup-catch", "ball_in_cup", "catch", 4, 2),
-        ("walker-walk", "walker", "walk", 2, 6),
+        ("cartpole-swingup", "cartpole", "swingup", 8, 1), ("cartpole-balance", "cartpole", "balance", 8, 1),
+        ("reacher-easy", "reacher", "easy", 4, 2),
+        ("cheetah-run", "cheetah", "run", 4, 6), ("finger-spin", "finger", "spin", 2, 2),
+        ("cup-catch", "ball_in_cup", "catch", 4, 2), ("walker-walk", "walker", "walk", 2, 6),
     ):
         names = tuple(f"joint {i}" for i in range(actions)) if actions > 1 else ("push",)
-        found.append(EnvCard(name, f"{domain} {task} of DeepMind control", "dm_control", _control(domain, task, repeat), names, 1000 // repeat))
+        found.append(EnvCard(name, f"{domain} {task} of DeepMind control", "dm_control", _control(domain, task, repeat),
+                             names, 1000 // repeat))
     return {c.name: c for c in found}
 
 
@@ -295,7 +312,8 @@ def need(package: str, name: str) -> None:
     for p in dict.fromkeys(("gymnasium", package)):
         if importlib.util.find_spec(p) is None:
             more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
-            raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install '{EXTRA}'{more}")
+            raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install "
+                              f"'{EXTRA}'{more}")
 
 
 def make(name: str, size: int = 64, grey: bool = False) -> Any:
@@ -311,8 +329,8 @@ def make(name: str, size: int = 64, grey: bool = False) -> Any:
 class RandomPolicy:
     """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps.
 
-    Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are alike likely, and who
-    learns from such lives has seen what lies between.
+    Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are
+    alike likely, and who learns from such lives has seen what lies between.
     """
 
     def __init__(self, law: Law, actions: int, seed: int) -> None:
@@ -347,7 +365,8 @@ class Recorder:
         first, terminal = np.zeros(n, bool), np.zeros(n, bool)
         first[0], terminal[-1] = True, self.over
         channels = {k: np.stack(v) for k, v in self.seen.items()}
-        return {**channels, "action": np.stack(self.action), "reward": np.array(self.reward, np.float32), "first": first, "terminal": terminal}
+        return {**channels, "action": np.stack(self.action), "reward": np.array(self.reward, np.float32),
+                "first": first, "terminal": terminal}
 
 
 def live(env: Any, policy: Callable[[], np.ndarray], seed: int) -> Episode:
@@ -389,7 +408,8 @@ class Crew:
         self.pipes: list[Any] = []
         self.processes: list[Any] = []
         self.here: list[Any] = []
-        context: Any = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+        context: Any = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods()
+                                                   else "spawn")
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, name, size, grey), daemon=True)
@@ -438,7 +458,8 @@ class Crew:
                     return done
         except (EOFError, ConnectionResetError) as error:
             code = self.processes[i].exitcode
-            raise StemmaError(f"a process that lived in '{self.card.name}' ended (status {code}); try --workers 0 to see why") from error
+            raise StemmaError(f"a process that lived in '{self.card.name}' ended (status {code}); try --workers 0 "
+                              "to see why") from error
 
     def close(self) -> None:
         """End the processes and close the worlds."""
@@ -457,4 +478,5 @@ class Crew:
             env.close()
 
 
-__all__ = ["ENVS", "Crew", "EnvCard", "Episode", "RandomPolicy", "Recorder", "get", "info_of", "live", "make", "need", "shrink"]
+__all__ = ["ENVS", "Crew", "EnvCard", "Episode", "RandomPolicy", "Recorder", "get", "info_of", "live", "make",
+           "need", "shrink"]

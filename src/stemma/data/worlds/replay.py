@@ -4,8 +4,9 @@
     store.add(7, episode)                    writes folder/000007.npz, then holds it
     store.sample(rng, batch=50, sequence=50) {"image": [50, 50, H, W, C], "action": ..., "first": ..., ...}
 
-Episodes are numbered from 0 in the order in which they were lived; what is written can be taken again by its number, so that a training that
-was killed neither loses nor doubles one. Files are zip archives of plain arrays; nothing is ever unpickled.
+Episodes are numbered from 0 in the order in which they were lived; what is written can be taken again by its number, so
+that a training that was killed neither loses nor doubles one. Files are zip archives of plain arrays;
+nothing is ever unpickled.
 """
 from __future__ import annotations
 
@@ -23,13 +24,15 @@ NEEDED = ("action", "reward", "first", "terminal")
 
 
 class Replay:
-    """A bounded store. `capacity` counts steps; when there are more, the oldest episodes are let go of (`prune` deletes their files)."""
+    """A bounded store. `capacity` counts steps; when there are more, the oldest episodes are let go of (`prune` deletes
+    their files)."""
 
     def __init__(self, folder: Path, capacity: int = 1_000_000) -> None:
         self.folder, self.capacity = Path(folder), capacity
         self.low = 0  # number of the oldest episode that is held
         self.lengths: list[int] = []  # of the held ones
-        self.arrays: dict[str, np.ndarray] = {}  # channels of all held episodes, one after another; room is left at the end
+        # channels of all held episodes, one after another; room is left at the end
+        self.arrays: dict[str, np.ndarray] = {}
         self.used = 0
 
     # ------------------------------------------------------------ the disk
@@ -48,10 +51,12 @@ class Replay:
             with np.load(path, allow_pickle=False) as z:
                 episode = {k: z[k] for k in z.files}
         except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-            raise DataError(str(path), f"not a whole episode ({error})", "Delete it, and the training will live it again") from error
+            raise DataError(str(path), f"not a whole episode ({error})",
+                            "Delete it, and the training will live it again") from error
         lengths = {k: len(v) for k, v in episode.items()}
         if not set(NEEDED) <= set(lengths) or len(set(lengths.values())) != 1:
-            raise DataError(str(path), f"channels {lengths} are not an episode: {', '.join(NEEDED)} of one length are needed")
+            raise DataError(str(path),
+                            f"channels {lengths} are not an episode: {', '.join(NEEDED)} of one length are needed")
         return episode
 
     def write(self, number: int, episode: Episode) -> None:
@@ -63,7 +68,8 @@ class Replay:
             with whole_file(path, flush=True) as fresh:
                 fresh.write_bytes(held.getvalue())
         except OSError as error:
-            raise StemmaError(f"cannot write {path}: {error}. Free some space on the disk, or choose another --out") from error
+            raise StemmaError(f"cannot write {path}: {error}. Free some space on the disk, or choose "
+                              "another --out") from error
 
     def prune(self) -> None:
         """Delete the files of episodes that were let go of."""
@@ -103,7 +109,8 @@ class Replay:
         self._let_go()
 
     def load(self, low: int, count: int) -> None:
-        """Hold the episodes `low` .. `count` - 1 from their files. Raises `DataError` where one is missing or damaged."""
+        """Hold the episodes `low` .. `count` - 1 from their files.
+        Raises `DataError` where one is missing or damaged."""
         self.low, self.lengths, self.arrays, self.used = low, [], {}, 0
         for number in range(low, count):
             self.add(number, self.read(number), write=False)
@@ -131,14 +138,15 @@ class Replay:
     # ------------------------------------------------------------ batches
 
     def sample(
-        self, rng: np.random.Generator, batch: int, sequence: int, *, recent: float = 0.0, endings: float = 0.0, cross: bool = False,
-        channels: tuple[str, ...] | None = None,
+        self, rng: np.random.Generator, batch: int, sequence: int, *, recent: float = 0.0, endings: float = 0.0,
+        cross: bool = False, channels: tuple[str, ...] | None = None,
     ) -> Episode:
         """`batch` sequences of `sequence` steps, [B, T, ...], a function of `rng`'s state and what is held.
 
-        A sequence lies within one episode where that is long enough, unless `cross`; otherwise it runs on into the next ones (the oldest follow
-        the newest), and "first" says where they begin. recent: share of the batch from the newest tenth of the episodes (PlaNet's loader takes
-        half from recent ones). endings: share of the batch that holds a step where an episode failed.
+        A sequence lies within one episode where that is long enough, unless `cross`; otherwise it runs on into the next
+        ones (the oldest follow the newest), and "first" says where they begin. recent: share of the batch from the
+        newest tenth of the episodes (PlaNet's loader takes half from recent ones). endings: share of the batch that
+        holds a step where an episode failed.
         """
         if not self.lengths:
             raise StemmaError("there is nothing to learn from: no episode was lived yet")

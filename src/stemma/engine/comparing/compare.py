@@ -1,9 +1,10 @@
-"""Train several papers alike and measure them alike: every training a process and a run folder of its own, all of it resumable.
+"""Train several papers alike and measure them alike: every training a process and a run folder of its own,
+all of it resumable.
 
     compare(["fpn", "retinanet", "ssd"], "scenes", budget="60s", seeds=2, out="runs/x")
 
-leaves runs/x/results.json, runs/x/pictures and a run folder a system and seed. Run again with the same settings, it keeps what
-is finished, continues what was killed, and adds the papers or seeds that are new.
+leaves runs/x/results.json, runs/x/pictures and a run folder a system and seed. Run again with the same settings, it
+keeps what is finished, continues what was killed, and adds the papers or seeds that are new.
 """
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Comparison:
     @property
     def failed(self) -> list[dict[str, Any]]:
         """The runs that did not finish, with `error`."""
-        return [r for s in self.results["systems"] for r in s["runs"] if r["status"] != "done"] + list(self.results["failed"])
+        return ([r for s in self.results["systems"] for r in s["runs"] if r["status"] != "done"]
+                + list(self.results["failed"]))
 
 
 @dataclass
@@ -62,26 +64,29 @@ Show = Callable[[list[State]], None]
 
 
 def compare(
-    names: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small", out: str | Path = "runs/compare",
-    jobs: int | None = None, on: str = "local", *, format: str | None = None, sets: dict[str, Any] | None = None, device: str = "auto",
-    precision: str | None = None, batch: int | None = None,
+    names: Sequence[str], data: str | Path, budget: str = "60s", seeds: int = 1, preset: str = "small",
+    out: str | Path = "runs/compare", jobs: int | None = None, on: str = "local", *, format: str | None = None,
+    sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
-    names: papers, "fpn" or "mask-rcnn:c4" for another preset than `preset`. jobs: trainings at a time; None: one a core with one thread
-    each, or one a GPU. on: "local" or "ray" (each training a Ray task; a cluster by RAY_ADDRESS, else one started here).
-    sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}. limit: measure on at most so many pictures.
+    names: papers, "fpn" or "mask-rcnn:c4" for another preset than `preset`. jobs: trainings at a time; None: one a core
+    with one thread each, or one a GPU. on: "local" or "ray" (each training a Ray task; a cluster by RAY_ADDRESS, else
+    one started here).
+    sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
+    limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
 
-    A training that fails is reported in the results, and the others go on. Raises `StemmaError` for settings or data that no training
-    could use, for a folder that holds another comparison, and when not one training finished; `KeyboardInterrupt` after the running
-    ones have saved their state.
+    A training that fails is reported in the results, and the others go on. Raises `StemmaError` for settings or data
+    that no training could use, for a folder that holds another comparison, and when not one training finished;
+    `KeyboardInterrupt` after the running ones have saved their state.
     """
     from ...data.open import absolute
 
     folder, where = Path(out), str(data)
-    plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset, "sets": checkpoint.jsonable(sets or {}),
+    plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset,
+            "sets": checkpoint.jsonable(sets or {}),
             "precision": precision, "batch": batch, "limit": limit, "validations": validations}
     systems = _systems(names, preset)
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
@@ -89,10 +94,12 @@ def compare(
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     if _worlds(systems):
-        return _compare_worlds(systems, plan, seeds, folder, jobs, on, sets, device, workers, limit, validations, command, show)
+        return _compare_worlds(systems, plan, seeds, folder, jobs, on, sets, device, workers, limit, validations,
+                               command, show)
     tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in systems.items()}
     if len({str(evaluate.suited(where, task, format)) for task in tasks.values()}) > 1:
-        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and {' and '.join(tasks)} read different ones; compare apart")
+        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
+                          f"{' and '.join(tasks)} read different ones; compare apart")
     train, held, _ = held_out(where, format, limit, next(iter(tasks.values())))
     for name, p in systems.values():
         card, _, _ = checkpoint.plan(name, p, _sets_of(sets, name), train.info)
@@ -105,13 +112,15 @@ def compare(
             outside.fill(outside.with_proposals(part, recipe), show=show is not None)
     place = absolute(where)
     work = [
-        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"], str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
+        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"],
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
             _sets_of(sets, name), device, precision, batch, workers, limit, validations)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     done, errors = _run_all(work, folder, at_once, threads, device, on, show)
     about = _about(systems, plan, seeds, out, command, at_once, threads, device, on) | {
-        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held), "fingerprint": train.fingerprint},
+        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held),
+                 "fingerprint": train.fingerprint},
         "latency": _latencies(folder, done, device, threads),
     }
     record = results.collect(folder, work, errors, about, held)
@@ -128,10 +137,12 @@ def _worlds(systems: dict[str, tuple[str, str]]) -> bool:
 
 
 def _compare_worlds(
-    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, folder: Path, jobs: int | None, on: str, sets: dict[str, Any] | None, device: str,
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, folder: Path, jobs: int | None, on: str,
+    sets: dict[str, Any] | None, device: str,
     workers: int, limit: int | None, validations: int, command: str, show: Show | None,
 ) -> Comparison:
-    """As `compare`, for agents in the world that plan["data"] names; `limit` is the number of episodes that each is measured on."""
+    """As `compare`, for agents in the world that plan["data"] names; `limit` is the number of episodes that each is
+    measured on."""
     from ...data.worlds import envs
     from ..worlds import agents
 
@@ -144,7 +155,8 @@ def _compare_worlds(
     _claim(folder, plan)
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", paper, preset, seed, plan["data"], plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None, None, workers, limit, validations)
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None,
+            None, workers, limit, validations)
         for seed in range(seeds) for ident, (paper, preset) in systems.items()
     ]
     done, errors = _run_all(work, folder, at_once, threads, device, on, show)
@@ -174,13 +186,16 @@ def _run_all(
 
 
 def _about(
-    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, out: str | Path, command: str, at_once: int, threads: int, device: str, on: str
+    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, out: str | Path, command: str, at_once: int,
+    threads: int, device: str, on: str
 ) -> dict[str, Any]:
     """How a comparison was made."""
     return {
-        "stemma": _version(), "created": time.strftime("%Y-%m-%d %H:%M"), "command": command or _as_command(list(systems), plan, seeds, out),
-        "budget": plan["budget"], "preset": plan["preset"], "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
-        "machine": {"cpu": results.processor(), "cores": _cores(), "threads": threads, "jobs": at_once, "device": _device_name(device), "on": on},
+        "stemma": _version(), "created": time.strftime("%Y-%m-%d %H:%M"), "command":
+        command or _as_command(list(systems), plan, seeds, out), "budget": plan["budget"], "preset": plan["preset"],
+        "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
+        "machine": {"cpu": results.processor(), "cores": _cores(), "threads": threads, "jobs": at_once,
+                    "device": _device_name(device), "on": on},
     }
 
 
@@ -188,7 +203,8 @@ def _about(
 
 
 def _systems(names: Sequence[str], preset: str) -> dict[str, tuple[str, str]]:
-    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given. Raises `StemmaError` for unknown ones and for none."""
+    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given. Raises `StemmaError` for
+    unknown ones and for none."""
     out: dict[str, tuple[str, str]] = {}
     for given in names:
         name, _, own = given.partition(":")
@@ -205,7 +221,8 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
     for path, value in (sets or {}).items():
         whose, colon, rest = path.partition(":")
         if not colon:
-            if path != "proposals" or outside.wants(papers.get(name).recipe("paper")):  # meant for those that take boxes from outside
+            # meant for those that take boxes from outside
+            if path != "proposals" or outside.wants(papers.get(name).recipe("paper")):
                 out[path] = value
         elif papers.get(whose).name == name:
             out[rest] = value
@@ -221,7 +238,8 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
         old = json.loads(file.read_text(encoding="utf-8"))
         for key, value in plan.items():
             if old.get(key) != value:
-                raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose another --out")
+                raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "
+                                  "another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
     checkpoint.write_text(file, json.dumps(plan, indent=1))
@@ -232,7 +250,8 @@ def _cores() -> int:
 
 
 def _room(jobs: int | None, device: str, precision: str | None = None) -> tuple[int, int, str]:
-    """(trainings at a time, threads for each, device). Raises `StemmaError` where there is no such device, or it has no such precision."""
+    """(trainings at a time, threads for each, device). Raises `StemmaError` where there is no such device, or it has
+    no such precision."""
     import torch
 
     from ..running.devices import pick_device, pick_precision
@@ -240,7 +259,8 @@ def _room(jobs: int | None, device: str, precision: str | None = None) -> tuple[
     device = pick_device(device)
     if precision is not None:
         pick_precision(device, precision)
-    at_once = jobs if jobs is not None else _cores() if device == "cpu" else max(1, torch.cuda.device_count()) if device == "cuda" else 1
+    at_once = (jobs if jobs is not None else _cores() if device == "cpu" else max(1, torch.cuda.device_count())
+               if device == "cuda" else 1)
     return at_once, max(1, _cores() // at_once), device
 
 
@@ -280,8 +300,10 @@ def _start(words: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen
         return subprocess.Popen(command, stdout=f, stderr=f, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
 
 
-def _locally(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, device: str, show: Show | None) -> None:
-    """Run the trainings, `at_once` at a time. Told to end, it tells all to save and stop, then raises `Interrupted`; a second Ctrl-C kills them."""
+def _locally(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, device: str,
+             show: Show | None) -> None:
+    """Run the trainings, `at_once` at a time. Told to end, it tells all to save and stop, then raises `Interrupted`; a
+    second Ctrl-C kills them."""
     waiting = list(todo)
     running: dict[subprocess.Popen[bytes], tuple[State, int]] = {}
     slots = list(range(at_once))
@@ -350,7 +372,8 @@ def _ended(state: State, code: int, folder: Path) -> None:
     if trouble.is_file():
         state.error = trouble.read_text(encoding="utf-8")
     elif code < 0:
-        state.error = f"ended by signal {signal.Signals(-code).name}" + (" (the machine may be short of memory)" if code == -signal.SIGKILL else "")
+        state.error = f"ended by signal {signal.Signals(-code).name}" + (" (the machine may be short of memory)"
+                                                                         if code == -signal.SIGKILL else "")
         _not_running(state, "failed", state.error)
     else:
         state.error = f"ended with status {code}; its log is {log}"
@@ -377,7 +400,8 @@ def _look(state: State) -> None:
 
 
 def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict[str, float | str]:
-    """Milliseconds a picture by run folder, measured in one process when no training runs; the first seed stands for a system.
+    """Milliseconds a picture by run folder, measured in one process when no training runs;
+    the first seed stands for a system.
 
     In the place of a number there may be a sentence that says why there is none.
     """
@@ -387,7 +411,8 @@ def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict
     if not set(first.values()) <= {k for k, v in known.items() if not isinstance(v, str)}:
         spec = folder / "jobs" / "latency.json"
         job = done[0]
-        asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device, "out": str(file.resolve())}
+        asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
+                 "out": str(file.resolve())}
         checkpoint.write_text(spec, json.dumps(asked))
         with interrupts.raised():
             process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
@@ -398,7 +423,8 @@ def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict
                 process.wait()
         if process.returncode == 0:
             return dict(json.loads(file.read_text(encoding="utf-8")))
-        why = spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file() else f"see {spec.with_suffix('.log')}"
+        why = (spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file()
+               else f"see {spec.with_suffix('.log')}")
         return {f: why for f in first.values()}
     return known
 
@@ -406,8 +432,10 @@ def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict
 # ---------------------------------------------------------------- on Ray
 
 
-def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, show: Show | None) -> None:
-    """Run the trainings as Ray tasks. A worker that does not share this disk sends its run folder back when it is done."""
+def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int,
+            show: Show | None) -> None:
+    """Run the trainings as Ray tasks. A worker that does not share this disk sends its run folder back when it is
+    done."""
     try:
         import ray
     except ImportError as error:
@@ -416,9 +444,12 @@ def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, 
     token.write_text(str(time.time_ns()), encoding="utf-8")
     own = not ray.is_initialized()
     if own:
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers step back before other processes; a budget of seconds would then buy less
-        here: dict[str, Any] = {"num_cpus": at_once, "include_dashboard": False} if not os.environ.get("RAY_ADDRESS") else {}
-        ray.init(log_to_driver=False, configure_logging=False, runtime_env={"env_vars": {"PYTHONPATH": str(PACKAGE_ROOT)}}, **here)
+        # Ray's workers step back before other processes; a budget of seconds would then buy less
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        here: dict[str, Any] = ({"num_cpus": at_once, "include_dashboard": False} if not os.environ.get("RAY_ADDRESS")
+                                else {})
+        ray.init(log_to_driver=False, configure_logging=False,
+                 runtime_env={"env_vars": {"PYTHONPATH": str(PACKAGE_ROOT)}}, **here)
     try:
         task = ray.remote(num_cpus=1, max_retries=1)(_remote)
         gpu = {"num_gpus": 1} if todo[0].job.device == "cuda" else {}
@@ -427,7 +458,8 @@ def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, 
             path = folder / "jobs" / f"{state.job.id}.json"
             state.job.save(path)
             state.status = "training"
-            waiting[task.options(**gpu).remote(asdict(state.job), str(token.resolve()), token.read_text(encoding="utf-8"), threads)] = state
+            waiting[task.options(**gpu).remote(asdict(state.job), str(token.resolve()),
+                                               token.read_text(encoding="utf-8"), threads)] = state
         while waiting:
             ready, _ = ray.wait(list(waiting), timeout=1.0)
             for ref in ready:
@@ -454,7 +486,8 @@ def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, 
 
 
 def _remote(job: dict[str, Any], token: str, secret: str, threads: int) -> tuple[int, str, dict[str, bytes]]:
-    """What a Ray worker does: the same process as a local training. Returns (exit status, error, files when the disk is not shared)."""
+    """What a Ray worker does: the same process as a local training. Returns (exit status, error, files when the disk is
+    not shared)."""
     import tempfile
 
     shared = Path(token).is_file() and Path(token).read_text(encoding="utf-8") == secret
@@ -464,9 +497,11 @@ def _remote(job: dict[str, Any], token: str, secret: str, threads: int) -> tuple
         one.save(path)
         process = _start([str(path)], path.with_suffix(".log"), _environment(threads))
         code = process.wait()
-        said = next((f.read_text(encoding="utf-8", errors="replace")[-300:] for f in (path.with_suffix(".error"), path.with_suffix(".log")) if f.is_file()), "")
+        said = next((f.read_text(encoding="utf-8", errors="replace")[-300:]
+                     for f in (path.with_suffix(".error"), path.with_suffix(".log")) if f.is_file()), "")
         run = Path(one.folder)
-        files = {} if shared else {str(f.relative_to(run)): f.read_bytes() for f in run.rglob("*") if f.is_file() and f.name != "state.safetensors"}
+        files = {} if shared else {str(f.relative_to(run)): f.read_bytes()
+                                   for f in run.rglob("*") if f.is_file() and f.name != "state.safetensors"}
         return code, "" if code == 0 else said, files
 
 

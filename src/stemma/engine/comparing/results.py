@@ -1,4 +1,5 @@
-"""Finished trials as one record, `results.json`: means and spreads over seeds, lineage edges with what they gained, pictures of most disagreement."""
+"""Finished trials as one record, `results.json`: means and spreads over seeds, lineage edges with what they gained,
+pictures of most disagreement."""
 from __future__ import annotations
 
 import json
@@ -20,11 +21,12 @@ from ..pictures.trial import Job, panoptic_layer
 
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
-QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}  # how good an answer is on one picture
+# how good an answer is on one picture
+QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}
 PICTURES = 8
 COSTS = {
-    "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second", "peak_memory_mb": "peak_memory_mb",
-    "latency_ms": "latency_ms",
+    "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second",
+    "peak_memory_mb": "peak_memory_mb", "latency_ms": "latency_ms",
 }
 
 
@@ -33,8 +35,8 @@ def summarise(values: Sequence[float | None], untrained: Sequence[float | None] 
     have = [float(v) for v in values if v is not None]
     base = [float(v) for v in untrained if v is not None]
     return {
-        "mean": statistics.fmean(have) if have else None, "spread": statistics.stdev(have) if len(have) > 1 else None, "values": have,
-        "untrained": statistics.fmean(base) if base else None,
+        "mean": statistics.fmean(have) if have else None, "spread": statistics.stdev(have) if len(have) > 1 else None,
+        "values": have, "untrained": statistics.fmean(base) if base else None,
     }
 
 
@@ -50,29 +52,33 @@ def system(ident: str, trials: list[dict[str, Any]], runs: list[dict[str, Any]])
             summary[key] = summarise([t.get(key) for t in trials])
     main = next((k for k in MAINS if first["metrics"].get(k) is not None), main_metric(first["task"]))
     out: dict[str, Any] = {
-        "id": ident, "paper": card.cli_name, "title": label(card, first["preset"], ident), "year": card.year, "task": first["task"], "main": main,
-        "preset": first["preset"], "about": f"{card.line} {card.summary}", "full_title": card.title, "input": first["input"], "batch": first["batch"],
-        "weights": first["weights"], "precision": first["precision"], "images_seen": statistics.fmean(t["images"] for t in trials),
-        "runs": runs, "summary": summary,
-        "curves": [{"seed": t["seed"], "points": t["curve"]} for t in trials],
-        "per_class": {name: {k: _mean(t["per_class"].get(name, {}).get(k) for t in trials) for k in row if isinstance(row[k], (int, float))}
+        "id": ident, "paper": card.cli_name, "title": label(card, first["preset"], ident), "year": card.year,
+        "task": first["task"], "main": main, "preset": first["preset"], "about": f"{card.line} {card.summary}",
+        "full_title": card.title, "input": first["input"], "batch": first["batch"], "weights": first["weights"],
+        "precision": first["precision"], "images_seen": statistics.fmean(t["images"] for t in trials), "runs": runs,
+        "summary": summary, "curves": [{"seed": t["seed"], "points": t["curve"]} for t in trials],
+        "per_class": {name: {k: _mean(t["per_class"].get(name, {}).get(k) for t in trials)
+                             for k in row if isinstance(row[k], (int, float))}
                       for name, row in first["per_class"].items()},
     }
     if "pr" in first:
-        grid = lambda iou: np.mean([np.nan_to_num(np.array(t["pr"]["precision"][iou], float)) for t in trials], 0).round(4).tolist()  # noqa: E731
+        grid = lambda iou: np.mean([np.nan_to_num(np.array(t["pr"]["precision"][iou], float))  # noqa: E731
+                                    for t in trials], 0).round(4).tolist()
         out["pr"] = {"recall": first["pr"]["recall"], "precision": {iou: grid(iou) for iou in first["pr"]["precision"]}}
     if "errors" in first:
         out["errors"] = {k: _mean(t["errors"].get(k) for t in trials) for k in first["errors"]}
         out["error_counts"] = {k: _mean(t["error_counts"].get(k) for t in trials) for k in first["error_counts"]}
     if "recall" in first:
         out["recall"] = {"iou": first["recall"]["iou"], "count": first["recall"]["count"]} | {
-            k: np.mean([np.nan_to_num(np.array(t["recall"][k], float)) for t in trials], 0).round(4).tolist() for k in ("100", "1000", "AR")
+            k: np.mean([np.nan_to_num(np.array(t["recall"][k], float)) for t in trials], 0).round(4).tolist()
+            for k in ("100", "1000", "AR")
         }
     if "confusion" in first:
         names = first["confusion"]["labels"]
         rows = [("(nothing)" if n == "background" else n) for n in names] if "pr" in first else names
         said = [("(missed)" if n == "background" else n) for n in names] if "pr" in first else names
-        out["confusion"] = {"rows": rows, "columns": said, "matrix": np.mean([t["confusion"]["matrix"] for t in trials], 0).round(2).tolist()}
+        out["confusion"] = {"rows": rows, "columns": said,
+                            "matrix": np.mean([t["confusion"]["matrix"] for t in trials], 0).round(2).tolist()}
     return out
 
 
@@ -90,7 +96,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every step from a compared system up to its nearest compared ancestors: the changes told on the way, and the gain measured."""
+    """Every step from a compared system up to its nearest compared ancestors: the changes told on the way,
+    and the gain measured."""
     by_paper: dict[str, list[dict[str, Any]]] = {}
     for s in systems:
         by_paper.setdefault(get(s["paper"]).name, []).append(s)
@@ -98,12 +105,14 @@ def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for s in systems:
         for ancestor, changes, through in _upward(get(s["paper"]), set(by_paper)):
             parent = next((p for p in by_paper[ancestor] if p["preset"] == s["preset"]), by_paper[ancestor][0])
-            out.append({"parent": parent["id"], "child": s["id"], "through": through, "changes": changes, **gain(parent, s)})
+            out.append({"parent": parent["id"], "child": s["id"], "through": through, "changes": changes,
+                        **gain(parent, s)})
     return out
 
 
 def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, str]], list[str]]]:
-    """(ancestor's name, changes from it down to `paper`, names passed through), for the nearest ancestors in `compared`."""
+    """(ancestor's name, changes from it down to `paper`, names passed through),
+    for the nearest ancestors in `compared`."""
     found: dict[str, tuple[str, list[dict[str, str]], list[str]]] = {}
     for edge in paper.parents:
         own = [{"slot": slot, "what": what, "by": paper.cli_name} for slot, what in edge.changes]
@@ -116,28 +125,35 @@ def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, 
 
 
 def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """What the child's main measure gained over the parent's; its spread is that of a difference of two independent runs.
+    """What the child's main measure gained over the parent's; its spread is that of a difference of two independent
+    runs.
 
-    `overlap`: whether the worse system's best seed reaches the better one's worst. None of them where there is no common measure.
+    `overlap`: whether the worse system's best seed reaches the better one's worst. None of them where there is
+    no common measure.
     """
-    common = [m for m in MAINS if m != "AR100" or parent["main"] == child["main"]]  # a detector's AR100 is of each class, a proposal method's of none
-    metric = next((m for m in (child["main"], *common) if m in common and all(s["summary"].get(m, {}).get("values") for s in (parent, child))), None)
+    # a detector's AR100 is of each class, a proposal method's of none
+    common = [m for m in MAINS if m != "AR100" or parent["main"] == child["main"]]
+    metric = next((m for m in (child["main"], *common)
+                   if m in common and all(s["summary"].get(m, {}).get("values") for s in (parent, child))), None)
     if metric is None:
-        return {"metric": child["main"], "gain": None, "spread": None, "note": f"no common measure: {parent['main']} and {child['main']}"}
+        return {"metric": child["main"], "gain": None, "spread": None,
+                "note": f"no common measure: {parent['main']} and {child['main']}"}
     p, c = parent["summary"][metric], child["summary"][metric]
     several = p["spread"] is not None and c["spread"] is not None
     low, high = sorted((p["values"], c["values"]), key=statistics.fmean)
     return {
-        "metric": metric, "gain": c["mean"] - p["mean"], "spread": (p["spread"] ** 2 + c["spread"] ** 2) ** 0.5 if several else None,
-        "overlap": max(low) >= min(high) if several else None,
+        "metric": metric, "gain": c["mean"] - p["mean"], "spread": (p["spread"] ** 2 + c["spread"] ** 2) ** 0.5
+        if several else None, "overlap": max(low) >= min(high) if several else None,
     }
 
 
 # ---------------------------------------------------------------- pictures
 
 
-def pictures(systems: list[dict[str, Any]], trials: dict[str, dict[str, Any]], data: Dataset, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """By main measure, the pictures on which its systems' first seeds differ most in quality; files are written under `folder`/pictures.
+def pictures(systems: list[dict[str, Any]], trials: dict[str, dict[str, Any]], data: Dataset,
+             folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """By main measure, the pictures on which its systems' first seeds differ most in quality; files are written under
+    `folder`/pictures.
 
     With one system alone they go from its worst picture to its best in even steps.
     """
@@ -166,7 +182,8 @@ def choose(common: list[str], shown: dict[str, dict[str, Any]], count: int = PIC
 
 
 def _picture(
-    i: str, group: list[str], shown: dict[str, dict[str, Any]], trials: dict[str, dict[str, Any]], data: Dataset, where: Path, main: str, how: float
+    i: str, group: list[str], shown: dict[str, dict[str, Any]], trials: dict[str, dict[str, Any]], data: Dataset,
+    where: Path, main: str, how: float
 ) -> dict[str, Any]:
     sample = data[int(i)]
     assert sample.image is not None
@@ -200,14 +217,17 @@ def _picture(
         save_layer(layer, where / f"{main}-{i}-truth.png")
         truth["overlay"] = f"pictures/{main}-{i}-truth.png"
     name = Path(sample.file).name if sample.file else f"picture {i}"
-    return {"index": int(i), "file": name, "width": w, "height": h, "image": f"pictures/{i}.jpg", "disagreement": how, "truth": truth, "systems": said}
+    return {"index": int(i), "file": name, "width": w, "height": h, "image": f"pictures/{i}.jpg", "disagreement": how,
+            "truth": truth, "systems": said}
 
 
 # ---------------------------------------------------------------- the whole
 
 
-def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """The record of a comparison from its trials on disk, finished or not. `about` is what the comparison was asked to do."""
+def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[str, Any],
+            data: Dataset) -> dict[str, Any]:
+    """The record of a comparison from its trials on disk, finished or not.
+    `about` is what the comparison was asked to do."""
     by_system: dict[str, list[Job]] = {}
     for job in jobs:
         by_system.setdefault(job.id.rsplit("-s", 1)[0], []).append(job)
@@ -216,10 +236,12 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
         trials, runs = [], []
         for job in group:
             file = Path(job.folder) / "trial.json"
-            state = {"seed": job.seed, "folder": os.path.relpath(job.folder, folder), "status": "done" if file.is_file() else "failed"}
+            state = {"seed": job.seed, "folder": os.path.relpath(job.folder, folder),
+                     "status": "done" if file.is_file() else "failed"}
             if file.is_file():
                 took = about["latency"].get(job.folder)
-                trial = json.loads(file.read_text(encoding="utf-8")) | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took}
+                trial = (json.loads(file.read_text(encoding="utf-8"))
+                         | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took})
                 notes += [f"the latency of {job.id} was not measured: {took}"] if isinstance(took, str) else []
                 trials.append(trial)
                 runs.append(state | {k: trial[k] for k in ("steps", "images", "seconds")})
@@ -234,28 +256,33 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     pixel = info.panoptic or info.semantic
     return {
         **{k: about[k] for k in ("stemma", "created", "command", "budget", "preset", "seeds", "versions", "machine")},
-        "data": about["data"] | {"classes": list(info.classes.names), "pixel_classes": list(pixel.names) if pixel else []},
-        "systems": systems, "failed": failed, "notes": notes, "edges": edges(systems), "pictures": pictures(systems, first, data, folder),
+        "data": about["data"] | {"classes": list(info.classes.names),
+                                 "pixel_classes": list(pixel.names) if pixel else []}, "systems": systems,
+        "failed": failed, "notes": notes, "edges": edges(systems), "pictures": pictures(systems, first, data, folder),
     }
 
 
 def collect_worlds(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
-    """The record of a comparison of agents: a system's seeds under `runs`, its returns over them in `summary`, the best first."""
+    """The record of a comparison of agents: a system's seeds under `runs`, its returns over them in `summary`,
+    the best first."""
     by_system: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         trial = json.loads((Path(job.folder) / "trial.json").read_text(encoding="utf-8"))
-        by_system.setdefault(job.id.rsplit("-s", 1)[0].replace("@", ":"), []).append(trial | {"folder": os.path.relpath(job.folder, folder)})
+        by_system.setdefault(job.id.rsplit("-s", 1)[0].replace("@", ":"),
+                             []).append(trial | {"folder": os.path.relpath(job.folder, folder)})
     systems = []
     for ident, trials in by_system.items():
         returns = [t["metrics"]["return"] for t in trials]
         spread = statistics.stdev(returns) if len(returns) > 1 else None
         systems.append({
-            "id": ident, "title": trials[0]["label"] + (f" ({ident.partition(':')[2]})" if ":" in ident else ""), "paper": trials[0]["paper"], "main": "return",
+            "id": ident, "title": trials[0]["label"] + (f" ({ident.partition(':')[2]})" if ":" in ident else ""),
+            "paper": trials[0]["paper"], "main": "return",
             "summary": {"return": {"mean": statistics.fmean(returns), "spread": spread, "values": returns}},
             "runs": [t | {"status": "done"} for t in trials],
         })
     systems.sort(key=lambda s: -s["summary"]["return"]["mean"])
-    failed = [{"title": k.rsplit("-s", 1)[0], "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v} for k, v in errors.items()]
+    failed = [{"title": k.rsplit("-s", 1)[0], "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v}
+              for k, v in errors.items()]
     return {"kind": "worlds", **about, "systems": systems, "failed": failed}
 
 
@@ -265,7 +292,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+                platform.processor() or platform.machine())
 
 
 __all__ = ["choose", "collect", "collect_worlds", "edges", "gain", "pictures", "processor", "summarise", "system"]

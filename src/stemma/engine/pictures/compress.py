@@ -19,11 +19,12 @@ END = "head.ranks"  # the setting of a head whose layers may be of low rank
 
 
 def compress(model: nn.Module | Run | str | Path, ranks: Sequence[int], which: str = "best") -> nn.Module:
-    """The model with the first fully connected layers of its region heads in two steps each, through `ranks` numbers; 0 leaves a layer whole.
+    """The model with the first fully connected layers of its region heads in two steps each, through `ranks` numbers; 0
+    leaves a layer whole.
 
-    A layer of u x v weights keeps its t largest singular values and has t (u + v) weights then: Fast R-CNN takes (1024, 256) for fc6 and fc7.
-    What comes back is a model like any other, whose setting `stages.N.head.ranks` says what was done: it predicts, is saved, trains and is
-    exported. The model given stays as it is.
+    A layer of u x v weights keeps its t largest singular values and has t (u + v) weights then: Fast R-CNN takes
+    (1024, 256) for fc6 and fc7. What comes back is a model like any other, whose setting `stages.N.head.ranks` says
+    what was done: it predicts, is saved, trains and is exported. The model given stays as it is.
 
     Raises `StemmaError` when the model has no such layers, or a rank is below 0 or above the layer's smaller side.
     """
@@ -32,18 +33,21 @@ def compress(model: nn.Module | Run | str | Path, ranks: Sequence[int], which: s
     paths = [k for k, _ in leaves(net.spec) if k.endswith(END)]
     name = net.paper.cli_name
     if not paths:
-        raise StemmaError(f"{name} has no fully connected layers over regions; truncated SVD shortens those of fast-rcnn, faster-rcnn and fpn")
+        raise StemmaError(f"{name} has no fully connected layers over regions; truncated SVD shortens those of "
+                          "fast-rcnn, faster-rcnn and fpn")
     if not wanted or min(wanted) < 0:
         raise StemmaError(f"the ranks of layers are numbers of 0 or more, one a layer, not {wanted}")
     spec = net.spec
     for path in paths:
         if any(dict(leaves(spec))[path]):
-            raise StemmaError(f"{name} has been shortened already ({path} is {dict(leaves(spec))[path]}); give the model from before")
+            raise StemmaError(f"{name} has been shortened already ({path} is {dict(leaves(spec))[path]}); give the "
+                              "model from before")
         _check(net, path, wanted)
         spec = edit(spec, path, wanted)
     short = spec.build(net.classes)
     short.load_state_dict(shorten(net.state_dict(), short.state_dict()))
-    short = checkpoint.adorn(short, net.paper, net.preset, net.recipe, net.info, {**net.sets, **dict.fromkeys(paths, wanted)})
+    short = checkpoint.adorn(short, net.paper, net.preset, net.recipe, net.info,
+                             {**net.sets, **dict.fromkeys(paths, wanted)})
     if hasattr(net, "meta"):
         short.meta = copy.deepcopy(net.meta)
     device = next(net.parameters()).device

@@ -1,7 +1,7 @@
 """Predictions and truths drawn on pictures: boxes, masks, keypoints, maps of classes.
 
-What is drawn is a dict as `evaluate.to_file` gives it, in pixels of the picture: boxes, scores, labels, masks, keypoints; or semantic;
-or panoptic and segments.
+What is drawn is a dict as `evaluate.to_file` gives it, in pixels of the picture: boxes, scores, labels, masks,
+keypoints; or semantic; or panoptic and segments.
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ...ops.masks import decode
 
 Colour = tuple[int, int, int]
 _FIRST: tuple[Colour, ...] = (
-    (86, 180, 233), (230, 159, 0), (47, 211, 155), (240, 228, 66), (255, 127, 80), (229, 143, 208), (184, 161, 255), (155, 229, 100),
-    (255, 255, 255), (255, 182, 163), (127, 231, 231), (217, 199, 160),
+    (86, 180, 233), (230, 159, 0), (47, 211, 155), (240, 228, 66), (255, 127, 80), (229, 143, 208), (184, 161, 255),
+    (155, 229, 100), (255, 255, 255), (255, 182, 163), (127, 231, 231), (217, 199, 160),
 )
 
 
@@ -43,12 +43,14 @@ def as_prediction(sample: Sample, task: str = "detection") -> dict[str, Any]:
         return {"semantic": sample.semantic}
     if task == "panoptic":
         return {"panoptic": sample.panoptic, "segments": sample.segments}
-    extra = {"instances": {"masks": sample.masks}, "amodal": {"masks": sample.amodal}, "keypoints": {"keypoints": sample.keypoints}}.get(task, {})
+    extra = {"instances": {"masks": sample.masks}, "amodal": {"masks": sample.amodal},
+             "keypoints": {"keypoints": sample.keypoints}}.get(task, {})
     return {"boxes": sample.boxes, "labels": sample.labels, **extra}
 
 
 def overlay(prediction: dict[str, Any], size: tuple[int, int], alpha: float = 0.5) -> Image.Image | None:
-    """The masks or the map of a prediction as a transparent picture (RGBA) of `size` (height, width), outlines opaque. None where there are none."""
+    """The masks or the map of a prediction as a transparent picture (RGBA) of `size` (height, width), outlines opaque.
+    None where there are none."""
     h, w = size
     ids = np.zeros((h, w), np.int32)  # 0: nothing; else 1 + place in `colours`
     colours: list[Colour] = []
@@ -81,11 +83,14 @@ def overlay(prediction: dict[str, Any], size: tuple[int, int], alpha: float = 0.
 
 
 def draw(
-    image: np.ndarray, prediction: dict[str, Any], names: Sequence[str], points: Points | None = None, threshold: float = 0.0, alpha: float = 0.5
+    image: np.ndarray, prediction: dict[str, Any], names: Sequence[str], points: Points | None = None,
+    threshold: float = 0.0, alpha: float = 0.5
 ) -> Image.Image:
-    """A picture (uint8 H W 3) with a prediction on it: what scores `threshold` or more, the best drawn last. Text and lines suit the picture's size.
+    """A picture (uint8 H W 3) with a prediction on it: what scores `threshold` or more, the best drawn last. Text and
+    lines suit the picture's size.
 
-    Masks of a data set with one class have a hue each. Where there are more than a dozen objects, words that do not fit their box are left out.
+    Masks of a data set with one class have a hue each. Where there are more than a dozen objects, words that do not fit
+    their box are left out.
     """
     prediction = above(prediction, threshold)
     if "objects" in prediction:
@@ -93,7 +98,8 @@ def draw(
     h, w = image.shape[:2]
     canvas = Image.fromarray(image).convert("RGBA")
     many = len(prediction.get("labels", ())) > CROWD
-    hues = prediction | {"labels": np.arange(len(prediction["labels"]))} if prediction.get("masks") is not None and len(names) == 1 else prediction
+    hues = (prediction | {"labels": np.arange(len(prediction["labels"]))} if prediction.get("masks") is not None
+            and len(names) == 1 else prediction)
     colours = overlay(hues, (h, w), alpha)
     if colours is not None:
         canvas = Image.alpha_composite(canvas, colours)
@@ -102,7 +108,8 @@ def draw(
     line = max(1, round(max(h, w) / 400))
     font = ImageFont.load_default(max(9, min(40, max(h, w) / 45)))
     if "boxes" in prediction:
-        order = np.argsort(prediction["scores"], kind="stable") if "scores" in prediction else range(len(prediction["labels"]))
+        order = (np.argsort(prediction["scores"], kind="stable") if "scores" in prediction
+                 else range(len(prediction["labels"])))
         for k in order:
             _object(pen, prediction, int(k), colour(int(hues["labels"][k])), names, points, line, font, (h, w), many)
         return canvas
@@ -111,12 +118,14 @@ def draw(
         if len(ys) < 0.002 * h * w:
             continue
         middle = np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2)
-        _tag(pen, names[label] if label < len(names) else str(label), float(xs[middle]), float(ys[middle]), colour(label), font, (h, w), centred=True)
+        _tag(pen, names[label] if label < len(names) else str(label), float(xs[middle]), float(ys[middle]),
+             colour(label), font, (h, w), centred=True)
     return canvas
 
 
 def _outlined(image: np.ndarray, objects: dict[str, Any], alpha: float) -> Image.Image:
-    """Objects found in a map, each in a hue of its own: they are many, small and of few classes, so neither boxes nor words."""
+    """Objects found in a map, each in a hue of its own: they are many, small and of few classes,
+    so neither boxes nor words."""
     layer = overlay(objects | {"labels": np.arange(len(objects["labels"]))}, (image.shape[0], image.shape[1]), alpha)
     canvas = Image.fromarray(image).convert("RGBA")
     return (canvas if layer is None else Image.alpha_composite(canvas, layer)).convert("RGB")
@@ -144,8 +153,8 @@ def _regions(prediction: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
 
 
 def _object(
-    pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, names: Sequence[str], points: Points | None, line: int, font: Any,
-    size: tuple[int, int], many: bool,
+    pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, names: Sequence[str], points: Points | None,
+    line: int, font: Any, size: tuple[int, int], many: bool,
 ) -> None:
     label = int(p["labels"][k])
     x1, y1, x2, y2 = (float(v) for v in p["boxes"][k])
@@ -169,7 +178,8 @@ def _object(
         pen.ellipse((x - r, y - r, x + r, y + r), fill=c, outline=dark)
 
 
-def _tag(pen: ImageDraw.ImageDraw, text: str, x: float, y: float, c: Colour, font: Any, size: tuple[int, int], centred: bool = False) -> None:
+def _tag(pen: ImageDraw.ImageDraw, text: str, x: float, y: float, c: Colour, font: Any, size: tuple[int, int],
+         centred: bool = False) -> None:
     """A word on a field of its colour, moved so that it stays inside the picture."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     w, h = right - left + 4, bottom - top + 4

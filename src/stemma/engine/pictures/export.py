@@ -1,4 +1,5 @@
-"""Write a network for other runtimes, ONNX or `torch.export`, and hold what was written against the eager network on the spot."""
+"""Write a network for other runtimes, ONNX or `torch.export`, and hold what was written against the eager network on
+the spot."""
 from __future__ import annotations
 
 import contextlib
@@ -45,7 +46,8 @@ def named_tensors(value: Any, name: str = "") -> list[tuple[str, Tensor]]:
 
 
 class Plain(nn.Module):
-    """A model whose output is a flat tuple of tensors, which is what other runtimes know: the network's own, or its predictions."""
+    """A model whose output is a flat tuple of tensors, which is what other runtimes know: the network's own,
+    or its predictions."""
 
     def __init__(self, model: nn.Module, outputs: Outputs = "raw"):
         super().__init__()
@@ -55,28 +57,31 @@ class Plain(nn.Module):
     def said(self, images: Tensor, *boxes: Tensor) -> list[tuple[str, Tensor]]:
         """The outputs by name. `boxes`: proposals `1 P 4`, for a model that takes them."""
         more = {"proposals": boxes[0]} if boxes else {}
-        return named_tensors(self.model(images, **more) if self.outputs == "raw" else self.model.predict(images, **more))
+        return named_tensors(self.model(images, **more) if self.outputs == "raw"
+                             else self.model.predict(images, **more))
 
     def forward(self, images: Tensor, *boxes: Tensor) -> tuple[Tensor, ...]:
         return tuple(t for _, t in self.said(images, *boxes))
 
 
 def export(
-    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None, outputs: Outputs = "predictions",
-    which: str = "best", svd: Sequence[int] = (),
+    model: nn.Module | Run | str | Path, path: str | Path, format: Format = "onnx", size: tuple[int, int] | None = None,
+    outputs: Outputs = "predictions", which: str = "best", svd: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
 
     size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
-    outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw", what the network says
-             before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`; normalisation is inside. Of a system that takes
-             its boxes from outside, `proposals` is a second input: `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
+    outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw",
+             what the network says before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`;
+             normalisation is inside. Of a system that takes its boxes from outside, `proposals` is a second input:
+             `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
     svd:     write it with the fully connected layers of its region heads shortened to these ranks (`compress`)
 
-    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for predictions of
-    objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
+    Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for
+    predictions of objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
     A model, or its rule, may say in `no_graph` why its predictions cannot be written.
-    Raises `StemmaError` when a package is missing, the network cannot be traced, or what was written computes something else.
+    Raises `StemmaError` when a package is missing, the network cannot be traced,
+    or what was written computes something else.
     """
     if format not in ("onnx", "torch"):
         raise StemmaError(f"no export format '{format}'; there are onnx and torch")
@@ -88,11 +93,13 @@ def export(
     net: Any = resolve(model, which, svd).to("cpu").float().eval()
     why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
     if why and outputs == "predictions":
-        raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with --outputs raw")
+        raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with "
+                          "--outputs raw")
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
     inputs = {"images": _picture(side)}
-    if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw" else net.predict).parameters:
+    if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw"
+                                                                      else net.predict).parameters:
         count = net.recipe.proposals.count
         boxes = torch.from_numpy(grid(side, count))
         inputs["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
@@ -107,7 +114,8 @@ def export(
             wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
                      if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
             if wrong:
-                raise StemmaError(f"{path} is not written: its graph does not compute what the model does: {', '.join(wrong[:3])}")
+                raise StemmaError(f"{path} is not written: its graph does not compute what the model does: "
+                                  f"{', '.join(wrong[:3])}")
     except OSError as error:
         raise StemmaError(f"cannot write {path}: {error.strerror or error}") from error
     shapes = {n: list(t.shape) for n, t in expected}
@@ -142,8 +150,10 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         raise StemmaError(EXTRA) from error
     with _quiet():
         try:
-            torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names, dynamo=True, external_data=False, verbose=False,
-                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort, torch.ops.torchvision.roi_pool.default: _roi_pool})
+            torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names,
+                              dynamo=True, external_data=False, verbose=False,
+                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort,
+                                                        torch.ops.torchvision.roi_pool.default: _roi_pool})
         except OSError:
             raise
         except Exception as error:
@@ -154,22 +164,27 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises kinds of its own
             raise StemmaError(f"onnxruntime does not take the graph: {' '.join(str(error).split())[:200]}") from error
-        return [torch.from_numpy(v) for v in session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)})]
+        return [torch.from_numpy(v) for v in session.run(
+            None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)}
+        )]
 
 
 def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among equals. Truths as numbers."""
+    """`aten.sort.stable`, which the exporter lacks, as TopK over the whole axis: ONNX puts the lower index first among
+    equals. Truths as numbers."""
     from onnxscript import opset18
 
     op: Any = opset18
     truths = int(self.dtype) == BOOL
     size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
-    values, order = op.TopK(op.Cast(self, to=INT32) if truths else self, size, axis=dim, largest=int(descending), sorted=1)
+    values, order = op.TopK(op.Cast(self, to=INT32) if truths else self, size, axis=dim,
+                            largest=int(descending), sorted=1)
     return (op.Cast(values, to=BOOL) if truths else values), order
 
 
 def _roi_pool(x: Any, rois: Any, scale: float, height: int, width: int) -> Any:
-    """torchvision's RoIPool as ONNX's, which rounds and cuts alike; the places of the maxima, for gradients alone, are left out."""
+    """torchvision's RoIPool as ONNX's, which rounds and cuts alike; the places of the maxima, for gradients alone,
+    are left out."""
     from onnxscript import opset18
 
     op: Any = opset18

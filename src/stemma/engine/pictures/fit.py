@@ -21,23 +21,26 @@ from .trainer import Plan, Trainer
 
 
 def train(
-    paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small", out: str | Path = "runs/run", seed: int = 0,
-    sets: dict[str, Any] | None = None, resume: bool = False, *, val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
-    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
-    patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
-    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True, data_options: dict[str, Any] | None = None,
-    proposals: str | None = None,
+    paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small",
+    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *,
+    val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
+    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256,
+    save_every: str | None = "60s", patience: int = 0, workers: int = 0, deterministic: bool = False,
+    compile: bool = False, sync_bn: bool = False, start: str | Path | nn.Module | None = None, log_every: int = 0,
+    progress: bool = True, data_options: dict[str, Any] | None = None, proposals: str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
-    budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe was published with
+    budget:     "90s", "2m", "2000steps", "12epochs", "50000images" (see `Budget`); None: as many images as the recipe
+                was published with
     sets:       settings by path, {"head.width": 128, "recipe.lr": 0.01}
     resume:     continue the run in `out` from its saved state, exactly; begin anew where there is none
     val:        a split's name, or another data set, to validate on; None: the data's "val" split
     precision:  "auto", "fp32", "bf16", "fp16"; None: the recipe's
-    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's memory cannot take is
-                taken in parts, as with recipe.accumulate
-    val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures); 0: at the end alone
+    batch:      images a step, over all processes; the learning rate follows it. None: the recipe's. One that a GPU's
+                memory cannot take is taken in parts, as with recipe.accumulate
+    val_every:  fraction of the budget between validations (loss and metric, on `val_images` pictures);
+                0: at the end alone
     save_every: how often the state for an exact resume is saved: "60s", "500steps", None
     patience:   stop after so many validations without a better score; 0: never
     start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
@@ -45,8 +48,9 @@ def train(
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
     proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
 
-    Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise `KeyboardInterrupt`.
-    Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN (naming the pictures), a full disk.
+    Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise
+    `KeyboardInterrupt`. Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN
+    (naming the pictures), a full disk.
     """
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
@@ -56,15 +60,20 @@ def train(
     if card.task == "world":
         from ..worlds import agents
 
-        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None, "proposals": proposals}
+        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None,
+                   "proposals": proposals}
         for name, value in foreign.items():
             if value is not None:
-                instead = f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)" if name == "batch" else "leave it out"
-                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} lives in a world; {instead}")
-        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device, val_every=val_every, save_every=save_every,
+                instead = (f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)"
+                           if name == "batch" else "leave it out")
+                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} "
+                                  f"lives in a world; {instead}")
+        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device,
+                            val_every=val_every, save_every=save_every,
                             workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
     if isinstance(data, str) and data.startswith("env:"):
-        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are for agents, `stemma list --task world`)")
+        raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
+                          "for agents, `stemma list --task world`)")
     format, options = evaluate.suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
@@ -81,7 +90,8 @@ def train(
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
     size = recipe.batch if batch is None else batch
     if size % (fabric.world_size * recipe.accumulate):
-        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} parts; choose a multiple")
+        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} "
+                          "parts; choose a multiple")
     length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
 
     torch.manual_seed(seed)
@@ -91,16 +101,18 @@ def train(
     checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record: dict[str, Any] = {
-        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
-        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set), "val_images": len(val_set)},
+        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(),
+        "processes": fabric.world_size, "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
+                 "val_images": len(val_set)},
         "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)
     if again and run.state == "finished" and run.record["budget"] == str(length):
         return run
-    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers, compile, sync_bn, log_every, progress,
-                deterministic)
+    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
+                compile, sync_bn, log_every, progress, deterministic)
     trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:
@@ -114,8 +126,10 @@ def train(
     return run
 
 
-def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any) -> tuple[Dataset, Dataset]:
-    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`, every tenth picture is held out."""
+def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None,
+              **options: Any) -> tuple[Dataset, Dataset]:
+    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`,
+    every tenth picture is held out."""
     if isinstance(data, (str, Path)):
         from ...data.open import splits
 
@@ -129,11 +143,13 @@ def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = Non
         return whole, evaluate.open_split(val, "val")
     if len(whole) < 10:
         return whole, whole
-    return evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]), evaluate.subset(whole, range(0, len(whole), 10))
+    return (evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]),
+            evaluate.subset(whole, range(0, len(whole), 10)))
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
-    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or data."""
+    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or
+    data."""
     again = resume and (out / "run.json").is_file()
     fabric.barrier()
     if not again:
@@ -145,9 +161,11 @@ def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tup
     old = run.record
     for key in ("paper", "preset", "sets", "seed", "batch", "classes", "recipe"):
         if old[key] != checkpoint.jsonable(record[key]):
-            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same settings, or choose another --out")
+            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
+                              "settings, or choose another --out")
     if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
-        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; choose another --out")
+        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; "
+                          "choose another --out")
     fabric.barrier()
     return run, True
 

@@ -8,16 +8,18 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predict", "forward"] = "predict", proposals: Tensor | None = None) -> int:
+def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predict", "forward"] = "predict",
+          proposals: Tensor | None = None) -> int:
     """Operations of one picture, a multiply-add counted as two.
 
-    images: pictures `B 3 H W` in 0..1 on the model's device, over which the count is a mean, or a (height, width) of an empty one.
-    of:     "predict", all that is done for a picture: a two-stage detector's regions depend on what it sees, so give it real pictures;
-            or "forward", the network before proposals and decoding.
+    images: pictures `B 3 H W` in 0..1 on the model's device, over which the count is a mean,
+    or a (height, width) of an empty one.
+    of:     "predict", all that is done for a picture: a two-stage detector's regions depend on what it sees, so give it
+            real pictures; or "forward", the network before proposals and decoding.
     proposals: `B P 4`, for a system that takes its boxes from outside.
 
-    Matrix products, convolutions and attention are counted, which is all but a few in a hundred of what these networks do;
-    pooling, norms, NMS and interpolation are not.
+    Matrix products, convolutions and attention are counted, which is all but a few in a hundred of what these networks
+    do; pooling, norms, NMS and interpolation are not.
     """
     m: Any = model
     if not isinstance(images, Tensor):

@@ -11,8 +11,8 @@ from ...core.files import whole_file
 
 # Told apart by lightness as well as hue; class i takes colour i, round and round.
 COLOURS = (
-    "#56b4e9", "#e69f00", "#2fd39b", "#f0e442", "#ff7f50", "#e58fd0", "#b8a1ff", "#9be564", "#f4f4f4", "#7fb2ff", "#3f8f5f",
-    "#3a6fd8", "#d9c7a0", "#a8553a", "#7fe7e7", "#c0c0c0",
+    "#56b4e9", "#e69f00", "#2fd39b", "#f0e442", "#ff7f50", "#e58fd0", "#b8a1ff", "#9be564", "#f4f4f4", "#7fb2ff",
+    "#3f8f5f", "#3a6fd8", "#d9c7a0", "#a8553a", "#7fe7e7", "#c0c0c0",
 )
 SIDE = 384  # longest side at which a picture is kept for a report
 RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], np.uint8)
@@ -32,7 +32,8 @@ def save_picture(image: np.ndarray, path: Path) -> None:
 
 
 def mask_layer(masks: Sequence[np.ndarray], labels: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """Masks (each bool (H, W)) as one uint8 RGBA layer of the shown size: tinted inside, strong along the edge; the first lies on top."""
+    """Masks (each bool (H, W)) as one uint8 RGBA layer of the shown size: tinted inside, strong along the edge; the
+    first lies on top."""
     h, w = shown_size(size)
     layer = np.zeros((h, w, 4), np.uint8)
     for mask, label in reversed(list(zip(masks, labels, strict=True))):
@@ -43,7 +44,8 @@ def mask_layer(masks: Sequence[np.ndarray], labels: Sequence[int], size: tuple[i
 
 
 def map_layer(classes: np.ndarray, size: tuple[int, int], ids: np.ndarray | None = None, void: int = 255) -> np.ndarray:
-    """A map of classes (H, W) as an RGBA layer: the class's colour everywhere, darker along the borders of classes (or of `ids`)."""
+    """A map of classes (H, W) as an RGBA layer: the class's colour everywhere,
+    darker along the borders of classes (or of `ids`)."""
     h, w = shown_size(size)
     small = _nearest(np.asarray(classes), (h, w))
     layer = np.zeros((h, w, 4), np.uint8)

@@ -25,7 +25,8 @@ TOWERS = re.compile(r"head\.(classification|regression)_head\.conv\.(\d+)\.(0\.)
 SSD: Rules = (
     (r"backbone\.features\.(.*)", r"backbone.low.\1"),
     (r"backbone\.scale_weight", r"backbone.norm.weight"),
-    (r"backbone\.extra\.0\.7\.(\d+)\.(.*)", r"backbone.high.fc\1.\2"),  # renumbered below: their fc is a sequence of its own
+    # renumbered below: their fc is a sequence of its own
+    (r"backbone\.extra\.0\.7\.(\d+)\.(.*)", r"backbone.high.fc\1.\2"),
     (r"backbone\.extra\.0\.(\d+)\.(.*)", r"backbone.high.\1.\2"),
     (r"head\.classification_head\.module_list\.(.*)", r"head.cls.\1"),
     (r"head\.regression_head\.module_list\.(.*)", r"head.box.\1"),
@@ -58,7 +59,8 @@ def retinanet_keys(state: State) -> State:
 
 
 def ssd_keys(state: State) -> State:
-    """`torchvision.models.detection.ssd300_vgg16` -> the preset "torchvision" of `ssd`, at 90 classes (its 91 count the background)."""
+    """`torchvision.models.detection.ssd300_vgg16` -> the preset "torchvision" of `ssd`,
+    at 90 classes (its 91 count the background)."""
     per_cell = [state[f"head.regression_head.module_list.{i}.bias"].numel() // 4 for i in range(6)]
     new: State = {}
     for key, value in state.items():

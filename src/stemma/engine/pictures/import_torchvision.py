@@ -1,8 +1,8 @@
 """torchvision's detectors as ours: `from_torchvision("fpn", state_dict)`.
 
 What can be read, by the function that makes it:
-fasterrcnn_resnet50_fpn -> fpn · maskrcnn_resnet50_fpn -> mask-rcnn · keypointrcnn_resnet50_fpn -> mask-rcnn "keypoint" ·
-retinanet_resnet50_fpn -> retinanet "torchvision" · ssd300_vgg16 -> ssd "torchvision".
+fasterrcnn_resnet50_fpn -> fpn · maskrcnn_resnet50_fpn -> mask-rcnn · keypointrcnn_resnet50_fpn -> mask-rcnn "keypoint"
+· retinanet_resnet50_fpn -> retinanet "torchvision" · ssd300_vgg16 -> ssd "torchvision".
 """
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ REGIONS: import_dense.Rules = (
     (r"roi_heads\.keypoint_head\.(\d+)\.(.*)", r"branches.0.body.\1.\2"),
     (r"roi_heads\.keypoint_predictor\.kps_score_lowres\.(.*)", r"branches.0.up.\1"),
 )
-MASK = re.compile(r"roi_heads\.mask_head\.(?:mask_fcn(\d+)|(\d+)\.0)\.(weight|bias)")  # the published files and today's layout
+# the published files and today's layout
+MASK = re.compile(r"roi_heads\.mask_head\.(?:mask_fcn(\d+)|(\d+)\.0)\.(weight|bias)")
 SKELETON = [
-    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5],
-    [4, 6], [5, 7],
+    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11],
+    [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
 ]  # COCO's lines between keypoints, counted from 1
-ROWS = {"heads.0.predict.cls": 1, "heads.0.predict.box": 4, "branches.0.last": 1}  # rows a class, where background comes first there
+# rows a class, where background comes first there
+ROWS = {"heads.0.predict.cls": 1, "heads.0.predict.box": 4, "branches.0.last": 1}
 
 
 def region_keys(state: State) -> State:
-    """Faster, Mask or Keypoint R-CNN on ResNet-50-FPN under our names, background last. Raises `KeyError` for an unknown name."""
+    """Faster, Mask or Keypoint R-CNN on ResNet-50-FPN under our names, background last.
+    Raises `KeyError` for an unknown name."""
     new: State = {}
     for key, value in state.items():
         mask = MASK.fullmatch(key)
@@ -61,14 +64,18 @@ def region_keys(state: State) -> State:
 def layout(name: str, state: State) -> tuple[str, State, int]:
     """(preset, weights under our names, classes) of torchvision weights that are said to be of paper `name`."""
     found = {"fpn": "roi_heads.box_predictor.cls_score.bias", "mask_rcnn": "roi_heads.box_predictor.cls_score.bias",
-             "retinanet": "head.classification_head.cls_logits.bias", "ssd": "head.classification_head.module_list.0.bias"}
+             "retinanet": "head.classification_head.cls_logits.bias",
+             "ssd": "head.classification_head.module_list.0.bias"}
     if name not in found:
-        raise StemmaError(f"torchvision has no weights for {name}; there are some for {', '.join(n.replace('_', '-') for n in found)}")
+        raise StemmaError(f"torchvision has no weights for {name}; there are some for "
+                          f"{', '.join(n.replace('_', '-') for n in found)}")
     key = found[name]
     mask, points = "roi_heads.mask_predictor.mask_fcn_logits.bias", "roi_heads.keypoint_predictor.kps_score_lowres.bias"
-    wrong = key not in state or (name == "fpn" and (mask in state or points in state)) or (name == "mask_rcnn" and mask not in state and points not in state)
+    wrong = (key not in state or (name == "fpn" and (mask in state or points in state))
+             or (name == "mask_rcnn" and mask not in state and points not in state))
     if wrong:
-        kinds = {points: "keypointrcnn_resnet50_fpn (mask-rcnn)", mask: "maskrcnn_resnet50_fpn (mask-rcnn)", found["fpn"]: "fasterrcnn_resnet50_fpn (fpn)",
+        kinds = {points: "keypointrcnn_resnet50_fpn (mask-rcnn)", mask: "maskrcnn_resnet50_fpn (mask-rcnn)",
+                 found["fpn"]: "fasterrcnn_resnet50_fpn (fpn)",
                  found["retinanet"]: "retinanet_resnet50_fpn (retinanet)", found["ssd"]: "ssd300_vgg16 (ssd)"}
         kind = next((v for k, v in kinds.items() if k in state), "none of torchvision's detectors that are known here")
         raise StemmaError(f"these weights are not of {name.replace('_', '-')}: they look like {kind}")
@@ -76,8 +83,10 @@ def layout(name: str, state: State) -> tuple[str, State, int]:
     if name in ("fpn", "mask_rcnn"):
         return ("keypoint" if points in state else "paper"), region_keys(state), many - 1
     if name == "retinanet":
-        return "torchvision", import_dense.retinanet_keys(state), many // (len(state["head.regression_head.bbox_reg.bias"]) // 4)
-    return "torchvision", import_dense.ssd_keys(state), many // (len(state["head.regression_head.module_list.0.bias"]) // 4) - 1
+        return ("torchvision", import_dense.retinanet_keys(state),
+                many // (len(state["head.regression_head.bbox_reg.bias"]) // 4))
+    return ("torchvision", import_dense.ssd_keys(state),
+            many // (len(state["head.regression_head.module_list.0.bias"]) // 4) - 1)
 
 
 def from_torchvision(
@@ -85,12 +94,12 @@ def from_torchvision(
 ) -> Any:
     """A model of `paper` with the weights of a torchvision detector, in eval mode. It predicts what torchvision's does.
 
-    The class count is read from the weights; `classes` may state it, to have it checked, or give the class names. COCO weights get COCO's names.
-    `eps` of the ResNet's batch norms: torchvision sets it to 0 for its COCO weights and leaves 1e-5 otherwise; None tells the two apart by
-    whether the statistics are frozen and the classes are COCO's.
+    The class count is read from the weights; `classes` may state it, to have it checked, or give the class names. COCO
+    weights get COCO's names. `eps` of the ResNet's batch norms: torchvision sets it to 0 for its COCO weights and
+    leaves 1e-5 otherwise; None tells the two apart by whether the statistics are frozen and the classes are COCO's.
 
-    Raises `StemmaError` for a paper without torchvision weights, weights of another model, a wrong count, or any tensor too many, too few
-    or of another shape.
+    Raises `StemmaError` for a paper without torchvision weights, weights of another model, a wrong count, or any tensor
+    too many, too few or of another shape.
     """
     name = papers.get(paper).name
     state = dict(state_dict)
@@ -106,7 +115,8 @@ def from_torchvision(
     sets: dict[str, Any] = {}
     if name != "ssd":
         coco = count == (1 if preset == "keypoint" else 90 if name != "retinanet" else 91)
-        sets = {"backbone.norm": "frozen" if frozen else "batch", "backbone.eps": (0.0 if frozen and coco else 1e-5) if eps is None else eps}
+        sets = {"backbone.norm": "frozen" if frozen else "batch",
+                "backbone.eps": (0.0 if frozen and coco else 1e-5) if eps is None else eps}
     points = len(state["roi_heads.keypoint_predictor.kps_score_lowres.bias"]) if preset == "keypoint" else 0
     if points not in (0, 17):
         sets["branches.0.points"] = points
@@ -116,8 +126,10 @@ def from_torchvision(
     lack = sorted(k for k in own if k not in new and not k.endswith(COUNTER))
     odd = sorted(k for k in own if k in new and own[k].shape != new[k].shape)
     if spare or lack or odd:
-        said = [f"{what} {len(keys)}, first {keys[0]}" for what, keys in (("too many:", spare), ("missing:", lack), ("of another shape:", odd)) if keys]
-        raise StemmaError(f"these are not the weights of torchvision's {name.replace('_', '-')}; tensors {'; '.join(said)}")
+        said = [f"{what} {len(keys)}, first {keys[0]}"
+                for what, keys in (("too many:", spare), ("missing:", lack), ("of another shape:", odd)) if keys]
+        raise StemmaError(f"these are not the weights of torchvision's {name.replace('_', '-')}; tensors "
+                          f"{'; '.join(said)}")
     model.load_state_dict({k: new.get(k, v) for k, v in own.items()})
     model.info = described(name, count, points, named)
     return model.eval()

@@ -1,4 +1,5 @@
-"""Measure a model on a split: batched inference, predictions brought back to the pixels of the files, metrics of its task."""
+"""Measure a model on a split: batched inference, predictions brought back to the pixels of the files,
+metrics of its task."""
 from __future__ import annotations
 
 import json
@@ -16,7 +17,20 @@ from torch import Tensor, nn
 
 from ...core.paper import Paper, Task
 from ...core.recipe import Recipe
-from ...core.types import Batch, Classes, DataError, Dataset, Detections, Info, PanopticMap, Prediction, Sample, SemanticMap, StemmaError, at_least
+from ...core.types import (
+    Batch,
+    Classes,
+    DataError,
+    Dataset,
+    Detections,
+    Info,
+    PanopticMap,
+    Prediction,
+    Sample,
+    SemanticMap,
+    StemmaError,
+    at_least,
+)
 from ...ops.components import components
 from ...ops.masks import encode, patches
 from ...ops.scalars import alone
@@ -26,12 +40,12 @@ from ..running.runs import Run
 from . import outside
 
 MAIN = {
-    "detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ", "amodal": "mask_AP", "proposals": "AR100",
-    "weak": "point_AP",
+    "detection": "AP", "instances": "mask_AP", "keypoints": "keypoint_AP", "semantic": "mIoU", "panoptic": "PQ",
+    "amodal": "mask_AP", "proposals": "AR100", "weak": "point_AP",
 }
 NEEDS = {
-    "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"}, "panoptic": {"boxes", "masks", "semantic", "panoptic"},
-    "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
+    "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"},
+    "panoptic": {"boxes", "masks", "semantic", "panoptic"}, "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
 }
 
 
@@ -41,17 +55,20 @@ def main_metric(task: str) -> str:
 
 
 def needs_of(task: str, spec: Any = None, kinds: Iterable[str] = ()) -> frozenset[str]:
-    """The kinds of target that the loss of a task reads; those that a spec says it can use besides (`needs`), where the data have them."""
+    """The kinds of target that the loss of a task reads; those that a spec says it can use besides (`needs`), where the
+    data have them."""
     return frozenset(NEEDS.get(task, {"boxes"})) | (frozenset(getattr(spec, "needs", ())) & frozenset(kinds))
 
 
 def check_kinds(card: Paper, preset: str, info: Info, where: str) -> None:
     """Raises `DataError` when the data lack targets that the paper needs."""
     needs = needs_of(card.task_of(preset))
-    missing = needs - set(info.kinds) - ({"image_labels"} if "boxes" in info.kinds else set())  # objects say which classes there are
+    # objects say which classes there are
+    missing = needs - set(info.kinds) - ({"image_labels"} if "boxes" in info.kinds else set())
     if missing:
-        raise DataError(where, f"{card.cli_name} ({preset}) needs {', '.join(sorted(needs))}, and the data have {', '.join(info.kinds) or 'nothing'}",
-                        f"Annotate {' and '.join(sorted(missing))}, or choose a paper for what there is (`stemma list`)", field="kinds")
+        raise DataError(where, f"{card.cli_name} ({preset}) needs {', '.join(sorted(needs))}, and the data have "
+                        f"{', '.join(info.kinds) or 'nothing'}", f"Annotate {' and '.join(sorted(missing))}, or choose "
+                        "a paper for what there is (`stemma list`)", field="kinds")
 
 
 @dataclass
@@ -109,8 +126,9 @@ def spread(data: Dataset, limit: int | None) -> Dataset:
 def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) -> list[dict[str, Any]]:
     """A prediction for a batch as one dict of numpy arrays an image, in pixels of the files.
 
-    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic (H, W) int32, and
-    with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W) int32 ids, segments (S,) labels, scores (S,).
+    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic
+    (H, W) int32, and with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W)
+    int32 ids, segments (S,) labels, scores (S,).
     """
     sizes, original = batch.sizes.cpu(), batch.original.cpu()
     if isinstance(prediction, Detections):
@@ -121,14 +139,16 @@ def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) 
     for i in range(len(labels)):
         (h, w), (fh, fw) = (tuple(int(v) for v in t[i].round().tolist()) for t in (sizes, original))
         if maps is not None:
-            likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear", align_corners=False)[0]
+            likely = F.interpolate(maps[i : i + 1, :, :h, :w].float(), (fh, fw), mode="bilinear",
+                                   align_corners=False)[0]
             whole = likely.max(0).indices
         else:
             whole = F.interpolate(labels[i : i + 1, None, :h, :w].float(), (fh, fw), mode="nearest-exact")[0, 0]
         plain = whole.to(torch.int32).cpu().numpy()
         if isinstance(prediction, PanopticMap):
             live = prediction.labels[i] >= 0
-            out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(), "scores": prediction.scores[i][live].float().cpu().numpy()})
+            out.append({"panoptic": plain, "segments": prediction.labels[i][live].cpu().numpy(),
+                        "scores": prediction.scores[i][live].float().cpu().numpy()})
         else:
             entry: dict[str, Any] = {"semantic": plain}
             if objects is not None:
@@ -139,13 +159,15 @@ def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) 
 
 @dataclass(frozen=True)
 class Apart:
-    """Objects in the maps of a semantic system that was trained to keep touching ones apart: connected regions of a thing class."""
+    """Objects in the maps of a semantic system that was trained to keep touching ones apart: connected regions of a
+    thing class."""
 
     classes: Classes  # of the map
     objects: Classes  # of the detections
 
     def __call__(self, semantic: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
-        """boxes (n, 4), scores, labels, masks (COCO run-length dicts), best first. `scores` (C, H, W): the probabilities of the classes."""
+        """boxes (n, 4), scores, labels, masks (COCO run-length dicts), best first. `scores` (C, H, W): the
+        probabilities of the classes."""
         found: dict[str, Any] = components(semantic, self.classes, self.objects, scores)
         return found | {"masks": [encode(m) for m in found["masks"]]}
 
@@ -166,7 +188,8 @@ def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, A
         boxes = one["boxes"].clone()
         boxes[:, 0::2].clamp_(0, w)
         boxes[:, 1::2].clamp_(0, h)
-        entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(), "labels": one["labels"].numpy()}
+        entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(),
+                                 "labels": one["labels"].numpy()}
         if "masks" in one:
             entry["masks"] = []
             for part, (x, y) in patches(one["masks"], one["boxes"], (h, w)):
@@ -184,7 +207,8 @@ def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, A
 
 @dataclass(frozen=True)
 class Seen:
-    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name), seconds of inference."""
+    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name),
+    seconds of inference."""
 
     batch: Batch
     predictions: list[dict[str, Any]]
@@ -193,7 +217,8 @@ class Seen:
 
 
 def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) -> Detections:
-    """What a system looks at before it says what is there, best first, labels all 0: its own proposals, or those that it is given.
+    """What a system looks at before it says what is there, best first, labels all 0: its own proposals,
+    or those that it is given.
 
     Raises `StemmaError` for a system without proposals.
     """
@@ -204,16 +229,20 @@ def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) 
         rank = torch.linspace(1.0, 0.0, boxes.shape[1], device=boxes.device).expand(boxes.shape[:2])
         return Detections(boxes, rank * real, real.long() - 1)
     if not hasattr(m, "proposals"):
-        raise StemmaError(f"{m.paper.cli_name} makes no proposals; ask a two-stage system for them, or evaluate a proposal method as it is")
+        raise StemmaError(f"{m.paper.cli_name} makes no proposals; ask a two-stage system for them, or evaluate a "
+                          "proposal method as it is")
     found: Detections = m.proposals(images, batch.sizes)
     return found
 
 
-def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str, needs: frozenset[str], losses: bool = False,
+def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str,
+             needs: frozenset[str], losses: bool = False,
              workers: int = 0, show: bool = False, of: str = "predict") -> Iterator[Seen]:
-    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say. The model's mode is put back.
+    """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say.
+    The model's mode is put back.
 
-    Boxes that the model takes from outside are computed before, with a bar where `show`. of: "predict", or "proposals" (`first_stage`).
+    Boxes that the model takes from outside are computed before, with a bar where `show`.
+    of: "predict", or "proposals" (`first_stage`).
     """
     m: Any = model
     loader = outside.loader(model, data, recipe, batch=batch, needs=needs, workers=workers)
@@ -232,7 +261,8 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                 if cuda:
                     torch.cuda.synchronize()
                 begin = time.perf_counter()
-                found = m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict" else first_stage(m, recipe, b, images)
+                found = (m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict"
+                         else first_stage(m, recipe, b, images))
                 if cuda:
                     torch.cuda.synchronize()
                 took = time.perf_counter() - begin
@@ -241,13 +271,15 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
         model.train(was)
 
 
-def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32", losses: bool = False, workers: int = 0,
-            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False, proposals: str | None = None,
-            of: str = "predict") -> dict[str, Any]:
-    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked, `loss` and `losses`.
+def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
+            losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
+            details: bool = False, proposals: str | None = None, of: str = "predict") -> dict[str, Any]:
+    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked,
+    `loss` and `losses`.
 
-    A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data have masks.
-    `details` adds what a report draws (`metrics.Evaluator.details`). `collect` receives every image's prediction.
+    A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data
+    have masks. `details` adds what a report draws (`metrics.Evaluator.details`).
+    `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -267,8 +299,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     total: dict[str, float] = {}
     images, seconds = 0, 0.0
     needs = needs if losses else frozenset()
-    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses, workers=workers,
-                         show=bar is not None, of=of):
+    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs,
+                         losses=losses, workers=workers, show=bar is not None, of=of):
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
             if also is not None:
@@ -293,7 +325,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
 
 
 def resolve(model: nn.Module | Run | str | Path, which: str = "best", svd: Sequence[int] = ()) -> nn.Module:
-    """A model from a model, a run, a run's folder or a weights file; with `svd` its region heads shortened to these ranks (`compress`).
+    """A model from a model, a run, a run's folder or a weights file; with `svd` its region heads shortened to these
+    ranks (`compress`).
 
     Raises `StemmaError` when it has no card (built by hand), or no layers to shorten.
     """
@@ -306,21 +339,26 @@ def resolve(model: nn.Module | Run | str | Path, which: str = "best", svd: Seque
     elif not isinstance(model, nn.Module):
         model = checkpoint.load(model, which)
     if not hasattr(model, "paper"):
-        raise StemmaError("this model does not say which paper it is; build it with stemma.build or load it with stemma.load")
+        raise StemmaError("this model does not say which paper it is; build it with stemma.build or load it with "
+                          "stemma.load")
     return model
 
 
-def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *, format: str | None = None, which: str = "best",
-             batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0, out: str | Path | None = None,
-             losses: bool = False, details: bool = False, progress: bool = False, data_options: dict[str, Any] | None = None,
+def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *,
+             format: str | None = None, which: str = "best",
+             batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0,
+             out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
+             data_options: dict[str, Any] | None = None,
              proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
-    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`, `images`,
-    `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON file of the detections.
-    `losses` adds the loss, `details` what a report draws (curves, confusion, errors). `data_options`: what `open_dataset` takes besides.
-    `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside.
-    `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100, AR1000, without classes).
+    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`,
+    `images`, `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON
+    file of the detections. `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
+    `data_options`: what `open_dataset` takes besides.
+    `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
+    outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
+    AR1000, without classes).
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
@@ -338,8 +376,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     found: list[dict[str, Any]] | None = [] if out is not None else None
     with counting("evaluating", len(dataset), progress) as bar:
         low = pick_precision(device, precision)
-        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers, bar=bar, collect=found, details=details,
-                         proposals=proposals, of=of)
+        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers,
+                         bar=bar, collect=found, details=details, proposals=proposals, of=of)
     if out is not None and found is not None:
         write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
         result["predictions"] = str(out)
@@ -351,8 +389,10 @@ def said_of(info: Info, task: str) -> Info:
     return replace(info, classes=Classes(("object",), (1,))) if task == "proposals" else info
 
 
-def suited(data: str | Path | Dataset, task: str, format: str | None = None, options: dict[str, Any] | None = None) -> tuple[str | None, dict[str, Any]]:
-    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told stays as it is."""
+def suited(data: str | Path | Dataset, task: str, format: str | None = None,
+           options: dict[str, Any] | None = None) -> tuple[str | None, dict[str, Any]]:
+    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told
+    stays as it is."""
     options = dict(options or {})
     if isinstance(data, (str, Path)) and Path(data).is_dir():
         from ...data.readers import coco
@@ -375,7 +415,8 @@ def open_split(data: str | Path | Dataset, split: str, format: str | None = None
 
 
 def cached(data: Dataset) -> Dataset:
-    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be written; other data as they are."""
+    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be
+    written; other data as they are."""
     import os
 
     from ...data.scenes import Scenes
@@ -400,26 +441,30 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
     for k in range(len(prediction["scores"])):
         x1, y1, x2, y2 = (round(float(v), 3) for v in prediction["boxes"][k])
         entry: dict[str, Any] = {
-            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]), "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
-            "score": round(float(prediction["scores"][k]), 6),
+            "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]),
+            "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)], "score": round(float(prediction["scores"][k]), 6),
         }
         if "masks" in prediction:
             code = prediction["masks"][k]
             counts = code["counts"]
-            entry["segmentation"] = {"size": list(code["size"]), "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+            entry["segmentation"] = {"size": list(code["size"]),
+                                     "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
         if "keypoints" in prediction:
             entry["keypoints"] = [round(float(v), 3) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry
 
 
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
-    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the disk does not take it."""
+    """Detections as a COCO results file. Raises `StemmaError` for maps, which that format cannot hold, and when the
+    disk does not take it."""
     predictions = [p | p["objects"] if "objects" in p else p for p in predictions]
     if predictions and "scores" not in predictions[0] or predictions and "panoptic" in predictions[0]:
-        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures by `stemma predict`")
+        raise StemmaError("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are "
+                          "written as pictures by `stemma predict`")
     entries = [e for p in predictions for e in coco_entries(p, data.truth(p["index"]).id, info.classes.ids)]
     checkpoint.write_text(path, json.dumps(entries))
 
 
-__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate", "first_stage",
-           "main_metric", "measure", "needs_of", "open_split", "resolve", "run_over", "said_of", "spread", "subset", "suited", "to_file", "write_coco"]
+__all__ = ["MAIN", "Apart", "Seen", "Subset", "apart", "cached", "check_kinds", "coco_entries", "evaluate",
+           "first_stage", "main_metric", "measure", "needs_of", "open_split", "resolve", "run_over", "said_of",
+           "spread", "subset", "suited", "to_file", "write_coco"]

@@ -1,4 +1,5 @@
-"""Settings that a paper computes from its training data (YOLOv2's anchors): found once when a run begins, and then part of the run."""
+"""Settings that a paper computes from its training data (YOLOv2's anchors): found once when a run begins,
+and then part of the run."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,11 +15,12 @@ from ..running.runs import Run
 PICTURES = 4000  # at most so many are looked at, evenly spread
 
 
-def measured(card: Paper, spec: Any, recipe: Recipe, data: Dataset, sets: dict[str, Any] | None, run: Path | None = None) -> dict[str, Any]:
+def measured(card: Paper, spec: Any, recipe: Recipe, data: Dataset, sets: dict[str, Any] | None,
+             run: Path | None = None) -> dict[str, Any]:
     """Settings by path for `spec` on `data`, those in `sets` left to the user; {} for most papers.
 
-    Where `run` is a folder that holds a run, its own are handed back: data are not measured twice. Raises `StemmaError` where
-    the data do not tell.
+    Where `run` is a folder that holds a run, its own are handed back: data are not measured twice. Raises `StemmaError`
+    where the data do not tell.
     """
     if card.measure is None:
         return {}

@@ -1,4 +1,5 @@
-"""Boxes from outside, for the systems that look into boxes which they do not make: the source a recipe names, around any data set."""
+"""Boxes from outside, for the systems that look into boxes which they do not make: the source a recipe names,
+around any data set."""
 from __future__ import annotations
 
 import os
@@ -34,12 +35,14 @@ def sourced(recipe: Recipe, given: str | None) -> Recipe:
     if given in KINDS:
         return replace(recipe, proposals=ProposalSource(**{**vars(recipe.proposals), "kind": given, "file": ""}))
     if Path(given).suffix not in (".json", ".npz"):
-        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results JSON or .npz")
+        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results "
+                          "JSON or .npz")
     return replace(recipe, proposals=replace(recipe.proposals, kind="file", file=str(given)))
 
 
 def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
-    """`data` with the boxes that the recipe names, kept under `$STEMMA_CACHE` (default ~/.cache/stemma); `data` itself where none are wanted."""
+    """`data` with the boxes that the recipe names, kept under `$STEMMA_CACHE` (default ~/.cache/stemma); `data` itself
+    where none are wanted."""
     if not wants(recipe) or isinstance(data, Proposed):
         return data
     return Proposed(data, recipe.proposals, Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")))
@@ -63,18 +66,21 @@ def needed(recipe: Recipe) -> frozenset[str]:
 
 
 def given(recipe: Recipe, batch: Batch) -> dict[str, Tensor]:
-    """The keyword arguments of `predict` for a batch besides pictures and sizes: `proposals` (B P 4) where the system wants them."""
+    """The keyword arguments of `predict` for a batch besides pictures and sizes: `proposals` (B P 4) where the system
+    wants them."""
     if not wants(recipe):
         return {}
     assert batch.targets.proposals is not None, "the loader was not asked for proposals"
     return {"proposals": batch.targets.proposals}
 
 
-def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(), workers: int = 0) -> Loader:
+def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(),
+           workers: int = 0) -> Loader:
     """Every picture once, in order, with the boxes that the model wants."""
     m: Any = model
     whole = with_proposals(data, recipe)
-    return Loader(whole, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs | needed(recipe), workers=workers)
+    return Loader(whole, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs | needed(recipe),
+                  workers=workers)
 
 
 __all__ = ["KINDS", "fill", "given", "loader", "needed", "sourced", "wants", "with_proposals"]

@@ -1,11 +1,14 @@
-"""Phases without gradient: a method of the model looks at training pictures and fits what no gradient trains (SVMs, regressions, clusters).
+"""Phases without gradient: a method of the model looks at training pictures and fits what no gradient trains (SVMs,
+regressions, clusters).
 
-The method is called as `method(pictures, say)`. `for batch in pictures():` is a pass over training pictures, moved to the model's device, not
-augmented, at the size of prediction; every pass of a phase sees the same pictures in the same order, none twice. `say` prints a line.
-It is called without gradient, in eval mode, and keeps what it learns in buffers of the model.
+The method is called as `method(pictures, say)`. `for batch in pictures():` is a pass over training pictures, moved to
+the model's device, not augmented, at the size of prediction; every pass of a phase sees the same pictures in the same
+order, none twice. `say` prints a line. It is called without gradient, in eval mode,
+and keeps what it learns in buffers of the model.
 
-The state is saved when the phase begins and not until it is over. A run that was killed in between begins the phase anew, which sees the same
-pictures and ends at the same weights; one that was told to stop is put back to where the phase began.
+The state is saved when the phase begins and not until it is over. A run that was killed in between begins the phase
+anew, which sees the same pictures and ends at the same weights; one that was told to stop is put back to where the
+phase began.
 """
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ APART = 1_000_000  # epochs of such phases: an order of their own, so that they 
 
 
 class Passes:
-    """The passes of one phase: `pictures()` begins the next. Each takes its part of the phase's share, and at most all pictures once."""
+    """The passes of one phase: `pictures()` begins the next. Each takes its part of the phase's share,
+    and at most all pictures once."""
 
     def __init__(self, trainer: Trainer, index: int):
         self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
@@ -40,12 +44,13 @@ class Passes:
         recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
         needs = evaluate.needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
         batch = trainer.plan.batch // trainer.parts
-        self.loader = Loader(trainer.data, recipe, train=True, batch=batch, mean=trainer.model.spec.preprocess.mean, seed=trainer.plan.seed,
-                             workers=trainer.plan.workers, needs=needs)
+        self.loader = Loader(trainer.data, recipe, train=True, batch=batch, mean=trainer.model.spec.preprocess.mean,
+                             seed=trainer.plan.seed, workers=trainer.plan.workers, needs=needs)
 
     def __call__(self) -> Iterator[Batch]:
         if self.done >= self.phase.passes:
-            raise StemmaError(f"phase '{self.phase.name}' was declared with {self.phase.passes} pass(es) over the pictures, and asks for more")
+            raise StemmaError(f"phase '{self.phase.name}' was declared with {self.phase.passes} pass(es) over the "
+                              "pictures, and asks for more")
         self.done += 1
         until = self.begin + (self.end - self.begin) * self.done / self.phase.passes
         timed, count = self.t.plan.budget.unit == "seconds", 0
@@ -64,7 +69,8 @@ class Passes:
         self.first = self.first or count
 
     def tick(self) -> float:
-        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of the budget that is used."""
+        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of the
+        budget that is used."""
         now = time.perf_counter()
         self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
         fraction, _ = self.t._pulse()
@@ -81,12 +87,14 @@ def pictures(loader: Loader, phases: tuple[Phase, ...], images: float) -> Iterat
 
 
 def run(trainer: Trainer, index: int) -> None:
-    """Let the model's method of phase `index` fit what it fits. Every process does the same, and takes process 0's result."""
+    """Let the model's method of phase `index` fit what it fits. Every process does the same,
+    and takes process 0's result."""
     phase: Phase = trainer.recipe.phases[index]
     model: Any = trainer.model
     method = getattr(model, phase.run, None)
     if not callable(method):
-        raise StemmaError(f"recipe.phases: {type(model).__name__} has no method '{phase.run}', which phase '{phase.name}' would run")
+        raise StemmaError(f"recipe.phases: {type(model).__name__} has no method '{phase.run}', which phase "
+                          f"'{phase.name}' would run")
     trainer.bar.line(f"step {trainer.steps}: phase '{phase.name}'")
     if trainer.saved_at != trainer.steps:
         trainer._save()

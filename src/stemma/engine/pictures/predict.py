@@ -1,4 +1,5 @@
-"""Predict for pictures: a file, a folder, a pattern or arrays; large ones in tiles on request; drawn and written as COCO JSON."""
+"""Predict for pictures: a file, a folder, a pattern or arrays; large ones in tiles on request;
+drawn and written as COCO JSON."""
 from __future__ import annotations
 
 import glob
@@ -50,10 +51,12 @@ class Pictures:
 
             return read_image(source)
         if isinstance(source, Image.Image):
-            return np.array(source.convert("RGB"))  # a copy: what Pillow hands out cannot be written to, which PyTorch warns of
+            # a copy: what Pillow hands out cannot be written to, which PyTorch warns of
+            return np.array(source.convert("RGB"))
         pixels = np.asarray(source)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise DataError(self.name(i), f"an array of {pixels.shape}, {pixels.dtype}", "Give pictures as uint8 arrays (height, width, 3), RGB")
+            raise DataError(self.name(i), f"an array of {pixels.shape}, {pixels.dtype}",
+                            "Give pictures as uint8 arrays (height, width, 3), RGB")
         return pixels
 
     def __getitem__(self, i: int) -> Sample:
@@ -95,7 +98,8 @@ def _sample(pixels: np.ndarray, file: str, i: int) -> Sample:
 
 
 def find_pictures(images: Any) -> list[Any]:
-    """The pictures that `images` means: a file, the picture files of a folder (and its sub-folders), a pattern, an array, or a list of these.
+    """The pictures that `images` means: a file, the picture files of a folder (and its sub-folders), a pattern, an
+    array, or a list of these.
 
     Raises `StemmaError` when there is none.
     """
@@ -113,26 +117,31 @@ def find_pictures(images: Any) -> list[Any]:
         return [path]
     matched = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
     if not matched:
-        raise StemmaError(f"no picture at {images}; name a file, a folder or a pattern in quotes, such as 'photos/*.jpg'")
+        raise StemmaError(f"no picture at {images}; name a file, a folder or a pattern in quotes, such as "
+                          "'photos/*.jpg'")
     return [p for p in matched if p.is_file()]
 
 
 def predict(
-    model: nn.Module | Run | str | Path, images: Any, out: str | Path | None = None, tile: int | None = None, *, threshold: float = 0.3, overlap: float = 0.2,
-    which: str = "best", batch: int = 1, device: str = "auto", precision: str = "auto", pictures: bool = True, progress: bool = False,
-    proposals: str | None = None, svd: Sequence[int] = (),
+    model: nn.Module | Run | str | Path, images: Any, out: str | Path | None = None, tile: int | None = None, *,
+    threshold: float = 0.3, overlap: float = 0.2,
+    which: str = "best", batch: int = 1, device: str = "auto", precision: str = "auto", pictures: bool = True,
+    progress: bool = False, proposals: str | None = None, svd: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Predict for pictures. Returns one dict a picture, in pixels of the file.
 
-    Detection: `file`, `size` (height, width), `boxes` (n, 4), `scores`, `labels`, `names`, and `masks` (COCO run lengths), `keypoints` (n, K, 3)
-    where the paper has them; only what scores `threshold` or more. Semantic: `semantic` (H, W) labels and all class `names`; `objects`, with
-    boxes, scores, labels, names and masks, where the system learned to keep objects of a class apart (U-Net on cells).
+    Detection: `file`, `size` (height, width), `boxes` (n, 4), `scores`, `labels`, `names`, and `masks` (COCO run
+    lengths), `keypoints` (n, K, 3) where the paper has them; only what scores `threshold` or more. Semantic: `semantic`
+    (H, W) labels and all class `names`; `objects`, with boxes, scores, labels, names and masks, where the system
+    learned to keep objects of a class apart (U-Net on cells).
     Panoptic: `panoptic` (H, W) ids, `segments` (S,) labels, `names` of the segments.
 
-    images: a file, folder, pattern, uint8 RGB array, PIL picture, or a list of these. A file that cannot be read is left out, with a warning.
-    out:    a folder for drawn pictures and `predictions.json` (COCO: images, categories, annotations with scores), or label maps as PNG
-    tile:   cut pictures larger than this into tiles of so many file pixels, overlapping by `overlap`, and merge what they say;
-            for objects, the whole picture is looked at too, for what is larger than a tile
+    images: a file, folder, pattern, uint8 RGB array, PIL picture, or a list of these. A file that cannot be read is
+    left out, with a warning.
+    out:    a folder for drawn pictures and `predictions.json` (COCO: images, categories, annotations with scores),
+            or label maps as PNG
+    tile:   cut pictures larger than this into tiles of so many file pixels, overlapping by `overlap`, and merge what
+            they say; for objects, the whole picture is looked at too, for what is larger than a tile
     proposals: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
     svd:    predict with the fully connected layers of the region heads shortened to these ranks (`compress`)
     Raises `StemmaError` when there are no pictures, or tiles are asked for where they cannot be merged (panoptic).
@@ -140,19 +149,22 @@ def predict(
     net = resolve(model, which, svd)
     m: Any = net
     task = m.paper.task_of(m.preset)
-    info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()), task)
+    info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()),
+                   task)
     classes = info.classes_for(task)
     if not 0 <= threshold <= 1:
         raise StemmaError(f"threshold is a score, 0 to 1, not {threshold}")
     if tile is not None and (tile < 16 or not 0 <= overlap < 0.9):
-        raise StemmaError(f"tiles of {tile} pixels overlapping by {overlap} make no sense; a tile has 16 pixels or more, an overlap lies in 0 to 0.9")
+        raise StemmaError(f"tiles of {tile} pixels overlapping by {overlap} make no sense; a tile has 16 pixels or "
+                          "more, an overlap lies in 0 to 0.9")
     if tile is not None and task == "panoptic":
-        raise StemmaError("panoptic maps cannot be merged from tiles; leave the tiles out, or use an instance or a semantic segmenter")
+        raise StemmaError("panoptic maps cannot be merged from tiles; leave the tiles out, or use an instance or a "
+                          "semantic segmenter")
     data = Pictures(find_pictures(images), info)
     device = pick_device(device)
     net.to(device)
-    settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision), "needs": frozenset(),
-                                "recipe": sourced(m.recipe, proposals), "show": progress}
+    settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision),
+                                "needs": frozenset(), "recipe": sourced(m.recipe, proposals), "show": progress}
     writer = _Writer(Path(out), data, info, task, pictures) if out is not None else None
     results: list[dict[str, Any]] = []
     with counting("predicting", len(data), progress) as bar:
@@ -184,7 +196,8 @@ def _plain(net: nn.Module, data: Pictures, settings: dict[str, Any]) -> Any:
 
 
 def windows(size: tuple[int, int], tile: int, overlap: float) -> list[tuple[int, int, int, int]]:
-    """Tiles (x1, y1, x2, y2) that cover a picture of `size` (height, width), evenly spread, overlapping by `overlap` of a tile at least."""
+    """Tiles (x1, y1, x2, y2) that cover a picture of `size` (height, width), evenly spread, overlapping by `overlap` of
+    a tile at least."""
     def starts(length: int) -> list[int]:
         if length <= tile:
             return [0]
@@ -216,7 +229,8 @@ def _tiled(net: nn.Module, data: Pictures, tile: int, overlap: float, settings: 
         yield i, whole
 
 
-def _join_maps(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], size: tuple[int, int]) -> dict[str, Any]:
+def _join_maps(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]],
+               size: tuple[int, int]) -> dict[str, Any]:
     """Every pixel from the tile in whose middle it lies deepest."""
     out, depth = np.zeros(size, np.int32), np.full(size, -1, np.int32)
     h, w = size
@@ -232,11 +246,12 @@ def _join_maps(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]
     return {"semantic": out}
 
 
-def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], size: tuple[int, int], iou: float = 0.5, inside: float = 0.7) -> dict[str, Any]:
+def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], size: tuple[int, int], iou: float = 0.5,
+          inside: float = 0.7) -> dict[str, Any]:
     """Detections of tiles as those of the picture, best first.
 
-    Of two of one class that overlap by `iou` the better stays. One that ends at a tile's cut edge saw part of an object only: it is ranked
-    behind all others, and goes as well when `inside` of the smaller of the two lies in the other.
+    Of two of one class that overlap by `iou` the better stays. One that ends at a tile's cut edge saw part of an object
+    only: it is ranked behind all others, and goes as well when `inside` of the smaller of the two lies in the other.
     """
     boxes, scores, labels, cut, source = [], [], [], [], []
     for k, (p, (x1, y1, x2, y2)) in enumerate(zip(parts, cuts, strict=True)):
@@ -249,7 +264,8 @@ def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], si
         scores.append(np.asarray(p["scores"], np.float32))
         labels.append(np.asarray(p["labels"], np.int64))
         source += [(k, j) for j in range(len(b))]
-    box, score, label, partial = np.concatenate(boxes), np.concatenate(scores), np.concatenate(labels), np.concatenate(cut)
+    box, score, label, partial = (np.concatenate(boxes), np.concatenate(scores), np.concatenate(labels),
+                                  np.concatenate(cut))
     area = np.prod((box[:, 2:] - box[:, :2]).clip(0), axis=1)
     kept: list[int] = []
     for k in np.lexsort((-score, partial)):
@@ -257,7 +273,8 @@ def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], si
             rivals = np.array([j for j in kept if label[j] == label[k]], int)
             side = (np.minimum(box[rivals, 2:], box[k, 2:]) - np.maximum(box[rivals, :2], box[k, :2])).clip(0)
             common = side.prod(1)
-            if (common > iou * (area[rivals] + area[k] - common)).any() or (partial[k] and (common > inside * np.minimum(area[rivals], area[k])).any()):
+            if ((common > iou * (area[rivals] + area[k] - common)).any()
+                or (partial[k] and (common > inside * np.minimum(area[rivals], area[k])).any())):
                 continue
         kept.append(int(k))
     kept.sort(key=lambda k: -score[k])
@@ -272,9 +289,11 @@ def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], si
 
 
 def shifted(code: dict[str, Any], corner: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
-    """A mask's run lengths moved to `corner` (x, y) of a picture of `size` (height, width), without filling that picture.
+    """A mask's run lengths moved to `corner` (x, y) of a picture of `size` (height, width),
+    without filling that picture.
 
-    Runs go down the columns; one of the tile is cut at its columns' ends, and lies at column x height + row of the picture.
+    Runs go down the columns; one of the tile is cut at its columns' ends,
+    and lies at column x height + row of the picture.
     """
     mask = decode(code)
     if mask.shape == size and tuple(corner) == (0, 0):
@@ -287,7 +306,8 @@ def shifted(code: dict[str, Any], corner: tuple[int, int], size: tuple[int, int]
     _, last = np.nonzero(steps == -1)
     at = (columns[which] + corner[0]).astype(np.int64) * size[0] + corner[1]
     begin, end = at + first, at + last
-    joined = np.concatenate([[True], begin[1:] > end[:-1]]) if len(begin) else np.zeros(0, bool)  # full-height runs meet
+    # full-height runs meet
+    joined = np.concatenate([[True], begin[1:] > end[:-1]]) if len(begin) else np.zeros(0, bool)
     begin, end = begin[joined], end[np.concatenate([joined[1:], [True]])] if len(begin) else end
     edges = np.stack([begin, end], 1).reshape(-1)
     counts = np.diff(np.concatenate([[0], edges, [size[0] * size[1]]]))
@@ -304,7 +324,8 @@ class _Writer:
     """Drawn pictures and predictions.json in a folder; label maps for systems that give maps."""
 
     def __init__(self, folder: Path, data: Pictures, info: Info, task: str, pictures: bool):
-        self.folder, self.data, self.info, self.classes, self.pictures = folder, data, info, info.classes_for(task), pictures
+        self.folder, self.data, self.info, self.classes, self.pictures = (folder, data, info,
+                                                                          info.classes_for(task), pictures)
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
         self.taken: set[str] = set()
@@ -320,20 +341,25 @@ class _Writer:
             name, k = f"{stem}_{k}", k + 1
         self.taken.add(name)
         number = len(self.images) + 1
-        self.images.append({"id": number, "file_name": Path(self.data.name(i)).name, "height": entry["size"][0], "width": entry["size"][1]})
+        self.images.append({"id": number, "file_name": Path(self.data.name(i)).name, "height": entry["size"][0],
+                            "width": entry["size"][1]})
         if "semantic" in entry:
             _save(Image.fromarray(entry["semantic"].astype(np.uint8)), self.folder / f"{name}_labels.png")
             if "objects" in entry:
                 self._keep(entry["objects"], number)
         elif "panoptic" in entry:
             ids = entry["panoptic"].astype(np.int64)
-            _save(Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)), self.folder / f"{name}_panoptic.png")
-            segments = [{"id": j + 1, "category_id": int(self.classes.ids[int(c)])} for j, c in enumerate(entry["segments"])]
-            self.annotations.append({"image_id": number, "file_name": f"{name}_panoptic.png", "segments_info": segments})
+            _save(Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)),
+                  self.folder / f"{name}_panoptic.png")
+            segments = [{"id": j + 1, "category_id": int(self.classes.ids[int(c)])}
+                        for j, c in enumerate(entry["segments"])]
+            self.annotations.append({"image_id": number, "file_name": f"{name}_panoptic.png",
+                                     "segments_info": segments})
         else:
             self._keep(entry, number)
         if self.pictures:
-            _save(draw.draw(self.data.pixels(i), entry, self.classes.names, self.info.points), self.folder / f"{name}.jpg")
+            _save(draw.draw(self.data.pixels(i), entry, self.classes.names, self.info.points),
+                  self.folder / f"{name}.jpg")
 
     def _keep(self, found: dict[str, Any], number: int) -> None:
         for a in coco_entries(found, number, self.info.classes.ids):
@@ -345,7 +371,8 @@ class _Writer:
         categories: list[dict[str, Any]] = [{"id": int(k), "name": n} for k, n in zip(classes.ids, classes.names)]
         if self.info.points is not None and any("keypoints" in a for a in self.annotations):
             for c in categories:
-                c |= {"keypoints": list(self.info.points.names), "skeleton": [[a + 1, b + 1] for a, b in self.info.points.lines]}
+                c |= {"keypoints": list(self.info.points.names),
+                      "skeleton": [[a + 1, b + 1] for a, b in self.info.points.lines]}
         whole = {"images": self.images, "categories": categories, "annotations": self.annotations}
         checkpoint.write_text(self.folder / "predictions.json", json.dumps(whole))
 

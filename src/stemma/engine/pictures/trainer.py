@@ -1,8 +1,8 @@
 """The training loop: one budget, exact resume, the best and the last weights.
 
-A run is repeatable bit by bit (for budgets in steps, epochs or images): the order and the augmentation of pictures are functions of
-(seed, epoch, position), and the random numbers of a step (samplers, dropout) are functions of (seed, step, rank), so nothing that
-happens between two steps, a validation, a save or a kill, can change what comes next.
+A run is repeatable bit by bit (for budgets in steps, epochs or images): the order and the augmentation of pictures are
+functions of (seed, epoch, position), and the random numbers of a step (samplers, dropout) are functions of (seed, step,
+rank), so nothing that happens between two steps, a validation, a save or a kill, can change what comes next.
 """
 from __future__ import annotations
 
@@ -82,11 +82,13 @@ class Trainer:
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         m.to(fabric.device, memory_format=self.layout)
         self._share(recipe.accumulate)
-        self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch), scaler=self._scaler() is not None)
+        self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch),
+                                              scaler=self._scaler() is not None)
         self.frozen = {n for n, p in m.named_parameters() if not p.requires_grad}
         self.ema = Ema(m, recipe.ema) if recipe.ema else None
         self.module, self.stepper = fabric.setup(torch.compile(Step(m)) if plan.compile else Step(m), self.optimizer)
-        self.control: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None  # CPUs decide together; no wait for a GPU
+        # CPUs decide together; no wait for a GPU
+        self.control: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
         self.watch = _Watch(self.device)
         self.bar = progress.Training(run.path.name, plan.show and fabric.is_global_zero)
         self.steps, self.epoch, self.at, self.images, self.seconds = 0, 0, 0, 0, 0.0
@@ -143,8 +145,9 @@ class Trainer:
             with suppress(StemmaError):  # a full disk must not hide what happened
                 self._record("failed", error=f"{type(error).__name__}: {error}")
             if isinstance(error, torch.OutOfMemoryError):
-                raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory of {self.device}; try "
-                                  f"--batch {max(1, self.plan.batch // 2)}, or smaller parts: --set recipe.accumulate={self.parts * 2}") from error
+                raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory "
+                                  f"of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
+                                  f"--set recipe.accumulate={self.parts * 2}") from error
             raise
         finally:
             if batches is not None:
@@ -152,12 +155,14 @@ class Trainer:
             self.bar.stop()
 
     def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
-        """Leave the folder of a training that was told to end. In the midst of a step, what was saved last is what continues."""
+        """Leave the folder of a training that was told to end. In the midst of a step,
+        what was saved last is what continues."""
         try:
             if wish.whole:
                 self._save(final=True)
         finally:
-            self._record("stopped", error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
+            self._record("stopped",
+                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
         at = self.steps if wish.whole else max(self.saved_at, 0)
         self.bar.line(f"stopped at step {at}; the same command with --resume continues")
 
@@ -167,16 +172,20 @@ class Trainer:
 
         self.parts = parts
         self.loader = Loader(
-            self.data, self.recipe, train=True, batch=self.plan.batch // parts, mean=self.model.spec.preprocess.mean, seed=self.plan.seed,
-            workers=self.plan.workers, needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            self.data, self.recipe, train=True, batch=self.plan.batch // parts,
+            mean=self.model.spec.preprocess.mean, seed=self.plan.seed, workers=self.plan.workers,
+            needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
 
     def _look_for_boxes(self) -> None:
-        """Compute the boxes from outside of the pictures that will be seen, before the clock starts. Ranks share the work."""
+        """Compute the boxes from outside of the pictures that will be seen, before the clock starts.
+        Ranks share the work."""
         rest, n = 1.0 - self.plan.budget.fraction(self.spent), len(self.data)
-        images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1, "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
-        at = list(range(n)) if images >= n else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)]
+        images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1,
+                  "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
+        at = (list(range(n)) if images >= n
+              else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)])
         if images < n:
             at = sorted({*at, *passes.pictures(self.loader, self.recipe.phases, images / max(rest, 1e-9))})
         if self.fabric.world_size > 1:
@@ -195,7 +204,8 @@ class Trainer:
     def _step(self, batches: Iterator[Batch], fraction: float) -> None:
         seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
         self._enter_phase(fraction)
-        self.rate = optim.set_rate(self.optimizer, schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
+        self.rate = optim.set_rate(self.optimizer,
+                                   schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
         self.model.train()
         for part in range(self.parts):
             batch = next(batches)
@@ -218,7 +228,8 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         batch = batch.to(self.device)
-        said: dict[str, Tensor] = self.module(Held(replace(batch, images=batch.images.contiguous(memory_format=self.layout))))
+        said: dict[str, Tensor] = self.module(Held(replace(batch,
+                                                           images=batch.images.contiguous(memory_format=self.layout))))
         phase = self.recipe.phases[self.phase].losses if self.recipe.phases else ".*"
         return {k: v * weight_of(self.recipe, k) for k, v in said.items() if re.search(phase, k)}
 
@@ -230,7 +241,8 @@ class Trainer:
         self.phase = now
 
     def _phase(self, fraction: float) -> int:
-        """The phase that is on: that of the fraction, or the one after a method that was done before its share was used. -1 where there are none."""
+        """The phase that is on: that of the fraction, or the one after a method that was done before its share was
+        used. -1 where there are none."""
         return max(schedule.phase_at(self.recipe.phases, fraction), self.ran + 1) if self.recipe.phases else -1
 
     def _owed(self, now: int) -> list[int]:
@@ -251,12 +263,15 @@ class Trainer:
         return fraction, due
 
     def _between(self) -> float:
-        """Do what is due between two steps: a line, a validation, a save. None of it changes what the next step computes.
+        """Do what is due between two steps: a line, a validation, a save.
+        None of it changes what the next step computes.
 
-        Returns the fraction of the budget used, by rank 0's clock. Raises `Interrupted` on every rank when it was told to stop.
+        Returns the fraction of the budget used, by rank 0's clock. Raises `Interrupted` on every rank when it was told
+        to stop.
         """
         fraction, due = self._pulse()
-        if self.steps and self.steps % (self.plan.log_every or max(1, round(self.steps / max(fraction, 1e-9) / 200))) == 0:
+        if self.steps and self.steps % (self.plan.log_every or max(1,
+                                                                   round(self.steps / max(fraction, 1e-9) / 200))) == 0:
             self._log()
         self.wishes.heed()
         if self.plan.val_every and fraction >= (self.validations + 1) * self.plan.val_every - 1e-9:
@@ -288,8 +303,8 @@ class Trainer:
         if self.fabric.is_global_zero and len(self.val):
             m = self.ema.model if self.ema is not None else self.model
             with self.wishes.anywhere(self.control is None):
-                result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device), precision=self.precision, losses=True,
-                                          workers=self.plan.workers)
+                result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device),
+                                          precision=self.precision, losses=True, workers=self.plan.workers)
             name = evaluate.main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
@@ -298,18 +313,21 @@ class Trainer:
                 self.best = {"score": score, "step": self.steps, "metric": name}
                 self._weights("best")
             self._write({"kind": "val", "val_images": result.pop("images"), **result})
-            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss {result['loss']:.3f}, {name} "
+            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss "
+                          f"{result['loss']:.3f}, {name} "
                           + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
         if self.control is not None:
             said = torch.tensor([self.stale])
             dist.broadcast(said, 0, group=self.control)
             self.stale = int(said)
-        passed = math.floor(self.plan.budget.fraction(self.spent) / self.plan.val_every + 1e-9) if self.plan.val_every else 0
+        passed = (math.floor(self.plan.budget.fraction(self.spent) / self.plan.val_every + 1e-9)
+                  if self.plan.val_every else 0)
         self.validations, self.validated_at = max(self.validations + 1, passed), self.steps
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
-            head = {"kind": entry["kind"], "step": self.steps, "images": self.images, "seconds": round(self.seconds, 3), "epoch": round(self.spent.epochs, 4)}
+            head = {"kind": entry["kind"], "step": self.steps, "images": self.images, "seconds": round(self.seconds, 3),
+                    "epoch": round(self.spent.epochs, 4)}
             try:
                 self.run.log(head | entry)
             except OSError as error:
@@ -317,8 +335,8 @@ class Trainer:
 
     def _record(self, state: str, **more: Any) -> None:
         if self.fabric.is_global_zero:
-            self.run.update(state=state, spent=vars(self.spent), best=self.best, images_per_second=self.images / max(self.seconds, 1e-9),
-                            peak_memory_mb=devices.peak_memory_mb(self.device), **more)
+            self.run.update(state=state, spent=vars(self.spent), best=self.best, images_per_second=self.images
+                            / max(self.seconds, 1e-9), peak_memory_mb=devices.peak_memory_mb(self.device), **more)
 
     def _not_finite(self, batch: Batch, losses: dict[str, Tensor]) -> StemmaError:
         files = [self.data.truth(i).file or f"picture {i}" for i in batch.index.tolist()]
@@ -328,8 +346,9 @@ class Trainer:
             kept = f"The weights from before this step are in {self.run.path / 'last.safetensors'}"
         else:
             kept = f"The weights themselves are no longer finite; the last good ones are those saved in {self.run.path}"
-        return StemmaError(f"the loss is not a finite number at step {self.steps} ({parts}), on these pictures: {', '.join(files)}. {kept}. "
-                           f"Look at these pictures' labels, or lower the rate (--set recipe.lr={self.recipe.lr / 2:g})")
+        return StemmaError(f"the loss is not a finite number at step {self.steps} ({parts}), on these pictures: "
+                           f"{', '.join(files)}. {kept}. Look at these pictures' labels, or lower the rate (--set "
+                           f"recipe.lr={self.recipe.lr / 2:g})")
 
     # ------------------------------------------------------------ saving and restoring
 
@@ -344,12 +363,14 @@ class Trainer:
     def _weights(self, name: str) -> None:
         state = self.ema.state() if self.ema is not None else self.model.state_dict()
         try:
-            checkpoint.save(self.run.path / f"{name}.safetensors", self.model, state, step=self.steps, images=self.images)
+            checkpoint.save(self.run.path / f"{name}.safetensors", self.model, state, step=self.steps,
+                            images=self.images)
         except StemmaError as error:
             self.bar.line(f"{error}; training goes on")
 
     def _save(self, final: bool = False) -> None:
-        """The last weights and the state for an exact resume. On a full disk training goes on, and only the last save raises.
+        """The last weights and the state for an exact resume. On a full disk training goes on,
+        and only the last save raises.
 
         Weights that are not finite replace nothing: the next loss ends the run.
         """
@@ -361,14 +382,17 @@ class Trainer:
             tensors |= {f"optim/{k}": v for k, v in memory.items()}
             scaler = self._scaler()
             meta = {
-                "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at, "images": self.images, "seconds": self.seconds,
-                "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
+                "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at,
+                "images": self.images, "seconds": self.seconds, "validations": self.validations,
+                "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
                 "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
-                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran, "said": self.run.said,
+                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran,
+                "said": self.run.said,
             }
             try:
                 state = self.ema.state() if self.ema is not None else self.model.state_dict()
-                checkpoint.save(self.run.path / "last.safetensors", self.model, state, step=self.steps, images=self.images)
+                checkpoint.save(self.run.path / "last.safetensors", self.model, state, step=self.steps,
+                                images=self.images)
                 checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
             except StemmaError as error:
                 if final:
@@ -377,10 +401,12 @@ class Trainer:
         self.saved, self.saved_at = self.spent, self.steps
 
     def restore(self) -> None:
-        """Continue from the saved state. Raises `StemmaError` when it does not fit this model or this number of processes."""
+        """Continue from the saved state. Raises `StemmaError` when it does not fit this model or this number of
+        processes."""
         tensors, meta = checkpoint.read_tensors(self.run.path / "state.safetensors")
         if meta["world"] != self.fabric.world_size:
-            raise StemmaError(f"{self.run.path} was trained by {meta['world']} process(es), not {self.fabric.world_size}; an exact resume needs as many")
+            raise StemmaError(f"{self.run.path} was trained by {meta['world']} process(es), not "
+                              f"{self.fabric.world_size}; an exact resume needs as many")
         part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
         self.model.load_state_dict(part("model/"))
         if self.ema is not None:
@@ -420,7 +446,8 @@ class Trainer:
                         raise
                 self.optimizer.zero_grad(set_to_none=True)
                 self._share(self.parts * 2)
-                self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} parts of {self.plan.batch // self.parts}")
+                self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} "
+                              f"parts of {self.plan.batch // self.parts}")
         finally:
             self.optimizer.zero_grad(set_to_none=True)
             self.model.load_state_dict(before)

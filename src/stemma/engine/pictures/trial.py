@@ -1,7 +1,7 @@
 """One training of a comparison, and what is measured of it: `python -m stemma.engine.pictures.trial JOB.json`.
 
-The run's folder gains `trial.json` (numbers, curves, errors, confusion) and `shown/` (answers on a few pictures, for the report).
-A trial that was killed continues where its training was saved; one that has a `trial.json` is finished.
+The run's folder gains `trial.json` (numbers, curves, errors, confusion) and `shown/` (answers on a few pictures, for
+the report). A trial that was killed continues where its training was saved; one that has a `trial.json` is finished.
 """
 from __future__ import annotations
 
@@ -65,11 +65,12 @@ class Job:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def held_out(data: str, format: str | None = None, limit: int | None = None, task: str = "detection") -> tuple[Dataset, Dataset, str]:
+def held_out(data: str, format: str | None = None, limit: int | None = None,
+             task: str = "detection") -> tuple[Dataset, Dataset, str]:
     """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
 
-    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise the last
-    weights are measured on the validation pictures, since the best were chosen by them.
+    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
+    the last weights are measured on the validation pictures, since the best were chosen by them.
     """
     from ...data.open import splits
 
@@ -96,11 +97,13 @@ def run(job: Job) -> dict[str, Any]:
     train, data, which = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
-    trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, format=job.format, device=job.device,
-                        precision=job.precision, batch=job.batch, workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
+    trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
+                        format=job.format, device=job.device, precision=job.precision, batch=job.batch,
+                        workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
-    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=train.info).to(device)  # what was measured in the data included
+    # what was measured in the data included
+    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=train.info).to(device)
     model = trained.load(which).to(device)
     precision = pick_precision(device, "auto" if job.precision is None else job.precision)
     m: Any = model
@@ -108,12 +111,14 @@ def run(job: Job) -> dict[str, Any]:
     untrained = evaluate.measure(bare, evaluate.spread(data, UNTRAINED), device=device, precision=precision)
     measured = _measure(model, data, task, device, precision, folder / "shown")
     out: dict[str, Any] = {
-        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset, "seed": job.seed, "task": task, "weights": which,
-        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "seconds": record["spent"]["seconds"],
-        "train_images_per_second": record["images_per_second"], "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
+        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset, "seed": job.seed,
+        "task": task, "weights": which, "steps": record["spent"]["steps"], "images": record["spent"]["images"],
+        "seconds": record["spent"]["seconds"], "train_images_per_second": record["images_per_second"],
+        "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
         "precision": record["precision"], "parameters": record["parameters"], "batch": record["batch"],
         "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, evaluate.main_metric(task)),
-        "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     out["flops"] = _flops(model.float(), data, device)
     checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(out))))
@@ -132,7 +137,8 @@ def _flops(model: nn.Module, data: Dataset, device: str, pictures: int = 8) -> i
 def _curve(run: Any, main: str) -> list[dict[str, Any]]:
     """Validations over time. Detectors are drawn by box AP, whatever they are ranked by in training."""
     lines = list(run.metrics("val"))
-    return [{"seconds": e["seconds"], "images": e["images"], "step": e["step"], "loss": e.get("loss"), "value": e.get("AP", e.get(main))} for e in lines]
+    return [{"seconds": e["seconds"], "images": e["images"], "step": e["step"], "loss": e.get("loss"),
+             "value": e.get("AP", e.get(main))} for e in lines]
 
 
 def _finite(v: Any) -> Any:
@@ -157,7 +163,8 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     kept: dict[int, dict[str, Any]] = {}
     shape: list[int] = []
     images, seconds = 0, 0.0
-    for seen in evaluate.run_over(model, data, m.recipe, batch=8, device=device, precision=precision, needs=frozenset()):
+    for seen in evaluate.run_over(model, data, m.recipe, batch=8, device=device, precision=precision,
+                                  needs=frozenset()):
         shape = shape or list(seen.batch.images.shape[-2:])
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
@@ -167,7 +174,8 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
                 kept[i] = prediction
         images, seconds = images + len(seen.batch), seconds + seen.seconds
     numbers = (also.result() if also is not None else {}) | evaluator.result()
-    out: dict[str, Any] = {"metrics": numbers, "input": shape, "images_measured": images, "predict_images_per_second": images / max(seconds, 1e-9)}
+    out: dict[str, Any] = {"metrics": numbers, "input": shape, "images_measured": images,
+                           "predict_images_per_second": images / max(seconds, 1e-9)}
     details = evaluator.details()
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
@@ -183,7 +191,8 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
         out["pr"] = {"recall": recall, "precision": {"0.50": loose, "0.75": strict}}
         out["errors"] = {k: v["dAP"] for k, v in details["errors"].items()}
         out["error_counts"] = {k: v["count"] for k, v in details["errors"].items()}
-        out["calibration"], out["count"], out["best_f1"] = details["calibration"]["ECE"], details["count"]["error"], details["f1"]["best"]
+        out["calibration"], out["count"], out["best_f1"] = (details["calibration"]["ECE"], details["count"]["error"],
+                                                            details["f1"]["best"])
     if "confusion" in details:
         out["confusion"] = {"labels": details["confusion"]["labels"], "matrix": details["confusion"]["matrix"]}
     out["threshold"] = threshold
@@ -201,12 +210,14 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
 
 
 def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str], threshold: float) -> dict[str, Any]:
-    """A prediction as the report draws it, in pixels of the shown picture: boxes, labels, scores, whether each is right, and a layer of masks."""
+    """A prediction as the report draws it, in pixels of the shown picture: boxes, labels, scores, whether each is
+    right, and a layer of masks."""
     if task == "semantic" and "objects" in prediction:
         from ...metrics.detection import to_rles
 
         found = prediction["objects"]
-        return {"layer": mask_layer([r.decode() for r in to_rles(found["masks"])], found["labels"].tolist(), truth.size)}
+        return {"layer": mask_layer([r.decode() for r in to_rles(found["masks"])],
+                                    found["labels"].tolist(), truth.size)}
     if task == "semantic":
         return {"layer": map_layer(prediction["semantic"], truth.size)}
     if task == "panoptic":
@@ -225,15 +236,18 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
     if masks is not None:
         layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
     return {
-        "boxes": np.round(np.asarray(prediction["boxes"])[keep] * scale, 1).tolist(), "labels": [names[k] for k in labels],
+        "boxes": np.round(np.asarray(prediction["boxes"])[keep] * scale, 1).tolist(),
+        "labels": [names[k] for k in labels],
         "scores": np.round(np.asarray(prediction["scores"])[keep].astype(float), 3).tolist(),
         "ok": (_taken(prediction, truth, keep) != -1).tolist(), "layer": layer,
-        "points": [] if points is None else np.round(np.asarray(points)[keep][..., :2].reshape(-1, 2) * scale[:2], 1).tolist(),
+        "points": [] if points is None else np.round(np.asarray(points)[keep][..., :2].reshape(-1, 2) * scale[:2],
+                                                     1).tolist(),
     }
 
 
 def _proposed(prediction: dict[str, Any], truth: Sample, names: list[str], threshold: float) -> dict[str, Any]:
-    """Of the first hundred proposals that which overlaps each object most, named by the object, right from IoU .5 on; and their masks."""
+    """Of the first hundred proposals that which overlaps each object most, named by the object, right from IoU .5 on;
+    and their masks."""
     from ...metrics.detection import box_iou, to_rles
 
     first = np.argsort(-np.asarray(prediction["scores"]), kind="stable")[:PROPOSED]
@@ -246,8 +260,8 @@ def _proposed(prediction: dict[str, Any], truth: Sample, names: list[str], thres
         layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
     return {
         "boxes": np.round(boxes[keep] * _shown(truth), 1).tolist(), "labels": [names[k] for k in labels],
-        "scores": np.round(np.asarray(prediction["scores"], float)[keep], 3).tolist(), "ok": (ious.max(0, initial=0.0)[objects] >= 0.5).tolist(),
-        "layer": layer, "points": [],
+        "scores": np.round(np.asarray(prediction["scores"], float)[keep], 3).tolist(),
+        "ok": (ious.max(0, initial=0.0)[objects] >= 0.5).tolist(), "layer": layer, "points": [],
     }
 
 
@@ -259,14 +273,17 @@ def _pointed(prediction: dict[str, Any], truth: Sample, names: list[str], thresh
     scale, around = _shown(truth), tolerance_in(truth.size)
     squares = np.concatenate([points - around, points + around], 1)
     return {
-        "boxes": np.round(squares * scale, 1).tolist(), "labels": [names[k] for k in np.asarray(prediction["labels"])[best]],
-        "scores": np.round(np.asarray(prediction["scores"], float)[best], 3).tolist(), "ok": right.tolist(), "layer": None,
-        "points": np.round(points * scale[:2], 1).tolist(),
+        "boxes": np.round(squares * scale, 1).tolist(),
+        "labels": [names[k] for k in np.asarray(prediction["labels"])[best]],
+        "scores": np.round(np.asarray(prediction["scores"], float)[best], 3).tolist(), "ok": right.tolist(),
+        "layer": None, "points": np.round(points * scale[:2], 1).tolist(),
     }
 
 
-def _best_points(prediction: dict[str, Any], truth: Sample, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(detections that are the best of their class and score `threshold` or more, whether each lies in an object of the class, their centres)."""
+def _best_points(prediction: dict[str, Any], truth: Sample,
+                 threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(detections that are the best of their class and score `threshold` or more, whether each lies in an object of the
+    class, their centres)."""
     from ...metrics.detection import picture
     from ...metrics.points import best_of_class, centres, inside, tolerance_in
 
@@ -302,8 +319,8 @@ def _taken(prediction: dict[str, Any], truth: Sample, keep: np.ndarray) -> np.nd
 
 
 def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, threshold: float) -> float | None:
-    """How good an answer is on one picture: F1 at IoU .5 of boxes, F1 of the classes' points, AR100 of proposals, mean IoU of a semantic map, PQ of a
-    panoptic one."""
+    """How good an answer is on one picture: F1 at IoU .5 of boxes, F1 of the classes' points, AR100 of proposals, mean
+    IoU of a semantic map, PQ of a panoptic one."""
     if task == "weak":
         _, right, _ = _best_points(prediction, truth, threshold)
         said, there = len(right), len(np.unique(truth.labels[~truth.crowd]))
@@ -358,7 +375,8 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
 
 
 def main(argv: list[str]) -> int:
-    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left beside the job, in one line."""
+    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left
+    beside the job, in one line."""
     interrupts.end_with_parent()
     path = Path(argv[-1])
     trouble = path.with_suffix(".error")
@@ -367,7 +385,8 @@ def main(argv: list[str]) -> int:
         with interrupts.raised():
             if argv[0] == "--latency":
                 spec = json.loads(path.read_text(encoding="utf-8"))
-                checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"], spec["device"])))
+                checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"],
+                                                                      spec["device"])))
             else:
                 run(Job.read(path))
     except KeyboardInterrupt as wish:

@@ -42,7 +42,8 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | Budget) -> Budget:
-        """Read "90s", "2m", "1.5h", "2000steps", "12epochs" or "50000images"; spaces, `_` and `,` in numbers are allowed.
+        """Read "90s", "2m", "1.5h", "2000steps", "12epochs" or "50000images";
+        spaces, `_` and `,` in numbers are allowed.
 
         Raises `StemmaError` when it is none of them, or not above 0.
         """
@@ -53,7 +54,8 @@ class Budget:
         if kilo and kilo + word in _UNITS:
             kilo, word = "", kilo + word
         if word not in _UNITS:
-            raise StemmaError(f"cannot read the budget '{text}'; write one number and one unit, such as 90s, 2m, 2000steps, 12epochs or 50000images")
+            raise StemmaError(f"cannot read the budget '{text}'; write one number and one unit, such as 90s, 2m, "
+                              "2000steps, 12epochs or 50000images")
         unit, scale = _UNITS[word]
         amount = float(number.replace("_", "").replace(",", "")) * scale * (1000 if kilo else 1)
         if not amount > 0:

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with JSON metadata, written whole or not at all. Nothing is ever unpickled.
 
-A weights file holds what is needed to load and predict: paper, preset, edits, the data's classes and keypoints, preprocessing,
-recipe, versions. It holds no clock and no path, so equal trainings write equal files.
+A weights file holds what is needed to load and predict: paper, preset, edits, the data's classes and keypoints,
+preprocessing, recipe, versions. It holds no clock and no path, so equal trainings write equal files.
 """
 from __future__ import annotations
 
@@ -48,11 +48,13 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
             os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
     except (OSError, SafetensorError) as error:
         kept = "the earlier file is untouched" if path.exists() else "nothing was written"
-        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose another --out") from error
+        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose "
+                          "another --out") from error
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write `tensors` and `meta` (JSON) as one safetensors file, atomically. Raises `StemmaError` when the disk does not take it."""
+    """Write `tensors` and `meta` (JSON) as one safetensors file, atomically.
+    Raises `StemmaError` when the disk does not take it."""
     plain: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, t in tensors.items():
@@ -88,22 +90,27 @@ def _read(path: Path, device: str | None) -> tuple[dict[str, Tensor], dict[str, 
         raise StemmaError(f"no checkpoint at {path}")
     with open(path, "rb") as f:
         head = f.read(16)
-    if head[:2] == b"\x80\x02" or head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") or head[:4] == b"PK\x03\x04" or b"ustar" in head:
+    if (head[:2] == b"\x80\x02" or head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") or head[:4] == b"PK\x03\x04"
+        or b"ustar" in head):
         raise StemmaError(
             f"{path} is a pickle (a .pt or .pth file), and unpickling can run any code, so Stemma does not open it. "
-            "If you trust it, read it yourself with torch.load(path, weights_only=True) and hand the tensors to stemma.from_torchvision(paper, state_dict)"
+            "If you trust it, read it yourself with torch.load(path, weights_only=True) and hand the tensors to "
+            "stemma.from_torchvision(paper, state_dict)"
         )
     try:
         with safe_open(path, framework="pt", device=device or "cpu") as f:
             text = (f.metadata() or {}).get(KEY)
             tensors = {k: f.get_tensor(k) for k in f.keys()} if device else {}
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
-        raise StemmaError(f"{path} is not a whole safetensors file ({error}); it may have been cut short while it was copied") from error
+        raise StemmaError(f"{path} is not a whole safetensors file ({error}); it may have been cut short while it "
+                          "was copied") from error
     if text is None:
-        raise StemmaError(f"{path} is a safetensors file, but not one that Stemma wrote: it does not say which paper its weights belong to")
+        raise StemmaError(f"{path} is a safetensors file, but not one that Stemma wrote: it does not say which paper "
+                          "its weights belong to")
     meta = json.loads(text)
     if meta.get("format", 0) > FORMAT:
-        raise StemmaError(f"{path} has format {meta['format']}, and this Stemma reads up to {FORMAT}; install a newer stemma-vision")
+        raise StemmaError(f"{path} has format {meta['format']}, and this Stemma reads up to {FORMAT}; install a newer "
+                          "stemma-vision")
     return tensors, meta
 
 
@@ -135,7 +142,8 @@ def info_from(d: dict[str, Any]) -> Info:
         return None if v is None else cls(**{k: _tuples(x) for k, x in v.items()})
 
     return Info(
-        name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]), semantic=of(Classes, d.get("semantic")),
+        name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]),
+        semantic=of(Classes, d.get("semantic")),
         panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
     )
 
@@ -148,7 +156,8 @@ def recipe_from(d: dict[str, Any]) -> Recipe:
     life = d.get("life")
     if life is not None:
         life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
-    augment, phases = Augment(**{k: _tuples(v) for k, v in d["augment"].items()}), tuple(Phase(**p) for p in d["phases"])
+    augment, phases = (Augment(**{k: _tuples(v) for k, v in d["augment"].items()}),
+                       tuple(Phase(**p) for p in d["phases"]))
     return Recipe(**plain, resize=resize, augment=augment, proposals=proposals, phases=phases, life=life)
 
 
@@ -174,14 +183,16 @@ def versions() -> dict[str, str]:
 def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Edits of the spec and edits of the recipe ("recipe.lr")."""
     sets = sets or {}
-    return {k: v for k, v in sets.items() if not k.startswith("recipe.")}, {k[7:]: v for k, v in sets.items() if k.startswith("recipe.")}
+    return ({k: v for k, v in sets.items() if not k.startswith("recipe.")},
+            {k[7:]: v for k, v in sets.items() if k.startswith("recipe.")})
 
 
-def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None, info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
+def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None,
+         info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
-    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the name of a source of boxes
-    or a file of them. Both are put in before other edits.
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the
+    name of a source of boxes or a file of them. Both are put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -203,13 +214,16 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     except ValueError as error:
         raise StemmaError(f"{card.cli_name}: {error}") from error
     if (recipe.proposals.kind == "none") != (card.recipe(preset).proposals.kind == "none"):
-        raise StemmaError(f"{card.cli_name} " + ("takes its boxes from outside; name a source, such as recipe.proposals.kind=selective-search"
-                          if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means nothing to it"))
+        raise StemmaError(f"{card.cli_name} " + ("takes its boxes from outside; name a source, such as "
+                          "recipe.proposals.kind=selective-search"
+                          if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means "
+                          "nothing to it"))
     return card, spec, recipe
 
 
 def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
-    """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the network it has)."""
+    """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the
+    network it has)."""
     name, _, weights = given.partition(":")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
@@ -218,8 +232,10 @@ def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
     return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
 
 
-def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, sets: dict[str, Any] | None = None, info: Info | None = None) -> nn.Module:
-    """An untrained model of a paper: an `nn.Module` with `loss(batch)` and `predict(images)`, and with `.paper`, `.preset`, `.recipe`, `.info`.
+def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, sets: dict[str, Any] | None = None,
+          info: Info | None = None) -> nn.Module:
+    """An untrained model of a paper: an `nn.Module` with `loss(batch)` and `predict(images)`, and with `.paper`,
+    `.preset`, `.recipe`, `.info`.
 
     `sets` edits settings by path: {"head.width": 128, "recipe.lr": 0.01}. With `info` the classes are the data's.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
@@ -233,7 +249,8 @@ def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, s
     return adorn(model, card, preset, recipe, info, sets)
 
 
-def adorn(model: nn.Module, card: papers.Paper, preset: str, recipe: Recipe, info: Info | None, sets: dict[str, Any] | None = None) -> nn.Module:
+def adorn(model: nn.Module, card: papers.Paper, preset: str, recipe: Recipe, info: Info | None,
+          sets: dict[str, Any] | None = None) -> nn.Module:
     """Give a built model the attributes that the engine and the report read."""
     m: Any = model
     m.paper, m.preset, m.recipe, m.info, m.sets = card, preset, recipe, info, dict(sets or {})
@@ -241,17 +258,19 @@ def adorn(model: nn.Module, card: papers.Paper, preset: str, recipe: Recipe, inf
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """The metadata of a model's weights: what `load` needs, and what a reader wants to see. Nothing in it depends on a clock."""
+    """The metadata of a model's weights: what `load` needs, and what a reader wants to see.
+    Nothing in it depends on a clock."""
     m: Any = model
     for key, value in m.sets.items():
         if jsonable(value) is not value and not isinstance(value, (tuple, list)):
-            raise StemmaError(f"the setting '{key}' is a {type(value).__name__}; a checkpoint carries numbers, texts and tuples of them alone")
+            raise StemmaError(f"the setting '{key}' is a {type(value).__name__}; a checkpoint carries numbers, texts "
+                              "and tuples of them alone")
     task = m.paper.task_of(m.preset)
     pre = getattr(m.spec, "preprocess", None)
     return {
-        "format": FORMAT, "paper": m.paper.name, "preset": m.preset, "sets": jsonable(m.sets), "task": task, "classes": m.classes,
-        "info": None if m.info is None else asdict(m.info), "preprocess": jsonable(pre), "recipe": m.recipe.as_dict(),
-        "spec": {k: jsonable(v) for k, v in leaves(m.spec)}, "versions": versions(),
+        "format": FORMAT, "paper": m.paper.name, "preset": m.preset, "sets": jsonable(m.sets), "task": task,
+        "classes": m.classes, "info": None if m.info is None else asdict(m.info), "preprocess": jsonable(pre),
+        "recipe": m.recipe.as_dict(), "spec": {k: jsonable(v) for k, v in leaves(m.spec)}, "versions": versions(),
     }
 
 
@@ -277,26 +296,32 @@ def find(where: str | Path, which: str = "best") -> Path:
 
 
 def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Module:
-    """The trained model of a run folder or weights file, in eval mode, with `.paper`, `.preset`, `.recipe`, `.info` and `.meta`.
+    """The trained model of a run folder or weights file, in eval mode, with `.paper`, `.preset`, `.recipe`,
+    `.info` and `.meta`.
 
     Raises `StemmaError` when the file is no checkpoint of ours, or does not fit the paper as this version builds it.
     """
     path = find(where, which)
     tensors, meta = read_tensors(path)
     if "paper" not in meta:
-        raise StemmaError(f"{path} holds the state of a training, not weights to predict with; load best.safetensors or last.safetensors beside it")
+        raise StemmaError(f"{path} holds the state of a training, not weights to predict with; load best.safetensors "
+                          "or last.safetensors beside it")
     info = None if meta["info"] is None else info_from(meta["info"])
     with no_pretrained():
         model = build(meta["paper"], meta["preset"], meta["classes"], meta["sets"], info)
     m: Any = model
     expected = model.state_dict()
-    wrong = [k for k in expected if k not in tensors or expected[k].shape != tensors[k].shape] + [k for k in tensors if k not in expected]
+    wrong = ([k for k in expected if k not in tensors or expected[k].shape != tensors[k].shape]
+             + [k for k in tensors if k not in expected])
     if wrong:
         now = {k: jsonable(v) for k, v in leaves(m.spec)}
         then = meta["spec"]
-        changed = [f"{k} {then.get(k, '-')} -> {now.get(k, '-')}" for k in sorted(now.keys() | then.keys()) if now.get(k, "-") != then.get(k, "-")]
-        why = f"its settings differ from those of this version: {'; '.join(changed[:3])}" if changed else f"it was written by {meta['versions']}"
-        raise StemmaError(f"{path} does not fit {m.paper.cli_name} (preset {m.preset}): {len(wrong)} tensors differ, first '{wrong[0]}'; {why}")
+        changed = [f"{k} {then.get(k, '-')} -> {now.get(k, '-')}" for k in sorted(now.keys() | then.keys())
+                   if now.get(k, "-") != then.get(k, "-")]
+        why = (f"its settings differ from those of this version: {'; '.join(changed[:3])}" if changed
+               else f"it was written by {meta['versions']}")
+        raise StemmaError(f"{path} does not fit {m.paper.cli_name} (preset {m.preset}): {len(wrong)} tensors differ, "
+                          f"first '{wrong[0]}'; {why}")
     model.load_state_dict(tensors, strict=True)
     m.meta, m.recipe = meta, recipe_from(meta["recipe"])
     return model.to(device).eval()
@@ -313,7 +338,8 @@ def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, An
     if not fit:
         raise StemmaError("no tensor of the weights to start from fits this model; they belong to another system")
     model.load_state_dict(fit, strict=False)
-    return {"from": "a model" if isinstance(source, nn.Module) else str(source), "taken": len(fit), "left": sorted(k for k in own if k not in fit)}
+    return {"from": "a model" if isinstance(source, nn.Module) else str(source), "taken": len(fit),
+            "left": sorted(k for k in own if k not in fit)}
 
 
 def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None:
@@ -330,11 +356,12 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
     if have and have != want:
         at = next((i for i, (a, b) in enumerate(zip(have, want)) if a != b), min(len(have), len(want)))
         mine, theirs = (x[at] if at < len(x) else "nothing" for x in (have, want))
-        raise DataError(where, f"the class list disagrees with the checkpoint's: class {at} is '{theirs}' in the data ({len(want)} classes) "
-                        f"and '{mine}' in the checkpoint ({len(have)} classes)", mend, field="classes")
+        raise DataError(where, f"the class list disagrees with the checkpoint's: class {at} is '{theirs}' in the "
+                        f"data ({len(want)} classes) and '{mine}' in the checkpoint ({len(have)} classes)", mend,
+                        field="classes")
     if count != len(want):
         raise DataError(where, f"{len(want)} classes, but the model was built for {count}", mend, field="classes")
 
 
-__all__ = ["adorn", "build", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta", "read_tensors", "recipe_from",
-           "save", "split_sets", "start_from", "versions", "write_tensors", "write_text"]
+__all__ = ["adorn", "build", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta",
+           "read_tensors", "recipe_from", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text"]

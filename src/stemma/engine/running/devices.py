@@ -34,7 +34,8 @@ def pick_device(device: str = "auto") -> str:
     if kind not in ("cuda", "mps", "cpu"):
         raise StemmaError(f"no device '{device}'; write auto, cpu, cuda, cuda:N or mps")
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
-        raise StemmaError(f"this machine has no '{kind}' device that PyTorch can use; leave --device out or write --device cpu")
+        raise StemmaError(f"this machine has no '{kind}' device that PyTorch can use; leave --device out or write "
+                          "--device cpu")
     if kind == "cuda" and ":" in device and int(device.split(":")[1]) >= torch.cuda.device_count():
         raise StemmaError(f"there is no '{device}': PyTorch sees {torch.cuda.device_count()} GPU(s), counted from 0")
     return device
@@ -42,9 +43,11 @@ def pick_device(device: str = "auto") -> str:
 
 @functools.cache
 def keep_memory() -> None:
-    """Ask glibc, where it is there, to keep freed memory for the next step instead of handing it back to the system and fetching it anew.
+    """Ask glibc, where it is there, to keep freed memory for the next step instead of handing it back to the system and
+    fetching it anew.
 
-    Activations of a step are large and live shortly; page by page, fetching them cost a CPU 13 % of a U-Net step and more at larger sizes.
+    Activations of a step are large and live shortly; page by page, fetching them cost a CPU 13 % of a U-Net step and
+    more at larger sizes.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -70,8 +73,8 @@ def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf1
 def cpu_gain() -> float:
     """How many times faster this CPU trains a convolution in bf16 than in fp32; 0 where it has no bf16 instructions.
 
-    It is tried, once a process and in about a tenth of a second, because the instructions alone do not tell: AVX512-BF16 doubles
-    the speed of one maker's cores and halves that of another's; AMX always helps.
+    It is tried, once a process and in about a tenth of a second, because the instructions alone do not tell:
+    AVX512-BF16 doubles the speed of one maker's cores and halves that of another's; AMX always helps.
     """
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return 0.0
@@ -100,16 +103,18 @@ def autocast(device: str, precision: str) -> torch.autocast:
 def make_fabric(device: str = "auto", precision: str = "auto", *, unused: bool = False) -> Fabric:
     """A launched Fabric: one process, or all that `torchrun` started (DDP; gloo on CPUs, nccl on GPUs).
 
-    `unused`: some parameters get no gradient in some steps (phases). With batch-norm, ranks keep statistics of their own slice;
-    `train(..., sync_bn=True)` shares them on GPUs.
+    `unused`: some parameters get no gradient in some steps (phases). With batch-norm, ranks keep statistics of their
+    own slice; `train(..., sync_bn=True)` shares them on GPUs.
     """
     device = pick_device(device)
     kind = device.split(":")[0]
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    settings: dict[str, Any] = {"accelerator": kind, "devices": 1, "precision": _FABRIC[pick_precision(device, precision)]}
+    settings: dict[str, Any] = {"accelerator": kind, "devices": 1,
+                                "precision": _FABRIC[pick_precision(device, precision)]}
     if processes > 1:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-        strategy = DDPStrategy(find_unused_parameters=unused, process_group_backend="nccl" if kind == "cuda" else "gloo")
+        strategy = DDPStrategy(find_unused_parameters=unused,
+                               process_group_backend="nccl" if kind == "cuda" else "gloo")
         settings |= {"devices": local, "num_nodes": max(1, processes // local), "strategy": strategy}
     elif kind == "cuda" and ":" in device:
         settings["devices"] = [int(device.split(":")[1])]
@@ -121,7 +126,8 @@ def make_fabric(device: str = "auto", precision: str = "auto", *, unused: bool =
 
 @contextmanager
 def repeatable(wanted: bool) -> Iterator[None]:
-    """Within it, where `wanted`, PyTorch takes operators that give the same bits each time, and warns where it has none; as before afterwards."""
+    """Within it, where `wanted`, PyTorch takes operators that give the same bits each time, and warns where it has
+    none; as before afterwards."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
@@ -134,11 +140,12 @@ def repeatable(wanted: bool) -> Iterator[None]:
 
 def machine() -> dict[str, Any]:
     """What a run was made on, for its record."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    gpus = ([torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available()
+            else [])
     return {
         "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), "threads": torch.get_num_threads(),
-        "cpu_bf16": bool(torch.cpu._is_avx512_bf16_supported()), "gpus": gpus,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(), "cpu_bf16": bool(torch.cpu._is_avx512_bf16_supported()), "gpus": gpus,
     }
 
 
@@ -149,7 +156,8 @@ def precision_of(fabric: Fabric) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most memory this process has held: allocated by PyTorch on a GPU, resident on a CPU. None where the system does not say."""
+    """The most memory this process has held: allocated by PyTorch on a GPU, resident on a CPU.
+    None where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """A copy of `model` whose weights follow it: average <- d average + (1 - d) weights, d = min(decay, (1 + t) / (10 + t)).
+    """A copy of `model` whose weights follow it: average <- d average + (1 - d) weights,
+    d = min(decay, (1 + t) / (10 + t)).
 
-    The warm-up of d lets a short run forget its initial weights. Buffers (batch-norm statistics, memories of losses) are copied.
+    The warm-up of d lets a short run forget its initial weights. Buffers (batch-norm statistics, memories of losses)
+    are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float):

@@ -1,4 +1,5 @@
-"""Optimisers of a recipe: SGD, Adam, AdamW, and Muon (orthogonalised momentum) with every matrix of one shape in one product."""
+"""Optimisers of a recipe: SGD, Adam, AdamW, and Muon (orthogonalised momentum) with every matrix of one shape in one
+product."""
 from __future__ import annotations
 
 import re
@@ -19,9 +20,10 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: steepest at 0, si
 def orthogonalise(x: Float[Tensor, "K M N"], steps: int = 5) -> Float[Tensor, "K M N"]:
     """U V^T of each matrix (approximately), by Newton-Schulz steps on the Gram matrix.
 
-    A step is x <- (a + b G + c G^2) x with G = x x^T. The factor is a polynomial in G, so the steps can be taken on the M x M
-    matrices alone: G <- P G P, Q <- P Q, and x is touched twice in all. Wants M <= N. Computes in float32: the Gram matrix
-    squares the spread of the singular values, which bf16 would lose.
+    A step is x <- (a + b G + c G^2) x with G = x x^T. The factor is a polynomial in G,
+    so the steps can be taken on the M x M
+    matrices alone: G <- P G P, Q <- P Q, and x is touched twice in all. Wants M <= N. Computes in float32: the Gram
+    matrix squares the spread of the singular values, which bf16 would lose.
     """
     a, b, c = NEWTON_SCHULZ
     x = x.float()
@@ -39,21 +41,23 @@ def orthogonalise(x: Float[Tensor, "K M N"], steps: int = 5) -> Float[Tensor, "K
 
 
 def is_matrix(p: Tensor) -> bool:
-    """Whether Muon treats a parameter as a matrix: linear layers and convolutions, but not those that read the picture (up to 3
-    channels in) nor depthwise ones."""
+    """Whether Muon treats a parameter as a matrix: linear layers and convolutions, but not those that read the picture
+    (up to 3 channels in) nor depthwise ones."""
     return p.ndim >= 2 and p.shape[1] > 3
 
 
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) for matrices, AdamW for the rest, as one optimiser.
 
-    Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows / columns)).
-    A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own rate. Weight decay is
-    decoupled. Four Newton-Schulz steps do here what Jordan's five do.
+    Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows
+    / columns)). A convolution is the matrix out x (in kh kw). Groups with `matrix` False take AdamW steps at their own
+    rate. Weight decay is decoupled. Four Newton-Schulz steps do here what Jordan's five do.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 4, betas: tuple[float, float] = (0.9, 0.99)):
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "steps": steps, "betas": betas, "eps": 1e-8, "weight_decay": 0.0, "matrix": True})
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 0.04, momentum: float = 0.95, steps: int = 4,
+                 betas: tuple[float, float] = (0.9, 0.99)):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "steps": steps, "betas": betas, "eps": 1e-8,
+                                  "weight_decay": 0.0, "matrix": True})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -98,15 +102,16 @@ class Muon(torch.optim.Optimizer):
                 self.state[p].update(step=torch.zeros(()), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
         states = [self.state[p] for p in live]
         adamw(
-            live, [p.grad for p in live if p.grad is not None], [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], [],
+            live, [p.grad for p in live if p.grad is not None], [s["exp_avg"] for s in states],
+            [s["exp_avg_sq"] for s in states], [],
             [s["step"] for s in states], foreach=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1],
             lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
         )
 
 
 def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups of equal treatment. Each has `base_lr`, the rate before the schedule: recipe rate x `scale` x the first
-    `lr_mult` whose regex matches the name. A factor of 0 freezes. Groups are in a fixed order.
+    """Parameter groups of equal treatment. Each has `base_lr`, the rate before the schedule: recipe rate x `scale` x
+    the first `lr_mult` whose regex matches the name. A factor of 0 freezes. Groups are in a fixed order.
 
     Raises `StemmaError` when a regex is wrong, or matches no parameter, or everything is frozen.
     """
@@ -134,14 +139,16 @@ def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict
         group["names"].append(name)
     unused = [p for p, _ in recipe.lr_mult if p not in used]
     if unused:
-        raise StemmaError(f"recipe.lr_mult: '{unused[0]}' matches no parameter; names look like {', '.join(n for n, _ in list(model.named_parameters())[:3])}")
+        raise StemmaError(f"recipe.lr_mult: '{unused[0]}' matches no parameter; names look like "
+                          f"{', '.join(n for n, _ in list(model.named_parameters())[:3])}")
     if not groups:
         raise StemmaError("every parameter is frozen; nothing is left to train")
     return list(groups.values())
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler: bool = False) -> torch.optim.Optimizer:
-    """The recipe's optimiser over `model`, rates multiplied with `scale`. `scaler`: a GradScaler is used, so no fused step."""
+    """The recipe's optimiser over `model`, rates multiplied with `scale`.
+    `scaler`: a GradScaler is used, so no fused step."""
     groups = groups_of(model, recipe, scale)
     for g in groups:
         if recipe.optimizer != "muon":
@@ -166,7 +173,8 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The optimiser's memory as flat tensors ("name/key") and scalars of the same form; rates are the schedule's and not in it."""
+    """The optimiser's memory as flat tensors ("name/key") and scalars of the same form;
+    rates are the schedule's and not in it."""
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float] = {}
     for g in optimizer.param_groups:
@@ -179,13 +187,15 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
     return tensors, scalars
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]) -> None:
+def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
+                         scalars: dict[str, float]) -> None:
     """Put back what `optimizer_state` gave, in the memory layout of each parameter."""
     by_name = {n: (p, g) for g in optimizer.param_groups for n, p in zip(g["names"], g["params"], strict=True)}
     for full, value in [*tensors.items(), *scalars.items()]:
         name, key = full.rsplit("/", 1)
         if name not in by_name:
-            raise StemmaError(f"the saved optimizer state speaks of '{name}', which this model has not, or has frozen; resume with the settings of the run")
+            raise StemmaError(f"the saved optimizer state speaks of '{name}', which this model has not, or has frozen; "
+                              "resume with the settings of the run")
         p, group = by_name[name]
         if isinstance(value, Tensor):
             if key == "step":  # a fused step counts on the device, the others on the CPU

@@ -25,13 +25,15 @@ def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int
         yield None
         return
     count = TextColumn("{task.completed:.0f}/{task.total:.0f}")
-    with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(),
+                  console=console) as bar:
         task, begin = bar.add_task(what, total=total), time.perf_counter()
         yield lambda done: bar.update(task, completed=done, rate=done / max(time.perf_counter() - begin, 1e-9))
 
 
 class Training:
-    """The bar of a training: fraction of the budget, loss, score, images a second and time left. `line` prints beside it."""
+    """The bar of a training: fraction of the budget, loss, score, images a second and time left.
+    `line` prints beside it."""
 
     def __init__(self, name: str, show: bool = True):
         self.console = Console(stderr=True, highlight=False)
@@ -39,8 +41,8 @@ class Training:
         self.bar: Progress | None = None
         if show and self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("loss {task.fields[loss]:.3f}"),
-                _Rate(), TimeRemainingColumn(), console=self.console,
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("loss {task.fields[loss]:.3f}"), _Rate(), TimeRemainingColumn(), console=self.console,
             )
             self.task = self.bar.add_task(name, total=1.0, loss=float("nan"), rate=0.0)
             self.bar.start()

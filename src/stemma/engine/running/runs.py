@@ -1,4 +1,5 @@
-"""The folder of a training: run.json (what was run), metrics.jsonl (what it said), best/last.safetensors, state.safetensors (exact resume)."""
+"""The folder of a training: run.json (what was run), metrics.jsonl (what it said), best/last.safetensors,
+state.safetensors (exact resume)."""
 from __future__ import annotations
 
 import json
@@ -19,8 +20,8 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Run:
-    """A training on disk. `record` is run.json: paper, preset, sets, task, spec (every leaf), recipe, budget, batch, seed, data, versions,
-    machine, state ("running", "finished", "stopped", "failed"), spent, best, error.
+    """A training on disk. `record` is run.json: paper, preset, sets, task, spec (every leaf), recipe, budget, batch,
+    seed, data, versions, machine, state ("running", "finished", "stopped", "failed"), spent, best, error.
     """
 
     path: Path
@@ -81,7 +82,8 @@ class Run:
         return checkpoint.load(self.path, which, device)
 
     def metrics(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl, in order; of one kind ("train" or "val") when told. A line cut short by a kill is passed over."""
+        """The lines of metrics.jsonl, in order; of one kind ("train" or "val") when told.
+        A line cut short by a kill is passed over."""
         file = self.path / "metrics.jsonl"
         if not file.is_file():
             return

@@ -1,4 +1,5 @@
-"""Learning rate as a function of the fraction of the budget that is used: warm-up, then step, poly, cosine, linear or constant."""
+"""Learning rate as a function of the fraction of the budget that is used: warm-up, then step, poly, cosine,
+linear or constant."""
 from __future__ import annotations
 
 import math
@@ -33,7 +34,8 @@ def factor(recipe: Recipe, fraction: float) -> float:
 
 
 def batch_scale(recipe: Recipe, batch: int) -> float:
-    """The linear rule: a step of `batch` images takes `batch / recipe.batch` times the rate (Goyal et al., arXiv 1706.02677)."""
+    """The linear rule: a step of `batch` images takes `batch / recipe.batch` times the rate (Goyal et al., arXiv
+    1706.02677)."""
     return batch / recipe.batch
 
 

@@ -1,8 +1,10 @@
-"""Agents: live in a world, learn a model of it, act by it. One loop for every paper of task "world"; what it does is the recipe's `life`.
+"""Agents: live in a world, learn a model of it, act by it. One loop for every paper of task "world"; what it does is
+the recipe's `life`.
 
-A unit is one episode (or one group that is lived side by side), one update, or one generation. What a unit computes is a function of the
-state before it, of the seed and of its number; the state is saved between units, and an episode is on disk before it counts. So a run that is
-killed at any moment and resumed lives every episode once and ends with the same bytes (for budgets in steps, episodes or images).
+A unit is one episode (or one group that is lived side by side), one update, or one generation. What a unit computes is
+a function of the state before it, of the seed and of its number; the state is saved between units, and an episode is on
+disk before it counts. So a run that is killed at any moment and resumed lives every episode once and ends with the same
+bytes (for budgets in steps, episodes or images).
 """
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from . import dreams
 from .evolve import Strategy, strategy
 
 SIDE_BY_SIDE = 16  # episodes of one group; a constant, so that what is lived does not depend on the machine
-VALIDATION, EVALUATION, CHANCE = 1_000_000, 2_000_000, 3_000_000  # where the seeds of episodes that are not learned from begin
+# where the seeds of episodes that are not learned from begin
+VALIDATION, EVALUATION, CHANCE = 1_000_000, 2_000_000, 3_000_000
 
 
 def name_of(data: Any) -> str:
@@ -48,8 +51,8 @@ def seed_of(seed: int, number: int) -> int:
 
 
 def live_side_by_side(model: nn.Module, crew: envs.Crew, seeds: list[int], noise: float = 0.0) -> list[envs.Episode]:
-    """One episode of each seed under the agent, stepped together and acted for in one batch. An episode depends on the others through the
-    batch's random numbers alone: equal seeds in equal order give equal episodes."""
+    """One episode of each seed under the agent, stepped together and acted for in one batch. An episode depends on the
+    others through the batch's random numbers alone: equal seeds in equal order give equal episodes."""
     m: Any = model
     device = next(model.parameters()).device
     worlds = [crew.world(i) for i in range(len(seeds))]
@@ -107,7 +110,8 @@ def crew_for(model: nn.Module, name: str, workers: int = 0) -> envs.Crew:
 
 @dataclass
 class Here:
-    """Where in its life a run is: round (-1: what comes once), stage, units done in it, the budget's fraction when it began."""
+    """Where in its life a run is: round (-1: what comes once), stage, units done in it,
+    the budget's fraction when it began."""
 
     round: int = -1
     stage: int = 0
@@ -119,11 +123,14 @@ class Here:
 class Agent:
     """A life in progress: model, episodes, optimisers, counters; how to go on, save and restore."""
 
-    def __init__(self, run: Run, model: nn.Module, name: str, budget: Budget, seed: int, device: str, *, workers: int = 0, val_every: float = 0.2,
-                 val_episodes: int = 5, save_every: Budget | None = None, log_every: int = 0, show: bool = True, compile: bool = False) -> None:
+    def __init__(self, run: Run, model: nn.Module, name: str, budget: Budget, seed: int, device: str, *,
+                 workers: int = 0, val_every: float = 0.2, val_episodes: int = 5, save_every: Budget | None = None,
+                 log_every: int = 0, show: bool = True, compile: bool = False) -> None:
         m: Any = model
         self.run, self.model, self.recipe, self.life, self.name = run, m.to(device), m.recipe, m.recipe.life, name
-        self.budget, self.seed, self.device, self.workers, self.val_every, self.val_episodes = budget, seed, device, workers, val_every, val_episodes
+        self.budget, self.seed, self.device, self.workers, self.val_every, self.val_episodes = (
+            budget, seed, device, workers, val_every, val_episodes
+        )
         self.save_every, self.log_every = save_every, log_every
         self.replay = Replay(run.path / "episodes", self.life.capacity)
         self.crew = crew_for(model, name, workers)
@@ -187,12 +194,14 @@ class Agent:
             self.crew.close()
 
     def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
-        """Leave the folder of a life that was told to end. In the midst of a unit, what was saved last is what continues."""
+        """Leave the folder of a life that was told to end. In the midst of a unit,
+        what was saved last is what continues."""
         try:
             if wish.whole:
                 self._save()
         finally:
-            self._record("stopped", error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
+            self._record("stopped",
+                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
         where = f"at step {self.steps}" if wish.whole else f"in the midst of step {self.steps + 1}"
         self.bar.line(f"stopped {where}; the same command with --resume continues")
 
@@ -263,14 +272,15 @@ class Agent:
         else:
             self.model.eval()
             with self.wishes.anywhere():
-                lived, known = live_side_by_side(self.model, self.crew, [seed_of(self.seed, n) for n in group], stage.noise), False
+                lived, known = (live_side_by_side(self.model, self.crew, [seed_of(self.seed, n) for n in group],
+                                                  stage.noise), False)
         if known:
             self.queue = None
         for n, episode in zip(group, lived, strict=True):
             self.replay.add(n, episode, write=not known)
             self.frames += len(episode["reward"]) - 1
-            self._write({"kind": "episode", "episode": n, "return": float(episode["reward"].sum()), "length": len(episode["reward"]) - 1,
-                         "policy": stage.policy, "failed": bool(episode["terminal"].any())})
+            self._write({"kind": "episode", "episode": n, "return": float(episode["reward"].sum()), "length":
+                         len(episode["reward"]) - 1, "policy": stage.policy, "failed": bool(episode["terminal"].any())})
 
     def _fit(self, stage: Stage) -> None:
         """One update on sequences of what was lived."""
@@ -280,12 +290,13 @@ class Agent:
             self._encode()
             seed_step(self.seed, self.steps, 0)
         channels = ("code", "action", "reward", "first", "terminal") if stage.stored else None
-        lived = self.replay.sample(rng, stage.batch or self.recipe.batch, stage.sequence, recent=stage.recent, endings=stage.endings, cross=self.life.cross,
-                                   channels=channels)
+        lived = self.replay.sample(rng, stage.batch or self.recipe.batch, stage.sequence, recent=stage.recent,
+                                   endings=stage.endings, cross=self.life.cross, channels=channels)
         batch = {k: torch.from_numpy(v).to(self.device) for k, v in lived.items()}
         optimizer = self._optimizer(stage)
         if stage.end_lr:
-            fall = (stage.end_lr / (stage.lr or self.recipe.lr)) ** min(1.0, self._part(stage, self.budget.fraction(self.spent)))
+            fall = (stage.end_lr
+                    / (stage.lr or self.recipe.lr)) ** min(1.0, self._part(stage, self.budget.fraction(self.spent)))
             optim.set_rate(optimizer, fall)
         self.model.train()
         losses = self.model.loss(batch, stage.losses)
@@ -293,7 +304,8 @@ class Agent:
         total.backward()
         if not math.isfinite(float(total.detach())):
             said = ", ".join(f"{k} = {float(v.detach()):g}" for k, v in losses.items())
-            raise StemmaError(f"the loss is not a finite number at step {self.steps} ({said}); lower the rate (--set recipe.lr={self.recipe.lr / 2:g})")
+            raise StemmaError(f"the loss is not a finite number at step {self.steps} ({said}); lower the rate (--set "
+                              f"recipe.lr={self.recipe.lr / 2:g})")
         awake = [p for g in optimizer.param_groups for p in g["params"]]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(awake, self.recipe.clip)
@@ -310,7 +322,8 @@ class Agent:
         """One generation of the controller."""
         if self.es is None:
             assert self.es_begin is not None
-            self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1))
+            self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population,
+                               seed_of(self.seed, self.here.round + 1))
         self.model.eval()
         candidates = self.es.ask()
         said: dict[str, float] = {}
@@ -331,11 +344,12 @@ class Agent:
             self.model.actor.load_flat(mean)
             self.elected = elected.get("elected", self.elected)
         self.steps, self.fresh = self.steps + 1, True
-        self._write({"kind": "evolve", "generation": len(self.es.history), "mean": float(fitness.mean()), "best": float(fitness.max()),
-                     "sigma": self.es.sigma, **said, **elected})
+        self._write({"kind": "evolve", "generation": len(self.es.history), "mean": float(fitness.mean()),
+                     "best": float(fitness.max()), "sigma": self.es.sigma, **said, **elected})
 
     def _fitness(self, weights: Tensor, stage: Stage, each: int, said: dict[str, float] | None = None) -> np.ndarray:
-        """Mean return of controllers [P, W] over `each` lives, in the dream or in the world; `said` takes how the dreams went."""
+        """Mean return of controllers [P, W] over `each` lives, in the dream or in the world;
+        `said` takes how the dreams went."""
         weights = weights.to(self.device)
         if not stage.dream:
             return self._in_the_world(weights, each)
@@ -343,7 +357,8 @@ class Agent:
             if self.codes is None:
                 self.codes = dreams.beginnings(self.model, self.replay, self.device)
             seed_step(self.seed, self.steps, 1)
-            dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature, stage.sampled)
+            dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature,
+                                     stage.sampled)
         if said is not None:
             said |= {"length": float(dreamt.lengths.mean()), "ended": float(dreamt.ended.float().mean())}
         fitness: np.ndarray = dreamt.returns.double().mean(1).cpu().numpy()
@@ -373,13 +388,15 @@ class Agent:
         codes = []
         with torch.no_grad(), self.wishes.anywhere():
             for i in range(0, n, 256):
-                seen = {k: torch.from_numpy(arrays[k][i : min(i + 256, n)]).to(self.device) for k in (*self.model.senses, "first")}
+                seen = {k: torch.from_numpy(arrays[k][i : min(i + 256, n)]).to(self.device)
+                        for k in (*self.model.senses, "first")}
                 codes.append(self.model.encode(seen).half().cpu())
         self.replay.put("code", torch.cat(codes).numpy())
         self.coded = True
 
     def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """The optimiser of a stage, which keeps its memory from round to round; parameters that the stage does not train sleep."""
+        """The optimiser of a stage, which keeps its memory from round to round;
+        parameters that the stage does not train sleep."""
         optim.set_awake(self.model, stage.train, set())
         if stage.name not in self.optimizers:
             own = replace(self.recipe, lr=stage.lr) if stage.lr else self.recipe
@@ -410,7 +427,8 @@ class Agent:
             self._write({"kind": "train", "loss": self.loss, "losses": values})
 
     def _validate(self) -> None:
-        """The agent's return without noise, on the same episodes each time; not lived again where nothing that acts has changed."""
+        """The agent's return without noise, on the same episodes each time;
+        not lived again where nothing that acts has changed."""
         self._log()
         self.model.eval()
         entry: dict[str, Any] = {"kind": "val"}
@@ -420,20 +438,24 @@ class Agent:
             self.score, self.fresh = float(returns.mean()), False
             entry |= {"std": float(returns.std()), "length": float(lengths.mean())}
         entry |= {"return": self.score, "episodes": self.replay.count}
-        grown = self.model.actor is None or self._ended() or not self.stages or self.stages[self.here.stage].do == "evolve"
-        better = grown and (self.best["score"] is None or self.score > self.best["score"])  # a controller that has not grown up is nobody's best
+        grown = (self.model.actor is None or self._ended() or not self.stages
+                 or self.stages[self.here.stage].do == "evolve")
+        # a controller that has not grown up is nobody's best
+        better = grown and (self.best["score"] is None or self.score > self.best["score"])
         if better:
             self.best = {"score": self.score, "step": self.steps, "metric": "return"}
             checkpoint.save(self.run.path / "best.safetensors", self.model, step=self.steps, images=self.frames)
         self._write(entry)
-        self.bar.line(f"{self.seconds:.0f} s, {self.replay.count} episodes, {self.frames} steps lived, {self.steps} learned: return {self.score:.1f}"
+        self.bar.line(f"{self.seconds:.0f} s, {self.replay.count} episodes, {self.frames} steps lived, {self.steps} "
+                      f"learned: return {self.score:.1f}"
                       + (" (best)" if better else ""))
         passed = math.floor(self.budget.fraction(self.spent) / self.val_every + 1e-9) if self.val_every else 0
         self.validations = max(self.validations + 1, passed)
 
     def _write(self, entry: dict[str, Any]) -> None:
-        head = {"kind": entry["kind"], "step": self.steps, "images": self.frames, "seconds": round(self.seconds, 3), "epoch": self.replay.count,
-                "tick": self.tick, "stage": self.stages[self.here.stage].name if self.here.stage < len(self.stages) and not self._ended() else ""}
+        head = {"kind": entry["kind"], "step": self.steps, "images": self.frames,
+                "seconds": round(self.seconds, 3), "epoch": self.replay.count, "tick": self.tick, "stage":
+                self.stages[self.here.stage].name if self.here.stage < len(self.stages) and not self._ended() else ""}
         try:
             self.run.log(head | entry)
         except OSError as error:
@@ -443,8 +465,9 @@ class Agent:
         return bool(self.life.rounds and self.here.round >= self.life.rounds)
 
     def _record(self, state: str, **more: Any) -> None:
-        self.run.update(state=state, spent=vars(self.spent), best=self.best, images_per_second=self.frames / max(self.seconds, 1e-9),
-                        episodes=self.replay.count, peak_memory_mb=devices.peak_memory_mb(torch.device(self.device)), **more)
+        self.run.update(state=state, spent=vars(self.spent), best=self.best,
+                        images_per_second=self.frames / max(self.seconds, 1e-9), episodes=self.replay.count,
+                        peak_memory_mb=devices.peak_memory_mb(torch.device(self.device)), **more)
 
     # ------------------------------------------------------------ saving and restoring
 
@@ -462,9 +485,10 @@ class Agent:
         for k, v in self.sums.items():
             tensors[f"sums/{k}"] = v
         meta = {
-            "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps, "frames": self.frames, "seconds": self.seconds,
-            "validations": self.validations, "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
-            "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
+            "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps,
+            "frames": self.frames, "seconds": self.seconds, "validations": self.validations, "fresh": self.fresh,
+            "score": self.score if math.isfinite(self.score) else None, "best": self.best, "elected": self.elected,
+            "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
             "said": self.run.said,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
@@ -473,7 +497,8 @@ class Agent:
         self.saved = self.spent
 
     def restore(self) -> None:
-        """Continue from the saved state. Raises `StemmaError` when it does not fit this model, `DataError` where an episode is damaged."""
+        """Continue from the saved state. Raises `StemmaError` when it does not fit this model, `DataError` where an
+        episode is damaged."""
         tensors, meta = checkpoint.read_tensors(self.run.path / "state.safetensors")
         part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
         self.model.load_state_dict(part("model/"))
@@ -492,21 +517,26 @@ class Agent:
             stage = self.stages[self.here.stage]
             if "evolve/history" in tensors:
                 told = tensors["evolve/history"].numpy()
-                self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population, seed_of(self.seed, self.here.round + 1), told)
+                self.es = strategy(stage.strategy, self.es_begin.numpy(), stage.sigma, stage.population,
+                                   seed_of(self.seed, self.here.round + 1), told)
         self.saved = self.spent
         self.run.rewind(meta.get("said", self.run.said))
         self.bar.line(f"continuing {self.run.path} at step {self.steps}, episode {self.replay.count}")
 
 
 def train(
-    paper: Any, data: str | Path, budget: str | Budget | None = "60s", preset: str = "small", out: str | Path = "runs/run", seed: int = 0,
-    sets: dict[str, Any] | None = None, resume: bool = False, *, device: str = "auto", val_every: float = 0.2, val_episodes: int = 5,
-    save_every: str | None = "60s", workers: int = 0, log_every: int = 0, progress: bool = True, compile: bool = False, start: Any = None,
+    paper: Any, data: str | Path, budget: str | Budget | None = "60s", preset: str = "small",
+    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False,
+    *, device: str = "auto", val_every: float = 0.2, val_episodes: int = 5, save_every: str | None = "60s",
+    workers: int = 0, log_every: int = 0, progress: bool = True, compile: bool = False, start: Any = None,
 ) -> Run:
-    """Let a paper's agent live in the world that `data` names ("env:takecover") and return its run folder; `fit.train` comes here.
+    """Let a paper's agent live in the world that `data` names ("env:takecover") and return its run folder;
+    `fit.train` comes here.
 
-    budget: "90s" counts living and learning; "200steps" updates and generations; "60episodes"; "3000images" decisions in the world.
-    workers: processes in which random episodes are lived. Otherwise as `stemma.engine.pictures.fit.train`, and raises as it does.
+    budget: "90s" counts living and learning; "200steps" updates and generations; "60episodes";
+    "3000images" decisions in the world.
+    workers: processes in which random episodes are lived. Otherwise as `stemma.engine.pictures.fit.train`,
+    and raises as it does.
     """
     name = name_of(data)
     info = envs.info_of(name)
@@ -520,15 +550,18 @@ def train(
     if any(s.do == "evolve" for s in m.recipe.life.then) and m.actor is None:
         raise StemmaError(f"{m.paper.cli_name} plans and has no controller: its life holds nothing to evolve")
     length = Budget.parse(m.recipe.length if budget is None else budget)
-    endless = [s.name for s in (*m.recipe.life.first, *m.recipe.life.then) if s.do != "collect" and not s.amount and s.share]
+    endless = [s.name for s in (*m.recipe.life.first, *m.recipe.life.then) if s.do != "collect"
+               and not s.amount and s.share]
     if length.unit in ("epochs", "images") and endless:
-        raise StemmaError(f"{m.paper.cli_name} lives no episode while it learns ({', '.join(dict.fromkeys(endless))}), so that a budget of '{budget}' would "
-                          "never be used up; give it in seconds or steps")
+        raise StemmaError(f"{m.paper.cli_name} lives no episode while it learns ({', '.join(dict.fromkeys(endless))}), "
+                          f"so that a budget of '{budget}' would never be used up; give it in seconds or steps")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record = {
-        **checkpoint.describe(model), "budget": str(length), "batch": m.recipe.batch, "seed": seed, "machine": devices.machine(), "processes": 1,
+        **checkpoint.describe(model), "budget": str(length), "batch": m.recipe.batch, "seed": seed,
+        "machine": devices.machine(), "processes": 1,
         "device": device, "precision": "fp32", "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"where": f"env:{name}", "format": "env", "fingerprint": name}, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data": {"where": f"env:{name}", "format": "env", "fingerprint": name}, "state": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     out, again = Path(out), resume and (Path(out) / "run.json").is_file()
     if again:
@@ -536,7 +569,8 @@ def train(
         old = run.record
         for key in ("paper", "preset", "sets", "seed", "recipe"):
             if old[key] != checkpoint.jsonable(record[key]):
-                raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same settings, or choose another --out")
+                raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
+                                  "settings, or choose another --out")
         if old["data"]["where"] != f"env:{name}":
             raise StemmaError(f"{out} lived in {old['data']['where']}, not env:{name}; choose another --out")
         if run.state == "finished" and old["budget"] == str(length):
@@ -545,8 +579,9 @@ def train(
         run.update(state="running", budget=str(length), error=None)
     else:
         run = Run.create(out, record)
-    agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every, val_episodes=val_episodes,
-                  save_every=Budget.parse(save_every) if save_every else None, log_every=log_every, show=progress, compile=compile)
+    agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
+                  val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
+                  log_every=log_every, show=progress, compile=compile)
     if again and (run.path / "state.safetensors").is_file():
         agent.restore()
     elif again:

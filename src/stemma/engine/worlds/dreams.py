@@ -1,4 +1,5 @@
-"""Living in what a world model foresees: many rollouts at once for evolution, or one at a time as a gymnasium environment.
+"""Living in what a world model foresees: many rollouts at once for evolution,
+or one at a time as a gymnasium environment.
 
     returns, lengths, ended = rollouts(model, weights, starts, each=16, horizon=1000, temperature=1.15)
     env = dream_env(model, codes, temperature=1.15)        reset() and step(action), as any environment
@@ -68,12 +69,13 @@ def told(model: nn.Module, state: State, sampled: bool) -> tuple[Tensor | float,
 
 @torch.no_grad()
 def rollouts(
-    model: nn.Module, weights: Tensor, codes: Tensor, each: int = 16, horizon: int = 1000, temperature: float = 1.0, sampled: bool = True,
-    choose: Any = None,
+    model: nn.Module, weights: Tensor, codes: Tensor, each: int = 16, horizon: int = 1000, temperature: float = 1.0,
+    sampled: bool = True, choose: Any = None,
 ) -> Dreamt:
     """`each` dreams of every controller in `weights` [P, W], from beginnings drawn among `codes`, all in one batch.
 
-    Every controller has the same beginnings. Dreams that have ended leave the batch. `choose(state)` acts in the place of the controllers.
+    Every controller has the same beginnings. Dreams that have ended leave the batch. `choose(state)` acts in the place
+    of the controllers.
     """
     m: Any = model
     actor: Controller | None = m.actor
@@ -111,8 +113,10 @@ def rollouts(
     return Dreamt(total.view(p, each), length.view(p, each), ended.view(p, each))
 
 
-def dream_env(model: nn.Module, codes: Tensor, temperature: float = 1.0, horizon: int = 1000, sampled: bool = True) -> Any:
-    """The dream as a gymnasium environment: what is observed is the belief's features; `render` draws what it stands for."""
+def dream_env(model: nn.Module, codes: Tensor, temperature: float = 1.0, horizon: int = 1000,
+              sampled: bool = True) -> Any:
+    """The dream as a gymnasium environment: what is observed is the belief's features;
+    `render` draws what it stands for."""
     import gymnasium
     from gymnasium import spaces
 

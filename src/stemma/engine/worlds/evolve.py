@@ -1,7 +1,9 @@
 """Evolution of a few weights behind one interface: ask for candidates, tell what they were worth (more is better).
 
-    es = strategy("cma", begin, sigma=0.1, population=64, seed=0)      "cma", "open-es", "pepg" or "ga": World Models' four
-    es.tell(fitness_of(es.ask()))                                     es.mean is what is kept, es.history what it was told
+    es = strategy("cma", begin, sigma=0.1, population=64, seed=0)      "cma", "open-es",
+    "pepg" or "ga": World Models' four
+    es.tell(fitness_of(es.ask()))                                     es.mean is what is kept,
+                                                                      es.history what it was told
 
 A strategy is a function of its seed and of what it was told, so its record of fitness is its state: nothing is pickled.
 
@@ -22,13 +24,15 @@ from ...core.types import StemmaError
 class Strategy:
     """Candidates [P, W] around a `mean` [W], as wide as `sigma`. A kind gives `_ask` and `_tell`."""
 
-    def __init__(self, begin: np.ndarray, sigma: float, population: int, seed: int, history: np.ndarray | None = None) -> None:
+    def __init__(self, begin: np.ndarray, sigma: float, population: int, seed: int,
+                 history: np.ndarray | None = None) -> None:
         self.centre, self.population = np.array(begin, np.float64), population
         self.width: Any = sigma  # one deviation, or one a weight [W]
         self.rng = np.random.default_rng(seed)
         self.history: list[np.ndarray] = []  # fitness [P] of each generation
         self._begin(seed)
-        for fitness in history if history is not None else ():  # continue where a strategy of the same seed and beginning was
+        # continue where a strategy of the same seed and beginning was
+        for fitness in history if history is not None else ():
             self.ask()
             self.tell(fitness)
 
@@ -69,11 +73,13 @@ class Cma(Strategy):
 
     def _begin(self, seed: int) -> None:
         if importlib.util.find_spec("cma") is None:
-            raise StemmaError("evolving a controller needs the package cma, which is not installed: pip install 'stemma-vision[worlds]'")
+            raise StemmaError("evolving a controller needs the package cma, which is not installed: pip install "
+                              "'stemma-vision[worlds]'")
         with warnings.catch_warnings():  # it says that it cannot plot, which is not asked of it
             warnings.simplefilter("ignore")
             cma = importlib.import_module("cma")
-        options: dict[str, Any] = {"popsize": self.population, "seed": seed + 1, "verbose": -9, "verb_log": 0, "verb_disp": 0}
+        options: dict[str, Any] = {"popsize": self.population, "seed": seed + 1, "verbose": -9, "verb_log": 0,
+                                   "verb_disp": 0}
         options["randn"] = lambda *shape: self.rng.standard_normal(shape)
         self.es: Any = cma.CMAEvolutionStrategy(self.centre, self.width, options)
 
@@ -109,7 +115,8 @@ def ranks(fitness: np.ndarray) -> np.ndarray:
 
 
 class OpenES(Strategy):
-    """Salimans et al. 2017 as the authors have it: mirrored noise, fitness by rank and then standardised, Adam, the deviation annealed.
+    """Salimans et al. 2017 as the authors have it: mirrored noise, fitness by rank and then standardised, Adam, the
+    deviation annealed.
 
     An odd population leaves its last mirror image out.
     """
@@ -131,8 +138,9 @@ class OpenES(Strategy):
 
 
 class Pepg(Strategy):
-    """Policy gradients with parameter-based exploration (Sehnke et al. 2010) as the authors have it: mirrored noise with a deviation for each
-    weight, which learns from how much better than the mean both of a pair are (rate .2, at most a fifth at once)."""
+    """Policy gradients with parameter-based exploration (Sehnke et al. 2010) as the authors have it: mirrored noise
+    with a deviation for each weight, which learns from how much better than the mean both of a pair are (rate .2, at
+    most a fifth at once)."""
 
     def _begin(self, seed: int) -> None:
         if self.population % 2:
@@ -155,7 +163,8 @@ class Pepg(Strategy):
 
 
 class Genetic(Strategy):
-    """The authors' simple genetic algorithm: the best tenth of a generation mate, weight by weight by a coin, and their children mutate."""
+    """The authors' simple genetic algorithm: the best tenth of a generation mate, weight by weight by a coin, and their
+    children mutate."""
 
     def _begin(self, seed: int) -> None:
         self.elites = np.tile(self.centre, (max(1, self.population // 10), 1))
@@ -175,7 +184,8 @@ class Genetic(Strategy):
 KINDS: dict[str, type[Strategy]] = {"cma": Cma, "open-es": OpenES, "pepg": Pepg, "ga": Genetic}
 
 
-def strategy(kind: str, begin: np.ndarray, sigma: float, population: int, seed: int, history: np.ndarray | None = None) -> Strategy:
+def strategy(kind: str, begin: np.ndarray, sigma: float, population: int, seed: int,
+             history: np.ndarray | None = None) -> Strategy:
     """A strategy by its name. Raises `StemmaError` for one that is not known, and where `cma` is not installed."""
     if kind not in KINDS:
         raise StemmaError(f"no strategy of evolution named '{kind}'; there are {', '.join(KINDS)}")

@@ -1,4 +1,5 @@
-"""What is asked of an agent after it has lived: returns with their interval, how true its dream is, a film of what it foresees, a trial."""
+"""What is asked of an agent after it has lived: returns with their interval, how true its dream is, a film of what it
+foresees, a trial."""
 from __future__ import annotations
 
 import json
@@ -24,12 +25,15 @@ STRIDE = 10_000  # between the episodes of two seeds
 FRESH = 64  # lives by chance that the dream is held against
 
 
-def _open(model: nn.Module | Run | str | Path, which: str, device: str, instead: str = "name its data") -> tuple[Any, Path | None]:
-    """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done `instead`, for no agent."""
+def _open(model: nn.Module | Run | str | Path, which: str, device: str,
+          instead: str = "name its data") -> tuple[Any, Path | None]:
+    """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done
+    `instead`, for no agent."""
     from ..pictures.measure import resolve
 
     m: Any = resolve(model, which)
-    folder = model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path)) and Path(model).is_dir() else None
+    folder = (model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path))
+              and Path(model).is_dir() else None)
     if m.paper.task != "world":
         raise StemmaError(f"{m.paper.cli_name} looks at pictures and does not live in a world; {instead}")
     return m.to(pick_device(device)).eval(), folder
@@ -42,18 +46,21 @@ def world_of(model: nn.Module, data: Any = None) -> str:
         raise StemmaError("name a world with --env: this model was not trained in one")
     name = m.info.name if data is None else agents.name_of(data)
     if len(envs.get(name).actions) != m.classes:
-        raise StemmaError(f"an action in '{name}' has {len(envs.get(name).actions)} number(s), and this model was built for {m.classes}")
+        raise StemmaError(f"an action in '{name}' has {len(envs.get(name).actions)} number(s), and this model was "
+                          f"built for {m.classes}")
     return str(name)
 
 
 def evaluate(
-    model: nn.Module | Run | str | Path, data: Any = None, *, episodes: int = 20, which: str = "best", device: str = "auto", workers: int = 0, seed: int = 0,
-    random_episodes: int | None = None,
+    model: nn.Module | Run | str | Path, data: Any = None, *, episodes: int = 20, which: str = "best",
+    device: str = "auto", workers: int = 0, seed: int = 0, random_episodes: int | None = None,
 ) -> dict[str, Any]:
-    """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval, beside those of chance.
+    """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval,
+    beside those of chance.
 
-    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where a run's folder with episodes
-    is given and its model foresees endings, "dream" says how the dream compares with the world (`check_dream`).
+    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where a
+    run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with the
+    world (`check_dream`).
     """
     m, folder = _open(model, which, device, "name its data with --data")
     name = world_of(m, data)
@@ -68,8 +75,9 @@ def evaluate(
     chance = agents.earned(lived[:count])
     own, other = agents.spread_of(returns), agents.spread_of(chance)
     out: dict[str, Any] = {
-        "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()), "random": other["mean"],
-        "random_interval": other["interval"], "random_std": other["std"], "law": envs.get(name).law, "decisions_per_second": float(lengths.sum()) / took,
+        "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()),
+        "random": other["mean"], "random_interval": other["interval"], "random_std": other["std"],
+        "law": envs.get(name).law, "decisions_per_second": float(lengths.sum()) / took,
         "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
     }
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
@@ -102,13 +110,16 @@ def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | Non
 
 @torch.no_grad()
 def check_dream(
-    model: nn.Module, replay: Replay, name: str, fresh: list[envs.Episode], each: int = 256, horizon: int = 1000, seed: int = 0
+    model: nn.Module, replay: Replay, name: str, fresh: list[envs.Episode], each: int = 256,
+    horizon: int = 1000, seed: int = 0
 ) -> dict[str, float]:
-    """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in both, at temperature 1.
+    """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in
+    both, at temperature 1.
 
     The world's are `fresh` (`by_chance`); `replay` gives the dream its beginnings.
-    real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above the median of that at
-    other steps, weighed over thresholds (the area under the curve). dream_length, real_length: steps lived.
+    real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above
+    the median of that at other steps, weighed over thresholds (the area under the curve).
+    dream_length, real_length: steps lived.
     """
     m: Any = model
     device = str(next(model.parameters()).device)
@@ -137,7 +148,8 @@ def check_dream(
     n, firsts = held.steps, held.count
     ends = int(held.arrays["terminal"][:n].sum())
     out = {
-        "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()), "real_length": (n - firsts) / max(firsts, 1),
+        "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()),
+        "real_length": (n - firsts) / max(firsts, 1),
         "dream_length": float(lived.lengths.mean()), "dream_ended": float(lived.ended.float().mean()),
     }
     return out | {"recall": foreseen_endings(m, held, len(fresh))}
@@ -145,8 +157,8 @@ def check_dream(
 
 @torch.no_grad()
 def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
-    """How well the model tells, one step ahead, the steps at which episodes fail: the area under the curve of its foreseen chances, over
-    some of the newest episodes, which it is shown. .5 is chance, 1 perfect."""
+    """How well the model tells, one step ahead, the steps at which episodes fail: the area under the curve of its
+    foreseen chances, over some of the newest episodes, which it is shown. .5 is chance, 1 perfect."""
     from scipy.stats import rankdata
 
     m: Any = model
@@ -173,14 +185,16 @@ def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
 
 
 @torch.no_grad()
-def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, steps: int = 50, temperature: float = 1.0) -> dict[str, np.ndarray]:
-    """What the model foresees of an episode after `context` frames, knowing only what was done: "real" and "imagined" uint8 [T, H, W, C],
-    and, where it foresees them, "reward" beside "imagined_reward"."""
+def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, steps: int = 50,
+            temperature: float = 1.0) -> dict[str, np.ndarray]:
+    """What the model foresees of an episode after `context` frames, knowing only what was done: "real" and "imagined"
+    uint8 [T, H, W, C], and, where it foresees them, "reward" beside "imagined_reward"."""
     m: Any = model
     device = next(model.parameters()).device
     t = min(len(episode["reward"]), context + steps)
     if t <= context:
-        raise StemmaError(f"an episode of {len(episode['reward'])} frames ends before there is anything to foresee after {context}")
+        raise StemmaError(f"an episode of {len(episode['reward'])} frames ends before there is anything to foresee "
+                          f"after {context}")
     batch = {k: torch.from_numpy(episode[k][:t])[None].to(device) for k in (*m.senses, "action", "first")}
     beliefs = m.open_loop(batch, context, temperature)
     out = {"real": episode["image"][:t], "imagined": m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()}
@@ -190,7 +204,8 @@ def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, ste
 
 
 def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT, height: int = 160) -> list[Any]:
-    """Pictures of a film: the world on the left, what is imagined on the right, under a bar that is green while the model sees and orange after."""
+    """Pictures of a film: the world on the left, what is imagined on the right, under a bar that is green while the
+    model sees and orange after."""
     from PIL import Image
 
     scale = max(1, height // real.shape[1])
@@ -214,11 +229,11 @@ def save_gif(path: Path, frames: list[Any], milliseconds: int = 90) -> Path:
 
 
 def film(
-    model: nn.Module | Run | str | Path, out: str | Path, data: Any = None, *, episodes: int = 4, steps: int = 50, which: str = "best", device: str = "auto",
-    temperature: float = 1.0, seed: int = 0,
+    model: nn.Module | Run | str | Path, out: str | Path, data: Any = None, *, episodes: int = 4, steps: int = 50,
+    which: str = "best", device: str = "auto", temperature: float = 1.0, seed: int = 0,
 ) -> dict[str, Any]:
-    """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json: the mean squared error of
-    pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
+    """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json:
+    the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
     with agents.crew_for(m, name) as crew:
@@ -229,19 +244,24 @@ def film(
     for i, episode in enumerate(e for e in lived if len(e["reward"]) > CONTEXT):
         seen = foresee(m, episode, CONTEXT, steps, temperature)
         files.append(str(save_gif(out / f"open_loop_{i}.gif", side_by_side(seen["real"], seen["imagined"]))))
-        square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:]) / 255).mean((1, 2, 3))
+        square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:])
+                           / 255).mean((1, 2, 3))
         errors["image"].append(square)
         if "reward" in seen:
             errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
     if not files:
         raise StemmaError(f"every episode in '{name}' ended within {CONTEXT} frames; there is nothing to foresee")
-    ahead = {k: [float(np.mean([e[s] for e in v if len(e) > s])) for s in range(max(map(len, v)))] for k, v in errors.items() if v}
-    record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature, "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
-    checkpoint.write_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record | {"films": [Path(f).name for f in files]}), indent=1))
+    ahead = {k: [float(np.mean([e[s] for e in v if len(e) > s])) for s in range(max(map(len, v)))]
+             for k, v in errors.items() if v}
+    record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature,
+              "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
+    checkpoint.write_text(out / "predictions.json",
+                          json.dumps(checkpoint.jsonable(record | {"films": [Path(f).name for f in files]}), indent=1))
     return record
 
 
-def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3), **more: Any) -> list[dict[str, float]]:
+def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3),
+                 **more: Any) -> list[dict[str, float]]:
     """Dream score and length of a run's controller at several temperatures, of the same beginnings."""
     m, folder = _open(run, "last", more.get("device", "auto"))
     replay = episodes_of(folder, m) if folder is not None else None
@@ -262,7 +282,8 @@ def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.
 
 def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     """Train (or finish) a job of `compare` in a world and measure it: what its `trial.json` holds."""
-    trained = agents.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True, device=job.device, workers=job.workers,
+    trained = agents.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
+                           device=job.device, workers=job.workers,
                            val_every=1 / job.validations, val_episodes=5, progress=False)
     record = trained.record
     measured = evaluate(trained, None, episodes=job.limit or episodes, which="last", device=job.device)
@@ -272,20 +293,23 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     shown = film(trained, folder / "films", None, episodes=2, which="last", device=job.device)
     m: Any = bare
     return {
-        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "label": m.paper.label, "preset": job.preset, "seed": job.seed, "task": "world",
-        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "episodes": record["episodes"], "seconds": record["spent"]["seconds"],
+        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "label": m.paper.label, "preset": job.preset,
+        "seed": job.seed, "task": "world", "steps": record["spent"]["steps"], "images": record["spent"]["images"],
+        "episodes": record["episodes"], "seconds": record["spent"]["seconds"],
         "parameters": record["parameters"], "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
         "metrics": {k: v for k, v in measured.items() if isinstance(v, (int, float)) and not isinstance(v, bool)},
-        "env": measured["env"], "law": measured["law"], "dream": measured.get("dream"), "untrained": untrained["return"], "error": shown["error"],
-        "films": [Path(f).name for f in shown["films"]],
-        "curve": [{k: e[k] for k in ("seconds", "images", "step", "episodes")} | {"value": e["return"]} for e in trained.metrics("val")],
-        "lived": [{"images": e["images"], "seconds": e["seconds"], "return": e["return"], "policy": e["policy"]} for e in trained.metrics("episode")],
+        "env": measured["env"], "law": measured["law"], "dream": measured.get("dream"),
+        "untrained": untrained["return"], "error": shown["error"], "films": [Path(f).name for f in shown["films"]],
+        "curve": [{k: e[k] for k in ("seconds", "images", "step", "episodes")} | {"value": e["return"]}
+                  for e in trained.metrics("val")],
+        "lived": [{"images": e["images"], "seconds": e["seconds"], "return": e["return"], "policy": e["policy"]}
+                  for e in trained.metrics("episode")],
         "evolved": [{k: e[k] for k in ("generation", "mean", "best", "sigma")} for e in trained.metrics("evolve")],
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 
 __all__ = [
-    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "seeds_of", "side_by_side", "temperatures", "trial",
-    "world_of",
+    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "seeds_of",
+    "side_by_side", "temperatures", "trial", "world_of",
 ]

@@ -52,7 +52,8 @@ class CornerModel(nn.Module):
         self.neck = spec.neck.build(self.backbone.out)
         out = self.neck.out
         if len(set(out.strides)) > 1:
-            raise StemmaError(f"CornerNet reads maps of one stride, not {out.strides}; the preset 'pyramid' brings the levels of a backbone together")
+            raise StemmaError(f"CornerNet reads maps of one stride, not {out.strides}; the preset 'pyramid' brings the "
+                              "levels of a backbone together")
         self.stride = out.strides[0]
         self.heads = nn.ModuleList(spec.head.build(In((c,), (self.stride,), classes)) for c in out.channels)
 
@@ -71,7 +72,8 @@ class CornerModel(nn.Module):
         """Sec. 4.2: the picture, mirrored too, as large as it is; candidates of all looks together."""
         rule, wide, found = self.spec.rule, images.shape[-1], []
         for scale in self.spec.scales:
-            seen = images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+            seen = images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bilinear",
+                                                           align_corners=False)
             factors = images.new_tensor([seen.shape[-1] / wide, seen.shape[-2] / images.shape[-2]] * 2)
             for mirrored in (False, True) if self.spec.flip else (False,):
                 d = rule.pairs(self(seen.flip(-1) if mirrored else seen))
@@ -84,7 +86,8 @@ class CornerModel(nn.Module):
 
 
 def spec(preset: str = "paper") -> CornerNet:
-    """Two stacked hourglasses of 54 layers each, Hourglass-104; "small"; "pyramid": ours, corners on the finest level of an FPN, for other backbones."""
+    """Two stacked hourglasses of 54 layers each, Hourglass-104; "small"; "pyramid": ours, corners on the finest level
+    of an FPN, for other backbones."""
     if preset == "pyramid":
         return CornerNet(backbone=part(ResNet, levels=(0, 1, 2, 3)), neck=part(FPN, finest=True))
     if preset == "small":  # not in the paper: one thin hourglass, read without the mirrored picture
@@ -94,12 +97,14 @@ def spec(preset: str = "paper") -> CornerNet:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """500,000 steps of 49 crops of 511 pixels by Adam at 2.5e-4, a tenth of it for the last 50,000 (sec. 4.2); "small": ours, RetinaNet's small."""
+    """500,000 steps of 49 crops of 511 pixels by Adam at 2.5e-4, a tenth of it for the last 50,000 (sec. 4.2); "small":
+    ours, RetinaNet's small."""
     if preset == "small":
         return retinanet.recipe("small")
     factors = tuple(round(1 / s, 4) for s in (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3))
     return Recipe(
-        optimizer="adam", lr=2.5e-4, weight_decay=0.0, batch=49, length="500000steps", schedule="step", milestones=(0.9,), warmup=0.0,
+        optimizer="adam", lr=2.5e-4, weight_decay=0.0, batch=49, length="500000steps", schedule="step",
+        milestones=(0.9,), warmup=0.0,
         resize=Resize("keep", 511, divisor=128), augment=Augment(flip=0.5, colour=0.4, zoom=factors, window=(511,)),
     )
 
@@ -112,11 +117,13 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    summary="No anchors and no box regression: one set of heat maps finds top-left corners of each class, another bottom-right ones. A corner often lies where "
-    "nothing of the object is seen, so each cell is told the largest feature along its row and its column, which is where the object's edges touch. Corners "
+    summary="No anchors and no box regression: one set of heat maps finds top-left corners of each class, another "
+    "bottom-right ones. A corner often lies where nothing of the object is seen, so each cell is told the largest "
+    "feature along its row and its column, which is where the object's edges touch. Corners "
     "of one object learn equal tags and those of others different ones, and pairs with near tags become boxes.",
     parents=(Parent(retinanet.PAPER, (
-        ("", "corners on heat maps, pooled towards and paired by embeddings, in the place of anchors; the focal loss stays, softened around each corner"),
+        ("", "corners on heat maps, pooled towards and paired by embeddings, in the place of anchors; the focal loss "
+         "stays, softened around each corner"),
     )),),
     claims=(
         Claim("AP, COCO test-dev, single scale", 0.405, "table 4"),
@@ -124,17 +131,22 @@ PAPER = Paper(
         Claim("AP, COCO val2017, single scale, retrained", 0.412, "mmdet's configs/cornernet, 10 x 5 pictures"),
     ),
     facts=(
-        Fact("parameters", 201_035_212, 80, source="sum over the layers of the authors' code, heads of both stacks included"),
+        Fact("parameters", 201_035_212, 80,
+             source="sum over the layers of the authors' code, heads of both stacks included"),
         Fact("parameters of the hourglasses", 184_268_800, 80, source="twice 92,134,400"),
     ),
     notes=(
-        "Pull and push are means over pictures, as eq. 4 and 5 are written for one; the authors' code sums them over the pictures of a GPU.",
-        "A radius of IoU .3 is the released setting; it takes the true roots, where later copies of the code halve them wrongly.",
-        "Crops: the picture scaled by 1 / .6 to 1 / 1.3 and cut to 511, with the objects whose centre is in it; the code lays them around any point 128 "
-        "pixels from the edges, so that they may reach out, and keeps what is left of any object. Its colours change in brightness, contrast and saturation, "
-        "ours a little in hue as well.",
-        "scales=0.5,0.75,1,1.25,1.5 is the test at several scales, without the code's averaging of boxes that overlap. head.pool=false: no corner pooling.",
-        "Pictures are padded to a multiple of 128 on the right and below; the code pads to such a size less one, around the middle.",
+        "Pull and push are means over pictures, as eq. 4 and 5 are written for one; the authors' code sums them over "
+        "the pictures of a GPU.",
+        "A radius of IoU .3 is the released setting; it takes the true roots, where later copies of the code halve "
+        "them wrongly.",
+        "Crops: the picture scaled by 1 / .6 to 1 / 1.3 and cut to 511, with the objects whose centre is in it; the "
+        "code lays them around any point 128 pixels from the edges, so that they may reach out, and keeps what is left "
+        "of any object. Its colours change in brightness, contrast and saturation, ours a little in hue as well.",
+        "scales=0.5,0.75,1,1.25,1.5 is the test at several scales, without the code's averaging of boxes that overlap. "
+        "head.pool=false: no corner pooling.",
+        "Pictures are padded to a multiple of 128 on the right and below; the code pads to such a size less one, "
+        "around the middle.",
         "Cells inside a crowd pay nothing; the paper does not speak of crowds. Its PCA lighting noise is left out.",
     ),
     presets=("paper", "small", "pyramid"),

@@ -24,7 +24,8 @@ from . import fcn
 
 @dataclass(frozen=True)
 class DeepLab(Segmenter):
-    """A segmenter that pays at its own stride and may look at the picture at several `scales` with the same weights (v2 sec. 4.1.2, MSC)."""
+    """A segmenter that pays at its own stride and may look at the picture at several `scales` with the same weights (v2
+    sec. 4.1.2, MSC)."""
 
     scales: tuple[float, ...] = (1.0,)
 
@@ -33,7 +34,8 @@ class DeepLab(Segmenter):
 
 
 class DeepLabModel(SegmenterModel):
-    """Scores at stride 8, the largest over the scales; learned on labels of every eighth pixel, predicted at every pixel."""
+    """Scores at stride 8, the largest over the scales; learned on labels of every eighth pixel,
+    predicted at every pixel."""
 
     spec: DeepLab
 
@@ -50,7 +52,8 @@ class DeepLabModel(SegmenterModel):
     def fused(found: list[Tensor]) -> Float[Tensor, "B C h w"]:
         """At every cell of the first scale's map, the largest score of each class."""
         size = found[0].shape[-2:]
-        return torch.stack([found[0], *(F.interpolate(y, size, mode="bilinear", align_corners=True) for y in found[1:])]).amax(0)
+        return torch.stack([found[0],
+                            *(F.interpolate(y, size, mode="bilinear", align_corners=True) for y in found[1:])]).amax(0)
 
     def coarse(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         return self.fused(self.each(images))
@@ -61,7 +64,8 @@ class DeepLabModel(SegmenterModel):
         Raises `StemmaError` where the batch has no semantic map.
         """
         if batch.targets.semantic is None:
-            raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, or a detector")
+            raise StemmaError("this system learns from semantic maps and the data has none: use data with class masks, "
+                              "or a detector")
         found = self.each(batch.images)
         wanted = {"pixel": self.fused(found)}
         if len(found) > 1:
@@ -71,16 +75,19 @@ class DeepLabModel(SegmenterModel):
     def sampled(self, labels: Int[Tensor, "B H W"], logits: Float[Tensor, "B C h w"]) -> Int[Tensor, "B h w"]:
         """The label of the pixel on which each cell lies: every eighth at scale 1."""
         whole = F.pad(labels.long(), self.missing(*labels.shape[1:]), value=IGNORE)
-        y, x = (torch.linspace(0, n - 1, m, device=labels.device).round().long() for n, m in zip(whole.shape[1:], logits.shape[-2:]))
+        y, x = (torch.linspace(0, n - 1, m, device=labels.device).round().long()
+                for n, m in zip(whole.shape[1:], logits.shape[-2:]))
         return whole[:, y[:, None], x[None]]
 
 
 def spec(preset: str = "paper") -> DeepLab:
-    """ "paper": v2's ResNet-101 with ASPP and MSC; "vgg-aspp": v2 on VGG; "large-fov": v1, one rate; "small": ours, for two cores."""
+    """ "paper": v2's ResNet-101 with ASPP and MSC; "vgg-aspp": v2 on VGG; "large-fov": v1, one rate;
+    "small": ours, for two cores."""
     p = fcn.spec("small" if preset == "small" else "paper")
     if preset == "small":
         crf = DenseCRF(iterations=3, appearance=8.0)
-        return DeepLab(part(TinyResNet, levels=(2,), stride=8), part(ASPP, rates=(1, 2, 4, 6)), p.loss, p.preprocess, (crf,))
+        return DeepLab(part(TinyResNet, levels=(2,), stride=8), part(ASPP, rates=(1, 2, 4, 6)), p.loss,
+                       p.preprocess, (crf,))
     net = DeepLab(part(VGGAtrous), part(ASPP, width=1024), PixelCrossEntropy(), p.preprocess, (DenseCRF(),))
     if preset != "paper":
         return net if preset == "vgg-aspp" else replace(net, decoder=part(ASPP, rates=(12,), width=1024))
@@ -89,23 +96,27 @@ def spec(preset: str = "paper") -> DeepLab:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """20,000 steps of 10 windows of 321 pixels, rates falling as (1 - t)^.9, ten times them for the classifier; "large-fov": v1's steps of .1."""
+    """20,000 steps of 10 windows of 321 pixels, rates falling as (1 - t)^.9, ten times them for the classifier;
+    "large-fov": v1's steps of .1."""
     if preset == "small":
         return fcn.recipe(preset)
     heads = ((r"^decoder\.score\..*\.bias$", 20.0), (r"^decoder\.score\.", 10.0))
     plain = Recipe(
-        lr=2.5e-4, momentum=0.9, weight_decay=5e-4, batch=10, length="20000steps", schedule="poly", power=0.9, warmup=0.0, lr_mult=heads, no_decay=r"\.bias$",
+        lr=2.5e-4, momentum=0.9, weight_decay=5e-4, batch=10, length="20000steps", schedule="poly", power=0.9,
+        warmup=0.0, lr_mult=heads, no_decay=r"\.bias$",
         resize=Resize("keep", divisor=1), augment=Augment(flip=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5), window=(321,)),
     )
     if preset == "paper":
         return plain
     vgg = replace(plain, lr=1e-3, lr_mult=(*heads, (r"\.bias$", 2.0)), augment=Augment(flip=0.5, window=(321,)))
-    return vgg if preset == "vgg-aspp" else replace(vgg, batch=20, length="6000steps", schedule="step", milestones=(1 / 3, 2 / 3), gamma=0.1)
+    return vgg if preset == "vgg-aspp" else replace(vgg, batch=20, length="6000steps", schedule="step",
+                                                    milestones=(1 / 3, 2 / 3), gamma=0.1)
 
 
 V1 = "arXiv 1412.7062"
 PAPER = Paper(
-    title="DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully Connected CRFs",
+    title="DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully "
+    "Connected CRFs",
     authors="Chen, Papandreou, Kokkinos, Murphy, Yuille",
     year=2016,
     arxiv="1606.00915",
@@ -113,13 +124,16 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "vgg-aspp", "large-fov", "small"),
-    summary="A classifier shrinks its picture 32 times, and FCN wins the lost pixels back by skips. Here two strides are not taken, and all later filters "
-    "are spread by the same factor: with the weights of the old net the result is the old map with the cells between filled in. Spread filters also see "
-    "far at no cost, so several rates are laid side by side over the last map and their scores added. What stays blurred at edges is given to a random "
-    "field in which every pixel votes for its label at all others, the more so the nearer and the more alike in colour they are.",
+    summary="A classifier shrinks its picture 32 times, and FCN wins the lost pixels back by skips. Here two strides "
+    "are not taken, and all later filters are spread by the same factor: with the weights of the old net the result is "
+    "the old map with the cells between filled in. Spread filters also see far at no cost, so several rates are laid "
+    "side by side over the last map and their scores added. What stays blurred at edges is given to a random "
+    "field in which every pixel votes for its label at all others, the more so the nearer and the more alike in "
+    "colour they are.",
     parents=(
         Parent(fcn.PAPER, (
-            ("()", "looks at several scales with the same weights, and pays at stride 8 on labels of every eighth pixel"),
+            ("()", "looks at several scales with the same weights, and pays at stride 8 on labels of every "
+             "eighth pixel"),
             ("scales", "the largest score over the scales counts"),
             ("backbone", "strides beyond 8 are not taken; what follows is dilated instead"),
             ("decoder", "no skips: parallel 3x3s of several rates on the last map, their class scores added"),
@@ -128,22 +142,32 @@ PAPER = Paper(
         )),
     ),
     claims=(
-        Claim("VOC 2012 val mean IoU, R101, MSC, COCO", 0.7635, "table 4"), Claim("VOC 2012 val mean IoU, the same with the CRF", 0.7769, "table 4"),
-        Claim("VOC 2012 test mean IoU, R101", 0.797, "table 5"), Claim("VOC 2012 val mean IoU, VGG ASPP", 0.6896, "table 3"),
-        Claim("VOC 2012 val mean IoU, VGG ASPP with the CRF", 0.7157, "table 3"), Claim("VOC 2012 val mean IoU, LargeFOV", 0.6225, f"{V1}, table 1 a"),
-        Claim("VOC 2012 val mean IoU, LargeFOV with the CRF", 0.6764, f"{V1}, table 1 a"), Claim("VOC 2012 test mean IoU, v1", 0.716, f"{V1}, abstract"),
+        Claim("VOC 2012 val mean IoU, R101, MSC, COCO", 0.7635, "table 4"),
+        Claim("VOC 2012 val mean IoU, the same with the CRF", 0.7769, "table 4"),
+        Claim("VOC 2012 test mean IoU, R101", 0.797, "table 5"),
+        Claim("VOC 2012 val mean IoU, VGG ASPP", 0.6896, "table 3"),
+        Claim("VOC 2012 val mean IoU, VGG ASPP with the CRF", 0.7157, "table 3"),
+        Claim("VOC 2012 val mean IoU, LargeFOV", 0.6225, f"{V1}, table 1 a"),
+        Claim("VOC 2012 val mean IoU, LargeFOV with the CRF", 0.6764, f"{V1}, table 1 a"),
+        Claim("VOC 2012 test mean IoU, v1", 0.716, f"{V1}, abstract"),
     ),
     facts=(
-        Fact("parameters", 44_048_532, 21, (("backbone.norm", "batch"),), source="ResNet-101 (42,500,160 with batch norm) and four 3x3 classifiers"),
-        Fact("parameters", 37_877_652, 21, variant="vgg-aspp", source="VGG-16's convolutions (14,714,688) and four branches of 5,790,741"),
+        Fact("parameters", 44_048_532, 21, (("backbone.norm", "batch"),),
+             source="ResNet-101 (42,500,160 with batch norm) and four 3x3 classifiers"),
+        Fact("parameters", 37_877_652, 21, variant="vgg-aspp",
+             source="VGG-16's convolutions (14,714,688) and four branches of 5,790,741"),
         Fact("parameters", 20_505_429, 21, variant="large-fov", source="VGG-16's convolutions and one branch"),
     ),
     notes=(
-        "The CRF is run on the network's pixels, with the authors' library's lattice; v1 and v2 search w1 and both deviations of the appearance kernel on "
-        "100 held-out pictures (`parts.pixel_post.search`); the preset has the settings that the released models are tested with. post=() leaves it out.",
-        "A map of 8 k + 1 pixels has k + 1 cells, whose corners stay corners when they are resized, as in the released nets; other sizes are filled up.",
-        "decoder.rates=2,4,8,12 is ASPP-S. v1's variant with features of early layers (MSc) is not here. VGG's last pool is not averaged once more.",
-        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights; here nets start from nothing. Colours are scaled "
-        "as torchvision's weights want them; the released nets take 0..255 less the mean pixel.",
+        "The CRF is run on the network's pixels, with the authors' library's lattice; v1 and v2 search w1 and both "
+        "deviations of the appearance kernel on 100 held-out pictures (`parts.pixel_post.search`); the preset has the "
+        "settings that the released models are tested with. post=() leaves it out.",
+        "A map of 8 k + 1 pixels has k + 1 cells, whose corners stay corners when they are resized, as in the released "
+        "nets; other sizes are filled up.",
+        "decoder.rates=2,4,8,12 is ASPP-S. v1's variant with features of early layers (MSc) is not here. VGG's last "
+        "pool is not averaged once more.",
+        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights; here nets "
+        "start from nothing. Colours are scaled as torchvision's weights want them; the released nets take 0..255 less "
+        "the mean pixel.",
     ),
 )

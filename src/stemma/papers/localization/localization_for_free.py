@@ -1,4 +1,5 @@
-"""Weak localisation: told only which classes a picture holds, a sliding classifier finds where by keeping its best place alone (HAL 01015140)."""
+"""Weak localisation: told only which classes a picture holds, a sliding classifier finds where by keeping its best
+place alone (HAL 01015140)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from ...parts.windows.windows import Looks, WindowsRaw
 from ...skeletons.windows import Windows
 from . import fcn, overfeat
 
-ALEXNET = ((96, 11, 4, 0), (0, 3, 2, 0), (256, 5, 1, 2), (0, 3, 2, 0), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1), (0, 3, 2, 0))
+ALEXNET = ((96, 11, 4, 0), (0, 3, 2, 0), (256, 5, 1, 2), (0, 3, 2, 0), (384, 3, 1, 1), (384, 3, 1, 1),
+           (256, 3, 1, 1), (0, 3, 2, 0))
 SMALL = ((32, 8, 4, 2), (48, 4, 2, 1), (96, 4, 2, 1), (96, 3, 1, 1))
 
 
@@ -33,9 +35,11 @@ SMALL = ((32, 8, 4, 2), (48, 4, 2, 1), (96, 4, 2, 1), (96, 3, 1, 1))
 class PresenceRule:
     """Sec. 3: one logistic loss a class on the aggregated score, so that only places that aggregate learn.
 
-    boxes: the places that may speak for a class that is there are those inside its boxes (the masked pooling that sec. 5 compares with).
-    answer: "points", the best place of each class over all sizes; or "regions", the places of its size with `region` of its probability or
-    more, as box and mask. present: the probability from which a class is said to be there, one a class or one for all.
+    boxes: the places that may speak for a class that is there are those inside its boxes (the masked pooling that
+    sec. 5 compares with).
+    answer: "points", the best place of each class over all sizes; or "regions", the places of its size with `region` of
+    its probability or more, as box and mask. present: the probability from which a class is said to be there, one a
+    class or one for all.
     """
 
     aggregate: Aggregate = Max()
@@ -56,7 +60,8 @@ class PresenceRule:
 
     @staticmethod
     def within(raw: WindowsRaw, t: Targets, ok: Bool[Tensor, "B A C"]) -> Bool[Tensor, "B A C"]:
-        """Of the places `ok`, those whose middle lies in a box of the class; all of them for a class without one, or with none so placed."""
+        """Of the places `ok`, those whose middle lies in a box of the class; all of them for a class without one, or
+        with none so placed."""
         middle = bx.centre_size(raw.windows)[0]
         held = ((middle >= t.boxes[:, :, None, :2]) & (middle <= t.boxes[:, :, None, 2:])).all(-1)  # B N A
         of_class = t.labels[..., None] == torch.arange(ok.shape[2], device=ok.device)
@@ -74,7 +79,8 @@ class PresenceRule:
         least = constant(self.present, d.scores).expand(score.shape[1])[d.labels]
         return replace(d, labels=torch.where(d.scores >= least, d.labels, -1))
 
-    def regions(self, raw: WindowsRaw, score: Float[Tensor, "B C"], at: Tensor, sizes: Float[Tensor, "B 2"]) -> Detections:
+    def regions(self, raw: WindowsRaw, score: Float[Tensor, "B C"], at: Tensor,
+                sizes: Float[Tensor, "B 2"]) -> Detections:
         """The thresholded map of each class at the size where it scores best."""
         p = score.sigmoid()
         limit = torch.logit((self.region * p).clamp(1e-6, 1 - 1e-6))
@@ -94,27 +100,33 @@ class PresenceRule:
 
 
 def spec(preset: str = "paper") -> Windows[PresenceRule]:
-    """Eight layers with three sizes at test; "small"; "pretrained": small on ImageNet's features, asleep, from the extra `weights`."""
+    """Eight layers with three sizes at test; "small"; "pretrained": small on ImageNet's features, asleep, from the
+    extra `weights`."""
     if preset == "pretrained":
         return replace(with_timm(p := spec("small"), weights="package"), head=p.head.but(kernel=3))
-    if preset == "small":  # not in the paper: four convolutions of stride 16, one hidden layer, a maximum that is soft at first
+    # not in the paper: four convolutions of stride 16, one hidden layer, a maximum that is soft at first
+    if preset == "small":
         head = part(ClassBoxHead, kernel=1, pool=1, widths=(96,), boxes=(), dropout=0.0, std=0.0)
         trunk = part(Chain, layers=SMALL, norm="batch", levels=(2,))
         return Windows(PresenceRule(LogMeanExp(4.0)), trunk, head, window=24, scales=(0.7, 1.0, 1.4))
     head = part(ClassBoxHead, kernel=6, pool=1, widths=(6144, 6144, 2048), boxes=())
-    return Windows(PresenceRule(), part(Chain, layers=ALEXNET, std=0.01, levels=(3,)), head, window=227, scales=(0.7, 1.0, 1.4), border=112)
+    return Windows(PresenceRule(), part(Chain, layers=ALEXNET, std=0.01, levels=(3,)), head, window=227,
+                   scales=(0.7, 1.0, 1.4), border=112)
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Pictures of 500 pixels, each step at a size of .7 to 1.4 times that (sec. 3.3); rates and length are ours, as is all of "small"."""
+    """Pictures of 500 pixels, each step at a size of .7 to 1.4 times that (sec. 3.3); rates and length are ours, as is
+    all of "small"."""
     if preset in ("small", "pretrained"):
         still = (("backbone", 0.0),) if preset == "pretrained" else ()
         return Recipe(
-            optimizer="muon", lr=0.01, other_lr=2e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
-            lr_mult=still, warmup=0.03, ema=0.995, augment=Augment(flip=0.5, vertical=0.5, quarter=0.5), resize=Resize("letterbox", 128, 128),
+            optimizer="muon", lr=0.01, other_lr=2e-3, momentum=0.95, weight_decay=1e-2, batch=16,
+            length="100s", schedule="linear", milestones=(0.7,), lr_mult=still, warmup=0.03, ema=0.995,
+            augment=Augment(flip=0.5, vertical=0.5, quarter=0.5), resize=Resize("letterbox", 128, 128),
         )
     return Recipe(
-        optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=16, length="30epochs", schedule="step", milestones=(2 / 3,), warmup=0.0,
+        optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=16, length="30epochs", schedule="step",
+        milestones=(2 / 3,), warmup=0.0,
         resize=Resize("letterbox", 500, 500, scales=tuple(range(350, 701, 10))), augment=Augment(flip=0.5),
     )
 
@@ -123,27 +135,37 @@ PAPER = Paper(
     title="Is object localization for free? Weakly-supervised learning with convolutional neural networks",
     authors="Oquab, Bottou, Laptev, Sivic", year=2015, arxiv="", task="weak",
     spec=spec, recipe=recipe, presets=("paper", "small", "pretrained"),
-    summary="A classifier made of convolutions scores every place of a picture for every class. Nothing says where objects are: only the place that scores "
-    "best is compared with the picture's labels. Where the class is present its best place is pushed up, which in time is a place on the object; where it is "
-    "absent the hardest place is pushed down. Points fall out for free, extents do not: the most telling part is enough.",
-    parents=(
-        Parent(fcn.PAPER, (("", "scores at places are not compared with pixels' labels: the best of them alone, with the picture's"),)),
-        Parent(overfeat.PAPER, (("", "windows learn from image labels through their maximum, each class by itself, and answer with a point"),)),
+    summary="A classifier made of convolutions scores every place of a picture for every class. Nothing says where "
+    "objects are: only the place that scores best is compared with the picture's labels. Where the class is present "
+    "its best place is pushed up, which in time is a place on the object; where it is absent the hardest place is "
+    "pushed down. Points fall out for free, extents do not: the most telling part is enough.", parents=(
+        Parent(fcn.PAPER, (("", "scores at places are not compared with pixels' labels: the best of them alone, with "
+                            "the picture's"),)),
+        Parent(overfeat.PAPER, (("", "windows learn from image labels through their maximum, each class by itself, and "
+                                 "answer with a point"),)),
     ),
     claims=(
-        Claim("mAP of image labels, VOC 2012", 0.863, "sec. 5, classification"), Claim("AP of points, VOC 2012", 0.745, "sec. 5, location prediction"),
+        Claim("mAP of image labels, VOC 2012", 0.863, "sec. 5, classification"),
+        Claim("AP of points, VOC 2012", 0.745, "sec. 5, location prediction"),
         Claim("AP of points, VOC 2012, R-CNN's best boxes", 0.758, "sec. 5, location prediction"),
         Claim("AP of points, VOC 2012, pooling inside boxes", 0.723, "sec. 5, location prediction"),
         Claim("mAP of image labels, COCO", 0.628, "sec. 5"), Claim("AP of points, COCO", 0.412, "sec. 5"),
     ),
-    facts=(Fact("parameters", 110_757_268, 20, source="sum over the layers of fig. 2, ungrouped"), Fact("stride", 32, 20, source="sec. 3.1")),
+    facts=(Fact("parameters", 110_757_268, 20, source="sum over the layers of fig. 2, ungrouped"),
+           Fact("stride", 32, 20, source="sec. 3.1")),
     notes=(
-        "The first layers are its predecessor's, trained on ImageNet; no such weights are here. Convolutions are not grouped, responses not normalised.",
-        "The picture is bordered by half a window, so that an object at its edge can lie in the middle of a window; the paper pads to a fixed square.",
-        "Each step takes one size of 36 between 350 and 700 pixels, which is .7 to 1.4 of 500, for all of its pictures.",
-        "Every class has a point, a 4-pixel box, however low its score; rule.present tells from what probability on it is said to be there.",
+        "The first layers are its predecessor's, trained on ImageNet; no such weights are here. Convolutions are not "
+        "grouped, responses not normalised.",
+        "The picture is bordered by half a window, so that an object at its edge can lie in the middle of a window; "
+        "the paper pads to a fixed square.",
+        "Each step takes one size of 36 between 350 and 700 pixels, which is .7 to 1.4 of 500, for all of "
+        "its pictures.",
+        "Every class has a point, a 4-pixel box, however low its score; rule.present tells from what probability on it "
+        "is said to be there.",
         "Optimiser and length are ours: the paper refers to its predecessor.",
-        "small keeps one size in training. From nothing, a minute of labels teaches where objects are, hardly which; on ImageNet's features, both.",
-        "rule.boxes=true is the paper's comparison, pooling inside the boxes of what is there; rule.answer=regions gives the thresholded map as box and mask.",
+        "small keeps one size in training. From nothing, a minute of labels teaches where objects are, hardly which; "
+        "on ImageNet's features, both.",
+        "rule.boxes=true is the paper's comparison, pooling inside the boxes of what is there; rule.answer=regions "
+        "gives the thresholded map as box and mask.",
     ),
 )

@@ -14,17 +14,20 @@ from . import faster_rcnn, fpn
 
 
 def spec(preset: str = "paper") -> TwoStage:
-    """On FPN; "c4": ResNet-50-C4, whose mask branch reads the box head's stage; "keypoint": heat maps of 17 points; "small" and "-small": ours."""
+    """On FPN; "c4": ResNet-50-C4, whose mask branch reads the box head's stage; "keypoint": heat maps of 17 points;
+    "small" and "-small": ours."""
     if preset == "c4":
         return replace(faster_rcnn.spec("c4"), branches=(part(MaskBranch, pool=None),))
     if preset == "c4-small":
-        return replace(faster_rcnn.spec("c4-small"), branches=(part(MaskBranch, pool=None, width=64, shared_channels=128),))
+        return replace(faster_rcnn.spec("c4-small"),
+                       branches=(part(MaskBranch, pool=None, width=64, shared_channels=128),))
     p = fpn.spec("small" if preset.endswith("small") else "paper")
     if preset == "keypoint":
         return replace(p, branches=(part(KeypointBranch),))
     small = Align(14, aligned=True, levels=3, canonical=96.0)  # not in the paper, as all of "small"
     if preset == "keypoint-small":
-        return replace(p, branches=(part(KeypointBranch, pool=small, width=64, depth=3, decode="quadratic", weight=0.2),))
+        return replace(p,
+                       branches=(part(KeypointBranch, pool=small, width=64, depth=3, decode="quadratic", weight=0.2),))
     if preset == "small":
         return replace(p, branches=(part(MaskBranch, pool=small, width=64, depth=2),))
     return replace(p, branches=(part(MaskBranch, background=True),))
@@ -39,12 +42,13 @@ def prepare(net: TwoStage, info: Info) -> TwoStage:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """160,000 steps of 16 pictures at .02 (sec. 3.1); "keypoint": 90,000, short sides of 640 to 800 (sec. 5); "small": ours, for two cores."""
+    """160,000 steps of 16 pictures at .02 (sec. 3.1); "keypoint": 90,000, short sides of 640 to 800 (sec. 5); "small":
+    ours, for two cores."""
     if preset.endswith("small"):
         return fpn.recipe("small")
     plain = Recipe(
-        lr=0.02, momentum=0.9, weight_decay=1e-4, batch=16, length="160000steps", milestones=(0.75,), warmup=0.006, resize=Resize("shortest", 800, 1333, 32),
-        augment=Augment(flip=0.5),
+        lr=0.02, momentum=0.9, weight_decay=1e-4, batch=16, length="160000steps", milestones=(0.75,), warmup=0.006,
+        resize=Resize("shortest", 800, 1333, 32), augment=Augment(flip=0.5),
     )
     if preset == "keypoint":
         scales = Resize("shortest", 800, 1333, 32, (640, 672, 704, 736, 768, 800))
@@ -62,19 +66,26 @@ PAPER = Paper(
     recipe=recipe,
     prepare=prepare,
     presets=("paper", "c4", "keypoint", "small", "c4-small", "keypoint-small"),
-    summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for every class and without competition between "
-    "them: the box head says which of them counts. RoIPool had rounded regions to whole cells, which a class survives and a mask does not, so pooling "
-    "reads the map bilinearly and rounds nothing. With one-hot maps for masks the same branch finds the joints of a body.",
-    parents=(Parent(fpn.PAPER, (("branches", "four convolutions, a deconvolution and one mask a class, beside the box head"),)),),
+    summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for "
+    "every class and without competition between them: the box head says which of them counts. RoIPool had rounded "
+    "regions to whole cells, which a class survives and a mask does not, so pooling reads the map bilinearly and "
+    "rounds nothing. With one-hot maps for masks the same branch finds the joints of a body.",
+    parents=(Parent(fpn.PAPER,
+                    (("branches", "four convolutions, a deconvolution and one mask a class, beside the box head"),)),),
     claims=(
-        Claim("COCO minival mask AP, R50-C4", 0.303, "table 2 a"), Claim("COCO minival mask AP, R50-FPN", 0.336, "table 2 a"),
-        Claim("COCO minival mask AP, R101-FPN", 0.354, "table 2 a"), Claim("COCO minival mask AP, R50-C4, softmax masks", 0.248, "table 2 b"),
-        Claim("COCO minival mask AP, R50-C4, class-agnostic masks", 0.297, "sec. 4.2"), Claim("COCO minival mask AP, R50-C4, RoIPool", 0.269, "table 2 c"),
-        Claim("COCO val2017 mask AP, R50-FPN", 0.346, "torchvision model card"), Claim("COCO test-dev keypoint AP, R50-FPN", 0.627, "table 4"),
+        Claim("COCO minival mask AP, R50-C4", 0.303, "table 2 a"),
+        Claim("COCO minival mask AP, R50-FPN", 0.336, "table 2 a"),
+        Claim("COCO minival mask AP, R101-FPN", 0.354, "table 2 a"),
+        Claim("COCO minival mask AP, R50-C4, softmax masks", 0.248, "table 2 b"),
+        Claim("COCO minival mask AP, R50-C4, class-agnostic masks", 0.297, "sec. 4.2"),
+        Claim("COCO minival mask AP, R50-C4, RoIPool", 0.269, "table 2 c"),
+        Claim("COCO val2017 mask AP, R50-FPN", 0.346, "torchvision model card"),
+        Claim("COCO test-dev keypoint AP, R50-FPN", 0.627, "table 4"),
     ),
     facts=(
         Fact("parameters", 44_401_393, 90, source="torchvision's maskrcnn_resnet50_fpn"),
-        Fact("parameters", 35_962_732, 80, faster_rcnn.TRAINED, "c4", "sum over the layers of detectron2's R50-C4, batch norm counted"),
+        Fact("parameters", 35_962_732, 80, faster_rcnn.TRAINED, "c4",
+             "sum over the layers of detectron2's R50-C4, batch norm counted"),
         Fact("parameters", 59_137_258, 1, variant="keypoint", source="torchvision's keypointrcnn_resnet50_fpn"),
         Fact("parameters of the branches", 2_360_320 + 285_787, 90, source="torchvision's mask head and predictor"),
         Fact("side of a mask", 28, 90, source="fig. 4 right"),
@@ -82,13 +93,17 @@ PAPER = Paper(
         Fact("side of a heat map", 56, 1, variant="keypoint", source="sec. 5"),
     ),
     notes=(
-        "RoIAlign keeps the half-pixel shift of the first release, as torchvision's weights expect; branches.0.pool.aligned and "
-        "stages.0.head.pool.aligned take it away.",
-        "branches.0.kind=softmax is table 2 b, agnostic sec. 4.2; MaxPool in place of Align, set in Python, is the RoIPool of table 2 c and d.",
-        "One mask more than classes is drawn and never used, for background, as in torchvision (branches.0.background).",
-        "A mask's target is the covered share of each cell, as in torchvision; the paper does not say how it is resized.",
-        "'c4' shares the last ResNet stage between boxes and masks. The paper trains it on 64 regions a picture and tests it on 300 "
-        "proposals; this preset has 512 and 1,000, as its authors' later code.",
-        "Keypoints of a box without a visible one pay nothing; a point outside its region is not asked for, as in torchvision.",
+        "RoIAlign keeps the half-pixel shift of the first release, as torchvision's weights expect; "
+        "branches.0.pool.aligned and stages.0.head.pool.aligned take it away.",
+        "branches.0.kind=softmax is table 2 b, agnostic sec. 4.2; MaxPool in place of Align, set in Python, is the "
+        "RoIPool of table 2 c and d.",
+        "One mask more than classes is drawn and never used, for background, as in torchvision "
+        "(branches.0.background).",
+        "A mask's target is the covered share of each cell, as in torchvision; the paper does not say how it "
+        "is resized.",
+        "'c4' shares the last ResNet stage between boxes and masks. The paper trains it on 64 regions a picture and "
+        "tests it on 300 proposals; this preset has 512 and 1,000, as its authors' later code.",
+        "Keypoints of a box without a visible one pay nothing; a point outside its region is not asked for, as in "
+        "torchvision.",
     ),
 )

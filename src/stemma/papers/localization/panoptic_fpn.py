@@ -23,9 +23,11 @@ from . import mask_rcnn, panoptic_segmentation
 
 @dataclass(frozen=True)
 class PanopticFPN:
-    """A detector with masks and a semantic branch on its pyramid; L = instance_weight (Lc + Lb + Lm) + semantic_weight Ls (sec. 3).
+    """A detector with masks and a semantic branch on its pyramid; L = instance_weight (Lc + Lb + Lm) + semantic_weight
+    Ls (sec. 3).
 
-    `things` lists the classes, of the panoptic list, that the detector finds. To the semantic branch they are one class, the first.
+    `things` lists the classes, of the panoptic list, that the detector finds.
+    To the semantic branch they are one class, the first.
     """
 
     instances: TwoStage
@@ -59,7 +61,8 @@ class PanopticFPNModel(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[str, Any]:
         """What the detector says, and logits at every pixel: one class for all things, then the stuff."""
         raw = self.instances(images)
-        logits = F.interpolate(self.semantic(raw.levels), scale_factor=float(self.semantic.out.strides[0]), mode="bilinear")
+        logits = F.interpolate(self.semantic(raw.levels), scale_factor=float(self.semantic.out.strides[0]),
+                               mode="bilinear")
         return {"instances": raw, "semantic": logits[..., : images.shape[-2], : images.shape[-1]].float()}
 
     def loss(self, batch: Batch) -> Losses:
@@ -73,7 +76,8 @@ class PanopticFPNModel(nn.Module):
         objects = instances_of(t.panoptic, t.segments, spec.things, self.classes, t.segments_crowd)
         found = self.instances.loss(replace(batch, targets=objects), raw["instances"])
         pixel = spec.loss(raw["semantic"], self.place[semantic_of(t.panoptic, t.segments)])  # type: ignore[index]
-        return {f"instances_{k}": spec.instance_weight * v for k, v in found.items()} | {"semantic": spec.semantic_weight * pixel}
+        return ({f"instances_{k}": spec.instance_weight * v for k, v in found.items()}
+                | {"semantic": spec.semantic_weight * pixel})
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> PanopticMap:
@@ -82,10 +86,12 @@ class PanopticFPNModel(nn.Module):
         sure, best = raw["semantic"].softmax(1).max(1)
         classes = self.stuff[best]  # type: ignore[index]
         if sizes is not None:
-            inside = [torch.arange(n, device=images.device) < sizes[:, k : k + 1] for k, n in enumerate((height, width))]
+            inside = [torch.arange(n, device=images.device) < sizes[:, k : k + 1]
+                      for k, n in enumerate((height, width))]
             classes = torch.where(inside[0][:, :, None] & inside[1][:, None], classes, -1)
         labels = torch.where(found.labels < 0, -1, self.thing[found.labels.clamp(min=0)])  # type: ignore[index]
-        return self.spec.merge(pasted(found, height, width), labels, found.scores, classes, self.spec.things, self.classes, sure)
+        return self.spec.merge(pasted(found, height, width), labels, found.scores, classes, self.spec.things,
+                               self.classes, sure)
 
 
 def spec(preset: str = "paper") -> PanopticFPN:
@@ -98,13 +104,15 @@ def spec(preset: str = "paper") -> PanopticFPN:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Mask R-CNN's short schedule, 90,000 steps of 16 at .02, short sides of 640 to 800; "cityscapes": 65,000 steps of 32 windows at .01 (sec. 5.1)."""
+    """Mask R-CNN's short schedule, 90,000 steps of 16 at .02, short sides of 640 to 800; "cityscapes": 65,000 steps of
+    32 windows at .01 (sec. 5.1)."""
     if preset == "small":
         return panoptic_segmentation.recipe(preset)
     plain = replace(mask_rcnn.recipe(), length="90000steps", milestones=(2 / 3, 8 / 9), warmup=0.011)
     if preset == "cityscapes":
         window = Augment(flip=0.5, colour=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), window=(512, 1024))
-        return replace(plain, lr=0.01, batch=32, length="65000steps", milestones=(8 / 13, 11 / 13), resize=Resize("keep", divisor=32), augment=window)
+        return replace(plain, lr=0.01, batch=32, length="65000steps", milestones=(8 / 13, 11 / 13),
+                       resize=Resize("keep", divisor=32), augment=window)
     return replace(plain, resize=replace(plain.resize, scales=(640, 672, 704, 736, 768, 800)))
 
 
@@ -118,11 +126,13 @@ PAPER = Paper(
     recipe=recipe,
     prepare=panoptic_segmentation.prepare,
     presets=("paper", "cityscapes", "small"),
-    summary="Masks and class maps used to come from two nets. The pyramid of a mask detector already holds fine and meaningful maps, so a small branch "
-    "brings four of its levels to one size, adds them and scores every pixel: stuff by class, all things as one. Both tasks train together, their "
-    "losses weighed, and the merged result is about as good as that of two nets at half the cost.",
+    summary="Masks and class maps used to come from two nets. The pyramid of a mask detector already holds fine and "
+    "meaningful maps, so a small branch brings four of its levels to one size, adds them and scores every pixel: stuff "
+    "by class, all things as one. Both tasks train together, their losses weighed, and the merged result is about as "
+    "good as that of two nets at half the cost.",
     parents=(
-        Parent(mask_rcnn.PAPER, (("", "the detector stays as it is; a semantic branch reads its pyramid, and both are merged"),)),
+        Parent(mask_rcnn.PAPER,
+               (("", "the detector stays as it is; a semantic branch reads its pyramid, and both are merged"),)),
         Parent(panoptic_segmentation.PAPER, (
             ("()", "one net in place of two: the class map is read off the detector's pyramid"),
             ("semantic", "P2 to P5 brought to stride 4 and added, a 1x1 on the sum; all things are one class"),
@@ -132,19 +142,26 @@ PAPER = Paper(
         )),
     ),
     claims=(
-        Claim("COCO val PQ, R50", 0.390, "experiments on COCO"), Claim("COCO val PQ, R101", 0.403, "experiments on COCO"),
-        Claim("COCO test-dev PQ, R101", 0.409, "experiments on COCO"), Claim("COCO val2017 PQ, R50, 1x", 0.394, "detectron2 model zoo"),
-        Claim("COCO val2017 PQ, R50, 3x", 0.415, "detectron2 model zoo"), Claim("COCO val2017 PQ, R50, 1x", 0.402, "mmdet 3.3.0's configs"),
+        Claim("COCO val PQ, R50", 0.390, "experiments on COCO"),
+        Claim("COCO val PQ, R101", 0.403, "experiments on COCO"),
+        Claim("COCO test-dev PQ, R101", 0.409, "experiments on COCO"),
+        Claim("COCO val2017 PQ, R50, 1x", 0.394, "detectron2 model zoo"),
+        Claim("COCO val2017 PQ, R50, 3x", 0.415, "detectron2 model zoo"),
+        Claim("COCO val2017 PQ, R50, 1x", 0.402, "mmdet 3.3.0's configs"),
     ),
     facts=(
-        Fact("parameters of the semantic branch", 1_630_774, 133, source="detectron2's SemSegFPNHead with 54 classes, layer by layer"),
+        Fact("parameters of the semantic branch", 1_630_774, 133,
+             source="detectron2's SemSegFPNHead with 54 classes, layer by layer"),
         Fact("parameters", 44_347_573 + 1_630_774, 133, source="Mask R-CNN of 80 classes and the branch"),
     ),
     notes=(
-        "One panoptic map gives both truths: masks that do not overlap, and classes of pixels. COCO's own instance masks may overlap a little.",
-        "No bias before group norm, no aligned corners, as in detectron2. 54 outputs on COCO: 53 kinds of stuff, and one for all things, which is dropped.",
-        "The halves meet at the network's size, whose pixels merge.stuff_area counts; detectron2 merges at the file's. instance_weight multiplies the RPN's "
-        "losses too, which detectron2 leaves alone. mIoU is of the merged map; the paper measures class map and masks each by itself.",
+        "One panoptic map gives both truths: masks that do not overlap, and classes of pixels. COCO's own instance "
+        "masks may overlap a little.",
+        "No bias before group norm, no aligned corners, as in detectron2. 54 outputs on COCO: 53 kinds of stuff, and "
+        "one for all things, which is dropped.",
+        "The halves meet at the network's size, whose pixels merge.stuff_area counts; detectron2 merges at the file's. "
+        "instance_weight multiplies the RPN's losses too, which detectron2 leaves alone. mIoU is of the merged map; "
+        "the paper measures class map and masks each by itself.",
         "On Cityscapes the paper also draws crops with rare classes more often, and lets the scale vary without steps.",
     ),
 )

@@ -20,7 +20,8 @@ from . import fcn, mask_rcnn
 
 @dataclass(frozen=True)
 class PanopticPair:
-    """Two nets that share nothing, and the merge. `things` lists the classes, of the panoptic list, that the detector finds."""
+    """Two nets that share nothing, and the merge. `things` lists the classes, of the panoptic list,
+    that the detector finds."""
 
     instances: TwoStage
     semantic: Segmenter
@@ -41,7 +42,8 @@ class PanopticPairModel(nn.Module):
     def __init__(self, spec: PanopticPair, classes: int) -> None:
         super().__init__()
         if not spec.things or max(spec.things) >= classes or len(set(spec.things)) != len(spec.things):
-            raise StemmaError(f"'things' must list which of the {classes} classes are objects, not {spec.things}; data with a panoptic class list tells it")
+            raise StemmaError(f"'things' must list which of the {classes} classes are objects, not {spec.things}; data "
+                              "with a panoptic class list tells it")
         self.spec, self.classes = spec, classes
         self.instances = spec.instances.build(len(spec.things))
         self.semantic = spec.semantic.build(classes)
@@ -61,7 +63,8 @@ class PanopticPairModel(nn.Module):
         objects = instances_of(t.panoptic, t.segments, self.spec.things, self.classes, t.segments_crowd)
         pixels = replace(t, semantic=semantic_of(t.panoptic, t.segments))
         found = self.instances.loss(replace(batch, targets=objects))
-        return {f"instances_{k}": v for k, v in found.items()} | {f"semantic_{k}": v for k, v in self.semantic.loss(replace(batch, targets=pixels)).items()}
+        return ({f"instances_{k}": v for k, v in found.items()}
+                | {f"semantic_{k}": v for k, v in self.semantic.loss(replace(batch, targets=pixels)).items()})
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> PanopticMap:
@@ -69,11 +72,13 @@ class PanopticPairModel(nn.Module):
         labels = torch.where(found.labels < 0, -1, self.thing[found.labels.clamp(min=0)])  # type: ignore[index]
         assert classes.scores is not None
         at = pasted(found, *images.shape[-2:])
-        return self.spec.merge(at, labels, found.scores, classes.labels, self.spec.things, self.classes, classes.scores.amax(1))
+        return self.spec.merge(at, labels, found.scores, classes.labels, self.spec.things, self.classes,
+                               classes.scores.amax(1))
 
 
 def spec(preset: str = "paper") -> PanopticPair:
-    if preset == "small":  # 64^2 pixels of an 800-pixel picture are 100 of a 128-pixel one; scenes have eight kinds of things
+    # 64^2 pixels of an 800-pixel picture are 100 of a 128-pixel one; scenes have eight kinds of things
+    if preset == "small":
         return PanopticPair(mask_rcnn.spec(preset), fcn.spec(preset), PanopticMerge(stuff_area=100), tuple(range(8)))
     return PanopticPair(mask_rcnn.spec(preset), replace(fcn.spec(preset), loss=fcn.spec("normalised").loss))
 
@@ -85,9 +90,11 @@ def prepare(pair: PanopticPair, info: Info) -> PanopticPair:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """The detector's recipe; at "paper" the segmenter learns at the rates of its own, 1e-4 and twice that for biases, of the detector's .02."""
+    """The detector's recipe; at "paper" the segmenter learns at the rates of its own, 1e-4 and twice that for biases,
+    of the detector's .02."""
     base = mask_rcnn.recipe(preset)
-    return base if preset == "small" else replace(base, lr_mult=((r"^semantic\..*\.bias$", 0.01), (r"^semantic\.", 0.005)))
+    return base if preset == "small" else replace(base,
+                                                  lr_mult=((r"^semantic\..*\.bias$", 0.01), (r"^semantic\.", 0.005)))
 
 
 PAPER = Paper(
@@ -99,12 +106,16 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     prepare=prepare,
-    summary="Instance and semantic segmentation become one task: each pixel has one class, and each pixel of a countable class one identity, without overlap. "
-    "Its measure, PQ, matches segments at an IoU above one half, which makes the matching unique, and is the product of how well matched segments fit and how "
-    "many are found. The baseline merges a detector's masks, best first, with the class map of a second net, which fills what the masks leave.",
+    summary="Instance and semantic segmentation become one task: each pixel has one class, and each pixel of a "
+    "countable class one identity, without overlap. Its measure, PQ, matches segments at an IoU above one half, which "
+    "makes the matching unique, and is the product of how well matched segments fit and how "
+    "many are found. The baseline merges a detector's masks, best first, with the class map of a second net, which "
+    "fills what the masks leave.",
     parents=(
-        Parent(mask_rcnn.PAPER, (("", "the detector becomes one half of a pair: its masks are laid down best first, without overlap"),)),
-        Parent(fcn.PAPER, (("", "the segmenter becomes the other half: its stuff fills what the masks leave, its things are dropped"),)),
+        Parent(mask_rcnn.PAPER,
+               (("", "the detector becomes one half of a pair: its masks are laid down best first, without overlap"),)),
+        Parent(fcn.PAPER, (("", "the segmenter becomes the other half: its stuff fills what the masks leave, its "
+                            "things are dropped"),)),
     ),
     claims=(
         Claim("PQ of the merged baseline, Cityscapes", 0.612, "table 6"),
@@ -112,13 +123,18 @@ PAPER = Paper(
         Claim("PQ of the merged baseline, Mapillary Vistas", 0.383, "table 6"),
         Claim("PQ of a second human annotator, Cityscapes", 0.697, "table 2"),
     ),
-    facts=(Fact("parameters", 179_255_428, 133, source="Mask R-CNN of 80 classes (44,347,573) and FCN-8s of 133 (134,907,855)"),),
+    facts=(Fact("parameters", 179_255_428, 133,
+                source="Mask R-CNN of 80 classes (44,347,573) and FCN-8s of 133 (134,907,855)"),),
     notes=(
-        "The paper merges published outputs of Mask R-CNN and PSPNet; FCN-8s stands here for the second. Our pair trains both nets at once, for as long as "
-        "the detector, on targets that are read from one panoptic map; no such training is published.",
+        "The paper merges published outputs of Mask R-CNN and PSPNet; FCN-8s stands here for the second. Our pair "
+        "trains both nets at once, for as long as the detector, on targets that are read from one panoptic map; no "
+        "such training is published.",
         "The class map knows all classes; where it says thing and no mask agrees, the pixel stays void.",
-        "Of an instance, the share already covered counts instances that were laid down, as in the authors' code; those that were dropped cover nothing.",
-        "That small stuff segments are dropped stands in the authors' code, not in the paper: under 64 x 64 pixels there, under 100 in the small preset.",
-        "Masks are sampled at pixel centres, not resized to whole-pixel boxes: they may differ by a pixel's width from the detector's own.",
+        "Of an instance, the share already covered counts instances that were laid down, as in the authors' code; "
+        "those that were dropped cover nothing.",
+        "That small stuff segments are dropped stands in the authors' code, not in the paper: under 64 x 64 pixels "
+        "there, under 100 in the small preset.",
+        "Masks are sampled at pixel centres, not resized to whole-pixel boxes: they may differ by a pixel's width from "
+        "the detector's own.",
     ),
 )

@@ -26,21 +26,27 @@ BOXES_512 = DefaultBoxes(
     (35.84, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8), (76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6),
     ((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,), (2.0,)), (8, 16, 32, 64, 128, 256, 512),
 )
-BOXES_COCO = DefaultBoxes((21.0, 45.0, 99.0, 153.0, 207.0, 261.0), (45.0, 99.0, 153.0, 207.0, 261.0, 315.0), limit=300.0)
+BOXES_COCO = DefaultBoxes((21.0, 45.0, 99.0, 153.0, 207.0, 261.0), (45.0, 99.0, 153.0, 207.0, 261.0, 315.0),
+                          limit=300.0)
 BOXES_SMALL = DefaultBoxes((10.0, 22.0, 38.0, 56.0), (22.0, 38.0, 56.0, 80.0), ((2.0,), (2.0,), (2.0,), (2.0,)), ())
 
 
 def spec(preset: str = "paper") -> Dense[DenseRule]:
-    """SSD300 with the default boxes of VOC; "ssd512"; "torchvision": SSD300 with COCO's boxes, as torchvision's weights expect; "small"."""
+    """SSD300 with the default boxes of VOC; "ssd512"; "torchvision": SSD300 with COCO's boxes, as torchvision's weights
+    expect; "small"."""
     rule = DenseRule(
-        anchors=DefaultBoxes(), assign=Bipartite(0.5), sample=HardNegatives(3), cls=Softmax(), box=SmoothL1(1.0), coder=Delta((0.1, 0.1, 0.2, 0.2)),
-        divide="positives", score=0.01, select=PerClass(400), nms=0.45, keep=200,
+        anchors=DefaultBoxes(), assign=Bipartite(0.5), sample=HardNegatives(3), cls=Softmax(), box=SmoothL1(1.0),
+        coder=Delta((0.1, 0.1, 0.2, 0.2)), divide="positives", score=0.01, select=PerClass(400), nms=0.45, keep=200,
     )
-    p = Dense(rule=rule, preprocess=VGG, backbone=part(VGGReduced), neck=part(Extras, layers=EXTRAS_300), head=part(LevelHeads))
-    if preset == "small":  # not in the paper: a residual net with batch norm, colours of deviation near 1, four levels, boxes of 10 to 67 pixels
+    p = Dense(rule=rule, preprocess=VGG, backbone=part(VGGReduced), neck=part(Extras, layers=EXTRAS_300),
+              head=part(LevelHeads))
+    # not in the paper: a residual net with batch norm, colours of deviation near 1, four levels,
+    # boxes of 10 to 67 pixels
+    if preset == "small":
         neck = part(Extras, layers=((64, 128, *SHRINK), (64, 128, *SHRINK)), norm="batch")
         colours = Preprocess(VGG.mean, (0.25, 0.25, 0.25))
-        return replace(p, preprocess=colours, backbone=part(TinyResNet, levels=(1, 2)), neck=neck, rule=replace(rule, anchors=BOXES_SMALL))
+        return replace(p, preprocess=colours, backbone=part(TinyResNet, levels=(1, 2)), neck=neck,
+                       rule=replace(rule, anchors=BOXES_SMALL))
     if preset == "ssd512":
         return replace(p, neck=part(Extras, layers=EXTRAS_512), rule=replace(rule, anchors=BOXES_512))
     if preset == "torchvision":
@@ -50,16 +56,20 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """The longer schedule of the authors' code, 120,000 steps of 32 pictures; "small": ours, for two cores and 128-pixel scenes."""
+    """The longer schedule of the authors' code, 120,000 steps of 32 pictures; "small": ours, for two cores and
+    128-pixel scenes."""
     if preset == "small":
         return Recipe(
-            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
+            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s",
+            schedule="linear", milestones=(0.7,),
             warmup=0.03, ema=0.995, resize=Resize("square", 128), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
         )
     return Recipe(
-        optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=32, length="120000steps", schedule="step", milestones=(2 / 3, 5 / 6), warmup=0.0,
+        optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=32, length="120000steps", schedule="step",
+        milestones=(2 / 3, 5 / 6), warmup=0.0,
         lr_mult=((r"\.bias$", 2.0),), no_decay=r"\.bias$",
-        resize=Resize("square", 512 if preset == "ssd512" else 300), augment=Augment(flip=0.5, colour=0.5, expand=0.5, crop=True),
+        resize=Resize("square", 512 if preset == "ssd512" else 300),
+        augment=Augment(flip=0.5, colour=0.5, expand=0.5, crop=True),
     )
 
 
@@ -71,14 +81,16 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    summary="One pass, no proposals: small convolutions on six maps, from fine to a single cell, say for each of a set of default boxes how it moves and "
-    "which class it holds, background included. Small things are found on fine maps and large ones on coarse. Since nearly every box is background, only the "
-    "negatives of highest loss are trained, three for each positive. Heavy cropping and zooming out of the pictures buys as much as any part of the net.",
+    summary="One pass, no proposals: small convolutions on six maps, from fine to a single cell, say for each of a set "
+    "of default boxes how it moves and which class it holds, background included. Small things are found on fine maps "
+    "and large ones on coarse. Since nearly every box is background, only the negatives of highest loss are trained, "
+    "three for each positive. Heavy cropping and zooming out of the pictures buys as much as any part of the net.",
     parents=(
         Parent(
             yolo_v1.PAPER,
             (
-                ("rule", "cells without shapes become default boxes that IoU assigns; softmax with a background and mined negatives for squared errors"),
+                ("rule", "cells without shapes become default boxes that IoU assigns; softmax with a background and "
+                 "mined negatives for squared errors"),
                 ("preprocess", "the mean colour is taken off, as VGG wants it"),
                 ("backbone", "VGG16 with a dilated fc6 in the place of Darknet, and two of its maps are read"),
                 ("neck", "further levels that shrink to a single cell"),
@@ -100,13 +112,17 @@ PAPER = Paper(
         Fact("boxes", 24_564, 20, variant="ssd512", source="authors' README"),
     ),
     notes=(
-        "Default boxes of VOC follow the authors' configuration: 10 % of the side on conv4_3, then 20 % to 88 %; COCO has 7 % and 15 % there.",
-        "Negatives are boxes below IoU .5 with everything; a picture without objects has none and pays nothing, as in the authors' code.",
+        "Default boxes of VOC follow the authors' configuration: 10 % of the side on conv4_3, then 20 % to 88 %; COCO "
+        "has 7 % and 15 % there.",
+        "Negatives are boxes below IoU .5 with everything; a picture without objects has none and pays nothing, as in "
+        "the authors' code.",
         "The loss is divided by the positives of the whole batch.",
         "Biases learn at twice the rate and do not decay, as in the authors' code.",
-        "Colours always change, by factors of .5 to 1.5 and a turn of hue; the code draws each change with probability one half and shifts the brightness "
-        "by at most 32 of 255. Pictures are resized bilinearly, the code's by an interpolation drawn at random.",
-        "A crop draws one of the seven constraints and the first patch that meets it; the code finds a patch for each and draws among them.",
+        "Colours always change, by factors of .5 to 1.5 and a turn of hue; the code draws each change with probability "
+        "one half and shifts the brightness by at most 32 of 255. Pictures are resized bilinearly, the code's by an "
+        "interpolation drawn at random.",
+        "A crop draws one of the seven constraints and the first patch that meets it; the code finds a patch for each "
+        "and draws among them.",
         "Training keeps 'difficult' objects in the authors' code; here they are neither asked for nor counted against.",
         "The preset 'torchvision' differs in COCO's box sizes, cut at 300 pixels, and in the rounding of the mean.",
     ),

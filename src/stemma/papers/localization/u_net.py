@@ -14,12 +14,15 @@ from . import fcn
 
 
 def spec(preset: str = "paper") -> Segmenter:
-    """The net of fig. 1 (grey pictures, valid convolutions, mirrored border), or "small": padded convolutions, batch norm, colour."""
+    """The net of fig. 1 (grey pictures, valid convolutions, mirrored border), or "small": padded convolutions,
+    batch norm, colour."""
     p = fcn.spec(preset)
-    if preset == "small":  # not in the paper: a quarter of the width, batch norm, padded convolutions, rarity by its square root
+    # not in the paper: a quarter of the width, batch norm, padded convolutions, rarity by its square root
+    if preset == "small":
         widths = (16, 32, 64, 128, 256)
         down = part(Contract, widths=widths, valid=False, grey=False, norm=True, dropout=0.0)
-        return replace(p, backbone=down, decoder=part(Expand, valid=False, norm=True), loss=BorderCrossEntropy(weight=0.0, sigma=1.5, balance=0.5))
+        return replace(p, backbone=down, decoder=part(Expand, valid=False, norm=True),
+                       loss=BorderCrossEntropy(weight=0.0, sigma=1.5, balance=0.5))
     return replace(p, backbone=part(Contract), decoder=part(Expand), loss=BorderCrossEntropy())
 
 
@@ -34,12 +37,14 @@ def prepare(net: Segmenter, info: Info) -> Segmenter:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """SGD of momentum .99 on one tile a step, elastic deformation; "small": ours, for two cores and 128-pixel scenes."""
+    """SGD of momentum .99 on one tile a step, elastic deformation;
+    "small": ours, for two cores and 128-pixel scenes."""
     if preset == "small":
         return fcn.recipe(preset)
     return Recipe(
-        optimizer="sgd", lr=1e-3, momentum=0.99, weight_decay=0.0, batch=1, length="36000s", schedule="constant", warmup=0.0,
-        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5, vertical=0.5, quarter=0.75, colour=0.1, elastic=10.0),
+        optimizer="sgd", lr=1e-3, momentum=0.99, weight_decay=0.0, batch=1,
+        length="36000s", schedule="constant", warmup=0.0, resize=Resize("keep", divisor=1),
+        augment=Augment(flip=0.5, vertical=0.5, quarter=0.75, colour=0.1, elastic=10.0),
     )
 
 
@@ -52,8 +57,9 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     prepare=prepare,
-    summary="Trained on some thirty pictures, it labels cells pixel by pixel. Each level of the way down is handed, uncut in channels, to the same level of "
-    "the way up, where convolutions decide how to mix both. Elastic deformation makes many pictures of few; a weight map makes the thin background between "
+    summary="Trained on some thirty pictures, it labels cells pixel by pixel. Each level of the way down is handed, "
+    "uncut in channels, to the same level of the way up, where convolutions decide how to mix both. Elastic "
+    "deformation makes many pictures of few; a weight map makes the thin background between "
     "touching cells the dearest pixels of all; mirrored, overlapping tiles label pictures of any size without seams.",
     parents=(
         Parent(
@@ -76,14 +82,19 @@ PAPER = Paper(
         Fact("convolutions", 23, 2, source="sec. 2"),
     ),
     notes=(
-        "The paper gives no learning rate and no schedule; 1e-3 constant is ours. It trained for ten hours. The loss is divided by the sum of the weights, "
-        "where eq. 1 is a sum.",
-        "Turns are quarter turns and flips, greys change by a tenth, pictures are not shifted; the paper names shift, rotation and grey without numbers.",
+        "The paper gives no learning rate and no schedule; 1e-3 constant is ours. It trained for ten hours. The loss "
+        "is divided by the sum of the weights, where eq. 1 is a sum.",
+        "Turns are quarter turns and flips, greys change by a tenth, pictures are not shifted; the paper names shift, "
+        "rotation and grey without numbers.",
         "The warping error of the first claim has no measure here; mean IoU has.",
-        "Where dropout sits is said only as 'at the end of the contracting path'; ours acts once, on the coarsest level, with .5.",
+        "Where dropout sits is said only as 'at the end of the contracting path'; ours acts once, on the coarsest "
+        "level, with .5.",
         "w_c is the inverse frequency of a class in its own picture, so that no pass over the data comes first.",
-        "d1 and d2 are distances to the cells' pixels, so inside a cell d1 is 0 and the map rises towards a neighbour; beyond 4 sigma it is cut (.003 of 10).",
-        "Training pictures are mirrored at their border too; backbone.mirror=false trains on the inner 388 of 572 pixels, as in fig. 1.",
-        "Instance maps whose cells touch, as DSB 2018's, get a line of background two pixels wide between them, since the weight map alone presumes one.",
+        "d1 and d2 are distances to the cells' pixels, so inside a cell d1 is 0 and the map rises towards a neighbour; "
+        "beyond 4 sigma it is cut (.003 of 10).",
+        "Training pictures are mirrored at their border too; backbone.mirror=false trains on the inner 388 of 572 "
+        "pixels, as in fig. 1.",
+        "Instance maps whose cells touch, as DSB 2018's, get a line of background two pixels wide between them, since "
+        "the weight map alone presumes one.",
     ),
 )

@@ -31,7 +31,8 @@ from . import faster_rcnn
 class YoloRule:
     """Eq. 3 and its reading at test time (sec. 2.2, 2.3). Sums over the picture, means over pictures.
 
-    `rescore`: the confidence learns the IoU of its own box with the object (as in the paper's definition of confidence); else 1.
+    `rescore`: the confidence learns the IoU of its own box with the object (as in the paper's definition of
+    confidence); else 1.
     """
 
     anchors: Anchors = CellBoxes(2)
@@ -45,7 +46,8 @@ class YoloRule:
     nms: float = 0.5
     keep: int = 100
 
-    def targets(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def targets(self, raw: DenseRaw, t: Targets, classes: int,
+                sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(state, index, label) of every predictor."""
         guess = self.coder.decode(raw.references(), raw.codes).detach()
         state, index = self.assign(Candidates(raw.references(), raw.stride, guess, raw.sizes(sizes)), t)
@@ -84,28 +86,35 @@ class YoloRule:
 
 
 def spec(preset: str = "paper") -> Dense[YoloRule]:
-    """The net of fig. 3; "cfg": the released configuration (batch norm, a local layer, three predictors a cell); "small"."""
-    if preset == "small":  # not in the paper: a residual net, 8 x 8 cells of 16 pixels, one 1x1 convolution as head, boxes that start at a fifth of the picture
+    """The net of fig. 3; "cfg": the released configuration (batch norm, a local layer, three predictors a cell);
+    "small"."""
+    # not in the paper: a residual net, 8 x 8 cells of 16 pixels, one 1x1 convolution as head, boxes that start at a
+    # fifth of the picture
+    if preset == "small":
         return Dense(
             rule=YoloRule(coder=RootCell(8)), preprocess=UNIT, backbone=part(TinyResNet, levels=(2,)), neck=part(Same),
             head=part(YoloHead, cells=8, hidden=0, start=(0.5, 0.5, 0.45, 0.45, 0.1)),
         )
     if preset == "cfg":
         return Dense(
-            rule=YoloRule(anchors=CellBoxes(3)), preprocess=UNIT, backbone=part(Darknet24, norm="batch"), neck=part(Same), head=part(YoloHead, local=256)
+            rule=YoloRule(anchors=CellBoxes(3)), preprocess=UNIT, backbone=part(Darknet24, norm="batch"),
+            neck=part(Same), head=part(YoloHead, local=256)
         )
     return Dense(rule=YoloRule(), preprocess=UNIT, backbone=part(Darknet24), neck=part(Same), head=part(YoloHead))
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """135 epochs of VOC 2007 and 2012: 75 at 1e-2, 30 at 1e-3, 30 at 1e-4 (sec. 2.2); "small": ours, for two cores and 128-pixel scenes."""
+    """135 epochs of VOC 2007 and 2012: 75 at 1e-2, 30 at 1e-3, 30 at 1e-4 (sec. 2.2); "small": ours, for two cores and
+    128-pixel scenes."""
     if preset == "small":
         return Recipe(
-            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s", schedule="linear", milestones=(0.7,),
+            optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s",
+            schedule="linear", milestones=(0.7,),
             warmup=0.03, ema=0.995, resize=Resize("square", 128), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
         )
     return Recipe(
-        optimizer="sgd", lr=1e-2, momentum=0.9, weight_decay=5e-4, batch=64, length="135epochs", schedule="step", milestones=(75 / 135, 105 / 135),
+        optimizer="sgd", lr=1e-2, momentum=0.9, weight_decay=5e-4, batch=64, length="135epochs", schedule="step",
+        milestones=(75 / 135, 105 / 135),
         warmup=0.02, warmup_factor=0.1, resize=Resize("square", 448), augment=Augment(flip=0.5, colour=0.5, scale=0.2),
     )
 
@@ -118,10 +127,13 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    summary="Detection as one regression. The picture is cut into a grid; the cell that holds an object's middle must find it. Each cell says a few boxes with "
-    "a confidence, meant to be the IoU they will reach, and one distribution over classes. In training only the box that already fits best answers for the "
-    "object. Fully connected layers see the whole picture, so background is seldom taken for an object, but small crowded things share a cell and are lost.",
-    parents=(Parent(faster_rcnn.PAPER, (("", "proposals that say the class themselves, from cells without anchors: no second look, no pooling"),)),),
+    summary="Detection as one regression. The picture is cut into a grid; the cell that holds an object's middle must "
+    "find it. Each cell says a few boxes with a confidence, meant to be the IoU they will reach, and one distribution "
+    "over classes. In training only the box that already fits best answers for the "
+    "object. Fully connected layers see the whole picture, so background is seldom taken for an object, but small "
+    "crowded things share a cell and are lost.",
+    parents=(Parent(faster_rcnn.PAPER, (("", "proposals that say the class themselves, from cells without anchors: no "
+                                         "second look, no pooling"),)),),
     claims=(
         Claim("mAP, VOC 2007", 0.634, "table 1, YOLO"),
         Claim("frames per second, Titan X", 45.0, "table 1, YOLO"),
@@ -135,14 +147,20 @@ PAPER = Paper(
         Fact("boxes", 98, 20, source="sec. 2"),
     ),
     notes=(
-        "Where no predictor of a cell overlaps the object, the least root mean square error decides, as in the released code; the paper does not say.",
+        "Where no predictor of a cell overlaps the object, the least root mean square error decides, as in the "
+        "released code; the paper does not say.",
         "The paper does not say how many objects a cell may hold: one, the first in the list, as in the released code.",
-        "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to float rounding.",
-        "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the code writes all; its demo shows those "
-        "above .2. Confidences and probabilities are cut to 0..1 before they are multiplied; the code multiplies what the net says.",
-        "The loss is eq. 3; the released code's gradients are those of half of it, so its rate r moves as far as r / 2 here.",
-        "Brightness, contrast, saturation and hue change; the paper changes exposure and saturation, by up to 1.5 in HSV.",
-        "The 24 convolutions were first trained on ImageNet at 224 pixels; the warm-up stands for 'slowly raised in the first epochs'.",
+        "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to "
+        "float rounding.",
+        "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the "
+        "code writes all; its demo shows those above .2. Confidences and probabilities are cut to 0..1 before they are "
+        "multiplied; the code multiplies what the net says.",
+        "The loss is eq. 3; the released code's gradients are those of half of it, so its rate r moves as far as "
+        "r / 2 here.",
+        "Brightness, contrast, saturation and hue change; the paper changes exposure and saturation, by up to "
+        "1.5 in HSV.",
+        "The 24 convolutions were first trained on ImageNet at 224 pixels; the warm-up stands for 'slowly raised in "
+        "the first epochs'.",
     ),
     presets=("paper", "small", "cfg"),
 )

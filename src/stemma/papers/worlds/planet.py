@@ -19,13 +19,15 @@ def dynamics(kind: str, latent: int, deter: int, hidden: int) -> Part[Dynamics]:
     """The three models of fig. 2: "rssm", "ssm" (drawn alone), "rnn" (remembered alone: the drawn part is its mean)."""
     if kind == "ssm":
         return part(SSM, latent=Gaussian(latent), hidden=hidden)
-    return part(RSSM, latent=Gaussian(latent, noiseless=kind == "rnn"), cell=part(GRUCell, size=deter, hidden=hidden), hidden=hidden)
+    return part(RSSM, latent=Gaussian(latent, noiseless=kind == "rnn"), cell=part(GRUCell, size=deter, hidden=hidden),
+                hidden=hidden)
 
 
 def spec(preset: str = "paper") -> World:
     """64 x 64 pixels of five bits, 30 drawn and 200 remembered numbers, a search of 10 x 1,000 plans of 12 steps.
 
-    Presets "ssm" and "rnn" are the two other models of fig. 2; "small" and its "ssm-small", "rnn-small" are for two cores.
+    Presets "ssm" and "rnn" are the two other models of fig. 2; "small" and its "ssm-small",
+    "rnn-small" are for two cores.
     """
     small = preset.endswith("small")
     kind = preset.split("-")[0] if preset.startswith(("ssm", "rnn")) else "rssm"
@@ -40,12 +42,15 @@ def spec(preset: str = "paper") -> World:
     )
     if not small:
         return p
-    return replace(  # not in the paper: sizes, grey pictures weighed by 20, unshifted, no convolutions, rewards by symlog, 1 free nat, a smaller search
+    # not in the paper: sizes, grey pictures weighed by 20, unshifted, no convolutions, rewards by symlog, 1 free nat,
+    # a smaller search
+    return replace(
         p,
         pixels=Pixels(16, grey=True, bits=5),
         senses=(Sense("image", part(DenseEncoder, units=128)),),
         dynamics=dynamics(kind, 16, 128, 128),
-        heads=(Head("image", part(DenseDecoder, units=128), weight=20.0), Head("reward", part(ScalarHead, units=128, layers=2, squash=True), weight=10.0)),
+        heads=(Head("image", part(DenseDecoder, units=128), weight=20.0),
+               Head("reward", part(ScalarHead, units=128, layers=2, squash=True), weight=10.0)),
         rule=FreeNats(1.0, scale=0.0 if kind == "rnn" else 1.0),
         actor=CEM(horizon=10, candidates=100, elites=10, iterations=4),
     )
@@ -63,8 +68,8 @@ def recipe(preset: str = "paper") -> Recipe:
         then=(fit, Stage("by plan", "collect", 1, noise=0.3)),
         capacity=1_000_000,
     )
-    r = Recipe(optimizer="adam", lr=1e-3, eps=1e-4, weight_decay=0.0, batch=50, length="24h", schedule="constant", warmup=0.0, clip=1000.0,
-               precision="fp32", life=life)
+    r = Recipe(optimizer="adam", lr=1e-3, eps=1e-4, weight_decay=0.0, batch=50, length="24h", schedule="constant",
+               warmup=0.0, clip=1000.0, precision="fp32", life=life)
     return replace(r, lr=2e-3, batch=32, clip=100.0, length="10m") if small else r
 
 
@@ -77,16 +82,18 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "ssm", "rnn", "small", "ssm-small", "rnn-small"),
-    summary="It learns from pictures alone how a body moves, and has no policy: at each step it searches, by the cross-entropy method, action sequences "
-    "whose foreseen rewards are highest, does the first action, looks, and searches anew. What it believes is partly remembered without chance and partly "
-    "drawn; either alone does worse. A variational bound over many steps ahead (latent overshooting) trains what is foreseen far off.",
+    summary="It learns from pictures alone how a body moves, and has no policy: at each step it searches, by the "
+    "cross-entropy method, action sequences whose foreseen rewards are highest, does the first action, looks, and "
+    "searches anew. What it believes is partly remembered without chance and partly drawn; either alone does worse. A "
+    "variational bound over many steps ahead (latent overshooting) trains what is foreseen far off.",
     parents=(
         Parent(
             world_models.PAPER,
             (
                 ("pixels", "five bits a colour with uniform noise in the gap, colours not inverted"),
                 ("senses", "no variational code of a single picture: the encoder only feeds the belief"),
-                ("dynamics", "a memory with one Gaussian that is both foreseen and corrected, in the place of a mixture over codes that are fixed before"),
+                ("dynamics", "a memory with one Gaussian that is both foreseen and corrected, in the place of a "
+                 "mixture over codes that are fixed before"),
                 ("heads", "pictures are drawn from the whole belief, and rewards are foreseen"),
                 ("rule", "one variational bound trains seeing and foreseeing together, with three free nats"),
                 ("actor", "a search over action sequences, anew at each step, in the place of an evolved controller"),
@@ -105,17 +112,23 @@ PAPER = Paper(
         Fact("parameters", 5_292_220, 1, source="summed over the layers of app. A; one number an action"),
     ),
     notes=(
-        "Latent overshooting is off, as in the released code; rule.distance=50 is the paper's, rule.ahead=true adds observation overshooting.",
-        "The free nats are taken off each step's KL before the mean; the loss that is shown is max(0, KL - 3), where some write max(3, KL).",
+        "Latent overshooting is off, as in the released code; rule.distance=50 is the paper's, rule.ahead=true adds "
+        "observation overshooting.",
+        "The free nats are taken off each step's KL before the mean; the loss that is shown is max(0, KL - 3), where "
+        "some write max(3, KL).",
         "The bound is divided by the number of steps, which the paper's eq. 3 leaves out and its code does.",
-        "Batches are drawn from all episodes alike, as in algorithm 1; the released loader gives what is new since its last look one turn more. The small "
-        "presets draw half a batch from the newest tenth (recipe.life.then.0.recent).",
-        "When acting, pixels stand in the middle of their five-bit step, where the release adds noise as in training. Each distance of overshooting counts "
-        "alike, however few steps have it. Several tasks in one agent (padded actions) are not built.",
+        "Batches are drawn from all episodes alike, as in algorithm 1; the released loader gives what is "
+        "new since its last look one turn more. The small presets draw half a batch from the newest tenth "
+        "(recipe.life.then.0.recent).",
+        "When acting, pixels stand in the middle of their five-bit step, where the release adds noise as in training. "
+        "Each distance of overshooting counts alike, however few steps have it. Several tasks in one agent (padded "
+        "actions) are not built.",
         "The reward head has three layers of 300 as the code has it.",
-        "An update is a batch of sequences, and a hundred of them follow each episode; budgets in `images` count decisions, those in `steps` updates.",
-        "The small preset foresees the symlog of rewards, so that one setting serves rewards of 8 and of -65 a decision.",
-        "The small preset weighs pictures by 20: with noise of 1 a picture of 16 x 16, mostly black, tells hardly more than the free nat, and then nothing "
-        "trains what is foreseen.",
+        "An update is a batch of sequences, and a hundred of them follow each episode; budgets in `images` count "
+        "decisions, those in `steps` updates.",
+        "The small preset foresees the symlog of rewards, so that one setting serves rewards of 8 and of -65 "
+        "a decision.",
+        "The small preset weighs pictures by 20: with noise of 1 a picture of 16 x 16, mostly black, tells hardly more "
+        "than the free nat, and then nothing trains what is foreseen.",
     ),
 )

@@ -1,4 +1,5 @@
-"""The networks of 2012 and 2013: Caffe's AlexNet, and Zeiler and Fergus's as SPP-net trained it. Pools round up, as Caffe does.
+"""The networks of 2012 and 2013: Caffe's AlexNet, and Zeiler and Fergus's as SPP-net trained it.
+Pools round up, as Caffe does.
 
 Each gives one level. Weights start as published: deviations of .01, biases of 0 and 1.
 """
@@ -13,7 +14,8 @@ from ..maps.upsample import Grid
 from ..trunk import Trunk
 
 
-def conv(channels: int, width: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: float = 0.0) -> nn.Conv2d:
+def conv(channels: int, width: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1,
+         bias: float = 0.0) -> nn.Conv2d:
     made = nn.Conv2d(channels, width, kernel, stride, pad, groups=groups)
     nn.init.normal_(made.weight, std=0.01)
     nn.init.constant_(made.bias, bias)  # type: ignore[arg-type]
@@ -21,7 +23,8 @@ def conv(channels: int, width: int, kernel: int, stride: int = 1, pad: int = 0, 
 
 
 class CaffeNet(Trunk):
-    """AlexNet (Krizhevsky et al. 2012) as Caffe's reference model has it: pooling before normalisation, two groups in conv2, 4 and 5; to pool5, stride 32.
+    """AlexNet (Krizhevsky et al. 2012) as Caffe's reference model has it: pooling before normalisation, two groups in
+    conv2, 4 and 5; to pool5, stride 32.
 
     227 pixels give 6 x 6 cells of 256 channels.
     """
@@ -32,7 +35,8 @@ class CaffeNet(Trunk):
         norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)
         self.features = nn.Sequential(
             conv(inp.channels[0], 96, 11, 4), relu, pool, norm, conv(96, 256, 5, 1, 2, 2, 1.0), relu, pool, norm,
-            conv(256, 384, 3, 1, 1), relu, conv(384, 384, 3, 1, 1, 2, 1.0), relu, conv(384, 256, 3, 1, 1, 2, 1.0), relu, pool,
+            conv(256, 384, 3, 1, 1), relu, conv(384, 384, 3, 1, 1, 2, 1.0), relu,
+            conv(384, 256, 3, 1, 1, 2, 1.0), relu, pool,
         )
         self.out = In((256,), (32 * inp.strides[0],), inp.classes, (33.5 * inp.strides[0],))
 
@@ -41,7 +45,8 @@ class CaffeNet(Trunk):
 
 
 class NearNorm(nn.Module):
-    """Local response normalisation over a `size` x `size` neighbourhood of the same channel: x / (1 + alpha mean(x^2))^beta."""
+    """Local response normalisation over a `size` x `size` neighbourhood of the same channel: x / (1 + alpha
+    mean(x^2))^beta."""
 
     def __init__(self, size: int = 3, alpha: float = 5e-5, beta: float = 0.75) -> None:
         super().__init__()
@@ -53,14 +58,16 @@ class NearNorm(nn.Module):
 
 
 class ZFNet(Trunk):
-    """ZF-5 (Zeiler & Fergus 2013, with SPP-net's strides) to conv5: 256 channels at stride 16. 224 pixels give 13 x 13 cells."""
+    """ZF-5 (Zeiler & Fergus 2013, with SPP-net's strides) to conv5: 256 channels at stride 16.
+    224 pixels give 13 x 13 cells."""
 
     def __init__(self, inp: In) -> None:
         super().__init__()
         pool, relu, norm = nn.MaxPool2d(3, 2, ceil_mode=True), nn.ReLU(inplace=True), NearNorm()
         self.features = nn.Sequential(
             conv(inp.channels[0], 96, 7, 2, 1), relu, norm, pool, conv(96, 256, 5, 2, 0, bias=1.0), relu, norm, pool,
-            conv(256, 384, 3, 1, 1), relu, conv(384, 384, 3, 1, 1, bias=1.0), relu, conv(384, 256, 3, 1, 1, bias=1.0), relu,
+            conv(256, 384, 3, 1, 1), relu, conv(384, 384, 3, 1, 1, bias=1.0), relu,
+            conv(384, 256, 3, 1, 1, bias=1.0), relu,
         )
         grid = Grid(float(inp.strides[0]), inp.strides[0] / 2)
         for kernel, stride, pad in ((7, 2, 1), (3, 2, 0), (5, 2, 0), (3, 2, 0)):

@@ -16,13 +16,15 @@ Layer = tuple[int, int, int, int]  # channels (0: a max pool), kernel, stride, p
 class Chain(Trunk):
     """`layers` are (channels, kernel, stride, padding), 0 channels for a max pool. A ReLU follows each convolution.
 
-    One level comes out. Its stride and first cell's centre are computed from the layers, so valid convolutions are told exactly.
-    `std` is the deviation of the starting weights; 0 takes Kaiming's. `norm="batch"` is for small nets trained from nothing.
-    `levels` is for another network in the place of this one (`--backbone`): the level that it hands out, 1, 2, 3 for strides 8, 16, 32.
-    A row of 3x3 convolutions and 2x2 pools has torchvision's names of VGG under `features`.
+    One level comes out. Its stride and first cell's centre are computed from the layers, so valid convolutions are told
+    exactly. `std` is the deviation of the starting weights; 0 takes Kaiming's. `norm="batch"` is for small nets trained
+    from nothing. `levels` is for another network in the place of this one (`--backbone`): the level that it hands out,
+    1, 2, 3 for strides 8, 16, 32. A row of 3x3 convolutions and 2x2 pools has torchvision's names of VGG under
+    `features`.
     """
 
-    def __init__(self, inp: In, layers: tuple[Layer, ...], norm: Literal["none", "batch"] = "none", std: float = 0.0, levels: tuple[int, ...] = (3,)) -> None:
+    def __init__(self, inp: In, layers: tuple[Layer, ...], norm: Literal["none", "batch"] = "none", std: float = 0.0,
+                 levels: tuple[int, ...] = (3,)) -> None:
         super().__init__()
         made: list[nn.Module] = []
         grid, before = Grid(inp.strides[0], inp.strides[0] / 2), inp.channels[0]

@@ -1,4 +1,5 @@
-"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640) and YOLOv2's Darknet-19 (table 6 of arXiv 1612.08242)."""
+"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640) and YOLOv2's Darknet-19 (table 6 of arXiv
+1612.08242)."""
 from __future__ import annotations
 
 from jaxtyping import Float
@@ -74,8 +75,8 @@ def conv_leaky(channels: int, width: int, kernel: int) -> nn.Sequential:
 class Darknet19(Trunk):
     """YOLOv2 sec. 3: 18 convolutions with batch norm and five pools; the nineteenth, 1x1 to the classes, is a head's.
 
-    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32 and the last two 512 and 1024 channels. `width` multiplies
-    every channel count.
+    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32 and the last two 512 and 1024 channels.
+    `width` multiplies every channel count.
     """
 
     def __init__(self, inp: In, levels: tuple[int, ...] = (2, 3), width: float = 1.0) -> None:

@@ -1,4 +1,5 @@
-"""GoogLeNet without its classifiers: convolutions of three sizes and a pool side by side, nine times over (Szegedy et al., arXiv 1409.4842)."""
+"""GoogLeNet without its classifiers: convolutions of three sizes and a pool side by side, nine times over (Szegedy et
+al., arXiv 1409.4842)."""
 from __future__ import annotations
 
 import torch
@@ -12,7 +13,8 @@ from ..trunk import Trunk
 # 1x1; 1x1 then 3x3; 1x1 then 5x5; 1x1 after the pool (table 1)
 MODULES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("3a", (64, 96, 128, 16, 32, 32)), ("3b", (128, 128, 192, 32, 96, 64)),
-    ("4a", (192, 96, 208, 16, 48, 64)), ("4b", (160, 112, 224, 24, 64, 64)), ("4c", (128, 128, 256, 24, 64, 64)), ("4d", (112, 144, 288, 32, 64, 64)),
+    ("4a", (192, 96, 208, 16, 48, 64)), ("4b", (160, 112, 224, 24, 64, 64)), ("4c", (128, 128, 256, 24, 64, 64)),
+    ("4d", (112, 144, 288, 32, 64, 64)),
     ("4e", (256, 160, 320, 32, 128, 128)), ("5a", (256, 160, 320, 32, 128, 128)), ("5b", (384, 192, 384, 48, 128, 128)),
 )
 LEVELS = ("3b", "4e", "5b")
@@ -30,14 +32,16 @@ class Inception(nn.Module):
         self.channels = one + three + five + pooled
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
-        branches = self.one(x), self.three(F.relu(self.before3(x))), self.five(F.relu(self.before5(x))), self.pooled(F.max_pool2d(x, 3, 1, 1))
+        branches = (self.one(x), self.three(F.relu(self.before3(x))), self.five(F.relu(self.before5(x))),
+                    self.pooled(F.max_pool2d(x, 3, 1, 1)))
         return F.relu(torch.cat(branches, 1))
 
 
 class GoogLeNet(Trunk):
     """Levels 0, 1, 2: the modules 3b, 4e and 5b, of strides 8, 16 and 32; modules above the last wanted are not built.
 
-    Local response normalisation after the first and third convolution; pools round their sizes up, as in Caffe's model of it.
+    Local response normalisation after the first and third convolution; pools round their sizes up,
+    as in Caffe's model of it.
     """
 
     def __init__(self, inp: In, levels: tuple[int, ...] = (2,)) -> None:
@@ -55,7 +59,8 @@ class GoogLeNet(Trunk):
             if isinstance(m, nn.Conv2d):
                 nn.init.xavier_uniform_(m.weight)
                 nn.init.constant_(m.bias, 0.2)  # type: ignore[arg-type]
-        self.out = In(tuple((480, 832, 1024)[i] for i in levels), tuple(inp.strides[0] * (8, 16, 32)[i] for i in levels), inp.classes)
+        self.out = In(tuple((480, 832, 1024)[i] for i in levels),
+                      tuple(inp.strides[0] * (8, 16, 32)[i] for i in levels), inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         def pool(x: Tensor) -> Tensor:

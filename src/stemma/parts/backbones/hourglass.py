@@ -11,7 +11,8 @@ from ..trunk import Trunk
 
 def conv_relu(channels: int, width: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, batch norm, ReLU."""
-    return nn.Sequential(nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width),
+                         nn.ReLU(inplace=True))
 
 
 def conv_norm(channels: int, width: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
@@ -34,11 +35,13 @@ class Residual(nn.Module):
 
 def _row(channels: int, width: int, count: int, stride: int = 1) -> nn.Sequential:
     """`count` blocks, the first of which changes channels and stride."""
-    return nn.Sequential(*[Residual(channels if i == 0 else width, width, stride if i == 0 else 1) for i in range(count)])
+    return nn.Sequential(*[Residual(channels if i == 0 else width, width, stride if i == 0 else 1)
+                           for i in range(count)])
 
 
 class Hourglass(nn.Module):
-    """Down by strided blocks to the coarsest map and up again by nearest neighbours, with blocks on the side added at every size."""
+    """Down by strided blocks to the coarsest map and up again by nearest neighbours,
+    with blocks on the side added at every size."""
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -55,15 +58,16 @@ class Hourglass(nn.Module):
 
 
 class HourglassNet(Trunk):
-    """A stem of stride 4, then `stacks` hourglasses; each hands out a map of `width` channels at stride 4, and the next begins from it.
+    """A stem of stride 4, then `stacks` hourglasses; each hands out a map of `width` channels at stride 4,
+    and the next begins from it.
 
-    `widths` and `blocks` are of the sizes of an hourglass, from stride 4 down by halves; the defaults are Hourglass-104. `stem` are the
-    channels of the 7x7 convolution of stride 2.
+    `widths` and `blocks` are of the sizes of an hourglass, from stride 4 down by halves; the defaults are
+    Hourglass-104. `stem` are the channels of the 7x7 convolution of stride 2.
     """
 
     def __init__(
-        self, inp: In, stacks: int = 2, widths: tuple[int, ...] = (256, 256, 384, 384, 384, 512), blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4),
-        width: int = 256, stem: int = 128,
+        self, inp: In, stacks: int = 2, widths: tuple[int, ...] = (256, 256, 384, 384, 384, 512),
+        blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4), width: int = 256, stem: int = 128,
     ) -> None:
         super().__init__()
         assert len(widths) == len(blocks) > 1, f"one count of blocks a size: {widths}, {blocks}"

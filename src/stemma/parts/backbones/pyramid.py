@@ -10,7 +10,8 @@ from ..trunk import Trunk
 
 
 class ImagePyramid(Trunk):
-    """Level i is the last map of `body` on the picture made 2**i times smaller, for i below `levels`; all share the body's weights."""
+    """Level i is the last map of `body` on the picture made 2**i times smaller, for i below `levels`; all share the
+    body's weights."""
 
     def __init__(self, inp: In, body: Part[Trunk], levels: int = 4) -> None:
         super().__init__()
@@ -22,7 +23,8 @@ class ImagePyramid(Trunk):
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         found: list[Tensor] = []
         for i in range(self.levels):
-            small = x if i == 0 else F.interpolate(x, scale_factor=0.5**i, mode="bilinear", align_corners=False, antialias=True)
+            small = x if i == 0 else F.interpolate(x, scale_factor=0.5**i, mode="bilinear", align_corners=False,
+                                                   antialias=True)
             found.append(self.body(small)[-1])
         return found
 
@@ -30,8 +32,9 @@ class ImagePyramid(Trunk):
 class Scales(Trunk):
     """The last map of `body` on the picture at each of `sizes`, short sides in pixels; all share the body's weights.
 
-    The picture comes at the largest of them (or at what its longest side allows), and the others are drawn from it. In training there is one
-    map, of the picture as it comes: the recipe draws a size a batch. `out.strides` are cells of each scaled picture; `NearestScale` pools from them.
+    The picture comes at the largest of them (or at what its longest side allows), and the others are drawn from it. In
+    training there is one map, of the picture as it comes: the recipe draws a size a batch. `out.strides` are cells of
+    each scaled picture; `NearestScale` pools from them.
     """
 
     def __init__(self, inp: In, body: Part[Trunk], sizes: tuple[int, ...] = (480, 576, 688, 864, 1200)) -> None:

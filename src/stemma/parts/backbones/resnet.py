@@ -37,7 +37,8 @@ class FrozenBatchNorm(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)  # type: ignore[arg-type]
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,  # type: ignore[arg-type]
+                            False, 0.0, self.eps)
 
 
 def normalise(norm: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
@@ -45,10 +46,12 @@ def normalise(norm: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 with a shortcut (He et al. 2015, fig. 5 right); the stride sits on the 3x3, or on the first 1x1 as first published."""
+    """1x1, 3x3, 1x1 with a shortcut (He et al. 2015, fig. 5 right); the stride sits on the 3x3, or on the first 1x1 as
+    first published."""
 
     def __init__(
-        self, channels: int, width: int, stride: int = 1, norm: Norm = "frozen", eps: float = 1e-5, stride_first: bool = False, dilation: int = 1
+        self, channels: int, width: int, stride: int = 1, norm: Norm = "frozen", eps: float = 1e-5,
+        stride_first: bool = False, dilation: int = 1
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_first else (1, stride)
@@ -60,7 +63,8 @@ class Bottleneck(nn.Module):
         self.bn3 = normalise(norm, width * 4, eps)
         self.downsample: nn.Module | None = None
         if stride != 1 or channels != width * 4:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, width * 4, 1, stride, bias=False), normalise(norm, width * 4, eps))
+            self.downsample = nn.Sequential(nn.Conv2d(channels, width * 4, 1, stride, bias=False),
+                                            normalise(norm, width * 4, eps))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -70,17 +74,21 @@ class Bottleneck(nn.Module):
 
 
 def stage(
-    channels: int, width: int, blocks: int, stride: int, norm: Norm = "frozen", eps: float = 1e-5, stride_first: bool = False, dilation: int = 1, first: int = 1
+    channels: int, width: int, blocks: int, stride: int, norm: Norm = "frozen", eps: float = 1e-5,
+    stride_first: bool = False, dilation: int = 1, first: int = 1
 ) -> nn.Sequential:
-    """One ResNet stage of bottlenecks: `channels` in, 4 x `width` out. The 3x3s are dilated by `dilation`, that of the first block by `first`."""
+    """One ResNet stage of bottlenecks: `channels` in, 4 x `width` out. The 3x3s are dilated by `dilation`, that of the
+    first block by `first`."""
     head = Bottleneck(channels, width, stride, norm, eps, stride_first, first)
-    return nn.Sequential(head, *[Bottleneck(width * 4, width, 1, norm, eps, stride_first, dilation) for _ in range(blocks - 1)])
+    return nn.Sequential(head, *[Bottleneck(width * 4, width, 1, norm, eps, stride_first, dilation)
+                                 for _ in range(blocks - 1)])
 
 
 def atrous(stride: int, most: int, dilation: int, after: bool) -> tuple[int, int, int]:
-    """(stride, dilation of the stage, dilation of its first 3x3) where a stage would halve a map of `stride` times a `dilation`, and `most` is the
-    coarsest stride wanted: a stride that is not taken dilates whatever comes `after` it, the first 3x3 included where the stride sat before it.
-    Every second cell of the result is what the strided stage gives (DeepLab sec. 3.1).
+    """(stride, dilation of the stage, dilation of its first 3x3) where a stage would halve a map of `stride` times a
+    `dilation`, and `most` is the
+    coarsest stride wanted: a stride that is not taken dilates whatever comes `after` it, the first 3x3 included where
+    the stride sat before it. Every second cell of the result is what the strided stage gives (DeepLab sec. 3.1).
     """
     if stride * 2 <= most:
         return 2, dilation, dilation
@@ -95,15 +103,17 @@ def initialise(module: nn.Module) -> None:
 
 
 class ResNet(Trunk):
-    """Levels 0..3 are C2..C5 (strides 4..32); stages above the last wanted level are not built: `levels=(2,)` is the C4 trunk.
+    """Levels 0..3 are C2..C5 (strides 4..32); stages above the last wanted level are not built: `levels=(2,)` is the C4
+    trunk.
 
-    `freeze` counts frozen groups from the input: 0 none, 1 the stem, 2 the stem and C2 (as torchvision and detectron2 do), up to 5.
-    `stride` is the coarsest that is wanted: strides beyond it are not taken, and what follows is dilated (`atrous`).
+    `freeze` counts frozen groups from the input: 0 none, 1 the stem, 2 the stem and C2 (as torchvision and detectron2
+    do), up to 5. `stride` is the coarsest that is wanted: strides beyond it are not taken, and what follows is dilated
+    (`atrous`).
     """
 
     def __init__(
-        self, inp: In, depth: int = 50, levels: tuple[int, ...] = (0, 1, 2, 3), norm: Norm = "frozen", freeze: int = 2, eps: float = 1e-5,
-        stride_first: bool = False, stride: int = 32,
+        self, inp: In, depth: int = 50, levels: tuple[int, ...] = (0, 1, 2, 3), norm: Norm = "frozen", freeze: int = 2,
+        eps: float = 1e-5, stride_first: bool = False, stride: int = 32,
     ) -> None:
         super().__init__()
         self.levels = levels
@@ -113,13 +123,15 @@ class ResNet(Trunk):
         for i, blocks in enumerate(DEPTHS[depth][: max(levels) + 1]):
             step, dilation, first = (1, 1, 1) if i == 0 else atrous(strides[-1], stride, dilation, stride_first)
             strides += [strides[-1] * step] if i else []
-            self.add_module(f"layer{i + 1}", stage(before, 64 * 2**i, blocks, step, norm, eps, stride_first, dilation, first))
+            self.add_module(f"layer{i + 1}",
+                            stage(before, 64 * 2**i, blocks, step, norm, eps, stride_first, dilation, first))
             before = 256 * 2**i
         initialise(self)
         groups = [[self.conv1, self.bn1], *[[m] for name, m in self.named_children() if name.startswith("layer")]]
         for m in [m for group in groups[:freeze] for m in group]:
             m.requires_grad_(False)
-        self.out = In(tuple(256 * 2**i for i in levels), tuple(inp.strides[0] * strides[i] for i in levels), inp.classes)
+        self.out = In(tuple(256 * 2**i for i in levels), tuple(inp.strides[0] * strides[i] for i in levels),
+                      inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 1)

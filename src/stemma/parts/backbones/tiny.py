@@ -32,28 +32,32 @@ class BasicBlock(nn.Module):
 class TinyResNet(Trunk):
     """Stem of stride 2, then a stage of `blocks` basic blocks a width, each halving the map.
 
-    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32. Stages above the last wanted level are not built.
-    `stride` is the coarsest that is wanted: strides beyond it are not taken, and what follows is dilated (`atrous`).
-    With the default widths and one block a stage it has 1.2 M parameters.
+    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32. Stages above the last wanted level are not
+    built. `stride` is the coarsest that is wanted: strides beyond it are not taken, and what follows is dilated
+    (`atrous`). With the default widths and one block a stage it has 1.2 M parameters.
     """
 
-    def __init__(self, inp: In, widths: tuple[int, ...] = (32, 64, 128, 256), blocks: int = 1, levels: tuple[int, ...] = (1, 2, 3), stride: int = 32) -> None:
+    def __init__(self, inp: In, widths: tuple[int, ...] = (32, 64, 128, 256), blocks: int = 1,
+                 levels: tuple[int, ...] = (1, 2, 3), stride: int = 32) -> None:
         super().__init__()
         assert levels and max(levels) < len(widths), f"levels {levels} of {len(widths)} stages"
         self.levels = levels
-        self.stem = nn.Sequential(nn.Conv2d(inp.channels[0], widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(nn.Conv2d(inp.channels[0], widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]),
+                                  nn.ReLU(inplace=True))
         self.stages = nn.ModuleList()
         before, strides, dilation = widths[0], [2], 1
         for width in widths[: max(levels) + 1]:
             step, dilation, first = atrous(strides[-1], stride, dilation, after=False)
             strides.append(strides[-1] * step)
-            made = [BasicBlock(before, width, step, dilation, first), *[BasicBlock(width, width, 1, dilation, dilation) for _ in range(blocks - 1)]]
+            made = [BasicBlock(before, width, step, dilation, first),
+                    *[BasicBlock(width, width, 1, dilation, dilation) for _ in range(blocks - 1)]]
             self.stages.append(nn.Sequential(*made))
             before = width
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-        self.out = In(tuple(widths[i] for i in levels), tuple(inp.strides[0] * strides[i + 1] for i in levels), inp.classes)
+        self.out = In(tuple(widths[i] for i in levels), tuple(inp.strides[0] * strides[i + 1] for i in levels),
+                      inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[torch.Tensor]:
         x = self.stem(x)

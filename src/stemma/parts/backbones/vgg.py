@@ -44,9 +44,11 @@ class VGG16(Trunk):
 
 
 class VGGAtrous(Trunk):
-    """VGG16 as DeepLab v1 reads it (sec. 3.1): pools are 3x3, the last two keep the map's size, and conv5 is dilated by 2. 512 channels at stride 8.
+    """VGG16 as DeepLab v1 reads it (sec. 3.1): pools are 3x3, the last two keep the map's size, and conv5 is dilated
+    by 2. 512 channels at stride 8.
 
-    With padding on both sides cell i lies on pixel 8 i: 321 pixels give 41 cells. Its convolutions keep their names in torchvision's vgg16.
+    With padding on both sides cell i lies on pixel 8 i: 321 pixels give 41 cells. Its convolutions keep their names in
+    torchvision's vgg16.
     """
 
     def __init__(self, inp: In, width: float = 1.0) -> None:
@@ -67,7 +69,8 @@ class VGGAtrous(Trunk):
 
 
 class L2Norm(nn.Module):
-    """ParseNet's layer in SSD sec. 3.1: each place is scaled to unit length over the channels, times a learned factor a channel."""
+    """ParseNet's layer in SSD sec. 3.1: each place is scaled to unit length over the channels,
+    times a learned factor a channel."""
 
     def __init__(self, channels: int, scale: float = 20.0) -> None:
         super().__init__()
@@ -91,7 +94,8 @@ class VGGReduced(Trunk):
         self.norm = L2Norm(c, scale)
         self.high = nn.Sequential(
             *layers[23:-1], nn.MaxPool2d(3, 1, 1),
-            nn.Conv2d(c, fc, 3, padding=6, dilation=6), nn.ReLU(inplace=True), nn.Conv2d(fc, fc, 1), nn.ReLU(inplace=True),
+            nn.Conv2d(c, fc, 3, padding=6, dilation=6), nn.ReLU(inplace=True), nn.Conv2d(fc, fc, 1),
+            nn.ReLU(inplace=True),
         )
         _kaiming(self)
         self.out = In((c, fc), (8 * inp.strides[0], 16 * inp.strides[0]), inp.classes)
@@ -104,9 +108,9 @@ class VGGReduced(Trunk):
 class Extras(Trunk):
     """SSD's extra levels above the backbone's (fig. 2): each a 1x1 that narrows and a 3x3 that shrinks the map.
 
-    `layers` are (narrow, wide, kernel, stride, padding). `norm="batch"` is for small nets trained from nothing (not in the paper).
-    The stride that `out` tells of a level doubles at each, also where the map shrinks for want of padding: a rule that
-    lays boxes has its own steps there.
+    `layers` are (narrow, wide, kernel, stride, padding). `norm="batch"` is for small nets trained from nothing (not in
+    the paper). The stride that `out` tells of a level doubles at each, also where the map shrinks for want of padding:
+    a rule that lays boxes has its own steps there.
     """
 
     def __init__(self, inp: In, layers: tuple[tuple[int, int, int, int, int], ...], norm: str = "none") -> None:

@@ -64,11 +64,12 @@ def _centred(sizes: list[tuple[float, float]], centre: tuple[float, float]) -> C
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Faster R-CNN's anchors (sec. 3.1.1) on any number of levels: side = scale x the level's stride, ratio = height / width.
+    """Faster R-CNN's anchors (sec. 3.1.1) on any number of levels: side = scale x the level's stride,
+    ratio = height / width.
 
-    Order in a cell: ratios outside, scales inside. `offset` puts the centre at that fraction of the cell (0: its corner,
-    as in the R-CNN family's code; 0.5: its middle). `whole` does as torchvision does: sides cut to integers, corners
-    rounded, and levels spaced by `image // map` instead of the stride.
+    Order in a cell: ratios outside, scales inside. `offset` puts the centre at that fraction of the cell (0: its
+    corner, as in the R-CNN family's code; 0.5: its middle). `whole` does as torchvision does: sides cut to integers,
+    corners rounded, and levels spaced by `image // map` instead of the stride.
     """
 
     scales: tuple[float, ...] = (8.0,)
@@ -83,9 +84,11 @@ class Pyramid:
         found: list[tuple[Cells, float, float]] = []
         for (h, w), s in zip(maps, strides):
             sides = [int(k * s + 1e-6) if self.whole else k * s for k in self.scales]
-            cell = _centred([(a / math.sqrt(r), a * math.sqrt(r)) for r in self.ratios for a in sides], (self.offset * s, self.offset * s))
+            cell = _centred([(a / math.sqrt(r), a * math.sqrt(r)) for r in self.ratios for a in sides],
+                            (self.offset * s, self.offset * s))
             if self.whole:
-                cell = tuple((float(round(a)), float(round(b)), float(round(c)), float(round(d))) for a, b, c, d in cell)
+                cell = tuple((float(round(a)), float(round(b)), float(round(c)), float(round(d)))
+                             for a, b, c, d in cell)
             found.append((cell, float(image[0] // h if self.whole else s), float(image[1] // w if self.whole else s)))
         return found
 
@@ -110,7 +113,8 @@ class Legacy:
         for r in self.ratios:
             w = round(math.sqrt(self.base * self.base / r))
             h = round(w * r)
-            found += [tuple(middle + sign * 0.5 * (side * k - 1) for sign in (-1, 1) for side in (w, h)) for k in self.scales]
+            found += [tuple(middle + sign * 0.5 * (side * k - 1) for sign in (-1, 1) for side in (w, h))
+                      for k in self.scales]
         return tuple((a, b, c, d) for a, b, c, d in found)
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
@@ -120,8 +124,8 @@ class Legacy:
 
 @dataclass(frozen=True)
 class DefaultBoxes:
-    """SSD's default boxes (sec. 2.2 and its prior-box layer): per level a square of `small`, a square of sqrt(small x large),
-    then for each ratio r the boxes of area small^2 with width / height = r and 1 / r. Pixels.
+    """SSD's default boxes (sec. 2.2 and its prior-box layer): per level a square of `small`, a square of sqrt(small x
+    large), then for each ratio r the boxes of area small^2 with width / height = r and 1 / r. Pixels.
 
     `steps` are the distances between cells (empty: the strides); centres lie in the middle of a cell. `limit` cuts
     width and height (0: not at all).
@@ -166,8 +170,8 @@ class CellBoxes:
 class Priors:
     """YOLOv2's anchors (sec. 2, "dimension clusters"): boxes of given widths and heights in the middle of every cell.
 
-    `sizes`: width, height, width, height, ... in cells. `fit`: when a training begins they are found anew in its boxes, by k-means
-    (`ops.kmeans`), as many as there are here; the run keeps what was found.
+    `sizes`: width, height, width, height, ... in cells. `fit`: when a training begins they are found anew in its boxes,
+    by k-means (`ops.kmeans`), as many as there are here; the run keeps what was found.
     """
 
     sizes: tuple[float, ...] = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
@@ -182,4 +186,5 @@ class Priors:
         return (len(self.pairs()),) * levels
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
-        return [(_centred([(w * s, h * s) for w, h in self.pairs()], (s / 2, s / 2)), float(s), float(s)) for s in strides]
+        return [(_centred([(w * s, h * s) for w, h in self.pairs()], (s / 2, s / 2)), float(s), float(s))
+                for s in strides]

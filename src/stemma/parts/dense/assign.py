@@ -1,7 +1,8 @@
 """Which candidate answers for which object.
 
 An assigner is given candidates and targets and returns (state, index), both "B A":
-state 1 answers for an object, 0 is background, -1 is not asked; index is the object's place in the targets (0 where there is none).
+state 1 answers for an object, 0 is background, -1 is not asked; index is the object's place in the targets (0 where
+there is none).
 
 Axes: B images, A candidates, N objects.
 """
@@ -41,11 +42,14 @@ def nothing(c: Candidates) -> Assigned:
     return state, torch.zeros_like(state)
 
 
-def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Candidates, t: Targets, share: float) -> Int[Tensor, "B A"]:
-    """Background candidates that lie in a crowd or an ignored object by more than `share` of their area are not asked."""
+def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Candidates, t: Targets,
+                 share: float) -> Int[Tensor, "B A"]:
+    """Background candidates that lie in a crowd or an ignored object by more than `share` of their area are not
+    asked."""
     if t.crowd is None:
         return state
-    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~(t.crowd & (t.labels >= 0))[..., None], 0.0).amax(1)
+    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~(t.crowd & (t.labels >= 0))[..., None],
+                                                                               0.0).amax(1)
     return torch.where((state == 0) & (inside > share), -1, state)
 
 
@@ -53,10 +57,11 @@ def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Can
 class ByIoU:
     """Positive at IoU >= `pos`, background below `neg`, not asked between.
 
-    `low`: background overlaps an object by this much at least, and what overlaps less is not asked (Fast R-CNN sec. 2.3: .1).
-    `rescue` makes the best candidates of every object positive, ties included, whatever their IoU (Faster R-CNN sec. 3.1.2 i);
-    such a candidate answers for the object that it overlaps most, which as a rule is the one it was rescued for.
-    `inside` does not ask candidates that cross the picture's edge (Faster R-CNN sec. 3.3); it needs `Candidates.sizes`.
+    `low`: background overlaps an object by this much at least, and what overlaps less is not asked (Fast R-CNN
+    sec. 2.3: .1). `rescue` makes the best candidates of every object positive, ties included, whatever their IoU
+    (Faster R-CNN sec. 3.1.2 i); such a candidate answers for the object that it overlaps most, which as a rule is the
+    one it was rescued for. `inside` does not ask candidates that cross the picture's edge (Faster R-CNN sec. 3.3); it
+    needs `Candidates.sizes`.
     `crowd`: background candidates with more than this share of their area inside a crowd are not asked.
     """
 
@@ -136,8 +141,9 @@ class Bipartite:
 
 @dataclass(frozen=True)
 class ByCell:
-    """YOLOv1 sec. 2: the cell that holds an object's centre answers, through the predictor whose guess has the highest IoU
-    with it; where none overlaps, through the one with the least root mean square error (as the published code does).
+    """YOLOv1 sec. 2: the cell that holds an object's centre answers, through the predictor whose guess has the highest
+    IoU with it; where none overlaps, through the one with the least root mean square error (as the published code
+    does).
 
     One object a cell: the first in the list has it. Candidates are the cells, once a predictor.
     `crowd`: other predictors whose guess lies inside a crowd by more than this share are not asked.
@@ -151,12 +157,14 @@ class ByCell:
             return nothing(c)
         centre, size = bx.centre_size(t.boxes)
         edge = c.boxes[..., 2:].amax(1, keepdim=True)
-        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]  # B N 1 2: on the last edge means in the last cell
+        # B N 1 2: on the last edge means in the last cell
+        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]
         holds = ((centre >= c.boxes[:, None, :, :2]) & (centre < c.boxes[:, None, :, 2:])).all(-1) & t.valid[..., None]
         holds = holds & (holds.cumsum(1) == 1)  # B N A
         iou = bx.iou(t.boxes, c.guess)
         guess, wide = bx.centre_size(c.guess)
-        away = torch.cat([(guess[:, None] - centre) / edge[:, None], (wide[:, None] - size[:, :, None]) / edge[:, None]], -1)
+        away = torch.cat([(guess[:, None] - centre) / edge[:, None],
+                          (wide[:, None] - size[:, :, None]) / edge[:, None]], -1)
         fit = torch.where(iou > 0, 1 + iou, -away.square().sum(-1)).masked_fill(~holds, -torch.inf)
         first = torch.zeros_like(holds).scatter(2, fit.argmax(2, keepdim=True), True) & holds
         state = first.any(1).long()
@@ -167,24 +175,30 @@ class ByCell:
 
 @dataclass(frozen=True)
 class ByShape:
-    """YOLOv2: the cell that holds an object's centre answers, through the prior whose shape has the highest IoU with the object's.
+    """YOLOv2: the cell that holds an object's centre answers, through the prior whose shape has the highest IoU with
+    the object's.
 
-    Candidates are priors in the middle of their cells. Of two objects that want one prior the last has it. Others whose guess overlaps any
-    object by more than `spare` are not asked, nor those whose guess lies in a crowd by more than the share `crowd`.
+    Candidates are priors in the middle of their cells. Of two objects that want one prior the last has it. Others whose
+    guess overlaps any object by more than `spare` are not asked, nor those whose guess lies in a crowd by more than the
+    share `crowd`.
     """
 
     spare: float = 0.6
     crowd: float = 0.5
 
     def __call__(self, c: Candidates, t: Targets) -> Assigned:
-        assert c.guess is not None and c.stride is not None, "the network's guesses say who is spared, the strides how large a cell is"
+        assert c.guess is not None and c.stride is not None, ("the network's guesses say who is spared, the strides "
+                                                              "how large a cell is")
         n = t.boxes.shape[1]
         if n == 0:
             return nothing(c)
         (centre, size), (middle, prior), half = bx.centre_size(t.boxes), bx.centre_size(c.boxes), c.stride[:, None] / 2
         edge = (middle + half).amax(1, keepdim=True)
-        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]  # on the last edge means in the last cell
-        holds = ((centre >= (middle - half)[:, None]) & (centre < (middle + half)[:, None])).all(-1) & t.valid[..., None]  # B N A
+        # on the last edge means in the last cell
+        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]
+        # B N A
+        holds = ((centre >= (middle - half)[:, None])
+                 & (centre < (middle + half)[:, None])).all(-1) & t.valid[..., None]
         both = torch.minimum(size[:, :, None], prior[:, None]).prod(-1)
         fit = both / (size.prod(-1)[..., None] + prior.prod(-1)[:, None] - both).clamp(min=bx.TINY)
         fit = fit.masked_fill(~holds, -1.0)

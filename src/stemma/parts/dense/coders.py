@@ -23,7 +23,8 @@ class Coder(Protocol):
 
 @dataclass(frozen=True)
 class Delta:
-    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each less its usual mean and divided by its usual `stds`.
+    """R-CNN eq. 1-4 and 6-9: centre offsets in reference sizes, logarithms of the size ratios, each less its usual mean
+    and divided by its usual `stds`.
 
     When decoding, the logarithms are cut at `limit`, so that no box grows past 62.5 times its reference.
     """
@@ -51,8 +52,8 @@ class Delta:
 
 @dataclass(frozen=True)
 class RootCell:
-    """YOLOv1 sec. 2.2: the centre's offset within its cell in cells, and the square roots of width and height as fractions of
-    the picture. The network says the roots themselves, which may be negative: decoding squares them.
+    """YOLOv1 sec. 2.2: the centre's offset within its cell in cells, and the square roots of width and height as
+    fractions of the picture. The network says the roots themselves, which may be negative: decoding squares them.
 
     The reference is the cell; `cells` is the side S of the square grid, so that the picture is S cells wide and high.
     """
@@ -84,7 +85,8 @@ class Edges:
     def decode(self, ref: Tensor, code: Tensor) -> Tensor:
         side = (ref[..., 2:] - ref[..., :2]) * self.std
         edges = ref + code * torch.cat([side, side], -1)
-        return torch.cat([torch.minimum(edges[..., :2], edges[..., 2:]), torch.maximum(edges[..., :2], edges[..., 2:])], -1)
+        return torch.cat([torch.minimum(edges[..., :2], edges[..., 2:]), torch.maximum(edges[..., :2], edges[..., 2:])],
+                         -1)
 
     @staticmethod
     def mirrored(code: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A 4"]:
@@ -95,7 +97,8 @@ class Edges:
 
 @dataclass(frozen=True)
 class DirectLocation:
-    """YOLOv2 sec. 2, "direct location prediction": b = (sigmoid(tx) + cx, sigmoid(ty) + cy, pw exp(tw), ph exp(th)), in cells of `stride` pixels.
+    """YOLOv2 sec. 2, "direct location prediction": b = (sigmoid(tx) + cx, sigmoid(ty) + cy, pw exp(tw), ph exp(th)), in
+    cells of `stride` pixels.
 
     The reference is the prior of width pw and height ph in the middle of its cell, so the centre cannot leave the cell.
     """
@@ -118,4 +121,5 @@ class DirectLocation:
 
     def decode(self, ref: Tensor, code: Tensor) -> Tensor:
         c, s = bx.centre_size(ref)
-        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.stride, code[..., 2:].clamp(max=self.limit).exp() * s)
+        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.stride,
+                              code[..., 2:].clamp(max=self.limit).exp() * s)

@@ -1,6 +1,8 @@
-"""Boxes as pairs of corners: the head that finds them, the losses that teach it, and how corners are paired (CornerNet sec. 3).
+"""Boxes as pairs of corners: the head that finds them, the losses that teach it,
+and how corners are paired (CornerNet sec. 3).
 
-Axes: B images, E ends of a box (0 top-left, 1 bottom-right), C classes, H W cells, N objects, K corners kept, D detections.
+Axes: B images, E ends of a box (0 top-left, 1 bottom-right), C classes, H W cells, N objects, K corners kept,
+D detections.
 """
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ ENDS: tuple[tuple[Side, Side], ...] = (("top", "left"), ("bottom", "right"))
 
 
 class CornerModule(nn.Module):
-    """Fig. 7: two 3x3 convolutions, each pooled towards one side, added, and joined to the map by a residual block. `pool=False` leaves pooling out."""
+    """Fig. 7: two 3x3 convolutions, each pooled towards one side, added, and joined to the map by a residual block.
+    `pool=False` leaves pooling out."""
 
     def __init__(self, channels: int, width: int, sides: tuple[Side, Side], pool: bool) -> None:
         super().__init__()
@@ -41,17 +44,20 @@ class CornerModule(nn.Module):
 
 
 class CornerHead(nn.Module):
-    """For each end of a box: heat maps "C", an embedding "1" and an offset "2" at every cell, after a module that pools towards it.
+    """For each end of a box: heat maps "C", an embedding "1" and an offset "2" at every cell,
+    after a module that pools towards it.
 
-    `width` are the channels of the pooled maps, `prior` the heat at first (the released bias is -2.19). Sec. 3.2 to 3.4.
-    Embeddings are computed in the weights' own precision whatever autocast says: those of many objects spread wide, and half a unit decides a pair.
+    `width` are the channels of the pooled maps, `prior` the heat at first (the released bias is -2.19). Sec. 3.2 to
+    3.4. Embeddings are computed in the weights' own precision whatever autocast says: those of many objects spread
+    wide, and half a unit decides a pair.
     """
 
     def __init__(self, inp: In, width: int = 128, prior: float = 0.1, pool: bool = True) -> None:
         super().__init__()
         c = inp.channels[0]
         self.corners = nn.ModuleList(CornerModule(c, width, sides, pool) for sides in ENDS)
-        say = lambda n: nn.ModuleList(nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(c, n, 1)) for _ in range(2))  # noqa: E731
+        say = lambda n: nn.ModuleList(nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.ReLU(inplace=True),  # noqa: E731
+                                                    nn.Conv2d(c, n, 1)) for _ in range(2))
         self.heat, self.tag, self.offset = say(inp.classes), say(1), say(2)
         for m in self.heat:
             assert isinstance(m, nn.Sequential) and isinstance(m[-1], nn.Conv2d) and m[-1].bias is not None
@@ -95,11 +101,11 @@ class Corners:
 class CornerRule:
     """The losses of eq. 1 to 5 and the pairing of sec. 3.3.
 
-    Cells around a corner cost less the nearer they are, within the radius at which a box would still have an IoU of `overlap`. Embeddings
-    of one object's corners are pulled to their mean, and means pushed `margin` apart.
+    Cells around a corner cost less the nearer they are, within the radius at which a box would still have an IoU of
+    `overlap`. Embeddings of one object's corners are pulled to their mean, and means pushed `margin` apart.
 
-    Reading: peaks in a window of `kernel`, the best `top` corners of each end; pairs of one class, whose embeddings differ by at most `gap`
-    and that lie the right way round; the mean of both scores; soft-NMS; the best `keep`.
+    Reading: peaks in a window of `kernel`, the best `top` corners of each end; pairs of one class, whose embeddings
+    differ by at most `gap` and that lie the right way round; the mean of both scores; soft-NMS; the best `keep`.
     """
 
     overlap: float = 0.3
@@ -118,7 +124,8 @@ class CornerRule:
 
     @torch.no_grad()
     def targets(self, t: Targets, classes: int, stride: int, size: tuple[int, int]) -> Corners:
-        """Sec. 3.2 on a map of `size` cells: unnormalised Gaussians exp(-(x^2 + y^2) / 2 sigma^2), sigma a third of the radius."""
+        """Sec. 3.2 on a map of `size` cells: unnormalised Gaussians exp(-(x^2 + y^2) / 2 sigma^2),
+        sigma a third of the radius."""
         h, w = size
         ends = (t.boxes / stride).unflatten(-1, (2, 2)).transpose(1, 2)  # B E N xy
         edge = torch.tensor([w - 1, h - 1], device=ends.device)
@@ -133,7 +140,8 @@ class CornerRule:
 
         bumps = falls(cell[..., 1], h)[..., :, None] * falls(cell[..., 0], w)[..., None, :]  # B E N H W
         label = torch.where(t.valid, t.labels, classes)[:, None, :, None, None].expand_as(bumps)
-        heat = bumps.new_zeros(*bumps.shape[:2], classes + 1, h, w).scatter_reduce(2, label, bumps, "amax")[:, :, :classes]
+        heat = bumps.new_zeros(*bumps.shape[:2], classes + 1, h,
+                               w).scatter_reduce(2, label, bumps, "amax")[:, :, :classes]
         weight = heat.new_ones(len(heat), 1, 1, h, w)
         if t.crowd is not None:  # not asked inside a crowd
             y, x = ((torch.arange(n, device=heat.device) + 0.5) * stride for n in (h, w))
@@ -161,14 +169,17 @@ class CornerRule:
         e = tag.flatten(2).gather(2, want.cell)  # B E N
         mean, n = e.mean(1), want.valid.sum(1)
         pull = torch.where(want.valid, (e - mean[:, None]).square().sum(1), 0.0).sum(1) / n.clamp(min=1)  # eq. 4
-        other = want.valid[:, :, None] & want.valid[:, None] & ~torch.eye(mean.shape[1], dtype=torch.bool, device=mean.device)
+        other = want.valid[:, :, None] & want.valid[:, None] & ~torch.eye(mean.shape[1], dtype=torch.bool,
+                                                                          device=mean.device)
         close = (self.margin - (mean[:, :, None] - mean[:, None]).abs()).clamp(min=0)
         push = torch.where(other, close, 0.0).sum((1, 2)) / (n * (n - 1)).clamp(min=1)  # eq. 5
         o = offset.flatten(3).gather(3, want.cell[:, :, None].expand(-1, -1, 2, -1)).transpose(2, 3)  # B E N 2
-        miss = torch.where(want.valid[:, None, :, None], F.smooth_l1_loss(o, want.offset, reduction="none"), 0.0).sum()  # eq. 3
+        # eq. 3
+        miss = torch.where(want.valid[:, None, :, None], F.smooth_l1_loss(o, want.offset, reduction="none"), 0.0).sum()
         b = normaliser(torch.full((), float(len(e)), device=e.device))
         miss = self.offset * miss / normaliser(n.sum().float())
-        return {"heat": focal.sum(), "pull": self.pull * pull.sum() / b, "push": self.push * push.sum() / b, "offset": miss}
+        return {"heat": focal.sum(), "pull": self.pull * pull.sum() / b, "push": self.push * push.sum() / b,
+                "offset": miss}
 
     def pairs(self, raw: CornerRaw) -> Detections:
         """The best pairs of corners, not yet cut to the picture nor suppressed; label -1 where they do not fit."""
@@ -181,7 +192,8 @@ class CornerRule:
         x, y = ((v + moved[:, :, i]) * raw.stride for i, v in enumerate((cell % w, cell // w)))
         first, second = (lambda v: v[:, 0, :, None]), (lambda v: v[:, 1, None, :])
         box = torch.stack(torch.broadcast_tensors(first(x), first(y), second(x), second(y)), -1)  # B K K 4
-        fits = (first(label) == second(label)) & ((first(tags) - second(tags)).abs() <= self.gap) & (box[..., 2:] > box[..., :2]).all(-1)
+        fits = ((first(label) == second(label)) & ((first(tags) - second(tags)).abs() <= self.gap)
+                & (box[..., 2:] > box[..., :2]).all(-1))
         mean = torch.where(fits, (first(score) + second(score)) / 2, -1.0).flatten(1)
         top, at = mean.topk(min(self.pre, mean.shape[1]), dim=1)
         kind = label[:, 0].gather(1, at // label.shape[2])

@@ -1,8 +1,8 @@
 """Dense heads: from levels to the logits and the box codes of every anchor.
 
-A head is built from an `In` that tells `anchors` (boxes a cell, level by level) and `logits` (numbers a box for its class),
-and maps a list of levels to (logits "B A K", codes "B A 4"), or with an objectness to (logits, codes, objects "B A").
-Anchors are ordered level by level, then row, column, anchor of the cell.
+A head is built from an `In` that tells `anchors` (boxes a cell, level by level) and `logits` (numbers a box for its
+class), and maps a list of levels to (logits "B A K", codes "B A 4"), or with an objectness to (logits, codes, objects
+"B A"). Anchors are ordered level by level, then row, column, anchor of the cell.
 
 Axes: B images, A anchors, K logits, S cells a side.
 """
@@ -30,7 +30,8 @@ def flat(y: Float[Tensor, "B C H W"], k: int) -> Float[Tensor, "B A k"]:
 
 def one_count(inp: In) -> int:
     """Channels and anchors of levels that share a head must agree."""
-    assert inp.anchors and len(set(inp.anchors)) == 1 and len(set(inp.channels)) == 1, f"levels differ and cannot share a head: {inp}"
+    assert inp.anchors and len(set(inp.anchors)) == 1 and len(set(inp.channels)) == 1, ("levels differ and cannot "
+                                                                                        f"share a head: {inp}")
     return inp.anchors[0]
 
 
@@ -48,7 +49,8 @@ def prior_bias(prior: float) -> float:
 
 
 class RPNHead(nn.Module):
-    """Faster R-CNN sec. 3.1: a shared 3x3 convolution, then 1x1 for the logits and 1x1 for the boxes. All levels share it.
+    """Faster R-CNN sec. 3.1: a shared 3x3 convolution, then 1x1 for the logits and 1x1 for the boxes.
+    All levels share it.
 
     `width` 0 keeps the channels of the levels.
     """
@@ -71,13 +73,14 @@ class RPNHead(nn.Module):
 
 
 class Tower(nn.Module):
-    """`depth` 3x3 convolutions with ReLUs that all levels share. `norm="batch"`: each level has batch norms of its own, for levels
-    differ in their statistics and a shared norm would meet other numbers in evaluation than in training.
+    """`depth` 3x3 convolutions with ReLUs that all levels share. `norm="batch"`: each level has batch norms of its own,
+    for levels differ in their statistics and a shared norm would meet other numbers in evaluation than in training.
     """
 
     def __init__(self, channels: int, width: int, depth: int, norm: str, levels: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(channels if i == 0 else width, width, 3, padding=1, bias=norm == "none") for i in range(depth))
+        self.convs = nn.ModuleList(nn.Conv2d(channels if i == 0 else width, width, 3, padding=1, bias=norm == "none")
+                                   for i in range(depth))
         self.norms = nn.ModuleList()
         if norm == "batch":
             self.norms.extend(nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth)) for _ in range(levels))
@@ -85,7 +88,8 @@ class Tower(nn.Module):
             normal(self)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        norms: Iterable[nn.Module | None] = self.norms[level] if len(self.norms) else [None] * len(self.convs)  # type: ignore[assignment]
+        norms: Iterable[nn.Module | None] = (self.norms[level] if len(self.norms)  # type: ignore[assignment]
+                                             else [None] * len(self.convs))
         for conv, norm in zip(self.convs, norms):
             x = conv(x)
             x = F.relu(x if norm is None else norm(x), inplace=True)
@@ -93,7 +97,8 @@ class Tower(nn.Module):
 
 
 class TowerHead(nn.Module):
-    """RetinaNet sec. 4.1: two separate towers of `depth` 3x3 convolutions, one for classes and one for boxes, shared by all levels.
+    """RetinaNet sec. 4.1: two separate towers of `depth` 3x3 convolutions, one for classes and one for boxes,
+    shared by all levels.
 
     `prior` is what the class logits say at first; None starts their bias at zero. `norm="batch"` is not in the paper.
     """
@@ -118,7 +123,8 @@ class TowerHead(nn.Module):
 
 
 class LevelHeads(nn.Module):
-    """SSD sec. 2.1: each level has a convolution of its own for the logits and one for the boxes; levels may differ in channels and anchors."""
+    """SSD sec. 2.1: each level has a convolution of its own for the logits and one for the boxes; levels may differ in
+    channels and anchors."""
 
     def __init__(self, inp: In, kernel: int = 3) -> None:
         super().__init__()
@@ -139,7 +145,8 @@ class LevelHeads(nn.Module):
 
 
 class Local(nn.Module):
-    """A 3x3 convolution whose weights differ from place to place ("local" in Darknet), with one bias a place and channel."""
+    """A 3x3 convolution whose weights differ from place to place ("local" in Darknet),
+    with one bias a place and channel."""
 
     def __init__(self, channels: int, width: int, cells: int) -> None:
         super().__init__()
@@ -156,14 +163,16 @@ class Local(nn.Module):
 class YoloHead(nn.Module):
     """YOLOv1 sec. 2: fully connected layers see the whole picture and fill an S x S x (5 B + C) tensor.
 
-    The vector is laid out `[S, S, B * 5 + C]`: for each predictor x, y, root of w, root of h, confidence; then the classes of the
-    cell. `local` > 0 replaces the hidden layer by a locally connected 3x3 of that many channels (the released configuration);
-    `hidden` 0 replaces both by one 1x1 convolution. `start` are the five numbers that every predictor says at first (not in the
-    paper, whose net starts from ImageNet: a box of no size overlaps nothing, and then its confidence has nothing to learn).
+    The vector is laid out `[S, S, B * 5 + C]`: for each predictor x, y, root of w, root of h, confidence; then the
+    classes of the cell. `local` > 0 replaces the hidden layer by a locally connected 3x3 of that many channels (the
+    released configuration); `hidden` 0 replaces both by one 1x1 convolution. `start` are the five numbers that every
+    predictor says at first (not in the paper, whose net starts from ImageNet: a box of no size overlaps nothing, and
+    then its confidence has nothing to learn).
     """
 
     def __init__(
-        self, inp: In, cells: int = 7, hidden: int = 4096, local: int = 0, dropout: float = 0.5, start: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+        self, inp: In, cells: int = 7, hidden: int = 4096, local: int = 0, dropout: float = 0.5,
+        start: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
     ) -> None:
         super().__init__()
         assert len(inp.channels) == 1, "YOLOv1 predicts from one level"
@@ -173,10 +182,12 @@ class YoloHead(nn.Module):
         self.body: nn.Module
         if local:
             last: nn.Linear | nn.Conv2d = nn.Linear(local * cells**2, each * cells**2)
-            self.body = nn.Sequential(Local(c, local, cells), nn.LeakyReLU(0.1), nn.Flatten(), nn.Dropout(dropout), last)
+            self.body = nn.Sequential(Local(c, local, cells), nn.LeakyReLU(0.1), nn.Flatten(),
+                                      nn.Dropout(dropout), last)
         elif hidden:
             last = nn.Linear(hidden, each * cells**2)
-            self.body = nn.Sequential(nn.Flatten(), nn.Linear(c * cells**2, hidden), nn.LeakyReLU(0.1), nn.Dropout(dropout), last)
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(c * cells**2, hidden), nn.LeakyReLU(0.1),
+                                      nn.Dropout(dropout), last)
         else:
             self.body = last = nn.Conv2d(c, each, 1)
         assert last.bias is not None
@@ -193,7 +204,8 @@ class YoloHead(nn.Module):
     def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         if xs[0].shape[-2:] != (self.cells, self.cells):
             side, (h, w) = self.cells * self.stride, (int(n) * self.stride for n in xs[0].shape[-2:])
-            raise StemmaError(f"YOLOv1's fully connected layers see {side} x {side} pixels, not {h} x {w}; resize the pictures to a square of {side}")
+            raise StemmaError(f"YOLOv1's fully connected layers see {side} x {side} pixels, not {h} x {w}; resize the "
+                              f"pictures to a square of {side}")
         y = self.grid(xs[0]).flatten(1, 2)  # B SS E
         boxes = y[..., : 5 * self.per].unflatten(-1, (self.per, 5)).flatten(1, 2)  # B A 5
         classes = y[..., 5 * self.per :].unsqueeze(2).expand(-1, -1, self.per, -1).flatten(1, 2)
@@ -201,7 +213,8 @@ class YoloHead(nn.Module):
 
 
 class RegionHead(nn.Module):
-    """YOLOv2 sec. 2: one 1x1 convolution says for every prior of a cell tx, ty, tw, th, an objectness and the class logits, in this order.
+    """YOLOv2 sec. 2: one 1x1 convolution says for every prior of a cell tx, ty, tw, th, an objectness and the class
+    logits, in this order.
 
     `prior` is the objectness at first; None starts every number at zero, as the released code does.
     """
@@ -223,7 +236,8 @@ class RegionHead(nn.Module):
 
 
 class ClassMaps(nn.Module):
-    """A classifier that can be read cell by cell: one 1x1 convolution to the classes (Darknet-19's last layer). It says no boxes."""
+    """A classifier that can be read cell by cell: one 1x1 convolution to the classes (Darknet-19's last layer).
+    It says no boxes."""
 
     def __init__(self, inp: In) -> None:
         super().__init__()
@@ -238,7 +252,8 @@ class ClassMaps(nn.Module):
 
 
 def to_darknet(grid: Float[Tensor, "B S S E"], per: int) -> Float[Tensor, "B F"]:
-    """From `[S, S, per * 5 + C]` to Darknet's flat order: all classes, then all confidences, then all boxes, cell by cell."""
+    """From `[S, S, per * 5 + C]` to Darknet's flat order: all classes, then all confidences, then all boxes,
+    cell by cell."""
     boxes = grid[..., : 5 * per].unflatten(-1, (per, 5))
     return torch.cat([grid[..., 5 * per :].flatten(1), boxes[..., 4].flatten(1), boxes[..., :4].flatten(1)], 1)
 

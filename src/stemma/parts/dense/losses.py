@@ -39,7 +39,8 @@ class BoxLoss(Protocol):
 
 @runtime_checkable
 class OverBatch(Protocol):
-    """A class or box loss that weighs each candidate by what all of them are like: it sums, and divides by itself (GHM)."""
+    """A class or box loss that weighs each candidate by what all of them are like: it sums,
+    and divides by itself (GHM)."""
 
     def over(self, pred: Float[Tensor, "*A K"], want: Tensor, used: Bool[Tensor, "*A"]) -> Float[Tensor, ""]: ...
 
@@ -62,7 +63,8 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Choice:
-    """Cross entropy over the classes alone, where background is another number's word (YOLOv2's objectness). Nothing is paid for background."""
+    """Cross entropy over the classes alone, where background is another number's word (YOLOv2's objectness). Nothing is
+    paid for background."""
 
     @property
     def extra(self) -> int:
@@ -102,7 +104,8 @@ class Sigmoid:
 
 
 class _Miss(torch.autograd.Function):
-    """p^gamma times -log(1 - p), keeping the logits alone for the way back: the steps in between would be five tensors as large."""
+    """p^gamma times -log(1 - p), keeping the logits alone for the way back: the steps in between would be five tensors
+    as large."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: float) -> Tensor:
@@ -146,7 +149,8 @@ class Focal:
         x = _own(logits, labels)
         yes, no = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
         background = no * _miss(logits, self.gamma)
-        return background.sum(-1) + torch.where(labels < logits.shape[-1], yes * _miss(-x, self.gamma) - no * _miss(x, self.gamma), 0.0)
+        return background.sum(-1) + torch.where(labels < logits.shape[-1],
+                                                yes * _miss(-x, self.gamma) - no * _miss(x, self.gamma), 0.0)
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
@@ -170,7 +174,8 @@ class Squared:
 
 @dataclass(frozen=True)
 class SmoothL1:
-    """Fast R-CNN eq. 3, summed over the four numbers: a parabola below `beta`, a line above (Caffe's sigma is beta^-1/2)."""
+    """Fast R-CNN eq. 3, summed over the four numbers: a parabola below `beta`,
+    a line above (Caffe's sigma is beta^-1/2)."""
 
     beta: float = 1.0
 

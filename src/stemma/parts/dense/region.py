@@ -26,7 +26,8 @@ from .word_tree import WordTree
 
 
 class Pull(nn.Module):
-    """The weight with which boxes are drawn to their priors while training is young: `weight` for the first `images`, then 0. It counts them."""
+    """The weight with which boxes are drawn to their priors while training is young: `weight` for the first `images`,
+    then 0. It counts them."""
 
     seen: Tensor
 
@@ -46,17 +47,19 @@ class Pull(nn.Module):
 
 @dataclass(frozen=True)
 class RegionRule:
-    """YOLOv2's loss and reading. Sums over a picture, means over pictures, each square halved: gradients are those of the released code.
+    """YOLOv2's loss and reading. Sums over a picture, means over pictures, each square halved: gradients are those of
+    the released code.
 
-    `rescore`: the objectness learns the IoU of its own box; else 1. `pull`: see `Pull`; None switches it off. Box errors weigh 2 less the
-    object's share of the picture, so that small boxes count more.
+    `rescore`: the objectness learns the IoU of its own box; else 1. `pull`: see `Pull`; None switches it off. Box
+    errors weigh 2 less the object's share of the picture, so that small boxes count more.
 
-    With `labels` > 0 it learns from pictures without boxes too (`Targets.boxed` false), from at most so many of their labels: for each,
-    the box that says it loudest, objectness times P(label), learns the label's path and no other box learns a class (YOLO9000 sec. 4).
-    Its objectness learns nothing, as in the released code, or with `assume` > 0 to be at least that, as in the paper (.3); all others
-    learn that they are nothing.
+    With `labels` > 0 it learns from pictures without boxes too (`Targets.boxed` false), from at most so many of their
+    labels: for each, the box that says it loudest, objectness times P(label), learns the label's path and no other box
+    learns a class (YOLO9000 sec. 4). Its objectness learns nothing, as in the released code, or with `assume` > 0 to be
+    at least that, as in the paper (.3); all others learn that they are nothing.
 
-    `top_down` > 0 reads one class a box, from the top of the tree down to where its probability falls below; 0 every class of every box.
+    `top_down` > 0 reads one class a box, from the top of the tree down to where its probability falls below; 0 every
+    class of every box.
     """
 
     anchors: Anchors = Priors()
@@ -83,8 +86,10 @@ class RegionRule:
         return frozenset({"image_labels"} if self.labels else ())
 
     def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None) -> Losses:
-        """Scalars `box`, `object`, `cls`; with pictures that have labels alone also `image`; while training is young also `pull`."""
-        assert raw.object is not None and not isinstance(self.pull, Part), "a region head, and a rule that its model has built"
+        """Scalars `box`, `object`, `cls`; with pictures that have labels alone also `image`;
+        while training is young also `pull`."""
+        assert raw.object is not None and not isinstance(self.pull, Part), ("a region head, and a rule that its "
+                                                                            "model has built")
         ref, sure, b = raw.references(), raw.object.sigmoid(), len(raw.codes)
         images = torch.full((), float(b), device=sure.device)
         many = normaliser(images)
@@ -141,7 +146,8 @@ class RegionRule:
             value, at = (p * raw.object.sigmoid()).topk(min(self.pre, p.shape[1]), dim=1)
             label = label.gather(1, at)
         else:
-            value, pair = (scores * raw.object.sigmoid()[..., None]).flatten(1).topk(min(self.pre, scores.shape[1] * c), dim=1)
+            value, pair = (scores * raw.object.sigmoid()[..., None]).flatten(1).topk(min(self.pre, scores.shape[1] * c),
+                                                                                     dim=1)
             at, label = pair // c, pair % c
         boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at))
         boxes = bx.clip(boxes, raw.image if sizes is None else sizes)
@@ -151,9 +157,11 @@ class RegionRule:
 
 @dataclass(frozen=True)
 class ImageRule:
-    """A classifier of whole pictures whose last layer says the classes cell by cell (Darknet-19): softmax of the mean over the cells.
+    """A classifier of whole pictures whose last layer says the classes cell by cell (Darknet-19): softmax of the mean
+    over the cells.
 
-    A picture of several classes shares one unit of cross entropy among them, less what no answer could avoid. It answers with each class
+    A picture of several classes shares one unit of cross entropy among them, less what no answer could avoid. It
+    answers with each class
     once: its probability, and the middle of the cell where it is loudest.
     """
 

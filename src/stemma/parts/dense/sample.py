@@ -1,6 +1,7 @@
 """Which labelled candidates pay a loss. A sampler is given (state, loss), both "B A", and says which are used.
 
-It never sees the model. One with `needs_loss` ranks by the current loss; the others ignore it, and then it may be zeros.
+It never sees the model. One with `needs_loss` ranks by the current loss;
+the others ignore it, and then it may be zeros.
 """
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class Sampler(Protocol):
     def __call__(self, state: Int[Tensor, "B A"], loss: Float[Tensor, "B A"]) -> Bool[Tensor, "B A"]: ...
 
 
-def best(score: Float[Tensor, "B A"], ok: Bool[Tensor, "B A"], count: Int[Tensor, " B"], most: int) -> Bool[Tensor, "B A"]:
+def best(score: Float[Tensor, "B A"], ok: Bool[Tensor, "B A"], count: Int[Tensor, " B"],
+         most: int) -> Bool[Tensor, "B A"]:
     """The `count[b]` (at most `most`) candidates of highest score among `ok`."""
     most = min(most, score.shape[1])
     at = score.detach().masked_fill(~ok, -torch.inf).topk(most, dim=1).indices
@@ -43,7 +45,8 @@ class Everything:
 
 @dataclass(frozen=True)
 class Random:
-    """Fast R-CNN sec. 2.3: `count` a picture, at most `positive` of them positive, the rest background, drawn at random."""
+    """Fast R-CNN sec. 2.3: `count` a picture, at most `positive` of them positive, the rest background,
+    drawn at random."""
 
     count: int = 512
     positive: float = 0.25
@@ -78,7 +81,8 @@ class HardNegatives:
 
 @dataclass(frozen=True)
 class Hardest:
-    """The `count` candidates of highest loss, whatever they are (R-FCN sec. 2, OHEM sec. 4.2 without its suppression)."""
+    """The `count` candidates of highest loss, whatever they are (R-FCN sec. 2, OHEM sec. 4.2 without its
+    suppression)."""
 
     count: int = 128
 
@@ -92,9 +96,9 @@ class Hardest:
 
 @dataclass(frozen=True)
 class HardestAfterNMS:
-    """OHEM sec. 4.2: candidates that lie on one another have nearly the same loss, and would pay it several times. So those that overlap one
-    of higher loss by more than `nms` are dropped, within a label (background is one) or with `per_label=False` whatever they are, and the
-    `count` of highest loss are left.
+    """OHEM sec. 4.2: candidates that lie on one another have nearly the same loss, and would pay it several times. So
+    those that overlap one of higher loss by more than `nms` are dropped, within a label (background is one) or with
+    `per_label=False` whatever they are, and the `count` of highest loss are left.
 
     It looks at the candidates' boxes and labels: `draw` hands them over.
     """
@@ -107,16 +111,20 @@ class HardestAfterNMS:
     def needs_loss(self) -> bool:
         return True
 
-    def __call__(self, state: Tensor, loss: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
-        assert boxes is not None and labels is not None, "suppression by loss needs the candidates' boxes and labels: call `draw`"
+    def __call__(self, state: Tensor, loss: Tensor, boxes: Tensor | None = None,
+                 labels: Tensor | None = None) -> Tensor:
+        assert boxes is not None and labels is not None, ("suppression by loss needs the candidates' boxes and labels: "
+                                                          "call `draw`")
         rank = loss.detach().masked_fill(state < 0, -torch.inf)
-        at = nms(boxes.expand(len(state), -1, -1), rank, labels if self.per_label else None, self.nms, min(self.count, state.shape[1]))
+        at = nms(boxes.expand(len(state), -1, -1), rank, labels if self.per_label else None, self.nms,
+                 min(self.count, state.shape[1]))
         room = torch.zeros_like(state[:, :1], dtype=torch.bool).expand(-1, state.shape[1] + 1)
         return room.scatter(1, torch.where(at >= 0, at, state.shape[1]), True)[:, :-1]
 
 
 def draw(
-    sample: Sampler, state: Int[Tensor, "B A"], loss: Float[Tensor, "B A"], boxes: Float[Tensor, "B A 4"], labels: Int[Tensor, "B A"]
+    sample: Sampler, state: Int[Tensor, "B A"], loss: Float[Tensor, "B A"], boxes: Float[Tensor, "B A 4"],
+    labels: Int[Tensor, "B A"]
 ) -> Bool[Tensor, "B A"]:
     """What a sampler chooses, one that looks at boxes and labels included."""
     return sample(state, loss, boxes, labels) if isinstance(sample, HardestAfterNMS) else sample(state, loss)
@@ -124,7 +132,8 @@ def draw(
 
 @dataclass(frozen=True)
 class Mined:
-    """OverFeat sec. 5: every positive, and of each picture's background a few at random and those that offend most, picked at each step."""
+    """OverFeat sec. 5: every positive, and of each picture's background a few at random and those that offend most,
+    picked at each step."""
 
     random: int = 8
     hard: int = 8

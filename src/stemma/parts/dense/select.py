@@ -37,7 +37,8 @@ class PerLevel:
         for n in levels:
             rank = logits[:, start : start + n]
             rank = cls.scores(rank) if cls.extra else rank
-            row = rank.amax(2).topk(min(self.pre, n), dim=1).indices  # the best pairs lie on the anchors whose best class is best
+            # the best pairs lie on the anchors whose best class is best
+            row = rank.amax(2).topk(min(self.pre, n), dim=1).indices
             rank = bx.take(rank, row)
             value, pair = rank.flatten(1).topk(min(self.pre, rank.shape[1] * rank.shape[2]), dim=1)
             at = row.gather(1, pair // rank.shape[2]) + start
@@ -62,8 +63,9 @@ class PerClass:
 
 @dataclass(frozen=True)
 class Proposals:
-    """Faster R-CNN sec. 3.3 and FPN sec. 4.1: of each level the `pre` best, those too small dropped, NMS within the level,
-    then the best `keep` of all levels. Training has numbers of its own. `min_side` in pixels, after cutting to the picture.
+    """Faster R-CNN sec. 3.3 and FPN sec. 4.1: of each level the `pre` best, those too small dropped, NMS within the
+    level, then the best `keep` of all levels. Training has numbers of its own.
+    `min_side` in pixels, after cutting to the picture.
     """
 
     pre: int = 1000
@@ -73,8 +75,10 @@ class Proposals:
     nms: float = 0.7
     min_side: float = 1e-3
 
-    def __call__(self, rank: Float[Tensor, "B A"], levels: tuple[int, ...], decode: Callable[[Tensor], Tensor], training: bool) -> Detections:
-        """`rank` are logits of "object"; `decode` gives the boxes "B M 4" of anchors "B M". Levels are suppressed side by side."""
+    def __call__(self, rank: Float[Tensor, "B A"], levels: tuple[int, ...], decode: Callable[[Tensor], Tensor],
+                 training: bool) -> Detections:
+        """`rank` are logits of "object"; `decode` gives the boxes "B M 4" of anchors "B M".
+        Levels are suppressed side by side."""
         pre, keep = (self.pre_train, self.keep_train) if training else (self.pre, self.keep)
         most, start, found = min(pre, max(levels)), 0, []
         for n in levels:
@@ -89,6 +93,7 @@ class Proposals:
         boxes, value, label = (v.flatten(0, 1) for v in (boxes, value, label))
         each = Detections(boxes, value.sigmoid(), label)
         each = each.take(nms(boxes, value, label, self.nms, min(keep, most)))
-        boxes, scores, label = (v.unflatten(0, (-1, len(levels))).flatten(1, 2) for v in (each.boxes, each.scores, each.labels))
+        boxes, scores, label = (v.unflatten(0, (-1, len(levels))).flatten(1, 2)
+                                for v in (each.boxes, each.scores, each.labels))
         top, best = scores.masked_fill(label < 0, -1.0).topk(min(keep, scores.shape[1]), dim=1)
         return Detections(boxes, scores, label).take(torch.where(top >= 0, best, -1))

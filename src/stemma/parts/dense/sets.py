@@ -1,4 +1,5 @@
-"""A set of boxes from every cell of a map: a recurrent decoder says them one after another, a matching tells it which object each should have been.
+"""A set of boxes from every cell of a map: a recurrent decoder says them one after another, a matching tells it which
+object each should have been.
 
 Axes: B images, N objects, M cells over all images, S steps of the decoder, J objects that a cell answers for, K logits.
 Boxes are (centre x, centre y, width, height) in pixels, the centre relative to that of the cell.
@@ -22,9 +23,10 @@ from ...ops.constants import remember
 class LstmCell(nn.Module):
     """A long short-term memory without biases: (input and last output) -> gates -> (output, memory).
 
-    tied: what the output gate lets through is forgotten, forget = 1 - output, and has no weights of its own; tanh: of the memory before it
-    is let out. ReInspect has the first and not the second (sec. 4.1, "no bias terms, no output non-linearities"; its code ties the gates).
-    Untied and with tanh it is torch's `LSTMCell` without bias, whose order of gates (input, forget, value, output) it keeps.
+    tied: what the output gate lets through is forgotten, forget = 1 - output, and has no weights of its own; tanh: of
+    the memory before it is let out. ReInspect has the first and not the second (sec. 4.1, "no bias terms, no output
+    non-linearities"; its code ties the gates). Untied and with tanh it is torch's `LSTMCell` without bias, whose order
+    of gates (input, forget, value, output) it keeps.
     """
 
     def __init__(self, channels: int, cells: int, tied: bool = True, tanh: bool = False, init: float = 0.1) -> None:
@@ -36,7 +38,8 @@ class LstmCell(nn.Module):
         for layer in (self.read, self.recall):
             nn.init.uniform_(layer.weight, -init, init)
 
-    def forward(self, seen: Float[Tensor, "M G"], last: tuple[Tensor, Tensor]) -> tuple[Float[Tensor, "M H"], Float[Tensor, "M H"]]:
+    def forward(self, seen: Float[Tensor, "M G"],
+                last: tuple[Tensor, Tensor]) -> tuple[Float[Tensor, "M H"], Float[Tensor, "M H"]]:
         """`seen` is `read` of the input: it is the same at every step."""
         hidden, memory = last
         parts = (seen + self.recall(hidden)).chunk(3 if self.tied else 4, -1)
@@ -48,14 +51,14 @@ class LstmCell(nn.Module):
 class SetHead(nn.Module):
     """ReInspect's decoder (sec. 3): every cell of the last level says `inp.anchors[-1]` boxes, the surest first.
 
-    A 1x1 convolution, times `shrink`; at each step the same features enter the recurrent cell, and what it says passes dropout and that
-    step's own layers: `inp.logits` logits, and a box in units of `scale` pixels.
+    A 1x1 convolution, times `shrink`; at each step the same features enter the recurrent cell, and what it says passes
+    dropout and that step's own layers: `inp.logits` logits, and a box in units of `scale` pixels.
     forward: levels -> (logits "B A K", codes "B A 4"), A by row, column, step.
     """
 
     def __init__(
-        self, inp: In, width: int = 1024, cells: int = 250, dropout: float = 0.15, shrink: float = 0.01, scale: float = 100.0, std: float = 0.005,
-        tied: bool = True, tanh: bool = False, init: float = 0.1,
+        self, inp: In, width: int = 1024, cells: int = 250, dropout: float = 0.15, shrink: float = 0.01,
+        scale: float = 100.0, std: float = 0.005, tied: bool = True, tanh: bool = False, init: float = 0.1,
     ) -> None:
         super().__init__()
         self.shrink, self.scale = shrink, scale
@@ -81,13 +84,15 @@ class SetHead(nn.Module):
             said = self.dropout(hidden)
             logits.append(confidence(said))
             codes.append(self.scale * box(said))
-        return torch.stack(logits, 1).unflatten(0, (len(x), -1)).flatten(1, 2), torch.stack(codes, 1).unflatten(0, (len(x), -1)).flatten(1, 2)
+        return (torch.stack(logits, 1).unflatten(0, (len(x), -1)).flatten(1, 2),
+                torch.stack(codes, 1).unflatten(0, (len(x), -1)).flatten(1, 2))
 
 
 def cell_objects(
     t: Targets, cells: Float[Tensor, "M 4"], side: float, count: int
 ) -> tuple[Float[Tensor, "B M J 4"], Int[Tensor, "B M J"], Bool[Tensor, "B M J"]]:
-    """The objects that touch the square of `side` pixels in the middle of each cell: (boxes, places in the targets, which are real), at most `count`.
+    """The objects that touch the square of `side` pixels in the middle of each cell: (boxes, places in the targets,
+    which are real), at most `count`.
 
     Where there are more, those whose centres lie nearest. They come from top to bottom, then from left to right.
     """
@@ -107,7 +112,8 @@ def cell_objects(
     boxes = boxes.gather(2, place[..., None].expand(*place.shape, 4))
     if n < count:
         pad = count - n
-        boxes, place, real = (torch.cat([v, v.new_zeros(*v.shape[:2], pad, *v.shape[3:])], 2) for v in (boxes, place, real))
+        boxes, place, real = (torch.cat([v, v.new_zeros(*v.shape[:2], pad, *v.shape[3:])], 2)
+                              for v in (boxes, place, real))
     return boxes, place, real
 
 
@@ -121,12 +127,14 @@ def orders(steps: int, device: torch.device) -> Int[Tensor, "P S"]:
     return remember(("orders", steps, device), make)[0]
 
 
-def assign(first: Int[Tensor, "M S J"], second: Float[Tensor, "M S J"], real: Bool[Tensor, "M J"]) -> Int[Tensor, "M J"]:
-    """The step of each object in the matching that costs least: by the sum of `first`, and between equals by that of `second`. S = J.
+def assign(first: Int[Tensor, "M S J"], second: Float[Tensor, "M S J"],
+           real: Bool[Tensor, "M J"]) -> Int[Tensor, "M J"]:
+    """The step of each object in the matching that costs least: by the sum of `first`,
+    and between equals by that of `second`. S = J.
 
-    Objects that are not real cost nothing. All S! matchings are tried at once: for the 5 steps of the paper 120, which is less work on
-    a batch of cells, and has a fixed shape, beside one run of the Hungarian algorithm a cell. Integers decide first, so that the
-    order is exact where one number a pair (o M^2 + r M + d) would lose digits.
+    Objects that are not real cost nothing. All S! matchings are tried at once: for the 5 steps of the paper 120, which
+    is less work on a batch of cells, and has a fixed shape, beside one run of the Hungarian algorithm a cell. Integers
+    decide first, so that the order is exact where one number a pair (o M^2 + r M + d) would lose digits.
     """
     ways = orders(first.shape[1], first.device)
     objects = torch.arange(first.shape[2], device=first.device)
@@ -140,22 +148,26 @@ def assign(first: Int[Tensor, "M S J"], second: Float[Tensor, "M S J"], real: Bo
 class SetMatch:
     """Which object each step of a cell should have said (sec. 3.1 and 3.2).
 
-    hungarian: of all one-to-one matchings the one of least cost, pairs compared by (o, r, d) in this order: o, whether the said centre
-    lies outside the object's box (`ratio` .5 of its sides); r, the step, so that boxes come without gaps and the surest first; d, the
-    L1 distance. first: the same among as many first steps as there are objects. fixed: objects from top to bottom, in turn.
+    hungarian: of all one-to-one matchings the one of least cost, pairs compared by (o, r, d) in this order: o, whether
+    the said centre lies outside the object's box (`ratio` .5 of its sides); r, the step, so that boxes come without
+    gaps and the surest first; d, the
+    L1 distance. first: the same among as many first steps as there are objects.
+    fixed: objects from top to bottom, in turn.
     """
 
     how: Literal["hungarian", "first", "fixed"] = "hungarian"
     ratio: float = 0.5
 
-    def cost(self, said: Float[Tensor, "M S 4"], truth: Float[Tensor, "M J 4"]) -> tuple[Int[Tensor, "M S J"], Int[Tensor, " S"], Float[Tensor, "M S J"]]:
+    def cost(self, said: Float[Tensor, "M S 4"],
+             truth: Float[Tensor, "M J 4"]) -> tuple[Int[Tensor, "M S J"], Int[Tensor, " S"], Float[Tensor, "M S J"]]:
         """(o, r, d) of every pair (eq. 2)."""
         off = (said[:, :, None] - truth[:, None]).abs()
         outside = (off[..., :2] > self.ratio * truth[:, None, :, 2:]).any(-1)
         return outside.long(), torch.arange(said.shape[1], device=said.device), off.sum(-1)
 
     @torch.no_grad()
-    def __call__(self, said: Float[Tensor, "M S 4"], truth: Float[Tensor, "M J 4"], real: Bool[Tensor, "M J"]) -> Int[Tensor, "M S"]:
+    def __call__(self, said: Float[Tensor, "M S 4"], truth: Float[Tensor, "M J 4"],
+                 real: Bool[Tensor, "M J"]) -> Int[Tensor, "M S"]:
         """For each step its object, -1 for none."""
         m, s = said.shape[:2]
         objects = torch.arange(s, device=said.device)

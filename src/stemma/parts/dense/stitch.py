@@ -1,4 +1,5 @@
-"""Stitching: boxes that neighbouring cells say of one object become one, and no box suppresses more than one other (ReInspect).
+"""Stitching: boxes that neighbouring cells say of one object become one,
+and no box suppresses more than one other (ReInspect).
 
 Axes: B images, A hypotheses (cell by cell, in reading order), D detections.
 """
@@ -22,15 +23,17 @@ LADDER = ((0.8, 1.0), (0.7, 0.9), (0.6, 0.8), (0.5, 0.7), (0.4, 0.6), (0.3, 0.5)
 class Stitch:
     """ReInspect sec. 3.3, with the passes of its code (filter_rects and stitch_rects).
 
-    Cells are visited in reading order. Their boxes above a threshold are matched one to one with the accepted boxes that touch any of
-    them, at least cost: first as many pairs that touch as can be, then the least L1 distance of centre and size. A box that touches its
-    match is left out, but takes its place, with the lower confidence of the two, when it is surer than it and their IoU is above `replace`.
-    What has no match, or does not touch it, is accepted: so a box suppresses at most one of another cell, and people who overlap stay.
+    Cells are visited in reading order. Their boxes above a threshold are matched one to one with the accepted boxes
+    that touch any of them, at least cost: first as many pairs that touch as can be, then the least L1 distance of
+    centre and size. A box that touches its match is left out, but takes its place, with the lower confidence of the
+    two, when it is surer than it and their IoU is above `replace`. What has no match, or does not touch it, is
+    accepted: so a box suppresses at most one of another cell, and people who overlap stay.
 
-    passes: (threshold, most) from sure to unsure; matched boxes surer than `most` have had their turn in an earlier pass.
-    ((0.5, 1.0),) is the single pass of the paper, which ends each cell's list at its stop symbol.
+    passes: (threshold, most) from sure to unsure; matched boxes surer than `most` have had their turn in an earlier
+    pass. ((0.5, 1.0),) is the single pass of the paper, which ends each cell's list at its stop symbol.
 
-    What comes first decides what comes after, a few small matchings at a time: it runs on the host, picture by picture, after the network.
+    What comes first decides what comes after, a few small matchings at a time: it runs on the host, picture by picture,
+    after the network.
     """
 
     passes: tuple[tuple[float, float], ...] = LADDER
@@ -38,7 +41,8 @@ class Stitch:
     keep: int = 100
 
     def __call__(self, d: Detections, cell: Tensor) -> Detections:
-        """d: all hypotheses, their scores confidences; label -1 leaves one out. cell "A": the cell of each. Best first, at most `keep`."""
+        """d: all hypotheses, their scores confidences; label -1 leaves one out. cell "A": the cell of each. Best first,
+        at most `keep`."""
         boxes, scores, live = (v.detach().cpu().double().numpy() for v in (d.boxes, d.scores, d.labels >= 0))
         place = torch.full((len(boxes), self.keep), -1, dtype=torch.long)
         kept = torch.zeros((len(boxes), self.keep), dtype=d.scores.dtype)
@@ -53,11 +57,13 @@ class Stitch:
         return Detections(found.boxes, kept.to(found.scores), found.labels)
 
     def one(self, boxes: Floats, scores: Floats, cells: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
-        """One picture: (places of the accepted boxes in the order of acceptance, the confidence that each is given). `cells` ascends."""
+        """One picture: (places of the accepted boxes in the order of acceptance, the confidence that each is given).
+        `cells` ascends."""
         form = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
         accepted: list[int] = []
         confidence = scores.copy()
-        bounds = np.flatnonzero(np.diff(cells, prepend=-1, append=np.iinfo(np.int64).max)) if len(cells) else np.zeros(0, np.int64)
+        bounds = np.flatnonzero(np.diff(cells, prepend=-1,
+                                        append=np.iinfo(np.int64).max)) if len(cells) else np.zeros(0, np.int64)
         for threshold, most in self.passes:
             for start, stop in zip(bounds[:-1], bounds[1:]):
                 new = start + np.flatnonzero(scores[start:stop] > threshold)
@@ -65,7 +71,8 @@ class Stitch:
                     self._cell(new, form, boxes, scores, confidence, accepted, most)
         return np.array(accepted, np.int64), confidence[accepted]
 
-    def _cell(self, new: NDArray[np.int64], form: Floats, boxes: Floats, scores: Floats, confidence: Floats, accepted: list[int], most: float) -> None:
+    def _cell(self, new: NDArray[np.int64], form: Floats, boxes: Floats, scores: Floats, confidence: Floats,
+              accepted: list[int], most: float) -> None:
         """Take in the boxes of one cell."""
         old = np.array(accepted, np.int64)
         touch = _touch(form[new], form[old])

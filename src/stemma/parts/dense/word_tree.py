@@ -19,8 +19,8 @@ from ...ops.constants import remember
 class WordTree:
     """A class loss over a tree: P(node) is the product of the conditionals from the root down to it.
 
-    `parents[i]` is the parent of node i, -1 at the top; the first `classes` nodes are the classes, and the rest stand above them.
-    Without parents all classes are siblings: one softmax.
+    `parents[i]` is the parent of node i, -1 at the top; the first `classes` nodes are the classes, and the rest stand
+    above them. Without parents all classes are siblings: one softmax.
     """
 
     parents: tuple[int, ...] = ()
@@ -28,7 +28,8 @@ class WordTree:
 
     @classmethod
     def over(cls, classes: Classes) -> WordTree:
-        """The tree that a class list tells by its `parent` names. A parent that is no class becomes a node above the classes.
+        """The tree that a class list tells by its `parent` names. A parent that is no class becomes a node above the
+        classes.
 
         Raises `StemmaError` when a class is its own ancestor.
         """
@@ -39,7 +40,8 @@ class WordTree:
         try:
             _ = tree.depths
         except ValueError as error:
-            raise StemmaError(f"the classes form no tree: '{classes.names[int(str(error))]}' is above itself. Mend the classes' parents") from error
+            raise StemmaError(f"the classes form no tree: '{classes.names[int(str(error))]}' is above itself. Mend the "
+                              "classes' parents") from error
         return tree
 
     # ------------------------------------------------------------ the tree, in Python
@@ -63,7 +65,8 @@ class WordTree:
         return tuple(out)
 
     def _tables(self, k: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(parent of each node, -1 at the top; its group; its path, itself first, -1 after the root "K D"; its depth) of a tree of `k` logits."""
+        """(parent of each node, -1 at the top; its group; its path, itself first, -1 after the root "K D"; its depth)
+        of a tree of `k` logits."""
         assert not self.parents or k == len(self.parents), f"a tree of {len(self.parents)} nodes and {k} logits"
 
         def make() -> tuple[Tensor, ...]:
@@ -109,7 +112,8 @@ class WordTree:
         return self.joint(logits)[..., : logits.shape[-1] - self.extra].exp()
 
     def __call__(self, logits: Float[Tensor, "*A K"], labels: Int[Tensor, "*A"]) -> Float[Tensor, "*A"]:
-        """-log P(label): cross entropy in every group from the label up to the root, and in none below it. 0 for background."""
+        """-log P(label): cross entropy in every group from the label up to the root, and in none below it.
+        0 for background."""
         each = self.conditionals(logits)
         _, _, paths, _ = self._tables(logits.shape[-1], logits)
         there = (labels >= 0) & (labels < logits.shape[-1] - self.extra)
@@ -119,8 +123,10 @@ class WordTree:
 
     # ------------------------------------------------------------ reading it from the top
 
-    def descend(self, logits: Float[Tensor, "*A K"], threshold: float = 0.5) -> tuple[Int[Tensor, "*A"], Float[Tensor, "*A"]]:
-        """(node, its probability): from the top always to the likeliest child, as long as the product stays above `threshold`.
+    def descend(self, logits: Float[Tensor, "*A K"],
+                threshold: float = 0.5) -> tuple[Int[Tensor, "*A"], Float[Tensor, "*A"]]:
+        """(node, its probability): from the top always to the likeliest child,
+        as long as the product stays above `threshold`.
 
         The first step is taken whatever its probability, as in the released code.
         """
@@ -131,7 +137,8 @@ class WordTree:
         at = group.expand_as(each)
         top = (empty - torch.inf).scatter_reduce(-1, at, each, "amax").gather(-1, at)
         place = torch.arange(k, device=logits.device).expand_as(each)
-        first = torch.full_like(empty, k, dtype=torch.long).scatter_reduce(-1, at, torch.where(each == top, place, k), "amin").gather(-1, at)
+        first = torch.full_like(empty, k, dtype=torch.long).scatter_reduce(-1, at, torch.where(each == top, place, k),
+                                                                           "amin").gather(-1, at)
         wins = place == first  # the first of the likeliest siblings
         on = wins & (parent < 0)
         for _ in range(max(self.depths, default=0)):

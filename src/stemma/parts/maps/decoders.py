@@ -1,6 +1,7 @@
 """From levels to a score for every class at every pixel.
 
-Axes: B images, C classes, H W pixels. A decoder maps the levels of a trunk, finest first, to logits, and its `out` says where they lie.
+Axes: B images, C classes, H W pixels. A decoder maps the levels of a trunk, finest first, to logits,
+and its `out` says where they lie.
 """
 from __future__ import annotations
 
@@ -27,14 +28,16 @@ class Decoder(nn.Module):
 
 
 class ScoreSkips(Decoder):
-    """FCN sec. 4.2: score each level with a 1x1 convolution, upsample the coarse scores, add; the last upsampling reaches the pixels.
+    """FCN sec. 4.2: score each level with a 1x1 convolution, upsample the coarse scores, add; the last upsampling
+    reaches the pixels.
 
-    `levels` 1, 2, 3 give FCN-32s, -16s and -8s. Scores start at 0 (`std` > 0: normal). `scales`, finest first, multiply the levels before
-    they are scored (the "at once" net's 1e-4, 1e-2); left empty, 1. `learn` lets the bilinear filters train.
-    Where maps overlap is computed from their grids: FCN's crops of 5, 9 and 31 pixels come out.
+    `levels` 1, 2, 3 give FCN-32s, -16s and -8s. Scores start at 0 (`std` > 0: normal). `scales`, finest first, multiply
+    the levels before they are scored (the "at once" net's 1e-4, 1e-2); left empty, 1. `learn` lets the bilinear filters
+    train. Where maps overlap is computed from their grids: FCN's crops of 5, 9 and 31 pixels come out.
     """
 
-    def __init__(self, inp: In, levels: int = 3, scales: tuple[float, ...] = (), learn: bool = False, std: float = 0.0) -> None:
+    def __init__(self, inp: In, levels: int = 3, scales: tuple[float, ...] = (), learn: bool = False,
+                 std: float = 0.0) -> None:
         super().__init__()
         assert 1 <= levels <= len(inp.channels), f"{levels} levels of {len(inp.channels)}"
         assert not scales or len(scales) == levels, f"one scale a level: {scales}"
@@ -79,16 +82,18 @@ def double_conv(channels: int, width: int, valid: bool, norm: bool) -> nn.Sequen
 
 
 class Contract(Trunk):
-    """U-Net's way down: double convolutions with a 2x2 max pool between. Every level is handed out, strides 1, 2, 4, ...
+    """U-Net's way down: double convolutions with a 2x2 max pool between.
+    Every level is handed out, strides 1, 2, 4, ...
 
-    `valid` convolutions pad nothing: each eats a pixel a side, and the whole net `context` pixels (92 with five widths). With `mirror` the
-    picture is extended by that much, mirrored (fig. 2), so that every pixel gets a label; without it the caller hands a tile whose border
-    gets none (572 in, 388 out). Otherwise convolutions pad with zeros. `grey` reads one channel, the luminance. Dropout acts at the end.
+    `valid` convolutions pad nothing: each eats a pixel a side, and the whole net `context` pixels (92 with five
+    widths). With `mirror` the picture is extended by that much, mirrored (fig. 2), so that every pixel gets a label;
+    without it the caller hands a tile whose border gets none (572 in, 388 out). Otherwise convolutions pad with zeros.
+    `grey` reads one channel, the luminance. Dropout acts at the end.
     """
 
     def __init__(
-        self, inp: In, widths: tuple[int, ...] = (64, 128, 256, 512, 1024), valid: bool = True, mirror: bool = True, grey: bool = True, norm: bool = False,
-        dropout: float = 0.5,
+        self, inp: In, widths: tuple[int, ...] = (64, 128, 256, 512, 1024), valid: bool = True, mirror: bool = True,
+        grey: bool = True, norm: bool = False, dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.grey, depth = grey, len(widths) - 1
@@ -110,7 +115,8 @@ class Contract(Trunk):
         self.out = In(widths, tuple(int(g.stride) for g in grids), inp.classes, tuple(g.offset for g in grids))
 
     def widen(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
-        """The picture with `context` mirrored pixels a side, and as many more at the right and bottom as make every pool's input even.
+        """The picture with `context` mirrored pixels a side, and as many more at the right and bottom as make every
+        pool's input even.
 
         The even sizes are -4 modulo 2^depth: 572 = 36 x 16 - 4.
         """
@@ -131,11 +137,13 @@ class Contract(Trunk):
 
 
 class ASPP(Decoder):
-    """Parallel dilated branches on the coarsest level whose class scores are summed: atrous spatial pyramid pooling (DeepLab v2 sec. 3.2, fig. 4 and 7).
+    """Parallel dilated branches on the coarsest level whose class scores are summed: atrous spatial pyramid pooling
+    (DeepLab v2 sec. 3.2, fig. 4 and 7).
 
-    `width` 0: every branch is a 3x3 classifier at its rate. `width` > 0: a 3x3 at its rate (fc6), a 1x1 (fc7), both with ReLU and dropout,
-    and a 1x1 classifier (fc8); a single branch of rate 12 is v1's LargeFOV. Classifiers start with deviation .01.
-    Cells are taken to lie on pixels 0, s, 2 s, ..., where odd kernels padded on both sides put them.
+    `width` 0: every branch is a 3x3 classifier at its rate. `width` > 0: a 3x3 at its rate (fc6), a 1x1 (fc7), both
+    with ReLU and dropout, and a 1x1 classifier (fc8); a single branch of rate 12 is v1's LargeFOV. Classifiers start
+    with deviation .01. Cells are taken to lie on pixels 0, s, 2 s, ...,
+    where odd kernels padded on both sides put them.
     """
 
     def __init__(self, inp: In, rates: tuple[int, ...] = (6, 12, 18, 24), width: int = 0, dropout: float = 0.5) -> None:
@@ -143,7 +151,8 @@ class ASPP(Decoder):
         c = inp.channels[-1]
         self.fc6 = nn.ModuleList(nn.Conv2d(c, width, 3, padding=r, dilation=r) for r in rates if width)
         self.fc7 = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in rates if width)
-        self.score = nn.ModuleList(nn.Conv2d(width, inp.classes, 1) if width else nn.Conv2d(c, inp.classes, 3, padding=r, dilation=r) for r in rates)
+        self.score = nn.ModuleList(nn.Conv2d(width, inp.classes, 1) if width
+                                   else nn.Conv2d(c, inp.classes, 3, padding=r, dilation=r) for r in rates)
         self.dropout = nn.Dropout(dropout)
         for m in (*self.fc6, *self.fc7, *self.score):
             assert isinstance(m, nn.Conv2d) and m.bias is not None
@@ -162,8 +171,9 @@ class ASPP(Decoder):
 
 
 class SemanticFPN(Decoder):
-    """Panoptic FPN fig. 3: every level reaches the finest one's stride by steps of 3x3 convolution, group norm, ReLU and bilinear doubling (the
-    finest by one without it); the levels, `levels` of them, are added and a 1x1 convolution scores the sum.
+    """Panoptic FPN fig. 3: every level reaches the finest one's stride by steps of 3x3 convolution, group norm, ReLU
+    and bilinear doubling (the finest by one without it); the levels, `levels` of them,
+    are added and a 1x1 convolution scores the sum.
     """
 
     def __init__(self, inp: In, levels: int = 4, width: int = 128, groups: int = 32) -> None:
@@ -184,12 +194,14 @@ class SemanticFPN(Decoder):
 
     def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C h w"]:
         h, w = levels[0].shape[-2:]  # of odd maps the coarser ones come out a little larger
-        logits: Tensor = self.score(torch.stack([tower(x)[..., :h, :w] for tower, x in zip(self.towers, levels)]).sum(0))
+        logits: Tensor = self.score(torch.stack([tower(x)[..., :h, :w] for tower, x in zip(self.towers, levels)])
+                                    .sum(0))
         return logits
 
 
 class Expand(Decoder):
-    """U-Net's way up: a 2x2 up-convolution halves the channels, the finer level is cropped to it and concatenated, two convolutions mix.
+    """U-Net's way up: a 2x2 up-convolution halves the channels, the finer level is cropped to it and concatenated,
+    two convolutions mix.
 
     A 1x1 convolution scores the finest. `valid` and `norm` as in `Contract`.
     """
@@ -206,7 +218,8 @@ class Expand(Decoder):
             self.shifts.append(grid.shift(Grid.of(inp, i)))
             grid = grid.within(Grid.of(inp, i)).conv(3, 0 if valid else 1).conv(3, 0 if valid else 1)
         self.score = nn.Conv2d(widths[0], inp.classes, 1)
-        if not norm:  # sec. 3: deviation sqrt(2 / N); an output of an up-convolution sees one cell, so N is its channels
+        # sec. 3: deviation sqrt(2 / N); an output of an up-convolution sees one cell, so N is its channels
+        if not norm:
             for m in (*self.up, self.score):
                 assert isinstance(m, nn.ConvTranspose2d | nn.Conv2d) and m.bias is not None
                 nn.init.normal_(m.weight, std=math.sqrt(2 / m.in_channels))

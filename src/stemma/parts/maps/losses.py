@@ -22,18 +22,21 @@ class PixelLoss(Protocol):
     @property
     def needs(self) -> frozenset[str]: ...
     def __call__(
-        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"], masks: Bool[Tensor, "B N H W"] | None = None
+        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"],
+        masks: Bool[Tensor, "B N H W"] | None = None
     ) -> Float[Tensor, ""]: ...
 
 
 def class_weights(labels: Int[Tensor, "B H W"], classes: int, power: float) -> Float[Tensor, "B H W"]:
-    """Each labelled pixel's weight (n / (k n_c))^power, from the n pixels and k classes of its own picture; 0 where ignored.
+    """Each labelled pixel's weight (n / (k n_c))^power, from the n pixels and k classes of its own picture;
+    0 where ignored.
 
     Power 1 gives every class of a picture the same say (U-Net's w_c), 0 gives it to every pixel.
     """
     flat = labels.flatten(1).clamp(max=classes)  # ignored pixels are counted in a class of their own
     flat = torch.where(labels.flatten(1) == IGNORE, classes, flat)
-    counts = torch.zeros(len(labels), classes + 1, device=labels.device).scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+    counts = torch.zeros(len(labels), classes + 1,
+                         device=labels.device).scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
     counts[:, classes] = 0
     share = counts.sum(1, keepdim=True) / ((counts > 0).sum(1, keepdim=True).clamp(min=1) * counts.clamp(min=1))
     weights = torch.where(counts > 0, share.pow(power), 0.0)
@@ -41,7 +44,8 @@ def class_weights(labels: Int[Tensor, "B H W"], classes: int, power: float) -> F
 
 
 def border_weights(masks: Bool[Tensor, "B N H W"], weight: float = 10.0, sigma: float = 5.0) -> Float[Tensor, "B H W"]:
-    """U-Net eq. 2, second term: weight exp(-(d1 + d2)^2 / (2 sigma^2)), d1 and d2 the distances to the nearest and second nearest cell.
+    """U-Net eq. 2, second term: weight exp(-(d1 + d2)^2 / (2 sigma^2)), d1 and d2 the distances to the nearest and
+    second nearest cell.
 
     Distances beyond 4 sigma count as infinite, which moves the map by at most weight exp(-8) = 0.0034 of 10.
     """
@@ -50,7 +54,8 @@ def border_weights(masks: Bool[Tensor, "B N H W"], weight: float = 10.0, sigma: 
 
 
 def separated(labels: Int[Tensor, "B H W"], masks: Bool[Tensor, "B N H W"], background: int) -> Int[Tensor, "B H W"]:
-    """Labels with a line of background, two pixels wide, between instances that touch or overlap, so that a class map keeps them apart."""
+    """Labels with a line of background, two pixels wide, between instances that touch or overlap, so that a class map
+    keeps them apart."""
     return torch.where(crowded(masks) & (labels != IGNORE), background, labels)
 
 
@@ -64,8 +69,9 @@ def weighted_mean(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 class PixelCrossEntropy:
     """Softmax cross-entropy at every labelled pixel.
 
-    `normalise=False` sums over a picture's pixels and averages over pictures: FCN's unnormalised loss, trained with a rate of 1e-10 and
-    momentum .99 ("heavy learning", sec. 4.3). `balance` weighs classes by their rarity in the picture (`class_weights`).
+    `normalise=False` sums over a picture's pixels and averages over pictures: FCN's unnormalised loss, trained with a
+    rate of 1e-10 and momentum .99 ("heavy learning", sec. 4.3). `balance` weighs classes by their rarity in the picture
+    (`class_weights`).
     """
 
     normalise: bool = True
@@ -76,20 +82,23 @@ class PixelCrossEntropy:
         return frozenset({"semantic"})
 
     def __call__(
-        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"], masks: Bool[Tensor, "B N H W"] | None = None
+        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"],
+        masks: Bool[Tensor, "B N H W"] | None = None
     ) -> Float[Tensor, ""]:
         weights = class_weights(labels, logits.shape[1], self.balance) if self.balance else (labels != IGNORE).float()
         if self.normalise:
             return weighted_mean(logits, labels, weights)
-        return (F.cross_entropy(logits.float(), labels, reduction="none", ignore_index=IGNORE) * weights).sum() / len(logits)
+        return (F.cross_entropy(logits.float(), labels, reduction="none", ignore_index=IGNORE)
+                * weights).sum() / len(logits)
 
 
 @dataclass(frozen=True)
 class BorderCrossEntropy:
-    """U-Net eq. 1 and 2: cross-entropy weighted by w_c + weight exp(-(d1 + d2)^2 / 2 sigma^2), which makes thin gaps between cells dear.
+    """U-Net eq. 1 and 2: cross-entropy weighted by w_c + weight exp(-(d1 + d2)^2 / 2 sigma^2), which makes thin gaps
+    between cells dear.
 
-    Without instance masks the border term is absent. `background` >= 0 names the class that is drawn between touching instances
-    (`separated`); data whose cells never touch, as the paper's, does not need it.
+    Without instance masks the border term is absent. `background` >= 0 names the class that is drawn between touching
+    instances (`separated`); data whose cells never touch, as the paper's, does not need it.
     """
 
     weight: float = 10.0
@@ -102,7 +111,8 @@ class BorderCrossEntropy:
         return frozenset({"semantic", "masks"}) if self.weight or self.background >= 0 else frozenset({"semantic"})
 
     def __call__(
-        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"], masks: Bool[Tensor, "B N H W"] | None = None
+        self, logits: Float[Tensor, "B C H W"], labels: Int[Tensor, "B H W"],
+        masks: Bool[Tensor, "B N H W"] | None = None
     ) -> Float[Tensor, ""]:
         apart = labels if masks is None or self.background < 0 else separated(labels, masks, self.background)
         weights = class_weights(apart, logits.shape[1], self.balance)

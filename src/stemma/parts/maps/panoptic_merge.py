@@ -18,7 +18,8 @@ MaskAt = Callable[[int], Bool[Tensor, "B H W"]]  # the mask of the d-th detectio
 
 
 def pasted(d: Detections, height: int, width: int, threshold: float = 0.5) -> MaskAt:
-    """Masks on the picture: each M x M map sampled bilinearly at the pixels' centres inside its box, 0 outside, cut at `threshold`.
+    """Masks on the picture: each M x M map sampled bilinearly at the pixels' centres inside its box, 0 outside,
+    cut at `threshold`.
 
     One detection of every image at a time, so that B D H W pixels are never held.
     """
@@ -34,7 +35,8 @@ def pasted(d: Detections, height: int, width: int, threshold: float = 0.5) -> Ma
         v = (ys[None] - y1[:, None]) / (y2 - y1).clamp(min=1e-3)[:, None] * 2 - 1
         inside = (u.abs() <= 1)[:, None, :] & (v.abs() <= 1)[:, :, None]
         grid = torch.stack([u[:, None, :].expand(-1, height, -1), v[:, :, None].expand(-1, -1, width)], -1).clamp(-2, 2)
-        return (F.grid_sample(masks[:, i : i + 1].float(), grid, padding_mode="border", align_corners=False)[:, 0] >= threshold) & inside
+        return (F.grid_sample(masks[:, i : i + 1].float(), grid, padding_mode="border",
+                              align_corners=False)[:, 0] >= threshold) & inside
 
     return at
 
@@ -43,9 +45,9 @@ def pasted(d: Detections, height: int, width: int, threshold: float = 0.5) -> Ma
 class PanopticMerge:
     """Instances first, by score; then the class map fills what is left with stuff.
 
-    An instance below `score` is left out, and so is one whose mask lies by more than `overlap` on instances already laid down; of the
-    others the uncovered part is laid down. A stuff class with fewer than `stuff_area` pixels left becomes void, and so does what the
-    class map calls a thing and no instance claims.
+    An instance below `score` is left out, and so is one whose mask lies by more than `overlap` on instances already
+    laid down; of the others the uncovered part is laid down. A stuff class with fewer than `stuff_area` pixels left
+    becomes void, and so does what the class map calls a thing and no instance claims.
     """
 
     score: float = 0.5
@@ -53,12 +55,14 @@ class PanopticMerge:
     stuff_area: int = 64 * 64
 
     def __call__(
-        self, mask_at: MaskAt, labels: Int[Tensor, "B D"], scores: Float[Tensor, "B D"], semantic: Int[Tensor, "B H W"], things: tuple[int, ...], classes: int,
-        confidence: Float[Tensor, "B H W"] | None = None,
+        self, mask_at: MaskAt, labels: Int[Tensor, "B D"], scores: Float[Tensor, "B D"], semantic: Int[Tensor, "B H W"],
+        things: tuple[int, ...], classes: int, confidence: Float[Tensor, "B H W"] | None = None,
     ) -> PanopticMap:
-        """`labels` are classes of the panoptic list, best detection first, -1 padding; `semantic` outside 0..C-1 is void.
+        """`labels` are classes of the panoptic list, best detection first, -1 padding;
+        `semantic` outside 0..C-1 is void.
 
-        Segments are numbered without gaps: the instances that were kept, then the stuff. A stuff segment's score is the mean `confidence` of its pixels.
+        Segments are numbered without gaps: the instances that were kept, then the stuff. A stuff segment's score is the
+        mean `confidence` of its pixels.
         """
         b, n = labels.shape
         ids = torch.zeros_like(semantic, dtype=torch.int64)
@@ -74,16 +78,20 @@ class PanopticMerge:
         stuff[[*things, classes]] = False
         known = torch.where((semantic >= 0) & (semantic < classes), semantic, classes).long()
         left = torch.where((ids == 0) & stuff[known], known, classes).flatten(1)
-        area = torch.zeros(b, classes + 1, device=ids.device).scatter_add_(1, left, torch.ones_like(left, dtype=torch.float32))
+        area = torch.zeros(b, classes + 1, device=ids.device).scatter_add_(1, left,
+                                                                           torch.ones_like(left, dtype=torch.float32))
         enough = ((area >= self.stuff_area) & (area > 0))[:, :classes]
         sure = torch.ones_like(left, dtype=torch.float32) if confidence is None else confidence.flatten(1).float()
         mean = torch.zeros_like(area).scatter_add_(1, left, sure)[:, :classes] / area[:, :classes].clamp(min=1)
-        ids = torch.where((left < classes) & F.pad(enough, (0, 1)).gather(1, left), n + 1 + left, ids.flatten(1)).view(ids.shape)
-        return tidy(ids, torch.cat([kept, enough], 1), torch.cat([labels, torch.arange(classes, device=ids.device).expand(b, -1)], 1),
+        ids = torch.where((left < classes) & F.pad(enough, (0, 1)).gather(1, left), n + 1 + left,
+                          ids.flatten(1)).view(ids.shape)
+        return tidy(ids, torch.cat([kept, enough], 1),
+                    torch.cat([labels, torch.arange(classes, device=ids.device).expand(b, -1)], 1),
                     torch.cat([scores.float(), mean], 1))
 
 
-def tidy(ids: Int[Tensor, "B H W"], live: Bool[Tensor, "B S"], labels: Int[Tensor, "B S"], scores: Float[Tensor, "B S"]) -> PanopticMap:
+def tidy(ids: Int[Tensor, "B H W"], live: Bool[Tensor, "B S"], labels: Int[Tensor, "B S"],
+         scores: Float[Tensor, "B S"]) -> PanopticMap:
     """Number the live segments without gaps and put the padding last."""
     order = torch.argsort(~live, dim=1, stable=True)
     number = F.pad(torch.where(live, live.cumsum(1), 0), (1, 0))  # of segment s at s + 1; void stays 0
@@ -92,7 +100,8 @@ def tidy(ids: Int[Tensor, "B H W"], live: Bool[Tensor, "B S"], labels: Int[Tenso
     return PanopticMap(new, labels.gather(1, order).masked_fill(~ok, -1), scores.gather(1, order).masked_fill(~ok, 0.0))
 
 
-def semantic_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], ignore: int = 255) -> Int[Tensor, "B H W"]:
+def semantic_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"],
+                ignore: int = 255) -> Int[Tensor, "B H W"]:
     """The class of every pixel of a panoptic truth, `ignore` at void."""
     table = F.pad(segments, (1, 0), value=-1)
     found = table.gather(1, panoptic.flatten(1)).view(panoptic.shape)
@@ -100,22 +109,26 @@ def semantic_of(panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], ig
 
 
 def things_as_one(things: tuple[int, ...], classes: int) -> tuple[Int[Tensor, " 256"], Int[Tensor, " K"]]:
-    """(the place of every label among K = 1 + kinds of stuff, things being the first, 255 staying itself; the class of every place, -1 for things).
+    """(the place of every label among K = 1 + kinds of stuff, things being the first, 255 staying itself; the class of
+    every place, -1 for things).
 
     Raises `StemmaError` where `things` names no class, one twice, or one that does not exist.
     """
     stuff = [c for c in range(classes) if c not in things]
     if not things or len(stuff) + len(things) != classes:
-        raise StemmaError(f"'things' must list which of the {classes} classes are objects, not {things}; data with a panoptic class list tells it")
+        raise StemmaError(f"'things' must list which of the {classes} classes are objects, not {things}; data with a "
+                          "panoptic class list tells it")
     place = torch.zeros(IGNORE + 1, dtype=torch.int64)
     place[stuff], place[IGNORE] = torch.arange(1, 1 + len(stuff)), IGNORE
     return place, torch.tensor([-1, *stuff])
 
 
 def instances_of(
-    panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], things: tuple[int, ...], classes: int, crowd: Bool[Tensor, "B S"] | None = None
+    panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], things: tuple[int, ...], classes: int,
+    crowd: Bool[Tensor, "B S"] | None = None
 ) -> Targets:
-    """The things of a panoptic truth as objects: masks, the boxes around them, labels by place in `things` (-1 for stuff and for what has no pixel)."""
+    """The things of a panoptic truth as objects: masks, the boxes around them, labels by place in `things` (-1 for
+    stuff and for what has no pixel)."""
     s = segments.shape[1]
     masks = panoptic[:, None] == torch.arange(1, s + 1, device=panoptic.device)[None, :, None, None]
     place = torch.full((classes + 1,), -1, dtype=torch.int64, device=panoptic.device)

@@ -1,4 +1,5 @@
-"""What is done to class probabilities after the network: steps of a segmenter's `post`. Axes: B images, C classes, H W pixels."""
+"""What is done to class probabilities after the network: steps of a segmenter's `post`.
+Axes: B images, C classes, H W pixels."""
 from __future__ import annotations
 
 import itertools
@@ -14,20 +15,24 @@ from ...core.types import IGNORE
 from ...ops.crf import Method, mean_field
 
 FLOOR = 1e-5  # probabilities below it count as it: an energy of at most 11.5
-GRID: dict[str, tuple[float, ...]] = {"appearance": (3, 4, 5, 6), "appearance_xy": (30, 40, 50, 60, 70, 80, 90, 100), "appearance_rgb": (3, 4, 5, 6)}
+GRID: dict[str, tuple[float, ...]] = {"appearance": (3, 4, 5, 6), "appearance_xy": (30, 40, 50, 60, 70, 80, 90, 100),
+                                      "appearance_rgb": (3, 4, 5, 6)}
 Scored = tuple[Tensor, Tensor, Tensor]  # probabilities B C H W, pictures B 3 H W in 0..1, true labels B H W
 
 
 @runtime_checkable
 class PixelPost(Protocol):
-    """Probabilities from probabilities and the pictures (RGB in 0..1); `seen` are the pixels that the network spoke of."""
+    """Probabilities from probabilities and the pictures (RGB in 0..1);
+    `seen` are the pixels that the network spoke of."""
 
-    def __call__(self, scores: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"], seen: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]: ...
+    def __call__(self, scores: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"],
+                 seen: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]: ...
 
 
 @dataclass(frozen=True)
 class DenseCRF:
-    """The dense CRF of `ops.crf.mean_field` on the picture's colours in whole levels of 0..255. Weights of 0 or no iterations change no label."""
+    """The dense CRF of `ops.crf.mean_field` on the picture's colours in whole levels of 0..255. Weights of 0 or
+    no iterations change no label."""
 
     iterations: int = 10
     smooth: float = 3.0
@@ -40,21 +45,25 @@ class DenseCRF:
     @property
     def no_graph(self) -> str:
         """Why it cannot be part of an exported graph; empty where it can."""
-        return "" if self.method == "exact" else "the lattice of its CRF has as many points as the picture's colours ask for"
+        return ("" if self.method == "exact" else "the lattice of its CRF has as many points as the picture's "
+                "colours ask for")
 
-    def __call__(self, scores: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"], seen: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
+    def __call__(self, scores: Float[Tensor, "B C H W"], images: Float[Tensor, "B 3 H W"],
+                 seen: Bool[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
         energy = -scores.float().clamp(min=FLOOR).log()
         return mean_field(
-            energy, (images.float() * 255).round(), self.iterations, self.smooth, self.smooth_xy, self.appearance, self.appearance_xy, self.appearance_rgb,
-            self.method, seen,
+            energy, (images.float() * 255).round(), self.iterations, self.smooth, self.smooth_xy, self.appearance,
+            self.appearance_xy, self.appearance_rgb, self.method, seen,
         )
 
 
-def search(crf: DenseCRF, scored: Sequence[Scored], grid: Mapping[str, tuple[float, ...]] = GRID) -> tuple[DenseCRF, float]:
-    """The settings of `grid` with the best mean IoU on some labelled pictures, and that IoU: from coarse to fine (DeepLab v1 sec. 5, on 100 pictures).
+def search(crf: DenseCRF, scored: Sequence[Scored],
+           grid: Mapping[str, tuple[float, ...]] = GRID) -> tuple[DenseCRF, float]:
+    """The settings of `grid` with the best mean IoU on some labelled pictures, and that IoU: from coarse to fine
+    (DeepLab v1 sec. 5, on 100 pictures).
 
-    Starts in the middle of every list, tries all combinations of places `stride` apart around the best so far, halves the stride, and
-    at stride 1 goes on until nothing better lies beside.
+    Starts in the middle of every list, tries all combinations of places `stride` apart around the best so far, halves
+    the stride, and at stride 1 goes on until nothing better lies beside.
     """
     known: dict[tuple[int, ...], float] = {}
     names = tuple(grid)
@@ -66,7 +75,8 @@ def search(crf: DenseCRF, scored: Sequence[Scored], grid: Mapping[str, tuple[flo
     best = tuple((len(grid[n]) - 1) // 2 for n in names)
     stride = max(1, max(len(v) for v in grid.values()) // 4)
     while True:
-        beside = [sorted({min(max(i + s, 0), len(grid[n]) - 1) for s in (-stride, 0, stride)}) for i, n in zip(best, names)]
+        beside = [sorted({min(max(i + s, 0), len(grid[n]) - 1) for s in (-stride, 0, stride)})
+                  for i, n in zip(best, names)]
         for at in itertools.product(*beside):
             if at not in known:
                 known[at] = mean_iou(made(at), scored)

@@ -27,7 +27,8 @@ class Grid:
         return cls(stride, inp.offsets[level] if inp.offsets else stride / 2)
 
     def up(self, factor: int, kernel: int) -> Grid:
-        """The grid of the output of a transposed convolution without padding: cell (k - 1) / 2 of it lies on this grid's first."""
+        """The grid of the output of a transposed convolution without padding: cell (k - 1) / 2 of it lies on this
+        grid's first."""
         stride = self.stride / factor
         return Grid(stride, self.offset - stride * (kernel - 1) / 2)
 
@@ -40,11 +41,13 @@ class Grid:
         return Grid(self.stride * kernel, self.offset + self.stride * (kernel - 1) / 2)
 
     def shift(self, other: Grid) -> int:
-        """How many cells of this grid lie before the first of `other` (negative: after). FCN's crop offset, U-Net's crop margin.
+        """How many cells of this grid lie before the first of `other` (negative: after).
+        FCN's crop offset, U-Net's crop margin.
 
         Raises AssertionError where the strides differ or the cells do not fall on each other.
         """
-        assert self.stride == other.stride, f"maps of stride {self.stride} and {other.stride} cannot be laid on each other"
+        assert self.stride == other.stride, (f"maps of stride {self.stride} and {other.stride} cannot be laid on "
+                                             "each other")
         cells = (other.offset - self.offset) / self.stride
         assert cells == round(cells), f"the maps are {cells} cells apart"
         return round(cells)
@@ -55,7 +58,8 @@ class Grid:
 
 
 def overlap(a: Tensor, b: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """Both maps cropped to the window that they share; `shift` cells of `a` lie before the first of `b` (`Grid.shift`)."""
+    """Both maps cropped to the window that they share; `shift` cells of `a` lie before the first of `b`
+    (`Grid.shift`)."""
     i, j = max(shift, 0), max(-shift, 0)
     h, w = (min(a.shape[d] - i, b.shape[d] - j) for d in (-2, -1))
     return a[..., i : i + h, i : i + w], b[..., j : j + h, j : j + w]
@@ -69,7 +73,8 @@ def bilinear_kernel(factor: int) -> Float[Tensor, "k k"]:
 
 
 class BilinearUp(nn.Module):
-    """Transposed convolution of kernel 2f, stride f, no padding, one filter a class (FCN sec. 3.3): fixed, or learned from the bilinear start.
+    """Transposed convolution of kernel 2f, stride f, no padding, one filter a class (FCN sec. 3.3): fixed, or learned
+    from the bilinear start.
 
     B C H W -> B C f(H+1) f(W+1); without its outer f/2 pixels and away from the border it is
     `F.interpolate(mode="bilinear", align_corners=False)`.
@@ -92,6 +97,7 @@ class BilinearUp(nn.Module):
 
 
 def fc_to_conv(weight: Float[Tensor, "O I"], channels: int) -> Float[Tensor, "O C k k"]:
-    """A fully connected layer over a flattened C k k map as a k x k convolution (FCN sec. 3.1): the same numbers, another shape."""
+    """A fully connected layer over a flattened C k k map as a k x k convolution (FCN sec. 3.1): the same numbers,
+    another shape."""
     side = round((weight.shape[1] / channels) ** 0.5)
     return weight.view(weight.shape[0], channels, side, side)

@@ -2,7 +2,8 @@
 
 A branch is trained on the regions that answer for an object, and asked about the final detections.
 
-Axes: B images, R regions, N objects, D detections, C classes or channels, M side of a mask, K keypoints, S side of a heat map.
+Axes: B images, R regions, N objects, D detections, C classes or channels, M side of a mask, K keypoints,
+S side of a heat map.
 """
 from __future__ import annotations
 
@@ -57,12 +58,14 @@ class MaskBranch(Branch):
     """A small FCN that draws each region's mask (Mask R-CNN sec. 3, fig. 4): convolutions, a 2x2 deconvolution, a 1x1.
 
     `pool=None` reads the box head's features instead (C4: no convolutions of its own, 14 x 14 out).
-    `kind`: "sigmoid", one mask a class, the true class's alone is trained (eq. L_mask); "softmax", classes and background compete at
-    each pixel (table 2 b); "agnostic", one mask whatever the class (sec. 4.2). `background` adds an unused mask as torchvision has it.
+    `kind`: "sigmoid", one mask a class, the true class's alone is trained (eq. L_mask); "softmax", classes and
+    background compete at each pixel (table 2 b); "agnostic", one mask whatever the class (sec. 4.2). `background` adds
+    an unused mask as torchvision has it.
     """
 
     def __init__(
-        self, inp: In, pool: Pool | None = Align(14), width: int = 256, depth: int = 4, kind: Literal["sigmoid", "softmax", "agnostic"] = "sigmoid",
+        self, inp: In, pool: Pool | None = Align(14), width: int = 256, depth: int = 4,
+        kind: Literal["sigmoid", "softmax", "agnostic"] = "sigmoid",
         background: bool = False, weight: float = 1.0, shared_channels: int = 2048,
     ) -> None:
         super().__init__()
@@ -80,7 +83,8 @@ class MaskBranch(Branch):
         assert pooled is not None
         return F.relu(self.up(self.body(pooled.flatten(0, 1))), inplace=True)
 
-    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"], shared: Shared) -> Float[Tensor, "B R M M"]:
+    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"],
+               shared: Shared) -> Float[Tensor, "B R M M"]:
         """The logits of each region's own class: the last layer's other filters are not applied."""
         y = self.drawing(xs, boxes, shared)
         at = torch.zeros_like(labels) if self.kind == "agnostic" else labels.clamp(0, self.classes - 1)
@@ -91,7 +95,8 @@ class MaskBranch(Branch):
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
         if t.masks is None:
-            raise StemmaError("Mask R-CNN learns from instance masks, and this data has none; train on data with masks, or choose fpn")
+            raise StemmaError("Mask R-CNN learns from instance masks, and this data has none; train on data with "
+                              "masks, or choose fpn")
         count = normaliser(r.positive.sum())
         if self.kind == "softmax":
             every = self.last(self.drawing(xs, r.boxes, shared)).float()
@@ -119,16 +124,17 @@ class MaskBranch(Branch):
 
 
 class KeypointBranch(Branch):
-    """A one-hot heat map a keypoint (Mask R-CNN sec. 5): convolutions, a 4x4 deconvolution to `points` maps, bilinear x 2: 56 x 56.
+    """A one-hot heat map a keypoint (Mask R-CNN sec. 5): convolutions, a 4x4 deconvolution to `points` maps,
+    bilinear x 2: 56 x 56.
 
-    `decode`: "resize" enlarges the heat map bicubically to the box's size in pixels and takes its best pixel, as torchvision and the first
-    release do (a loop over the boxes); "quadratic" takes the best cell and refines it by the parabola through its neighbours (batched, static).
-    Boxes without a visible keypoint pay nothing.
+    `decode`: "resize" enlarges the heat map bicubically to the box's size in pixels and takes its best pixel, as
+    torchvision and the first release do (a loop over the boxes); "quadratic" takes the best cell and refines it by the
+    parabola through its neighbours (batched, static). Boxes without a visible keypoint pay nothing.
     """
 
     def __init__(
-        self, inp: In, points: int = 17, pool: Pool = Align(14), width: int = 512, depth: int = 8, decode: Literal["resize", "quadratic"] = "resize",
-        weight: float = 1.0,
+        self, inp: In, points: int = 17, pool: Pool = Align(14), width: int = 512, depth: int = 8,
+        decode: Literal["resize", "quadratic"] = "resize", weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.pool, self.strides, self.points, self.decode, self.weight = pool, inp.strides, points, decode, weight
@@ -143,9 +149,11 @@ class KeypointBranch(Branch):
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
         if t.keypoints is None:
-            raise StemmaError("the keypoint branch learns from keypoints, and this data has none; train on data with keypoints, or choose mask-rcnn or fpn")
+            raise StemmaError("the keypoint branch learns from keypoints, and this data has none; train on data with "
+                              "keypoints, or choose mask-rcnn or fpn")
         if t.keypoints.shape[2] != self.points:
-            raise StemmaError(f"the data has {t.keypoints.shape[2]} keypoints, the branch {self.points}; set branches.0.points={t.keypoints.shape[2]}")
+            raise StemmaError(f"the data has {t.keypoints.shape[2]} keypoints, the branch {self.points}; set "
+                              f"branches.0.points={t.keypoints.shape[2]}")
         heat = self.heat(xs, r.boxes)
         cell, seen = cells(bx.take(t.keypoints, r.object), r.boxes, heat.shape[-1])
         used = seen * r.positive[..., None]
@@ -157,7 +165,8 @@ class KeypointBranch(Branch):
         return replace(d, keypoints=read(self.heat(xs, d.boxes), d.boxes))
 
 
-def cells(points: Float[Tensor, "B R K 3"], boxes: Float[Tensor, "B R 4"], size: int) -> tuple[Int[Tensor, "B R K"], Float[Tensor, "B R K"]]:
+def cells(points: Float[Tensor, "B R K 3"], boxes: Float[Tensor, "B R 4"],
+          size: int) -> tuple[Int[Tensor, "B R K"], Float[Tensor, "B R K"]]:
     """(row-major cell of each keypoint in its box's `size` x `size` heat map, 1 where it is labelled and inside).
 
     A point on the box's right or lower edge belongs to the last cell.

@@ -28,16 +28,20 @@ def _zero(module: nn.Module) -> None:
 
 
 class DeformConv(nn.Conv2d):
-    """Sec. 2.1: a convolution whose taps are moved by offsets that a second one, of the same kernel, stride and dilation, says at every place.
+    """Sec. 2.1: a convolution whose taps are moved by offsets that a second one, of the same kernel, stride and
+    dilation, says at every place.
 
-    `groups_of_offsets` shares of the channels have offsets of their own. The second starts at zero, and then the layer is the plain one.
-    Weights are named as the plain layer's; `offset.weight`, `offset.bias` come on top.
+    `groups_of_offsets` shares of the channels have offsets of their own. The second starts at zero, and then the layer
+    is the plain one. Weights are named as the plain layer's; `offset.weight`, `offset.bias` come on top.
     """
 
     def __init__(self, plain: nn.Conv2d, groups_of_offsets: int = 4) -> None:
-        kernel, stride, padding, dilation = (int(v[0]) for v in (plain.kernel_size, plain.stride, plain.padding, plain.dilation))
-        assert plain.groups == 1 and plain.in_channels % groups_of_offsets == 0, f"{plain.in_channels} channels in {groups_of_offsets} groups of offsets"
-        super().__init__(plain.in_channels, plain.out_channels, kernel, stride, padding, dilation, bias=plain.bias is not None)
+        kernel, stride, padding, dilation = (int(v[0])
+                                             for v in (plain.kernel_size, plain.stride, plain.padding, plain.dilation))
+        assert (plain.groups == 1 and plain.in_channels % groups_of_offsets
+                == 0), f"{plain.in_channels} channels in {groups_of_offsets} groups of offsets"
+        super().__init__(plain.in_channels, plain.out_channels, kernel, stride, padding, dilation,
+                         bias=plain.bias is not None)
         self.weight, self.bias = plain.weight, plain.bias
         self.offset = nn.Conv2d(plain.in_channels, 2 * kernel**2 * groups_of_offsets, kernel, stride, padding, dilation)
         _zero(self.offset)
@@ -72,7 +76,8 @@ class Deformed(Trunk):
 
 @dataclass(frozen=True)
 class Bins:
-    """Mean of `samples` x `samples` bilinear readings in each bin, boxes rounded to pixels; each region from the level of its size (FPN eq. 1).
+    """Mean of `samples` x `samples` bilinear readings in each bin, boxes rounded to pixels; each region from the level
+    of its size (FPN eq. 1).
 
     With `offset` bins are moved by that share of the region's height and width (y, x).
     """
@@ -82,18 +87,22 @@ class Bins:
     levels: int = 4
     canonical: float = 224.0
 
-    def __call__(self, xs: list[Tensor], strides: tuple[int, ...], boxes: Tensor, offset: Tensor | None = None) -> Tensor:
+    def __call__(self, xs: list[Tensor], strides: tuple[int, ...], boxes: Tensor,
+                 offset: Tensor | None = None) -> Tensor:
         n = min(self.levels, len(xs))
         return deform.deform_roi_pool(xs[:n], boxes, offset, self.size, strides[:n], self.samples, self.canonical)
 
 
 class DeformFCHead(FCHead):
-    """Sec. 2.2, fig. 3: bins are pooled where they are, a fully connected layer says from them where to move each, and they are pooled again.
+    """Sec. 2.2, fig. 3: bins are pooled where they are, a fully connected layer says from them where to move each, and
+    they are pooled again.
 
-    `reduce` > 0 reads the last level alone, through a 1x1 convolution to so many channels (the two-layer head on a dilated fifth stage).
+    `reduce` > 0 reads the last level alone, through a 1x1 convolution to so many channels (the two-layer head on a
+    dilated fifth stage).
     """
 
-    def __init__(self, inp: In, pool: Bins = Bins(), width: int = 1024, depth: int = 2, deltas: Deltas = "class+background", reduce: int = 0) -> None:
+    def __init__(self, inp: In, pool: Bins = Bins(), width: int = 1024, depth: int = 2,
+                 deltas: Deltas = "class+background", reduce: int = 0) -> None:
         told = In((reduce,), inp.strides[-1:], inp.classes, logits=inp.logits) if reduce else inp
         super().__init__(told, pool, width, depth, 0.0, deltas)
         self.bins = pool
@@ -119,8 +128,8 @@ def _squeeze(channels: int, width: int) -> nn.Sequential:
 
 
 class DeformVoteHead(VoteHead):
-    """Sec. 2.2, fig. 4: position-sensitive maps of offsets besides those of scores. A region pools, bin by bin, two offsets a class from the first,
-    moves the bin by them and pools the score there; the box has offsets of its own.
+    """Sec. 2.2, fig. 4: position-sensitive maps of offsets besides those of scores. A region pools, bin by bin, two
+    offsets a class from the first, moves the bin by them and pools the score there; the box has offsets of its own.
     """
 
     def __init__(self, inp: In, size: int = 7, samples: int = 4, width: int = 1024, background: bool = False) -> None:
@@ -147,7 +156,8 @@ class DeformVoteHead(VoteHead):
 
 @torch.no_grad()
 def reach(model: nn.Module, images: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
-    """Mean length of the offsets of each deformable convolution, in cells: how far beyond its grid it looks (sec. 4.2, effective dilation)."""
+    """Mean length of the offsets of each deformable convolution, in cells: how far beyond its grid it looks (sec. 4.2,
+    effective dilation)."""
     found: dict[str, float] = {}
 
     def note(name: str) -> Any:

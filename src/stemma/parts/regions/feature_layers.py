@@ -9,13 +9,16 @@ from .heads import RegionHead
 
 
 class FeatureLayers(RegionHead):
-    """Fully connected layers on a region's features, which a view pools and not this head, and a logit a class and background on the last of them.
+    """Fully connected layers on a region's features, which a view pools and not this head, and a logit a class and
+    background on the last of them.
 
-    Weights from N(0, `std`), biases `bias` (AlexNet's); `std=0` takes Kaiming's. `norm` puts batch norm before each ReLU.
+    Weights from N(0, `std`), biases `bias` (AlexNet's); `std=0` takes Kaiming's.
+    `norm` puts batch norm before each ReLU.
     """
 
     def __init__(
-        self, inp: In, widths: tuple[int, ...] = (4096, 4096), dropout: float = 0.5, std: float = 0.005, bias: float = 1.0, norm: bool = False,
+        self, inp: In, widths: tuple[int, ...] = (4096, 4096), dropout: float = 0.5, std: float = 0.005,
+        bias: float = 1.0, norm: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []

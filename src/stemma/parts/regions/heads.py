@@ -32,15 +32,16 @@ class Pool(Protocol):
 
     @property
     def size(self) -> int: ...
-    def __call__(self, xs: list[Tensor], strides: tuple[int, ...], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C s s"]: ...
+    def __call__(self, xs: list[Tensor], strides: tuple[int, ...],
+                 boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C s s"]: ...
 
 
 @dataclass(frozen=True)
 class Align:
     """RoIAlign (Mask R-CNN sec. 3); of the first `levels` levels each region reads the one FPN eq. 1 gives it.
 
-    `samples` points a bin and side, -1: as many as the bin has cells. `aligned=False` keeps the first release's half-cell shift, as torchvision's
-    detectors do. A region of side `canonical` pixels reads the level of stride 16.
+    `samples` points a bin and side, -1: as many as the bin has cells. `aligned=False` keeps the first release's
+    half-cell shift, as torchvision's detectors do. A region of side `canonical` pixels reads the level of stride 16.
     """
 
     size: int = 7
@@ -70,10 +71,12 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class NearestScale:
-    """From the maps of the picture at several `sizes` (`Scales`), each region pooled where it is nearest to `side` x `side` pixels.
+    """From the maps of the picture at several `sizes` (`Scales`), each region pooled where it is nearest to `side` x
+    `side` pixels.
 
-    `by`: nearest by its area (Fast R-CNN sec. 2.4), or as the size of the picture at which its area would be that (SPP-net sec. 4.1, MR-CNN).
-    With one map alone, as in training, that one. Every map is pooled, and one of the results taken.
+    `by`: nearest by its area (Fast R-CNN sec. 2.4), or as the size of the picture at which its area would be that
+    (SPP-net sec. 4.1, MR-CNN). With one map alone, as in training, that one.
+    Every map is pooled, and one of the results taken.
     """
 
     pool: Pool = MaxPool(7)
@@ -89,7 +92,8 @@ class NearestScale:
         if len(xs) == 1:
             return self.pool(xs, strides[:1], boxes)
         shares = self.shares[: len(xs)]
-        return roi.select_level([self.pool([x], (s,), boxes * k) for x, s, k in zip(xs, strides, shares)], self.level(boxes))
+        return roi.select_level([self.pool([x], (s,), boxes * k) for x, s, k in zip(xs, strides, shares)],
+                                self.level(boxes))
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -105,9 +109,11 @@ class NearestScale:
 
 
 class RegionHead(nn.Module):
-    """Base of region heads. A head that shares its features with a branch computes them in `features` and reads them in `read`.
+    """Base of region heads. A head that shares its features with a branch computes them in `features` and reads them in
+    `read`.
 
-    What a head does to the levels themselves, whatever the regions, is done in `prepare`, once a picture; `features` and `forward` take its result.
+    What a head does to the levels themselves, whatever the regions, is done in `prepare`, once a picture; `features`
+    and `forward` take its result.
     """
 
     def prepare(self, xs: list[Tensor]) -> list[Tensor]:
@@ -124,7 +130,8 @@ class RegionHead(nn.Module):
 
 
 class Predictor(nn.Module):
-    """Two linear layers: a logit a class and background, and the deltas (Fast R-CNN sec. 2.1: N(0, 0.01) and N(0, 0.001))."""
+    """Two linear layers: a logit a class and background, and the deltas (Fast R-CNN sec. 2.1: N(0, 0.01) and N(0,
+    0.001))."""
 
     def __init__(self, channels: int, logits: int, classes: int, deltas: Deltas) -> None:
         super().__init__()
@@ -141,21 +148,24 @@ class Predictor(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """Dropout that rests where no gradient is asked for: a look that only ranks regions by their loss sees the whole network."""
+    """Dropout that rests where no gradient is asked for: a look that only ranks regions by their loss sees the whole
+    network."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training and torch.is_grad_enabled())
 
 
 class FCHead(RegionHead):
-    """Pool, `depth` fully connected layers, then classes and deltas (FPN sec. 4.2: two of 1024; VGG-16: two of 4096 with dropout).
+    """Pool, `depth` fully connected layers, then classes and deltas (FPN sec. 4.2: two of 1024; VGG-16: two of 4096
+    with dropout).
 
-    `ranks`: the first so many layers are of low rank (Fast R-CNN sec. 3.1), of so many numbers in between; 0 leaves a layer as it is.
+    `ranks`: the first so many layers are of low rank (Fast R-CNN sec. 3.1), of so many numbers in between;
+    0 leaves a layer as it is.
     """
 
     def __init__(
-        self, inp: In, pool: Pool = Align(), width: int = 1024, depth: int = 2, dropout: float = 0.0, deltas: Deltas = "class+background",
-        ranks: tuple[int, ...] = (),
+        self, inp: In, pool: Pool = Align(), width: int = 1024, depth: int = 2, dropout: float = 0.0,
+        deltas: Deltas = "class+background", ranks: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if len(ranks) > depth:
@@ -164,7 +174,8 @@ class FCHead(RegionHead):
         layers: list[nn.Module] = []
         channels = inp.channels[0] * pool.size**2
         for i in range(depth):
-            layers += [linear(channels, width, ranks[i] if i < len(ranks) else 0), nn.ReLU(inplace=True), *([Dropout(dropout)] if dropout else [])]
+            layers += [linear(channels, width, ranks[i] if i < len(ranks) else 0), nn.ReLU(inplace=True),
+                       *([Dropout(dropout)] if dropout else [])]
             channels = width
         self.body = nn.Sequential(*layers)
         self.predict = Predictor(channels, inp.logits, inp.classes, deltas)
@@ -180,11 +191,13 @@ class FCHead(RegionHead):
 class Res5Head(RegionHead):
     """The last ResNet stage on every region, then the mean of its map (He et al. 2015, "C4"; Mask R-CNN fig. 4 left).
 
-    The stage halves a 14 x 14 pooling to 7 x 7. `block="basic"` is the stage of `TinyResNet`, `width` channels out; else 4 x `width`.
+    The stage halves a 14 x 14 pooling to 7 x 7. `block="basic"` is the stage of `TinyResNet`,
+    `width` channels out; else 4 x `width`.
     """
 
     def __init__(
-        self, inp: In, pool: Pool = Align(14), width: int = 512, blocks: int = 3, block: Literal["bottleneck", "basic"] = "bottleneck",
+        self, inp: In, pool: Pool = Align(14), width: int = 512, blocks: int = 3,
+        block: Literal["bottleneck", "basic"] = "bottleneck",
         norm: Norm = "frozen", eps: float = 1e-5, deltas: Deltas = "class",
     ) -> None:
         super().__init__()

@@ -26,7 +26,8 @@ from .regions import Regions
 
 @dataclass(frozen=True)
 class Region:
-    """A box's half or whole, `outer` times as large about its centre, without the part `inner` times as large (MR-CNN sec. 3.1, fig. 3)."""
+    """A box's half or whole, `outer` times as large about its centre, without the part `inner` times as large (MR-CNN
+    sec. 3.1, fig. 3)."""
 
     inner: float = 0.0
     outer: float = 1.0
@@ -38,8 +39,10 @@ class Region:
         if self.half:
             way = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[self.half]
             axis = 0 if way[0] else 1
-            part = torch.stack([size[..., 0] * (0.5 if axis == 0 else 1.0), size[..., 1] * (0.5 if axis == 1 else 1.0)], -1)
-            centre = torch.stack([centre[..., 0] + way[0] * part[..., 0] / 2, centre[..., 1] + way[1] * part[..., 1] / 2], -1)
+            part = torch.stack([size[..., 0] * (0.5 if axis == 0 else 1.0), size[..., 1] * (0.5 if axis == 1 else 1.0)],
+                               -1)
+            centre = torch.stack([centre[..., 0] + way[0] * part[..., 0] / 2,
+                                  centre[..., 1] + way[1] * part[..., 1] / 2], -1)
             size = part
         outer = bx.from_centre(centre, size * self.outer)
         return outer, bx.from_centre(centre, size * self.inner) if self.inner else None
@@ -54,18 +57,19 @@ TEN = (  # fig. 3 (a) to (j)
 class SemanticMaps(Trunk):
     """Beside each map of the backbone one that has learned which classes' boxes cover each cell (MR-CNN sec. 4.1).
 
-    VGG's classifier as an FCN: a 2x2 pool and a 7x7 convolution, without the stride of the pool (the authors interleave four shifted passes, which is
-    the same), then a 1x1 to `width` channels, which are handed out. `score` says a logit a class, for the loss alone. `sizes` of the backbone's
-    `of` (short sides) get such a map; left empty, all.
+    VGG's classifier as an FCN: a 2x2 pool and a 7x7 convolution, without the stride of the pool (the authors interleave
+    four shifted passes, which is the same), then a 1x1 to `width` channels, which are handed out. `score` says a logit
+    a class, for the loss alone. `sizes` of the backbone's `of` (short sides) get such a map; left empty, all.
     """
 
     def __init__(
-        self, inp: In, fc: int = 4096, width: int = 512, kernel: int = 7, dropout: float = 0.5, of: tuple[int, ...] = (), sizes: tuple[int, ...] = (),
-        norm: bool = False,
+        self, inp: In, fc: int = 4096, width: int = 512, kernel: int = 7, dropout: float = 0.5,
+        of: tuple[int, ...] = (), sizes: tuple[int, ...] = (), norm: bool = False,
     ) -> None:
         super().__init__()
         c = inp.channels[-1]
-        self.places = [i for i, s in enumerate(sorted(of, reverse=True)) if s in sizes] or list(range(len(inp.channels)))
+        self.places = ([i for i, s in enumerate(sorted(of, reverse=True)) if s in sizes]
+                       or list(range(len(inp.channels))))
         self.fc6 = nn.Conv2d(c, fc, kernel, padding=kernel // 2 * 2, dilation=2, bias=not norm)
         self.fc7 = nn.Conv2d(fc, width, 1)
         self.norm = nn.BatchNorm2d(fc) if norm else nn.Identity()
@@ -90,7 +94,8 @@ class SemanticMaps(Trunk):
         return F.relu(self.fc7(x), inplace=True)
 
     def loss(self, x: Float[Tensor, "B D H W"], t: Targets, sizes: Float[Tensor, "B 2"]) -> Float[Tensor, ""]:
-        """Binary cross entropy of every class at every cell of the picture, against the filled boxes; summed over classes, the mean of cells."""
+        """Binary cross entropy of every class at every cell of the picture, against the filled boxes; summed over
+        classes, the mean of cells."""
         said = self.score(x).float()
         wanted, real = filled(t, said.shape[1], (x.shape[-2], x.shape[-1]), float(self.stride), sizes)
         cost = F.binary_cross_entropy_with_logits(said, wanted.to(said), reduction="none").sum(1)
@@ -101,11 +106,13 @@ class SemanticMaps(Trunk):
 def filled(
     t: Targets, classes: int, shape: tuple[int, int], stride: float, sizes: Float[Tensor, "B 2"],
 ) -> tuple[Bool[Tensor, "B C H W"], Bool[Tensor, "B H W"]]:
-    """(whether an object's box of the class covers a cell's centre, whether the centre lies in the picture): masks from boxes alone."""
+    """(whether an object's box of the class covers a cell's centre, whether the centre lies in the picture): masks from
+    boxes alone."""
     h, w = shape
     y, x = ((torch.arange(n, device=t.boxes.device) + 0.5) * stride for n in (h, w))
     x1, y1, x2, y2 = t.boxes[..., None].unbind(-2)
-    inside = ((y >= y1) & (y < y2))[..., None] & ((x >= x1) & (x < x2))[..., None, :] & t.valid[..., None, None]  # B N H W
+    # B N H W
+    inside = ((y >= y1) & (y < y2))[..., None] & ((x >= x1) & (x < x2))[..., None, :] & t.valid[..., None, None]
     of_class = (t.labels[..., None] == torch.arange(classes, device=t.labels.device)).to(torch.float32)  # B N C
     covered = torch.einsum("bnc,bnhw->bchw", of_class, inside.to(torch.float32)) > 0
     real = (y < sizes[:, :1])[..., None] & (x < sizes[:, 1:])[..., None, :]
@@ -116,28 +123,33 @@ def tower(channels: int, width: int, depth: int, dropout: float) -> nn.Sequentia
     """`depth` fully connected layers with ReLU and dropout."""
     layers: list[nn.Module] = []
     for i in range(depth):
-        layers += [linear(channels if i == 0 else width, width), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
+        layers += [linear(channels if i == 0 else width, width), nn.ReLU(inplace=True),
+                   *([nn.Dropout(dropout)] if dropout else [])]
     return nn.Sequential(*layers)
 
 
 class MultiRegionHead(RegionHead):
-    """Each region of a box pooled to `bins` x `bins`, two layers of its own; all features side by side are classified (MR-CNN sec. 3).
+    """Each region of a box pooled to `bins` x `bins`, two layers of its own;
+    all features side by side are classified (MR-CNN sec. 3).
 
-    The last map(s) are semantic (`SemanticMaps`): `semantic` is the region they are pooled in, and has one layer. `box` is the region of the regression,
-    which shares nothing (sec. 5). `soft` says a logit a class and background for each region by itself, which its layers are trained by. `bins=1` is
-    one maximum a filter. `sizes`, `semantic_sizes`: short sides of the pictures that the maps are of, where there are several.
+    The last map(s) are semantic (`SemanticMaps`): `semantic` is the region they are pooled in, and has one layer. `box`
+    is the region of the regression, which shares nothing (sec. 5). `soft` says a logit a class and background for each
+    region by itself, which its layers are trained by. `bins=1` is one maximum a filter. `sizes`, `semantic_sizes`:
+    short sides of the pictures that the maps are of, where there are several.
 
-    `classify` holds SVMs, which are fitted and not learned; until then (`fitted`) the mean of what the regions say by themselves stands in, as the
-    logit of its probability. Told of a logit for background, it is learned as any layer.
+    `classify` holds SVMs, which are fitted and not learned; until then (`fitted`) the mean of what the regions say by
+    themselves stands in, as the logit of its probability. Told of a logit for background, it is learned as any layer.
     """
 
     def __init__(
-        self, inp: In, regions: tuple[Region, ...] = TEN, bins: int = 7, width: int = 4096, dropout: float = 0.5, semantic: Region | None = Region(0.0, 1.5),
+        self, inp: In, regions: tuple[Region, ...] = TEN, bins: int = 7, width: int = 4096, dropout: float = 0.5,
+        semantic: Region | None = Region(0.0, 1.5),
         semantic_bins: int = 9, semantic_width: int = 2048, box: Region = Region(0.0, 1.3), sizes: tuple[int, ...] = (),
         semantic_sizes: tuple[int, ...] = (), semantic_std: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.regions, self.bins, self.semantic, self.semantic_bins, self.box_region = regions, bins, semantic, semantic_bins, box
+        self.regions, self.bins, self.semantic, self.semantic_bins, self.box_region = (regions, bins, semantic,
+                                                                                       semantic_bins, box)
         self.strides, self.semantic_maps = inp.strides, max(len(semantic_sizes), 1)
         self.near, self.semantic_near = (NearestScale(sizes=s or (1,), by="size") for s in (sizes, semantic_sizes))
         c = inp.channels[0] * bins**2
@@ -167,7 +179,8 @@ class MultiRegionHead(RegionHead):
         n = self.semantic_maps if len(xs) > 2 else 1
         return xs[:-n], xs[-n:]
 
-    def pool(self, maps: list[RegionMax], nearest: NearestScale, region: Region, bins: int, boxes: Tensor) -> Float[Tensor, "B R C {bins} {bins}"]:
+    def pool(self, maps: list[RegionMax], nearest: NearestScale, region: Region, bins: int,
+             boxes: Tensor) -> Float[Tensor, "B R C {bins} {bins}"]:
         """One region of every box, from the map of the size it suits."""
         outer, hole = region(boxes)
         found = []
@@ -179,9 +192,11 @@ class MultiRegionHead(RegionHead):
     def every(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> list[Float[Tensor, "B R F"]]:
         """What each region's layers say."""
         own, semantic = ([RegionMax(x) for x in maps] for maps in self.split(xs))
-        seen = [layers(self.pool(own, self.near, region, self.bins, boxes).flatten(2)) for region, layers in zip(self.regions, self.each)]
+        seen = [layers(self.pool(own, self.near, region, self.bins, boxes).flatten(2))
+                for region, layers in zip(self.regions, self.each)]
         if self.semantic is not None:
-            seen.append(self.each[-1](self.pool(semantic, self.semantic_near, self.semantic, self.semantic_bins, boxes).flatten(2)))
+            seen.append(self.each[-1](self.pool(semantic, self.semantic_near, self.semantic, self.semantic_bins, boxes)
+                                      .flatten(2)))
         return seen
 
     def moves(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C 4"]:

@@ -22,7 +22,8 @@ class PositionPool(Protocol):
 
     @property
     def size(self) -> int: ...
-    def __call__(self, x: Float[Tensor, "B D H W"], stride: int, boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C s s"]: ...
+    def __call__(self, x: Float[Tensor, "B D H W"], stride: int,
+                 boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R C s s"]: ...
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class PositionAlign:
 
 
 class PositionMaps(nn.Conv2d):
-    """A 1x1 convolution to `outputs` x `size`^2 position-sensitive maps. Its weights are ordered as published, output by output with the bins inside;
-    its result has the bins outside, which spares the pooling a transposition of the map.
+    """A 1x1 convolution to `outputs` x `size`^2 position-sensitive maps. Its weights are ordered as published, output
+    by output with the bins inside; its result has the bins outside, which spares the pooling a transposition of the
+    map.
     """
 
     def __init__(self, channels: int, outputs: int, size: int, std: float = 0.01) -> None:
@@ -74,13 +76,15 @@ def _bins_first(v: Tensor, groups: tuple[int, int], count: int) -> Tensor:
 
 
 class VoteHead(RegionHead):
-    """R-FCN sec. 2: s^2 K class maps and 4 s^2 box maps over the whole picture; a region pools each bin from its own map, and the bins vote.
+    """R-FCN sec. 2: s^2 K class maps and 4 s^2 box maps over the whole picture; a region pools each bin from its own
+    map, and the bins vote.
 
-    Nothing is learned a region. It reads the last level, through a 1x1 convolution to `width` channels (0: as it is). `background` adds a second
-    set of deltas that nothing reads, as the published code has it.
+    Nothing is learned a region. It reads the last level, through a 1x1 convolution to `width` channels (0: as it is).
+    `background` adds a second set of deltas that nothing reads, as the published code has it.
     """
 
-    def __init__(self, inp: In, pool: PositionPool = PositionMean(), width: int = 1024, background: bool = False) -> None:
+    def __init__(self, inp: In, pool: PositionPool = PositionMean(), width: int = 1024,
+                 background: bool = False) -> None:
         super().__init__()
         self.pool, self.stride = pool, inp.strides[-1]
         channels = inp.channels[-1]

@@ -33,14 +33,16 @@ class Regions:
         """The regions at these places; a place of -1 holds none."""
         i, real = place.clamp(min=0), (place >= 0).to(self.weight)
         labels, index = self.labels.gather(1, i), self.object.gather(1, i)
-        return Regions(bx.take(self.boxes, i), labels, index, self.weight.gather(1, i) * real, self.positive.gather(1, i) * real)
+        return Regions(bx.take(self.boxes, i), labels, index, self.weight.gather(1, i) * real,
+                       self.positive.gather(1, i) * real)
 
     def first(self, count: int) -> Regions:
         """The first `count` of each image."""
         return Regions(*(v[:, :count] for v in (self.boxes, self.labels, self.object, self.weight, self.positive)))
 
     def filled(self) -> Regions:
-        """Without the last places, where no image has a region that answers for an object; at least 8. A traced graph keeps its shape."""
+        """Without the last places, where no image has a region that answers for an object; at least 8. A traced graph
+        keeps its shape."""
         return self if torch.compiler.is_compiling() else self.first(_eights(self.positive.sum(1)))
 
 
@@ -78,7 +80,8 @@ def with_truth(boxes: Float[Tensor, "B P 4"], t: Targets) -> Float[Tensor, "B P 
     if n == 0:
         return boxes
     rank = t.valid.cumsum(1)
-    slot = torch.cat([torch.where(t.valid, rank - 1, p), torch.arange(p, device=boxes.device) + rank[:, -1:]], 1).clamp(max=p)
+    slot = torch.cat([torch.where(t.valid, rank - 1, p), torch.arange(p, device=boxes.device) + rank[:, -1:]],
+                     1).clamp(max=p)
     room = boxes.new_zeros(len(boxes), p + 1, 4)
     return room.scatter(1, slot[..., None].expand(-1, -1, 4), torch.cat([t.boxes.to(boxes), boxes], 1))[:, :p]
 

@@ -14,12 +14,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SVM:
-    """One class against the rest: 1/2 |w|^2 + 1/2 (b / bias)^2 + cost (positive sum of hinges over positives + sum of hinges over negatives).
+    """One class against the rest: 1/2 |w|^2 + 1/2 (b / bias)^2 + cost (positive sum of hinges over positives + sum of
+    hinges over negatives).
 
-    "truth": positives are the objects themselves (appendix B); "proposals": whatever overlaps one of the class by `above`, the rule of
-    fine-tuning. Negatives of a class overlap each of its objects by less than `below`; what lies between is left out.
-    Mining: of the first picture all negatives, of every other those that score above `hard`; after more than `grow` new ones of a class its
-    SVM is fitted anew, and negatives that score below `easy` are dropped. Features are scaled to a mean length of `length`.
+    "truth": positives are the objects themselves (appendix B); "proposals": whatever overlaps one of the class by
+    `above`, the rule of fine-tuning. Negatives of a class overlap each of its objects by less than `below`; what lies
+    between is left out.
+    Mining: of the first picture all negatives, of every other those that score above `hard`; after more than `grow` new
+    ones of a class its SVM is fitted anew, and negatives that score below `easy` are dropped. Features are scaled to a
+    mean length of `length`.
     """
 
     cost: float = 1e-3
@@ -45,15 +48,17 @@ def _cost(y: Tensor, s: SVM) -> Tensor:
 
 
 def fit_svm(
-    x: Float[Tensor, "N D"], y: Float[Tensor, " N"], s: SVM, start: tuple[Tensor, Tensor] | None = None, tolerance: float = 1e-4,
+    x: Float[Tensor, "N D"], y: Float[Tensor, " N"], s: SVM, start: tuple[Tensor, Tensor] | None = None,
+    tolerance: float = 1e-4,
 ) -> tuple[Float[Tensor, " D"], Tensor]:
     """(weights, bias) of one SVM; `y` is 1 or -1, `start` another SVM's weights and bias. Computed in float64.
 
-    Newton's method on the hinge rounded over a width (1 - m)^2 / (2 width), with an exact line search: the objective is piecewise quadratic, so it
-    ends exactly. The width shrinks by 5 until the duality gap of the SVM itself is below `tolerance` of its objective; the slopes of the rounded
-    hinges are feasible dual variables, so the gap is known.
+    Newton's method on the hinge rounded over a width (1 - m)^2 / (2 width), with an exact line search: the objective is
+    piecewise quadratic, so it ends exactly. The width shrinks by 5 until the duality gap of the SVM itself is below
+    `tolerance` of its objective; the slopes of the rounded hinges are feasible dual variables, so the gap is known.
     """
-    full = torch.cat([x, x.new_full((len(x), 1), s.bias)], 1).double() * y[:, None]  # labels multiplied in: margins are full @ w
+    # labels multiplied in: margins are full @ w
+    full = torch.cat([x, x.new_full((len(x), 1), s.bias)], 1).double() * y[:, None]
     cost = _cost(y.double(), s)
     w = full.new_zeros(full.shape[1]) if start is None else torch.cat([start[0], start[1].reshape(1) / s.bias]).double()
     width = 1.0 if start is None else 0.2
@@ -92,7 +97,8 @@ def _downhill(w: Tensor, way: Tensor, margins: Tensor, across: Tensor, cost: Ten
     """The step along `way` at which the rounded objective is least, by halving on its slope, which only grows."""
     low, high = w.new_zeros(()), w.new_ones(())
     a, b = w @ way, way @ way
-    rising = lambda t: a + t * b - (cost * ((1 - margins - t * across) / width).clamp(0, 1) * across).sum() >= 0  # noqa: E731
+    rising = lambda t: a + t * b - (cost * ((1 - margins - t * across) / width).clamp(0, 1)  # noqa: E731
+                                    * across).sum() >= 0
     for _ in range(20):  # Newton's step is 1; a longer one is rare
         if bool(rising(high)):
             break
@@ -128,7 +134,8 @@ class Miner:
                 self.positives[c].append(x[labels == c])
 
     def mine(self, x: Float[Tensor, "N D"], overlap: Float[Tensor, "N C"]) -> None:
-        """The regions of one picture, with their best IoU with an object of each class: keep what is hard, and fit what has grown."""
+        """The regions of one picture, with their best IoU with an object of each class: keep what is hard,
+        and fit what has grown."""
         wanted: Bool[Tensor, "N C"] = overlap < self.s.below
         if self.started:
             wanted &= x @ self.weight.T + self.bias > self.s.hard

@@ -37,7 +37,8 @@ class Mean:
 
 @dataclass(frozen=True)
 class LogMeanExp:
-    """(1 / r) log mean exp(r f): the maximum for large r, the mean for small (Pinheiro & Collobert, arXiv 1411.6228, eq. 2)."""
+    """(1 / r) log mean exp(r f): the maximum for large r, the mean for small (Pinheiro & Collobert, arXiv 1411.6228,
+    eq. 2)."""
 
     r: float = 5.0
 

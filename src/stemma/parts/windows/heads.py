@@ -14,7 +14,8 @@ from ..backbones.chain import started
 class WindowHead(nn.Module):
     """A head that reads a square of `cells` x `cells` cells at every place of the last level.
 
-    forward: map "B C H W" -> (logits "B K h w", codes "B E h w" or None), h = H - cells + 1 for a head that pads nothing.
+    forward: map "B C H W" -> (logits "B K h w", codes "B E h w" or None),
+    h = H - cells + 1 for a head that pads nothing.
     """
 
     cells: int
@@ -23,11 +24,13 @@ class WindowHead(nn.Module):
         raise NotImplementedError
 
 
-def fully(channels: int, widths: tuple[int, ...], out: int, kernel: int, dilation: int = 1, dropout: float = 0.0) -> nn.Sequential:
-    """Fully connected layers over a kernel x kernel square of cells that lie `dilation` apart, one after another, at every place.
+def fully(channels: int, widths: tuple[int, ...], out: int, kernel: int, dilation: int = 1,
+          dropout: float = 0.0) -> nn.Sequential:
+    """Fully connected layers over a kernel x kernel square of cells that lie `dilation` apart, one after another,
+    at every place.
 
-    The first is a convolution as large as the square, the others are 1x1 (OverFeat sec. 3.5, fig. 5). `widths` are of the layers
-    before the last, each followed by a ReLU and dropout.
+    The first is a convolution as large as the square, the others are 1x1 (OverFeat sec. 3.5, fig. 5). `widths` are of
+    the layers before the last, each followed by a ReLU and dropout.
     """
     layers: list[nn.Module] = []
     for i, width in enumerate((*widths, out)):
@@ -41,9 +44,9 @@ def fully(channels: int, widths: tuple[int, ...], out: int, kernel: int, dilatio
 class OffsetPool(nn.MaxPool2d):
     """OverFeat's offset max pooling with its results interleaved (sec. 3.3, fig. 3).
 
-    A pool of stride p, taken from each of its p x p offsets (dy, dx), gives p x p maps; a head slides over each of them, and its answers
-    are laid back, that of offset (dy, dx) on rows dy, dy + p, ... and columns dx, dx + p, ... . The same numbers come from the
-    pool at stride 1 and a head whose first layer is dilated by p: what is computed here.
+    A pool of stride p, taken from each of its p x p offsets (dy, dx), gives p x p maps; a head slides over each of
+    them, and its answers are laid back, that of offset (dy, dx) on rows dy, dy + p, ... and columns dx, dx + p, ... .
+    The same numbers come from the pool at stride 1 and a head whose first layer is dilated by p: what is computed here.
     """
 
     def __init__(self, size: int) -> None:
@@ -58,14 +61,15 @@ class ClassBoxHead(WindowHead):
     """
 
     def __init__(
-        self, inp: In, kernel: int = 5, pool: int = 3, widths: tuple[int, ...] = (4096, 4096), boxes: tuple[int, ...] = (4096, 1024), per_class: bool = True,
-        dropout: float = 0.5, std: float = 0.01,
+        self, inp: In, kernel: int = 5, pool: int = 3, widths: tuple[int, ...] = (4096, 4096),
+        boxes: tuple[int, ...] = (4096, 1024), per_class: bool = True, dropout: float = 0.5, std: float = 0.01,
     ) -> None:
         super().__init__()
         self.cells = kernel * pool
         self.pool = OffsetPool(pool)
         self.classifier = fully(inp.channels[-1], widths, inp.logits, kernel, pool, dropout)
-        self.regressor = fully(inp.channels[-1], boxes, 4 * (inp.classes if per_class else 1), kernel, pool) if boxes else None
+        self.regressor = (fully(inp.channels[-1], boxes, 4 * (inp.classes if per_class else 1), kernel, pool) if boxes
+                          else None)
         started(self, std)
         for name, weight in self.named_parameters():
             if name in (f"classifier.{3 * len(widths)}.weight", f"regressor.{3 * len(boxes)}.weight"):
@@ -77,17 +81,19 @@ class ClassBoxHead(WindowHead):
 
 
 class MaskHead(WindowHead):
-    """DeepMask's two branches (sec. 3.1): a mask of side x side for the window, and whether an object lies in its middle.
+    """DeepMask's two branches (sec. 3.1): a mask of side x side for the window,
+    and whether an object lies in its middle.
 
-    The mask: a 1x1 convolution to `hidden` channels with a ReLU, then two linear layers with nothing between them, that is one fully connected
-    layer of rank `rank`. Its first half is what `forward` gives as the window's code; `masks` is the second, taken where it is wanted alone.
-    The score: a 2x2 pool, taken at every offset, and fully connected layers over `kernel` / 2 cells. With `shared`, as in the released code,
-    it reads the code instead.
+    The mask: a 1x1 convolution to `hidden` channels with a ReLU, then two linear layers with nothing between them, that
+    is one fully connected layer of rank `rank`. Its first half is what `forward` gives as the window's code; `masks` is
+    the second, taken where it is wanted alone.
+    The score: a 2x2 pool, taken at every offset, and fully connected layers over `kernel` / 2 cells. With `shared`, as
+    in the released code, it reads the code instead.
     """
 
     def __init__(
-        self, inp: In, kernel: int = 14, hidden: int = 512, rank: int = 512, side: int = 56, widths: tuple[int, ...] = (512, 1024), dropout: float = 0.5,
-        shared: bool = False,
+        self, inp: In, kernel: int = 14, hidden: int = 512, rank: int = 512, side: int = 56,
+        widths: tuple[int, ...] = (512, 1024), dropout: float = 0.5, shared: bool = False,
     ) -> None:
         super().__init__()
         c = inp.channels[-1]
@@ -96,7 +102,8 @@ class MaskHead(WindowHead):
         self.encode = nn.Conv2d(hidden, rank, kernel)
         self.decode = nn.Linear(rank, side * side)
         self.pool = OffsetPool(2)
-        score = fully(rank, widths, inp.logits, 1, 1, dropout) if shared else fully(c, widths, inp.logits, kernel // 2, 2, dropout)
+        score = fully(rank, widths, inp.logits, 1, 1, dropout) if shared else fully(c, widths, inp.logits,
+                                                                                    kernel // 2, 2, dropout)
         self.score = nn.Sequential(nn.Dropout(dropout), *score) if shared else score
         started(self, 0.0)
         nn.init.normal_(self.decode.weight, 0.0, 0.01)

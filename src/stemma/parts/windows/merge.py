@@ -18,12 +18,13 @@ from ...ops.nms import nms
 
 @dataclass(frozen=True)
 class GreedyMerge:
-    """OverFeat sec. 4.3: the two boxes of one class that match best become their mean, and their scores add up, until none match.
+    """OverFeat sec. 4.3: the two boxes of one class that match best become their mean, and their scores add up,
+    until none match.
 
-    match = distance of the centres + a term that falls as the boxes' intersection grows, here side * (1 - IoU), where side is the
-    geometric mean of the four sides. unit: "pixels" as in the paper, where one threshold means something else for large and for small
-    boxes; "side" divides the match by that side. `limit` is the largest match that merges. A score s leaves as 1 - exp(-s), which keeps
-    the order, stays below 1, and is nearly s where it is small.
+    match = distance of the centres + a term that falls as the boxes' intersection grows, here side * (1 - IoU), where
+    side is the geometric mean of the four sides. unit: "pixels" as in the paper, where one threshold means something
+    else for large and for small boxes; "side" divides the match by that side. `limit` is the largest match that merges.
+    A score s leaves as 1 - exp(-s), which keeps the order, stays below 1, and is nearly s where it is small.
 
     Only the `pre` best candidates take part, so there are pre - 1 merges at most. `nms` above 0 switches merging off:
     boxes of a class that overlap a better one by more than this IoU are dropped.
@@ -64,7 +65,8 @@ class GreedyMerge:
         b, n = labels.shape
         rows, place = torch.arange(b, device=boxes.device), torch.arange(n, device=boxes.device)
         alive = labels >= 0
-        apart = (labels[:, :, None] != labels[:, None]) | ~alive[:, :, None] | ~alive[:, None] | torch.eye(n, dtype=torch.bool, device=boxes.device)
+        apart = ((labels[:, :, None] != labels[:, None]) | ~alive[:, :, None] | ~alive[:, None]
+                 | torch.eye(n, dtype=torch.bool, device=boxes.device))
         cost = self.match(boxes[:, :, None], boxes[:, None]).masked_fill(apart, torch.inf)
 
         def more(boxes: Tensor, scores: Tensor, alive: Tensor, cost: Tensor) -> Tensor:
@@ -79,7 +81,8 @@ class GreedyMerge:
             boxes = torch.where(keeps[..., None], mean[:, None], boxes)
             scores = torch.where(keeps, scores + scores[rows, j][:, None], scores)
             alive = alive & ~goes
-            fresh = self.match(mean[:, None], boxes).masked_fill(keeps | ~alive | (labels != labels[rows, i][:, None]), torch.inf)
+            fresh = self.match(mean[:, None], boxes).masked_fill(keeps | ~alive | (labels != labels[rows, i][:, None]),
+                                                                 torch.inf)
             cost = torch.where(keeps[:, :, None], fresh[:, None], torch.where(keeps[:, None], fresh[:, :, None], cost))
             return boxes, scores, alive, cost.masked_fill(goes[:, :, None] | goes[:, None], torch.inf)
 

@@ -1,4 +1,5 @@
-"""Windows cut out of pictures for training: those that show an object as a mask proposal wants it, and those that do not.
+"""Windows cut out of pictures for training: those that show an object as a mask proposal wants it,
+and those that do not.
 
 Axes: B images, N objects, P windows with an object, Q without, T tries.
 """
@@ -17,12 +18,13 @@ from ...ops import boxes as bx
 
 @dataclass(frozen=True)
 class Canonical:
-    """DeepMask sec. 3 and 4: a window is positive when an object lies in its middle and its longer side fills `fill` of the window's.
+    """DeepMask sec. 3 and 4: a window is positive when an object lies in its middle and its longer side fills `fill` of
+    the window's.
 
-    Drawn are `positives` windows a picture around objects, moved by up to `shift` and scaled by up to `octave`, and `negatives` windows
-    that are `away` or farther from every object, or differ from its size by `apart` octaves. Lengths are shares of the window's side
-    (published in pixels of a window of 224), octaves powers of two. Objects with a side under `least` pixels are not shown, but no
-    negative is drawn on them either; nor on crowds.
+    Drawn are `positives` windows a picture around objects, moved by up to `shift` and scaled by up to `octave`, and
+    `negatives` windows that are `away` or farther from every object, or differ from its size by `apart` octaves.
+    Lengths are shares of the window's side (published in pixels of a window of 224), octaves powers of two. Objects
+    with a side under `least` pixels are not shown, but no negative is drawn on them either; nor on crowds.
     """
 
     positives: int = 2
@@ -50,11 +52,14 @@ class Canonical:
         owner = (rank[:, None] < want[..., None]).sum(-1).clamp(max=ok.shape[1] - 1)
         box = bx.take(t.boxes, owner)
         side = self.sides(box) * 2 ** ((2 * torch.rand_like(blank) - 1) * self.octave)
-        move = (2 * torch.stack([torch.rand_like(blank), torch.rand_like(blank)], -1) - 1) * self.shift * side[..., None]
+        move = ((2 * torch.stack([torch.rand_like(blank), torch.rand_like(blank)], -1) - 1) * self.shift
+                * side[..., None])
         return around(bx.centre_size(box)[0] + move, side), owner, (count > 0).expand(-1, self.positives)
 
-    def negative(self, t: Targets, sizes: Float[Tensor, "B 2"], sides: tuple[float, float]) -> tuple[Float[Tensor, "B Q 4"], Bool[Tensor, "B Q"]]:
-        """(windows, whether one was found): middles anywhere in the picture, sides between `sides`, evenly in octaves; the first of `tries` that is one."""
+    def negative(self, t: Targets, sizes: Float[Tensor, "B 2"],
+                 sides: tuple[float, float]) -> tuple[Float[Tensor, "B Q 4"], Bool[Tensor, "B Q"]]:
+        """(windows, whether one was found): middles anywhere in the picture, sides between `sides`, evenly in octaves;
+        the first of `tries` that is one."""
         blank = sizes.new_zeros(len(sizes), self.negatives * self.tries)
         middle = torch.stack([torch.rand_like(blank), torch.rand_like(blank)], -1) * sizes.flip(-1)[:, None]
         side = sides[0] * (sides[1] / sides[0]) ** torch.rand_like(blank)
@@ -65,7 +70,8 @@ class Canonical:
 
     def clear(self, middle: Float[Tensor, "B K 2"], side: Float[Tensor, "B K"], t: Targets) -> Bool[Tensor, "B K"]:
         """Whether windows show no object in their middle at their size."""
-        far = (middle[:, :, None] - bx.centre_size(t.boxes)[0][:, None]).square().sum(-1).sqrt() >= self.away * side[..., None]
+        far = ((middle[:, :, None] - bx.centre_size(t.boxes)[0][:, None]).square().sum(-1).sqrt()
+               >= self.away * side[..., None])
         other = (side[..., None] / self.sides(t.boxes)[:, None]).log2().abs() >= self.apart
         return (far | other | (t.labels < 0)[:, None]).all(-1)
 
@@ -74,10 +80,12 @@ def around(middle: Float[Tensor, "*A 2"], side: Float[Tensor, "*A"]) -> Float[Te
     return bx.from_centre(middle, side[..., None].expand_as(middle))
 
 
-def cut(images: Float[Tensor, "B C H W"], windows: Float[Tensor, "B P 4"], side: int, mean: Float[Tensor, " C"]) -> Float[Tensor, "BP C {side} {side}"]:
+def cut(images: Float[Tensor, "B C H W"], windows: Float[Tensor, "B P 4"], side: int,
+        mean: Float[Tensor, " C"]) -> Float[Tensor, "BP C {side} {side}"]:
     """The windows as pictures of `side` pixels, averaged where they shrink, `mean` beyond the picture's edge."""
     b, p = windows.shape[:2]
     owner = torch.arange(b, device=windows.device).repeat_interleave(p).to(windows)
     colour = mean.to(images)[:, None, None]
-    found: Tensor = tv.roi_align((images - colour).float(), torch.cat([owner[:, None], windows.flatten(0, 1)], 1).float(), side, 1.0, -1, True)
+    found: Tensor = tv.roi_align((images - colour).float(),
+                                 torch.cat([owner[:, None], windows.flatten(0, 1)], 1).float(), side, 1.0, -1, True)
     return found + colour

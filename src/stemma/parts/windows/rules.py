@@ -30,9 +30,11 @@ from .windows import Looks, WindowsRaw
 
 @dataclass(frozen=True)
 class ClassBoxRule:
-    """OverFeat: losses "classify" of windows on objects (sec. 3), "box" (sec. 4) and "detect" with background (sec. 5), for a phase each.
+    """OverFeat: losses "classify" of windows on objects (sec. 3), "box" (sec. 4) and "detect" with background (sec. 5),
+    for a phase each.
 
-    `top` classes of each size take part in merging (sec. 4.3, a); `candidates` pairs of window and class at most, above `score`.
+    `top` classes of each size take part in merging (sec. 4.3, a); `candidates` pairs of window and class at most,
+    above `score`.
     """
 
     assign: Assign = ByIoU(0.5, 0.5)
@@ -53,7 +55,8 @@ class ClassBoxRule:
             state, index = self.assign(Candidates(raw.references(), None, None, raw.sizes(batch.sizes)), t)
             pos = (state == 1) & raw.inside(batch.sizes)
             state = torch.where(raw.inside(batch.sizes), state, -1)
-            label = torch.where(pos, t.labels.clamp(0, c - 1).gather(1, index), c) if t.boxes.shape[1] else torch.full_like(index, c)
+            label = (torch.where(pos, t.labels.clamp(0, c - 1).gather(1, index), c) if t.boxes.shape[1]
+                     else torch.full_like(index, c))
         cls = self.cls(raw.logits, label)
         used = self.sample(state, cls.detach())
         box = raw.logits.sum(-1) * 0
@@ -78,7 +81,8 @@ class ClassBoxRule:
         return self.cls.scores(raw.logits) * raw.inside(sizes)[..., None]
 
     def classify(self, raw: WindowsRaw, sizes: Tensor | None = None) -> Float[Tensor, "B C"]:
-        """The whole picture's classes (sec. 3.3): the best window of each size and mirror image, averaged over these."""
+        """The whole picture's classes (sec. 3.3): the best window of each size and mirror image,
+        averaged over these."""
         return torch.stack([s.amax(1) for s in raw.split(self.scores(raw, sizes))]).mean(0)
 
     def predict(self, net: Looks, raw: WindowsRaw, sizes: Tensor | None = None) -> Detections:
@@ -98,12 +102,14 @@ class ClassBoxRule:
             boxes = self.coder.decode(bx.take(boxes, at), code)
         else:
             boxes = bx.take(boxes, at)
-        return self.post(Detections(bx.clip(boxes, raw.sizes(sizes)), value, torch.where(value > self.score, label, -1)))
+        return self.post(Detections(bx.clip(boxes, raw.sizes(sizes)), value,
+                                    torch.where(value > self.score, label, -1)))
 
 
 @dataclass(frozen=True)
 class WindowLabels(ClassBoxRule):
-    """OverFeat sec. 3, for data that has image labels alone: every window learns the picture's classes; no background, no boxes, a point a class."""
+    """OverFeat sec. 3, for data that has image labels alone: every window learns the picture's classes; no background,
+    no boxes, a point a class."""
 
     def logits(self, classes: int) -> int:
         return classes
@@ -112,7 +118,8 @@ class WindowLabels(ClassBoxRule):
         raw, wanted = net.look(batch.images), labels_of(batch.targets, net.classes)
         inside = raw.inside(batch.sizes).float()
         wanted = (wanted / wanted.sum(1, keepdim=True).clamp(min=1))[:, None].expand_as(raw.logits)
-        cost = F.kl_div(raw.logits.log_softmax(-1), wanted, reduction="none").sum(-1)  # cross entropy, for one label; 0 at best for several
+        # cross entropy, for one label; 0 at best for several
+        cost = F.kl_div(raw.logits.log_softmax(-1), wanted, reduction="none").sum(-1)
         return {"classify": ((cost * inside).sum(1) / inside.sum(1).clamp(min=1)).mean()}
 
     def scores(self, raw: WindowsRaw, sizes: Tensor | None = None) -> Float[Tensor, "B A C"]:
@@ -125,10 +132,12 @@ class WindowLabels(ClassBoxRule):
 
 @dataclass(frozen=True)
 class MaskRule:
-    """DeepMask eq. 1, on windows cut from the pictures; at test the `keep` best windows of all sizes, with the masks' `limit` as in sec. 4.
+    """DeepMask eq. 1, on windows cut from the pictures; at test the `keep` best windows of all sizes, with the masks'
+    `limit` as in sec. 4.
 
-    truth: side of the masks that are compared, to which the net's are upsampled. weight: lambda. alternate: with this probability a step is
-    on scores alone, else on masks alone, as in the released code; 0 takes both, as in eq. 1. nms: IoU above which a box gives way; 0 keeps all.
+    truth: side of the masks that are compared, to which the net's are upsampled. weight: lambda. alternate: with this
+    probability a step is on scores alone, else on masks alone, as in the released code; 0 takes both, as in eq. 1. nms:
+    IoU above which a box gives way; 0 keeps all.
     """
 
     sample: Canonical = Canonical()
@@ -148,12 +157,15 @@ class MaskRule:
         return 1
 
     def loss(self, net: Looks, batch: Batch) -> Losses:
-        """Sum over windows of (1 + y) / (2 w h) sum_ij log(1 + exp(-m_ij f_ij)) + lambda log(1 + exp(-y s)), divided by their number."""
+        """Sum over windows of (1 + y) / (2 w h) sum_ij log(1 + exp(-m_ij f_ij)) + lambda log(1 + exp(-y s)),
+        divided by their number."""
         t, spec = batch.targets, net.spec
         if t.masks is None:
-            raise StemmaError("DeepMask learns from the masks of objects and the data have none: use data with masks, or a system that learns from boxes")
+            raise StemmaError("DeepMask learns from the masks of objects and the data have none: use data with masks, "
+                              "or a system that learns from boxes")
         positive, owner, there = self.sample.positive(t)
-        negative, free = self.sample.negative(t, batch.sizes, (spec.window / max(spec.scales), spec.window / min(spec.scales)))
+        negative, free = self.sample.negative(t, batch.sizes,
+                                              (spec.window / max(spec.scales), spec.window / min(spec.scales)))
         windows = torch.cat([positive, negative], 1)
         raw = net.look(cut(batch.images, windows, spec.window, constant(spec.preprocess.mean, batch.images)), border=0)
         score, codes = raw.logits[:, 0, 0].view(windows.shape[:2]), raw.codes
@@ -172,7 +184,8 @@ class MaskRule:
         return {"mask": mask, "score": says}
 
     def predict(self, net: Looks, raw: WindowsRaw, sizes: Tensor | None = None) -> Detections:
-        """Windows by score (sec. 3.3); a mask is what its window says with `limit` or more, its box what encloses that. Label 0."""
+        """Windows by score (sec. 3.3); a mask is what its window says with `limit` or more,
+        its box what encloses that. Label 0."""
         assert raw.codes is not None
         score = raw.logits[..., 0].sigmoid() * raw.inside(sizes)
         score, at = score.topk(min(self.keep, score.shape[1]), dim=1)

@@ -34,7 +34,8 @@ class WindowsRaw:
     @property
     def mirrored(self) -> Bool[Tensor, " A"]:
         """Whether a window was seen in the mirrored picture."""
-        parts = [torch.full((n,), m, dtype=torch.bool, device=self.windows.device) for n, m in zip(self.levels, self.mirrors)]
+        parts = [torch.full((n,), m, dtype=torch.bool, device=self.windows.device)
+                 for n, m in zip(self.levels, self.mirrors)]
         return torch.cat(parts)
 
     def references(self) -> Float[Tensor, "B A 4"]:
@@ -68,7 +69,8 @@ class Looks(Protocol):
     head: Any
 
     def look(
-        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False, border: int | None = None
+        self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False,
+        border: int | None = None
     ) -> WindowsRaw: ...
 
 

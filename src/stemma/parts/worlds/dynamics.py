@@ -1,9 +1,11 @@
 """How a world model's belief moves: one interface for beliefs that remember, that are drawn, or both.
 
-A belief is a dict of named tensors; "stoch" is the drawn part (here also where nothing is random), "deter" the remembered one.
-An action is stored with the observation it led to, so step t goes from belief t - 1 by action t to belief t.
+A belief is a dict of named tensors; "stoch" is the drawn part (here also where nothing is random), "deter" the
+remembered one. An action is stored with the observation it led to, so step t goes from belief t - 1 by action t to
+belief t.
 
-    observe(embed, action, first)    beliefs that have seen (posteriors) and that were about to (priors), for whole sequences
+    observe(embed, action, first)    beliefs that have seen (posteriors) and that were about to (priors),
+                                     for whole sequences
     imagine(action, state)           beliefs along actions, nothing seen
     features(state)                  what heads and actors read
 
@@ -40,7 +42,8 @@ def flat(state: State) -> State:
 
 
 class Dynamics(nn.Module):
-    """A belief's motion. A kind of dynamics gives `initial`, `prior` and `posterior` for one step; sequences are made of these."""
+    """A belief's motion. A kind of dynamics gives `initial`, `prior` and `posterior` for one step;
+    sequences are made of these."""
 
     out: In  # channels: the width of the features
 
@@ -71,7 +74,8 @@ class Dynamics(nn.Module):
         return self.posterior(prior, embed), prior
 
     def observe(
-        self, embed: Float[Tensor, "B T E"], action: Float[Tensor, "B T A"], first: Bool[Tensor, "B T"], state: State | None = None
+        self, embed: Float[Tensor, "B T E"], action: Float[Tensor, "B T A"], first: Bool[Tensor, "B T"],
+        state: State | None = None
     ) -> tuple[State, State]:
         """(posteriors, priors) of whole sequences, each [B, T, ...]."""
         state = self.initial(embed, len(embed)) if state is None else state
@@ -93,10 +97,12 @@ class Dynamics(nn.Module):
     def overshoot(
         self, posts: State, action: Float[Tensor, "B T A"], first: Bool[Tensor, "B T"], distance: int
     ) -> list[tuple[State, State, Bool[Tensor, "B S"]]]:
-        """PlaNet eq. 6: for each distance d of 2..`distance`, beliefs rolled d steps with closed eyes from every posterior.
+        """PlaNet eq. 6: for each distance d of 2..`distance`, beliefs rolled d steps with closed eyes from every
+        posterior.
 
-        Each entry is (priors, posteriors of the same steps, mask), over the T - d steps that have a posterior d steps earlier in the
-        sequence. The mask is False where an episode began in between. All starts are rolled as one batch. Distance 1 is `observe`'s.
+        Each entry is (priors, posteriors of the same steps, mask), over the T - d steps that have a posterior d steps
+        earlier in the sequence. The mask is False where an episode began in between. All starts are rolled as one
+        batch. Distance 1 is `observe`'s.
         """
         b, t = first.shape
         out: list[tuple[State, State, Tensor]] = []
@@ -131,7 +137,8 @@ class GRUCell(nn.Module):
         super().__init__()
         self.size = size
         self.join = nn.Linear(inp.channels[0] + inp.actions, hidden)
-        self.of_x = nn.Linear(hidden, 3 * size)  # reset, update, candidate; what other cells have as matrices over [x, h]
+        # reset, update, candidate; what other cells have as matrices over [x, h]
+        self.of_x = nn.Linear(hidden, 3 * size)
         self.of_h = nn.Linear(size, 2 * size, bias=False)
         self.of_reset = nn.Linear(size, size, bias=False)
         glorot(self)
@@ -142,7 +149,8 @@ class GRUCell(nn.Module):
                 w.uniform_(-bound, bound)
             self.of_x.bias[: 2 * size].fill_(1.0)
 
-    def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"], deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
+    def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
+                deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
         gates, new = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1)))).split((2 * self.size, self.size), -1)
         reset, update = (gates + self.of_h(deter)).sigmoid().chunk(2, -1)
         new = (new + self.of_reset(reset * deter)).tanh()
@@ -151,7 +159,8 @@ class GRUCell(nn.Module):
 
 
 class RSSM(Dynamics):
-    """The recurrent state-space model (PlaNet sec. 3): memory h_t = f(h, s, a), prior p(s_t | h_t), posterior q(s_t | h_t, o_t).
+    """The recurrent state-space model (PlaNet sec. 3): memory h_t = f(h, s, a), prior p(s_t | h_t),
+    posterior q(s_t | h_t, o_t).
 
     With a latent that is `noiseless` it is PlaNet's deterministic model, a plain recurrent network.
     `cell` is a part that maps (stoch, action, deter) to deter and tells its `size`.
@@ -163,7 +172,8 @@ class RSSM(Dynamics):
         self.cell: Any = cell.build(In((latent.width,), (1,), actions=inp.actions))
         self.size = int(self.cell.size)
         self.expect = nn.Sequential(nn.Linear(self.size, hidden), nn.ReLU(), nn.Linear(hidden, latent.params))
-        self.recall = nn.Linear(self.size, hidden)  # recall and see are one layer over both; its half that reads what is seen
+        # recall and see are one layer over both; its half that reads what is seen
+        self.recall = nn.Linear(self.size, hidden)
         self.see = nn.Linear(inp.channels[0], hidden, bias=False)  # is worked out for a whole sequence at once
         self.judge = nn.Linear(hidden, latent.params)
         for m in (self.expect, self.recall, self.see, self.judge):
@@ -205,7 +215,8 @@ class RSSM(Dynamics):
 
 
 class SSM(Dynamics):
-    """The state-space model without memory (PlaNet sec. 3, "SSM"): every number of the belief is drawn anew at each step."""
+    """The state-space model without memory (PlaNet sec. 3, "SSM"): every number of the belief is drawn anew at each
+    step."""
 
     def __init__(self, inp: In, latent: Latent = Gaussian(), hidden: int = 200) -> None:
         super().__init__()
@@ -217,7 +228,8 @@ class SSM(Dynamics):
         self.out = In((latent.width,), (1,), actions=inp.actions)
 
     def initial(self, like: Tensor, count: int) -> State:
-        return {**self.latent.stats(like.new_zeros(count, self.latent.params)), "stoch": like.new_zeros(count, self.latent.width)}
+        return {**self.latent.stats(like.new_zeros(count, self.latent.params)),
+                "stoch": like.new_zeros(count, self.latent.width)}
 
     def prior(self, state: State, action: Tensor, temperature: float = 1.0) -> State:
         stats = self.latent.stats(self.move(torch.cat([state["stoch"], action], -1)))

@@ -24,7 +24,8 @@ def normal_kl(mean_q: Tensor, std_q: Tensor, mean_p: Tensor, std_p: Tensor) -> T
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A diagonal Gaussian; standard deviations are softplus(x) + `least` (PlaNet). `noiseless`: a draw is the mean (its "mean only")."""
+    """A diagonal Gaussian; standard deviations are softplus(x) + `least` (PlaNet).
+    `noiseless`: a draw is the mean (its "mean only")."""
 
     size: int = 30
     least: float = 0.1
@@ -44,7 +45,8 @@ class Gaussian:
 
     def sample(self, s: Stats, temperature: float = 1.0) -> Float[Tensor, "... D"]:
         """A draw; its variance is multiplied with `temperature`."""
-        return s["mean"] if self.noiseless else torch.addcmul(s["mean"], s["std"], torch.randn_like(s["std"]), value=temperature**0.5)
+        return s["mean"] if self.noiseless else torch.addcmul(s["mean"], s["std"], torch.randn_like(s["std"]),
+                                                              value=temperature**0.5)
 
     def mode(self, s: Stats) -> Float[Tensor, "... D"]:
         return s["mean"]
@@ -60,7 +62,8 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Categorical:
-    """Groups of one-of-many variables (DreamerV2 and V3). `mix` of each probability is uniform; draws pass gradients straight through."""
+    """Groups of one-of-many variables (DreamerV2 and V3). `mix` of each probability is uniform; draws pass gradients
+    straight through."""
 
     groups: int = 32
     classes: int = 32

@@ -1,4 +1,5 @@
-"""The mixture-density recurrent network of World Models: a long short-term memory that says, of each number of the next code, a mixture.
+"""The mixture-density recurrent network of World Models: a long short-term memory that says,
+of each number of the next code, a mixture.
 
 Axes: B sequences, T steps, Z numbers of a code, K components, H units.
 """
@@ -17,8 +18,10 @@ from .latents import Gaussian
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
-def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"]) -> Tensor:
-    """-ln of a mixture's density at `x`: number by number [..., Z] where `logit` is [..., Z, K], of all of them at once [...] where it is [..., K].
+def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"],
+                log_std: Float[Tensor, "... Z K"]) -> Tensor:
+    """-ln of a mixture's density at `x`: number by number [..., Z] where `logit` is [..., Z, K], of all of them at once
+    [...] where it is [..., K].
 
     `logit` need not be normalised.
     """
@@ -27,16 +30,19 @@ def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: 
 
 
 def mixture_draw(
-    logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"], temperature: float = 1.0
+    logit: Float[Tensor, "... K"], mean: Float[Tensor, "... Z K"], log_std: Float[Tensor, "... Z K"],
+    temperature: float = 1.0
 ) -> Float[Tensor, "... Z"]:
-    """One draw of each number: component by softmax(logit / temperature), noise times sqrt(temperature). At 0 the likeliest component's mean.
+    """One draw of each number: component by softmax(logit / temperature), noise times sqrt(temperature). At 0 the
+    likeliest component's mean.
 
     The component is each number's own where `logit` is [..., Z, K], and all numbers' where it is [..., K].
     """
     if temperature == 0:
         pick = logit.argmax(-1, keepdim=True)
     else:
-        share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)  # not normalised: its last is the sum
+        # not normalised: its last is the sum
+        share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)
         pick = (share[..., :-1] < torch.rand_like(share[..., :1]) * share[..., -1:]).sum(-1, keepdim=True)
     pick = pick if logit.ndim == mean.ndim else pick[..., None, :].expand_as(mean[..., :1])
     centre = mean.gather(-1, pick)[..., 0]
@@ -47,14 +53,17 @@ def mixture_draw(
 
 
 class MDNRNN(Dynamics):
-    """World Models sec. 2.2 as a dynamics: remembered are h and c of one LSTM (one bias, as TensorFlow's), drawn is the code z.
+    """World Models sec. 2.2 as a dynamics: remembered are h and c of one LSTM (one bias, as TensorFlow's),
+    drawn is the code z.
 
-    The encoder has said mean and log variance of z; the posterior is that alone, and the prior is the mixture that h implies.
-    An episode's first step has h = c = 0. `restart`: the network is told besides whether the step it comes from was a first one. `joint` (not in
-    the paper): one mixture over the whole code in place of one for each of its numbers, so that what begins in several at once begins or does not.
+    The encoder has said mean and log variance of z; the posterior is that alone, and the prior is the mixture that h
+    implies. An episode's first step has h = c = 0. `restart`: the network is told besides whether the step it comes
+    from was a first one. `joint` (not in the paper): one mixture over the whole code in place of one for each of its
+    numbers, so that what begins in several at once begins or does not.
     """
 
-    def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False, joint: bool = False) -> None:
+    def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False,
+                 joint: bool = False) -> None:
         super().__init__()
         self.latent = Gaussian(inp.channels[0] // 2)
         self.hidden, self.mixtures, self.restart, self.joint = hidden, mixtures, restart, joint
@@ -79,7 +88,8 @@ class MDNRNN(Dynamics):
         return torch.cat([state["stoch"], action, *([state["begun"]] if self.restart else [])], -1)
 
     def said(self, h: Float[Tensor, "... H"]) -> State:
-        """The mixture of the next code: "logit", "mean" and "log_std", each [..., Z, K]; a joint one's "logit" is [..., K]."""
+        """The mixture of the next code: "logit", "mean" and "log_std", each [..., Z, K];
+        a joint one's "logit" is [..., K]."""
         k, z = self.mixtures, self.latent.size
         logit, rest = self.mixture(h).split([k if self.joint else z * k, 2 * z * k], -1)
         mean, log_std = rest.unflatten(-1, (2, z, k)).unbind(-3)
@@ -108,10 +118,12 @@ class MDNRNN(Dynamics):
         return self.posterior(prior, embed), prior
 
     def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
-        """As `Dynamics.observe`; all but the recurrence is worked out for the whole sequences. Priors are mixtures ("logit", "mean", "log_std")."""
+        """As `Dynamics.observe`; all but the recurrence is worked out for the whole sequences. Priors are mixtures
+        ("logit", "mean", "log_std")."""
         state = self.initial(embed, len(embed)) if state is None else state
         coded, new = self._coded(embed), first.to(embed.dtype)[..., None]
-        before = torch.cat([state["stoch"][:, None], coded["stoch"][:, :-1]], 1), torch.cat([state["begun"][:, None], new[:, :-1]], 1)
+        before = (torch.cat([state["stoch"][:, None], coded["stoch"][:, :-1]], 1),
+                  torch.cat([state["begun"][:, None], new[:, :-1]], 1))
         x = self.drive(self._inputs({"stoch": before[0], "begun": before[1]}, action))
         h, c, keep = state["deter"], state["cell"], 1 - new
         memory = []
@@ -126,7 +138,8 @@ class MDNRNN(Dynamics):
         return torch.cat([state["stoch"], state["deter"]], -1)
 
     def divergence(self, post: State, prior: State) -> Tensor:
-        """-ln of what was expected at the code that was seen, mean over its numbers (as the authors' code has it, and not their sum)."""
+        """-ln of what was expected at the code that was seen, mean over its numbers (as the authors' code has it, and
+        not their sum)."""
         nll = mixture_nll(post["stoch"], prior["logit"], prior["mean"], prior["log_std"])
         return nll / self.latent.size if self.joint else nll.mean(-1)
 

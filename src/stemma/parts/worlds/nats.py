@@ -1,4 +1,5 @@
-"""How a world model's expectations are held against what it then saw: rules over posteriors and priors of whole sequences.
+"""How a world model's expectations are held against what it then saw: rules over posteriors and priors of whole
+sequences.
 
 Axes: B sequences, T steps, S = T - d steps that have a posterior d steps before them.
 """
@@ -23,13 +24,15 @@ def held(state: State) -> State:
 
 @dataclass(frozen=True)
 class FreeNats:
-    """KL(posterior || prior) beyond `free` nats a step, which cost nothing (PlaNet; its gradient is that of max(free, KL)).
+    """KL(posterior || prior) beyond `free` nats a step, which cost nothing (PlaNet; its gradient is that of max(free,
+    KL)).
 
-    distance: latent overshooting (PlaNet eq. 7): the mean over d = 1..distance of the KL from beliefs rolled d steps with closed eyes;
-              for d > 1 no gradient flows into the posterior, which is what is aimed at
+    distance: latent overshooting (PlaNet eq. 7): the mean over d = 1..distance of the KL from beliefs rolled d steps
+              with closed eyes; for d > 1 no gradient flows into the posterior, which is what is aimed at
     ahead:    observation overshooting: the heads learn from the rolled beliefs too
     standard: weight of KL(posterior || N(0, 1)), the release's "global divergence"
-    balance:  (how much the prior is drawn to the posterior, how much the posterior to the prior), as DreamerV2 and V3 split it; empty: one KL
+    balance:  (how much the prior is drawn to the posterior, how much the posterior to the prior), as DreamerV2 and V3
+              split it; empty: one KL
     """
 
     free: float = 3.0
@@ -64,8 +67,9 @@ class FreeNats:
 
 @dataclass(frozen=True)
 class Surprise:
-    """World Models' two losses: the code's KL from N(0, 1), never under `floor` nats a number of it (V), and -ln of what was expected at the
-    code that came, mean over its numbers (M). A first step, and the first of a sequence, was not expected and is left out."""
+    """World Models' two losses: the code's KL from N(0, 1), never under `floor` nats a number of it (V), and -ln of
+    what was expected at the code that came, mean over its numbers (M). A first step, and the first of a sequence, was
+    not expected and is left out."""
 
     floor: float = 0.5
 

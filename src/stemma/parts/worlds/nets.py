@@ -1,7 +1,9 @@
-"""What stands between a world model's belief and the world: encoders of pictures, and heads that say pictures, numbers and flags.
+"""What stands between a world model's belief and the world: encoders of pictures, and heads that say pictures,
+numbers and flags.
 
-An encoder maps one channel's values [N, ...] to codes [N, E] and tells their width in `out`. A head maps features [N, F] to what it says
-(`forward`), to its mean in the channel's own units (`mean`), and against the truth to nats (`loss`, one number a step).
+An encoder maps one channel's values [N, ...] to codes [N, E] and tells their width in `out`. A head maps features [N,
+F] to what it says (`forward`), to its mean in the channel's own units (`mean`), and against the truth to nats (`loss`,
+one number a step).
 
 Axes: N steps of sequences laid flat, C H W of pictures, F features, E codes.
 """
@@ -33,8 +35,9 @@ def symexp(x: Tensor) -> Tensor:
 class Pixels:
     """How pictures come to the network: drawn `size` x `size`, then bits, sign and range.
 
-    `bits` < 8 keeps so many, and fills the gap with uniform noise where the network learns (PlaNet app. A). Values run over 0..1, minus `shift`, times
-    `gain` (not in any paper: what moves in a world without contrast is otherwise hardly learned).
+    `bits` < 8 keeps so many, and fills the gap with uniform noise where the network learns (PlaNet app. A). Values run
+    over 0..1, minus `shift`, times `gain` (not in any paper: what moves in a world without contrast is otherwise hardly
+    learned).
     """
 
     size: int = 64
@@ -68,7 +71,8 @@ class Pixels:
 
 
 class ConvEncoder(nn.Module):
-    """Four convolutions of 4 x 4 with stride 2 and no padding (World Models fig. 22, PlaNet app. A): 64 x 64 becomes 2 x 2 x 256.
+    """Four convolutions of 4 x 4 with stride 2 and no padding (World Models fig. 22, PlaNet app. A): 64 x 64 becomes 2
+    x 2 x 256.
 
     `code` > 0 puts a linear layer to so many numbers behind: for a variational encoder, means and log variances.
     """
@@ -81,7 +85,8 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(channels, w, 4, 2), nn.ReLU()]
             channels, side = w, (side - 2) // 2
         if side < 1:
-            raise StemmaError(f"a picture of {inp.size} pixels is too small for {len(widths)} convolutions of stride 2; 64 fits four")
+            raise StemmaError(f"a picture of {inp.size} pixels is too small for {len(widths)} convolutions of stride "
+                              "2; 64 fits four")
         self.net = nn.Sequential(*layers, nn.Flatten())
         self.code = nn.Linear(channels * side * side, code) if code else nn.Identity()
         self.out = In((code or channels * side * side,), (1,))
@@ -92,7 +97,8 @@ class ConvEncoder(nn.Module):
 
 
 class HalvingEncoder(nn.Module):
-    """Not in any paper: padded convolutions of 4 x 4 with stride 2 until the side is 4, widths doubling from `width`, then `code` numbers."""
+    """Not in any paper: padded convolutions of 4 x 4 with stride 2 until the side is 4, widths doubling from `width`,
+    then `code` numbers."""
 
     def __init__(self, inp: In, width: int = 16, code: int = 128, relu: bool = True) -> None:
         super().__init__()
@@ -111,11 +117,13 @@ class HalvingEncoder(nn.Module):
 
 
 class DenseEncoder(nn.Module):
-    """Not in any paper: `layers` linear layers of `units`, each with ReLU, over a small picture laid flat, or over a channel's numbers."""
+    """Not in any paper: `layers` linear layers of `units`, each with ReLU, over a small picture laid flat, or over a
+    channel's numbers."""
 
     def __init__(self, inp: In, units: int = 128, layers: int = 2) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Flatten(), *dense(inp.channels[0] * inp.size**2, units, layers - 1, units), nn.ReLU())
+        self.net = nn.Sequential(nn.Flatten(), *dense(inp.channels[0] * inp.size**2, units, layers - 1, units),
+                                 nn.ReLU())
         self.out = In((units,), (1,))
 
     def forward(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N E"]:
@@ -126,7 +134,8 @@ class DenseEncoder(nn.Module):
 class ImageHead(nn.Module):
     """A picture with unit Gaussian noise: half the squared error, summed over pixels.
 
-    `scales` > 1 (not in any paper) adds the same sum for the picture halved once, twice and so on, a halved pixel counting for the area that it
+    `scales` > 1 (not in any paper) adds the same sum for the picture halved once, twice and so on, a halved pixel
+    counting for the area that it
     covers: a small thing drawn near its place is then better than one not drawn.
     """
 
@@ -146,9 +155,11 @@ class ImageHead(nn.Module):
 
 
 class ConvDecoder(ImageHead):
-    """A linear layer to 1024, then transposed convolutions of 5, 5, 6, 6 with stride 2 (the same two figures): 1 x 1 becomes 64 x 64."""
+    """A linear layer to 1024, then transposed convolutions of 5, 5, 6, 6 with stride 2 (the same two figures): 1 x 1
+    becomes 64 x 64."""
 
-    def __init__(self, inp: In, widths: tuple[int, ...] = (128, 64, 32), dense: int = 1024, sigmoid: bool = False) -> None:
+    def __init__(self, inp: In, widths: tuple[int, ...] = (128, 64, 32), dense: int = 1024,
+                 sigmoid: bool = False) -> None:
         super().__init__()
         if inp.size != 64:
             raise StemmaError(f"this decoder draws 64 x 64 pixels, not {inp.size}")
@@ -172,10 +183,12 @@ class HalvingDecoder(ImageHead):
         while side > 4:
             side, times = side // 2, times + 1
         channels = width * 2 ** max(times - 1, 0)
-        layers: list[nn.Module] = [nn.Linear(inp.channels[0], channels * side * side), nn.ReLU(), nn.Unflatten(1, (channels, side, side))]
+        layers: list[nn.Module] = [nn.Linear(inp.channels[0], channels * side * side), nn.ReLU(),
+                                   nn.Unflatten(1, (channels, side, side))]
         for i in range(times):
             last = i == times - 1
-            layers += [nn.ConvTranspose2d(channels, inp.logits if last else channels // 2, 4, 2, 1), *([] if last else [nn.ReLU()])]
+            layers += [nn.ConvTranspose2d(channels, inp.logits if last else channels // 2, 4, 2, 1),
+                       *([] if last else [nn.ReLU()])]
             channels //= 2
         self.net, self.sigmoid, self.scales = nn.Sequential(*layers), sigmoid, scales
 
@@ -208,7 +221,8 @@ def dense(width: int, units: int, layers: int, out: int) -> nn.Sequential:
 
 
 class ScalarHead(nn.Module):
-    """A number with unit Gaussian noise: half the squared error. `squash`: the error is that of the numbers' `symlog`."""
+    """A number with unit Gaussian noise: half the squared error.
+    `squash`: the error is that of the numbers' `symlog`."""
 
     def __init__(self, inp: In, units: int = 300, layers: int = 3, squash: bool = False) -> None:
         super().__init__()
@@ -226,7 +240,8 @@ class ScalarHead(nn.Module):
 
 
 class FlagHead(nn.Module):
-    """Yes or no: binary cross-entropy, a yes weighing `rare` times as much. `mean` is the probability that it says, rarity taken back out.
+    """Yes or no: binary cross-entropy, a yes weighing `rare` times as much. `mean` is the probability that it says,
+    rarity taken back out.
 
     `prior` is the chance that the bias begins with: what is rare is otherwise first learned from whatever varies.
     """
@@ -248,6 +263,6 @@ class FlagHead(nn.Module):
 
 
 __all__ = [
-    "ConvDecoder", "ConvEncoder", "DenseDecoder", "DenseEncoder", "FlagHead", "HalvingDecoder", "HalvingEncoder", "ImageHead", "Pixels", "ScalarHead", "dense",
-    "symexp", "symlog",
+    "ConvDecoder", "ConvEncoder", "DenseDecoder", "DenseEncoder", "FlagHead", "HalvingDecoder", "HalvingEncoder",
+    "ImageHead", "Pixels", "ScalarHead", "dense", "symexp", "symlog",
 ]

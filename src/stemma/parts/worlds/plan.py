@@ -1,4 +1,5 @@
-"""Actors of a world model: a planner that searches actions by the cross-entropy method, and a controller of few weights.
+"""Actors of a world model: a planner that searches actions by the cross-entropy method,
+and a controller of few weights.
 
 Axes: B plans at once, J candidates, H steps ahead, A numbers of an action.
 """
@@ -20,7 +21,8 @@ Returns = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search found: `mean` and `std` [B, H, A] of the last belief over actions; the elites' mean return and mean deviation [B] by iteration."""
+    """What a search found: `mean` and `std` [B, H, A] of the last belief over actions; the elites' mean return and mean
+    deviation [B] by iteration."""
 
     mean: Tensor
     std: Tensor
@@ -30,9 +32,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class CEM:
-    """PlaNet algorithm 2: draw action sequences, keep the best, refit a Gaussian to them; the first mean action is taken.
+    """PlaNet algorithm 2: draw action sequences, keep the best, refit a Gaussian to them;
+    the first mean action is taken.
 
-    Each decision begins anew from N(0, 1); deviations are the population's; drawn actions are clipped to -1..1 before they are tried.
+    Each decision begins anew from N(0, 1); deviations are the population's;
+    drawn actions are clipped to -1..1 before they are tried.
     """
 
     horizon: int = 12
@@ -43,8 +47,8 @@ class CEM:
     def check(self) -> None:
         """Raises `StemmaError` where the numbers do not go together."""
         if not 1 <= self.elites <= self.candidates or self.horizon < 1 or self.iterations < 0:
-            raise StemmaError(f"a search keeps 1 or more elites of at least as many candidates, {self.elites} of {self.candidates} here, "
-                              f"and looks 1 or more steps ahead, not {self.horizon}")
+            raise StemmaError(f"a search keeps 1 or more elites of at least as many candidates, {self.elites} of "
+                              f"{self.candidates} here, and looks 1 or more steps ahead, not {self.horizon}")
 
     def search(self, returns: Returns, like: Tensor, count: int, actions: int) -> Plan:
         """The plan for each of `count` situations, by `returns`: [B, J, H, A] to predicted returns [B, J]."""
@@ -70,7 +74,8 @@ class Controller(nn.Module):
     `hidden` > 0 puts so many tanh units between (the paper's z with a hidden layer).
     """
 
-    def __init__(self, inp: In, reads: tuple[str, ...] = ("stoch", "deter"), hidden: int = 0, bias: bool = True) -> None:
+    def __init__(self, inp: In, reads: tuple[str, ...] = ("stoch", "deter"), hidden: int = 0,
+                 bias: bool = True) -> None:
         super().__init__()
         self.reads = reads
         width = sum(inp.channels)
