@@ -33,6 +33,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
+	rm -f docs/lineage.html
 	$(BIN)/stemma tree --html docs/lineage.html
 	$(BIN)/python benchmarks/papers.py --page
 

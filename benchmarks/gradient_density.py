@@ -18,7 +18,7 @@ import torch
 import stemma
 from stemma.core.part import In
 from stemma.data.loader import Loader
-from stemma.engine.pictures import measure as evaluate
+from stemma.data.open import open_split, spread
 from stemma.papers.localization.ghm import GHMC
 from stemma.parts.dense.losses import Focal
 
@@ -31,7 +31,7 @@ def histogram(run: str, data: Any, images: int) -> dict[str, torch.Tensor]:
     """Counts of the bins and, by loss, the share of the summed size of gradients that comes from each, over `images`
     pictures of `data`."""
     model: Any = stemma.load(run, "last")
-    loader = Loader(evaluate.spread(data, images), model.recipe, train=False, batch=8, mean=model.spec.preprocess.mean)
+    loader = Loader(spread(data, images), model.recipe, train=False, batch=8, mean=model.spec.preprocess.mean)
     counts = torch.zeros(BINS, dtype=torch.float64)
     pulls = {name: torch.zeros(BINS, dtype=torch.float64) for name in ("cross entropy", "focal", "ghm-c")}
     loss = GHMC(In((3,), (1,)), BINS, 0.0)
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--out", type=Path, default=Path("gradients.svg"))
     told = parser.parse_args()
-    data = evaluate.open_split(told.data, "val")
+    data = open_split(told.data, "val")
     found = {Path(run).name: histogram(run, data, told.images) for run in told.runs}
     for name, values in found.items():
         print(f"{name}: bin of g, examples, share of the gradient under " + ", ".join(list(values)[1:]))

@@ -255,7 +255,7 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     import torch
 
     import stemma
-    from stemma.engine.pictures.measure import main_metric
+    from stemma.engine.pictures.tasks import main_metric
 
     began = time.process_time()
     run = stemma.train(p.name, data, budget=budget, preset=preset, out=folder, seed=seed, resume=True, val_every=0,

@@ -30,7 +30,7 @@ from stemma.core.part import In
 from stemma.core.recipe import Augment, Recipe, Resize
 from stemma.core.types import Batch, Dataset
 from stemma.data.loader import Loader
-from stemma.engine.pictures.trial import held_out
+from stemma.data.open import held_out
 from stemma.engine.running.budget import Budget, Spent
 from stemma.engine.running.devices import keep_memory
 from stemma.metrics import Evaluator

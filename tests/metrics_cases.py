@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.metrics import coco
 from stemma.metrics.detection import Kind, Picture, Record, to_rles
 
 COCO_NAMES = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}
@@ -163,3 +164,47 @@ def reference(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, 
     for name in ("precision", "recall"):
         run.eval[name] = np.where(run.eval[name] < 0, np.nan, run.eval[name])
     return run
+
+
+def columns_of(
+    truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind
+) -> tuple[list[tuple[int, int]], list[str], coco.Truths, coco.Found]:
+    """Parsed COCO files as the columns that `coco.evaluate` takes."""
+    image = {x["id"]: i for i, x in enumerate(truth["images"])}
+    label = {c["id"]: i for i, c in enumerate(truth["categories"])}
+
+    def common(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
+        return (
+            np.array([image[r["image_id"]] for r in rows], np.int64),
+            np.array([label[r["category_id"]] for r in rows], np.int64),
+            np.array([r.get("bbox", [0] * 4) for r in rows], float).reshape(-1, 4),
+        )
+
+    def extra(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if kind == "masks":
+            return {"masks": to_rles([r["segmentation"] for r in rows])}
+        if kind == "keypoints":
+            return {"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)}
+        return {}
+
+    a = truth["annotations"]
+    area, crowd = np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool)
+    truths = coco.Truths(*common(a), area, crowd, **extra(a))
+    found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
+    sizes = [(x["height"], x["width"]) for x in truth["images"]]
+    return sizes, [c["name"] for c in truth["categories"]], truths, found
+
+
+def repeated(
+    truth: dict[str, Any], results: list[dict[str, Any]], times: np.ndarray
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Parsed COCO files in which the i-th image stands `times[i]` times, with all that is true and found in it."""
+    images, annotations, found = [], [], []
+    for image, n in zip(sorted(truth["images"], key=lambda x: x["id"]), times):
+        for k in range(int(n)):
+            new = 1000 * image["id"] + k
+            images.append(image | {"id": new})
+            annotations += [a | {"image_id": new} for a in truth["annotations"] if a["image_id"] == image["id"]]
+            found += [d | {"image_id": new} for d in results if d["image_id"] == image["id"]]
+    numbered = [a | {"id": i + 1} for i, a in enumerate(annotations)]
+    return {"images": images, "categories": truth["categories"], "annotations": numbered}, found

@@ -62,7 +62,8 @@ def same_end(a: Path, b: Path) -> None:
     files = [sorted(p.name for p in (x / "episodes").iterdir()) for x in (a, b)]
     assert files[0] == files[1] and all((a / "episodes" / f).read_bytes() == (b / "episodes" / f).read_bytes()
                                         for f in files[0])
-    said = [[{k: v for k, v in e.items() if k != "seconds"} for e in Run.open(x).metrics()] for x in (a, b)]
+    said = [[{k: v for k, v in e.items() if k not in ("seconds", "wall")} for e in Run.open(x).metrics()]
+            for x in (a, b)]
     assert said[0] == said[1] and Run.open(a).state == Run.open(b).state == "finished"
 
 
@@ -425,6 +426,35 @@ def test_killed_between_the_last_validation_and_the_last_save(which: str, tmp_pa
     same_end(tmp_path / "killed", tmp_path / "alone")
 
 
+def test_a_lifes_seconds_are_work_and_wall_time_caps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks turned by hand: a unit is a second of work on a machine that gives a quarter of the time; killed on the
+    way, it keeps both."""
+    from stemma.engine.running import clock
+
+    now = [0.0, 0.0]
+    monkeypatch.setattr(clock, "processor_seconds", lambda: now[0])
+    monkeypatch.setattr(clock, "wall_seconds", lambda: now[1])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    unit = agents.Agent._unit
+
+    def live(self: agents.Agent, stage: Any) -> None:
+        if now == [3.0, 12.0] and self.tick == 3:
+            now[1] += 1  # time that passes while nothing runs
+            raise RuntimeError("killed")
+        unit(self, stage)
+        now[:] = now[0] + 1, now[1] + 4
+
+    monkeypatch.setattr(agents.Agent, "_unit", live)
+    with pytest.raises(RuntimeError, match="killed"):
+        life(tmp_path / "a", "planet", "6s")
+    spent = life(tmp_path / "a", "planet", "6s").record["spent"]
+    assert (spent["seconds"], spent["wall"]) == (6.0, 24.0)
+    record = life(tmp_path / "b", "planet", "6s", wall="12s").record
+    assert ((record["spent"]["seconds"], record["spent"]["wall"], record["clock"], record["wall_limit"])
+            == (3.0, 12.0, "processor", 12.0))
+    assert record["cut"] == "wall time of 12 s ran out at 50 % of the budget of 6s"
+
+
 def test_rounds_collect_with_the_controller_and_fit_again(tmp_path: Path) -> None:
     """World Models' iterative training: what C lives in round one is what V and M learn from in round two."""
     nets = {k: v for k, v in MODELS.items() if not k.startswith("recipe")}
@@ -453,7 +483,7 @@ def test_a_controller_evolves_in_the_world_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name,value",
                          [("batch", 8), ("patience", 2), ("precision", "bf16"), ("val", "test"), ("format", "coco")])
 def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path: Path) -> None:
-    with pytest.raises(StemmaError, match=f"^{name} is of systems that learn from pictures.*planet lives in a world"):
+    with pytest.raises(StemmaError, match=f"^'{name}' means nothing here: planet lives in a world; "):
         stemma.train("planet", "env:drawn-pendulum", "1steps", out=tmp_path / "run", **{name: value})
     assert not (tmp_path / "run").exists()
 
@@ -658,7 +688,7 @@ def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.Capture
 def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """In this process, job by job: processes of their own are `compare`'s, and tested with the detectors."""
     from stemma.engine.comparing import compare as comparing
-    from stemma.engine.pictures import trial
+    from stemma.engine.comparing import trial
     from stemma.report import compare
 
     def here(todo: list[Any], states: Any, folder: Path, *_: Any) -> None:
@@ -674,14 +704,14 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
         done = compare(["world-models", "planet"], "env:drawn-pendulum", "4steps", 2, out=tmp_path / "x", sets=sets,
                        limit=2, validations=2)
     page = (tmp_path / "x" / "report.html").read_text()
-    assert done.results["kind"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
+    assert done.results["wing"] == "worlds" and len(done.results["systems"]) == 2 and not done.failed
     assert ("PlaNet" in page and "World Models" in page and "data:image/gif;base64," in page
             and "decisions in the world" in page)
     assert "return of candidates" in page and "deviation of weights" in page
     assert all(len(s["runs"]) == 2 and s["runs"][0]["curve"] for s in done.results["systems"])
-    from stemma.cli.living import summary
+    from stemma.cli.worlds import compared
 
-    summary(done.results)
+    compared(done.results)
     assert "steps lived" in capsys.readouterr().out
 
 

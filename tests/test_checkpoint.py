@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from engine_help import SETS, scenes, short
 from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
-from stemma.engine.pictures import measure as evaluate
+from stemma.engine.pictures.measure import evaluate
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import checkpoint
 
@@ -150,7 +150,7 @@ def test_evaluating_on_other_classes_is_refused() -> None:
     data = scenes(2)
     m = model(info=Info("d", "x", Classes(tuple("abc")), ("boxes",)))
     with pytest.raises(DataError, match="class list disagrees"):
-        evaluate.evaluate(m, data, device="cpu")
+        evaluate(m, data, device="cpu")
 
 
 # ---------------------------------------------------------------- a disk that is full
@@ -170,7 +170,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / "w.safetensors"
     checkpoint.save(file, model(0))
     before = file.read_bytes()
-    monkeypatch.setattr(checkpoint.os, "fsync", _full)
+    monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(StemmaError, match="No space left.*the earlier file is untouched.*--out"):
         checkpoint.save(file, model(1))
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
@@ -209,7 +209,7 @@ def test_training_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path, monke
         step(self, *a)
 
     full = False
-    monkeypatch.setattr(checkpoint.os, "fsync", sometimes)
+    monkeypatch.setattr(os, "fsync", sometimes)
     monkeypatch.setattr(Trainer, "_step", counted)
     run = short(tmp_path / "run", "6steps", save_every="1steps", val_every=0.5)
     assert run.state == "finished" and seen and checkpoint.read_meta(run.last)["step"] == 6
@@ -221,7 +221,7 @@ def test_a_disk_that_stays_full_ends_in_one_line_with_the_old_state(tmp_path: Pa
 
     def counted(self: Trainer, *a: Any) -> None:
         if self.steps == 2:
-            monkeypatch.setattr(checkpoint.os, "fsync", _full)
+            monkeypatch.setattr(os, "fsync", _full)
         step(self, *a)
 
     monkeypatch.setattr(Trainer, "_step", counted)

@@ -151,7 +151,7 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatc
         raise KeyboardInterrupt
 
     words = ["train", "fpn", "--data", "my folder", "--out", "x"]
-    monkeypatch.setattr("stemma.engine.pictures.fit.train", interrupted)
+    monkeypatch.setattr("stemma.engine.wings.train", interrupted)
     monkeypatch.setattr(sys, "argv", ["stemma", *words])
     code, _, err = run(capsys, *words)
     assert code == 130 and err.strip() == "stopped; resume with: stemma train fpn --data 'my folder' --out x --resume"

@@ -16,9 +16,9 @@ import pytest
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as engine
-from stemma.engine.comparing import results
-from stemma.engine.pictures import gallery
-from stemma.engine.pictures.trial import Job, quality
+from stemma.engine.comparing.job import Job
+from stemma.engine.pictures import gallery, results
+from stemma.engine.pictures.trial import quality
 
 
 def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def test_a_gain_knows_its_spread_and_whether_seeds_overlap() -> None:
 def test_edges_follow_the_cards_and_skip_who_is_not_there() -> None:
     direct = results.edges([fake("faster-rcnn", "AP", [0.2]), fake("fpn", "AP", [0.3]), fake("mask-rcnn", "AP", [0.4])])
     assert {(e["parent"], e["child"]) for e in direct} == {("faster-rcnn", "fpn"), ("fpn", "mask-rcnn")}
-    told = {(c["slot"], c["what"]) for c in next(e for e in direct if e["child"] == "fpn")["changes"]}
-    assert told == set(cards.get("fpn").parents[0].changes)
+    told = tuple((tuple(c["slots"]), c["what"]) for c in next(e for e in direct if e["child"] == "fpn")["changes"])
+    assert told == cards.get("fpn").parents[0].told
     (skipped,) = results.edges([fake("faster-rcnn", "AP", [0.2]), fake("mask-rcnn", "AP", [0.4])])
     assert skipped["through"] == ["fpn"] and {c["by"] for c in skipped["changes"]} == {"fpn", "mask-rcnn"}
     assert [c["by"] for c in skipped["changes"]][0] == "fpn"

@@ -275,8 +275,8 @@ def test_pictures_are_scaled_and_cut_to_windows() -> None:
 
 
 def test_fcn_and_deeplab_differ_as_told() -> None:
-    changed = [slot for slot, _ in deeplab.PAPER.parents[0].changes]
-    assert (changed == ["()", "scales", "backbone", "decoder", "loss", "post"]
+    changed = [slots for slots, _ in deeplab.PAPER.parents[0].told]
+    assert (changed == [("()",), ("scales",), ("backbone",), ("decoder",), ("loss",), ("post",)]
             and deeplab.PAPER.parents[0].paper is fcn.PAPER)
     tensor: Tensor = deeplab.spec("small").build(3)(torch.rand(1, 3, 128, 96))
     assert tensor.shape == (1, 3, 128, 96)

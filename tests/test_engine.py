@@ -16,8 +16,10 @@ from stemma.core import paper as papers
 from stemma.core.part import leaves
 from stemma.core.recipe import Phase
 from stemma.core.types import DataError, StemmaError
-from stemma.engine.pictures import measure as evaluate
-from stemma.engine.pictures.fit import open_pair, train
+from stemma.data.open import open_pair, spread, suited
+from stemma.engine.pictures import trainer
+from stemma.engine.pictures.fit import train
+from stemma.engine.pictures.measure import measure
 from stemma.engine.pictures.trainer import Trainer, seed_step
 from stemma.engine.running import checkpoint, devices, optim
 from stemma.engine.running.runs import Run
@@ -101,15 +103,13 @@ def test_semantic_and_instance_papers_train(tmp_path: Path) -> None:
 
 
 def test_time_budget_ends_and_counts_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = evaluate.measure
-
-    def measure(*a: Any, **k: Any) -> Any:
+    def slow(*a: Any, **k: Any) -> Any:
         import time
 
         time.sleep(1.0)
-        return slow(*a, **k)
+        return measure(*a, **k)
 
-    monkeypatch.setattr(evaluate, "measure", measure)
+    monkeypatch.setattr(trainer, "measure", slow)
     r = short(tmp_path / "timed", "1s", val_every=0.5, log_every=1)
     spent = r.record["spent"]
     assert 1.0 <= spent["seconds"] < 2.0 and spent["steps"] >= 1  # two validations slept a second each
@@ -327,7 +327,7 @@ def test_random_numbers_of_a_step_depend_on_nothing_else() -> None:
 
 
 def test_spread_takes_pictures_from_all_over() -> None:
-    few = evaluate.spread(scenes(24), 4)
+    few = spread(scenes(24), 4)
     assert [few.truth(i).id for i in range(len(few))] == [scenes(24).truth(i).id for i in (0, 6, 12, 18)]
 
 
@@ -376,11 +376,10 @@ def test_annotations_of_the_papers_kind_are_found(tmp_path: Path) -> None:
     for name in ("instances_train2017", "person_keypoints_train2017"):
         (tmp_path / "annotations"
          / f"{name}.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
-    assert evaluate.suited(tmp_path, "keypoints") == (None, {"which": "person_keypoints"})
-    assert evaluate.suited(tmp_path, "detection") == (None, {})
-    assert evaluate.suited(tmp_path, "keypoints", None, {"which": "mine"}) == (None, {"which": "mine"})
+    assert suited(tmp_path, "keypoints") == (None, {"which": "person_keypoints"})
+    assert suited(tmp_path, "detection") == (None, {})
+    assert suited(tmp_path, "keypoints", None, {"which": "mine"}) == (None, {"which": "mine"})
     panoptic = {"images": [], "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": []}],
                 "categories": []}
     (tmp_path / "annotations" / "panoptic_train2017.json").write_text(json.dumps(panoptic))
-    assert (evaluate.suited(tmp_path, "panoptic") == ("panoptic", {})
-            and evaluate.suited("scenes", "panoptic") == (None, {}))
+    assert suited(tmp_path, "panoptic") == ("panoptic", {}) and suited("scenes", "panoptic") == (None, {})

@@ -29,11 +29,11 @@ import test_agents as lives
 import test_resume as runs
 from engine_help import ROOT, SETS, script, short
 from stemma.cli import main
-from stemma.core import interrupts
-from stemma.core.files import whole_file
+from stemma.core import interrupts, outputs
 from stemma.core.interrupts import Interrupted, Wishes
 from stemma.engine.comparing import compare as comparing
-from stemma.engine.pictures import measure as evaluate
+from stemma.engine.comparing.job import Job
+from stemma.engine.pictures import trainer
 from stemma.engine.running.runs import Run
 
 DICE = random.Random(time.time())
@@ -229,14 +229,15 @@ def test_shielded_children_do_not_hear_and_our_handlers_are_put_back() -> None:
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    def half(fresh: Path) -> None:
+        fresh.write_text("half")
+        raise Interrupted
+
     for old in (None, "old"):
-        with contextlib.suppress(Interrupted), whole_file(tmp_path / "sub" / "x.txt", flush=True) as fresh:
-            assert fresh.suffix == ".txt"
-            fresh.write_text("half")
-            raise Interrupted
+        with pytest.raises(Interrupted):
+            outputs.replace(tmp_path / "sub" / "x.txt", half)
         assert [p.read_text() for p in (tmp_path / "sub").iterdir()] == ([old] if old else [])
-        with whole_file(tmp_path / "sub" / "x.txt") as fresh:
-            fresh.write_text("old")
+        outputs.replace(tmp_path / "sub" / "x.txt", lambda p: p.write_text("old"))
     assert [p.name for p in (tmp_path / "sub").iterdir()] == ["x.txt"]
 
 
@@ -261,7 +262,7 @@ def _as_command(work: Callable[[], object]) -> None:
 
 
 def test_a_validation_and_its_end_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = evaluate.measure
+    measure = trainer.measure
 
     def endless(*a: Any, **k: Any) -> Any:
         (tmp_path / "measuring").touch()
@@ -269,12 +270,12 @@ def test_a_validation_and_its_end_are_not_waited_for(tmp_path: Path, monkeypatch
 
     how = ("4steps", "retinanet", "sgd")
     runs.once(tmp_path / "alone", *how)
-    monkeypatch.setattr(evaluate, "measure", endless)
+    monkeypatch.setattr(trainer, "measure", endless)
     one = Struck(lambda: _as_command(lambda: runs.once(tmp_path / "struck", *how)), tmp_path / "said")
     one.wait_for((tmp_path / "measuring").exists)
     assert one.strike(signal.SIGTERM) == 143 and Run.open(tmp_path / "struck").state == "stopped"
     assert Run.open(tmp_path / "struck").record["spent"]["steps"] == 2
-    monkeypatch.setattr(evaluate, "measure", measure)
+    monkeypatch.setattr(trainer, "measure", measure)
     runs.once(tmp_path / "struck", *how)
     runs.same_end(tmp_path / "struck", tmp_path / "alone")
 
@@ -319,8 +320,6 @@ def test_a_life_struck_at_a_random_moment_ends_as_one_left_alone(which: str, tmp
 
 
 def test_how_the_record_of_a_killed_training_is_corrected(tmp_path: Path) -> None:
-    from stemma.engine.pictures.trial import Job
-
     (tmp_path / "jobs").mkdir()
     run = Run.create(tmp_path / "x-s0", {"state": "running"})
     state = comparing.State(Job("x-s0", "fpn", "small", 0, "scenes", "60s", str(run.path)))

@@ -83,7 +83,7 @@ def test_the_page_holds_every_card_and_is_whole(tmp_path: Path) -> None:
     assert "@import" not in text and "url(" not in text and "src=" not in text
     for p in FEW:
         assert p.cli_name in s.ids
-        for said in (p.title, *(w for e in p.parents for _, w in e.changes), *p.notes, *(c.source for c in p.claims)):
+        for said in (p.title, *(w for e in p.parents for _, w in e.told), *p.notes, *(c.source for c in p.claims)):
             assert html.escape(said, quote=False) in text
     lines = re.findall(r'data-from="(\w+)" data-to="(\w+)"', text)
     assert sorted(lines) == sorted((e.paper.name, p.name) for p in FEW for e in p.parents if e.paper in FEW)

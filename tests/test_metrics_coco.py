@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics_cases import coco_case, drawn, record, reference, shot
+from made_data import noise
+from metrics_cases import coco_case, columns_of, drawn, record, reference, shot
 from stemma.core.types import DataError, StemmaError
-from stemma.metrics import coco
+from stemma.data.open import open_dataset
+from stemma.data.readers.coco import _PERSON
+from stemma.engine.pictures.answers import write_coco
+from stemma.metrics import Evaluator, coco
 from stemma.metrics.detection import Kind, to_rles
 
 KINDS: tuple[Kind, ...] = ("boxes", "masks", "keypoints")
@@ -29,28 +33,7 @@ def agree(ours: coco.Scores, truth: dict[str, Any], results: list[dict[str, Any]
 
 
 def by_columns(truth: dict[str, Any], results: list[dict[str, Any]], kind: Kind, **options: Any) -> coco.Scores:
-    image = {x["id"]: i for i, x in enumerate(truth["images"])}
-    label = {c["id"]: i for i, c in enumerate(truth["categories"])}
-
-    def common(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
-        return (
-            np.array([image[r["image_id"]] for r in rows], np.int64),
-            np.array([label[r["category_id"]] for r in rows], np.int64),
-            np.array([r.get("bbox", [0] * 4) for r in rows], float).reshape(-1, 4),
-        )
-
-    def extra(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        if kind == "masks":
-            return {"masks": to_rles([r["segmentation"] for r in rows])}
-        return ({"keypoints": np.array([r["keypoints"] for r in rows], float).reshape(-1, 17, 3)} if kind == "keypoints"
-                else {})
-
-    a = truth["annotations"]
-    truths = coco.Truths(*common(a), np.array([x["area"] for x in a], float), np.array([x["iscrowd"] for x in a], bool),
-                         **extra(a))
-    found = coco.Found(*common(results), np.array([x["score"] for x in results], float), **extra(results))
-    sizes = [(x["height"], x["width"]) for x in truth["images"]]
-    return coco.evaluate(sizes, [c["name"] for c in truth["categories"]], truths, found, kind, **options)
+    return coco.evaluate(*columns_of(truth, results, kind), kind, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,6 +98,127 @@ def test_a_record_gives_what_its_columns_do(seed: int) -> None:
                             "score": float(score)})
     sizes, truths, found = coco.columns(list(rec))
     agree(coco.evaluate(sizes, rec.names, truths, found), truth, results, "boxes")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [str, lambda i: f"im{i:04d}", float])
+def test_ids_may_be_text_and_what_is_not_there_is_filled_in(kind: Kind, write: Any) -> None:
+    """pycocotools needs whole numbers, `area`, `iscrowd` and `num_keypoints`; what they would be is known."""
+    truth, results = coco_case(3, kind)
+    for a in truth["annotations"]:
+        a["area"] = float(to_rles([a["segmentation"]])[0].area) if kind == "masks" else a["bbox"][2] * a["bbox"][3]
+        a["iscrowd"] = 0
+    want = coco.evaluate_files(truth, results, kind).numbers()
+    words, said = json.loads(json.dumps((truth, results)))
+    for im in words["images"]:
+        im["id"] = write(im["id"])
+    for row in (*words["annotations"], *said):
+        row["image_id"] = write(row["image_id"])
+    for a in words["annotations"]:
+        for k in ("area", "iscrowd", "num_keypoints", "id"):
+            a.pop(k, None)
+    np.testing.assert_equal(coco.evaluate_files(words, said, kind).numbers(), want)
+
+
+@pytest.mark.parametrize("change, field", [
+    (lambda t, r: r[0].update(category_id=77), "category_id"), (lambda t, r: r[0].update(image_id="x"), "image_id"),
+    (lambda t, r: r[0].update(bbox=[1, 2, 3]), "score or box"),
+    (lambda t, r: r[0].update(score="high"), "score or box"),
+    (lambda t, r: t["annotations"][0].update(iscrowd="perhaps"), "iscrowd"),
+    (lambda t, r: t["annotations"][0].update(bbox=None), "bbox"), (lambda t, r: t.pop("images"), "images"),
+    (lambda t, r: t["categories"][0].pop("name"), "categor"), (lambda t, r: r.insert(0, 3), "record 0"),
+])
+def test_what_cannot_be_measured_is_one_clear_line(change: Any, field: str) -> None:
+    truth, results = coco_case(3, "boxes")
+    change(truth, results)
+    with pytest.raises(DataError, match=field) as wrong:
+        coco.evaluate_files(truth, results)
+    assert len(str(wrong.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("mask", ["hm", {"size": [64, 64], "counts": "~~~"}, {"size": [9, 9], "counts": [81]},
+                                  {"counts": [3]}, [[1, 2, 3, 4, 5]], 7])
+def test_hotcocos_own_errors_name_the_files(mask: Any) -> None:
+    truth, results = coco_case(3, "masks")
+    results[0]["segmentation"] = mask
+    try:
+        coco.evaluate_files(truth, results, "masks")
+    except DataError as wrong:
+        assert "results" in str(wrong) and len(str(wrong).splitlines()) == 1
+
+
+def test_crowds_may_be_said_in_words() -> None:
+    truth, results = coco_case(4, "boxes")
+    want = coco.evaluate_files(truth, results).numbers()
+    for a in truth["annotations"]:
+        a["iscrowd"] = {0: "0", 1: "true"}[a["iscrowd"]]
+    np.testing.assert_equal(coco.evaluate_files(truth, results).numbers(), want)
+
+
+# ---------------------------------------------------------------- folders
+
+
+def labelled(root: Path, seed: int, images: int = 12) -> dict[str, Any]:
+    """A COCO folder as people have them: image ids in no order, boxes of fractions that reach past the border by less
+    than a pixel, areas beside a border of sizes, polygons, crowds, keypoints; the document."""
+    r = np.random.default_rng(seed)
+    doc: dict[str, Any] = {"images": [], "annotations": [], "categories": [
+        {"id": 9, "name": "b"}, {"id": 2, "name": "a", "keypoints": list(_PERSON), "skeleton": []}]}
+    for i in r.permutation(images).tolist():
+        noise(root / "images" / f"{i}.png", 150, 200, i)
+        doc["images"].append({"id": i * 7 + 1, "file_name": f"{i}.png", "height": 150, "width": 200})
+        for _ in range(int(r.integers(0, 6))):
+            w, h = r.uniform(6, 60, 2)
+            x, y = r.uniform(-0.9, 200.9 - w), r.uniform(-0.9, 150.9 - h)
+            if r.random() < 0.3:
+                w = h = 32.00001
+            polygon = [x, y, x + w, y + h / 9, x + w, y + h, x, y + h]
+            doc["annotations"].append({
+                "id": len(doc["annotations"]) + 1, "image_id": i * 7 + 1, "category_id": int(r.choice([2, 9])), "bbox":
+                [x, y, w, h], "area": w * h, "iscrowd": 0, "segmentation": [polygon], "num_keypoints": 17, "keypoints":
+                np.stack([x + w * r.random(17), y + h * r.random(17), np.full(17, 2)], 1).reshape(-1).tolist(),
+            })
+    crowd = next(a for a in doc["annotations"] if a["category_id"] == 9)
+    crowd |= {"iscrowd": 1, "segmentation": {"size": [150, 200], "counts": [4000, 6000, 20000]}, "area": 6000.0}
+    (root / "annotations.json").write_text(json.dumps(doc))
+    return doc
+
+
+def guessed(truth: Any, r: np.random.Generator) -> dict[str, Any]:
+    """What a model might say: the objects moved, some twice, in float32, with scores that are often equal."""
+    from stemma.ops.masks import encode
+
+    at = r.integers(0, len(truth.labels), 2 * len(truth.labels)) if len(truth.labels) else np.zeros(0, int)
+    boxes = (truth.boxes[at] + r.normal(0, 2, (len(at), 4))).astype(np.float32)
+    masks = [encode(np.roll(truth.masks[k], tuple(r.integers(-4, 5, 2)), (0, 1))) for k in at]
+    points = truth.keypoints[at] + np.concatenate([r.normal(0, 2, (len(at), 17, 2)), np.zeros((len(at), 17, 1))], 2)
+    labels = np.where(r.random(len(at)) < 0.9, truth.labels[at], 0)
+    score = np.sort(r.choice([0.1, 0.3, 0.7, 0.9], len(at)).astype(np.float32))[::-1]
+    return {"boxes": boxes, "scores": score, "labels": labels, "masks": masks, "keypoints": points.astype(np.float32)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_folder_is_measured_as_pycocotools_measures_its_files(tmp_path: Path, seed: int) -> None:
+    """The way of `stemma evaluate DATA --out results.json`: what is measured on the folder is what its two files
+    say."""
+    doc = labelled(tmp_path, seed)
+    data, r = open_dataset(tmp_path, "all"), np.random.default_rng(seed)
+    predictions = []
+    evaluators = {"boxes": Evaluator(data.info), "masks": Evaluator(data.info, "instances"),
+                  "keypoints": Evaluator(data.info, "keypoints")}
+    for i in r.permutation(len(data)).tolist():
+        predictions.append({"index": i, **guessed(data.truth(i), r)})
+        for evaluator in evaluators.values():
+            evaluator.add(data.truth(i), predictions[-1], i)
+    write_coco(tmp_path / "found.json", data, predictions, data.info)
+    results = _load(tmp_path / "found.json")
+    for kind, evaluator in evaluators.items():
+        own = [{k: v for k, v in d.items() if k in ("image_id", "category_id", "score")
+                or k == {"boxes": "bbox", "masks": "segmentation"}.get(kind, kind)}
+               for d in results]  # a box beside a mask would set its size
+        agree(evaluator.scores(kind), doc, own, kind)
+    images = {im["id"]: im["file_name"] for im in _load(tmp_path / "found.images.json")["images"]}
+    assert images == {im["id"]: im["file_name"] for im in doc["images"]}
 
 
 # ---------------------------------------------------------------- real files

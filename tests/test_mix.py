@@ -13,8 +13,7 @@ from stemma.core.recipe import Augment, Recipe, Resize
 from stemma.core.types import Classes, DataError
 from stemma.data.loader import Loader
 from stemma.data.mix import Folders, Labelled, Mixture, Relabelled, absolute, is_mixture, parts_of, union
-from stemma.data.open import open_dataset, splits
-from stemma.engine.pictures.measure import cached
+from stemma.data.open import cached, open_dataset, splits
 
 RECIPE = Recipe(batch=8, resize=Resize("letterbox", 64), augment=Augment(flip=0.5))
 NEEDS = frozenset({"boxes", "image_labels"})

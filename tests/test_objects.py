@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import stemma
-from stemma.engine.pictures import measure as ev
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,8 @@ def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(cells: Path, tmp_path
 
 def test_systems_that_do_not_keep_objects_apart_give_none(cells: Path) -> None:
     from stemma.data.open import open_dataset
+    from stemma.engine.pictures.answers import apart
 
     info = open_dataset(cells, "all", "maps", maps="instance").info
-    assert ev.apart(stemma.build("u-net", preset="small", classes=2, info=info), info) is not None
-    assert ev.apart(stemma.build("fcn", preset="small", classes=2, info=info), info) is None
+    assert apart(stemma.build("u-net", preset="small", classes=2, info=info), info) is not None
+    assert apart(stemma.build("fcn", preset="small", classes=2, info=info), info) is None

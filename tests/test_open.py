@@ -1,6 +1,7 @@
 """Opening data: recognition, splits, aliases, options, and messages that help."""
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import time
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_data import make_coco, make_maps, make_voc, make_yolo
+from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise
+from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Info
-from stemma.data.images import safe_join
+from stemma.data.images import listing, safe_join
 from stemma.data.open import open_dataset, recognise, same_classes, splits
 
 
@@ -112,6 +114,17 @@ def test_class_lists_of_two_splits_must_agree(tmp_path: Path) -> None:
         same_classes(a, Info("b", "coco", Classes(("cat", "cow")), ("boxes",)))
     with pytest.raises(DataError, match="another order"):
         same_classes(a, Info("b", "coco", Classes(("dog", "cat")), ("boxes",)))
+
+
+def test_what_was_predicted_is_no_data(tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    found = open_dataset(tmp_path, "train")
+    outputs.put_text(tmp_path / "predictions.json", json.dumps(coco_doc(1)), prediction=True)
+    outputs.put(tmp_path / "images" / "train" / "drawn.png", lambda p: noise(p), prediction=True)
+    assert (open_dataset(tmp_path, "train").fingerprint == found.fingerprint
+            and "drawn.png" not in listing(tmp_path / "images" / "train"))
+    outputs.put(tmp_path / "images" / "train" / "more.png", lambda p: noise(p))
+    assert "more.png" in listing(tmp_path / "images" / "train"), "what was converted is"
 
 
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -14,12 +14,18 @@ from PIL import Image
 
 import stemma
 from engine_help import SETS, scenes
+from made_data import make_voc
+from stemma.core.outputs import JOURNAL
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
+from stemma.data.readers.coco import write_coco
 from stemma.engine.pictures import draw
-from stemma.engine.pictures.measure import to_file
-from stemma.engine.pictures.predict import find_pictures, merge, shifted, windows
+from stemma.engine.pictures.answers import to_file
+from stemma.engine.pictures.asked import drawn_names, find_pictures
+from stemma.engine.pictures.export import export
+from stemma.engine.pictures.predict import merge, shifted, windows
 from stemma.engine.running import checkpoint
 from stemma.ops.masks import decode, encode
+from stemma.report import lineage
 
 
 def model(paper: str = "retinanet", **sets: Any) -> Any:
@@ -43,18 +49,56 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files_folders_patterns_arrays_and_lists_are_pictures(folder: Path) -> None:
-    names = lambda x: [Path(p).name for p in find_pictures(x)]  # noqa: E731
-    assert (names(folder) == ["a.png", "b.jpg", "c.png"] and names(folder / "a.png") == ["a.png"]
-            and names(f"{folder}/*.jpg") == ["b.jpg"])
-    assert names([folder / "b.jpg", f"{folder}/**/c.png"]) == ["b.jpg", "c.png"]
+    def names(x: Any) -> list[str]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return find_pictures(x).names
+
+    assert names(folder) == ["a.png", "b.jpg", "deep/c.png"] and names(folder / "a.png") == ["a.png"]
+    assert names(f"{folder}/*.jpg") == ["b.jpg"] and names(f"{folder}/**/c.png") == ["deep/c.png"]
+    assert names(f"{folder}/*") == ["a.png", "b.jpg", "deep/c.png"], ("a folder that a pattern matches, as a shell "
+                                                                      "would name it")
+    assert names([folder / "b.jpg", f"{folder}/**/c.png"]) == ["b.jpg", "deep/c.png"]
+    assert names([folder, folder / "a.png"]) == ["a.png", "b.jpg", "deep/c.png"], "each picture once"
     array = np.zeros((8, 8, 3), np.uint8)
-    assert find_pictures([array, folder / "a.png"])[0] is array
+    assert find_pictures([array, folder / "a.png"]).sources[0] is array
     for nothing, word in ((folder / "x.png", "no picture at"), (f"{folder}/*.gif", "pattern in quotes")):
         with pytest.raises(StemmaError, match=word):
             find_pictures(nothing)
     (folder / "void").mkdir(exist_ok=True)
     with pytest.raises(StemmaError, match="no pictures in"):
         find_pictures(folder / "void")
+
+
+def test_pictures_of_one_base_name_keep_their_folders(tmp_path: Path) -> None:
+    for i, name in enumerate(("camA/1.png", "camB/1.png", "camB/1.jpg")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(scenes(3)[i].image).save(tmp_path / name)
+    every = find_pictures([tmp_path / "camA", tmp_path / "camB"])
+    assert every.names == ["camA/1.png", "camB/1.jpg", "camB/1.png"], "below what both have in common"
+    assert drawn_names(every.names) == ["camA/1", "camB/1.jpg", "camB/1.png"]
+    assert len({n.casefold() for n in drawn_names(["a.png", "a.jpg", "a.png.jpg", "A.PNG", "b.gif"])}) == 5
+    stemma.predict(model(), tmp_path, tmp_path / "out", threshold=0.0, device="cpu")
+    said = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [(i["file_name"], i["drawn"]) for i in said["images"]] == [
+        ("camA/1.png", "camA/1.jpg"), ("camB/1.jpg", "camB/1.jpg.jpg"), ("camB/1.png", "camB/1.png.jpg"),
+    ]
+    assert all((tmp_path / "out" / i["drawn"]).is_file() for i in said["images"])
+
+
+def test_every_kind_that_is_read_is_predicted_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    image = Image.fromarray(scenes(1)[0].image)
+    for name, kind in (("a.avif", "AVIF"), ("b.jp2", "JPEG2000"), ("c.JPE", "JPEG"), (".hidden.png", "PNG")):
+        image.save(tmp_path / name, format=kind)
+    for name in ("d.heic", "notes.txt", "more.txt"):
+        (tmp_path / name).write_text("not really")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.warns(UserWarning) as told:
+        found = find_pictures(tmp_path)
+    assert found.names == ["a.avif", "b.jp2", "c.JPE"]
+    (said,) = (str(w.message) for w in told)
+    assert "left out: 3 files of a kind that is not read as a picture (2 .txt, 1 .heic)" in said and "gone.png" in said
+    assert len(stemma.predict(model(), [tmp_path / n for n in found.names], device="cpu")) == 3
 
 
 def test_a_pillow_picture_brings_no_warning() -> None:
@@ -228,16 +272,23 @@ def test_tiled_prediction_runs_from_end_to_end(folder: Path, tmp_path: Path) -> 
 # ---------------------------------------------------------------- files and drawings
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but the journals, with its bytes."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*"))
+            if p.is_file() and p.name != JOURNAL}
+
+
 def test_pictures_and_coco_json_are_written(folder: Path, tmp_path: Path) -> None:
     found = stemma.predict(model(), [folder, folder / "a.png"], out=tmp_path / "out", threshold=0.0, device="cpu")
-    names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert names == {"a.jpg", "a_2.jpg", "b.jpg", "c.jpg", "predictions.json"}
+    assert set(files(tmp_path / "out")) == {"a.jpg", "b.jpg", "deep/c.jpg", "predictions.json"}
     said = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert ([i["file_name"] for i in said["images"]] == ["a.png", "b.jpg", "c.png", "a.png"]
-            and len(said["annotations"]) == sum(len(p["boxes"]) for p in found))
+    assert ([i["file_name"] for i in said["images"]] == ["a.png", "b.jpg", "deep/c.png"]
+            == [p["file_name"] for p in found])
+    assert len(said["annotations"]) == sum(len(p["boxes"]) for p in found)
     a, p = said["annotations"][0], found[0]
-    np.testing.assert_allclose([a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]],
-                               p["boxes"][0], atol=0.01)
+    corners = [a["bbox"][0], a["bbox"][1], a["bbox"][0] + a["bbox"][2], a["bbox"][1] + a["bbox"][3]]
+    np.testing.assert_allclose(corners, p["boxes"][0], atol=1e-9)
+    assert a["score"] == float(p["scores"][0]), "what is written is what was found, to the last bit"
     assert said["categories"][int(p["labels"][0])] == {"id": a["category_id"], "name": p["names"][0]}
     with Image.open(tmp_path / "out" / "a.jpg") as drawn:
         assert drawn.size == (96, 64)
@@ -245,9 +296,98 @@ def test_pictures_and_coco_json_are_written(folder: Path, tmp_path: Path) -> Non
 
 def test_maps_are_written_as_pictures(folder: Path, tmp_path: Path) -> None:
     found = stemma.predict(model("fcn"), folder / "a.png", out=tmp_path / "out", device="cpu")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"a.jpg", "a_labels.png", "predictions.json"}
+    assert set(files(tmp_path / "out")) == {"a.jpg", "a_labels.png", "predictions.json"}
     with Image.open(tmp_path / "out" / "a_labels.png") as labels:
         assert np.array_equal(np.asarray(labels), found[0]["semantic"])
+    said = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert said["images"][0]["map"] == "a_labels.png"
+
+
+# ---------------------------------------------------------------- what is not ours stays as it is
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Pictures of a person's own, two of one base name, and a file that a result would be called like."""
+    for i, name in enumerate(("a.jpg", "sub/a.jpg", "b.png")):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scenes(3)[i].image).save(tmp_path / "photos" / name, quality=95)
+    return tmp_path / "photos"
+
+
+def test_drawn_copies_never_land_on_the_pictures(photos: Path) -> None:
+    before = files(photos)
+    for out in (photos, photos.parent / "sub" / ".." / "photos"):
+        with pytest.raises(StemmaError, match="where the pictures come from.*another --out"):
+            stemma.predict(model(), photos, out, device="cpu")
+    with pytest.raises(StemmaError, match=r"a\.jpg is there, and it is not as Stemma wrote it.*another --out"):
+        stemma.predict(model(), photos / "a.jpg", photos, device="cpu")
+    (photos.parent / "link").symlink_to(photos)
+    with pytest.raises(StemmaError, match="where the pictures come from"):
+        stemma.predict(model(), photos, photos.parent / "link", device="cpu")
+    assert files(photos) == before and not list(photos.rglob(JOURNAL))
+
+
+def test_a_second_run_refreshes_its_own_output_and_takes_none_of_it_as_input(photos: Path) -> None:
+    before, out = files(photos), photos / "drawn"
+    first = stemma.predict(model(), photos, out, device="cpu")
+    with pytest.warns(UserWarning, match=r"3 pictures that Stemma drew itself \(.*drawn/a.jpg"):
+        second = stemma.predict(model(), photos, out, device="cpu")
+    assert [p["file_name"] for p in first] == [p["file_name"] for p in second] == ["a.jpg", "b.png", "sub/a.jpg"]
+    assert {k: v for k, v in files(photos).items() if not k.startswith("drawn/")} == before
+    with pytest.raises(StemmaError, match="drawn by Stemma; name the pictures themselves"):
+        stemma.predict(model(), out / "a.jpg", device="cpu")
+
+
+def test_a_result_that_was_changed_is_no_longer_ours(photos: Path) -> None:
+    out = photos.parent / "out"
+    stemma.predict(model(), photos / "b.png", out, device="cpu")
+    (out / "predictions.json").write_text("my notes")
+    with pytest.raises(StemmaError, match="predictions.json is there, and it is not as Stemma wrote it"):
+        stemma.predict(model(), photos / "b.png", out, device="cpu")
+    (out / "predictions.json").unlink()
+    (photos / "a.jpg").replace(out / "b.jpg")  # a picture of a person's own under the name of a drawn one
+    before = files(out)
+    with pytest.raises(StemmaError, match=r"b\.jpg is there"):
+        stemma.predict(model(), photos / "b.png", out, device="cpu")
+    assert files(out) == before and find_pictures(out).names == ["b.jpg"]
+
+
+def test_nothing_that_is_written_replaces_what_is_not_ours(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for path, write in (
+        (tmp_path / "tree.html", lambda p: lineage.write(p)),
+        (tmp_path / "det.json", lambda p: stemma.evaluate(model(), scenes(2), out=p, device="cpu")),
+        (tmp_path / "net.onnx", lambda p: export(model(), p)),
+        (tmp_path / "net.safetensors", lambda p: stemma.save(p, model())),
+        (tmp_path / "truth.json", lambda p: write_coco(scenes(1), p)),
+    ):
+        path.write_text("mine")
+        with pytest.raises(StemmaError, match="it is not as Stemma wrote it, so it is not replaced"):
+            write(path)
+        assert path.read_text() == "mine"
+        path.unlink()
+        path.symlink_to(mine)  # nor what a link leads to, nor the link
+        with pytest.raises(StemmaError, match="not replaced"):
+            write(path)
+        assert path.is_symlink() and mine.read_text() == "mine"
+        path.unlink()
+        if path.suffix in (".json", ".safetensors"):
+            write(path)
+            write(path)  # what we wrote may be written again
+    assert not list(tmp_path.glob(".*.new*"))
+
+
+def test_the_images_of_results_are_named(tmp_path: Path) -> None:
+    make_voc(tmp_path / "voc", splits={"val": [1, 0]})
+    m = checkpoint.build("retinanet", "small", sets=SETS | {"rule.score": 0.001},
+                         info=stemma.open_dataset(tmp_path / "voc", "val").info).eval()
+    stemma.evaluate(m, tmp_path / "voc", out=tmp_path / "det.json", device="cpu")
+    said = json.loads((tmp_path / "det.images.json").read_text())
+    assert ([i["file_name"] for i in said["images"]] == ["v1.jpg", "v0.jpg"]
+            and [c["name"] for c in said["categories"]] == ["cat", "dog"])
+    assert {r["image_id"] for r in json.loads((tmp_path / "det.json").read_text())} <= {i["id"] for i in said["images"]}
 
 
 def test_truth_of_every_kind_is_drawn() -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stemma.report import charts, page, words
+from stemma.report import charts, words
+from stemma.report import pictures as page
 from stemma.report.cards import cards
 from stemma.report.tags import tag
 
@@ -82,12 +83,12 @@ def synthetic(folder: Path) -> dict[str, Any]:
                                  "truth": {"overlay": f"pictures/{i}-m.png"}, "systems":
                                  {"u-net": {"overlay": f"pictures/{i}-m.png", "measure": "mIoU", "quality": 0.7}}})
     edges = [
-        {"parent": "faster-rcnn", "child": "fpn", "through": [],
-         "changes": [{"slot": "neck", "what": "a top-down pyramid of features in place of one level"},
-          {"slot": "rpn_head", "what": "one anchor scale a level"}], "metric": "AP", "gain": 0.12, "spread": 0.014,
-         "overlap": False},
+        {"parent": "faster-rcnn", "child": "fpn", "through": [], "changes": [
+            {"slots": ["neck"], "what": "a top-down pyramid of features in place of one level"},
+            {"slots": ["rpn", "rpn_head"], "what": "one anchor scale a level"}], "metric": "AP", "gain": 0.12,
+         "spread": 0.014, "overlap": False},
         {"parent": "fpn", "child": "retinanet", "through": [],
-         "changes": [{"slot": "", "what": "one stage, with focal loss"}], "metric": "AP", "gain": -0.005,
+         "changes": [{"slots": [""], "what": "one stage, with focal loss"}], "metric": "AP", "gain": -0.005,
          "spread": 0.014, "overlap": True},
     ]
     return {
@@ -186,7 +187,8 @@ def test_a_page_of_next_to_nothing_still_reads(tmp_path: Path) -> None:
 def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
     evil = "<script>alert(1)</script>"
-    r["data"]["name"] = r["systems"][0]["title"] = r["command"] = r["data"]["classes"][0] = r["pictures"]["AP"][0]["file"] = evil
+    r["data"]["name"] = r["systems"][0]["title"] = r["command"] = evil
+    r["data"]["classes"][0] = r["pictures"]["AP"][0]["file"] = evil
     r["systems"][1]["runs"][0] |= {"status": "failed", "error": evil}
     html = page.render(r, tmp_path)
     assert evil not in html and "&lt;script&gt;" in html
@@ -252,7 +254,7 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
         p = paper.get(c.name)
         for name in ("title", "authors", "year", "arxiv", "task", "summary", "presets", "line"):
             assert getattr(c, name) == getattr(p, name)
-        assert c.parents == tuple((e.paper.name, tuple(e.changes)) for e in p.parents)
+        assert c.parents == tuple((e.paper.name, e.told) for e in p.parents)
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

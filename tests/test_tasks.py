@@ -13,7 +13,7 @@ from PIL import Image
 import stemma
 from stemma.core.types import StemmaError
 from stemma.data.scenes import Scenes
-from stemma.engine.pictures.measure import main_metric
+from stemma.engine.pictures.tasks import main_metric
 
 DATA = Scenes(4, size=64, split="val")
 

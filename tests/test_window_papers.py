@@ -14,7 +14,7 @@ from stemma.core.part import In, edit
 from stemma.core.types import Batch, Detections, Sample, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
-from stemma.engine.pictures.measure import to_file
+from stemma.engine.pictures.answers import to_file
 from stemma.metrics import Evaluator
 from stemma.ops import boxes as bx
 from stemma.papers.localization import deepmask, localization_for_free

@@ -20,27 +20,24 @@ if TYPE_CHECKING:
     from .data.open import open_dataset
     from .data.scenes import Scenes
     from .engine.pictures.compress import compress
-    from .engine.pictures.fit import train
     from .engine.pictures.import_torchvision import from_torchvision
-    from .engine.pictures.measure import evaluate
-    from .engine.pictures.predict import predict
     from .engine.running.checkpoint import build, load, save
     from .engine.running.runs import Run
+    from .engine.wings import evaluate, export, predict, train
     from .report import compare
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "engine.running.checkpoint", "load": "engine.running.checkpoint", "save": "engine.running.checkpoint",
-    "train": "engine.pictures.fit", "evaluate": "engine.pictures.measure", "compress": "engine.pictures.compress",
-    "predict": "engine.pictures.predict", "compare": "report", "from_torchvision": "engine.pictures.import_torchvision",
-    "Run": "engine.running.runs",
+    **dict.fromkeys(("build", "load", "save"), "engine.running.checkpoint"), "Run": "engine.running.runs",
+    **dict.fromkeys(("train", "evaluate", "predict", "export"), "engine.wings"), "compare": "report",
+    "compress": "engine.pictures.compress", "from_torchvision": "engine.pictures.import_torchvision",
     "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
 }
 
 __all__ = [
-    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "from_torchvision", "load",
-    "open_dataset", "paper", "predict", "save", "train",
+    "DataError", "Run", "Scenes", "StemmaError", "build", "compare", "compress", "evaluate", "export",
+    "from_torchvision", "load", "open_dataset", "paper", "predict", "save", "train",
 ]
 
 

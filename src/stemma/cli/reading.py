@@ -107,8 +107,7 @@ def show(
     out.print(f"[italic]{escape(p.line)}[/]\n\n{escape(p.summary)}\n")
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
-        out.print(_points(Text.assemble(sentence, (f"  [{slot or 'the whole'}]", "dim"))
-                          for slot, sentence in edge.changes))
+        out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in edge.told))
         out.print()
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
     if p.claims:
@@ -149,7 +148,7 @@ def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any
     return {
         "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
         "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset, "parents":
-        [{"paper": e.paper.cli_name, "changes": [{"slot": s, "what": w} for s, w in e.changes]} for e in p.parents],
+        [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
         "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant,
@@ -227,16 +226,12 @@ def tree(
 
 def _page(paper: str | None, path: Path) -> None:
     from ..core import paper as papers
-    from ..core.types import StemmaError
     from ..report import lineage
 
     shown = papers.papers()
     if paper is not None:
         shown = lineage.kin(shown, papers.get(paper).name)
-    try:
-        lineage.write(path, shown)
-    except OSError as error:
-        raise StemmaError(f"{path} cannot be written: {error.strerror or error}") from error
+    lineage.write(path, shown)
     out.print(f"The lineage of {len(shown)} papers: {path}", soft_wrap=True)
 
 
@@ -254,7 +249,7 @@ def _tree_line(c: Card, under: str) -> Text:
     line = Text.assemble((c.cli_name, "bold"), (f"  {c.year}  ", "dim"), _what(c.line) if not under else "")
     for parent, changes in c.parents:
         if parent == under:
-            line.append("; ".join(dict.fromkeys(sentence for _, sentence in changes)))
+            line.append("; ".join(sentence for _, sentence in changes))
         elif under:
             line.append(f"  (also from {parent.replace('_', '-')})", style="dim")
     return line
@@ -277,13 +272,13 @@ def diff(
     d = differences(pa.spec(preset), pb.spec(preset))
     if recipe:
         d |= {f"recipe.{k}": v for k, v in differences(pa.recipe(preset), pb.recipe(preset)).items()}
-    told = next((e.changes for e in pb.parents if e.paper.name == pa.name), ())
+    told = next((e.told for e in pb.parents if e.paper.name == pa.name), ())
     if as_json:
         return print_json({"a": pa.cli_name, "b": pb.cli_name, "preset": preset,
-                           "changes": [{"slot": s, "what": w} for s, w in told],
+                           "changes": [{"slots": s, "what": w} for s, w in told],
                            "settings": {k: {"a": v[0], "b": v[1]} for k, v in d.items()}})
-    for slot, sentence in told:
-        out.print(Text.assemble("• ", sentence, (f"  [{slot or 'the whole'}]", "dim")))
+    for slots, sentence in told:
+        out.print(Text.assemble("• ", sentence, (f"  [{cards.named(slots)}]", "dim")))
     if told:
         out.print()
     t = table("setting", pa.cli_name, pb.cli_name)

@@ -12,6 +12,11 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+def said(**options: Any) -> dict[str, Any]:
+    """The options that were given: those that are not None."""
+    return {k: v for k, v in options.items() if v is not None}
+
+
 def print_json(value: Any) -> None:
     """JSON on stdout, plain, so that it can be piped. NaN and infinity become null."""
     sys.stdout.write(json.dumps(_clean(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -3,17 +3,19 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from . import living
-from .living import Env
 from .reading import Json, examples
-from .screen import err, number, out, parse_sets, print_json, table
+from .screen import err, number, out, parse_sets, print_json, said
 
+Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
+                                         "in: drawn-pendulum, takecover or cartpole-swingup.")]
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
@@ -33,8 +35,13 @@ Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outs
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
+SECOND = ("A second is one of work: on a CPU of processor time for each thread, however busy the machine; on a GPU "
+          "by the clock.")
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
-                                     "12epochs, 50000images; or `paper`.")]
+                                     f"12epochs, 50000images; or `paper`. {SECOND}")]
+Wall = Annotated[str | None, typer.Option("--wall", metavar="TIME", help="The most time by the clock that a training "
+                                          "may take, whatever the budget: "
+                                          "90s, 30m, 1h. Rates fall to their end by then.")]
 Which = Annotated[str, typer.Option("--which", help="best or last weights of the run.")]
 
 
@@ -118,6 +125,7 @@ def train(
     data: Data = None,
     env: Env = None,
     budget: Budget = "60s",
+    wall: Wall = None,
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
                                         "another of its card.")] = "small",
     backbone: Backbone = None,
@@ -148,47 +156,73 @@ def train(
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     from .. import train as run_training
+    from ..engine.running.budget import Spent
 
-    place = living.place(data, env)
+    named = place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     run = run_training(
-        paper, place, None if budget == "paper" else budget, preset, where, seed, parse_sets(sets, backbone, proposals),
-        resume, val=val, format=format,
-        device=device, precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
-        deterministic=deterministic, compile=compile, start=start, progress=not as_json,
+        paper, named, None if budget == "paper" else budget, preset, where, seed,
+        parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
+        batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+        compile=compile, start=start, progress=not as_json, wall=wall,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
         return print_json({"run": str(run.path), "state": record["state"], "spent": record["spent"],
-                           "best": record["best"], "last": last})
+                           "best": record["best"], "last": last,
+                           "cut": record.get("cut")})
     best = record["best"]
     score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
              else "")
-    out.print(f"{score}{record['spent']['steps']:,} steps in {record['spent']['seconds']:.0f} s. "
-              f"[bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    spent = Spent.of(record)
+    out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
+
+
+def screen(wing: str) -> ModuleType:
+    """What shows a wing's answers on a terminal."""
+    return import_module(f".{wing}", __package__)
+
+
+def screen_of(run: str, which: str) -> ModuleType:
+    """`screen` of the wing that a run's system belongs to."""
+    from ..engine import wings
+    from ..engine.running.checkpoint import card_of
+
+    return screen(wings.name_of(card_of(run, which).task))
+
+
+def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
+    """What `--data` or `--env` names. Raises `StemmaError` where both do, or none and one is needed."""
+    from ..core.types import StemmaError
+
+    if data is not None and env is not None or needed and data is None and env is None:
+        raise StemmaError("name the data with --data, or for an agent the world with --env"
+                          + ("" if data is None else ", and not both"))
+    return data if env is None else f"env:{env}"
 
 
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
     data: Data = None,
     env: Env = None,
-    split: Annotated[str, typer.Option("--split", help="The split to measure on.")] = "val",
+    split: Annotated[str | None, typer.Option("--split", help="The split to measure on. \\[default: val]")] = None,
     format: DataFormat = None,
     which: Which = "best",
     limit: Annotated[int | None, typer.Option("--limit", help="At most so many pictures, evenly spread; of an agent, "
                                               "episodes.")] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Pictures at a time.")] = 8,
+    batch: Annotated[int | None, typer.Option("--batch", help="Pictures at a time. \\[default: 8]")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")] = "auto",
+    precision: Annotated[str | None,
+                         typer.Option("--precision", help="auto, fp32, bf16 or fp16. \\[default: auto]")] = None,
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
-    of: Annotated[str, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
-                                    "average recall.")] = "predict",
+    of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
+                                           "average recall. \\[default: predict]")] = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -196,26 +230,12 @@ def evaluate(
     returns, beside chance."""
     from .. import evaluate as measure
 
-    if data is None or data.startswith("env:"):
-        return living.measure(run, env or data, limit or 20, which, device, workers, as_json)
-    result = measure(run, data, split, format=format, which=which, batch=batch, device=device, precision=precision,
-                     limit=limit, workers=workers, out=file,
-                     progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd))
+    result = measure(run, place(data, env, needed=False), **said(
+        split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd)))
     if as_json:
         return print_json(result)
-    per_class = result.pop("per_class", {})
-    t = table("measure", "value", numbers=("value",))
-    for k, v in result.items():
-        if isinstance(v, (int, float)):
-            t.add_row(k, number(v))
-    out.print(t)
-    if per_class:
-        keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
-        t = table("class", *keys, numbers=tuple(keys))
-        for name, row in per_class.items():
-            t.add_row(escape(name), *(number(row.get(k)) for k in keys))
-        out.print()
-        out.print(t)
+    screen_of(run, which).evaluated(result)
     return None
 
 
@@ -226,13 +246,16 @@ def predict(
     env: Env = None,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. "
                                                 "\\[default: predictions]")] = None,
-    threshold: Annotated[float, typer.Option("--threshold", "-t", help="Least score that is kept.")] = 0.3,
+    threshold: Annotated[float | None, typer.Option("--threshold", "-t",
+                                                    help="Least score that is kept. \\[default: 0.3]")] = None,
     tile: Annotated[int | None, typer.Option("--tile", help="Cut larger pictures into overlapping tiles of so many "
                                              "pixels and merge the answers.")] = None,
-    overlap: Annotated[float, typer.Option("--overlap", help="Least overlap of tiles, as a share.")] = 0.2,
+    overlap: Annotated[float | None,
+                       typer.Option("--overlap", help="Least overlap of tiles, as a share. \\[default: 0.2]")] = None,
     proposals: Source = None,
     svd: Svd = None,
-    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the answers.")] = True,
+    pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures",
+                                                  help="Draw the answers. \\[default: pictures]")] = None,
     which: Which = "best",
     device: Device = "auto",
     as_json: Json = False,
@@ -241,22 +264,14 @@ def predict(
     foresees, open loop."""
     from .. import predict as run_prediction
 
-    if not images:
-        return living.show_film(run, env, folder or Path("predictions"), which, device, as_json)
     where = folder or (None if as_json else Path("predictions"))
-    found = run_prediction(run, images, where, tile, threshold=threshold, overlap=overlap, which=which, device=device,
-                           pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd))
+    found = run_prediction(run, images, where, **said(
+        data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)))
+    screen = screen_of(run, which)
     if as_json:
-        return print_json([{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found])
-    t = table("picture", "found")
-    for f in found:
-        counts: dict[str, int] = {}
-        for name in f.get("names", []) if "semantic" not in f else []:
-            counts[name] = counts.get(name, 0) + 1
-        t.add_row(escape(Path(f["file"]).name), escape(", ".join(f"{n} {k}" for k, n in counts.items())
-                                                       or ("a map" if "semantic" in f else "nothing")))
-    out.print(t)
-    out.print(f"[bold]{escape(str(where))}[/]")
+        return print_json(screen.plain(found))
+    screen.predicted(found, where)
     return None
 
 
@@ -290,69 +305,22 @@ def compare(
     from ..report import compare as run_comparison
     from .live import Board
 
-    place = living.place(data, env)
+    where = str(place(data, env))
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
-            papers, place, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
+            papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals), device=device,
             precision=precision, batch=batch, workers=workers, limit=limit,
             command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
-    (living.summary if done.results.get("kind") == "worlds" else _summary)(done.results)
+    screen(done.results["wing"]).compared(done.results)
     out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]",
               soft_wrap=True)
     if done.failed:
         raise typer.Exit(1)
     return None
-
-
-def _summary(results: dict[str, Any]) -> None:
-    """The answer, a table by section, what each idea bought, and what failed."""
-    from ..report import words
-
-    for main, title in words.SECTIONS.items():
-        group = [s for s in results["systems"] if s["main"] == main]
-        if not group:
-            continue
-        head, more = words.answer(results, main)
-        out.print(f"\n[bold]{title}[/]\n{escape(head)}")
-        for line in more:
-            out.print(f"  • {escape(line)}")
-        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
-                  "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
-        columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
-        rows = [["system", *map(words.heading, columns), "untrained"]]
-        for s in words.ranked(group, main):
-            cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
-            rows.append([s["title"], *cells, words.score(s["summary"][main].get("untrained"))])
-        while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
-            rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
-        t = table(*rows[0], numbers=tuple(rows[0]))
-        t.columns[0].justify = "left"
-        for r in rows[1:]:
-            t.add_row(*map(escape, r))
-        out.print(t)
-    if results["edges"]:
-        out.print("\n[bold]What each idea bought[/]")
-        titles = {s["id"]: s["title"] for s in results["systems"]}
-        t = table("step", "gain", "", numbers=("gain",))
-        for e in results["edges"]:
-            gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
-            via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, words.edge_verdict(e))
-        out.print(t)
-    if line := words.untrained_line(results):
-        out.print("\n" + escape(line))
-    for s in results["systems"]:
-        for r in s["runs"]:
-            if r["status"] != "done":
-                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}",
-                          soft_wrap=True)
-    for r in results["failed"]:
-        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
-                  soft_wrap=True)
 
 
 def export(
@@ -369,20 +337,13 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the network for other runtimes, and check it against PyTorch on the spot."""
-    from ..engine.pictures.export import export as write
+    from .. import export as write
 
     kind = format or {".onnx": "onnx", ".pt2": "torch"}.get(file.suffix, "onnx")
-    result = write(run, file, kind, _size(size), outputs, which, _ranks(svd))  # type: ignore[arg-type]
+    result = write(run, file, kind, **said(size=_size(size), outputs=outputs, which=which, svd=_ranks(svd)))
     if as_json:
         return print_json(result)
-    t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
-    for name, shape in result["outputs"].items():
-        t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
-    out.print(t)
-    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
-              f"{result['size'][1]}", soft_wrap=True)
-    if result.get("compared") == 0:
-        out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
+    screen_of(run, which).exported(result)
     return None
 
 

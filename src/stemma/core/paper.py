@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .part import diff, leaves
 from .recipe import Recipe
+from .sentence import first_sentence
 from .types import Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
@@ -23,13 +24,20 @@ GROUPS = ("localization", "worlds", "editing", "transfer", "language")
 
 @dataclass(frozen=True)
 class Parent:
-    """A lineage edge: `changes` are (slot path prefix, one sentence). A prefix of "" says that the whole was replaced.
+    """A lineage edge: `changes` are (slot path prefix, one sentence), or (several prefixes, the sentence that tells
+    them all).
 
-    A test holds the sentences against `diff(parent.spec(), child.spec())`, both ways.
+    A prefix of "" says that the whole was replaced, "()" that a node is of another class. A test holds the sentences
+    against `diff(parent.spec(), child.spec())`, both ways.
     """
 
     paper: Paper
-    changes: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[str | tuple[str, ...], str], ...]
+
+    @property
+    def told(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """`changes` with the slots of every sentence as a tuple."""
+        return tuple(((slots,) if isinstance(slots, str) else slots, sentence) for slots, sentence in self.changes)
 
 
 @dataclass(frozen=True)
@@ -86,9 +94,8 @@ class Paper:
 
     @property
     def line(self) -> str:
-        """What it is in one sentence: the first line of its file, "FPN: ... .", without the arXiv number."""
-        said = (sys.modules[self.spec.__module__].__doc__ or self.cli_name).strip().splitlines()[0]
-        return said.split("  arXiv")[0]
+        """What it is in one sentence: the first paragraph of its file, "FPN: ... .", without the arXiv number."""
+        return first_sentence(sys.modules[self.spec.__module__].__doc__ or self.cli_name)
 
     @property
     def label(self) -> str:
@@ -115,12 +122,17 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     """
     d = diff(parent.paper.spec(preset), child.spec(preset))
     published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
-    said = [slot for slot, _ in parent.changes]
+    said = [slot for slots, _ in parent.told for slot in slots]
     covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
     untold = [f"changed but not told: {k} {v[0]} "
               f"-> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
     untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
     return untold + untrue
+
+
+def named(slots: Iterable[str]) -> str:
+    """Slots as a reader is shown them: "rpn, rpn_head"; the root is "the whole", a node's own class "the kind"."""
+    return ", ".join({"": "the whole", "()": "the kind"}.get(s, s) for s in slots)
 
 
 @functools.cache
@@ -166,4 +178,4 @@ def papers() -> list[Paper]:
     return sorted((get(n) for n in names()), key=lambda p: (p.year, p.name))
 
 
-__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "names", "papers"]
+__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "named", "names", "papers"]

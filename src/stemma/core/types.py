@@ -246,7 +246,10 @@ class Sample:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A split of a data set. `[i]` reads the picture; `truth(i)` gives the same Sample with `image=None`, fast."""
+    """A split of a data set. `[i]` reads the picture; `truth(i)` gives the same Sample with `image=None`, fast.
+
+    Boxes, areas and keypoints of `truth` may be float64: what is measured is not rounded.
+    """
 
     @property
     def info(self) -> Info: ...

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.types import DataError
 
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
@@ -195,14 +196,52 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:
     """Names of the files with one of `suffixes` (any case) directly in `folder`, sorted;
-    empty where there is no such folder."""
+    empty where there is no such folder.
+
+    Hidden files, and what Stemma predicted and wrote there, are no data.
+    """
     wanted = frozenset(suffixes)
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
-                          and not e.name.startswith("."))
+            names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
+                     and not e.name.startswith(".")]
+        ours = os.path.exists(os.path.join(folder, JOURNAL))
+        return sorted(n for n in names if not (ours and predicted(os.path.join(folder, n))))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: bool = False) -> list[str]:
+    """As `listing`, of `folder` and all its sub-folders: paths relative to it with `/` between, sorted.
+    Hidden folders are none of them.
+
+    Folders behind a link are entered with `follow_links` alone, each once.
+    """
+    wanted = frozenset(suffixes)
+    out: list[str] = []
+    seen: set[str] = set()
+    for at, folders, _ in os.walk(folder, followlinks=follow_links):
+        if follow_links and (real := os.path.realpath(at)) in seen:
+            folders.clear()
+            continue
+        seen.add(real if follow_links else at)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        below = os.path.relpath(at, folder).replace(os.sep, "/")
+        out += [n if below == "." else f"{below}/{n}" for n in listing(at, wanted)]
+    return sorted(out)
+
+
+def child(folder: str | Path, *names: str) -> str:
+    """The first sub-folder that is called one of `names`, in this order and in any case; "" where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            there = sorted(e.name for e in entries if e.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    for name in names:
+        for found in ([name] if name in there else []) + [t for t in there if t.lower() == name.lower()]:
+            return found
+    return ""
 
 
 # ---------------------------------------------------------------- inside
@@ -309,5 +348,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "header", "image_size", "listing", "read_image",
-           "read_map", "safe_join", "to_uint8"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "listing", "read_image",
+           "read_map", "safe_join", "to_uint8", "walk"]

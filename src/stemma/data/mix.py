@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from ..core.types import Classes, DataError, Dataset, Info, Sample
+from .formats import LABELS, formats_at, is_scenes, open_at, splits_at
 from .images import header, read_image
 
-LABELS = "labels:"
 _TIMES = re.compile(r"(.+)\*(\d{1,4})")
 _ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -54,8 +54,6 @@ def parts_of(where: str) -> list[tuple[str, int, bool]]:
 
 def absolute(where: str) -> str:
     """The same mixture with its folders named from the root of the file system."""
-    from .open import is_scenes
-
     said = []
     for place, times, alone in parts_of(where):
         place = place if is_scenes(place) else str(Path(place).expanduser().resolve())
@@ -270,39 +268,33 @@ def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
 
     What is measured on needs its truth, so only in training are boxes hidden. Raises `DataError`.
     """
-    from .open import open_dataset
-
     asked = parts_of(where)
     train = [_open(place, "train", alone, options if k == 0 else {}) for k, (place, _, alone) in enumerate(asked)]
     if split == "train":
         return train[0] if len(train) == 1 and asked[0][1] == 1 else Mixture(train, [t for _, t, _ in asked])
     place, _, alone = asked[0]
-    whole = train[0] if alone and isinstance(train[0], Folders) else open_dataset(place, split, **options)
+    whole = train[0] if alone and isinstance(train[0], Folders) else open_at(place, split, **options)
     if isinstance(whole, Folders):
         whole = Folders(Path(place).expanduser(), split)
     return whole if len(train) == 1 else Relabelled(whole, union([p.info.classes for p in train]))
 
 
 def _open(place: str, split: str, alone: bool, options: dict[str, Any]) -> Dataset:
-    from .open import formats_at, is_scenes, open_dataset
-
     path = Path(place).expanduser()
     if alone and not is_scenes(place) and path.is_dir() and not formats_at(path):
         return Folders(path, split)
-    data = open_dataset(place, split, **options)
+    data = open_at(place, split, **options)
     return Labelled(data) if alone else data
 
 
 def splits_of(where: str) -> tuple[str, ...]:
     """The splits that can be opened: those of the first part."""
-    from .open import formats_at, is_scenes, splits
-
     place, _, alone = parts_of(where)[0]
     path = Path(place).expanduser()
     if alone and not is_scenes(place) and path.is_dir() and not formats_at(path):
         found = [s for s in ("train", "val", "test") if (path / s).is_dir()]
         return tuple(found) or ("train",)
-    return splits(place)
+    return splits_at(place)
 
 
 __all__ = ["Folders", "Labelled", "Mixture", "Relabelled", "absolute", "is_mixture", "open_mixture", "parts_of",

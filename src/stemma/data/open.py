@@ -1,4 +1,5 @@
-"""Opening data by its place: the format is recognised, the split found or derived, faults mended or refused.
+"""The one door to data: from a path or a name and a task to splits that are read as the task wants them,
+cached and cut to size.
 
     open_dataset("scenes:128")            drawn at run time
     open_dataset("crowds:128")            drawn too: many objects that hide one another
@@ -7,38 +8,16 @@
 """
 from __future__ import annotations
 
-import gc
-import hashlib
-import inspect
-import re
+import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from stemma.core.types import Classes, DataError, Dataset
-
-from . import mix
-from .readers import coco, maps, panoptic, voc, yolo
-from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
-
-FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
-_SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
-# IoU above .5 in 45 % of the pictures
-_CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}
-_SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
-_LOOKED = (
-    "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
-    "or images/ and labels/*.txt), COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or "
-    "masks/ of PNGs, SPLIT/ and SPLITannot/)"
-)
-
-
-def is_scenes(where: str | Path) -> bool:
-    """Whether `where` asks for drawn scenes: "scenes" or "crowds", with ":SIZE" or ":SIZE:COUNT"."""
-    return (isinstance(where, str) and (where in ("scenes", "crowds") or where.startswith(("scenes:", "crowds:")))
-            and not mix.is_mixture(where))
+from ..core.types import Classes, Dataset
+from . import formats, mix
+from .formats import FORMATS, call, formats_at, is_scenes, module_of, recognise, splits_order
+from .readers import coco
+from .records import DataWarning, OnFault, same_classes
+from .subset import spread, subset
 
 
 def absolute(where: str | Path) -> str:
@@ -48,106 +27,11 @@ def absolute(where: str | Path) -> str:
     return str(where) if is_scenes(where) else str(Path(where).resolve())
 
 
-def _place(where: str | Path) -> Path:
-    path = Path(where).expanduser()
-    try:
-        there = path.exists()
-    except (OSError, ValueError):
-        there = False
-    if not there:
-        raise DataError(str(where)[:400], "there is no such file or folder",
-                        "check the path; 'scenes' is data that needs none")
-    return path
-
-
-def recognise(where: str | Path) -> str:
-    """The format of what lies at `where`: "coco", "voc", "yolo", "panoptic", "maps" or "scenes". Raises DataError where
-    none or several fit."""
-    if is_scenes(where):
-        return "scenes"
-    path = _place(where)
-    if path.is_file():
-        kind = {".json": coco.looks_like(path), ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower(), "")
-        if not kind and path.suffix.lower() == ".json":
-            # says what is wrong with the file, where something is
-            coco.part_of(coco.load_json(path)[0], "annotations", path)
-            coco.part_of(coco.load_json(path)[0], "images", path)
-            return "coco"
-        if not kind:
-            raise DataError(str(path), "is no file of annotations that is known",
-                            f"name a folder, a COCO JSON or a data.yaml. Looked for: {_LOOKED}")
-        return kind
-    found = formats_at(path)
-    if "coco" in found and "panoptic" in found and "instances" in coco.json_groups(path, "coco"):
-        found.remove("panoptic")  # COCO's own annotations folder holds both; instances are meant unless told
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DataError(str(path), f"could be {' or '.join(found)}",
-                        f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
-    below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
-    hint = next((n for n in below if formats_at(path / n)), "")
-    mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
-    raise DataError(str(path), "holds no data set of a known format", mend, field="format")
-
-
-def formats_at(path: Path) -> list[str]:
-    """The formats whose files lie in a folder."""
-    found = [kind for kind in ("coco", "panoptic") if coco.json_groups(path, kind)]
-    parts = [p for p in path.iterdir() if p.is_dir() and coco.split_name(p.name)]
-    if voc.folders(path) is not None or any(voc.folders(p) is not None for p in parts):
-        found.append("voc")
-    labels = [path / "labels", *(path / "labels").glob("*/"), *(p / "labels" for p in parts), path / "obj_train_data"]
-    if yolo.find_config(path) is not None or any((p.is_dir() and any(p.glob("*.txt"))) for p in labels):
-        found.append("yolo")
-    if maps.layouts(path) and "coco" not in found and "voc" not in found:
-        found.append("maps")
-    return found
-
-
-def module_of(where: str | Path, format: str | None) -> tuple[Path, ModuleType]:
-    """The path and the format's reader. Raises DataError."""
-    name = format or recognise(where)
-    if name not in FORMATS:
-        raise DataError(str(where), f"the format '{name}' is unknown", f"use one of {', '.join(FORMATS)}",
-                        field="format")
-    return _place(where), FORMATS[name]
-
-
-def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
-    """Calls a reader with the options it knows. Raises DataError for others."""
-    known = inspect.signature(function).parameters
-    unknown = [k for k in options if k not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values())]
-    if unknown:
-        allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split")
-        raise DataError(str(where), f"the option '{unknown[0]}' is unknown to this format",
-                        f"it has {', '.join(allowed)}")
-    collecting = gc.isenabled()
-    gc.disable()  # a document of a million records holds no cycles; searching it for them doubles the time of reading
-    try:
-        return function(where, *given, **options)
-    except OSError as e:
-        raise DataError(str(getattr(e, "filename", None) or where), f"cannot be read ({e.strerror or e})",
-                        "check the path and its permissions") from None
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def splits(where: str | Path, format: str | None = None, **options: Any) -> tuple[str, ...]:
     """The splits that can be opened, derived ones included, train first."""
     if mix.is_mixture(where):
         return mix.splits_of(str(where))
-    if is_scenes(where):
-        return ("train", "val", "test")
-    path, module = module_of(where, format)
-    own = set(call(module.splits, path, **options))
-    if own == {"all"}:
-        return ("train", "val", "test", "all")
-    if "train" in own and "val" not in own:
-        own.add("val")
-    first = [s for s in ("train", "val", "test") if s in own]
-    return (*first, *sorted(own - set(first)))
+    return formats.splits_at(where, format, **options)
 
 
 def open_dataset(
@@ -165,101 +49,88 @@ def open_dataset(
     """
     if mix.is_mixture(where):
         return mix.open_mixture(str(where), split, format=format, on_fault=on_fault, **options)
-    if is_scenes(where):
-        return _scenes(str(where), split, classes, options)
-    path, module = module_of(where, format)
-    own: dict[str, Any] = call(module.splits, path, **options)
-    wanted = split if split in own else coco.ALIASES.get(split.lower(), split.lower())
-    source, part = _choose(path, own, wanted, split)
-    if module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1:
-        coco.same_categories(own, source)
-    draft: Draft = call(module.read, path, own[source], split=source, **options)
-    select = None
-    if part is not None:
-        said = ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1])
-        own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
-        say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
-        select = lambda files: _part(files, *part)  # noqa: E731
-    name = (path.parent if path.is_file() and path.parent.name.lower() != "annotations"
-            else path.parent.parent if path.is_file() else path).resolve().name
-    return finish(draft, name=name, split=wanted, on_fault=on_fault, classes=classes, select=select)
+    return formats.open_at(where, split, format, on_fault, classes=classes, **options)
 
 
-_THIRDS = {"train": 0.8, "val": 0.1, "test": 0.1}
-_HALVES = {"train": 0.9, "val": 0.1}
+# ---------------------------------------------------------------- for a task
 
 
-def _choose(path: Path, own: dict[str, Any], wanted: str,
-            asked: str) -> tuple[str, tuple[str, dict[str, float]] | None]:
-    """(source split, the part of it to take): None where the whole is taken."""
-    if wanted == "all" and len(own) == 1:
-        return next(iter(own)), None
-    if set(own) == {"all"} and wanted in _THIRDS:
-        return "all", (wanted, _THIRDS)
-    if wanted in ("train", "val") and "train" in own and "val" not in own:
-        return "train", (wanted, _HALVES)
-    if wanted in own:
-        return wanted, None
-    have = ", ".join(s for s in splits_order(own))
-    raise DataError(str(path), f"has no split '{asked}'", f"it has {have}", field="split")
+def suited(
+    data: str | Path | Dataset, task: str, format: str | None = None, options: dict[str, Any] | None = None
+) -> tuple[str | None, dict[str, Any]]:
+    """Format and options with which a folder that holds annotations of several kinds is read for a task; what was told
+    stays as it is."""
+    options = dict(options or {})
+    if isinstance(data, (str, Path)) and Path(data).is_dir():
+        if task == "panoptic" and format is None and coco.json_groups(Path(data), "panoptic"):
+            format = "panoptic"
+        if task == "keypoints" and format in (None, "coco") and "which" not in options:
+            named = [g for g in coco.json_groups(Path(data), "coco") if "keypoints" in g]
+            options |= {"which": named[0]} if named else {}
+    return format, options
 
 
-def splits_order(own: dict[str, Any]) -> list[str]:
-    """Split names, train, val and test first."""
-    return sorted(own, key=lambda s: ({"train": 0, "val": 1, "test": 2}.get(s, 3), s))
+def open_split(data: str | Path | Dataset, split: str, format: str | None = None, **options: Any) -> Dataset:
+    """A data set as it is, or the split of what a path names; drawn scenes come from their cache."""
+    if not isinstance(data, (str, Path)):
+        return data
+    return cached(open_dataset(data, split, format, **options))
 
 
-def _part(files: list[str], split: str, shares: dict[str, float]) -> np.ndarray:
-    """Ascending index of the files of a derived split: ranked by the sha256 of their names, cut at exact shares,
-    at least one each.
+def open_pair(
+    data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any
+) -> tuple[Dataset, Dataset]:
+    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`,
+    every tenth picture is held out."""
+    if isinstance(data, (str, Path)):
+        names = splits(data, format, **options)
+        whole = open_split(data, "train", format, **options)
+        if val is None or val in names:
+            return whole, open_split(data, str(val or "val"), format, **options)
+    else:
+        whole = data
+    if val is not None:
+        return whole, open_split(val, "val")
+    if len(whole) < 10:
+        return whole, whole
+    return subset(whole, [i for i in range(len(whole)) if i % 10]), subset(whole, range(0, len(whole), 10))
 
-    With fewer files than splits, every split is all of them.
+
+def held_out(
+    data: str, format: str | None = None, limit: int | None = None, task: str = "detection"
+) -> tuple[Dataset, Dataset, str]:
+    """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
+
+    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
+    the last weights are measured on the validation pictures, since the best were chosen by them.
     """
-    n = len(files)
-    if n < len(shares):
-        return np.arange(n)
-    rank = np.array(sorted(range(n), key=lambda k:
-                           hashlib.sha256(files[k].rsplit("/", 1)[-1].encode("utf-8", "surrogatepass")).digest()))
-    count = {s: max(1, round(n * share)) for s, share in shares.items() if s != "train"}
-    at = 0
-    for s, k in count.items():
-        if s == split:
-            return np.sort(rank[at : at + k])
-        at += k
-    return np.sort(rank[at:])
+    format, options = suited(data, task, format)
+    train, val = open_pair(data, None, format, **options)
+    names = splits(data, format, **options)
+    if "test" in names and any(n in names for n in ("val", "valid")):
+        return train, spread(open_split(data, "test", format, **options), limit), "best"
+    return train, spread(val, limit), "last"
 
 
-def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, Any]) -> Dataset:
+def cached(data: Dataset) -> Dataset:
+    """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be
+    written; other data as they are."""
     from .scenes import Scenes
 
-    found = _SCENES.fullmatch(where)
-    wanted = coco.ALIASES.get(split.lower(), split.lower())
-    if found is None:
-        raise DataError(where, "is no description of scenes",
-                        "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000; or crowds")
-    if wanted not in _SCENES_COUNT:
-        raise DataError(where, f"has no split '{split}'", "it has train, val, test", field="split")
-    size = int(found[2]) if found[2] else 128
-    options = (_CROWDS if found[1] == "crowds" else {}) | options
-    if not 16 <= size <= 4096:
-        raise DataError(where, f"a side of {size} pixels cannot be drawn", "use 16 to 4096", field="size")
-    count = int(found[3]) if found[3] else _SCENES_COUNT[wanted]
-    if wanted != "train" and found[3]:
-        count = max(1, count // 10)
-    if count < 1:
-        raise DataError(where, "asks for no scene", "use a count of 1 or more", field="count")
-    known = inspect.signature(Scenes).parameters
-    for k in options:
-        if k not in known:
-            raise DataError(where, f"the option '{k}' is unknown to scenes", f"it has {', '.join(known)}")
-    data: Dataset = Scenes(count=count, size=size, split=wanted, **options)
-    if (classes is not None and classes.names
-        not in {c.names for c in (data.info.classes, data.info.semantic, data.info.panoptic) if c is not None}):
-        raise DataError(where, "the class list disagrees with the one wanted", "train on this data", field="classes")
-    return data
+    if hasattr(data, "over"):  # one that stands around others
+        return data.over(cached)  # type: ignore[no-any-return]
+    if not isinstance(data, Scenes):
+        return data
+    folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return data.cache(folder, workers)
+    except OSError:
+        return data.cache(None, workers)
 
 
 __all__ = [
-    "FORMATS", "DataWarning", "absolute", "call", "formats_at", "is_scenes", "module_of", "open_dataset", "recognise",
-    "same_classes", "splits", "splits_order",
+    "FORMATS", "DataWarning", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes", "module_of",
+    "open_dataset",
+    "open_pair", "open_split", "recognise", "same_classes", "splits", "splits_order", "spread", "subset", "suited",
 ]

@@ -17,25 +17,48 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from ..core.files import whole_file
-from ..core.recipe import ProposalSource
+from ..core.recipe import ProposalSource, Recipe
 from ..core.types import DataError, Dataset, Info, Sample, StemmaError
 from .records import DataWarning
 
 EXTRA = ("selective search and edge boxes need OpenCV's contributed modules: pip install 'stemma-vision[proposals]' "
          "(opencv-contrib-python-headless), or take the boxes from elsewhere: --proposals grid, or --proposals FILE")
 KEPT = ("selective-search", "edge-boxes")  # what is worth keeping
+KINDS: tuple[str, ...] = tuple(k for k in get_args(get_type_hints(ProposalSource)["kind"]) if k not in ("none", "file"))
 VERSION = 1  # of what is kept: raised when equal settings would give other boxes
 Boxes = Float32[np.ndarray, "P 4"]
 
 
 # ---------------------------------------------------------------- sources
+
+
+
+def wants(recipe: Recipe) -> bool:
+    """Whether a system takes its boxes from outside."""
+    return recipe.proposals.kind != "none"
+
+
+def sourced(recipe: Recipe, given: str | None) -> Recipe:
+    """The recipe with its boxes from `given`: the name of a source, or a file of proposals. None leaves it as it is.
+
+    Raises `StemmaError` for a system that makes its own, and for what is neither a source nor a file.
+    """
+    if given is None:
+        return recipe
+    if not wants(recipe):
+        raise StemmaError(f"this system makes its own boxes; proposals from '{given}' would change nothing")
+    if given in KINDS:
+        return replace(recipe, proposals=ProposalSource(**{**vars(recipe.proposals), "kind": given, "file": ""}))
+    if Path(given).suffix not in (".json", ".npz"):
+        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results "
+                          "JSON or .npz")
+    return replace(recipe, proposals=replace(recipe.proposals, kind="file", file=str(given)))
 
 
 def boxes_of(image: UInt8[np.ndarray, "H W 3"], how: ProposalSource) -> Boxes:
@@ -315,10 +338,15 @@ class Proposed:
 
     def _keep(self, path: Path, boxes: Boxes) -> bool:
         """Write a file whole or not at all; False where the disk does not take it."""
+        fresh = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.new")
         try:
-            with whole_file(path) as fresh, open(fresh, "wb") as f:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(fresh, "wb") as f:
                 np.save(f, boxes, allow_pickle=False)
+            os.replace(fresh, path)
         except OSError as error:
+            with contextlib.suppress(OSError):  # where there is no folder, there is nothing to remove
+                fresh.unlink(missing_ok=True)
             with self._lock:
                 if self.folder is not None:
                     warnings.warn(f"proposals cannot be kept in {self.folder} ({error}); they are kept in memory",
@@ -370,4 +398,7 @@ class Proposed:
                 done.touch()
 
 
-__all__ = ["EXTRA", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "jitter", "selective_search"]
+__all__ = [
+    "EXTRA", "KINDS", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "jitter", "selective_search",
+    "sourced", "wants",
+]

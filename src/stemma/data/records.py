@@ -23,7 +23,8 @@ from .images import check_name, header, read_image
 from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
-SLACK = 1.0  # pixels by which a box may leave its picture through rounding or 1-based counting: clipped without a word
+# pixels by which a box may leave its picture through rounding or 1-based counting: no fault; training clips it
+SLACK = 1.0
 
 
 class DataWarning(UserWarning):
@@ -68,7 +69,7 @@ class Table:
     source: list[str] | str  # the annotation file of each picture, or of all
     word: str = "object"  # what the source calls a record
     segments: list[Any] | None = None  # of each object, None where it has none
-    keypoints: np.ndarray | None = None  # float32 (O, K, 3)
+    keypoints: np.ndarray | None = None  # float64 (O, K, 3)
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
 
     def origin(self, i: int) -> str:
@@ -113,7 +114,7 @@ def table(
         record=(np.arange(n, dtype=np.int64) if record is None
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
         source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
-        keypoints=None if keypoints is None else keypoints[order], maps=maps,
+        keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
     )
 
 
@@ -248,10 +249,15 @@ class Records:
             raise size_error(str(path), self.table.origin(i), image.shape[:2], size)
         sample = self.truth(i)
         sample.image = image
+        limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float32)
+        sample.boxes, sample.area = np.clip(sample.boxes.astype(np.float32), 0.0, limit), sample.area.astype(np.float32)
+        if sample.keypoints is not None:
+            sample.keypoints = sample.keypoints.astype(np.float32)
         return sample
 
     def truth(self, i: int) -> Sample:
-        """The sample without its picture."""
+        """The sample without its picture. Boxes, areas and keypoints are float64 and as the file has them: what is
+        measured is not rounded."""
         if not -len(self) <= i < len(self):
             raise IndexError(i)
         i %= len(self)
@@ -259,11 +265,11 @@ class Records:
         at = slice(int(self._start[i]), int(self._start[i + 1]))
         h, w = int(t.sizes[i, 0]), int(t.sizes[i, 1])
         sample = Sample(
-            image=None, size=(h, w), boxes=t.boxes[at].astype(np.float32), labels=t.labels[at].copy(),
-            crowd=t.crowd[at].copy(), area=t.area[at].astype(np.float32), file=str(self.path(i)), id=int(t.ids[i]),
+            image=None, size=(h, w), boxes=t.boxes[at].copy(), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),
+            area=t.area[at].copy(), file=str(self.path(i)), id=int(t.ids[i]),
         )
         if t.keypoints is not None and "keypoints" in self.wanted:
-            sample.keypoints = t.keypoints[at].astype(np.float32)
+            sample.keypoints = t.keypoints[at].copy()
         if self.layers is not None and t.maps is not None:
             sample.extra["record"] = t.record[at]
             self.layers(sample, tuple(self.root / m for m in t.maps[i]), self.wanted)
@@ -391,7 +397,7 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
     say(gone, "the box {box} lies outside the picture of {w} x {h}", "it is dropped", "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     ok = ~(broken | flat | gone)
-    t = replace(t, boxes=np.where(ok[:, None], clipped, 0.0))
+    t = replace(t, boxes=np.where(ok[:, None], np.where(over[:, None], clipped, b), 0.0))
     if not ok.all():
         t = t.objects(ok)
     if t.segments is not None:

@@ -26,8 +26,9 @@ from .curves import calibration, equal_error, f1, precision_recall
 from .detection import RECALLS, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
 from .errors import errors
 from .miss import from_matches, miss_rate
-from .points import image_ap, point_ap
+from .points import image_ap, image_tally, point_ap, point_tally
 from .recall import average_recall, recall_by_count, recall_by_iou
+from .resample import Ratios, Tallies, Tally
 from .voc import voc
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
@@ -133,7 +134,7 @@ class Evaluator:
         self.kinds: tuple[Kind, ...] = tuple(kinds or _KINDS.get(task, ()))
         self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
         self.record = Record(self.classes.names, self.kinds)
-        self._orders: set[int] = set()
+        self._orders: dict[int, None] = {}  # positions of the pictures, as they came
 
     def _pixel_metric(self) -> Any:
         if self.task == "semantic":
@@ -165,7 +166,7 @@ class Evaluator:
                 self.kinds = ("boxes", "masks")
                 self.record = Record(self.classes.names, self.kinds)
             self.record.add(picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal"))
-        self._orders.add(order)
+        self._orders[order] = None
 
     def merge(self, other: Evaluator) -> None:
         """Take in what another process saw. Objects seen by both count once;
@@ -180,7 +181,7 @@ class Evaluator:
                 self.kinds, self.record = other.kinds, Record(self.classes.names, other.kinds)
             if other._orders:
                 self.record.merge(other.record)
-        elif both := self._orders & other._orders:
+        elif both := self._orders.keys() & other._orders.keys():
             raise StemmaError(f"both evaluators have seen image {min(both)}; give each image's position as `index`, "
                               "and each image to one of them")
         else:
@@ -232,9 +233,39 @@ class Evaluator:
         """COCO's full arrays for one kind. Raises `StemmaError` when the record does not hold it."""
         if kind not in self.kinds:
             raise StemmaError(f"this evaluator measures {' and '.join(self.kinds) or self.task}, not {kind}")
-        sigmas = self.info.points.sigmas if self.info.points is not None and kind == "keypoints" else ()
         sizes, truths, found = coco.columns(list(self.record), kind)
-        return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=sigmas)
+        return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind))
+
+    def tallies(self, fingerprint: str = "") -> Tallies:
+        """What each picture adds to the measures by which systems are ranked,
+        to be had again under other weights of the pictures.
+
+        By task: AP and point_AP, mask_AP, keypoint_AP; AR100 and mask_AR100; point_AP and image_AP; mIoU; PQ and mIoU.
+        `fingerprint` is the data set's: measures of two systems are compared on the same resamples where it and the
+        pictures are the same.
+        """
+        order = np.array(sorted(self._orders), np.int64)
+        found: dict[str, Tally]
+        if self.pixels is not None:
+            at = np.argsort(np.array(list(self._orders), np.int64))
+            found = {k: Ratios(v.above[at], v.below[at]) for k, v in self.pixels.tallies().items()}
+        elif self.task == "weak":
+            found = {"point_AP": point_tally(self.record), "image_AP": image_tally(self.record)}
+        elif self.task == "proposals":
+            found = {_PREFIX[kind] + "AR100": self._tally(kind) for kind in self.kinds}
+        else:
+            found = {_PREFIX[kind] + "AP": self._tally(kind) for kind in self.kinds}
+            found |= {"point_AP": point_tally(self.record)} if "boxes" in self.kinds else {}
+        return Tallies(fingerprint, order, found)
+
+    def _tally(self, kind: Kind) -> Tally:
+        proposals = self.task == "proposals"
+        sizes, truths, found = coco.columns(list(self.record), kind)
+        return coco.tally(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind), agnostic=proposals,
+                          recall=proposals)
+
+    def _sigmas(self, kind: Kind) -> tuple[float, ...]:
+        return self.info.points.sigmas if self.info.points is not None and kind == "keypoints" else ()
 
     def details(self, kind: Kind = "boxes") -> dict[str, Any]:
         """What a report draws, ready for JSON: "pr" {class: [recalls, precisions]}, "pr_mean", "per_class", "f1",
@@ -262,8 +293,8 @@ class Evaluator:
 
 
 __all__ = [
-    "Evaluator", "Matches", "Picture", "Record", "Rle", "average_recall", "calibration", "coco", "confusion", "counts",
-    "describe", "describe_points",
-    "describe_proposals", "equal_error", "errors", "f1", "image_ap", "matches", "miss_rate", "picture", "plain",
-    "point_ap", "precision_recall", "recall_by_count", "recall_by_iou", "to_rles", "voc",
+    "Evaluator", "Matches", "Picture", "Record", "Rle", "Tallies", "average_recall", "calibration", "coco", "confusion",
+    "counts", "describe", "describe_points", "describe_proposals", "equal_error", "errors", "f1", "image_ap", "matches",
+    "miss_rate", "picture", "plain", "point_ap", "precision_recall", "recall_by_count", "recall_by_iou",
+    "to_rles", "voc",
 ]

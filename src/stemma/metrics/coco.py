@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..core.types import DataError, StemmaError
-from .detection import INSTALL, Bools, Floats, Ints, Kind, Picture, Rle, mean_of
+from ..core.values import flag, ident
+from .detection import INSTALL, Bools, Floats, Ints, Kind, Picture, Rle, mean_of, rle_tools
+from .resample import Group, Ratios, Tally, ranked
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -145,6 +147,50 @@ def evaluate(
     The size of a detection is its mask's area, its box's, or that of the box around its keypoints, as in COCO's result
     files. Raises `StemmaError` where hotcoco is absent, or a number is NaN, or the columns do not fit together.
     """
+    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
+    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic, points)
+
+
+def tally(
+    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind = "boxes", *,
+    limit: int | None = None, sigmas: Sequence[float] = (), agnostic: bool = False, recall: bool = False,
+) -> Tally:
+    """AP (with `recall` AR) over .5 to .95 and objects of all sizes as `evaluate` has it, by picture: `resample.Tally`.
+
+    limit: detections an image and class that count (100; keypoints 20). Raises as `evaluate`.
+    """
+    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
+    run, _ = _asked(hotcoco, gt, dt, kind, (limit,) if limit else ((20,) if kind == "keypoints" else (100,)), None,
+                    sigmas, agnostic, points, ("all",))
+    run.evaluate()
+    classes, levels = 1 if agnostic else len(names), len(THRESHOLDS)
+    positives = np.zeros((len(sizes), classes), np.int64)
+    groups: list[Group] = []
+    every = [one for one in run.eval_imgs if one is not None]
+    for one in sorted(every, key=lambda one: int(one["image_id"])):
+        i, c = int(one["image_id"]) - 1, 0 if agnostic else int(one["category_id"]) - 1
+        positives[i, c] += sum(one["gtInDenominator"])
+        n = len(one["dtScores"])
+        off, took = (np.asarray(one[k], bool).reshape(levels, n) for k in ("dtIgnore", "dtMatched"))
+        groups.append((np.full(n, i), np.full(n, c), np.asarray(one["dtScores"], np.float64), took & ~off, off))
+    ranks = ranked(groups, positives, levels)
+    if not recall:
+        return ranks
+    begins = [0, *ranks.stops.tolist()]
+    above = np.zeros((len(sizes), levels, classes))
+    for c, (begin, end) in enumerate(zip(begins, begins[1:])):
+        for k in range(levels):
+            at = begin + np.flatnonzero(ranks.hit[k, begin:end])
+            above[:, k, c] = np.bincount(ranks.picture[at], minlength=len(sizes))
+    below = np.repeat(positives[:, None].astype(np.float64), levels, 1)
+    return Ratios(above.reshape(len(sizes), -1), below.reshape(len(sizes), -1))
+
+
+def _loaded(
+    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind
+) -> tuple[Any, Any, Any, int]:
+    """hotcoco, truth and results as it holds them, and the number of keypoints.
+    Image i has the id i + 1, class c the id c + 1."""
     try:
         import hotcoco
     except ImportError as error:
@@ -167,8 +213,7 @@ def evaluate(
         dt = gt.load_res(table, segmentation=runs)
         if runs:
             dt.update_anns(ids=np.arange(1, len(runs) + 1), area=np.asarray(hotcoco.mask.area(runs), np.float64))
-    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic,
-                0 if truths.keypoints is None else truths.keypoints.shape[1])
+    return hotcoco, gt, dt, 0 if truths.keypoints is None else truths.keypoints.shape[1]
 
 
 def evaluate_files(
@@ -178,36 +223,116 @@ def evaluate_files(
     """COCO's evaluation of a result list against an annotation file (paths, or their parsed JSON).
     Classes come by category id.
 
-    As in pycocotools, a result that holds a box beside its mask or keypoints has the size of the box (`evaluate` takes
-    the mask's). Raises `DataError` naming the file and record that cannot be used.
+    Ids may be numbers or text. As in pycocotools, a result that holds a box beside its mask or keypoints has the size
+    of the box (`evaluate` takes the mask's). Raises `DataError` naming the file and record that cannot be used.
     """
     try:
         import hotcoco
     except ImportError as error:
         raise StemmaError(INSTALL) from error
-    data = _read(truth, dict)
-    found = _read(results, list)
-    where = str(results) if isinstance(results, (str, Path)) else "results"
-    images = {im["id"] for im in data["images"]}
-    categories = sorted(data["categories"], key=lambda c: int(c["id"]))
+    data, found = _read(truth, dict), _read(results, list)
+    said, where = (str(x) if isinstance(x, (str, Path)) else name
+                   for x, name in ((truth, "truth"), (results, "results")))
+    images, categories, annotations = _truth_of(data, said, kind)
+    image_of, category_of = ({v["was"]: v["id"] for v in rows} for rows in (images, categories))
     field = {"boxes": "bbox", "masks": "segmentation", "keypoints": "keypoints"}[kind]
+    rows: list[dict[str, Any]] = []
     for i, r in enumerate(found):
+        if not isinstance(r, dict):
+            raise DataError(where, "is no object", "write image_id, category_id, score and what was found",
+                            record=str(i))
         missing = next((f for f in ("image_id", "category_id", "score", field) if f not in r), None)
         if missing:
             raise DataError(where, "is not there", f"{kind} are measured with it", record=str(i), field=missing)
-        if r["image_id"] not in images:
-            raise DataError(where, f"image {r['image_id']} is not in the truth", "use the results of the same split",
-                            record=str(i), field="image_id")
-        if not np.isfinite(r["score"]) or (kind == "boxes" and not np.isfinite(r["bbox"]).all()):
-            raise DataError(where, "score or box holds NaN or infinity", "such a model has diverged", record=str(i))
-    # Ids are numbered anew: an annotation with id 0 would count as unmatched in pycocotools.
-    annotations = [{**a, "id": i + 1, "iscrowd": int(a.get("iscrowd", 0))}
-                   for i, a in enumerate(data.get("annotations", ()))]
-    gt = hotcoco.COCO({"images": data["images"], "categories": categories, "annotations": annotations})
-    dt = gt.load_res(found)
+        image, category = image_of.get(ident(r["image_id"])), category_of.get(ident(r["category_id"]))
+        if image is None:
+            raise DataError(where, f"image {str(r['image_id'])[:40]} is not in the truth",
+                            "use the results of the same split", record=str(i), field="image_id")
+        if category is None:
+            raise DataError(where, f"category {str(r['category_id'])[:40]} is not in the truth",
+                            "give results the truth's category ids", record=str(i), field="category_id")
+        if not _finite(r["score"]) or (kind == "boxes" and not _box(r["bbox"])):
+            raise DataError(where, "score or box holds NaN, infinity or no number", "such a model has diverged",
+                            record=str(i))
+        rows.append({**r, "image_id": image, "category_id": category})
     names = tuple(str(c["name"]) for c in categories)
-    return _run(hotcoco, gt, dt, kind, names, limits, None, (), False,
-                len(found[0]["keypoints"]) // 3 if kind == "keypoints" and found else 0)
+    points = len(found[0]["keypoints"]) // 3 if kind == "keypoints" and found else 0
+    try:
+        gt = hotcoco.COCO({"images": images, "categories": categories, "annotations": annotations})
+        return _run(hotcoco, gt, gt.load_res(rows), kind, names, limits, None, (), False, points)
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
+        # what is wrong inside a record of many kinds, hotcoco says best
+        raise DataError(where, f"cannot be measured against {said}: {' '.join(str(error).split())[:300]}",
+                        "correct what is named there") from error
+
+
+def _truth_of(data: dict[str, Any], said: str,
+              kind: Kind) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Images, categories and annotations of an annotation file, numbered from 1 in the order of their ids,
+    which "was" keeps.
+
+    What pycocotools stumbles over is filled in: a missing `area` is the mask's or the box's, a missing `iscrowd` 0, a
+    missing `num_keypoints` is counted; an annotation with id 0 would count as unmatched, and two of one id as one.
+    """
+    parts: dict[str, list[Any]] = {}
+    for key in ("images", "categories", "annotations"):
+        given = data.get(key, [] if key == "annotations" else None)
+        if not isinstance(given, list) or not all(isinstance(x, dict) for x in given):
+            raise DataError(said, f"has no list of objects '{key}'", "name a COCO annotation file", field=key)
+        parts[key] = given
+    numbered: dict[str, list[dict[str, Any]]] = {}
+    for key in ("images", "categories"):
+        ids = [ident(x.get("id")) for x in parts[key]]
+        bad = next((k for k, i in enumerate(ids) if i is None or (key == "categories" and "name" not in parts[key][k])),
+                   None)
+        if bad is not None:
+            raise DataError(said, f"is no {key[:-1].replace('ie', 'y')} with an id and a name" if key == "categories"
+                            else "is an image without an id", "correct it", f"{key} {bad}", "id")
+        order = sorted(range(len(ids)), key=lambda k: (isinstance(ids[k], str), ids[k]))
+        numbered[key] = [{**parts[key][k], "id": n + 1, "was": ids[k]} for n, k in enumerate(order)]
+    image_of, category_of = ({v["was"]: v for v in numbered[key]} for key in ("images", "categories"))
+    rows: list[dict[str, Any]] = []
+    for i, a in enumerate(parts["annotations"]):
+        image, category = image_of.get(ident(a.get("image_id"))), category_of.get(ident(a.get("category_id")))
+        if image is None or category is None:
+            # of a picture or a class that is not measured: people cut the lists of images and not the annotations
+            continue
+        record = f"annotation {str(a.get('id', i))[:40]}"
+        try:
+            crowd = int(flag(a.get("iscrowd")))
+        except ValueError as error:
+            raise DataError(said, str(error), "write 0 or 1", record, "iscrowd") from None
+        row = {**a, "id": i + 1, "image_id": image["id"], "category_id": category["id"], "iscrowd": crowd}
+        if kind == "boxes" and not _box(a.get("bbox")):
+            raise DataError(said, "is not four finite numbers", "write [x, y, width, height]", record, "bbox")
+        if kind == "masks" and not a.get("segmentation"):
+            raise DataError(said, "is not there", "masks are measured with it", record, "segmentation")
+        if kind == "keypoints" and "num_keypoints" not in a:
+            row["num_keypoints"] = sum(1 for v in (a.get("keypoints") or [])[2::3] if v)
+        if not _finite(a.get("area")):
+            row["area"] = _area(a, image)
+        rows.append(row)
+    return numbered["images"], numbered["categories"], rows
+
+
+def _area(a: dict[str, Any], image: dict[str, Any]) -> float:
+    """The area of an annotation that gives none: of its mask where there is one that can be read, else of its box."""
+    if a.get("segmentation") and _finite(image.get("height")) and _finite(image.get("width")):
+        try:
+            runs = rle_tools().frPyObjects(a["segmentation"], int(image["height"]), int(image["width"]))
+            return float(rle_tools().area(rle_tools().merge(runs) if isinstance(runs, list) else runs))
+        except (ValueError, TypeError, KeyError):
+            pass  # the box below; a mask that is to be measured is refused where it is read
+    box = a.get("bbox")
+    return float(box[2] * box[3]) if isinstance(box, list) and _box(box) else 0.0
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _box(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_finite, value))
 
 
 def columns(pictures: Sequence[Picture], kind: Kind = "boxes") -> tuple[list[tuple[int, int]], Truths, Found]:
@@ -275,13 +400,13 @@ def _point_results(found: Found) -> Iterator[dict[str, Any]]:
         }
 
 
-def _run(
-    hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
-    thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
-) -> Scores:
+def _asked(
+    hotcoco: Any, gt: Any, dt: Any, kind: Kind, limits: Sequence[int], thresholds: Floats | None,
+    sigmas: Sequence[float], agnostic: bool, points: int, sizes: Sequence[str] = tuple(AREAS),
+) -> tuple[Any, tuple[str, ...]]:
+    """hotcoco's evaluation with its settings made, and the names of its area ranges."""
     run = hotcoco.COCOeval(gt, dt, _NAMES[kind])
-    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (1, 10, 100))))
-    areas = {k: v for k, v in AREAS.items() if kind != "keypoints" or k != "small"}
+    areas = {k: v for k, v in AREAS.items() if k in sizes and (kind != "keypoints" or k != "small")}
     run.params.max_dets = list(limits)
     run.params.iou_thrs = list(THRESHOLDS if thresholds is None else thresholds)
     run.params.rec_thrs = list(RECALLS)
@@ -294,6 +419,15 @@ def _run(
         if len(chosen) != k:
             raise StemmaError(f"{len(chosen)} OKS sigmas for {k} keypoints")
         run.params.kpt_oks_sigmas = list(chosen)
+    return run, tuple(areas)
+
+
+def _run(
+    hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
+    thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
+) -> Scores:
+    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (1, 10, 100))))
+    run, areas = _asked(hotcoco, gt, dt, kind, limits, thresholds, sigmas, agnostic, points)
     run.evaluate()
     run.accumulate()
     out = run.eval
@@ -302,7 +436,7 @@ def _run(
     return Scores(
         kind, ("object",) if agnostic else names, np.where(undefined, np.nan, precision),
         np.where(recall < 0, np.nan, recall), np.where(undefined, np.nan, np.asarray(out["scores"], np.float64)),
-        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), tuple(areas), limits,
+        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), areas, limits,
     )
 
 
@@ -318,5 +452,5 @@ def _read(source: Any, kind: type) -> Any:
     return value
 
 
-__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Found", "Scores", "Truths", "columns", "evaluate",
-           "evaluate_files", "mean_of"]
+__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Found", "Scores", "Truths", "columns", "evaluate", "evaluate_files",
+           "mean_of", "tally"]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.types import IGNORE, Classes, DataError, Sample, StemmaError
+from .resample import Ratios, Tally
 from .semantic import SemanticMetric, confusion
 
 Ints = NDArray[np.int64]
@@ -77,6 +78,8 @@ class PanopticMetric:
         self.classes = classes
         self.tp, self.fp, self.fn = (np.zeros(n, np.int64) for _ in range(3))
         self.iou = np.zeros(n)
+        # of each picture PQ's two sums of every class
+        self.shares: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
         self.pixels = SemanticMetric(classes)
         self.images = 0
 
@@ -107,32 +110,17 @@ class PanopticMetric:
             if labels.size and labels.max() >= len(self.classes):
                 raise StemmaError(f"{name} for {where}: a segment has class {int(labels.max())} and there are "
                                   f"{len(self.classes)} classes")
-        # shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void
         shared = np.bincount((t * (len(found_class) + 1) + p).ravel(),
                              minlength=(len(true_class) + 1) * (len(found_class) + 1))
-        self.pixels.matrix += confusion(to_semantic(t, true_class), to_semantic(p, found_class), len(self.classes))
-        self._count(shared.reshape(len(true_class) + 1, len(found_class) + 1), true_class, crowd, found_class)
+        shared = shared.reshape(len(true_class) + 1, len(found_class) + 1)
+        tp, fp, fn, iou = _count(shared, true_class, crowd, found_class, len(self.classes))
+        self.tp += tp
+        self.fp += fp
+        self.fn += fn
+        self.iou += iou
+        self.shares.append((iou, tp + 0.5 * fp + 0.5 * fn))
+        self.pixels.count(confusion(to_semantic(t, true_class), to_semantic(p, found_class), len(self.classes)))
         self.images += 1
-
-    def _count(self, shared: Ints, true_class: Ints, crowd: Bools, found_class: Ints) -> None:
-        n = len(self.classes)
-        true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]
-        found_class = np.where(found_area > 0, found_class, -1)
-        if found_area[found_class < 0].any():
-            raise StemmaError("a predicted segment has pixels and no class")
-        both, on_void = shared[1:, 1:], shared[0, 1:]
-        union = true_area[:, None] + found_area[None] - both - on_void[None]
-        same = (true_class[:, None] == found_class[None]) & ~crowd[:, None]
-        i, j = np.nonzero(same & (2 * both > union))
-        np.add.at(self.tp, true_class[i], 1)
-        np.add.at(self.iou, true_class[i], both[i, j] / union[i, j])
-        lost = (true_area > 0) & ~crowd
-        lost[i] = False
-        np.add.at(self.fn, true_class[lost], 1)
-        ignored = on_void + np.where((true_class[:, None] == found_class[None]) & crowd[:, None], both, 0).sum(0)
-        false = (found_class >= 0) & (2 * ignored <= found_area)
-        false[j] = False
-        self.fp += np.bincount(found_class[false], minlength=n)
 
     def merge(self, other: PanopticMetric) -> None:
         """Add what another metric, of another part of the data, has counted."""
@@ -141,8 +129,14 @@ class PanopticMetric:
         self.fp += other.fp
         self.fn += other.fn
         self.iou += other.iou
-        self.pixels.matrix += other.pixels.matrix
+        self.shares += other.shares
+        self.pixels.merge(other.pixels)
         self.images += other.images
+
+    def tallies(self) -> dict[str, Tally]:
+        """PQ and mIoU by picture, in the order in which they were counted."""
+        both = np.asarray(self.shares, np.float64).reshape(-1, 2, len(self.classes))
+        return {"PQ": Ratios(both[:, 0], both[:, 1])} | self.pixels.tallies()
 
     def result(self) -> dict[str, Any]:
         """PQ, SQ, RQ over all classes, and with _things and _stuff behind; mIoU, mIoU_stuff, mIoU_stuff_foreground.
@@ -169,3 +163,26 @@ class PanopticMetric:
         }
         out["images"] = self.images
         return out
+
+
+def _count(shared: Ints, true_class: Ints, crowd: Bools, found_class: Ints,
+           classes: int) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
+    """One picture's matched, false and missed segments, and the sum of the IoUs of the matched, by class, (C,) each.
+
+    shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void.
+    """
+    true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]
+    found_class = np.where(found_area > 0, found_class, -1)
+    if found_area[found_class < 0].any():
+        raise StemmaError("a predicted segment has pixels and no class")
+    both, on_void = shared[1:, 1:], shared[0, 1:]
+    union = true_area[:, None] + found_area[None] - both - on_void[None]
+    same = (true_class[:, None] == found_class[None]) & ~crowd[:, None]
+    i, j = np.nonzero(same & (2 * both > union))
+    lost = (true_area > 0) & ~crowd
+    lost[i] = False
+    ignored = on_void + np.where((true_class[:, None] == found_class[None]) & crowd[:, None], both, 0).sum(0)
+    false = (found_class >= 0) & (2 * ignored <= found_area)
+    false[j] = False
+    tp, fp, fn = (np.bincount(c, minlength=classes) for c in (true_class[i], found_class[false], true_class[lost]))
+    return tp, fp, fn, np.bincount(true_class[i], both[i, j] / union[i, j], classes).astype(np.float64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .detection import RECALLS, Bools, Floats, Ints, Picture, Record, mean_of
+from .resample import Ranked, ranked
 from .voc import average_precision
 
 TOLERANCE = 18.0  # pixels, about half the stride of the net (Oquab et al. 2015, sec. 5)
@@ -63,24 +64,35 @@ def point_ap(record: Record, tolerance: float = TOLERANCE) -> PointScores:
     count there, nor does a point that only a crowd object holds. AP is the area under the monotone curve,
     as in VOC 2010 on.
     """
+    return _averaged(record, tolerance)
+
+
+def point_tally(record: Record, tolerance: float = TOLERANCE) -> Ranked:
+    """`point_ap` by picture, to be had under other weights of the pictures."""
     return _ranked(record, tolerance)
+
+
+def image_tally(record: Record) -> Ranked:
+    """`image_ap` by picture, to be had under other weights of the pictures."""
+    return _ranked(record, None)
 
 
 def image_ap(record: Record) -> PointScores:
     """AP of image labels: pictures ranked by their best detection of the class, wherever it lies. Pictures with
     difficult objects alone do not count."""
-    return _ranked(record, None)
+    return _averaged(record, None)
 
 
-def _ranked(record: Record, tolerance: float | None) -> PointScores:
+def _ranked(record: Record, tolerance: float | None) -> Ranked:
+    """The best detections of each class in each picture, those that do not count left out."""
     classes = len(record.names)
-    scores, labels, hits = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0, bool)]
-    positives = np.zeros(classes, np.int64)
-    for one in record:
+    groups = []
+    positives = np.zeros((len(record), classes), np.int64)
+    for i, one in enumerate(record):
         there, excused = np.zeros(classes, bool), np.zeros(classes, bool)
         there[one.labels[~one.crowd]] = True
         excused[one.labels[one.crowd]] = True
-        positives += there
+        positives[i] = there
         best = best_of_class(one)
         said = one.found_labels[best]
         if tolerance is None:
@@ -91,15 +103,18 @@ def _ranked(record: Record, tolerance: float | None) -> PointScores:
             hit, held = ((near & ~one.crowd[None]).any(1),
                          (near & one.crowd[None]).any(1) | (excused[said] & ~there[said]))
         kept = hit | ~held
-        scores.append(one.scores[best][kept])
-        labels.append(said[kept])
-        hits.append(hit[kept])
-    score = np.concatenate(scores)
-    order = np.argsort(-score, kind="stable")
-    label, right = np.concatenate(labels)[order], np.concatenate(hits)[order]
-    ap, precision = np.full(classes, np.nan), np.full((classes, len(RECALLS)), np.nan)
+        right = hit[kept][None]
+        groups.append((np.full(right.shape[1], i), said[kept], one.scores[best][kept], right, np.zeros_like(right)))
+    return ranked(groups, positives, 1, "all")
+
+
+def _averaged(record: Record, tolerance: float | None) -> PointScores:
+    ranks = _ranked(record, tolerance)
+    positives = ranks.positives.sum(0)
+    ap, precision = np.full(len(positives), np.nan), np.full((len(positives), len(RECALLS)), np.nan)
+    begins = [0, *ranks.stops.tolist()]
     for c in np.flatnonzero(positives):
-        tp = np.cumsum(right[label == c])
+        tp = np.cumsum(ranks.hit[0, begins[c] : begins[c + 1]])
         recall, exact = tp / positives[c], tp / np.arange(1, len(tp) + 1)
         ap[c] = average_precision(recall, exact) if len(tp) else 0.0
         precision[c] = [exact[recall >= level].max(initial=0.0) for level in RECALLS]

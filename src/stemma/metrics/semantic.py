@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.types import IGNORE, Classes, DataError, Sample, StemmaError
 from .boundary import boundary_f_by_class, edge_distance, tolerance_of
+from .resample import Ratios, Tally
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -57,6 +58,8 @@ class SemanticMetric:
         self.matrix: Ints = np.zeros((n, n + 1), np.int64)
         self.bands: dict[int, Ints] = {w: np.zeros((n, n + 1), np.int64) for w in trimap}
         self.f_sum, self.f_count = np.zeros(n), np.zeros(n, np.int64)
+        # of each picture the pixels of every class in the intersection and in the union
+        self.shares: list[tuple[Ints, Ints]] = []
         self.images = 0
 
     def add(self, truth: Sample, prediction: Mapping[str, Any]) -> None:
@@ -79,7 +82,7 @@ class SemanticMetric:
         if unknown.size:
             raise DataError(where, f"the map holds label {int(unknown[0])} and there are {n} classes",
                             "label it 255 to ignore it", field="semantic")
-        self.matrix += confusion(t, p, n)
+        self.count(confusion(t, p, n))
         if self.bands:
             distance = edge_distance(t)
             for width, matrix in self.bands.items():
@@ -90,6 +93,12 @@ class SemanticMetric:
             for c, f in boundary_f_by_class(t, p, within, IGNORE).items():
                 self.f_sum[c] += f
                 self.f_count[c] += 1
+
+    def count(self, matrix: Ints) -> None:
+        """Add the confusion matrix (C, C + 1) of one picture."""
+        self.matrix += matrix
+        hit = np.diag(matrix).copy()
+        self.shares.append((hit, matrix.sum(1) + matrix[:, :-1].sum(0) - hit))
         self.images += 1
 
     def merge(self, other: SemanticMetric) -> None:
@@ -101,7 +110,13 @@ class SemanticMetric:
             matrix += other.bands[width]
         self.f_sum += other.f_sum
         self.f_count += other.f_count
+        self.shares += other.shares
         self.images += other.images
+
+    def tallies(self) -> dict[str, Tally]:
+        """mIoU by picture, in the order in which they were counted."""
+        both = np.asarray(self.shares, np.float64).reshape(-1, 2, len(self.classes))
+        return {"mIoU": Ratios(both[:, 0], both[:, 1])}
 
     def result(self) -> dict[str, Any]:
         """Fractions, not percent. Classes that are neither true nor predicted count in no mean;

@@ -5,7 +5,9 @@ Nothing is imported before it is used: `stemma list` reads `cards` from here and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,15 +24,15 @@ def compare(
     keeps what is finished.
     """
     from ..engine.comparing.compare import compare as run
-    from . import worlds
-    from .page import write
 
     done = run(papers, data, budget, seeds, preset, out, **options)
-    if done.results.get("kind") == "worlds":
-        worlds.write(done.results, done.path)
-    else:
-        write(done.results, done.path)
+    page_of(done.results).write(done.results, done.path)
     return done
 
 
-__all__ = ["compare"]
+def page_of(results: dict[str, Any]) -> ModuleType:
+    """The module that writes the page of a comparison: that of its wing."""
+    return import_module(f".{results['wing']}", __name__)
+
+
+__all__ = ["compare", "page_of"]

@@ -11,10 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.sentence import first_sentence
+
+# ((slots, the sentence that tells them), ...), as `core.paper.Parent.told`
+Told = tuple[tuple[tuple[str, ...], str], ...]
+
 
 @dataclass(frozen=True)
 class Card:
-    """What can be said of a paper without building it. `parents` are (name, ((slot, sentence), ...))."""
+    """What can be said of a paper without building it. `parents` are (name, ((slots, sentence), ...))."""
 
     name: str
     title: str
@@ -25,7 +30,7 @@ class Card:
     summary: str
     group: str
     line: str
-    parents: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    parents: tuple[tuple[str, Told], ...] = ()
     presets: tuple[str, ...] = ("paper", "small")
 
     @property
@@ -35,7 +40,7 @@ class Card:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {
             "name": self.cli_name,
-            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slot": s, "what": w} for s, w in c]}
+            "parents": [{"paper": n.replace("_", "-"), "changes": [{"slots": list(s), "what": w} for s, w in c]}
                         for n, c in self.parents],
         }
 
@@ -81,12 +86,12 @@ def _read(path: Path) -> Card:
     given = dict(zip(order, call.args)) | {k.arg or "": k.value for k in call.keywords}
     literal = {k: ast.literal_eval(given[k])
                for k in ("title", "authors", "year", "arxiv", "task", "summary", "presets") if k in given}
-    said = (ast.get_docstring(module) or path.stem.replace("_", "-")).splitlines()[0].split("  arXiv")[0]
+    said = first_sentence(ast.get_docstring(module) or path.stem.replace("_", "-"))
     return Card(name=path.stem, group=path.parent.name, line=said, parents=_parents(given.get("parents"), aliases),
                 **literal)
 
 
-def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str, Told], ...]:
     if node is None:
         return ()
     if not isinstance(node, ast.Tuple):
@@ -99,7 +104,9 @@ def _parents(node: ast.expr | None, aliases: dict[str, str]) -> tuple[tuple[str,
         paper = given["paper"]
         if not (isinstance(paper, ast.Attribute) and isinstance(paper.value, ast.Name) and paper.attr == "PAPER"):
             raise ValueError("a parent is not `module.PAPER`")
-        out.append((aliases[paper.value.id], tuple((str(s), str(w)) for s, w in ast.literal_eval(given["changes"]))))
+        changes = ast.literal_eval(given["changes"])
+        told = tuple(((s,) if isinstance(s, str) else tuple(map(str, s)), str(w)) for s, w in changes)
+        out.append((aliases[paper.value.id], told))
     return tuple(out)
 
 
@@ -107,7 +114,7 @@ def _imported(path: Path) -> Card:
     from ..core.paper import get
 
     p = get(path.stem)
-    parents = tuple((x.paper.name, x.changes) for x in p.parents)
+    parents = tuple((x.paper.name, x.told) for x in p.parents)
     return Card(p.name, p.title, p.authors, p.year, p.arxiv, p.task, p.summary, path.parent.name, p.line,
                 parents, p.presets)
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..core.files import whole_file
-from ..core.paper import Paper
+from ..core import outputs
+from ..core.paper import Paper, named
 from ..core.part import diff
 from .layout import lay
-from .page import POLICY, _asset
+from .sheet import POLICY, asset
 from .tags import items, table, tag, text
 
 BOX = (150, 44)
@@ -27,7 +27,6 @@ GROUPS = {
     "localization": "Finding and outlining", "worlds": "World models", "editing": "Editing pictures",
     "transfer": "Carrying over", "language": "Language",
 }
-WHOLE = {"": "the whole", "()": "its kind"}  # slots without a name
 MOST_SETTINGS = 60  # differences that are listed
 
 
@@ -35,10 +34,8 @@ def write(path: str | Path, papers: Iterable[Paper] | None = None, made: str = "
     """Write the page of `papers` (default: all) to `path`; `made` is said at its end."""
     from ..core.paper import papers as all_papers
 
-    path = Path(path)
-    with whole_file(path) as fresh:
-        fresh.write_text(render(list(papers or all_papers()), made), encoding="utf-8")
-    return path
+    outputs.claim([path], "--html")
+    return outputs.put_text(path, render(list(papers or all_papers()), made), "--html")
 
 
 def kin(papers: Iterable[Paper], name: str) -> list[Paper]:
@@ -61,7 +58,7 @@ def render(papers: list[Paper], made: str = "") -> str:
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)),
-               tag("style", _asset("page.css") + _asset("lineage.css")))
+               tag("style", asset("page.css") + asset("lineage.css")))
     drawings = [(tag("h2", GROUPS[g]) if len(groups) > 1 else "") + tag("div", drawing(members), cls="tree", tabindex=0)
                 for g, members in groups]
     body = tag(
@@ -69,7 +66,7 @@ def render(papers: list[Paper], made: str = "") -> str:
         tag("header", tag("h1", text(title)), tag("p", text(span), cls="meta"), legend(papers)),
         tag("main", tag("div", *drawings, id="tree"), tag("div", *(card(p, papers) for p in papers), cls="cards")),
         tag("footer", text(made or "Written by stemma from the papers' own files.")),
-        tag("script", _asset("lineage.js")),
+        tag("script", asset("lineage.js")),
     )
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
 
@@ -157,8 +154,8 @@ def card(p: Paper, papers: list[Paper]) -> str:
     for edge in p.parents:
         name = edge.paper.label
         who = tag("a", text(name), href=f"#{edge.paper.cli_name}") if edge.paper.name in there else text(name)
-        changes = items((text(what) + " " + tag("code", text(WHOLE.get(slot, slot)), cls="slot")
-                         for slot, what in edge.changes), cls="changes")
+        told = (text(what) + " " + tag("code", text(named(slots)), cls="slot") for slots, what in edge.told)
+        changes = items(told, cls="changes")
         inside += [tag("h3", f"From {who}"), changes, settings(edge.paper, p)]
     if children:
         inside += [tag("h3", "Built from it"),

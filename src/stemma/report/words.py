@@ -318,17 +318,6 @@ def untrained_line(results: dict[str, Any]) -> str:
     return f"Every system stands above its own untrained net; the narrowest margin is {signed(least)} ({figures})."
 
 
-def merged(changes: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Changes told by one sentence as one, their slots in a row; the root is "the whole",
-    a node's own class "the kind"."""
-    out: dict[tuple[str, str], dict[str, str]] = {}
-    for c in changes:
-        slot = {"": "the whole", "()": "the kind of system"}.get(c.get("slot", ""), c.get("slot", ""))
-        key = (c["what"], c.get("by", ""))
-        out[key] = out[key] | {"slot": f"{out[key]['slot']}, {slot}"} if key in out else c | {"slot": slot}
-    return list(out.values())
-
-
 def edge_verdict(edge: dict[str, Any]) -> str:
     """What a measured gain is worth: clear, within the spread, or of unknown spread."""
     if edge.get("gain") is None:
@@ -341,5 +330,5 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 __all__ = [
     "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget",
     "edge_verdict", "heading", "mean_of",
-    "merged", "overlap", "ranked", "score", "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
+    "overlap", "ranked", "score", "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
 ]

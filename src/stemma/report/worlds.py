@@ -6,9 +6,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ..core.files import whole_file
+from ..core import outputs
 from . import charts, words
-from .page import PALETTE, POLICY, _asset, _definitions, _fold, _note, _section
+from .sheet import PALETTE, POLICY, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
 
 System = dict[str, Any]
@@ -65,9 +65,7 @@ def write(results: dict[str, Any], folder: Path | str) -> Path:
     """Write `report.html` into `folder`, where the runs and their films are.
     Raises `FileNotFoundError` where a film is missing."""
     path = Path(folder) / "report.html"
-    with whole_file(path) as fresh:
-        fresh.write_text(render(results, Path(folder)), encoding="utf-8")
-    return path
+    return outputs.put_text(path, render(results, Path(folder)))
 
 
 def render(r: dict[str, Any], folder: Path) -> str:
@@ -87,7 +85,7 @@ def render(r: dict[str, Any], folder: Path) -> str:
     head, more = answer(r)
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
+              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
     failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
     answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"),
                   items(map(text, more)) if more else "", cls="answer")
@@ -97,9 +95,9 @@ def render(r: dict[str, Any], folder: Path) -> str:
         "body", tag("header", tag("h1", text(title)), tag(
             "p", text(f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta"
         )), tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers, *(_section(i, t, html) for i, _, t, html in sections)),
+        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
         tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
-        tag("script", _asset("page.js")),
+        tag("script", asset("page.js")),
     )
     return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
 
@@ -122,8 +120,8 @@ def _table(systems: list[System], colour: dict[str, int]) -> str:
             cells += [tag("td", f"{x['untrained']:.1f}"),
                       *(tag("td", f"{v:,.0f}", data_sort=f"{v:.6g}") for v in counts)]
             rows.append(tag("tr", *cells))
-    note = _note("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured "
-                 "on as many episodes, by the world's own law of chance. “Learned” counts updates and generations.")
+    note = remark("Mean return of episodes that were not lived in training, with its 95 % interval; chance is measured "
+                  "on as many episodes, by the world's own law of chance. “Learned” counts updates and generations.")
     return note + table("".join(tag("th", tag("button", n), scope="col") for n in names), rows, "sortable")
 
 
@@ -153,8 +151,8 @@ def _learning(systems: list[System], colour: dict[str, int]) -> str:
                 lines.append(charts.Line(colour[s["id"]], s["title"], mean))
         panels.append(tag("div", tag("h4", head),
                           charts.line_chart(lines, label, "return", f"Return against {label}", y_min=low)))
-    return _note("Return without noise on the same few episodes each time, during the "
-                 "training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
+    return remark("Return without noise on the same few episodes each time, during the "
+                  "training.") + _legend(systems, colour) + tag("div", *panels, cls="two")
 
 
 def _evolved(systems: list[System], colour: dict[str, int]) -> str:
@@ -170,7 +168,7 @@ def _evolved(systems: list[System], colour: dict[str, int]) -> str:
                                                  low), ("Spread", "deviation of weights", width, 0.0)) if drawn]
     note = ("Return of a generation's candidates where they were tried, in the dream or in the world: the mean, and "
             "faint the luckiest; the first seed of each.")
-    return _note(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
+    return remark(note) + _legend(grown, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
@@ -184,7 +182,7 @@ def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
         if chart := charts.line_chart(lines, "steps ahead", label, f"{label} against steps ahead", markers=False):
             panels.append(tag("div", tag("h4", head), chart))
     note = "Mean error of what is foreseen after five frames, knowing only what was done; the first seed of each."
-    return _note(note) + _legend(systems, colour) + tag("div", *panels, cls="two") if panels else ""
+    return remark(note) + _legend(systems, colour) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _films(systems: list[System], folder: Path) -> str:
@@ -199,7 +197,7 @@ def _films(systems: list[System], folder: Path) -> str:
         return ""
     note = ("Left the world, right what the agent foresees. Under the green bar it sees; under the orange one it only "
             "knows what it did.")
-    return _note(note) + tag("div", *figures, cls="row")
+    return remark(note) + tag("div", *figures, cls="row")
 
 
 def _made(r: dict[str, Any]) -> str:
@@ -216,7 +214,7 @@ def _made(r: dict[str, Any]) -> str:
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), *(tag("td", text(x[k]))
                                                                   for k in ("seed", "folder", "finished")))
             for s in r["systems"] for x in s["runs"]]
-    return _definitions(facts) + _fold("Every run", table(heads, rows))
+    return definitions(facts) + fold("Every run", table(heads, rows))
 
 
 __all__ = ["answer", "render", "write"]

@@ -1,4 +1,5 @@
-"""How hard do the examples of a dense detector pull? GHM's fig. 2, made again: the histogram of gradient norms of finished runs, side by side.
+"""How hard do the examples of a dense detector pull? GHM's fig. 2, made again: the histogram of gradient norms of
+finished runs, side by side.
 
     python -m stemma.studies.gradients runs/retinanet runs/ghm --data scenes --out runs/gradients
 
@@ -19,9 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core import interrupts
+from ..core import interrupts, outputs
+from ..core.sentence import first_sentence
 from ..core.types import Batch, StemmaError
-from ..engine.pictures import measure as evaluate
+from ..data.open import open_split, spread
 from ..engine.pictures import outside
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
@@ -54,7 +56,8 @@ def study(
     limit: int | None = None, batch: int = 8, device: str = "auto"
 ) -> dict[str, Any]:
     """The study's record, and its page in `out`: counts of every run on the same pictures."""
-    where, pictures, rows = pick_device(device), evaluate.spread(evaluate.open_split(data, split), limit), []
+    outputs.claim([Path(out) / "gradients.json", Path(out) / "gradients.html"])
+    where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
     for run in runs:
         model: Any = checkpoint.load(run, device=where).eval()
         checkpoint.check_classes(model, pictures.info, pictures.info.name)
@@ -62,15 +65,14 @@ def study(
         count = norms(model, (b.to(where) for b in loader.epoch(0)), bins)
         rows.append({"run": str(run), "name": f"{model.paper.label} ({Path(run).name})", "counts": count.tolist()})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "bins": bins, "rows": rows}
-    Path(out).mkdir(parents=True, exist_ok=True)
-    checkpoint.write_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
-    checkpoint.write_text(Path(out) / "gradients.html", page(record))
+    outputs.put_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
+    outputs.put_text(Path(out) / "gradients.html", page(record))
     return record
 
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page with its plot; an empty bin is drawn at one example."""
-    from ..report.page import POLICY, _asset, _note
+    from ..report.sheet import POLICY, asset, remark
 
     rows, bins = record["rows"], record["bins"]
     lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0)))
@@ -85,10 +87,10 @@ def page(record: dict[str, Any]) -> str:
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
               tag("title", "Gradient norms"),
               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", _asset("page.css")))
+              tag("style", asset("page.css")))
     legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    note = _note(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, "
-                 "outliers right; the height is a logarithm.")
+    note = remark(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, "
+                  "outliers right; the height is a logarithm.")
     chart = charts.line_chart(lines, "gradient norm", "log10 of the number of examples", "Gradient norms")
     main = tag("main", note, legend, chart, table("".join(tag("th", h, cls="plain") for h in heads), body))
     return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")),
@@ -98,7 +100,7 @@ def page(record: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
     parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients",
-                                     description=(__doc__ or "").splitlines()[0])
+                                     description=first_sentence(__doc__ or ""))
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")

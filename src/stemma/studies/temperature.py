@@ -1,4 +1,5 @@
-"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there beside its score in the world.
+"""Can the agent fool its dream? World Models' controller evolved in dreams of several temperatures, its score there
+beside its score in the world.
 
     python -m stemma.studies.temperature runs/takecover --out runs/temperature
 
@@ -16,7 +17,8 @@ from typing import Any
 
 import torch
 
-from ..core import interrupts
+from ..core import interrupts, outputs
+from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.worlds import agents, dreams, lives
@@ -45,6 +47,7 @@ def study(
     name, place = model.info.name, str(next(model.parameters()).device)
     codes = dreams.beginnings(model, replay, place)
     file = out / "temperature.json"
+    outputs.claim([file, out / "temperature.html"])
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     asked = {"run": str(run), "env": name, "generations": generations, "episodes": episodes, "seed": seed}
     if record and {k: record[k] for k in asked} != asked:
@@ -76,10 +79,10 @@ def study(
             "ended": float(dreamt.ended.float().mean()),
             "real": real["mean"], "interval": real["interval"], "std": real["std"],
         })
-        checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+        outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
     record["rows"].sort(key=lambda r: r["temperature"])
-    checkpoint.write_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
-    checkpoint.write_text(out / "temperature.html", page(record))
+    outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+    outputs.put_text(out / "temperature.html", page(record))
     return record
 
 
@@ -91,7 +94,7 @@ def fooled(rows: list[dict[str, float]], chance: float) -> list[float]:
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page with its plot."""
-    from ..report.page import POLICY, _asset, _definitions, _note
+    from ..report.sheet import POLICY, asset, definitions, remark
 
     rows = record["rows"]
     lines = [charts.Line(0, "in the dream", tuple((r["temperature"], r["dream"]) for r in rows)),
@@ -125,13 +128,13 @@ def page(record: dict[str, Any]) -> str:
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
               tag("title", "Temperature of the dream"),
               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", _asset("page.css")))
-    note = _note("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the "
-                 "world, where it has never been.")
+              tag("style", asset("page.css")))
+    note = remark("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the "
+                  "world, where it has never been.")
     main = tag("main", tag("div", tag("p", text(head), cls="head"), cls="answer"), tag("h2", "Dream and world"), note,
                legend, tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"),
                            style="max-width:40rem"), table("".join(tag("th", n, cls="plain") for n in names), body),
-               tag("h2", "How this was made"), _definitions(facts))
+               tag("h2", "How this was made"), definitions(facts))
     return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Can the agent fool its dream?")),
                                                     main), lang="en") + "\n"
 
@@ -139,7 +142,7 @@ def page(record: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
     parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature",
-                                     description=(__doc__ or "").splitlines()[0])
+                                     description=first_sentence(__doc__ or ""))
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/temperature")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3])

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.core.files import whole_file
+from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
 
 from ..images import check_name
@@ -157,17 +157,22 @@ def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
         if not split_name(where.stem):
             return {group: {"all": where}}
         beside = [p for p in sorted(where.parent.glob("*.json")) if group_name(p.stem) == group and split_name(p.stem)]
-        found = {split_name(p.stem): p for p in beside if p == where or looks_like(p) == kind}
+        found = {split_name(p.stem): p for p in beside if p == where or _is(p, kind)}
         return {group: {**found, split_name(where.stem): where}}
     out: dict[str, dict[str, Path]] = {}
     for path in sorted([*where.glob("*.json"), *where.glob("[aA]nnotations/*.json"), *where.glob("labels/*.json")]):
-        if looks_like(path) == kind:
+        if _is(path, kind):
             out.setdefault(group_name(path.stem), {})[split_name(path.stem) or "all"] = path
     if not out:  # one folder a split, each with its own file
         for path in sorted(where.glob("*/*.json")):
-            if split_name(path.parent.name) and looks_like(path) == kind:
+            if split_name(path.parent.name) and _is(path, kind):
                 out.setdefault(group_name(path.stem), {})[split_name(path.parent.name)] = path
     return out
+
+
+def _is(path: Path, kind: str) -> bool:
+    """Whether a JSON holds annotations of a kind, and not what Stemma predicted."""
+    return looks_like(path) == kind and not outputs.predicted(path)
 
 
 def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
@@ -351,6 +356,16 @@ def read_images(rows: Sequence[Any], path: Path,
     return files, np.array(sizes, dtype=np.int64).reshape(-1, 2), np.array(ids, dtype=np.int64), index
 
 
+def _by_id(
+    files: list[str], sizes: np.ndarray, ids: np.ndarray, index: dict[Any, int]
+) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
+    """What `read_images` gives in ascending id, words after numbers: COCO's evaluation settles ties between scores of
+    two images by it."""
+    order = sorted(index, key=lambda i: (isinstance(i, str), i))
+    at = [index[i] for i in order]
+    return [files[k] for k in at], sizes[at], ids[at], {i: k for k, i in enumerate(order)}
+
+
 def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
     """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
     COCO's seventeen)."""
@@ -392,7 +407,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     faults: list[Fault] = []
     said = str(source)
     classes, label_of, categories = read_categories(part_of(doc, "categories", source), source)
-    files, sizes, ids, index = read_images(part_of(doc, "images", source), source, faults)
+    files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
     if inside:
@@ -467,7 +482,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
 def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str,
                faults: list[Fault]) -> np.ndarray:
     k = len(points.names)
-    out = np.zeros((len(rows), k, 3), dtype=np.float32)
+    out = np.zeros((len(rows), k, 3))
     for n, a in enumerate(rows):
         flat = a.get("keypoints")
         if not flat:
@@ -486,10 +501,8 @@ def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points:
 
 
 def write_json(path: str | Path, doc: Any) -> Path:
-    """A JSON file, complete or not at all: it is written beside and moved into place."""
-    with whole_file(path) as beside:
-        beside.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8")
-    return Path(path)
+    """A JSON file, complete or not at all. Raises `StemmaError` where a file stands that Stemma did not write."""
+    return outputs.put(path, lambda p: p.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8"))
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:

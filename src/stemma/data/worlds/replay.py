@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.files import whole_file
+from ...core import outputs
 from ...core.types import DataError, StemmaError
 
 Episode = dict[str, np.ndarray]
@@ -61,15 +61,14 @@ class Replay:
 
     def write(self, number: int, episode: Episode) -> None:
         """Write an episode's file, whole or not at all. Raises `StemmaError` when the disk does not take it."""
-        path = self.path(number)
         held = io.BytesIO()
         np.savez_compressed(held, allow_pickle=False, **episode)
-        try:
-            with whole_file(path, flush=True) as fresh:
-                fresh.write_bytes(held.getvalue())
-        except OSError as error:
-            raise StemmaError(f"cannot write {path}: {error}. Free some space on the disk, or choose "
-                              "another --out") from error
+        outputs.replace(self.path(number), lambda p: p.write_bytes(held.getvalue()))
+
+    def tidy(self) -> None:
+        """Remove files that a kill left half-written."""
+        for p in self.folder.glob(".*.new*"):
+            p.unlink(missing_ok=True)
 
     def prune(self) -> None:
         """Delete the files of episodes that were let go of."""

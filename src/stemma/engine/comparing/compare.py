@@ -20,16 +20,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core import interrupts
+from ...core import interrupts, outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
-from ..pictures import measure as evaluate
-from ..pictures import outside
-from ..pictures.trial import Job, held_out
+from ...data.proposals import wants
+from .. import wings
 from ..running import checkpoint
 from ..running.budget import Budget, Spent
+from ..running.devices import processor
 from ..running.runs import Run
-from . import results
+from .job import Job
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 GRACE = 60.0  # seconds that a training has to save its state when it is told to stop
@@ -82,8 +82,6 @@ def compare(
     that no training could use, for a folder that holds another comparison, and when not one training finished;
     `KeyboardInterrupt` after the running ones have saved their state.
     """
-    from ...data.open import absolute
-
     folder, where = Path(out), str(data)
     plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset,
             "sets": checkpoint.jsonable(sets or {}),
@@ -93,77 +91,24 @@ def compare(
     at_least(0, workers=workers)
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
-    if _worlds(systems):
-        return _compare_worlds(systems, plan, seeds, folder, jobs, on, sets, device, workers, limit, validations,
-                               command, show)
-    tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in systems.items()}
-    if len({str(evaluate.suited(where, task, format)) for task in tasks.values()}) > 1:
-        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
-                          f"{' and '.join(tasks)} read different ones; compare apart")
-    train, held, _ = held_out(where, format, limit, next(iter(tasks.values())))
-    for name, p in systems.values():
-        card, _, _ = checkpoint.plan(name, p, _sets_of(sets, name), train.info)
-        evaluate.check_kinds(card, p, train.info, where)
+    wing = wings.together(papers.get(name) for name, _ in systems.values())
+    options = {"format": format, "precision": precision, "batch": batch, "limit": limit}
+    ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None))
     at_once, threads, device = _room(jobs, device, precision)
-    _claim(folder, plan)
-    for name, p in systems.values():
-        recipe = checkpoint.plan(name, p, _sets_of(sets, name), train.info)[2]
-        for part in (train, held):
-            outside.fill(outside.with_proposals(part, recipe), show=show is not None)
-    place = absolute(where)
+    _claim(folder, plan | {"data": ready.data})
+    ready.compute()
     work = [
-        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, place, plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
-            _sets_of(sets, name), device, precision, batch, workers, limit, validations)
+        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format, _sets_of(sets, name), device,
+            precision, batch, workers, limit, validations)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     done, errors = _run_all(work, folder, at_once, threads, device, on, show)
-    about = _about(systems, plan, seeds, out, command, at_once, threads, device, on) | {
-        "data": {"name": train.info.name, "where": where, "train": len(train), "val": len(held),
-                 "fingerprint": train.fingerprint},
-        "latency": _latencies(folder, done, device, threads),
-    }
-    record = results.collect(folder, work, errors, about, held)
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
-    return Comparison(folder, record)
-
-
-def _worlds(systems: dict[str, tuple[str, str]]) -> bool:
-    """Whether all that is compared are agents. Raises `StemmaError` where some are and some are not."""
-    kinds = {papers.get(name).task == "world" for name, _ in systems.values()}
-    if len(kinds) > 1:
-        raise StemmaError("agents and systems that look at pictures have no common measure; compare them apart")
-    return kinds == {True}
-
-
-def _compare_worlds(
-    systems: dict[str, tuple[str, str]], plan: dict[str, Any], seeds: int, folder: Path, jobs: int | None, on: str,
-    sets: dict[str, Any] | None, device: str,
-    workers: int, limit: int | None, validations: int, command: str, show: Show | None,
-) -> Comparison:
-    """As `compare`, for agents in the world that plan["data"] names; `limit` is the number of episodes that each is
-    measured on."""
-    from ...data.worlds import envs
-    from ..worlds import agents
-
-    name = agents.name_of(plan["data"])
-    plan = plan | {"data": f"env:{name}"}
-    envs.need(envs.get(name).package, name)
-    for paper, preset in systems.values():
-        checkpoint.plan(paper, preset, _sets_of(sets, paper), envs.info_of(name))
-    at_once, threads, device = _room(jobs, device)
-    _claim(folder, plan)
-    work = [
-        Job(f"{ident.replace(':', '@')}-s{seed}", paper, preset, seed, plan["data"], plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), None, _sets_of(sets, paper), device, None,
-            None, workers, limit, validations)
-        for seed in range(seeds) for ident, (paper, preset) in systems.items()
-    ]
-    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
-    world = {"env": name, "world": envs.get(name).about, "law": envs.get(name).law}
-    about = _about(systems, plan, seeds, folder, command, at_once, threads, device, on) | world
-    record = results.collect_worlds(folder, done, errors, about)
-    checkpoint.write_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+    about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
+             | ready.about)
+    about |= {"latency": _latencies(folder, done, device, threads) if wing.TIMED else {}}
+    record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
+    outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
 
@@ -194,7 +139,7 @@ def _about(
         "stemma": _version(), "created": time.strftime("%Y-%m-%d %H:%M"), "command":
         command or _as_command(list(systems), plan, seeds, out), "budget": plan["budget"], "preset": plan["preset"],
         "seeds": seeds, "versions": {"python": sys.version.split()[0], **checkpoint.versions()},
-        "machine": {"cpu": results.processor(), "cores": _cores(), "threads": threads, "jobs": at_once,
+        "machine": {"cpu": processor(), "cores": _cores(), "threads": threads, "jobs": at_once,
                     "device": _device_name(device), "on": on},
     }
 
@@ -222,7 +167,7 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
         whose, colon, rest = path.partition(":")
         if not colon:
             # meant for those that take boxes from outside
-            if path != "proposals" or outside.wants(papers.get(name).recipe("paper")):
+            if path != "proposals" or wants(papers.get(name).recipe("paper")):
                 out[path] = value
         elif papers.get(whose).name == name:
             out[rest] = value
@@ -235,6 +180,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
         raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
     file = folder / "compare.json"
     if file.is_file():
+        outputs.claim([file, folder / "results.json", folder / "report.html", *(folder / "pictures").glob("*")])
         old = json.loads(file.read_text(encoding="utf-8"))
         for key, value in plan.items():
             if old.get(key) != value:
@@ -242,7 +188,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
                                   "another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
-    checkpoint.write_text(file, json.dumps(plan, indent=1))
+    outputs.put_text(file, json.dumps(plan, indent=1))
 
 
 def _cores() -> int:
@@ -296,7 +242,7 @@ def _environment(threads: int, gpu: int | None = None) -> dict[str, str]:
 
 def _start(words: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
     with open(log, "ab") as f:
-        command = [sys.executable, "-m", "stemma.engine.pictures.trial", *words]
+        command = [sys.executable, "-m", "stemma.engine.comparing.trial", *words]
         return subprocess.Popen(command, stdout=f, stderr=f, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
 
 
@@ -392,7 +338,8 @@ def _look(state: State) -> None:
     if entry:
         spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"])
         state.fraction = max(state.fraction, Budget.parse(state.job.budget).fraction(spent))
-        value = next((entry[k] for k in results.MAINS if entry.get(k) is not None), None)
+        value = next((entry[k] for k in wings.wing_of(papers.get(state.job.paper).task).SCORES
+                      if entry.get(k) is not None), None)
         if entry["kind"] == "val" and value is not None:
             state.last = f"{value:.3f}"
         if state.fraction >= 1 and entry["kind"] == "val":

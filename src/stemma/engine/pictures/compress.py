@@ -13,7 +13,6 @@ from ...core.types import StemmaError
 from ...parts.low_rank import shorten
 from ..running import checkpoint
 from ..running.runs import Run
-from .measure import resolve
 
 END = "head.ranks"  # the setting of a head whose layers may be of low rank
 
@@ -28,7 +27,7 @@ def compress(model: nn.Module | Run | str | Path, ranks: Sequence[int], which: s
 
     Raises `StemmaError` when the model has no such layers, or a rank is below 0 or above the layer's smaller side.
     """
-    net: Any = resolve(model, which)
+    net: Any = checkpoint.resolve(model, which)
     wanted = tuple(int(r) for r in ranks)
     paths = [k for k, _ in leaves(net.spec) if k.endswith(END)]
     name = net.paper.cli_name
@@ -66,4 +65,9 @@ def _check(net: Any, path: str, ranks: tuple[int, ...]) -> None:
             raise StemmaError(f"layer {i + 1} is {u} x {v}, so its rank is at most {min(u, v)}, not {rank}")
 
 
-__all__ = ["compress"]
+def shortened(model: nn.Module | Run | str | Path, svd: Sequence[int], which: str = "best") -> nn.Module:
+    """The model as it is (`checkpoint.resolve`), or where ranks are given compressed by them."""
+    return compress(model, svd, which) if svd else checkpoint.resolve(model, which)
+
+
+__all__ = ["compress", "shortened"]

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ...core.files import whole_file
+from ...core import outputs as outputs_of
 from ...core.types import StemmaError
 from ...data.proposals import grid
 from ..running.runs import Run
 from . import outside
-from .measure import resolve
+from .compress import shortened
 
 Format = Literal["onnx", "torch"]
 Outputs = Literal["raw", "predictions"]
@@ -80,8 +80,8 @@ def export(
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for
     predictions of objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
     A model, or its rule, may say in `no_graph` why its predictions cannot be written.
-    Raises `StemmaError` when a package is missing, the network cannot be traced,
-    or what was written computes something else.
+    Raises `StemmaError` when a package is missing, the network cannot be traced, what would be written computes
+    something else, or a file stands at `path` that Stemma did not write.
     """
     if format not in ("onnx", "torch"):
         raise StemmaError(f"no export format '{format}'; there are onnx and torch")
@@ -90,7 +90,8 @@ def export(
     path = Path(path)
     if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
-    net: Any = resolve(model, which, svd).to("cpu").float().eval()
+    outputs_of.claim([path], "file")
+    net: Any = shortened(model, svd, which).to("cpu").float().eval()
     why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
     if why and outputs == "predictions":
         raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with "
@@ -106,18 +107,19 @@ def export(
     with torch.no_grad():
         expected = plain.said(*inputs.values())
     names = [n for n, _ in expected]
-    try:
-        with whole_file(path) as fresh:
-            got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
-            difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
-            worst = max(difference.values(), default=0.0)
-            wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
-                     if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
-            if wrong:
-                raise StemmaError(f"{path} is not written: its graph does not compute what the model does: "
-                                  f"{', '.join(wrong[:3])}")
-    except OSError as error:
-        raise StemmaError(f"cannot write {path}: {error.strerror or error}") from error
+    difference: dict[str, float] = {}
+
+    def write(fresh: Path) -> None:
+        got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
+        difference.update({n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)})
+        wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
+                 if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
+        if wrong:
+            raise StemmaError(f"{path} is not written, for it would not compute what the model does: "
+                              f"{', '.join(wrong[:3])}")
+
+    outputs_of.put(path, write, "file")
+    worst = max(difference.values(), default=0.0)
     shapes = {n: list(t.shape) for n, t in expected}
     written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
     if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
@@ -163,7 +165,8 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         try:
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises kinds of its own
-            raise StemmaError(f"onnxruntime does not take the graph: {' '.join(str(error).split())[:200]}") from error
+            raise StemmaError("onnxruntime does not take what would be written: "
+                              f"{' '.join(str(error).split())[:200]}") from error
         return [torch.from_numpy(v) for v in session.run(
             None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)}
         )]

@@ -11,23 +11,25 @@ from torch import nn
 from ...core import paper as papers
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
+from ...data.open import open_pair, spread, suited
 from ..running import checkpoint
 from ..running.budget import Budget
+from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
-from . import measure as evaluate
 from .measured import measured
+from .tasks import check_kinds
 from .trainer import Plan, Trainer
 
 
 def train(
     paper: str | Paper, data: str | Path | Dataset, budget: str | Budget | None = "60s", preset: str = "small",
-    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *,
-    val: str | Path | Dataset | None = None, format: str | None = None, device: str = "auto",
-    precision: str | None = None, batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256,
-    save_every: str | None = "60s", patience: int = 0, workers: int = 0, deterministic: bool = False,
-    compile: bool = False, sync_bn: bool = False, start: str | Path | nn.Module | None = None, log_every: int = 0,
-    progress: bool = True, data_options: dict[str, Any] | None = None, proposals: str | None = None,
+    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, *, val: str
+    | Path | Dataset | None = None, format: str | None = None, device: str = "auto", precision: str | None = None,
+    batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
+    patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
+    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True,
+    data_options: dict[str, Any] | None = None, proposals: str | None = None, wall: str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
@@ -47,6 +49,8 @@ def train(
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
     proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
+    wall:       "1h": the most time by the clock that training may take, whatever the budget;
+                run.json says where it ran out ("cut")
 
     Under `torchrun` every process trains its share of each batch. Ctrl-C and SIGTERM save the state, then raise
     `KeyboardInterrupt`. Raises `StemmaError` for wrong settings, data that do not fit the paper, a loss that is NaN
@@ -57,24 +61,10 @@ def train(
     at_least(1, batch=batch)
     at_least(0, seed=seed, workers=workers, patience=patience)
     card = papers.get(paper) if isinstance(paper, str) else paper
-    if card.task == "world":
-        from ..worlds import agents
-
-        foreign = {"val": val, "format": format, "precision": precision, "batch": batch, "patience": patience or None,
-                   "proposals": proposals}
-        for name, value in foreign.items():
-            if value is not None:
-                instead = (f"say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)"
-                           if name == "batch" else "leave it out")
-                raise StemmaError(f"{name} is of systems that learn from pictures with truth, and {card.cli_name} "
-                                  f"lives in a world; {instead}")
-        return agents.train(paper, str(data), budget, preset, out, seed, sets, resume, device=device,
-                            val_every=val_every, save_every=save_every,
-                            workers=workers, log_every=log_every, progress=progress, compile=compile, start=start)
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
                           "for agents, `stemma list --task world`)")
-    format, options = evaluate.suited(data, card.task_of(preset), format, data_options)
+    format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
@@ -82,7 +72,7 @@ def train(
     info = train_set.info
     sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
     card, spec, recipe = checkpoint.plan(paper, preset, sets, info)
-    evaluate.check_kinds(card, preset, info, where)
+    check_kinds(card, preset, info, where)
     found = measured(card, spec, recipe, train_set, sets, Path(out) if resume else None)
     sets = {**(sets or {}), **found} if found else sets
     if resume and precision is None and (Path(out) / "run.json").is_file():
@@ -92,7 +82,8 @@ def train(
     if size % (fabric.world_size * recipe.accumulate):
         raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} "
                           "parts; choose a multiple")
-    length = Budget.parse(recipe.length).for_batch(recipe.batch, size) if budget is None else Budget.parse(budget)
+    length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, size) if budget is None
+              else Budget.parse(budget, wall))
 
     torch.manual_seed(seed)
     if fabric.device.type == "cuda":
@@ -101,50 +92,31 @@ def train(
     checkpoint.check_classes(model, val_set.info, "the validation data")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record: dict[str, Any] = {
-        **checkpoint.describe(model), "budget": str(length), "batch": size, "seed": seed, "machine": machine(),
-        "processes": fabric.world_size, "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
+        **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall,
+        "clock": clock(str(fabric.device)),
+        "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
+        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
                  "val_images": len(val_set)},
         "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)
-    if again and run.state == "finished" and run.record["budget"] == str(length):
+    if again and run.state == "finished" and length.over(run.record):
         return run
     plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
                 compile, sync_bn, log_every, progress, deterministic)
-    trainer = Trainer(run, fabric, model, train_set, evaluate.spread(val_set, val_images), plan)
+    trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan)
     if again:
         if fabric.is_global_zero:
             run.tidy()
-            run.update(state="running", budget=str(length), error=None)
+            run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
         if (run.path / "state.safetensors").is_file():
             trainer.restore()
         elif fabric.is_global_zero:
             run.rewind(0)
     trainer.fit()
     return run
-
-
-def open_pair(data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None,
-              **options: Any) -> tuple[Dataset, Dataset]:
-    """The pictures to train on and those to validate on. Of a `Dataset` without a `val`,
-    every tenth picture is held out."""
-    if isinstance(data, (str, Path)):
-        from ...data.open import splits
-
-        names = splits(data, format, **options)
-        whole = evaluate.open_split(data, "train", format, **options)
-        if val is None or val in names:
-            return whole, evaluate.open_split(data, str(val or "val"), format, **options)
-    else:
-        whole = data
-    if val is not None:
-        return whole, evaluate.open_split(val, "val")
-    if len(whole) < 10:
-        return whole, whole
-    return (evaluate.subset(whole, [i for i in range(len(whole)) if i % 10]),
-            evaluate.subset(whole, range(0, len(whole), 10)))
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
@@ -170,4 +142,4 @@ def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tup
     return run, True
 
 
-__all__ = ["open_pair", "train"]
+__all__ = ["train"]

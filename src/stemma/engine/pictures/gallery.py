@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...core.files import whole_file
+from ...core import outputs
 
 # Told apart by lightness as well as hue; class i takes colour i, round and round.
 COLOURS = (
@@ -27,8 +27,8 @@ def shown_size(size: tuple[int, int]) -> tuple[int, int]:
 def save_picture(image: np.ndarray, path: Path) -> None:
     """A uint8 (H, W, 3) picture as a JPEG of the shown size."""
     h, w = shown_size((image.shape[0], image.shape[1]))
-    with whole_file(path) as fresh:
-        Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS).save(fresh, quality=88)
+    small = Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS)
+    outputs.put(path, lambda p: small.save(p, quality=88), prediction=True)
 
 
 def mask_layer(masks: Sequence[np.ndarray], labels: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -61,8 +61,7 @@ def map_layer(classes: np.ndarray, size: tuple[int, int], ids: np.ndarray | None
 
 def save_layer(layer: np.ndarray, path: Path) -> None:
     """An RGBA layer as a small PNG."""
-    with whole_file(path) as fresh:
-        Image.fromarray(layer).save(fresh, optimize=True)
+    outputs.put(path, lambda p: Image.fromarray(layer).save(p, optimize=True), prediction=True)
 
 
 def _nearest(v: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from torch import Tensor, nn
 
-from ...core.recipe import ProposalSource, Recipe
-from ...core.types import Batch, Dataset, StemmaError
+from ...core.recipe import Recipe
+from ...core.types import Batch, Dataset
 from ...data.loader import Loader
-from ...data.proposals import Proposed
-
-KINDS: tuple[str, ...] = tuple(k for k in get_args(get_type_hints(ProposalSource)["kind"]) if k not in ("none", "file"))
-
-
-def wants(recipe: Recipe) -> bool:
-    """Whether a system takes its boxes from outside."""
-    return recipe.proposals.kind != "none"
-
-
-def sourced(recipe: Recipe, given: str | None) -> Recipe:
-    """The recipe with its boxes from `given`: the name of a source, or a file of proposals. None leaves it as it is.
-
-    Raises `StemmaError` for a system that makes its own, and for what is neither a source nor a file.
-    """
-    if given is None:
-        return recipe
-    if not wants(recipe):
-        raise StemmaError(f"this system makes its own boxes; proposals from '{given}' would change nothing")
-    if given in KINDS:
-        return replace(recipe, proposals=ProposalSource(**{**vars(recipe.proposals), "kind": given, "file": ""}))
-    if Path(given).suffix not in (".json", ".npz"):
-        raise StemmaError(f"no source of proposals '{given}'; there are {', '.join(KINDS)}, or a file: COCO results "
-                          "JSON or .npz")
-    return replace(recipe, proposals=replace(recipe.proposals, kind="file", file=str(given)))
+from ...data.proposals import Proposed, sourced, wants
 
 
 def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
@@ -83,4 +58,4 @@ def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs
                   workers=workers)
 
 
-__all__ = ["KINDS", "fill", "given", "loader", "needed", "sourced", "wants", "with_proposals"]
+__all__ = ["fill", "given", "loader", "needed", "sourced", "wants", "with_proposals"]

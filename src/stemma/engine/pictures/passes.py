@@ -12,37 +12,64 @@ phase began.
 """
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 
+from ...core.interrupts import Wishes
 from ...core.recipe import Augment, Phase
-from ...core.types import Batch, StemmaError
+from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
 from ..running import schedule
-from . import measure as evaluate
+from ..running.budget import Spent
+from ..running.clock import Stopwatch
 from . import outside
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .tasks import needs_of
 
 APART = 1_000_000  # epochs of such phases: an order of their own, so that they take no pictures from the steps
+
+
+class Training(Protocol):
+    """What the passes see of a training: `pictures.trainer.Trainer` is one."""
+
+    model: Any
+    recipe: Any
+    task: str
+    data: Dataset
+    plan: Any
+    device: torch.device
+    parts: int
+    fabric: Any
+    bar: Any
+    ema: Any
+    steps: int
+    images: int
+    clock: Stopwatch
+    fitted: int
+    ran: int
+    saved_at: int
+    wishes: Wishes
+
+    @property
+    def spent(self) -> Spent: ...
+    def _pulse(self) -> tuple[float, bool]: ...
+    def _save(self) -> None: ...
 
 
 class Passes:
     """The passes of one phase: `pictures()` begins the next. Each takes its part of the phase's share,
     and at most all pictures once."""
 
-    def __init__(self, trainer: Trainer, index: int):
+    def __init__(self, trainer: Training, index: int):
         self.t, self.index, self.phase = trainer, index, trainer.recipe.phases[index]
         self.begin, self.end = schedule.span(trainer.recipe.phases, index)
-        self.done, self.first, self.clock = 0, 0, time.perf_counter()
+        self.done, self.first = 0, 0
+        trainer.clock.start()
         recipe = replace(trainer.recipe, augment=Augment(flip=0.0), resize=replace(trainer.recipe.resize, scales=()))
-        needs = evaluate.needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
+        needs = needs_of(trainer.task, trainer.model.spec, trainer.data.info.kinds) | outside.needed(recipe)
         batch = trainer.plan.batch // trainer.parts
         self.loader = Loader(trainer.data, recipe, train=True, batch=batch, mean=trainer.model.spec.preprocess.mean,
                              seed=trainer.plan.seed, workers=trainer.plan.workers, needs=needs)
@@ -53,7 +80,7 @@ class Passes:
                               "pictures, and asks for more")
         self.done += 1
         until = self.begin + (self.end - self.begin) * self.done / self.phase.passes
-        timed, count = self.t.plan.budget.unit == "seconds", 0
+        timed, count = not self.t.plan.budget.repeatable, 0
         batches = self.loader.epoch(APART + self.index)
         try:
             for batch in batches:
@@ -69,10 +96,9 @@ class Passes:
         self.first = self.first or count
 
     def tick(self) -> float:
-        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of the
-        budget that is used."""
-        now = time.perf_counter()
-        self.t.seconds, self.clock = self.t.seconds + now - self.clock, now
+        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of
+        the budget that is used."""
+        self.t.clock.lap()
         fraction, _ = self.t._pulse()
         self.t.wishes.heed()
         return fraction
@@ -86,7 +112,7 @@ def pictures(loader: Loader, phases: tuple[Phase, ...], images: float) -> Iterat
             yield from loader.order(APART + i)[: round(images * (end - begin) / p.passes) + loader.batch].tolist()
 
 
-def run(trainer: Trainer, index: int) -> None:
+def run(trainer: Training, index: int) -> None:
     """Let the model's method of phase `index` fit what it fits. Every process does the same,
     and takes process 0's result."""
     phase: Phase = trainer.recipe.phases[index]
@@ -98,8 +124,9 @@ def run(trainer: Trainer, index: int) -> None:
     trainer.bar.line(f"step {trainer.steps}: phase '{phase.name}'")
     if trainer.saved_at != trainer.steps:
         trainer._save()
-    names = ("steps", "images", "seconds", "fitted")
+    names = ("steps", "images", "fitted")
     before = {k: getattr(trainer, k) for k in names}, {k: v.clone() for k, v in model.state_dict().items()}
+    spent = trainer.spent
     was = model.training
     try:
         if trainer.ema is not None:
@@ -112,6 +139,7 @@ def run(trainer: Trainer, index: int) -> None:
     except BaseException:
         for k, v in before[0].items():
             setattr(trainer, k, v)
+        trainer.clock.work, trainer.clock.wall = spent.seconds, spent.wall
         model.load_state_dict(before[1])
         raise
     finally:

@@ -2,8 +2,8 @@
 drawn and written as COCO JSON."""
 from __future__ import annotations
 
-import glob
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from ...core.files import whole_file
+from ...core import outputs
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
 from ...ops.masks import decode
 from ..running import checkpoint
@@ -22,10 +22,11 @@ from ..running.devices import pick_device, pick_precision
 from ..running.progress import counting
 from ..running.runs import Run
 from . import draw
-from .measure import apart, coco_entries, resolve, run_over, said_of
+from .answers import apart, coco_entries, said_of
+from .asked import Asked, drawn_names, find_pictures
+from .compress import shortened
+from .measure import run_over
 from .outside import sourced
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 
 
 @dataclass
@@ -97,31 +98,6 @@ def _sample(pixels: np.ndarray, file: str, i: int) -> Sample:
     return Sample(pixels, (pixels.shape[0], pixels.shape[1]), *_nothing(), file=file, id=i)
 
 
-def find_pictures(images: Any) -> list[Any]:
-    """The pictures that `images` means: a file, the picture files of a folder (and its sub-folders), a pattern, an
-    array, or a list of these.
-
-    Raises `StemmaError` when there is none.
-    """
-    if isinstance(images, (np.ndarray, Image.Image)):
-        return [images]
-    if isinstance(images, (list, tuple)):
-        return [p for one in images for p in find_pictures(one)]
-    path = Path(images).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not found:
-            raise StemmaError(f"no pictures in {path}; looked for {', '.join(SUFFIXES)}")
-        return list(found)
-    if path.is_file():
-        return [path]
-    matched = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
-    if not matched:
-        raise StemmaError(f"no picture at {images}; name a file, a folder or a pattern in quotes, such as "
-                          "'photos/*.jpg'")
-    return [p for p in matched if p.is_file()]
-
-
 def predict(
     model: nn.Module | Run | str | Path, images: Any, out: str | Path | None = None, tile: int | None = None, *,
     threshold: float = 0.3, overlap: float = 0.2,
@@ -130,23 +106,30 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Predict for pictures. Returns one dict a picture, in pixels of the file.
 
-    Detection: `file`, `size` (height, width), `boxes` (n, 4), `scores`, `labels`, `names`, and `masks` (COCO run
-    lengths), `keypoints` (n, K, 3) where the paper has them; only what scores `threshold` or more. Semantic: `semantic`
-    (H, W) labels and all class `names`; `objects`, with boxes, scores, labels, names and masks, where the system
-    learned to keep objects of a class apart (U-Net on cells).
+    All: `file` (its path), `file_name` (the path relative to what was asked for, as in predictions.json),
+    `size` (height, width).
+    Detection: `boxes` (n, 4), `scores`, `labels`, `names`, and `masks` (COCO run lengths), `keypoints` (n, K, 3)
+    where the paper has them; only what scores `threshold` or more. Semantic: `semantic` (H, W) labels and all class
+    `names`; `objects`, with boxes, scores, labels, names and masks, where the system learned to keep objects of a class
+    apart (U-Net on cells).
     Panoptic: `panoptic` (H, W) ids, `segments` (S,) labels, `names` of the segments.
 
     images: a file, folder, pattern, uint8 RGB array, PIL picture, or a list of these. A file that cannot be read is
-    left out, with a warning.
-    out:    a folder for drawn pictures and `predictions.json` (COCO: images, categories, annotations with scores),
-            or label maps as PNG
+            left out, with a warning. What Stemma drew earlier is no input.
+    out:    a folder for drawn pictures, in sub-folders as the pictures themselves, and `predictions.json` (COCO:
+            images, categories, annotations with scores), or label maps as PNG. A file that Stemma did not write is
+            never replaced
     tile:   cut pictures larger than this into tiles of so many file pixels, overlapping by `overlap`, and merge what
             they say; for objects, the whole picture is looked at too, for what is larger than a tile
     proposals: another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
     svd:    predict with the fully connected layers of the region heads shortened to these ranks (`compress`)
-    Raises `StemmaError` when there are no pictures, or tiles are asked for where they cannot be merged (panoptic).
+    Raises `StemmaError` when there are no pictures, when something stands where a result would go, or when tiles are
+    asked for where they cannot be merged (panoptic).
     """
-    net = resolve(model, which, svd)
+    if images is None or isinstance(images, (list, tuple)) and not images:
+        raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures; name pictures: files, a "
+                          "folder, or a pattern in quotes")
+    net = shortened(model, svd, which)
     m: Any = net
     task = m.paper.task_of(m.preset)
     info = said_of(m.info or Info("pictures", "pictures", Classes(tuple(f"class {i}" for i in range(m.classes))), ()),
@@ -160,19 +143,20 @@ def predict(
     if tile is not None and task == "panoptic":
         raise StemmaError("panoptic maps cannot be merged from tiles; leave the tiles out, or use an instance or a "
                           "semantic segmenter")
-    data = Pictures(find_pictures(images), info)
+    asked = find_pictures(images)
+    data = Pictures(asked.sources, info)
+    writer = _Writer(Path(out), data, asked, info, task, pictures) if out is not None else None
     device = pick_device(device)
     net.to(device)
     settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision),
                                 "needs": frozenset(), "recipe": sourced(m.recipe, proposals), "show": progress}
-    writer = _Writer(Path(out), data, info, task, pictures) if out is not None else None
     results: list[dict[str, Any]] = []
     with counting("predicting", len(data), progress) as bar:
         for i, found in _tiled(net, data, tile, overlap, settings) if tile is not None else _plain(net, data, settings):
             found = draw.above(found, threshold)
             if "objects" in found:
                 found["objects"] |= {"names": [info.classes.names[int(k)] for k in found["objects"]["labels"]]}
-            entry = {"file": data.name(i), "size": data._sizes[i], **found}
+            entry = {"file": data.name(i), "file_name": asked.names[i], "size": data._sizes[i], **found}
             labels = () if "semantic" in found else found["segments" if "panoptic" in found else "labels"]
             entry["names"] = list(classes.names) if "semantic" in found else [classes.names[int(k)] for k in labels]
             results.append(entry)
@@ -321,45 +305,55 @@ def shifted(code: dict[str, Any], corner: tuple[int, int], size: tuple[int, int]
 
 
 class _Writer:
-    """Drawn pictures and predictions.json in a folder; label maps for systems that give maps."""
+    """Drawn pictures and predictions.json in a folder; label maps for systems that give maps.
 
-    def __init__(self, folder: Path, data: Pictures, info: Info, task: str, pictures: bool):
+    All names are known, and seen to be free or ours, before the first picture is looked at.
+    """
+
+    def __init__(self, folder: Path, data: Pictures, asked: Asked, info: Info, task: str, pictures: bool):
         self.folder, self.data, self.info, self.classes, self.pictures = (folder, data, info,
                                                                           info.classes_for(task), pictures)
+        self.names, self.drawn = asked.names, drawn_names(asked.names)
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
-        self.taken: set[str] = set()
+        if any(os.path.realpath(folder) == os.path.realpath(f) for f in asked.folders):
+            raise StemmaError(f"{folder} is where the pictures come from, and drawn copies would lie among them; "
+                              "choose another --out")
+        endings = ([".jpg"] if pictures else []) + {"semantic": ["_labels.png"],
+                                                    "panoptic": ["_panoptic.png"]}.get(task, [])
+        outputs.claim(folder / f"{name}{e}" for name in self.drawn for e in endings)
+        outputs.claim([folder / "predictions.json"])
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StemmaError(f"cannot make the folder {folder}: {error}") from error
 
     def add(self, i: int, entry: dict[str, Any]) -> None:
-        stem = Path(self.data.name(i)).stem
-        name, k = stem, 2
-        while name in self.taken:
-            name, k = f"{stem}_{k}", k + 1
-        self.taken.add(name)
-        number = len(self.images) + 1
-        self.images.append({"id": number, "file_name": Path(self.data.name(i)).name, "height": entry["size"][0],
-                            "width": entry["size"][1]})
+        name, number = self.drawn[i], len(self.images) + 1
+        image = {"id": number, "file_name": self.names[i], "height": entry["size"][0], "width": entry["size"][1]}
         if "semantic" in entry:
-            _save(Image.fromarray(entry["semantic"].astype(np.uint8)), self.folder / f"{name}_labels.png")
+            image["map"] = f"{name}_labels.png"
+            self._save(Image.fromarray(entry["semantic"].astype(np.uint8)), image["map"])
             if "objects" in entry:
                 self._keep(entry["objects"], number)
         elif "panoptic" in entry:
             ids = entry["panoptic"].astype(np.int64)
-            _save(Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)),
-                  self.folder / f"{name}_panoptic.png")
+            map_name = f"{name}_panoptic.png"
+            self._save(Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)),
+                       map_name)
             segments = [{"id": j + 1, "category_id": int(self.classes.ids[int(c)])}
                         for j, c in enumerate(entry["segments"])]
-            self.annotations.append({"image_id": number, "file_name": f"{name}_panoptic.png",
-                                     "segments_info": segments})
+            self.annotations.append({"image_id": number, "file_name": map_name, "segments_info": segments})
         else:
             self._keep(entry, number)
         if self.pictures:
-            _save(draw.draw(self.data.pixels(i), entry, self.classes.names, self.info.points),
-                  self.folder / f"{name}.jpg")
+            image["drawn"] = f"{name}.jpg"
+            self._save(draw.draw(self.data.pixels(i), entry, self.classes.names, self.info.points), image["drawn"])
+        self.images.append(image)
+
+    def _save(self, picture: Image.Image, name: str) -> None:
+        more: dict[str, Any] = {"quality": 92} if name.endswith(".jpg") else {}
+        outputs.put(self.folder / name, lambda p: picture.save(p, **more), prediction=True)
 
     def _keep(self, found: dict[str, Any], number: int) -> None:
         for a in coco_entries(found, number, self.info.classes.ids):
@@ -374,18 +368,7 @@ class _Writer:
                 c |= {"keypoints": list(self.info.points.names),
                       "skeleton": [[a + 1, b + 1] for a, b in self.info.points.lines]}
         whole = {"images": self.images, "categories": categories, "annotations": self.annotations}
-        checkpoint.write_text(self.folder / "predictions.json", json.dumps(whole))
+        outputs.put_text(self.folder / "predictions.json", json.dumps(whole), prediction=True)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    try:
-        with whole_file(path) as fresh:
-            if path.suffix == ".jpg":
-                picture.save(fresh, quality=92)
-            else:
-                picture.save(fresh)
-    except OSError as error:
-        raise StemmaError(f"cannot write {path}: {error}") from error
-
-
-__all__ = ["Pictures", "Tiles", "find_pictures", "merge", "predict", "shifted", "windows"]
+__all__ = ["Pictures", "Tiles", "merge", "predict", "shifted", "windows"]

@@ -24,10 +24,12 @@ from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset, StemmaError
 from ..running import checkpoint, devices, optim, progress, schedule
 from ..running.budget import Budget, Spent
+from ..running.clock import Stopwatch
 from ..running.ema import Ema
 from ..running.runs import Run
-from . import measure as evaluate
 from . import outside, passes
+from .measure import measure
+from .tasks import main_metric, needs_of
 
 
 class Held:
@@ -91,7 +93,8 @@ class Trainer:
         self.control: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
         self.watch = _Watch(self.device)
         self.bar = progress.Training(run.path.name, plan.show and fabric.is_global_zero)
-        self.steps, self.epoch, self.at, self.images, self.seconds = 0, 0, 0, 0, 0.0
+        self.clock = Stopwatch(str(self.device))
+        self.steps, self.epoch, self.at, self.images = 0, 0, 0, 0
         self.validations, self.validated_at, self.stale, self.phase = 0, -1, 0, -2
         self.best: dict[str, Any] = {"score": None, "step": -1}
         self.sums: dict[str, Tensor] = {}
@@ -103,7 +106,8 @@ class Trainer:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.seconds, self.steps, self.epoch + (self.at + self.fitted) / len(self.loader), self.images)
+        epochs = self.epoch + (self.at + self.fitted) / len(self.loader)
+        return Spent(self.clock.work, self.steps, epochs, self.images, self.clock.wall)
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
@@ -116,7 +120,7 @@ class Trainer:
             with devices.repeatable(self.plan.deterministic):
                 with self.wishes.anywhere(self.control is None):
                     self._look_for_boxes()
-                    if self.device.type == "cuda" or self.plan.compile or self.plan.budget.unit == "seconds":
+                    if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
                         self._warm_up()
                 batches = self._batches()
                 while True:
@@ -128,13 +132,16 @@ class Trainer:
                         continue
                     if over or phase >= len(self.recipe.phases) > 0:
                         break
-                    begin = time.perf_counter()
+                    self.clock.start()
                     self._step(batches, fraction)
-                    self.seconds += time.perf_counter() - begin
+                    self.clock.lap()
                 if self.validated_at != self.steps:
                     self._validate()
                 self._save(final=True)
-                self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+                cut = self.plan.budget.cut(self.spent)
+                self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
+                if cut:
+                    self.bar.line(cut)
         except KeyboardInterrupt as wish:
             self._stop(of(wish))
             raise
@@ -174,7 +181,7 @@ class Trainer:
         self.loader = Loader(
             self.data, self.recipe, train=True, batch=self.plan.batch // parts,
             mean=self.model.spec.preprocess.mean, seed=self.plan.seed, workers=self.plan.workers,
-            needs=evaluate.needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
+            needs=needs_of(self.task, self.model.spec, self.data.info.kinds) | outside.needed(self.recipe),
             rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
 
@@ -252,14 +259,13 @@ class Trainer:
     def _pulse(self) -> tuple[float, bool]:
         """(the fraction of the budget that is used, whether a save is due), by rank 0's clock; the bar is moved."""
         fraction = self.plan.budget.fraction(self.spent)
-        since = Spent(*(a - b for a, b in zip(vars(self.spent).values(), vars(self.saved).values())))
-        due = self.plan.save_every is not None and self.plan.save_every.fraction(since) >= 1
+        due = self.plan.save_every is not None and self.plan.save_every.passed(self.saved, self.spent)
         if self.control is not None:
             said = torch.tensor([fraction, self.wishes.number, float(due)], dtype=torch.float64)
             dist.broadcast(said, 0, group=self.control)
             fraction, due = float(said[0]), bool(said[2])
             self.wishes.number = int(said[1])
-        self.bar.update(fraction, self.images, self.seconds, self.loss)
+        self.bar.update(fraction, self.spent, self.loss)
         return fraction, due
 
     def _between(self) -> float:
@@ -303,9 +309,10 @@ class Trainer:
         if self.fabric.is_global_zero and len(self.val):
             m = self.ema.model if self.ema is not None else self.model
             with self.wishes.anywhere(self.control is None):
-                result = evaluate.measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device),
-                                          precision=self.precision, losses=True, workers=self.plan.workers)
-            name = evaluate.main_metric(self.task)
+                result = measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device),
+                                 precision=self.precision, losses=True,
+                                 workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
+            name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
             if self.best["score"] is None or (score is not None and score > self.best["score"]):
@@ -313,8 +320,7 @@ class Trainer:
                 self.best = {"score": score, "step": self.steps, "metric": name}
                 self._weights("best")
             self._write({"kind": "val", "val_images": result.pop("images"), **result})
-            self.bar.line(f"step {self.steps}, {self.images} images, {self.seconds:.0f} s: loss "
-                          f"{result['loss']:.3f}, {name} "
+            self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: loss {result['loss']:.3f}, {name} "
                           + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
         if self.control is not None:
             said = torch.tensor([self.stale])
@@ -326,17 +332,19 @@ class Trainer:
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
-            head = {"kind": entry["kind"], "step": self.steps, "images": self.images, "seconds": round(self.seconds, 3),
-                    "epoch": round(self.spent.epochs, 4)}
+            spent = self.spent
+            head = {"kind": entry["kind"], "step": self.steps, "images": self.images,
+                    "seconds": round(spent.seconds, 3), "wall": round(spent.wall, 3),
+                    "epoch": round(spent.epochs, 4)}
             try:
                 self.run.log(head | entry)
             except OSError as error:
-                self.bar.line(f"cannot write {self.run.path / 'metrics.jsonl'}: {error}; training goes on")
+                self.bar.trouble(f"cannot write {self.run.path / 'metrics.jsonl'}: {error}; training goes on")
 
     def _record(self, state: str, **more: Any) -> None:
         if self.fabric.is_global_zero:
             self.run.update(state=state, spent=vars(self.spent), best=self.best, images_per_second=self.images
-                            / max(self.seconds, 1e-9), peak_memory_mb=devices.peak_memory_mb(self.device), **more)
+                            / max(self.clock.work, 1e-9), peak_memory_mb=devices.peak_memory_mb(self.device), **more)
 
     def _not_finite(self, batch: Batch, losses: dict[str, Tensor]) -> StemmaError:
         files = [self.data.truth(i).file or f"picture {i}" for i in batch.index.tolist()]
@@ -366,7 +374,7 @@ class Trainer:
             checkpoint.save(self.run.path / f"{name}.safetensors", self.model, state, step=self.steps,
                             images=self.images)
         except StemmaError as error:
-            self.bar.line(f"{error}; training goes on")
+            self.bar.trouble(f"{error}; training goes on")
 
     def _save(self, final: bool = False) -> None:
         """The last weights and the state for an exact resume. On a full disk training goes on,
@@ -383,11 +391,11 @@ class Trainer:
             scaler = self._scaler()
             meta = {
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at,
-                "images": self.images, "seconds": self.seconds, "validations": self.validations,
-                "validated_at": self.validated_at, "stale": self.stale, "best": self.best, "optim": scalars,
-                "ema_updates": self.ema.updates if self.ema else 0, "scaler": scaler.state_dict() if scaler else None,
-                "world": self.fabric.world_size, "parts": self.parts, "fitted": self.fitted, "ran": self.ran,
-                "said": self.run.said,
+                "images": self.images, "seconds": self.clock.work, "wall": self.clock.wall,
+                "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale,
+                "best": self.best, "optim": scalars, "ema_updates": self.ema.updates if self.ema else 0,
+                "scaler": scaler.state_dict() if scaler else None, "world": self.fabric.world_size, "parts": self.parts,
+                "fitted": self.fitted, "ran": self.ran, "said": self.run.said,
             }
             try:
                 state = self.ema.state() if self.ema is not None else self.model.state_dict()
@@ -397,7 +405,7 @@ class Trainer:
             except StemmaError as error:
                 if final:
                     raise
-                self.bar.line(f"{error}; training goes on")
+                self.bar.trouble(f"{error}; training goes on")
         self.saved, self.saved_at = self.spent, self.steps
 
     def restore(self) -> None:
@@ -414,9 +422,10 @@ class Trainer:
         optim.load_optimizer_state(self.optimizer, part("optim/"), meta["optim"])
         if meta["scaler"]:
             self._scaler().load_state_dict(meta["scaler"])
-        for name in ("steps", "epoch", "at", "images", "seconds", "validations", "validated_at", "stale", "best"):
+        for name in ("steps", "epoch", "at", "images", "validations", "validated_at", "stale", "best"):
             setattr(self, name, meta[name])
         self.fitted, self.ran = meta.get("fitted", 0), meta.get("ran", -1)
+        self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
         if meta["parts"] != self.parts:
             self._share(meta["parts"])
         self.saved, self.saved_at = self.spent, self.steps
@@ -446,8 +455,8 @@ class Trainer:
                         raise
                 self.optimizer.zero_grad(set_to_none=True)
                 self._share(self.parts * 2)
-                self.bar.line(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} "
-                              f"parts of {self.plan.batch // self.parts}")
+                self.bar.trouble(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} "
+                                 f"parts of {self.plan.batch // self.parts}")
         finally:
             self.optimizer.zero_grad(set_to_none=True)
             self.model.load_state_dict(before)

@@ -1,15 +1,11 @@
-"""One training of a comparison, and what is measured of it: `python -m stemma.engine.pictures.trial JOB.json`.
+"""One training of a comparison on pictures, and what is measured of it: numbers, curves, errors, confusion,
+and answers to show.
 
-The run's folder gains `trial.json` (numbers, curves, errors, confusion) and `shown/` (answers on a few pictures, for
-the report). A trial that was killed continues where its training was saved; one that has a `trial.json` is finished.
+The run's folder gains `shown/` (answers on a few pictures, for the report).
 """
 from __future__ import annotations
 
-import json
-import math
-import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...core import interrupts
 from ...core import paper as papers
 from ...core.types import Dataset, Sample, StemmaError
+from ...data.open import held_out, spread
+from ..comparing.job import Job
 from ..running import checkpoint
 from ..running.devices import pick_device, pick_precision
 from . import fit, outside
-from . import measure as evaluate
+from .answers import apart
 from .flops import flops
 from .gallery import map_layer, mask_layer, save_layer, shown_size
+from .measure import measure, run_over
+from .tasks import main_metric
 
 SHOWN = 120  # pictures whose answers are kept, for the report to choose from
 UNTRAINED = 100  # pictures on which the untrained net is measured
@@ -33,67 +32,12 @@ BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
 WHOLE = PIXELS | {"proposals": "AR100"}  # a picture's quality is the measure itself, of that picture alone
 PROPOSED = 100  # proposals of a picture from which those shown are chosen
-
-
 CURVE = 128  # pictures that a point of a learning curve is measured on
 
-@dataclass(frozen=True)
-class Job:
-    """What one process of a comparison is told."""
 
-    id: str
-    paper: str
-    preset: str
-    seed: int
-    data: str
-    budget: str
-    folder: str
-    format: str | None = None
-    sets: dict[str, Any] = field(default_factory=dict)
-    device: str = "auto"
-    precision: str | None = None
-    batch: int | None = None
-    workers: int = 0
-    limit: int | None = None
-    validations: int = 6
-
-    def save(self, path: Path) -> None:
-        checkpoint.write_text(path, json.dumps(asdict(self), indent=1))
-
-    @classmethod
-    def read(cls, path: Path) -> Job:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
-
-
-def held_out(data: str, format: str | None = None, limit: int | None = None,
-             task: str = "detection") -> tuple[Dataset, Dataset, str]:
-    """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
-
-    With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
-    the last weights are measured on the validation pictures, since the best were chosen by them.
-    """
-    from ...data.open import splits
-
-    format, options = evaluate.suited(data, task, format)
-    train, val = fit.open_pair(data, None, format, **options)
-    names = splits(data, format, **options)
-    if "test" in names and any(n in names for n in ("val", "valid")):
-        return train, evaluate.spread(evaluate.open_split(data, "test", format, **options), limit), "best"
-    return train, evaluate.spread(val, limit), "last"
-
-
-def run(job: Job) -> dict[str, Any]:
-    """Train (or finish) a job and measure it; returns what `trial.json` holds. Raises as `train` does."""
-    folder = Path(job.folder)
-    if (folder / "trial.json").is_file():
-        done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
-        return done
-    if papers.get(job.paper).task == "world":
-        from ..worlds import lives
-
-        lived = lives.trial(job, folder)
-        checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(lived))))
-        return lived
+def trial(job: Job, folder: Path) -> dict[str, Any]:
+    """Train (or finish) a job of `compare` on pictures and measure it: what its `trial.json` holds.
+    Raises as `train` does."""
     train, data, which = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
@@ -108,7 +52,7 @@ def run(job: Job) -> dict[str, Any]:
     precision = pick_precision(device, "auto" if job.precision is None else job.precision)
     m: Any = model
     task = m.paper.task_of(m.preset)
-    untrained = evaluate.measure(bare, evaluate.spread(data, UNTRAINED), device=device, precision=precision)
+    untrained = measure(bare, spread(data, UNTRAINED), device=device, precision=precision)
     measured = _measure(model, data, task, device, precision, folder / "shown")
     out: dict[str, Any] = {
         "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset, "seed": job.seed,
@@ -116,19 +60,18 @@ def run(job: Job) -> dict[str, Any]:
         "seconds": record["spent"]["seconds"], "train_images_per_second": record["images_per_second"],
         "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
         "precision": record["precision"], "parameters": record["parameters"], "batch": record["batch"],
-        "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, evaluate.main_metric(task)),
+        "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, main_metric(task)),
         "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     out["flops"] = _flops(model.float(), data, device)
-    checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(out))))
     return out
 
 
 def _flops(model: nn.Module, data: Dataset, device: str, pictures: int = 8) -> int:
     """Operations a picture takes, mean over a few held-out ones, one at a time."""
     m: Any = model
-    loader = outside.loader(model, evaluate.spread(data, pictures), m.recipe, batch=1)
+    loader = outside.loader(model, spread(data, pictures), m.recipe, batch=1)
     moved = (b.to(device) for b in loader.epoch(0))
     counts = [flops(model, b.images, proposals=outside.given(m.recipe, b).get("proposals")) for b in moved]
     return round(sum(counts) / len(counts))
@@ -141,14 +84,6 @@ def _curve(run: Any, main: str) -> list[dict[str, Any]]:
              "value": e.get("AP", e.get(main))} for e in lines]
 
 
-def _finite(v: Any) -> Any:
-    if isinstance(v, dict):
-        return {k: _finite(x) for k, x in v.items()}
-    if isinstance(v, (list, tuple)):
-        return [_finite(x) for x in v]
-    return None if isinstance(v, float) and not math.isfinite(v) else v
-
-
 # ---------------------------------------------------------------- measuring
 
 
@@ -158,13 +93,12 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     m: Any = model
     info = data.info
     evaluator = Evaluator(info, task)  # type: ignore[arg-type]
-    also = Evaluator(info, "instances") if "masks" in info.kinds and evaluate.apart(model, info) is not None else None
+    also = Evaluator(info, "instances") if "masks" in info.kinds and apart(model, info) is not None else None
     wanted = {i * len(data) // min(SHOWN, len(data)) for i in range(min(SHOWN, len(data)))}
     kept: dict[int, dict[str, Any]] = {}
     shape: list[int] = []
     images, seconds = 0, 0.0
-    for seen in evaluate.run_over(model, data, m.recipe, batch=8, device=device, precision=precision,
-                                  needs=frozenset()):
+    for seen in run_over(model, data, m.recipe, batch=8, device=device, precision=precision, needs=frozenset()):
         shape = shape or list(seen.batch.images.shape[-2:])
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
@@ -355,7 +289,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
             trouble[f] = str(error)
             continue
         _, held, _ = held_out(data, format, task=m.paper.task_of(m.preset))
-        loader = outside.loader(m, evaluate.spread(held, 3), m.recipe, batch=1)
+        loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
         moved = (b.to(device) for b in loader.epoch(0))
@@ -374,31 +308,4 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
     return trouble | {f: float(np.median(t)) for f, t in times.items()}
 
 
-def main(argv: list[str]) -> int:
-    """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left
-    beside the job, in one line."""
-    interrupts.end_with_parent()
-    path = Path(argv[-1])
-    trouble = path.with_suffix(".error")
-    trouble.unlink(missing_ok=True)
-    try:
-        with interrupts.raised():
-            if argv[0] == "--latency":
-                spec = json.loads(path.read_text(encoding="utf-8"))
-                checkpoint.write_text(spec["out"], json.dumps(latency(spec["folders"], spec["data"], spec["format"],
-                                                                      spec["device"])))
-            else:
-                run(Job.read(path))
-    except KeyboardInterrupt as wish:
-        return interrupts.of(wish).status
-    except StemmaError as error:
-        trouble.write_text(" ".join(str(error).split()), encoding="utf-8")
-        return 2
-    except Exception as error:
-        trouble.write_text(f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000], encoding="utf-8")
-        raise
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+__all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

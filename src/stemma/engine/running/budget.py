@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ...core.types import StemmaError
 
@@ -20,33 +20,62 @@ _UNITS: dict[str, tuple[Unit, float]] = {
 
 @dataclass(frozen=True)
 class Spent:
-    """What a run has used so far. `seconds` are seconds of training."""
+    """What a training has used so far. `seconds` are seconds of work (`clock`),
+    `wall` those that passed by the clock meanwhile."""
 
     seconds: float = 0.0
     steps: int = 0
     epochs: float = 0.0
     images: int = 0
+    wall: float = 0.0
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Spent:
+        """What a record (run.json) says was spent; before work was counted, seconds were those of the wall's clock."""
+        spent = record["spent"]
+        return cls(**{"wall": spent["seconds"]} | spent)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(a - b for a, b in zip(vars(self).values(), vars(other).values())))
+
+    def __str__(self) -> str:
+        """The time: "35 s of work in 52 s", or "52 s" where they are the same."""
+        return (f"{self.wall:.0f} s" if self.seconds == self.wall else f"{self.seconds:.0f} s of work in "
+                f"{self.wall:.0f} s")
 
 
 @dataclass(frozen=True)
 class Budget:
     """An amount of one unit. Schedules are functions of `fraction`, so a rate decays fully whatever the unit.
 
-    Seconds are seconds of *training* (fetching batches and stepping): validation, filling the cache of drawn scenes,
-    compiling and saving do not count, and a resumed run continues the seconds that it had used. Because a clock decides
-    where it ends, a run with a budget of seconds cannot be repeated bit by bit; one with steps, epochs or images can.
+    Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the
+    threads that the training was given, so that on a busy machine it lasts longer and learns as much; on a GPU it is
+    time by the clock. Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed
+    run continues the seconds that it had used. Because a clock decides where it ends, a run with a budget of seconds
+    cannot be repeated bit by bit; one with steps, epochs or images can.
+
+    wall: the most seconds by the clock that training may take. Where they run out first, the schedule ends with them.
     """
 
     amount: float
     unit: Unit
+    wall: float | None = None
 
     @classmethod
-    def parse(cls, text: str | Budget) -> Budget:
+    def parse(cls, text: str | Budget, wall: str | None = None) -> Budget:
         """Read "90s", "2m", "1.5h", "2000steps", "12epochs" or "50000images";
         spaces, `_` and `,` in numbers are allowed.
 
-        Raises `StemmaError` when it is none of them, or not above 0.
+        wall: "1h", a time. Raises `StemmaError` when they are none of these, or not above 0.
         """
+        if wall is not None:
+            try:
+                limit = cls.parse(wall)
+            except StemmaError:
+                limit = None
+            if limit is None or limit.unit != "seconds":
+                raise StemmaError(f"wall time is limited to a time above 0, such as 90s, 30m or 1h, not '{wall}'")
+            return replace(cls.parse(text), wall=limit.amount)
         if isinstance(text, Budget):
             return text
         found = re.fullmatch(r"([\d_,]*\.?\d+)(k?)([a-z]+)", re.sub(r"\s+", "", str(text).lower()))
@@ -63,17 +92,38 @@ class Budget:
         return cls(amount, unit)
 
     def fraction(self, spent: Spent) -> float:
-        """The part that is used up, in 0..1; it never falls as `spent` grows."""
-        return min(1.0, max(0.0, float(getattr(spent, self.unit)) / self.amount))
+        """The part that is used up, in 0..1, of the amount or of the wall time, whichever is more;
+        it never falls as `spent` grows."""
+        return min(1.0, max(0.0, self._own(spent), spent.wall / self.wall if self.wall else 0.0))
+
+    def _own(self, spent: Spent) -> float:
+        return float(getattr(spent, self.unit)) / self.amount
+
+    def cut(self, spent: Spent) -> str | None:
+        """Where wall time ended it before the amount was used, as a sentence; None where it did not."""
+        if self.wall is None or spent.wall < self.wall or self._own(spent) >= 1:
+            return None
+        return f"wall time of {self.wall:g} s ran out at {100 * self._own(spent):.0f} % of the budget of {self}"
+
+    def over(self, record: dict[str, Any]) -> bool:
+        """Whether a finished training of this record (run.json) would not be longer under this budget."""
+        limit = record.get("wall_limit")
+        return bool(record["budget"] == str(self) and (limit == self.wall or not record.get("cut")))
+
+    def passed(self, then: Spent, now: Spent) -> bool:
+        """Whether so much was spent in between; of seconds, by the clock: what is saved now and then is saved from what
+        may happen."""
+        between = now - then
+        return self.fraction(replace(between, seconds=between.wall)) >= 1
 
     def for_batch(self, written: int, actual: int) -> Budget:
         """The budget of as many images when a step holds `actual` images and the recipe was written for `written`."""
-        return Budget(max(1.0, round(self.amount * written / actual)), "steps") if self.unit == "steps" else self
+        return replace(self, amount=max(1.0, round(self.amount * written / actual))) if self.unit == "steps" else self
 
     @property
     def repeatable(self) -> bool:
         """Whether two runs of it end at the same step."""
-        return self.unit != "seconds"
+        return self.unit != "seconds" and self.wall is None
 
     def __str__(self) -> str:
         number = f"{self.amount:g}" if self.amount < 1e6 else f"{self.amount:.0f}"

@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
-from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,36 +18,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...core import files
+from ...core import outputs
 from ...core import paper as papers
-from ...core.part import Part, edit, leaves
+from ...core.part import edit, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
+from ...data.proposals import sourced
 from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
-from ..pictures import outside
 
 FORMAT = 1
 KEY = "stemma"
 
 
 # ---------------------------------------------------------------- writing
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all, flushed to the disk. On failure `path` is as it was.
-
-    Raises `StemmaError` when the disk is full or not writable.
-    """
-    try:
-        with files.whole_file(path, flush=True) as fresh:
-            fresh.touch()
-            mode = fresh.stat().st_mode
-            write(fresh)
-            os.chmod(fresh, mode)  # as any new file's; safetensors makes its own, for the owner alone
-    except (OSError, SafetensorError) as error:
-        kept = "the earlier file is untouched" if path.exists() else "nothing was written"
-        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose "
-                          "another --out") from error
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -64,12 +45,18 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, 
         seen.add(t.untyped_storage().data_ptr())
         plain[name] = t
     header = {KEY: json.dumps(meta, sort_keys=True)}  # one key: the file format does not keep the order of several
-    _replace(Path(path), lambda p: save_file(plain, p, metadata=header))
+    def write(fresh: Path) -> None:
+        try:
+            save_file(plain, fresh, metadata=header)
+        except SafetensorError as error:  # what a full disk is to safetensors
+            raise OSError(str(error)) from error
+
+    outputs.replace(path, write)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically. Raises `StemmaError` when the disk does not take it."""
-    _replace(Path(path), lambda p: p.write_text(text, encoding="utf-8"))
+    """Write a text file of a folder that is ours, atomically. Raises `StemmaError` when the disk does not take it."""
+    outputs.replace(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 # ---------------------------------------------------------------- reading
@@ -205,8 +192,8 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     of_spec, of_recipe = split_sets(sets)
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
-            spec = _on_timm(spec, other, card)
-        recipe = outside.sourced(recipe, of_spec.pop("proposals", None))
+            spec = _on_timm(spec, other)
+        recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
         for path, value in of_recipe.items():
@@ -221,14 +208,12 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     return card, spec, recipe
 
 
-def _on_timm(spec: Any, given: str, card: papers.Paper) -> Any:
+def _on_timm(spec: Any, given: str) -> Any:
     """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the
     network it has)."""
     name, _, weights = given.partition(":")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
-    if not isinstance(getattr(spec, "backbone", None), Part):
-        raise StemmaError(f"{card.cli_name} has no backbone to replace")
     return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
 
 
@@ -277,9 +262,18 @@ def describe(model: nn.Module) -> dict[str, Any]:
 def save(path: str | Path, model: nn.Module, state: dict[str, Tensor] | None = None, **more: Any) -> None:
     """Write a model's weights with what is needed to load them. `more` is added to the metadata (step, score).
 
-    Raises `StemmaError` when the disk does not take it; an earlier file then stays as it was.
+    Raises `StemmaError` when the disk does not take it; an earlier file then stays as it was. A file that holds
+    no weights of ours is not replaced.
     """
+    outputs.claim([path], "file", _written)
     write_tensors(path, state if state is not None else model.state_dict(), describe(model) | jsonable(more))
+
+
+def _written(path: Path) -> bool:
+    """Whether a file holds weights that `save` wrote, be they whole or cut short: its header is looked at alone."""
+    with open(path, "rb") as f:
+        head = f.read(8)
+        return f'"{KEY}":'.encode() in f.read(min(int.from_bytes(head, "little"), 1 << 24))
 
 
 def find(where: str | Path, which: str = "best") -> Path:
@@ -327,6 +321,29 @@ def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Modu
     return model.to(device).eval()
 
 
+def resolve(model: Any, which: str = "best") -> nn.Module:
+    """A model from a model, a run, a run's folder or a weights file. Raises `StemmaError` when it has no card (built by
+    hand)."""
+    if not isinstance(model, nn.Module):
+        model = load(getattr(model, "path", model), which)
+    if not hasattr(model, "paper"):
+        raise StemmaError("this model does not say which paper it is; build it with stemma.build or load it with "
+                          "stemma.load")
+    return model  # type: ignore[no-any-return]
+
+
+def card_of(model: Any, which: str = "best") -> papers.Paper:
+    """The card of a model, a run, a run's folder or a weights file, without building anything."""
+    if isinstance(model, nn.Module):
+        card: papers.Paper = resolve(model).paper  # type: ignore[assignment]
+        return card
+    meta = read_meta(find(getattr(model, "path", model), which))
+    if "paper" not in meta:
+        raise StemmaError(f"{model} holds the state of a training, not weights; name its folder, or "
+                          "best.safetensors beside it")
+    return papers.get(meta["paper"])
+
+
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
     """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
 
@@ -363,5 +380,8 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
         raise DataError(where, f"{len(want)} classes, but the model was built for {count}", mend, field="classes")
 
 
-__all__ = ["adorn", "build", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan", "read_meta",
-           "read_tensors", "recipe_from", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text"]
+__all__ = [
+    "adorn", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan",
+    "read_meta", "read_tensors",
+    "recipe_from", "resolve", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text",
+]

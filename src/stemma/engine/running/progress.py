@@ -1,8 +1,10 @@
-"""Progress on a terminal: bars with rate and time left; plain lines where there is no terminal."""
+"""Progress on a terminal: bars with rate and time left; where there is none, plain lines,
+and never long without one."""
 from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from .budget import Spent
+
+QUIET = 10.0  # seconds after which a line is due where there is no terminal
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -19,10 +24,15 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int], None] | None]:
-    """A bar over `total` pictures; gives a function that is told how many are done. None where nothing is shown."""
+    """A bar over `total` pictures, or lines now and then; gives a function that is told how many are done. None where
+    nothing is shown."""
     console = Console(stderr=True)
-    if not show or not console.is_terminal:
+    if not show:
         yield None
+        return
+    if not console.is_terminal:
+        due = Due()
+        yield lambda done: console.print(f"{what}: {done} of {total}", markup=False, soft_wrap=True) if due() else None
         return
     count = TextColumn("{task.completed:.0f}/{task.total:.0f}")
     with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(),
@@ -31,25 +41,43 @@ def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int
         yield lambda done: bar.update(task, completed=done, rate=done / max(time.perf_counter() - begin, 1e-9))
 
 
+class Due:
+    """Says whether a line is due: nothing was said for a while."""
+
+    def __init__(self) -> None:
+        self.said = time.monotonic()
+
+    def __call__(self) -> bool:
+        late = time.monotonic() - self.said >= QUIET
+        if late:
+            self.said = time.monotonic()
+        return late
+
+
 class Training:
-    """The bar of a training: fraction of the budget, loss, score, images a second and time left.
+    """The bar of a training: fraction of the budget, loss, score, images a second, time spent and left.
     `line` prints beside it."""
 
     def __init__(self, name: str, show: bool = True):
         self.console = Console(stderr=True, highlight=False)
-        self.show = show
+        self.name, self.show, self.due = name, show, Due()
         self.bar: Progress | None = None
         if show and self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("loss {task.fields[loss]:.3f}"), _Rate(), TimeRemainingColumn(), console=self.console,
+                TextColumn("loss {task.fields[loss]:.3f}"),
+                _Rate(), TextColumn("{task.fields[spent]}"), TimeRemainingColumn(), console=self.console,
             )
-            self.task = self.bar.add_task(name, total=1.0, loss=float("nan"), rate=0.0)
+            self.task = self.bar.add_task(name, total=1.0, loss=float("nan"), rate=0.0, spent=Spent())
             self.bar.start()
 
-    def update(self, fraction: float, images: int, seconds: float, loss: float) -> None:
+    def update(self, fraction: float, spent: Spent, loss: float) -> None:
+        """Show how far it is. Without a terminal, as a line, where there was none for a while."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=fraction, rate=images / max(seconds, 1e-9), loss=loss)
+            self.bar.update(self.task, completed=fraction, rate=spent.images / max(spent.seconds, 1e-9),
+                            loss=loss, spent=spent)
+        elif self.show and self.due():
+            self.line(f"{self.name}: {100 * fraction:.0f} %, {spent}" + (f", loss {loss:.3f}" if loss == loss else ""))
 
     def line(self, text: str) -> None:
         """Say one line, unless progress is off."""
@@ -57,6 +85,21 @@ class Training:
             with suppress(OSError):  # a terminal that is gone takes no work with it
                 (self.bar.console if self.bar is not None else self.console).print(text, markup=False, soft_wrap=True)
                 sys.stderr.flush()
+            self.due = Due()
+
+    def trouble(self, text: str) -> None:
+        """Say what went wrong though the training goes on; as a warning where progress is off,
+        for it must not be lost."""
+        if self.show:
+            self.line(text)
+        else:
+            warnings.warn(text, stacklevel=2)
+
+    def counting(self, what: str, total: int) -> Callable[[int], None] | None:
+        """Of what is done between two steps: lines now and then, where there is no terminal."""
+        if self.bar is not None or not self.show:
+            return None
+        return lambda done: self.line(f"{self.name}: {what} {done} of {total}") if self.due() else None
 
     def stop(self) -> None:
         if self.bar is not None:

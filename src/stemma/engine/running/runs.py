@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-from ...core import files
 from ...core.types import StemmaError
 from . import checkpoint
 
@@ -102,8 +101,7 @@ class Run:
 
     def tidy(self) -> None:
         """Remove the files that a kill left half-written, ours and those of safetensors' writer."""
-        files.tidy(self.path)
-        for p in self.path.glob(".tmp*"):
+        for p in (*self.path.glob(".*.new*"), *self.path.glob(".tmp*")):
             p.unlink(missing_ok=True)
 
     @property

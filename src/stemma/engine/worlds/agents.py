@@ -28,6 +28,7 @@ from ...data.worlds.replay import Replay
 from ..pictures.trainer import seed_step
 from ..running import checkpoint, devices, optim, progress
 from ..running.budget import Budget, Spent
+from ..running.clock import Stopwatch, clock
 from ..running.runs import Run
 from . import dreams
 from .evolve import Strategy, strategy
@@ -135,7 +136,8 @@ class Agent:
         self.replay = Replay(run.path / "episodes", self.life.capacity)
         self.crew = crew_for(model, name, workers)
         self.bar = progress.Training(run.path.name, show)
-        self.here, self.tick, self.steps, self.frames, self.seconds = Here(), 0, 0, 0, 0.0
+        self.clock = Stopwatch(device)
+        self.here, self.tick, self.steps, self.frames = Here(), 0, 0, 0
         self.validations, self.fresh, self.score = 0, True, float("nan")
         self.best: dict[str, Any] = {"score": None, "step": -1, "metric": "return"}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -152,7 +154,7 @@ class Agent:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.seconds, self.steps, float(self.replay.count), self.frames)
+        return Spent(self.clock.work, self.steps, float(self.replay.count), self.frames, self.clock.wall)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -170,15 +172,18 @@ class Agent:
         try:
             self._between()  # what was due when it was told to end
             while not self._over():
-                begin = time.perf_counter()
+                self.clock.start()
                 self._unit(self.stages[self.here.stage])
-                self.seconds += time.perf_counter() - begin
+                self.clock.lap()
                 self.tick += 1
                 self.here.done += 1
                 self._between()
             self._validate()
             self._save()
-            self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+            cut = self.budget.cut(self.spent)
+            self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
+            if cut:
+                self.bar.line(cut)
         except KeyboardInterrupt as wish:
             self._stop(of(wish))
             raise
@@ -234,7 +239,7 @@ class Agent:
         if stage.do == "evolve":
             self.es_begin = self.model.actor.flat().detach().cpu().double()
         if self.tick and not (self.here.round and not self.life.rounds):  # of a life in endless rounds the first alone
-            self.bar.line(f"{self.seconds:.0f} s, {self.frames} steps lived: {stage.name}")
+            self.bar.line(f"{self.spent}, {self.frames} steps lived: {stage.name}")
 
     def _part(self, stage: Stage, fraction: float) -> float:
         """The part of a stage that is done."""
@@ -409,9 +414,8 @@ class Agent:
         fraction = self.budget.fraction(self.spent)
         if self.summed and self.summed >= (self.log_every or max(1, round(self.steps / max(fraction, 1e-9) / 200))):
             self._log()
-        self.bar.update(fraction, self.frames, self.seconds, self.loss)
-        since = Spent(*(a - b for a, b in zip(vars(self.spent).values(), vars(self.saved).values())))
-        due = self.save_every is not None and self.save_every.fraction(since) >= 1
+        self.bar.update(fraction, self.spent, self.loss)
+        due = self.save_every is not None and self.save_every.passed(self.saved, self.spent)
         self.wishes.heed()
         if self.val_every and fraction >= (self.validations + 1) * self.val_every - 1e-9 and fraction < 1:
             self._validate()
@@ -446,27 +450,28 @@ class Agent:
             self.best = {"score": self.score, "step": self.steps, "metric": "return"}
             checkpoint.save(self.run.path / "best.safetensors", self.model, step=self.steps, images=self.frames)
         self._write(entry)
-        self.bar.line(f"{self.seconds:.0f} s, {self.replay.count} episodes, {self.frames} steps lived, {self.steps} "
-                      f"learned: return {self.score:.1f}"
+        self.bar.line(f"{self.spent}, {self.replay.count} episodes, {self.frames} steps lived, {self.steps} learned: "
+                      f"return {self.score:.1f}"
                       + (" (best)" if better else ""))
         passed = math.floor(self.budget.fraction(self.spent) / self.val_every + 1e-9) if self.val_every else 0
         self.validations = max(self.validations + 1, passed)
 
     def _write(self, entry: dict[str, Any]) -> None:
-        head = {"kind": entry["kind"], "step": self.steps, "images": self.frames,
-                "seconds": round(self.seconds, 3), "epoch": self.replay.count, "tick": self.tick, "stage":
-                self.stages[self.here.stage].name if self.here.stage < len(self.stages) and not self._ended() else ""}
+        head = {"kind": entry["kind"], "step": self.steps, "images": self.frames, "seconds": round(self.clock.work, 3),
+                "wall": round(self.clock.wall, 3), "epoch": self.replay.count, "tick": self.tick,
+                "stage": self.stages[self.here.stage].name if self.here.stage < len(self.stages) and not self._ended()
+                else ""}
         try:
             self.run.log(head | entry)
         except OSError as error:
-            self.bar.line(f"cannot write {self.run.path / 'metrics.jsonl'}: {error}; training goes on")
+            self.bar.trouble(f"cannot write {self.run.path / 'metrics.jsonl'}: {error}; training goes on")
 
     def _ended(self) -> bool:
         return bool(self.life.rounds and self.here.round >= self.life.rounds)
 
     def _record(self, state: str, **more: Any) -> None:
         self.run.update(state=state, spent=vars(self.spent), best=self.best,
-                        images_per_second=self.frames / max(self.seconds, 1e-9), episodes=self.replay.count,
+                        images_per_second=self.frames / max(self.clock.work, 1e-9), episodes=self.replay.count,
                         peak_memory_mb=devices.peak_memory_mb(torch.device(self.device)), **more)
 
     # ------------------------------------------------------------ saving and restoring
@@ -486,10 +491,10 @@ class Agent:
             tensors[f"sums/{k}"] = v
         meta = {
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps,
-            "frames": self.frames, "seconds": self.seconds, "validations": self.validations, "fresh": self.fresh,
-            "score": self.score if math.isfinite(self.score) else None, "best": self.best, "elected": self.elected,
-            "optim": scalars, "low": self.replay.low, "count": self.replay.count, "summed": self.summed,
-            "said": self.run.said,
+            "frames": self.frames, "seconds": self.clock.work, "wall": self.clock.wall, "validations": self.validations,
+            "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
+            "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
+            "summed": self.summed, "said": self.run.said,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -502,8 +507,9 @@ class Agent:
         tensors, meta = checkpoint.read_tensors(self.run.path / "state.safetensors")
         part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
         self.model.load_state_dict(part("model/"))
-        for name in ("tick", "steps", "frames", "seconds", "validations", "fresh", "best", "summed"):
+        for name in ("tick", "steps", "frames", "validations", "fresh", "best", "summed"):
             setattr(self, name, meta[name])
+        self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
         self.score = float("nan") if meta["score"] is None else meta["score"]
         self.elected = meta.get("elected")
         self.here = Here(**meta["here"])
@@ -526,15 +532,16 @@ class Agent:
 
 def train(
     paper: Any, data: str | Path, budget: str | Budget | None = "60s", preset: str = "small",
-    out: str | Path = "runs/run", seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False,
-    *, device: str = "auto", val_every: float = 0.2, val_episodes: int = 5, save_every: str | None = "60s",
-    workers: int = 0, log_every: int = 0, progress: bool = True, compile: bool = False, start: Any = None,
+    out: str | Path = "runs/run", seed: int = 0,
+    sets: dict[str, Any] | None = None, resume: bool = False, *, device: str = "auto", val_every: float = 0.2,
+    val_episodes: int = 5, save_every: str | None = "60s", workers: int = 0, log_every: int = 0, progress: bool = True,
+    compile: bool = False, start: Any = None, wall: str | None = None,
 ) -> Run:
     """Let a paper's agent live in the world that `data` names ("env:takecover") and return its run folder;
     `fit.train` comes here.
 
-    budget: "90s" counts living and learning; "200steps" updates and generations; "60episodes";
-    "3000images" decisions in the world.
+    budget: "90s" counts the work of living and learning; "200steps" updates and generations; "60episodes"; "3000images"
+    decisions in the world.
     workers: processes in which random episodes are lived. Otherwise as `stemma.engine.pictures.fit.train`,
     and raises as it does.
     """
@@ -549,7 +556,7 @@ def train(
         raise StemmaError(f"{m.paper.cli_name} says in its recipe how it is trained, but not how it lives")
     if any(s.do == "evolve" for s in m.recipe.life.then) and m.actor is None:
         raise StemmaError(f"{m.paper.cli_name} plans and has no controller: its life holds nothing to evolve")
-    length = Budget.parse(m.recipe.length if budget is None else budget)
+    length = Budget.parse(m.recipe.length if budget is None else budget, wall)
     endless = [s.name for s in (*m.recipe.life.first, *m.recipe.life.then) if s.do != "collect"
                and not s.amount and s.share]
     if length.unit in ("epochs", "images") and endless:
@@ -557,8 +564,8 @@ def train(
                           f"so that a budget of '{budget}' would never be used up; give it in seconds or steps")
     begun = checkpoint.start_from(model, start) if start is not None else None
     record = {
-        **checkpoint.describe(model), "budget": str(length), "batch": m.recipe.batch, "seed": seed,
-        "machine": devices.machine(), "processes": 1,
+        **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall, "clock": clock(device),
+        "batch": m.recipe.batch, "seed": seed, "machine": devices.machine(), "processes": 1,
         "device": device, "precision": "fp32", "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": f"env:{name}", "format": "env", "fingerprint": name}, "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -573,15 +580,16 @@ def train(
                                   "settings, or choose another --out")
         if old["data"]["where"] != f"env:{name}":
             raise StemmaError(f"{out} lived in {old['data']['where']}, not env:{name}; choose another --out")
-        if run.state == "finished" and old["budget"] == str(length):
+        if run.state == "finished" and length.over(old):
             return run
         run.tidy()
-        run.update(state="running", budget=str(length), error=None)
+        run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
     else:
         run = Run.create(out, record)
     agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
                   val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
                   log_every=log_every, show=progress, compile=compile)
+    agent.replay.tidy()
     if again and (run.path / "state.safetensors").is_file():
         agent.restore()
     elif again:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...core.files import whole_file
+from ...core import outputs
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
@@ -29,9 +29,7 @@ def _open(model: nn.Module | Run | str | Path, which: str, device: str,
           instead: str = "name its data") -> tuple[Any, Path | None]:
     """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done
     `instead`, for no agent."""
-    from ..pictures.measure import resolve
-
-    m: Any = resolve(model, which)
+    m: Any = checkpoint.resolve(model, which)
     folder = (model.path if isinstance(model, Run) else Path(model) if isinstance(model, (str, Path))
               and Path(model).is_dir() else None)
     if m.paper.task != "world":
@@ -223,9 +221,8 @@ def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT,
 
 def save_gif(path: Path, frames: list[Any], milliseconds: int = 90) -> Path:
     """Pictures as a GIF that runs for ever."""
-    with whole_file(path) as fresh:
-        frames[0].save(fresh, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
-    return path
+    return outputs.put(path, lambda p: frames[0].save(p, save_all=True, append_images=frames[1:], duration=milliseconds,
+                                                      loop=0), prediction=True)
 
 
 def film(
@@ -236,6 +233,7 @@ def film(
     the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
+    outputs.claim([out / "predictions.json", *(out / f"open_loop_{i}.gif" for i in range(episodes))])
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
@@ -255,8 +253,8 @@ def film(
              for k, v in errors.items() if v}
     record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature,
               "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
-    checkpoint.write_text(out / "predictions.json",
-                          json.dumps(checkpoint.jsonable(record | {"films": [Path(f).name for f in files]}), indent=1))
+    said = checkpoint.jsonable(record | {"films": [Path(f).name for f in files]})
+    outputs.put_text(out / "predictions.json", json.dumps(said, indent=1), prediction=True)
     return record
 
 

@@ -1,4 +1,5 @@
-"""Cascade R-CNN: three heads in a row, each trained on the boxes of the one before and stricter about what counts as found.  arXiv 1712.00726"""
+"""Cascade R-CNN: three heads in a row, each trained on the boxes of the one before and stricter about what counts as
+found.  arXiv 1712.00726"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,5 @@
-"""CornerNet: a box is a top-left and a bottom-right corner; find both on heat maps and pair them by learned tags, without anchors.  arXiv 1808.01244"""
+"""CornerNet: a box is a top-left and a bottom-right corner; find both on heat maps and pair them by learned tags,
+without anchors.  arXiv 1808.01244"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,5 @@
-"""DeepLab: dilated convolutions keep the map fine, parallel rates see context at several scales, and a dense CRF sharpens the edges.  arXiv 1606.00915"""
+"""DeepLab: dilated convolutions keep the map fine, parallel rates see context at several scales, and a dense CRF
+sharpens the edges.  arXiv 1606.00915"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,5 @@
-"""DeepMask: for each window one network says the mask of the object in its middle, whatever it is, and whether there is one.  arXiv 1506.06204"""
+"""DeepMask: for each window one network says the mask of the object in its middle, whatever it is, and whether there is
+one.  arXiv 1506.06204"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Deformable ConvNets: filters and pooling bins learn where to look, by offsets that the features themselves say.  arXiv 1703.06211"""
+"""Deformable ConvNets: filters and pooling bins learn where to look, by offsets that the features themselves say.
+arXiv 1703.06211"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Fast R-CNN: the picture is convolved once, each proposal is pooled to a fixed grid, and one net learns class and box together.  arXiv 1504.08083"""
+"""Fast R-CNN: the picture is convolved once, each proposal is pooled to a fixed grid, and one net learns class and box
+together.  arXiv 1504.08083"""
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""Faster R-CNN: a small network slides over the features and proposes the regions that are then looked at.  arXiv 1506.01497"""
+"""Faster R-CNN: a small network slides over the features and proposes the regions that are then looked at.
+arXiv 1506.01497"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""FCN: a classifier whose fully connected layers are convolutions labels every pixel; finer levels add their own scores.  arXiv 1411.4038"""
+"""FCN: a classifier whose fully connected layers are convolutions labels every pixel; finer levels add their own
+scores.  arXiv 1411.4038"""
 from __future__ import annotations
 
 from dataclasses import replace

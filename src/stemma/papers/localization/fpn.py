@@ -1,4 +1,5 @@
-"""FPN: Faster R-CNN over a pyramid that is built from the top down; one anchor size a level, each region reads the level of its size.  arXiv 1612.03144"""
+"""FPN: Faster R-CNN over a pyramid that is built from the top down; one anchor size a level, each region reads the
+level of its size.  arXiv 1612.03144"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Mask R-CNN: a third branch draws each region's mask, one binary mask a class, on features pooled without rounding.  arXiv 1703.06870"""
+"""Mask R-CNN: a third branch draws each region's mask, one binary mask a class, on features pooled without rounding.
+arXiv 1703.06870"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""MR-CNN: ten regions around each proposal and features that know where classes lie; boxes are looked at again, and vote.  arXiv 1505.01749"""
+"""MR-CNN: ten regions around each proposal and features that know where classes lie; boxes are looked at again, and
+vote.  arXiv 1505.01749"""
 from __future__ import annotations
 
 from dataclasses import replace

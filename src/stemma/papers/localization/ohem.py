@@ -1,4 +1,5 @@
-"""OHEM: no sampling of regions by rule; all are looked at, and those whose loss is highest are trained on.  arXiv 1604.03540"""
+"""OHEM: no sampling of regions by rule; all are looked at, and those whose loss is highest are trained on.
+arXiv 1604.03540"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""OverFeat: a classifier slides over the picture at six sizes, a regressor says a box from each window, and boxes that agree are merged.  arXiv 1312.6229"""
+"""OverFeat: a classifier slides over the picture at six sizes, a regressor says a box from each window, and boxes that
+agree are merged.  arXiv 1312.6229"""
 from __future__ import annotations
 
 from dataclasses import replace

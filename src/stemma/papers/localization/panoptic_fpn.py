@@ -1,4 +1,5 @@
-"""Panoptic FPN: a light semantic branch on the detector's own pyramid, so that one net draws things and stuff.  arXiv 1901.02446"""
+"""Panoptic FPN: a light semantic branch on the detector's own pyramid, so that one net draws things and stuff.
+arXiv 1901.02446"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -137,8 +138,7 @@ PAPER = Paper(
             ("()", "one net in place of two: the class map is read off the detector's pyramid"),
             ("semantic", "P2 to P5 brought to stride 4 and added, a 1x1 on the sum; all things are one class"),
             ("loss", "cross-entropy averaged over labelled pixels"),
-            ("instance_weight", "how much the detector's losses count"),
-            ("semantic_weight", "how much the class map's loss counts"),
+            (("instance_weight", "semantic_weight"), "how much the detector's losses and the class map's count"),
         )),
     ),
     claims=(

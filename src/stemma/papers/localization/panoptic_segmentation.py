@@ -1,4 +1,5 @@
-"""Panoptic Segmentation: every pixel gets a class and an identity; a detector's masks and a class map are merged by rule.  arXiv 1801.00868"""
+"""Panoptic Segmentation: every pixel gets a class and an identity; a detector's masks and a class map are merged by
+rule.  arXiv 1801.00868"""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

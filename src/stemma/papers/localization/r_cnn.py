@@ -1,4 +1,5 @@
-"""R-CNN: boxes proposed by segmentation are cut out of the picture, warped to one size and classified by a convolutional network and SVMs.  arXiv 1311.2524"""
+"""R-CNN: boxes proposed by segmentation are cut out of the picture, warped to one size and classified by a
+convolutional network and SVMs.  arXiv 1311.2524"""
 from __future__ import annotations
 
 from dataclasses import replace

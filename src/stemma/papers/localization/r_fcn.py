@@ -1,4 +1,5 @@
-"""R-FCN: the head convolves the whole picture into maps that each watch one part of an object; a region only gathers their votes.  arXiv 1605.06409"""
+"""R-FCN: the head convolves the whole picture into maps that each watch one part of an object; a region only gathers
+their votes.  arXiv 1605.06409"""
 from __future__ import annotations
 
 from dataclasses import replace

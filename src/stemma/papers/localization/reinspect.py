@@ -1,4 +1,5 @@
-"""ReInspect: a recurrent net reads each cell and says its boxes one by one, so that people who overlap need no suppression.  arXiv 1506.04878"""
+"""ReInspect: a recurrent net reads each cell and says its boxes one by one, so that people who overlap need no
+suppression.  arXiv 1506.04878"""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""RetinaNet: FPN without the second look, trained on every anchor, which the focal loss makes possible.  arXiv 1708.02002"""
+"""RetinaNet: FPN without the second look, trained on every anchor, which the focal loss makes possible.
+arXiv 1708.02002"""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -76,14 +77,8 @@ PAPER = Paper(
                 ("()", "one look: every anchor is a detection, and nothing is pooled"),
                 ("backbone.levels", "the finest level is C3"),
                 ("neck.extra", "coarser levels by strided convolutions"),
-                ("rpn_head", "no proposals"),
-                ("rpn", "no proposals"),
-                ("rpn_levels", "no proposals"),
-                ("stages", "no second look"),
-                ("rounds", "no second look"),
-                ("average", "no second look"),
-                ("branches", "no second look"),
-                ("detach_proposals", "no proposals"),
+                (("rpn_head", "rpn", "rpn_levels", "detach_proposals"), "no proposals"),
+                (("stages", "rounds", "average", "branches"), "no second look"),
                 ("post", "the rule's own NMS"),
                 ("head", "two towers shared by the levels, classes and boxes apart"),
                 ("rule", "nine anchors a cell, all of them trained, by the focal loss"),

@@ -1,4 +1,5 @@
-"""SPP-net: the picture is convolved once, and each box is pooled from its features into the bins of a spatial pyramid.  arXiv 1406.4729"""
+"""SPP-net: the picture is convolved once, and each box is pooled from its features into the bins of a spatial pyramid.
+arXiv 1406.4729"""
 from __future__ import annotations
 
 from dataclasses import replace

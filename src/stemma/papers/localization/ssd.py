@@ -1,4 +1,5 @@
-"""SSD: default boxes of several shapes on feature maps of several sizes, each scored for every class at once.  arXiv 1512.02325"""
+"""SSD: default boxes of several shapes on feature maps of several sizes, each scored for every class at once.
+arXiv 1512.02325"""
 from __future__ import annotations
 
 from dataclasses import replace

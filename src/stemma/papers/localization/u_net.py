@@ -1,4 +1,5 @@
-"""U-Net: the way up is as wide as the way down, features are joined and not scores, and gaps between cells weigh most.  arXiv 1505.04597"""
+"""U-Net: the way up is as wide as the way down, features are joined and not scores, and gaps between cells weigh most.
+arXiv 1505.04597"""
 from __future__ import annotations
 
 from dataclasses import replace

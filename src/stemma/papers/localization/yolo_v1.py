@@ -1,4 +1,5 @@
-"""YOLO: one network looks once at the whole picture and regresses boxes, confidences and classes for every cell of a grid.  arXiv 1506.02640"""
+"""YOLO: one network looks once at the whole picture and regresses boxes, confidences and classes for every cell of a
+grid.  arXiv 1506.02640"""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""YOLOv2: YOLO on anchors that the data's own boxes give, with finer features and many input sizes; YOLO9000 adds a tree of classes.  arXiv 1612.08242"""
+"""YOLOv2: YOLO on anchors that the data's own boxes give, with finer features and many input sizes; YOLO9000 adds a
+tree of classes.  arXiv 1612.08242"""
 from __future__ import annotations
 
 from dataclasses import replace

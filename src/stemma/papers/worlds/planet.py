@@ -1,4 +1,5 @@
-"""PlaNet: one belief, part remembered and part drawn, learned from pictures; actions are found by searching what it foresees.  arXiv 1811.04551"""
+"""PlaNet: one belief, part remembered and part drawn, learned from pictures; actions are found by searching what it
+foresees.  arXiv 1811.04551"""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""World Models: learn to see, then to foresee, then let a controller of a thousand weights grow up inside the dream.  arXiv 1803.10122"""
+"""World Models: learn to see, then to foresee, then let a controller of a thousand weights grow up inside the dream.
+arXiv 1803.10122"""
 from __future__ import annotations
 
 from dataclasses import replace

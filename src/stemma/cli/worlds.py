@@ -1,36 +1,16 @@
-"""What the working commands do for agents: which world is meant, returns beside chance, films,
-the summary of a comparison."""
+"""What the working commands show of agents: returns beside chance, films, the summary of a comparison."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 
-from .screen import err, number, out, print_json, table
-
-Env = Annotated[str | None, typer.Option("--env", help="For agents: the world to live in, such as drawn-pendulum, "
-                                         "takecover or cartpole-swingup.")]
+from .screen import err, number, out, table
 
 
-def place(data: str | None, env: str | None) -> str:
-    """What `--data` or `--env` names; one of them is needed. Raises `StemmaError` otherwise."""
-    from ..core.types import StemmaError
-
-    if (data is None) == (env is None):
-        raise StemmaError("name the data with --data, or for an agent the world with --env"
-                          + ("" if data is None else ", and not both"))
-    return data if data is not None else f"env:{env}"
-
-
-def measure(run: str, env: str | None, episodes: int, which: str, device: str, workers: int, as_json: bool) -> None:
-    """`stemma evaluate` of an agent."""
-    from ..engine.worlds.lives import evaluate
-
-    said = evaluate(run, env, episodes=episodes, which=which, device=device, workers=workers)
-    if as_json:
-        return print_json(said)
+def evaluated(said: dict[str, Any]) -> None:
+    """Returns beside those of chance, and whether the dream may be believed."""
     t = table("who", "return", "± 95 %", "deviation", "episodes", numbers=("return", "± 95 %", "deviation", "episodes"))
     t.add_row("agent", number(said["return"]), number(said["interval"]), number(said["std"]), str(len(said["returns"])))
     t.add_row(f"chance ({said['law']})", number(said["random"]), number(said["random_interval"]),
@@ -43,16 +23,15 @@ def measure(run: str, env: str | None, episodes: int, which: str, device: str, w
         d = said["dream"]
         out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "
                   f"dream; failures told one step ahead: {number(d['recall'])} (.5 is chance)[/]")
-    return None
 
 
-def show_film(run: str, env: str | None, folder: Path, which: str, device: str, as_json: bool) -> None:
-    """`stemma predict` of an agent."""
-    from ..engine.worlds.lives import film
+def plain(said: dict[str, Any]) -> dict[str, Any]:
+    """What was filmed, as JSON holds it."""
+    return said
 
-    said = film(run, folder, env, which=which, device=device)
-    if as_json:
-        return print_json(said)
+
+def predicted(said: dict[str, Any], where: Path | None) -> None:
+    """The films, and how the error grows with the steps that are foreseen."""
     for name in said["films"]:
         out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
     ahead = said["error"]["image"]
@@ -60,10 +39,9 @@ def show_film(run: str, env: str | None, folder: Path, which: str, device: str, 
     out.print(f"the world on the left, what is foreseen on the right, closed eyes after {said['context']} frames; mean "
               "squared error of pixels "
               + ", ".join(f"{ahead[s - 1]:.4f} at {s}" for s in steps) + " steps")
-    return None
 
 
-def summary(results: dict[str, Any]) -> None:
+def compared(results: dict[str, Any]) -> None:
     """The table of a comparison of agents, best first."""
     from ..report.worlds import answer
 
@@ -85,4 +63,4 @@ def summary(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["Env", "measure", "place", "show_film", "summary"]
+__all__ = ["compared", "evaluated", "plain", "predicted"]

@@ -7,22 +7,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..core.files import whole_file
+from ..core import outputs
+from ..core.paper import named
 from . import charts, words
+from .sheet import PALETTE, POLICY, System, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
 from .wall import wall
 from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 
-PALETTE = 10  # systems with a colour of their own; more wrap round
 MOST_CLASSES = 24  # of a confusion matrix shown at once
-# nothing is fetched
-POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
-          "form-action 'none'")
-System = dict[str, Any]
 Groups = dict[str, list[System]]  # main measure -> the systems it ranks
 
 
@@ -36,9 +32,7 @@ def write(results: dict[str, Any] | Path, folder: Path | str | None = None) -> P
         results = json.loads(results.read_text(encoding="utf-8"))
     assert folder is not None and isinstance(results, dict), "a folder is needed beside a dict of results"
     path = Path(folder) / "report.html"
-    with whole_file(path) as fresh:
-        fresh.write_text(render(results, Path(folder)), encoding="utf-8")
-    return path
+    return outputs.put_text(path, render(results, Path(folder)))
 
 
 def render(results: dict[str, Any], folder: Path) -> str:
@@ -63,24 +57,16 @@ def render(results: dict[str, Any], folder: Path) -> str:
     title = f"{count}, {words.budget(results['budget'])} each, on {results['data']['name']}"
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-               tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", _asset("page.css")))
+               tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
     body = tag(
         "body",
         tag("header", tag("h1", text(title)), tag("p", text(_meta(results)), cls="meta")),
         tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", _answers(results, groups), *(_section(i, t, html) for i, _, t, html in sections)),
+        tag("main", _answers(results, groups), *(section(i, t, html) for i, _, t, html in sections)),
         tag("footer", text(f"Written by stemma {results.get('stemma', '')}, {results.get('created', '')}.")),
-        tag("script", _asset("page.js")),
+        tag("script", asset("page.js")),
     )
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
-
-
-def _section(ident: str, title: str, inside: str) -> str:
-    return tag("section", tag("h2", title, id=f"h-{ident}"), inside, id=ident, aria_labelledby=f"h-{ident}")
-
-
-def _asset(name: str) -> str:
-    return files("stemma.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _meta(r: dict[str, Any]) -> str:
@@ -110,23 +96,19 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
     return "".join(out)
 
 
-def _note(words_: str) -> str:
-    return tag("p", text(words_), cls="note")
-
-
 # ---------------------------------------------------------------- tables
 
 
 def _tables(groups: Groups, colour: dict[str, int]) -> str:
-    out = [_note("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to "
-                 "sort. “Untrained” is the same net with random weights, measured in the same way.")]
+    out = [remark("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to "
+                  "sort. “Untrained” is the same net with random weights, measured in the same way.")]
     for main, systems in groups.items():
         out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
         out.append(_table(systems, main, colour))
         more = [m for m in (*words.FOLDED.get(main, ()), *words.MORE)
                 if any(mean_of(s, m) is not None for s in systems)]
         if more:
-            out.append(_fold("More measures", _table(systems, main, colour, more)))
+            out.append(fold("More measures", _table(systems, main, colour, more)))
     return "".join(out)
 
 
@@ -182,7 +164,7 @@ def _edges(r: dict[str, Any]) -> str:
     titles = {s["id"]: s["title"] for s in r["systems"]}
     reach = max((abs(e["gain"]) + (e.get("spread") or 0.0)
                  for e in edges if e.get("gain") is not None), default=0.0) or 1.0
-    note = _note("Along every line of descent among the systems compared: what the child says that it changes of its "
+    note = remark("Along every line of descent among the systems compared: what the child says that it changes of its "
                  "parent, and what that was worth here, "
                  "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
                  "and a gain at a small budget need not hold at the published one.")
@@ -194,8 +176,8 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
     name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"),
                text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
-    changes = items(text(c["what"]) + " " + tag("span", text(c["slot"] + by(c)), cls="slot")
-                    for c in words.merged(e["changes"]))
+    slots = lambda c: tag("span", text(named(c["slots"]) + by(c)), cls="slot")
+    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"])
     verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", verdict))
@@ -232,7 +214,7 @@ def _learning(groups: Groups, colour: dict[str, int]) -> str:
                 tag("div", *panels, cls="two")]
     many = " Thin lines are single seeds, thick ones their mean." if any("faint" in x for x in out) else ""
     note = "Measured on the validation pictures during training." + many
-    return _note(note) + "".join(out) if out else ""
+    return remark(note) + "".join(out) if out else ""
 
 
 def _curves(systems: list[System], key: str, colour: dict[str, int]) -> list[charts.Line]:
@@ -263,8 +245,8 @@ def _precision(systems: list[System], colour: dict[str, int]) -> str:
                                          else f"IoU {iou}"), chart))
     if not panels:
         return ""
-    return _note("Mean over classes: the precision that is kept at "
-                 "each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
+    return remark("Mean over classes: the precision that is kept at "
+                  "each recall.") + _legend(have, colour) + tag("div", *panels, cls="two")
 
 
 def _recall(systems: list[System], colour: dict[str, int]) -> str:
@@ -285,8 +267,8 @@ def _recall(systems: list[System], colour: dict[str, int]) -> str:
         panel("By their number", lines("count", "AR"), "proposals a picture, as a power of ten", "average recall", 3.0),
         panel("By the overlap asked for, a hundred a picture", lines("iou", "100"), "IoU", "recall", 1.0),
     ]
-    return _note("Classes aside. Average recall is the mean over IoU "
-                 ".50 to .95.") + _legend(have, colour) + tag("div", *panels, cls="two")
+    return remark("Classes aside. Average recall is the mean over IoU "
+                  ".50 to .95.") + _legend(have, colour) + tag("div", *panels, cls="two")
 
 
 # ---------------------------------------------------------------- classes, errors, confusion
@@ -338,14 +320,14 @@ def _errors(systems: list[System]) -> str:
                          for k in kinds), cls="legend")
     note = ("What each kind of mistake costs: the AP50 that mending it alone would give back, as TIDE counts it (Bolya "
             "et al. 2020). The costs of several kinds do not add up exactly; the bar's length is their plain sum.")
-    return _note(note) + legend + tag("div", *rows, cls="stack")
+    return remark(note) + legend + tag("div", *rows, cls="stack")
 
 
 def _confusion(systems: list[System]) -> str:
     have = [s for s in systems if s.get("confusion")]
     if not have:
         return ""
-    note = _note("Rows are what is there, columns what the system said, each row in per cent of its total. "
+    note = remark("Rows are what is there, columns what the system said, each row in per cent of its total. "
                  "Where there are boxes, the last column counts objects not found and the last row boxes on nothing.")
     choice = tag("select", *(tag("option", text(s["title"]), value=s["id"]) for s in have), data_choice="confusion",
                  hidden=True, aria_label="System")
@@ -362,7 +344,7 @@ def _matrix(c: dict[str, Any]) -> str:
         keep = sorted(sorted(range(len(names)), key=lambda i: -wrong[i])[:MOST_CLASSES])
         kept = {names[i] for i in keep}
         at = [j for j, n in enumerate(cols) if n in kept or n not in names]
-        note = _note(f"The {MOST_CLASSES} classes with most mistakes, of {len(names)}.")
+        note = remark(f"The {MOST_CLASSES} classes with most mistakes, of {len(names)}.")
         names, matrix, cols = ([names[i] for i in keep], [[matrix[i][j] for j in at] for i in keep],
                                [cols[j] for j in at])
     rows = []
@@ -392,7 +374,7 @@ def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
             out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", html]
     note = ("Held-out pictures on which the systems' answers differ most in quality. Colour is the class; a dashed box "
             "matches no object. Point at a box for its score.")
-    return _note(note) + "".join(out) if out else ""
+    return remark(note) + "".join(out) if out else ""
 
 
 def _made(r: dict[str, Any]) -> str:
@@ -419,17 +401,9 @@ def _made(r: dict[str, Any]) -> str:
     terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE)
              if any(k in s["summary"] for s in r["systems"])}
     systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
-    folds = {"Every run": table(heads, rows), "What the columns mean": _definitions(terms),
-             "The systems": _definitions(systems)}
-    return _definitions(facts) + "".join(_fold(k, v) for k, v in folds.items())
-
-
-def _definitions(pairs: dict[str, str]) -> str:
-    return tag("dl", *(tag("dt", text(k)) + tag("dd", v) for k, v in pairs.items() if v))
-
-
-def _fold(title: str, inside: str) -> str:
-    return tag("details", tag("summary", text(title)), inside)
+    folds = {"Every run": table(heads, rows), "What the columns mean": definitions(terms),
+             "The systems": definitions(systems)}
+    return definitions(facts) + "".join(fold(k, v) for k, v in folds.items())
 
 
 __all__ = ["render", "write"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import statistics
 from collections.abc import Iterable, Sequence
@@ -13,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ...core import outputs
 from ...core.paper import Paper, get
 from ...core.types import Dataset
-from ..pictures.gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
-from ..pictures.measure import main_metric
-from ..pictures.trial import Job, panoptic_layer
+from ..comparing.job import Job
+from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
+from .tasks import main_metric
+from .trial import panoptic_layer
 
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
@@ -110,12 +111,12 @@ def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
-def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, str]], list[str]]]:
+def _upward(paper: Paper, compared: set[str]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
     """(ancestor's name, changes from it down to `paper`, names passed through),
     for the nearest ancestors in `compared`."""
-    found: dict[str, tuple[str, list[dict[str, str]], list[str]]] = {}
+    found: dict[str, tuple[str, list[dict[str, Any]], list[str]]] = {}
     for edge in paper.parents:
-        own = [{"slot": slot, "what": what, "by": paper.cli_name} for slot, what in edge.changes]
+        own = [{"slots": list(slots), "what": what, "by": paper.cli_name} for slots, what in edge.told]
         if edge.paper.name in compared:
             found[edge.paper.name] = (edge.paper.name, own, [])
             continue
@@ -158,7 +159,7 @@ def pictures(systems: list[dict[str, Any]], trials: dict[str, dict[str, Any]], d
     With one system alone they go from its worst picture to its best in even steps.
     """
     where = folder / "pictures"
-    shutil.rmtree(where, ignore_errors=True)
+    outputs.clear(where)
     out: dict[str, list[dict[str, Any]]] = {}
     for main in MAINS:
         group = [s["id"] for s in systems if s["main"] == main and s["id"] in trials]
@@ -195,7 +196,9 @@ def _picture(
         one["measure"] = QUALITY[main]
         if one.get("overlay"):
             name = f"{main}-{i}-{g.replace(':', '-')}.png"
-            shutil.copyfile(Path(trials[g]["folder"]) / one["overlay"], where / name)
+            overlay = Path(trials[g]["folder"]) / one["overlay"]
+            outputs.put(where / name, lambda p, overlay=overlay: shutil.copyfile(overlay, p),  # type: ignore[misc]
+                        prediction=True)
             one["overlay"] = f"pictures/{name}"
         said[g] = one
     truth: dict[str, Any] = {}
@@ -262,38 +265,4 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     }
 
 
-def collect_worlds(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
-    """The record of a comparison of agents: a system's seeds under `runs`, its returns over them in `summary`,
-    the best first."""
-    by_system: dict[str, list[dict[str, Any]]] = {}
-    for job in jobs:
-        trial = json.loads((Path(job.folder) / "trial.json").read_text(encoding="utf-8"))
-        by_system.setdefault(job.id.rsplit("-s", 1)[0].replace("@", ":"),
-                             []).append(trial | {"folder": os.path.relpath(job.folder, folder)})
-    systems = []
-    for ident, trials in by_system.items():
-        returns = [t["metrics"]["return"] for t in trials]
-        spread = statistics.stdev(returns) if len(returns) > 1 else None
-        systems.append({
-            "id": ident, "title": trials[0]["label"] + (f" ({ident.partition(':')[2]})" if ":" in ident else ""),
-            "paper": trials[0]["paper"], "main": "return",
-            "summary": {"return": {"mean": statistics.fmean(returns), "spread": spread, "values": returns}},
-            "runs": [t | {"status": "done"} for t in trials],
-        })
-    systems.sort(key=lambda s: -s["summary"]["return"]["mean"])
-    failed = [{"title": k.rsplit("-s", 1)[0], "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v}
-              for k, v in errors.items()]
-    return {"kind": "worlds", **about, "systems": systems, "failed": failed}
-
-
-def processor() -> str:
-    """The processor's name as the system tells it, or its kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-                platform.processor() or platform.machine())
-
-
-__all__ = ["choose", "collect", "collect_worlds", "edges", "gain", "pictures", "processor", "summarise", "system"]
+__all__ = ["choose", "collect", "edges", "gain", "pictures", "summarise", "system"]

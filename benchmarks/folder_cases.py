@@ -1,0 +1,203 @@
+"""Labelled folders as people have them: each case writes one input, commands run on it, and what comes out is judged.
+
+    python benchmarks/folder_cases.py CASES                  every script NAME.py in the folder CASES
+    python benchmarks/folder_cases.py CASES --only voc_spaces sixteen_bit
+    python benchmarks/folder_cases.py CASES --keep /tmp/kept    leaves the inputs and outputs there
+
+`python CASES/NAME.py FOLDER` writes an input into FOLDER. The checks below have the script's name and yield what was
+seen, and whether it is right. A script without a check counts as wrong. The exit status is the number of cases that are
+not right.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Seen = Iterator[tuple[str, bool]]
+CHECKS: dict[str, Callable[[Case], Seen]] = {}
+
+
+def check(function: Callable[[Case], Seen]) -> Callable[[Case], Seen]:
+    """Holds the outcome of the case that the function is named like."""
+    CHECKS[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said. `code`: 0 well, 1 faults were found, 2 the user is told what to do;
+    70 stands for a traceback."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self) -> str:
+        return " ".join((self.out + " " + self.err).split())
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def __str__(self) -> str:
+        return f"status {self.code}: {self.all[:160]}"
+
+
+def stemma(*words: object) -> Said:
+    """The command line, in this process."""
+    from stemma.cli import main, screen
+    from stemma.data import records
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    records._SAID.clear()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        screen.out.file, screen.err.file = out, err
+        try:
+            main([str(w) for w in words])
+        except SystemExit as done:
+            code = int(done.code or 0)
+        except BaseException:
+            traceback.print_exc()
+            code = 70
+        finally:
+            screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+@functools.cache
+def made() -> Path:
+    """A folder for what all cases share."""
+    return Path(tempfile.mkdtemp(prefix="stemma-cases-"))
+
+
+@functools.cache
+def tiny(paper: str = "retinanet") -> Path:
+    """A run of two steps on drawn scenes: what it finds is of no account here."""
+    run = made() / paper
+    said = stemma("train", paper, "--data", "scenes:64:16", "--budget", "2steps", "--batch", 2, "--set",
+                  "recipe.resize.size=64", "--out", run)
+    assert said.code == 0, said.err
+    return run
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file below a folder, with the hash of its bytes."""
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input: `at` is where its script wrote it, `free` an empty folder beside it for results."""
+
+    name: str
+    at: Path
+    free: Path
+
+    def open(self, split: str = "all", where: str = ".", **options: Any) -> Any:
+        """The data set, or the error that is told."""
+        from stemma.data.open import open_dataset
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return open_dataset(self.at / where, split, **options)
+
+    def counts(self, split: str = "all", where: str = ".", **options: Any) -> tuple[int, int]:
+        """Pictures that can be read, and objects."""
+        data = self.open(split, where, **options)
+        samples = [data[i] for i in range(len(data))]
+        return len(samples), sum(len(s.labels) for s in samples)
+
+    def doctor(self, where: str = ".", *more: object) -> dict[str, Any]:
+        """The doctor's report. Raises AssertionError where it gives none."""
+        said = stemma("doctor", self.at / where, "--json", *more)
+        assert said.code in (0, 1), said
+        found: dict[str, Any] = said.json
+        return found
+
+    def holds(self, pictures: int, objects: int, split: str = "all", where: str = ".",
+              **options: Any) -> tuple[str, bool]:
+        """Whether a split has so many pictures, all of which can be read, and objects."""
+        found = self.counts(split, where, **options)
+        return f"{found[0]} pictures, {found[1]} objects", found == (pictures, objects)
+
+    def learns(self, *more: object, data: str = ".") -> Said:
+        """A training of two steps on the data."""
+        return stemma("train", "retinanet", "--data", self.at / data, "--budget", "2steps", "--batch", 2, "--set",
+                      "recipe.resize.size=64", "--val-every", 0, "--out", self.free / "run", *more)
+
+
+# ---------------------------------------------------------------- outputs, keys, scales, names, truth values, classes
+
+
+@check
+def predict_folder(c: Case) -> Seen:
+    photos, out = c.at / "photos", c.at / "drawn"
+    before = tree(photos)
+    said = stemma("predict", tiny(), photos, "--out", photos, "--device", "cpu")
+    yield ("onto the photos: refused" if said.code == 2 else str(said),
+           said.code == 2 and tree(photos) == before and "--out" in said.err)
+    first = stemma("predict", tiny(), photos, "--out", out, "--device", "cpu")
+    names = [i["file_name"] for i in json.loads((out / "predictions.json").read_text())["images"]]
+    yield f"predicted {', '.join(names)}", sorted(names) == ["a.jpg", "b.avif", "c.jp2", "d.JPE", "sub/a.jpg"]
+    yield "left out is said", all(x in first.err for x in (".heic", ".txt", ".mp4")) and tree(photos) == before
+    stemma("predict", tiny(), c.at, "--out", out, "--device", "cpu")
+    again = [i["file_name"] for i in json.loads((out / "predictions.json").read_text())["images"]]
+    yield f"the second run takes {len(again)}", sorted(again) == sorted(f"photos/{n}" for n in names)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def main() -> int:
+    """Run the cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args()
+    scripts = sorted(p for p in args.cases.glob("*.py") if not args.only or p.stem in args.only)
+    if not scripts:
+        parser.error(f"no case in {args.cases}")
+    base = args.keep or made()
+    wrong = 0
+    for script in scripts:
+        at, free = base / script.stem / "input", base / script.stem / "output"
+        at.mkdir(parents=True, exist_ok=True)
+        free.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([sys.executable, str(script), str(at)], capture_output=True, text=True)
+        seen: list[tuple[str, bool]] = [(f"not written: {done.stderr[-200:]}", False)] if done.returncode else []
+        try:
+            if not seen:
+                rule = CHECKS.get(script.stem)
+                seen = list(rule(Case(script.stem, at, free))) if rule is not None else [("no check", False)]
+        except Exception as error:
+            seen.append((f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", False))
+        right = all(ok for _, ok in seen) and bool(seen)
+        wrong += not right
+        said = "; ".join(text if ok else f"[WRONG] {text}" for text, ok in seen)
+        print(f"{script.stem:24} {'right' if right else 'WRONG':6} {said}", flush=True)
+    print(f"{len(scripts) - wrong} of {len(scripts)} right")
+    return wrong
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    sys.exit(min(main(), 100))

@@ -1,0 +1,106 @@
+"""What the working commands show of systems that look at pictures."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from .screen import err, number, out, table
+
+
+def evaluated(result: dict[str, Any]) -> None:
+    """The measures in all and by class."""
+    per_class = result.pop("per_class", {})
+    t = table("measure", "value", numbers=("value",))
+    for k, v in result.items():
+        if isinstance(v, (int, float)):
+            t.add_row(k, number(v))
+    out.print(t)
+    if per_class:
+        keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
+        t = table("class", *keys, numbers=tuple(keys))
+        for name, row in per_class.items():
+            t.add_row(escape(name), *(number(row.get(k)) for k in keys))
+        out.print()
+        out.print(t)
+
+
+def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Predictions as JSON holds them: without maps."""
+    return [{k: v for k, v in f.items() if k not in ("semantic", "panoptic")} for f in found]
+
+
+def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
+    """How many of what was found in each picture."""
+    t = table("picture", "found")
+    for f in found:
+        counts: dict[str, int] = {}
+        for name in f.get("names", []) if "semantic" not in f else []:
+            counts[name] = counts.get(name, 0) + 1
+        t.add_row(escape(f["file_name"]), escape(", ".join(f"{n} {k}" for k, n in counts.items())
+                                                 or ("a map" if "semantic" in f else "nothing")))
+    out.print(t)
+    out.print(f"[bold]{escape(str(where))}[/]")
+
+
+def compared(results: dict[str, Any]) -> None:
+    """The answer, a table by section, what each idea bought, and what failed."""
+    from ..report import words
+
+    for main, title in words.SECTIONS.items():
+        group = [s for s in results["systems"] if s["main"] == main]
+        if not group:
+            continue
+        head, more = words.answer(results, main)
+        out.print(f"\n[bold]{title}[/]\n{escape(head)}")
+        for line in more:
+            out.print(f"  • {escape(line)}")
+        wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
+                  "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
+        columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
+        rows = [["system", *map(words.heading, columns), "untrained"]]
+        for s in words.ranked(group, main):
+            cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
+            rows.append([s["title"], *cells, words.score(s["summary"][main].get("untrained"))])
+        while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
+            rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
+        t = table(*rows[0], numbers=tuple(rows[0]))
+        t.columns[0].justify = "left"
+        for r in rows[1:]:
+            t.add_row(*map(escape, r))
+        out.print(t)
+    if results["edges"]:
+        out.print("\n[bold]What each idea bought[/]")
+        titles = {s["id"]: s["title"] for s in results["systems"]}
+        t = table("step", "gain", "", numbers=("gain",))
+        for e in results["edges"]:
+            gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
+            via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, words.edge_verdict(e))
+        out.print(t)
+    if line := words.untrained_line(results):
+        out.print("\n" + escape(line))
+    for s in results["systems"]:
+        for r in s["runs"]:
+            if r["status"] != "done":
+                err.print(f"[red]failed:[/] {escape(s['id'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                          soft_wrap=True)
+    for r in results["failed"]:
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
+
+
+def exported(result: dict[str, Any]) -> None:
+    """The outputs of what was written, and how far they are from PyTorch's."""
+    t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
+    for name, shape in result["outputs"].items():
+        t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
+    out.print(t)
+    out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
+              f"{result['size'][1]}", soft_wrap=True)
+    if result.get("compared") == 0:
+        out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
+
+
+__all__ = ["compared", "evaluated", "exported", "plain", "predicted"]

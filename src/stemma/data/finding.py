@@ -1,0 +1,89 @@
+"""Which picture of a folder a name in an annotation file means: names are spelled by many tools, and paths are often
+another machine's.
+
+A picture's key is its path below the root. A base name alone is a key only where one picture has it.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from stemma.core.types import DataError
+
+from .images import SUFFIXES, check_name, walk
+
+
+def plain_name(name: str) -> str:
+    """One spelling of a path: `/` between its parts, no `.` among them. Leading `/`, drives and `..` stay, for
+    `check_name` to judge."""
+    if "\\" not in name and "./" not in name and "//" not in name:
+        return name
+    text = name.replace("\\", "/")
+    parts = text.split("/")
+    return "/".join(p for k, p in enumerate(parts) if p not in ("", ".") or (k == 0 and p == ""))
+
+
+def foreign(name: str) -> bool:
+    """Whether a name is a path that cannot lie in the data folder: absolute, of a Windows drive, or climbing."""
+    try:
+        check_name(name, "")
+    except DataError:
+        return True
+    return False
+
+
+class Pictures:
+    """The files of a kind below a root, and what names mean among them. Nothing outside the root is ever looked at."""
+
+    def __init__(self, root: str | Path, names: Iterable[str] | None = None, suffixes: Iterable[str] = SUFFIXES,
+                 follow_links: bool = False):
+        self.root = Path(root)
+        self.names = list(walk(root, suffixes, follow_links) if names is None else names)
+        self._whole = set(self.names)
+        self._last: dict[str, list[str]] = {}
+        for n in self.names:
+            self._last.setdefault(_key(n), []).append(n)
+            self._last.setdefault(_key(os.path.splitext(n)[0]), []).append(n)
+
+    def find(self, name: str, near: str = "") -> str | None:
+        """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts;
+        None where none ends so.
+
+        near: a word of the path that decides between equals, such as the name of a split. Raises `LookupError`, naming
+        two, where several fit alike.
+        """
+        name = plain_name(name)
+        if name in self._whole:
+            return name
+        parts = [p for p in name.split("/") if p not in ("", ".", "..") and not p.endswith(":")]
+        if not parts:
+            return None
+        found = self._last.get(_key(parts[-1]), [])
+        if len(found) > 1:
+            alike = [_common(parts, n) for n in found]
+            found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
+        if len(found) > 1 and near:
+            found = [n for n in found if near in n.split("/")] or found
+        if len(found) > 1 and os.path.splitext(parts[-1])[1].lower() in SUFFIXES:
+            found = [n for n in found if n.rsplit("/", 1)[-1] == parts[-1]] or found
+        if len(found) > 1:
+            raise LookupError(f"{found[0]} and {found[1]}")
+        return found[0] if found else None
+
+
+def _key(name: str) -> str:
+    return name.rsplit("/", 1)[-1].casefold()
+
+
+def _common(parts: list[str], name: str) -> int:
+    """How many of the folders before the last part two paths have in common, from the end."""
+    k = 0
+    for a, b in zip(reversed(parts[:-1]), reversed(name.split("/")[:-1])):
+        if a.casefold() != b.casefold():
+            break
+        k += 1
+    return k
+
+
+__all__ = ["Pictures", "foreign", "plain_name"]

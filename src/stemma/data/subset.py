@@ -1,0 +1,62 @@
+"""Some pictures of a data set, as a data set."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.types import Dataset, Info, Sample, at_least
+
+
+@dataclass
+class Subset:
+    """Some pictures of a data set, as a data set."""
+
+    base: Dataset
+    at: Sequence[int]
+
+    @property
+    def info(self) -> Info:
+        return self.base.info
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.base.fingerprint}:{len(self.at)}:{sum((k + 1) * i for k, i in enumerate(self.at)) % (1 << 61):x}"
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.base[self.at[i]]
+
+    def truth(self, i: int) -> Sample:
+        return self.base.truth(self.at[i])
+
+
+class _Gathering(Subset):
+    """A subset of a data set that hands out many pictures at once, which so does too."""
+
+    @property
+    def size(self) -> int:
+        return int(self.base.size)  # type: ignore[attr-defined]
+
+    def gather(self, index: np.ndarray, kinds: frozenset[str]) -> Any:
+        return self.base.gather(np.asarray(self.at)[index], kinds)  # type: ignore[attr-defined]
+
+
+def subset(data: Dataset, at: Sequence[int]) -> Subset:
+    """The pictures `at` of a data set, as a data set; it keeps the loader's fast path where there is one."""
+    return _Gathering(data, at) if hasattr(data, "gather") else Subset(data, at)
+
+
+def spread(data: Dataset, limit: int | None) -> Dataset:
+    """At most `limit` pictures of a data set, evenly spread. Raises `StemmaError` for a limit below 1."""
+    at_least(1, limit=limit)
+    if limit is None or limit >= len(data):
+        return data
+    return subset(data, [i * len(data) // limit for i in range(limit)])
+
+
+__all__ = ["Subset", "spread", "subset"]

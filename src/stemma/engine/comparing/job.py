@@ -1,0 +1,40 @@
+"""What one process of a comparison is told."""
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..running import checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one system with one seed, and how it is measured."""
+
+    id: str
+    paper: str
+    preset: str
+    seed: int
+    data: str
+    budget: str
+    folder: str
+    format: str | None = None
+    sets: dict[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    precision: str | None = None
+    batch: int | None = None
+    workers: int = 0
+    limit: int | None = None
+    validations: int = 6
+
+    def save(self, path: Path) -> None:
+        checkpoint.write_text(path, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+__all__ = ["Job"]

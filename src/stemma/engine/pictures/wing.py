@@ -1,0 +1,55 @@
+"""What the wing of pictures offers to the common commands (`engine.wings`)."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...core import paper as papers
+from ...core.types import StemmaError
+from ...data.open import absolute, held_out, suited
+from ..running import checkpoint
+from ..wings import Asked, Ready
+from . import TASKS, outside, results
+from .export import export
+from .fit import train
+from .measure import evaluate
+from .predict import predict
+from .tasks import check_kinds
+from .trial import latency, trial
+
+SCORES = results.MAINS
+ABOUT = "learns from pictures with truth"
+INSTEAD: dict[str, str] = {}
+TIMED = True
+
+
+def prepare(asked: Asked) -> Ready:
+    """Open the data once, as all the systems read them, and hold every system's settings against them.
+    Raises `StemmaError`."""
+    where, format = asked.data, asked.options["format"]
+    tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in asked.systems.items()}
+    if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
+        raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
+                          f"{' and '.join(tasks)} read different ones; compare apart")
+    train_set, held, _ = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    recipes = []
+    for name, preset in asked.systems.values():
+        card, _, recipe = checkpoint.plan(name, preset, asked.sets(name), train_set.info)
+        check_kinds(card, preset, train_set.info, where)
+        recipes.append(recipe)
+
+    def compute() -> None:
+        for recipe in recipes:
+            for part in (train_set, held):
+                outside.fill(outside.with_proposals(part, recipe), show=asked.show)
+
+    def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
+        return results.collect(folder, jobs, errors, about, held)
+
+    said = {"name": train_set.info.name, "where": where, "train": len(train_set), "val": len(held),
+            "fingerprint": train_set.fingerprint}
+    return Ready(where, absolute(where), {"data": said}, collect, compute)
+
+
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
+           "train", "trial"]

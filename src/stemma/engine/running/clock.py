@@ -1,0 +1,106 @@
+"""Two clocks of a training: its work, of which a busy machine takes nothing away, and the wall's.
+
+On a CPU a second of work is a second of processor time of each thread that the training was given: all that its threads
+and the processes that it started have worked, over the number of threads. On a GPU it is a second by the clock: kernels
+do not share.
+"""
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+# work over wall time; with less, something else had the processor, and a clock tells more of that than of us
+TRUSTED = 0.8
+PROC = Path("/proc")
+
+
+def wall_seconds() -> float:
+    """Seconds by the clock, from any beginning."""
+    return time.perf_counter()
+
+
+def processor_seconds() -> float:
+    """Seconds that processors have worked for this process: its threads, and all that it has started, alive or over.
+
+    What a child has worked that still lives is read where the system has /proc (Linux);
+    elsewhere it counts when the child ends.
+    """
+    return time.process_time() + _ended() + sum(_worked(pid) for pid in _living(os.getpid()))
+
+
+def _ended() -> float:
+    """What children have worked that are over."""
+    try:
+        import resource
+    except ImportError:  # a system that is not Unix
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _living(pid: int) -> list[int]:
+    """The processes that a process has started and that are not over, theirs included."""
+    threads = PROC / str(pid) / "task"
+    found: list[int] = []
+    try:
+        for thread in os.listdir(threads):
+            with open(threads / thread / "children", "rb") as f:
+                found += [int(x) for x in f.read().split()]
+    except OSError:  # it has just ended, or the system keeps no such list
+        if pid == os.getpid():
+            found = [p.pid for p in multiprocessing.active_children() if p.pid is not None]
+    return found + [x for child in found for x in _living(child)]
+
+
+def _worked(pid: int) -> float:
+    """Seconds of a process's threads and of those of its children that are over; 0 where the system does not say."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def clock(device: str) -> Literal["processor", "wall"]:
+    """What the seconds of work on a device are seconds of."""
+    return "processor" if device.split(":")[0] == "cpu" else "wall"
+
+
+class Stopwatch:
+    """Adds up work and wall time: `start`, and `lap` as often as one likes, each of which adds what has passed since.
+
+    by: what a second of work is of (`clock`). threads: those that share the processor time; None: PyTorch's.
+    """
+
+    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
+        self.by = clock(device)
+        self.threads = threads or torch.get_num_threads()
+        self.work = self.wall = 0.0
+        self.start()
+
+    def _now(self) -> tuple[float, float]:
+        wall = wall_seconds()
+        return (processor_seconds() / self.threads if self.by == "processor" else wall), wall
+
+    def start(self) -> None:
+        """Go on from now."""
+        self._at = self._now()
+
+    def lap(self) -> None:
+        """Add what has passed since the start or the last lap."""
+        now = self._now()
+        self.work, self.wall = self.work + now[0] - self._at[0], self.wall + now[1] - self._at[1]
+        self._at = now
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the wall's clock says how long the work takes."""
+        return self.by == "wall" or self.work >= TRUSTED * self.wall
+
+
+__all__ = ["TRUSTED", "Stopwatch", "clock", "processor_seconds", "wall_seconds"]

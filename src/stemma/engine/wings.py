@@ -1,0 +1,163 @@
+"""A wing is a kind of work: finding in pictures, living in a world, and what comes.
+Common commands ask the wing and never name one.
+
+A wing is a package beside this file with a module `wing`; its `TASKS` say which cards are its own. So the file system
+is the list of wings, and a new one changes nothing here: it brings `engine/NAME/wing.py`,
+`report/NAME.py` and `cli/NAME.py`.
+"""
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ..core import paper as papers
+from ..core.paper import Paper
+from ..core.types import StemmaError
+from .running import checkpoint
+from .running.runs import Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a comparison is asked: which systems, {"mask-rcnn:c4": (paper, preset)}, on which data,
+    and `options` of the command."""
+
+    systems: dict[str, tuple[str, str]]
+    data: str
+    sets: Callable[[str], dict[str, Any]]  # the settings meant for one paper
+    options: dict[str, Any] = field(default_factory=dict)
+    show: bool = False  # whether progress may be shown
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A comparison that can begin: its data under a name that other processes understand, what is to be said of them,
+    and what is left to do before the first training (`compute`) and after the last (`collect`: folder, jobs, errors,
+    about -> results.json)."""
+
+    data: str
+    place: str
+    about: dict[str, Any]
+    collect: Callable[[Path, list[Any], dict[str, str], dict[str, Any]], dict[str, Any]]
+    compute: Callable[[], None] = lambda: None
+
+
+class Wing(Protocol):
+    """What a wing offers: a module with these names. Options that a function does not know are refused by `call`."""
+
+    TASKS: tuple[str, ...]
+    SCORES: tuple[str, ...]  # the numbers of a validation that progress shows: the first that is there
+    ABOUT: str  # what its systems do, after a system's name: "lives in a world"
+    INSTEAD: dict[str, str]  # option of another wing -> what to say instead
+    TIMED: bool  # whether `latency` measures its systems
+
+    train: Callable[..., Run]
+    evaluate: Callable[..., dict[str, Any]]
+    predict: Callable[..., Any]
+    export: Callable[..., dict[str, Any]]
+    prepare: Callable[[Asked], Ready]
+    trial: Callable[..., dict[str, Any]]
+    latency: Callable[..., dict[str, float | str]]
+
+
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Task -> name of its wing."""
+    here = importlib.import_module(__package__ or "stemma.engine")
+    names = [m.name for m in pkgutil.iter_modules(here.__path__) if m.ispkg]
+    found: dict[str, str] = {}
+    for name in names:
+        package = importlib.import_module(f"{here.__name__}.{name}")
+        found |= dict.fromkeys(getattr(package, "TASKS", ()), name)
+    return found
+
+
+def name_of(task: str) -> str:
+    """The name of the wing that a task belongs to. Raises `StemmaError` for a task that none does."""
+    if task not in _homes():
+        raise StemmaError(f"nothing here trains or measures systems of the task '{task}'; there are "
+                          f"{', '.join(sorted(_homes()))}")
+    return _homes()[task]
+
+
+def wing_of(task: str) -> Wing:
+    """The wing of a card's task."""
+    return cast(Wing, importlib.import_module(f"{__package__}.{name_of(task)}.wing"))
+
+
+def together(cards: Iterable[Paper]) -> Wing:
+    """The one wing of several systems. Raises `StemmaError` where they belong to more than one."""
+    by_name: dict[str, Paper] = {}
+    for card in cards:
+        by_name.setdefault(name_of(card.task), card)
+    if len(by_name) > 1:
+        (one, a), (other, b) = list(by_name.items())[:2]
+        raise StemmaError(f"{a.cli_name} is of {one} and {b.cli_name} of {other}: they have no common measure; compare "
+                          "them apart")
+    return wing_of(next(iter(by_name.values())).task)
+
+
+def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any) -> Any:
+    """Call a wing's function with the options that it knows. Raises `StemmaError` for another one that says
+    something."""
+    wing, known = wing_of(card.task), inspect.signature(function).parameters
+    said = {}
+    for name, value in options.items():
+        if name in known:
+            said[name] = value
+        elif value:
+            instead = wing.INSTEAD.get(name, "leave it out").format(value=value)
+            raise StemmaError(f"'{name}' means nothing here: {card.cli_name} {wing.ABOUT}; {instead}")
+    return function(*given, **said)
+
+
+# ---------------------------------------------------------------- the commands, whatever the wing
+
+
+def train(
+    paper: str | Paper, data: Any, budget: Any = "60s", preset: str = "small", out: str | Path = "runs/run",
+    seed: int = 0, sets: dict[str, Any] | None = None, resume: bool = False, **options: Any,
+) -> Run:
+    """Train a paper's system and return its run folder.
+
+    data: a folder or file, "scenes", or "env:NAME" for an agent. budget: "90s", "2m", "2000steps", "12epochs",
+    "50000images"; None: the
+    published length. sets: settings by path, {"head.width": 128, "recipe.lr": 0.01}.
+    resume: continue the run in `out`, exactly.
+    options: those of the wing: `engine.pictures.fit.train`, `engine.worlds.agents.train`.
+    Raises `StemmaError` for one that is not.
+    """
+    card = papers.get(paper) if isinstance(paper, str) else paper
+    run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
+    return run
+
+
+def evaluate(model: Any, data: Any = None, **options: Any) -> dict[str, Any]:
+    """Measure a model, run, run's folder or weights file on `data`; options and answer are the wing's
+    (`engine.pictures.measure.evaluate`, `engine.worlds.lives.evaluate`)."""
+    card = checkpoint.card_of(model, options.get("which") or "best")
+    result: dict[str, Any] = call(wing_of(card.task).evaluate, card, model, data, **options)
+    return result
+
+
+def predict(model: Any, what: Any = None, out: str | Path | None = None, **options: Any) -> Any:
+    """What a model answers: for pictures (`engine.pictures.predict.predict`), or of a world
+    (`engine.worlds.lives.film`)."""
+    card = checkpoint.card_of(model, options.get("which") or "best")
+    return call(wing_of(card.task).predict, card, model, what, out, **options)
+
+
+def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
+    """Write a model for other runtimes, as its wing does (`engine.pictures.export.export`)."""
+    card = checkpoint.card_of(model, options.get("which") or "best")
+    result: dict[str, Any] = call(wing_of(card.task).export, card, model, *given, **options)
+    return result
+
+
+__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "name_of", "predict", "together", "train", "wing_of"]
