@@ -104,7 +104,8 @@ def main() -> None:
     keep_memory()
     budget, recipe = Budget.parse(a.budget), Recipe(batch=a.batch, resize=Resize("shortest", a.size, a.longest, 32),
                                                     augment=Augment(flip=0.5))
-    train, test, _ = held_out(a.data)
+    held = held_out(a.data)
+    train, test = held.train, held.measured
     first = int(a.model == "faster-rcnn")
     net = network(a.model, len(train.info.classes), a.size, a.longest)
     rate = (0.02 if first else 0.01) * a.batch / 16

@@ -184,6 +184,14 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     assert json.loads(out)["spent"]["steps"] == 2
     code, out, err = run(capsys, "evaluate", run_folder, "--data", data, "--limit", "4", "--json")
     assert code == 0 and 0 <= json.loads(out)["mIoU"] <= 1, err
+    assert (json.loads(out)["split"], json.loads(out)["images"], json.loads(out)["intervals"]) == ("val", 1, {})
+    more = "scenes:64:100"  # ten pictures of val: enough for an interval
+    code, out, err = run(capsys, "evaluate", run_folder, "--data", more, "--split", "test", "--limit", "8")
+    assert code == 0 and "measured on 8 of the 10 pictures of test" in out and "95 % over pictures" in out, err
+    code, out, err = run(capsys, "evaluate", run_folder, "--data", more, "--split", "test", "--json")
+    found = json.loads(out)
+    (low, high), count = found["intervals"]["mIoU"], (found["split"], found["images"], found["split_images"])
+    assert count == ("test", 10, 10) and low <= found["mIoU"] <= high and low < high
     from PIL import Image
 
     Image.new("RGB", (80, 60), (90, 120, 60)).save(tmp_path / "one.png")

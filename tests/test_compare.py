@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stemma.core import outputs
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as engine
 from stemma.engine.comparing.job import Job
 from stemma.engine.pictures import gallery, results
+from stemma.engine.pictures.paired import FILE, Paired
 from stemma.engine.pictures.trial import quality
+from stemma.metrics.resample import Ratios, Tallies
 
 
 def fake(name: str, main: str, values: list[float]) -> dict[str, Any]:
@@ -41,6 +44,53 @@ def test_a_gain_knows_its_spread_and_whether_seeds_overlap() -> None:
     assert results.gain(fake("fpn", "AP", [0.3]), fake("retinanet", "AP", [0.4]))["overlap"] is None
     none = results.gain(fake("fcn", "mIoU", [0.3]), child)
     assert none["gain"] is None and "no common measure" in none["note"]
+
+
+def counted(folder: Path, above: np.ndarray, fingerprint: str = "cells") -> Path:
+    """A run's folder with what each picture adds to mIoU, of one class whose union is one pixel in each."""
+    folder.mkdir(parents=True)
+    tally = Ratios(above[:, None].astype(float), np.ones((len(above), 1)))
+    Tallies(fingerprint, np.arange(len(above)), {"mIoU": tally}).save(folder / FILE)
+    return folder
+
+
+def test_gaps_are_paired_picture_by_picture(tmp_path: Path) -> None:
+    """Two systems that vary much from picture to picture and differ by the same little on each: apart each is unsure,
+    their gap is not."""
+    r = np.random.default_rng(0)
+    hard, more = r.uniform(0.1, 0.8, 24), r.normal(0.05, 0.01, 24)
+    runs = {"a": [counted(tmp_path / "a-s0", hard)],
+            "b": [counted(tmp_path / f"b-s{k}", hard + more + d) for k, d in enumerate((-0.02, 0.02))]}
+    paired = Paired(runs)
+    low, high = paired.own("a", "mIoU") or (0, 0)
+    assert low < hard.mean() - 0.05 and high > hard.mean() + 0.05
+    gap = paired.gap("a", "b", "mIoU")
+    assert (gap["pictures"] == 24 and not gap["few"]
+            and gap["interval"] == pytest.approx([more.mean() - 0.005, more.mean() + 0.005], abs=0.003))
+    back = paired.gap("b", "a", "mIoU")["interval"]
+    assert back == pytest.approx([-gap["interval"][1], -gap["interval"][0]]) and not paired.notes
+    assert paired.gap("a", "b", "AP") == {"interval": None, "pictures": 24, "few": False}
+
+
+def test_where_there_is_no_pair_it_is_said(tmp_path: Path) -> None:
+    x = np.linspace(0.2, 0.6, 5)
+    few = Paired({"a": [counted(tmp_path / "a-s0", x)], "b": [counted(tmp_path / "b-s0", x + 0.1)]})
+    assert few.gap("a", "b", "mIoU") == {"interval": None, "pictures": 5, "few": True} and few.own("a", "mIoU") is None
+    (tmp_path / "c-s0").mkdir()
+    lost = Paired({"a": [tmp_path / "a-s0"], "c": [tmp_path / "c-s0"], "d": [counted(tmp_path / "d-s0", x, "other")]})
+    assert lost.notes == ["no interval over pictures for c: c-s0/pictures.npz is not there",
+                          "no interval over pictures for d: it was measured on other pictures"]
+    for other in ("c", "d"):
+        assert lost.gap("a", other, "mIoU") == {"interval": None, "pictures": None, "few": False}
+
+
+def test_the_first_is_held_against_every_other() -> None:
+    systems = [fake("fpn", "AP", [0.3, 0.4]), fake("retinanet", "AP", [0.5, 0.6]), fake("ssd", "AP", [0.1, 0.55]),
+               fake("fcn", "mIoU", [0.7])]
+    leads = results.leading(systems)
+    assert [(g["first"], g["second"], round(g["gain"], 3), g["overlap"]) for g in leads["AP"]] == [
+        ("retinanet", "fpn", 0.2, False), ("retinanet", "ssd", 0.225, True)]
+    assert leads["mIoU"] == [] and set(leads) == {"AP", "mIoU"}
 
 
 def test_edges_follow_the_cards_and_skip_who_is_not_there() -> None:
@@ -107,6 +157,11 @@ def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:
     engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
     with pytest.raises(StemmaError, match="budget = 60s, not 90s"):
         engine._claim(tmp_path / "c", {"budget": "90s", "data": "scenes"})
+    outputs.put_text(tmp_path / "c" / "pictures" / "0.jpg", "drawn")  # run again when it is finished, with its pictures
+    engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
+    (tmp_path / "c" / "pictures" / "mine.jpg").write_text("not drawn here")
+    with pytest.raises(StemmaError, match="mine.jpg is there"):
+        engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
 
 
 def test_settings_reach_the_paper_they_name() -> None:
@@ -139,8 +194,8 @@ def test_two_systems_are_trained_measured_reported_and_kept(tmp_path: Path, monk
     import stemma
 
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
-    out = tmp_path / "c"
-    done = stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **TINY)
+    out, more = tmp_path / "c", TINY | {"data": "scenes:64:80", "limit": 8}
+    done = stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **more)
     assert not done.failed and (out / "report.html").is_file()
     r = json.loads((out / "results.json").read_text())
     assert [s["id"] for s in r["systems"]] == ["fcn", "u-net", "retinanet"]
@@ -149,9 +204,22 @@ def test_two_systems_are_trained_measured_reported_and_kept(tmp_path: Path, monk
         for k in ("parameters", "flops", "images_per_second", "latency_ms", "peak_memory_mb"):
             assert s["summary"][k]["mean"] > 0, k
         assert len(s["curves"][0]["points"]) == 2
+        trial = json.loads((out / f"{s['id']}-s0" / "trial.json").read_text())
+        assert (trial["split"], trial["images_measured"], trial["split_images"]) == ("test", 8, 8)
+        kept = Tallies.read(out / f"{s['id']}-s0" / FILE)
+        low, high = s["summary"][s["main"]]["interval"]
+        assert len(kept.order) == 8 and low <= s["summary"][s["main"]]["mean"] <= high
+        value = kept.by_measure[s["main"]].at(np.ones((1, 8)))
+        assert value == pytest.approx(s["summary"][s["main"]]["values"], abs=1e-9)
+    assert (r["data"]["split"], r["data"]["measured"], r["data"]["whole"]) == ("test", 8, 8)
+    (lead,) = r["leads"]["mIoU"]
+    (step,) = r["edges"]
+    sign = 1 if lead["first"] == "u-net" else -1
+    assert lead["pictures"] == 8 and sorted(sign * v for v in lead["interval"]) == pytest.approx(step["interval"])
+    assert "measured on 8 pictures of test" in (out / "report.html").read_text()
     assert [(e["parent"], e["child"]) for e in r["edges"]] == [("fcn", "u-net")]
     before = {p: p.stat().st_mtime_ns for p in out.glob("*/trial.json")}
-    stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **TINY)
+    stemma.compare(["fcn", "u-net", "retinanet"], out=out, seeds=1, **more)
     assert {p: p.stat().st_mtime_ns for p in out.glob("*/trial.json")} == before
 
 

@@ -73,6 +73,7 @@ def test_evaluate_takes_models_runs_and_paths(run: Run) -> None:
     for r in results:
         r.pop("images_per_second")
     assert all(r == results[0] for r in results) and results[0]["images"] == 6 and results[0]["task"] == "detection"
+    assert results[0]["split"] is None and results[0]["split_images"] == 6 and "AP" in results[0]["intervals"]
     best = next(e for e in run.metrics("val") if e["step"] == run.record["best"]["step"])
     assert results[0]["AP"] == best["AP"] and results[0]["loss"] == pytest.approx(best["loss"], rel=1e-6)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import html as html_module
 import json
 import random
 import re
@@ -92,10 +93,10 @@ def synthetic(folder: Path) -> dict[str, Any]:
          "spread": 0.014, "overlap": True},
     ]
     return {
-        "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet yolo-v1 "
-        "u-net --data scenes --budget 60s --seeds 2", "budget": "60s",
-        "preset": "small", "seeds": 2, "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200,
-                                                "classes": CLASSES, "fingerprint": "0123456789abcdef"},
+        "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet "
+        "yolo-v1 u-net --data scenes --budget 60s --seeds 2", "budget": "60s", "preset": "small", "seeds": 2,
+        "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200, "split": "test", "measured": 150,
+                 "whole": 200, "untrained": 100, "curve": 128, "classes": CLASSES, "fingerprint": "0123456789abcdef"},
         "machine": {"cpu": "a processor", "cores": 2, "threads": 1, "jobs": 2, "device": "cpu"},
         "versions": {"torch": "2.11"}, "systems": systems, "edges": edges, "pictures": pictures, "failed": [],
     }
@@ -173,7 +174,10 @@ def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
     for said in ("point mAP of each class", "X Faster R-CNN did best: AR@100 .500, .100 ahead of X FPN (.400)"):
         assert said in html, said
     assert page._best([a, b], "MR2") == b["id"] and page._best([a, b], "AR100") == a["id"]
-    assert "AR@100" not in page._table([d], "AP", {d["id"]: 0}) and "AR@100" in page._tables({"AP": [d]}, {d["id"]: 0})
+    assert page._split([d], "AP") == {"": [m for m in words.MEASURES if m in d["summary"]
+                                           and m not in ("AP", "AR100", "point_AP", *words.COSTS)],
+                                      "What it costs": list(words.COSTS)}
+    assert "AR@100" in page._tables({"AP": [d]}, {d["id"]: 0}, r["data"])
 
 
 def test_a_page_of_next_to_nothing_still_reads(tmp_path: Path) -> None:
@@ -295,3 +299,44 @@ def test_the_script_chooses_one_confusion_matrix(tmp_path: Path) -> None:
     dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
                           path.as_uri()], capture_output=True, text=True, timeout=120).stdout
     assert dom.count('data-panel-of="confusion"') == 4 and len(re.findall(r'data-panel="[^"]+" hidden', dom)) == 3
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """`synthetic` with every measure that detectors, masks and keypoints have at once,
+    spreads and intervals with them."""
+    r = synthetic(folder)
+    for s in r["systems"][:4]:
+        s["title"] = "Deformable " + s["title"]
+        for m in ("MR2", "count_error", "point_AP", "AR10", "AR100", *words.MORE, "mask_AP", "mask_AP50", "keypoint_AP",
+                  "PQ", "SQ", "RQ", "mIoU", "boundary_F"):
+            s["summary"][m] = summary([0.4123, 0.4377] if m != "count_error" else [12.3, 14.1], 0.001)
+        for m in ("AP", "mask_AP", "keypoint_AP"):
+            s["summary"][m]["interval"] = [0.3871, 0.4512]
+    return r
+
+
+def cut(path: Path, width: int, folder: Path) -> dict[str, list[str]]:
+    """The tables of a page that are wider than their frames in a window of so many pixels,
+    by section: their last headings."""
+    script = (
+        "<script>const cut = {}; for (const d of document.querySelectorAll('details')) d.open = true;"
+        "for (const f of document.querySelectorAll('section .scroll')) { const id = f.closest('section').id; "
+        "cut[id] ??= [];"
+        "if (f.scrollWidth > f.clientWidth) cut[id].push([...f.querySelectorAll('thead th')].at(-1).textContent); }"
+        "document.documentElement.dataset.cut = JSON.stringify(cut);</script>"
+    )
+    page_path = folder / f"cut{width}.html"
+    page_path.write_text(path.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / f'profile{width}'}",
+               f"--window-size={width},900", "--dump-dom"]
+    dom = subprocess.run([*command, page_path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    (found,) = re.findall(r'data-cut="([^"]*)"', dom)
+    return dict(json.loads(html_module.unescape(found)))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not laid out")
+def test_no_table_of_results_is_cut_at_1200_pixels(tmp_path: Path) -> None:
+    path = page.write(everything(tmp_path / "run"), tmp_path / "run")
+    wide = cut(path, 1200, tmp_path)
+    assert wide["results"] == [] and wide["made"] == [], wide
+    assert cut(path, 500, tmp_path)["results"]  # a telephone's width: what the test would see

@@ -8,14 +8,22 @@ from rich.markup import escape
 
 from .screen import err, number, out, table
 
+OVER = "95 % over pictures"  # heading of the intervals
+
 
 def evaluated(result: dict[str, Any]) -> None:
-    """The measures in all and by class."""
-    per_class = result.pop("per_class", {})
-    t = table("measure", "value", numbers=("value",))
+    """Where it was measured, the measures in all with their intervals over pictures, and by class."""
+    from ..report import words
+
+    per_class, intervals = result.pop("per_class", {}), result.get("intervals", {})
+    count, whole, split = result.pop("images"), result.pop("split_images"), result["split"]
+    out.print(f"measured on {words.measured_on({'split': split, 'measured': count, 'whole': whole})}")
+    t = table("measure", "value", OVER, numbers=("value",)) if intervals else table("measure", "value",
+                                                                                    numbers=("value",))
     for k, v in result.items():
         if isinstance(v, (int, float)):
-            t.add_row(k, number(v))
+            ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
+            t.add_row(k, number(v), *ends)
     out.print(t)
     if per_class:
         keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
@@ -59,10 +67,14 @@ def compared(results: dict[str, Any]) -> None:
         wanted = (main, "AP50", "image_AP", "mask_AR100", "mask_AP", "keypoint_AP", "mIoU_stuff_foreground", "SQ", "RQ",
                   "count_error", "MR2", "parameters", "images_per_second", "latency_ms")
         columns = [m for m in dict.fromkeys(wanted) if any(words.mean_of(s, m) is not None for s in group)]
-        rows = [["system", *map(words.heading, columns), "untrained"]]
+        ends = {s["id"]: s["summary"][main].get("interval") for s in group}
+        over = [OVER] if any(ends.values()) else []
+        rows = [["system", words.heading(main), *over, *map(words.heading, columns[1:]), "untrained"]]
         for s in words.ranked(group, main):
-            cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
-            rows.append([s["title"], *cells, words.score(s["summary"][main].get("untrained"))])
+            first, *cells = [words.with_spread(c, s["summary"].get(c, {})) for c in columns]
+            said = words.between(ends[s["id"]] or ()) if ends[s["id"]] else "–"
+            rows.append([s["title"], first, *([said] * len(over)), *cells,
+                         words.score(s["summary"][main].get("untrained"))])
         while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
             rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
         t = table(*rows[0], numbers=tuple(rows[0]))
@@ -73,12 +85,15 @@ def compared(results: dict[str, Any]) -> None:
     if results["edges"]:
         out.print("\n[bold]What each idea bought[/]")
         titles = {s["id"]: s["title"] for s in results["systems"]}
-        t = table("step", "gain", "", numbers=("gain",))
+        t = table("step", "gain", OVER, "", numbers=("gain",))
         for e in results["edges"]:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
             via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, words.edge_verdict(e))
+            gap = words.between(e["interval"], sign=True) if e.get("interval") else "–"
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, gap, words.edge_verdict(e))
         out.print(t)
+    if said := words.measured_on(results["data"]):
+        out.print(f"\nmeasured on {said}")
     if line := words.untrained_line(results):
         out.print("\n" + escape(line))
     for s in results["systems"]:

@@ -9,6 +9,7 @@ cached and cut to size.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,20 @@ def open_pair(
     return subset(whole, [i for i in range(len(whole)) if i % 10]), subset(whole, range(0, len(whole), 10))
 
 
-def held_out(
-    data: str, format: str | None = None, limit: int | None = None, task: str = "detection"
-) -> tuple[Dataset, Dataset, str]:
-    """(training pictures, pictures to measure on, which weights to measure), as they are read for a task.
+@dataclass(frozen=True)
+class HeldOut:
+    """What the systems of a comparison are trained on, validated on and measured on."""
+
+    train: Dataset
+    val: Dataset
+    measured: Dataset  # of `split`, of whose `whole` pictures it may be a part
+    split: str
+    whole: int
+    weights: str  # which are measured, "best" or "last"
+
+
+def held_out(data: str, format: str | None = None, limit: int | None = None, task: str = "detection") -> HeldOut:
+    """The splits of a comparison, as they are read for a task; `limit`: measure on at most so many pictures.
 
     With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
     the last weights are measured on the validation pictures, since the best were chosen by them.
@@ -108,8 +119,9 @@ def held_out(
     train, val = open_pair(data, None, format, **options)
     names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):
-        return train, spread(open_split(data, "test", format, **options), limit), "best"
-    return train, spread(val, limit), "last"
+        test = open_split(data, "test", format, **options)
+        return HeldOut(train, val, spread(test, limit), "test", len(test), "best")
+    return HeldOut(train, val, spread(val, limit), "val", len(val), "last")
 
 
 def cached(data: Dataset) -> Dataset:
@@ -130,7 +142,7 @@ def cached(data: Dataset) -> Dataset:
 
 
 __all__ = [
-    "FORMATS", "DataWarning", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes", "module_of",
-    "open_dataset",
+    "FORMATS", "DataWarning", "HeldOut", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes",
+    "module_of", "open_dataset",
     "open_pair", "open_split", "recognise", "same_classes", "splits", "splits_order", "spread", "subset", "suited",
 ]

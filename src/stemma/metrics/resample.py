@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from ..core import outputs
 from ..core.types import StemmaError
 from .detection import RECALLS, Bools, Floats, Ints
 
@@ -222,10 +223,7 @@ class Tallies:
         out: dict[str, Any] = {"fingerprint": np.array(self.fingerprint), "order": self.order}
         for name, tally in self.by_measure.items():
             out |= {f"{name}/{tally.kind}/{k}": v for k, v in tally.columns().items()}
-        part = path.with_suffix(path.suffix + ".part")
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **out)
-        part.replace(path)
+        outputs.replace(path, lambda p: np.savez_compressed(p, **out))
 
     @classmethod
     def read(cls, path: Path) -> Tallies:

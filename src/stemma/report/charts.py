@@ -123,16 +123,22 @@ def legend_swatch(system: int) -> str:
     return f'<svg class="swatch s{system}" viewBox="0 0 34 12" aria-hidden="true">{line}{marker(system, 17, 6)}</svg>'
 
 
-def whisker(mean: float, spread: float | None, low: float, high: float, label: str) -> str:
-    """A gain on a common scale: a dot at `mean`, a bar of `spread` either side, a line at nothing gained."""
+def whisker(
+    mean: float, spread: float | None, low: float, high: float, label: str, over: Sequence[float] | None = None,
+    side: str = "",
+) -> str:
+    """A gain on a common scale: a dot at `mean`, a thin bar of `spread` either side, a broad one over the interval
+    `over`, a line at nothing gained. side: "up", "down" or "level", which gives it its colour;
+    that of the sign unless told."""
     w, h = 220, 26
     at = lambda v: 8 + (w - 16) * (min(max(v, low), high) - low) / ((high - low) or 1.0)
     bar = (f'<line class="whisker" x1="{at(mean - spread):.1f}" x2="{at(mean + spread):.1f}" y1="13" y2="13"/>'
            if spread else "")
-    side = "up" if mean > 0 else "down"
+    side = side or ("up" if mean > 0 else "down")
+    broad = f'<line class="over" x1="{at(over[0]):.1f}" x2="{at(over[1]):.1f}" y1="13" y2="13"/>' if over else ""
     return (f'<svg class="gain {side}" viewBox="0 0 {w} {h}" role="img" aria-label="{escape(label, quote=True)}">'
             f'<title>{escape(label)}</title>'
-            f'<line class="axis" x1="{at(0):.1f}" x2="{at(0):.1f}" y1="2" y2="24"/>'
+            f'{broad}<line class="axis" x1="{at(0):.1f}" x2="{at(0):.1f}" y1="2" y2="24"/>'
             f'<line class="reach" x1="{at(0):.1f}" x2="{at(mean):.1f}" y1="13" y2="13"/>{bar}'
             f'<circle cx="{at(mean):.1f}" cy="13" r="5"/></svg>')
 

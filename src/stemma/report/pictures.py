@@ -15,9 +15,11 @@ from ..core.paper import named
 from . import charts, words
 from .sheet import PALETTE, POLICY, System, asset, definitions, fold, remark, section
 from .tags import items, table, tag, text
+from .verdict import verdict
 from .wall import wall
 from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 
+ROOM, LONG = 9, 7  # columns besides the main one that 1,152 pixels have room for; of long headings
 MOST_CLASSES = 24  # of a confusion matrix shown at once
 Groups = dict[str, list[System]]  # main measure -> the systems it ranks
 
@@ -41,9 +43,9 @@ def render(results: dict[str, Any], folder: Path) -> str:
     colour = {s["id"]: i % PALETTE for i, s in enumerate(systems)}
     groups: Groups = {m: v for m in MAINS if (v := [s for s in systems if s["main"] == m])}
     sections = [
-        ("results", "Results", "Results", _tables(groups, colour)),
+        ("results", "Results", "Results", _tables(groups, colour, results["data"])),
         ("ideas", "Ideas", "What each idea bought", _edges(results)),
-        ("learning", "Learning", "Learning", _learning(groups, colour)),
+        ("learning", "Learning", "Learning", _learning(groups, colour, results["data"])),
         ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
         ("recall", "Recall", "Recall of proposals", _recall(systems, colour)),
         ("classes", "Classes", "Class by class", _classes(groups, colour)),
@@ -71,8 +73,8 @@ def render(results: dict[str, Any], folder: Path) -> str:
 
 def _meta(r: dict[str, Any]) -> str:
     d, n = r["data"], r["seeds"]
-    parts = [f"{d[k]:,} {word}" for k, word in (("train", "training pictures"), ("val", "held-out pictures"))
-             if d.get(k)]
+    parts = [f"{d['train']:,} training pictures"] if d.get("train") else []
+    parts += [f"measured on {said}"] if (said := words.measured_on(d)) else []
     parts += [f"{len(d.get('classes', []))} classes", f"{n} seed{'s' if n > 1 else ''} each", f"preset {r['preset']}"]
     return " · ".join([*parts, *filter(None, [r.get("machine", {}).get("device")])])
 
@@ -99,23 +101,44 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
 # ---------------------------------------------------------------- tables
 
 
-def _tables(groups: Groups, colour: dict[str, int]) -> str:
-    out = [remark("Means over seeds, ± their standard deviation. A dot marks the best of a column; click a heading to "
-                  "sort. “Untrained” is the same net with random weights, measured in the same way.")]
+def _tables(groups: Groups, colour: dict[str, int], data: dict[str, Any]) -> str:
+    shown = any(x.get("interval") for v in groups.values() for s in v for x in s["summary"].values())
+    over = ("“Low to high” under a number is its 95 % interval over pictures: where it might lie on other pictures of "
+            "the kind, by a bootstrap of those measured. " if shown else "")
+    few = (f", on {data['untrained']:,} of the pictures" if data.get("untrained")
+           and data["untrained"] != data.get("measured") else "")
+    on = f"Measured on {said}. " if (said := words.measured_on(data)) else ""
+    out = [remark(f"{on}Means over seeds, ± their standard deviation. {over}A dot marks the best of a column; click a "
+                  f"heading to sort. “Untrained” is the same net with random weights, measured in the same way{few}.")]
     for main, systems in groups.items():
         out += [tag("h3", SECTIONS[main])] if len(groups) > 1 else []
-        out.append(_table(systems, main, colour))
+        for title, columns in _split(systems, main).items():
+            out += [tag("h4", title) if title else "", _table(systems, main, colour, columns)]
         more = [m for m in (*words.FOLDED.get(main, ()), *words.MORE)
                 if any(mean_of(s, m) is not None for s in systems)]
         if more:
-            out.append(fold("More measures", _table(systems, main, colour, more)))
+            parts = [more[i : i + LONG] for i in range(0, len(more), LONG)]
+            out.append(fold("More measures", "".join(_table(systems, main, colour, part, bare=True) for part in parts)))
     return "".join(out)
 
 
-def _table(systems: list[System], main: str, colour: dict[str, int], only: list[str] | None = None) -> str:
-    aside = (main, *words.FOLDED.get(main, ()))
-    columns = [main, *only] if only else [main, *(m for m in MEASURES if m not in aside
-                                                  and any(mean_of(s, m) is not None for s in systems))]
+def _split(systems: list[System], main: str) -> dict[str, list[str]]:
+    """A section's columns besides the main one, by the heading of the table that they stand in: as few tables as have
+    room for them."""
+    aside = (main, *words.FOLDED.get(main, ()), *words.COSTS)
+    there = [m for m in MEASURES if any(mean_of(s, m) is not None for s in systems)]
+    scores = [m for m in there if m not in aside]
+    out = {"": scores}
+    if len(scores) > ROOM:
+        out = {kind: [m for m in scores if m in members] for kind, members in words.KINDS.items()}
+    out |= {"What it costs": [m for m in there if m in words.COSTS]}
+    return {title: columns for title, columns in out.items() if columns or not title}
+
+
+def _table(systems: list[System], main: str, colour: dict[str, int], others: list[str], bare: bool = False) -> str:
+    """A table of the main measure and `others`, best first. bare: without intervals and untrained nets."""
+    columns = [main, *others]
+    bare = bare or all(m in words.COSTS for m in others) and bool(others)
     top = max((mean_of(s, main) or 0.0 for s in systems), default=0.0) or 1.0
     best = {m: _best(systems, m) for m in columns}
     heads = [tag("th", tag("button", "system"), scope="col")]
@@ -130,10 +153,12 @@ def _table(systems: list[System], main: str, colour: dict[str, int], only: list[
             shown = words.written(m, v)
             spread = x.get("spread") if words.varies(m) else None
             lines = [words.spread_of(m, v, spread)] if v is not None and spread is not None else []
+            lines += [words.between(x["interval"])] if x.get("interval") and not bare else []
             sort = "" if v is None else f"{v:.6g}"
             kind = "best" if best[m] == s["id"] else ""
             if m == main:
-                lines += [f"untrained {words.score(x['untrained'])}"] if x.get("untrained") is not None else []
+                lines += ([f"untrained {words.score(x['untrained'])}"] if x.get("untrained") is not None and not bare
+                          else [])
                 share = 100 * max(v or 0.0, 0.0) / top
                 attributes = {"cls": f"{kind} main s{colour[s['id']]}".strip(), "style": f"--v:{share:.0f}%"}
             else:
@@ -162,32 +187,39 @@ def _edges(r: dict[str, Any]) -> str:
     if not edges:
         return ""
     titles = {s["id"]: s["title"] for s in r["systems"]}
-    reach = max((abs(e["gain"]) + (e.get("spread") or 0.0)
-                 for e in edges if e.get("gain") is not None), default=0.0) or 1.0
+    ends = [abs(v) for e in edges if e.get("gain") is not None
+            for v in (e["gain"], abs(e["gain"]) + (e.get("spread") or 0.0), *(e.get("interval") or ()))]
+    reach = max(ends, default=0.0) or 1.0
     note = remark("Along every line of descent among the systems compared: what the child says that it changes of its "
                  "parent, and what that was worth here, "
                  "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
-                 "and a gain at a small budget need not hold at the published one.")
-    return note + tag("ul", *(_edge(e, titles, reach) for e in edges), cls="edges")
+                 "and a gain at a small budget need not hold at the published one. A gain is clear where the seeds do "
+                 "not interlock and the interval over pictures, both systems measured on the same resamples of them, "
+                 "leaves out nothing gained: the broad bar is that interval, the thin one the deviation over seeds.")
+    split = r["data"].get("split", "")
+    return note + tag("ul", *(_edge(e, titles, reach, split) for e in edges), cls="edges")
 
 
-def _edge(e: dict[str, Any], titles: dict[str, str], reach: float) -> str:
+def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -> str:
     via = tag("span", text(f" by way of {', '.join(e['through'])}"), cls="note") if e.get("through") else ""
     name = tag("h3", text(titles[e["parent"]]), tag("span", "→", cls="arrow", aria_label="to"),
                text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
     slots = lambda c: tag("span", text(named(c["slots"]) + by(c)), cls="slot")
     changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"])
-    verdict = tag("div", text(words.edge_verdict(e)), cls="verdict")
+    said = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
-        return tag("li", tag("div", name, changes), tag("div", verdict))
+        return tag("li", tag("div", name, changes), tag("div", said))
     label, gain, spread = MEASURES[e["metric"]][0], e["gain"], e.get("spread")
-    level = spread is not None and e.get("overlap")
-    figure = tag("div", words.signed(gain),
-                 tag("small", f" ± {words.score(spread)} {label}" if spread is not None else f" {label}"),
-                 cls=f"figure {'level' if level else 'up' if gain > 0 else 'down'}")
-    drawn = charts.whisker(gain, spread, -reach, reach, f"{words.signed(gain)} {label}: {words.edge_verdict(e)}")
-    return tag("li", tag("div", name, changes), tag("div", figure, drawn, verdict))
+    found, ends = verdict(e), e.get("interval")
+    side = ("up" if gain > 0 else "down") if found.told_apart else "level"
+    small = tag("small", f" ± {words.score(spread)} {label}" if spread is not None else f" {label}")
+    figure = tag("div", words.signed(gain), small, cls=f"figure {side}")
+    drawn = charts.whisker(gain, spread, -reach, reach, f"{words.signed(gain)} {label}: {found.short()}", ends, side)
+    over = tag("div", text(f"{words.between(ends, sign=True)} over {found.count:,} {split} "
+                           "pictures"), cls="over") if ends else ""
+    would = tag("div", text(found.would(split)), cls="over") if not found.told_apart else ""
+    return tag("li", tag("div", name, changes), tag("div", figure, drawn, over, said, would))
 
 
 # ---------------------------------------------------------------- curves
@@ -198,7 +230,7 @@ def _legend(systems: Iterable[System], colour: dict[str, int]) -> str:
                        for s in systems), cls="legend")
 
 
-def _learning(groups: Groups, colour: dict[str, int]) -> str:
+def _learning(groups: Groups, colour: dict[str, int], data: dict[str, Any]) -> str:
     out = []
     for main, systems in groups.items():
         have = [s for s in systems if any(p.get("value") is not None for c in s.get("curves", []) for p in c["points"])]
@@ -213,7 +245,10 @@ def _learning(groups: Groups, colour: dict[str, int]) -> str:
         out += [tag("h3", SECTIONS[main]) if len(groups) > 1 else "", _legend(have, colour),
                 tag("div", *panels, cls="two")]
     many = " Thin lines are single seeds, thick ones their mean." if any("faint" in x for x in out) else ""
-    note = "Measured on the validation pictures during training." + many
+    count, val = data.get("curve"), data.get("val")
+    some = (f"{count:,} of the {val:,} pictures of val" if count and count != val
+            else f"the {count:,} pictures of val" if count else "the validation pictures")
+    note = f"Measured on {some} during training." + many
     return remark(note) + "".join(out) if out else ""
 
 
@@ -380,10 +415,14 @@ def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
 def _made(r: dict[str, Any]) -> str:
     d, m = r["data"], r.get("machine", {})
     classes = d.get("classes", [])
+    weights = {"best": "with the weights that were best on val", "last": "with the last weights, for the best were "
+               "chosen on val"}.get(
+                   next((s.get("weights", "") for s in r["systems"]), ""), "")
     facts = {
         "command": tag("code", text(r["command"])) if r.get("command") else "",
-        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training, {d.get('val', '?')} held out; "
-                     f"fingerprint {d.get('fingerprint', '')[:16]}"),
+        "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training pictures, {d.get('val', '?')} of "
+                     f"val; fingerprint {d.get('fingerprint', '')[:16]}"),
+        "measured on": text(f"{words.measured_on(d)}, {weights}" if words.measured_on(d) else ""),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
         "budget": text(f"{words.budget(r['budget'])} of training for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),

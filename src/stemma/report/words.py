@@ -3,8 +3,10 @@ out."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .verdict import CHANCE, Verdict, verdict
 
 # name: (heading, what it is, how it is written); order is the order of the table's columns
 MEASURES: dict[str, tuple[str, str, str]] = {
@@ -72,7 +74,7 @@ SHORT = {
     "AP_small": "small", "AP_medium": "medium", "AP_large": "large", "parameters": "params",
     "images_per_second": "img/s", "latency_ms": "ms", "peak_memory_mb": "MB",
 }
-CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
+RIVALS = 3  # of which it is said what would tell
 LEARNED = 0.05  # gain over an untrained net under which nothing is ranked
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")
 SECTIONS = {
@@ -81,6 +83,13 @@ SECTIONS = {
 }
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
 FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
+KINDS = {  # of the measures of a section, where one table has no room for all
+    "Boxes": ("AP50", "AP75", "AP_small", "AP_medium", "AP_large", "MR2", "count_error", "point_AP", "image_AP",
+              "AR100", "AR10", "AR1000"),
+    "Masks and keypoints": ("mask_AR10", "mask_AR100", "mask_AR1000", "mask_AP", "mask_AP50", "keypoint_AP"),
+    "Maps": ("PQ", "SQ", "RQ", "mIoU", "mIoU_stuff_foreground", "boundary_F", "pixel_accuracy"),
+}
+COSTS = ("parameters", "flops", "images_per_second", "latency_ms", "peak_memory_mb")  # a table of their own
 LESS = ("MR2", "calibration")  # scores of which less is better
 ERRORS = {
     "class": "right place, wrong class", "localisation": "right class, poor box", "both": "wrong class and poor box",
@@ -157,11 +166,12 @@ def ranked(systems: Iterable[dict[str, Any]], measure: str) -> list[dict[str, An
     return sorted(have, key=lambda s: -(mean_of(s, measure) or 0.0))
 
 
-def overlap(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool:
-    """Whether the seeds' values of two systems interlock: the worse one's best reaches the better one's worst."""
+def overlap(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool | None:
+    """Whether the seeds' values of two systems interlock: the worse one's best reaches the better one's worst. None of
+    single seeds."""
     va, vb = a["summary"][measure]["values"], b["summary"][measure]["values"]
     if len(va) < 2 or len(vb) < 2:
-        return False
+        return None
     low, high = sorted((va, vb), key=lambda v: sum(v) / len(v))
     return bool(max(low) >= min(high))
 
@@ -169,6 +179,43 @@ def overlap(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool:
 def budget(text: str) -> str:
     """"60s" as "60 s", "2000steps" as "2000 steps"."""
     return re.sub(r"(?<=\d)(?=[a-z])", " ", text)
+
+
+def measured_on(data: dict[str, Any]) -> str:
+    """On which split the numbers were measured, and on how many pictures: "200 of the 4,952 pictures of test"."""
+    split, count, whole = data.get("split"), data.get("measured"), data.get("whole")
+    if not count:
+        return ""
+    part = (f"{count:,} of the {whole:,} pictures" if whole and whole != count
+            else f"{count:,} picture{'s' * (count != 1)}")
+    return f"{part} of {split}" if split else part
+
+
+def between(ends: Sequence[float], sign: bool = False) -> str:
+    """An interval: ".481 to .561", or with signs "−.020 to +.093"."""
+    low, high = ((signed if sign else score)(v) for v in ends)
+    return f"{low} to {high}"
+
+
+def lead(results: dict[str, Any], first: dict[str, Any], other: dict[str, Any], main: str) -> tuple[Verdict, str]:
+    """The verdict on how far the first system is ahead of another, and the gap over pictures in words,
+    "" where it is not known."""
+    pair = first["id"], other["id"]
+    found = next((g for g in results.get("leads", {}).get(main, []) if (g["first"], g["second"]) == pair), None)
+    gap = found or {"gain": (mean_of(first, main) or 0.0) - (mean_of(other, main) or 0.0),
+                    "overlap": overlap(first, other, main)}
+    ends = gap.get("interval")
+    return (verdict(gap), "" if ends is None else f"{between(ends, sign=True)} (95 %) over "
+            f"{_pictures(results, gap['pictures'])}")
+
+
+def _pictures(results: dict[str, Any], count: int) -> str:
+    return f"{count:,} {_split(results)}pictures"
+
+
+def _split(results: dict[str, Any]) -> str:
+    split = results.get("data", {}).get("split")
+    return f"{split} " if split else ""
 
 
 def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
@@ -180,40 +227,65 @@ def answer(results: dict[str, Any], main: str) -> tuple[str, list[str]]:
     best, label, seeds = order[0], MEASURES[main][0], len(order[0]["summary"][main]["values"])
     own = f"{label} {with_spread(main, best['summary'][main])}"
     if len(order) == 1:
-        return (f"{best['title']} reached {own}" + (f" over {seeds} seeds." if seeds > 1 else " with one seed."),
-                _alone(best, main))
-    rivals = [s for s in order[1:] if overlap(best, s, main)]
-    second = order[1]
-    gap = (mean_of(best, main) or 0.0) - (mean_of(second, main) or 0.0)
+        ends = best["summary"][main].get("interval")
+        over = f" (95 % over {_pictures(results, results['data']['measured'])}: {between(ends)})" if ends else ""
+        said = f" over {seeds} seeds" if seeds > 1 else " with one seed"
+        return f"{best['title']} reached {own}{over}{said}.", _alone(best, main)
+    second, verdicts = order[1], {s["id"]: lead(results, best, s, main) for s in order[1:]}
+    rivals = [s for s in order[1:] if not verdicts[s["id"]][0].told_apart]
+    known, over = verdicts[second["id"]]
+    more = []
     if rivals:
         names, own = (_and([f"{s['title']} ({with_spread(main, s['summary'][main])})" for s in rivals]),
                       with_spread(main, best["summary"][main]))
-        head = (f"{best['title']} has the highest {label} ({own}), but {names} cannot be told from it: their {seeds} "
-                "seeds overlap.")
+        head = f"{best['title']} has the highest {label} ({own}), but {names} cannot be told from it: "
+        head += _why([verdicts[s["id"]][0] for s in rivals], results, seeds)
+        for s in rivals[:RIVALS]:
+            v, gap = verdicts[s["id"]]
+            far = f"The lead over {s['title']} is {signed(v.gap)}" + (f": {gap}" if gap else "")
+            more.append(f"{far}. {v.would(_split(results).strip())}")
     elif seeds > 1:
         rival = f"{second['title']} ({with_spread(main, second['summary'][main])})"
-        head = (f"{best['title']} did best: {own} over {seeds} seeds, {score(gap)} ahead of {rival}, and no seed of "
-                "another overlaps.")
+        head = (f"{best['title']} did best: {own} over {seeds} seeds, {score(known.gap)} ahead of {rival}, and no seed "
+                "of another overlaps")
+        head += f"; the lead is {over}." if over else "."
     else:
         rival = f"{second['title']} ({score(mean_of(second, main))})"
-        if gap < CHANCE:
-            head = (f"{best['title']} is first with {own}, but only {score(gap)} ahead of {rival}: with one seed that "
-                    "may be chance. --seeds 3 would tell.")
+        if known.gap < CHANCE:
+            head = (f"{best['title']} is first with {own}, but only {score(known.gap)} ahead of {rival}: with one seed "
+                    "that may be chance.")
         else:
-            head = (f"{best['title']} did best: {own}, {score(gap)} ahead of {rival}. With one seed the spread is "
-                    "unknown; --seeds 3 would show it.")
+            head = (f"{best['title']} did best: {own}, {score(known.gap)} ahead of {rival}. With one seed the spread "
+                    "is unknown;")
+        head = f"{head} {known.would()}"
+        more += [f"The lead is {over}, for these trainings; others may do otherwise."] if over else []
     if (mean_of(best, main) or 0.0) - (best["summary"][main].get("untrained") or 0.0) < LEARNED:
         return f"None has learned much yet: this budget is too short to rank them. {head}", []
-    return head, _because(best, second, main, results) + _alone(best, main) + _others(order, main)
+    return head, more + _because(best, second, main, results,
+                                 known.told_apart) + _alone(best, main) + _others(order, main)
+
+
+def _why(rivals: list[Verdict], results: dict[str, Any], seeds: int) -> str:
+    """Why rivals cannot be told from the first: the end of a sentence."""
+    count = max(v.count for v in rivals)
+    said = [f"their {seeds} seeds overlap"] if any(v.seeds == "overlap" for v in rivals) else []
+    if any(v.pictures == "few" for v in rivals):
+        said.append(f"{_pictures(results, count)} are too few")
+    elif any(v.pictures == "level" for v in rivals):
+        said.append(f"{_pictures(results, count)} are not enough")
+    return (" and " if all(v.seeds == "overlap" and v.pictures != "apart" for v in rivals)
+            else ", or ").join(said) + "."
 
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: dict[str, Any]) -> list[str]:
-    """Where the best one's lead over the second lies: sizes, kinds of error, pictures seen.
-    What goes with it, not a proof."""
+def _because(
+    best: dict[str, Any], second: dict[str, Any], main: str, results: dict[str, Any], ahead: bool
+) -> list[str]:
+    """Where the best one's lead over the second lies: pictures seen and, if it is `ahead` at all, sizes and kinds of
+    error. What goes with it, not a proof."""
     out = []
     a, b = best.get("images_seen"), second.get("images_seen")
     if (a and b and results.get("budget", "").endswith("s")
@@ -225,6 +297,8 @@ def _because(best: dict[str, Any], second: dict[str, Any], main: str, results: d
             counts = f"{a:,.0f} against {second['title']}'s {b:,.0f}"
             out.append(f"It saw fewer training pictures in the same {budget(results['budget'])} ({counts}) and made "
                        "more of each.")
+    if not ahead:
+        return out
     if main == "AP":
         parts = [(m, mean_of(best, m), mean_of(second, m)) for m in ("AP_small", "AP_medium", "AP_large")]
         gaps = sorted(((x - y, m) for m, x, y in parts if x is not None and y is not None), reverse=True)
@@ -319,16 +393,14 @@ def untrained_line(results: dict[str, Any]) -> str:
 
 
 def edge_verdict(edge: dict[str, Any]) -> str:
-    """What a measured gain is worth: clear, within the spread, or of unknown spread."""
+    """What a measured gain is worth, by its seeds and by the pictures."""
     if edge.get("gain") is None:
         return edge.get("note") or "no common measure"
-    if edge.get("spread") is None:
-        return "one seed: spread unknown"
-    return "within the spread of the seeds" if edge.get("overlap") else "clear of the seeds' spread"
+    return verdict(edge).short()
 
 
 __all__ = [
-    "ERRORS", "FOLDED", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer", "budget",
-    "edge_verdict", "heading", "mean_of",
-    "overlap", "ranked", "score", "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
+    "COSTS", "ERRORS", "FOLDED", "KINDS", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer",
+    "between", "budget", "edge_verdict", "heading", "lead", "mean_of", "measured_on", "overlap", "ranked", "score",
+    "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
 ]

@@ -180,7 +180,8 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
         raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
     file = folder / "compare.json"
     if file.is_file():
-        outputs.claim([file, folder / "results.json", folder / "report.html", *(folder / "pictures").glob("*")])
+        drawn = [p for p in (folder / "pictures").glob("*") if p.name != outputs.JOURNAL]
+        outputs.claim([file, folder / "results.json", folder / "report.html", *drawn])
         old = json.loads(file.read_text(encoding="utf-8"))
         for key, value in plan.items():
             if old.get(key) != value:

@@ -24,6 +24,7 @@ from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
 from .compress import shortened
+from .paired import intervals, tallies_of
 from .tasks import check_kinds, needs_of
 
 
@@ -94,8 +95,9 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 
 
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
-            losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
-            details: bool = False, proposals: str | None = None, of: str = "predict") -> dict[str, Any]:
+            losses: bool = False, workers: int = 0,
+            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False,
+            proposals: str | None = None, of: str = "predict", between: bool = False) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked,
     `loss` and `losses`.
 
@@ -103,6 +105,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     have masks. `details` adds what a report draws (`metrics.Evaluator.details`).
     `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
+    `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
+    over the pictures; none of fewer than six.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
     from ...metrics import Evaluator
@@ -138,6 +142,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
+    if between:
+        out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     out |= {"images": images, "images_per_second": images / max(seconds, 1e-9)}
     if losses:
         weights = dict(recipe.loss_weights)
@@ -154,11 +160,12 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
              proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
-    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`,
-    `images`, `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`: a COCO JSON
-    file of the detections, as they were measured; beside it NAME.images.json says which file each image_id is, and
-    which class each category_id. `losses` adds the loss, `details` what a report draws (curves, confusion, errors).
-    `data_options`: what `open_dataset` takes besides.
+    Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`
+    (None of a `Dataset` that names none), `images` measured of the `split_images` that it has, `intervals` over
+    pictures (see `measure`), `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`:
+    a COCO JSON file of the detections, as they were measured; beside it NAME.images.json says which file each image_id
+    is, and which class each category_id. `losses` adds the loss, `details` what a report draws (curves, confusion,
+    errors). `data_options`: what `open_dataset` takes besides.
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
@@ -173,7 +180,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     net = shortened(model, svd, which)
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
-    dataset = spread(open_split(data, split, format, **options), limit)
+    whole = open_split(data, split, format, **options)
+    dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
     task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
@@ -187,11 +195,13 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     with counting("evaluating", len(dataset), progress) as bar:
         low = pick_precision(device, precision)
         result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers,
-                         bar=bar, collect=found, details=details, proposals=proposals, of=of)
+                         bar=bar, collect=found, details=details, proposals=proposals, of=of, between=True)
     if out is not None and found is not None:
         write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
         result["predictions"] = str(out)
-    return {"paper": m.paper.name, "task": task, "split": split, "fingerprint": dataset.fingerprint, **result}
+    said = whole.split if hasattr(whole, "split") else split if isinstance(data, (str, Path)) else None
+    return {"paper": m.paper.name, "task": task, "split": said, "split_images": len(whole),
+            "fingerprint": dataset.fingerprint, **result}
 
 
 __all__ = ["Seen", "evaluate", "first_stage", "measure", "run_over"]

@@ -17,6 +17,7 @@ from ...core.paper import Paper, get
 from ...core.types import Dataset
 from ..comparing.job import Job
 from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
+from .paired import Paired
 from .tasks import main_metric
 from .trial import panoptic_layer
 
@@ -24,6 +25,8 @@ MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by:
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
 # how good an answer is on one picture
 QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}
+# those with an interval over pictures
+OVER = ("AP", "mask_AP", "keypoint_AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AR100")
 PICTURES = 8
 COSTS = {
     "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second",
@@ -148,6 +151,17 @@ def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def leading(systems: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By main measure, what the first system has more than each of the others that it ranks, best first."""
+    out = {}
+    for main in MAINS:
+        have = [s for s in systems if s["main"] == main and s["summary"].get(main, {}).get("mean") is not None]
+        order = sorted(have, key=lambda s: -s["summary"][main]["mean"])
+        if order:
+            out[main] = [{"first": order[0]["id"], "second": s["id"], **gain(s, order[0])} for s in order[1:]]
+    return out
+
+
 # ---------------------------------------------------------------- pictures
 
 
@@ -234,7 +248,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     by_system: dict[str, list[Job]] = {}
     for job in jobs:
         by_system.setdefault(job.id.rsplit("-s", 1)[0], []).append(job)
-    systems, failed, notes, first = [], [], [], {}
+    systems, failed, notes, first, folders = [], [], [], {}, {}
     for ident, group in by_system.items():
         trials, runs = [], []
         for job in group:
@@ -253,16 +267,28 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
         if trials:
             systems.append(system(ident.replace("@", ":"), trials, runs))
             first[systems[-1]["id"]] = trials[0]
+            folders[systems[-1]["id"]] = [Path(t["folder"]) for t in trials]
         else:
             failed += [r | {"title": ident.replace("@", ":")} for r in runs]
     info = data.info
     pixel = info.panoptic or info.semantic
+    paired = Paired(folders)
+    for s in systems:
+        for measure in OVER:
+            if s["summary"].get(measure, {}).get("values") and (ends := paired.own(s["id"], measure)) is not None:
+                s["summary"][measure]["interval"] = ends
+    steps, leads = edges(systems), leading(systems)
+    for step in steps:
+        if step["gain"] is not None:
+            step |= paired.gap(step["parent"], step["child"], step["metric"])
+    for lead in (one for some in leads.values() for one in some):
+        lead |= paired.gap(lead["second"], lead["first"], lead["metric"])
     return {
         **{k: about[k] for k in ("stemma", "created", "command", "budget", "preset", "seeds", "versions", "machine")},
-        "data": about["data"] | {"classes": list(info.classes.names),
-                                 "pixel_classes": list(pixel.names) if pixel else []}, "systems": systems,
-        "failed": failed, "notes": notes, "edges": edges(systems), "pictures": pictures(systems, first, data, folder),
+        "data": about["data"] | {"classes": list(info.classes.names), "pixel_classes": list(pixel.names) if pixel
+                                 else []}, "systems": systems, "failed": failed, "notes": [*notes, *paired.notes],
+        "edges": steps, "leads": leads, "pictures": pictures(systems, first, data, folder),
     }
 
 
-__all__ = ["choose", "collect", "edges", "gain", "pictures", "summarise", "system"]
+__all__ = ["choose", "collect", "edges", "gain", "leading", "pictures", "summarise", "system"]

@@ -1,7 +1,8 @@
 """One training of a comparison on pictures, and what is measured of it: numbers, curves, errors, confusion,
 and answers to show.
 
-The run's folder gains `shown/` (answers on a few pictures, for the report).
+The run's folder gains `shown/` (answers on a few pictures, for the report) and `pictures.npz` (what each picture adds
+to the measures, for intervals over them).
 """
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from .answers import apart
 from .flops import flops
 from .gallery import map_layer, mask_layer, save_layer, shown_size
 from .measure import measure, run_over
+from .paired import FILE, tallies_of
 from .tasks import main_metric
 
 SHOWN = 120  # pictures whose answers are kept, for the report to choose from
@@ -38,29 +40,31 @@ CURVE = 128  # pictures that a point of a learning curve is measured on
 def trial(job: Job, folder: Path) -> dict[str, Any]:
     """Train (or finish) a job of `compare` on pictures and measure it: what its `trial.json` holds.
     Raises as `train` does."""
-    train, data, which = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
+    held = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
+    info, data, which = held.train.info, held.measured, held.weights
     device = pick_device(job.device)
-    model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=train.info)
+    model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=info)
     trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
                         format=job.format, device=job.device, precision=job.precision, batch=job.batch,
                         workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
     # what was measured in the data included
-    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=train.info).to(device)
+    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=info).to(device)
     model = trained.load(which).to(device)
     precision = pick_precision(device, "auto" if job.precision is None else job.precision)
     m: Any = model
     task = m.paper.task_of(m.preset)
     untrained = measure(bare, spread(data, UNTRAINED), device=device, precision=precision)
-    measured = _measure(model, data, task, device, precision, folder / "shown")
+    measured = _measure(model, data, task, device, precision, folder)
     out: dict[str, Any] = {
-        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset, "seed": job.seed,
-        "task": task, "weights": which, "steps": record["spent"]["steps"], "images": record["spent"]["images"],
-        "seconds": record["spent"]["seconds"], "train_images_per_second": record["images_per_second"],
-        "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
-        "precision": record["precision"], "parameters": record["parameters"], "batch": record["batch"],
-        "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, main_metric(task)),
+        "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset,
+        "seed": job.seed, "task": task, "weights": which, "split": held.split, "split_images": held.whole,
+        "untrained_images": min(UNTRAINED, len(data)), "curve_split": "val", "curve_images": min(CURVE, len(held.val)),
+        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "seconds": record["spent"]["seconds"],
+        "train_images_per_second": record["images_per_second"], "peak_memory_mb": record["peak_memory_mb"],
+        "device": record["device"], "precision": record["precision"], "parameters": record["parameters"], "batch":
+        record["batch"], "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, main_metric(task)),
         "untrained": {k: v for k, v in untrained.items() if isinstance(v, float)}, **measured,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -108,6 +112,7 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
                 kept[i] = prediction
         images, seconds = images + len(seen.batch), seconds + seen.seconds
     numbers = (also.result() if also is not None else {}) | evaluator.result()
+    tallies_of(evaluator, also, data.fingerprint).save(folder / FILE)
     out: dict[str, Any] = {"metrics": numbers, "input": shape, "images_measured": images,
                            "predict_images_per_second": images / max(seconds, 1e-9)}
     details = evaluator.details()
@@ -136,7 +141,7 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
         said = show(prediction, truth, task, names, threshold)
         layer = said.pop("layer")
         if layer is not None:
-            save_layer(layer, folder / f"{i}.png")
+            save_layer(layer, folder / "shown" / f"{i}.png")
             said["overlay"] = f"shown/{i}.png"
         said["quality"] = quality(prediction, truth, info, task, threshold)
         out["shown"][str(i)] = said
@@ -288,7 +293,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
         except StemmaError as error:
             trouble[f] = str(error)
             continue
-        _, held, _ = held_out(data, format, task=m.paper.task_of(m.preset))
+        held = held_out(data, format, task=m.paper.task_of(m.preset)).measured
         loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)

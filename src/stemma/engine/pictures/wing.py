@@ -15,7 +15,7 @@ from .fit import train
 from .measure import evaluate
 from .predict import predict
 from .tasks import check_kinds
-from .trial import latency, trial
+from .trial import CURVE, UNTRAINED, latency, trial
 
 SCORES = results.MAINS
 ABOUT = "learns from pictures with truth"
@@ -31,23 +31,27 @@ def prepare(asked: Asked) -> Ready:
     if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
                           f"{' and '.join(tasks)} read different ones; compare apart")
-    train_set, held, _ = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    info = held.train.info
     recipes = []
     for name, preset in asked.systems.values():
-        card, _, recipe = checkpoint.plan(name, preset, asked.sets(name), train_set.info)
-        check_kinds(card, preset, train_set.info, where)
+        card, _, recipe = checkpoint.plan(name, preset, asked.sets(name), info)
+        check_kinds(card, preset, info, where)
         recipes.append(recipe)
 
     def compute() -> None:
         for recipe in recipes:
-            for part in (train_set, held):
+            for part in (held.train, held.measured):
                 outside.fill(outside.with_proposals(part, recipe), show=asked.show)
 
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
-        return results.collect(folder, jobs, errors, about, held)
+        return results.collect(folder, jobs, errors, about, held.measured)
 
-    said = {"name": train_set.info.name, "where": where, "train": len(train_set), "val": len(held),
-            "fingerprint": train_set.fingerprint}
+    said = {
+        "name": info.name, "where": where, "train": len(held.train), "val": len(held.val), "split": held.split,
+        "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
+        "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
+    }
     return Ready(where, absolute(where), {"data": said}, collect, compute)
 
 
