@@ -319,6 +319,15 @@ def test_a_life_struck_at_a_random_moment_ends_as_one_left_alone(which: str, tmp
     lives.same_end(tmp_path / "struck", tmp_path / "alone")
 
 
+def test_what_fails_before_a_training_begins_is_no_running_one(tmp_path: Path) -> None:
+    short(tmp_path / "run", "2steps", val_every=0)
+    Run.open(tmp_path / "run").update(state="running")
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"no state")
+    with pytest.raises(stemma.StemmaError, match="not a whole safetensors file"):
+        short(tmp_path / "run", "2steps", val_every=0, resume=True)
+    assert Run.open(tmp_path / "run").state == "failed"
+
+
 def test_how_the_record_of_a_killed_training_is_corrected(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     run = Run.create(tmp_path / "x-s0", {"state": "running"})

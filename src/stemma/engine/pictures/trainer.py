@@ -72,7 +72,8 @@ class Plan:
 class Trainer:
     """A training in progress: model, optimiser, averages and counters; how to run, save and restore them."""
 
-    def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan):
+    def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan,
+                 wishes: Wishes | None = None):
         if plan.sync_bn and fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         m: Any = model
@@ -99,7 +100,7 @@ class Trainer:
         self.best: dict[str, Any] = {"score": None, "step": -1}
         self.sums: dict[str, Tensor] = {}
         self.summed, self.loss, self.rate = 0, float("nan"), 0.0
-        self.wishes, self.saved, self.saved_at = Wishes(), Spent(), -1
+        self.wishes, self.saved, self.saved_at = wishes or Wishes(), Spent(), -1
         self.fitted, self.ran = 0, -1  # batches of phases that run a method; the last of these phases that is over
 
     # ------------------------------------------------------------ the loop

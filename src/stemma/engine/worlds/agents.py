@@ -126,7 +126,7 @@ class Agent:
 
     def __init__(self, run: Run, model: nn.Module, name: str, budget: Budget, seed: int, device: str, *,
                  workers: int = 0, val_every: float = 0.2, val_episodes: int = 5, save_every: Budget | None = None,
-                 log_every: int = 0, show: bool = True, compile: bool = False) -> None:
+                 log_every: int = 0, show: bool = True, compile: bool = False, wishes: Wishes | None = None) -> None:
         m: Any = model
         self.run, self.model, self.recipe, self.life, self.name = run, m.to(device), m.recipe, m.recipe.life, name
         self.budget, self.seed, self.device, self.workers, self.val_every, self.val_episodes = (
@@ -148,7 +148,7 @@ class Agent:
         self.coded = False
         self.queue: Iterator[envs.Episode] | None = None
         self.sums: dict[str, Tensor] = {}
-        self.summed, self.loss, self.wishes, self.saved = 0, float("nan"), Wishes(), Spent()
+        self.summed, self.loss, self.wishes, self.saved = 0, float("nan"), wishes or Wishes(), Spent()
         if compile:
             m.returns = torch.compile(m.imagined_returns)
 
@@ -196,7 +196,6 @@ class Agent:
             raise
         finally:
             self.bar.stop()
-            self.crew.close()
 
     def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
         """Leave the folder of a life that was told to end. In the midst of a unit,
@@ -582,19 +581,25 @@ def train(
             raise StemmaError(f"{out} lived in {old['data']['where']}, not env:{name}; choose another --out")
         if run.state == "finished" and length.over(old):
             return run
-        run.tidy()
-        run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-    else:
-        run = Run.create(out, record)
-    agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
-                  val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
-                  log_every=log_every, show=progress, compile=compile)
-    agent.replay.tidy()
-    if again and (run.path / "state.safetensors").is_file():
-        agent.restore()
-    elif again:
-        run.rewind(0)
-    agent.go()
+    wishes = Wishes()
+    with wishes.watched():  # from here on the folder says that an agent lives
+        run = Run.open(out) if again else Run.create(out, record)
+        with run.guarded():
+            if again:
+                run.tidy()
+                run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+            agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
+                          val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
+                          log_every=log_every, show=progress, compile=compile, wishes=wishes)
+            try:
+                agent.replay.tidy()
+                if again and (run.path / "state.safetensors").is_file():
+                    agent.restore()
+                elif again:
+                    run.rewind(0)
+                agent.go()
+            finally:
+                agent.crew.close()
     return run
 
 
