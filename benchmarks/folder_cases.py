@@ -144,6 +144,28 @@ class Case:
                       "recipe.resize.size=64", "--val-every", 0, "--out", self.free / "run", *more)
 
 
+def boxes_fit(data: Any) -> bool:
+    """Whether every box is where the scripts drew a coloured object on a grey ground, to the pixel.
+
+    A JPEG carries colour over an odd edge by one pixel, and never back over an edge.
+    """
+    for i in range(len(data)):
+        s = data[i]
+        if not len(s.boxes):
+            return False
+        pixels = s.image.astype(int)
+        coloured = pixels.max(-1) - pixels.min(-1) > 60
+        for x1, y1, x2, y2 in np.round(s.boxes).astype(int):
+            left, top = max(x1 - 4, 0), max(y1 - 4, 0)
+            ys, xs = np.nonzero(coloured[top : y2 + 4, left : x2 + 4])
+            if not len(ys):
+                return False
+            out = [x1 - xs.min() - left, y1 - ys.min() - top, xs.max() + 1 + left - x2, ys.max() + 1 + top - y2]
+            if min(out) < 0 or max(out) > 1:
+                return False
+    return True
+
+
 # ---------------------------------------------------------------- outputs, keys, scales, names, truth values, classes
 
 
@@ -161,6 +183,105 @@ def predict_folder(c: Case) -> Seen:
     stemma("predict", tiny(), c.at, "--out", out, "--device", "cpu")
     again = [i["file_name"] for i in json.loads((out / "predictions.json").read_text())["images"]]
     yield f"the second run takes {len(again)}", sorted(again) == sorted(f"photos/{n}" for n in names)
+
+
+@check
+def voc_filename(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+
+
+@check
+def voc_spaces(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def voc_upper_xml(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+
+
+@check
+def cvat_voc_subfolders(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    data = c.open()
+    one, two = ({Path(s.file).parent.name: s.boxes.tolist() for s in map(data.truth, range(len(data)))
+                 if Path(s.file).stem == "0001"}[cam] for cam in ("camA", "camB"))
+    yield "camA/0001 and camB/0001 have their own boxes", one != two and boxes_fit(data)
+
+
+@check
+def voc_zero_based(c: Case) -> Seen:
+    data = c.open()
+    yield "corners are where the objects are", boxes_fit(data)
+    yield "it is said", any("count from 0" in n for n in c.doctor()["notes"])
+
+
+@check
+def coco_backslash(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    yield "no fault", not c.doctor()["faults"]
+    said = c.learns()
+    yield "it trains" if said.code == 0 else str(said), said.code == 0
+
+
+@check
+def coco_foreign_paths(c: Case) -> Seen:
+    yield c.holds(12, 24)
+    report = c.doctor()
+    yield "one note, no fault", not report["faults"] and sum("lead nowhere" in n for n in report["notes"]) == 1
+
+
+@check
+def panoptic_same_names(c: Case) -> Seen:
+    data = c.open()
+    right = len(data) == 12
+    for i in range(len(data)):
+        s = data[i]
+        (x1, y1, x2, y2), = s.boxes.astype(int)
+        names = data.info.semantic.names
+        right &= names[s.semantic[y1 + 1, x1 + 1]] == "car" and names[s.semantic[-1, -1]] == "road"
+        right &= bool(s.masks[0].sum() == (x2 - x1) * (y2 - y1))
+    yield "each picture has its own segments", right
+
+
+@check
+def results_without_area(c: Case) -> Seen:
+    from stemma.metrics.coco import evaluate_files
+
+    for words in ("", "_words"):
+        found = evaluate_files(c.at / f"truth{words}.json", c.at / f"results{words}.json").numbers()
+        yield ("ids as words: " if words else "") + "AP 1 in all and of each size", all(
+            abs(found[k] - 1) < 1e-9 for k in ("AP", "AP_small", "AP_medium"))
+
+
+@check
+def keypoints_unnamed(c: Case) -> Seen:
+    data = c.open()
+    shapes = {data.truth(i).keypoints.shape for i in range(len(data)) if data.truth(i).keypoints is not None}
+    yield f"keypoints {sorted(shapes)}", shapes == {(2, 3, 3)}
+    yield "it is said", any("24 annotations have 3 keypoints that no category names" in n for n in c.doctor()["notes"])
+
+
+@check
+def cvat_all_crowd(c: Case) -> Seen:
+    kinds = c.doctor()["fault_counts"]
+    yield f"faults: {kinds}", "all crowd" in kinds
+    said = c.learns()
+    yield "training refuses" if said.code == 2 else str(said), said.code == 2 and "crowd" in said.err
+
+
+@check
+def bbox_against_polygon(c: Case) -> Seen:
+    faults = [f for f in c.doctor()["faults"] if f["kind"] == "box beside mask"]
+    data = c.open()
+    beside = sum(int((np.abs(np.array([m.any(0).argmax(), m.any(1).argmax()]) - b[:2]) > 2).any())
+                 for s in (data[i] for i in range(len(data))) for m, b in zip(s.masks, s.boxes))
+    yield f"{len(faults)} named, {beside} boxes beside their masks", len(faults) > 0 and beside == 0
+    said = c.learns()
+    yield "training says so", "box beside mask" in said.err
 
 
 # ---------------------------------------------------------------- the table

@@ -35,6 +35,6 @@ def script(code: str, *args: str, wait: bool = True, env: dict[str, str] | None 
     process = subprocess.Popen([sys.executable, "-c", code, *args], env=settings, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     if wait:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
     return process

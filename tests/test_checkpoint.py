@@ -180,7 +180,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_file_that_the_system_cuts_off_keeps_the_old_one(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="only systems of the Unix kind limit files")
     file = tmp_path / "w.safetensors"
     checkpoint.save(file, model(0))
     before, limit = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
-from made_data import coco_doc, make_coco
+from made_data import coco_doc, make_coco, noise
 from stemma.core.types import DataError, Dataset
+from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
 from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
@@ -87,6 +88,136 @@ def test_images_are_found_where_they_lie(tmp_path: Path) -> None:
         (root / "made/annotations/instances_train.json").rename(root / "set/annotations/instances_train2017.json")
         data = open_dataset(root / "set", "all")
         assert len(data) == 3 and data[0].image is not None
+
+
+# ---------------------------------------------------------------- names, ids and truth values as tools write them
+
+
+def renamed(root: Path, name: Any, images: int = 3, **more: Any) -> Path:
+    """A COCO folder whose pictures lie in images/train; `name(i)` is what the JSON calls them."""
+    doc = coco_doc(images)
+    for i, im in enumerate(doc["images"]):
+        im["file_name"] = name(i)
+    return make_coco(root, doc | more, images=images)
+
+
+@pytest.mark.parametrize("name", [
+    lambda i: f"images\\train\\{i}.png", lambda i: f".\\train\\{i}.png", lambda i: f"./{i}.png",
+    lambda i: f"images//train/./{i}.png",
+])
+def test_a_separator_is_only_a_spelling(tmp_path: Path, name: Any) -> None:
+    path = renamed(tmp_path, name)
+    data = open_dataset(path, "all", on_fault="refuse")
+    assert len(data) == 3 and [Path(data[i].file).name for i in range(3)] == ["0.png", "1.png", "2.png"]
+    assert not examine(tmp_path).faults
+
+
+@pytest.mark.parametrize("name", [
+    lambda i: f"D:\\jobs\\{i}.png", lambda i: f"..\\label\\{i}.png", lambda i: f"/home/someone/x/{i}.png",
+    lambda i: f"upload/1/{i}.png",
+])
+def test_paths_of_another_machine_lead_to_the_pictures_that_are_there(tmp_path: Path, name: Any) -> None:
+    path = renamed(tmp_path, name)
+    with pytest.warns(DataWarning, match=r"3 file names, as '.*0\.png', lead nowhere below .*found by the last parts"):
+        data = open_dataset(path, "all", on_fault="refuse")
+    assert [Path(data[i].file) for i in range(3)] == [tmp_path / f"images/train/{i}.png" for i in range(3)]
+
+
+def test_a_path_of_another_machine_that_two_pictures_fit_is_named(tmp_path: Path) -> None:
+    path = renamed(tmp_path, lambda i: f"D:\\jobs\\{i}.png")
+    noise(tmp_path / "images/other/1.png")
+    data = open_dataset(path, "train")  # the split's own folder decides
+    assert {Path(data[i].file).parent for i in range(len(data))} == {tmp_path / "images/train"}
+    noise(tmp_path / "more/0.png")
+    (tmp_path / "images/train").rename(tmp_path / "images/some")
+    with pytest.raises(DataError, match=r"image 100, field 'file_name'.*could mean images/some/0\.png and more/0\.png"):
+        open_dataset(path, "all")
+
+
+def test_pictures_from_the_folder_of_another_split_are_said(tmp_path: Path) -> None:
+    path = make_coco(tmp_path)
+    (tmp_path / "images/train").rename(tmp_path / "images/val")
+    with pytest.warns(DataWarning, match="pictures of split 'train' are taken from images/val"):
+        open_dataset(path, "train")
+
+
+def test_ids_and_crowds_may_be_text(tmp_path: Path) -> None:
+    doc = coco_doc()
+    for im in doc["images"]:
+        im["id"] = str(im["id"])
+    for a in doc["annotations"]:
+        a["category_id"], a["iscrowd"], a["id"] = str(a["category_id"]), "0", float(a["id"])
+    doc["annotations"][3]["iscrowd"] = "1"
+    doc["annotations"][4]["iscrowd"] = "perhaps"
+    path = make_coco(tmp_path, doc)
+    with pytest.warns(DataWarning, match="annotation 20, field 'iscrowd': 'perhaps' is neither yes nor no"):
+        data = open_dataset(path, "all")
+    assert [data.truth(i).crowd.tolist() for i in range(3)] == [[False, False], [False, True], [False, False]]
+    assert ([data.truth(i).labels.tolist() for i in range(3)] == [[1, 0]] * 3
+            and [data.truth(i).id for i in range(3)] == [100, 101, 102])
+
+
+def test_ids_that_are_words_get_numbers_of_their_own(tmp_path: Path) -> None:
+    doc = coco_doc()
+    doc["images"][0]["id"], doc["images"][2]["id"] = "b", "a"
+    for a in doc["annotations"]:
+        a["image_id"] = {100: "b", 102: "a"}.get(a["image_id"], a["image_id"])
+    data = open_dataset(make_coco(tmp_path, doc), "all")
+    assert [(Path(data.truth(i).file).name, data.truth(i).id) for i in range(3)] == [("1.png", 101), ("2.png", 103),
+                                                                                     ("0.png", 102)]
+
+
+def test_lvis_gives_the_address_alone(tmp_path: Path) -> None:
+    doc = coco_doc()
+    for im in doc["images"]:
+        im["coco_url"] = f"http://images.example.org/train/{im.pop('file_name')}"
+    assert len(open_dataset(make_coco(tmp_path, doc), "all", on_fault="refuse")) == 3
+
+
+def test_keypoints_that_no_category_names_are_read(tmp_path: Path) -> None:
+    doc = coco_doc()
+    for a in doc["annotations"]:
+        a["keypoints"] = [6, 7, 2, 10, 9, 1, 0, 0, 0]
+    for categories in (doc["categories"], [c | {"keypoints": []} for c in doc["categories"]]):
+        path = make_coco(tmp_path / str(len(categories[0])), doc | {"categories": categories})
+        with pytest.warns(DataWarning, match="6 annotations have 3 keypoints that no category names; they are called "
+                          "point_0 to point_2"):
+            data = open_dataset(path, "all")
+        assert data.info.points is not None and data.info.points.names == ("point_0", "point_1", "point_2")
+        np.testing.assert_array_equal(data.truth(0).keypoints[0], [[6, 7, 2], [10, 9, 1], [0, 0, 0]])
+        assert any("point_0" in n for n in examine(path).notes)
+
+
+def test_boxes_beside_their_own_masks_are_taken_from_them(tmp_path: Path) -> None:
+    """y counted from below; corners in the place of width and height; and what differs by a pixel only."""
+    doc = coco_doc()
+    ring = [5, 4, 25, 4, 25, 12, 5, 12]
+    boxes = [[5, 40 - 12, 20, 8], [5, 4, 25, 12], [5, 4, 20, 8], [5, 4, 21, 9], [5, 4, 20, 8], [5, 4, 20, 8]]
+    for a, b in zip(doc["annotations"], boxes):
+        a |= {"bbox": b, "segmentation": [ring]}
+    doc["annotations"][4] |= {"bbox": [0, 30, 5, 5], "segmentation": {"size": [40, 60], "counts": [164, 8, 2228]}}
+    # of two pixels, and no fault
+    doc["annotations"][5] |= {"bbox": [7, 7, 1.5, 1.5], "segmentation": [[7, 7, 7.6, 7, 7.6, 7.6, 7, 7.6]]}
+    path = make_coco(tmp_path, doc)
+    with pytest.warns(DataWarning, match=r"2 x box beside mask.*annotation 0 of .*the box \(5, 28, 25, 36\) lies "
+                      r"beside its own mask, which fills \(5, 4, 25, 12\)"):
+        data = open_dataset(path, "all")
+    found = np.concatenate([data.truth(i).boxes for i in range(3)])
+    np.testing.assert_array_equal(found[[0, 4]], [[5, 4, 25, 12], [4, 4, 5, 12]])
+    np.testing.assert_array_equal(found[[1, 2, 3]], [[5, 4, 30, 16], [5, 4, 25, 12], [5, 4, 26, 13]])
+    faults = [f for f in examine(path).faults if f.kind == "box beside mask"]
+    assert [f.record for f in faults] == ["annotation 0 of images/train/0.png", "annotation 20 of images/train/2.png"]
+
+
+def test_data_of_crowds_alone_are_refused(tmp_path: Path) -> None:
+    doc = coco_doc()
+    for a in doc["annotations"]:
+        a["iscrowd"] = 1
+    path = make_coco(tmp_path, doc)
+    with pytest.raises(DataError, match="all 6 objects of split 'all' are crowds.*nothing is left to learn"):
+        open_dataset(path, "all")
+    report = examine(path)
+    assert report.refused and [f.kind for f in report.faults] == ["all crowd"]
 
 
 def test_roboflow_layout_one_folder_a_split(tmp_path: Path) -> None:

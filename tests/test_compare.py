@@ -254,9 +254,8 @@ def test_a_killed_comparison_resumes(tmp_path: Path) -> None:
     assert s["runs"][0]["steps"] == 40
 
 
-@pytest.mark.slow
 def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="a cluster: pip install 'stemma-vision[ray]'")
     import stemma
 
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))

@@ -32,7 +32,7 @@ def scene(size: int, seed: int = 3, noise: float = 0.5,
 
 def theirs(energy: torch.Tensor, colours: torch.Tensor, iterations: int = 10) -> np.ndarray:
     densecrf = pytest.importorskip("pydensecrf.densecrf",
-                                   reason="pydensecrf2 is not installed: the authors' library was not asked")
+                                   reason="the authors' library was not asked: pip install pydensecrf2")
     c, h, w = energy.shape
     crf = densecrf.DenseCRF2D(w, h, c)
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(c, -1).numpy()))

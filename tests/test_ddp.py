@@ -70,7 +70,7 @@ def _torchrun(code: str, *args: str, processes: int = 2) -> None:
         started.append(subprocess.Popen([sys.executable, "-c", code, *args], env=env, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True))
     for p in started:
-        out, _ = p.communicate(timeout=300)
+        out, _ = p.communicate(timeout=900)
         assert p.returncode == 0, out
 
 

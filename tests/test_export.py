@@ -20,9 +20,13 @@ def test_a_network_is_written_read_back_and_equal(tmp_path: Path, name: str) -> 
     assert done["difference"] < 1e-5 and done["bytes"] == (tmp_path / "m.pt2").stat().st_size and done["outputs"]
 
 
+def with_onnx() -> None:
+    for package in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(package, reason="export to ONNX: pip install 'stemma-vision[onnx]'")
+
+
 def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    with_onnx()
     done = exports.export(stemma.build("retinanet", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64), "raw")
     assert done["difference"] < 1e-4
     assert len(done["outputs"]) > 1
@@ -30,7 +34,7 @@ def test_onnx_runs_elsewhere_and_is_equal(tmp_path: Path, capfd: pytest.CaptureF
 
 
 def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+    with_onnx()
 
     class Sorts(nn.Module):
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -49,7 +53,7 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["retinanet", "fpn"])
 @pytest.mark.parametrize("ending", ["onnx", "pt2"])
 def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, ending: str) -> None:
-    pytest.importorskip("onnxruntime")
+    with_onnx()
     model = stemma.build(name, "small", 3, sets={"rule.score": 0.0} if name == "retinanet" else {"post.0.score": 0.0})
     done = exports.export(model, tmp_path / f"m.{ending}", "onnx" if ending == "onnx" else "torch", (64, 64),
                           "predictions")
@@ -58,7 +62,7 @@ def test_boxes_after_nms_are_those_of_the_model(tmp_path: Path, name: str, endin
 
 @pytest.mark.slow
 def test_a_panoptic_map_is_written_in_onnx(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+    with_onnx()
     few = {"merge.score": 0.0, "instances.post.0.score": 0.0, "instances.post.0.keep": 6,
            "instances.rpn.proposals.keep": 12}
     done = exports.export(stemma.build("panoptic-segmentation", "small", 8, sets=few), tmp_path / "m.onnx",

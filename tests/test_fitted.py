@@ -249,7 +249,7 @@ def problem(n: int = 300, d: int = 20, seed: int = 0) -> tuple[Tensor, Tensor]:
 @pytest.mark.oracle("scikit-learn's LinearSVC", "r_cnn")
 def test_svms_are_liblinears() -> None:
     """rcnn_train.m: .5 |w|^2 + .5 (b / 10)^2 + C (2 sum of positive hinges + sum of negative hinges)."""
-    svm = pytest.importorskip("sklearn.svm")
+    svm = pytest.importorskip("sklearn.svm", reason="an oracle: pip install scikit-learn")
     for n, d in ((300, 20), (40, 90)):  # more examples than features, and fewer
         x, y = problem(n, d, d)
         w, b = fit_svm(x, y, SVM(), tolerance=1e-7)
@@ -312,7 +312,7 @@ def test_overlap_by_class() -> None:
 
 @pytest.mark.oracle("scikit-learn's Ridge", "r_cnn")
 def test_ridge_is_sklearns_with_a_penalised_bias_by_either_way() -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
+    linear = pytest.importorskip("sklearn.linear_model", reason="an oracle: pip install scikit-learn")
     for n, d in ((200, 12), (9, 40)):
         rng = np.random.default_rng(n)
         x, y = rng.normal(size=(n, d)) * 5, rng.normal(size=(n, 4))

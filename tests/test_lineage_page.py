@@ -17,7 +17,7 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.report import lineage
 from stemma.report.layout import Edge, apart, crossings, lay
-from test_report import CHROMIUM, FLAGS, Structure, opened
+from test_report import CHROMIUM, FLAGS, NO_CHROMIUM, Structure, opened
 
 FEW = [cards.get(n) for n in ("fcn", "deeplab", "faster_rcnn", "fpn", "mask_rcnn", "panoptic_segmentation",
                               "panoptic_fpn")]
@@ -96,7 +96,7 @@ def test_kin_are_ancestors_and_descendants() -> None:
     assert {p.name for p in lineage.kin(FEW, "deeplab")} == {"fcn", "deeplab"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not opened in a browser")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) -> None:
     path = lineage.write(tmp_path / "lineage.html", FEW)
     shot = tmp_path / "shot.png"
@@ -105,12 +105,12 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
     assert len(np.unique(np.asarray(Image.open(shot).convert("L")))) > 20
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page's script was not run")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_a_chosen_paper_shows_its_card_and_lights_its_descent(tmp_path: Path) -> None:
     path = lineage.write(tmp_path / "lineage.html", FEW)
     wanted = path.as_uri() + "#mask-rcnn"
     dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wanted],
-                         capture_output=True, text=True, timeout=120).stdout
+                         capture_output=True, text=True, timeout=600).stdout
     shown = [s for s in re.findall(r"<section [^>]*>", dom) if "hidden" not in s]
     assert len(shown) == 1 and 'id="mask-rcnn"' in shown[0]
     lit = {m for a in re.findall(r"<a [^>]*data-paper[^>]*>", dom) if "kin" in a

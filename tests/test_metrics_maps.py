@@ -210,10 +210,17 @@ def test_a_perfect_panoptic_map_scores_one_and_an_empty_one_nothing() -> None:
     r = m.result()
     assert r["PQ"] == r["SQ"] == r["RQ"] == r["PQ_things"] == r["PQ_stuff"] == 1.0 and "sky" not in r["per_class"]
     m = PanopticMetric(THREE)
-    assert m.result()["PQ"] == 0
+    assert np.isnan(m.result()["PQ"]), "where nothing is seen, nothing is defined"
     m.add(s, {"panoptic": np.zeros((3, 3), int), "segments": np.zeros(0, int)})
     assert m.result()["PQ"] == 0 and m.fn.tolist() == [2, 1, 0]
     json.dumps(m.result(), allow_nan=False)
+
+
+def test_pq_of_things_is_undefined_where_there_are_none() -> None:
+    m = PanopticMetric(THREE)
+    road = np.ones((3, 3), int)
+    m.add(sample(panoptic=road, segments=[1]), {"panoptic": road, "segments": np.array([1])})
+    assert m.result()["PQ"] == m.result()["PQ_stuff"] == 1.0 and np.isnan(m.result()["PQ_things"])
 
 
 def test_pq_by_hand() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from learning import Learned
 from stemma.core.recipe import Recipe
 from stemma.core.types import StemmaError
 from stemma.engine.running.ema import Ema
@@ -112,7 +113,7 @@ def test_what_is_no_matrix_takes_adamw_steps() -> None:
         assert is_matrix(a) or torch.allclose(a, b, atol=1e-7), n
 
 
-def test_muon_learns() -> None:
+def test_muon_learns(learned: Learned) -> None:
     model, x = net(), torch.randn(32, 3, 8, 8)
     y = torch.arange(32) % 5
     optimizer = make_optimizer(model, Recipe(optimizer="muon", lr=0.02, other_lr=4e-3, weight_decay=0.0))
@@ -123,7 +124,7 @@ def test_muon_learns() -> None:
         optimizer.step()
         optimizer.zero_grad()
         first, last = (loss.item() if i == 0 else first), loss.item()
-    assert last < 0.1 * first
+    learned("loss", last, at_most=0.1 * first, untrained=first)
 
 
 # ---------------------------------------------------------------- groups

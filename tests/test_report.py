@@ -148,6 +148,30 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html.part").exists()
 
 
+def test_the_page_says_by_which_clock(tmp_path: Path) -> None:
+    """On a GPU, and in comparisons of before, seconds are the wall's; on a CPU they are work, and both are told."""
+    results = synthetic(tmp_path)
+    page.write(results, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert f"{words.budget(results['budget'])} each" in html and "processor time" not in html
+    assert "Beside the numbers" not in html
+    for s in results["systems"]:
+        for r in s["runs"]:
+            r |= {"wall": 250.0, "share": 0.24, "clock": "processor", "threads": 1, "cut": None}
+    cut = "wall time of 250 s ran out at 80 % of the budget of 60s"
+    results["systems"][0]["runs"][1]["cut"] = cut
+    results |= {"clock": "processor", "latency": {"by": "processor", "share": 0.3}, "notes": ["the <terms> were kept"],
+                "warnings": [{"text": "a.jpg is broken", "trainings": ["fpn-s0", "ssd-s0"]}]}
+    page.write(results, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert "60 s of processor time each" in html and "seconds of processor time in training" in html
+    assert "In the same 60 s of processor time it saw" in html or "in the same 60 s of processor time (" in html
+    for said in ("Beside the numbers", "trainings got .24 of a core", f"Faster R-CNN, seed 1: {cut}",
+                 "latencies are of processor time", "The &lt;terms&gt; were kept.", "a.jpg is broken (2 trainings)",
+                 "s by the clock</th>", "<td>250</td><td>0.24</td>"):
+        assert said in html, said
+
+
 def test_proposals_and_points_have_their_sections(tmp_path: Path) -> None:
     """Recall against number and overlap, the point curve, their tables; a lower miss rate leads, and a detector's AR
     stands in the fold."""
@@ -262,6 +286,7 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NO_CHROMIUM = "no browser opened the pages: install Chromium (apt-get install chromium)"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-features=NetworkTimeServiceQuerying,OptimizationHints", "--host-resolver-rules=MAP * ~NOTFOUND",
@@ -273,14 +298,14 @@ def opened(page_path: Path, profile: Path, *more: str) -> tuple[str, set[str]]:
     log = profile.with_suffix(".json")
     done = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr",
                            "--log-level=0", f"--log-net-log={log}", *more, page_path.as_uri()],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=600)
     said = "\n".join(x for x in done.stderr.splitlines() if "CONSOLE" in x)
     asked = [e["params"] for e in json.loads(log.read_text())["events"] if isinstance(e.get("params"), dict)
              and "initiator" in e["params"]]
     return said, {p["url"] for p in asked if p["initiator"] != "not an origin"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not opened in a browser")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) -> None:
     path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
     shot = tmp_path / "shot.png"
@@ -293,11 +318,11 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(tmp_path: Path) 
     assert "bad" in said and asked == {"http://example.invalid/x.png"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page's script was not run")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_the_script_chooses_one_confusion_matrix(tmp_path: Path) -> None:
     path = page.write(synthetic(tmp_path / "run"), tmp_path / "run")
     dom = subprocess.run([str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-                          path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+                          path.as_uri()], capture_output=True, text=True, timeout=600).stdout
     assert dom.count('data-panel-of="confusion"') == 4 and len(re.findall(r'data-panel="[^"]+" hidden', dom)) == 3
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 import traceback
@@ -40,19 +41,22 @@ def bytes_of(run: Path) -> list[bytes]:
 
 
 def kill(start: Callable[[], int], folder: Path, wait: float) -> None:
-    """Start a training in another process and SIGKILL it `wait` seconds after its first save."""
-    pid = start()
-    begin = time.monotonic()
-    while not (folder / "state.safetensors").exists():
-        assert os.waitpid(pid, os.WNOHANG) == (0,
-                                               0) and time.monotonic() - begin < 120, "it ended before its first save"
-        time.sleep(0.002)
-    time.sleep(wait)
-    os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, ("it ended before it was killed; give "
-                                                                              "it more steps")
-    assert Run.open(folder).state == "running"
+    """Start a training in another process and SIGKILL it `wait` seconds after its first save; sooner, and anew, where
+    it had ended by then."""
+    for _ in range(20):
+        pid = start()
+        while not (folder / "state.safetensors").exists():
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0), "it ended before its first save"
+            time.sleep(0.002)
+        time.sleep(wait)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        if (state := Run.open(folder).state) == "running":
+            return
+        assert state == "finished", state
+        shutil.rmtree(folder)  # a fast machine, or one that looked elsewhere for a while
+        wait /= 2
+    raise AssertionError("twenty times it ended before it was killed; give it more steps")
 
 
 def same_end(killed: Path, alone: Path) -> None:
@@ -203,12 +207,12 @@ def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Trainer, "_step", half)
     with pytest.raises(Killed):
-        short(tmp_path / "run", "1s", save_every="1steps", val_every=0)
+        short(tmp_path / "run", "1s", save_every="1steps", val_every=0, log_every=1)
     monkeypatch.undo()
-    run = short(tmp_path / "run", "1s", save_every="1steps", val_every=0, resume=True)
-    assert 1.0 <= run.record["spent"]["seconds"] < 1.5
-    seconds = [e["seconds"] for e in run.metrics()]
-    assert seconds == sorted(seconds)
+    run = short(tmp_path / "run", "1s", save_every="1steps", val_every=0, log_every=1, resume=True)
+    seconds = [e["seconds"] for e in run.metrics("train")]
+    # the first step past it is the last
+    assert seconds == sorted(seconds) and seconds[-1] >= 1.0 > max([0.0, *seconds[:-1]])
 
 
 def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:

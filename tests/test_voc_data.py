@@ -54,6 +54,113 @@ def test_a_class_file_gives_the_order_and_the_borders(tmp_path: Path) -> None:
         open_dataset(tmp_path / "v", "all")
 
 
+# ---------------------------------------------------------------- which picture, which corner
+
+
+def one(root: Path, picture: str, xml: str, box: tuple[float, float, float, float], filename: str = "",
+        seed: int = 0) -> None:
+    """A picture of noise and its annotation, anywhere."""
+    noise(root / picture, seed=seed)
+    text = voc_xml((("cat", *box),))
+    (root / xml).parent.mkdir(parents=True, exist_ok=True)
+    (root / xml).write_text(text.replace("<size>", f"<filename>{filename}</filename><size>") if filename else text)
+
+
+def truths(root: Path, split: str = "all") -> dict[str, list[list[float]]]:
+    """Picture, relative to the root, -> its boxes."""
+    data = open_dataset(root, split)
+    return {Path(s.file).relative_to(root).as_posix(): s.boxes.tolist() for s in map(data.truth, range(len(data)))}
+
+
+def test_pictures_of_one_base_name_in_sub_folders_are_two(tmp_path: Path) -> None:
+    for k, cam in enumerate(("camA", "camB")):
+        one(tmp_path, f"JPEGImages/{cam}/0001.jpg", f"Annotations/{cam}/0001.xml", (3 + k, 3, 20, 20),
+            f"{cam}/0001.jpg", k)
+    want = {"JPEGImages/camA/0001.jpg": [[2, 2, 20, 20]], "JPEGImages/camB/0001.jpg": [[3, 2, 20, 20]]}
+    assert truths(tmp_path) == want
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    for line in ("camB/0001", "camB\\0001.jpg", "JPEGImages/camB/0001.jpg", "./camB/0001.xml"):
+        (tmp_path / "ImageSets/Main/default.txt").write_text(line + "\n")
+        assert truths(tmp_path, "default") == {"JPEGImages/camB/0001.jpg": [[3, 2, 20, 20]]}, line
+
+
+def test_a_picture_is_never_given_anothers_truth(tmp_path: Path) -> None:
+    """camA's own picture is lost: that of camB, of the same base name, is no substitute."""
+    one(tmp_path, "JPEGImages/camB/0001.jpg", "Annotations/camB/0001.xml", (3, 3, 20, 20), "0001.jpg")
+    (tmp_path / "Annotations/camA").mkdir()
+    (tmp_path / "Annotations/camA/0001.xml").write_text((tmp_path / "Annotations/camB/0001.xml").read_text())
+    with pytest.warns(DataWarning, match=r"the image JPEGImages/camA/0001\.jpg is not there"):
+        assert truths(tmp_path) == {"JPEGImages/camB/0001.jpg": [[2, 2, 20, 20]]}
+
+
+def test_the_filename_tells_where_the_annotations_own_name_does_not(tmp_path: Path) -> None:
+    one(tmp_path, "JPEGImages/IMG_20.jpg", "Annotations/0001.xml", (3, 3, 20, 20), "IMG_20.jpg")
+    one(tmp_path, "JPEGImages/IMG_21.png", "Annotations/0002.xml", (4, 3, 20, 20), "C:\\photos\\IMG_21.jpg", 1)
+    one(tmp_path, "JPEGImages/0003.jpg", "Annotations/0003.xml", (5, 3, 20, 20), "IMG_20.jpg", 2)  # its own name first
+    assert truths(tmp_path) == {
+        "JPEGImages/IMG_20.jpg": [[2, 2, 20, 20]], "JPEGImages/IMG_21.png": [[3, 2, 20, 20]],
+        "JPEGImages/0003.jpg": [[4, 2, 20, 20]],
+    }
+    for sub in ("a", "b"):
+        noise(tmp_path / f"JPEGImages/{sub}/IMG_9.jpg")
+    one(tmp_path, "x.jpg", "Annotations/0009.xml", (3, 3, 20, 20), "IMG_9.jpg")
+    with pytest.raises(DataError, match=r"0009\.xml, field 'filename': could mean a/IMG_9\.jpg and b/IMG_9\.jpg"):
+        truths(tmp_path)
+
+
+def test_names_with_blanks_and_endings_in_capitals(tmp_path: Path) -> None:
+    for k in range(3):
+        one(tmp_path, f"JPEGImages/part ({k}).JPG", f"Annotations/part ({k}).XML", (3, 3, 20, 20), seed=k)
+    assert len(truths(tmp_path)) == 3
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text("part (0)\r\npart (1)\r\n")
+    (tmp_path / "ImageSets/Main/val.txt").write_text("part (2)  1\n")  # a list of one class has a second word
+    assert (len(truths(tmp_path, "train")), len(truths(tmp_path, "val"))) == (2, 1)
+
+
+def test_a_listed_picture_without_annotation_has_no_objects(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "v", splits={"train": [0, 1]})
+    noise(root / "JPEGImages/empty.jpg", seed=9)
+    (root / "ImageSets/Main/train.txt").write_text("v0\nv1\nempty\n")
+    with pytest.warns(DataWarning, match="1 picture of the list without annotation"):
+        data = open_dataset(root, "train", on_fault="refuse")
+    assert len(data) + len(open_dataset(root, "val")) == 3
+    (root / "ImageSets/Main/train.txt").write_text("v0\nnowhere\n")
+    with pytest.raises(DataError, match=r"train\.txt, record line 2.*'nowhere' is neither an annotation nor a picture"):
+        open_dataset(root, "train", on_fault="refuse")
+
+
+@pytest.mark.parametrize("corner", ["0", "0.0", "10.5"])
+def test_a_corner_that_cannot_stand_in_a_file_from_one_tells_for_all(tmp_path: Path, corner: str) -> None:
+    boxes = [(("cat", 5, 5, 30, 30),), (("dog", corner, 8, 40, 30),)]
+    root = make_voc(tmp_path / "v", [voc_xml(b) for b in boxes], {"train": [0], "val": [1]})  # type: ignore[arg-type]
+    with pytest.warns(DataWarning, match=r"corners count from 0: 1 of 8 are 0 or no whole numbers, the first in "
+                      r"Annotations/v1\.xml"):
+        # told by the other split's file
+        np.testing.assert_allclose(open_dataset(root, "train").truth(0).boxes, [[5, 5, 30, 30]])
+    np.testing.assert_allclose(open_dataset(root, "val").truth(0).boxes, [[float(corner), 8, 40, 30]])
+    np.testing.assert_allclose(open_dataset(root, "train", one_based=True).truth(0).boxes, [[4, 4, 30, 30]])
+    slip = make_voc(tmp_path / "slip", [voc_xml((("cat", 5, 5, 30, 30), ("cat", 0, 0, 0, 0)))])
+    # a slip of the mouse tells nothing
+    np.testing.assert_allclose(open_dataset(slip, "all").truth(0).boxes, [[4, 4, 30, 30]])
+
+
+def test_difficult_may_be_said_in_words(tmp_path: Path) -> None:
+    xml = [voc_xml().replace("<difficult>0", f"<difficult>{w}") for w in ("true", "0", "", "perhaps")]
+    with pytest.warns(DataWarning, match="'perhaps' is neither yes nor no"):
+        data = open_dataset(make_voc(tmp_path / "v", xml), "all")
+    assert [bool(data.truth(i).crowd[0]) for i in range(4)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("text", ["<annotations><version>1.1</version></annotations>", "<View><Image/></View>",
+                                  "<html></html>"])
+def test_an_xml_of_another_tool_is_no_voc(tmp_path: Path, text: str) -> None:
+    (tmp_path / "annotations.xml").write_text(f'<?xml version="1.0"?>\n<!-- made -->\n{text}')
+    noise(tmp_path / "images/a.png")
+    with pytest.raises(DataError, match="no data set of a known format"):
+        open_dataset(tmp_path)
+
+
 def test_segmentation_maps(tmp_path: Path) -> None:
     root = make_voc(tmp_path / "v", [voc_xml((("cat", 1, 1, 20, 10), ("dog", 31, 21, 60, 40)))])
     (root / "ImageSets/Segmentation").mkdir(parents=True)
@@ -99,7 +206,7 @@ def test_truncated_xml_leaves_its_image_out(tmp_path: Path) -> None:
     (root / "Annotations/v1.xml").write_text(voc_xml()[:80])
     with pytest.warns(DataWarning, match=r"v1\.xml: is no well-formed XML.*line 1"):
         assert len(open_dataset(root, "all")) == 2
-    (root / "JPEGImages/v0.jpg").unlink()
+    (root / "JPEGImages/v2.jpg").unlink()
     with pytest.warns(DataWarning, match="missing image"):
         assert len(open_dataset(root, "all")) == 1
 

@@ -1,5 +1,5 @@
-"""The board of a comparison while it runs: one line a training, on a terminal;
-plain lines of what changed elsewhere."""
+"""The board of a comparison while it runs: one line a training, on a terminal; elsewhere plain lines of what changed,
+and of how far all are where nothing did for a while."""
 from __future__ import annotations
 
 import time
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .screen import err
 
+QUIET = 10.0  # seconds after which a line is due where there is no terminal
 if TYPE_CHECKING:
     from ..engine.comparing.compare import State
 
@@ -19,12 +20,20 @@ LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "gree
         "failed": "bold red"}
 
 
+def _far(s: State) -> str:
+    """How far a training is, and the last numbers that it said."""
+    said = [f"{100 * s.fraction:.0f} %", str(s.spent)] if s.status == "training" and s.spent.steps else [s.status]
+    said += [f"loss {s.loss:.3f}"] if s.loss is not None and s.status == "training" else []
+    said += [f"last {s.last}"] if s.last else []
+    return f"{s.job.id}: {', '.join(said)}"
+
+
 class Board:
     """Shows states that `compare` hands to `show`, with a bar for each and the time that is left."""
 
     def __init__(self, budget: str, quiet: bool = False):
         self.budget, self.quiet = budget, quiet
-        self.begin = time.monotonic()
+        self.begin = self.told = time.monotonic()
         self.seen: dict[str, str] = {}
         self.live: Live | None = (Live(console=err, refresh_per_second=2, transient=True) if err.is_terminal
                                   and not quiet else None)
@@ -55,17 +64,25 @@ class Board:
                 if s.status != "waiting":
                     said = (f"{s.job.id}: {s.status}" + (f" {s.last}" if s.last else "")
                             + (f": {s.error}" if s.error else ""))
-                    with suppress(OSError):
-                        err.print(f"{time.monotonic() - self.begin:5.0f} s  {said}", markup=False, soft_wrap=True)
+                    self._line(said)
+        if time.monotonic() - self.told >= QUIET:
+            at_work = [_far(s) for s in states if s.status in ("training", "measuring")]
+            over = sum(s.status in ("done", "kept", "failed") for s in states)
+            self._line("; ".join([*at_work, f"{over} of {len(states)} over"]))
+
+    def _line(self, text: str) -> None:
+        self.told = time.monotonic()
+        with suppress(OSError):  # the terminal may be gone
+            err.print(f"{self.told - self.begin:5.0f} s  {text}", markup=False, soft_wrap=True)
 
     def _table(self, states: list[State]) -> Table:
         t = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("training", "", f"of {self.budget}", "score", ""):
+        for name in ("training", "", f"of {self.budget}", "time", "score", ""):
             t.add_column(name, justify="right" if name == "score" else "left")
         for s in states:
             full = round(24 * s.fraction)
             bar = Text("━" * full, style=LOOK[s.status]) + Text("━" * (24 - full), style="bright_black")
-            t.add_row(s.job.id, bar, f"{100 * s.fraction:3.0f} %", s.last,
+            t.add_row(s.job.id, bar, f"{100 * s.fraction:3.0f} %", str(s.spent) if s.spent.steps else "", s.last,
                       Text(s.error[:60] or s.status, style=LOOK[s.status]))
         t.add_row(Text(self._left(states), style="dim"))
         return t

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False)
+FIRST = int(os.environ.get("RANK", "0")) == 0  # of the processes that torchrun starts, one speaks for all
+out = Console(highlight=False, quiet=not FIRST)
 err = Console(stderr=True, highlight=False)
 
 
@@ -19,7 +21,8 @@ def said(**options: Any) -> dict[str, Any]:
 
 def print_json(value: Any) -> None:
     """JSON on stdout, plain, so that it can be piped. NaN and infinity become null."""
-    sys.stdout.write(json.dumps(_clean(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    if FIRST:
+        sys.stdout.write(json.dumps(_clean(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _clean(v: Any) -> Any:

@@ -1,6 +1,7 @@
 """Commands that do work: `doctor`, `train`, `evaluate`, `predict`, `compare`, `export`, `import`."""
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from importlib import import_module
@@ -21,8 +22,9 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
                                                 "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None,
-                      typer.Option("--precision", help="auto, fp32, bf16 or fp16; the recipe's when not given.")]
+Precision = Annotated[str | None, typer.Option("--precision",
+                                               help="auto, fp32, bf16 or fp16; the recipe's when not given. "
+                                               "STEMMA_PRECISION in the environment is what auto takes.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Pictures a step; the learning rate follows it. The "
                                                "recipe's when not given.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting (`stemma show "
@@ -72,6 +74,7 @@ EXAMPLES = {
         "stemma compare fpn retinanet ssd yolo-v1 --data scenes --budget 60s --seeds 2",
         "stemma compare fpn mask-rcnn:c4 -d my/folder -b 10m --out runs/mine",
         "stemma compare fpn retinanet -d scenes -b 60s --set fpn:recipe.lr=0.01",
+        "stemma compare fpn ssd -d my/folder -b 30m --wall 1h",
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
         "stemma compare world-models planet --env drawn-pendulum -b 5m",
     ),
@@ -155,6 +158,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
     from .. import train as run_training
     from ..engine.running.budget import Spent
 
@@ -216,8 +220,10 @@ def evaluate(
                                               "episodes.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures at a time. \\[default: 8]")] = None,
     device: Device = "auto",
-    precision: Annotated[str | None,
-                         typer.Option("--precision", help="auto, fp32, bf16 or fp16. \\[default: auto]")] = None,
+    precision: Annotated[str | None, typer.Option(
+        "--precision", help="auto, fp32, bf16 or fp16; STEMMA_PRECISION in the environment is what auto takes. "
+        "\\[default: auto]",
+    )] = None,
     workers: Workers = 0,
     proposals: Source = None,
     svd: Svd = None,
@@ -280,7 +286,8 @@ def compare(
     data: Data = None,
     env: Env = None,
     budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or "
-                                        "50000images.")] = "60s",
+                                        f"50000images. {SECOND}")] = "60s",
+    wall: Wall = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
@@ -302,6 +309,7 @@ def compare(
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
+    from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
 
@@ -310,12 +318,14 @@ def compare(
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals), device=device,
-            precision=precision, batch=batch, workers=workers, limit=limit,
+            precision=precision, batch=batch, workers=workers, limit=limit, wall=wall,
             command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     screen(done.results["wing"]).compared(done.results)
+    for line in clocks.lines(done.results):
+        out.print(f"[yellow]note:[/] {escape(line)}", soft_wrap=True)
     out.print(f"\n[bold]{escape(str(done.path / 'report.html'))}[/]  [dim]and results.json beside it[/]",
               soft_wrap=True)
     if done.failed:

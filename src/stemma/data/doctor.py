@@ -237,7 +237,7 @@ def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Se
 
     def names(a: int, b: int) -> str:
         (s, i), (r, j) = jobs[alone[a]], jobs[alone[b]]
-        return f"{s}/{opened[s].path(i).name} and {r}/{opened[r].path(j).name}"
+        return f"{s}: {opened[s].table.files[i]} and {r}: {opened[r].table.files[j]}"
 
     shown = "; ".join(names(a, b) for a, b in (across or pairs)[:3])
     where = (f", {len(across)} of them across splits, where they flatter the measured score" if across
@@ -324,6 +324,7 @@ def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float,
 
 def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
+    report.notes += dict.fromkeys(note for data in opened.values() for note in data.notes)
     for name, figures in report.splits.items():
         if figures.empty:
             report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "

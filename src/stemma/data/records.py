@@ -142,6 +142,7 @@ class Draft:
     layers: Layers | None = None
     counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
     follow_links: bool = False
+    notes: list[str] = field(default_factory=list)  # what was found out or decided, and is no fault
 
 
 class Folder:
@@ -198,7 +199,7 @@ class Records:
     def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
-        self.layers, self.counted = draft.layers, draft.counted
+        self.layers, self.counted, self.notes = draft.layers, draft.counted, draft.notes
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -447,7 +448,39 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
         ))
-    return replace(t, segments=segments), faults
+    t, more = _boxes_beside(replace(t, segments=segments))
+    return t, faults + more
+
+
+def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
+    """Boxes that overlap the bounds of their own masks by an IoU below one half, and not for a pixel or two: y counted
+    from below, corners in the place of width and height. The mask is drawn point by point,
+    and the box follows from it."""
+    assert t.segments is not None
+    around = rle.all_bounds(t.segments)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        side = np.clip(np.minimum(t.boxes[:, 2:], around[:, 2:]) - np.maximum(t.boxes[:, :2], around[:, :2]), 0, None)
+        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (t.boxes, around))
+        common = side.prod(1)
+        apart = (common / (one + two - common) < 0.5) & (np.abs(t.boxes - around).max(1) > 2.0)
+    if not apart.any():
+        return t, []
+    if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
+        apart = np.abs(t.boxes - around).max(1) > 2.0
+    faults = []
+    for k in np.flatnonzero(apart):
+        i = int(t.image[k])
+        box, own = (", ".join(f"{v:.6g}" for v in b[k]) for b in (t.boxes, around))
+        faults.append(Fault(
+            t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
+            f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
+            "box beside mask",
+        ))
+    h, w = t.sizes[t.image].T
+    limit = np.stack([w, h, w, h], 1).astype(np.float64)
+    cut = np.clip(around, 0.0, limit)
+    apart &= ((cut[:, 2:] > cut[:, :2]).all(1))
+    return replace(t, boxes=np.where(apart[:, None], cut, t.boxes)), faults
 
 
 # ---------------------------------------------------------------- finishing
@@ -471,13 +504,18 @@ def finish(
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
     faults = draft.faults + faults
     settle(faults, on_fault, f"{name}, split '{split}'")
+    if on_fault != "report":
+        for note in draft.notes:
+            say_once(f"{draft.root}: {note}", stacklevel=4)
     if not t.files:
         raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
                         f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
                         "pass images=FOLDER")
-    if draft.counted and not len(t.boxes) and on_fault != "report" and draft.table.maps is None:
-        raise DataError(draft.source, f"has no objects in any of the {len(t.files)} images of split '{split}'",
-                        "add annotations; there is nothing to learn or to measure")
+    nothing = _nothing_to_learn(t, draft, split)
+    if nothing is not None and on_fault == "report":
+        faults.append(nothing)
+    elif nothing is not None:
+        raise nothing.error()
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
         t, sizes = t.images(at), [sizes[k] for k in at]
@@ -489,6 +527,22 @@ def finish(
         semantic, kinds = with_background(have), (*kinds, "semantic")
     info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points)
     return Records(t, info, draft, faults, split, sizes)
+
+
+def _nothing_to_learn(t: Table, draft: Draft, split: str) -> Fault | None:
+    """The fault of a split in which no object is left that a system could learn or be measured by."""
+    if not draft.counted or draft.table.maps is not None:
+        return None
+    if not len(t.boxes):
+        return Fault(draft.source, "", "", f"has no objects in any of the {len(t.files)} images of split '{split}'",
+                     "add annotations; there is nothing to learn or to measure", False, "no objects")
+    if t.crowd.all():
+        return Fault(draft.source, "", "",
+                     f"all {len(t.crowd)} objects of split '{split}' are crowds (iscrowd 1, or difficult 1): "
+                     "nothing is left to learn or to measure",
+                     "write 0 for every object that is outlined alone; some labelling tools write 1 for all that is "
+                     "drawn by a brush", False, "all crowd")
+    return None
 
 
 def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Classes | None]:

@@ -63,7 +63,7 @@ class Wing(Protocol):
     export: Callable[..., dict[str, Any]]
     prepare: Callable[[Asked], Ready]
     trial: Callable[..., dict[str, Any]]
-    latency: Callable[..., dict[str, float | str]]
+    latency: Callable[..., dict[str, Any]]
 
 
 @functools.cache

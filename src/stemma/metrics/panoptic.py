@@ -142,7 +142,7 @@ class PanopticMetric:
         """PQ, SQ, RQ over all classes, and with _things and _stuff behind; mIoU, mIoU_stuff, mIoU_stuff_foreground.
         Fractions, not percent.
 
-        Classes never seen count in no mean.
+        Classes never seen count in no mean; NaN where none is seen.
         """
         half = self.tp + 0.5 * self.fp + 0.5 * self.fn
         seen = half > 0
@@ -154,7 +154,7 @@ class PanopticMetric:
         out: dict[str, Any] = {}
         for suffix, group in (("", seen), ("_things", seen & things), ("_stuff", seen & ~things)):
             for name, values in (("PQ", pq), ("SQ", sq), ("RQ", rq)):
-                out[name + suffix] = float(values[group].mean()) if group.any() else 0.0
+                out[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
         out |= {k: v for k, v in self.pixels.result().items() if k.startswith("mIoU")}
         out["per_class"] = {
             name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]),

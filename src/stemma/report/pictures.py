@@ -13,7 +13,7 @@ from typing import Any
 from ..core import outputs
 from ..core.paper import named
 from . import charts, words
-from .sheet import PALETTE, POLICY, System, asset, definitions, fold, remark, section
+from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
 from .tags import items, table, tag, text
 from .verdict import verdict
 from .wall import wall
@@ -45,7 +45,7 @@ def render(results: dict[str, Any], folder: Path) -> str:
     sections = [
         ("results", "Results", "Results", _tables(groups, colour, results["data"])),
         ("ideas", "Ideas", "What each idea bought", _edges(results)),
-        ("learning", "Learning", "Learning", _learning(groups, colour, results["data"])),
+        ("learning", "Learning", "Learning", _learning(results, groups, colour)),
         ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
         ("recall", "Recall", "Recall of proposals", _recall(systems, colour)),
         ("classes", "Classes", "Class by class", _classes(groups, colour)),
@@ -56,7 +56,7 @@ def render(results: dict[str, Any], folder: Path) -> str:
     ]
     sections = [s for s in sections if s[3]]
     count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
-    title = f"{count}, {words.budget(results['budget'])} each, on {results['data']['name']}"
+    title = f"{count}, {words.length(results)} each, on {results['data']['name']}"
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
@@ -91,11 +91,10 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
                            items(map(text, more)) if more else "", cls="answer"))
     failed = ([(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"]
               + [(x["title"], x) for x in r.get("failed", [])])
-    if failed or r.get("notes"):
-        lines = ([text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
-                 + [text(n) for n in r.get("notes", [])])
+    if failed:
+        lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
         out.append(tag("div", tag("h2", "Not finished"), items(lines), cls="answer warn", role="note"))
-    return "".join(out)
+    return "".join(out) + beside(r)
 
 
 # ---------------------------------------------------------------- tables
@@ -230,15 +229,15 @@ def _legend(systems: Iterable[System], colour: dict[str, int]) -> str:
                        for s in systems), cls="legend")
 
 
-def _learning(groups: Groups, colour: dict[str, int], data: dict[str, Any]) -> str:
-    out = []
+def _learning(r: dict[str, Any], groups: Groups, colour: dict[str, int]) -> str:
+    out, data = [], r["data"]
     for main, systems in groups.items():
         have = [s for s in systems if any(p.get("value") is not None for c in s.get("curves", []) for p in c["points"])]
         if not have:
             continue
         label = MEASURES[main][0]
         panels = []
-        for key, head, x_label in (("seconds", "Against time", "seconds of training"),
+        for key, head, x_label in (("seconds", "Against time", f"{words.seconds(r)} in training"),
                                    ("images", "Against pictures", "training pictures seen")):
             chart = charts.line_chart(_curves(have, key, colour), x_label, label, f"{label} against {x_label}")
             panels.append(tag("div", tag("h4", head), chart))
@@ -424,23 +423,18 @@ def _made(r: dict[str, Any]) -> str:
                      f"val; fingerprint {d.get('fingerprint', '')[:16]}"),
         "measured on": text(f"{words.measured_on(d)}, {weights}" if words.measured_on(d) else ""),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
-        "budget": text(f"{words.budget(r['budget'])} of training for each of {r['seeds']} seed(s)"),
+        "budget": text(f"{words.length(r)} of training for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),
+        "precision": text(", ".join(dict.fromkeys(s.get("precision", "") for s in r["systems"]))),
         "machine":
         text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
         "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
     }
-    heads = "".join(tag("th", h, cls="plain", scope="col")
-                    for h in ("system", "seed", "state", "steps", "pictures", "seconds", "folder"))
-    count = lambda v: "–" if v is None else f"{v:,.0f}"
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(x.get("seed"))),
-                tag("td", text(x["status"])), *(tag("td", count(x.get(k))) for k in ("steps", "images", "seconds")),
-                tag("td", text(x.get("folder", ""))))
-            for s in r["systems"] for x in s["runs"]]
     terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE)
              if any(k in s["summary"] for s in r["systems"])}
     systems = {s["title"]: text(s.get("about", "")) for s in r["systems"]}
-    folds = {"Every run": table(heads, rows), "What the columns mean": definitions(terms),
+    columns = {"seed": "seed", "status": "state", "steps": "steps", "images": "pictures", "folder": "folder"}
+    folds = {"Every run": runs_of(r, columns), "What the columns mean": definitions(terms),
              "The systems": definitions(systems)}
     return definitions(facts) + "".join(fold(k, v) for k, v in folds.items())
 

@@ -45,8 +45,9 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "parameters": ("parameters", "numbers that are trained", "count"),
     "flops": ("GFLOPs", "floating point operations of predicting one held-out picture (two a multiply-add), in "
               "thousand millions", "giga"),
-    "images_per_second": ("train img/s", "training pictures a second, data and validation aside", "rate"),
-    "latency_ms": ("latency ms", "median time of one picture through predict, batch 1", "ms"),
+    "images_per_second": ("train img/s", "training pictures a second of work, validation aside", "rate"),
+    "latency_ms": ("latency ms", "median time of one picture through predict, batch 1, in the precision that it was "
+                   "trained in", "ms"),
     "peak_memory_mb": ("peak MB", "largest memory of the training process", "rate"),
 }
 MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
@@ -181,6 +182,21 @@ def budget(text: str) -> str:
     return re.sub(r"(?<=\d)(?=[a-z])", " ", text)
 
 
+def timed(results: dict[str, Any]) -> bool:
+    """Whether the budget of a comparison is a time."""
+    return bool(re.fullmatch(r"[\d.]+s", results.get("budget", "")))
+
+
+def seconds(results: dict[str, Any]) -> str:
+    """What its seconds are: "seconds of processor time", or "seconds" by the clock."""
+    return "seconds of processor time" if results.get("clock") == "processor" else "seconds"
+
+
+def length(results: dict[str, Any]) -> str:
+    """The budget of a comparison: "175 s of processor time", "175 s" by the clock, "2000 steps"."""
+    return budget(results["budget"]) + (seconds(results).removeprefix("seconds") if timed(results) else "")
+
+
 def measured_on(data: dict[str, Any]) -> str:
     """On which split the numbers were measured, and on how many pictures: "200 of the 4,952 pictures of test"."""
     split, count, whole = data.get("split"), data.get("measured"), data.get("whole")
@@ -288,14 +304,14 @@ def _because(
     error. What goes with it, not a proof."""
     out = []
     a, b = best.get("images_seen"), second.get("images_seen")
-    if (a and b and results.get("budget", "").endswith("s")
-        and not results["budget"].endswith(("steps", "epochs", "images"))):
+    cut = any(r.get("cut") for s in (best, second) for r in s.get("runs", []))
+    if a and b and timed(results) and not cut:
         if a / b >= 1.15:
-            out.append(f"In the same {budget(results['budget'])} it saw {a:,.0f} training pictures, {a / b:.1f} times "
+            out.append(f"In the same {length(results)} it saw {a:,.0f} training pictures, {a / b:.1f} times "
                        f"as many as {second['title']}.")
         elif b / a >= 1.15:
             counts = f"{a:,.0f} against {second['title']}'s {b:,.0f}"
-            out.append(f"It saw fewer training pictures in the same {budget(results['budget'])} ({counts}) and made "
+            out.append(f"It saw fewer training pictures in the same {length(results)} ({counts}) and made "
                        "more of each.")
     if not ahead:
         return out
@@ -401,6 +417,6 @@ def edge_verdict(edge: dict[str, Any]) -> str:
 
 __all__ = [
     "COSTS", "ERRORS", "FOLDED", "KINDS", "LESS", "MAINS", "MEASURES", "MORE", "OBJECTS", "SECTIONS", "about", "answer",
-    "between", "budget", "edge_verdict", "heading", "lead", "mean_of", "measured_on", "overlap", "ranked", "score",
-    "signed", "spread_of", "untrained_line", "varies", "with_spread", "written",
+    "between", "budget", "edge_verdict", "heading", "lead", "length", "mean_of", "measured_on", "overlap", "ranked",
+    "score", "seconds", "signed", "spread_of", "timed", "untrained_line", "varies", "with_spread", "written",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import outputs
 from . import charts, words
-from .sheet import PALETTE, POLICY, asset, definitions, fold, remark, section
+from .sheet import PALETTE, POLICY, asset, beside, definitions, fold, remark, runs_of, section
 from .tags import items, table, tag, text
 
 System = dict[str, Any]
@@ -73,14 +73,14 @@ def render(r: dict[str, Any], folder: Path) -> str:
     colour = {s["id"]: i % PALETTE for i, s in enumerate(r["systems"])}
     sections = [
         ("results", "Results", "Results", _table(r["systems"], colour)),
-        ("learning", "Learning", "Learning", _learning(r["systems"], colour)),
+        ("learning", "Learning", "Learning", _learning(r["systems"], colour, words.seconds(r))),
         ("evolved", "Evolved", "How the controllers evolved", _evolved(r["systems"], colour)),
         ("foreseen", "Foreseen", "How far ahead they foresee", _foreseen(r["systems"], colour)),
         ("films", "Films", "The world beside what is foreseen", _films(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
     ]
     sections = [s for s in sections if s[3]]
-    title = (f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.budget(r['budget'])} each, in "
+    title = (f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each, in "
              f"{r['env']}")
     head, more = answer(r)
     top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
@@ -90,6 +90,7 @@ def render(r: dict[str, Any], folder: Path) -> str:
     answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"),
                   items(map(text, more)) if more else "", cls="answer")
     answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
+    answers += beside(r)
     seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
     body = tag(
         "body", tag("header", tag("h1", text(title)), tag(
@@ -130,14 +131,14 @@ def _legend(systems: list[System], colour: dict[str, int]) -> str:
                        for s in systems), cls="legend")
 
 
-def _learning(systems: list[System], colour: dict[str, int]) -> str:
+def _learning(systems: list[System], colour: dict[str, int], seconds: str) -> str:
     values = [p["value"] for s in systems for x in s["runs"] for p in x["curve"] if p["value"] is not None]
     if not values:
         return ""
     low = min(0.0, min(values) * 1.05)
     panels = []
     for key, head, label in (("images", "Against steps lived", "decisions in the world"),
-                             ("seconds", "Against time", "seconds of living and learning")):
+                             ("seconds", "Against time", f"{seconds}, living and learning")):
         lines = []
         for s in systems:
             runs = [tuple((float(p[key]), float(p["value"])) for p in x["curve"] if p["value"] is not None)
@@ -204,17 +205,14 @@ def _made(r: dict[str, Any]) -> str:
     m = r["machine"]
     facts = {
         "command": tag("code", text(r["command"])), "world": text(f"{r['env']}: {r['world']}; chance is {r['law']}"),
-        "budget": text(f"{words.budget(r['budget'])} of living and learning for each of {r['seeds']} seed(s)"),
+        "budget": text(f"{words.length(r)} of living and learning for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
         "machine":
         text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
         "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
     }
-    heads = "".join(tag("th", h, cls="plain", scope="col") for h in ("agent", "seed", "folder", "finished"))
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), *(tag("td", text(x[k]))
-                                                                  for k in ("seed", "folder", "finished")))
-            for s in r["systems"] for x in s["runs"]]
-    return definitions(facts) + fold("Every run", table(heads, rows))
+    return definitions(facts) + fold("Every run",
+                                     runs_of(r, {"seed": "seed", "folder": "folder", "finished": "finished"}))
 
 
 __all__ = ["answer", "render", "write"]

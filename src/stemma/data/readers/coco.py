@@ -12,6 +12,7 @@ import math
 import mmap
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,9 @@ import numpy as np
 
 from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
+from stemma.core.values import flag, ident
 
+from ..finding import Pictures, foreign, plain_name
 from ..images import check_name
 from ..records import Draft, Fault, table
 from . import rle
@@ -215,7 +218,8 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
             if at.is_dir():
                 return at, ""
         raise DataError(str(given), "is no folder of images", "check images=")
-    sample = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int))]
+    sample = [n for n in (files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)))
+              if not foreign(n)]
     folders = [""]
     for depth in (1, 2):
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
@@ -236,6 +240,48 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
 
     best = max(folders, key=rank)
     return root, best if rank(best)[0] else ""
+
+
+def located(
+    root: Path, inside: str, files: Sequence[str], ids: np.ndarray, split: str, source: Path, faults: list[Fault],
+    notes: list[str], follow_links: bool = False,
+) -> tuple[list[str], np.ndarray]:
+    """(paths of the pictures below the root, bool (I,) of the records that keep one).
+
+    Names that are paths of another machine, and names of which not one leads anywhere, are looked for by their last
+    parts among the pictures that are there; nothing outside is opened.
+    """
+    joined = [f"{inside}/{f}" if inside else f for f in files]
+    keep = np.ones(len(files), dtype=bool)
+    lost = [k for k, f in enumerate(files) if foreign(f)]
+    sample = np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)).tolist() if files else []
+    folder = split_name(inside.rsplit("/", 1)[-1])
+    if folder and split in ("train", "val", "test") and folder != split:
+        notes.append(f"the pictures of split '{split}' are taken from {inside}, where its file names are found")
+    if not lost and any((root / joined[k]).is_file() for k in sample):
+        return joined, keep
+    pictures, found = Pictures(root, follow_links=follow_links), 0
+    for k in lost or range(len(files)):
+        try:
+            hit = pictures.find(files[k], near=split)
+        except LookupError as e:
+            faults.append(Fault(str(source), f"image {ids[k]}", "file_name", f"{files[k][:200]!r} could mean {e}",
+                                "write the path below the data folder", False, "picture not told apart"))
+            keep[k] = False
+            continue
+        if hit is not None:
+            joined[k], found = hit, found + 1
+        elif lost:
+            keep[k] = False
+            try:
+                check_name(files[k], str(source), f"image {ids[k]}")
+            except DataError as e:
+                faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+    if found:
+        first = files[lost[0]] if lost else files[0]
+        notes.append(f"{found} file names, as {first[:120]!r}, lead nowhere below {root}; the pictures were found by "
+                     "the last parts of them")
+    return joined, keep
 
 
 # ---------------------------------------------------------------- columns
@@ -262,13 +308,28 @@ def numbers(values: Sequence[Any], width: int) -> np.ndarray:
 
 
 def lookup(index: Mapping[Any, int], key: Any) -> int:
-    """The position of a key, -1 where it is unknown or no key at all."""
-    return index.get(key, -1) if isinstance(key, int | str | float) else -1
+    """The position of an id, written as a number or as text; -1 where it is unknown or no id at all."""
+    return index.get(ident(key), -1)
 
 
 def whole(value: Any, default: int) -> int:
     """An id as an int64, or `default` for what is none."""
-    return value if type(value) is int and -(2**63) <= value < 2**63 else default
+    found = ident(value)
+    return found if isinstance(found, int) and -(2**63) <= found < 2**63 else default
+
+
+def crowds(rows: Sequence[Mapping[str, Any]], record: Sequence[int], said: str, faults: list[Fault]) -> list[bool]:
+    """`iscrowd` of every annotation: 0 or 1, as a number, a truth value or text."""
+    out: list[bool] = []
+    for a, number in zip(rows, record, strict=True):
+        value = a.get("iscrowd")
+        try:
+            out.append(bool(value) if value in (0, 1, None) else flag(value))
+        except (ValueError, TypeError) as e:
+            faults.append(Fault(said, f"annotation {number}", "iscrowd", str(e), "it counts as 0", True,
+                                "broken record"))
+            out.append(False)
+    return out
 
 
 def real(value: Any) -> float:
@@ -296,11 +357,12 @@ def read_categories(rows: Sequence[Any], path: Path,
     """Classes in ascending id, id -> label, and the category records in that order. Raises DataError."""
     records = []
     for k, c in enumerate(rows):
-        if (not isinstance(c, dict) or not isinstance(c.get("name"), str) or type(c.get("id")) is not int
-            or not -(2**63) <= c["id"] < 2**63):
+        number = ident(c.get("id")) if isinstance(c, dict) else None
+        if (not isinstance(c.get("name") if isinstance(c, dict) else None, str) or not isinstance(number, int)
+            or not -(2**63) <= number < 2**63):
             raise DataError(str(path), "is no category with a whole number 'id' and a text 'name'", "correct it",
                             f"category {k}", "categories")
-        records.append(c)
+        records.append({**c, "id": number})
     if not records:
         raise DataError(str(path), "has no categories", "list the classes under 'categories'", field="categories")
     records.sort(key=lambda c: c["id"])
@@ -311,36 +373,42 @@ def read_categories(rows: Sequence[Any], path: Path,
             raise DataError(str(path), f"two categories have the {what} {str(twice[0])[:80]!r}",
                             f"give each its own {what}", field="categories")
     parent = tuple(str(c.get("supercategory") or "") if c.get("supercategory") != c["name"] else "" for c in records)
-    things = tuple(bool(c.get("isthing", 1)) for c in records) if stuff else ()
+    things = tuple(_isthing(c, path) for c in records) if stuff else ()
     classes = Classes(tuple(c["name"] for c in records), tuple(ids), things, parent)
     return classes, {i: k for k, i in enumerate(ids)}, records
 
 
+def _isthing(c: Mapping[str, Any], path: Path) -> bool:
+    try:
+        return flag(c.get("isthing", 1))
+    except ValueError as e:
+        raise DataError(str(path), str(e), "write 0 or 1", f"category {c['id']}", "isthing") from None
+
+
 def read_images(rows: Sequence[Any], path: Path,
                 faults: list[Fault]) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
-    """File names, sizes (I, 2), ids (I,), and id -> position of the image records that can be used."""
+    """File names as they are spelled here (`plain_name`), sizes (I, 2), ids (I,), and id -> position of the image
+    records that can be used. Where names lead is for `located` to see."""
     files: list[str] = []
     sizes: list[tuple[int, int]] = []
-    ids: list[int] = []
     index: dict[Any, int] = {}
     for k, im in enumerate(rows):
         record = f"image {str(im.get('id', k))[:40] if isinstance(im, dict) else k}"
-        if not isinstance(im, dict) or not isinstance(im.get("id"), int | str):
+        number = ident(im.get("id")) if isinstance(im, dict) else None
+        if number is None:
             faults.append(Fault(str(path), f"image {k}", "id", "is no image record with an 'id'", "it is left out",
                                 True, "broken record"))
             continue
         name = im.get("file_name")
+        if not isinstance(name, str) and isinstance(im.get("coco_url"), str):  # LVIS gives the address alone
+            name = "/".join(im["coco_url"].split("?")[0].split("/")[-2:])
         if not isinstance(name, str):
             faults.append(Fault(str(path), record, "file_name", "the image has no file name", "it is left out", True,
                                 "broken record"))
             continue
-        try:
-            check_name(name, str(path), record)
-        except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
-            continue
-        if im["id"] in index:
-            same = files[index[im["id"]]] == name
+        name = plain_name(name)
+        if number in index:
+            same = files[index[number]] == name
             faults.append(Fault(str(path), record, "id", "two images have this id", "the second record is left out"
                                 if same else "give each its own id", same, "duplicate id"))
             continue
@@ -349,11 +417,13 @@ def read_images(rows: Sequence[Any], path: Path,
             faults.append(Fault(str(path), record, "width" if 0 < h < 1 << 20 else "height",
                                 "the image's size is missing or absurd", "it is read from the file", True, "no size"))
             h = w = 0
-        index[im["id"]] = len(files)
-        ids.append(whole(im["id"], k))
+        index[number] = len(files)
         files.append(name)
         sizes.append((h, w))
-    return files, np.array(sizes, dtype=np.int64).reshape(-1, 2), np.array(ids, dtype=np.int64), index
+    ids = [i if isinstance(i, int) and -(2**63) <= i < 2**63 else None for i in index]
+    free = max((i for i in ids if i is not None), default=-1)
+    numbers_of = [i if i is not None else (free := free + 1) for i in ids]  # words get numbers that no other image has
+    return files, np.array(sizes, dtype=np.int64).reshape(-1, 2), np.array(numbers_of, dtype=np.int64), index
 
 
 def _by_id(
@@ -410,8 +480,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
-    if inside:
-        files = [f"{inside}/{f}" for f in files]
+    notes: list[str] = []
+    files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
+    gone = ~there
 
     rows = part_of(doc, "annotations", source)
     at, labels, record, keep = [], [], [], []
@@ -431,6 +502,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
             faults.append(Fault(said, name, "category_id", f"the category {str(a.get('category_id'))[:40]} is not in "
                                 "'categories'", "add the category or remove the annotation", False, "unknown class"))
             continue
+        if i >= 0 and gone[i]:
+            continue  # named with its picture
         if i < 0:
             faults.append(Fault(said, name, "image_id", f"there is no image {str(a.get('image_id'))[:40]}",
                                 "it is left out", True, "unknown image"))
@@ -466,17 +539,30 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
                          "its box is taken as the mask", True, "no mask")
                    for k in bare]
-    points = points_of(categories)
+    points = points_of(categories) or _unnamed(keep, notes)
     keypoints = (_keypoints(keep, record, points, said, faults) if points is not None
                  and any("keypoints" in a for a in keep) else None)
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if keypoints is not None else ()))
     t = table(
-        files, sizes, ids, at, boxes, labels, said, crowd=[bool(a.get("iscrowd")) for a in keep],
+        files, sizes, ids, at, boxes, labels, said, crowd=crowds(keep, record, said, faults),
         area=[real(a.get("area")) for a in keep],
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
-    return Draft(root, FORMAT, t, classes, kinds, digest, said, faults,
-                 points=points if keypoints is not None else None, follow_links=follow_links)
+    return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
+                 faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes)
+
+
+def _unnamed(rows: Sequence[Mapping[str, Any]], notes: list[str]) -> Points | None:
+    """Points of annotations whose categories name none: as many as most of them have, called by their numbers."""
+    counts = Counter(len(a["keypoints"]) // 3 for a in rows if isinstance(a.get("keypoints"), list) and a["keypoints"]
+                     and len(a["keypoints"]) % 3 == 0)
+    if not counts:
+        return None
+    k = counts.most_common(1)[0][0]
+    notes.append(f"{counts[k]} annotations have {k} keypoints that no category names; they are called point_0 to "
+                 f"point_{k - 1}, none the mirror image of another. Write 'keypoints' (names) and 'skeleton' into "
+                 "the category")
+    return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (_OTHER_SIGMA,) * k)
 
 
 def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str,

@@ -17,14 +17,17 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 
+from ..finding import plain_name
 from ..images import check_name, listing, read_map
 from ..records import Draft, Fault, table
 from . import rle
 from .coco import (
     choose_group,
+    crowds,
     data_root,
     find_images,
     load_json,
+    located,
     lookup,
     numbers,
     part_of,
@@ -87,6 +90,7 @@ def read(
             faults.append(Fault(str(said), f"annotation {k}", "image_id" if i < 0 else "segments_info",
                                 "has no known image, file name or segments", "it is left out", True, "broken record"))
             continue
+        name = plain_name(name)
         try:
             check_name(name, str(said), f"annotation {k}")
         except DataError as e:
@@ -109,7 +113,8 @@ def read(
     root, image_folder = find_images(root, files, split, source, images)
     base = where if where.is_dir() else data_root(where)
     map_folder = _map_folder(base, pngs, split, source, maps) if encoding == "rgb" else source.name
-    files = [f"{image_folder}/{f}" if image_folder else f for f in files]
+    notes: list[str] = []
+    files, there = located(root, image_folder, files, ids, split, source, faults, notes, follow_links)
     paths = [f"{map_folder}/{p}" if map_folder else p for p in pngs]
 
     things = np.flatnonzero(classes.things)
@@ -117,8 +122,9 @@ def read(
     to_thing[things] = np.arange(len(things))
     segments: dict[str, Segments] = {}
     at, boxes, labels, crowd, area, record = [], [], [], [], [], []
-    there = np.ones(len(files), dtype=bool)
     for n, i in enumerate(order):
+        if not there[n]:
+            continue  # named with its picture
         if not (root / paths[n]).is_file():
             faults.append(Fault(str(said), f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there",
                                 "the image is left out", True, "missing map"))
@@ -133,36 +139,39 @@ def read(
                 faults.append(Fault(str(said), f"segment {k} of {pngs[n]}", "category_id" if number > 0 else "id",
                                     "has no known category, or no id above 0", "correct it", False, what))
                 continue
-            kept.append((number, label, bool(s.get("iscrowd")), s.get("bbox"), real(s.get("area"))))
-        segments[Path(paths[n]).name] = Segments(
+            (many,) = crowds([s], [k], str(said), faults)
+            kept.append((number, label, many, s.get("bbox"), real(s.get("area"))))
+        mine = segments[str(root / paths[n])] = Segments(
             np.array([x[0] for x in kept], dtype=np.int64), np.array([x[1] for x in kept], dtype=np.int64),
             np.array([x[2] for x in kept], dtype=bool)
         )
-        rects = numbers([x[3] for x in kept], 4)
+        rects, sizes_of = numbers([x[3] for x in kept], 4), np.array([x[4] for x in kept])
         rects[:, 2:] += rects[:, :2]
-        if not np.isfinite(rects).all():
-            found = _boxes(root / paths[n], segments[Path(paths[n]).name])
+        if not (np.isfinite(rects).all() and (sizes_of > 0).all()):
+            found, pixels = _measured(root / paths[n], mine)
             rects = np.where(np.isfinite(rects).all(1, keepdims=True), rects, found)
-        for k, (_, label, many, _, size) in enumerate(kept):
+            sizes_of = np.where(sizes_of > 0, sizes_of, pixels)
+        for k, (_, label, many, _, _) in enumerate(kept):
             if to_thing[label] >= 0:
                 at.append(n)
                 boxes.append(rects[k])
                 labels.append(int(to_thing[label]))
                 crowd.append(many)
-                area.append(size)
+                area.append(float(sizes_of[k]))
                 record.append(k)
-    if not len(things):
-        raise DataError(str(said), "has no category with isthing 1", "mark the countable classes as things",
-                        field="categories")
     kept_images = np.flatnonzero(there)
     t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), labels, str(said), crowd=crowd, area=area,
               record=record, word="segment", maps=[(p,) for p in paths])
     if not there.all():
         t = t.images(kept_images)
-    objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (),
-                      tuple(classes.parent[k] for k in things))
-    return Draft(root, FORMAT, t, objects, ("boxes", "masks", "semantic", "panoptic"), digest, str(said), faults,
-                 semantic=classes, panoptic=classes, layers=PanopticMaps(segments), follow_links=follow_links)
+    objects = classes
+    kinds: tuple[str, ...] = ("semantic", "panoptic")  # of stuff alone
+    if len(things):
+        objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (),
+                          tuple(classes.parent[k] for k in things))
+        kinds = ("boxes", "masks", *kinds)
+    return Draft(root, FORMAT, t, objects, kinds, digest, str(said), faults, semantic=classes, panoptic=classes,
+                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes)
 
 
 def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps: str | Path | None) -> str:
@@ -211,20 +220,22 @@ def _indices(ids: np.ndarray, segments: Segments, path: Path) -> np.ndarray:
     return np.where(hit, order[at] + 1, 0).astype(np.int32)
 
 
-def _boxes(path: Path, segments: Segments) -> np.ndarray:
-    return rle.id_boxes(_indices(decode(path), segments, path), len(segments.ids)).astype(np.float64)
+def _measured(path: Path, segments: Segments) -> tuple[np.ndarray, np.ndarray]:
+    """Tight boxes float64 (S, 4) and pixels (S,) of the segments, from the map itself."""
+    index, count = _indices(decode(path), segments, path), len(segments.ids)
+    return rle.id_boxes(index, count).astype(np.float64), np.bincount(index.reshape(-1), minlength=count + 1)[1:]
 
 
 @dataclass(frozen=True)
 class PanopticMaps:
-    """The panoptic, semantic and instance targets of one map; `segments` by the map's file name."""
+    """The panoptic, semantic and instance targets of one map; `segments` by the map's path."""
 
     segments: dict[str, Segments]
 
     def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None:
         if not wanted & {"masks", "semantic", "panoptic"}:
             return
-        segments = self.segments[paths[0].name]
+        segments = self.segments[str(paths[0])]
         ids = decode(paths[0])
         if ids.shape != sample.size:
             raise DataError(str(paths[0]), f"is {ids.shape[1]} x {ids.shape[0]}, and its picture is {sample.size[1]} x "

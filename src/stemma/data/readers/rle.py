@@ -112,6 +112,32 @@ def to_rle(seg: Segmentation, h: int, w: int) -> dict[str, Any]:
                                                       w)))
 
 
+def all_bounds(segs: Sequence[Segmentation | None]) -> Float[np.ndarray, "N 4"]:
+    """`bounds` of many vetted segmentations at once; NaN where there is none, or none of its pixels is set."""
+    out = np.full((len(segs), 4), np.nan)
+    rings, owner, runs, at = [], [], [], []
+    for k, seg in enumerate(segs):
+        if isinstance(seg, list):
+            rings += seg
+            owner += [k] * len(seg)
+        elif seg is not None:
+            runs.append(to_rle(seg, *seg["size"]))
+            at.append(k)
+    if rings:
+        points = np.concatenate(rings).reshape(-1, 2)
+        begin = np.cumsum([0, *(len(r) // 2 for r in rings[:-1])])
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        low = np.minimum.reduceat(np.minimum.reduceat(points, begin), first)
+        high = np.maximum.reduceat(np.maximum.reduceat(points, begin), first)
+        out[np.asarray(owner)[first]] = np.concatenate([low, high], 1)
+    if runs:
+        found = np.asarray(coco_mask.toBbox(runs), dtype=np.float64).reshape(-1, 4)
+        found[:, 2:] += found[:, :2]
+        found[(found[:, 2:] <= found[:, :2]).any(1)] = np.nan
+        out[at] = found
+    return out
+
+
 def compact(seg: Segmentation) -> Segmentation:
     """Sound polygons as arrays: a quarter of the memory of lists of numbers. Run lengths as they are."""
     return [np.asarray(ring, dtype=np.float64) for ring in seg] if isinstance(seg, list) else seg

@@ -2,15 +2,22 @@
 ImageSets/Segmentation.
 
 Coordinates are pixel numbers from 1, both ends inclusive (VOC development kit, section 3): xmin, xmax become the edges
-xmin - 1, xmax. `one_based=False` takes them as edges. A box with xmax <= xmin counts as degenerate under either
-reading: labelling tools write it for a slip of the mouse. `difficult` objects are crowd: no loss, no cost in precision.
+xmin - 1, xmax. Many tools write edges from 0 instead. A corner 0 or a fraction cannot stand in a file that counts from
+1, so one of them anywhere in the data set tells, and it is said; `one_based` decides otherwise. A box with xmax <= xmin
+counts as degenerate under either reading: labelling tools write it for a slip of the mouse. `difficult` objects are
+crowd: no loss, no cost in precision.
+
+An annotation's key is its path below the folder of annotations, without its ending;
+so two of one base name are two pictures.
 """
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import unescape
@@ -18,13 +25,18 @@ from xml.sax.saxutils import unescape
 import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Sample
+from stemma.core.values import flag
 
-from ..images import SUFFIXES, check_name, listing, read_map
+from ..finding import Pictures, plain_name
+from ..images import SUFFIXES, check_name, child, listing, read_map, walk
 from ..records import Draft, Fault, table, with_background
 from .coco import read_bytes, split_name
 
 FORMAT = "voc"
 _NAME = re.compile(r"<object>\s*(?:<(?!name>|object>)[^<>]*>[^<>]*</[^<>]*>\s*)*<name>([^<>]*)</name>")
+_ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
+_BOX = re.compile(rb"<bndbox>(.*?)</bndbox>", re.S)
+_CORNER = re.compile(rb"<([xy]m(?:in|ax))>\s*([0-9.]{1,20})\s*</")
 _CLASS_FILES = ("classes.txt", "labels.txt", "predefined_classes.txt")
 
 
@@ -37,41 +49,63 @@ class Source:
     images: str
 
 
-def folders(where: Path) -> tuple[str, str] | None:
-    """(annotations, images) of a VOC folder; None where it is none."""
-    for xml in ("Annotations", "annotations", "xml", "labels", ""):
-        if listing(where / xml, {".xml"}):
-            return xml, next((i for i in ("JPEGImages", "images", "Images", xml) if listing(where / i)), "JPEGImages")
+def keys_of(folder: Path, deep: bool = True) -> dict[str, str]:
+    """key -> file of the XML annotations in a folder (and, `deep`, its sub-folders); both relative to it."""
+    names = walk(folder, {".xml"}) if deep else listing(folder, {".xml"})
+    return {os.path.splitext(n)[0]: n for n in names}
+
+
+def folders(where: Path, deep: bool = False) -> tuple[str, str] | None:
+    """(annotations, images) of a VOC folder; None where it is none. `deep`: annotations may lie in any sub-folder."""
+    named = child(where, "Annotations", "xml", "labels", "annots", "xmls")
+    for xml in ([named] if named else []) + [""]:
+        found = keys_of(where / xml, deep=bool(xml) or deep)
+        if any(_is_voc(where / xml / n) for n in list(found.values())[:5]):
+            return xml, child(where, "JPEGImages", "images", "imgs", "img") or xml
     return None
 
 
+def _is_voc(path: Path) -> bool:
+    """Whether an XML's first element is VOC's, as that of CVAT's and other tools' is not.
+    What cannot be read is named where it is."""
+    try:
+        with open(path, "rb") as f:
+            found = _ROOT.search(f.read(4096).replace(b"\0", b""))  # UTF-16 has a zero in every second byte
+    except OSError:
+        return True
+    return found is None or found[1].lower() == b"annotation"
+
+
 def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Source]:
-    """split -> source: the lists of ImageSets/`which` (Main; Segmentation where there is no Main), or one folder a
-    split, or everything."""
+    """split -> source: the lists of ImageSets/`which` (Main; Segmentation without Main), or one folder a split,
+    or everything."""
     if where.is_file():
         raise DataError(str(where), "is a file, and VOC data is a folder",
                         "name the folder that holds Annotations and JPEGImages")
     found = folders(where)
     if found is None:
-        parts = {split_name(p.name): (p.name, folders(p)) for p in sorted(where.iterdir())
-                 if p.is_dir() and split_name(p.name)}
-        out = {s: Source(None, "/".join(x for x in (n, f[0]) if x), "/".join(x for x in (n, f[1]) if x))
+        parts = {split_name(p.name): (p.name, folders(p, deep=True))
+                 for p in sorted(where.iterdir()) if p.is_dir() and split_name(p.name)}
+        out = {s: Source(None, *("/".join(x for x in (n, part) if x) for part in f))
                for s, (n, f) in parts.items() if f is not None}
         if out:
             return out
+        found = folders(where, deep=True)
+    if found is None:
         raise DataError(str(where), "holds no VOC annotations", "looked for Annotations/*.xml, *.xml and SPLIT/*.xml")
-    sets = where / "ImageSets"
-    chosen = which or next((s for s in ("Main", "Segmentation") if (sets / s).is_dir()), "")
-    lists = listing(sets / chosen, {".txt"})
+    base = child(where, "ImageSets")
+    sets = where / base
+    chosen = which or (next((s for s in (child(sets, "Main"), child(sets, "Segmentation")) if s), "") if base else "")
+    lists = listing(sets / chosen, {".txt"}) if base else []
     if which is not None and not lists:
-        raise DataError(str(sets / which), "holds no lists",
-                        f"use one of {', '.join(p.name for p in sorted(sets.iterdir())) if sets.is_dir() else 'none'}")
-    names = {Path(n).stem for n in lists}
-    plain = [n for n in sorted(names) if not any(n.endswith(f"_{s}") and s in names
-                                                 for s in ("train", "val", "trainval", "test"))]
+        has = ", ".join(p.name for p in sorted(sets.iterdir())) if base else "none"
+        raise DataError(str(sets / which), "holds no lists", f"use one of {has}")
+    names = {Path(n).stem: n for n in lists}
+    plain = [n for n in sorted(names)
+             if not any(n.endswith(f"_{s}") and s in names for s in ("train", "val", "trainval", "test"))]
     if not plain:
         return {"all": Source(None, *found)}
-    return {split_name(n) or n: Source(f"ImageSets/{chosen}/{n}.txt", *found) for n in plain}
+    return {split_name(n) or n: Source("/".join(x for x in (base, chosen, names[n]) if x), *found) for n in plain}
 
 
 def parse(raw: bytes, path: Path) -> ET.Element:
@@ -107,135 +141,286 @@ def class_file(where: Path) -> list[str] | None:
     return None
 
 
-def _all_names(where: Path, source: Source, parts: dict[str, ET.Element], texts: dict[str, bytes]) -> list[str]:
-    """Class names over the annotations of every split, so that all splits number them alike."""
-    names: set[str] = set()
+@dataclass
+class Survey:
+    """What the annotations of all splits say together: class names, and where a corner stands that cannot be in a file
+    that counts from 1."""
+
+    names: set[str] = field(default_factory=set)
+    boxes: int = 0
+    odd: int = 0  # corners that are 0 or a fraction
+    first: str = ""  # the file of the first of them
+
+    def _corners(self, text: bytes, name: str) -> None:
+        for block in _BOX.findall(text):
+            at: dict[bytes, float] = {}
+            for k, v in _CORNER.findall(block):
+                at[k] = _float(v.decode())
+            if len(at) < 4 or not (at[b"xmax"] > at[b"xmin"] and at[b"ymax"] > at[b"ymin"]):
+                continue  # a slip of the mouse tells nothing
+            self.boxes += 1
+            odd = sum(v != int(v) for v in at.values()) + (at[b"xmin"] == 0) + (at[b"ymin"] == 0)
+            self.odd += odd
+            self.first = self.first or (name if odd else "")
+
+
+def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dict[str, bytes]) -> Survey:
+    """Looks through the annotations of every split, so that all of them are read by one rule. `parts`, `texts`: those
+    that are read already."""
+    out = Survey()
     directories = [source.annotations]
-    if source.stems is None and "/" not in source.images and (where / source.annotations).parent == where:
+    if source.stems is None:
         directories = [p.annotations for p in splits(where).values()]
     for directory in dict.fromkeys(directories):
-        for file in listing(where / directory, {".xml"}):
-            key = f"{directory}/{file}"
-            text = texts.get(key)
+        for file in keys_of(where / directory).values():
+            name = f"{directory}/{file}" if directory else file
+            text = texts.get(name)
             if text is None:
-                text = read_bytes(where / directory / file)
+                text = read_bytes(where / name)
+            out._corners(text, name)
             found = _NAME.findall(text.decode("utf-8", "replace"))
             if len(found) == text.count(b"<object"):
-                names.update(unescape(n.strip()) for n in found)
+                out.names.update(unescape(n.strip()) for n in found)
                 continue
             try:
-                root = parts[key] if key in parts else parse(text, where / directory / file)
+                root = parts[name] if name in parts else parse(text, where / name)
             except DataError:
                 continue  # reported where its own split is opened
-            names.update(n for o in root.findall("object") if (n := (o.findtext("name") or "").strip()))
-    return sorted(n for n in names if n)
+            out.names.update(n for o in root.findall("object") if (n := (o.findtext("name") or "").strip()))
+    out.names.discard("")
+    return out
+
+
+def _pictures_of(where: Path, folder: str, every: Sequence[str]) -> tuple[Pictures, dict[str, str]]:
+    """The pictures of a folder, and key -> picture where one has the very path of an annotation."""
+    pictures = Pictures(where / folder)
+    exact: dict[str, str] = {}
+    for n in pictures.names:
+        exact.setdefault(os.path.splitext(n)[0], n)
+    return pictures, {k: exact[k] for k in every if k in exact}
+
+
+@dataclass
+class _Keys:
+    """Which annotation or picture a line of a list means."""
+
+    xml: dict[str, str]
+    pictures: Pictures
+
+    def __post_init__(self) -> None:
+        self.among = Pictures("", self.xml)
+
+    def find(self, line: str) -> tuple[str, str | None] | None:
+        """(key, its picture where the line alone tells it) of a line: one name,
+        with or without ending and folders before it.
+
+        Only lists of one class have a second word, 1, 0 or -1. None where the line means nothing that is there.
+        """
+        words = line.rsplit(None, 1)
+        for text in [line] + ([words[0]] if len(words) == 2 and words[1] in ("1", "-1", "0") else []):
+            name = plain_name(text)
+            stem, suffix = os.path.splitext(name)
+            for key in (name, stem) if suffix.lower() in SUFFIXES | {".xml"} else (name,):
+                if key in self.xml:
+                    return key, None
+            for key in (name, stem) if suffix.lower() in SUFFIXES | {".xml"} else (name,):
+                try:
+                    if found := self.among.find(key):
+                        return found, None
+                    if picture := self.pictures.find(key):
+                        return os.path.splitext(picture)[0], picture
+                except LookupError:
+                    continue
+        return None
 
 
 def read(
-    where: Path, source: Source, *, split: str = "", which: str | None = None, one_based: bool = True,
+    where: Path, source: Source, *, split: str = "", which: str | None = None, one_based: bool | None = None,
     images: str | None = None, follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split. Raises DataError where nothing can be used;
-    faults of single files and objects are collected."""
+    """A draft of one split. `one_based`: whether corners count pixels from 1; None looks.
+
+    Raises DataError where nothing can be used; faults of single files and objects are collected.
+    """
     faults: list[Fault] = []
+    notes: list[str] = []
     hashed = hashlib.sha256()
-    if source.stems is not None:
-        listed = read_bytes(where / source.stems)
-        hashed.update(listed)
-        stems = [s.split()[0] for s in listed.decode("utf-8", "replace").splitlines() if s.strip()]
-        stems = [s[: -len(Path(s).suffix)] if Path(s).suffix.lower() in SUFFIXES else s for s in stems]
-    else:
-        stems = [Path(n).stem for n in listing(where / source.annotations, {".xml"})]
     folder = source.images if images is None else images
     if folder:
         check_name(folder, str(where), field="images")
-    by_stem: dict[str, str] = {}
-    for n in listing(where / folder):
-        by_stem.setdefault(Path(n).stem, n)
+    every = keys_of(where / source.annotations)
+    pictures, own = _pictures_of(where, folder, list(every))
+    listed: list[tuple[str, str | None]] = [(k, None) for k in every]
+    if source.stems is not None:
+        raw = read_bytes(where / source.stems)
+        hashed.update(raw)
+        listed = _listed(raw, where / source.stems, _Keys(every, pictures), faults)
 
+    rows = _Rows(faults)
+    used: list[str] = []
     files: list[str] = []
     sizes: list[tuple[int, int]] = []
     origin: list[str] = []
-    at: list[int] = []
-    names: list[str] = []
-    corners: list[tuple[float, float, float, float]] = []
-    crowd: list[bool] = []
-    record: list[int] = []
-    used: list[str] = []
     trees: dict[str, ET.Element] = {}
     texts: dict[str, bytes] = {}
-    for stem in stems:
-        path = where / source.annotations / f"{stem}.xml"
-        try:
-            check_name(stem, str(where / (source.stems or "")), field="name")
-            raw = read_bytes(path)
-            root = parse(raw, path)
-        except DataError as e:
-            if e.file == str(path):
+    bare = 0
+    for key, known in listed:
+        name = f"{source.annotations}/{every[key]}" if key in every and source.annotations else every.get(key, "")
+        root = None
+        if name:
+            try:
+                raw = read_bytes(where / name)
+                root = parse(raw, where / name)
+            except DataError as e:
                 faults.append(Fault(e.file, e.record, e.field, e.problem, "the image is left out", True,
                                     "broken annotation"))
-            else:
-                faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+                continue
+            hashed.update(raw)
+            trees[name], texts[name] = root, raw
+        else:
+            bare += 1
+        try:
+            file = known or own.get(key) or _named(key, root, pictures, set(own.values()))
+        except LookupError as e:
+            faults.append(Fault(str(where / name), "", "filename", f"could mean {e}",
+                                "write the picture's folder into <filename>", False, "picture not told apart"))
             continue
-        hashed.update(raw)
-        key = f"{source.annotations}/{stem}.xml"
-        trees[key], texts[key] = root, raw
-        i = len(files)
-        short = stem.rsplit("/", 1)[-1]
-        file = by_stem.get(short, f"{short}.jpg")
+        file = file or f"{key}.jpg"
+        used.append(key)
         files.append(f"{folder}/{file}" if folder else file)
-        used.append(short)
-        origin.append(str(path))
-        sizes.append((_int(root.findtext("size/height")), _int(root.findtext("size/width"))))
-        for k, o in enumerate(root.findall("object")):
-            word = f"object {k}"
-            name = (o.findtext("name") or "").strip()
-            if not name:
-                faults.append(Fault(str(path), word, "name", "the object has no class name", "it is left out", True,
-                                    "broken record"))
-                continue
-            box = o.find("bndbox")
-            if box is None:
-                faults.append(Fault(str(path), word, "bndbox", "the object has no box", "it is left out", True,
-                                    "broken record"))
-                continue
-            x1, y1, x2, y2 = (_float(box.findtext(c)) for c in ("xmin", "ymin", "xmax", "ymax"))
-            if one_based and x2 > x1 and y2 > y1:
-                x1, y1 = x1 - 1, y1 - 1
-            at.append(i)
-            names.append(name)
-            corners.append((x1, y1, x2, y2))
-            crowd.append(_int(o.findtext("difficult")) == 1)
-            record.append(k)
+        origin.append(str(where / (name or source.stems or "")))
+        sizes.append((0, 0) if root is None
+                     else (_int(root.findtext("size/height")), _int(root.findtext("size/width"))))
+        if root is not None:
+            rows.add(len(files) - 1, root, origin[-1])
+    if bare:
+        notes.append(f"{bare} picture{'s' * (bare > 1)} of the list without annotation: taken as without objects")
 
     wanted = class_file(where)
-    found = _all_names(where, source, trees, texts) if wanted is None else wanted
+    looked = survey(where, source, trees, texts) if wanted is None or one_based is None else Survey()
+    found = sorted(looked.names) if wanted is None else wanted
     if not found:
         raise DataError(str(where / source.annotations), "has no object in any annotation",
                         "add annotations; there is nothing to learn")
     if len(set(found)) < len(found):
         raise DataError(str(where), "its class list names a class twice",
                         f"write each once: {', '.join(sorted({x for x in found if found.count(x) > 1}))}")
+    if one_based is None and looked.odd:
+        notes.append(f"corners count from 0: {looked.odd} of {4 * looked.boxes} are 0 or no whole numbers, the first "
+                     f"in {looked.first}, and a file that counts from 1 has neither")
+    corners = rows.corners(one_based=looked.odd == 0 if one_based is None else one_based)
     index = {n: k for k, n in enumerate(found)}
-    labels = np.array([index.get(n, -1) for n in names], dtype=np.int64)
+    labels = np.array([index.get(n, -1) for n in rows.names], dtype=np.int64)
     for k in np.flatnonzero(labels < 0).tolist():
-        faults.append(Fault(origin[at[k]], f"object {record[k]}", "name", f"the class {names[k]!r} is not in the class "
-                            f"list of {where}", "add it to the list or correct the name", False, "unknown class"))
-    known = labels >= 0
+        faults.append(Fault(origin[rows.image[k]], f"object {rows.record[k]}", "name",
+                            f"the class {rows.names[k]!r} is not in the class list of {where}",
+                            "add it to the list or correct the name", False, "unknown class"))
+    ok = labels >= 0
     classes = Classes(tuple(found))
     t = table(
-        files, sizes, np.arange(len(files)), np.array(at, dtype=np.int64)[known],
-        np.array(corners, dtype=np.float64).reshape(-1, 4)[known], labels[known],
-        origin, crowd=np.array(crowd, dtype=bool)[known], record=np.array(record, dtype=np.int64)[known], word="object",
+        files, sizes, np.arange(len(files)), np.array(rows.image, dtype=np.int64)[ok], corners[ok], labels[ok], origin,
+        crowd=np.array(rows.crowd, dtype=bool)[ok], record=np.array(rows.record, dtype=np.int64)[ok], word="object",
     )
     said = str(where / (source.stems or source.annotations))
-    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links)
-    if source.stems is not None and source.stems.startswith("ImageSets/Segmentation/"):
+    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults,
+                  follow_links=follow_links, notes=notes)
+    if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
         t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]
         draft.kinds, draft.semantic, draft.layers = (("boxes", "masks", "semantic"), semantic,
                                                      Segmentation(len(semantic)))
     return draft
+
+
+def _listed(raw: bytes, path: Path, keys: _Keys, faults: list[Fault]) -> list[tuple[str, str | None]]:
+    """(key, picture) of every line of a list of names."""
+    out: list[tuple[str, str | None]] = []
+    for number, line in enumerate(raw.decode("utf-8-sig", "replace").splitlines(), 1):
+        text = line.strip()
+        if not text:
+            continue
+        found = keys.find(text)
+        if found is not None:
+            out.append(found)
+            continue
+        try:
+            check_name(plain_name(text), str(path), f"line {number}", "name")
+        except DataError as e:
+            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            continue
+        faults.append(Fault(str(path), f"line {number}", "name", f"{text[:200]!r} is neither an annotation nor a "
+                            "picture that is there", "it is left out", True, "broken annotation"))
+    return out
+
+
+def _named(key: str, root: ET.Element | None, pictures: Pictures, taken: set[str]) -> str | None:
+    """The picture of an annotation whose path none has: that of its <filename>,
+    or one of its base name where folders differ.
+
+    Never one that is another annotation's own. Raises `LookupError` where several fit alike.
+    """
+    said = "" if root is None else plain_name((root.findtext("filename") or "").strip())
+    stem = os.path.splitext(said)[0]
+    clash: LookupError | None = None
+    beside = key.rpartition("/")[0]
+    for name in dict.fromkeys((f"{beside}/{said}" if beside and said else said, said, stem, key)):
+        if not name:
+            continue
+        try:
+            found = pictures.find(name)
+        except LookupError as e:
+            clash = clash or e
+            continue
+        if found is None or found in taken:
+            continue
+        shared = name.split("/")[-2:-1] == found.split("/")[-2:-1]
+        if shared or "/" not in name or "/" not in found:
+            return found
+    if clash is not None:
+        raise clash
+    return None
+
+
+class _Rows:
+    """Columns grown from annotations."""
+
+    def __init__(self, faults: list[Fault]):
+        self.faults = faults
+        self.image: list[int] = []
+        self.names: list[str] = []
+        self.crowd: list[bool] = []
+        self.record: list[int] = []
+        self._corners: list[tuple[float, float, float, float]] = []
+
+    def add(self, image: int, root: ET.Element, path: str) -> None:
+        for k, o in enumerate(root.findall("object")):
+            word = f"object {k}"
+            name = (o.findtext("name") or "").strip()
+            box = o.find("bndbox")
+            if not name or box is None:
+                field, said = ("name", "class name") if not name else ("bndbox", "box")
+                self.faults.append(Fault(path, word, field, f"the object has no {said}", "it is left out", True,
+                                         "broken record"))
+                continue
+            hard = False
+            try:
+                hard = flag(o.findtext("difficult"))
+            except ValueError as e:
+                self.faults.append(Fault(path, word, "difficult", str(e), "it counts as no", True, "broken record"))
+            self.image.append(image)
+            self.names.append(name)
+            x1, y1, x2, y2 = (_float(box.findtext(c)) for c in ("xmin", "ymin", "xmax", "ymax"))
+            self._corners.append((x1, y1, x2, y2))
+            self.crowd.append(hard)
+            self.record.append(k)
+
+    def corners(self, one_based: bool) -> np.ndarray:
+        """float64 (O, 4): the edges of the boxes."""
+        out = np.array(self._corners, dtype=np.float64).reshape(-1, 4)
+        if one_based:
+            with np.errstate(invalid="ignore"):
+                out[:, :2] -= ((out[:, 2] > out[:, 0]) & (out[:, 3] > out[:, 1]))[:, None]
+        return out
 
 
 @dataclass(frozen=True)
@@ -284,4 +469,4 @@ def _float(text: str | None) -> float:
         return float("nan")  # vetted as "not finite", with its record
 
 
-__all__ = ["FORMAT", "Source", "class_file", "folders", "parse", "read", "splits"]
+__all__ = ["FORMAT", "Source", "class_file", "folders", "keys_of", "parse", "read", "splits"]

@@ -8,6 +8,7 @@ keeps what is finished, continues what was killed, and adds the papers or seeds 
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -15,8 +16,9 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from ..running import checkpoint
 from ..running.budget import Budget, Spent
 from ..running.devices import processor
 from ..running.runs import Run
+from . import remarks, terms
 from .job import Job
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +59,8 @@ class State:
     job: Job
     status: str = "waiting"  # waiting, training, measuring, done, kept, failed
     fraction: float = 0.0
+    spent: Spent = Spent()
+    loss: float | None = None
     last: str = ""
     error: str = ""
 
@@ -68,6 +73,7 @@ def compare(
     out: str | Path = "runs/compare", jobs: int | None = None, on: str = "local", *, format: str | None = None,
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
+    wall: str | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -77,15 +83,21 @@ def compare(
     sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
+    wall: "1h": the most time by the clock for each training, whatever the budget.
+
+    A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
+    machine is. What "auto" means for the precision, and the threads of a training, are decided once (`terms`).
 
     A training that fails is reported in the results, and the others go on. Raises `StemmaError` for settings or data
     that no training could use, for a folder that holds another comparison, and when not one training finished;
     `KeyboardInterrupt` after the running ones have saved their state.
     """
     folder, where = Path(out), str(data)
-    plan = {"data": where, "format": format, "budget": str(Budget.parse(budget)), "preset": preset,
+    length = Budget.parse(budget, wall)
+    wall = None if length.wall is None else f"{length.wall:g}s"
+    plan = {"data": where, "format": format, "budget": str(length), "preset": preset,
             "sets": checkpoint.jsonable(sets or {}),
-            "precision": precision, "batch": batch, "limit": limit, "validations": validations}
+            "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall}
     systems = _systems(names, preset)
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
     at_least(0, workers=workers)
@@ -96,26 +108,36 @@ def compare(
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None))
     at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan | {"data": ready.data})
+    agreed, notes = terms.settle(folder, terms.here(device, threads))
+    at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
+    threads = agreed.threads
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     ready.compute()
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format, _sets_of(sets, name), device,
-            precision, batch, workers, limit, validations)
+            precision, batch, workers, limit, validations, wall, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
-    done, errors = _run_all(work, folder, at_once, threads, device, on, show)
+    states = _run_all(work, folder, at_once, threads, device, on, show)
+    errors = {s.job.id: s.error for s in states if s.status == "failed"}
+    done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
+    if not done:
+        raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
     about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
              | ready.about)
-    about |= {"latency": _latencies(folder, done, device, threads) if wing.TIMED else {}}
+    about |= {"latency": _latencies(folder, done, states, device, threads, show) if wing.TIMED else {}}
     record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
+    record = remarks.of(record, folder, work, about["latency"], agreed, notes)
     outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
 
 def _run_all(
     work: list[Job], folder: Path, at_once: int, threads: int, device: str, on: str, show: Show | None
-) -> tuple[list[Job], dict[str, str]]:
-    """(jobs that have a `trial.json`, what went wrong with others). Raises `StemmaError` when none has."""
+) -> list[State]:
+    """Run what is not finished; how each ended."""
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     states = [State(j, "kept", 1.0) if (Path(j.folder) / "trial.json").is_file() else State(j) for j in work]
     todo = [s for s in states if s.status == "waiting"]
@@ -123,11 +145,7 @@ def _run_all(
         _on_ray(todo, states, folder, at_once, threads, show)
     elif todo:
         _locally(todo, states, folder, at_once, threads, device, show)
-    errors = {s.job.id: s.error for s in states if s.status == "failed"}
-    done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
-    if not done:
-        raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
-    return done, errors
+    return states
 
 
 def _about(
@@ -187,6 +205,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
             if old.get(key) != value:
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "
                                   "another --out")
+        plan = old | plan
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
     outputs.put_text(file, json.dumps(plan, indent=1))
@@ -234,6 +253,8 @@ def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str |
 def _environment(threads: int, gpu: int | None = None) -> dict[str, str]:
     env = dict(os.environ)
     env |= {k: str(threads) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    if threads > 1:  # to spin until another is done is no work, and takes the processor from those who have some
+        env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     env["PYTHONPATH"] = os.pathsep.join(x for x in (str(PACKAGE_ROOT), env.get("PYTHONPATH", "")) if x)
     if gpu is not None:
         shown = env.get("CUDA_VISIBLE_DEVICES", "")
@@ -309,7 +330,9 @@ def _not_running(state: State, now: str, why: str) -> None:
 
 
 def _ended(state: State, code: int, folder: Path) -> None:
-    """Note how a training's process ended."""
+    """Note how a training's process ended, and pass its warnings on."""
+    for said in remarks.warnings_of(folder, state.job):
+        warnings.warn(said, stacklevel=2)  # each once, whichever training gave it first
     if code == 0 and (Path(state.job.folder) / "trial.json").is_file():
         state.status, state.fraction = "done", 1.0
         return
@@ -337,8 +360,10 @@ def _look(state: State) -> None:
     except (OSError, ValueError):
         return  # not begun, or a line that is being written
     if entry:
-        spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"])
-        state.fraction = max(state.fraction, Budget.parse(state.job.budget).fraction(spent))
+        state.spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"],
+                            entry.get("wall", entry["seconds"]))
+        state.fraction = max(state.fraction, state.job.length.fraction(state.spent))
+        state.loss = entry.get("loss", state.loss)
         value = next((entry[k] for k in wings.wing_of(papers.get(state.job.paper).task).SCORES
                       if entry.get(k) is not None), None)
         if entry["kind"] == "val" and value is not None:
@@ -347,34 +372,42 @@ def _look(state: State) -> None:
             state.status = "measuring"
 
 
-def _latencies(folder: Path, done: list[Job], device: str, threads: int) -> dict[str, float | str]:
-    """Milliseconds a picture by run folder, measured in one process when no training runs;
-    the first seed stands for a system.
+def _latencies(folder: Path, done: list[Job], states: list[State], device: str, threads: int,
+               show: Show | None) -> dict[str, Any]:
+    """How long an answer takes by run folder ("milliseconds"), and by which clock ("by"), measured in one process when
+    no training runs; the first seed stands for a system.
 
     In the place of a number there may be a sentence that says why there is none.
     """
     file = folder / "latency.json"
     first = {j.id.rsplit("-s", 1)[0]: j.folder for j in reversed(done)}
-    known: dict[str, float | str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not set(first.values()) <= {k for k, v in known.items() if not isinstance(v, str)}:
-        spec = folder / "jobs" / "latency.json"
-        job = done[0]
-        asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
-                 "out": str(file.resolve())}
-        checkpoint.write_text(spec, json.dumps(asked))
-        with interrupts.raised():
-            process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
-            try:
-                process.wait()
-            finally:
-                interrupts.end_group(process.pid)
-                process.wait()
-        if process.returncode == 0:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        why = (spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file()
-               else f"see {spec.with_suffix('.log')}")
-        return {f: why for f in first.values()}
-    return known
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"milliseconds": {}}
+    known = known if "milliseconds" in known else {"milliseconds": known}  # before there were two clocks
+    if set(first.values()) <= {k for k, v in known["milliseconds"].items() if not isinstance(v, str)}:
+        return {"by": "wall", **known}
+    spec = folder / "jobs" / "latency.json"
+    job = done[0]
+    asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
+             "out": str(file.resolve())}
+    checkpoint.write_text(spec, json.dumps(asked))
+    late = State(replace(job, id="latencies"), "measuring", 1.0)
+    wishes = interrupts.Wishes()
+    with wishes.watched():
+        process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
+        try:
+            while process.poll() is None:
+                if show is not None:
+                    show([*states, late])
+                with wishes.anywhere(), contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+        finally:
+            interrupts.end_group(process.pid)
+            process.wait()
+    if process.returncode == 0:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    why = (spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file()
+           else f"see {spec.with_suffix('.log')}")
+    return {"milliseconds": {f: why for f in first.values()}, "by": "wall"}
 
 
 # ---------------------------------------------------------------- on Ray

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..running import checkpoint
+from ..running.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,18 @@ class Job:
     workers: int = 0
     limit: int | None = None
     validations: int = 6
+    wall: str | None = None
+    auto: str = "auto"  # what the precision "auto" means in this comparison
+
+    @property
+    def length(self) -> Budget:
+        """The budget, with its wall time."""
+        return Budget.parse(self.budget, self.wall)
+
+    def precision_of(self, recipe: str) -> str:
+        """What it computes in, where its recipe says `recipe`."""
+        asked = self.precision or recipe
+        return self.auto if asked == "auto" else asked
 
     def save(self, path: Path) -> None:
         checkpoint.write_text(path, json.dumps(asdict(self), indent=1))

@@ -5,9 +5,12 @@ was saved; one that has a `trial.json` is finished.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +19,59 @@ from ...core import paper as papers
 from ...core.types import StemmaError
 from .. import wings
 from ..running import checkpoint
+from ..running.budget import Spent
+from ..running.runs import Run
 from .job import Job
 
 
-def run(job: Job) -> dict[str, Any]:
-    """Train (or finish) a job and measure it; returns what `trial.json` holds. Raises as the wing's `train` does."""
+def run(job: Job, noted: Path | None = None) -> dict[str, Any]:
+    """Train (or finish) a job and measure it; returns what `trial.json` holds. Raises as the wing's `train` does.
+
+    noted: the file of the warnings so far, those of an earlier try included.
+    """
     folder = Path(job.folder)
     if (folder / "trial.json").is_file():
         done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
         return done
     said = wings.wing_of(papers.get(job.paper).task).trial(job, folder)
+    said |= _timed(Run.open(folder).record) | {"warnings": warnings_in(noted) if noted else []}
     checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(said))))
     return said
+
+
+def warnings_in(file: Path) -> list[str]:
+    """The warnings that a trial's processes left in a file, each once."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return list(dict.fromkeys(json.loads(line) for line in lines if line.endswith('"')))
+
+
+FOR_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+
+
+@contextlib.contextmanager
+def noting(file: Path) -> Iterator[None]:
+    """Within it a warning is also left in `file`, a line each, for whoever started this process to read. What is meant
+    for programmers, that something will go or change, stays in the log."""
+    with warnings.catch_warnings():
+        told, seen = warnings.showwarning, set(warnings_in(file))
+
+        def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            said = " ".join(str(message).split())
+            if said not in seen and not issubclass(category, FOR_PROGRAMMERS):
+                seen.add(said)
+                with contextlib.suppress(OSError), open(file, "a", encoding="utf-8") as f:
+                    f.write(json.dumps(said) + "\n")
+            told(message, category, *place, **more)
+
+        warnings.showwarning = note
+        yield
+
+
+def _timed(record: dict[str, Any]) -> dict[str, Any]:
+    """Of a run's record, what its seconds were: of which clock, how many passed by the wall's, whether that cut it."""
+    spent = Spent.of(record)
+    return {"seconds": spent.seconds, "wall": spent.wall, "clock": record.get("clock", "wall"),
+            "threads": record["machine"]["threads"], "cut": record.get("cut"), "precision": record["precision"]}
 
 
 def _finite(v: Any) -> Any:
@@ -38,8 +82,8 @@ def _finite(v: Any) -> Any:
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
 
-def _latency(spec: dict[str, Any]) -> dict[str, float | str]:
-    """Milliseconds an answer takes, by run folder, or why there is none: the wing of the first run measures them."""
+def _latency(spec: dict[str, Any]) -> dict[str, Any]:
+    """How long an answer takes, by run folder, or why it is not known: the wing of the first run measures it."""
     wing = wings.wing_of(checkpoint.card_of(spec["folders"][0], "last").task)
     return wing.latency(spec["folders"], spec["data"], spec["format"], spec["device"])
 
@@ -57,7 +101,8 @@ def main(argv: list[str]) -> int:
                 spec = json.loads(path.read_text(encoding="utf-8"))
                 checkpoint.write_text(spec["out"], json.dumps(_latency(spec)))
             else:
-                run(Job.read(path))
+                with noting(path.with_suffix(".warnings")):
+                    run(Job.read(path), path.with_suffix(".warnings"))
     except KeyboardInterrupt as wish:
         return interrupts.of(wish).status
     except StemmaError as error:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,9 @@ from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
 from ...ops.scalars import alone
 from ..running import checkpoint
+from ..running.clock import Stopwatch
 from ..running.devices import autocast, pick_device, pick_precision
+from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
@@ -30,13 +31,11 @@ from .tasks import check_kinds, needs_of
 
 @dataclass(frozen=True)
 class Seen:
-    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name),
-    seconds of inference."""
+    """What a pass over a split hands out for one batch: `losses` of the batch (a float by name)."""
 
     batch: Batch
     predictions: list[dict[str, Any]]
     losses: dict[str, float]
-    seconds: float
 
 
 def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) -> Detections:
@@ -60,17 +59,21 @@ def first_stage(model: nn.Module, recipe: Recipe, batch: Batch, images: Tensor) 
 
 def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, device: str, precision: str,
              needs: frozenset[str], losses: bool = False,
-             workers: int = 0, show: bool = False, of: str = "predict") -> Iterator[Seen]:
+             workers: int = 0, show: bool = False, of: str = "predict", watch: Stopwatch | None = None,
+             ranks: Ranks = Ranks()) -> Iterator[Seen]:
     """Predict every picture once, in order, in eval mode; with `losses` also what the loss would say.
     The model's mode is put back.
 
     Boxes that the model takes from outside are computed before, with a bar where `show`.
-    of: "predict", or "proposals" (`first_stage`).
+    of: "predict", or "proposals" (`first_stage`). watch: counts the time of the answers alone.
+    ranks: processes that look at a part each.
     """
     m: Any = model
-    loader = outside.loader(model, data, recipe, batch=batch, needs=needs, workers=workers)
+    watch = watch or Stopwatch(device)
+    loader = outside.loader(model, data, recipe, batch=batch, needs=needs, workers=workers, ranks=ranks)
     if len(data) > 1:
-        outside.fill(loader.dataset, show=show)
+        outside.fill(loader.dataset, range(ranks.rank, len(data), ranks.world) if ranks.world > 1 else None, show=show)
+        ranks.gather(None)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     objects = apart(model, data.info)
     was, cuda = model.training, device.startswith("cuda")
@@ -83,23 +86,23 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                 said = m.loss(b) if losses else {}
                 if cuda:
                     torch.cuda.synchronize()
-                begin = time.perf_counter()
+                watch.start()
                 found = (m.predict(images, b.sizes, **outside.given(recipe, b)) if of == "predict"
                          else first_stage(m, recipe, b, images))
                 if cuda:
                     torch.cuda.synchronize()
-                took = time.perf_counter() - begin
-            yield Seen(raw, to_file(found, b, objects), {k: float(v) for k, v in said.items()}, took)
+                watch.lap()
+            yield Seen(raw, to_file(found, b, objects), {k: float(v) for k, v in said.items()})
     finally:
         model.train(was)
 
 
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
-            losses: bool = False, workers: int = 0,
-            bar: Any = None, collect: list[dict[str, Any]] | None = None, details: bool = False,
-            proposals: str | None = None, of: str = "predict", between: bool = False) -> dict[str, Any]:
-    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone) and, when asked,
-    `loss` and `losses`.
+            losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
+            details: bool = False, proposals: str | None = None, of: str = "predict", between: bool = False,
+            ranks: Ranks = Ranks()) -> dict[str, Any]:
+    """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone, by the clock that
+    `timed_by` names: the processor's where something else had the processor) and, when asked, `loss` and `losses`.
 
     A semantic system that learned to keep objects apart is measured on these too (AP, mask_AP, ...), where the data
     have masks. `details` adds what a report draws (`metrics.Evaluator.details`).
@@ -107,6 +110,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
     over the pictures; none of fewer than six.
+    ranks: processes that look at a part each; all have the same answer, in which every picture counts once.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
     from ...metrics import Evaluator
@@ -123,33 +127,38 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     evaluator = Evaluator(info, cast(Task, task))
     also = Evaluator(info, "instances") if "masks" in info.kinds and apart(model, info) is not None else None
     total: dict[str, float] = {}
-    images, seconds = 0, 0.0
+    images, watch = 0, Stopwatch(device)
     needs = needs if losses else frozenset()
-    for seen in run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs,
-                         losses=losses, workers=workers, show=bar is not None, of=of):
-        for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
+    passed = run_over(model, data, recipe, batch=batch, device=device, precision=precision, needs=needs, losses=losses,
+                      workers=workers, show=bar is not None, of=of, watch=watch, ranks=ranks)
+    parts = ((seen.batch.index.tolist(), seen.predictions, seen.losses) for seen in passed)
+    for index, predictions, said in ranks.rounds(parts, -(-len(data) // (batch * ranks.world))):
+        for i, prediction in zip(index, predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
             if also is not None:
                 also.add(data.truth(i), prediction["objects"], i)
             if collect is not None:
                 collect.append({"index": i, **prediction})
-        n = len(seen.batch)
-        images, seconds = images + n, seconds + seen.seconds
-        for k, v in seen.losses.items():
-            total[k] = total.get(k, 0.0) + v * n
+        images += len(index)
+        for k, v in said.items():
+            total[k] = total.get(k, 0.0) + v * len(index)
         if bar is not None:
             bar(images)
+    speeds = ranks.gather((watch.seconds, watch.told))
+    if not ranks.first:
+        return ranks.told({})
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
     if between:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
-    out |= {"images": images, "images_per_second": images / max(seconds, 1e-9)}
+    slowest, clock = max(speeds)
+    out |= {"images": images, "images_per_second": images / max(slowest, 1e-9), "timed_by": clock}
     if losses:
         weights = dict(recipe.loss_weights)
         out["losses"] = {k: v / images for k, v in total.items()}
         out["loss"] = math.fsum(v * weights.get(k, 1.0) for k, v in out["losses"].items())
-    return out
+    return ranks.told(out)
 
 
 def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, split: str = "val", *,
@@ -169,6 +178,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
+    Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
     """
@@ -189,16 +199,17 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         if task in ("semantic", "panoptic") and apart(net, m.info) is None:
             raise StemmaError(NO_MAPS)
         outputs.claim([out, images_file(out)])
-    device = pick_device(device)
-    net.to(device)
     found: list[dict[str, Any]] | None = [] if out is not None else None
-    with counting("evaluating", len(dataset), progress) as bar:
-        low = pick_precision(device, precision)
-        result = measure(net, dataset, batch=batch, device=device, precision=low, losses=losses, workers=workers,
-                         bar=bar, collect=found, details=details, proposals=proposals, of=of, between=True)
-    if out is not None and found is not None:
-        write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
-        result["predictions"] = str(out)
+    with together() as ranks, counting("evaluating", len(dataset), progress and ranks.first) as bar:
+        device = ranks.device(pick_device(device))
+        net.to(device)
+        result = measure(net, dataset, batch=batch, device=device, losses=losses, workers=workers, bar=bar,
+                         precision=ranks.told(pick_precision(device, precision)), collect=found, details=details,
+                         proposals=proposals, of=of, between=True, ranks=ranks)
+        if out is not None and found is not None:
+            if ranks.first:
+                write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
+            result["predictions"] = str(out)
     said = whole.split if hasattr(whole, "split") else split if isinstance(data, (str, Path)) else None
     return {"paper": m.paper.name, "task": task, "split": said, "split_images": len(whole),
             "fingerprint": dataset.fingerprint, **result}

@@ -13,6 +13,7 @@ from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset
 from ...data.loader import Loader
 from ...data.proposals import Proposed, sourced, wants
+from ..running.ranks import Ranks
 
 
 def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
@@ -50,12 +51,12 @@ def given(recipe: Recipe, batch: Batch) -> dict[str, Tensor]:
 
 
 def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(),
-           workers: int = 0) -> Loader:
-    """Every picture once, in order, with the boxes that the model wants."""
+           workers: int = 0, ranks: Ranks = Ranks()) -> Loader:
+    """Every picture once, in order, with the boxes that the model wants; of several processes each has its own part."""
     m: Any = model
     whole = with_proposals(data, recipe)
-    return Loader(whole, recipe, train=False, batch=batch, mean=m.spec.preprocess.mean, needs=needs | needed(recipe),
-                  workers=workers)
+    return Loader(whole, recipe, train=False, batch=batch * ranks.world, mean=m.spec.preprocess.mean,
+                  needs=needs | needed(recipe), workers=workers, rank=ranks.rank, world=ranks.world)
 
 
 __all__ = ["fill", "given", "loader", "needed", "sourced", "wants", "with_proposals"]

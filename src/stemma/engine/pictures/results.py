@@ -256,7 +256,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
             state = {"seed": job.seed, "folder": os.path.relpath(job.folder, folder),
                      "status": "done" if file.is_file() else "failed"}
             if file.is_file():
-                took = about["latency"].get(job.folder)
+                took = about["latency"]["milliseconds"].get(job.folder)
                 trial = (json.loads(file.read_text(encoding="utf-8"))
                          | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took})
                 notes += [f"the latency of {job.id} was not measured: {took}"] if isinstance(took, str) else []

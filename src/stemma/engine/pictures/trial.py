@@ -19,7 +19,9 @@ from ...core.types import Dataset, Sample, StemmaError
 from ...data.open import held_out, spread
 from ..comparing.job import Job
 from ..running import checkpoint
-from ..running.devices import pick_device, pick_precision
+from ..running.clock import Stopwatch
+from ..running.devices import autocast, pick_device
+from ..running.runs import Run
 from . import fit, outside
 from .answers import apart
 from .flops import flops
@@ -44,16 +46,18 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
     info, data, which = held.train.info, held.measured, held.weights
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=info)
-    trained = fit.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
-                        format=job.format, device=job.device, precision=job.precision, batch=job.batch,
+    m: Any = model
+    trained = fit.train(job.paper, job.data, job.length, job.preset, folder, job.seed, job.sets, resume=True,
+                        format=job.format, device=job.device, batch=job.batch,
+                        precision=precision_for(job, folder, m.recipe.precision),
                         workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
     # what was measured in the data included
     bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=info).to(device)
     model = trained.load(which).to(device)
-    precision = pick_precision(device, "auto" if job.precision is None else job.precision)
-    m: Any = model
+    precision = record["precision"]
+    m = model
     task = m.paper.task_of(m.preset)
     untrained = measure(bare, spread(data, UNTRAINED), device=device, precision=precision)
     measured = _measure(model, data, task, device, precision, folder)
@@ -61,7 +65,7 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
         "id": job.id, "paper": m.paper.name, "title": m.paper.title, "preset": job.preset,
         "seed": job.seed, "task": task, "weights": which, "split": held.split, "split_images": held.whole,
         "untrained_images": min(UNTRAINED, len(data)), "curve_split": "val", "curve_images": min(CURVE, len(held.val)),
-        "steps": record["spent"]["steps"], "images": record["spent"]["images"], "seconds": record["spent"]["seconds"],
+        "steps": record["spent"]["steps"], "images": record["spent"]["images"],
         "train_images_per_second": record["images_per_second"], "peak_memory_mb": record["peak_memory_mb"],
         "device": record["device"], "precision": record["precision"], "parameters": record["parameters"], "batch":
         record["batch"], "fingerprint": record["data"]["fingerprint"], "curve": _curve(trained, main_metric(task)),
@@ -70,6 +74,11 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
     }
     out["flops"] = _flops(model.float(), data, device)
     return out
+
+
+def precision_for(job: Job, folder: Path, recipe: str) -> str | None:
+    """What a job's training computes in; None, which leaves it to the run, where one has begun."""
+    return None if (folder / "run.json").is_file() else job.precision_of(recipe)
 
 
 def _flops(model: nn.Module, data: Dataset, device: str, pictures: int = 8) -> int:
@@ -101,8 +110,9 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     wanted = {i * len(data) // min(SHOWN, len(data)) for i in range(min(SHOWN, len(data)))}
     kept: dict[int, dict[str, Any]] = {}
     shape: list[int] = []
-    images, seconds = 0, 0.0
-    for seen in run_over(model, data, m.recipe, batch=8, device=device, precision=precision, needs=frozenset()):
+    images, watch = 0, Stopwatch(device)
+    for seen in run_over(model, data, m.recipe, batch=8, device=device, precision=precision, needs=frozenset(),
+                         watch=watch):
         shape = shape or list(seen.batch.images.shape[-2:])
         for i, prediction in zip(seen.batch.index.tolist(), seen.predictions, strict=True):
             evaluator.add(data.truth(i), prediction, i)
@@ -110,11 +120,11 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
                 also.add(data.truth(i), prediction["objects"], i)
             if i in wanted:
                 kept[i] = prediction
-        images, seconds = images + len(seen.batch), seconds + seen.seconds
+        images += len(seen.batch)
     numbers = (also.result() if also is not None else {}) | evaluator.result()
     tallies_of(evaluator, also, data.fingerprint).save(folder / FILE)
     out: dict[str, Any] = {"metrics": numbers, "input": shape, "images_measured": images,
-                           "predict_images_per_second": images / max(seconds, 1e-9)}
+                           "predict_images_per_second": images / max(watch.seconds, 1e-9)}
     details = evaluator.details()
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
@@ -279,13 +289,15 @@ def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, thr
 # ---------------------------------------------------------------- speed
 
 
-def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, float | str]:
-    """Median milliseconds of one picture through `predict`, by folder, or why it could not be measured.
+def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, Any]:
+    """How long one picture takes through `predict`, in the precision that a system was trained in.
 
+    milliseconds: the median by folder, or why it could not be measured. by: the clock that says so, the wall's where it
+    can be trusted, else the processor's over the threads. share: what the machine gave, work over wall time.
     The systems take turns, so that a busy moment of the machine falls on all.
     """
     device = pick_device(device)
-    ready: dict[str, tuple[Any, list[tuple[Any, Any, dict[str, Any]]]]] = {}
+    ready: dict[str, tuple[Any, str, list[tuple[Any, Any, dict[str, Any]]]]] = {}
     trouble: dict[str, float | str] = {}
     for f in folders:
         try:
@@ -298,19 +310,25 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
         moved = (b.to(device) for b in loader.epoch(0))
-        ready[f] = m, [(b.images.contiguous(memory_format=layout), b.sizes, outside.given(m.recipe, b)) for b in moved]
-    times: dict[str, list[float]] = {f: [] for f in ready}
+        pictures = [(b.images.contiguous(memory_format=layout), b.sizes, outside.given(m.recipe, b)) for b in moved]
+        ready[f] = m, Run.open(f).record["precision"], pictures
+    times: dict[str, list[tuple[float, float]]] = {f: [] for f in ready}
+    whole = Stopwatch(device)
     with torch.inference_mode():
         for turn in range(rounds + 1):
-            for f, (m, pictures) in ready.items():
+            for f, (m, precision, pictures) in ready.items():
                 for images, sizes, more in pictures:
-                    begin = time.perf_counter()
-                    m.predict(images, sizes, **more)
+                    one = Stopwatch(device)
+                    with autocast(device, precision):
+                        m.predict(images, sizes, **more)
                     if device.startswith("cuda"):
                         torch.cuda.synchronize()
+                    one.lap()
                     if turn:
-                        times[f].append(1000 * (time.perf_counter() - begin))
-    return trouble | {f: float(np.median(t)) for f, t in times.items()}
+                        times[f].append((one.work, one.wall))
+                        whole.add(one)
+    found = {f: 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
+    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.work / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

@@ -97,10 +97,24 @@ class Stopwatch:
         self.work, self.wall = self.work + now[0] - self._at[0], self.wall + now[1] - self._at[1]
         self._at = now
 
+    def add(self, other: Stopwatch) -> None:
+        """Add what another has counted."""
+        self.work, self.wall = self.work + other.work, self.wall + other.wall
+
     @property
     def trusted(self) -> bool:
         """Whether the wall's clock says how long the work takes."""
         return self.by == "wall" or self.work >= TRUSTED * self.wall
+
+    @property
+    def told(self) -> Literal["processor", "wall"]:
+        """The clock by which a speed is told: the wall's where it can be trusted."""
+        return "wall" if self.trusted else "processor"
+
+    @property
+    def seconds(self) -> float:
+        """Seconds by the clock that is told."""
+        return self.wall if self.trusted else self.work
 
 
 __all__ = ["TRUSTED", "Stopwatch", "clock", "processor_seconds", "wall_seconds"]

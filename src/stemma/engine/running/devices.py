@@ -57,14 +57,20 @@ def keep_memory() -> None:
 
 
 def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf16", "fp16"]:
-    """bf16 where it is fast (a CPU: where a trial says so; a GPU: Ampere and later), fp16 on older GPUs, else fp32."""
-    kind = device.split(":")[0]
+    """bf16 where it is fast (a CPU: where a trial says so; a GPU: Ampere and later), fp16 on older GPUs, else fp32.
+
+    The environment variable STEMMA_PRECISION says what "auto" is instead, where it is set;
+    what is asked for by name stays.
+    """
+    kind, where = device.split(":")[0], ""
+    if precision == "auto" and os.environ.get("STEMMA_PRECISION"):
+        precision, where = os.environ["STEMMA_PRECISION"], " (from the environment variable STEMMA_PRECISION)"
     if precision in ("fp32", "bf16", "fp16"):
         if precision == "fp16" and kind == "cpu":
-            raise StemmaError("fp16 training wants a GPU; on a CPU write --precision bf16 or fp32")
+            raise StemmaError(f"fp16 training wants a GPU; on a CPU write --precision bf16 or fp32{where}")
         return precision  # type: ignore[return-value]
     if precision != "auto":
-        raise StemmaError(f"no precision '{precision}'; write auto, fp32, bf16 or fp16")
+        raise StemmaError(f"no precision '{precision}'; write auto, fp32, bf16 or fp16{where}")
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if kind == "cpu" and cpu_gain() > 1.15 else "fp32"

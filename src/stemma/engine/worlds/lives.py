@@ -16,6 +16,7 @@ from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
 from ..running import checkpoint
+from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
 from . import agents, dreams
@@ -62,10 +63,10 @@ def evaluate(
     """
     m, folder = _open(model, which, device, "name its data with --data")
     name = world_of(m, data)
-    begin = time.perf_counter()
+    watch = Stopwatch(str(next(m.parameters()).device))
     with agents.crew_for(m, name) as crew:
         returns, lengths = agents.returns_of(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
-    took = time.perf_counter() - begin
+    watch.lap()
     replay = episodes_of(folder, m) if folder is not None and "terminal" in m.heads and m.actor is not None else None
     dreams_too = replay is not None and replay.count > 0
     count = random_episodes or episodes
@@ -75,7 +76,7 @@ def evaluate(
     out: dict[str, Any] = {
         "env": name, "episodes": episodes, "return": own.pop("mean"), **own, "length": float(lengths.mean()),
         "random": other["mean"], "random_interval": other["interval"], "random_std": other["std"],
-        "law": envs.get(name).law, "decisions_per_second": float(lengths.sum()) / took,
+        "law": envs.get(name).law, "decisions_per_second": float(lengths.sum()) / watch.seconds,
         "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
     }
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
@@ -280,7 +281,7 @@ def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.
 
 def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     """Train (or finish) a job of `compare` in a world and measure it: what its `trial.json` holds."""
-    trained = agents.train(job.paper, job.data, job.budget, job.preset, folder, job.seed, job.sets, resume=True,
+    trained = agents.train(job.paper, job.data, job.length, job.preset, folder, job.seed, job.sets, resume=True,
                            device=job.device, workers=job.workers,
                            val_every=1 / job.validations, val_episodes=5, progress=False)
     record = trained.record
@@ -293,7 +294,7 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     return {
         "id": job.id, "paper": m.paper.name, "title": m.paper.title, "label": m.paper.label, "preset": job.preset,
         "seed": job.seed, "task": "world", "steps": record["spent"]["steps"], "images": record["spent"]["images"],
-        "episodes": record["episodes"], "seconds": record["spent"]["seconds"],
+        "episodes": record["episodes"],
         "parameters": record["parameters"], "peak_memory_mb": record["peak_memory_mb"], "device": record["device"],
         "metrics": {k: v for k, v in measured.items() if isinstance(v, (int, float)) and not isinstance(v, bool)},
         "env": measured["env"], "law": measured["law"], "dream": measured.get("dream"),

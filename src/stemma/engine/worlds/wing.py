@@ -50,7 +50,7 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "is no graph of pictures to export")
 
 
-def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, float | str]:
+def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
     """None: decisions are timed while episodes are lived."""
     return {}
 
