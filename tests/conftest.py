@@ -2,7 +2,8 @@
 the summary lists how far trainings are from failing.
 
 STEMMA_PRECISION=fp32 or bf16 in the environment says which precision `auto` is in every training of the tests, those in
-processes of their own too; without it the machine chooses.
+processes of their own too; without it the machine chooses. They train on the processor, also beside a GPU, unless
+STEMMA_DEVICE names another device.
 """
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
 )
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("STEMMA_DEVICE", "cpu")
 torch.set_num_threads(1)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
 from stemma.core.types import DataError
-from stemma.data.images import header, image_size, read_image, read_map, to_uint8
+from stemma.data.images import SUFFIXES, header, image_size, listing, read_image, read_map, to_uint8
 from stemma.data.open import open_dataset
 
 RNG = np.random.default_rng(0)
@@ -62,13 +62,15 @@ def test_one_pixel_boxes_and_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, None, "7", [], {}, 10**400])
 def test_a_box_that_is_no_box(tmp_path: Path, value: object) -> None:
-    doc = coco_doc(1)
+    doc = coco_doc(2)
     doc["annotations"][0]["bbox"] = [5, 5, value, 10]
-    path = make_coco(tmp_path, doc, images=1)
+    path = make_coco(tmp_path, doc, images=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        boxes = open_dataset(path, "all").truth(0).boxes
-    assert np.isfinite(boxes).all() and 1 <= len(boxes) <= 2 and boxes[:, 2].max() <= 60
+        data = open_dataset(path, "all")
+        for s in (data[i] for i in range(len(data))):
+            assert np.isfinite(s.boxes).all() and len(s.boxes) == 2 and s.boxes[:, 2].max() <= 60
+    assert len(data) == (2 if value in (1e300, "7") else 1), "whole, or not at all"
 
 
 def test_truncated_json(tmp_path: Path) -> None:
@@ -145,6 +147,21 @@ def test_modes_and_kinds_become_rgb(tmp_path: Path, mode: str, suffix: str) -> N
         want = np.asarray(im.convert("RGB"))
     assert got.shape == (40, 60, 3) and got.dtype == np.uint8 and image_size(path) == (40, 60)
     np.testing.assert_array_equal(got, want)
+
+
+def test_every_kind_that_is_read_when_named_is_read_in_a_folder(tmp_path: Path) -> None:
+    Image.init()
+    no_pictures = {".mpg", ".mpeg", ".iim", ".pcd"}  # films, news texts, clouds of points
+    for ending, kind in Image.registered_extensions().items():
+        if kind in Image.OPEN and kind not in ("EPS", "WMF", "HDF5", "GRIB", "BUFR") and ending not in no_pictures:
+            assert ending in SUFFIXES, f"{ending} ({kind})"
+        if kind in Image.OPEN and kind in Image.SAVE and ending in SUFFIXES and kind != "SPIDER":
+            mode = {"MSP": "1", "XBM": "1"}.get(kind, "L" if ending in (".bw", ".pfm") else "RGB")
+            try:
+                Image.fromarray(RGB).convert(mode).save(tmp_path / f"x{ending}", format=kind)
+            except (OSError, ValueError, KeyError):
+                continue
+            assert read_image(tmp_path / f"x{ending}").ndim == 3 and f"x{ending}" in listing(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])

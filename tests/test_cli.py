@@ -181,7 +181,7 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     code, out, err = run(capsys, "train", "fcn", "--data", data, "--budget", "2steps", "--batch", "2", "--out",
                          run_folder, "--json")
     assert code == 0, err
-    assert json.loads(out)["spent"]["steps"] == 2
+    assert json.loads(out)["spent"]["steps"] == 2 and json.loads(out)["best"]["on"] == "1 picture of val"
     code, out, err = run(capsys, "evaluate", run_folder, "--data", data, "--limit", "4", "--json")
     assert code == 0 and 0 <= json.loads(out)["mIoU"] <= 1, err
     assert (json.loads(out)["split"], json.loads(out)["images"], json.loads(out)["intervals"]) == ("val", 1, {})

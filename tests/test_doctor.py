@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from made_data import coco_doc, make_coco, make_maps, make_voc, noise, voc_xml
+from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
+from stemma.core import outputs
 from stemma.core.types import DataError
 from stemma.data.doctor import Report, examine
+from stemma.data.open import open_dataset, open_pair
+from stemma.data.records import DataWarning
 
 
 def shown(report: Report) -> str:
@@ -41,17 +44,17 @@ def test_a_clean_folder(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_fault_is_found(tmp_path: Path) -> None:
-    doc = coco_doc(6)
-    for i in range(6):
+    doc = coco_doc(8)
+    for i in range(8):
         doc["images"][i]["file_name"] = f"{i}.jpg"
     doc["annotations"][0]["bbox"] = [5, 5, float("nan"), 4]
     doc["annotations"][2]["bbox"] = [5, 5, 0, 4]
     doc["annotations"][3]["category_id"] = 5
-    doc["annotations"] = doc["annotations"][:10]
+    doc["annotations"] = [a for a in doc["annotations"] if a["image_id"] != 105]
     path = make_coco(tmp_path, doc, images=0)
-    for i in range(6):
+    for i in range(8):
         noise(tmp_path / f"images/train/{i}.jpg", seed=i)
-    shutil.copy(tmp_path / "images/train/0.jpg", tmp_path / "images/train/1.jpg")
+    shutil.copy(tmp_path / "images/train/6.jpg", tmp_path / "images/train/7.jpg")
     raw = (tmp_path / "images/train/2.jpg").read_bytes()
     (tmp_path / "images/train/2.jpg").write_bytes(raw[: len(raw) // 2])
     noise(tmp_path / "images/train/3.jpg", 50, 50)
@@ -71,7 +74,7 @@ def test_every_kind_of_fault_is_found(tmp_path: Path) -> None:
     by = {f.kind: f for f in report.faults}
     assert by["unreadable image"].file.endswith("2.jpg") and "truncated" in by["unreadable image"].problem
     assert by["wrong size"].file.endswith("3.jpg") and "50 x 50" in by["wrong size"].problem
-    assert by["duplicate image"].file.endswith("1.jpg") and "0.jpg" in by["duplicate image"].problem
+    assert by["duplicate image"].file.endswith("7.jpg") and "6.jpg" in by["duplicate image"].problem
     assert ("train and val" in by["duplicate across splits"].problem
             or "val and train" in by["duplicate across splits"].problem)
     assert "'dog'" in by["class lists disagree"].problem and "'cow'" in by["class lists disagree"].problem
@@ -131,6 +134,100 @@ def test_one_unusable_split_does_not_hide_the_other(tmp_path: Path) -> None:
         examine(tmp_path, format="coco", spin=1)
 
 
+def test_pointers_of_git_lfs_are_named(tmp_path: Path) -> None:
+    path = make_coco(tmp_path)
+    for p in (tmp_path / "images/train").iterdir():
+        p.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 4321\n")
+    report = examine(tmp_path)
+    assert [f.kind for f in report.faults] == ["unreadable image"] * 3 and report.status == 1
+    assert all("Git LFS pointer" in f.problem and "git lfs pull" in f.mend for f in report.faults)
+    assert "no faults" not in shown(report)
+    path.write_bytes((tmp_path / "images/train/0.png").read_bytes())
+    with pytest.raises(DataError, match="Git LFS pointer"):
+        examine(path)
+
+
+def test_faults_are_told_where_a_split_has_nothing_left(tmp_path: Path) -> None:
+    doc = coco_doc()
+    for a in doc["annotations"]:
+        a["bbox"][2] = 0
+    make_coco(tmp_path, doc)
+    make_coco(tmp_path, split="val")
+    report = examine(tmp_path)
+    counts = report.as_dict()["fault_counts"]
+    assert counts == {"degenerate box": 6, "unusable split": 1} and report.refused
+    assert {s: f.images for s, f in report.splits.items()} == {"train": 0, "val": 3}
+    assert "none of the 3 images of split 'train' can be used" in shown(report)
+
+
+@pytest.mark.parametrize("what", ["crowds", "nothing"])
+def test_data_from_which_nothing_can_be_learned_is_a_fault(tmp_path: Path, what: str) -> None:
+    doc = coco_doc()
+    for a in doc["annotations"]:
+        a["iscrowd"] = 1
+    path = make_coco(tmp_path, doc if what == "crowds" else coco_doc() | {"annotations": []})
+    said = {"crowds": "all 6 objects.*are crowds.*write iscrowd 0", "nothing": "no objects in any of the 3"}[what]
+    kind = {"crowds": "all crowd", "nothing": "no objects"}[what]
+    report = examine(path)
+    assert [(f.kind, f.safe) for f in report.faults] == [(kind, False)] and report.refused
+    with pytest.raises(DataError, match=said):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize(("values", "said"), [((0, 0), "are all background"), ((1, 0), "")])
+def test_maps_of_one_class_alone(tmp_path: Path, values: tuple[int, int], said: str) -> None:
+    maps = [np.full((40, 60), v, np.uint8) for v in values]
+    (make_maps(tmp_path, maps) / "classes.txt").write_text("background\nroad\n")
+    report = examine(tmp_path, near=False)
+    assert [f.problem for f in report.faults if f.kind == "nothing to learn"] == (
+        [f"the maps of split 'all' {said}: nothing is left to learn"] if said else [])
+
+
+def test_what_no_split_reads_is_counted_and_named(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "y")
+    make_coco(tmp_path / "runs/old")
+    (tmp_path / "runs/old/run.json").write_text("{}")
+    shutil.move(tmp_path / "runs", root / "runs")
+    noise(root / "images/more/x.png")
+    noise(root / "images/more/deep/y.JFIF", format="JPEG")
+    (root / "labels/train/gone.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / "README.md").write_text("about")
+    (root / "video.mp4").write_bytes(b"0")
+    outputs.put(root / "images/more/drawn.png", lambda p: noise(p), prediction=True)
+    report = examine(root)
+    assert report.status == 0 and report.unused.as_dict() == {
+        "pictures": ["images/more/deep/y.JFIF", "images/more/x.png"], "annotations": ["labels/train/gone.txt"],
+        "others": ["video.mp4"]}
+    (note,) = [n for n in report.notes if n.startswith("not used")]
+    assert "2 pictures (images/more/deep/y.JFIF, images/more/x.png)" in note and "labels/train/gone.txt" in note
+    with pytest.warns(DataWarning, match="not used: 2 pictures .* and 1 file of annotations .*stemma doctor") as told:
+        open_pair(str(root))
+    assert not any("video" in str(w.message) for w in told)
+
+
+def test_what_lies_behind_a_link_counts_once(tmp_path: Path) -> None:
+    make_coco(tmp_path / "d")
+    (tmp_path / "d/images").rename(tmp_path / "d/pictures")
+    (tmp_path / "d/images").symlink_to(tmp_path / "d/pictures")
+    (tmp_path / "d/again").symlink_to(tmp_path / "d")
+    assert not examine(tmp_path / "d").unused
+
+
+def test_turned_pictures_are_noted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    doc = coco_doc()
+    path = make_coco(tmp_path, doc)
+    noise(tmp_path / "images/train/0.png", 60, 40, exif=exif)  # 40 x 60 as it is looked at, as annotated
+    noise(tmp_path / "images/train/1.png", 40, 60, seed=1, exif=exif)  # annotated as it is stored
+    note = "2 pictures have an EXIF orientation: 1 read turned, as the annotated size says; 1 read as stored"
+    report = examine(path)
+    assert report.status == 0 and any(n.startswith(note) for n in report.notes)
+    root = make_yolo(tmp_path / "y")
+    noise(root / "images/train/0.png", 60, 40, exif=exif)
+    assert any("no annotated size tells" in n and "0.png" in n for n in examine(root).notes)
+
+
 def test_scenes_have_figures_and_no_faults() -> None:
     report = examine("scenes:64:20")
     assert report.status == 0 and report.splits["train"].images == 20 and report.splits["train"].objects > 20
@@ -140,11 +237,11 @@ def test_scenes_have_figures_and_no_faults() -> None:
 @pytest.mark.data
 def test_bccd_has_two_degenerate_boxes(shared_data: Path) -> None:
     report = examine(shared_data / "bccd", near=False)
-    assert ({s: f.images for s, f in report.splits.items()} == {"train": 205, "val": 87, "test": 72}
+    assert ({s: f.images for s, f in report.splits.items()} == {"train": 204, "val": 86, "test": 72}
             and report.status == 1)
     assert sorted(Path(f.file).stem for f in report.faults if f.kind == "degenerate box") == ["BloodImage_00338",
                                                                                               "BloodImage_00343"]
-    assert len(report.faults) == 2 and sum(f.objects for f in report.splits.values()) == 4886
+    assert len(report.faults) == 2 and sum(f.objects for f in report.splits.values()) == 4862
 
 
 @pytest.mark.data

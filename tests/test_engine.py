@@ -74,7 +74,7 @@ def test_evaluate_takes_models_runs_and_paths(run: Run) -> None:
     for r in results:
         r.pop("images_per_second")
     assert all(r == results[0] for r in results) and results[0]["images"] == 6 and results[0]["task"] == "detection"
-    assert results[0]["split"] is None and results[0]["split_images"] == 6 and "AP" in results[0]["intervals"]
+    assert results[0]["split"] == "val" and results[0]["split_images"] == 6 and "AP" in results[0]["intervals"]
     best = next(e for e in run.metrics("val") if e["step"] == run.record["best"]["step"])
     assert results[0]["AP"] == best["AP"] and results[0]["loss"] == pytest.approx(best["loss"], rel=1e-6)
 
@@ -358,6 +358,20 @@ def test_the_environment_says_what_auto_is(tmp_path: Path, monkeypatch: pytest.M
     assert devices.pick_precision("cpu", "fp32") == "fp32"
     monkeypatch.setenv("STEMMA_PRECISION", "")
     assert devices.pick_precision("cpu") in ("fp32", "bf16")
+
+
+def test_the_environment_says_what_the_device_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for wanted in ("cpu", "cuda:1"):
+        monkeypatch.setenv("STEMMA_DEVICE", wanted)
+        assert devices.pick_device() == wanted and devices.pick_device("cuda:0") == "cuda:0"
+    for wrong, message in (("tpu", "no device 'tpu'.*STEMMA_DEVICE"), ("cuda:2", "no 'cuda:2'.*STEMMA_DEVICE")):
+        monkeypatch.setenv("STEMMA_DEVICE", wrong)
+        with pytest.raises(StemmaError, match=message):
+            devices.pick_device()
+    monkeypatch.setenv("STEMMA_DEVICE", "")
+    assert devices.pick_device() == "cuda"
 
 
 def test_bf16_trains_where_it_is_asked_for(tmp_path: Path) -> None:

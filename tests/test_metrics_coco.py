@@ -179,7 +179,8 @@ def labelled(root: Path, seed: int, images: int = 12) -> dict[str, Any]:
                 np.stack([x + w * r.random(17), y + h * r.random(17), np.full(17, 2)], 1).reshape(-1).tolist(),
             })
     crowd = next(a for a in doc["annotations"] if a["category_id"] == 9)
-    crowd |= {"iscrowd": 1, "segmentation": {"size": [150, 200], "counts": [4000, 6000, 20000]}, "area": 6000.0}
+    crowd |= {"iscrowd": 1, "segmentation": {"size": [150, 200], "counts": [4000, 6000, 20000]}, "area": 6000.0,
+              "bbox": [26, 0, 41, 150]}
     (root / "annotations.json").write_text(json.dumps(doc))
     return doc
 

@@ -86,6 +86,17 @@ def test_weights_equal_pycocotools_on_repeated_pictures(kind: Kind, seed: int) -
             assert value == pytest.approx(true.mean(), abs=1e-9) if len(true) else np.isnan(value)
 
 
+@pytest.mark.parametrize("kind", ("boxes", "masks", "keypoints"))
+def test_pictures_are_matched_a_few_at_a_time(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = columns_of(*coco_case(3, kind), kind)
+    drawn = weights(len(columns[0]), 0, 5)
+    whole = coco.tally(*columns, kind).at(drawn)
+    assert len(columns[0]) > 2
+    for count in (1, 2):
+        monkeypatch.setattr(coco, "_AT_ONCE", count)
+        assert np.array_equal(coco.tally(*columns, kind).at(drawn), whole, equal_nan=True)
+
+
 def test_two_processes_tell_what_one_does() -> None:
     for task in TASKS:
         whole = measured(task, np.ones(len(PICTURES)))

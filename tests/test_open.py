@@ -61,6 +61,25 @@ def test_split_aliases(tmp_path: Path, alias: str) -> None:
     assert splits(tmp_path) == ("train", "val")
 
 
+@pytest.mark.parametrize(("below", "name"), [
+    ("kangaroo", "kangaroo"), ("kangaroo/images", "kangaroo"), ("kangaroo/JPEGImages", "kangaroo"),
+    ("kangaroo/annotations", "kangaroo"), ("kangaroo/data", "kangaroo/data"),
+    ("kangaroo/data/train/images", "kangaroo/data"),
+    ("cells-train", "cells-train"), ("valid", "kangaroo"), ("kangaroo/train2017", "kangaroo"),
+])
+def test_data_are_called_by_a_name_that_tells(tmp_path: Path, below: str, name: str) -> None:
+    root = tmp_path / "kangaroo" if "kangaroo" not in below else tmp_path
+    folder = root / below
+    folder.mkdir(parents=True)
+    make_coco(folder)
+    assert open_dataset(folder).info.name == name
+    document = next(folder.rglob("*.json"))
+    assert open_dataset(document).info.name == name
+    link = tmp_path / "images"
+    link.symlink_to(folder)
+    assert open_dataset(link).info.name == name
+
+
 def test_a_missing_val_is_a_tenth_of_train(tmp_path: Path) -> None:
     make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5"] * 20)
     with pytest.warns(UserWarning, match="no val.*train 18, val 2"):

@@ -354,7 +354,7 @@ def cut(path: Path, width: int, folder: Path) -> dict[str, list[str]]:
     page_path.write_text(path.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / f'profile{width}'}",
                f"--window-size={width},900", "--dump-dom"]
-    dom = subprocess.run([*command, page_path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    dom = subprocess.run([*command, page_path.as_uri()], capture_output=True, text=True, timeout=600).stdout
     (found,) = re.findall(r'data-cut="([^"]*)"', dom)
     return dict(json.loads(html_module.unescape(found)))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from stemma.engine.pictures.verdict import verdict
 from stemma.report import words
-from stemma.report.verdict import verdict
 
 ONE: dict[str, Any] = {"gain": 0.05, "overlap": None}
 APART, MIXED = ONE | {"overlap": False}, ONE | {"overlap": True}

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,16 +88,231 @@ def test_where_labels_lie() -> None:
 
 def test_faults_name_file_and_line(tmp_path: Path) -> None:
     make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n0 a b c d\n0 1 2\n0 nan 0.5 0.5 0.5\n0 0.5 0.5 0 0.1\n0 0.9 0.5 0.4 "
-                               "0.2\n0 5 5 0.1 0.1\n"])
+                               "0.2\n0 1.5 1.5 0.1 0.1\n0 412 205 60 33\n", "1 0.5 0.5 0.5 0.5\n"])
     data = open_dataset(tmp_path / "y", "all", on_fault="report")
     kinds = [(f.kind, f.record.split(" of ")[0]) for f in data.faults]  # type: ignore[attr-defined]
     assert sorted(kinds) == sorted([("broken record", "line 2"), ("broken record", "line 3"),
                                     ("box not finite", "line 4"), ("degenerate box", "line 5"),
-                                    ("box partly outside", "line 6"), ("box outside", "line 7")])
+                                    ("box partly outside", "line 6"), ("box outside", "line 7"),
+                                    ("not fractions", "line 8")])
     assert all(f.file.endswith("labels/train/0.txt") for f in data.faults)  # type: ignore[attr-defined]
+    assert (data.table.files  # type: ignore[attr-defined]
+            == ["images/train/1.png"]), "not one of its objects is passed over"
     (tmp_path / "y/labels/train/0.txt").write_text("2 0.5 0.5 0.5 0.5\n")
     with pytest.raises(DataError, match=r"0\.txt, record line 1, field 'class': the class 2 is not one of the 2"):
         open_dataset(tmp_path / "y", "all")
+
+
+def test_labels_in_pixels_are_named_so(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "y", ["0 30 20 30 20\n", "1 15 10 6 8\n"])
+    with pytest.raises(DataError, match="none of the 2 images.*line 1: '0 30 20 30 20' are no fractions.*look "
+                       "like pixels"):
+        open_dataset(tmp_path / "y", "all")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_marks_and_line_ends_of_any_editor(tmp_path: Path, encoding: str) -> None:
+    root = make_yolo(tmp_path / "y")
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_text("cat\r\ndog\r\n", encoding=encoding)
+    for p in (root / "labels/train").iterdir():
+        p.write_text(p.read_text().replace("\n", "\r\n"), encoding=encoding)
+    data = open_dataset(root, "all")
+    assert data.info.classes.names == ("cat", "dog") and [len(data.truth(i).labels) for i in range(3)] == [1, 2, 0]
+    (root / "labels/train/0.txt").write_bytes(b"0 0.5 0.5 0.5 \xff\n")
+    with pytest.warns(DataWarning, match="broken annotation.*1 picture is left out.*no UTF-8 text"):
+        assert len(open_dataset(root, "all")) == 2
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("0 0.5 0.5 0.5 0.5 0.83", "1 lines have a sixth number.*confidences"),
+    ("0 0.5 0.5 0.5 0.5 17", "numbers of tracks"),
+    ("0 0.5 0.5 0.5 0.5 0.9 12", "a confidence and the number of a track"), ("cat 0.5 0.5 0.5 0.5", ""),
+    ("0.0 5e-1 .5 0.5 0.5", ""),
+])
+def test_what_models_write_beside_a_box_is_left_out(tmp_path: Path, line: str, said: str) -> None:
+    make_yolo(tmp_path / "y", [f"1 0.1 0.1 0.1 0.1\n{line}\n"])
+    data = open_dataset(tmp_path / "y", "all", on_fault="report")
+    np.testing.assert_allclose(data.truth(0).boxes[1], [15, 10, 45, 30])
+    notes = " ".join(data.notes)  # type: ignore[attr-defined]
+    assert data.faults == [] and data.info.kinds == ("boxes",)  # type: ignore[attr-defined]
+    if said:
+        with pytest.warns(DataWarning, match=said):
+            open_dataset(tmp_path / "y", "all")
+    else:
+        assert not notes
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.5 0.5 0.9 0.4", "0 0.5 0.5 0.5 0.5 -0.4", "0 0.5 0.5 0.5 0.5 1.57",
+                                  "0,0.5,0.5,0.5,0.5", "0 0.5 0.5 0.5 0.5 # by me"])
+def test_a_line_that_is_not_understood_takes_its_image_out(tmp_path: Path, line: str) -> None:
+    make_yolo(tmp_path / "y", [f"1 0.1 0.1 0.1 0.1\n{line}\n", "0 0.5 0.5 0.5 0.5 0.25\n", "1 0.5 0.5 0.5 0.5\n"])
+    data = open_dataset(tmp_path / "y", "all", on_fault="report")
+    left = [f.removeprefix("images/train/") for f in data.table.files]  # type: ignore[attr-defined]
+    if line.endswith("0.4") and len(line.split()) == 7:  # three points are a polygon
+        assert left == ["0.png", "1.png", "2.png"] and "masks" in data.info.kinds
+    elif len(line.split()) == 6 and "#" not in line:
+        # an angle: then the other sixth number is none to be left out either
+        assert left == ["2.png"]
+    else:
+        assert left == ["1.png", "2.png"]
+    assert len(data.truth(len(data) - 1).labels) == 1
+
+
+def test_boxes_among_polygons_are_named(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "y", ["0 0.1 0.1 0.9 0.1 0.9 0.9\n1 0.5 0.5 0.2 0.2\n"])
+    data = open_dataset(tmp_path / "y", "all", on_fault="report")
+    assert [(f.kind, f.record) for f in data.faults] == [("no mask", "line 2")]  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- where things lie
+
+
+def layout(root: Path, *, images: str, labels: str, names: Sequence[str] = ("a", "b"), ending: str = ".jpg") -> None:
+    """Pictures of 40 x 60 in a folder and a label of one box for each in another one."""
+    for k, n in enumerate(names):
+        noise(root / images / f"{n}{ending}", seed=k + len(images))
+        path = root / labels / f"{n}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1 0.5 0.5 0.5 0.5\n")
+
+
+def found(where: Path, split: str = "all", **options: Any) -> list[str]:
+    """The files of a split, each of which has its one object."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = open_dataset(where, split, **options)
+    assert all(len(data.truth(i).labels) == 1 for i in range(len(data)))
+    return list(data.table.files)  # type: ignore[attr-defined]
+
+
+def test_folders_are_read_with_all_below_them(tmp_path: Path) -> None:
+    for sub in ("", "day/", "night/far/"):
+        layout(tmp_path, images=f"images/train/{sub}", labels=f"labels/train/{sub}")
+    (tmp_path / "data.yaml").write_text("path: .\ntrain: images/train\nnames: [cat, dog]\n")
+    train = [f"images/train/{s}{n}.jpg" for s in ("", "day/", "night/far/") for n in "ab"]
+    assert found(tmp_path) == sorted(train)
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\n")
+    assert found(tmp_path) == sorted(train)
+
+
+@pytest.mark.parametrize(("images", "labels"), [
+    ("Images", "Labels"), ("IMAGES", "LABELS"), ("images", "annots"), ("JPEGImages", "labels"), (".", "."),
+    ("imgs", "txt"), ("obj_train_data", "obj_train_data"), ("images", "labels/images")])
+def test_labels_are_found_in_any_case_and_beside(tmp_path: Path, images: str, labels: str) -> None:
+    layout(tmp_path, images=images, labels=labels, ending=".JPG")
+    (tmp_path / "Classes.TXT").write_text("cat\ndog\n")
+    assert recognise(tmp_path) == "yolo" and len(found(tmp_path)) == 2
+    for p in tmp_path.rglob("*.txt"):
+        p.rename(p.with_suffix(".TXT"))
+    assert len(found(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("images", "labels"), [("Images/{}", "Labels/{}"), ("{}/Images", "{}/Labels"), ("{}", "{}"),
+                                                ("images/{}", "images/{}"), ("{}", "labels/{}")])
+def test_splits_are_found_in_folders(tmp_path: Path, images: str, labels: str) -> None:
+    for part in ("Train", "Valid", "test"):
+        layout(tmp_path, images=images.format(part), labels=labels.format(part))
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert recognise(tmp_path) == "yolo" and splits(tmp_path) == ("train", "val", "test")
+    assert [len(found(tmp_path, s)) for s in ("train", "val", "test")] == [2, 2, 2]
+
+
+def test_flat_folders_hold_only_what_is_labelled(tmp_path: Path) -> None:
+    layout(tmp_path, images=".", labels=".")
+    noise(tmp_path / "c.jpg", seed=9)
+    noise(tmp_path / "raw/d.jpg", seed=10)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.warns(DataWarning, match="1 of 3 images have no label file.*c.jpg"):
+        data = open_dataset(tmp_path, "all")
+    assert data.table.files == ["a.jpg", "b.jpg", "c.jpg"]  # type: ignore[attr-defined]
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(DataError, match="neither a data.yaml nor a classes.txt.*--classes FILE"):
+        open_dataset(tmp_path, "all")
+    assert len(open_dataset(tmp_path, "all", names=["cat", "dog"])) == 3
+
+
+def test_darknet_names_what_lies_elsewhere(tmp_path: Path) -> None:
+    for part in ("train", "Validation"):
+        layout(tmp_path, images=f"obj_{part}_data/sub", labels=f"obj_{part}_data/sub", ending=".PNG")
+        (tmp_path / f"{part}.txt").write_text("\n".join(f"data/obj_{part}_data/sub/{n}.PNG" for n in "ab"))
+    (tmp_path / "obj.names").write_text("cat\ndog\n")
+    (tmp_path / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nvalid = data/Validation.txt\n"
+                                       "names = data/obj.names\nbackup = backup/\n")
+    assert recognise(tmp_path) == "yolo" and splits(tmp_path) == ("train", "val")
+    assert found(tmp_path, "val") == ["obj_Validation_data/sub/a.PNG", "obj_Validation_data/sub/b.PNG"]
+    data = open_dataset(tmp_path, "val")
+    assert data.info.classes.names == ("cat", "dog")
+    (tmp_path / "obj.names").unlink()
+    with pytest.raises(DataError, match=r"obj\.data, field 'names'.*obj\.names, which is not there.*--classes"):
+        open_dataset(tmp_path, "val")
+
+
+def test_a_split_that_is_named_and_not_there_is_left_out(tmp_path: Path) -> None:
+    layout(tmp_path, images="train/images", labels="train/labels")
+    (tmp_path / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\ntest: ../test/images\n"
+                                        "names: [cat, dog]\n")
+    with pytest.warns(DataWarning, match="missing split.*'valid/images', which is not there"):
+        data = open_dataset(tmp_path, "all")
+    assert len(data) == 2 and splits(tmp_path) == ("train", "val")
+    (tmp_path / "data.yaml").write_text("train: ../lost/images\nval: ../train/images\nnames: [cat, dog]\n")
+    with pytest.raises(DataError, match="names 'lost/images'.*neither a folder nor a list"):
+        open_dataset(tmp_path, "all")
+
+
+def test_paths_of_another_machine_are_read_here_and_said(tmp_path: Path) -> None:
+    layout(tmp_path, images="train/images", labels="train/labels")
+    (tmp_path / "data.yaml").write_text("path: /content/set\ntrain: /content/set/train/images\nnames: [cat, dog]\n")
+    with pytest.warns(DataWarning, match="names '/content/set/train/images'; read is train/images"):
+        assert len(open_dataset(tmp_path, "all")) == 2
+    (tmp_path / "list.txt").write_text("C:\\me\\set\\train\\images\\a.jpg\n/home/me/b.jpg\n")
+    (tmp_path / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
+    assert found(tmp_path) == ["train/images/a.jpg", "train/images/b.jpg"]
+
+
+def test_a_yaml_elsewhere_is_followed_where_it_is_named_itself(tmp_path: Path) -> None:
+    layout(tmp_path / "parts", images="images/train", labels="labels/train")
+    for path in (str(tmp_path / "parts"), "../parts"):
+        (tmp_path / "configs").mkdir(exist_ok=True)
+        config = tmp_path / "configs/data.yaml"
+        config.write_text(f"path: {path}\ntrain: images/train\nnames: [cat, dog]\n")
+        assert found(config) == ["images/train/a.jpg", "images/train/b.jpg"]
+        with pytest.raises(DataError,
+                           match="leads out of the folder of the YAML; it is not followed. Name .*data.yaml itself"):
+            open_dataset(tmp_path / "configs")
+
+
+def test_folders_that_options_name(tmp_path: Path) -> None:
+    layout(tmp_path / "d", images="pictures/day", labels="notes/day")
+    layout(tmp_path / "d", images="pictures/night", labels="notes/night")
+    noise(tmp_path / "d/other/x.jpg")
+    (tmp_path / "d/names.list").write_text("cat\ndog\n")
+    with pytest.raises(DataError):
+        open_dataset(tmp_path / "d", "all")
+    options = {"images": "pictures", "labels": "notes", "names": "names.list", "format": "yolo"}
+    assert len(found(tmp_path / "d", **options)) == 4
+    assert len(found(tmp_path / "d", **(options | {"images": str(tmp_path / "d/pictures"), "names": "cat,dog"}))) == 4
+    (tmp_path / "d/pictures").rename(tmp_path / "store")
+    assert found(tmp_path / "d", **(options | {"images": str(tmp_path / "store")})) == [
+        "day/a.jpg", "day/b.jpg", "night/a.jpg", "night/b.jpg"]
+    with pytest.raises(DataError, match="nowhere: is no folder. check --images"):
+        open_dataset(tmp_path / "d", "all", **(options | {"images": "nowhere"}))
+
+
+def test_where_no_label_is_found_the_error_says_where_they_were_looked_for(tmp_path: Path) -> None:
+    layout(tmp_path, images="images/train", labels="boxes/train")
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, dog]\n")
+    with pytest.raises(DataError, match="no objects in any of the 2.*looked for in .*images/train.*--labels FOLDER"):
+        open_dataset(tmp_path, "all")
+    assert len(found(tmp_path, labels="boxes")) == 2
+
+
+def test_one_label_file_of_two_images_is_said(tmp_path: Path) -> None:
+    layout(tmp_path, images="images", labels="labels")
+    noise(tmp_path / "images/a.png", seed=4)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.warns(DataWarning, match="label of two images.*images/a.jpg and images/a.png"):
+        assert len(open_dataset(tmp_path, "all")) == 3
 
 
 @pytest.mark.parametrize(("yaml", "said"), [

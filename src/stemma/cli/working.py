@@ -21,7 +21,9 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic or maps, where it is not "
                                                 "recognised by itself.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option("--device",
+                                     help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
+                                     "auto takes.")]
 Precision = Annotated[str | None, typer.Option("--precision",
                                                help="auto, fp32, bf16 or fp16; the recipe's when not given. "
                                                "STEMMA_PRECISION in the environment is what auto takes.")]
@@ -177,8 +179,9 @@ def train(
                            "best": record["best"], "last": last,
                            "cut": record.get("cut")})
     best = record["best"]
-    score = (f"best {best['metric']} {number(best['score'])} at step {best['step']}; " if best.get("score") is not None
-             else "")
+    on = f" on {best['on']}" if best.get("on") else ""
+    score = (f"best {best['metric']} {number(best['score'])}{on} at step {best['step']}; "
+             if best.get("score") is not None else "")
     spent = Spent.of(record)
     out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"

@@ -21,7 +21,9 @@ from PIL import Image
 
 from stemma.core.types import DataError, Dataset
 
-from .images import read_image
+from .files import Unused
+from .formats import unused_at
+from .images import header, read_image
 from .open import call, is_scenes, module_of, open_dataset, same_classes, splits_order
 from .records import Fault, Records, finish, size_error
 
@@ -67,6 +69,7 @@ class Report:
     splits: dict[str, SplitFigures] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unused: Unused = field(default_factory=Unused)  # what lies in the folder and no split reads
     derived: bool = False  # the data is not divided; splits will be derived
 
     @property
@@ -85,6 +88,7 @@ class Report:
             "classes": list(self.classes), "status": self.status, "refused": self.refused,
             "splits": {k: dict(vars(v)) for k, v in self.splits.items()}, "faults": [f.as_dict() for f in self.faults],
             "fault_counts": dict(Counter(f.kind for f in self.faults)), "notes": list(self.notes),
+            "unused": self.unused.as_dict(),
         }
 
     def render(self, console: Console, examples: int = 3, rows: int = 30) -> None:
@@ -118,6 +122,7 @@ def examine(
             report.faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "unusable split"))
     if not opened:
         return report
+    report.unused = unused_at(where, format, opened, **options) or Unused()
     first = next(iter(opened.values()))
     report.kinds, report.classes = first.info.kinds, first.info.classes.names
     for other in list(opened)[1:]:
@@ -131,6 +136,7 @@ def examine(
         _decode_all(opened, report, progress, workers, near)
     for name, data in opened.items():
         report.splits[name] = _figures(data, report)
+        _nothing(name, data, report)
     _remarks(opened, report)
     return report
 
@@ -146,6 +152,7 @@ class _Look:
     bits: int = 0
     thumb: np.ndarray | None = None
     fault: Fault | None = None
+    turn: str = ""  # of a picture with an EXIF orientation: "turned", "stored", or "either" where its size cannot tell
 
 
 def _look(data: Records, i: int, near: bool) -> _Look:
@@ -163,14 +170,18 @@ def _look(data: Records, i: int, near: bool) -> _Look:
         fault = Fault(wrong.file, record, wrong.field, wrong.problem, f"{wrong.mend}; training skips it",
                       True, "wrong size")
     digest = hashlib.blake2b(image.tobytes() + repr(image.shape).encode(), digest_size=16).digest()
+    head, turn = header(path), ""
+    if head.orientation != 1:
+        sure = data.sized and head.size != (head.height, head.width)
+        turn = "either" if not sure else "turned" if declared == head.size else "stored"
     if not near:
-        return _Look(digest, fault=fault)
+        return _Look(digest, fault=fault, turn=turn)
     step = max(1, min(image.shape[:2]) // 128)
     grey = Image.fromarray(np.ascontiguousarray(image[::step, ::step])).convert("L")
     cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     bits = int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
     return _Look(digest, bits, np.asarray(grey.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).reshape(-1),
-                 fault)
+                 fault, turn)
 
 
 def _decode_all(opened: dict[str, Records], report: Report, progress: Progress | None, workers: int | None,
@@ -184,6 +195,7 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
                 report.faults.append(look.fault)
             if progress is not None:
                 progress(done, len(jobs))
+    _turns(looks, [opened[name].path(i) for name, i in jobs], report)
     same: dict[bytes, list[int]] = defaultdict(list)
     for k, look in enumerate(looks):
         if look.digest:
@@ -209,13 +221,26 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
         _near(opened, jobs, looks, sorted(alone), report)
 
 
+def _turns(looks: Sequence[_Look], paths: Sequence[Path], report: Report) -> None:
+    """A note on pictures that their EXIF orientation turns: boxes belong to one of two views."""
+    of = {what: [p for look, p in zip(looks, paths) if look.turn == what] for what in ("turned", "stored", "either")}
+    said = [f"{len(of[what])} {words}, as the annotated size says" for what, words in (
+        ("turned", "read turned"), ("stored", "read as stored")) if of[what]]
+    if of["either"]:
+        said.append(f"{len(of['either'])} read turned, of which no annotated size tells whether their labels were "
+                    f"drawn so: look at {of['either'][0]} with its labels")
+    if said:
+        n = sum(map(len, of.values()))
+        report.notes.append(f"{n} picture{'s have' if n > 1 else ' has'} an EXIF orientation: {'; '.join(said)}")
+
+
 def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Sequence[_Look], alone: Sequence[int],
           report: Report) -> None:
     """Notes on pairs that look alike but are not the same."""
-    bits = np.array([looks[k].bits for k in alone], dtype=np.uint64)
-    thumbs = np.array([looks[k].thumb for k in alone], dtype=np.float32).reshape(len(alone), -1)
     if len(alone) < 2:
         return
+    bits = np.array([looks[k].bits for k in alone], dtype=np.uint64)
+    thumbs = np.array([looks[k].thumb for k in alone], dtype=np.float32).reshape(len(alone), -1)
     centred = thumbs - thumbs.mean(1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1)
     unit = centred / np.maximum(norm, 1e-6)[:, None]
@@ -316,6 +341,18 @@ def _figures(data: Dataset, report: Report, limit: int | None = None) -> SplitFi
     return out
 
 
+def _nothing(name: str, data: Records, report: Report) -> None:
+    """The fault of maps in which nothing is left to learn: no object, or one class alone."""
+    figures = report.splits[name]
+    there = [c for c, n in figures.classes.items() if n]
+    if data.layers is None or not figures.images or figures.unit == "objects" and figures.objects > figures.crowd:
+        return
+    if figures.unit == "objects" or len(there) < 2:
+        what = "hold no object" if figures.unit == "objects" else f"are all {there[0]}" if there else "are all void"
+        report.faults.append(Fault(str(data.root), "", "", f"the maps of split '{name}' {what}: nothing is left "
+                                   "to learn", "check that these are the right maps", True, "nothing to learn"))
+
+
 def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float, float], str]) -> dict[str, int]:
     at = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     counts = np.bincount(at, minlength=len(edges) - 1)
@@ -349,6 +386,8 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
             if tiny:
                 report.notes.append(f"{name}: {tiny} box{'es are' if tiny > 1 else ' is'} one pixel wide or "
                                     "high, or less")
+    if report.unused:
+        report.notes.append(f"not used: {report.unused.said()}")
     if report.derived:
         report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a "
                             "hash of the file names")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..core.types import Classes, DataError, Dataset
+from .files import Unused, unused
 from .readers import coco, maps, panoptic, voc, yolo
-from .records import DataWarning, Draft, OnFault, finish, same_classes, say_once
+from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
 
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
@@ -84,8 +85,7 @@ def formats_at(path: Path) -> list[str]:
     parts = [p for p in path.iterdir() if p.is_dir() and coco.split_name(p.name)]
     if voc.folders(path) is not None or any(voc.folders(p) is not None for p in parts):
         found.append("voc")
-    labels = [path / "labels", *(path / "labels").glob("*/"), *(p / "labels" for p in parts), path / "obj_train_data"]
-    if yolo.find_config(path) is not None or any((p.is_dir() and any(p.glob("*.txt"))) for p in labels):
+    if yolo.looks_like(path):
         found.append("yolo")
     if maps.layouts(path) and "coco" not in found and "voc" not in found:
         found.append("maps")
@@ -155,9 +155,52 @@ def open_at(
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
         select = lambda files: _part(files, *part)  # noqa: E731
-    name = (path.parent if path.is_file() and path.parent.name.lower() != "annotations"
-            else path.parent.parent if path.is_file() else path).resolve().name
-    return finish(draft, name=name, split=wanted, on_fault=on_fault, classes=classes, select=select)
+    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select)
+    found.source = source
+    return found
+
+
+def unused_at(where: str | Path, format: str | None, opened: dict[str, Records], **options: Any) -> Unused | None:
+    """Files of a data folder that none of its splits reads. `opened`: splits as they were opened, by name; the others
+    are read for their names. None where that fails: then nobody knows."""
+    path, module = module_of(where, format)
+    used: set[str] = set()
+    roots = [path if path.is_dir() else coco.data_root(path)]
+    for data in opened.values():
+        used |= data.used
+        roots.append(data.root)
+    for name, source in call(module.splits, path, **options).items():
+        if not any(name == data.source for data in opened.values()):
+            try:
+                draft: Draft = call(module.read, path, source, split=name, **options)
+            except DataError:
+                return None
+            used |= used_by(draft)
+            roots.append(draft.root)
+    found = Unused()
+    real = {r.resolve(): r for r in reversed(roots)}
+    for root in [r for r in real if not any(r != o and r.is_relative_to(o) for o in real)]:
+        more = unused(real[root], used)
+        for mine, theirs in zip(vars(found).values(), vars(more).values()):
+            mine += theirs
+    return found
+
+
+_ROOMS = {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "labels",
+          "masks", "train", "val", "test", *coco.ALIASES}  # folders within a data set, by which nobody calls it
+_STORES = {"data", "dataset", "datasets"}
+
+
+def name_of(path: Path) -> str:
+    """What people call the data at a path: the nearest folder that is not one of images, of annotations or of a split;
+    "cells/data" where that is called no more than data."""
+    where = path.resolve()
+    above = [p for p in (where, *where.parents)[path.is_file() :] if p.name]
+    told = [p for p in above if p.name.lower().rstrip("0123456789") not in _ROOMS] or above
+    if not told:
+        return where.name
+    name, over = told[0].name, told[0].parent.name
+    return f"{over}/{name}" if name.lower() in _STORES and over else name
 
 
 _THIRDS = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -236,5 +279,5 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
 
 __all__ = [
     "FORMATS", "LABELS", "DataWarning", "call", "formats_at", "is_scenes", "module_of", "open_at", "recognise",
-    "same_classes", "splits_at", "splits_order",
+    "same_classes", "splits_at", "splits_order", "unused_at",
 ]

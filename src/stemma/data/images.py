@@ -23,8 +23,12 @@ from stemma.core.types import DataError
 
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
 LARGE_PIXELS = MAX_PIXELS // 2
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm",
-                      ".jp2", ".avif"})
+SUFFIXES = frozenset({  # every kind that Pillow opens by itself
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif",
+    ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".tga", ".icb",
+    ".vda", ".vst", ".pcx", ".dcx", ".dds", ".sgi", ".rgb", ".rgba", ".bw", ".qoi", ".ico", ".icns", ".cur", ".im",
+    ".msp", ".xbm", ".xpm", ".psd", ".ras", ".fits", ".fit", ".blp", ".fli", ".flc", ".ftc", ".ftu", ".gbr", ".pxr",
+})  # but .pcd, which is a cloud of points more often than a Photo CD
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
            struct.error, Image.DecompressionBombError)
@@ -100,6 +104,11 @@ def header(path: str | Path) -> Header:
         raise DataError(str(path), "there is no such image", "restore the file or remove its record") from None
     except _BROKEN as e:
         raise _unreadable(path, e) from None
+
+
+def is_pointer(raw: bytes) -> bool:
+    """Whether these bytes are what Git LFS leaves in the place of a file that was not fetched."""
+    return len(raw) < 1024 and raw.startswith(b"version ") and b"\noid sha256:" in raw
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -258,6 +267,9 @@ def _unreadable(path: Path, e: BaseException) -> DataError:
         return DataError(str(path), "may not be read", "give read permission")
     if isinstance(e, MemoryError):
         return DataError(str(path), "does not fit into memory", "cut it into tiles")
+    if 0 < size < 1024 and is_pointer(path.read_bytes()):
+        return DataError(str(path), "is a Git LFS pointer, not the picture itself",
+                         "run `git lfs pull` in its repository")
     if size == 0:
         return DataError(str(path), "is empty", "fetch the image again or remove its record")
     said = " ".join(str(e).split())[:160]
@@ -348,5 +360,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "listing", "read_image",
-           "read_map", "safe_join", "to_uint8", "walk"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "is_pointer", "listing",
+           "read_image", "read_map", "safe_join", "to_uint8", "walk"]

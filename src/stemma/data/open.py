@@ -9,6 +9,7 @@ cached and cut to size.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..core.types import Classes, Dataset
 from . import formats, mix
 from .formats import FORMATS, call, formats_at, is_scenes, module_of, recognise, splits_order
 from .readers import coco
-from .records import DataWarning, OnFault, same_classes
+from .records import DataWarning, OnFault, Records, same_classes, say_once
 from .subset import spread, subset
 
 
@@ -87,7 +88,10 @@ def open_pair(
         names = splits(data, format, **options)
         whole = open_split(data, "train", format, **options)
         if val is None or val in names:
-            return whole, open_split(data, str(val or "val"), format, **options)
+            held = open_split(data, str(val or "val"), format, **options)
+            say_unused(data, format, [whole, held], **options)
+            return whole, held
+        say_unused(data, format, [whole], **options)
     else:
         whole = data
     if val is not None:
@@ -95,6 +99,16 @@ def open_pair(
     if len(whole) < 10:
         return whole, whole
     return subset(whole, [i for i in range(len(whole)) if i % 10]), subset(whole, range(0, len(whole), 10))
+
+
+def say_unused(where: str | Path, format: str | None, opened: Sequence[Dataset], **options: Any) -> None:
+    """Says once how many files of a data folder no split reads."""
+    known = {str(k): d for k, d in enumerate(opened) if isinstance(d, Records)}
+    if len(known) == len(opened):
+        found = formats.unused_at(where, format, known, **options)
+        said = found.said(others=False) if found is not None else ""
+        if said:
+            say_once(f"{where}: not used: {said}; `stemma doctor` names them")
 
 
 @dataclass(frozen=True)

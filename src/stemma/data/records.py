@@ -23,6 +23,9 @@ from .images import check_name, header, read_image
 from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
+OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
+_LOSES = ("path", "unreadable image")
+FOLLOW = "--follow-links (in Python follow_links=True)"
 # pixels by which a box may leave its picture through rounding or 1-based counting: no fault; training clips it
 SLACK = 1.0
 
@@ -142,7 +145,20 @@ class Draft:
     layers: Layers | None = None
     counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
     follow_links: bool = False
-    notes: list[str] = field(default_factory=list)  # what was found out or decided, and is no fault
+    out: set[int] = field(default_factory=set)  # pictures of which an object cannot be read: they are left out
+    notes: list[str] = field(default_factory=list)  # how the data is read where that could be doubted; said once
+    used: set[str] = field(default_factory=set)  # files that were read besides pictures and maps
+    sized: bool = True  # the source says the sizes of the pictures
+    hint: str = ""  # what to do where no picture has an object
+    crowds: str = "crowds"  # what the format calls objects that do not count
+    unmark: str = "write iscrowd 0"
+
+
+def used_by(draft: Draft) -> frozenset[str]:
+    """Absolute paths of the pictures, maps and files of annotations that a draft names."""
+    maps = (m for row in draft.table.maps or () for m in row)
+    there = {os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps)}
+    return frozenset(there | {os.path.abspath(f) for f in draft.used})
 
 
 class Folder:
@@ -183,7 +199,7 @@ class Folder:
         if not inside:
             raise DataError(
                 source or str(self.root), f"{name!r} is a link that leads outside the data folder {self.root}",
-                "copy the file into the folder, or pass follow_links=True", record, fld,
+                f"copy the file into the folder, or say {FOLLOW}", record, fld,
             )
         return size
 
@@ -199,7 +215,9 @@ class Records:
     def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
-        self.layers, self.counted, self.notes = draft.layers, draft.counted, draft.notes
+        self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
+        self.source = split  # the data's own split that this is a part of
+        self.used = used_by(draft)
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -328,9 +346,14 @@ def with_background(classes: Classes) -> Classes:
 # ---------------------------------------------------------------- vetting
 
 
-def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[Fault], list[int]]:
+def vet(
+    t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = ()
+) -> tuple[Table, list[Fault], list[int]]:
     """Faults of a table's pictures and boxes, the table with the safe ones mended,
-    and the bytes of each picture left."""
+    and the bytes of each picture left. `out`: pictures of which an object cannot be read.
+
+    No object is dropped from a picture that stays: what is not known to be an object would be trained as background.
+    """
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
@@ -364,15 +387,19 @@ def vet(t: Table, root: Path, follow_links: bool = False) -> tuple[Table, list[F
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
+    lost = np.zeros(len(t.files), dtype=bool)
+    lost[list(out)] = True
     if not keep.all():
         at = np.flatnonzero(keep)
-        t, sizes = t.images(at), sizes[at]
-    t, more = vet_boxes(t)
-    return t, faults + more, sizes.tolist()
+        t, sizes, lost = t.images(at), sizes[at], lost[at]
+    t, more, left = vet_boxes(t, lost)
+    return t, faults + more, sizes[left].tolist()
 
 
-def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
-    """Faults of the boxes and masks alone: NaN, degenerate, outside the picture; broken masks fall back to the box."""
+def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
+    """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
+    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
+    masks fall back to the box."""
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
@@ -393,14 +420,17 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
                 problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
             ))
 
-    say(broken, "the box {box} is not made of finite numbers", "it is dropped", "box not finite")
-    say(flat, "the box {box} has no extent", "it is dropped", "degenerate box")
-    say(gone, "the box {box} lies outside the picture of {w} x {h}", "it is dropped", "box outside")
+    say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
+    say(flat, "the box {box} has no extent", OUT, "degenerate box")
+    say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
-    ok = ~(broken | flat | gone)
-    t = replace(t, boxes=np.where(ok[:, None], np.where(over[:, None], clipped, b), 0.0))
-    if not ok.all():
-        t = t.objects(ok)
+    wrong = broken | flat | gone
+    t = replace(t, boxes=np.where(wrong[:, None], 0.0, np.where(over[:, None], clipped, b)))
+    stays = ~out
+    stays[t.image[wrong]] = False
+    left = np.flatnonzero(stays)
+    if len(left) < len(t.files):
+        t = t.images(left)
     if t.segments is not None:
         t, more = _vet_masks(t)
         faults += more
@@ -413,7 +443,7 @@ def vet_boxes(t: Table) -> tuple[Table, list[Fault]]:
                 h, w = t.sizes[t.image[k]]
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
-    return t, faults
+    return t, faults, left
 
 
 def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
@@ -496,26 +526,18 @@ def finish(
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
     faults of records.
     """
-    if not draft.table.files:
-        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
-               if draft.faults else "")
-        raise DataError(draft.source, f"has no images in split '{split}'{why}",
-                        "add images, or name another split or format")
-    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links)
+    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
-    settle(faults, on_fault, f"{name}, split '{split}'")
+    wrong = _nothing(draft, t, faults, split)
     if on_fault != "report":
+        if draft.table.files:
+            settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
         for note in draft.notes:
-            say_once(f"{draft.root}: {note}", stacklevel=4)
-    if not t.files:
-        raise DataError(draft.source, f"none of the {len(draft.table.files)} images of split '{split}' is there",
-                        f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
-                        "pass images=FOLDER")
-    nothing = _nothing_to_learn(t, draft, split)
-    if nothing is not None and on_fault == "report":
-        faults.append(nothing)
-    elif nothing is not None:
-        raise nothing.error()
+            say_once(f"{draft.root}: {note}")
+        if wrong is not None:
+            raise wrong.error()
+    elif wrong is not None:
+        faults.append(wrong)
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
         t, sizes = t.images(at), [sizes[k] for k in at]
@@ -529,19 +551,34 @@ def finish(
     return Records(t, info, draft, faults, split, sizes)
 
 
-def _nothing_to_learn(t: Table, draft: Draft, split: str) -> Fault | None:
-    """The fault of a split in which no object is left that a system could learn or be measured by."""
+def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault | None:
+    """The fault of a split of which nothing can be learned or measured."""
+    def fault(kind: str, problem: str, mend: str) -> Fault:
+        return Fault(draft.source, "", "", problem, mend, False, kind)
+
+    n = len(draft.table.files)
+    if not n:
+        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
+               if draft.faults else "")
+        return fault("unusable split", f"has no images in split '{split}'{why}",
+                     "add images, or name another split or format")
+    if not t.files:
+        lost = next((f for f in faults if f.kind != "missing image" and (OUT in f.mend or f.kind in _LOSES)), None)
+        if lost is not None:
+            return fault("unusable split", f"none of the {n} images of split '{split}' can be used",
+                         f"the first fault: {lost}")
+        return fault("unusable split", f"none of the {n} images of split '{split}' is there",
+                     f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or say "
+                     "--images FOLDER (in Python images=FOLDER)")
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):
-        return Fault(draft.source, "", "", f"has no objects in any of the {len(t.files)} images of split '{split}'",
-                     "add annotations; there is nothing to learn or to measure", False, "no objects")
+        return fault("no objects", f"has no objects in any of the {len(t.files)} images of split '{split}'",
+                     draft.hint or "add annotations; there is nothing to learn or to measure")
     if t.crowd.all():
-        return Fault(draft.source, "", "",
-                     f"all {len(t.crowd)} objects of split '{split}' are crowds (iscrowd 1, or difficult 1): "
-                     "nothing is left to learn or to measure",
-                     "write 0 for every object that is outlined alone; some labelling tools write 1 for all that is "
-                     "drawn by a brush", False, "all crowd")
+        return fault("all crowd", f"all {len(t.boxes)} objects of split '{split}' are {draft.crowds}: they pay no loss "
+                     "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "
+                     "object that is outlined alone; some labelling tools write 1 for all that is drawn by a brush")
     return None
 
 
@@ -587,8 +624,8 @@ def same_classes(a: Info, b: Info, where: str = "") -> None:
                         "give both the same classes in the same order", field=what)
 
 
-def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
-    """Says once what is mended, or raises DataError for what is not."""
+def settle(faults: list[Fault], on_fault: OnFault, where: str, out: int = 0) -> None:
+    """Says once what is mended, and how many pictures are left `out`, or raises DataError for what is not."""
     if on_fault not in ("mend", "refuse", "report"):
         raise DataError(where, f"on_fault={on_fault!r} is unknown", "use 'mend', 'refuse' or 'report'")
     if on_fault == "report" or not faults:
@@ -599,8 +636,9 @@ def settle(faults: list[Fault], on_fault: OnFault, where: str) -> None:
         more = f" (and {len(refused) - 1} more; `stemma doctor` lists them)" if len(refused) > 1 else ""
         raise DataError(f.file, f.problem, f.mend + more, f.record, f.field)
     kinds = ", ".join(f"{n} x {k}" for k, n in Counter(f.kind for f in faults).most_common())
-    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}); the first: {faults[0]}. `stemma "
-             "doctor` lists all.", stacklevel=5)
+    lost = f"; {out} picture{'s are' if out > 1 else ' is'} left out" if out else ""
+    say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}){lost}; the first: {faults[0]}. "
+             "`stemma doctor` lists all.", stacklevel=5)
 
 
 _SAID: set[str] = set()

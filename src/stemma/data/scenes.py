@@ -728,6 +728,10 @@ class CachedScenes:
         return INFO if self.keeps_amodal else replace(INFO, kinds=tuple(k for k in KINDS if k != "amodal"))
 
     @property
+    def split(self) -> str:
+        return self.scenes.split
+
+    @property
     def fingerprint(self) -> str:
         """That of the scenes: drawn ahead or not, the data are the same."""
         return self.scenes.fingerprint

@@ -25,6 +25,11 @@ class Subset:
     def fingerprint(self) -> str:
         return f"{self.base.fingerprint}:{len(self.at)}:{sum((k + 1) * i for k, i in enumerate(self.at)) % (1 << 61):x}"
 
+    @property
+    def split(self) -> str | None:
+        """The split that these pictures are of, where it has a name."""
+        return getattr(self.base, "split", None)
+
     def __len__(self) -> int:
         return len(self.at)
 
@@ -59,4 +64,17 @@ def spread(data: Dataset, limit: int | None) -> Dataset:
     return subset(data, [i * len(data) // limit for i in range(limit)])
 
 
-__all__ = ["Subset", "spread", "subset"]
+def told(count: int, whole: int | None, split: str | None) -> str:
+    """So many pictures of a split in words: "128 of the 4,952 pictures of test", "1 picture"."""
+    part = (f"{count:,} of the {whole:,} pictures" if whole and whole != count
+            else f"{count:,} picture{'s' * (count != 1)}")
+    return f"{part} of {split}" if split else part
+
+
+def told_of(data: Dataset) -> str:
+    """`told` of a data set that may be a part of a split."""
+    whole = data.base if isinstance(data, Subset) else data
+    return told(len(data), len(whole), getattr(data, "split", None))
+
+
+__all__ = ["Subset", "spread", "subset", "told", "told_of"]

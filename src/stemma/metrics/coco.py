@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..core.values import flag, ident
 from .detection import INSTALL, Bools, Floats, Ints, Kind, Picture, Rle, mean_of, rle_tools
 from .resample import Group, Ratios, Tally, ranked
 
+_AT_ONCE = 500  # images whose matches are held as hotcoco hands them out, a list of lists each
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS: dict[str, tuple[float, float]] = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2),
@@ -124,6 +125,9 @@ class Found:
     keypoints: Floats | None = None  # (D, K, 3)
 
 
+Columns = TypeVar("Columns", Truths, Found)
+
+
 def evaluate(
     sizes: Sequence[tuple[int, int]],
     names: Sequence[str],
@@ -159,20 +163,23 @@ def tally(
 
     limit: detections an image and class that count (100; keypoints 20). Raises as `evaluate`.
     """
-    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
-    run, _ = _asked(hotcoco, gt, dt, kind, (limit,) if limit else ((20,) if kind == "keypoints" else (100,)), None,
-                    sigmas, agnostic, points, ("all",))
-    run.evaluate()
+    limits = (limit,) if limit else (20,) if kind == "keypoints" else (100,)
     classes, levels = 1 if agnostic else len(names), len(THRESHOLDS)
     positives = np.zeros((len(sizes), classes), np.int64)
     groups: list[Group] = []
-    every = [one for one in run.eval_imgs if one is not None]
-    for one in sorted(every, key=lambda one: int(one["image_id"])):
-        i, c = int(one["image_id"]) - 1, 0 if agnostic else int(one["category_id"]) - 1
-        positives[i, c] += sum(one["gtInDenominator"])
-        n = len(one["dtScores"])
-        off, took = (np.asarray(one[k], bool).reshape(levels, n) for k in ("dtIgnore", "dtMatched"))
-        groups.append((np.full(n, i), np.full(n, c), np.asarray(one["dtScores"], np.float64), took & ~off, off))
+    for begin in range(0, len(sizes), _AT_ONCE):
+        some = sizes[begin : begin + _AT_ONCE]
+        parts = _of(truths, begin, len(some)), _of(found, begin, len(some))
+        hotcoco, gt, dt, points = _loaded(some, names, *parts, kind)
+        run, _ = _asked(hotcoco, gt, dt, kind, limits, None, sigmas, agnostic, points, ("all",))
+        run.evaluate()
+        every = [one for one in run.eval_imgs if one is not None]
+        for one in sorted(every, key=lambda one: int(one["image_id"])):
+            i, c = begin + int(one["image_id"]) - 1, 0 if agnostic else int(one["category_id"]) - 1
+            positives[i, c] += sum(one["gtInDenominator"])
+            n = len(one["dtScores"])
+            off, took = (np.asarray(one[k], bool).reshape(levels, n) for k in ("dtIgnore", "dtMatched"))
+            groups.append((np.full(n, i), np.full(n, c), np.asarray(one["dtScores"], np.float64), took & ~off, off))
     ranks = ranked(groups, positives, levels)
     if not recall:
         return ranks
@@ -184,6 +191,16 @@ def tally(
             above[:, k, c] = np.bincount(ranks.picture[at], minlength=len(sizes))
     below = np.repeat(positives[:, None].astype(np.float64), levels, 1)
     return Ratios(above.reshape(len(sizes), -1), below.reshape(len(sizes), -1))
+
+
+def _of(columns: Columns, begin: int, count: int) -> Columns:
+    """The objects of `count` images from `begin` on, which are then numbered from 0."""
+    at = np.flatnonzero((columns.image >= begin) & (columns.image < begin + count))
+    part: dict[str, Any] = {
+        k: v if v is None else v[at] if isinstance(v, np.ndarray) else [v[i] for i in at]
+        for k, v in vars(columns).items()
+    }
+    return replace(columns, **part | {"image": columns.image[at] - begin})
 
 
 def _loaded(

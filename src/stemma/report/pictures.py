@@ -12,10 +12,10 @@ from typing import Any
 
 from ..core import outputs
 from ..core.paper import named
+from ..engine.pictures.verdict import verdict
 from . import charts, words
 from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
 from .tags import items, table, tag, text
-from .verdict import verdict
 from .wall import wall
 from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .verdict import CHANCE, Verdict, verdict
+from ..data.subset import told
+from ..engine.pictures.verdict import CHANCE, Verdict, verdict
 
 # name: (heading, what it is, how it is written); order is the order of the table's columns
 MEASURES: dict[str, tuple[str, str, str]] = {
@@ -199,12 +200,8 @@ def length(results: dict[str, Any]) -> str:
 
 def measured_on(data: dict[str, Any]) -> str:
     """On which split the numbers were measured, and on how many pictures: "200 of the 4,952 pictures of test"."""
-    split, count, whole = data.get("split"), data.get("measured"), data.get("whole")
-    if not count:
-        return ""
-    part = (f"{count:,} of the {whole:,} pictures" if whole and whole != count
-            else f"{count:,} picture{'s' * (count != 1)}")
-    return f"{part} of {split}" if split else part
+    count = data.get("measured")
+    return told(count, data.get("whole"), data.get("split")) if count else ""
 
 
 def between(ends: Sequence[float], sign: bool = False) -> str:

@@ -24,9 +24,10 @@ from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
+from ..files import read_bytes
 from ..finding import Pictures, foreign, plain_name
 from ..images import check_name
-from ..records import Draft, Fault, table
+from ..records import OUT, Draft, Fault, table
 from . import rle
 
 FORMAT = "coco"
@@ -67,17 +68,6 @@ def load_json(path: Path) -> tuple[Any, str]:
     except ValueError as e:
         raise DataError(str(path), f"holds a number that cannot be read ({str(e)[:80]})",
                         "check what wrote it") from None
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file of annotations. Raises DataError."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(str(path), "there is no such file", "check the path") from None
-    except (OSError, ValueError) as e:
-        raise DataError(str(path)[:400], f"cannot be read ({getattr(e, 'strerror', None) or e})",
-                        "check the path and its permissions") from None
 
 
 def looks_like(path: Path) -> str:
@@ -487,9 +477,11 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     rows = part_of(doc, "annotations", source)
     at, labels, record, keep = [], [], [], []
     seen: set[int] = set()
+    out: set[int] = set()
     for k, a in enumerate(rows):
         if not isinstance(a, dict):
-            faults.append(Fault(said, f"annotation {k}", "", "is no object", "it is left out", True, "broken record"))
+            faults.append(Fault(said, f"annotation {k}", "", "is no object, so its image is not known",
+                                "remove it, or write it again", False, "broken record"))
             continue
         number = whole(a.get("id"), k)
         name = f"annotation {number}"
@@ -509,8 +501,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                                 "it is left out", True, "unknown image"))
             continue
         if not isinstance(a.get("bbox"), list) and not a.get("segmentation"):
-            faults.append(Fault(said, name, "bbox", "the annotation has no box and no mask", "it is left out", True,
+            faults.append(Fault(said, name, "bbox", "the annotation has no box and no mask", OUT, True,
                                 "broken record"))
+            out.add(i)
             continue
         keep.append(a)
         at.append(i)
@@ -531,7 +524,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                     wrong = f"cannot be decoded ({e})"
             faults.append(Fault(said, f"annotation {record[k]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
-                                "it is left out" if wrong else "it is taken from the mask", True, "no box"))
+                                OUT if wrong else "it is taken from the mask", True, "no box"))
+            if wrong:
+                out.add(at[k])
     bare = [k for k, s in enumerate(segments) if s is None]
     if len(bare) == len(segments):
         segments = None
@@ -549,7 +544,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
-                 faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes)
+                 faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
+                 out=out, used={said})
 
 
 def _unnamed(rows: Sequence[Mapping[str, Any]], notes: list[str]) -> Points | None:

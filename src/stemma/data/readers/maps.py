@@ -19,10 +19,11 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 
+from ..files import read_bytes
 from ..images import check_name, listing, read_map
 from ..records import Draft, Fault, table
 from . import rle
-from .coco import read_bytes, split_name
+from .coco import split_name
 
 FORMAT = "maps"
 _MAPS = ("labels", "masks", "mask", "annotations", "instances", "maps", "gt", "groundtruth", "segmentation",
@@ -263,7 +264,8 @@ def read(
               maps=[(m,) for _, m in pairs])
     kinds = ("boxes", "masks", "semantic") if kind == "instance" else ("semantic",)
     return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), str(where / source.maps), faults,
-                 semantic=semantic, layers=layers, counted=kind != "instance", follow_links=follow_links)
+                 semantic=semantic, layers=layers, counted=kind != "instance", follow_links=follow_links, sized=False,
+                 used={str(where / n) for n in ("classes.txt", "index.csv", source.pairs or "classes.txt")})
 
 
 def _sized(path: Path, size: tuple[int, int]) -> np.ndarray:

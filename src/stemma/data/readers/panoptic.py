@@ -171,7 +171,7 @@ def read(
                           tuple(classes.parent[k] for k in things))
         kinds = ("boxes", "masks", *kinds)
     return Draft(root, FORMAT, t, objects, kinds, digest, str(said), faults, semantic=classes, panoptic=classes,
-                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes)
+                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={str(said)})
 
 
 def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps: str | Path | None) -> str:

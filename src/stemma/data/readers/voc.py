@@ -2,9 +2,10 @@
 ImageSets/Segmentation.
 
 Coordinates are pixel numbers from 1, both ends inclusive (VOC development kit, section 3): xmin, xmax become the edges
-xmin - 1, xmax. Many tools write edges from 0 instead. A corner 0 or a fraction cannot stand in a file that counts from
-1, so one of them anywhere in the data set tells, and it is said; `one_based` decides otherwise. A box with xmax <= xmin
-counts as degenerate under either reading: labelling tools write it for a slip of the mouse. `difficult` objects are
+xmin - 1, xmax. Many tools write edges from 0 instead. In such
+data more corners are 0 than 1, or most are fractions; then it is read so, and it is said. `one_based` decides
+otherwise. A box with xmax <= xmin counts as degenerate under either reading: labelling tools write it for a slip of the
+mouse. `difficult` objects are
 crowd: no loss, no cost in precision.
 
 An annotation's key is its path below the folder of annotations, without its ending;
@@ -27,17 +28,17 @@ import numpy as np
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 from stemma.core.values import flag
 
+from ..files import class_file, class_path, read_bytes
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, walk
-from ..records import Draft, Fault, table, with_background
-from .coco import read_bytes, split_name
+from ..records import OUT, Draft, Fault, table, with_background
+from .coco import split_name
 
 FORMAT = "voc"
 _NAME = re.compile(r"<object>\s*(?:<(?!name>|object>)[^<>]*>[^<>]*</[^<>]*>\s*)*<name>([^<>]*)</name>")
 _ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
 _BOX = re.compile(rb"<bndbox>(.*?)</bndbox>", re.S)
 _CORNER = re.compile(rb"<([xy]m(?:in|ax))>\s*([0-9.]{1,20})\s*</")
-_CLASS_FILES = ("classes.txt", "labels.txt", "predefined_classes.txt")
 
 
 @dataclass(frozen=True)
@@ -132,15 +133,6 @@ def parse(raw: bytes, path: Path) -> ET.Element:
     return root
 
 
-def class_file(where: Path) -> list[str] | None:
-    """Names of a class list at the root, one a line; None where there is none."""
-    for name in _CLASS_FILES:
-        if (where / name).is_file():
-            lines = [s.strip() for s in read_bytes(where / name).decode("utf-8", "replace").splitlines()]
-            return [s for s in lines if s and not s.startswith("#")]
-    return None
-
-
 @dataclass
 class Survey:
     """What the annotations of all splits say together: class names, and where a corner stands that cannot be in a file
@@ -148,8 +140,16 @@ class Survey:
 
     names: set[str] = field(default_factory=set)
     boxes: int = 0
-    odd: int = 0  # corners that are 0 or a fraction
-    first: str = ""  # the file of the first of them
+    zeros: int = 0  # of xmin and ymin
+    ones: int = 0
+    broken: int = 0  # boxes with a fraction among their corners
+    first: str = ""  # the file of the first of either
+
+    @property
+    def from_zero(self) -> bool:
+        """Whether corners count from 0: more boxes begin at 0 than at 1, or half of them have fractions. Of files that
+        count from 1 a few have slips of either kind, as in VOC 2012."""
+        return self.zeros > self.ones or bool(self.broken) and 2 * self.broken >= self.boxes
 
     def _corners(self, text: bytes, name: str) -> None:
         for block in _BOX.findall(text):
@@ -159,9 +159,11 @@ class Survey:
             if len(at) < 4 or not (at[b"xmax"] > at[b"xmin"] and at[b"ymax"] > at[b"ymin"]):
                 continue  # a slip of the mouse tells nothing
             self.boxes += 1
-            odd = sum(v != int(v) for v in at.values()) + (at[b"xmin"] == 0) + (at[b"ymin"] == 0)
-            self.odd += odd
-            self.first = self.first or (name if odd else "")
+            least = at[b"xmin"], at[b"ymin"]
+            broken = any(v != int(v) for v in at.values())
+            self.zeros, self.ones, self.broken = (self.zeros + least.count(0.0), self.ones + least.count(1.0),
+                                                  self.broken + broken)
+            self.first = self.first or (name if broken or 0.0 in least else "")
 
 
 def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dict[str, bytes]) -> Survey:
@@ -305,10 +307,15 @@ def read(
     if len(set(found)) < len(found):
         raise DataError(str(where), "its class list names a class twice",
                         f"write each once: {', '.join(sorted({x for x in found if found.count(x) > 1}))}")
-    if one_based is None and looked.odd:
-        notes.append(f"corners count from 0: {looked.odd} of {4 * looked.boxes} are 0 or no whole numbers, the first "
-                     f"in {looked.first}, and a file that counts from 1 has neither")
-    corners = rows.corners(one_based=looked.odd == 0 if one_based is None else one_based)
+    if one_based is None and looked.first:
+        odd = (f"{looked.zeros} corners are 0 and {looked.ones} are 1, {looked.broken} of {looked.boxes} boxes have "
+               "fractions; ")
+        odd += f"the first of these in {looked.first}"
+        notes.append(f"corners count from 0 ({odd}); say --one-based (in Python one_based=True) where they do not"
+                     if looked.from_zero else
+                     f"corners count from 1, and a few cannot ({odd}); say --zero-based (in Python one_based=False) "
+                     "where all count from 0")
+    corners = rows.corners(one_based=not looked.from_zero if one_based is None else one_based)
     index = {n: k for k, n in enumerate(found)}
     labels = np.array([index.get(n, -1) for n in rows.names], dtype=np.int64)
     for k in np.flatnonzero(labels < 0).tolist():
@@ -322,8 +329,13 @@ def read(
         crowd=np.array(rows.crowd, dtype=bool)[ok], record=np.array(rows.record, dtype=np.int64)[ok], word="object",
     )
     said = str(where / (source.stems or source.annotations))
-    draft = Draft(where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults,
-                  follow_links=follow_links, notes=notes)
+    sets = child(where, "ImageSets") or "ImageSets"
+    draft = Draft(
+        where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, notes=notes,
+        out=rows.out,
+        used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
+        str(p) for p in [class_path(where)] if p}, crowds="difficult", unmark="write <difficult>0</difficult>",
+    )
     if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
         t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]
@@ -390,6 +402,7 @@ class _Rows:
         self.names: list[str] = []
         self.crowd: list[bool] = []
         self.record: list[int] = []
+        self.out: set[int] = set()
         self._corners: list[tuple[float, float, float, float]] = []
 
     def add(self, image: int, root: ET.Element, path: str) -> None:
@@ -399,8 +412,8 @@ class _Rows:
             box = o.find("bndbox")
             if not name or box is None:
                 field, said = ("name", "class name") if not name else ("bndbox", "box")
-                self.faults.append(Fault(path, word, field, f"the object has no {said}", "it is left out", True,
-                                         "broken record"))
+                self.faults.append(Fault(path, word, field, f"the object has no {said}", OUT, True, "broken record"))
+                self.out.add(image)
                 continue
             hard = False
             try:
@@ -469,4 +482,4 @@ def _float(text: str | None) -> float:
         return float("nan")  # vetted as "not finite", with its record
 
 
-__all__ = ["FORMAT", "Source", "class_file", "folders", "keys_of", "parse", "read", "splits"]
+__all__ = ["FORMAT", "Source", "folders", "keys_of", "parse", "read", "splits"]

@@ -1,14 +1,20 @@
-"""YOLO: a data.yaml, folders or lists of images, and one text file of labels an image: boxes, polygons, or poses where
-kpt_shape says so.
+"""YOLO: a data.yaml (or darknet's obj.data), folders or lists of images, and one text file of labels an image: boxes,
+polygons, or poses where kpt_shape says so.
 
-A line is `class cx cy w h`, or `class x y x y x y ...`, in fractions of the image.
-An image without a label file has no objects.
+A line is `class cx cy w h`, or `class x y x y x y ...`, in fractions of the image. What a model wrote after the box, a
+confidence or the number of a track, is left out. A line that cannot be read takes its image out: an object that is
+passed over would be trained as background. An image without a label file has no objects.
+
+Labels lie where the last folder `images` of a path is called `labels`, beside the image, or in `labels=`; names are
+found in any case, and folders are read with all that lies below them.
 """
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +23,74 @@ import yaml
 
 from stemma.core.types import Classes, DataError, Points
 
-from ..images import SUFFIXES, check_name, header, listing
-from ..records import Draft, Fault, table
-from .coco import read_bytes, split_name
-from .voc import class_file
+from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
+from ..finding import Pictures, foreign, plain_name
+from ..images import SUFFIXES, check_name, child, header, listing, walk
+from ..records import OUT, Draft, Fault, table
+from .coco import split_name
 
 FORMAT = "yolo"
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
+_LABELS = ("labels", "label", "annotations", "annots", "annotation", "txt")
+_DARKNET = re.compile(r"obj_(.+)_data", re.I)
+FAR = 2.0  # a fraction beyond this is none: the numbers are pixels
 
 
 @dataclass(frozen=True)
 class Source:
-    """A split: what the YAML says of it (paths inside the root), and the YAML itself (None: a folder without one)."""
+    """A split: folders of images, lists and images inside the root, and the configuration that names them (None: a
+    folder without one). `absent`: what the configuration names besides and is not there. `loose`: labels lie beside
+    images, and folders without any are none of it."""
 
+    root: Path
     entries: tuple[str, ...]
-    config: Path | None
+    config: Path | None = None
+    absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    loose: bool = False
+
+
+# ---------------------------------------------------------------- what says where things are
 
 
 def find_config(where: Path) -> Path | None:
-    """The data.yaml of a folder: by its name, or the only YAML there with `names`."""
+    """The data.yaml of a folder: by its name in any case, the only YAML there with `names`, or darknet's *.data."""
+    there = {n.lower(): n for n in reversed(listing(where, {".yaml", ".yml"}))}
     for name in _YAMLS:
-        if (where / name).is_file():
-            return where / name
-    found = [where / n for n in listing(where, {".yaml", ".yml"}) if b"names" in read_bytes(where / n)]
+        if name in there:
+            return where / there[name]
+    found = [where / n for n in sorted(there.values()) if b"names" in read_bytes(where / n)]
+    if len(found) == 1:
+        return found[0]
+    found = [where / n for n in listing(where, {".data"}) if "train" in _darknet(where / n)]
     return found[0] if len(found) == 1 else None
+
+
+def _darknet(path: Path) -> dict[str, str]:
+    """The `key = value` lines of an obj.data."""
+    try:
+        lines = text_of(read_bytes(path), path).splitlines()
+    except DataError:
+        return {}
+    rows = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
+    return {k.strip().lower(): v.strip() for k, _, v in rows}
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """A data.yaml, or an obj.data in the same words: names, train, val, test. Raises DataError."""
+    if path.suffix.lower() != ".data":
+        return load_yaml(path)
+    said = _darknet(path)
+    doc: dict[str, Any] = {k: v for k, v in said.items() if v and split_name(k)}
+    names = said.get("names", "")
+    file = _shorter(path.parent, names) if names else None
+    listed = path.parent / file if file else class_path(path.parent)
+    if listed is None:
+        raise DataError(str(path), f"names the classes in {names or 'no file'}, which is not there",
+                        "put obj.names beside it, or say --classes FILE (in Python names=[...])", field="names")
+    return doc | {"names": class_file(listed.parent) if listed == class_path(listed.parent)
+                  else class_list(listed, Path())}
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -89,216 +139,511 @@ def class_names(doc: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     return out
 
 
-def root_of(where: Path, doc: Mapping[str, Any] | None = None) -> Path:
-    """The folder that paths of the YAML are relative to: its `path` where that lies inside the data folder and exists,
-    else the YAML's own."""
+def root_of(where: Path, doc: Mapping[str, Any] | None = None) -> tuple[Path, str]:
+    """(the folder that paths of the YAML are relative to, what to say of it). That is its `path` where it exists and
+    lies inside the YAML's own folder, or anywhere if the YAML itself was named; else the YAML's own folder."""
     base = where.parent if where.is_file() else where
     inner = (doc or {}).get("path")
-    if (isinstance(inner, str) and inner and not Path(inner).is_absolute() and ".." not in Path(inner).parts
-        and (base / inner).is_dir()):
-        return base / inner
-    return base
+    if not isinstance(inner, str) or not inner.strip():
+        return base, ""
+    named = Path(plain_name(inner.strip()))
+    at = named if named.is_absolute() else inside(base, str(named)) if ".." not in named.parts else base / named
+    if not at.is_dir():
+        return base, ""
+    if at.resolve().is_relative_to(base.resolve()):
+        return at, ""
+    return at, f"its path {inner!r} leads out of the folder of the YAML"
 
 
-def splits(where: Path, **_: Any) -> dict[str, Source]:
-    """split -> source, from the YAML's train, val and test, or from the folders images/SPLIT and SPLIT/images."""
+def _settings(where: Path) -> tuple[Path | None, dict[str, Any], Path, str]:
+    """(configuration, what it says, root, what is to be said of the root). A path that leads out is followed where the
+    file itself was named: a folder that was handed on says nothing of the rest of this machine."""
     config = where if where.is_file() else find_config(where)
-    if config is not None:
-        doc = load_yaml(config)
-        out: dict[str, Source] = {}
-        for key, value in doc.items():
-            if isinstance(key, str) and split_name(key) and key.isalpha() and value:
-                entries = value if isinstance(value, list) else [value]
-                if not all(isinstance(v, str) for v in entries):
-                    raise DataError(str(config), "is no path or list of paths",
-                                    "name a folder of images or a .txt list", field=key)
-                out[split_name(key)] = Source(tuple(_inside(v, root_of(config, doc), config, key) for v in entries),
-                                              config)
-        if out:
-            return out
-    for pattern in ("images/{}", "{}/images"):
-        out = {}
-        for name in ("train", "val", "valid", "validation", "test"):
-            if listing(where / pattern.format(name)):
-                out.setdefault(split_name(name), Source((pattern.format(name),), config))
-        if out:
-            return out
-    for folder in ("images", "obj_train_data", ""):
-        if listing(where / folder):
-            return {"all": Source((folder,), config)}
-    raise DataError(str(config or where), "names no train, val or test images",
-                    "write train: images/train and val: images/val")
+    if config is None:
+        return None, {}, where, ""
+    doc = load_config(config)
+    root, said = root_of(config, doc)
+    if said and not where.is_file():
+        return config, doc, config.parent, f"{said}; it is not followed. Name {config} itself to follow it"
+    return config, doc, root, ""
 
 
-def _inside(entry: str, root: Path, config: Path, key: str) -> str:
-    """An entry as a path inside the root. Leading `../` is tried without, as Roboflow writes it for files that lie
-    beside the YAML."""
-    text = entry.replace("\\", "/").strip()
-    if Path(text).is_absolute() and Path(text).is_relative_to(root.resolve()):
-        text = Path(text).relative_to(root.resolve()).as_posix()
-    while text.startswith("../") and not (root / text[3:]).exists() and text.startswith("../../"):
-        text = text[3:]
-    if text.startswith("../") and (root / text[3:]).exists():
-        text = text[3:]
-    text = text.removeprefix("./").rstrip("/")
-    if text not in ("", "."):
-        check_name(text, str(config), field=key)
-    return "" if text == "." else text
+def _shorter(root: Path, text: str) -> str | None:
+    """What a path written elsewhere means inside the root: itself in any case, or what is there of it after its first
+    folders ("data/train.txt", "/content/set/train/images"). None where nothing is."""
+    parts = [p for p in plain_name(text.strip()).split("/") if p not in ("", ".")]
+    for k in range(len(parts)):
+        rest = parts[k:]
+        if ".." in rest or (len(rest[0]) == 2 and rest[0][1] == ":"):
+            continue
+        at = inside(root, "/".join(rest))
+        # a folder of one name could be another one of that name, unless nothing but dots was before it
+        if at.exists() and (at.is_file() or len(rest) > 1 or set(parts[:k]) <= {".."}):
+            return at.relative_to(root).as_posix()
+    return None
 
 
-def image_files(root: Path, source: Source) -> tuple[list[str], list[bytes]]:
-    """Names of the images inside the root, and the bytes of the lists that named them. Raises DataError."""
+def _entry(text: str, root: Path, config: Path, key: str) -> tuple[str, bool, str]:
+    """(path inside the root, whether it is there, what is to be said). One leading `../` is Roboflow's way to name what
+    lies beside the YAML."""
+    name = plain_name(text.strip()).rstrip("/")
+    if Path(name).is_absolute() and Path(name).is_relative_to(root.resolve()):
+        name = Path(name).relative_to(root.resolve()).as_posix()
+    beside = name[3:] if name.startswith("../") else name
+    if beside in ("", "."):
+        return "", True, ""
+    found = None if foreign(name) and not name.startswith("../") and Path(name).is_dir() else _shorter(root, name)
+    if found is None:
+        check_name(beside, str(config), field=key)
+        return beside, False, ""
+    said = "" if found.lower() in (name.lower(), beside.lower()) else f"{config.name} names {text!r}; read is {found}"
+    return found, True, said
+
+
+def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> source: what the configuration names as train, val and test, or the folders images/SPLIT, SPLIT/images,
+    SPLIT, or all images there are."""
+    config, doc, root, said = _settings(where)
+    notes = (said,) if said else ()
+    if images is not None:
+        folder = given_folder(root, images, "--images (in Python images=)")
+        if folder.resolve().is_relative_to(root.resolve()):
+            entry = folder.resolve().relative_to(root.resolve()).as_posix().removeprefix(".")
+        else:
+            root, entry = folder, ""
+        parts = _parts(root / entry)
+        return ({s: Source(root, (f"{entry}/{n}" if entry else n,), config) for s, n in parts.items()}
+                or {"all": Source(root, (entry,), config)})
+    out: dict[str, Source] = {}
+    absent: list[str] = []
+    for key, value in doc.items():
+        if isinstance(key, str) and split_name(key) and key.isalpha() and value:
+            entries = value if isinstance(value, list) else [value]
+            if not all(isinstance(v, str) for v in entries) or config is None:
+                raise DataError(str(config), "is no path or list of paths",
+                                "name a folder of images or a .txt list", field=key)
+            found = [_entry(v, root, config, key) for v in entries]
+            lost = [e for e, there, _ in found if not there]
+            if split_name(key) == "train" and len(lost) == len(found):
+                more = f". {said}" if said else ""
+                raise DataError(str(config), f"names {lost[0]!r}, and {root / lost[0]} is neither a folder nor a list "
+                                f"of images{more}", "correct the path")
+            absent += [f"{key}: {e}" for e in lost]
+            if len(lost) < len(found):
+                told = tuple(t for _, _, t in found if t)
+                out[split_name(key)] = Source(root, tuple(e for e, there, _ in found if there), config, notes=told)
+    if out:
+        first = "train" if "train" in out else next(iter(out))
+        old = out[first]
+        out[first] = Source(root, old.entries, config, tuple(absent), notes + old.notes)
+        return out
+    return _found(root, config, notes, absent)
+
+
+def _parts(folder: Path) -> dict[str, str]:
+    """split -> sub-folder that is called like one and holds pictures."""
+    out: dict[str, str] = {}
+    try:
+        below = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        return out
+    for name in below:
+        if split_name(name) and split_name(name) not in out and walk(folder / name, follow_links=True):
+            out[split_name(name)] = name
+    return out
+
+
+def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list[str]) -> dict[str, Source]:
+    """The sources of a folder whose configuration names none."""
+    def source(entry: str, loose: bool = False) -> Source:
+        return Source(root, (entry,), config, tuple(absent), notes, loose)
+
+    images = child(root, *_IMAGES)
+    parts = _parts(root / images) if images else {}
+    if parts:
+        return {s: source(f"{images}/{n}") for s, n in parts.items()}
+    dark = {split_name(m[1]) or m[1].lower(): p.name for p in sorted(root.iterdir())
+            if p.is_dir() and (m := _DARKNET.fullmatch(p.name))} if root.is_dir() else {}
+    if dark:
+        return {s if len(dark) > 1 else "all": source(n) for s, n in dark.items()}
+    parts = _parts(root)
+    if parts:
+        own = {n: child(root / n, *_IMAGES) for n in parts.values()}
+        return {s: source(f"{n}/{own[n]}" if own[n] else n, not own[n]) for s, n in parts.items()}
+    if images and walk(root / images, follow_links=True):
+        return {"all": source(images)}
+    if walk(root, follow_links=True):
+        return {"all": source("", True)}
+    raise DataError(str(config or root), "names no train, val or test images",
+                    "write train: images/train and val: images/val, or say --images FOLDER (in Python images=FOLDER)")
+
+
+def looks_like(where: Path) -> bool:
+    """Whether a folder holds YOLO data: a configuration, or text files of labels for images."""
+    if find_config(where) is not None:
+        return True
+    labels = child(where, "labels")
+    if labels and walk(where / labels, {".txt"}, follow_links=True):
+        return True
+    below = [p.name for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    parts = [n for n in below if split_name(n) or _DARKNET.fullmatch(n)]
+    parts += [n for n in (child(where, *_LABELS), child(where, *_IMAGES)) if n]
+    texts = listing(where, {".txt"}) + [f"{n}/{t}" for n in dict.fromkeys(parts)
+                                        for t in walk(where / n, {".txt"}, follow_links=True)]
+    stems = {_stem(p) for p in walk(where, follow_links=True)} if texts else set()
+    own = [t for t in texts if _stem(t) in stems]
+    return any(_row_like(where / t) for t in own[:: max(1, len(own) // 20)])
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path.rpartition("/")[2])[0].lower()
+
+
+def _row_like(path: Path) -> bool:
+    """Whether the first line of a text file begins with a class and four numbers."""
+    try:
+        with open(path, "rb") as f:
+            words = f.read(400).lstrip(b"\xef\xbb\xbf").split(b"\n")[0].split()
+        return len(words) >= 5 and words[0].isdigit() and all(float(w) > -1e9 for w in words)
+    except (OSError, ValueError):
+        return False
+
+
+# ---------------------------------------------------------------- images and their labels
+
+
+def image_files(source: Source) -> tuple[list[str], list[bytes], list[Path]]:
+    """Names of the images inside the root, and the bytes and paths of the lists that named them. Raises DataError."""
     files: list[str] = []
     lists: list[bytes] = []
+    paths: list[Path] = []
+    known: Pictures | None = None
+    root = source.root
     for entry in source.entries:
         path = root / entry
         if path.is_dir():
-            files += [f"{entry}/{n}" if entry else n for n in listing(path)]
+            files += [f"{entry}/{n}" if entry else n for n in walk(path, follow_links=True)]
         elif path.is_file() and path.suffix.lower() == ".txt":
             raw = read_bytes(path)
             lists.append(raw)
-            for k, line in enumerate(raw.decode("utf-8", "replace").splitlines()):
-                name = line.strip().replace("\\", "/")
+            paths.append(path)
+            for k, line in enumerate(text_of(raw, path).splitlines()):
+                name = plain_name(line.strip())
                 if not name:
                     continue
                 if Path(name).is_absolute() and Path(name).is_relative_to(root.resolve()):
                     name = Path(name).relative_to(root.resolve()).as_posix()
-                check_name(name, str(path), f"line {k + 1}", "image")
-                name = name.removeprefix("./")
                 beside = (Path(entry).parent / name).as_posix()
-                files.append(name if (root / name).exists() or not (root / beside).exists() else beside)
+                if foreign(name) or not (root / name).exists():
+                    if not foreign(beside) and (root / beside).exists():
+                        name = beside
+                    else:
+                        known = known or Pictures(root, walk(root, follow_links=True))
+                        try:
+                            name = known.find(name) or name
+                        except LookupError as e:
+                            raise DataError(str(path), f"names {name!r}, which could be {str(e)}",
+                                            "write paths relative to the data folder", f"line {k + 1}",
+                                            "image") from None
+                check_name(name, str(path), f"line {k + 1}", "image")
+                files.append(name)
         elif path.is_file() and path.suffix.lower() in SUFFIXES:
             files.append(entry)
         else:
             raise DataError(str(source.config or root),
                             f"names {entry!r}, and {path} is neither a folder nor a list of images", "correct the path")
-    return files, lists
+    return files, lists, paths
 
 
 def label_file(image: str) -> str:
-    """The label file of an image: its last folder `images` becomes `labels`, its suffix .txt."""
+    """The label file of an image: its last folder `images` (any case) becomes `labels`, its suffix .txt."""
     parts = image.split("/")
     for k in range(len(parts) - 2, -1, -1):
-        if parts[k] == "images":
-            parts[k] = "labels"
+        if parts[k].lower() == "images":
+            parts[k] = {"images": "labels", "IMAGES": "LABELS"}.get(parts[k], "Labels")
             break
     parts[-1] = Path(parts[-1]).stem + ".txt"
     return "/".join(parts)
 
 
-def read(where: Path, source: Source, *, split: str = "", follow_links: bool = False) -> Draft:
-    """A draft of one split. Raises DataError where nothing can be used; faults of single lines are collected."""
-    doc = load_yaml(source.config) if source.config is not None else {}
-    root = root_of(source.config, doc) if source.config is not None else where
-    listed = None if source.config is not None else class_file(where) or class_file(where / "labels")
-    if source.config is None and listed is None:
-        raise DataError(str(where), "has neither a data.yaml nor a classes.txt",
-                        "write the class names into data.yaml: names: [first, second]")
-    names = class_names(doc, source.config) if source.config is not None else tuple(listed or ())
-    points = _points(doc, source.config)
-    hashed = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass"))
-    files, lists = image_files(root, source)
+class _Labels:
+    """Finds label files; each folder is listed once."""
+
+    def __init__(self, root: Path, given: Path | None):
+        self.root, self.given = root, given
+        self._there: dict[Path, dict[str, str]] = {}
+        self._where: dict[str, list[Path]] = {}
+
+    def _stems(self, folder: Path) -> dict[str, str]:
+        if folder not in self._there:
+            found: dict[str, str] = {}
+            for n in listing(folder, {".txt"}):
+                found.setdefault(n[:-4].casefold() + "/", n)  # any case; "/" keeps it apart from an exact one
+                found[n[:-4]] = n
+            self._there[folder] = found
+        return self._there[folder]
+
+    def _folders(self, image: str) -> list[Path]:
+        """Where the labels of the images of one folder may lie, best first."""
+        at = image.rpartition("/")[0]
+        if at in self._where:
+            return self._where[at]
+        parts = at.split("/") if at else []
+        out: list[Path] = []
+        if self.given is not None:
+            tails = ["/".join(parts[k:]) for k in range(len(parts) + 1)]
+            out = [inside(self.given, t) if t else self.given for t in tails]
+        else:
+            for k in range(len(parts) - 1, -1, -1):
+                if parts[k].lower() in [n.lower() for n in _IMAGES]:
+                    above = self.root / "/".join(parts[:k])
+                    for name in _LABELS:
+                        if found := child(above, name):
+                            out.append(inside(above / found, "/".join(parts[k + 1 :])))
+                    break
+            out.append(self.root / at)
+            if labels := child(self.root, "labels"):
+                out.append(inside(self.root / labels, at))
+        self._where[at] = [p for p in dict.fromkeys(out) if p.is_dir()]
+        return self._where[at]
+
+    def find(self, image: str) -> Path | None:
+        """The label file of an image; None where it has none."""
+        stem = os.path.splitext(image.rpartition("/")[2])[0]
+        for folder in self._folders(image):
+            there = self._stems(folder)
+            found = there.get(stem) or there.get(stem.casefold() + "/")
+            if found is not None:
+                return folder / found
+        return None
+
+    def looked(self, image: str) -> str:
+        """Where the labels of an image were looked for."""
+        folders = self._folders(image) or [self.root / label_file(image).rpartition("/")[0]]
+        return " and ".join(dict.fromkeys(str(f) for f in folders[:3]))
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. `images`, `labels` name folders where they are not found; `names` the classes: a list, or a
+    file of one a line. Raises DataError where nothing can be used; faults of single lines are collected."""
+    config, doc, base, _ = _settings(where)
+    root = source.root
+    given = None if labels is None else given_folder(base, labels, "--labels (in Python labels=)")
+    classes, said = _names(base, root, source, doc, names, given)
+    points = _points(doc, config)
+    hashed = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogatepass"))
+    files, lists, used = image_files(source)
     for raw in lists:
         hashed.update(raw)
-    faults: list[Fault] = []
-    reader = _Lines(len(names), points, faults)
+    finder = _Labels(root, given)
+    found = [finder.find(f) for f in files]
+    if source.loose:
+        with_labels = {f.rpartition("/")[0] for f, p in zip(files, found) if p is not None}
+        keep = [k for k, f in enumerate(files) if f.rpartition("/")[0] in with_labels]
+        files, found = [files[k] for k in keep], [found[k] for k in keep]
+    faults = [Fault(str(config), "", a.partition(":")[0], f"names {a.partition(': ')[2]!r}, which is not there",
+                    "the data is read without it", True, "missing split") for a in source.absent]
+    reader = _Lines(classes, points, faults)
     origin: list[str] = []
     sizes: list[tuple[int, int]] = []
-    for i, name in enumerate(files):
+    of: dict[Path, str] = {}
+    for i, (name, path) in enumerate(zip(files, found)):
         try:
             size = header(root / name).size
         except DataError:
             size = (0, 0)  # vetted as missing or unreadable, by name
         sizes.append(size)
-        path = root / label_file(name)
-        origin.append(str(path))
-        if path.is_file():
-            raw = read_bytes(path)
-            hashed.update(raw)
-            reader.add(i, raw, str(path), size)
+        origin.append(str(root / label_file(name) if path is None else path))
+        if path is None:
+            continue
+        if path in of and of[path] != name:
+            faults.append(Fault(str(path), "", "", f"is the label file of two images, {of[path]} and {name}",
+                                "both are read with it; remove the one that it does not belong to", True,
+                                "label of two images"))
+        of.setdefault(path, name)
+        raw = read_bytes(path)
+        hashed.update(raw)
+        reader.add(i, raw, path)
+    reader.finish(sizes)
+    bare = [n for n, p in zip(files, found) if p is None]
+    notes = [*source.notes, *reader.notes]
+    if bare and len(bare) < len(files):
+        notes.append(f"{len(bare)} of {len(files)} images have no label file and are read as images without objects, "
+                     f"the first {bare[0]}")
     segments = reader.segments if any(s is not None for s in reader.segments) else None
+    if segments is not None:
+        faults += [Fault(origin[reader.image[k]], f"line {reader.record[k]}", "", "has no mask, where others have one",
+                         "its box is taken as the mask", True, "no mask") for k, s in enumerate(segments) if s is None]
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if points is not None else ()))
     k = len(points.names) if points is not None else 0
     t = table(
         files, sizes, np.arange(len(files)), reader.image, np.array(reader.boxes, dtype=np.float64).reshape(-1, 4),
         reader.labels, origin, record=reader.record, word="line", segments=segments,
-        keypoints=np.array(reader.keypoints, dtype=np.float32).reshape(-1, k, 3) if points is not None else None,
+        keypoints=np.array(reader.keypoints, dtype=np.float64).reshape(-1, k, 3) if points is not None else None,
     )
-    return Draft(root, FORMAT, t, Classes(names), kinds, hashed.hexdigest(), str(source.config or where), faults,
-                 points=points, follow_links=follow_links)
+    hint = (f"labels were looked for in {finder.looked(files[0])}; say --labels FOLDER (in Python labels=FOLDER) where "
+            "they lie elsewhere") if bare and len(bare) == len(files) else ""
+    read_files = {str(p) for p in [*used, *of, *([config] if config else []), *([said] if said else [])]}
+    return Draft(root, FORMAT, t, Classes(classes), kinds, hashed.hexdigest(), str(source.config or where), faults,
+                 points=points, follow_links=follow_links, out=reader.out, notes=notes, used=read_files, hint=hint,
+                 sized=False)
 
 
+def _names(base: Path, root: Path, source: Source, doc: Mapping[str, Any], names: Any,
+           labels: Path | None) -> tuple[tuple[str, ...], Path | None]:
+    """(class names, the file that lists them where it is not the configuration). Raises DataError."""
+    listed: Path | None = None
+    if names is not None:
+        out = tuple(class_list(names, base))
+    elif source.config is not None and (doc.get("names") is not None or source.config.suffix.lower() != ".data"):
+        if source.config.suffix.lower() == ".data":
+            listed = class_path(base)
+        return class_names(doc, source.config), listed
+    else:
+        folders = [base, *([labels] if labels else []), *(root / f for f in (child(root, "labels"), *source.entries))]
+        listed = next((p for f in folders if f.is_dir() and (p := class_path(f)) is not None), None)
+        if listed is None:
+            raise DataError(str(base), "has neither a data.yaml nor a classes.txt", "write the class names into "
+                            "data.yaml: names: [first, second], or say --classes FILE (in Python names=[...])")
+        out = tuple(class_list(listed, base))
+    if len(set(out)) < len(out):
+        twice = next(n for n in out if out.count(n) > 1)
+        raise DataError(str(listed or names), f"the class {twice!r} is named twice", "give each class its own name")
+    return out, listed
+
+
+# ---------------------------------------------------------------- lines
+
+
+@dataclass
+class _Line:
+    """A line with numbers: its image, file, place, class and what follows the class."""
+
+    image: int
+    path: Path
+    number: int
+    label: int
+    values: list[float]
+    text: str
+
+
+@dataclass
 class _Lines:
-    """Columns grown from label files."""
+    """Columns grown from label files. What a sixth or seventh number is, is decided once for all files."""
 
-    def __init__(self, classes: int, points: Points | None, faults: list[Fault]):
-        self.classes, self.points, self.faults = classes, points, faults
-        self.image: list[int] = []
-        self.boxes: list[Sequence[float]] = []
-        self.labels: list[int] = []
-        self.record: list[int] = []
-        self.segments: list[Any] = []
-        self.keypoints: list[np.ndarray] = []
+    classes: tuple[str, ...]
+    points: Points | None
+    faults: list[Fault]
+    image: list[int] = field(default_factory=list)
+    boxes: list[Sequence[float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    record: list[int] = field(default_factory=list)
+    segments: list[Any] = field(default_factory=list)
+    keypoints: list[np.ndarray] = field(default_factory=list)
+    out: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    rows: list[_Line] = field(default_factory=list)
 
-    def add(self, image: int, raw: bytes, path: str, size: tuple[int, int]) -> None:
-        h, w = size
-        for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
-            words = line.split()
+    def _leave(self, image: int, path: Path, record: str, problem: str, kind: str = "broken record") -> None:
+        self.faults.append(Fault(str(path), record, "", problem, OUT, True, kind))
+        self.out.add(image)
+
+    def add(self, image: int, raw: bytes, path: Path) -> None:
+        """The lines of one file."""
+        try:
+            text = text_of(raw, path)
+        except DataError as e:
+            return self._leave(image, path, "", e.problem, "broken annotation")
+        index = {n: k for k, n in enumerate(self.classes)}
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.replace("\0", " ").split()
             if not words:
                 continue
-            record = f"line {number}"
             try:
-                values = [float(x) for x in words]
+                values = [float(x) for x in words[1:]]
+                first = float(index.get(words[0], words[0]))
             except ValueError:
-                self.faults.append(Fault(path, record, "", f"{line[:60]!r} are not numbers", "the line is left out",
-                                         True, "broken record"))
+                self._leave(image, path, f"line {number}", f"{line[:60]!r} are not numbers")
                 continue
-            label = (int(values[0]) if values[0] == values[0] and abs(values[0]) < 1e9 and values[0] == int(values[0])
-                     else -1)
-            if not 0 <= label < self.classes:
-                self.faults.append(Fault(path, record, "class", f"the class {words[0][:20]} is not one of the "
-                                         f"{self.classes} (0 to {self.classes - 1})",
+            label = int(first) if abs(first) < 1e9 and first == int(first) else -1
+            if not 0 <= label < len(self.classes):
+                self.faults.append(Fault(str(path), f"line {number}", "class", f"the class {words[0][:20]} is not one "
+                                         f"of the {len(self.classes)} (0 to {len(self.classes) - 1})",
                                          "correct it, or add its name to data.yaml", False, "unknown class"))
                 continue
-            segment: Any = None
-            points = None
-            n = len(values) - 1
-            if n == 4 or (self.points is not None and n > 4):
-                cx, cy, bw, bh = values[1:5]
-                box = ((cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h)
-                if self.points is not None:
-                    points = self._pose(values[5:], w, h)
-                    if points is None:
-                        self.faults.append(Fault(path, record, "", f"has {n - 4} numbers of keypoints, not "
-                                                 f"{len(self.points.names)} times 2 or 3",
-                                                 "they count as unlabelled", True, "broken keypoints"))
-                        points = np.zeros((len(self.points.names), 3), dtype=np.float32)
-            elif n >= 6 and n % 2 == 0 and self.points is None:
-                xs, ys = [x * w for x in values[1::2]], [y * h for y in values[2::2]]
-                box = (min(xs), min(ys), max(xs), max(ys))
-                if not all(v - v == 0.0 for v in values):
-                    box = (float("nan"),) * 4
-                segment = [[v for xy in zip(xs, ys) for v in xy]]
-            else:
-                said = f"has {n + 1} numbers; a box has 5, a polygon 7, 9, 11, ..."
-                self.faults.append(Fault(path, record, "", said, "the line is left out", True, "broken record"))
-                continue
-            self.image.append(image)
-            self.boxes.append(box)
-            self.labels.append(label)
-            self.record.append(number)
-            self.segments.append(segment)
-            if points is not None:
-                self.keypoints.append(points)
+            self.rows.append(_Line(image, path, number, label, values, line))
+        return None
+
+    def finish(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """What each line means, now that all are known."""
+        more = {n: [r.values for r in self.rows if len(r.values) == n] for n in (5, 6)} if self.points is None else {}
+        sixth = [v[4] for v in more.get(5, ())]
+        scored = bool(sixth) and all(0 <= s <= 1 or (s == s and abs(s) < 1e9 and s == int(s)) for s in sixth)
+        # a triangle has fractions alone; `class box confidence track` has whole numbers beyond one at its end
+        tracked = any(v[5] > 1 and v[5] == v[5] // 1 for v in more.get(6, ())) and all(
+            0 <= v[4] <= 1 and v[5] >= 0 and v[5] == v[5] // 1 for v in more[6])
+        if scored:
+            what = "confidences" if all(0 <= s <= 1 for s in sixth) else "confidences or numbers of tracks"
+            self.notes.append(f"{len(sixth)} lines have a sixth number, as models write it ({what}); it is left out")
+        if tracked:
+            self.notes.append(f"{len(more[6])} lines have a confidence and the number of a track; these are left out")
+        for r in self.rows:
+            n = len(r.values)
+            if (n == 5 and scored) or (n == 6 and tracked):
+                r.values = r.values[:4]
+            self._line(r, *sizes[r.image])
+
+    def _line(self, r: _Line, h: int, w: int) -> None:
+        record, values, n = f"line {r.number}", r.values, len(r.values)
+        segment: Any = None
+        points = None
+        is_box = n == 4 or (self.points is not None and n > 4)
+        if not is_box and (n < 6 or n % 2 or self.points is not None):
+            turned = "; a box that is turned is not read" if n == 5 else ""
+            return self._leave(r.image, r.path, record,
+                               f"has {n + 1} numbers; a box has 5, a polygon 7, 9, 11, ...{turned}")
+        part = values[:4] if is_box else values
+        if any(abs(v) > FAR for v in part if v == v and abs(v) != float("inf")):
+            most = max(abs(v) for v in part)
+            return self._leave(r.image, r.path, record,
+                               f"{r.text[:60]!r} are no fractions of the picture ({most:g} is far "
+                               "beyond 1): they look like pixels; divide them by its width and height", "not fractions")
+        if is_box:
+            cx, cy, bw, bh = values[:4]
+            box = ((cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h)
+            if self.points is not None:
+                points = self._pose(values[4:], w, h)
+                if points is None:
+                    self.faults.append(Fault(str(r.path), record, "", f"has {n - 4} numbers of keypoints, not "
+                                             f"{len(self.points.names)} times 2 or 3",
+                                             "they count as unlabelled", True, "broken keypoints"))
+                    points = np.zeros((len(self.points.names), 3))
+        else:
+            xs, ys = [x * w for x in values[0::2]], [y * h for y in values[1::2]]
+            box = (min(xs), min(ys), max(xs), max(ys))
+            if not all(v - v == 0.0 for v in values):
+                box = (float("nan"),) * 4
+            segment = [[v for xy in zip(xs, ys) for v in xy]]
+        self.image.append(r.image)
+        self.boxes.append(box)
+        self.labels.append(r.label)
+        self.record.append(r.number)
+        self.segments.append(segment)
+        if points is not None:
+            self.keypoints.append(points)
+        return None
 
     def _pose(self, values: Sequence[float], w: int, h: int) -> np.ndarray | None:
         assert self.points is not None
         k = len(self.points.names)
         if len(values) not in (2 * k, 3 * k) or not np.isfinite(values).all():
             return None
-        rows = np.array(values, dtype=np.float32).reshape(k, -1)
+        rows = np.array(values, dtype=np.float64).reshape(k, -1)
         seen = rows[:, 2:3] if rows.shape[1] == 3 else 2.0 * (rows > 0).any(1, keepdims=True)
-        return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float32) * (seen > 0), seen], 1)
+        return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float64) * (seen > 0), seen], 1)
 
 
 def _points(doc: Mapping[str, Any], config: Path | None) -> Points | None:

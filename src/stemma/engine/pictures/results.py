@@ -20,6 +20,7 @@ from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
 from .paired import Paired
 from .tasks import main_metric
 from .trial import panoptic_layer
+from .verdict import verdict
 
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
 OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
@@ -151,6 +152,12 @@ def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def judged(gap: dict[str, Any], split: str) -> dict[str, Any]:
+    """A gap with what it is worth: whether it is `clear`, the `verdict` in words, and what `would` tell."""
+    found = verdict(gap)
+    return gap | {"clear": found.clear, "verdict": found.short(), "would": found.would(split)}
+
+
 def leading(systems: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """By main measure, what the first system has more than each of the others that it ranks, best first."""
     out = {}
@@ -280,9 +287,9 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     steps, leads = edges(systems), leading(systems)
     for step in steps:
         if step["gain"] is not None:
-            step |= paired.gap(step["parent"], step["child"], step["metric"])
+            step |= judged(step | paired.gap(step["parent"], step["child"], step["metric"]), about["data"]["split"])
     for lead in (one for some in leads.values() for one in some):
-        lead |= paired.gap(lead["second"], lead["first"], lead["metric"])
+        lead |= judged(lead | paired.gap(lead["second"], lead["first"], lead["metric"]), about["data"]["split"])
     return {
         **{k: about[k] for k in ("stemma", "created", "command", "budget", "preset", "seeds", "versions", "machine")},
         "data": about["data"] | {"classes": list(info.classes.names), "pixel_classes": list(pixel.names) if pixel
@@ -291,4 +298,4 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     }
 
 
-__all__ = ["choose", "collect", "edges", "gain", "leading", "pictures", "summarise", "system"]
+__all__ = ["choose", "collect", "edges", "gain", "judged", "leading", "pictures", "summarise", "system"]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ...core.interrupts import Interrupted, Wishes, of
 from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset, StemmaError
+from ...data.subset import told_of
 from ..running import checkpoint, devices, optim, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch
@@ -318,7 +319,7 @@ class Trainer:
             self.stale += 1
             if self.best["score"] is None or (score is not None and score > self.best["score"]):
                 self.stale = 0
-                self.best = {"score": score, "step": self.steps, "metric": name}
+                self.best = {"score": score, "step": self.steps, "metric": name, "on": told_of(self.val)}
                 self._weights("best")
             self._write({"kind": "val", "val_images": result.pop("images"), **result})
             self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: loss {result['loss']:.3f}, {name} "

@@ -25,20 +25,25 @@ _FABRIC = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 def pick_device(device: str = "auto") -> str:
     """"cuda", "mps" or "cpu": what `device` names, or the best that is here when it is "auto". "cuda:1" picks one GPU.
 
+    The environment variable STEMMA_DEVICE says what "auto" is instead, where it is set.
     Raises `StemmaError` when the machine has no such device.
     """
+    where = ""
+    if device == "auto" and os.environ.get("STEMMA_DEVICE"):
+        device, where = os.environ["STEMMA_DEVICE"], " (from the environment variable STEMMA_DEVICE)"
     if device in ("auto", "cpu"):
         keep_memory()
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = device.split(":")[0]
     if kind not in ("cuda", "mps", "cpu"):
-        raise StemmaError(f"no device '{device}'; write auto, cpu, cuda, cuda:N or mps")
+        raise StemmaError(f"no device '{device}'; write auto, cpu, cuda, cuda:N or mps{where}")
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
         raise StemmaError(f"this machine has no '{kind}' device that PyTorch can use; leave --device out or write "
-                          "--device cpu")
+                          f"--device cpu{where}")
     if kind == "cuda" and ":" in device and int(device.split(":")[1]) >= torch.cuda.device_count():
-        raise StemmaError(f"there is no '{device}': PyTorch sees {torch.cuda.device_count()} GPU(s), counted from 0")
+        raise StemmaError(f"there is no '{device}': PyTorch sees {torch.cuda.device_count()} GPU(s), counted from 0"
+                          f"{where}")
     return device
 
 
