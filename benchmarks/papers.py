@@ -267,7 +267,7 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     untrained = stemma.evaluate(net, data, limit=val)
     return {
         "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained),
-        "images": steps[-1]["images"], "steps": steps[-1]["step"], "seconds": round(steps[-1]["seconds"], 1),
+        "images": steps[-1]["images"], "steps": steps[-1]["step"], "seconds": round(steps[-1]["wall"], 1),
         "core_seconds": round(time.process_time() - began, 1), "parameters": run.record["parameters"],
     }
 

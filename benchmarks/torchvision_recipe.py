@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import warnings
 from collections import OrderedDict
 from dataclasses import replace
@@ -32,6 +31,7 @@ from stemma.core.types import Batch, Dataset
 from stemma.data.loader import Loader
 from stemma.data.open import held_out
 from stemma.engine.running.budget import Budget, Spent
+from stemma.engine.running.clock import Stopwatch
 from stemma.engine.running.devices import keep_memory
 from stemma.metrics import Evaluator
 from stemma.parts.backbones.timm_backbone import Timm
@@ -114,12 +114,13 @@ def main() -> None:
         rate, optimizer = 1e-3, torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.01)
     loader = Loader(train, replace(recipe), train=True, batch=a.batch, mean=(0.5,) * 3,
                     needs=frozenset({"boxes"}), seed=a.seed)
+    clock = Stopwatch("cpu")  # as Stemma counts its seconds
     spent, epoch, warm = Spent(), 0, min(1000, len(loader) - 1)
     untrained = evaluate(net, test, recipe, first)
     net.train()
     while budget.fraction(spent) < 1:
         for batch in loader.epoch(epoch):
-            begin = time.perf_counter()
+            clock.start()
             done = budget.fraction(spent)
             scale = 0.001 + 0.999 * min(1.0, spent.steps / warm)
             for group in optimizer.param_groups:
@@ -128,8 +129,9 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            spent = Spent(spent.seconds + time.perf_counter() - begin, spent.steps + 1, spent.epochs + 1 / len(loader),
-                          spent.images + len(batch))
+            clock.lap()
+            spent = Spent(clock.work, spent.steps + 1, spent.epochs + 1 / len(loader), spent.images + len(batch),
+                          clock.wall)
             if budget.fraction(spent) >= 1:
                 break
         epoch += 1

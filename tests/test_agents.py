@@ -126,6 +126,18 @@ def test_dodging_can_be_done_by_looking() -> None:
         assert np.mean(lengths) > 3 * np.mean([e["reward"].sum() for e in crew.random(range(12))])
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="children that live are read from /proc")
+def test_what_a_crew_lives_is_work() -> None:
+    """The processor time of worlds in processes of their own counts while these go on."""
+    from stemma.engine.running.clock import processor_seconds
+
+    with envs.Crew("drawn-dodge", 1, 64) as crew:
+        whole, own = processor_seconds(), time.process_time()
+        steps = sum(len(e["reward"]) for e in crew.random(range(40)))
+        children = processor_seconds() - whole - (time.process_time() - own)
+    assert children > 0.05, (steps, children)
+
+
 def test_processes_live_the_same_episodes() -> None:
     with envs.Crew("drawn-dodge", 0, 16, True) as crew:
         here = list(crew.random([4, 5, 6]))

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine_help import ROOT, SETS, scenes
+import stemma
+from engine_help import ROOT, SETS, scenes, short
 from stemma.core.types import StemmaError
 from stemma.engine.pictures.fit import train
 from stemma.engine.running import checkpoint
@@ -55,7 +56,8 @@ def once(folder: Path, paper: str) -> Run:
                      progress=False, val_every=0, log_every=1)
 
 
-def _torchrun(code: str, *args: str, processes: int = 2) -> None:
+def _torchrun(code: str, *args: str, processes: int = 2) -> list[str]:
+    """What each process said on stdout and stderr."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -69,9 +71,12 @@ def _torchrun(code: str, *args: str, processes: int = 2) -> None:
         }
         started.append(subprocess.Popen([sys.executable, "-c", code, *args], env=env, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True))
+    said = []
     for p in started:
         out, _ = p.communicate(timeout=900)
         assert p.returncode == 0, out
+        said.append(out)
+    return said
 
 
 @pytest.mark.slow
@@ -92,6 +97,35 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         said = json.loads((tmp_path / f"said{rank}.json").read_text())
         assert said == {"mean": 1.5, "floor": 0.5, "alone": 1.0 + rank}
     assert checkpoint.read_meta(tmp_path / names[0] / "state.safetensors")["world"] == 2
+
+
+EVALUATE = """
+import json, sys
+from pathlib import Path
+import stemma
+from engine_help import scenes
+from stemma.cli import main
+folder = Path(sys.argv[1])
+said = stemma.evaluate(folder / 'run', scenes(7, 'val'), batch=2, device='cpu', precision='fp32', losses=True,
+                       out=folder / 'found.json', progress=True)
+(folder / f'said{__import__("os").environ["RANK"]}.json').write_text(json.dumps(said))
+main(['evaluate', str(folder / 'run'), '--data', 'scenes:64:24', '--split', 'val', '--json'])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_as_one(tmp_path: Path) -> None:
+    """Seven pictures in batches of two: each counts once, in both answers and in the file; one process speaks."""
+    run = short(tmp_path / "run", "4steps")
+    alone = stemma.evaluate(run, scenes(7, "val"), batch=2, device="cpu", precision="fp32", losses=True,
+                            out=tmp_path / "one.json")
+    spoken = _torchrun(EVALUATE, str(tmp_path))
+    told = [json.loads((tmp_path / f"said{rank}.json").read_text()) for rank in range(2)]
+    assert told[0] == told[1] and told[0]["images"] == 7
+    apart = ("images_per_second", "timed_by", "predictions")
+    assert {k: v for k, v in told[0].items() if k not in apart} == {k: v for k, v in alone.items() if k not in apart}
+    assert json.loads((tmp_path / "found.json").read_text()) == json.loads((tmp_path / "one.json").read_text())
+    assert [s.count('"images":') for s in spoken] == [1, 0]
 
 
 def test_one_process_needs_nobody() -> None:

@@ -210,7 +210,7 @@ def test_the_record_has_both_clocks_and_every_warning_once(tmp_path: Path) -> No
             == r["systems"][1]["runs"][0])
     assert r["warnings"] == [{"text": "a.jpg is broken", "trainings": ["fpn-s0", "ssd-s0"]},
                              {"text": "b.jpg is broken", "trainings": ["ssd-s0"]}]
-    assert clocks.lines(r) == [
+    assert clocks.lines(r) + clocks.noted(r) == [
         "The machine was busy: trainings got .19 to .98 of a core, and 19 s of work took up to 100 s by the clock.",
         "Wall time cut 1 of 2 training(s), which ended on time, and had less work than the others: ssd-s0, seed "
         f"0: {cut}.", "a.jpg is broken (2 trainings)", "b.jpg is broken (ssd-s0)",
@@ -219,7 +219,7 @@ def test_the_record_has_both_clocks_and_every_warning_once(tmp_path: Path) -> No
 
 def test_a_quiet_comparison_has_nothing_to_remark(tmp_path: Path) -> None:
     r = compared(tmp_path, {"fpn-s0": {}, "ssd-s0": {}})
-    assert (clocks.lines(r) == [] and words.length(r) == "60 s of processor time"
+    assert (clocks.lines(r) == [] == clocks.noted(r) and words.length(r) == "60 s of processor time"
             and words.seconds(r) == "seconds of processor time")
     assert words.length(r | {"clock": "wall"}) == "60 s" and words.length(r | {"budget": "2000steps"}) == "2000 steps"
 
@@ -228,8 +228,8 @@ def test_mixed_comparisons_say_so(tmp_path: Path) -> None:
     r = compared(tmp_path,
                  {"fpn-s0": {"precision": "bf16", "clock": "wall"}, "ssd-s0": {"threads": 2, "seconds": 30.0}})
     assert words.length(r) == "60 s"
-    said = clocks.lines(r | {"latency": {"by": "processor", "share": 0.4}})
-    assert said == [
+    r |= {"latency": {"by": "processor", "share": 0.4}}
+    assert clocks.lines(r) + clocks.noted(r) == [
         "Trainings used .49 of the 2 threads that each was given: the machine was busy, or they had not enough to do "
         "for so many, and 30 s of work took up to 61 s by the clock.",
         "When single pictures were timed the machine gave .40 of what they wanted: latencies are of processor time, "
@@ -258,6 +258,6 @@ def test_without_a_terminal_the_board_speaks_every_ten_seconds(monkeypatch: pyte
             states[0].status = "measuring"
         board.show(states)
     assert [" ".join(s.split()) for s in capsys.readouterr().err.splitlines()] == [
-        "0 s fpn-s0: training", "10 s fpn-s0: training; 0 of 2 over",
-        "20 s fpn-s0: 20 %, 12 s of work in 24 s, loss 1.250, last .153; 0 of 2 over", "25 s fpn-s0: measuring .153",
+        "0 s fpn-s0: training", "10 s fpn-s0: training; 1 waiting",
+        "20 s fpn-s0: 20 %, 12 s of work in 24 s, loss 1.250, last .153; 1 waiting", "25 s fpn-s0: measuring .153",
     ]

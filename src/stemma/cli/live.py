@@ -51,6 +51,11 @@ class Board:
             with suppress(OSError):  # the terminal may be gone
                 self.live.stop()
 
+    def say(self, line: str) -> None:
+        """Print a line above the board."""
+        if not self.quiet:
+            (self.live.console if self.live is not None else err).print(line, markup=False, soft_wrap=True)
+
     def show(self, states: list[State]) -> None:
         """Draw the states anew, or say which changed."""
         if self.quiet:
@@ -67,8 +72,8 @@ class Board:
                     self._line(said)
         if time.monotonic() - self.told >= QUIET:
             at_work = [_far(s) for s in states if s.status in ("training", "measuring")]
-            over = sum(s.status in ("done", "kept", "failed") for s in states)
-            self._line("; ".join([*at_work, f"{over} of {len(states)} over"]))
+            waiting = sum(s.status == "waiting" for s in states)
+            self._line("; ".join([*at_work, *([f"{waiting} waiting"] if waiting else [])]))
 
     def _line(self, text: str) -> None:
         self.told = time.monotonic()

@@ -9,8 +9,8 @@ BUSY = 0.8  # `engine.running.clock.TRUSTED`, which this room does not load
 
 
 def lines(results: dict[str, Any]) -> list[str]:
-    """What is to be known beside the numbers: how busy the machine was, where wall time ran out, by which clock
-    latencies are, and what was decided or warned of on the way."""
+    """What is to be known of its times: how busy the machine was, where wall time ran out, by which clock
+    latencies are."""
     runs = [(s, r) for s in results["systems"] for r in s["runs"] if r.get("share") is not None]
     out = _busy([r for _, r in runs], results)
     cut = [f"{s['title']}, seed {r['seed']}: {r['cut']}" for s, r in runs if r.get("cut")]
@@ -21,7 +21,12 @@ def lines(results: dict[str, Any]) -> list[str]:
     if late.get("by") == "processor":
         out.append(f"When single pictures were timed the machine gave {words.score(late['share'], 2)} of what they "
                    "wanted: latencies are of processor time, for the clock could not be trusted.")
-    out += [f"{n[0].upper()}{n[1:]}." for n in results.get("notes", [])]
+    return out
+
+
+def noted(results: dict[str, Any]) -> list[str]:
+    """What was decided or warned of on the way, each once."""
+    out = [f"{n[0].upper()}{n[1:]}." for n in results.get("notes", [])]
     for w in results.get("warnings", []):
         n = len(w["trainings"])
         out.append(f"{w['text']} ({w['trainings'][0] if n == 1 else f'{n} trainings'})")
@@ -48,4 +53,4 @@ def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
     return [f"{why}, and {took}.{none}"]
 
 
-__all__ = ["BUSY", "lines"]
+__all__ = ["BUSY", "lines", "noted"]

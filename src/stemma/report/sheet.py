@@ -30,7 +30,7 @@ def remark(words_: str) -> str:
 def beside(results: dict[str, Any]) -> str:
     """What is to be known beside the numbers: of the clocks, of wall time, of warnings.
     Empty where there is nothing."""
-    lines = clocks.lines(results)
+    lines = clocks.lines(results) + clocks.noted(results)
     return (tag("div", tag("h2", "Beside the numbers"), items(map(text, lines)), cls="answer", role="note") if lines
             else "")
 

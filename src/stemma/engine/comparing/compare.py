@@ -73,7 +73,8 @@ def compare(
     out: str | Path = "runs/compare", jobs: int | None = None, on: str = "local", *, format: str | None = None,
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
-    wall: str | None = None,
+    wall: str | None = None, size: int | str | None = None, upright: bool | str | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -83,6 +84,7 @@ def compare(
     sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
+    size, upright: the same for all, as `train` takes them; what the data decide is decided once and told to `say`.
     wall: "1h": the most time by the clock for each training, whatever the budget.
 
     A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
@@ -97,17 +99,22 @@ def compare(
     wall = None if length.wall is None else f"{length.wall:g}s"
     plan = {"data": where, "format": format, "budget": str(length), "preset": preset,
             "sets": checkpoint.jsonable(sets or {}),
-            "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall}
+            "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall,
+            "size": size, "upright": upright}
     systems = _systems(names, preset)
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
     at_least(0, workers=workers)
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     wing = wings.together(papers.get(name) for name, _ in systems.values())
-    options = {"format": format, "precision": precision, "batch": batch, "limit": limit}
-    ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None))
+    options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
+               "upright": upright}
+    ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
+                                     _kept(folder)))
     at_once, threads, device = _room(jobs, device, precision)
-    _claim(folder, plan | {"data": ready.data})
+    _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
+    if ready.begin and say is not None:
+        say(ready.begin["says"])
     agreed, notes = terms.settle(folder, terms.here(device, threads))
     at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
     threads = agreed.threads
@@ -116,8 +123,9 @@ def compare(
     ready.compute()
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format, _sets_of(sets, name), device,
-            precision, batch, workers, limit, validations, wall, agreed.precision)
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
+            _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
+            wall, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, on, show)
@@ -192,6 +200,13 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return out
 
 
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """What a folder's compare.json holds; None where there is none."""
+    file = folder / "compare.json"
+    kept: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return kept
+
+
 def _claim(folder: Path, plan: dict[str, Any]) -> None:
     """Make the folder this comparison's. Raises `StemmaError` when it holds something else."""
     if folder.exists() and not folder.is_dir():
@@ -200,7 +215,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
     if file.is_file():
         drawn = [p for p in (folder / "pictures").glob("*") if p.name != outputs.JOURNAL]
         outputs.claim([file, folder / "results.json", folder / "report.html", *drawn])
-        old = json.loads(file.read_text(encoding="utf-8"))
+        old = _kept(folder) or {}
         for key, value in plan.items():
             if old.get(key) != value:
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "
