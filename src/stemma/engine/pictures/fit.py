@@ -14,6 +14,7 @@ from ...core.interrupts import Wishes
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
 from ...data.open import open_pair, spread, suited
+from ...data.subset import read_at
 from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
@@ -75,6 +76,7 @@ def train(
                           "for agents, `stemma list --task world`)")
     format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
+    val_set = read_at(val_set, train_set.info.white)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
@@ -111,7 +113,7 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set)},
+                 "val_images": len(val_set), "white": info.white},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
