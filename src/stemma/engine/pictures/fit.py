@@ -13,6 +13,7 @@ from ...core import paper as papers
 from ...core.interrupts import Wishes
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
+from ...data.named import named_as
 from ...data.open import open_pair, spread, suited
 from ...data.subset import read_at
 from ..running import checkpoint
@@ -76,7 +77,8 @@ def train(
                           "for agents, `stemma list --task world`)")
     format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
-    val_set = read_at(val_set, train_set.info.white)
+    val_set = named_as(read_at(val_set, train_set.info.white), train_set.info, card.task_of(preset),
+                       "the validation data")
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
