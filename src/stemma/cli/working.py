@@ -113,16 +113,25 @@ def doctor(
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
-    Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
+    may begin with. Exit status 1 when there are faults."""
+    from ..core.types import StemmaError
     from ..data.doctor import examine
+    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None)
+    try:
+        first = first_command(data, format)
+    except StemmaError:
+        first = None  # what cannot be opened is among the faults
     if as_json:
-        print_json(report.as_dict())
+        print_json(report.as_dict() | {"begin": first})
     else:
         report.render(out, examples=rows)
+        if first is not None:
+            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+            out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
 
 
