@@ -25,6 +25,7 @@ from typing import Any
 from ...core import outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
+from ...data.options import anchored, typed
 from ...data.proposals import wants
 from .. import wings
 from ..running import checkpoint
@@ -72,7 +73,7 @@ def compare(
     out: str | Path = "runs/compare", jobs: int | None = None, on: str = "local", *, format: str | None = None,
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
-    wall: str | None = None,
+    wall: str | None = None, data_options: dict[str, Any] | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -82,6 +83,7 @@ def compare(
     sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
+    data_options: how the data is read (`data.options`); None, in a folder that holds the comparison: as before.
     wall: "1h": the most time by the clock for each training, whatever the budget.
 
     A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
@@ -97,13 +99,18 @@ def compare(
     plan = {"data": where, "format": format, "budget": str(length), "preset": preset,
             "sets": checkpoint.jsonable(sets or {}),
             "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall}
+    told = anchored(data_options, where)
+    if not told and (before := _told(folder, where)):
+        told, format = before["data_options"], format or before["format"]
+    if told:
+        plan |= {"data_options": told, "format": format}
     systems = _systems(names, preset)
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
     at_least(0, workers=workers)
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     wing = wings.together(papers.get(name) for name, _ in systems.values())
-    options = {"format": format, "precision": precision, "batch": batch, "limit": limit}
+    options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "data_options": told}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None))
     at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan | {"data": ready.data})
@@ -116,7 +123,7 @@ def compare(
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format, _sets_of(sets, name), device,
-            precision, batch, workers, limit, validations, wall, agreed.precision)
+            precision, batch, workers, limit, validations, wall, told, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, on, show)
@@ -191,6 +198,16 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return out
 
 
+def _told(folder: Path, where: str) -> dict[str, Any]:
+    """How a comparison that the folder holds reads these data: "format" and "data_options"."""
+    try:
+        old = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return (old if isinstance(old, dict) and old.get("data_options") and old.get("data") == where
+            else {})
+
+
 def _claim(folder: Path, plan: dict[str, Any]) -> None:
     """Make the folder this comparison's. Raises `StemmaError` when it holds something else."""
     if folder.exists() and not folder.is_dir():
@@ -243,7 +260,9 @@ def _version() -> str:
 
 def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str | Path) -> str:
     options = {"data": plan["data"], "budget": plan["budget"], "seeds": seeds, "preset": plan["preset"], "out": out}
-    return " ".join(["stemma", "compare", *systems, *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items())])
+    words = [*(f"--{k} {shlex.quote(str(v))}" for k, v in options.items()),
+             *map(shlex.quote, typed(plan.get("data_options", {})))]
+    return " ".join(["stemma", "compare", *systems, *words])
 
 
 # ---------------------------------------------------------------- here, in processes
@@ -382,7 +401,7 @@ def _latencies(folder: Path, done: list[Job], states: list[State], device: str, 
     spec = folder / "jobs" / "latency.json"
     job = done[0]
     asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
-             "out": str(file.resolve())}
+             "out": str(file.resolve()), "data_options": job.data_options}
     checkpoint.write_text(spec, json.dumps(asked))
     process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
     late = State(replace(job, id="latencies"), "measuring", 1.0)

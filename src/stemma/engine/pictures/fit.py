@@ -18,6 +18,7 @@ from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
 from .measured import measured
+from .reading import kept_as, reading
 from .tasks import check_kinds
 from .trainer import Plan, Trainer
 
@@ -64,7 +65,8 @@ def train(
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
                           "for agents, `stemma list --task world`)")
-    format, options = suited(data, card.task_of(preset), format, data_options)
+    format, told = reading(out if resume else None, data, format, data_options)
+    format, options = suited(data, card.task_of(preset), format, told)
     train_set, val_set = open_pair(data, val, format, **options)
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
@@ -98,7 +100,7 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set)},
+                 "val_images": len(val_set), **kept_as(data, told)},
         "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run, again = _folder(Path(out), record, resume, fabric)

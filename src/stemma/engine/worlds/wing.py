@@ -19,6 +19,7 @@ SCORES = ("return",)
 ABOUT = "lives in a world"
 INSTEAD = {
     "batch": "say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)",
+    "data_options": "options of how pictures are read have no use",
     "images": "leave the pictures out: it films what it foresees",
 }
 TIMED = False
