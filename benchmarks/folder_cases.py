@@ -284,6 +284,123 @@ def bbox_against_polygon(c: Case) -> Seen:
     yield "training says so", "box beside mask" in said.err
 
 
+@check
+def yaml_on_off(c: Case) -> Seen:
+    for where, want in (("lamps", ("off", "on")), ("numbers", ("01", "02"))):
+        names = c.open("train", where).info.classes.names
+        yield f"classes {', '.join(names)}", names == want
+
+
+@check
+def sixteen_bit(c: Case) -> Seen:
+    from stemma.data.images import read_image
+
+    data = c.open()
+    greys = set()
+    for i in range(len(data)):
+        s = data[i]
+        x1, y1, x2, y2 = s.boxes[0].astype(int)
+        greys |= set(np.unique(s.image[y1:y2, x1:x2]).tolist())
+    yield f"greys of the object: {sorted(greys)}", max(greys) - min(greys) <= 1 and min(greys) > 30
+    pair = [read_image(c.at / f"images/0{k}.png") for k in (0, 1)]
+    yield "a picture alone too", abs(int(pair[0].max()) - int(np.median(pair[1][pair[1] > pair[1].min()]))) <= 1
+    yield "it is said", any("is white in all of them" in n for n in c.doctor()["notes"])
+    said = c.learns()
+    kept = json.loads((c.free / "run/run.json").read_text())["data"]["white"] if said.code == 0 else None
+    yield f"run.json keeps {kept}", kept == data.info.white
+
+
+# ---------------------------------------------------------------- nothing lost,
+# mends that a command can follow, exports
+
+
+def whole(c: Case, classes: tuple[str, ...] = ("bolt", "nut")) -> Seen:
+    """All 12 pictures and 24 objects of undivided data, read without an option."""
+    yield c.holds(12, 24)
+    names = tuple(c.doctor()["classes"])
+    yield f"classes {', '.join(names)}", names == classes
+
+
+@check
+def yolo_bom(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def labelimg_flat(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def label_studio_yolo(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def cvat_yolo11(c: Case) -> Seen:
+    yield from whole(c)
+    unused = c.doctor()["unused"]
+    yield f"not used: {unused}", not any(unused.values())
+
+
+@check
+def yolo_confidence(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    notes = [n for n in c.doctor()["notes"] if "sixth number" in n]
+    yield f"said {len(notes)} times", len(notes) == 1
+
+
+@check
+def yolo_mixed_rows(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    bare = c.doctor()["fault_counts"].get("no mask", 0)
+    yield f"{bare} without a mask are named", bare == 24  # 12 in train, and the same 12 in val
+    yield "training says so", "no mask" in c.learns().err
+
+
+@check
+def yolo_nested(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def capital_folders(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def yaml_elsewhere(c: Case) -> Seen:
+    yield c.holds(12, 24, "train", "configs/parts.yaml")
+    yield c.holds(4, 8, "val", "configs/parts.yaml")
+
+
+@check
+def symlinked_images(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "all", "data", follow_links=True)
+    found = stemma("doctor", c.at / "data", "--follow-links")
+    yield f"with it: status {found.code}", found.code == 0
+
+
+@check
+def symlinked_yolo(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "train", "data", follow_links=True)
+    learned = c.learns("--follow-links", data="data")
+    yield f"training with it: status {learned.code}", learned.code == 0
+
+
+@check
+def lfs_pointers(c: Case) -> Seen:
+    report = c.doctor()
+    named = [f for f in report["faults"] if "Git LFS pointer" in f["problem"]]
+    yield f"{len(named)} pointers are named", len(named) == 12 and report["status"] == 1
+
+
 # ---------------------------------------------------------------- the table
 
 

@@ -303,6 +303,25 @@ def test_maps_are_written_as_pictures(folder: Path, tmp_path: Path) -> None:
     assert said["images"][0]["map"] == "a_labels.png"
 
 
+def test_pictures_of_16_bits_are_read_at_the_scale_of_the_training(tmp_path: Path) -> None:
+    """A run that saw 12 bits keeps 4095 for white, whatever the brightest pixel of the pictures that it is asked
+    about."""
+    learned = replace(scenes(1).info, white=4095.0)
+    checkpoint.save(tmp_path / "m.safetensors", checkpoint.build("retinanet", "small", sets=SETS, info=learned))
+    assert checkpoint.load(tmp_path / "m.safetensors").info.white == 4095  # type: ignore[union-attr]
+    (tmp_path / "in").mkdir()
+    for name, top in (("a", 2000), ("b", 65535)):
+        grey = np.full((64, 64), 2000, np.uint16)
+        grey[0, 0] = top
+        Image.fromarray(grey).save(tmp_path / f"in/{name}.png")
+    # without a scale of its own: one for all that is asked
+    for m, want in ((tmp_path / "m.safetensors", 125), (model(), 8)):
+        stemma.predict(m, tmp_path / "in", tmp_path / f"out{want}", threshold=1.0, device="cpu")
+        for name in ("a", "b"):
+            with Image.open(tmp_path / f"out{want}/{name}.jpg") as drawn:
+                assert abs(int(np.asarray(drawn)[40, 40, 0]) - want) <= 1
+
+
 # ---------------------------------------------------------------- what is not ours stays as it is
 
 

@@ -49,6 +49,11 @@ class Board:
         if self.live is not None:
             self.live.stop()
 
+    def say(self, line: str) -> None:
+        """Print a line above the board."""
+        if not self.quiet:
+            (self.live.console if self.live is not None else err).print(line, markup=False, soft_wrap=True)
+
     def show(self, states: list[State]) -> None:
         """Draw the states anew, or say which changed."""
         if self.quiet:

@@ -38,6 +38,12 @@ Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network
 Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: "
                                             "selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
+Size = Annotated[str | None, typer.Option("--size", metavar="N", help="Pixels of a picture's side, the same for all; "
+                                         "`stemma show PAPER` says what it does to one. auto: as large as the objects "
+                                         "ask; preset: as the preset has it. \\[default: auto for `small`]")]
+Upright = Annotated[str | None, typer.Option("--upright", metavar="yes|no|auto", help="Whether things in the pictures "
+                                            "have an upright: yes, mirror them left to right alone; no, turn them too; "
+                                            "auto: look; preset: as the preset has it. \\[default: auto for `small`]")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
@@ -139,6 +145,8 @@ def train(
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
                                         "another of its card.")] = "small",
     backbone: Backbone = None,
+    size: Size = None,
+    upright: Upright = None,
     proposals: Source = None,
     folder: Annotated[Path | None,
                       typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
@@ -177,7 +185,7 @@ def train(
             paper, named, None if budget == "paper" else budget, preset, where, seed,
             parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
             batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-            compile=compile, start=start, progress=not as_json, wall=wall,
+            compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
             data_options=data_options or None,
         )
     except KeyboardInterrupt:
@@ -246,6 +254,8 @@ def evaluate(
         "\\[default: auto]",
     )] = None,
     workers: Workers = 0,
+    size: Annotated[str | None, typer.Option("--size", metavar="N", help="Measure at another size than it was trained "
+                                             "at, in pixels.")] = None,
     proposals: Source = None,
     svd: Svd = None,
     of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
@@ -260,7 +270,7 @@ def evaluate(
 
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
-        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd),
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
         data_options=data_options or None))
     if as_json:
         return print_json(result)
@@ -314,6 +324,8 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
+    size: Size = None,
+    upright: Upright = None,
     proposals: Source = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
@@ -343,9 +355,9 @@ def compare(
             done = run_comparison(
                 papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
                 sets=parse_sets(sets, backbone, proposals), device=device,
-                precision=precision, batch=batch, workers=workers, limit=limit, wall=wall,
                 data_options=data_options or None,
-                command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+                precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
+                say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
             )
         except KeyboardInterrupt:
             board.stop()

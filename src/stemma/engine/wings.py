@@ -33,6 +33,7 @@ class Asked:
     sets: Callable[[str], dict[str, Any]]  # the settings meant for one paper
     options: dict[str, Any] = field(default_factory=dict)
     show: bool = False  # whether progress may be shown
+    kept: dict[str, Any] | None = None  # what the folder's compare.json holds, where the comparison was begun before
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Ready:
     about: dict[str, Any]
     collect: Callable[[Path, list[Any], dict[str, str], dict[str, Any]], dict[str, Any]]
     compute: Callable[[], None] = lambda: None
+    begin: dict[str, Any] | None = None  # what was chosen for all, kept in compare.json; `says` is told before training
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
 
 
 class Wing(Protocol):

@@ -73,7 +73,8 @@ def compare(
     out: str | Path = "runs/compare", jobs: int | None = None, on: str = "local", *, format: str | None = None,
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
-    wall: str | None = None, data_options: dict[str, Any] | None = None,
+    wall: str | None = None, size: int | str | None = None, upright: bool | str | None = None,
+    say: Callable[[str], None] | None = None, data_options: dict[str, Any] | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -84,6 +85,7 @@ def compare(
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
     data_options: how the data is read (`data.options`); None, in a folder that holds the comparison: as before.
+    size, upright: the same for all, as `train` takes them; what the data decide is decided once and told to `say`.
     wall: "1h": the most time by the clock for each training, whatever the budget.
 
     A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
@@ -98,7 +100,8 @@ def compare(
     wall = None if length.wall is None else f"{length.wall:g}s"
     plan = {"data": where, "format": format, "budget": str(length), "preset": preset,
             "sets": checkpoint.jsonable(sets or {}),
-            "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall}
+            "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall,
+            "size": size, "upright": upright}
     told = anchored(data_options, where)
     if not told and (before := _told(folder, where)):
         told, format = before["data_options"], format or before["format"]
@@ -110,10 +113,14 @@ def compare(
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     wing = wings.together(papers.get(name) for name, _ in systems.values())
-    options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "data_options": told}
-    ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None))
+    options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
+               "upright": upright, "data_options": told}
+    ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
+                                     _kept(folder)))
     at_once, threads, device = _room(jobs, device, precision)
-    _claim(folder, plan | {"data": ready.data})
+    _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
+    if ready.begin and say is not None:
+        say(ready.begin["says"])
     agreed, notes = terms.settle(folder, terms.here(device, threads))
     at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
     threads = agreed.threads
@@ -122,8 +129,9 @@ def compare(
     ready.compute()
     work = [
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format, _sets_of(sets, name), device,
-            precision, batch, workers, limit, validations, wall, told, agreed.precision)
+            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
+            _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
+            wall, told, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, on, show)
@@ -198,14 +206,17 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return out
 
 
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """What a folder's compare.json holds; None where there is none."""
+    file = folder / "compare.json"
+    kept: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return kept
+
+
 def _told(folder: Path, where: str) -> dict[str, Any]:
     """How a comparison that the folder holds reads these data: "format" and "data_options"."""
-    try:
-        old = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return (old if isinstance(old, dict) and old.get("data_options") and old.get("data") == where
-            else {})
+    old = _kept(folder) or {}
+    return old if old.get("data_options") and old.get("data") == where else {}
 
 
 def _claim(folder: Path, plan: dict[str, Any]) -> None:
@@ -216,7 +227,7 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
     if file.is_file():
         drawn = [p for p in (folder / "pictures").glob("*") if p.name != outputs.JOURNAL]
         outputs.claim([file, folder / "results.json", folder / "report.html", *drawn])
-        old = json.loads(file.read_text(encoding="utf-8"))
+        old = _kept(folder) or {}
         for key, value in plan.items():
             if old.get(key) != value:
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "

@@ -167,7 +167,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0,
              out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
              data_options: dict[str, Any] | None = None,
-             proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
+             proposals: str | None = None, of: str = "predict", svd: Sequence[int] = (),
+             size: int | None = None) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`
@@ -180,6 +181,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
+    `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
@@ -190,6 +192,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a "
                           "world; name its data with --data")
     net = shortened(model, svd, which)
+    if size is not None:
+        net = checkpoint.at_size(net, size)
     m: Any = net
     format, told = reading(model, data, format, data_options)
     format, options = suited(data, m.paper.task_of(m.preset), format, told)

@@ -25,6 +25,10 @@ class Run:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        """A run stands for its folder wherever a path is taken: `stemma.load(run)`."""
+        return str(self.path)
+
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """The run in folder `path`. Raises `StemmaError` when it holds none."""

@@ -58,6 +58,9 @@ def latency(folders: list[str], data: str, format: str | None, device: str) -> d
 
 def prepare(asked: Asked) -> Ready:
     """Look for the world and hold every agent's settings against it. Raises `StemmaError`."""
+    for option in ("size", "upright"):
+        if asked.options.get(option):
+            raise StemmaError(f"'{option}' means nothing here: an agent {ABOUT}; leave it out")
     name = agents.name_of(asked.data)
     envs.need(envs.get(name).package, name)
     for paper, preset in asked.systems.values():
