@@ -310,8 +310,22 @@ def sixteen_bit(c: Case) -> Seen:
     yield f"run.json keeps {kept}", kept == data.info.white
 
 
-# ---------------------------------------------------------------- nothing lost,
-# mends that a command can follow, exports
+@check
+def evaluate_other_order(c: Case) -> Seen:
+    run = c.free / "run"
+    said = stemma("train", "retinanet", "--data", c.at / "mine", "--budget", "150steps", "--batch", 4, "--val-every", 0,
+                  "--set", "recipe.resize.size=96", "--out", run, "--device", "cpu")
+    assert said.code == 0, said
+    mine, theirs = (stemma("evaluate", run, "--data", c.at / d, "--device", "cpu", "--json")
+                    for d in ("mine", "theirs"))
+    assert theirs.code == 0, theirs
+    rows = [{k: said.json["per_class"][k]["AP"] for k in ("bolt", "nut")} for said in (mine, theirs)]
+    same = all(abs(rows[0][k] - rows[1][k]) < 1e-9 for k in rows[0])
+    yield f"AP {rows[0]} and {rows[1]}", same and min(rows[0].values()) > 0
+    yield "the foreign class is named", "washer" in theirs.err
+
+
+# ---------------------------------------------------------------- nothing lost, mends that can be typed, exports
 
 
 def whole(c: Case, classes: tuple[str, ...] = ("bolt", "nut")) -> Seen:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import stemma
 from engine_help import SETS, scenes
-from made_data import make_voc
+from made_data import make_coco, make_voc
 from stemma.core.outputs import JOURNAL
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
 from stemma.data.readers.coco import write_coco
@@ -396,6 +396,22 @@ def test_nothing_that_is_written_replaces_what_is_not_ours(tmp_path: Path) -> No
             write(path)
             write(path)  # what we wrote may be written again
     assert not list(tmp_path.glob(".*.new*"))
+
+
+def test_results_have_the_ids_of_the_data_that_were_measured(tmp_path: Path) -> None:
+    """A model of (dog, cat) on COCO JSON with cat 3 and dog 7: matched by name,
+    and its results are COCO's for that file."""
+    from stemma.metrics.coco import evaluate_files
+
+    path = make_coco(tmp_path)
+    info = replace(stemma.open_dataset(path, "all").info, classes=Classes(("dog", "cat")), semantic=None)
+    torch.manual_seed(0)
+    m = checkpoint.build("retinanet", "small", sets=SETS | {"rule.score": 0.001}, info=info).eval()
+    with pytest.warns(UserWarning, match="matched by name with the model's, whose order is another"):
+        got = stemma.evaluate(m, path, split="all", out=tmp_path / "det.json", device="cpu")
+    assert {r["category_id"] for r in json.loads((tmp_path / "det.json").read_text())} <= {3, 7}
+    said = evaluate_files(path, tmp_path / "det.json").numbers()
+    assert all(abs(got[k] - v) < 1e-9 for k, v in said.items() if not np.isnan(v)) and got["AR100"] > 0
 
 
 def test_the_images_of_results_are_named(tmp_path: Path) -> None:
