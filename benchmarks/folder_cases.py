@@ -325,6 +325,15 @@ def evaluate_other_order(c: Case) -> Seen:
     yield "the foreign class is named", "washer" in theirs.err
 
 
+@check
+def own_world(c: Case) -> Seen:
+    for name in ("my_world:Catch-v0", "CartPole-v1"):
+        run = c.free / name.partition(":")[0]
+        with contextlib.chdir(c.at):
+            said = stemma("train", "planet", "--env", name, "--budget", "6steps", "--device", "cpu", "--out", run)
+        yield f"{name}: lived in" if said.code == 0 else str(said), said.code == 0
+
+
 # ---------------------------------------------------------------- nothing lost, mends that can be typed, exports
 
 
