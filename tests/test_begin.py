@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,7 @@ def test_a_comparison_begins_alike_and_says_so_once(tmp_path: Path, monkeypatch:
                        say=told.append)
     assert [j.sets for j in jobs] == [{"upright": "yes"}, {"recipe.resize.size": 160, "upright": "yes"}, {}]
     kept = json.loads((tmp_path / "c" / "compare.json").read_text())
+    assert kept["begin"] == asked(names, data).about["data"]["begin"]
     assert told == [kept["begin"]["says"]] and kept["begin"]["upright"] is True
     monkeypatch.setattr(begin, "look", lambda data: seen(upright=False, tenth=0.01))
     with pytest.raises(KeyboardInterrupt):
@@ -187,6 +189,16 @@ def test_a_comparison_begins_alike_and_says_so_once(tmp_path: Path, monkeypatch:
                        sets={"yolo-v2:recipe.resize.size": 160})
     assert jobs[-1].paper == "retinanet" and jobs[-1].sets == {"upright": "yes"}
     assert json.loads((tmp_path / "c" / "compare.json").read_text()) == kept
+
+
+def asked(names: list[str], data: Path) -> Any:
+    """What the wing makes ready for a comparison of `names`."""
+    from stemma.engine.pictures.wing import prepare
+    from stemma.engine.wings import Asked
+
+    systems = {n: (cards.get(n.split(":")[0]).name, n.partition(":")[2] or "small") for n in names}
+    options = {"format": None, "limit": None, "size": None, "upright": None}
+    return prepare(Asked(systems, str(data), lambda name: {}, options))
 
 
 def test_drawn_scenes_begin_as_ever(tmp_path: Path) -> None:
@@ -201,3 +213,64 @@ def test_real_data(name: str, format: str, size: int, upright: bool, shared_data
     card = cards.get("fcn" if name == "camvid" else "fpn")
     chosen = choose([(card, "small", {})], open_dataset(shared_data / name, "train", format), Wish())
     assert chosen is not None and (chosen.size, chosen.upright) == (size, upright)
+
+
+# ---------------------------------------------------------------- the doctor's advice
+
+
+def test_the_doctor_says_what_to_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.cli import main
+
+    data = folder(tmp_path / "data", True)
+    chosen = choose([(FPN, "small", {})], open_dataset(data), Wish())
+    monkeypatch.setattr(begin, "find_spec", lambda name: None)
+    advice = begin.first_command(str(data))
+    assert advice is not None and chosen is not None and advice["says"].startswith(chosen.says)
+    assert shlex.split(advice["command"]) == ["stemma", "compare", "fpn", "retinanet", "ssd", "--data", str(data),
+                                              "--size", "128", "--upright", "yes", "--budget", "4m"]
+    monkeypatch.setattr(begin, "find_spec", lambda name: object())
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--quick", "--json"])
+    said = json.loads(capsys.readouterr().out)["begin"]
+    assert "--backbone tf_efficientnet_lite0:imagenet" in said["command"]
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--quick"])
+    assert said["command"] in capsys.readouterr().out
+    words = shlex.split(said["command"])
+    words[words.index("--budget") + 1] = "never"
+    with pytest.raises(SystemExit) as end:  # the whole line is read, and only the budget found fault with
+        main(words[1:])
+    assert end.value.code == 2 and "never" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kinds,command", [(("boxes", "masks"), "compare fpn"), (("semantic",), "compare fcn"),
+                                           (("panoptic",), "train panoptic-fpn"),
+                                           (("image_labels",), "--preset classifier-small"), ((), None)])
+def test_the_first_systems_are_of_the_kind_of_truth(kinds: tuple[str, ...], command: str | None,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    class Of(Scenes):
+        @property
+        def info(self) -> Any:
+            return replace(super().info, kinds=kinds)
+
+    data = Of(40)
+    monkeypatch.setattr(begin, "open_split", lambda where, split, format: data)
+    advice = begin.first_command("scenes")
+    assert (advice is None) if command is None else advice is not None and command in advice["command"]
+    if advice is not None:
+        assert "--size" not in advice["command"] and "drawn" in advice["says"]
+
+
+def test_broken_data_get_faults_and_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.cli import main
+
+    data = folder(tmp_path / "data", True, count=2)
+    (data / "annotations" / "instances_train.json").write_text('{"images": [{"id": 1}], "annotations": [], '
+                                                               '"categories": []}')
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["faults"] and said["begin"] is None

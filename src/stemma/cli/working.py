@@ -117,17 +117,27 @@ def doctor(
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
-    Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
+    may begin with. Exit status 1 when there are faults."""
+    from ..core.types import StemmaError
     from ..data.doctor import examine
+    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
+
+    try:
+        first = first_command(data, format, data_options)
+    except StemmaError:
+        first = None  # what cannot be opened is among the faults
     if as_json:
-        print_json(report.as_dict())
+        print_json(report.as_dict() | {"begin": first})
     else:
         report.render(out, examples=rows)
+        if first is not None:
+            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+            out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
 
 

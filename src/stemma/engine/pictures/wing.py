@@ -11,6 +11,7 @@ from ...data.open import absolute, held_out, suited
 from ..running import checkpoint
 from ..wings import Asked, Ready
 from . import TASKS, begin, outside, results
+from .begin import first_command
 from .export import export
 from .fit import train
 from .measure import evaluate
@@ -53,14 +54,14 @@ def prepare(asked: Asked) -> Ready:
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
         return results.collect(folder, jobs, errors, about, held.measured)
 
-    said = {
+    said: dict[str, Any] = {
         "name": info.name, "where": where, "train": len(held.train), "val": len(held.val), "split": held.split,
         "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
         "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
     }
-    about = {"data": said} | ({"begin": chosen.as_dict()} if chosen else {})
-    return Ready(where, absolute(where), about, collect, compute, about.get("begin"), gained)
+    begun = chosen.as_dict() if chosen is not None else None
+    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
-           "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+           "predict", "prepare", "train", "trial"]
