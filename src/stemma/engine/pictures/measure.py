@@ -26,7 +26,7 @@ from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
 from .compress import shortened
-from .paired import intervals, tallies_of
+from .paired import MOST, intervals, tallies_of
 from .reading import reading
 from .tasks import check_kinds, needs_of
 
@@ -111,7 +111,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
-    over the pictures; none of fewer than six.
+    over the pictures; none of fewer than six, nor of more than `paired.MOST`.
     ranks: processes that look at a part each; all have the same answer, in which every picture counts once.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -152,7 +152,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
-    if between:
+    if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)
     out |= {"images": images, "images_per_second": images / max(slowest, 1e-9), "timed_by": clock}
