@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHOLE := $(VENV)/.installed-whole
 
-.PHONY: demo test test-fp32 test-bf16 test-slow lint docs install benchmarks clean
+.PHONY: demo test test-fp32 test-bf16 test-slow lint docs pictures install benchmarks clean
 
 install: $(STAMP)
 
@@ -41,13 +41,25 @@ test-slow: $(WHOLE)
 SAY = $(if $(REPORT),--junitxml=$(REPORT))
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 
-docs: $(STAMP)
+# The two pages of papers that are kept, then the site: read site/index.html, no server and no network needed.
+docs: $(STAMP) $(VENV)/.docs
 	rm -f docs/lineage.html
 	$(BIN)/stemma tree --html docs/lineage.html
 	$(BIN)/python benchmarks/papers.py --page
+	$(BIN)/sphinx-build -W --keep-going -q -d $(VENV)/.doctrees -b html docs site
+	$(BIN)/python docs/check.py site
+
+$(VENV)/.docs: pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
+# The README's pictures: the demo's report, the lineage, drawn predictions.
+pictures: $(STAMP)
+	test -f runs/demo/report.html || $(MAKE) demo
+	$(BIN)/python docs/pictures.py runs/demo --budget $(DEMO_BUDGET)
 
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/detectors.py
@@ -58,4 +70,4 @@ benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/worlds.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site docs/made

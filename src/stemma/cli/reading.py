@@ -82,6 +82,7 @@ def _what(line: str) -> str:
 def show(
     paper: Annotated[str, typer.Argument(help="A paper's name, with hyphens or underscores.")],
     preset: PresetOption = "paper",
+    size: Annotated[str | None, typer.Option("--size", metavar="N", help="Settings as `--size N` makes them.")] = None,
     flat: Annotated[bool,
                     typer.Option("--flat", help="Every setting on a line of its own, as `--set` takes it.")] = False,
     as_json: Json = False,
@@ -93,6 +94,8 @@ def show(
     p = cards.get(paper)
     _known_preset(p, preset)
     spec, recipe = p.spec(preset), p.recipe(preset)
+    if size is not None:
+        spec, recipe = p.at(spec, recipe, size)
     settings = {k: v for k, v in leaves(spec)} | {f"recipe.{k}": v for k, v in leaves(recipe)}
     if as_json:
         return print_json(_card_json(p, preset, settings))
@@ -109,6 +112,8 @@ def show(
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
         out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in edge.told))
         out.print()
+    if p.sizing is not None:
+        out.print(Text.assemble(("What --size sets: ", "bold"), p.sizing.says, "\n"))
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
     if p.claims:
         out.print("\n[bold]What it claims[/]")
@@ -147,7 +152,8 @@ def _known_preset(p: Paper, preset: str) -> None:
 def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
-        "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset, "parents":
+        "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset,
+        "size": None if p.sizing is None else p.sizing.says, "parents":
         [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],

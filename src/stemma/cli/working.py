@@ -36,6 +36,12 @@ Backbone = Annotated[str | None, typer.Option("--backbone", help="A timm network
 Source = Annotated[str | None, typer.Option("--proposals", help="Boxes from outside, for papers that take them: "
                                             "selective-search, edge-boxes, grid, "
                                             "or a file (COCO results JSON, .npz). The recipe's when not given.")]
+Size = Annotated[str | None, typer.Option("--size", metavar="N", help="Pixels of a picture's side, the same for all; "
+                                         "`stemma show PAPER` says what it does to one. auto: as large as the objects "
+                                         "ask; preset: as the preset has it. \\[default: auto for `small`]")]
+Upright = Annotated[str | None, typer.Option("--upright", metavar="yes|no|auto", help="Whether things in the pictures "
+                                            "have an upright: yes, mirror them left to right alone; no, turn them too; "
+                                            "auto: look; preset: as the preset has it. \\[default: auto for `small`]")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
@@ -107,16 +113,25 @@ def doctor(
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
-    Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
+    may begin with. Exit status 1 when there are faults."""
+    from ..core.types import StemmaError
     from ..data.doctor import examine
+    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None)
+    try:
+        first = first_command(data, format)
+    except StemmaError:
+        first = None  # what cannot be opened is among the faults
     if as_json:
-        print_json(report.as_dict())
+        print_json(report.as_dict() | {"begin": first})
     else:
         report.render(out, examples=rows)
+        if first is not None:
+            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+            out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
 
 
@@ -134,6 +149,8 @@ def train(
     preset: Annotated[str, typer.Option("--preset", "-p", help="`small` for two cores, `paper` as published, or "
                                         "another of its card.")] = "small",
     backbone: Backbone = None,
+    size: Size = None,
+    upright: Upright = None,
     proposals: Source = None,
     folder: Annotated[Path | None,
                       typer.Option("--out", "-o", help="The run's folder. \\[default: runs/PAPER]")] = None,
@@ -166,15 +183,12 @@ def train(
 
     named = place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
-    try:
-        run = run_training(
-            paper, named, None if budget == "paper" else budget, preset, where, seed,
-            parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
-            batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-            compile=compile, start=start, progress=not as_json, wall=wall,
-        )
-    except KeyboardInterrupt:
-        _stopped(resumes=True)
+    run = run_training(
+        paper, named, None if budget == "paper" else budget, preset, where, seed,
+        parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
+        batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+        compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
+    )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
@@ -215,14 +229,6 @@ def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
     return data if env is None else f"env:{env}"
 
 
-def _stopped(resumes: bool) -> None:
-    """Say how to go on after Ctrl-C, and end with the status that shells expect of it."""
-    words = [w for w in sys.argv[1:] if w != "--resume"] if sys.argv else []
-    again = " ".join(["stemma", *(shlex.quote(w) for w in words), *(["--resume"] if resumes else [])])
-    err.print(f"stopped; resume with: {escape(again)}", soft_wrap=True)
-    raise SystemExit(130)
-
-
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
     data: Data = None,
@@ -239,6 +245,8 @@ def evaluate(
         "\\[default: auto]",
     )] = None,
     workers: Workers = 0,
+    size: Annotated[str | None, typer.Option("--size", metavar="N", help="Measure at another size than it was trained "
+                                             "at, in pixels.")] = None,
     proposals: Source = None,
     svd: Svd = None,
     of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
@@ -252,7 +260,7 @@ def evaluate(
 
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
-        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd)))
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -305,6 +313,8 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each paper; two or more give a spread.")] = 1,
     preset: Annotated[str, typer.Option("--preset", "-p", help="Of all papers that name none.")] = "small",
     backbone: Backbone = None,
+    size: Size = None,
+    upright: Upright = None,
     proposals: Source = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
@@ -329,16 +339,12 @@ def compare(
 
     where = str(place(data, env))
     with Board(budget, quiet=as_json) as board:
-        try:
-            done = run_comparison(
-                papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-                sets=parse_sets(sets, backbone, proposals), device=device,
-                precision=precision, batch=batch, workers=workers, limit=limit, wall=wall,
-                command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
-            )
-        except KeyboardInterrupt:
-            board.stop()
-            _stopped(resumes=False)
+        done = run_comparison(
+            papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
+            sets=parse_sets(sets, backbone, proposals), device=device,
+            precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
+            say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+        )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     screen(done.results["wing"]).compared(done.results)

@@ -61,6 +61,35 @@ class Fact:
     source: str = ""
 
 
+def pictures_alone(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
+    """The pictures, and what the recipe does to them; the network stays as it is. In whole cells, where it has cells.
+
+    Raises `StemmaError` for a part of a cell.
+    """
+    in_steps(recipe.resize.step, size)
+    return spec, recipe.at(size)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What `--size N` means to a paper, in a sentence, and how it comes to pass: (spec, recipe, N) -> both at N pixels.
+
+    `change` is a function of the values that it is given, so that it may be applied to a system whose settings were
+    edited, or to a trained one.
+    """
+
+    says: str
+    change: Callable[[Any, Recipe, int], tuple[Any, Recipe]] = pictures_alone
+
+
+def in_steps(step: int, size: int) -> None:
+    """Raises `StemmaError` for a size that is no multiple of `step`: the network's cells are as large."""
+    if size % step:
+        below = max(size // step, 1) * step
+        raise StemmaError(f"sizes are multiples of {step} here, the side of a cell: {below} or {below + step}, "
+                          f"not {size}")
+
+
 @dataclass(frozen=True)
 class Paper:
     """`spec(preset)` is the system as a value, `recipe(preset)` its training.
@@ -83,6 +112,7 @@ class Paper:
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
     # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
     measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None
+    size: Size | None = None  # what `--size` does; None: as to the first parent
 
     @property
     def name(self) -> str:
@@ -101,6 +131,22 @@ class Paper:
     def label(self) -> str:
         """What people call it, "Faster R-CNN": the line up to its colon."""
         return self.line.split(":")[0]
+
+    @property
+    def sizing(self) -> Size | None:
+        """What a size means: its own, or its first parent's. None for what looks at no pictures of a size."""
+        return self.size or (self.parents[0].paper.sizing if self.parents else None)
+
+    def at(self, spec: Any, recipe: Recipe, size: Any) -> tuple[Any, Recipe]:
+        """A spec and a recipe of this paper at `size` pixels. Raises `StemmaError` for a size that it cannot have."""
+        if self.sizing is None:
+            raise StemmaError(f"{self.cli_name} looks at no pictures whose size could be chosen")
+        if not str(size).isdecimal() or int(size) < 1:
+            raise StemmaError(f"a size is a whole number of pixels, 1 or more, not {size}")
+        try:
+            return self.sizing.change(spec, recipe, int(size))
+        except StemmaError as error:
+            raise StemmaError(f"{self.cli_name}: {error}") from error
 
     def ancestors(self) -> set[str]:
         return {self.name} | {n for p in self.parents for n in p.paper.ancestors()}

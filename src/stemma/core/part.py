@@ -20,12 +20,13 @@ import types
 import typing
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module, covariant=True)
+X = TypeVar("X")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,18 @@ def leaves(x: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         return
     for name, value in _children(x):
         yield from leaves(value, dot + name)
+
+
+@runtime_checkable
+class InPixels(Protocol):
+    """Something that measures in pixels of the picture, and can be had for a picture `ratio` times as large."""
+
+    def times(self, ratio: float) -> Any: ...
+
+
+def along(x: X, ratio: float) -> X:
+    """`x` for a picture `ratio` times as large; itself where it measures nothing in pixels."""
+    return x.times(ratio) if isinstance(x, InPixels) else x
 
 
 MISSING = "-"

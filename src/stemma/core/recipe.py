@@ -7,7 +7,7 @@ global batch is used, and lengths are fractions of the budget, so that one recip
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 
@@ -26,7 +26,7 @@ class Resize:
     shortest: short side to `size`, long side at most `longest`, padded to a multiple of `divisor` (the R-CNN family)
     square:   stretched to `size` x `size` (SSD, YOLOv1)
     letterbox: aspect kept, into `size` x `size`, padded on the right and below (YOLOv2 on)
-    keep:     as it is, padded to a multiple of `divisor`
+    keep:     as it is, padded to a multiple of `divisor`; `size` is the short side of the pictures it was published for
     """
 
     kind: Literal["shortest", "square", "letterbox", "keep"] = "shortest"
@@ -41,6 +41,21 @@ class Resize:
                 ("hold", 1, math.inf))
         if min(self.scales, default=1) < 1:
             raise ValueError(f"recipe.resize.scales must be 1 or more each, not {self.scales}")
+
+    @property
+    def step(self) -> int:
+        """What the sizes of a letterbox that is drawn at several are multiples of: the side of the network's cells."""
+        return math.gcd(self.size, *self.scales) if self.kind == "letterbox" and self.scales else 1
+
+    def at(self, size: int) -> Resize:
+        """The same at `size` pixels: `longest` and `scales` in proportion, in whole steps of a letterbox.
+        Pictures that were kept as they are come with a short side of `size`."""
+        ratio, step = size / self.size, self.step
+        scales = tuple(dict.fromkeys(max(round(v * ratio / step), 1) * step for v in self.scales))
+        if self.kind == "keep":
+            return replace(self, kind="shortest", size=size, longest=4 * size, scales=scales)
+        longest = round(self.longest * ratio) if self.kind == "shortest" else self.longest
+        return replace(self, size=size, longest=longest, scales=scales)
 
 
 @dataclass(frozen=True)
@@ -205,6 +220,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _within(self, "recipe.", *LIMITS)
+
+    def at(self, size: int) -> Recipe:
+        """The same for pictures of `size` pixels: windows and warps in proportion, as `Resize.at`."""
+        ratio, a = size / self.resize.size, self.augment
+        window = tuple(round(v * ratio) for v in a.window)
+        return replace(self, resize=self.resize.at(size), augment=replace(a, window=window, elastic=a.elastic * ratio))
+
+    def standing(self, upright: bool) -> Recipe:
+        """The same for pictures in which things have an upright, which are mirrored and never turned; or have none,
+        which are seen in all eight symmetries."""
+        a = self.augment
+        turned = (0.0, 0.0) if upright else (max(a.vertical, 0.5), max(a.quarter, 0.5))
+        return replace(self, augment=replace(a, vertical=turned[0], quarter=turned[1]))
 
     def as_dict(self) -> dict[str, Any]:
         from dataclasses import asdict

@@ -33,6 +33,7 @@ class Asked:
     sets: Callable[[str], dict[str, Any]]  # the settings meant for one paper
     options: dict[str, Any] = field(default_factory=dict)
     show: bool = False  # whether progress may be shown
+    kept: dict[str, Any] | None = None  # what the folder's compare.json holds, where the comparison was begun before
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Ready:
     about: dict[str, Any]
     collect: Callable[[Path, list[Any], dict[str, str], dict[str, Any]], dict[str, Any]]
     compute: Callable[[], None] = lambda: None
+    begin: dict[str, Any] | None = None  # what was chosen for all, kept in compare.json; `says` is told before training
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
 
 
 class Wing(Protocol):
@@ -64,6 +67,7 @@ class Wing(Protocol):
     prepare: Callable[[Asked], Ready]
     trial: Callable[..., dict[str, Any]]
     latency: Callable[..., dict[str, Any]]
+    first_command: Callable[[str, str | None], dict[str, str] | None]  # what to begin with on data, and why
 
 
 @functools.cache
@@ -117,6 +121,15 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     return function(*given, **said)
 
 
+def first_command(where: str, format: str | None = None) -> dict[str, str] | None:
+    """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
+    does."""
+    for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
+        if (found := wing_of(task).first_command(where, format)) is not None:
+            return found
+    return None
+
+
 # ---------------------------------------------------------------- the commands, whatever the wing
 
 
@@ -160,4 +173,5 @@ def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
     return result
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "name_of", "predict", "together", "train", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "together",
+           "train", "wing_of"]

@@ -422,6 +422,7 @@ def _made(r: dict[str, Any]) -> str:
         "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training pictures, {d.get('val', '?')} of "
                      f"val; fingerprint {d.get('fingerprint', '')[:16]}"),
         "measured on": text(f"{words.measured_on(d)}, {weights}" if words.measured_on(d) else ""),
+        "begun": text(d["begin"]["says"] if d.get("begin") else ""),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
         "budget": text(f"{words.length(r)} of training for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),

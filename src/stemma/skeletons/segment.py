@@ -2,14 +2,14 @@
 picture, h w of the scored window."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.part import In, Part
+from ..core.part import In, Part, along
 from ..core.types import IGNORE, Batch, Losses, SemanticMap, StemmaError
 from ..ops.tiles import overlap_tile
 from ..parts.maps.decoders import Decoder
@@ -40,6 +40,10 @@ class Segmenter:
     def separates(self) -> bool:
         """Whether touching objects are drawn apart in training, so that the connected regions of a map are objects."""
         return getattr(self.loss, "background", -1) >= 0
+
+    def times(self, ratio: float) -> Segmenter:
+        """The same for pictures `ratio` times as large: what the loss and the steps of `post` say in pixels."""
+        return replace(self, loss=along(self.loss, ratio), post=tuple(along(p, ratio) for p in self.post))
 
     def build(self, classes: int) -> SegmenterModel:
         return SegmenterModel(self, classes)

@@ -8,6 +8,7 @@ Axes: B images, A windows of all passes, K logits, E numbers of a code, C classe
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
@@ -135,3 +136,16 @@ def scaled(x: Float[Tensor, "B 3 H W"], scale: float) -> Float[Tensor, "B 3 H2 W
         return x
     size = [max(round(side * scale), 1) for side in x.shape[-2:]]
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
+
+
+def ladder(scales: tuple[float, ...], ratio: float) -> tuple[float, ...]:
+    """`scales` for a picture `ratio` times as large: the finest look stays the whole picture's share that it was, the
+    coarsest keeps its pixels, so that windows which keep theirs hold what they held; as many between to an octave.
+    """
+    if ratio == 1:
+        return scales
+    finest, coarsest = max(scales), min(min(scales) / ratio, max(scales))
+    octave = math.log2(max(scales) / min(scales)) / max(len(scales) - 1, 1) or 0.5  # from one look to the next
+    steps = round(math.log2(finest / coarsest) / octave)
+    found = tuple(finest * (coarsest / finest) ** (k / steps) for k in range(steps + 1)) if steps else (finest,)
+    return found if scales[0] == finest else found[::-1]

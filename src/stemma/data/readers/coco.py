@@ -25,7 +25,7 @@ from stemma.core.types import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
 from ..files import read_bytes
-from ..finding import Pictures, foreign, plain_name
+from ..finding import Pictures, below_common, foreign, plain_name
 from ..images import check_name
 from ..records import OUT, Draft, Fault, table
 from . import rle
@@ -588,26 +588,23 @@ def write_json(path: str | Path, doc: Any) -> Path:
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:
-    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are made relative to `images`
-    where they lie under it."""
+    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are relative to `images`
+    where they lie under it, else to the deepest folder that holds all pictures: two of one base name stay two."""
     info = dataset.info
     doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [],
                            "categories": _categories(info.classes, info.points)}
     narrow = getattr(dataset, "narrow", None)
     view = narrow({"boxes", "masks", "keypoints"}) if narrow is not None else dataset
     used: set[int] = set()
+    files: list[str] = []
     for i in range(len(view)):
         s = view.truth(i)
         number = int(s.id)
         while number in used:
             number += len(view)
         used.add(number)
-        name = Path(s.file) if s.file else Path(f"{i:06d}.png")
-        base = Path(images) if images is not None else name.parent
-        doc["images"].append({
-            "id": number, "height": s.size[0], "width": s.size[1],
-            "file_name": name.relative_to(base).as_posix() if name.is_relative_to(base) else name.name,
-        })
+        files.append(s.file or f"{i:06d}.png")
+        doc["images"].append({"id": number, "height": s.size[0], "width": s.size[1]})
         for k in range(len(s.labels)):
             x1, y1, x2, y2 = (float(v) for v in s.boxes[k])
             a: dict[str, Any] = {
@@ -619,6 +616,10 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
                 a["num_keypoints"] = int((s.keypoints[k, :, 2] > 0).sum())
             doc["annotations"].append(a)
+    base = None if images is None else Path(images)
+    for im, file, name in zip(doc["images"], files, below_common(files), strict=True):
+        inside = base is not None and Path(file).is_relative_to(base)
+        im["file_name"] = Path(file).relative_to(base).as_posix() if inside else name  # type: ignore[arg-type]
     return write_json(path, doc)
 
 

@@ -20,11 +20,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
+from . import gym
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held"]
 EXTRA = "stemma-vision[worlds]"
+CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
 @dataclass(frozen=True)
@@ -167,8 +170,10 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
             if self.begun:
                 self.game.new_episode()
             else:
-                self.game.init()
-                self.begun = True
+                # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
+                with interrupts.shielded():
+                    self.game.init()
+                    self.begun = True
             return self._seen(), {}
 
         def step(self, action: np.ndarray) -> Any:
@@ -285,16 +290,31 @@ ENVS = _cards()
 
 
 def get(name: str) -> EnvCard:
-    """A world's card. Raises `StemmaError` with the nearest names when there is none."""
+    """A world's card: ours by its name, or any of gymnasium's by its id (`gym`). Raises `StemmaError` with the nearest
+    names when there is none."""
     import difflib
 
     key = name.strip().lower().replace("_", "-").removeprefix("env:")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
+        own = name.strip().removeprefix("env:")
+        if gym.is_id(own):
+            return _foreign(own)
         near = difflib.get_close_matches(key, ENVS, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
+        hint += "; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0"
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
+
+
+def _foreign(name: str) -> EnvCard:
+    need("gymnasium", name)
+    found = gym.look(name)
+    return EnvCard(
+        name, f"{name} of gymnasium", "gymnasium",
+        lambda size, grey: adapted(gym.made(name), size, grey, len(found.actions), found.act, 1, found.limit),
+        found.actions, found.limit, "held" if found.held else "uniform",
+    )
 
 
 def info_of(name: str) -> Info:
@@ -378,17 +398,15 @@ def live(env: Any, policy: Callable[[], np.ndarray], seed: int) -> Episode:
 
 
 def _work(pipe: Any, name: str, size: int, grey: bool) -> None:
-    """A process of a crew: lives the random episode of each seed that it is told, until it is told to end."""
+    """A process of a crew: lives the random episode of each seed that it is told, until it is ended."""
+    interrupts.as_child()
     env, law = make(name, size, grey), get(name).law
     actions = env.action_space.shape[0]
     try:
         while True:
-            what, given = pipe.recv()
-            if what == "random":
-                pipe.send((given, live(env, RandomPolicy(law, actions, given), given)))
-            else:
-                break
-    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+            seed = pipe.recv()
+            pipe.send((seed, live(env, RandomPolicy(law, actions, seed), seed)))
+    except (EOFError, BrokenPipeError):
         return
     finally:
         env.close()
@@ -411,7 +429,8 @@ class Crew:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, name, size, grey), daemon=True)
-            process.start()
+            with interrupts.shielded():
+                process.start()
             theirs.close()
             self.pipes.append(ours)
             self.processes.append(process)
@@ -432,11 +451,11 @@ class Crew:
             return
         n = len(self.pipes)
         for i in range(min(n, len(todo))):
-            self.pipes[i].send(("random", todo[i]))
+            self.pipes[i].send(todo[i])
         for i in range(len(todo)):
             done = self._take(i % n, todo[i])
             if i + n < len(todo):
-                self.pipes[i % n].send(("random", todo[i + n]))
+                self.pipes[i % n].send(todo[i + n])
             yield done
 
     def world(self, i: int) -> Any:
@@ -460,18 +479,19 @@ class Crew:
 
     def close(self) -> None:
         """End the processes and close the worlds."""
-        for pipe in self.pipes:
-            try:
-                pipe.send(("close", None))
-            except (BrokenPipeError, OSError):
-                continue
-        for process in self.processes:
-            process.join(2)
-            if process.is_alive():
-                process.terminate()
-        for env in self.here:
-            env.close()
+        pipes, processes, here = self.pipes, self.processes, self.here
         self.pipes, self.processes, self.here = [], [], []
+        for process in processes:
+            process.terminate()  # one that lives an episode ends in its midst, and closes its world
+        for process in processes:
+            process.join(CLOSING)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for pipe in pipes:
+            pipe.close()
+        for env in here:
+            env.close()
 
 
 __all__ = ["ENVS", "Crew", "EnvCard", "Episode", "RandomPolicy", "Recorder", "get", "info_of", "live", "make",

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ import torch
 from torch import nn
 
 from ...core import paper as papers
+from ...core.interrupts import Wishes
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
+from ...data.named import named_as
 from ...data.open import open_pair, spread, suited
+from ...data.subset import read_at
 from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
+from . import begin
 from .measured import measured
 from .tasks import check_kinds
 from .trainer import Plan, Trainer
@@ -30,6 +35,7 @@ def train(
     patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
     start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True,
     data_options: dict[str, Any] | None = None, proposals: str | None = None, wall: str | None = None,
+    size: int | str | None = None, upright: bool | str | None = None,
 ) -> Run:
     """Train a paper on a data set and return its run folder.
 
@@ -48,6 +54,11 @@ def train(
     start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
+    size:       pixels, as the paper's card says what a size means (`stemma show`); "preset": as the preset has it;
+                None or "auto": the presets for two cores take one from the training pictures (`begin`), the others keep
+                theirs
+    upright:    "yes": pictures are mirrored left to right alone, "no": turned and mirrored in all ways; "preset" and
+                "auto" as above
     proposals:  another source of boxes than the recipe's, or a file of them, for a system that takes them from outside
     wall:       "1h": the most time by the clock that training may take, whatever the budget;
                 run.json says where it ran out ("cut")
@@ -66,23 +77,29 @@ def train(
                           "for agents, `stemma list --task world`)")
     format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
+    val_set = named_as(read_at(val_set, train_set.info.white), train_set.info, card.task_of(preset),
+                       "the validation data")
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
     info = train_set.info
     sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
+    old = Run.open(out).record if resume and (Path(out) / "run.json").is_file() else None
+    sets, chosen = begin.settled(card, preset, sets, train_set, begin.Wish.of(size, upright), old)
     card, spec, recipe = checkpoint.plan(paper, preset, sets, info)
     check_kinds(card, preset, info, where)
     found = measured(card, spec, recipe, train_set, sets, Path(out) if resume else None)
     sets = {**(sets or {}), **found} if found else sets
-    if resume and precision is None and (Path(out) / "run.json").is_file():
-        precision = Run.open(out).record["precision"]
+    if left := begin.left_behind(card, preset, sets, info):
+        warnings.warn(left, stacklevel=2)
+    if precision is None and old is not None:
+        precision = old["precision"]
     fabric = make_fabric(device, precision or recipe.precision, unused=bool(recipe.phases))
-    size = recipe.batch if batch is None else batch
-    if size % (fabric.world_size * recipe.accumulate):
-        raise StemmaError(f"a batch of {size} cannot be shared by {fabric.world_size} processes x {recipe.accumulate} "
-                          "parts; choose a multiple")
-    length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, size) if budget is None
+    together = recipe.batch if batch is None else batch
+    if together % (fabric.world_size * recipe.accumulate):
+        raise StemmaError(f"a batch of {together} cannot be shared by {fabric.world_size} processes x "
+                          f"{recipe.accumulate} parts; choose a multiple")
+    length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, together) if budget is None
               else Budget.parse(budget, wall))
 
     torch.manual_seed(seed)
@@ -94,29 +111,35 @@ def train(
     record: dict[str, Any] = {
         **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall,
         "clock": clock(str(fabric.device)),
-        "batch": size, "seed": seed, "machine": machine(), "processes": fabric.world_size,
+        "batch": together, "seed": seed, "machine": machine(), "processes": fabric.world_size,
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set)},
-        "measured": found, "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                 "val_images": len(val_set), "white": info.white},
+        "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    run, again = _folder(Path(out), record, resume, fabric)
-    if again and run.state == "finished" and length.over(run.record):
+    wishes = Wishes()
+    with wishes.watched():  # from here on the folder says that a training runs
+        run, again = _folder(Path(out), record, resume, fabric)
+        if again and run.state == "finished" and length.over(run.record):
+            return run
+        plan = Plan(length, together, seed, val_every, Budget.parse(save_every) if save_every else None, patience,
+                    workers, compile, sync_bn, log_every, progress, deterministic)
+        with run.guarded():
+            trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan, wishes)
+            if chosen is not None:
+                trainer.bar.line(chosen.says)
+            if again:
+                if fabric.is_global_zero:
+                    run.tidy()
+                    run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+                if (run.path / "state.safetensors").is_file():
+                    trainer.restore()
+                elif fabric.is_global_zero:
+                    run.rewind(0)
+            trainer.fit()
         return run
-    plan = Plan(length, size, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
-                compile, sync_bn, log_every, progress, deterministic)
-    trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan)
-    if again:
-        if fabric.is_global_zero:
-            run.tidy()
-            run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-        if (run.path / "state.safetensors").is_file():
-            trainer.restore()
-        elif fabric.is_global_zero:
-            run.rewind(0)
-    trainer.fit()
-    return run
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:

@@ -14,6 +14,7 @@ from ...core import outputs
 from ...core.paper import Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
+from ...data.named import named_as
 from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
 from ...ops.scalars import alone
@@ -25,7 +26,7 @@ from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
 from .compress import shortened
-from .paired import intervals, tallies_of
+from .paired import MOST, intervals, tallies_of
 from .tasks import check_kinds, needs_of
 
 
@@ -109,7 +110,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
-    over the pictures; none of fewer than six.
+    over the pictures; none of fewer than six, nor of more than `paired.MOST`.
     ranks: processes that look at a part each; all have the same answer, in which every picture counts once.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -150,7 +151,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
-    if between:
+    if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)
     out |= {"images": images, "images_per_second": images / max(slowest, 1e-9), "timed_by": clock}
@@ -166,7 +167,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
              batch: int = 8, device: str = "auto", precision: str = "auto", limit: int | None = None, workers: int = 0,
              out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
              data_options: dict[str, Any] | None = None,
-             proposals: str | None = None, of: str = "predict", svd: Sequence[int] = ()) -> dict[str, Any]:
+             proposals: str | None = None, of: str = "predict", svd: Sequence[int] = (),
+             size: int | None = None) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`
@@ -178,9 +180,11 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
+    `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
-    Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
+    Classes are matched by name; what the model does not know is left out of the truth, and said.
+    Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read, or that have no class in common.
     """
     from ..running.progress import counting
 
@@ -188,9 +192,11 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a "
                           "world; name its data with --data")
     net = shortened(model, svd, which)
+    if size is not None:
+        net = checkpoint.at_size(net, size)
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
-    whole = open_split(data, split, format, **options)
+    whole = named_as(open_split(data, split, format, **options), m.info, m.paper.task_of(m.preset))
     dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
@@ -208,7 +214,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
                          proposals=proposals, of=of, between=True, ranks=ranks)
         if out is not None and found is not None:
             if ranks.first:
-                write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
+                write_coco(out, dataset, found, said_of(dataset.info, task))
             result["predictions"] = str(out)
     said = whole.split if hasattr(whole, "split") else split if isinstance(data, (str, Path)) else None
     return {"paper": m.paper.name, "task": task, "split": said, "split_images": len(whole),

@@ -50,7 +50,8 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
     trained = fit.train(job.paper, job.data, job.length, job.preset, folder, job.seed, job.sets, resume=True,
                         format=job.format, device=job.device, batch=job.batch,
                         precision=precision_for(job, folder, m.recipe.precision),
-                        workers=job.workers, val_every=1 / job.validations, val_images=CURVE, progress=False)
+                        workers=job.workers, size="preset", upright="preset", val_every=1 / job.validations,
+                        val_images=CURVE, progress=False)
     record = trained.record
     torch.manual_seed(job.seed)
     # what was measured in the data included

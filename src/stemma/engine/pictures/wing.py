@@ -1,6 +1,7 @@
 """What the wing of pictures offers to the common commands (`engine.wings`)."""
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from ...core.types import StemmaError
 from ...data.open import absolute, held_out, suited
 from ..running import checkpoint
 from ..wings import Asked, Ready
-from . import TASKS, outside, results
+from . import TASKS, begin, outside, results
+from .begin import first_command
 from .export import export
 from .fit import train
 from .measure import evaluate
@@ -32,10 +34,15 @@ def prepare(asked: Asked) -> Ready:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
                           f"{' and '.join(tasks)} read different ones; compare apart")
     held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
-    info = held.train.info
+    info, wish = held.train.info, begin.Wish.of(asked.options["size"], asked.options["upright"])
+    cards = {ident: (papers.get(name), preset, asked.sets(name)) for ident, (name, preset) in asked.systems.items()}
+    chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), held.train, wish)
+    gained = {ident: begin.settings(*system, wish, chosen) for ident, system in cards.items()}
     recipes = []
-    for name, preset in asked.systems.values():
-        card, _, recipe = checkpoint.plan(name, preset, asked.sets(name), info)
+    for ident, (card, preset, sets) in cards.items():
+        _, _, recipe = checkpoint.plan(card, preset, sets | gained[ident], info)
+        if left := begin.left_behind(card, preset, sets, info):
+            warnings.warn(left, stacklevel=2)
         check_kinds(card, preset, info, where)
         recipes.append(recipe)
 
@@ -47,13 +54,14 @@ def prepare(asked: Asked) -> Ready:
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
         return results.collect(folder, jobs, errors, about, held.measured)
 
-    said = {
+    said: dict[str, Any] = {
         "name": info.name, "where": where, "train": len(held.train), "val": len(held.val), "split": held.split,
         "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
         "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
     }
-    return Ready(where, absolute(where), {"data": said}, collect, compute)
+    begun = chosen.as_dict() if chosen is not None else None
+    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
-           "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+           "predict", "prepare", "train", "trial"]

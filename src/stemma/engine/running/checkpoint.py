@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -132,6 +133,7 @@ def info_from(d: dict[str, Any]) -> Info:
         name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]),
         semantic=of(Classes, d.get("semantic")),
         panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
+        white=d.get("white"),
     )
 
 
@@ -178,8 +180,9 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
          info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
-    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "proposals" takes the
-    name of a source of boxes or a file of them. Both are put in before other edits.
+    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "size" a number of
+    pixels, which changes what the card says; "upright" yes or no, whether pictures are mirrored alone or seen in all
+    symmetries; "proposals" the name of a source of boxes or a file of them. These are put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -193,6 +196,10 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     try:
         if isinstance(other := of_spec.pop("backbone", None), str):
             spec = _on_timm(spec, other)
+        if (size := of_spec.pop("size", None)) is not None:
+            spec, recipe = card.at(spec, recipe, size)
+        if (upright := of_spec.pop("upright", None)) is not None:
+            recipe = recipe.standing(yes(upright, "upright"))
         recipe = sourced(recipe, of_spec.pop("proposals", None))
         for path, value in of_spec.items():
             spec = edit(spec, path, value)
@@ -206,6 +213,13 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
                           if recipe.proposals.kind == "none" else "makes its own boxes; recipe.proposals means "
                           "nothing to it"))
     return card, spec, recipe
+
+
+def yes(said: Any, name: str) -> bool:
+    """"yes" or "no" as a truth. Raises `StemmaError` for anything else."""
+    if said not in ("yes", "no"):
+        raise StemmaError(f"{name} takes yes or no, not {said}")
+    return bool(said == "yes")
 
 
 def _on_timm(spec: Any, given: str) -> Any:
@@ -276,7 +290,7 @@ def _written(path: Path) -> bool:
         return f'"{KEY}":'.encode() in f.read(min(int.from_bytes(head, "little"), 1 << 24))
 
 
-def find(where: str | Path, which: str = "best") -> Path:
+def find(where: str | os.PathLike[str], which: str = "best") -> Path:
     """The weights file that a path means: itself, or `best`/`last` in a run folder (`last` where there is no best)."""
     path = Path(where)
     if which not in ("best", "last"):
@@ -289,7 +303,7 @@ def find(where: str | Path, which: str = "best") -> Path:
     raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors")
 
 
-def load(where: str | Path, which: str = "best", device: str = "cpu") -> nn.Module:
+def load(where: str | os.PathLike[str], which: str = "best", device: str = "cpu") -> nn.Module:
     """The trained model of a run folder or weights file, in eval mode, with `.paper`, `.preset`, `.recipe`,
     `.info` and `.meta`.
 
@@ -342,6 +356,27 @@ def card_of(model: Any, which: str = "best") -> papers.Paper:
         raise StemmaError(f"{model} holds the state of a training, not weights; name its folder, or "
                           "best.safetensors beside it")
     return papers.get(meta["paper"])
+
+
+def at_size(model: nn.Module, size: int | str) -> nn.Module:
+    """A copy of a model, weights and all, for pictures of `size` pixels, as its paper's card has it.
+
+    Raises `StemmaError` for a size that the paper cannot have, or where layers are as large as the picture they saw.
+    """
+    m: Any = model
+    spec, recipe = m.paper.at(m.spec, m.recipe, size)
+    with no_pretrained():
+        other: Any = spec.build(m.classes)
+    state, own = m.state_dict(), other.state_dict()
+    if wrong := [k for k in own if k not in state or state[k].shape != own[k].shape]:
+        raise StemmaError(f"{m.paper.cli_name} learned {wrong[0]} for pictures of {m.recipe.resize.size} pixels, and "
+                          f"it fits no others; train it with --size {size}")
+    other.load_state_dict(state)
+    other.train(m.training).to(next(iter(state.values())).device)
+    adorn(other, m.paper, m.preset, recipe, m.info, {**m.sets, "size": int(size)})
+    if hasattr(m, "meta"):
+        other.meta = m.meta
+    return cast(nn.Module, other)
 
 
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:

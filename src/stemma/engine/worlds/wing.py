@@ -50,6 +50,11 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "is no graph of pictures to export")
 
 
+def first_command(where: str, format: str | None = None) -> dict[str, str] | None:
+    """None: an agent begins with no data."""
+    return None
+
+
 def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
     """None: decisions are timed while episodes are lived."""
     return {}
@@ -57,6 +62,9 @@ def latency(folders: list[str], data: str, format: str | None, device: str) -> d
 
 def prepare(asked: Asked) -> Ready:
     """Look for the world and hold every agent's settings against it. Raises `StemmaError`."""
+    for option in ("size", "upright"):
+        if asked.options.get(option):
+            raise StemmaError(f"'{option}' means nothing here: an agent {ABOUT}; leave it out")
     name = agents.name_of(asked.data)
     envs.need(envs.get(name).package, name)
     for paper, preset in asked.systems.values():
@@ -65,5 +73,5 @@ def prepare(asked: Asked) -> Ready:
     return Ready(f"env:{name}", f"env:{name}", world, results.collect)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
-           "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+           "predict", "prepare", "train", "trial"]

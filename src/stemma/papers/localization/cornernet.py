@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import In, Part, part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Detections, Losses, StemmaError
@@ -151,4 +151,5 @@ PAPER = Paper(
         "Cells inside a crowd pay nothing; the paper does not speak of crowds. Its PCA lighting noise is left out.",
     ),
     presets=("paper", "small", "pyramid"),
+    size=Size("the short side, and the side of training's windows; corners have no size, their Gaussians an object's"),
 )

@@ -105,7 +105,8 @@ def recipe(preset: str = "paper") -> Recipe:
     plain = Recipe(
         lr=2.5e-4, momentum=0.9, weight_decay=5e-4, batch=10, length="20000steps", schedule="poly", power=0.9,
         warmup=0.0, lr_mult=heads, no_decay=r"\.bias$",
-        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5), window=(321,)),
+        resize=Resize("keep", 375, divisor=1),
+        augment=Augment(flip=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5), window=(321,)),
     )
     if preset == "paper":
         return plain

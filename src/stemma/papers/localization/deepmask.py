@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.chain import Chain
@@ -52,7 +52,8 @@ def recipe(preset: str = "paper") -> Recipe:
     plain = Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-5, batch=8, length="500000steps",
         schedule="constant", warmup=0.0,
-        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5), loss_weights=(("mask", 32.0), ("score", 32.0)),
+        resize=Resize("keep", 480, divisor=1), augment=Augment(flip=0.5),
+        loss_weights=(("mask", 32.0), ("score", 32.0)),
     )
     return replace(plain, weight_decay=5e-4) if preset == "released" else plain
 
@@ -115,4 +116,5 @@ PAPER = Paper(
         "those of their cells, padding aside.",
     ),
     presets=("paper", "released", "small"),
+    size=Size("the short side; windows keep their pixels, and looks are added as in OverFeat", overfeat.resized),
 )

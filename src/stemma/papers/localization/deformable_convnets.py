@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import Part, part
 from ...core.recipe import Recipe
 from ...parts.backbones.tiny import TinyResNet
@@ -15,7 +15,7 @@ from ...parts.dense.heads import RPNHead
 from ...parts.dense.losses import SmoothL1, Softmax
 from ...parts.dense.sample import Random
 from ...parts.dense.select import PerLevel
-from ...parts.necks import Same
+from ...parts.necks import FPN, Same
 from ...parts.regions.deformable import Bins, Deformed, DeformFCHead, DeformVoteHead
 from ...parts.trunk import Trunk
 from ...skeletons.dense import Dense, DenseRule
@@ -91,6 +91,16 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
+    """Offsets are in cells and go with the map. The anchors of proposals that name classes are the picture's shares."""
+    if isinstance(spec, Dense):
+        anchors = spec.rule.anchors.times(size / recipe.resize.size)
+        return replace(spec, rule=replace(spec.rule, anchors=anchors)), recipe.at(size)
+    two = isinstance(spec, TwoStage)
+    parent: Paper = deeplab.PAPER if not two else fpn.PAPER if spec.neck.cls is FPN else r_fcn.PAPER
+    return parent.at(spec, recipe, size)
+
+
 R50 = (("backbone.of.depth", 50),)
 PAPER = Paper(
     title="Deformable Convolutional Networks",
@@ -158,4 +168,5 @@ PAPER = Paper(
         "'fpn' deforms every block of stages 3 to 5 with one group, as mmdetection; the authors' FPN the last block of "
         "3 and 4 and all of 5, with four.",
     ),
+    size=Size("as R-FCN's, FPN's or DeepLab's, whichever the preset deforms", resized),
 )

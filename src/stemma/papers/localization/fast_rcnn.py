@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, StemmaError
@@ -143,4 +143,5 @@ PAPER = Paper(
         "Colours are scaled as torchvision's VGG weights want them; the released Caffe net takes 0..255 in BGR less "
         "the mean pixel.",
     ),
+    size=Size("the short side; of 'multi-scale' the largest, and the others in proportion", spp_net.resized),
 )

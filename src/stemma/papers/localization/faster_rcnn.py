@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
 from ...parts.backbones.resnet import ResNet
@@ -77,6 +77,16 @@ def recipe(preset: str = "paper") -> Recipe:
     return plain
 
 
+def resized(spec: TwoStage, recipe: Recipe, size: int) -> tuple[TwoStage, Recipe]:
+    """One level has all anchors, from 128 to 512 of 600 pixels: they stay the same shares of the picture, and so does
+    the least proposal, whose 16 pixels the authors' code multiplies by the picture's scale too."""
+    if spec.rpn is None:
+        return spec, recipe.at(size)
+    p, ratio = spec.rpn.proposals, size / recipe.resize.size
+    rpn = replace(spec.rpn, anchors=spec.rpn.anchors.times(ratio), proposals=replace(p, min_side=p.min_side * ratio))
+    return replace(spec, rpn=rpn), recipe.at(size)
+
+
 TRAINED = (("backbone.norm", "batch"), ("stages.0.head.norm", "batch"))
 PAPER = Paper(
     title="Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
@@ -137,4 +147,5 @@ PAPER = Paper(
         "two samples a bin and side, and strides on the 3x3 convolutions, where torchvision's ImageNet weights have "
         "them and detectron2's have not.",
     ),
+    size=Size("the short side; anchors are shares of it and go along", resized),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper
+from ...core.paper import Claim, Fact, Paper, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.tiny import TinyResNet
@@ -42,11 +42,17 @@ def recipe(preset: str = "paper") -> Recipe:
     plain = Recipe(
         optimizer="sgd", lr=RATES.get(preset, 1e-14), momentum=0.99, weight_decay=5e-4, batch=1, length="100000steps",
         schedule="constant", warmup=0.0,
-        lr_mult=((r"\.bias$", 2.0),), no_decay=r"\.bias$", resize=Resize("keep", divisor=1), augment=Augment(flip=0.0),
+        lr_mult=((r"\.bias$", 2.0),), no_decay=r"\.bias$", resize=Resize("keep", 375, divisor=1),
+        augment=Augment(flip=0.0),
     )
     if preset == "at-once":
         return replace(plain, length="300000steps")
     return replace(plain, lr=1e-4, momentum=0.9, batch=20) if preset == "normalised" else plain
+
+
+def resized(spec: Segmenter, recipe: Recipe, size: int) -> tuple[Segmenter, Recipe]:
+    """U-Net's borders and DeepLab's CRF are measured in pixels; windows and warps of the recipe are too."""
+    return spec.times(size / recipe.resize.size), recipe.at(size)
 
 
 RELEASE = "README of the authors' code, seg11valid"
@@ -89,4 +95,5 @@ PAPER = Paper(
         "Colours are scaled as torchvision's VGG weights want them; the released Caffe net takes 0..255 less the "
         "mean pixel.",
     ),
+    size=Size("the short side; what a loss or a later step measures in pixels goes along", resized),
 )

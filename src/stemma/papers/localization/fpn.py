@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.resnet import ResNet
@@ -104,4 +104,5 @@ PAPER = Paper(
         "Smooth L1 of the second look bends at 1/9, as in torchvision; Fast R-CNN and the paper bend at 1.",
         "The paper trains 80,000 steps; the 90,000 are those of its authors' later code and of every table since.",
     ),
+    size=Size("the short side; every level keeps its anchor, and objects that grow are found on coarser levels"),
 )

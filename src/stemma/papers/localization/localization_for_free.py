@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Detections, Losses, Targets
@@ -168,4 +168,6 @@ PAPER = Paper(
         "rule.boxes=true is the paper's comparison, pooling inside the boxes of what is there; rule.answer=regions "
         "gives the thresholded map as box and mask.",
     ),
+    size=Size("the letterbox, and the sizes it is drawn at; windows keep their pixels, looks at test are added",
+              overfeat.resized),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper
+from ...core.paper import Claim, Fact, Paper, Size
 from ...core.part import part
 from ...core.recipe import Augment, Phase, Recipe, Resize
 from ...parts.backbones.chain import Chain
@@ -14,7 +14,7 @@ from ...parts.dense.coders import Edges
 from ...parts.windows.heads import ClassBoxHead
 from ...parts.windows.merge import GreedyMerge
 from ...parts.windows.rules import ClassBoxRule, WindowLabels
-from ...skeletons.windows import Windows
+from ...skeletons.windows import Windows, ladder
 
 # channels, kernel, stride, padding; 0 channels: max pool (tables 1 and 3, without the last pool, which the head takes
 # at every offset)
@@ -68,6 +68,11 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Windows[ClassBoxRule], recipe: Recipe, size: int) -> tuple[Windows[ClassBoxRule], Recipe]:
+    """A window is what the fully connected layers read, so it keeps its pixels: the picture is seen at more sizes."""
+    return replace(spec, scales=ladder(spec.scales, size / recipe.resize.size)), recipe.at(size)
+
+
 SIX = ((245, 245, 9), (281, 317, 54), (317, 389, 135), (389, 461, 315), (425, 497, 432), (461, 569, 630))
 PAPER = Paper(
     title="OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
@@ -109,4 +114,6 @@ PAPER = Paper(
         "answer is each class's best window.",
     ),
     presets=("paper", "fast", "classifier", "fast-classifier", "small", "classifier-small"),
+    size=Size("the shorter side of the largest look; windows keep their pixels, and looks are added between it and the "
+              "coarsest, which keeps its pixels too", resized),
 )

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import In, Part, part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Batch, Losses, PanopticMap, StemmaError
@@ -113,7 +113,7 @@ def recipe(preset: str = "paper") -> Recipe:
     if preset == "cityscapes":
         window = Augment(flip=0.5, colour=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), window=(512, 1024))
         return replace(plain, lr=0.01, batch=32, length="65000steps", milestones=(8 / 13, 11 / 13),
-                       resize=Resize("keep", divisor=32), augment=window)
+                       resize=Resize("keep", 1024, divisor=32), augment=window)
     return replace(plain, resize=replace(plain.resize, scales=(640, 672, 704, 736, 768, 800)))
 
 
@@ -164,4 +164,5 @@ PAPER = Paper(
         "the paper measures class map and masks each by itself.",
         "On Cityscapes the paper also draws crops with rare classes more often, and lets the scale vary without steps.",
     ),
+    size=Size("as FPN's; the least area of stuff goes along, as the square", panoptic_segmentation.resized),
 )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.recipe import Recipe
 from ...core.types import Batch, Info, Losses, PanopticMap, StemmaError
 from ...parts.maps.panoptic_merge import PanopticMerge, instances_of, pasted, semantic_of
@@ -98,6 +98,12 @@ def recipe(preset: str = "paper") -> Recipe:
                                                   lr_mult=((r"^semantic\..*\.bias$", 0.01), (r"^semantic\.", 0.005)))
 
 
+def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
+    """Both nets as Mask R-CNN and FCN have it; the merge counts pixels of the picture that they see."""
+    merge, ratio = spec.merge, size / recipe.resize.size
+    return replace(spec, merge=replace(merge, stuff_area=round(merge.stuff_area * ratio**2))), recipe.at(size)
+
+
 PAPER = Paper(
     title="Panoptic Segmentation",
     authors="Kirillov, He, Girshick, Rother, Dollar",
@@ -138,4 +144,5 @@ PAPER = Paper(
         "Masks are sampled at pixel centres, not resized to whole-pixel boxes: they may differ by a pixel's width from "
         "the detector's own.",
     ),
+    size=Size("the short side of both nets; the least area of stuff goes along, as the square", resized),
 )

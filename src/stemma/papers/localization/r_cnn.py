@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Phase, ProposalSource, Recipe, Resize
 from ...parts.backbones.alexnet import CaffeNet
@@ -84,7 +84,7 @@ def recipe(preset: str = "paper") -> Recipe:
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=16, length=f"{steps + fit}steps",
         milestones=tuple(k * 20_000 / steps for k in (1, 2, 3)), warmup=0.0,
         lr_mult=((r"head\.cls\.bias$", 20.0), (r"head\.cls\.", 10.0), (r"bias$", 2.0)), no_decay=r"bias$",
-        resize=Resize("keep", divisor=1), augment=Augment(flip=0.5), proposals=ProposalSource("selective-search"),
+        resize=Resize("keep", 375, divisor=1), augment=Augment(flip=0.5), proposals=ProposalSource("selective-search"),
         phases=(Phase("fine-tune", steps), Phase("SVMs and boxes", fit, run="fit", passes=2)),
     )
 
@@ -145,4 +145,5 @@ PAPER = Paper(
         "small: a residual net with batch norm on crops of 48 pixels, 384 regions a step, one grouping of "
         "selective search.",
     ),
+    size=Size("the short side of the picture; boxes are warped to crops of the same side, which its layers read"),
 )

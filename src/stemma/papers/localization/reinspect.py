@@ -2,13 +2,13 @@
 suppression.  arXiv 1506.04878"""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Detections, Losses, Targets
@@ -113,6 +113,13 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Dense[SetRule], recipe: Recipe, size: int) -> tuple[Dense[SetRule], Recipe]:
+    """A cell answers for its own pixels, and more cells for a larger picture."""
+    ratio = size / recipe.resize.size
+    rule = replace(spec.rule, box_weight=spec.rule.box_weight / ratio)
+    return replace(spec, rule=rule, head=spec.head.but(scale=spec.head["scale"] * ratio)), recipe.at(size)
+
+
 PAPER = Paper(
     title="End-to-end people detection in crowded scenes",
     authors="Stewart, Andriluka, Ng",
@@ -167,4 +174,5 @@ PAPER = Paper(
         "matchings and stays outside.",
     ),
     presets=("paper", "small"),
+    size=Size("the side; boxes are said in a unit that goes along, and a pixel's error weighs as much less", resized),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...parts.dense.anchors import Pyramid
@@ -56,6 +56,14 @@ def recipe(preset: str = "paper") -> Recipe:
         optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=1e-4, batch=16, length="90000steps", schedule="step",
         milestones=(2 / 3, 8 / 9), warmup=0.01, resize=Resize("shortest", 800, 1333, 32), augment=Augment(flip=0.5),
     )
+
+
+def resized(spec: Dense[DenseRule], recipe: Recipe, size: int) -> tuple[Dense[DenseRule], Recipe]:
+    """Where no level is coarse enough for what grows, the anchors grow."""
+    if spec.neck["extra"] != "none":
+        return spec, recipe.at(size)
+    anchors = spec.rule.anchors.times(size / recipe.resize.size)
+    return replace(spec, rule=replace(spec.rule, anchors=anchors)), recipe.at(size)
 
 
 PAPER = Paper(
@@ -124,4 +132,6 @@ PAPER = Paper(
         "map's: the preset 'torchvision' does so too.",
     ),
     presets=("paper", "small", "torchvision"),
+    size=Size("the short side; P3 to P7 keep their anchors, as the paper's at 400 to 800 pixels (table 1e); the two "
+              "levels of 'small' have theirs in proportion", resized),
 )

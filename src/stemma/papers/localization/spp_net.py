@@ -3,9 +3,10 @@ arXiv 1406.4729"""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ...core.paper import Claim, Fact, Paper, Parent
-from ...core.part import part
+from ...core.paper import Claim, Fact, Paper, Parent, Size
+from ...core.part import edit, leaves, part
 from ...core.recipe import Phase, Recipe, Resize
 from ...parts.backbones.alexnet import ZFNet
 from ...parts.backbones.pyramid import Scales
@@ -71,6 +72,16 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
+    """The sizes stand in the recipe, and wherever the network looks at several of them. A region is taken where it is
+    nearest to 224 pixels wide at any size: so large were the things that the convolutions learned."""
+    ratio, sizes = size / recipe.resize.size, {*recipe.resize.scales, recipe.resize.size}
+    for path, value in leaves(spec):
+        if isinstance(value, tuple) and value and sizes.issuperset(value):
+            spec = edit(spec, path, tuple(round(v * ratio) for v in value))
+    return spec, recipe.at(size)
+
+
 PAPER = Paper(
     title="Spatial Pyramid Pooling in Deep Convolutional Networks for Visual Recognition",
     authors="He, Zhang, Ren, Sun",
@@ -123,4 +134,5 @@ PAPER = Paper(
         "The classifier sees square pictures of 180 and 224 pixels, one size a batch; the paper changes size every "
         "epoch, and crops.",
     ),
+    size=Size("the largest of the sizes that a picture is taken at; the others in proportion", resized),
 )

@@ -2,11 +2,13 @@
 arXiv 1512.02325"""
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
+from ...core.types import StemmaError
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import Extras, VGGReduced
 from ...parts.dense.anchors import DefaultBoxes
@@ -74,6 +76,30 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Dense[DenseRule], recipe: Recipe, size: int) -> tuple[Dense[DenseRule], Recipe]:
+    """A level that shrinks by half has a step of its stride, one that shrinks for want of padding the picture's share
+    of a cell: 100 and 300 of 300 pixels. Raises `StemmaError` where nothing is left of the last."""
+    boxes, layers = spec.rule.anchors.times(size / recipe.resize.size), spec.neck["layers"]
+    assert isinstance(boxes, DefaultBoxes)
+    if boxes.steps:
+        cells = maps(size, layers)
+        if cells[-1] < 1:
+            least = next(s for s in itertools.count(size) if maps(s, layers)[-1] >= 1)
+            raise StemmaError(f"nothing is left of its last map at {size} pixels; {least} are the least")
+        strides = [True, True, *(stride > 1 for _, _, _, stride, _ in layers)]
+        steps = tuple(8 * 2**i if halved else round(size / n) for i, (n, halved) in enumerate(zip(cells, strides)))
+        boxes = replace(boxes, steps=steps)
+    return replace(spec, rule=replace(spec.rule, anchors=boxes)), recipe.at(size)
+
+
+def maps(size: int, layers: tuple[tuple[int, int, int, int, int], ...]) -> list[int]:
+    """Cells a side of every map that is read from a picture of `size`: conv4_3, fc7 and the extra levels."""
+    cells = [-(-(size // 4) // 2), -(-(size // 4) // 2) // 2]
+    for _, _, kernel, stride, padding in layers:
+        cells.append((cells[-1] + 2 * padding - kernel) // stride + 1)
+    return cells
+
+
 PAPER = Paper(
     title="SSD: Single Shot MultiBox Detector",
     authors="Liu, Anguelov, Erhan, Szegedy, Reed, Fu, Berg",
@@ -128,4 +154,6 @@ PAPER = Paper(
         "The preset 'torchvision' differs in COCO's box sizes, cut at 300 pixels, and in the rounding of the mean.",
     ),
     presets=("paper", "small", "ssd512", "torchvision"),
+    size=Size("the side of the square; default boxes in proportion, and the steps of maps that are laid out by their "
+              "cells", resized),
 )

@@ -44,7 +44,7 @@ def recipe(preset: str = "paper") -> Recipe:
         return fcn.recipe(preset)
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.99, weight_decay=0.0, batch=1,
-        length="36000s", schedule="constant", warmup=0.0, resize=Resize("keep", divisor=1),
+        length="36000s", schedule="constant", warmup=0.0, resize=Resize("keep", 512, divisor=1),
         augment=Augment(flip=0.5, vertical=0.5, quarter=0.75, colour=0.1, elastic=10.0),
     )
 

@@ -2,13 +2,13 @@
 grid.  arXiv 1506.02640"""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size, in_steps
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Detections, Losses, Targets
@@ -120,6 +120,16 @@ def recipe(preset: str = "paper") -> Recipe:
     )
 
 
+def resized(spec: Dense[YoloRule], recipe: Recipe, size: int) -> tuple[Dense[YoloRule], Recipe]:
+    """Cells keep their side, the network's stride: 64 pixels as published. Raises `StemmaError` for a part of one."""
+    rule, head = spec.rule, spec.head
+    assert isinstance(rule.coder, RootCell)
+    in_steps(step := recipe.resize.size // head["cells"], size)
+    cells = size // step
+    spec = replace(spec, rule=replace(rule, coder=replace(rule.coder, cells=cells)), head=head.but(cells=cells))
+    return spec, recipe.at(size)
+
+
 PAPER = Paper(
     title="You Only Look Once: Unified, Real-Time Object Detection",
     authors="Redmon, Divvala, Girshick, Farhadi",
@@ -164,4 +174,5 @@ PAPER = Paper(
         "the first epochs'.",
     ),
     presets=("paper", "small", "cfg"),
+    size=Size("the side of the square, in whole cells: the grid grows, and with it the layers that see it", resized),
 )

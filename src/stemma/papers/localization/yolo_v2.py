@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Info, StemmaError
@@ -171,4 +171,6 @@ PAPER = Paper(
     presets=("paper", "small", "coco", "classifier", "classifier-448", "classifier-small", "yolo9000",
              "yolo9000-small"),
     tasks=(("classifier", "weak"), ("classifier-448", "weak"), ("classifier-small", "weak")),
+    size=Size("the letterbox, in whole cells, and the sizes it is drawn at; anchors are in cells, the same from 320 to "
+              "608 as published, and found anew in 'small'"),
 )

@@ -5,7 +5,7 @@ Axes: A anchors over all levels (level by level; row, column, then the anchors o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,6 +28,9 @@ class Anchors(Protocol):
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         """For each level: the boxes of the cell at the origin, and the steps (y, x) from cell to cell, in pixels."""
+
+    def times(self, ratio: float) -> Anchors:
+        """The same shapes, `ratio` times as large in pixels; themselves where cells are their only measure."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ class Pyramid:
     def counts(self, levels: int) -> tuple[int, ...]:
         return (len(self.scales) * len(self.ratios),) * levels
 
+    def times(self, ratio: float) -> Pyramid:
+        return replace(self, scales=tuple(k * ratio for k in self.scales))
+
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         found: list[tuple[Cells, float, float]] = []
         for (h, w), s in zip(maps, strides):
@@ -106,6 +112,9 @@ class Legacy:
 
     def counts(self, levels: int) -> tuple[int, ...]:
         return (len(self.scales) * len(self.ratios),) * levels
+
+    def times(self, ratio: float) -> Legacy:
+        return replace(self, scales=tuple(k * ratio for k in self.scales))
 
     def inclusive(self) -> Cells:
         """The published table: (-84, -40, 99, 55) first."""
@@ -141,6 +150,11 @@ class DefaultBoxes:
         assert levels == len(self.ratios), f"default boxes for {len(self.ratios)} levels, the network has {levels}"
         return tuple(2 + 2 * len(r) for r in self.ratios)
 
+    def times(self, ratio: float) -> DefaultBoxes:
+        """As large in proportion; `steps` are left to whoever knows the maps of that size."""
+        small, large = (tuple(v * ratio for v in sides) for sides in (self.small, self.large))
+        return replace(self, small=small, large=large, limit=self.limit * ratio)
+
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         found: list[tuple[Cells, float, float]] = []
         for small, large, ratios, step in zip(self.small, self.large, self.ratios, self.steps or strides):
@@ -161,6 +175,9 @@ class CellBoxes:
 
     def counts(self, levels: int) -> tuple[int, ...]:
         return (self.per,) * levels
+
+    def times(self, ratio: float) -> CellBoxes:
+        return self
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         return [(((0.0, 0.0, image[1] / w, image[0] / h),) * self.per, image[0] / h, image[1] / w) for h, w in maps]
@@ -184,6 +201,9 @@ class Priors:
 
     def counts(self, levels: int) -> tuple[int, ...]:
         return (len(self.pairs()),) * levels
+
+    def times(self, ratio: float) -> Priors:
+        return self
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         return [(_centred([(w * s, h * s) for w, h in self.pairs()], (s / 2, s / 2)), float(s), float(s))

@@ -42,6 +42,10 @@ class DenseCRF:
     appearance_rgb: float = 3.0
     method: Method = "lattice"
 
+    def times(self, ratio: float) -> DenseCRF:
+        """For pictures `ratio` times as large."""
+        return replace(self, smooth_xy=self.smooth_xy * ratio, appearance_xy=self.appearance_xy * ratio)
+
     @property
     def no_graph(self) -> str:
         """Why it cannot be part of an exported graph; empty where it can."""
