@@ -22,6 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.types import DataError
 
+from .options import spelled
+
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
 LARGE_PIXELS = MAX_PIXELS // 2
 SUFFIXES = frozenset({  # every kind that Pillow opens by itself
@@ -63,7 +65,7 @@ def safe_join(root: str | Path, name: str, follow_links: bool = False) -> Path:
         real = os.path.realpath(path)
         if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
             raise DataError(name, f"is a link that leads outside the data folder {root}",
-                            "copy the file into the folder, or pass follow_links=True")
+                            f"copy the file into the folder, or say {spelled('follow_links')}")
     return path
 
 
