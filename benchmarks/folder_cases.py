@@ -334,6 +334,96 @@ def own_world(c: Case) -> Seen:
         yield f"{name}: lived in" if said.code == 0 else str(said), said.code == 0
 
 
+# ---------------------------------------------------------------- nothing lost, mends that can be typed, exports
+
+
+def whole(c: Case, classes: tuple[str, ...] = ("bolt", "nut")) -> Seen:
+    """All 12 pictures and 24 objects of undivided data, read without an option."""
+    yield c.holds(12, 24)
+    names = tuple(c.doctor()["classes"])
+    yield f"classes {', '.join(names)}", names == classes
+
+
+@check
+def yolo_bom(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def labelimg_flat(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def label_studio_yolo(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def cvat_yolo11(c: Case) -> Seen:
+    yield from whole(c)
+    unused = c.doctor()["unused"]
+    yield f"not used: {unused}", not any(unused.values())
+
+
+@check
+def yolo_confidence(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    notes = [n for n in c.doctor()["notes"] if "sixth number" in n]
+    yield f"said {len(notes)} times", len(notes) == 1
+
+
+@check
+def yolo_mixed_rows(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    bare = c.doctor()["fault_counts"].get("no mask", 0)
+    yield f"{bare} without a mask are named", bare == 24  # 12 in train, and the same 12 in val
+    yield "training says so", "no mask" in c.learns().err
+
+
+@check
+def yolo_nested(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def capital_folders(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def yaml_elsewhere(c: Case) -> Seen:
+    yield c.holds(12, 24, "train", "configs/parts.yaml")
+    yield c.holds(4, 8, "val", "configs/parts.yaml")
+
+
+@check
+def symlinked_images(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "all", "data", follow_links=True)
+    found = stemma("doctor", c.at / "data", "--follow-links")
+    yield f"with it: status {found.code}", found.code == 0
+
+
+@check
+def symlinked_yolo(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "train", "data", follow_links=True)
+    learned = c.learns("--follow-links", data="data")
+    yield f"training with it: status {learned.code}", learned.code == 0
+
+
+@check
+def lfs_pointers(c: Case) -> Seen:
+    report = c.doctor()
+    named = [f for f in report["faults"] if "Git LFS pointer" in f["problem"]]
+    yield f"{len(named)} pointers are named", len(named) == 12 and report["status"] == 1
+
+
 # ---------------------------------------------------------------- the table
 
 

@@ -300,6 +300,19 @@ def test_written_truth_reads_back_and_pycocotools_takes_it(tmp_path: Path, capsy
     capsys.readouterr()
 
 
+def test_written_truth_tells_pictures_of_one_base_name_apart(tmp_path: Path) -> None:
+    doc = coco_doc(2)
+    for cam, im in zip(("camA", "camB"), doc["images"]):
+        noise(tmp_path / f"images/{cam}/1.png")
+        im["file_name"] = f"{cam}/1.png"
+    (tmp_path / "annotations.json").write_text(json.dumps(doc))
+    data = open_dataset(tmp_path, "all")
+    names = [im["file_name"] for im in json.loads(write_coco(data, tmp_path / "out.json").read_text())["images"]]
+    assert names == ["camA/1.png", "camB/1.png"]
+    again = json.loads(write_coco(data, tmp_path / "out2.json", tmp_path).read_text())["images"]
+    assert [im["file_name"] for im in again] == ["images/camA/1.png", "images/camB/1.png"]
+
+
 def test_names_of_splits_and_groups() -> None:
     assert [split_name(n) for n in ("instances_train2017", "val", "my-valid", "test_1", "contest", "training",
                                     "x_validation_2", "trainer")] == [

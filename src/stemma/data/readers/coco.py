@@ -24,9 +24,10 @@ from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
-from ..files import read_bytes
-from ..finding import Pictures, foreign, plain_name
+from ..files import given_folder, read_bytes
+from ..finding import Pictures, below_common, foreign, plain_name
 from ..images import check_name
+from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
 
@@ -186,7 +187,7 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     if len(main) == 1:
         return groups[main[0]]
     raise DataError(str(where), f"has several annotation files ({', '.join(groups)})",
-                    f"name the file itself, or pass which='{next(iter(groups))}'")
+                    f"say {spelled('labels', next(iter(groups)))}, or name the file itself")
 
 
 def data_root(file: Path) -> Path:
@@ -203,11 +204,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
     name, then "images".
     """
     if images is not None:
-        given = Path(images)
-        for at in (given, root / given):
-            if at.is_dir():
-                return at, ""
-        raise DataError(str(given), "is no folder of images", "check images=")
+        return given_folder(root, images, "images"), ""
     sample = [n for n in (files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)))
               if not foreign(n)]
     folders = [""]
@@ -454,13 +451,23 @@ def mirror(names: Sequence[str]) -> tuple[int, ...]:
 # ---------------------------------------------------------------- the reader
 
 
-def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Path]:
-    """split -> JSON file."""
-    return choose_group(where, FORMAT, which)
+def splits(where: Path, which: str | None = None, labels: str | Path | None = None, **_: Any) -> dict[str, Path]:
+    """split -> JSON file. `labels`: a JSON, or the name of one of several groups, as `which`."""
+    return choose_labels(where, FORMAT, which, labels)
+
+
+def choose_labels(where: Path, kind: str, which: str | None, labels: str | Path | None) -> dict[str, Path]:
+    """`choose_group`, or the group of the file that `labels` names. Raises DataError."""
+    if labels is None:
+        return choose_group(where, kind, which)
+    for path in (where / labels, Path(labels).expanduser()):
+        if path.is_file():
+            return choose_group(path, kind, None)
+    return choose_group(where, kind, str(labels))
 
 
 def read(where: Path, source: Path, *, split: str = "", images: str | Path | None = None, which: str | None = None,
-         follow_links: bool = False) -> Draft:
+         labels: str | Path | None = None, follow_links: bool = False) -> Draft:
     """A draft of one JSON file. Raises DataError where the document cannot be used at all;
     faults of single records are collected."""
     doc, digest = load_json(source)
@@ -475,7 +482,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     gone = ~there
 
     rows = part_of(doc, "annotations", source)
-    at, labels, record, keep = [], [], [], []
+    at, kind, record, keep = [], [], [], []
     seen: set[int] = set()
     out: set[int] = set()
     for k, a in enumerate(rows):
@@ -507,7 +514,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
             continue
         keep.append(a)
         at.append(i)
-        labels.append(c)
+        kind.append(c)
         record.append(number)
 
     boxes = numbers([a.get("bbox") for a in keep], 4)
@@ -539,7 +546,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                  and any("keypoints" in a for a in keep) else None)
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if keypoints is not None else ()))
     t = table(
-        files, sizes, ids, at, boxes, labels, said, crowd=crowds(keep, record, said, faults),
+        files, sizes, ids, at, boxes, kind, said, crowd=crowds(keep, record, said, faults),
         area=[real(a.get("area")) for a in keep],
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
@@ -588,26 +595,23 @@ def write_json(path: str | Path, doc: Any) -> Path:
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:
-    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are made relative to `images`
-    where they lie under it."""
+    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are relative to `images`
+    where they lie under it, else to the deepest folder that holds all pictures: two of one base name stay two."""
     info = dataset.info
     doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [],
                            "categories": _categories(info.classes, info.points)}
     narrow = getattr(dataset, "narrow", None)
     view = narrow({"boxes", "masks", "keypoints"}) if narrow is not None else dataset
     used: set[int] = set()
+    files: list[str] = []
     for i in range(len(view)):
         s = view.truth(i)
         number = int(s.id)
         while number in used:
             number += len(view)
         used.add(number)
-        name = Path(s.file) if s.file else Path(f"{i:06d}.png")
-        base = Path(images) if images is not None else name.parent
-        doc["images"].append({
-            "id": number, "height": s.size[0], "width": s.size[1],
-            "file_name": name.relative_to(base).as_posix() if name.is_relative_to(base) else name.name,
-        })
+        files.append(s.file or f"{i:06d}.png")
+        doc["images"].append({"id": number, "height": s.size[0], "width": s.size[1]})
         for k in range(len(s.labels)):
             x1, y1, x2, y2 = (float(v) for v in s.boxes[k])
             a: dict[str, Any] = {
@@ -619,6 +623,10 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
                 a["num_keypoints"] = int((s.keypoints[k, :, 2] > 0).sum())
             doc["annotations"].append(a)
+    base = None if images is None else Path(images)
+    for im, file, name in zip(doc["images"], files, below_common(files), strict=True):
+        inside = base is not None and Path(file).is_relative_to(base)
+        im["file_name"] = Path(file).relative_to(base).as_posix() if inside else name  # type: ignore[arg-type]
     return write_json(path, doc)
 
 
