@@ -230,6 +230,25 @@ def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[st
     assert code == 0 and said == "note: two boxes were dropped\n"
 
 
+def test_help_says_what_a_second_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    for command in ("train", "compare"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0 and "A second is one of work" in out and "--wall" in out and "processor time" in out
+
+
+def test_wall_time_is_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake gets one line before anything is trained; threads that wait are put to sleep before PyTorch is
+    loaded."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # put back afterwards
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    for words in (("train", "fcn", "--data", "scenes:64:24"), ("compare", "fcn", "--data", "scenes:64:24")):
+        code, _, err = run(capsys, *words, "--wall", "10steps", "--out", str(tmp_path / "x"))
+        assert code == 2 and "wall time is limited to a time above 0, such as 90s, 30m or 1h, not '10steps'" in err
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and not (tmp_path / "x").exists()
+
+
 def test_options_of_the_readers_are_kept_by_runs_and_comparisons(tmp_path: Path,
                                                                 capsys: pytest.CaptureFixture[str]) -> None:
     """The same options on doctor, train, evaluate and compare; what was told once need not be told again."""

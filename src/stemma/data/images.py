@@ -303,6 +303,26 @@ def child(folder: str | Path, *names: str) -> str:
     return ""
 
 
+def cut_to_8_bits(paths: Sequence[str | Path], look: int = LOOK) -> str:
+    """What to say of colour PNGs of 16 bits a channel among `look` of `paths`, whose lower 8 bits the decoder drops;
+    "" without any."""
+    able = [p for p in map(Path, paths) if p.suffix.lower() in (".png", ".apng")]
+    found = []
+    for k in np.unique(np.linspace(0, len(able) - 1, min(look, len(able))).astype(int)) if able else []:
+        try:
+            with able[k].open("rb") as f:
+                head = f.read(26)
+        except OSError:
+            continue  # named where it is read
+        if head[12:16] == b"IHDR" and head[24:25] == b"\x10" and head[25:26] in (b"\x02", b"\x06"):
+            found.append(able[k])
+    if not found:
+        return ""
+    return (f"{len(found)} colour pictures, the first {found[0].name}, have 16 bits a channel, of which the upper 8 "
+            "alone are read: what a camera of 10 or 12 bits wrote becomes nearly black. Write them as 8 bits, or as "
+            "grey of 16")
+
+
 # ---------------------------------------------------------------- inside
 
 
@@ -432,5 +452,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "is_pointer", "listing",
-           "read_image", "read_map", "safe_join", "to_uint8", "walk"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
+           "is_pointer", "listing", "read_image", "read_map", "safe_join", "to_uint8", "walk"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, header, read_image, white_of
+from .images import check_name, cut_to_8_bits, header, read_image, white_of
 from .options import spelled
 from .readers import rle
 
@@ -566,7 +566,10 @@ def finish(
 
 def _white(files: Sequence[str], draft: Draft) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
-    found = white_of([draft.root / f for f in files])
+    paths = [draft.root / f for f in files]
+    if cut := cut_to_8_bits(paths):
+        draft.notes.append(cut)
+    found = white_of(paths)
     if found is None:
         return None
     draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "

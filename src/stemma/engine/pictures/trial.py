@@ -327,10 +327,10 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                         torch.cuda.synchronize()
                     one.lap()
                     if turn:
-                        times[f].append((one.work, one.wall))
+                        times[f].append((one.busy, one.wall))
                         whole.add(one)
     found = {f: 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
-    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.work / max(whole.wall, 1e-9)}
+    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]
