@@ -424,6 +424,62 @@ def lfs_pointers(c: Case) -> Seen:
     yield f"{len(named)} pointers are named", len(named) == 12 and report["status"] == 1
 
 
+def painted(c: Case, split: str = "all") -> tuple[set[str], bool]:
+    """The class names of semantic data, and whether each picture's map has its classes where its colours are."""
+    data = c.open(split)
+    names, right = data.info.semantic.names, len(data) > 0
+    for i in range(len(data)):
+        s = data[i]
+        vivid = s.image.max(2).astype(int) - s.image.min(2)  # objects are red or blue, the rest is grey
+        right &= bool(vivid[s.semantic == 1].mean() > 100 and vivid[s.semantic == 0].mean() < 40)
+    return set(names), right
+
+
+@check
+def jpg_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+    yield "it is said", any("cut at 128" in n for n in c.doctor()["notes"])
+
+
+@check
+def soft_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+    yield "it is said", any("lie between 0 and 255" in n for n in c.doctor()["notes"])
+
+
+@check
+def rgb_binary_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+
+
+@check
+def cvat_segmentation_mask(c: Case) -> Seen:
+    data = c.open()
+    names = data.info.semantic.names
+    yield f"{names}", names == ("background", "bolt", "nut") and len(data) == 12
+    said = stemma("train", "u-net", "--data", c.at, "--budget", "2steps", "--batch", 2, "--val-every", 0, "--out",
+                  c.free / "run")
+    yield "U-Net trains" if said.code == 0 else str(said), said.code == 0
+
+
+@check
+def roboflow_png_masks(c: Case) -> Seen:
+    sizes = {s: len(c.open(s)) for s in ("train", "val")}
+    names = c.open("train").info.semantic.names
+    yield f"{names}, {sizes}", names == ("background", "bolt", "nut") and sizes == {"train": 12, "val": 4}
+
+
+@check
+def roboflow_root_row(c: Case) -> Seen:
+    names = {s: c.open(s).info.classes.names for s in ("train", "val", "test")}
+    yield f"{names['train']}", set(names.values()) == {("bolt", "nut")}
+    yield c.holds(12, 24, "train")
+    yield "it is said", any("left out of the classes" in n for n in c.doctor()["notes"])
+
+
 # ---------------------------------------------------------------- the table
 
 

@@ -18,7 +18,7 @@ from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
 from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
-from stemma.data.records import DataWarning
+from stemma.data.records import _SAID, DataWarning
 
 
 def test_arbitrary_ids_become_labels_in_ascending_order(tmp_path: Path) -> None:
@@ -228,6 +228,29 @@ def test_roboflow_layout_one_folder_a_split(tmp_path: Path) -> None:
             p.rename(tmp_path / split / p.name)
     assert len(open_dataset(tmp_path, "val")) == 3
     assert "valid" in open_dataset(tmp_path, "val")[0].file
+
+
+def test_a_root_row_that_nothing_uses_is_no_class(tmp_path: Path) -> None:
+    def doc() -> dict[str, Any]:
+        rows = [{"id": 0, "name": "animal", "supercategory": "none"}, *coco_doc()["categories"]]
+        return coco_doc() | {"categories": rows}
+
+    make_coco(tmp_path, doc())
+    make_coco(tmp_path, doc(), "val")
+    for split in ("train", "val"):
+        with pytest.warns(DataWarning, match="'animal' has no annotation and is the supercategory of all others"):
+            _SAID.clear()
+            data = open_dataset(tmp_path, split)
+        assert data.info.classes.names == ("cat", "dog") and data.info.classes.ids == (3, 7)
+    used = doc()
+    used["annotations"][0]["category_id"] = 0
+    make_coco(tmp_path, used, "val")
+    for split in ("train", "val"):  # one annotation of any split makes it a class of all
+        assert open_dataset(tmp_path, split).info.classes.names == ("animal", "cat", "dog")
+    other = doc()
+    other["categories"][1]["supercategory"] = "pet"
+    path = make_coco(tmp_path / "b", other)
+    assert open_dataset(path, "all").info.classes.names == ("animal", "cat", "dog")
 
 
 def test_keypoints(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from stemma.core.outputs import JOURNAL, predicted
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from .options import spelled
 
@@ -167,9 +167,9 @@ def read_image(
     return _turn(out, turn)
 
 
-def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
+def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False) -> np.ndarray:
     """A map of ids as it is stored: (H, W) of uint8, uint16 or int32, palettes as their indices, or (H, W, 3) uint8 for
-    colour-coded maps."""
+    colour-coded maps. `colours`: (H, W, 3) uint8 of any map, palettes as the colours that they stand for."""
     path = Path(path)
     head = header(path)
     if head.height * head.width > limit:
@@ -179,7 +179,7 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as im:
-                plain = {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
+                plain = "RGB" if colours else {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
                 out = np.array(im if plain is None else im.convert(plain))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such map", "restore the file or remove its picture") from None

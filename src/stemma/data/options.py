@@ -25,8 +25,8 @@ OPTIONS = (
     Option("images", "--images", "FOLDER", "Where the pictures lie, in the data folder or anywhere.", True),
     Option("labels", "--labels", "PLACE", "Where the annotations lie: a folder or file, or the name of one of several "
            "(instances, person_keypoints; Main, Segmentation).", True),
-    Option("maps", "--maps", "KIND", "What the numbers of maps are: instance or class. Of panoptic data, the folder of "
-           "maps.", True),
+    Option("maps", "--maps", "KIND", "What the numbers of maps are: instance, class or binary. Of panoptic data, the "
+           "folder of maps.", True),
     Option("names", "--classes", "FILE",
            "Class names, one a line, in the order of their numbers; or first,second.", True),
     Option("split_file", "--split-file", "FILE", "Which picture is in which split: a table of pictures and splits, or "

@@ -13,7 +13,7 @@ import mmap
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from stemma.core import outputs
-from stemma.core.types import Classes, DataError, Dataset, Points
+from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes
@@ -473,11 +473,17 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     doc, digest = load_json(source)
     faults: list[Fault] = []
     said = str(source)
-    classes, label_of, categories = read_categories(part_of(doc, "categories", source), source)
+    listed = part_of(doc, "categories", source)
+    root_row = _root_row(listed, part_of(doc, "annotations", source), source,
+                         choose_labels(where, FORMAT, which, labels).values())
+    classes, label_of, categories = read_categories([c for c in listed if c is not root_row], source)
     files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
     notes: list[str] = []
+    if root_row is not None:
+        notes.append(f"the category {root_row['name']!r} has no annotation and is the supercategory of all others: it "
+                     "is left out of the classes")
     files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
     gone = ~there
 
@@ -553,6 +559,34 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
                  out=out, used={said})
+
+
+def _root_row(rows: Sequence[Any], annotations: Sequence[Any], source: Path, files: Iterable[Path]) -> Any:
+    """The category that stands for the data set itself: the others name it as their supercategory, it names none, and
+    no annotation of any split's file uses it. None where there is none. Roboflow writes such a row."""
+    named = Counter(c.get("supercategory") for c in rows
+                    if isinstance(c, dict) and c.get("supercategory") != c.get("name")
+                    and isinstance(c.get("supercategory"), str))
+    for c in rows:
+        if (not isinstance(c, dict) or c.get("supercategory") not in (None, "", "none", c.get("name"))
+            or not isinstance(c.get("name"), str) or named[c["name"]] != len(rows) - 1 or len(rows) < 2):
+            continue
+        number = ident(c.get("id"))
+        if any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in annotations):
+            return None
+        others = (p for p in files if p != source)
+        return None if any(_uses(p, str(number)) for p in others) else c
+    return None
+
+
+def _uses(path: Path, number: str) -> bool:
+    """Whether an annotation of a JSON has a category; searched, not parsed."""
+    try:
+        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            wanted = rb'"category_id"\s*:\s*"?' + re.escape(number).encode() + rb'(?![0-9.])'
+            return re.search(wanted, m) is not None
+    except (OSError, ValueError):
+        return False  # what is wrong is said where the file itself is opened
 
 
 def _unnamed(rows: Sequence[Mapping[str, Any]], notes: list[str]) -> Points | None:

@@ -25,13 +25,14 @@ from xml.sax.saxutils import unescape
 
 import numpy as np
 
-from stemma.core.types import IGNORE, Classes, DataError, Sample
+from stemma.core.samples import IGNORE, Classes, DataError, Sample
 from stemma.core.values import flag
 
 from ..files import class_file, class_list, class_path, given_folder, read_bytes
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, walk
 from ..records import OUT, Draft, Fault, table, with_background
+from . import colours
 from .coco import split_name
 
 FORMAT = "voc"
@@ -112,6 +113,8 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
              if not any(n.endswith(f"_{s}") and s in names for s in ("train", "val", "trainval", "test"))]
     if not plain:
         return {"all": Source(None, *found)}
+    if len(plain) == 1 and not split_name(plain[0]):  # CVAT's default.txt lists all there is
+        return {"all": Source("/".join(x for x in (base, chosen, names[plain[0]]) if x), *found)}
     return {split_name(n) or n: Source("/".join(x for x in (base, chosen, names[n]) if x), *found) for n in plain}
 
 
@@ -348,7 +351,8 @@ def read(
         base, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, notes=notes,
         out=rows.out,
         used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
-        str(p) for p in [class_path(where)] if p}, crowds="difficult", unmark="write <difficult>0</difficult>",
+        str(p) for p in (class_path(where), colours.find(where)) if p}, crowds="difficult",
+        unmark="write <difficult>0</difficult>",
     )
     if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
