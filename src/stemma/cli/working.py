@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
+from .reads import reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -98,7 +100,8 @@ EXAMPLES = {
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, train, evaluate, predict, compare, export):
-        app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
+        reads = "data_options" in signature(command).parameters
+        app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
@@ -112,27 +115,35 @@ def doctor(
                                         "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
-    from ..core.types import StemmaError
     from ..data.doctor import examine
-    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
-    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None)
-    try:
-        first = first_command(data, format)
-    except StemmaError:
-        first = None  # what cannot be opened is among the faults
+    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
+                     **(data_options or {}))
+    if not as_json:
+        report.render(out, examples=rows)
+    first = None if report.refused else _first(data, format, data_options)
     if as_json:
         print_json(report.as_dict() | {"begin": first})
-    else:
-        report.render(out, examples=rows)
-        if first is not None:
-            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
-            out.print(f"[dim]{escape(first['says'])}[/]")
+    elif first is not None:
+        out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+        out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
+
+
+def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -> dict[str, str] | None:
+    """What to begin with on data that can be used. It brings torch, for which a wrong folder shall not wait."""
+    from ..core.samples import StemmaError
+    from ..engine.wings import first_command
+
+    try:
+        return first_command(data, format, data_options)
+    except StemmaError:
+        return None  # what cannot be opened is among the faults
 
 
 def _reading(done: int, total: int) -> None:
@@ -175,6 +186,7 @@ def train(
     compile: Annotated[bool, typer.Option("--compile",
                                           help="Compile the training step first: worth it for long runs.")] = False,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
@@ -188,6 +200,7 @@ def train(
         parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
         batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
         compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
+        data_options=data_options or None,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
@@ -221,7 +234,7 @@ def screen_of(run: str, which: str) -> ModuleType:
 
 def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
     """What `--data` or `--env` names. Raises `StemmaError` where both do, or none and one is needed."""
-    from ..core.types import StemmaError
+    from ..core.samples import StemmaError
 
     if data is not None and env is not None or needed and data is None and env is None:
         raise StemmaError("name the data with --data, or for an agent the world with --env"
@@ -253,6 +266,7 @@ def evaluate(
                                            "average recall. \\[default: predict]")] = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
@@ -260,7 +274,8 @@ def evaluate(
 
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
-        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size))
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
+        data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -330,6 +345,7 @@ def compare(
     limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so "
                                               "many episodes.")] = None,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
@@ -341,7 +357,7 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-            sets=parse_sets(sets, backbone, proposals), device=device,
+            sets=parse_sets(sets, backbone, proposals), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
             say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
@@ -385,7 +401,7 @@ def _ranks(text: str | None) -> tuple[int, ...]:
     """`1024,256` as numbers."""
     parts = [] if text is None else text.split(",")
     if not all(p.strip().isdigit() for p in parts):
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError("--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as "
                           f"1024,256, not '{text}'")
@@ -397,7 +413,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError(f"--size takes 512 or HEIGHTxWIDTH such as 480x640, not '{text}'")
     return int(parts[0]), int(parts[-1])
@@ -436,7 +452,7 @@ def _state_dict(file: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ..core.types import StemmaError
+    from ..core.samples import StemmaError
 
     if not file.is_file():
         raise StemmaError(f"no file at {file}")

@@ -59,7 +59,7 @@ class Cluster:
         self.actor = ray.remote(num_cpus=max(1, min(threads, widest)), num_gpus=int(gpu), max_restarts=0)(_Actor)
 
     def _connect(self, at_once: int) -> None:
-        # Ray's workers step back before other processes; a budget of seconds would then buy less
+        # Ray's workers step back before other processes; a training would then wait for whatever else runs
         os.environ.setdefault("RAY_worker_niceness", "0")
         more: dict[str, Any] = {"runtime_env": {"py_modules": [str(Path(processes.PACKAGE_ROOT) / "stemma")]}}
         if not os.environ.get("RAY_ADDRESS"):

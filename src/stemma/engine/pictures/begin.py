@@ -19,6 +19,7 @@ from ...core.part import diff
 from ...core.types import Dataset, Info, StemmaError
 from ...data.look import Look, look
 from ...data.open import DataWarning, open_split
+from ...data.options import typed
 from ...parts.backbones.timm_backbone import PACKAGED
 from ..running import checkpoint
 
@@ -172,17 +173,20 @@ def left_behind(card: Paper, preset: str, sets: dict[str, Any] | None, info: Inf
             f"pixels; --size {size} takes all along")
 
 
-def first_command(where: str, format: str | None = None) -> dict[str, str] | None:
+def first_command(
+    where: str, format: str | None = None, data_options: dict[str, Any] | None = None
+) -> dict[str, str] | None:
     """{"command", "says"}: what one may begin with on the data at `where`, with every choice written out, and why; None
     where the truth is of no kind that is learned here. Raises `DataError` for data that cannot be opened."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the doctor, who asks, has told of the faults
-        train_set = open_split(where, "train", format)
+        train_set = open_split(where, "train", format, **(data_options or {}))
     kinds = train_set.info.kinds if len(train_set) else ()
     first = next((f for kind, f in FIRST if kind in kinds), None)
     if first is None:
         return None
-    words = ["stemma", *first.split(), "--data", where, *(["--format", format] if format else [])]
+    words = ["stemma", *first.split(), "--data", where, *(["--format", format] if format else []),
+             *typed(data_options or {})]
     size, says = PRESET, "drawn scenes, for which the presets were made"
     if train_set.info.format != "scenes":
         chosen = of(look(train_set), PRESET)

@@ -29,12 +29,12 @@ TIMED = True
 def prepare(asked: Asked) -> Ready:
     """Open the data once, as all the systems read them, and hold every system's settings against them.
     Raises `StemmaError`."""
-    where, format = asked.data, asked.options["format"]
+    where, format, told = asked.data, asked.options["format"], asked.options["data_options"]
     tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in asked.systems.items()}
-    if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
+    if len({str(suited(where, task, format, told)) for task in tasks.values()}) > 1:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
                           f"{' and '.join(tasks)} read different ones; compare apart")
-    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())), told)
     info, wish = held.train.info, begin.Wish.of(asked.options["size"], asked.options["upright"])
     cards = {ident: (papers.get(name), preset, asked.sets(name)) for ident, (name, preset) in asked.systems.items()}
     chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), held.train, wish)

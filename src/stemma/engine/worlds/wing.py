@@ -19,6 +19,7 @@ SCORES = ("return",)
 ABOUT = "lives in a world"
 INSTEAD = {
     "batch": "say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)",
+    "data_options": "options of how pictures are read have no use",
     "images": "leave the pictures out: it films what it foresees",
 }
 TIMED = False
@@ -50,7 +51,8 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "is no graph of pictures to export")
 
 
-def first_command(where: str, format: str | None = None) -> dict[str, str] | None:
+def first_command(where: str, format: str | None = None,
+                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
     """None: an agent begins with no data."""
     return None
 
