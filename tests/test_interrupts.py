@@ -48,6 +48,7 @@ class Struck:
 
     def __init__(self, begin: Callable[[], object], said: Path, folder: Path | None = None) -> None:
         self.said = said
+        self.status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             code = 70
@@ -76,13 +77,25 @@ class Struck:
     @property
     def hears(self) -> bool:
         """Whether SIGTERM has a handler there."""
+        if self.over:
+            return False
         caught = next(x for x in Path(f"/proc/{self.pid}/status").read_text().splitlines() if x.startswith("SigCgt"))
         return bool(int(caught.split()[1], 16) >> int(signal.SIGTERM) - 1 & 1)
 
-    def wait_for(self, there: Callable[[], bool], most: float = 120.0) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether it has ended; its status is kept."""
+        if self.status is None and (found := os.waitpid(self.pid, os.WNOHANG)) != (0, 0):
+            self.status = os.waitstatus_to_exitcode(found[1])
+        return self.status is not None
+
+    def wait_for(self, there: Callable[[], bool], most: float = 120.0, or_over: bool = False) -> None:
+        """Until something is there; or_over: or it has ended."""
         until = time.monotonic() + most
         while not there():
-            assert os.waitpid(self.pid, os.WNOHANG) == (0, 0), f"it ended before it was struck:\n{self.text}"
+            if self.over and or_over:
+                return
+            assert not self.over, f"it ended before it was struck:\n{self.text}"
             if time.monotonic() > until:
                 raise self._end(f"nothing happened:\n{self.text}")
             time.sleep(0.01)
@@ -92,16 +105,17 @@ class Struck:
         os.waitpid(self.pid, 0)
         return AssertionError(why)
 
-    def strike(self, number: int, group: bool = False, most: float = 60.0) -> int:
+    def strike(self, number: int, group: bool = False, most: float = 60.0, or_over: bool = False) -> int:
         """Strike it, or all of its session as a terminal does. Its status; nobody whom it had started is left."""
-        self.wait_for(lambda: self.hears)
+        self.wait_for(lambda: self.hears, or_over=or_over)
         begun = interrupts.descendants(self.pid)
-        (os.killpg if group else os.kill)(self.pid, number)
+        if not self.over:
+            (os.killpg if group else os.kill)(self.pid, number)
         return self.ended(begun, most)
 
     def ended(self, begun: list[int], most: float = 60.0) -> int:
         until = time.monotonic() + most
-        while (found := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):
+        while not self.over:
             if time.monotonic() > until:
                 raise self._end(f"it did not end:\n{self.text}")
             time.sleep(0.01)
@@ -111,7 +125,8 @@ class Struck:
             left.append(self.pid)
         assert not left, f"{len(left)} processes are left behind"
         assert "Traceback" not in self.text, self.text
-        return os.waitstatus_to_exitcode(found[1])
+        assert self.status is not None
+        return self.status
 
 
 def _status(begin: Callable[[], object]) -> int:
@@ -245,7 +260,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_a_training_struck_at_a_random_moment_ends_as_one_left_alone(tmp_path: Path) -> None:
-    how = ("25steps", "retinanet", "muon")
+    how = ("25steps", "fcn", "muon")  # boxes are measured by threads (hotcoco's), which no forked process inherits
     runs.once(tmp_path / "alone", *how)
     number = any_signal()
     one = Struck(lambda: _as_command(lambda: runs.once(tmp_path / "struck", *how)), tmp_path / "said")
@@ -311,9 +326,10 @@ def test_a_life_struck_at_a_random_moment_ends_as_one_left_alone(which: str, tmp
     for k in range(2):
         number = any_signal()
         one = Struck(lambda: _as_command(lambda: lives.life(tmp_path / "struck", which)), tmp_path / f"said{k}")
-        one.wait_for((tmp_path / "struck" / "run.json").exists)
+        file = tmp_path / "struck" / "run.json"
+        one.wait_for(file.exists, or_over=True)
         time.sleep(DICE.uniform(0.0, 0.3))
-        assert one.strike(number) == STATUS[number]
+        assert one.strike(number, or_over=True) in (STATUS[number], 0)  # it may have ended before
         assert Run.open(tmp_path / "struck").state in ("stopped", "finished")
     lives.life(tmp_path / "struck", which)
     lives.same_end(tmp_path / "struck", tmp_path / "alone")
@@ -330,7 +346,7 @@ def test_what_fails_before_a_training_begins_is_no_running_one(tmp_path: Path) -
 
 def test_how_the_record_of_a_killed_training_is_corrected(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
-    run = Run.create(tmp_path / "x-s0", {"state": "running"})
+    run = Run.create(tmp_path / "x-s0", {"paper": "fpn", "state": "running"})
     state = comparing.State(Job("x-s0", "fpn", "small", 0, "scenes", "60s", str(run.path)))
     comparing._ended(state, -signal.SIGKILL, tmp_path)
     assert run.state == "failed" and "SIGKILL" in run.record["error"]
@@ -527,24 +543,45 @@ def test_two_processes_that_train_together(tmp_path: Path, number: int) -> None:
     assert said.count("resume with") == 1 and f"stopped; resume with: {resume}" in said
 
 
+CODE = "from stemma.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison that was left alone, in the folder `c`."""
+    folder = tmp_path_factory.mktemp("alone")
+    words = [*COMPARE[:5], "20steps", *COMPARE[6:-1], str(folder / "c")]
+    script(CODE, *words, env={"STEMMA_CACHE": str(folder / "cache")})
+    return folder
+
+
 @pytest.mark.slow
-@each_signal
-@pytest.mark.parametrize("wait", [0.2, 0.6, 1.2, 2.0, 3.0, 5.0])
-def test_a_comparison_struck_at_any_moment_ends_as_one_left_alone(tmp_path: Path, number: int, wait: float) -> None:
-    words = [*COMPARE[:5], "20steps", *COMPARE[6:]]
-    env = {"STEMMA_CACHE": str(tmp_path / "cache")}
-    code = "import sys; from stemma.cli import main; main()"
-    one = script(code, *words[:-1], str(tmp_path / "c"), wait=False, env=env)
-    time.sleep(wait + DICE.uniform(0, 1))
+@pytest.mark.parametrize("wait", [0.3, 1.0, 3.0, 5.0, 8.0, 12.0])
+def test_a_comparison_struck_at_any_moment_ends_as_one_left_alone(tmp_path: Path, alone: Path, wait: float) -> None:
+    number = any_signal()
+    words, env = [*COMPARE[:5], "20steps", *COMPARE[6:-1], str(tmp_path / "c")], {"STEMMA_CACHE": str(alone / "cache")}
+    one = script(CODE, *words, wait=False, env=env)
+    time.sleep(wait + DICE.uniform(0, 2))
     begun = interrupts.descendants(one.pid)
     one.send_signal(number)
     _, said = one.communicate(timeout=90)
-    # before its first line runs, Python's own way
-    assert one.returncode in (STATUS[signal.Signals(number)], -number), said
+    # before its first line runs, Python's own way; and it may have ended before
+    assert one.returncode in (STATUS[number], -number, 0), said
     assert not any(map(_lives, begun))
-    runs_there = [Run.open(p.parent) for p in (tmp_path / "c").glob("*/run.json")]
-    assert all(r.state in ("stopped", "finished") for r in runs_there)
-    for folder in ("c", "alone"):
-        script(code, *words[:-1], str(tmp_path / folder), env=env)
-    assert ((tmp_path / "c" / "fcn-s0" / "last.safetensors").read_bytes()
-            == (tmp_path / "alone" / "fcn-s0" / "last.safetensors").read_bytes())
+    assert all(Run.open(p.parent).state in ("stopped", "finished") for p in (tmp_path / "c").glob("*/run.json"))
+    script(CODE, *words, env=env)
+    for file in ("last.safetensors", "best.safetensors"):
+        assert (tmp_path / "c" / "fcn-s0" / file).read_bytes() == (alone / "c" / "fcn-s0" / file).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["evaluate", "--limit", "64", "--workers", "2"], ["predict", "--out", "out"]],
+                         ids=lambda words: words[0])
+def test_engines_of_a_measured_agent(tmp_path: Path, trained: Path, words: list[str]) -> None:
+    """ViZDoom's engines in our own process, while an agent that grew up elsewhere is measured and filmed there."""
+    pytest.importorskip("vizdoom")
+    number = any_signal()
+    one = Struck.command(tmp_path / "said", words[0], str(trained / "agent"), *words[1:], "--env", "takecover")
+    one.wait_for(lambda: len(interrupts.descendants(one.pid)) > 1)
+    time.sleep(DICE.uniform(0.0, 0.5))
+    assert one.strike(number, group=True) == STATUS[number], one.text

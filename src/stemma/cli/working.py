@@ -335,7 +335,8 @@ def compare(
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
                                              help="Trainings at a time. \\[default: one a core, or one a GPU]")] = None,
-    on: Annotated[str, typer.Option("--on", help="local, or ray: each training a Ray task.")] = "local",
+    on: Annotated[str, typer.Option("--on", help="local, or ray: the cluster at RAY_ADDRESS; "
+                                                 "no disk need be shared.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,
     device: Device = "auto",

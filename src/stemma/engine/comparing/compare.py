@@ -87,8 +87,8 @@ def compare(
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
     names: papers, "fpn" or "mask-rcnn:c4" for another preset than `preset`. jobs: trainings at a time; None: one a core
-    with one thread each, or one a GPU. on: "local" or "ray" (each training a Ray task; a cluster by RAY_ADDRESS, else
-    one started here).
+    with one thread each, or one a GPU. on: "local" or "ray" (the cluster at RAY_ADDRESS, which needs no shared
+    disk, else one started here: `cluster`).
     sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
@@ -343,7 +343,7 @@ def _stop(running: dict[subprocess.Popen[bytes], State]) -> None:
 
 def _not_running(state: State, now: str, why: str) -> None:
     """Correct the record of a training whose process ended before it could say so itself."""
-    if (Path(state.job.folder) / "run.json").is_file():
+    with contextlib.suppress(StemmaError):  # there is none, or the disk is full: how it ended is told all the same
         run = Run.open(state.job.folder)
         if run.state == "running":
             run.update(state=now, error=why)
