@@ -284,6 +284,47 @@ def bbox_against_polygon(c: Case) -> Seen:
     yield "training says so", "box beside mask" in said.err
 
 
+@check
+def yaml_on_off(c: Case) -> Seen:
+    for where, want in (("lamps", ("off", "on")), ("numbers", ("01", "02"))):
+        names = c.open("train", where).info.classes.names
+        yield f"classes {', '.join(names)}", names == want
+
+
+@check
+def sixteen_bit(c: Case) -> Seen:
+    from stemma.data.images import read_image
+
+    data = c.open()
+    greys = set()
+    for i in range(len(data)):
+        s = data[i]
+        x1, y1, x2, y2 = s.boxes[0].astype(int)
+        greys |= set(np.unique(s.image[y1:y2, x1:x2]).tolist())
+    yield f"greys of the object: {sorted(greys)}", max(greys) - min(greys) <= 1 and min(greys) > 30
+    pair = [read_image(c.at / f"images/0{k}.png") for k in (0, 1)]
+    yield "a picture alone too", abs(int(pair[0].max()) - int(np.median(pair[1][pair[1] > pair[1].min()]))) <= 1
+    yield "it is said", any("is white in all of them" in n for n in c.doctor()["notes"])
+    said = c.learns()
+    kept = json.loads((c.free / "run/run.json").read_text())["data"]["white"] if said.code == 0 else None
+    yield f"run.json keeps {kept}", kept == data.info.white
+
+
+@check
+def evaluate_other_order(c: Case) -> Seen:
+    run = c.free / "run"
+    said = stemma("train", "retinanet", "--data", c.at / "mine", "--budget", "150steps", "--batch", 4, "--val-every", 0,
+                  "--set", "recipe.resize.size=96", "--out", run, "--device", "cpu")
+    assert said.code == 0, said
+    mine, theirs = (stemma("evaluate", run, "--data", c.at / d, "--device", "cpu", "--json")
+                    for d in ("mine", "theirs"))
+    assert theirs.code == 0, theirs
+    rows = [{k: said.json["per_class"][k]["AP"] for k in ("bolt", "nut")} for said in (mine, theirs)]
+    same = all(abs(rows[0][k] - rows[1][k]) < 1e-9 for k in rows[0])
+    yield f"AP {rows[0]} and {rows[1]}", same and min(rows[0].values()) > 0
+    yield "the foreign class is named", "washer" in theirs.err
+
+
 # ---------------------------------------------------------------- the table
 
 

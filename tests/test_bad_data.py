@@ -15,8 +15,12 @@ from PIL import Image
 
 from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
 from stemma.core.types import DataError
-from stemma.data.images import SUFFIXES, header, image_size, listing, read_image, read_map, to_uint8
+from stemma.data.doctor import examine
+from stemma.data.images import SUFFIXES, header, image_size, listing, range_of, read_image, read_map, to_uint8
+from stemma.data.mix import Labelled, Mixture
 from stemma.data.open import open_dataset
+from stemma.data.records import DataWarning
+from stemma.data.subset import Subset, read_at
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -122,17 +126,64 @@ def test_files_that_are_no_annotations(tmp_path: Path, raw: bytes) -> None:
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     full = RNG.integers(0, 65536, (40, 60), dtype=np.uint16)
     full[0, 0] = 65535
-    Image.fromarray(full).save(tmp_path / "full.png")
-    got = read_image(tmp_path / "full.png")
+
+    def saved(pixels: np.ndarray, name: str) -> Path:
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(pixels).save(tmp_path / name)
+        return tmp_path / name
+
+    got = read_image(saved(full, "16/full.png"))
     assert got.shape == (40, 60, 3) and got.dtype == np.uint8
     np.testing.assert_array_equal(got[..., 0], np.round(full / 257).astype(np.uint8))
-    Image.fromarray((full >> 4).astype(np.uint16)).save(tmp_path / "twelve.png")  # a 12-bit sensor in a 16-bit file
-    assert abs(read_image(tmp_path / "twelve.png")[..., 0].astype(int) - got[..., 0]).max() <= 1
-    np.testing.assert_array_equal(read_map(tmp_path / "full.png"), full)
-    Image.fromarray((full / 65535).astype(np.float32)).save(tmp_path / "float.tif")
-    assert abs(read_image(tmp_path / "float.tif")[..., 0].astype(int) - got[..., 0]).max() <= 1
+    np.testing.assert_array_equal(read_map(tmp_path / "16/full.png"), full)
+    twelve = read_image(saved((full >> 4).astype(np.uint16), "12/twelve.png"))  # a 12-bit sensor in a 16-bit file
+    assert abs(twelve[..., 0].astype(int) - got[..., 0]).max() <= 1
+    floats = read_image(saved((full / 65535).astype(np.float32), "float/float.tif"))
+    assert abs(floats[..., 0].astype(int) - got[..., 0]).max() <= 1
     assert to_uint8(np.array([[np.nan, np.inf, 0.5, 1.0]], np.float32)).tolist() == [[0, 0, 128, 255]]
     assert to_uint8(np.zeros((2, 2), np.uint16)).max() == 0
+    tops = [0, 200, 255, 256, 1023, 1024, 4095, 5000, 65535, 1e6]
+    assert [range_of(t) for t in tops] == [255, 255, 255, 511, 1023, 2047, 4095, 8191, 65535, 2**20 - 1]
+    assert [range_of(t, True) for t in (0.2, 1.0, 1.5, 255.5)] == [1, 1, 255, 511]
+
+
+def camera(root: Path, count: int = 12) -> Path:
+    """A COCO folder of grey 16-bit pictures: the same object of 2000 counts in all,
+    a few pixels of 5000 in every other."""
+    doc = coco_doc(count)
+    for i in range(count):
+        grey = np.full((40, 60), 500, np.uint16)
+        grey[6:16, 5:25] = 2000
+        if i % 2:
+            grey[0, :4] = 5000
+        (root / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grey).save(root / f"images/{i}.png")
+    (root / "annotations.json").write_text(json.dumps(doc))
+    return root
+
+
+def test_one_scale_for_a_set(tmp_path: Path) -> None:
+    with pytest.warns(DataWarning, match=r"8191 is white in all of them \(5000 is the brightest pixel of 12\)"):
+        data = open_dataset(camera(tmp_path / "c"), "all")
+    assert data.info.white == 8191 and any("8191" in n for n in examine(tmp_path / "c").notes)
+    greys = {tuple(np.unique(data[i].image[6:16, 5:25]).tolist()) for i in range(len(data))}  # type: ignore[index]
+    assert greys == {(62,)}, "the same counts are the same grey in all pictures"
+    assert read_image(tmp_path / "c/images/0.png")[8, 8, 0] == 62, "a picture alone is read as those beside it"
+    at = read_at(Subset(Labelled(data), [0, 1]), 4095)
+    assert at.info.white == 4095 and at[0].image[8, 8, 0] == 125 == at[1].image[8, 8, 0]  # type: ignore[index]
+    assert data.info.white == 8191 and read_at(data, None) is data
+    plain = open_dataset(make_coco(tmp_path / "p"), "all")
+    assert plain.info.white is None and read_at(plain, 4095) is plain
+
+
+def test_parts_of_a_mixture_are_read_at_one_scale(tmp_path: Path) -> None:
+    dark = camera(tmp_path / "dark")
+    for p in (tmp_path / "dark/images").iterdir():
+        Image.fromarray((np.asarray(Image.open(p)) // 4).astype(np.uint16)).save(p)
+    parts = [open_dataset(camera(tmp_path / "light"), "all"), open_dataset(dark, "all")]
+    mixed = Mixture(parts)
+    assert [p.info.white for p in parts] == [8191, 2047] and mixed.info.white == 8191
+    assert {int(mixed[i].image[8, 8, 0]) for i in range(len(mixed))} == {62, 16}  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [

@@ -146,10 +146,10 @@ def test_a_class_list_that_disagrees_is_told_by_its_first_difference() -> None:
         checkpoint.check_classes(model(), info)
 
 
-def test_evaluating_on_other_classes_is_refused() -> None:
+def test_evaluating_on_data_without_a_common_class_is_refused() -> None:
     data = scenes(2)
     m = model(info=Info("d", "x", Classes(tuple("abc")), ("boxes",)))
-    with pytest.raises(DataError, match="class list disagrees"):
+    with pytest.raises(DataError, match="has no class that the model knows"):
         evaluate(m, data, device="cpu")
 
 

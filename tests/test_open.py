@@ -8,6 +8,7 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +20,10 @@ from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise
 from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Info
 from stemma.data.images import listing, safe_join
+from stemma.data.named import named_as
 from stemma.data.open import open_dataset, recognise, same_classes, splits
+from stemma.data.records import DataWarning
+from stemma.data.scenes import Scenes
 
 
 def test_crowds_are_scenes_of_many_that_hide_one_another() -> None:
@@ -148,6 +152,52 @@ def test_what_was_predicted_is_no_data(tmp_path: Path) -> None:
             and "drawn.png" not in listing(tmp_path / "images" / "train"))
     outputs.put(tmp_path / "images" / "train" / "more.png", lambda p: noise(p))
     assert "more.png" in listing(tmp_path / "images" / "train"), "what was converted is"
+
+
+def test_classes_are_matched_by_name(tmp_path: Path) -> None:
+    """The same pictures labelled by others: another order, one class more, one that nobody drew."""
+    mine = open_dataset(make_yolo(tmp_path / "mine", ["0 .5 .5 .5 .5", "1 .5 .5 .2 .2"]), "all")
+    texts = ["2 .5 .5 .5 .5\n1 .2 .2 .1 .1", "0 .5 .5 .2 .2"]
+    other = make_yolo(tmp_path / "theirs", texts, "train: images/train\nnames: [dog, washer, cat]\n")
+    with pytest.warns(DataWarning, match="matched by name.*left out, for the model does not know it: 'washer'"):
+        theirs = named_as(open_dataset(other, "all"), mine.info, "detection")
+    assert theirs.info.classes.names == ("cat",
+                                         "dog") and theirs.info.classes.ids == (2, 0), "ids are those of the data"
+    for i in range(2):
+        a, b = mine.truth(i), theirs.truth(i)
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert theirs[i].image is not None and len(theirs[i].labels) == 1
+    assert named_as(mine, mine.info, "detection") is mine
+    few = open_dataset(make_yolo(tmp_path / "few", texts[1:], "train: images/train\nnames: [dog]\n"), "all")
+    assert named_as(few, mine.info,
+                    "detection").info.classes.ids == (1, 0), "a class that the data lack has an id above"
+    with pytest.raises(DataError, match="has no class that the model knows: it has 'dog', and the model 'bird'"):
+        named_as(few, replace(mine.info, classes=Classes(("bird",))), "detection")
+
+
+def test_maps_are_matched_by_name_too() -> None:
+    data = Scenes(3, 64, split="val")
+    info = data.info
+    assert info.semantic is not None and info.panoptic is not None
+    turned = replace(info.semantic, names=info.semantic.names[::-1], ids=(),
+                     things=info.semantic.things[::-1], parent=())
+    less = replace(turned, names=turned.names[1:], ids=(), things=turned.things[1:], parent=())
+    for like in (turned, less):
+        other = named_as(data, replace(info, semantic=like, panoptic=like), "panoptic")
+        for i in range(3):
+            a, b = data.truth(i), other.truth(i)
+            assert (a.semantic is not None and b.semantic is not None and a.panoptic is not None
+                    and b.panoptic is not None)
+            names = np.array([*like.names, *[""] * (256 - len(like.names))])
+            old = np.array([*info.semantic.names, *[""] * (256 - len(info.semantic.names))])[a.semantic]
+            gone = ~np.isin(old, like.names)
+            np.testing.assert_array_equal(names[b.semantic][~gone], old[~gone])
+            assert (b.semantic[gone] == 255).all() and (b.panoptic[gone] == 0).all()
+            assert a.segments is not None and b.segments is not None
+            segment = np.array(["", *[info.panoptic.names[k] for k in a.segments]])[a.panoptic]
+            found = np.array(["", *[like.names[k] for k in b.segments]])[b.panoptic]
+            np.testing.assert_array_equal(found[~gone], segment[~gone])
 
 
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import stemma
 from engine_help import SETS, scenes
-from made_data import make_voc
+from made_data import make_coco, make_voc
 from stemma.core.outputs import JOURNAL
 from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Points, SemanticMap, StemmaError, Targets
 from stemma.data.readers.coco import write_coco
@@ -303,6 +303,25 @@ def test_maps_are_written_as_pictures(folder: Path, tmp_path: Path) -> None:
     assert said["images"][0]["map"] == "a_labels.png"
 
 
+def test_pictures_of_16_bits_are_read_at_the_scale_of_the_training(tmp_path: Path) -> None:
+    """A run that saw 12 bits keeps 4095 for white, whatever the brightest pixel of the pictures that it is asked
+    about."""
+    learned = replace(scenes(1).info, white=4095.0)
+    checkpoint.save(tmp_path / "m.safetensors", checkpoint.build("retinanet", "small", sets=SETS, info=learned))
+    assert checkpoint.load(tmp_path / "m.safetensors").info.white == 4095  # type: ignore[union-attr]
+    (tmp_path / "in").mkdir()
+    for name, top in (("a", 2000), ("b", 65535)):
+        grey = np.full((64, 64), 2000, np.uint16)
+        grey[0, 0] = top
+        Image.fromarray(grey).save(tmp_path / f"in/{name}.png")
+    # without a scale of its own: one for all that is asked
+    for m, want in ((tmp_path / "m.safetensors", 125), (model(), 8)):
+        stemma.predict(m, tmp_path / "in", tmp_path / f"out{want}", threshold=1.0, device="cpu")
+        for name in ("a", "b"):
+            with Image.open(tmp_path / f"out{want}/{name}.jpg") as drawn:
+                assert abs(int(np.asarray(drawn)[40, 40, 0]) - want) <= 1
+
+
 # ---------------------------------------------------------------- what is not ours stays as it is
 
 
@@ -377,6 +396,22 @@ def test_nothing_that_is_written_replaces_what_is_not_ours(tmp_path: Path) -> No
             write(path)
             write(path)  # what we wrote may be written again
     assert not list(tmp_path.glob(".*.new*"))
+
+
+def test_results_have_the_ids_of_the_data_that_were_measured(tmp_path: Path) -> None:
+    """A model of (dog, cat) on COCO JSON with cat 3 and dog 7: matched by name,
+    and its results are COCO's for that file."""
+    from stemma.metrics.coco import evaluate_files
+
+    path = make_coco(tmp_path)
+    info = replace(stemma.open_dataset(path, "all").info, classes=Classes(("dog", "cat")), semantic=None)
+    torch.manual_seed(0)
+    m = checkpoint.build("retinanet", "small", sets=SETS | {"rule.score": 0.001}, info=info).eval()
+    with pytest.warns(UserWarning, match="matched by name with the model's, whose order is another"):
+        got = stemma.evaluate(m, path, split="all", out=tmp_path / "det.json", device="cpu")
+    assert {r["category_id"] for r in json.loads((tmp_path / "det.json").read_text())} <= {3, 7}
+    said = evaluate_files(path, tmp_path / "det.json").numbers()
+    assert all(abs(got[k] - v) < 1e-9 for k, v in said.items() if not np.isnan(v)) and got["AR100"] > 0
 
 
 def test_the_images_of_results_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from stemma.report import words
 
 ONE: dict[str, Any] = {"gain": 0.05, "overlap": None}
 APART, MIXED = ONE | {"overlap": False}, ONE | {"overlap": True}
-# half of it is twice the gain: four times the pictures
+# half of it is twice the gain: eight times the pictures
 WIDE: dict[str, Any] = {"interval": [-0.05, 0.16], "pictures": 16}
 NARROW: dict[str, Any] = {"interval": [0.02, 0.08], "pictures": 200}
 FEW: dict[str, Any] = {"interval": None, "pictures": 5, "few": True}
@@ -19,13 +19,13 @@ FEW: dict[str, Any] = {"interval": None, "pictures": 5, "few": True}
 CASES = [  # gap, clear, told apart, in a table, what would tell
     (APART | NARROW, True, True, "clear: beyond the spread of seeds and pictures", ""),
     (APART | WIDE, False, False, "not clear: 16 pictures cannot tell",
-     "About 64 test pictures would tell a gap of this size; more seeds alone would not."),
+     "About 130 test pictures would tell a gap of this size; more seeds alone would not."),
     (APART | FEW, False, False, "not clear: 5 pictures are too few to tell",
      "More test pictures would tell; more seeds alone would not."),
     (APART, False, True, "clear of the seeds' spread; over pictures unknown", ""),
     (MIXED | NARROW, False, False, "not clear: within the spread of the seeds", "More seeds would tell."),
     (MIXED | WIDE, False, False, "not clear: within the spread of the seeds, and 16 pictures cannot tell",
-     "About 64 test pictures and more seeds would tell."),
+     "About 130 test pictures and more seeds would tell."),
     (MIXED | FEW, False, False, "not clear: within the spread of the seeds, and 5 pictures are too few to tell",
      "More test pictures and more seeds would tell."),
     (MIXED, False, False, "not clear: within the spread of the seeds", "More seeds would tell."),
@@ -34,12 +34,12 @@ CASES = [  # gap, clear, told apart, in a table, what would tell
     (ONE | NARROW | {"gain": 0.022}, False, True,
      "clear on these 200 pictures; one seed: spread unknown", "--seeds 3 would tell."),
     (ONE | WIDE, False, False, "not clear: 16 pictures cannot tell; one seed",
-     "About 64 test pictures would tell a gap of this size; more seeds alone would not."),
+     "About 130 test pictures would tell a gap of this size; more seeds alone would not."),
     (ONE | FEW, False, False, "not clear: 5 pictures are too few to tell; one seed",
      "More test pictures would tell; more seeds alone would not."),
     (ONE, False, True, "one seed: spread unknown", "--seeds 3 would show it."),
     (ONE | WIDE | {"gain": -0.08, "interval": [-0.2, 0.08]}, False, False, "not clear: 16 pictures cannot tell; "
-     "one seed", "About 64 test pictures would tell a gap of this size; more seeds alone would not."),
+     "one seed", "About 130 test pictures would tell a gap of this size; more seeds alone would not."),
     (ONE | WIDE | {"gain": 0.002}, False, False, "not clear: 16 pictures cannot tell; one seed",
      "Far more than 16 test pictures would tell; more seeds alone would not."),
     (ONE | NARROW | {"gain": -0.05, "interval": [-0.08, -0.02]}, False, True,
@@ -63,9 +63,16 @@ def test_no_common_measure_is_said() -> None:
 
 
 def test_pictures_that_would_tell_are_rounded_upwards() -> None:
-    for interval, pictures, needed in (([-0.1, 0.2], 200, 1800), ([-0.001, 0.101], 163, 170), ([-0.001, 0.101], 7, 8),
-                                       ([-0.42, 0.5], 20, 1800)):
-        assert verdict({"gain": 0.05, "overlap": None, "interval": interval, "pictures": pictures}).needed == needed
+    gap = {"gain": 0.05, "overlap": None}
+    for interval, pictures, needed in (([-0.1, 0.2], 200, 3600), ([-0.001, 0.101], 163, 340), ([-0.001, 0.101], 7, 15),
+                                       ([-0.42, 0.5], 20, None), ([-0.3, 0.4], 20, 2000)):
+        assert verdict(gap | {"interval": interval, "pictures": pictures}).needed == needed
+
+
+def test_an_interval_on_the_other_side_tells_nothing() -> None:
+    """A few odd pictures can carry a gain that almost all resamples lack."""
+    v = verdict({"gain": 0.01, "overlap": False, "interval": [-0.05, -0.001], "pictures": 40})
+    assert v.pictures == "level" and not v.clear
 
 
 # ---------------------------------------------------------------- in the answer
@@ -96,7 +103,7 @@ def test_sixteen_pictures_cannot_tell_and_more_seeds_would_not() -> None:
     assert (head == "FPN has the highest AP (.420), but RetinaNet (.370) cannot be told from it: 16 test pictures are "
             "not enough.")
     assert more[0] == ("The lead over RetinaNet is +.050: −.050 to +.160 (95 %) over 16 test pictures. "
-                       "About 64 test pictures would tell a gap of this size; more seeds alone would not.")
+                       "About 130 test pictures would tell a gap of this size; more seeds alone would not.")
     assert "--seeds" not in head + more[0]
     head, more = words.answer(compared(ONE | FEW, pictures=5), "AP")
     assert head.endswith("cannot be told from it: 5 test pictures are too few.")

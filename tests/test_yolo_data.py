@@ -53,6 +53,16 @@ def test_names_as_list_or_mapping(tmp_path: Path, names: str) -> None:
     assert open_dataset(tmp_path / "y/data.yaml").info.classes.names == ("cat", "dog")
 
 
+@pytest.mark.parametrize(("names", "said"), [
+    ("{0: off, 1: on}", ("off", "on")), ("[01, 02]", ("01", "02")), ("[no, Yes]", ("no", "Yes")),
+    ("[1.10, 1e3]", ("1.10", "1e3")),
+    ("[2026-11-28, null]", ("2026-11-28", "null")), ("{'0': a, 01: b}", ("a", "b")), ("['on', \"off\"]", ("on", "off")),
+])
+def test_names_are_what_is_written(tmp_path: Path, names: str, said: tuple[str, ...]) -> None:
+    make_yolo(tmp_path / "y", yaml=f"train: images/train\nnc: '2'\nnames: {names}\n")
+    assert open_dataset(tmp_path / "y", "train").info.classes.names == said
+
+
 def test_lists_of_images_and_roboflow_paths(tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "y", yaml="train: train.txt\nval: ../images/train\nnames: [cat, dog]\n")
     (root / "train.txt").write_text("./images/train/1.png\nimages/train/2.png\n")

@@ -1,18 +1,56 @@
 """The command `stemma`. A user's mistake gets one line on stderr and exit status 2; `--debug` shows where it arose."""
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from typer.core import TyperGroup
 
+from ..core import interrupts
+from ..core.interrupts import Interrupted
 from . import reading, working
 from .screen import err
 
+
+class Stopped(Exception):
+    """A command was told to end by the signal of which `wish` knows."""
+
+    def __init__(self, wish: Interrupted) -> None:
+        super().__init__(str(wish))
+        self.wish = wish
+
+
+class Commands(TyperGroup):
+    """All commands. What interrupts one is handed on as it is: typer alone would make of every signal an exit with 130,
+    or 1."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _told():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(interrupts.of(error)) from error
+
+
 app = typer.Typer(
     name="stemma",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -51,15 +89,26 @@ working.register(app)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line `argv` (default: this process's). Ends by `SystemExit` with the exit status."""
+    """Run the command line `argv` (default: this process's). Ends by `SystemExit` with the exit status.
+
+    Ctrl-C, SIGTERM and SIGHUP end a command where its state is whole, with how to go on, and with the status 130,
+    143 or 129.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
     try:
-        with warnings.catch_warnings():
+        with interrupts.raised(), warnings.catch_warnings():
             if not debug:
                 warnings.showwarning = _teller()
             code = app(args, prog_name="stemma", standalone_mode=False)
+    except (Stopped, KeyboardInterrupt) as error:
+        wish = error.wish if isinstance(error, Stopped) else interrupts.of(error)
+        if argv is None:  # this process is the command, and what it has started goes with it
+            interrupts.end_children()
+        with suppress(OSError):  # the terminal may be gone
+            _say_how_to_go_on(args)
+        raise SystemExit(wish.status) from None
     except Exception as error:
         if hasattr(error, "format_message"):
             raise SystemExit(_usage(error)) from None
@@ -69,6 +118,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
         raise SystemExit(error.code) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+# commands that go on where they were stopped, and what is said to them
+RESUMES = {"train": ("--resume",), "compare": ()}
+
+
+def _say_how_to_go_on(args: list[str]) -> None:
+    """One line: the command as it was typed, with what makes it go on.
+    Of several processes that train together the first says it."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    command = next((a for a in args if not a.startswith("-")), "")
+    if command not in RESUMES:
+        err.print("stopped; nothing was left half-written", soft_wrap=True)
+        return
+    head = ["stemma"]
+    if (together := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:
+        head = ["torchrun", "--nproc-per-node", str(together), "-m", "stemma"]
+    more = [w for w in RESUMES[command] if w not in args]
+    err.print(f"stopped; resume with: {escape(shlex.join([*head, *args, *more]))}", soft_wrap=True)
 
 
 def _usage(error: Any) -> int:
@@ -94,8 +163,6 @@ def _teller() -> Callable[..., None]:
 
 
 def _plain(text: str) -> str:
-    from rich.markup import escape
-
     return escape(" ".join(text.split()))
 
 

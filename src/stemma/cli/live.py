@@ -3,6 +3,7 @@ and of how far all are where nothing did for a while."""
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
@@ -47,7 +48,8 @@ class Board:
 
     def stop(self) -> None:
         if self.live is not None:
-            self.live.stop()
+            with suppress(OSError):  # the terminal may be gone
+                self.live.stop()
 
     def say(self, line: str) -> None:
         """Print a line above the board."""
@@ -75,7 +77,8 @@ class Board:
 
     def _line(self, text: str) -> None:
         self.told = time.monotonic()
-        err.print(f"{self.told - self.begin:5.0f} s  {text}", markup=False, soft_wrap=True)
+        with suppress(OSError):  # the terminal may be gone
+            err.print(f"{self.told - self.begin:5.0f} s  {text}", markup=False, soft_wrap=True)
 
     def _table(self, states: list[State]) -> Table:
         t = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))

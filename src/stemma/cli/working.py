@@ -174,15 +174,12 @@ def train(
 
     named = place(data, env)
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
-    try:
-        run = run_training(
-            paper, named, None if budget == "paper" else budget, preset, where, seed,
-            parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
-            batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-            compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
-        )
-    except KeyboardInterrupt:
-        _stopped(resumes=True)
+    run = run_training(
+        paper, named, None if budget == "paper" else budget, preset, where, seed,
+        parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
+        batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
+        compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
+    )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
     if as_json:
@@ -221,14 +218,6 @@ def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
         raise StemmaError("name the data with --data, or for an agent the world with --env"
                           + ("" if data is None else ", and not both"))
     return data if env is None else f"env:{env}"
-
-
-def _stopped(resumes: bool) -> None:
-    """Say how to go on after Ctrl-C, and end with the status that shells expect of it."""
-    words = [w for w in sys.argv[1:] if w != "--resume"] if sys.argv else []
-    again = " ".join(["stemma", *(shlex.quote(w) for w in words), *(["--resume"] if resumes else [])])
-    err.print(f"stopped; resume with: {escape(again)}", soft_wrap=True)
-    raise SystemExit(130)
 
 
 def evaluate(
@@ -341,16 +330,12 @@ def compare(
 
     where = str(place(data, env))
     with Board(budget, quiet=as_json) as board:
-        try:
-            done = run_comparison(
-                papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-                sets=parse_sets(sets, backbone, proposals), device=device,
-                precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-                say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
-            )
-        except KeyboardInterrupt:
-            board.stop()
-            _stopped(resumes=False)
+        done = run_comparison(
+            papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
+            sets=parse_sets(sets, backbone, proposals), device=device,
+            precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
+            say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+        )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
     screen(done.results["wing"]).compared(done.results)

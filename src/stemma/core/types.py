@@ -212,6 +212,7 @@ class Info:
     semantic: Classes | None = None
     panoptic: Classes | None = None
     points: Points | None = None
+    white: float | None = None  # of pictures of more than 8 bits: the value that is white in all of them
 
     def classes_for(self, task: str) -> Classes:
         """The class list that a paper of this task ("semantic", "panoptic" or another) is built with."""

@@ -160,7 +160,7 @@ def _look(data: Records, i: int, near: bool) -> _Look:
     declared = (int(t.sizes[i, 0]), int(t.sizes[i, 1]))
     record = f"image {t.ids[i]}"
     try:
-        image = read_image(path, expect=declared)
+        image = read_image(path, expect=declared, white=data.info.white)
     except DataError as e:
         return _Look(fault=Fault(e.file, record, "", e.problem, f"{e.mend}; training skips it", True,
                                  "unreadable image"))

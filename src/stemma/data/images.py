@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -29,6 +30,11 @@ SUFFIXES = frozenset({  # every kind that Pillow opens by itself
     ".vda", ".vst", ".pcx", ".dcx", ".dds", ".sgi", ".rgb", ".rgba", ".bw", ".qoi", ".ico", ".icns", ".cur", ".im",
     ".msp", ".xbm", ".xpm", ".psd", ".ras", ".fits", ".fit", ".blp", ".fli", ".flc", ".ftc", ".ftu", ".gbr", ".pxr",
 })  # but .pcd, which is a cloud of points more often than a Photo CD
+_WIDE = frozenset({  # kinds that may hold more than 8 bits
+    ".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".pfm", ".jp2", ".j2k", ".jpf", ".jpx", ".fits", ".fit",
+    ".im", ".sgi",
+})
+LOOK = 64  # pictures of a set that are looked at for its scale
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
            struct.error, Image.DecompressionBombError)
@@ -117,12 +123,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_image(
-    path: str | Path, expect: tuple[int, int] | None = None, at_least: int | None = None, limit: int = MAX_PIXELS
+    path: str | Path, expect: tuple[int, int] | None = None, at_least: int | None = None, limit: int = MAX_PIXELS,
+    white: float | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A picture as uint8 (H, W, 3) RGB: grey and palettes expanded, alpha dropped, the first frame of animations, EXIF
     orientation applied.
 
-    16-bit and floating-point pixels are scaled by `to_uint8`. `expect` is the (height, width) that annotations declare:
+    Wide pixels, of more than 8 bits or floats, are scaled so that `white` becomes 255: the same for all pictures of a
+    set (`white_of`), or a grey would mean another thing in every picture. None takes the pictures of its folder for the
+    set. `expect` is the (height, width) that annotations declare:
     where only the stored raster has it, the orientation is not applied, because the annotator saw the raster.
     `at_least` lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size, as long as its short side stays that long. Raises
     DataError for missing, damaged, truncated and monstrous files.
@@ -145,7 +154,7 @@ def read_image(
                 if at_least is not None and im.format == "JPEG" and min(im.size) > at_least:
                     short = min(im.size)
                     im.draft("RGB", (im.width * at_least // short + 1, im.height * at_least // short + 1))
-                out = _rgb(im)
+                out = _rgb(im, lambda: white if white is not None else _white_beside(path))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such image", "restore the file or remove its record") from None
     except _BROKEN as e:
@@ -184,23 +193,62 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
     return out
 
 
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Wide pixels to 8 bits.
+def to_uint8(pixels: np.ndarray, white: float | None = None) -> np.ndarray:
+    """Wide pixels to 8 bits: `white` becomes 255, and so does what is brighter; NaN is black.
 
-    Integers are divided by the range of the sensor: 8, 12 or 16 bits, whichever is the least that holds the brightest
-    pixel. Twelve-bit microscopes write 16-bit files, which a plain division by 257 would turn black. Floats are taken
-    as 0..1 where no pixel is brighter, else as the integers they stand for; NaN is black.
+    Where `white` is not given, it is the range of the sensor that holds the brightest pixel (`range_of`).
     """
     if pixels.dtype == np.uint8:
         return pixels
     wide = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(wide.max(initial=0.0))
-    if pixels.dtype.kind == "f" and top <= 1.0:
-        full = 1.0
-    else:
-        full = next((r for r in (255.0, 4095.0, 65535.0) if top <= r), max(top, 1.0))
-    narrow: np.ndarray = np.clip(wide * (255.0 / full) + 0.5, 0, 255).astype(np.uint8)
+    if white is None:
+        white = range_of(float(wide.max(initial=0.0)), pixels.dtype.kind == "f")
+    narrow: np.ndarray = np.clip(wide * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
     return narrow
+
+
+def range_of(top: float, floats: bool = False) -> float:
+    """The range of a sensor whose brightest pixel is `top`: 2^n - 1, n of 8 or more;
+    1 for floats of which none is brighter.
+
+    Microscopes and cameras write 10, 12 or 14 bits into files of 16, which a plain division by 257 would turn black.
+    """
+    if floats and top <= 1.0:
+        return 1.0
+    return float((1 << max(8, int(top).bit_length() + (top > int(top) and (int(top) + 1).bit_count() == 1))) - 1)
+
+
+class White(NamedTuple):
+    """The value that is white in all pictures of a set, the brightest that was seen, and in how many wide pictures."""
+
+    value: float
+    top: float
+    looked: int
+
+
+def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
+    """One scale for the wide pictures of a set, from `look` of them, evenly spread; None where none is wide.
+
+    Files of kinds that hold 8 bits are not opened, nor are PNGs whose header says so decoded.
+    """
+    able = [p for p in map(Path, paths) if p.suffix.lower() in _WIDE]
+    found: list[tuple[float, bool]] = []
+    for k in np.unique(np.linspace(0, len(able) - 1, min(look, len(able))).astype(int)) if able else []:
+        try:
+            if not _may_be_wide(able[k]):
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(able[k]) as im:
+                    if im.width * im.height <= MAX_PIXELS and (im.mode.startswith("I") or im.mode == "F"):
+                        pixels = np.nan_to_num(np.array(im).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+                        found.append((float(pixels.max(initial=0.0)), im.mode == "F"))
+        except _BROKEN:
+            continue  # named where it is read
+    if not found:
+        return None
+    top = max(t for t, _ in found)
+    return White(range_of(top, all(f for _, f in found)), top, len(found))
 
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:
@@ -254,6 +302,28 @@ def child(folder: str | Path, *names: str) -> str:
 
 
 # ---------------------------------------------------------------- inside
+
+
+def _may_be_wide(path: Path) -> bool:
+    """False for a PNG whose header says 8 bits a sample or fewer."""
+    with path.open("rb") as f:
+        head = f.read(26)
+    return head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR" or head[24] > 8
+
+
+def _white_beside(path: Path) -> float | None:
+    """The white of the pictures of a file's folder, remembered while the folder is the same."""
+    folder = path.parent
+    try:
+        return _white_in(str(folder), os.stat(folder).st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _white_in(folder: str, changed: int) -> float | None:
+    found = white_of([os.path.join(folder, n) for n in listing(folder, _WIDE)])
+    return None if found is None else found.value
 
 
 def _unreadable(path: Path, e: BaseException) -> DataError:
@@ -334,12 +404,12 @@ def _exif_orientation(t: bytes) -> int:
     return 1
 
 
-def _rgb(im: Image.Image) -> np.ndarray:
+def _rgb(im: Image.Image, white: Callable[[], float | None]) -> np.ndarray:
     mode = im.mode
     if mode == "RGB":
         return np.array(im)
     if mode.startswith("I") or mode == "F":
-        grey = to_uint8(np.array(im))
+        grey = to_uint8(np.array(im), white())
         return np.repeat(grey[:, :, None], 3, axis=2)
     return np.array(im.convert("RGB"))
 

@@ -26,7 +26,8 @@ import numpy as np
 
 from ..core.types import Classes, DataError, Dataset, Info, Sample
 from .formats import LABELS, formats_at, is_scenes, open_at, splits_at
-from .images import header, read_image
+from .images import header, read_image, white_of
+from .subset import read_at
 
 _TIMES = re.compile(r"(.+)\*(\d{1,4})")
 _ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -126,7 +127,16 @@ class Folders:
             raise DataError(str(root), "holds no pictures in folders named by their classes",
                             "use FOLDER/CLASS/PICTURE, or FOLDER/train/CLASS/PICTURE")
         self.root = place
-        self._info = Info(root.name, "folders", Classes(tuple(names)), ("image_labels",))
+        found = white_of([p for p, _ in self.files])
+        self._info = Info(root.name, "folders", Classes(tuple(names)), ("image_labels",),
+                          white=None if found is None else found.value)
+
+    def with_white(self, white: float) -> Folders:
+        """The same pictures read at the scale of another set."""
+        new = object.__new__(Folders)
+        new.__dict__.update(self.__dict__)
+        new._info = replace(self._info, white=white)
+        return new
 
     @property
     def info(self) -> Info:
@@ -141,7 +151,7 @@ class Folders:
         return len(self.files)
 
     def __getitem__(self, i: int) -> Sample:
-        image = read_image(self.files[i][0])
+        image = read_image(self.files[i][0], white=self._info.white)
         return self._sample(i, image, (image.shape[0], image.shape[1]))
 
     def truth(self, i: int) -> Sample:
@@ -221,6 +231,9 @@ class Mixture:
     def __init__(self, parts: Sequence[Dataset], times: Sequence[int] | None = None):
         if not parts:
             raise DataError("a mixture", "has no parts", "name at least one data set")
+        white = max((p.info.white for p in parts if p.info.white is not None), default=None)
+        parts = [read_at(p, white) for p in parts]  # one scale for all
+        self.white = white
         self.times = tuple(times or (1,) * len(parts))
         self.classes = union([p.info.classes for p in parts])
         self.parts: list[Any] = [Relabelled(p, self.classes) for p in parts]
@@ -239,7 +252,7 @@ class Mixture:
         boxes = ["boxes"] if any("boxes" in i.kinds for i in infos) else []
         name = "+".join(i.name for i in infos)
         return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"),
-                    points=infos[0].points if "keypoints" in kinds else None)
+                    points=infos[0].points if "keypoints" in kinds else None, white=self.white)
 
     @property
     def fingerprint(self) -> str:

@@ -297,6 +297,10 @@ class Proposed:
     def truth(self, i: int) -> Sample:
         return self.base.truth(i)
 
+    def over(self, change: Callable[[Dataset], Dataset]) -> Proposed:
+        """The same around `change(base)`."""
+        return Proposed(change(self.base), self.how, self._root, self._memory)
+
     def __getattr__(self, name: str) -> Any:
         if name == "image_sizes":  # what a loader may ask of a data set; whatever else the base can do is not handed on
             return self.base.image_sizes  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, header, read_image
+from .images import check_name, header, read_image, white_of
 from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
@@ -253,6 +253,13 @@ class Records:
         new.wanted = frozenset(kinds) & frozenset(self._info.kinds)
         return new
 
+    def with_white(self, white: float) -> Records:
+        """The same split, its wide pictures read at the scale of another set: of that which a model was trained on."""
+        new = object.__new__(Records)
+        new.__dict__.update(self.__dict__)
+        new._info = replace(self._info, white=white)
+        return new
+
     def __len__(self) -> int:
         return len(self.table.files)
 
@@ -263,7 +270,7 @@ class Records:
     def __getitem__(self, i: int) -> Sample:
         path = self.path(i)
         size = (int(self.table.sizes[i, 0]), int(self.table.sizes[i, 1]))
-        image = read_image(path, expect=size)
+        image = read_image(path, expect=size, white=self._info.white)
         if image.shape[:2] != size:
             raise size_error(str(path), self.table.origin(i), image.shape[:2], size)
         sample = self.truth(i)
@@ -529,6 +536,7 @@ def finish(
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
     wrong = _nothing(draft, t, faults, split)
+    white = _white(t.files, draft)
     if on_fault != "report":
         if draft.table.files:
             settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
@@ -547,8 +555,18 @@ def finish(
     kinds = draft.kinds
     if "masks" in kinds and semantic is None and draft.layers is None and len(have) < IGNORE - 1:
         semantic, kinds = with_background(have), (*kinds, "semantic")
-    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points)
+    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white)
     return Records(t, info, draft, faults, split, sizes)
+
+
+def _white(files: Sequence[str], draft: Draft) -> float | None:
+    """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
+    found = white_of([draft.root / f for f in files])
+    if found is None:
+        return None
+    draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
+                       f"the brightest pixel of {found.looked})")
+    return found.value
 
 
 def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault | None:

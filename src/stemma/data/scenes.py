@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core import interrupts
 from ..core.types import Classes, DataError, Info, Points, Sample, StemmaError
 from .augment import OBJECT, Stack, tight
 
@@ -791,21 +792,28 @@ class CachedScenes:
             return
         _atlas(self.scenes.size)  # once, before the processes part
         fork = multiprocessing.get_context("fork")
-        children = [fork.Process(target=self._fill_some, args=(range(k, n, parts),)) for k in range(parts - 1)]
-        for child in children:
-            child.start()
+        children = [fork.Process(target=self._fill_apart, args=(range(k, n, parts),)) for k in range(parts - 1)]
         try:
+            with interrupts.shielded():
+                for child in children:
+                    child.start()
             self._fill_some(range(parts - 1, n, parts))
         except BaseException:
             for child in children:
-                child.terminate()
+                if child.pid is not None:
+                    child.terminate()
             raise
         finally:
             for child in children:
-                child.join()
+                if child.pid is not None:
+                    child.join()
         if any(child.exitcode for child in children):
             raise StemmaError("drawing scenes failed in a worker process (exit codes "
                               f"{[c.exitcode for c in children]}); try again with workers=0")
+
+    def _fill_apart(self, numbers: range) -> None:
+        interrupts.as_child()
+        self._fill_some(numbers)
 
     def _fill_some(self, numbers: range) -> None:
         s, a = self.scenes, self.arrays

@@ -1,7 +1,7 @@
 """Some pictures of a data set, as a data set."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,10 @@ class Subset:
     def truth(self, i: int) -> Sample:
         return self.base.truth(self.at[i])
 
+    def over(self, change: Callable[[Dataset], Dataset]) -> Subset:
+        """The same pictures of `change(base)`."""
+        return subset(change(self.base), self.at)
+
 
 class _Gathering(Subset):
     """A subset of a data set that hands out many pictures at once, which so does too."""
@@ -54,6 +58,16 @@ class _Gathering(Subset):
 def subset(data: Dataset, at: Sequence[int]) -> Subset:
     """The pictures `at` of a data set, as a data set; it keeps the loader's fast path where there is one."""
     return _Gathering(data, at) if hasattr(data, "gather") else Subset(data, at)
+
+
+def read_at(data: Dataset, white: float | None) -> Dataset:
+    """A data set whose pictures of more than 8 bits are read at a scale that is given, such as that of the training's;
+    itself where none is."""
+    if white is None or data.info.white in (None, white):
+        return data
+    if hasattr(data, "over"):  # one that stands around others
+        return data.over(lambda inner: read_at(inner, white))  # type: ignore[no-any-return]
+    return data.with_white(white) if hasattr(data, "with_white") else data
 
 
 def spread(data: Dataset, limit: int | None) -> Dataset:
@@ -77,4 +91,4 @@ def told_of(data: Dataset) -> str:
     return told(len(data), len(whole), getattr(data, "split", None))
 
 
-__all__ = ["Subset", "spread", "subset", "told", "told_of"]
+__all__ = ["Subset", "read_at", "spread", "subset", "told", "told_of"]

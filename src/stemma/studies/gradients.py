@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core import outputs
+from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
 from ..core.types import Batch, StemmaError
 from ..data.open import open_split, spread
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.command(main)
 
 
 __all__ = ["norms", "page", "study"]

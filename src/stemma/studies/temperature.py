@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ..core import outputs
+from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.command(main)
 
 
 __all__ = ["fooled", "page", "study"]

@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from stemma.core.types import Classes, DataError, Points
+from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name
@@ -94,13 +95,17 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping of plain values. Raises DataError; a tag that constructs objects is refused, never run."""
+    """A YAML mapping of plain values, `names` as the texts that are written: `off` and `01` are names, and neither a
+    truth value nor a number. Raises DataError; a tag that constructs objects is refused, never run."""
     raw = read_bytes(path)
     if b"<<" in raw and b"*" in raw:
         raise DataError(str(path), "uses merge keys (<<: *name), which can be nested to any size",
                         "write the values out")
     try:
-        doc = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        doc = yaml.load(raw, Loader=loader)
+        written = (_names_as_written(yaml.compose(raw, Loader=loader)) if isinstance(doc, dict) and "names" in doc
+                   else None)
     except yaml.constructor.ConstructorError as e:
         at = e.problem_mark
         line = f" at line {at.line + 1}" if at is not None else ""
@@ -116,7 +121,24 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise DataError(str(path), f"is no YAML that can be read ({str(e)[:120]})", "correct it") from None
     if not isinstance(doc, dict):
         raise DataError(str(path), "is no mapping with 'names', 'train' and 'val'", "write a data.yaml")
-    return doc
+    return doc if written is None else doc | {"names": written}
+
+
+def _names_as_written(doc: yaml.Node | None) -> list[str] | dict[int | str, str] | None:
+    """The scalars of `names`, a list or a mapping, as text; None where they are none."""
+    assert isinstance(doc, yaml.MappingNode)
+    node = next(v for k, v in reversed(doc.value) if k.value == "names")
+    if isinstance(node, yaml.SequenceNode):
+        items = [(str(k), v) for k, v in enumerate(node.value)]
+    elif isinstance(node, yaml.MappingNode):
+        items = [(str(k.value), v) for k, v in node.value]
+    else:
+        return None
+    if not all(isinstance(v, yaml.ScalarNode) and v.value.strip() for _, v in items):
+        return None
+    if isinstance(node, yaml.SequenceNode):
+        return [v.value for _, v in items]
+    return {int(k) if k.isdecimal() and k.isascii() else k: v.value for k, v in items}
 
 
 def class_names(doc: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -127,13 +149,13 @@ def class_names(doc: Mapping[str, Any], path: Path) -> tuple[str, ...]:
             raise DataError(str(path), "the keys of 'names' are not 0, 1, 2, ... without a gap",
                             "number the classes from 0", field="names")
         names = [names[k] for k in range(len(names))]
-    if not isinstance(names, list) or not names or not all(isinstance(n, str | int | float) for n in names):
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise DataError(str(path), "has no list of class names", "write names: [first, second]", field="names")
-    out = tuple(str(n) for n in names)
+    out = tuple(names)
     if len(set(out)) < len(out):
         twice = next(n for n in out if out.count(n) > 1)
         raise DataError(str(path), f"the class {twice!r} is named twice", "give each class its own name", field="names")
-    if "nc" in doc and doc["nc"] != len(out):
+    if "nc" in doc and ident(doc["nc"]) != len(out):
         raise DataError(str(path), f"nc is {str(doc['nc'])[:20]}, and there are {len(out)} names",
                         "make them agree", field="nc")
     return out

@@ -20,11 +20,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held"]
 EXTRA = "stemma-vision[worlds]"
+CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,10 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
             if self.begun:
                 self.game.new_episode()
             else:
-                self.game.init()
-                self.begun = True
+                # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
+                with interrupts.shielded():
+                    self.game.init()
+                    self.begun = True
             return self._seen(), {}
 
         def step(self, action: np.ndarray) -> Any:
@@ -378,17 +382,15 @@ def live(env: Any, policy: Callable[[], np.ndarray], seed: int) -> Episode:
 
 
 def _work(pipe: Any, name: str, size: int, grey: bool) -> None:
-    """A process of a crew: lives the random episode of each seed that it is told, until it is told to end."""
+    """A process of a crew: lives the random episode of each seed that it is told, until it is ended."""
+    interrupts.as_child()
     env, law = make(name, size, grey), get(name).law
     actions = env.action_space.shape[0]
     try:
         while True:
-            what, given = pipe.recv()
-            if what == "random":
-                pipe.send((given, live(env, RandomPolicy(law, actions, given), given)))
-            else:
-                break
-    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+            seed = pipe.recv()
+            pipe.send((seed, live(env, RandomPolicy(law, actions, seed), seed)))
+    except (EOFError, BrokenPipeError):
         return
     finally:
         env.close()
@@ -411,7 +413,8 @@ class Crew:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, name, size, grey), daemon=True)
-            process.start()
+            with interrupts.shielded():
+                process.start()
             theirs.close()
             self.pipes.append(ours)
             self.processes.append(process)
@@ -432,11 +435,11 @@ class Crew:
             return
         n = len(self.pipes)
         for i in range(min(n, len(todo))):
-            self.pipes[i].send(("random", todo[i]))
+            self.pipes[i].send(todo[i])
         for i in range(len(todo)):
             done = self._take(i % n, todo[i])
             if i + n < len(todo):
-                self.pipes[i % n].send(("random", todo[i + n]))
+                self.pipes[i % n].send(todo[i + n])
             yield done
 
     def world(self, i: int) -> Any:
@@ -460,18 +463,19 @@ class Crew:
 
     def close(self) -> None:
         """End the processes and close the worlds."""
-        for pipe in self.pipes:
-            try:
-                pipe.send(("close", None))
-            except (BrokenPipeError, OSError):
-                continue
-        for process in self.processes:
-            process.join(2)
-            if process.is_alive():
-                process.terminate()
-        for env in self.here:
-            env.close()
+        pipes, processes, here = self.pipes, self.processes, self.here
         self.pipes, self.processes, self.here = [], [], []
+        for process in processes:
+            process.terminate()  # one that lives an episode ends in its midst, and closes its world
+        for process in processes:
+            process.join(CLOSING)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for pipe in pipes:
+            pipe.close()
+        for env in here:
+            env.close()
 
 
 __all__ = ["ENVS", "Crew", "EnvCard", "Episode", "RandomPolicy", "Recorder", "get", "info_of", "live", "make",

@@ -11,12 +11,12 @@ nothing is ever unpickled.
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ...core import outputs
 from ...core.types import DataError, StemmaError
 
 Episode = dict[str, np.ndarray]
@@ -61,25 +61,13 @@ class Replay:
 
     def write(self, number: int, episode: Episode) -> None:
         """Write an episode's file, whole or not at all. Raises `StemmaError` when the disk does not take it."""
-        path = self.path(number)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
         held = io.BytesIO()
         np.savez_compressed(held, allow_pickle=False, **episode)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(fresh, "wb") as f:
-                f.write(held.getvalue())
-                f.flush()
-                os.fsync(f.fileno())
-            os.replace(fresh, path)
-        except OSError as error:
-            fresh.unlink(missing_ok=True)
-            raise StemmaError(f"cannot write {path}: {error}. Free some space on the disk, or choose "
-                              "another --out") from error
+        outputs.replace(self.path(number), lambda p: p.write_bytes(held.getvalue()))
 
     def tidy(self) -> None:
         """Remove files that a kill left half-written."""
-        for p in self.folder.glob(".*.new"):
+        for p in self.folder.glob(".*.new*"):
             p.unlink(missing_ok=True)
 
     def prune(self) -> None:

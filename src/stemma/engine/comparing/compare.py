@@ -17,12 +17,12 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core import outputs
+from ...core import interrupts, outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
 from ...data.proposals import wants
@@ -30,6 +30,7 @@ from .. import wings
 from ..running import checkpoint
 from ..running.budget import Budget, Spent
 from ..running.devices import processor
+from ..running.runs import Run
 from . import remarks, terms
 from .job import Job
 
@@ -284,14 +285,16 @@ def _start(words: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen
 
 def _locally(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, device: str,
              show: Show | None) -> None:
-    """Run the trainings, `at_once` at a time. On Ctrl-C or SIGTERM all are told to save and stop, then
-    `KeyboardInterrupt` is raised."""
+    """Run the trainings, `at_once` at a time. Told to end, it tells all to save and stop, then raises `Interrupted`; a
+    second Ctrl-C kills them."""
     waiting = list(todo)
     running: dict[subprocess.Popen[bytes], tuple[State, int]] = {}
     slots = list(range(at_once))
-    with _as_interrupt():
+    wishes = interrupts.Wishes()
+    with wishes.watched():
         try:
             while waiting or running:
+                wishes.heed()
                 while waiting and slots:
                     state, slot = waiting.pop(0), slots.pop(0)
                     path = folder / "jobs" / f"{state.job.id}.json"
@@ -302,6 +305,7 @@ def _locally(todo: list[State], states: list[State], folder: Path, at_once: int,
                 for process, (state, slot) in list(running.items()):
                     if process.poll() is not None:
                         del running[process]
+                        interrupts.end_group(process.pid)
                         slots.append(slot)
                         slots.sort()
                         _ended(state, process.returncode, folder)
@@ -310,16 +314,34 @@ def _locally(todo: list[State], states: list[State], folder: Path, at_once: int,
                 if show is not None:
                     show(states)
                 if running:
-                    time.sleep(0.5)
+                    with wishes.anywhere():
+                        time.sleep(0.5)
         except BaseException:
-            for process in running:
-                process.terminate()
-            until = time.monotonic() + GRACE
-            for process in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, until - time.monotonic()))
-                process.kill()
+            _stop({process: state for process, (state, _) in running.items()})
             raise
+
+
+def _stop(running: dict[subprocess.Popen[bytes], State]) -> None:
+    """Let trainings save their state and end, at most `GRACE` seconds, then kill what is left of them."""
+    try:
+        for process in running:
+            process.terminate()
+        until = time.monotonic() + GRACE
+        while any(p.poll() is None for p in running) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        for process, state in running.items():
+            interrupts.end_group(process.pid)
+            process.wait()
+            _not_running(state, "stopped", "interrupted")
+
+
+def _not_running(state: State, now: str, why: str) -> None:
+    """Correct the record of a training whose process ended before it could say so itself."""
+    if (Path(state.job.folder) / "run.json").is_file():
+        run = Run.open(state.job.folder)
+        if run.state == "running":
+            run.update(state=now, error=why)
 
 
 def _ended(state: State, code: int, folder: Path) -> None:
@@ -337,6 +359,7 @@ def _ended(state: State, code: int, folder: Path) -> None:
     elif code < 0:
         state.error = f"ended by signal {signal.Signals(-code).name}" + (" (the machine may be short of memory)"
                                                                          if code == -signal.SIGKILL else "")
+        _not_running(state, "failed", state.error)
     else:
         state.error = f"ended with status {code}; its log is {log}"
 
@@ -364,23 +387,6 @@ def _look(state: State) -> None:
             state.status = "measuring"
 
 
-@contextlib.contextmanager
-def _as_interrupt() -> Iterator[None]:
-    """Within it SIGTERM is a `KeyboardInterrupt`, so that children are stopped in either case."""
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, which alone may
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _latencies(folder: Path, done: list[Job], states: list[State], device: str, threads: int,
                show: Show | None) -> dict[str, Any]:
     """How long an answer takes by run folder ("milliseconds"), and by which clock ("by"), measured in one process when
@@ -399,17 +405,19 @@ def _latencies(folder: Path, done: list[Job], states: list[State], device: str, 
     asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
              "out": str(file.resolve())}
     checkpoint.write_text(spec, json.dumps(asked))
-    process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
     late = State(replace(job, id="latencies"), "measuring", 1.0)
-    try:
-        while process.poll() is None:
-            if show is not None:
-                show([*states, late])
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
-    except BaseException:
-        process.kill()
-        raise
+    wishes = interrupts.Wishes()
+    with wishes.watched():
+        process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
+        try:
+            while process.poll() is None:
+                if show is not None:
+                    show([*states, late])
+                with wishes.anywhere(), contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+        finally:
+            interrupts.end_group(process.pid)
+            process.wait()
     if process.returncode == 0:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     why = (spec.with_suffix(".error").read_text(encoding="utf-8") if spec.with_suffix(".error").is_file()

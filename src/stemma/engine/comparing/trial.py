@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...core import interrupts
 from ...core import paper as papers
 from ...core.types import StemmaError
 from .. import wings
@@ -91,19 +91,20 @@ def _latency(spec: dict[str, Any]) -> dict[str, Any]:
 def main(argv: list[str]) -> int:
     """`JOB.json`: run it. `--latency SPEC.json`: measure latencies into the file that the spec names. An error is left
     beside the job, in one line."""
-    _end_with_parent()
+    interrupts.end_with_parent()
     path = Path(argv[-1])
     trouble = path.with_suffix(".error")
     trouble.unlink(missing_ok=True)
     try:
-        if argv[0] == "--latency":
-            spec = json.loads(path.read_text(encoding="utf-8"))
-            checkpoint.write_text(spec["out"], json.dumps(_latency(spec)))
-        else:
-            with noting(path.with_suffix(".warnings")):
-                run(Job.read(path), path.with_suffix(".warnings"))
-    except KeyboardInterrupt:
-        return 130
+        with interrupts.raised():
+            if argv[0] == "--latency":
+                spec = json.loads(path.read_text(encoding="utf-8"))
+                checkpoint.write_text(spec["out"], json.dumps(_latency(spec)))
+            else:
+                with noting(path.with_suffix(".warnings")):
+                    run(Job.read(path), path.with_suffix(".warnings"))
+    except KeyboardInterrupt as wish:
+        return interrupts.of(wish).status
     except StemmaError as error:
         trouble.write_text(" ".join(str(error).split()), encoding="utf-8")
         return 2
@@ -111,15 +112,6 @@ def main(argv: list[str]) -> int:
         trouble.write_text(f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000], encoding="utf-8")
         raise
     return 0
-
-
-def _end_with_parent() -> None:
-    """On Linux, be told to stop when the process that started this one dies,
-    even by SIGKILL: two must not train into one folder."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from ...core import paper as papers
+from ...core.interrupts import Wishes
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
+from ...data.named import named_as
 from ...data.open import open_pair, spread, suited
+from ...data.subset import read_at
 from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
@@ -74,6 +77,8 @@ def train(
                           "for agents, `stemma list --task world`)")
     format, options = suited(data, card.task_of(preset), format, data_options)
     train_set, val_set = open_pair(data, val, format, **options)
+    val_set = named_as(read_at(val_set, train_set.info.white), train_set.info, card.task_of(preset),
+                       "the validation data")
     where = str(data) if isinstance(data, (str, Path)) else data.info.name
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
@@ -110,28 +115,31 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set)},
+                 "val_images": len(val_set), "white": info.white},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    run, again = _folder(Path(out), record, resume, fabric)
-    if again and run.state == "finished" and length.over(run.record):
+    wishes = Wishes()
+    with wishes.watched():  # from here on the folder says that a training runs
+        run, again = _folder(Path(out), record, resume, fabric)
+        if again and run.state == "finished" and length.over(run.record):
+            return run
+        plan = Plan(length, together, seed, val_every, Budget.parse(save_every) if save_every else None, patience,
+                    workers, compile, sync_bn, log_every, progress, deterministic)
+        with run.guarded():
+            trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan, wishes)
+            if chosen is not None:
+                trainer.bar.line(chosen.says)
+            if again:
+                if fabric.is_global_zero:
+                    run.tidy()
+                    run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+                if (run.path / "state.safetensors").is_file():
+                    trainer.restore()
+                elif fabric.is_global_zero:
+                    run.rewind(0)
+            trainer.fit()
         return run
-    plan = Plan(length, together, seed, val_every, Budget.parse(save_every) if save_every else None, patience, workers,
-                compile, sync_bn, log_every, progress, deterministic)
-    trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan)
-    if chosen is not None:
-        trainer.bar.line(chosen.says)
-    if again:
-        if fabric.is_global_zero:
-            run.tidy()
-            run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-        if (run.path / "state.safetensors").is_file():
-            trainer.restore()
-        elif fabric.is_global_zero:
-            run.rewind(0)
-    trainer.fit()
-    return run
 
 
 def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:

@@ -14,6 +14,7 @@ from ...core import outputs
 from ...core.paper import Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
+from ...data.named import named_as
 from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
 from ...ops.scalars import alone
@@ -182,7 +183,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
-    Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read or do not agree.
+    Classes are matched by name; what the model does not know is left out of the truth, and said.
+    Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read, or that have no class in common.
     """
     from ..running.progress import counting
 
@@ -194,7 +196,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         net = checkpoint.at_size(net, size)
     m: Any = net
     format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
-    whole = open_split(data, split, format, **options)
+    whole = named_as(open_split(data, split, format, **options), m.info, m.paper.task_of(m.preset))
     dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
@@ -212,7 +214,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
                          proposals=proposals, of=of, between=True, ranks=ranks)
         if out is not None and found is not None:
             if ranks.first:
-                write_coco(out, dataset, found, said_of(m.info or dataset.info, task))
+                write_coco(out, dataset, found, said_of(dataset.info, task))
             result["predictions"] = str(out)
     said = whole.split if hasattr(whole, "split") else split if isinstance(data, (str, Path)) else None
     return {"paper": m.paper.name, "task": task, "split": said, "split_images": len(whole),

@@ -13,6 +13,7 @@ from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset
 from ...data.loader import Loader
 from ...data.proposals import Proposed, sourced, wants
+from ...data.subset import read_at
 from ..running.ranks import Ranks
 
 
@@ -52,9 +53,10 @@ def given(recipe: Recipe, batch: Batch) -> dict[str, Tensor]:
 
 def loader(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, needs: frozenset[str] = frozenset(),
            workers: int = 0, ranks: Ranks = Ranks()) -> Loader:
-    """Every picture once, in order, with the boxes that the model wants; of several processes each has its own part."""
+    """Every picture once, in order, with the boxes that the model wants, read at the scale that it was trained at; of
+    several processes each has its own part."""
     m: Any = model
-    whole = with_proposals(data, recipe)
+    whole = with_proposals(read_at(data, None if m.info is None else m.info.white), recipe)
     return Loader(whole, recipe, train=False, batch=batch * ranks.world, mean=m.spec.preprocess.mean,
                   needs=needs | needed(recipe), workers=workers, rank=ranks.rank, world=ranks.world)
 

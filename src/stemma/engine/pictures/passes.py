@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
+from ...core.interrupts import Wishes
 from ...core.recipe import Augment, Phase
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
@@ -50,7 +51,7 @@ class Training(Protocol):
     fitted: int
     ran: int
     saved_at: int
-    interrupted: bool
+    wishes: Wishes
 
     @property
     def spent(self) -> Spent: ...
@@ -95,12 +96,11 @@ class Passes:
         self.first = self.first or count
 
     def tick(self) -> float:
-        """Count the time since the last tick, show it, and hear whether to stop: `KeyboardInterrupt`. The fraction of
+        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of
         the budget that is used."""
         self.t.clock.lap()
         fraction, _ = self.t._pulse()
-        if self.t.interrupted:
-            raise KeyboardInterrupt
+        self.t.wishes.heed()
         return fraction
 
 

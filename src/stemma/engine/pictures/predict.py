@@ -16,6 +16,7 @@ from torch import nn
 
 from ...core import outputs
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
+from ...data.images import read_image, white_of
 from ...ops.masks import decode
 from ..running import checkpoint
 from ..running.devices import pick_device, pick_precision
@@ -36,6 +37,7 @@ class Pictures:
     sources: Sequence[Any]
     info: Info
     fingerprint: str = ""
+    white: float | None = None  # at which pictures of more than 8 bits are read
     _sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -48,9 +50,7 @@ class Pictures:
         """The picture, uint8 (H, W, 3). Raises `DataError` when it cannot be read."""
         source = self.sources[i]
         if isinstance(source, (str, Path)):
-            from ...data.images import read_image
-
-            return read_image(source)
+            return read_image(source, white=self.white)
         if isinstance(source, Image.Image):
             # a copy: what Pillow hands out cannot be written to, which PyTorch warns of
             return np.array(source.convert("RGB"))
@@ -144,7 +144,7 @@ def predict(
         raise StemmaError("panoptic maps cannot be merged from tiles; leave the tiles out, or use an instance or a "
                           "semantic segmenter")
     asked = find_pictures(images)
-    data = Pictures(asked.sources, info)
+    data = Pictures(asked.sources, info, white=_white_for(asked, m.info))
     writer = _Writer(Path(out), data, asked, info, task, pictures) if out is not None else None
     device = pick_device(device)
     net.to(device)
@@ -169,6 +169,15 @@ def predict(
     if writer is not None:
         writer.close()
     return results
+
+
+def _white_for(asked: Asked, learned: Info | None) -> float | None:
+    """The scale of pictures of more than 8 bits: that which the model was trained at,
+    else one for all that is asked."""
+    if learned is not None and learned.white is not None:
+        return learned.white
+    found = white_of([p for p in asked.sources if isinstance(p, Path)])
+    return None if found is None else found.value
 
 
 def _plain(net: nn.Module, data: Pictures, settings: dict[str, Any]) -> Any:

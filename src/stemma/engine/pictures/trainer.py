@@ -19,10 +19,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...core.interrupts import Interrupted, Wishes, of
 from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.subset import told_of
-from ..running import checkpoint, devices, interrupts, optim, progress, schedule
+from ..running import checkpoint, devices, optim, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch
 from ..running.ema import Ema
@@ -72,7 +73,8 @@ class Plan:
 class Trainer:
     """A training in progress: model, optimiser, averages and counters; how to run, save and restore them."""
 
-    def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan):
+    def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Dataset, val: Dataset, plan: Plan,
+                 wishes: Wishes | None = None):
         if plan.sync_bn and fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         m: Any = model
@@ -99,7 +101,7 @@ class Trainer:
         self.best: dict[str, Any] = {"score": None, "step": -1}
         self.sums: dict[str, Tensor] = {}
         self.summed, self.loss, self.rate = 0, float("nan"), 0.0
-        self.interrupted, self.saved, self.saved_at = False, Spent(), -1
+        self.wishes, self.saved, self.saved_at = wishes or Wishes(), Spent(), -1
         self.fitted, self.ran = 0, -1  # batches of phases that run a method; the last of these phases that is over
 
     # ------------------------------------------------------------ the loop
@@ -111,12 +113,17 @@ class Trainer:
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
+        with self.wishes.watched():
+            self._fit()
+
+    def _fit(self) -> None:
         batches: Any = None
         try:
-            with interrupts.signals(self), devices.repeatable(self.plan.deterministic):
-                self._look_for_boxes()
-                if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
-                    self._warm_up()
+            with devices.repeatable(self.plan.deterministic):
+                with self.wishes.anywhere(self.control is None):
+                    self._look_for_boxes()
+                    if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
+                        self._warm_up()
                 batches = self._batches()
                 while True:
                     fraction = self._between()
@@ -137,12 +144,13 @@ class Trainer:
                 self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
                 if cut:
                     self.bar.line(cut)
-        except KeyboardInterrupt:
-            self._save(final=True)
-            self._record("stopped", error="interrupted")
-            self.bar.line(f"stopped at step {self.steps}; the same command with --resume continues")
+        except KeyboardInterrupt as wish:
+            self._stop(of(wish))
             raise
         except BaseException as error:
+            if self.wishes.number:  # what was told to end beside us took this with it
+                self._stop(Interrupted(self.wishes.number), error)
+                raise Interrupted(self.wishes.number) from error
             with suppress(StemmaError):  # a full disk must not hide what happened
                 self._record("failed", error=f"{type(error).__name__}: {error}")
             if isinstance(error, torch.OutOfMemoryError):
@@ -154,6 +162,18 @@ class Trainer:
             if batches is not None:
                 batches.close()
             self.bar.stop()
+
+    def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
+        """Leave the folder of a training that was told to end. In the midst of a step,
+        what was saved last is what continues."""
+        try:
+            if wish.whole:
+                self._save(final=True)
+        finally:
+            self._record("stopped",
+                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
+        at = self.steps if wish.whole else max(self.saved_at, 0)
+        self.bar.line(f"stopped at step {at}; the same command with --resume continues")
 
     def _share(self, parts: int) -> None:
         """Take each step in so many parts: batches of the loader whose gradients are added."""
@@ -243,10 +263,10 @@ class Trainer:
         fraction = self.plan.budget.fraction(self.spent)
         due = self.plan.save_every is not None and self.plan.save_every.passed(self.saved, self.spent)
         if self.control is not None:
-            said = torch.tensor([fraction, float(self.interrupted), float(due)], dtype=torch.float64)
+            said = torch.tensor([fraction, self.wishes.number, float(due)], dtype=torch.float64)
             dist.broadcast(said, 0, group=self.control)
             fraction, due = float(said[0]), bool(said[2])
-            self.interrupted = bool(said[1])
+            self.wishes.number = int(said[1])
         self.bar.update(fraction, self.spent, self.loss)
         return fraction, due
 
@@ -254,15 +274,14 @@ class Trainer:
         """Do what is due between two steps: a line, a validation, a save.
         None of it changes what the next step computes.
 
-        Returns the fraction of the budget used, by rank 0's clock. Raises `KeyboardInterrupt` on every rank when it was
-        told to stop.
+        Returns the fraction of the budget used, by rank 0's clock. Raises `Interrupted` on every rank when it was told
+        to stop.
         """
         fraction, due = self._pulse()
         if self.steps and self.steps % (self.plan.log_every or max(1,
                                                                    round(self.steps / max(fraction, 1e-9) / 200))) == 0:
             self._log()
-        if self.interrupted:
-            raise KeyboardInterrupt
+        self.wishes.heed()
         if self.plan.val_every and fraction >= (self.validations + 1) * self.plan.val_every - 1e-9:
             self._validate()
             due = True
@@ -291,9 +310,10 @@ class Trainer:
         self._log()
         if self.fabric.is_global_zero and len(self.val):
             m = self.ema.model if self.ema is not None else self.model
-            result = measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device),
-                             precision=self.precision, losses=True,
-                             workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
+            with self.wishes.anywhere(self.control is None):
+                result = measure(m, self.val, batch=min(self.plan.batch, 16), device=str(self.device),
+                                 precision=self.precision, losses=True,
+                                 workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
             name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
             self.stale += 1
@@ -425,21 +445,23 @@ class Trainer:
         before = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._enter_phase(self.plan.budget.fraction(self.spent))
         self.model.train()
-        while True:
-            seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
-            batch = next(iter(self.loader.epoch(self.epoch, self.at)))
-            try:
-                self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
-                break
-            except torch.OutOfMemoryError:
-                if self.steps or self.fabric.world_size > 1 or self.plan.batch % (self.parts * 2):
-                    raise
+        try:
+            while True:
+                seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+                batch = next(iter(self.loader.epoch(self.epoch, self.at)))
+                try:
+                    self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
+                    break
+                except torch.OutOfMemoryError:
+                    if self.steps or self.fabric.world_size > 1 or self.plan.batch % (self.parts * 2):
+                        raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self._share(self.parts * 2)
+                self.bar.trouble(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} "
+                                 f"parts of {self.plan.batch // self.parts}")
+        finally:
             self.optimizer.zero_grad(set_to_none=True)
-            self._share(self.parts * 2)
-            self.bar.trouble(f"a batch of {self.plan.batch} does not fit into memory; each step takes {self.parts} "
-                             f"parts of {self.plan.batch // self.parts}")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.model.load_state_dict(before)
+            self.model.load_state_dict(before)
 
 
 class _Watch:

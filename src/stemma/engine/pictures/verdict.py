@@ -12,6 +12,7 @@ from typing import Any, Literal
 Seeds = Literal["apart", "overlap", "one"]
 Pictures = Literal["apart", "level", "few", "unknown"]
 CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
+POWER = 2.0  # (1.96 + .84)^2 / 1.96^2: pictures that tell a gap four times of five, over those that just might
 MOST = 100  # times the pictures that there are: beyond it no number is named
 SEEDS = 3  # trainings that begin to show a spread
 
@@ -76,18 +77,18 @@ def verdict(gap: dict[str, Any]) -> Verdict:
     """The verdict on {"gain", "overlap": None of one seed, "interval": [low, high] or None, "pictures": how many,
     "few": too few for one}.
 
-    The width of an interval goes with the root of the number of pictures: so many as bring its nearer end to nothing
-    gained would tell.
+    The width of an interval goes with the root of the number of pictures: so many would tell as make it leave out
+    nothing gained four times of five.
     """
     g, interval, count = gap["gain"], gap.get("interval"), int(gap.get("pictures") or 0)
     seeds: Seeds = "one" if gap.get("overlap") is None else "overlap" if gap["overlap"] else "apart"
     if interval is None:
         return Verdict(g, seeds, "few" if gap.get("few") else "unknown", count)
     low, high = interval
-    if low > 0 or high < 0:
+    if (g > 0 and low > 0) or (g < 0 and high < 0):
         return Verdict(g, seeds, "apart", count)
     half = g - low if g > 0 else high - g
-    ratio = (half / abs(g)) ** 2 if g else float("inf")
+    ratio = POWER * (half / abs(g)) ** 2 if g else float("inf")
     return Verdict(g, seeds, "level", count, _rounded(count * ratio) if ratio <= MOST else None)
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -82,8 +82,9 @@ class Training:
     def line(self, text: str) -> None:
         """Say one line, unless progress is off."""
         if self.show:
-            (self.bar.console if self.bar is not None else self.console).print(text, markup=False, soft_wrap=True)
-            sys.stderr.flush()
+            with suppress(OSError):  # a terminal that is gone takes no work with it
+                (self.bar.console if self.bar is not None else self.console).print(text, markup=False, soft_wrap=True)
+                sys.stderr.flush()
             self.due = Due()
 
     def trouble(self, text: str) -> None:
@@ -102,4 +103,5 @@ class Training:
 
     def stop(self) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):
+                self.bar.stop()

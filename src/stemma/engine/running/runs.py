@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ class Run:
         """Append one line to metrics.jsonl."""
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as f:
             f.write(json.dumps(checkpoint.jsonable(entry)) + "\n")
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Within it an error that comes before a training can note it leaves "failed" in run.json, not "running"."""
+        try:
+            yield
+        except Exception as error:
+            with suppress(StemmaError):  # a full disk must not hide what happened
+                if self.state == "running":
+                    self.update(state="failed", error=f"{type(error).__name__}: {error}")
+            raise
 
     def tidy(self) -> None:
         """Remove the files that a kill left half-written, ours and those of safetensors' writer."""

@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.interrupts import Interrupted, Wishes, of
 from ...core.recipe import Stage
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
 from ..pictures.trainer import seed_step
-from ..running import checkpoint, devices, interrupts, optim, progress
+from ..running import checkpoint, devices, optim, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.runs import Run
@@ -125,7 +126,7 @@ class Agent:
 
     def __init__(self, run: Run, model: nn.Module, name: str, budget: Budget, seed: int, device: str, *,
                  workers: int = 0, val_every: float = 0.2, val_episodes: int = 5, save_every: Budget | None = None,
-                 log_every: int = 0, show: bool = True, compile: bool = False) -> None:
+                 log_every: int = 0, show: bool = True, compile: bool = False, wishes: Wishes | None = None) -> None:
         m: Any = model
         self.run, self.model, self.recipe, self.life, self.name = run, m.to(device), m.recipe, m.recipe.life, name
         self.budget, self.seed, self.device, self.workers, self.val_every, self.val_episodes = (
@@ -147,7 +148,7 @@ class Agent:
         self.coded = False
         self.queue: Iterator[envs.Episode] | None = None
         self.sums: dict[str, Tensor] = {}
-        self.summed, self.loss, self.interrupted, self.saved = 0, float("nan"), False, Spent()
+        self.summed, self.loss, self.wishes, self.saved = 0, float("nan"), wishes or Wishes(), Spent()
         if compile:
             m.returns = torch.compile(m.imagined_returns)
 
@@ -164,33 +165,49 @@ class Agent:
 
     def go(self) -> None:
         """Live until the budget is used, the rounds are over or a signal comes; leave the folder as it should be."""
+        with self.wishes.watched():
+            self._go()
+
+    def _go(self) -> None:
         try:
-            with interrupts.signals(self):
-                while not self._over():
-                    self.clock.start()
-                    self._unit(self.stages[self.here.stage])
-                    self.clock.lap()
-                    self.tick += 1
-                    self.here.done += 1
-                    self._between()
-                self._validate()
-                self._save()
-                cut = self.budget.cut(self.spent)
-                self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
-                if cut:
-                    self.bar.line(cut)
-        except KeyboardInterrupt:
+            self._between()  # what was due when it was told to end
+            while not self._over():
+                self.clock.start()
+                self._unit(self.stages[self.here.stage])
+                self.clock.lap()
+                self.tick += 1
+                self.here.done += 1
+                self._between()
+            self._validate()
             self._save()
-            self._record("stopped", error="interrupted")
-            self.bar.line(f"stopped at step {self.steps}; the same command with --resume continues")
+            cut = self.budget.cut(self.spent)
+            self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
+            if cut:
+                self.bar.line(cut)
+        except KeyboardInterrupt as wish:
+            self._stop(of(wish))
             raise
         except BaseException as error:
+            if self.wishes.number:  # what was told to end beside us took this with it
+                self._stop(Interrupted(self.wishes.number), error)
+                raise Interrupted(self.wishes.number) from error
             with suppress(StemmaError):
                 self._record("failed", error=f"{type(error).__name__}: {error}")
             raise
         finally:
             self.bar.stop()
-            self.crew.close()
+
+    def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
+        """Leave the folder of a life that was told to end. In the midst of a unit,
+        what was saved last is what continues."""
+        try:
+            if wish.whole:
+                self._save()
+        finally:
+            self._record("stopped",
+                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
+        where = f"at step {self.steps}" if wish.whole else f"in the midst of step {self.steps + 1}"
+        self.bar.line(f"stopped {where}; the same command with --resume continues")
 
     def _over(self) -> bool:
         """Whether life is over; enters the next stage where the one at hand is done."""
@@ -254,11 +271,13 @@ class Agent:
             if self.queue is None:
                 last = self.here.episode + max(stage.amount, 1)
                 self.queue = self.crew.random([seed_of(self.seed, n) for n in range(number, last)])
-            lived, known = [next(self.queue)], False
+            with self.wishes.anywhere():
+                lived, known = [next(self.queue)], False
         else:
             self.model.eval()
-            lived, known = (live_side_by_side(self.model, self.crew, [seed_of(self.seed, n) for n in group],
-                                              stage.noise), False)
+            with self.wishes.anywhere():
+                lived, known = (live_side_by_side(self.model, self.crew, [seed_of(self.seed, n) for n in group],
+                                                  stage.noise), False)
         if known:
             self.queue = None
         for n, episode in zip(group, lived, strict=True):
@@ -312,13 +331,19 @@ class Agent:
         self.model.eval()
         candidates = self.es.ask()
         said: dict[str, float] = {}
-        fitness = self._fitness(torch.from_numpy(candidates).float(), stage, stage.rollouts, said)
-        cost = stage.penalty * np.square(candidates).mean(1)
-        self.es.tell(fitness - cost)
-        mean, elected = torch.from_numpy(self.es.mean), {}
-        if stage.elect and len(self.es.history) % stage.elect == 0:
-            score = self._fitness(mean[None].float(), stage, stage.population * stage.rollouts)[0]
-            elected = {"elected": float(score)}
+        told, frames = len(self.es.history), self.frames
+        try:
+            fitness = self._fitness(torch.from_numpy(candidates).float(), stage, stage.rollouts, said)
+            cost = stage.penalty * np.square(candidates).mean(1)
+            self.es.tell(fitness - cost)
+            mean, elected = torch.from_numpy(self.es.mean), {}
+            if stage.elect and len(self.es.history) % stage.elect == 0:
+                score = self._fitness(mean[None].float(), stage, stage.population * stage.rollouts)[0]
+                elected = {"elected": float(score)}
+        except KeyboardInterrupt:  # a generation counts when it is over
+            del self.es.history[told:]
+            self.frames = frames
+            raise
         if not stage.elect or self.elected is None or elected and elected["elected"] > self.elected:
             self.model.actor.load_flat(mean)
             self.elected = elected.get("elected", self.elected)
@@ -332,10 +357,12 @@ class Agent:
         weights = weights.to(self.device)
         if not stage.dream:
             return self._in_the_world(weights, each)
-        if self.codes is None:
-            self.codes = dreams.beginnings(self.model, self.replay, self.device)
-        seed_step(self.seed, self.steps, 1)
-        dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature, stage.sampled)
+        with self.wishes.anywhere():
+            if self.codes is None:
+                self.codes = dreams.beginnings(self.model, self.replay, self.device)
+            seed_step(self.seed, self.steps, 1)
+            dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature,
+                                     stage.sampled)
         if said is not None:
             said |= {"length": float(dreamt.lengths.mean()), "ended": float(dreamt.ended.float().mean())}
         fitness: np.ndarray = dreamt.returns.double().mean(1).cpu().numpy()
@@ -344,14 +371,18 @@ class Agent:
     def _in_the_world(self, weights: Tensor, each: int) -> np.ndarray:
         """Fitness of candidates by episodes of the world itself, the same ones for all."""
         before = self.model.actor.flat().detach().clone()
-        found = []
-        for w in weights:
-            self.model.actor.load_flat(w)
-            seeds = [seed_of(self.seed, VALIDATION + self.steps * each + i) for i in range(each)]
-            returns, lengths = returns_of(self.model, self.crew, seeds)
-            self.frames += int(lengths.sum())
-            found.append(returns.mean())
-        self.model.actor.load_flat(before)
+        found, frames = [], 0
+        try:
+            with self.wishes.anywhere():
+                for w in weights:
+                    self.model.actor.load_flat(w)
+                    seeds = [seed_of(self.seed, VALIDATION + self.steps * each + i) for i in range(each)]
+                    returns, lengths = returns_of(self.model, self.crew, seeds)
+                    frames += int(lengths.sum())
+                    found.append(returns.mean())
+        finally:
+            self.model.actor.load_flat(before)
+        self.frames += frames
         return np.array(found)
 
     def _encode(self) -> None:
@@ -359,7 +390,7 @@ class Agent:
         self.model.eval()
         arrays, n = self.replay.arrays, self.replay.steps
         codes = []
-        with torch.no_grad():
+        with torch.no_grad(), self.wishes.anywhere():
             for i in range(0, n, 256):
                 seen = {k: torch.from_numpy(arrays[k][i : min(i + 256, n)]).to(self.device)
                         for k in (*self.model.senses, "first")}
@@ -384,8 +415,7 @@ class Agent:
             self._log()
         self.bar.update(fraction, self.spent, self.loss)
         due = self.save_every is not None and self.save_every.passed(self.saved, self.spent)
-        if self.interrupted:
-            raise KeyboardInterrupt
+        self.wishes.heed()
         if self.val_every and fraction >= (self.validations + 1) * self.val_every - 1e-9 and fraction < 1:
             self._validate()
             due = True
@@ -406,7 +436,8 @@ class Agent:
         self.model.eval()
         entry: dict[str, Any] = {"kind": "val"}
         if self.fresh:
-            returns, lengths = returns_of(self.model, self.crew, [VALIDATION + i for i in range(self.val_episodes)])
+            with self.wishes.anywhere():
+                returns, lengths = returns_of(self.model, self.crew, [VALIDATION + i for i in range(self.val_episodes)])
             self.score, self.fresh = float(returns.mean()), False
             entry |= {"std": float(returns.std()), "length": float(lengths.mean())}
         entry |= {"return": self.score, "episodes": self.replay.count}
@@ -550,19 +581,25 @@ def train(
             raise StemmaError(f"{out} lived in {old['data']['where']}, not env:{name}; choose another --out")
         if run.state == "finished" and length.over(old):
             return run
-        run.tidy()
-        run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-    else:
-        run = Run.create(out, record)
-    agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
-                  val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
-                  log_every=log_every, show=progress, compile=compile)
-    agent.replay.tidy()
-    if again and (run.path / "state.safetensors").is_file():
-        agent.restore()
-    elif again:
-        run.rewind(0)
-    agent.go()
+    wishes = Wishes()
+    with wishes.watched():  # from here on the folder says that an agent lives
+        run = Run.open(out) if again else Run.create(out, record)
+        with run.guarded():
+            if again:
+                run.tidy()
+                run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+            agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
+                          val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
+                          log_every=log_every, show=progress, compile=compile, wishes=wishes)
+            try:
+                agent.replay.tidy()
+                if again and (run.path / "state.safetensors").is_file():
+                    agent.restore()
+                elif again:
+                    run.rewind(0)
+                agent.go()
+            finally:
+                agent.crew.close()
     return run
 
 
