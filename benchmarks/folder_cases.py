@@ -325,6 +325,161 @@ def evaluate_other_order(c: Case) -> Seen:
     yield "the foreign class is named", "washer" in theirs.err
 
 
+@check
+def own_world(c: Case) -> Seen:
+    for name in ("my_world:Catch-v0", "CartPole-v1"):
+        run = c.free / name.partition(":")[0]
+        with contextlib.chdir(c.at):
+            said = stemma("train", "planet", "--env", name, "--budget", "6steps", "--device", "cpu", "--out", run)
+        yield f"{name}: lived in" if said.code == 0 else str(said), said.code == 0
+
+
+# ---------------------------------------------------------------- nothing lost, mends that can be typed, exports
+
+
+def whole(c: Case, classes: tuple[str, ...] = ("bolt", "nut")) -> Seen:
+    """All 12 pictures and 24 objects of undivided data, read without an option."""
+    yield c.holds(12, 24)
+    names = tuple(c.doctor()["classes"])
+    yield f"classes {', '.join(names)}", names == classes
+
+
+@check
+def yolo_bom(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def labelimg_flat(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def label_studio_yolo(c: Case) -> Seen:
+    yield from whole(c)
+
+
+@check
+def cvat_yolo11(c: Case) -> Seen:
+    yield from whole(c)
+    unused = c.doctor()["unused"]
+    yield f"not used: {unused}", not any(unused.values())
+
+
+@check
+def yolo_confidence(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    notes = [n for n in c.doctor()["notes"] if "sixth number" in n]
+    yield f"said {len(notes)} times", len(notes) == 1
+
+
+@check
+def yolo_mixed_rows(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    bare = c.doctor()["fault_counts"].get("no mask", 0)
+    yield f"{bare} without a mask are named", bare == 24  # 12 in train, and the same 12 in val
+    yield "training says so", "no mask" in c.learns().err
+
+
+@check
+def yolo_nested(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def capital_folders(c: Case) -> Seen:
+    yield c.holds(12, 24, "train")
+    yield c.holds(4, 8, "val")
+
+
+@check
+def yaml_elsewhere(c: Case) -> Seen:
+    yield c.holds(12, 24, "train", "configs/parts.yaml")
+    yield c.holds(4, 8, "val", "configs/parts.yaml")
+
+
+@check
+def symlinked_images(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "all", "data", follow_links=True)
+    found = stemma("doctor", c.at / "data", "--follow-links")
+    yield f"with it: status {found.code}", found.code == 0
+
+
+@check
+def symlinked_yolo(c: Case) -> Seen:
+    said = stemma("doctor", c.at / "data")
+    yield "the error names --follow-links", said.code == 1 and "--follow-links" in said.all
+    yield c.holds(12, 24, "train", "data", follow_links=True)
+    learned = c.learns("--follow-links", data="data")
+    yield f"training with it: status {learned.code}", learned.code == 0
+
+
+@check
+def lfs_pointers(c: Case) -> Seen:
+    report = c.doctor()
+    named = [f for f in report["faults"] if "Git LFS pointer" in f["problem"]]
+    yield f"{len(named)} pointers are named", len(named) == 12 and report["status"] == 1
+
+
+def painted(c: Case, split: str = "all") -> tuple[set[str], bool]:
+    """The class names of semantic data, and whether each picture's map has its classes where its colours are."""
+    data = c.open(split)
+    names, right = data.info.semantic.names, len(data) > 0
+    for i in range(len(data)):
+        s = data[i]
+        vivid = s.image.max(2).astype(int) - s.image.min(2)  # objects are red or blue, the rest is grey
+        right &= bool(vivid[s.semantic == 1].mean() > 100 and vivid[s.semantic == 0].mean() < 40)
+    return set(names), right
+
+
+@check
+def jpg_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+    yield "it is said", any("cut at 128" in n for n in c.doctor()["notes"])
+
+
+@check
+def soft_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+    yield "it is said", any("lie between 0 and 255" in n for n in c.doctor()["notes"])
+
+
+@check
+def rgb_binary_masks(c: Case) -> Seen:
+    names, right = painted(c)
+    yield f"{sorted(names)}", names == {"background", "foreground"} and right
+
+
+@check
+def cvat_segmentation_mask(c: Case) -> Seen:
+    data = c.open()
+    names = data.info.semantic.names
+    yield f"{names}", names == ("background", "bolt", "nut") and len(data) == 12
+    said = stemma("train", "u-net", "--data", c.at, "--budget", "2steps", "--batch", 2, "--val-every", 0, "--out",
+                  c.free / "run")
+    yield "U-Net trains" if said.code == 0 else str(said), said.code == 0
+
+
+@check
+def roboflow_png_masks(c: Case) -> Seen:
+    sizes = {s: len(c.open(s)) for s in ("train", "val")}
+    names = c.open("train").info.semantic.names
+    yield f"{names}, {sizes}", names == ("background", "bolt", "nut") and sizes == {"train": 12, "val": 4}
+
+
+@check
+def roboflow_root_row(c: Case) -> Seen:
+    names = {s: c.open(s).info.classes.names for s in ("train", "val", "test")}
+    yield f"{names['train']}", set(names.values()) == {("bolt", "nut")}
+    yield c.holds(12, 24, "train")
+    yield "it is said", any("left out of the classes" in n for n in c.doctor()["notes"])
+
+
 # ---------------------------------------------------------------- the table
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,12 @@ def imported(path: Path, root: Path, *, typing: bool = True) -> set[str]:
     `typing`: count what is imported for the type checker alone too.
     """
     package = (root.name, *path.relative_to(root).parts[:-1])
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return set(_imported(path.read_text(encoding="utf-8"), package, typing))
+
+
+@functools.cache
+def _imported(text: str, package: tuple[str, ...], typing: bool) -> frozenset[str]:
+    tree = ast.parse(text)
     found: set[str] = set()
     for node in ast.walk(tree) if typing else _running(tree):
         if isinstance(node, ast.Import):
@@ -53,7 +59,7 @@ def imported(path: Path, root: Path, *, typing: bool = True) -> set[str]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(x for x in (base, node.module or "") if x)
             found |= {f"{module}.{a.name}" for a in node.names}
-    return {m for m in found if m.split(".")[0] == root.name}
+    return frozenset(m for m in found if m.split(".")[0] == package[0])
 
 
 def graph(root: Path, *, typing: bool = False) -> dict[str, frozenset[str]]:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -674,6 +675,95 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
 
 def as_words(sets: dict[str, Any]) -> list[str]:
     return [w for k, v in sets.items() for w in ("--set", f"{k}={v}")]
+
+
+OWN = """
+import gymnasium, numpy as np
+from gymnasium import spaces
+
+class Own(gymnasium.Env):
+    metadata = {"render_modes": MODES, "render_fps": 10}
+    action_space, observation_space = SPACE, spaces.Box(0, 1, (3,), np.float32)
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = int(self.np_random.integers(60))
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.x = (self.x + 7) % 60
+        return np.zeros(3, np.float32), 1.0, False, False, {}
+
+    def render(self):
+        picture = np.zeros((64, 96, 3), np.uint8)
+        picture[10:20, self.x : self.x + 9] = 255
+        return picture
+
+gymnasium.register(ID, Own, max_episode_steps=12)
+"""
+
+
+def own_world(folder: Path, space: str, number: int, modes: str = "['rgb_array']") -> str:
+    """A module in `folder` that registers an environment of a person's own; the id that is typed."""
+    name = f"own_world_{number}"
+    text = OWN.replace("SPACE", space).replace("MODES", modes).replace("ID", f"'Own{number}-v0'")
+    (folder / f"{name}.py").write_text(text)
+    return f"{name}:Own{number}-v0"
+
+
+@pytest.mark.parametrize(("number", "space", "actions"), [
+    (1, "spaces.Discrete(2)", 1), (2, "spaces.Discrete(3, start=5)", 1), (3, "spaces.Discrete(6)", 6),
+    (4, "spaces.MultiDiscrete([2, 4])", 2),
+    (5, "spaces.MultiBinary(3)", 3), (6, "spaces.Box(-2, np.array([4.0, 6.0], np.float32), (2,), np.float32)", 2),
+    (7, "spaces.Box(-np.inf, np.inf, (1,), np.float32)", 1),
+])
+def test_a_world_of_ones_own_is_lived_in_by_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, space: str, actions: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = own_world(tmp_path, space, number)
+    card = envs.get(f"env:{name}")
+    assert len(card.actions) == actions and card.limit == 12 and card.name == name
+    env = envs.make(name, 32)
+    said = [envs.live(env, envs.RandomPolicy(card.law, actions, seed), seed) for seed in (3, 3)]
+    env.close()
+    assert said[0]["image"].shape == (13, 32, 32, 3) and said[0]["image"].max() > 100 and said[0]["reward"].sum() == 12
+    for k, v in said[0].items():
+        np.testing.assert_array_equal(v, said[1][k])
+
+
+def test_numbers_say_every_choice_alike_often() -> None:
+    from gymnasium import spaces
+
+    from stemma.data.worlds.gym import _actions
+
+    _, act, _ = _actions(spaces.Discrete(3), "x")
+    assert [act(np.array([v])) for v in (-1, -0.34, -0.32, 0.32, 0.34, 1)] == [0, 0, 1, 1, 2, 2]
+    _, act, _ = _actions(spaces.Discrete(5), "x")
+    assert act(np.array([0, 0.1, 0.9, -1, 0.2])) == 2
+    _, act, held = _actions(spaces.Box(np.array([-2, 0], np.float32), np.array([4, 1], np.float32)), "x")
+    np.testing.assert_allclose([act(np.array(v)) for v in ([-1, -1], [1, 1], [0, 0])], [[-2, 0], [4, 1], [1, 0.5]])
+    assert not held
+
+
+def test_worlds_that_cannot_be_lived_in_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name, why in (
+        ("Nowhere-v0", "cannot be made.*NameNotFound"), ("no_such_module:X-v0", "cannot be made.*ModuleNotFoundError"),
+        (own_world(tmp_path, "spaces.Discrete(2)", 21, "['human']"),
+         "does not draw itself: its render modes are human"),
+        (own_world(tmp_path, "spaces.Text(4)", 22), "takes actions of Text"),
+        ("catch", "any of gymnasium's that draws itself works by its id too"),
+    ):
+        with pytest.raises(StemmaError, match=why) as said:
+            envs.get(name)
+        assert len(str(said.value).splitlines()) == 1
 
 
 def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

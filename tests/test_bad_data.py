@@ -176,6 +176,23 @@ def test_one_scale_for_a_set(tmp_path: Path) -> None:
     assert plain.info.white is None and read_at(plain, 4095) is plain
 
 
+def test_colour_of_16_bits_a_channel_is_said(tmp_path: Path) -> None:
+    """Pillow keeps the upper 8 bits of such a PNG: 4000 of 4095 become 15 of 255."""
+    path = make_coco(tmp_path)
+    wide = b"".join(b"\0" + np.full((60, 3), 4000, ">u2").tobytes() for _ in range(40))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    for i in range(3):
+        (tmp_path / f"images/train/{i}.png").write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(wide)) + chunk(b"IEND", b""))
+    with pytest.warns(DataWarning, match="3 colour pictures, the first 0.png, have 16 bits a channel.*upper 8 alone"):
+        data = open_dataset(path, "all")
+    assert data.info.white is None and any("16 bits a channel" in n for n in examine(path).notes)
+
+
 def test_parts_of_a_mixture_are_read_at_one_scale(tmp_path: Path) -> None:
     dark = camera(tmp_path / "dark")
     for p in (tmp_path / "dark/images").iterdir():

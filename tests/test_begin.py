@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from stemma.engine.pictures import begin
 from stemma.engine.pictures.begin import Begin, Wish, choose, settings, working_size
 
 FPN, SSD = cards.get("fpn"), cards.get("ssd")
-SMALL: dict[str, Any] = {"budget": "1steps", "batch": 4, "device": "cpu", "progress": False, "val_every": 0, "precision": "fp32"}
+SMALL: dict[str, Any] = {"budget": "1steps", "batch": 4, "device": "cpu", "progress": False, "val_every": 0,
+                         "precision": "fp32"}
 
 
 def seen(**what: Any) -> Look:
@@ -35,7 +37,8 @@ def seen(**what: Any) -> Look:
     (0.05, 64, 128, "the pictures have no more"),
     (None, 480, 128, "no boxes say how large things are"),
 ])
-def test_the_size_follows_the_smallest_tenth_within_bounds(tenth: float | None, short: int, size: int, says: str) -> None:
+def test_the_size_follows_the_smallest_tenth_within_bounds(tenth: float | None, short: int, size: int,
+                                                           says: str) -> None:
     found, why = working_size(seen(tenth=tenth, short=short), 128)
     assert found == size and says in why
 
@@ -50,7 +53,8 @@ def test_one_line_says_what_was_chosen_and_why() -> None:
 
 
 def test_what_is_asked() -> None:
-    assert Wish.of() == Wish() == Wish.of("auto", "auto") and Wish.of("160", "no").sets == {"size": 160, "upright": "no"}
+    assert (Wish.of() == Wish() == Wish.of("auto", "auto")
+            and Wish.of("160", "no").sets == {"size": 160, "upright": "no"})
     assert Wish.of(160, True).sets == {"size": 160, "upright": "yes"} and Wish.of("preset", "preset").sets == {}
     for size, upright in (("large", None), (0, None), ("-3", None), (None, "maybe"), (1.5, None)):
         with pytest.raises(StemmaError, match="takes"):
@@ -68,7 +72,8 @@ def test_what_is_asked() -> None:
     ("small", {}, Wish(96, "no"), {"size": 96, "upright": "no"}),
     ("paper", {}, Wish(640, "no"), {"size": 640, "upright": "no"}),
 ])
-def test_a_system_gains_what_it_leaves_open(preset: str, sets: dict[str, Any], wish: Wish, gains: dict[str, Any]) -> None:
+def test_a_system_gains_what_it_leaves_open(preset: str, sets: dict[str, Any], wish: Wish,
+                                            gains: dict[str, Any]) -> None:
     assert settings(FPN, preset, sets, wish, Begin(160, True, "")) == gains
 
 
@@ -79,7 +84,8 @@ def test_what_is_as_the_preset_has_it_is_no_setting() -> None:
 def test_upright_is_a_setting_of_the_recipe() -> None:
     from stemma.engine.running.checkpoint import plan
 
-    for preset, upright, want in (("small", "yes", (0, 0)), ("small", "no", (0.5, 0.5)), ("paper", "no", (0.5, 0.5)), ("paper", "yes", (0, 0))):
+    for preset, upright, want in (("small", "yes", (0, 0)), ("small", "no", (0.5, 0.5)), ("paper", "no", (0.5, 0.5)),
+                                  ("paper", "yes", (0, 0))):
         augment = plan("fpn", preset, {"upright": upright})[2].augment
         assert (augment.vertical, augment.quarter) == want and augment.flip == 0.5
     assert plan("u_net", "paper", {"upright": "no"})[2].augment.quarter == 0.75  # its own is more
@@ -114,7 +120,8 @@ def folder(root: Path, standing: bool, count: int = 80) -> Path:
         for k in range(3):
             x, y = int(rng.integers(0, 116)), int(rng.integers(44 if standing else 0, 84))
             pixels[y : y + 12, x : x + 12] = 200
-            doc["annotations"].append({"id": 3 * i + k + 1, "image_id": i, "category_id": 1, "bbox": [x, y, 12, 12], "area": 144,
+            doc["annotations"].append({"id": 3 * i + k + 1, "image_id": i, "category_id": 1,
+                                       "bbox": [x, y, 12, 12], "area": 144,
                                        "iscrowd": 0})
         Image.fromarray(pixels).save(root / "images" / "train" / f"{i}.png")
         doc["images"].append({"id": i, "file_name": f"{i}.png", "height": 96, "width": 128})
@@ -123,7 +130,8 @@ def folder(root: Path, standing: bool, count: int = 80) -> Path:
 
 
 @pytest.mark.parametrize("standing", [True, False])
-def test_a_training_begins_as_its_pictures_are(standing: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_training_begins_as_its_pictures_are(standing: bool, tmp_path: Path,
+                                               capfd: pytest.CaptureFixture[str]) -> None:
     data = folder(tmp_path / "data", standing)
     run = stemma.train("ssd", data, out=tmp_path / "run", **SMALL | {"progress": True})
     record = run.record
@@ -169,15 +177,28 @@ def test_a_comparison_begins_alike_and_says_so_once(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(module, "_run_all", stop)
     names = ["ssd", "yolo-v2", "fpn:paper"]
     with pytest.raises(KeyboardInterrupt):
-        module.compare(names, data, "1steps", out=tmp_path / "c", sets={"yolo-v2:recipe.resize.size": 160}, say=told.append)
+        module.compare(names, data, "1steps", out=tmp_path / "c", sets={"yolo-v2:recipe.resize.size": 160},
+                       say=told.append)
     assert [j.sets for j in jobs] == [{"upright": "yes"}, {"recipe.resize.size": 160, "upright": "yes"}, {}]
     kept = json.loads((tmp_path / "c" / "compare.json").read_text())
+    assert kept["begin"] == asked(names, data).about["data"]["begin"]
     assert told == [kept["begin"]["says"]] and kept["begin"]["upright"] is True
     monkeypatch.setattr(begin, "look", lambda data: seen(upright=False, tenth=0.01))
     with pytest.raises(KeyboardInterrupt):
-        module.compare([*names, "retinanet"], data, "1steps", out=tmp_path / "c", sets={"yolo-v2:recipe.resize.size": 160})
+        module.compare([*names, "retinanet"], data, "1steps", out=tmp_path / "c",
+                       sets={"yolo-v2:recipe.resize.size": 160})
     assert jobs[-1].paper == "retinanet" and jobs[-1].sets == {"upright": "yes"}
     assert json.loads((tmp_path / "c" / "compare.json").read_text()) == kept
+
+
+def asked(names: list[str], data: Path) -> Any:
+    """What the wing makes ready for a comparison of `names`."""
+    from stemma.engine.pictures.wing import prepare
+    from stemma.engine.wings import Asked
+
+    systems = {n: (cards.get(n.split(":")[0]).name, n.partition(":")[2] or "small") for n in names}
+    options = {"format": None, "limit": None, "size": None, "upright": None}
+    return prepare(Asked(systems, str(data), lambda name: {}, options))
 
 
 def test_drawn_scenes_begin_as_ever(tmp_path: Path) -> None:
@@ -192,3 +213,64 @@ def test_real_data(name: str, format: str, size: int, upright: bool, shared_data
     card = cards.get("fcn" if name == "camvid" else "fpn")
     chosen = choose([(card, "small", {})], open_dataset(shared_data / name, "train", format), Wish())
     assert chosen is not None and (chosen.size, chosen.upright) == (size, upright)
+
+
+# ---------------------------------------------------------------- the doctor's advice
+
+
+def test_the_doctor_says_what_to_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.cli import main
+
+    data = folder(tmp_path / "data", True)
+    chosen = choose([(FPN, "small", {})], open_dataset(data), Wish())
+    monkeypatch.setattr(begin, "find_spec", lambda name: None)
+    advice = begin.first_command(str(data))
+    assert advice is not None and chosen is not None and advice["says"].startswith(chosen.says)
+    assert shlex.split(advice["command"]) == ["stemma", "compare", "fpn", "retinanet", "ssd", "--data", str(data),
+                                              "--size", "128", "--upright", "yes", "--budget", "4m"]
+    monkeypatch.setattr(begin, "find_spec", lambda name: object())
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--quick", "--json"])
+    said = json.loads(capsys.readouterr().out)["begin"]
+    assert "--backbone tf_efficientnet_lite0:imagenet" in said["command"]
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--quick"])
+    assert said["command"] in capsys.readouterr().out
+    words = shlex.split(said["command"])
+    words[words.index("--budget") + 1] = "never"
+    with pytest.raises(SystemExit) as end:  # the whole line is read, and only the budget found fault with
+        main(words[1:])
+    assert end.value.code == 2 and "never" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kinds,command", [(("boxes", "masks"), "compare fpn"), (("semantic",), "compare fcn"),
+                                           (("panoptic",), "train panoptic-fpn"),
+                                           (("image_labels",), "--preset classifier-small"), ((), None)])
+def test_the_first_systems_are_of_the_kind_of_truth(kinds: tuple[str, ...], command: str | None,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    class Of(Scenes):
+        @property
+        def info(self) -> Any:
+            return replace(super().info, kinds=kinds)
+
+    data = Of(40)
+    monkeypatch.setattr(begin, "open_split", lambda where, split, format: data)
+    advice = begin.first_command("scenes")
+    assert (advice is None) if command is None else advice is not None and command in advice["command"]
+    if advice is not None:
+        assert "--size" not in advice["command"] and "drawn" in advice["says"]
+
+
+def test_broken_data_get_faults_and_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.cli import main
+
+    data = folder(tmp_path / "data", True, count=2)
+    (data / "annotations" / "instances_train.json").write_text('{"images": [{"id": 1}], "annotations": [], '
+                                                               '"categories": []}')
+    with pytest.raises(SystemExit):
+        main(["doctor", str(data), "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["faults"] and said["begin"] is None

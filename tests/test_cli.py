@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import stemma
+from made_data import make_yolo
 from stemma.cli import main
 from stemma.core import paper as cards
 
@@ -227,3 +228,50 @@ def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[st
                         [warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=k) for k in (1, 2)])
     code, _, said = run(capsys, "list")
     assert code == 0 and said == "note: two boxes were dropped\n"
+
+
+def test_help_says_what_a_second_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    for command in ("train", "compare"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0 and "A second is one of work" in out and "--wall" in out and "processor time" in out
+
+
+def test_wall_time_is_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake gets one line before anything is trained; threads that wait are put to sleep before PyTorch is
+    loaded."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # put back afterwards
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    for words in (("train", "fcn", "--data", "scenes:64:24"), ("compare", "fcn", "--data", "scenes:64:24")):
+        code, _, err = run(capsys, *words, "--wall", "10steps", "--out", str(tmp_path / "x"))
+        assert code == 2 and "wall time is limited to a time above 0, such as 90s, 30m or 1h, not '10steps'" in err
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and not (tmp_path / "x").exists()
+
+
+def test_options_of_the_readers_are_kept_by_runs_and_comparisons(tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    """The same options on doctor, train, evaluate and compare; what was told once need not be told again."""
+    root = make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n1 0.2 0.2 0.2 0.2\n"] * 4, split="all")
+    (root / "data.yaml").unlink()
+    (root / "images").rename(tmp_path / "store")
+    (root / "labels").rename(root / "boxes")
+    told = ["--format", "yolo", "--images", str(tmp_path / "store"), "--labels", "boxes", "--classes", "cat,dog"]
+    assert run(capsys, "doctor", str(root), *told)[0] == 0
+    assert run(capsys, "doctor", str(root))[0] == 2
+    small = ["--budget", "1steps", "--batch", "2", "--set", "recipe.resize.size=64"]
+    folder = tmp_path / "run"
+    assert run(capsys, "train", "ssd", "-d", str(root), *told, *small, "--val-every", "0", "-o", str(folder))[0] == 0
+    kept = json.loads((folder / "run.json").read_text())["data"]
+    assert kept["options"] == {"images": str(tmp_path / "store"), "labels": "boxes", "names": "cat,dog"}
+    code, out, _ = run(capsys, "evaluate", str(folder), "-d", str(root), "--json")
+    assert code == 0 and json.loads(out)["images"] >= 1
+    assert run(capsys, "train", "ssd", "-d", str(root), *small, "--val-every", "0", "-o", str(folder),
+               "--resume")[0] == 0
+    said = ["compare", "ssd", "-d", str(root), *small, "--jobs", "1", "-o", str(tmp_path / "c")]
+    assert run(capsys, *said, *told)[0] == 0
+    plan = json.loads((tmp_path / "c/compare.json").read_text())
+    assert plan["data_options"] == kept["options"]
+    assert run(capsys, *said)[0] == 0
+    code, _, err = run(capsys, *said, *told[:-1], "dog,cat")
+    assert code == 2 and "data_options" in err

@@ -30,6 +30,7 @@ class Hands:
         self.worked = self.passed = 0.0
         self.threads = threads
         monkeypatch.setattr(clock, "processor_seconds", lambda: self.worked)
+        monkeypatch.setattr(clock, "own_seconds", lambda: self.worked / self.threads)
         monkeypatch.setattr(clock, "wall_seconds", lambda: self.passed)
 
     def turn(self, wall: float, share: float = 1.0) -> None:
@@ -46,10 +47,21 @@ def test_work_is_processor_time_over_the_threads(monkeypatch: pytest.MonkeyPatch
     watch.lap()
     hands.turn(2)
     watch.lap()
-    assert (watch.by, watch.work, watch.wall) == ("processor", 4.0, 10.0) and not watch.trusted
+    assert (watch.by, watch.work, watch.wall) == ("processor", 4.0, 10.0)
+    assert (watch.told, watch.seconds) == ("processor", 4.0)
     hands.turn(40)
     watch.lap()
-    assert watch.trusted
+    assert (watch.told, watch.seconds) == ("wall", 50.0)
+
+
+def test_threads_with_too_little_to_do_are_no_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leading thread was at work all the time: the wall's clock can be trusted, whatever the others did."""
+    hands = Hands(monkeypatch, threads=16)
+    monkeypatch.setattr(clock, "own_seconds", lambda: 0.95 * hands.passed)
+    watch = Stopwatch("cpu", threads=16)
+    hands.turn(10, share=0.1)
+    watch.lap()
+    assert (watch.work, watch.told, watch.seconds) == (pytest.approx(1.0), "wall", 10.0)
 
 
 def test_on_a_gpu_seconds_are_the_walls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +69,7 @@ def test_on_a_gpu_seconds_are_the_walls(monkeypatch: pytest.MonkeyPatch) -> None
     watch = Stopwatch("cuda:1")
     hands.turn(8, share=0.1)
     watch.lap()
-    assert (watch.by, watch.work, watch.wall, watch.trusted) == ("wall", 8.0, 8.0, True)
+    assert (watch.by, watch.work, watch.wall, watch.told) == ("wall", 8.0, 8.0, "wall")
 
 
 def burn(seconds: float) -> str:

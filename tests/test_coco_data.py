@@ -18,7 +18,7 @@ from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
 from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
-from stemma.data.records import DataWarning
+from stemma.data.records import _SAID, DataWarning
 
 
 def test_arbitrary_ids_become_labels_in_ascending_order(tmp_path: Path) -> None:
@@ -230,6 +230,29 @@ def test_roboflow_layout_one_folder_a_split(tmp_path: Path) -> None:
     assert "valid" in open_dataset(tmp_path, "val")[0].file
 
 
+def test_a_root_row_that_nothing_uses_is_no_class(tmp_path: Path) -> None:
+    def doc() -> dict[str, Any]:
+        rows = [{"id": 0, "name": "animal", "supercategory": "none"}, *coco_doc()["categories"]]
+        return coco_doc() | {"categories": rows}
+
+    make_coco(tmp_path, doc())
+    make_coco(tmp_path, doc(), "val")
+    for split in ("train", "val"):
+        with pytest.warns(DataWarning, match="'animal' has no annotation and is the supercategory of all others"):
+            _SAID.clear()
+            data = open_dataset(tmp_path, split)
+        assert data.info.classes.names == ("cat", "dog") and data.info.classes.ids == (3, 7)
+    used = doc()
+    used["annotations"][0]["category_id"] = 0
+    make_coco(tmp_path, used, "val")
+    for split in ("train", "val"):  # one annotation of any split makes it a class of all
+        assert open_dataset(tmp_path, split).info.classes.names == ("animal", "cat", "dog")
+    other = doc()
+    other["categories"][1]["supercategory"] = "pet"
+    path = make_coco(tmp_path / "b", other)
+    assert open_dataset(path, "all").info.classes.names == ("animal", "cat", "dog")
+
+
 def test_keypoints(tmp_path: Path) -> None:
     doc = coco_doc(2)
     doc["categories"][0] |= {"keypoints": ["nose", "left_eye", "right_eye"], "skeleton": [[1, 2], [1, 3]]}
@@ -298,6 +321,19 @@ def test_written_truth_reads_back_and_pycocotools_takes_it(tmp_path: Path, capsy
     assert len(found.anns) == 4 and {a["category_id"] for a in found.anns.values()} == {3, 7}
     assert results(predictions, [100, 101], data.info.classes)[0]["bbox"] == pytest.approx([5, 6, 20, 10])
     capsys.readouterr()
+
+
+def test_written_truth_tells_pictures_of_one_base_name_apart(tmp_path: Path) -> None:
+    doc = coco_doc(2)
+    for cam, im in zip(("camA", "camB"), doc["images"]):
+        noise(tmp_path / f"images/{cam}/1.png")
+        im["file_name"] = f"{cam}/1.png"
+    (tmp_path / "annotations.json").write_text(json.dumps(doc))
+    data = open_dataset(tmp_path, "all")
+    names = [im["file_name"] for im in json.loads(write_coco(data, tmp_path / "out.json").read_text())["images"]]
+    assert names == ["camA/1.png", "camB/1.png"]
+    again = json.loads(write_coco(data, tmp_path / "out2.json", tmp_path).read_text())["images"]
+    assert [im["file_name"] for im in again] == ["images/camA/1.png", "images/camB/1.png"]
 
 
 def test_names_of_splits_and_groups() -> None:

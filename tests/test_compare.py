@@ -152,6 +152,17 @@ def test_what_is_asked_is_checked_before_anything_is_trained(tmp_path: Path) -> 
     assert not (tmp_path / "a").exists()
 
 
+def test_threads_that_wait_are_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spinning until another thread is done would be counted as work, and a busy machine would buy less."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # put back afterwards
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert "OMP_WAIT_POLICY" not in engine._environment(1)
+    two = engine._environment(2)
+    assert (two["OMP_WAIT_POLICY"], two["OMP_NUM_THREADS"]) == ("PASSIVE", "2")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert engine._environment(2)["OMP_WAIT_POLICY"] == "ACTIVE"  # who says so knows why
+
+
 def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:
     engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
     engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})

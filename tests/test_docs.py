@@ -41,9 +41,10 @@ def test_a_whole_site_has_no_faults(tmp_path: Path) -> None:
     wrong, outside = check.faults(site(
         tmp_path,
         index_html='<link rel="stylesheet" href="a.css"><a href="b.html#two">b</a> <a href="#one"></a><p id="one"></p>'
-        '<a href="https://example.org/x#y">out</a><img src="data:image/gif;base64,R0lGOD"><link rel="next" href="b.html">',
-        b_html='<h1 id="two">&lt;img src="http://x"&gt;</h1><a href="index.html?q=1">i</a><a name="three"></a><a href="#three">',
-        a_css="p { background: url('c.svg') } /* url(http://gone) */", c_svg="<svg/>",
+        '<a href="https://example.org/x#y">out</a><img src="data:image/gif;base64,R0lGOD">'
+        '<link rel="next" href="b.html">',
+        b_html='<h1 id="two">&lt;img src="http://x"&gt;</h1><a href="index.html?q=1">i</a><a name="three"></a>'
+        '<a href="#three">', a_css="p { background: url('c.svg') } /* url(http://gone) */", c_svg="<svg/>",
     ))
     assert wrong == [] and outside == 1
 
@@ -82,7 +83,8 @@ def test_the_page_of_commands_is_their_own_help() -> None:
 
 
 def test_docstrings_keep_every_character() -> None:
-    said = pages.restructured(["`*A` candidates, **kw and |x|, a_ name_.", "", "    code: a * b", "", "- one `two`", "- three"])
+    said = pages.restructured(["`*A` candidates, **kw and |x|, a_ name_.", "", "    code: a * b", "",
+                               "- one `two`", "- three"])
     assert said == ["``*A``\\  candidates, \\*\\*kw and \\|x\\|, a\\_ name\\_.", "", "::", "", "       code: a * b", "",
                     "- one ``two``", "- three", ""]
 

@@ -415,3 +415,11 @@ def test_annotations_of_the_papers_kind_are_found(tmp_path: Path) -> None:
                 "categories": []}
     (tmp_path / "annotations" / "panoptic_train2017.json").write_text(json.dumps(panoptic))
     assert suited(tmp_path, "panoptic") == ("panoptic", {}) and suited("scenes", "panoptic") == (None, {})
+
+
+@pytest.mark.parametrize("text", ['{"tool": "x"}', "[1, 2]", "no json"])
+def test_a_run_json_of_another_tool_is_no_run(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(StemmaError, match="run"):
+        short(tmp_path, resume=True)
+    assert (tmp_path / "run.json").read_text() == text and len(list(tmp_path.iterdir())) == 1

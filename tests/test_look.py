@@ -1,4 +1,5 @@
-"""Whether things in pictures have an upright, and how large they are: what `data.look` sees, on made and on real pictures."""
+"""Whether things in pictures have an upright, and how large they are: what `data.look` sees,
+on made and on real pictures."""
 from __future__ import annotations
 
 import warnings
@@ -82,8 +83,8 @@ def sky(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return noise(rng) - rng.uniform(-20, 80) * ROWS + side * COLUMNS, anywhere(rng)
 
 
-@pytest.mark.parametrize("draw,upright", [(cells, False), (lamp(30), False), (lamp(60), False), (lamp(200), False), (people, True),
-                                          (sky, True)])
+@pytest.mark.parametrize("draw,upright", [(cells, False), (lamp(30), False), (lamp(60), False), (lamp(200), False),
+                                          (people, True), (sky, True)])
 def test_made_pictures(draw: Any, upright: bool) -> None:
     seen = look(Made(draw))
     assert seen.upright is upright, seen.why
@@ -192,7 +193,8 @@ def test_cells_and_steel_have_no_upright(name: str, format: str, shared_data: Pa
 def test_photographs_have_one(name: str, format: str, shared_data: Path) -> None:
     seen = look(opened(shared_data, name, format))
     assert seen.upright is True and seen.places is not None
-    assert seen.places.least > 2 * PLACES and seen.places.up > 2 * SIDEWAYS[0] * seen.places.side and seen.places.sure > 8
+    assert (seen.places.least > 2 * PLACES and seen.places.up > 2 * SIDEWAYS[0] * seen.places.side
+            and seen.places.sure > 8)
 
 
 @pytest.mark.data

@@ -1,8 +1,11 @@
 """Images beside maps: instance ids, class ids, layouts, and derived splits."""
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 
 from made_data import make_maps, noise
 from stemma.core.types import DataError
+from stemma.data.doctor import examine
 from stemma.data.open import open_dataset, recognise, splits
 from stemma.data.records import DataWarning
 
@@ -160,6 +164,183 @@ def test_a_list_pairs_images_with_maps(tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match="m9.png is not there"):
         data = open_dataset(root, "all", maps="instance")
     assert data.table.files == ["train/m2.png"]  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- black and white, in any coat
+
+
+def half(value: int = 255) -> np.ndarray:
+    """A map whose right half is `value`."""
+    m = np.zeros((40, 60), np.uint8)
+    m[:, 30:] = value
+    return m
+
+
+def saved(root: Path, maps: Sequence[np.ndarray], labels: str, **save: Any) -> Path:
+    """Images beside maps that are saved in a way of their own."""
+    for k, m in enumerate(maps):
+        noise(root / "images" / f"m{k}.jpg", *m.shape[:2], seed=k)
+        path = root / labels.format(k)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(m).save(path, **save)
+    return root
+
+
+@pytest.mark.parametrize("way", ["rgb", "jpeg", "colour jpeg", "resized", "rgba"])
+def test_black_and_white_is_seen_in_any_coat(tmp_path: Path, way: str) -> None:
+    m = half()
+    coats = {"rgb": np.stack([m] * 3, -1), "rgba": np.stack([m, m, m, np.full_like(m, 255)], -1), "jpeg": m,
+             "colour jpeg": np.stack([m] * 3, -1), "resized": m}
+    if way == "resized":
+        m = np.asarray(Image.fromarray(half()).resize((30, 20), Image.Resampling.BILINEAR))
+        coats[way] = np.asarray(Image.fromarray(m).resize((60, 40), Image.Resampling.BILINEAR))
+    ending = "jpg" if "jpeg" in way else "png"
+    root = saved(tmp_path, [coats[way]] * 3, f"Masks/m{{}}.{ending}", **({"quality": 80} if ending == "jpg" else {}))
+    said = pytest.warns(DataWarning, match="black and white, cut at 128: .* of 7,200 pixels of the 3 maps")
+    with said if way in ("jpeg", "resized") else contextlib.nullcontext():
+        data = open_dataset(root, "all")
+    assert recognise(root) == "maps" and data.info.classes.names == ("background", "foreground")
+    semantic = data.truth(1).semantic
+    assert semantic is not None
+    np.testing.assert_array_equal(semantic, half() > 0)
+
+
+def test_jpegs_of_class_ids_are_refused(tmp_path: Path) -> None:
+    root = saved(tmp_path, [np.tile(np.repeat(np.array([0, 40, 80, 120], np.uint8), 15), (40, 1))] * 2, "masks/m{}.jpg")
+    with pytest.raises(DataError, match="is a JPEG, in which numbers .* do not survive.*PNG"):
+        open_dataset(root, "all")
+
+
+def test_maps_that_are_all_empty_are_refused(tmp_path: Path) -> None:
+    root = saved(tmp_path, [half(0)] * 20, "masks/m{}.png")
+    with pytest.raises(DataError, match="nothing but 0 in all of its 20 maps"):
+        open_dataset(root, "all")
+    Image.fromarray(half()).save(root / "masks/m7.png")
+    assert open_dataset(root, "all").info.classes.names == ("background", "foreground")
+
+
+def test_what_numbers_are_may_be_said(tmp_path: Path) -> None:
+    root = saved(tmp_path, [half(90)] * 2, "masks/m{}.png")
+    assert open_dataset(root, "all", maps="binary").truth(0).semantic.max() == 0  # type: ignore[union-attr]
+    (root / "names").write_text("\n".join(f"c{k}" for k in range(91)))
+    assert open_dataset(root, "all", maps="class",  # type: ignore[union-attr]
+                        names="names").truth(0).semantic.max() == 90
+    assert open_dataset(root, "all", maps="instance", names="cell").info.classes.names == ("cell",)
+    with pytest.raises(DataError, match="'colour' is unknown"):
+        open_dataset(root, "all", maps="colour")
+
+
+# ---------------------------------------------------------------- colours and numbers that a list explains
+
+
+LISTS = {
+    "labelmap.txt":
+    "# label:color_rgb:parts:actions\nsky:0,0,0::\ncar:48,112,32:wheel:\nvoid:255,255,255::\nwheel:::\n",
+    "label_colors.txt": "0 0 0\tsky\n48 112 32 car\n255 255 255 Void\n",
+    "class_dict.csv": "name,r,g,b\nsky,0,0,0\ncar,48,112,32\nunlabelled,255,255,255\n",
+    "dataset_meta.json": '{"label_map": {"0": "sky", "1": "car", "2": "ignore"}, "segmentation_colors": '
+                         '[[0, 0, 0], [48, 112, 32], [255, 255, 255]]}',
+}
+
+
+def painted(m: np.ndarray) -> np.ndarray:
+    return np.array([(0, 0, 0), (48, 112, 32), (255, 255, 255)], np.uint8)[m]
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("palette", [False, True])
+def test_colours_that_a_list_explains(tmp_path: Path, name: str, palette: bool) -> None:
+    m = half(1)
+    m[0] = 2
+    maps = [painted(m)] * 2
+    root = saved(tmp_path, maps, "masks/m{}.png")
+    if palette:
+        for p in (root / "masks").iterdir():
+            Image.open(p).quantize(8).save(p)
+    (root / name).write_text(LISTS[name])
+    data = open_dataset(root, "all")
+    assert data.info.classes.names == ("sky", "car") and data.info.kinds == ("semantic",)
+    semantic = data.truth(0).semantic
+    assert semantic is not None
+    np.testing.assert_array_equal(semantic, np.where(m == 2, 255, m))
+    wild = painted(m)
+    wild[3, 4] = 1, 2, 3
+    Image.fromarray(wild).save(root / "masks/m1.png")
+    with pytest.raises(DataError, match=r"m1\.png: has the colour \(1, 2, 3\)"):
+        open_dataset(root, "all").truth(1)
+    for k in range(2, 30):
+        noise(root / "images" / f"m{k}.jpg", seed=k)
+        Image.fromarray(painted(m)).save(root / "masks" / f"m{k}.png")
+    data = open_dataset(root, "all")  # among many it may not be looked at when the data is opened
+    with pytest.raises(DataError, match=r"m1\.png: has the colour \(1, 2, 3\), which the class list does not name"):
+        data.truth(data.table.files.index("images/m1.jpg"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("labelmap.txt", "sky:0,0,0::\nsky:1,1,1::\n", "two classes have the name sky"),
+    ("labelmap.txt", "sky:0,0,0::\ncar:0,0,0::\n", r"number or colour \(0, 0, 0\)"),
+    ("labelmap.txt", "sky:0,0::\n", "is no colour"), ("labelmap.txt", "sky:0,0,300::\n", "is no colour"),
+    ("labelmap.txt", "sky\n", "no class with its colour"), ("labelmap.txt", "# none\n", "names no class"),
+    ("class_dict.csv", "what,r,g,b\n", "has the columns what"),
+    ("_classes.csv", "Pixel Value, Class\nx, y\n", "no number"),
+    ("dataset_meta.json", "[]", "no description of classes"), ("label_colors.txt", "0 0 x sky\n", "is no colour"),
+])
+def test_lists_that_explain_nothing(tmp_path: Path, name: str, text: str, said: str) -> None:
+    root = saved(tmp_path, [painted(half(1))] * 2, "masks/m{}.png")
+    (root / name).write_text(text)
+    with pytest.raises(DataError, match=said):
+        open_dataset(root, "all")
+
+
+def test_cvat_segmentation_masks_with_their_lists(tmp_path: Path) -> None:
+    for k, sub in enumerate(("", "cam/", "cam/")):
+        noise(tmp_path / f"JPEGImages/{sub}p{k}.jpg", seed=k)
+        for folder in ("SegmentationClass", "SegmentationObject"):
+            (tmp_path / folder / sub).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(painted(half(1))).save(tmp_path / folder / f"{sub}p{k}.png")
+    (tmp_path / "labelmap.txt").write_text(LISTS["labelmap.txt"])
+    lists = tmp_path / "ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "default.txt").write_text("p0\ncam/p1\ncam/p2\n")
+    data = open_dataset(tmp_path, "all")
+    assert data.table.files == ["JPEGImages/p0.jpg", "JPEGImages/cam/p1.jpg",  # type: ignore[attr-defined]
+                                "JPEGImages/cam/p2.jpg"]
+    (lists / "default.txt").rename(lists / "train.txt")
+    (lists / "val.txt").write_text("cam/p2\ngone\n")
+    assert splits(tmp_path) == ("train", "val")
+    with pytest.warns(DataWarning, match="no image 'gone'"):
+        assert len(open_dataset(tmp_path, "val")) == 1
+
+
+def test_roboflow_masks_beside_their_images(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for k in range(3):
+            noise(tmp_path / split / f"im_{k}_jpg.rf.{k}a.jpg", seed=k)
+            Image.fromarray(half(2)).save(tmp_path / split / f"im_{k}_jpg.rf.{k}a_mask.png")
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, bolt\n2, nut\n")
+    assert recognise(tmp_path) == "maps" and splits(tmp_path) == ("train", "val")
+    data = open_dataset(tmp_path, "val")
+    assert len(data) == 3 and data.info.classes.names == ("background", "bolt", "nut")
+    assert sorted(np.unique(data.truth(0).semantic)) == [0, 2]
+    assert not examine(tmp_path).unused
+    flat = tmp_path / "train"
+    assert recognise(flat) == "maps" and len(open_dataset(flat, "all")) == 3
+
+
+def test_maps_are_paired_by_their_paths(tmp_path: Path) -> None:
+    for sub, value in (("a", 1), ("b", 255)):
+        noise(tmp_path / f"Images/{sub}/x.JPG", seed=value)
+        (tmp_path / f"Masks/{sub}").mkdir(parents=True)
+        Image.fromarray(half(value)).save(tmp_path / f"Masks/{sub}/x_mask.PNG")
+    data = open_dataset(tmp_path, "all")
+    assert data.table.maps == [("Masks/a/x_mask.PNG",), ("Masks/b/x_mask.PNG",)]  # type: ignore[attr-defined]
+    (tmp_path / "Images").rename(tmp_path / "one")
+    (tmp_path / "Masks").rename(tmp_path / "two")
+    with pytest.raises(DataError, match="no data set of a known format"):
+        open_dataset(tmp_path, "all")
+    assert len(open_dataset(tmp_path, "all", format="maps", images="one", labels="two")) == 2
+    with pytest.raises(DataError, match="say --images FOLDER .* and --labels FOLDER"):
+        open_dataset(tmp_path, "all", format="maps")
 
 
 @pytest.mark.data

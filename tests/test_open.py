@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import pickle
@@ -16,12 +17,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise
+from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
 from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Info
+from stemma.data.doctor import examine
+from stemma.data.formats import FORMATS
 from stemma.data.images import listing, safe_join
 from stemma.data.named import named_as
 from stemma.data.open import open_dataset, recognise, same_classes, splits
+from stemma.data.options import OPTIONS, anchored, typed
 from stemma.data.records import DataWarning
 from stemma.data.scenes import Scenes
 
@@ -127,9 +131,11 @@ def test_several_annotation_files_ask_which(tmp_path: Path) -> None:
     path = make_coco(tmp_path)
     (path.rename(path.with_name("people_train.json")).with_name("cars_train.json")
      .write_bytes((tmp_path / "annotations/people_train.json").read_bytes()))
-    with pytest.raises(DataError, match="several annotation files.*cars, people.*which="):
+    with pytest.raises(DataError, match="several annotation files.*cars, people.*--labels cars \\(in Python "
+                       "labels='cars'\\)"):
         open_dataset(tmp_path)
-    assert len(open_dataset(tmp_path, "all", which="cars")) == 3
+    assert len(open_dataset(tmp_path, "all", which="cars")) == len(open_dataset(tmp_path, "all", labels="cars")) == 3
+    assert len(open_dataset(tmp_path, "all", labels="annotations/people_train.json")) == 3
     with pytest.raises(DataError, match="no annotations called 'dogs'"):
         open_dataset(tmp_path, which="dogs")
 
@@ -274,3 +280,90 @@ def test_real_folders_are_recognised_and_open_fast(shared_data: Path) -> None:
         recognise(shared_data / "panoptic_sample/sample_data")
     with pytest.raises(DataError, match="sample_data does; name that"):
         recognise(shared_data / "panoptic_sample")
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_an_option_that_a_format_does_not_have_is_named_as_typed(tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    with pytest.raises(DataError, match="option '--one-based/--zero-based' is unknown to this format. it has "
+                       ".*--images, .*--labels.*--split-file"):
+        open_dataset(tmp_path, one_based=False)
+
+
+def test_options_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d/pictures").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    monkeypatch.chdir(tmp_path)
+    said = {"images": "pictures", "labels": "store", "names": "names.txt", "split_file": ["names.txt", "gone.txt"],
+            "one_based": False, "maps": "class", "encoding": None}
+    assert anchored(said, "d") == {
+        "images": "pictures", "labels": str(tmp_path / "store"), "names": str(tmp_path / "names.txt"),
+        "split_file": [str(tmp_path / "names.txt"), "gone.txt"], "one_based": False, "maps": "class"}
+    assert typed(said)[:4] == ["--images", "pictures", "--labels", "store"] and "--zero-based" in typed(said)
+    assert typed({"names": ["a", "b"], "follow_links": True}) == ["--classes", "a,b", "--follow-links"]
+
+
+def test_every_option_is_told_by_its_readers(tmp_path: Path) -> None:
+    """Each option of the command line is one of a reader, and each of a reader can be typed, but for two old names."""
+    known = {k for m in FORMATS.values() for k, p in inspect.signature(m.read).parameters.items()
+             if p.kind is p.KEYWORD_ONLY} - {"split"}
+    assert {o.name for o in OPTIONS} - {"split_file"} == known - {"which", "categories"}
+
+
+@pytest.mark.parametrize("form", ["table", "tabs", "json", "lists"])
+def test_a_split_file_divides(tmp_path: Path, form: str) -> None:
+    root = make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n"] * 6, split="all")
+    (root / "data.yaml").write_text("names: [cat, dog]\n")
+    (root / "images/all").rename(root / "images/x")
+    (root / "labels/all").rename(root / "labels/x")
+    parts = {"train": ["images/x/0.png", "1.png", "x/2.png"], "val": ["3.png"], "test": ["/home/me/4"]}
+    rows = [(n, s) for s, names in parts.items() for n in names]
+    files = [root / "division.csv"]
+    if form == "table":
+        files[0].write_text("split,picture\n" + "\n".join(f"{s},{n}" for n, s in rows))
+    elif form == "tabs":
+        files[0].write_text("\n".join(f"{n}\t{ {'val': 'valid'}.get(s, s)}" for n, s in rows))
+    elif form == "json":
+        files = [root / "division.json"]
+        files[0].write_text(json.dumps(parts))
+    else:
+        files = [root / f"{s}.txt" for s in parts]
+        for s, names in parts.items():
+            (root / f"{s}.txt").write_text("\n".join(names))
+    options = {"split_file": [str(f) for f in files]}
+    assert splits(root, **options) == ("train", "val", "test")
+    with pytest.warns(UserWarning, match="1 of 6 pictures are in no split of the split file.*images/x/5.png"):
+        got = {s: open_dataset(root, s, **options).table.files for s in parts}  # type: ignore[attr-defined]
+    assert got == {"train": [f"images/x/{k}.png" for k in range(3)], "val": ["images/x/3.png"],
+                   "test": ["images/x/4.png"]}
+    report = examine(root, **options)
+    assert {s: f.images for s, f in report.splits.items()} == {"train": 3, "val": 1, "test": 1}
+
+
+def test_split_files_that_cannot_be_meant(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n"] * 3)
+    make_yolo(tmp_path / "z", ["0 0.5 0.5 0.5 0.5\n"] * 3,
+              "train: images/train\nval: images/train\nnames: [cat, dog]\n")
+    (tmp_path / "twice.csv").write_text("0.png,train\n0.png,val\n")
+    (tmp_path / "bare.csv").write_text("0.png,train\n1.png,\n")
+    (tmp_path / "none.csv").write_text("a.png,train\n")
+    for name, said in (("twice.csv", "puts .*0.png into train and val"), ("bare.csv", "line 2.*has no split"),
+                       ("none.csv", "names no picture.*'a.png'"), ("gone.csv", "is no file. check --split-file")):
+        with pytest.raises(DataError, match=said):
+            open_dataset(root, split_file=tmp_path / name)
+    with pytest.raises(DataError, match="divided already \\(train, val\\).*--split-file"):
+        open_dataset(tmp_path / "z", split_file=tmp_path / "twice.csv")
+
+
+def test_voc_folders_and_classes_that_options_name(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "v", [voc_xml()] * 3)
+    (root / "JPEGImages").rename(tmp_path / "store")
+    (root / "Annotations").rename(root / "boxes of mine")
+    (root / "old").mkdir()
+    (root / "old/x.xml").write_text(voc_xml((("cow", 1, 1, 5, 5),)))
+    data = open_dataset(root, "all", format="voc", labels="boxes of mine", images=tmp_path / "store", names="dog,cat")
+    assert len(data) == 3 and data.info.classes.names == ("dog", "cat") and data.truth(0).labels.tolist() == [1]
+    assert data[0].image is not None

@@ -193,6 +193,25 @@ def test_several_processes_may_share_a_folder(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- through the engine
 
 
+def test_keys_of_filed_proposals_are_paths(tmp_path: Path) -> None:
+    """Two pictures of one base name have boxes of their own; a base name that both share is refused."""
+    s = Scenes(1, 64)[0]
+    a, b = replace(s, file=str(tmp_path / "camA/1.png"), id=1), replace(s, file=str(tmp_path / "camB/1.png"), id=2)
+    boxes = {k: np.array([[0.0, 0, 10 + i, 10]]) for i, k in enumerate(("camA/1.png", "camB/1", "1.png"))}
+    np.savez(tmp_path / "p.npz", **boxes)  # type: ignore[arg-type]
+    filed = pr.Filed(tmp_path / "p.npz")
+    assert [float(filed(x, 5)[0, 2]) for x in (a, b)] == [10, 11]
+    np.savez(tmp_path / "base.npz", **{"1": boxes["1.png"]})  # type: ignore[arg-type]
+    filed = pr.Filed(tmp_path / "base.npz")
+    assert filed(a, 5)[0, 2] == 12 == filed(a, 5)[0, 2]
+    with pytest.raises(DataError, match="has the key '1' alone for both .*camA/1.png and .*camB/1.png"):
+        filed(b, 5)
+    records = [{"image_id": k, "bbox": [0, 0, 10 * k, 5], "score": 0.5} for k in (1, 2)]
+    (tmp_path / "r.json").write_text(json.dumps(records))
+    assert [float(pr.Filed(tmp_path / "r.json")(x, 5)[0, 2])
+            for x in (a, b)] == [10, 20], "results speak of ids, whatever files are called"
+
+
 def test_a_source_belongs_to_papers_that_want_one() -> None:
     from stemma.core import paper as cards
     from stemma.engine.pictures import outside

@@ -96,7 +96,8 @@ def synthetic(folder: Path) -> dict[str, Any]:
         "stemma": "0.1.0", "created": "2026-01-01 12:00", "command": "stemma compare faster-rcnn fpn retinanet "
         "yolo-v1 u-net --data scenes --budget 60s --seeds 2", "budget": "60s", "preset": "small", "seeds": 2,
         "data": {"name": "scenes", "where": "scenes:128", "train": 6000, "val": 200, "split": "test", "measured": 150,
-                 "whole": 200, "untrained": 100, "curve": 128, "classes": CLASSES, "fingerprint": "0123456789abcdef"},
+                 "whole": 200, "untrained": 100, "curve": 128, "classes": CLASSES, "fingerprint": "0123456789abcdef",
+                 "begin": {"size": 160, "upright": True, "says": "size 160: things are <small> there"}},
         "machine": {"cpu": "a processor", "cores": 2, "threads": 1, "jobs": 2, "device": "cpu"},
         "versions": {"torch": "2.11"}, "systems": systems, "edges": edges, "pictures": pictures, "failed": [],
     }
@@ -144,6 +145,7 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
     assert "http://" not in html and "https://" not in html and "@import" not in html and "url(" not in html
     for ident in ("results", "ideas", "learning", "precision", "classes", "errors", "confusion", "pictures", "made"):
         assert ident in s.ids
+    assert "size 160: things are &lt;small&gt; there" in html
     assert s.count["figure"] == 3 * 5 + 3 * 2
     assert not (tmp_path / "report.html.part").exists()
 

@@ -67,8 +67,8 @@ def batch_of(model: Any) -> Batch:
     data = outside.with_proposals(Scenes(2, size=96, seed=3), recipe)
     kinds = outside.needed(recipe) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
     mean = model.spec.preprocess.mean
-    return next(iter(Loader(data, replace(recipe, resize=replace(recipe.resize, scales=())), train=True, batch=2, mean=mean,
-                            needs=kinds, seed=1).epoch(0)))
+    return next(iter(Loader(data, replace(recipe, resize=replace(recipe.resize, scales=())), train=True, batch=2,
+                            mean=mean, needs=kinds, seed=1).epoch(0)))
 
 
 @pytest.mark.parametrize("name,preset", SMALL)
@@ -97,27 +97,31 @@ def anchors(spec: Any, recipe: Any) -> np.ndarray:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]) / size)
 
 
-@pytest.mark.parametrize("name,preset,size", [("ssd", "small", 256), ("ssd", "paper", 600), ("faster_rcnn", "small", 256),
-                                              ("faster_rcnn", "paper", 1200), ("retinanet", "small", 256),
-                                              ("ghm", "small", 192), ("r_fcn", "small", 256),
-                                              ("deformable_convnets", "rpn-small", 256)])
+@pytest.mark.parametrize("name,preset,size",
+                         [("ssd", "small", 256), ("ssd", "paper", 600), ("faster_rcnn", "small", 256),
+                          ("faster_rcnn", "paper", 1200), ("retinanet", "small", 256),
+                          ("ghm", "small", 192), ("r_fcn", "small", 256),
+                          ("deformable_convnets", "rpn-small", 256)])
 def test_anchors_in_proportion_are_the_same_shares_of_the_picture(name: str, preset: str, size: int) -> None:
     before, after = (np.unique(anchors(*at(name, preset, s)).round(4), axis=0) for s in (None, size))
     np.testing.assert_allclose(before, after, atol=2e-3)
 
 
-@pytest.mark.parametrize("name,preset", [("fpn", "small"), ("fpn", "paper"), ("mask_rcnn", "small"), ("cascade_rcnn", "small"),
-                                         ("retinanet", "paper"), ("ghm", "paper"), ("deformable_convnets", "fpn")])
+@pytest.mark.parametrize("name,preset",
+                         [("fpn", "small"), ("fpn", "paper"), ("mask_rcnn", "small"), ("cascade_rcnn", "small"),
+                          ("retinanet", "paper"), ("ghm", "paper"), ("deformable_convnets", "fpn")])
 def test_anchors_of_a_pyramid_stay(name: str, preset: str) -> None:
     spec, recipe = at(name, preset)
     assert not diff(spec, at(name, preset, 2 * recipe.resize.size)[0])
 
 
 def test_ssd_lays_its_boxes_over_the_picture_at_every_size() -> None:
-    """Of maps that shrink by half the step is their stride, of the others the picture's share: as published at 300 and 512."""
+    """Of maps that shrink by half the step is their stride, of the others the picture's share: as published at 300 and
+    512."""
     from stemma.papers.localization.ssd import maps
 
-    for preset, size, published in (("paper", 300, (8, 16, 32, 64, 100, 300)), ("ssd512", 512, (8, 16, 32, 64, 128, 256, 512))):
+    for preset, size, published in (("paper", 300, (8, 16, 32, 64, 100, 300)),
+                                    ("ssd512", 512, (8, 16, 32, 64, 128, 256, 512))):
         spec, _ = at(preset=preset, name="ssd", size=size)
         assert spec.rule.anchors.steps == published
         spec, recipe = at("ssd", preset, 2 * size)
@@ -136,7 +140,8 @@ def test_grids_are_counted_in_whole_cells() -> None:
     for preset, size, cells in (("paper", 448, 7), ("paper", 320, 5), ("small", 256, 16)):
         spec, _ = at("yolo_v1", preset, size)
         assert spec.rule.coder.cells == spec.head["cells"] == cells
-    with pytest.raises(StemmaError, match="yolo-v1: sizes are multiples of 16 here, the side of a cell: 192 or 208, not 200"):
+    with pytest.raises(StemmaError,
+                       match="yolo-v1: sizes are multiples of 16 here, the side of a cell: 192 or 208, not 200"):
         at("yolo_v1", "small", 200)
     spec, recipe = at("yolo_v2", "small", 256)
     assert recipe.resize.scales == (192, 224, 256, 288, 320) and recipe.resize.hold == 10
@@ -208,13 +213,14 @@ def test_evaluate_looks_at_another_size_with_the_same_weights(tmp_path: Path) ->
 
 def test_layers_that_see_the_whole_picture_fit_no_other_size() -> None:
     model = stemma.build("yolo_v1", preset="small", classes=3, sets={"head.hidden": 8})
-    with pytest.raises(StemmaError, match="yolo-v1 learned head.body.1.weight for pictures of 128 pixels.*train it with --size 256"):
+    with pytest.raises(StemmaError, match="yolo-v1 learned head.body.1.weight for pictures of 128 pixels.*train it "
+                       "with --size 256"):
         checkpoint.at_size(model, 256)
 
 
 @pytest.mark.parametrize("name,left", [
-    ("ssd", "rule.anchors.large, rule.anchors.small"), ("yolo_v2", "recipe.resize.scales"), ("fpn", "recipe.resize.longest"),
-    ("faster_rcnn", "rpn.anchors.scales"),
+    ("ssd", "rule.anchors.large, rule.anchors.small"), ("yolo_v2", "recipe.resize.scales"),
+    ("fpn", "recipe.resize.longest"), ("faster_rcnn", "rpn.anchors.scales"),
 ])
 def test_a_set_of_the_size_alone_is_told_what_it_leaves_behind(name: str, left: str, tmp_path: Path) -> None:
     card = cards.get(name)

@@ -107,6 +107,7 @@ def test_a_trial_computes_and_is_timed_on_these_terms(tmp_path: Path, monkeypatc
         hands[which] += step
         return hands[which]
 
+    monkeypatch.setattr(clock, "own_seconds", lambda: hands[0])
     monkeypatch.setattr(clock, "processor_seconds", lambda: tick(0, 0.003))
     monkeypatch.setattr(clock, "wall_seconds", lambda: tick(1, 0.01))
     late = trial.latency([job.folder], job.data, None, "cpu", rounds=1)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from made_data import make_voc, noise, voc_xml
 from stemma.core.types import DataError
+from stemma.data.doctor import examine
 from stemma.data.open import open_dataset, recognise, splits
 from stemma.data.records import DataWarning
 
@@ -95,7 +96,7 @@ def test_pictures_of_one_base_name_in_sub_folders_are_two(tmp_path: Path) -> Non
     (tmp_path / "ImageSets/Main").mkdir(parents=True)
     for line in ("camB/0001", "camB\\0001.jpg", "JPEGImages/camB/0001.jpg", "./camB/0001.xml"):
         (tmp_path / "ImageSets/Main/default.txt").write_text(line + "\n")
-        assert truths(tmp_path, "default") == {"JPEGImages/camB/0001.jpg": [[3, 2, 20, 20]]}, line
+        assert truths(tmp_path, "all") == {"JPEGImages/camB/0001.jpg": [[3, 2, 20, 20]]}, line
 
 
 def test_a_picture_is_never_given_anothers_truth(tmp_path: Path) -> None:
@@ -157,6 +158,13 @@ def test_a_corner_that_cannot_stand_in_a_file_from_one_tells_for_all(tmp_path: P
     slip = make_voc(tmp_path / "slip", [voc_xml((("cat", 5, 5, 30, 30),)), voc_xml((("cat", 0, 0, 0, 0),))])
     # a slip of the mouse tells nothing
     np.testing.assert_allclose(open_dataset(slip, "all").truth(0).boxes, [[4, 4, 30, 30]])
+
+
+def test_a_lone_list_of_all_is_no_split(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "v", [voc_xml()] * 10, {"default": range(10)})
+    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:1,2,3::\n")
+    assert splits(root) == ("train", "val", "test", "all") and len(open_dataset(root)) == 8
+    assert not examine(root).unused
 
 
 def test_a_few_slips_do_not_tell_how_the_rest_counts(tmp_path: Path) -> None:

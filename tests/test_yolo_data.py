@@ -312,7 +312,7 @@ def test_folders_that_options_name(tmp_path: Path) -> None:
 def test_where_no_label_is_found_the_error_says_where_they_were_looked_for(tmp_path: Path) -> None:
     layout(tmp_path, images="images/train", labels="boxes/train")
     (tmp_path / "data.yaml").write_text("train: images/train\nnames: [cat, dog]\n")
-    with pytest.raises(DataError, match="no objects in any of the 2.*looked for in .*images/train.*--labels FOLDER"):
+    with pytest.raises(DataError, match="no objects in any of the 2.*looked for in .*images/train.*--labels PLACE"):
         open_dataset(tmp_path, "all")
     assert len(found(tmp_path, labels="boxes")) == 2
 

@@ -25,6 +25,9 @@ def evaluated(result: dict[str, Any]) -> None:
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
             t.add_row(k, number(v), *ends)
     out.print(t)
+    if result.get("timed_by") == "processor":
+        out.print("[dim]images_per_second is of processor time: the machine was busy, and the clock could not be "
+                  "trusted[/]", soft_wrap=True)
     if per_class:
         keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
         t = table("class", *keys, numbers=tuple(keys))

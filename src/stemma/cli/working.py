@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
+from .reads import reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -98,7 +100,8 @@ EXAMPLES = {
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, train, evaluate, predict, compare, export):
-        app.command(epilog=examples(*EXAMPLES[command.__name__]))(command)
+        reads = "data_options" in signature(command).parameters
+        app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
@@ -112,17 +115,29 @@ def doctor(
                                         "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
-    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates.
-    Exit status 1 when there are any."""
+    """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
+    may begin with. Exit status 1 when there are faults."""
+    from ..core.types import StemmaError
     from ..data.doctor import examine
+    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
-    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None)
+    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
+                     **(data_options or {}))
+
+    try:
+        first = first_command(data, format, data_options)
+    except StemmaError:
+        first = None  # what cannot be opened is among the faults
     if as_json:
-        print_json(report.as_dict())
+        print_json(report.as_dict() | {"begin": first})
     else:
         report.render(out, examples=rows)
+        if first is not None:
+            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+            out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
 
 
@@ -166,6 +181,7 @@ def train(
     compile: Annotated[bool, typer.Option("--compile",
                                           help="Compile the training step first: worth it for long runs.")] = False,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
@@ -179,6 +195,7 @@ def train(
         parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
         batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
         compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
+        data_options=data_options or None,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
@@ -244,6 +261,7 @@ def evaluate(
                                            "average recall. \\[default: predict]")] = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
@@ -251,7 +269,8 @@ def evaluate(
 
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
-        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size))
+        workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
+        data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -321,6 +340,7 @@ def compare(
     limit: Annotated[int | None, typer.Option("--limit", help="Measure on at most so many pictures, or an agent on so "
                                               "many episodes.")] = None,
     as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
@@ -332,7 +352,7 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-            sets=parse_sets(sets, backbone, proposals), device=device,
+            sets=parse_sets(sets, backbone, proposals), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
             say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )

@@ -22,9 +22,9 @@ from PIL import Image
 from stemma.core.types import DataError, Dataset
 
 from .files import Unused
-from .formats import unused_at
+from .formats import drafts_at, unused_at
 from .images import header, read_image
-from .open import call, is_scenes, module_of, open_dataset, same_classes, splits_order
+from .open import is_scenes, module_of, open_dataset, same_classes, splits_order
 from .records import Fault, Records, finish, size_error
 
 if TYPE_CHECKING:
@@ -107,14 +107,13 @@ def examine(
     if is_scenes(where):
         return _scenes(str(where), options)
     path, module = module_of(where, format)
-    own = call(module.splits, path, **options)
+    own = drafts_at(path, module, **options)
     report = Report(str(path), module.FORMAT, derived=set(own) == {"all"})
     names = [s for s in splits_order(own) if not (s == "trainval" and {"train", "val"} <= set(own))]
     opened: dict[str, Records] = {}
     for name in names:
         try:
-            draft = call(module.read, path, own[name], split=name, **options)
-            opened[name] = finish(draft, name=path.name, split=name, on_fault="report")
+            opened[name] = finish(own[name](), name=path.name, split=name, on_fault="report")
             report.faults += opened[name].faults
         except DataError as e:
             if "unknown to this format" in e.problem:

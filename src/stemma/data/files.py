@@ -13,6 +13,7 @@ from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.types import DataError
 
 from .images import SUFFIXES, is_pointer, listing
+from .options import spelled
 
 NOTES = frozenset({".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".tsv", ".names", ".data", ".labels"})
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -68,11 +69,12 @@ def inside(root: Path, path: str) -> Path:
 
 
 def given_folder(root: Path, given: str | Path, option: str) -> Path:
-    """The folder that an option names, as it is or inside the data folder. Raises DataError, naming the option."""
+    """The folder that an option names, in the data folder or anywhere. Raises DataError, naming the option."""
     for at in (root / given, Path(given).expanduser()):
         if at.is_dir():
             return at
-    raise DataError(str(given), "is no folder", f"check {option}; it is looked for in {root} and from where you are")
+    raise DataError(str(given), "is no folder",
+                    f"check {spelled(option)}; it is looked for in {root} and from where you are")
 
 
 def class_list(given: str | Path | Sequence[str], root: Path) -> list[str]:
@@ -85,8 +87,8 @@ def class_list(given: str | Path | Sequence[str], root: Path) -> list[str]:
             return named_lines(path)
     names = [n.strip() for n in str(given).split(",")]
     if len(names) < 2 or not all(names):
-        raise DataError(str(given), "is no file of class names", "pass --classes FILE with one name a line, or "
-                        "--classes first,second")
+        raise DataError(str(given), "is no file of class names",
+                        f"say {spelled('names')} with one name a line, or --classes first,second")
     return names
 
 

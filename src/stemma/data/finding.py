@@ -6,7 +6,7 @@ A picture's key is its path below the root. A base name alone is a key only wher
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stemma.core.types import DataError
@@ -61,7 +61,7 @@ class Pictures:
             return None
         found = self._last.get(_key(parts[-1]), [])
         if len(found) > 1:
-            alike = [_common(parts, n) for n in found]
+            alike = [_alike(parts, n) for n in found]
             found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
         if len(found) > 1 and near:
             found = [n for n in found if near in n.split("/")] or found
@@ -76,7 +76,7 @@ def _key(name: str) -> str:
     return name.rsplit("/", 1)[-1].casefold()
 
 
-def _common(parts: list[str], name: str) -> int:
+def _alike(parts: list[str], name: str) -> int:
     """How many of the folders before the last part two paths have in common, from the end."""
     k = 0
     for a, b in zip(reversed(parts[:-1]), reversed(name.split("/")[:-1])):
@@ -86,4 +86,27 @@ def _common(parts: list[str], name: str) -> int:
     return k
 
 
-__all__ = ["Pictures", "foreign", "plain_name"]
+# ---------------------------------------------------------------- paths to say
+
+
+def common(roots: list[Path]) -> Path | None:
+    """The deepest folder that holds all of `roots`; None where there is none, as on two drives."""
+    try:
+        return Path(os.path.commonpath([os.path.abspath(r) for r in roots])) if roots else None
+    except ValueError:
+        return None
+
+
+def below(path: Path, base: Path | None) -> str:
+    whole = Path(os.path.abspath(path))
+    return (whole.relative_to(base) if base is not None else whole.relative_to(whole.anchor)).as_posix()
+
+
+def below_common(files: Sequence[str]) -> list[str]:
+    """Paths relative to the deepest folder that holds them all; what is no path of a file stays as it is."""
+    there = [os.path.isabs(f) or os.path.exists(f) for f in files]
+    base = common([Path(f).parent for f, path in zip(files, there, strict=True) if path])
+    return [below(Path(f), base) if path else f for f, path in zip(files, there, strict=True)]
+
+
+__all__ = ["Pictures", "below", "below_common", "common", "foreign", "plain_name"]

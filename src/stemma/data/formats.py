@@ -6,6 +6,8 @@ import gc
 import hashlib
 import inspect
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..core.types import Classes, DataError, Dataset
+from .division import divide
 from .files import Unused, unused
+from .options import flag_of
 from .readers import coco, maps, panoptic, voc, yolo
 from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
 
@@ -107,8 +111,8 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     unknown = [k for k in options if k not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values())]
     if unknown:
         allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split")
-        raise DataError(str(where), f"the option '{unknown[0]}' is unknown to this format",
-                        f"it has {', '.join(allowed)}")
+        raise DataError(str(where), f"the option '{flag_of(unknown[0])}' is unknown to this format",
+                        f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file'])}")
     collecting = gc.isenabled()
     gc.disable()  # a document of a million records holds no cycles; searching it for them doubles the time of reading
     try:
@@ -121,12 +125,27 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
             gc.enable()
 
 
+def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Callable[[], Draft]]:
+    """split -> what reads it: the data's own splits, or those that `split_file` says. Raises DataError."""
+    files = options.pop("split_file", None)
+    own = call(module.splits, path, **options)
+    if files is None:
+        return {s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
+    if len(own) > 1:
+        raise DataError(str(path), f"is divided already ({', '.join(splits_order(own))})",
+                        f"leave out {flag_of('split_file')}, which divides data of one split")
+    (only,) = own
+    draft: Draft = call(module.read, path, own[only], split=only, **options)
+    parts = divide(draft, path, [files] if isinstance(files, (str, Path)) else list(files))
+    return {s: partial(draft.images, at) for s, at in parts.items()}
+
+
 def splits_at(where: str | Path, format: str | None = None, **options: Any) -> tuple[str, ...]:
     """The splits that can be opened, derived ones included, train first."""
     if is_scenes(where):
         return ("train", "val", "test")
     path, module = module_of(where, format)
-    own = set(call(module.splits, path, **options))
+    own = set(drafts_at(path, module, **options) if "split_file" in options else call(module.splits, path, **options))
     if own == {"all"}:
         return ("train", "val", "test", "all")
     if "train" in own and "val" not in own:
@@ -143,12 +162,13 @@ def open_at(
     if is_scenes(where):
         return _scenes(str(where), split, classes, options)
     path, module = module_of(where, format)
-    own: dict[str, Any] = call(module.splits, path, **options)
+    own = drafts_at(path, module, **options)
     wanted = split if split in own else coco.ALIASES.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
-    if module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1:
-        coco.same_categories(own, source)
-    draft: Draft = call(module.read, path, own[source], split=source, **options)
+    if (module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1
+        and "split_file" not in options):
+        coco.same_categories(call(module.splits, path, **options), source)
+    draft = own[source]()
     select = None
     if part is not None:
         said = ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1])
@@ -169,10 +189,10 @@ def unused_at(where: str | Path, format: str | None, opened: dict[str, Records],
     for data in opened.values():
         used |= data.used
         roots.append(data.root)
-    for name, source in call(module.splits, path, **options).items():
+    for name, reads in drafts_at(path, module, **options).items():
         if not any(name == data.source for data in opened.values()):
             try:
-                draft: Draft = call(module.read, path, source, split=name, **options)
+                draft = reads()
             except DataError:
                 return None
             used |= used_by(draft)
@@ -278,6 +298,6 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
 
 
 __all__ = [
-    "FORMATS", "LABELS", "DataWarning", "call", "formats_at", "is_scenes", "module_of", "open_at", "recognise",
-    "same_classes", "splits_at", "splits_order", "unused_at",
+    "FORMATS", "LABELS", "DataWarning", "call", "drafts_at", "formats_at", "is_scenes", "module_of", "open_at",
+    "recognise", "same_classes", "splits_at", "splits_order", "unused_at",
 ]

@@ -22,6 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.types import DataError
 
+from .options import spelled
+
 MAX_PIXELS = 178_956_970  # Pillow's own line beyond which a picture is taken for a decompression bomb
 LARGE_PIXELS = MAX_PIXELS // 2
 SUFFIXES = frozenset({  # every kind that Pillow opens by itself
@@ -63,7 +65,7 @@ def safe_join(root: str | Path, name: str, follow_links: bool = False) -> Path:
         real = os.path.realpath(path)
         if real != base and not real.startswith(base.rstrip(os.sep) + os.sep):
             raise DataError(name, f"is a link that leads outside the data folder {root}",
-                            "copy the file into the folder, or pass follow_links=True")
+                            f"copy the file into the folder, or say {spelled('follow_links')}")
     return path
 
 
@@ -165,9 +167,9 @@ def read_image(
     return _turn(out, turn)
 
 
-def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
+def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False) -> np.ndarray:
     """A map of ids as it is stored: (H, W) of uint8, uint16 or int32, palettes as their indices, or (H, W, 3) uint8 for
-    colour-coded maps."""
+    colour-coded maps. `colours`: (H, W, 3) uint8 of any map, palettes as the colours that they stand for."""
     path = Path(path)
     head = header(path)
     if head.height * head.width > limit:
@@ -177,7 +179,7 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as im:
-                plain = {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
+                plain = "RGB" if colours else {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
                 out = np.array(im if plain is None else im.convert(plain))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such map", "restore the file or remove its picture") from None
@@ -299,6 +301,26 @@ def child(folder: str | Path, *names: str) -> str:
         for found in ([name] if name in there else []) + [t for t in there if t.lower() == name.lower()]:
             return found
     return ""
+
+
+def cut_to_8_bits(paths: Sequence[str | Path], look: int = LOOK) -> str:
+    """What to say of colour PNGs of 16 bits a channel among `look` of `paths`, whose lower 8 bits the decoder drops;
+    "" without any."""
+    able = [p for p in map(Path, paths) if p.suffix.lower() in (".png", ".apng")]
+    found = []
+    for k in np.unique(np.linspace(0, len(able) - 1, min(look, len(able))).astype(int)) if able else []:
+        try:
+            with able[k].open("rb") as f:
+                head = f.read(26)
+        except OSError:
+            continue  # named where it is read
+        if head[12:16] == b"IHDR" and head[24:25] == b"\x10" and head[25:26] in (b"\x02", b"\x06"):
+            found.append(able[k])
+    if not found:
+        return ""
+    return (f"{len(found)} colour pictures, the first {found[0].name}, have 16 bits a channel, of which the upper 8 "
+            "alone are read: what a camera of 10 or 12 bits wrote becomes nearly black. Write them as 8 bits, or as "
+            "grey of 16")
 
 
 # ---------------------------------------------------------------- inside
@@ -430,5 +452,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]())
 
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "header", "image_size", "is_pointer", "listing",
-           "read_image", "read_map", "safe_join", "to_uint8", "walk"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
+           "is_pointer", "listing", "read_image", "read_map", "safe_join", "to_uint8", "walk"]

@@ -47,7 +47,8 @@ def open_dataset(
     file names, a missing val is a tenth of train, and "all" is the whole of data of one split. `on_fault`: "mend" what
     is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list
     the labels must fit by name, such as a checkpoint's. Other options go to the format's
-    reader: images, which, maps, names, encoding, categories, one_based, follow_links. Raises DataError.
+    reader: images, labels, maps, names, split_file, one_based, follow_links, encoding (`data.options`).
+    Raises DataError.
     """
     if mix.is_mixture(where):
         return mix.open_mixture(str(where), split, format=format, on_fault=on_fault, **options)
@@ -66,7 +67,7 @@ def suited(
     if isinstance(data, (str, Path)) and Path(data).is_dir():
         if task == "panoptic" and format is None and coco.json_groups(Path(data), "panoptic"):
             format = "panoptic"
-        if task == "keypoints" and format in (None, "coco") and "which" not in options:
+        if task == "keypoints" and format in (None, "coco") and not {"which", "labels"} & set(options):
             named = [g for g in coco.json_groups(Path(data), "coco") if "keypoints" in g]
             options |= {"which": named[0]} if named else {}
     return format, options
@@ -123,13 +124,16 @@ class HeldOut:
     weights: str  # which are measured, "best" or "last"
 
 
-def held_out(data: str, format: str | None = None, limit: int | None = None, task: str = "detection") -> HeldOut:
+def held_out(
+    data: str, format: str | None = None, limit: int | None = None, task: str = "detection",
+    options: dict[str, Any] | None = None
+) -> HeldOut:
     """The splits of a comparison, as they are read for a task; `limit`: measure on at most so many pictures.
 
     With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
     the last weights are measured on the validation pictures, since the best were chosen by them.
     """
-    format, options = suited(data, task, format)
+    format, options = suited(data, task, format, options)
     train, val = open_pair(data, None, format, **options)
     names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):

@@ -193,9 +193,21 @@ def jitter(s: Sample, i: int, count: int, noise: float) -> Boxes:
     return np.asarray(np.clip(boxes, 0, [w, h, w, h]), np.float32)
 
 
+def _tails(file: str) -> list[str]:
+    """What a file may be called, the most of its path first: a/b/c.jpg, a/b/c, b/c.jpg, b/c, c.jpg, c."""
+    if not file:
+        return []
+    parts = Path(file).parts
+    out = [file]
+    for k in range(len(parts)):
+        tail = Path(*parts[k:])
+        out += [tail.as_posix(), tail.with_suffix("").as_posix()]
+    return out
+
+
 class Filed:
-    """Proposals read from a file: COCO results JSON (`image_id`, `bbox`, `score`), or .npz, an array an image id,
-    file name or stem.
+    """Proposals read from a file: COCO results JSON (`image_id`, `bbox`, `score`), or .npz, an array an image id or a
+    file, named by as much of its path as tells it apart, with or without ending.
 
     Raises `DataError` where the file cannot be read, or a record has not these fields.
     """
@@ -205,6 +217,7 @@ class Filed:
         if not self.path.is_file():
             raise DataError(str(path), "there is no such file of proposals",
                             "Name a COCO results JSON or an .npz, or another source (selective-search, grid)")
+        self._used: dict[str, str] = {}  # key -> the picture that it was taken for
         self.found = self._npz() if self.path.suffix == ".npz" else self._json()
 
     def _npz(self) -> dict[str, np.ndarray]:
@@ -244,9 +257,14 @@ class Filed:
         return rows[order, :4].astype(np.float32)
 
     def __call__(self, s: Sample, count: int) -> Boxes:
-        """Raises `DataError` where the file has nothing for this picture."""
-        for name in (Path(s.file).name, Path(s.file).stem, s.file, str(s.id)):
+        """Raises `DataError` where the file has nothing for this picture, or a key of it that two pictures share."""
+        names = _tails(s.file) if self.path.suffix == ".npz" else ()  # a results JSON speaks of ids alone
+        for name in (*names, str(s.id)):
             if name in self.found:
+                other = self._used.setdefault(name, s.file)
+                if other != s.file:
+                    raise DataError(str(self.path), f"has the key '{name}' alone for both {other} and {s.file}",
+                                    "Give each its path, such as FOLDER/NAME, or its image id", record=name)
                 h, w = s.size
                 return np.asarray(np.clip(self.found[name][:count], 0, np.array([w, h, w, h], np.float32)), np.float32)
         raise DataError(str(self.path), f"holds no proposals for {s.file or 'a picture'} (image id {s.id})",

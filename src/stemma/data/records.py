@@ -19,13 +19,13 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, header, read_image, white_of
+from .images import check_name, cut_to_8_bits, header, read_image, white_of
+from .options import spelled
 from .readers import rle
 
 OnFault = Literal["mend", "refuse", "report"]
 OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
 _LOSES = ("path", "unreadable image")
-FOLLOW = "--follow-links (in Python follow_links=True)"
 # pixels by which a box may leave its picture through rounding or 1-based counting: no fault; training clips it
 SLACK = 1.0
 
@@ -153,6 +153,11 @@ class Draft:
     crowds: str = "crowds"  # what the format calls objects that do not count
     unmark: str = "write iscrowd 0"
 
+    def images(self, keep: np.ndarray) -> Draft:
+        """The draft with the pictures at the ascending index `keep`."""
+        new = {int(old): k for k, old in enumerate(keep)}
+        return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new})
+
 
 def used_by(draft: Draft) -> frozenset[str]:
     """Absolute paths of the pictures, maps and files of annotations that a draft names."""
@@ -199,7 +204,7 @@ class Folder:
         if not inside:
             raise DataError(
                 source or str(self.root), f"{name!r} is a link that leads outside the data folder {self.root}",
-                f"copy the file into the folder, or say {FOLLOW}", record, fld,
+                f"copy the file into the folder, or say {spelled('follow_links')}", record, fld,
             )
         return size
 
@@ -561,7 +566,10 @@ def finish(
 
 def _white(files: Sequence[str], draft: Draft) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
-    found = white_of([draft.root / f for f in files])
+    paths = [draft.root / f for f in files]
+    if cut := cut_to_8_bits(paths):
+        draft.notes.append(cut)
+    found = white_of(paths)
     if found is None:
         return None
     draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
@@ -586,8 +594,8 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
             return fault("unusable split", f"none of the {n} images of split '{split}' can be used",
                          f"the first fault: {lost}")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
-                     f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or say "
-                     "--images FOLDER (in Python images=FOLDER)")
+                     f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
+                     f"say {spelled('images')}")
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):

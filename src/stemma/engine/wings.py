@@ -67,6 +67,7 @@ class Wing(Protocol):
     prepare: Callable[[Asked], Ready]
     trial: Callable[..., dict[str, Any]]
     latency: Callable[..., dict[str, Any]]
+    first_command: Callable[..., dict[str, str] | None]  # what to begin with on data, and why
 
 
 @functools.cache
@@ -120,6 +121,17 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     return function(*given, **said)
 
 
+def first_command(
+    where: str, format: str | None = None, data_options: dict[str, Any] | None = None
+) -> dict[str, str] | None:
+    """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
+    does."""
+    for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
+        if (found := wing_of(task).first_command(where, format, data_options)) is not None:
+            return found
+    return None
+
+
 # ---------------------------------------------------------------- the commands, whatever the wing
 
 
@@ -163,4 +175,5 @@ def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
     return result
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "name_of", "predict", "together", "train", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "together",
+           "train", "wing_of"]

@@ -422,9 +422,12 @@ def _made(r: dict[str, Any]) -> str:
         "data": text(f"{d.get('where', d['name'])}: {d.get('train', '?')} training pictures, {d.get('val', '?')} of "
                      f"val; fingerprint {d.get('fingerprint', '')[:16]}"),
         "measured on": text(f"{words.measured_on(d)}, {weights}" if words.measured_on(d) else ""),
+        "begun": text(d["begin"]["says"] if d.get("begin") else ""),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
         "budget": text(f"{words.length(r)} of training for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),
+        "latencies": text({"processor": "by processor time, for the clock could not be trusted",
+                           "wall": "by the clock"}.get(r.get("latency", {}).get("by"), "")),
         "precision": text(", ".join(dict.fromkeys(s.get("precision", "") for s in r["systems"]))),
         "machine":
         text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),

@@ -13,7 +13,7 @@ import mmap
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
-from ..files import read_bytes
-from ..finding import Pictures, foreign, plain_name
+from ..files import given_folder, read_bytes
+from ..finding import Pictures, below_common, foreign, plain_name
 from ..images import check_name
+from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
 
@@ -186,7 +187,7 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     if len(main) == 1:
         return groups[main[0]]
     raise DataError(str(where), f"has several annotation files ({', '.join(groups)})",
-                    f"name the file itself, or pass which='{next(iter(groups))}'")
+                    f"say {spelled('labels', next(iter(groups)))}, or name the file itself")
 
 
 def data_root(file: Path) -> Path:
@@ -203,11 +204,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
     name, then "images".
     """
     if images is not None:
-        given = Path(images)
-        for at in (given, root / given):
-            if at.is_dir():
-                return at, ""
-        raise DataError(str(given), "is no folder of images", "check images=")
+        return given_folder(root, images, "images"), ""
     sample = [n for n in (files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)))
               if not foreign(n)]
     folders = [""]
@@ -454,28 +451,44 @@ def mirror(names: Sequence[str]) -> tuple[int, ...]:
 # ---------------------------------------------------------------- the reader
 
 
-def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Path]:
-    """split -> JSON file."""
-    return choose_group(where, FORMAT, which)
+def splits(where: Path, which: str | None = None, labels: str | Path | None = None, **_: Any) -> dict[str, Path]:
+    """split -> JSON file. `labels`: a JSON, or the name of one of several groups, as `which`."""
+    return choose_labels(where, FORMAT, which, labels)
+
+
+def choose_labels(where: Path, kind: str, which: str | None, labels: str | Path | None) -> dict[str, Path]:
+    """`choose_group`, or the group of the file that `labels` names. Raises DataError."""
+    if labels is None:
+        return choose_group(where, kind, which)
+    for path in (where / labels, Path(labels).expanduser()):
+        if path.is_file():
+            return choose_group(path, kind, None)
+    return choose_group(where, kind, str(labels))
 
 
 def read(where: Path, source: Path, *, split: str = "", images: str | Path | None = None, which: str | None = None,
-         follow_links: bool = False) -> Draft:
+         labels: str | Path | None = None, follow_links: bool = False) -> Draft:
     """A draft of one JSON file. Raises DataError where the document cannot be used at all;
     faults of single records are collected."""
     doc, digest = load_json(source)
     faults: list[Fault] = []
     said = str(source)
-    classes, label_of, categories = read_categories(part_of(doc, "categories", source), source)
+    listed = part_of(doc, "categories", source)
+    root_row = _root_row(listed, part_of(doc, "annotations", source), source,
+                         choose_labels(where, FORMAT, which, labels).values())
+    classes, label_of, categories = read_categories([c for c in listed if c is not root_row], source)
     files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
     notes: list[str] = []
+    if root_row is not None:
+        notes.append(f"the category {root_row['name']!r} has no annotation and is the supercategory of all others: it "
+                     "is left out of the classes")
     files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
     gone = ~there
 
     rows = part_of(doc, "annotations", source)
-    at, labels, record, keep = [], [], [], []
+    at, kind, record, keep = [], [], [], []
     seen: set[int] = set()
     out: set[int] = set()
     for k, a in enumerate(rows):
@@ -507,7 +520,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
             continue
         keep.append(a)
         at.append(i)
-        labels.append(c)
+        kind.append(c)
         record.append(number)
 
     boxes = numbers([a.get("bbox") for a in keep], 4)
@@ -539,13 +552,41 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                  and any("keypoints" in a for a in keep) else None)
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if keypoints is not None else ()))
     t = table(
-        files, sizes, ids, at, boxes, labels, said, crowd=crowds(keep, record, said, faults),
+        files, sizes, ids, at, boxes, kind, said, crowd=crowds(keep, record, said, faults),
         area=[real(a.get("area")) for a in keep],
         record=record, word="annotation", segments=segments, keypoints=keypoints,
     )
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
                  out=out, used={said})
+
+
+def _root_row(rows: Sequence[Any], annotations: Sequence[Any], source: Path, files: Iterable[Path]) -> Any:
+    """The category that stands for the data set itself: the others name it as their supercategory, it names none, and
+    no annotation of any split's file uses it. None where there is none. Roboflow writes such a row."""
+    named = Counter(c.get("supercategory") for c in rows
+                    if isinstance(c, dict) and c.get("supercategory") != c.get("name")
+                    and isinstance(c.get("supercategory"), str))
+    for c in rows:
+        if (not isinstance(c, dict) or c.get("supercategory") not in (None, "", "none", c.get("name"))
+            or not isinstance(c.get("name"), str) or named[c["name"]] != len(rows) - 1 or len(rows) < 2):
+            continue
+        number = ident(c.get("id"))
+        if any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in annotations):
+            return None
+        others = (p for p in files if p != source)
+        return None if any(_uses(p, str(number)) for p in others) else c
+    return None
+
+
+def _uses(path: Path, number: str) -> bool:
+    """Whether an annotation of a JSON has a category; searched, not parsed."""
+    try:
+        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            wanted = rb'"category_id"\s*:\s*"?' + re.escape(number).encode() + rb'(?![0-9.])'
+            return re.search(wanted, m) is not None
+    except (OSError, ValueError):
+        return False  # what is wrong is said where the file itself is opened
 
 
 def _unnamed(rows: Sequence[Mapping[str, Any]], notes: list[str]) -> Points | None:
@@ -588,26 +629,23 @@ def write_json(path: str | Path, doc: Any) -> Path:
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:
-    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are made relative to `images`
-    where they lie under it."""
+    """The truth of any data set as COCO JSON; masks as compressed run lengths. File names are relative to `images`
+    where they lie under it, else to the deepest folder that holds all pictures: two of one base name stay two."""
     info = dataset.info
     doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [],
                            "categories": _categories(info.classes, info.points)}
     narrow = getattr(dataset, "narrow", None)
     view = narrow({"boxes", "masks", "keypoints"}) if narrow is not None else dataset
     used: set[int] = set()
+    files: list[str] = []
     for i in range(len(view)):
         s = view.truth(i)
         number = int(s.id)
         while number in used:
             number += len(view)
         used.add(number)
-        name = Path(s.file) if s.file else Path(f"{i:06d}.png")
-        base = Path(images) if images is not None else name.parent
-        doc["images"].append({
-            "id": number, "height": s.size[0], "width": s.size[1],
-            "file_name": name.relative_to(base).as_posix() if name.is_relative_to(base) else name.name,
-        })
+        files.append(s.file or f"{i:06d}.png")
+        doc["images"].append({"id": number, "height": s.size[0], "width": s.size[1]})
         for k in range(len(s.labels)):
             x1, y1, x2, y2 = (float(v) for v in s.boxes[k])
             a: dict[str, Any] = {
@@ -619,6 +657,10 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
                 a["num_keypoints"] = int((s.keypoints[k, :, 2] > 0).sum())
             doc["annotations"].append(a)
+    base = None if images is None else Path(images)
+    for im, file, name in zip(doc["images"], files, below_common(files), strict=True):
+        inside = base is not None and Path(file).is_relative_to(base)
+        im["file_name"] = Path(file).relative_to(base).as_posix() if inside else name  # type: ignore[arg-type]
     return write_json(path, doc)
 
 

@@ -1,17 +1,21 @@
-"""Folders of images beside maps: instance ids (one number an object, 0 background) or class ids (one number a class),
-as PNG.
+"""Folders of images beside maps: instance ids (one number an object, 0 background), class ids (one number a class), or
+colours that a list explains (`readers.colours`).
 
-Layouts: images/ + labels|masks|... (with or without a folder a split in each), SPLIT/ + SPLITannot/, and SPLIT/images +
-SPLIT/masks. A map belongs to the image of its name. `maps="instance" | "class"` says what the numbers are where it
-cannot be seen.
+Layouts: images/ + labels|masks|... (with or without a folder a split in each), SPLIT/ + SPLITannot/, SPLIT/images +
+SPLIT/masks, JPEGImages/ + SegmentationClass/ with the lists of ImageSets, and NAME.jpg beside NAME_mask.png. Folders
+are read with all below them, whatever the case of their names. A map belongs to the image of its path and name. `maps`
+says what the numbers are where it cannot be seen: "instance", "class" or "binary".
+
+A binary map of in-between greys (once a JPEG, or resized) is cut at the middle, and that is said.
 """
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +23,55 @@ import numpy as np
 
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 
-from ..files import read_bytes
-from ..images import check_name, listing, read_map
+from ..files import class_list, class_path, given_folder, lines_of, read_bytes, text_of
+from ..finding import Pictures, plain_name
+from ..images import check_name, child, read_map, walk
+from ..options import spelled
 from ..records import Draft, Fault, table
-from . import rle
+from . import colours, rle
 from .coco import split_name
 
 FORMAT = "maps"
+_IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 _MAPS = ("labels", "masks", "mask", "annotations", "instances", "maps", "gt", "groundtruth", "segmentation",
-         "SegmentationClass", "label")
-_TAILS = ("", "_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L")  # what a map's name adds to its image's
+         "SegmentationClass", "label", "annots", "annot")
+_BESIDE = ("annot", "_annot", "annotations", "_labels", "_masks", "_mask", "labels", "masks")
+# what a map's name adds to its image's
+_TAILS = ("", "_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L", "-mask", ".mask")
 _VOID = frozenset({"unlabelled", "unlabeled", "void", "ignore", "ignored", "unknown"})
 _SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".gif"})
+_LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".webp"})  # ids do not survive in them, black and white does
 _LOOK = 12  # maps looked at to tell instances from classes
+_NEAR = 32  # greys that mean black or white in a binary map
 
 
 @dataclass(frozen=True)
 class Source:
-    """A split: folders of images and maps inside the root, and what picks from them (a list of pairs, or a column of
-    index.csv)."""
+    """A split: folders of images and maps inside the root, and what picks from them: a list of pairs, a column of
+    index.csv, or a list of names. `tails`: maps lie among the images, and their names end so."""
 
     images: str
     maps: str
     pairs: str | None = None
     subset: str | None = None
+    listed: str | None = None
+    tails: tuple[str, ...] = _TAILS
+
+
+def maps_in(folder: Path) -> list[str]:
+    """The maps of a folder and all below; JPEGs where it holds nothing else."""
+    return walk(folder, _SUFFIXES, follow_links=True) or walk(folder, _LOSSY, follow_links=True)
+
+
+def _pictures_in(folder: Path) -> bool:
+    return bool(walk(folder, follow_links=True))
+
+
+def _subs(folder: Path) -> list[str]:
+    try:
+        return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        return []
 
 
 def layouts(where: Path) -> dict[str, Source]:
@@ -50,42 +79,88 @@ def layouts(where: Path) -> dict[str, Source]:
     if not where.is_dir():
         return {}
     out: dict[str, Source] = {}
-    folders = sorted(p.name for p in where.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = _subs(where)
     for name in folders:
-        for tail in ("annot", "_annot", "annotations", "_labels", "_masks", "_mask", "labels", "masks"):
-            if (split_name(name) and f"{name}{tail}" in folders and listing(where / name)
-                and listing(where / f"{name}{tail}", _SUFFIXES)):
+        for tail in _BESIDE:
+            beside = child(where, f"{name}{tail}") if split_name(name) else ""
+            if beside and _pictures_in(where / name) and maps_in(where / beside):
                 pairs = f"{name}.txt" if (where / f"{name}.txt").is_file() else None
-                out.setdefault(split_name(name), Source(name, f"{name}{tail}", pairs))
+                out.setdefault(split_name(name), Source(name, beside, pairs))
     if out:
         return out
-    for image in ("images", "image", "imgs", "img", "JPEGImages"):
-        for label in _MAPS:
-            if image not in folders or label not in folders:
-                continue
-            for sub in sorted(p.name for p in (where / image).iterdir() if p.is_dir()):
-                if split_name(sub) and listing(where / image / sub) and listing(where / label / sub, _SUFFIXES):
-                    out.setdefault(split_name(sub), Source(f"{image}/{sub}", f"{label}/{sub}"))
+    for image in (n for w in _IMAGES if (n := child(where, w))):
+        for label in (n for w in _MAPS if (n := child(where, w))):
+            for sub in _subs(where / image):
+                own = child(where / label, sub)
+                if split_name(sub) and own and _pictures_in(where / image / sub) and maps_in(where / label / own):
+                    out.setdefault(split_name(sub), Source(f"{image}/{sub}", f"{label}/{own}"))
             if out:
                 return out
-            if listing(where / image) and listing(where / label, _SUFFIXES):
+            if _pictures_in(where / image) and maps_in(where / label):
                 parts = sorted({s for s in _index_splits(where).values() if s})
-                return {s: Source(image, label, subset=s) for s in parts} if parts else {"all": Source(image, label)}
+                if parts:
+                    return {s: Source(image, label, subset=s) for s in parts}
+                lists = _lists(where)
+                return ({s: Source(image, label, listed=p) for s, p in lists.items()} if lists
+                        else {"all": Source(image, label)})
     for name in folders:
-        for image in ("images", "image", "imgs"):
-            for label in _MAPS:
-                if split_name(name) and listing(where / name / image) and listing(where / name / label, _SUFFIXES):
-                    out.setdefault(split_name(name), Source(f"{name}/{image}", f"{name}/{label}"))
-    return out
+        if split_name(name):
+            image, label = child(where / name, *_IMAGES), child(where / name, *_MAPS)
+            if image and label and _pictures_in(where / name / image) and maps_in(where / name / label):
+                out.setdefault(split_name(name), Source(f"{name}/{image}", f"{name}/{label}"))
+    return out or _together(where, folders)
 
 
-def splits(where: Path, **_: Any) -> dict[str, Source]:
-    """split -> source. Raises DataError where no layout fits."""
+def _lists(where: Path) -> dict[str, str]:
+    """split -> list of names in ImageSets/Segmentation."""
+    base = child(where, "ImageSets")
+    inner = child(where / base, "Segmentation") if base else ""
+    names = walk(where / base / inner, {".txt"}) if inner else []
+    one = len(names) == 1 and not split_name(names[0])
+    return {"all" if one else split_name(n) or Path(n).stem: f"{base}/{inner}/{n}" for n in names}
+
+
+def _together(where: Path, folders: Sequence[str]) -> dict[str, Source]:
+    """The source of NAME.jpg beside NAME_mask.png, here or in folders of splits."""
+    tails = tuple(t for t in _TAILS if t)
+
+    def fits(folder: str) -> bool:
+        names = walk(where / folder, follow_links=True) if folder else [
+            n for n in walk(where, follow_links=True) if "/" not in n]
+        stems = {os.path.splitext(n)[0] for n in names}
+        return sum(s + t in stems for s in stems for t in tails) * 2 >= max(len(stems) - 1, 1)
+
+    out: dict[str, Source] = {}
+    for name in folders:
+        if split_name(name) and fits(name):
+            out.setdefault(split_name(name), Source(name, name, tails=tails))
+    return out or ({"all": Source("", "", tails=tails)} if fits("") else {})
+
+
+def splits(where: Path, images: str | Path | None = None, labels: str | Path | None = None,
+           **_: Any) -> dict[str, Source]:
+    """split -> source. `images`, `labels`: folders that are told. Raises DataError where no layout fits."""
+    if images is not None or labels is not None:
+        at = [_told(where, given, option) if given is not None else child(where, *names) for given, option, names in (
+            (images, "images", _IMAGES), (labels, "labels", _MAPS))]
+        parts = {split_name(s): (s, own) for s in _subs(where / at[0])
+                 if split_name(s) and (own := child(where / at[1], s))}
+        return ({k: Source(f"{at[0]}/{s}", f"{at[1]}/{own}") for k, (s, own) in parts.items()}
+                or {"all": Source(at[0], at[1])})
     found = layouts(where)
     if not found:
         raise DataError(str(where), "holds no images beside maps",
-                        "looked for images/ + labels|masks/, SPLIT/ + SPLITannot/, SPLIT/images + SPLIT/masks")
+                        "looked for images/ + labels|masks/, SPLIT/ + SPLITannot/, SPLIT/images + SPLIT/masks, "
+                        f"NAME.jpg + NAME_mask.png; say {spelled('images')} and {spelled('labels', 'FOLDER')}")
     return found
+
+
+def _told(where: Path, given: str | Path, option: str) -> str:
+    """A folder that an option names, relative to the root, in which it must lie: maps and images are one data set."""
+    at = os.path.relpath(given_folder(where, given, option), where).replace(os.sep, "/")
+    if at.startswith(".."):
+        raise DataError(str(given), f"lies outside the data folder {where}", "name a folder that holds images and maps")
+    return "" if at == "." else at
 
 
 def _index(where: Path) -> list[dict[str, str]]:
@@ -93,7 +168,7 @@ def _index(where: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        return [dict(r) for r in csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig", "replace")))]
+        return [dict(r) for r in csv.DictReader(io.StringIO(text_of(read_bytes(path), path)))]
     except csv.Error as e:
         raise DataError(str(path), f"is no CSV ({e})", "write it again, or remove it") from None
 
@@ -115,19 +190,58 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
         if found:
             return found
     subset = _index_splits(where) if source.subset is not None else {}
-    names = listing(where / source.maps, _SUFFIXES)
-    stems = {Path(n).stem: n for n in names}
+    among = source.images == source.maps
+    pictures = walk(where / source.images, follow_links=True)
+    maps = maps_in(where / source.maps) if not among else pictures
+    if among and not source.images:
+        pictures = maps = [n for n in pictures if "/" not in n]
+    exact = {os.path.splitext(n)[0]: n for n in reversed(maps)}
+    alone: dict[str, list[str]] = {}
+    for n in maps:
+        alone.setdefault(os.path.splitext(n)[0].rpartition("/")[2], []).append(n)
+    chosen = pictures if source.listed is None else _named(where, source, pictures, faults)
+    if among:
+        chosen = [n for n in chosen if not any((s := os.path.splitext(n)[0]).endswith(t) and s[: -len(t)] in exact
+                                               for t in source.tails)]
     out: list[tuple[str, str]] = []
-    for image in listing(where / source.images):
-        stem = Path(image).stem
-        if source.subset is not None and subset.get(stem) != source.subset:
+    for image in chosen:
+        stem = os.path.splitext(image)[0]
+        short = stem.rpartition("/")[2]
+        if source.subset is not None and subset.get(short) != source.subset:
             continue
-        label = next((stems[stem + t] for t in _TAILS if stem + t in stems), None)
+        label = next((exact[stem + t] for t in source.tails if stem + t in exact), None)
         if label is None:
-            faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps}",
+            label = next((alone[short + t][0] for t in source.tails if len(alone.get(short + t, ())) == 1), None)
+        if label is None:
+            faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps or where}",
                                 "the image is left out", True, "missing map"))
             continue
-        out.append((f"{source.images}/{image}", f"{source.maps}/{label}"))
+        out.append((_under(source.images, image), _under(source.maps, label)))
+    return out
+
+
+def _under(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _named(where: Path, source: Source, pictures: list[str], faults: list[Fault]) -> list[str]:
+    """The pictures that a list of names means."""
+    assert source.listed is not None
+    path, among, out = where / source.listed, Pictures(where / source.images, pictures), []
+    for number, name in enumerate(lines_of(path), 1):
+        if not name:
+            continue
+        try:
+            found = among.find(plain_name(name))
+        except LookupError as e:
+            faults.append(Fault(str(path), f"line {number}", "name", f"{name[:200]!r} could mean {e}",
+                                "write the path below the folder of images", False, "picture not told apart"))
+            continue
+        if found is None:
+            faults.append(Fault(str(path), f"line {number}", "name", f"there is no image {name[:200]!r}",
+                                "it is left out", True, "missing image"))
+        else:
+            out.append(found)
     return out
 
 
@@ -137,9 +251,9 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
     assert source.pairs is not None
     path = where / source.pairs
     out: list[tuple[str, str]] = []
-    there = {source.images: set(listing(where / source.images)),
-             source.maps: set(listing(where / source.maps, _SUFFIXES))}
-    for number, line in enumerate(read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
+    pictures = {p.rpartition("/")[2]: p for p in walk(where / source.images, follow_links=True)}
+    maps = {p.rpartition("/")[2]: p for p in maps_in(where / source.maps)}
+    for number, line in enumerate(read_bytes(path).decode("utf-8-sig", "replace").splitlines(), 1):
         words = line.split()
         if len(words) != 2:
             continue
@@ -151,48 +265,123 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             continue
-        if label not in there[source.maps]:
+        if label not in maps:
             faults.append(Fault(str(path), record, "map", f"the map {source.maps}/{label} is not there",
                                 "the image is left out", True, "missing map"))
             continue
-        out.append((f"{source.images}/{image}", f"{source.maps}/{label}"))
+        out.append((_under(source.images, pictures.get(image, image)), _under(source.maps, maps[label])))
     return out
 
 
-def kind_of(where: Path, maps: Sequence[str]) -> str:
-    """ "instance", "class" or "binary" (class maps of 0 and 1, or 0 and 255), from a look at some maps. Raises
-    DataError where it cannot be told."""
-    if (where / "classes.txt").is_file():
-        return "class"
+# ---------------------------------------------------------------- what the numbers are
+
+
+def flat(m: np.ndarray) -> np.ndarray:
+    """A map whose three channels are alike as one of them: it was grey when it was drawn."""
+    if m.ndim == 3 and (m[..., :1] == m).all():
+        return np.ascontiguousarray(m[..., 0])
+    return m
+
+
+@dataclass
+class Kind:
+    """What the maps of a split hold: `word` is "instance", "class", "binary", "soft" (binary, with in-between greys) or
+    "colour"; what is to be said of it."""
+
+    word: str
+    labels: colours.LabelMap | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None = None) -> Kind:
+    """What the maps hold, by the lists beside them and a look at some. Raises DataError where it cannot be told."""
+    listed = colours.find(where, source.maps, source.images)
+    known = colours.read(listed) if listed is not None and not (where / "classes.txt").is_file() else None
+    if asked == "binary":
+        return Kind("soft" if max(int(read_map(where / m).max(initial=0)) for m in maps[:_LOOK]) > 1 else "binary")
+    if asked is not None:
+        return Kind(asked, known if asked == "class" else None)
+    sample = [maps[k] for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int))]
+    lossy = [m for m in sample if os.path.splitext(m)[1].lower() in _LOSSY]
+    if known is not None and known.colours and not lossy:
+        wild = _unknown_colour(where, sample, known)
+        if wild is None:
+            return Kind("colour", known)
+        if any(flat(read_map(where / m)).ndim == 3 for m in sample):
+            raise DataError(str(where / wild[0]), f"has the colour {wild[1]}, which {known.path.name} does not name",
+                            "add it there, or correct the map")
+        known = colours.LabelMap(known.path, known.names, tuple(range(len(known.names))))
+    if (where / "classes.txt").is_file() or known is not None:
+        return Kind("class", known)
     rows = _index(where)
     if rows and any(c and c.lower() in ("instances", "objects", "count") for c in rows[0]):
-        return "instance"
+        return Kind("instance")
+    return _seen(where, maps, sample, bool(lossy))
+
+
+def _unknown_colour(where: Path, sample: Sequence[str], known: colours.LabelMap) -> tuple[str, str] | None:
+    """(map, colour) of the first colour that a list does not name."""
+    codes = {r + 256 * g + 65536 * b for r, g, b in known.colours}
+    for name in sample:
+        for code in np.unique(_codes(read_map(where / name, colours=True))).tolist():
+            if code not in codes:
+                return name, f"({code % 256}, {code // 256 % 256}, {code // 65536})"
+    return None
+
+
+def _codes(rgb: np.ndarray) -> np.ndarray:
+    out: np.ndarray = rgb.astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
+    return out
+
+
+def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) -> Kind:
+    """`kind_of` without any list: by the numbers that stand in the maps."""
+    histogram = np.zeros(256, dtype=np.int64)
     seen: set[int] = set()
     counts: list[int] = []
     consecutive = True
-    for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int)):
-        m = read_map(where / maps[k])
+    for name in dict.fromkeys([*sample, *maps]):
+        if len(counts) >= len(sample) and seen:
+            break  # more than the sample is looked at only while all is 0
+        m = flat(read_map(where / name))
+        if m.ndim == 3 and lossy:
+            m = np.asarray(m.max(2))  # chroma of a JPEG is never quite grey
         if m.ndim == 3:
-            raise DataError(str(where / maps[k]), "is a colour map, whose meaning cannot be seen",
-                            "store ids as a grey PNG, or say maps='instance'")
-        ids = np.unique(m)
+            raise DataError(str(where / name), "is a colour map, whose meaning cannot be seen",
+                            "write its colours into labelmap.txt, one name:r,g,b a line, or say "
+                            f"{spelled('maps', 'instance')}")
+        ids, n = np.unique(m, return_counts=True)
+        if ids.max(initial=0) < 256 and ids.min(initial=0) >= 0:
+            histogram[ids] += n
         ids = ids[ids > 0]
         seen.update(ids.tolist())
         counts.append(len(ids))
         consecutive &= bool(len(ids) == 0 or (ids[0] == 1 and ids[-1] == len(ids)))
-    if seen <= {1} or seen <= {255}:
-        return "binary"
+    if not seen:
+        raise DataError(str(where), f"has nothing but 0 in all of its {len(maps)} maps",
+                        "check that these are the right maps; there is nothing to learn", field="maps")
+    if seen <= {1} or seen <= {255} or seen <= {1, 255}:
+        return Kind("binary")
+    total, between = int(histogram.sum()), int(histogram[1:255].sum())
+    white, middle = int(histogram[256 - _NEAR :].sum()), int(histogram[_NEAR : 256 - _NEAR].sum())
+    if total and max(seen) < 256 and (white > histogram[1 : 256 - _NEAR].sum() and 4 * middle < total
+                                      or lossy and white):
+        return Kind("soft", notes=[f"maps are read as black and white, cut at 128: {between:,} of {total:,} pixels of "
+                                   f"the {len(counts)} maps looked at lie between 0 and 255"])
+    if lossy:
+        raise DataError(str(where / sample[0]), "is a JPEG, in which numbers of classes or objects do not survive",
+                        "write the maps again as PNG")
     if consecutive and len(set(counts)) > 1 and max(counts) > 2:
-        return "instance"
+        return Kind("instance")
     raise DataError(str(where), f"its maps could hold instances or classes (numbers seen: {sorted(seen)[:8]})",
-                    "write the class names into classes.txt, one a line from id 0, or say maps='instance' or "
-                    "maps='class'", field="maps")
+                    "write the class names into classes.txt, one a line from id 0, or say "
+                    f"{spelled('maps', 'instance')}, or --maps class with {spelled('names')}", field="maps")
 
 
 def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
     """The classes of classes.txt (line k names id k, or "id name" a line) and id -> label;
     names that mean void are ignored (255)."""
-    lines = [s.strip() for s in read_bytes(path).decode("utf-8-sig", "replace").splitlines()]
+    lines = [s.strip() for s in text_of(read_bytes(path), path).splitlines()]
     names: list[str] = []
     ids: list[int] = []
     label_of: dict[int, int] = {IGNORE: IGNORE}
@@ -222,54 +411,84 @@ def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
 
 
 def read(
-    where: Path, source: Source, *, split: str = "", maps: str | None = None, names: Sequence[str] | None = None,
-    follow_links: bool = False
+    where: Path, source: Source, *, split: str = "", maps: str | None = None,
+    names: str | Path | Sequence[str] | None = None, images: str | Path | None = None, labels: str | Path | None = None,
+    follow_links: bool = False,
 ) -> Draft:
     """A draft of one split. `names` calls the one class of instance maps (("object",) else), or the classes of class
     maps from id 0."""
-    if maps not in (None, "instance", "class"):
-        raise DataError(str(where), f"maps={maps!r} is unknown", "use 'instance' or 'class'")
+    if maps not in (None, "instance", "class", "binary"):
+        raise DataError(str(where), f"the kind of maps {maps!r} is unknown",
+                        f"say {spelled('maps', 'instance')}, class or binary")
     faults: list[Fault] = []
     pairs = pairs_of(where, source, faults)
     if not pairs:
         raise DataError(str(where / source.images), f"has no image with a map in {source.maps}",
                         "give image and map the same name")
-    kind = kind_of(where, [m for _, m in pairs]) if maps is None else maps
-    hashed = hashlib.sha256(kind.encode())
-    for extra in ("classes.txt", "index.csv"):
-        if (where / extra).is_file():
-            hashed.update(read_bytes(where / extra))
-    semantic: Classes
+    given = None if names is None else tuple(class_list(names, where) if not isinstance(names, str) or "," in names
+                                             or (where / names).is_file() or Path(names).is_file() else [names])
+    kind = kind_of(where, source, [m for _, m in pairs], maps)
+    hashed = hashlib.sha256(kind.word.encode())
+    extra = [p for p in (class_path(where), where / "index.csv", kind.labels.path if kind.labels else None)
+             if p is not None and p.is_file()]
+    for path in extra:
+        hashed.update(read_bytes(path))
+    used = {str(p) for p in extra} | {str(where / f) for f in (source.pairs, source.listed) if f is not None}
+    classes: Classes
     layers: InstanceMaps | ClassMaps
-    if kind == "instance":
-        classes = Classes(tuple(names or ("object",)))
+    if kind.word == "instance":
+        classes = Classes(given or ("object",))
         if len(classes) != 1:
-            raise DataError(str(where), f"instance maps have one class, not {len(classes)}", "pass one name")
+            raise DataError(str(where), f"instance maps have one class, not {len(classes)}", "name one class")
         semantic = Classes(("background", classes.names[0]), (0, 1), (False, True))
         layers = InstanceMaps()
-    elif kind == "binary":
-        classes = semantic = Classes(tuple(names or ("background", "foreground")), (0, 1), (False, False))
-        layers = ClassMaps(((0, 0), (1, 1), (255, 1)))
+    elif kind.word in ("binary", "soft"):
+        classes = semantic = Classes(given or ("background", "foreground"), (0, 1), (False, False))
+        layers = ClassMaps(((0, 0), (1, 1), (255, 1)), cut=128 if kind.word == "soft" else 0)
     else:
-        if names is not None:
-            semantic, label_of = (Classes(tuple(names), things=(False,) * len(names)),
-                                  {IGNORE: IGNORE} | {k: k for k in range(len(names))})
-        elif (where / "classes.txt").is_file():
-            semantic, label_of = read_classes(where / "classes.txt")
-        else:
-            raise DataError(str(where), "its class maps have no names", "write classes.txt, one name a line from id 0")
-        classes, layers = semantic, ClassMaps(tuple(label_of.items()))
+        semantic, layers = _classes_of(where, kind, given)
+        classes = semantic
     files = [a for a, _ in pairs]
     t = table(files, np.zeros((len(files), 2)), np.arange(len(files)), [], [], [], [str(where / m) for _, m in pairs],
               maps=[(m,) for _, m in pairs])
-    kinds = ("boxes", "masks", "semantic") if kind == "instance" else ("semantic",)
+    kinds = ("boxes", "masks", "semantic") if kind.word == "instance" else ("semantic",)
     return Draft(where, FORMAT, t, classes, kinds, hashed.hexdigest(), str(where / source.maps), faults,
-                 semantic=semantic, layers=layers, counted=kind != "instance", follow_links=follow_links, sized=False,
-                 used={str(where / n) for n in ("classes.txt", "index.csv", source.pairs or "classes.txt")})
+                 semantic=semantic, layers=layers, counted=kind.word != "instance", follow_links=follow_links,
+                 sized=False, used=used, notes=kind.notes)
 
 
-def _sized(path: Path, size: tuple[int, int]) -> np.ndarray:
-    m = read_map(path)
+def _classes_of(where: Path, kind: Kind, given: tuple[str, ...] | None) -> tuple[Classes, ClassMaps]:
+    """Classes of maps of class ids or colours, by the names that are told, a list of numbers or colours,
+    or classes.txt."""
+    if kind.word == "colour":
+        assert kind.labels is not None
+        codes = [r + 256 * g + 65536 * b for r, g, b in kind.labels.colours]
+        named, label_of = _without_void(list(zip(kind.labels.names, codes)), kind.labels.path)
+        return Classes(named.names, (), named.things), ClassMaps(tuple(label_of.items()), colours=True)
+    if given is not None:
+        return (Classes(given, things=(False,) * len(given)),
+                ClassMaps(tuple(({IGNORE: IGNORE} | {k: k for k in range(len(given))}).items())))
+    if kind.labels is not None:
+        named, label_of = _without_void(list(zip(kind.labels.names, kind.labels.ids)), kind.labels.path)
+        return named, ClassMaps(tuple(({IGNORE: IGNORE} | label_of).items()))
+    if (where / "classes.txt").is_file():
+        named, label_of = read_classes(where / "classes.txt")
+        return named, ClassMaps(tuple(label_of.items()))
+    raise DataError(str(where), "its class maps have no names",
+                    f"write classes.txt, one name a line from id 0, or say {spelled('names')}")
+
+
+def _without_void(rows: list[tuple[str, int]], path: Path) -> tuple[Classes, dict[int, int]]:
+    """Classes of (name, number) rows and number -> label; names that mean void are ignored."""
+    kept = [(n, k) for n, k in rows if n.lower() not in _VOID]
+    if not kept or len(kept) >= IGNORE:
+        raise DataError(str(path), f"names {len(kept)} classes; from 1 to {IGNORE - 1} are possible", "name fewer")
+    label_of = {k: IGNORE for n, k in rows if n.lower() in _VOID} | {k: i for i, (_, k) in enumerate(kept)}
+    return Classes(tuple(n for n, _ in kept), tuple(k for _, k in kept), (False,) * len(kept)), label_of
+
+
+def _sized(path: Path, size: tuple[int, int], colours: bool = False) -> np.ndarray:
+    m = read_map(path, colours=colours)
     if m.shape[:2] != size:
         raise DataError(str(path), f"is {m.shape[1]} x {m.shape[0]}, and its picture is {size[1]} x {size[0]}",
                         "give both one size")
@@ -310,26 +529,43 @@ class InstanceMaps:
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """Every number is a class: `labels` pairs the numbers that may stand in a map with their labels,
-    255 for ignored."""
+    """Every number is a class: `labels` pairs the numbers that may stand in a map with their labels, 255 for ignored.
+    `colours`: the numbers are those of colours, R + 256 G + 65536 B. `cut`: numbers from it on are 1, others 0."""
 
     labels: tuple[tuple[int, int], ...]
+    colours: bool = False
+    cut: int = 0
 
     def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None:
-        raw = _sized(paths[0], sample.size)
+        raw = _sized(paths[0], sample.size, self.colours)
+        raw = _codes(raw) if self.colours else flat(raw)
+        if raw.ndim != 2 and self.cut:
+            raw = np.asarray(raw.max(2))
         if raw.ndim != 2:
             raise DataError(str(paths[0]), "is a colour picture, not a map of class ids",
                             "store the ids as a grey or palette PNG")
-        to = np.full(max(int(raw.max(initial=0)) + 1, 256) if int(raw.max(initial=0)) < 1 << 20 else 256, -1,
-                     dtype=np.int16)
-        for number, label in self.labels:
-            if number < len(to):
-                to[number] = label
-        wild = (raw < 0) | (raw >= len(to))
-        out = to[np.where(wild, 0, raw)]
-        wild |= out < 0
+        if self.cut:
+            raw = (raw >= self.cut).astype(np.uint8)
+        numbers = np.array(sorted(k for k, _ in self.labels))
+        to = np.array([label for _, label in sorted(self.labels)], dtype=np.uint8)
+        at = np.minimum(np.searchsorted(numbers, raw), len(numbers) - 1) if self.colours else None
+        if at is None:
+            top = int(numbers.max()) + 1
+            table_of = np.full(top, -1, dtype=np.int64)
+            table_of[numbers] = np.arange(len(numbers))
+            at = table_of[np.where((raw < 0) | (raw >= top), 0, raw)]
+            wild = (at < 0) | (raw < 0) | (raw >= top)
+        else:
+            wild = numbers[at] != raw
         if wild.any():
-            raise DataError(str(paths[0]), f"has the class id {int(raw[wild][0])}, which the class list does not name",
+            first = int(raw[wild][0])
+            what = (f"colour ({first % 256}, {first // 256 % 256}, {first // 65536})" if self.colours
+                    else f"class id {first}")
+            raise DataError(str(paths[0]), f"has the {what}, which the class list does not name",
                             "add it, or correct the map")
         if "semantic" in wanted:
-            sample.semantic = out.astype(np.uint8)
+            sample.semantic = to[at]
+
+
+__all__ = ["FORMAT", "ClassMaps", "InstanceMaps", "Kind", "Source", "kind_of", "layouts", "pairs_of", "read",
+           "read_classes", "splits"]

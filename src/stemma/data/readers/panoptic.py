@@ -19,10 +19,11 @@ from stemma.core.types import IGNORE, Classes, DataError, Sample
 
 from ..finding import plain_name
 from ..images import check_name, listing, read_map
+from ..options import spelled
 from ..records import Draft, Fault, table
 from . import rle
 from .coco import (
-    choose_group,
+    choose_labels,
     crowds,
     data_root,
     find_images,
@@ -41,7 +42,8 @@ FORMAT = "panoptic"
 _BASE = np.array([1, 256, 65536], dtype=np.int32)
 
 
-def splits(where: Path, which: str | None = None, encoding: str = "rgb", **_: Any) -> dict[str, Path]:
+def splits(where: Path, which: str | None = None, encoding: str = "rgb", labels: str | Path | None = None,
+           **_: Any) -> dict[str, Path]:
     """split -> JSON file; with encoding "2ch", the folder of PNGs as "all"."""
     if encoding == "2ch":
         if not listing(where, {".png"}):
@@ -49,7 +51,7 @@ def splits(where: Path, which: str | None = None, encoding: str = "rgb", **_: An
         return {"all": where}
     if encoding != "rgb":
         raise DataError(str(where), f"encoding={encoding!r} is unknown", "use 'rgb' or '2ch'")
-    return choose_group(where, FORMAT, which)
+    return choose_labels(where, FORMAT, which, labels)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ class Segments:
 
 def read(
     where: Path, source: Path, *, split: str = "", images: str | Path | None = None, maps: str | Path | None = None,
-    which: str | None = None, encoding: str = "rgb", categories: str | Path | None = None, follow_links: bool = False,
+    which: str | None = None, labels: str | Path | None = None, encoding: str = "rgb",
+    names: str | Path | None = None, categories: str | Path | None = None, follow_links: bool = False,
 ) -> Draft:
     """A draft of one split. `images`, `maps` name folders where they are not found;
-    `categories` the category JSON that 2ch needs."""
+    `names` or `categories` the category JSON that 2ch needs."""
     faults: list[Fault] = []
     if encoding == "2ch":
-        doc, digest, root = _two_channels(source, categories, images)
+        doc, digest, root = _two_channels(source, categories or names, images)
         said = source
     else:
         doc, digest = load_json(source)
@@ -121,7 +124,7 @@ def read(
     to_thing = np.full(len(classes), -1, dtype=np.int64)
     to_thing[things] = np.arange(len(things))
     segments: dict[str, Segments] = {}
-    at, boxes, labels, crowd, area, record = [], [], [], [], [], []
+    at, boxes, kind, crowd, area, record = [], [], [], [], [], []
     for n, i in enumerate(order):
         if not there[n]:
             continue  # named with its picture
@@ -155,12 +158,12 @@ def read(
             if to_thing[label] >= 0:
                 at.append(n)
                 boxes.append(rects[k])
-                labels.append(int(to_thing[label]))
+                kind.append(int(to_thing[label]))
                 crowd.append(many)
                 area.append(float(sizes_of[k]))
                 record.append(k)
     kept_images = np.flatnonzero(there)
-    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), labels, str(said), crowd=crowd, area=area,
+    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), kind, str(said), crowd=crowd, area=area,
               record=record, word="segment", maps=[(p,) for p in paths])
     if not there.all():
         t = t.images(kept_images)
@@ -182,7 +185,7 @@ def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps:
                 if not folder.resolve().is_relative_to(root.resolve()):
                     raise DataError(str(folder), f"lies outside the data folder {root}", "put the maps inside it")
                 return folder.resolve().relative_to(root.resolve()).as_posix()
-        raise DataError(str(maps), "is no folder of maps", "check maps=")
+        raise DataError(str(maps), "is no folder of maps", f"check {spelled('maps')}")
     for folder in (source.parent / source.stem, root / source.stem):
         if any((folder / p).is_file() for p in pngs[:8]):
             return folder.relative_to(root).as_posix()
@@ -255,7 +258,7 @@ def _two_channels(folder: Path, categories: str | Path | None,
     """A document like the JSON's, from two-channel PNGs and a category list. Raises DataError."""
     if categories is None:
         raise DataError(str(folder), "two-channel PNGs carry no class names",
-                        "pass categories=FILE, a JSON list of categories", field="categories")
+                        f"say {spelled('names')}, a JSON list of categories", field="categories")
     rows, digest = load_json(Path(categories))
     rows = rows.get("categories") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):

@@ -28,10 +28,11 @@ import numpy as np
 from stemma.core.types import IGNORE, Classes, DataError, Sample
 from stemma.core.values import flag
 
-from ..files import class_file, class_path, read_bytes
+from ..files import class_file, class_list, class_path, given_folder, read_bytes
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, walk
 from ..records import OUT, Draft, Fault, table, with_background
+from . import colours
 from .coco import split_name
 
 FORMAT = "voc"
@@ -77,13 +78,19 @@ def _is_voc(path: Path) -> bool:
     return found is None or found[1].lower() == b"annotation"
 
 
-def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Source]:
+def splits(where: Path, which: str | None = None, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> source: the lists of ImageSets/`which` (Main; Segmentation without Main), or one folder a split,
-    or everything."""
+    or everything. `labels`: a folder of annotations, or such a `which`."""
     if where.is_file():
         raise DataError(str(where), "is a file, and VOC data is a folder",
                         "name the folder that holds Annotations and JPEGImages")
     found = folders(where)
+    lists_of = child(where, "ImageSets")
+    if labels is not None and which is None and lists_of and child(where / lists_of, str(labels)):
+        which = str(labels)
+    elif labels is not None:
+        at = os.path.relpath(given_folder(where, labels, "labels"), where).replace(os.sep, "/")
+        found = "" if at == "." else at, found[1] if found else child(where, "JPEGImages", "images", "imgs", "img")
     if found is None:
         parts = {split_name(p.name): (p.name, folders(p, deep=True))
                  for p in sorted(where.iterdir()) if p.is_dir() and split_name(p.name)}
@@ -106,6 +113,8 @@ def splits(where: Path, which: str | None = None, **_: Any) -> dict[str, Source]
              if not any(n.endswith(f"_{s}") and s in names for s in ("train", "val", "trainval", "test"))]
     if not plain:
         return {"all": Source(None, *found)}
+    if len(plain) == 1 and not split_name(plain[0]):  # CVAT's default.txt lists all there is
+        return {"all": Source("/".join(x for x in (base, chosen, names[plain[0]]) if x), *found)}
     return {split_name(n) or n: Source("/".join(x for x in (base, chosen, names[n]) if x), *found) for n in plain}
 
 
@@ -172,7 +181,11 @@ def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dic
     out = Survey()
     directories = [source.annotations]
     if source.stems is None:
-        directories = [p.annotations for p in splits(where).values()]
+        try:
+            parts_of = splits(where).values()
+        except DataError:
+            parts_of = {}.values()  # it took an option to find this one
+        directories = [p.annotations for p in parts_of] if source in parts_of else directories
     for directory in dict.fromkeys(directories):
         for file in keys_of(where / directory).values():
             name = f"{directory}/{file}" if directory else file
@@ -238,20 +251,24 @@ class _Keys:
 
 def read(
     where: Path, source: Source, *, split: str = "", which: str | None = None, one_based: bool | None = None,
-    images: str | None = None, follow_links: bool = False,
+    images: str | Path | None = None, labels: str | Path | None = None, names: str | Path | Sequence[str] | None = None,
+    follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split. `one_based`: whether corners count pixels from 1; None looks.
+    """A draft of one split. `one_based`: whether corners count pixels from 1; None looks. `images`, `labels` name
+    folders where they are not found; `names` the classes, in their order.
 
     Raises DataError where nothing can be used; faults of single files and objects are collected.
     """
     faults: list[Fault] = []
     notes: list[str] = []
     hashed = hashlib.sha256()
-    folder = source.images if images is None else images
-    if folder:
-        check_name(folder, str(where), field="images")
+    base, folder = where, source.images
+    if images is not None:
+        given = given_folder(where, images, "images")
+        folder = os.path.relpath(given, where).replace(os.sep, "/")
+        base, folder = (given, "") if folder.startswith("..") else (where, folder.removeprefix("."))
     every = keys_of(where / source.annotations)
-    pictures, own = _pictures_of(where, folder, list(every))
+    pictures, own = _pictures_of(base, folder, list(every))
     listed: list[tuple[str, str | None]] = [(k, None) for k in every]
     if source.stems is not None:
         raw = read_bytes(where / source.stems)
@@ -298,7 +315,7 @@ def read(
     if bare:
         notes.append(f"{bare} picture{'s' * (bare > 1)} of the list without annotation: taken as without objects")
 
-    wanted = class_file(where)
+    wanted = class_file(where) if names is None else class_list(names, where)
     looked = survey(where, source, trees, texts) if wanted is None or one_based is None else Survey()
     found = sorted(looked.names) if wanted is None else wanted
     if not found:
@@ -317,28 +334,30 @@ def read(
                      "where all count from 0")
     corners = rows.corners(one_based=not looked.from_zero if one_based is None else one_based)
     index = {n: k for k, n in enumerate(found)}
-    labels = np.array([index.get(n, -1) for n in rows.names], dtype=np.int64)
-    for k in np.flatnonzero(labels < 0).tolist():
+    numbers = np.array([index.get(n, -1) for n in rows.names], dtype=np.int64)
+    for k in np.flatnonzero(numbers < 0).tolist():
         faults.append(Fault(origin[rows.image[k]], f"object {rows.record[k]}", "name",
                             f"the class {rows.names[k]!r} is not in the class list of {where}",
                             "add it to the list or correct the name", False, "unknown class"))
-    ok = labels >= 0
+    ok = numbers >= 0
     classes = Classes(tuple(found))
     t = table(
-        files, sizes, np.arange(len(files)), np.array(rows.image, dtype=np.int64)[ok], corners[ok], labels[ok], origin,
+        files, sizes, np.arange(len(files)), np.array(rows.image, dtype=np.int64)[ok], corners[ok], numbers[ok], origin,
         crowd=np.array(rows.crowd, dtype=bool)[ok], record=np.array(rows.record, dtype=np.int64)[ok], word="object",
     )
     said = str(where / (source.stems or source.annotations))
     sets = child(where, "ImageSets") or "ImageSets"
     draft = Draft(
-        where, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, notes=notes,
+        base, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, notes=notes,
         out=rows.out,
         used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
-        str(p) for p in [class_path(where)] if p}, crowds="difficult", unmark="write <difficult>0</difficult>",
+        str(p) for p in (class_path(where), colours.find(where)) if p}, crowds="difficult",
+        unmark="write <difficult>0</difficult>",
     )
     if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
-        t.maps = [(f"SegmentationObject/{s}.png", f"SegmentationClass/{s}.png") for s in used]
+        to = "" if base == where else os.path.relpath(where, base) + "/"
+        t.maps = [(f"{to}SegmentationObject/{s}.png", f"{to}SegmentationClass/{s}.png") for s in used]
         draft.kinds, draft.semantic, draft.layers = (("boxes", "masks", "semantic"), semantic,
                                                      Segmentation(len(semantic)))
     return draft

@@ -27,6 +27,7 @@ from stemma.core.values import ident
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name
 from ..images import SUFFIXES, check_name, child, header, listing, walk
+from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from .coco import split_name
 
@@ -89,7 +90,7 @@ def load_config(path: Path) -> dict[str, Any]:
     listed = path.parent / file if file else class_path(path.parent)
     if listed is None:
         raise DataError(str(path), f"names the classes in {names or 'no file'}, which is not there",
-                        "put obj.names beside it, or say --classes FILE (in Python names=[...])", field="names")
+                        f"put obj.names beside it, or say {spelled('names')}", field="names")
     return doc | {"names": class_file(listed.parent) if listed == class_path(listed.parent)
                   else class_list(listed, Path())}
 
@@ -228,7 +229,7 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
     config, doc, root, said = _settings(where)
     notes = (said,) if said else ()
     if images is not None:
-        folder = given_folder(root, images, "--images (in Python images=)")
+        folder = given_folder(root, images, "images")
         if folder.resolve().is_relative_to(root.resolve()):
             entry = folder.resolve().relative_to(root.resolve()).as_posix().removeprefix(".")
         else:
@@ -297,7 +298,7 @@ def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list
     if walk(root, follow_links=True):
         return {"all": source("", True)}
     raise DataError(str(config or root), "names no train, val or test images",
-                    "write train: images/train and val: images/val, or say --images FOLDER (in Python images=FOLDER)")
+                    f"write train: images/train and val: images/val, or say {spelled('images')}")
 
 
 def looks_like(where: Path) -> bool:
@@ -453,7 +454,7 @@ def read(
     file of one a line. Raises DataError where nothing can be used; faults of single lines are collected."""
     config, doc, base, _ = _settings(where)
     root = source.root
-    given = None if labels is None else given_folder(base, labels, "--labels (in Python labels=)")
+    given = None if labels is None else given_folder(base, labels, "labels")
     classes, said = _names(base, root, source, doc, names, given)
     points = _points(doc, config)
     hashed = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogatepass"))
@@ -506,7 +507,7 @@ def read(
         reader.labels, origin, record=reader.record, word="line", segments=segments,
         keypoints=np.array(reader.keypoints, dtype=np.float64).reshape(-1, k, 3) if points is not None else None,
     )
-    hint = (f"labels were looked for in {finder.looked(files[0])}; say --labels FOLDER (in Python labels=FOLDER) where "
+    hint = (f"labels were looked for in {finder.looked(files[0])}; say {spelled('labels')} where "
             "they lie elsewhere") if bare and len(bare) == len(files) else ""
     read_files = {str(p) for p in [*used, *of, *([config] if config else []), *([said] if said else [])]}
     return Draft(root, FORMAT, t, Classes(classes), kinds, hashed.hexdigest(), str(source.config or where), faults,
@@ -529,7 +530,7 @@ def _names(base: Path, root: Path, source: Source, doc: Mapping[str, Any], names
         listed = next((p for f in folders if f.is_dir() and (p := class_path(f)) is not None), None)
         if listed is None:
             raise DataError(str(base), "has neither a data.yaml nor a classes.txt", "write the class names into "
-                            "data.yaml: names: [first, second], or say --classes FILE (in Python names=[...])")
+                            f"data.yaml: names: [first, second], or say {spelled('names')}")
         out = tuple(class_list(listed, base))
     if len(set(out)) < len(out):
         twice = next(n for n in out if out.count(n) > 1)

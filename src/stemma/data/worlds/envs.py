@@ -22,6 +22,7 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
+from . import gym
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held"]
@@ -289,16 +290,31 @@ ENVS = _cards()
 
 
 def get(name: str) -> EnvCard:
-    """A world's card. Raises `StemmaError` with the nearest names when there is none."""
+    """A world's card: ours by its name, or any of gymnasium's by its id (`gym`). Raises `StemmaError` with the nearest
+    names when there is none."""
     import difflib
 
     key = name.strip().lower().replace("_", "-").removeprefix("env:")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
+        own = name.strip().removeprefix("env:")
+        if gym.is_id(own):
+            return _foreign(own)
         near = difflib.get_close_matches(key, ENVS, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
+        hint += "; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0"
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
+
+
+def _foreign(name: str) -> EnvCard:
+    need("gymnasium", name)
+    found = gym.look(name)
+    return EnvCard(
+        name, f"{name} of gymnasium", "gymnasium",
+        lambda size, grey: adapted(gym.made(name), size, grey, len(found.actions), found.act, 1, found.limit),
+        found.actions, found.limit, "held" if found.held else "uniform",
+    )
 
 
 def info_of(name: str) -> Info:

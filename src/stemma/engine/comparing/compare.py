@@ -25,6 +25,7 @@ from typing import Any
 from ...core import interrupts, outputs
 from ...core import paper as papers
 from ...core.types import StemmaError, at_least
+from ...data.options import anchored, typed
 from ...data.proposals import wants
 from .. import wings
 from ..running import checkpoint
@@ -74,7 +75,7 @@ def compare(
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
     wall: str | None = None, size: int | str | None = None, upright: bool | str | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None, data_options: dict[str, Any] | None = None,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -84,6 +85,7 @@ def compare(
     sets: settings for all, {"recipe.lr": 0.01}, or for one paper, {"fpn:neck.width": 32}.
     limit: measure on at most so many pictures.
     validations: how many points a learning curve has. show: is told the states about once a second.
+    data_options: how the data is read (`data.options`); None, in a folder that holds the comparison: as before.
     size, upright: the same for all, as `train` takes them; what the data decide is decided once and told to `say`.
     wall: "1h": the most time by the clock for each training, whatever the budget.
 
@@ -101,6 +103,11 @@ def compare(
             "sets": checkpoint.jsonable(sets or {}),
             "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall,
             "size": size, "upright": upright}
+    told = anchored(data_options, where)
+    if not told and (before := _told(folder, where)):
+        told, format = before["data_options"], format or before["format"]
+    if told:
+        plan |= {"data_options": told, "format": format}
     systems = _systems(names, preset)
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
     at_least(0, workers=workers)
@@ -108,7 +115,7 @@ def compare(
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     wing = wings.together(papers.get(name) for name, _ in systems.values())
     options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
-               "upright": upright}
+               "upright": upright, "data_options": told}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
                                      _kept(folder)))
     at_once, threads, device = _room(jobs, device, precision)
@@ -125,7 +132,7 @@ def compare(
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
             _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
-            wall, agreed.precision)
+            wall, told, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, on, show)
@@ -207,6 +214,12 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     return kept
 
 
+def _told(folder: Path, where: str) -> dict[str, Any]:
+    """How a comparison that the folder holds reads these data: "format" and "data_options"."""
+    old = _kept(folder) or {}
+    return old if old.get("data_options") and old.get("data") == where else {}
+
+
 def _claim(folder: Path, plan: dict[str, Any]) -> None:
     """Make the folder this comparison's. Raises `StemmaError` when it holds something else."""
     if folder.exists() and not folder.is_dir():
@@ -259,7 +272,9 @@ def _version() -> str:
 
 def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str | Path) -> str:
     options = {"data": plan["data"], "budget": plan["budget"], "seeds": seeds, "preset": plan["preset"], "out": out}
-    return " ".join(["stemma", "compare", *systems, *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items())])
+    words = [*(f"--{k} {shlex.quote(str(v))}" for k, v in options.items()),
+             *map(shlex.quote, typed(plan.get("data_options", {})))]
+    return " ".join(["stemma", "compare", *systems, *words])
 
 
 # ---------------------------------------------------------------- here, in processes
@@ -403,7 +418,7 @@ def _latencies(folder: Path, done: list[Job], states: list[State], device: str, 
     spec = folder / "jobs" / "latency.json"
     job = done[0]
     asked = {"folders": list(first.values()), "data": job.data, "format": job.format, "device": device,
-             "out": str(file.resolve())}
+             "out": str(file.resolve()), "data_options": job.data_options}
     checkpoint.write_text(spec, json.dumps(asked))
     late = State(replace(job, id="latencies"), "measuring", 1.0)
     wishes = interrupts.Wishes()

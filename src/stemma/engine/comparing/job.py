@@ -30,6 +30,7 @@ class Job:
     limit: int | None = None
     validations: int = 6
     wall: str | None = None
+    data_options: dict[str, Any] = field(default_factory=dict)  # how the data is read
     auto: str = "auto"  # what the precision "auto" means in this comparison
 
     @property

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core.types import Batch, Classes, Dataset, Detections, Info, PanopticMap, Prediction, SemanticMap, StemmaError
+from ...data.finding import below_common
 from ...ops.components import components
 from ...ops.masks import encode, patches
-from .asked import below_common
 
 NO_MAPS = ("a COCO results file holds boxes, masks and keypoints; semantic and panoptic maps are written as pictures "
            "by `stemma predict`")

@@ -10,7 +10,7 @@ import glob
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from PIL import Image
 
 from ...core import outputs
 from ...core.types import StemmaError
+from ...data.finding import below, common
 from ...data.images import SUFFIXES
 
 MAGIC = ("*", "?", "[")
@@ -55,12 +56,12 @@ def find_pictures(images: Any) -> Asked:
                               "another folder")
         where = ", ".join(map(str, images)) if isinstance(images, (list, tuple)) else images
         raise StemmaError(f"no pictures in {where}; looked for {', '.join(sorted(SUFFIXES))}")
-    base = _common([root for _, root in paths])
+    base = common([root for _, root in paths])
     seen: set[str] = set()
     for k, (source, _) in enumerate(found):
         name = f"picture_{k}"
         if isinstance(source, Path):
-            name = _below(source, base)
+            name = below(source, base)
             if name in seen:
                 continue
             seen.add(name)
@@ -154,26 +155,6 @@ def _count(n: int, word: str) -> str:
     return f"{n} {word}{'s' * (n != 1)}"
 
 
-def _common(roots: list[Path]) -> Path | None:
-    """The deepest folder that holds all of `roots`; None where there is none, as on two drives."""
-    try:
-        return Path(os.path.commonpath([os.path.abspath(r) for r in roots])) if roots else None
-    except ValueError:
-        return None
-
-
-def _below(path: Path, base: Path | None) -> str:
-    whole = Path(os.path.abspath(path))
-    return (whole.relative_to(base) if base is not None else whole.relative_to(whole.anchor)).as_posix()
-
-
-def below_common(files: Sequence[str]) -> list[str]:
-    """Paths relative to the deepest folder that holds them all; what is no path of a file stays as it is."""
-    there = [os.path.isabs(f) or os.path.exists(f) for f in files]
-    base = _common([Path(f).parent for f, path in zip(files, there, strict=True) if path])
-    return [_below(Path(f), base) if path else f for f, path in zip(files, there, strict=True)]
-
-
 def drawn_names(names: list[str]) -> list[str]:
     """What the copies of pictures are called, without ending: the name without its own, or with it where another
     differs in nothing else."""
@@ -190,4 +171,4 @@ def drawn_names(names: list[str]) -> list[str]:
     return out
 
 
-__all__ = ["Asked", "below_common", "drawn_names", "find_pictures"]
+__all__ = ["Asked", "drawn_names", "find_pictures"]

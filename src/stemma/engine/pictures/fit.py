@@ -23,6 +23,7 @@ from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
 from . import begin
 from .measured import measured
+from .reading import kept_as, reading
 from .tasks import check_kinds
 from .trainer import Plan, Trainer
 
@@ -75,7 +76,8 @@ def train(
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
                           "for agents, `stemma list --task world`)")
-    format, options = suited(data, card.task_of(preset), format, data_options)
+    format, told = reading(out if resume else None, data, format, data_options)
+    format, options = suited(data, card.task_of(preset), format, told)
     train_set, val_set = open_pair(data, val, format, **options)
     val_set = named_as(read_at(val_set, train_set.info.white), train_set.info, card.task_of(preset),
                        "the validation data")
@@ -115,7 +117,7 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set), "white": info.white},
+                 "val_images": len(val_set), "white": info.white, **kept_as(data, told)},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -26,7 +26,8 @@ from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
 from .compress import shortened
-from .paired import intervals, tallies_of
+from .paired import MOST, intervals, tallies_of
+from .reading import reading
 from .tasks import check_kinds, needs_of
 
 
@@ -110,7 +111,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     `collect` receives every image's prediction.
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
-    over the pictures; none of fewer than six.
+    over the pictures; none of fewer than six, nor of more than `paired.MOST`.
     ranks: processes that look at a part each; all have the same answer, in which every picture counts once.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -151,7 +152,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
-    if between:
+    if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)
     out |= {"images": images, "images_per_second": images / max(slowest, 1e-9), "timed_by": clock}
@@ -176,7 +177,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     pictures (see `measure`), `images_per_second` of inference. `limit`: at most so many pictures, evenly spread. `out`:
     a COCO JSON file of the detections, as they were measured; beside it NAME.images.json says which file each image_id
     is, and which class each category_id. `losses` adds the loss, `details` what a report draws (curves, confusion,
-    errors). `data_options`: what `open_dataset` takes besides.
+    errors). `data_options`: what `open_dataset` takes besides; None: those that a run was trained with, on the same
+    data.
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
@@ -195,7 +197,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     if size is not None:
         net = checkpoint.at_size(net, size)
     m: Any = net
-    format, options = suited(data, m.paper.task_of(m.preset), format, data_options)
+    format, told = reading(model, data, format, data_options)
+    format, options = suited(data, m.paper.task_of(m.preset), format, told)
     whole = named_as(open_split(data, split, format, **options), m.info, m.paper.task_of(m.preset))
     dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):

@@ -15,6 +15,7 @@ from ...metrics.resample import FEWEST, Tallies, interval, mean_at
 if TYPE_CHECKING:
     from ...metrics import Evaluator
 
+MOST = 2000  # pictures of which `evaluate` tells intervals; of more they are narrow, and cost more than the measure
 FILE = "pictures.npz"  # beside `trial.json`: what each picture adds to the measures
 
 
@@ -92,4 +93,4 @@ def _alike(one: Tallies, other: Tallies) -> bool:
     return one.fingerprint == other.fingerprint and np.array_equal(one.order, other.order)
 
 
-__all__ = ["FILE", "Paired", "intervals", "tallies_of"]
+__all__ = ["FILE", "MOST", "Paired", "intervals", "tallies_of"]

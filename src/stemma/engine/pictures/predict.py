@@ -16,7 +16,7 @@ from torch import nn
 
 from ...core import outputs
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
-from ...data.images import read_image, white_of
+from ...data.images import cut_to_8_bits, read_image, white_of
 from ...ops.masks import decode
 from ..running import checkpoint
 from ..running.devices import pick_device, pick_precision
@@ -174,9 +174,12 @@ def predict(
 def _white_for(asked: Asked, learned: Info | None) -> float | None:
     """The scale of pictures of more than 8 bits: that which the model was trained at,
     else one for all that is asked."""
+    paths = [p for p in asked.sources if isinstance(p, Path)]
+    if cut := cut_to_8_bits(paths):
+        warnings.warn(cut, stacklevel=3)
     if learned is not None and learned.white is not None:
         return learned.white
-    found = white_of([p for p in asked.sources if isinstance(p, Path)])
+    found = white_of(paths)
     return None if found is None else found.value
 
 

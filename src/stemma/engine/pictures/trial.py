@@ -42,13 +42,13 @@ CURVE = 128  # pictures that a point of a learning curve is measured on
 def trial(job: Job, folder: Path) -> dict[str, Any]:
     """Train (or finish) a job of `compare` on pictures and measure it: what its `trial.json` holds.
     Raises as `train` does."""
-    held = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset))
+    held = held_out(job.data, job.format, job.limit, papers.get(job.paper).task_of(job.preset), job.data_options)
     info, data, which = held.train.info, held.measured, held.weights
     device = pick_device(job.device)
     model = checkpoint.build(job.paper, job.preset, sets=job.sets, info=info)
     m: Any = model
     trained = fit.train(job.paper, job.data, job.length, job.preset, folder, job.seed, job.sets, resume=True,
-                        format=job.format, device=job.device, batch=job.batch,
+                        format=job.format, data_options=job.data_options, device=job.device, batch=job.batch,
                         precision=precision_for(job, folder, m.recipe.precision),
                         workers=job.workers, size="preset", upright="preset", val_every=1 / job.validations,
                         val_images=CURVE, progress=False)
@@ -290,7 +290,8 @@ def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, thr
 # ---------------------------------------------------------------- speed
 
 
-def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9) -> dict[str, Any]:
+def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9,
+            data_options: dict[str, Any] | None = None) -> dict[str, Any]:
     """How long one picture takes through `predict`, in the precision that a system was trained in.
 
     milliseconds: the median by folder, or why it could not be measured. by: the clock that says so, the wall's where it
@@ -306,7 +307,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
         except StemmaError as error:
             trouble[f] = str(error)
             continue
-        held = held_out(data, format, task=m.paper.task_of(m.preset)).measured
+        held = held_out(data, format, task=m.paper.task_of(m.preset), options=data_options).measured
         loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
@@ -326,10 +327,10 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                         torch.cuda.synchronize()
                     one.lap()
                     if turn:
-                        times[f].append((one.work, one.wall))
+                        times[f].append((one.busy, one.wall))
                         whole.add(one)
     found = {f: 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
-    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.work / max(whole.wall, 1e-9)}
+    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

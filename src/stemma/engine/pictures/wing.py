@@ -11,6 +11,7 @@ from ...data.open import absolute, held_out, suited
 from ..running import checkpoint
 from ..wings import Asked, Ready
 from . import TASKS, begin, outside, results
+from .begin import first_command
 from .export import export
 from .fit import train
 from .measure import evaluate
@@ -27,12 +28,12 @@ TIMED = True
 def prepare(asked: Asked) -> Ready:
     """Open the data once, as all the systems read them, and hold every system's settings against them.
     Raises `StemmaError`."""
-    where, format = asked.data, asked.options["format"]
+    where, format, told = asked.data, asked.options["format"], asked.options["data_options"]
     tasks = {ident: papers.get(name).task_of(p) for ident, (name, p) in asked.systems.items()}
-    if len({str(suited(where, task, format)) for task in tasks.values()}) > 1:
+    if len({str(suited(where, task, format, told)) for task in tasks.values()}) > 1:
         raise StemmaError(f"{where} holds annotations of several kinds in files of their own, and "
                           f"{' and '.join(tasks)} read different ones; compare apart")
-    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())))
+    held = held_out(where, format, asked.options["limit"], next(iter(tasks.values())), told)
     info, wish = held.train.info, begin.Wish.of(asked.options["size"], asked.options["upright"])
     cards = {ident: (papers.get(name), preset, asked.sets(name)) for ident, (name, preset) in asked.systems.items()}
     chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), held.train, wish)
@@ -53,14 +54,14 @@ def prepare(asked: Asked) -> Ready:
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
         return results.collect(folder, jobs, errors, about, held.measured)
 
-    said = {
+    said: dict[str, Any] = {
         "name": info.name, "where": where, "train": len(held.train), "val": len(held.val), "split": held.split,
         "measured": len(held.measured), "whole": held.whole, "untrained": min(UNTRAINED, len(held.measured)),
         "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
     }
-    about = {"data": said} | ({"begin": chosen.as_dict()} if chosen else {})
-    return Ready(where, absolute(where), about, collect, compute, about.get("begin"), gained)
+    begun = chosen.as_dict() if chosen is not None else None
+    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
-           "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+           "predict", "prepare", "train", "trial"]

@@ -36,7 +36,11 @@ class Run:
         path = Path(path)
         if not (path / "run.json").is_file():
             raise StemmaError(f"{path} is not a run: it has no run.json" if path.exists() else f"no run at {path}")
-        return cls(path)
+        run = cls(path)
+        if not {"format", "paper", "state"} <= set(run.record):
+            raise StemmaError(f"{path} is not a run of Stemma: its run.json says neither paper nor state; choose "
+                              "another folder")
+        return run
 
     @classmethod
     def create(cls, path: str | Path, record: dict[str, Any]) -> Run:
@@ -61,7 +65,8 @@ class Run:
             record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StemmaError(f"cannot read {self.path / 'run.json'}: {error}") from error
-        assert isinstance(record, dict)
+        if not isinstance(record, dict):
+            raise StemmaError(f"{self.path / 'run.json'} holds a {type(record).__name__}, and is no record of a run")
         return record
 
     def update(self, **changes: Any) -> None:

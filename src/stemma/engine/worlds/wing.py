@@ -19,6 +19,7 @@ SCORES = ("return",)
 ABOUT = "lives in a world"
 INSTEAD = {
     "batch": "say --set recipe.batch={value} (and recipe.life.then.N.batch where a stage has its own)",
+    "data_options": "options of how pictures are read have no use",
     "images": "leave the pictures out: it films what it foresees",
 }
 TIMED = False
@@ -50,6 +51,12 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "is no graph of pictures to export")
 
 
+def first_command(where: str, format: str | None = None,
+                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
+    """None: an agent begins with no data."""
+    return None
+
+
 def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
     """None: decisions are timed while episodes are lived."""
     return {}
@@ -68,5 +75,5 @@ def prepare(asked: Asked) -> Ready:
     return Ready(f"env:{name}", f"env:{name}", world, results.collect)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "latency", "predict", "prepare",
-           "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+           "predict", "prepare", "train", "trial"]

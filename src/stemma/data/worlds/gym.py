@@ -1,0 +1,118 @@
+"""Any gymnasium environment that draws itself, by its id: `CartPole-v1`,
+or `my_module:My-v0` for one that a module registers.
+
+Actions are numbers in -1..1 here. A box of numbers is scaled to its bounds; of two or three choices one number is cut
+into equal parts, and of more each has a number and the largest is taken.
+"""
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...core.types import StemmaError
+
+_ID = re.compile(r"(?:[A-Za-z_][\w.]*:)?(?:[\w-]+/)?[A-Za-z][\w:.-]*-v\d+")
+LIMIT = 1000  # decisions of an episode of an environment that names none
+FEW = 3  # choices that one number is cut for
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What is known of an environment once it has been made."""
+
+    name: str
+    actions: tuple[str, ...]
+    act: Callable[[np.ndarray], Any]
+    limit: int
+    held: bool  # whether chance keeps a choice for some steps
+
+
+def is_id(name: str) -> bool:
+    """Whether a name is spelled as gymnasium spells its ids."""
+    return _ID.fullmatch(name) is not None
+
+
+def made(name: str) -> Any:
+    """The environment of an id, drawing itself. A module that the id names is found in the working folder too.
+
+    Raises `StemmaError` where there is none, or it does not draw itself.
+    """
+    import gymnasium
+
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if ":" in name and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
+    except Exception as error:  # the module of a person's own, and every package's own kinds
+        raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
+                          f"{' '.join(str(error).split())[:200]}); an id is spelled as gymnasium knows it, MODULE:ID "
+                          "where a module that can be imported registers it") from error
+    modes = env.metadata.get("render_modes", ())
+    if "rgb_array" not in modes:
+        env.close()
+        raise StemmaError(f"the environment '{name}' does not draw itself: its render modes are "
+                          f"{', '.join(map(str, modes)) or 'none'}, and pictures come from 'rgb_array'")
+    return env
+
+
+@lru_cache(maxsize=64)
+def look(name: str) -> Foreign:
+    """What `name` is. Raises `StemmaError` as `made` does, and for actions that numbers cannot say."""
+    env = made(name)
+    try:
+        env.reset(seed=0)
+        picture = env.render()
+        if (not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3
+            or picture.shape[2] != 3):
+            what = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            raise StemmaError(f"the environment '{name}' draws {what}, and a picture is uint8 (height, width, 3)")
+        names, act, choices = _actions(env.action_space, name)
+        limit = getattr(env.spec, "max_episode_steps", None) or LIMIT
+        return Foreign(name, names, act, int(limit), choices)
+    finally:
+        env.close()
+
+
+def _actions(space: Any, name: str) -> tuple[tuple[str, ...], Callable[[np.ndarray], Any], bool]:
+    """(names of the numbers, numbers -> the environment's own action, whether they are choices)."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete):
+        n, first = int(space.n), int(space.start)
+        if n <= FEW:
+            return ("choice",), lambda a: first + _part(float(a[0]), n), True
+        return tuple(f"choice {i}" for i in range(n)), lambda a: first + int(np.argmax(a)), True
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        counts = np.full(space.shape, 2) if isinstance(space, spaces.MultiBinary) else np.asarray(space.nvec)
+        shape, flat = counts.shape, [int(c) for c in counts.reshape(-1)]
+        return (tuple(f"choice {i}" for i in range(len(flat))),
+                lambda a: np.array([_part(float(x), c) for x, c in zip(a, flat)], space.dtype).reshape(shape), True)
+    if isinstance(space, spaces.Box) and space.shape and np.issubdtype(space.dtype, np.floating):
+        low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+        bounded = np.isfinite(low) & np.isfinite(high)
+        low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        count = int(np.prod(space.shape))
+
+        def scaled(a: np.ndarray) -> np.ndarray:
+            wide = low + (np.asarray(a, np.float64).reshape(low.shape) + 1) / 2 * (high - low)
+            return np.clip(wide, low, high).astype(space.dtype)
+
+        return tuple(f"action {i}" for i in range(count)) if count > 1 else ("action",), scaled, False
+    raise StemmaError(f"the environment '{name}' takes actions of {type(space).__name__}; choices and boxes of numbers "
+                      "can be said")
+
+
+def _part(x: float, n: int) -> int:
+    """Which of `n` equal parts of -1..1 a number lies in."""
+    return min(max(int((x + 1) / 2 * n), 0), n - 1)
+
+
+__all__ = ["Foreign", "is_id", "look", "made"]
