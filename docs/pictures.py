@@ -119,6 +119,8 @@ def main() -> None:
         runs[name] = args.demo / f"{name}-s0"
         if not (runs[name] / "run.json").is_file():
             runs[name] = args.runs / name
+        there = (runs[name] / "run.json").is_file()
+        if not there or stemma.Run.open(runs[name]).state != "finished":
             stemma.train(name, SCENES, args.budget, out=runs[name], resume=True, val_every=0)
     kept(predictions(runs), "predictions")
     if browser() is None:
