@@ -4,6 +4,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +234,18 @@ def test_scenes_have_figures_and_no_faults() -> None:
     report = examine("scenes:64:20")
     assert report.status == 0 and report.splits["train"].images == 20 and report.splits["train"].objects > 20
     assert "drawn" in shown(report)
+
+
+@pytest.mark.parametrize("what", ["nowhere", "empty", "broken"])
+def test_a_wrong_folder_does_not_wait_for_torch(tmp_path: Path, what: str) -> None:
+    if what != "nowhere":
+        (tmp_path / what).mkdir()
+    if what == "broken":
+        make_coco(tmp_path / what, coco_doc() | {"annotations": []})
+    code = ("import sys\nfrom stemma.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    "
+            "print(e.code, sorted({'torch', 'torchvision', 'timm', 'scipy.ndimage'} & set(sys.modules)))")
+    said = subprocess.run([sys.executable, "-c", code, "doctor", str(tmp_path / what)], capture_output=True, text=True)
+    assert said.stdout.splitlines()[-1] == f"{1 if what == 'broken' else 2} []", said.stderr
 
 
 @pytest.mark.data

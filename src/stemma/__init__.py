@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core.paper import get as paper
-    from .core.types import DataError, StemmaError
+    from .core.samples import DataError, StemmaError
     from .data.open import open_dataset
     from .data.scenes import Scenes
     from .engine.pictures.compress import compress
@@ -32,7 +32,7 @@ _HOMES = {
     **dict.fromkeys(("build", "load", "save"), "engine.running.checkpoint"), "Run": "engine.running.runs",
     **dict.fromkeys(("train", "evaluate", "predict", "export"), "engine.wings"), "compare": "report",
     "compress": "engine.pictures.compress", "from_torchvision": "engine.pictures.import_torchvision",
-    "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.types", "DataError": "core.types",
+    "open_dataset": "data.open", "Scenes": "data.scenes", "StemmaError": "core.samples", "DataError": "core.samples",
 }
 
 __all__ = [

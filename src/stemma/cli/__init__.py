@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if hasattr(error, "format_message"):
             raise SystemExit(_usage(error)) from None
-        types = sys.modules.get("stemma.core.types")
+        types = sys.modules.get("stemma.core.samples")
         if debug or types is None or not isinstance(error, types.StemmaError):
             raise
         err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)

@@ -52,7 +52,7 @@ def list_papers(
 
     found = [c for c in cards() if task is None or c.task == task]
     if task is not None and not found:
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError(f"no paper of task '{task}'; there are: {', '.join(sorted({c.task for c in cards()}))}")
     if as_json:
@@ -144,7 +144,7 @@ def _points(lines: Iterable[Text]) -> Padding:
 
 def _known_preset(p: Paper, preset: str) -> None:
     if preset not in p.presets:
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError(f"{p.cli_name} has no preset '{preset}'; there are: {', '.join(p.presets)}")
 

@@ -67,7 +67,7 @@ def parse_sets(pairs: list[str] | None, backbone: str | None = None,
     for p in pairs or []:
         path, eq, value = p.partition("=")
         if not eq or not path.strip():
-            from ..core.types import StemmaError
+            from ..core.samples import StemmaError
 
             raise StemmaError(f"--set takes PATH=VALUE, not '{p}'; for example --set recipe.lr=0.01 (`stemma show "
                               "PAPER --flat` lists the paths)")

@@ -119,26 +119,31 @@ def doctor(
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
-    from ..core.types import StemmaError
     from ..data.doctor import examine
-    from ..engine.wings import first_command
 
     shown = not as_json and not quick and err.is_terminal
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
-
-    try:
-        first = first_command(data, format, data_options)
-    except StemmaError:
-        first = None  # what cannot be opened is among the faults
+    if not as_json:
+        report.render(out, examples=rows)
+    first = None if report.refused else _first(data, format, data_options)
     if as_json:
         print_json(report.as_dict() | {"begin": first})
-    else:
-        report.render(out, examples=rows)
-        if first is not None:
-            out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
-            out.print(f"[dim]{escape(first['says'])}[/]")
+    elif first is not None:
+        out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+        out.print(f"[dim]{escape(first['says'])}[/]")
     raise typer.Exit(report.status)
+
+
+def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -> dict[str, str] | None:
+    """What to begin with on data that can be used. It brings torch, for which a wrong folder shall not wait."""
+    from ..core.samples import StemmaError
+    from ..engine.wings import first_command
+
+    try:
+        return first_command(data, format, data_options)
+    except StemmaError:
+        return None  # what cannot be opened is among the faults
 
 
 def _reading(done: int, total: int) -> None:
@@ -229,7 +234,7 @@ def screen_of(run: str, which: str) -> ModuleType:
 
 def place(data: str | None, env: str | None, needed: bool = True) -> str | None:
     """What `--data` or `--env` names. Raises `StemmaError` where both do, or none and one is needed."""
-    from ..core.types import StemmaError
+    from ..core.samples import StemmaError
 
     if data is not None and env is not None or needed and data is None and env is None:
         raise StemmaError("name the data with --data, or for an agent the world with --env"
@@ -396,7 +401,7 @@ def _ranks(text: str | None) -> tuple[int, ...]:
     """`1024,256` as numbers."""
     parts = [] if text is None else text.split(",")
     if not all(p.strip().isdigit() for p in parts):
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError("--svd takes ranks with commas between, one a layer and 0 for a layer as it is, such as "
                           f"1024,256, not '{text}'")
@@ -408,7 +413,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
-        from ..core.types import StemmaError
+        from ..core.samples import StemmaError
 
         raise StemmaError(f"--size takes 512 or HEIGHTxWIDTH such as 480x640, not '{text}'")
     return int(parts[0]), int(parts[-1])
@@ -447,7 +452,7 @@ def _state_dict(file: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ..core.types import StemmaError
+    from ..core.samples import StemmaError
 
     if not file.is_file():
         raise StemmaError(f"no file at {file}")

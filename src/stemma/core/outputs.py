@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .types import StemmaError
+from .samples import StemmaError
 
 JOURNAL = ".stemma-written.jsonl"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from .files import read_bytes, text_of
 from .finding import Pictures

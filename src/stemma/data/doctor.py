@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from stemma.core.types import DataError, Dataset
+from stemma.core.samples import DataError, Dataset
 
 from .files import Unused
 from .formats import drafts_at, unused_at

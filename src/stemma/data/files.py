@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.core.outputs import JOURNAL, predicted
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from .images import SUFFIXES, is_pointer, listing
 from .options import spelled

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from .images import SUFFIXES, check_name, walk
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.types import Classes, DataError, Dataset
+from ..core.samples import Classes, DataError, Dataset
 from .division import divide
 from .files import Unused, unused
 from .options import flag_of

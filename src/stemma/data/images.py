@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from stemma.core.outputs import JOURNAL, predicted
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from .options import spelled
 

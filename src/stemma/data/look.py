@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.types import IGNORE, Dataset, Sample
+from ..core.samples import IGNORE, Dataset, Sample
 from .transforms import scale_image
 
 PICTURES = 200  # of these the truth is read, evenly spread

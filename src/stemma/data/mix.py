@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.types import Classes, DataError, Dataset, Info, Sample
+from ..core.samples import Classes, DataError, Dataset, Info, Sample
 from .formats import LABELS, formats_at, is_scenes, open_at, splits_at
 from .images import header, read_image, white_of
 from .subset import read_at

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.types import IGNORE, Classes, DataError, Dataset, Info, Sample
+from ..core.samples import IGNORE, Classes, DataError, Dataset, Info, Sample
 from .records import say_once
 
 _COLUMNS = ("boxes", "labels", "crowd", "area", "masks", "amodal", "keypoints")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.types import Classes, Dataset
+from ..core.samples import Classes, Dataset
 from . import formats, mix
 from .formats import FORMATS, call, formats_at, is_scenes, module_of, recognise, splits_order
 from .readers import coco

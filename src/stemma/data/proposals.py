@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from ..core.recipe import ProposalSource, Recipe
-from ..core.types import DataError, Dataset, Info, Sample, StemmaError
+from ..core.samples import DataError, Dataset, Info, Sample, StemmaError
 from .records import DataWarning
 
 EXTRA = ("selective search and edge boxes need OpenCV's contributed modules: pip install 'stemma-vision[proposals]' "

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from stemma.core.types import IGNORE, Classes, DataError, Info, Points, Sample
+from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
 from .images import check_name, cut_to_8_bits, header, read_image, white_of
 from .options import spelled

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import interrupts
-from ..core.types import Classes, DataError, Info, Points, Sample, StemmaError
+from ..core.samples import Classes, DataError, Info, Points, Sample, StemmaError
 from .augment import OBJECT, Stack, tight
 
 VERSION = 1  # a change of what is drawn changes this, and with it every fingerprint

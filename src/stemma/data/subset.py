@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.types import Dataset, Info, Sample, at_least
+from ..core.samples import Dataset, Info, Sample, at_least
 
 
 @dataclass

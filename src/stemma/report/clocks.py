@@ -49,7 +49,7 @@ def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
     else:
         why = f"The machine was busy: trainings got {some} of a core"
     counted = words.timed(results) and results["clock"] == "processor" and not any(r.get("cut") for r in runs)
-    none = " Work is what the budget counts, so none learned less for it." if counted else ""
+    none = " Work is what the budget counts, so each had as much." if counted else ""
     return [f"{why}, and {took}.{none}"]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from stemma.core import outputs
-from stemma.core.types import Classes, DataError, Dataset, Points
+from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemma.core.types import DataError
+from stemma.core.samples import DataError
 
 from ..files import lines_of, read_bytes, text_of
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.core.types import IGNORE, Classes, DataError, Sample
+from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
 from ..files import class_list, class_path, given_folder, lines_of, read_bytes, text_of
 from ..finding import Pictures, plain_name

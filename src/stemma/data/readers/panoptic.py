@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.core.types import IGNORE, Classes, DataError, Sample
+from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
 from ..finding import plain_name
 from ..images import check_name, listing, read_map

@@ -25,7 +25,7 @@ from xml.sax.saxutils import unescape
 
 import numpy as np
 
-from stemma.core.types import IGNORE, Classes, DataError, Sample
+from stemma.core.samples import IGNORE, Classes, DataError, Sample
 from stemma.core.values import flag
 
 from ..files import class_file, class_list, class_path, given_folder, read_bytes

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from stemma.core.types import Classes, DataError, Points
+from stemma.core.samples import Classes, DataError, Points
 from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of

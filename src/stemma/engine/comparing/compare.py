@@ -455,7 +455,7 @@ def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, 
     token.write_text(str(time.time_ns()), encoding="utf-8")
     own = not ray.is_initialized()
     if own:
-        # Ray's workers step back before other processes; a budget of seconds would then buy less
+        # Ray's workers step back before other processes; a training would then wait for whatever else runs
         os.environ.setdefault("RAY_worker_niceness", "0")
         here: dict[str, Any] = ({"num_cpus": at_once, "include_dashboard": False} if not os.environ.get("RAY_ADDRESS")
                                 else {})
