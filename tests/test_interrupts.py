@@ -423,7 +423,7 @@ LIVE = ["train", "world-models", "--budget", "100000steps", "--set", "recipe.lif
                          [("drawn-dodge", "gymnasium"), ("takecover", "vizdoom"), ("cartpole", "pygame")])
 def test_an_agent_and_the_processes_of_its_worlds(tmp_path: Path, world: str, package: str) -> None:
     """ViZDoom's engines are processes of their own; SDL, which draws cart-pole, takes SIGTERM where nobody else has."""
-    pytest.importorskip(package)
+    pytest.importorskip(package, reason=f"{world}: pip install 'stemma-vision[worlds]'")
     number = any_signal()
     one = Struck.command(tmp_path / "said", *LIVE, "--env", world, "--workers", "2")
     one.wait_for(lambda: lines(tmp_path / "life") > 1)

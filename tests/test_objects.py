@@ -46,6 +46,7 @@ def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells
     sets = {"recipe.resize.kind": "keep", "recipe.batch": 4, "recipe.lr": 0.01}
     run = stemma.train("u-net", cells, "30steps", out=tmp_path / "run", sets=sets, progress=False,
                        precision=precision, **MAPS)
+    assert run.record["precision"] == precision
     found = stemma.evaluate(run, cells, split="all", out=tmp_path / "found.json", precision=precision, **MAPS)
     assert {"mIoU", "AP50", "mask_AP", "mask_AP50"} <= found.keys()
     torch.manual_seed(0)

@@ -84,6 +84,7 @@ def test_a_trial_computes_and_is_timed_on_these_terms(tmp_path: Path, monkeypatc
     """The processor of this process would choose fp32; the comparison chose bf16.
     A run that had begun otherwise stays so."""
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("STEMMA_PRECISION", raising=False)
     monkeypatch.setattr(devices, "cpu_gain", lambda: 0.0)
     seen: list[str] = []
     real = devices.autocast
@@ -120,6 +121,7 @@ def test_a_trial_computes_and_is_timed_on_these_terms(tmp_path: Path, monkeypatc
 
 def test_a_resumed_training_keeps_its_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = {"recipe.precision": "auto"}
+    monkeypatch.delenv("STEMMA_PRECISION", raising=False)
     monkeypatch.setattr(devices, "cpu_gain", lambda: 2.0)
     assert short(tmp_path / "run", "1steps", sets=sets).record["precision"] == "bf16"
     monkeypatch.setattr(devices, "cpu_gain", lambda: 0.0)
