@@ -17,6 +17,7 @@ from stemma.core import outputs
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as engine
+from stemma.engine.comparing import processes
 from stemma.engine.comparing.job import Job
 from stemma.engine.pictures import gallery, results
 from stemma.engine.pictures.paired import FILE, Paired
@@ -156,11 +157,11 @@ def test_threads_that_wait_are_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spinning until another thread is done would be counted as work, and a busy machine would buy less."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "")  # put back afterwards
     monkeypatch.delenv("OMP_WAIT_POLICY")
-    assert "OMP_WAIT_POLICY" not in engine._environment(1)
-    two = engine._environment(2)
+    assert "OMP_WAIT_POLICY" not in processes.environment(1)
+    two = processes.environment(2)
     assert (two["OMP_WAIT_POLICY"], two["OMP_NUM_THREADS"]) == ("PASSIVE", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert engine._environment(2)["OMP_WAIT_POLICY"] == "ACTIVE"  # who says so knows why
+    assert processes.environment(2)["OMP_WAIT_POLICY"] == "ACTIVE"  # who says so knows why
 
 
 def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:

@@ -133,24 +133,25 @@ def command(main: Callable[[], object]) -> NoReturn:
 
 
 @contextlib.contextmanager
-def shielded() -> Iterator[None]:
-    """Processes and threads that are started within it never hear the signals: of a terminal's Ctrl-C the parent alone
-    learns, and ends them.
+def shielded(*heard: int) -> Iterator[None]:
+    """Processes and threads that are started within it never hear the signals, but for those `heard`: of a terminal's
+    Ctrl-C the parent alone learns, and ends them.
 
-    Those that come meanwhile are delivered at the end. Handlers that a library installs meanwhile (SDL's, ViZDoom's
-    before 1.3) give way to ours.
+    Those that come meanwhile are delivered at the end. Handlers that a library installs meanwhile (SDL's, Ray's,
+    ViZDoom's before 1.3) give way to those that were there.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)
+    handlers = {s: signal.getsignal(s) for s in TOLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [s for s in TOLD if s not in heard])
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
-            for s in TOLD:
-                if (handler := signal.getsignal(s)) is not None:
-                    signal.signal(s, handler)  # what Python thinks is installed
+            for s, handler in handlers.items():
+                if handler is not None:
+                    signal.signal(s, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

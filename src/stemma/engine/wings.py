@@ -49,6 +49,7 @@ class Ready:
     compute: Callable[[], None] = lambda: None
     begin: dict[str, Any] | None = None  # what was chosen for all, kept in compare.json; `says` is told before training
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
+    files: tuple[str, ...] = ()  # folders and files that every machine needs which trains
 
 
 class Wing(Protocol):

@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,7 @@ from ..running.devices import processor
 from ..running.runs import Run
 from . import remarks, terms
 from .job import Job
-
-PACKAGE_ROOT = Path(__file__).resolve().parents[3]
-GRACE = 60.0  # seconds that a training has to save its state when it is told to stop
+from .processes import GRACE, environment, start
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,15 @@ class State:
 
 
 Show = Callable[[list[State]], None]
+
+
+@dataclass(frozen=True)
+class Ray:
+    """What a cluster is told besides: the data that its nodes need, trainings at a time, and who hears of nodes."""
+
+    files: tuple[str, ...]
+    most: int | None
+    say: Callable[[str], None] | None
 
 
 def compare(
@@ -135,7 +142,8 @@ def compare(
             wall, told, agreed.precision)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
-    states = _run_all(work, folder, at_once, threads, device, on, show)
+    states = _run_all(work, folder, at_once, threads, device, show,
+                      Ray(ready.files, jobs, say) if on == "ray" else None)
     errors = {s.job.id: s.error for s in states if s.status == "failed"}
     done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
     if not done:
@@ -150,14 +158,14 @@ def compare(
 
 
 def _run_all(
-    work: list[Job], folder: Path, at_once: int, threads: int, device: str, on: str, show: Show | None
+    work: list[Job], folder: Path, at_once: int, threads: int, device: str, show: Show | None, ray: Ray | None
 ) -> list[State]:
-    """Run what is not finished; how each ended."""
+    """Run what is not finished, here or on Ray; how each ended."""
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     states = [State(j, "kept", 1.0) if (Path(j.folder) / "trial.json").is_file() else State(j) for j in work]
     todo = [s for s in states if s.status == "waiting"]
-    if on == "ray" and todo:
-        _on_ray(todo, states, folder, at_once, threads, show)
+    if ray is not None and todo:
+        _on_ray(todo, states, folder, at_once, threads, show, ray)
     elif todo:
         _locally(todo, states, folder, at_once, threads, device, show)
     return states
@@ -280,24 +288,6 @@ def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str |
 # ---------------------------------------------------------------- here, in processes
 
 
-def _environment(threads: int, gpu: int | None = None) -> dict[str, str]:
-    env = dict(os.environ)
-    env |= {k: str(threads) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    if threads > 1:  # to spin until another is done is no work, and takes the processor from those who have some
-        env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    env["PYTHONPATH"] = os.pathsep.join(x for x in (str(PACKAGE_ROOT), env.get("PYTHONPATH", "")) if x)
-    if gpu is not None:
-        shown = env.get("CUDA_VISIBLE_DEVICES", "")
-        env["CUDA_VISIBLE_DEVICES"] = shown.split(",")[gpu] if shown else str(gpu)
-    return env
-
-
-def _start(words: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    with open(log, "ab") as f:
-        command = [sys.executable, "-m", "stemma.engine.comparing.trial", *words]
-        return subprocess.Popen(command, stdout=f, stderr=f, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
-
-
 def _locally(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, device: str,
              show: Show | None) -> None:
     """Run the trainings, `at_once` at a time. Told to end, it tells all to save and stop, then raises `Interrupted`; a
@@ -315,7 +305,7 @@ def _locally(todo: list[State], states: list[State], folder: Path, at_once: int,
                     path = folder / "jobs" / f"{state.job.id}.json"
                     state.job.save(path)
                     gpu = slot if device == "cuda" else None
-                    running[_start([str(path)], path.with_suffix(".log"), _environment(threads, gpu))] = (state, slot)
+                    running[start([str(path)], path.with_suffix(".log"), environment(threads, gpu))] = (state, slot)
                     state.status = "training"
                 for process, (state, slot) in list(running.items()):
                     if process.poll() is not None:
@@ -423,7 +413,7 @@ def _latencies(folder: Path, done: list[Job], states: list[State], device: str, 
     late = State(replace(job, id="latencies"), "measuring", 1.0)
     wishes = interrupts.Wishes()
     with wishes.watched():
-        process = _start(["--latency", str(spec)], spec.with_suffix(".log"), _environment(threads))
+        process = start(["--latency", str(spec)], spec.with_suffix(".log"), environment(threads))
         try:
             while process.poll() is None:
                 if show is not None:
@@ -443,77 +433,30 @@ def _latencies(folder: Path, done: list[Job], states: list[State], device: str, 
 # ---------------------------------------------------------------- on Ray
 
 
-def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int,
-            show: Show | None) -> None:
-    """Run the trainings as Ray tasks. A worker that does not share this disk sends its run folder back when it is
-    done."""
+def _on_ray(todo: list[State], states: list[State], folder: Path, at_once: int, threads: int, show: Show | None,
+            ray: Ray) -> None:
+    """Run the trainings on a cluster, which need not share this disk (`cluster.run`)."""
+    from . import cluster
+
+    of = {s.job.id: s for s in todo}
+
+    def began(job: Job) -> None:
+        of[job.id].status = "training"
+
+    def failed(job: Job, why: str) -> None:
+        of[job.id].status, of[job.id].error = "failed", why
+        _not_running(of[job.id], "failed", why)
+
+    watch = cluster.Watch(began, lambda job, code: _ended(of[job.id], code, folder), failed,
+                          lambda job: _look(of[job.id]), lambda: None if show is None else show(states))
+    for state in todo:
+        state.job.save(folder / "jobs" / f"{state.job.id}.json")
     try:
-        import ray
-    except ImportError as error:
-        raise StemmaError("--on ray needs the package ray: pip install 'stemma-vision[ray]'") from error
-    token = folder / "jobs" / "token"
-    token.write_text(str(time.time_ns()), encoding="utf-8")
-    own = not ray.is_initialized()
-    if own:
-        # Ray's workers step back before other processes; a training would then wait for whatever else runs
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        here: dict[str, Any] = ({"num_cpus": at_once, "include_dashboard": False} if not os.environ.get("RAY_ADDRESS")
-                                else {})
-        ray.init(log_to_driver=False, configure_logging=False,
-                 runtime_env={"env_vars": {"PYTHONPATH": str(PACKAGE_ROOT)}}, **here)
-    try:
-        task = ray.remote(num_cpus=1, max_retries=1)(_remote)
-        gpu = {"num_gpus": 1} if todo[0].job.device == "cuda" else {}
-        waiting = {}
+        cluster.run([s.job for s in todo], ray.files, folder, at_once, ray.most, threads, watch, ray.say)
+    except BaseException:
         for state in todo:
-            path = folder / "jobs" / f"{state.job.id}.json"
-            state.job.save(path)
-            state.status = "training"
-            waiting[task.options(**gpu).remote(asdict(state.job), str(token.resolve()),
-                                               token.read_text(encoding="utf-8"), threads)] = state
-        while waiting:
-            ready, _ = ray.wait(list(waiting), timeout=1.0)
-            for ref in ready:
-                state = waiting.pop(ref)
-                try:
-                    code, trouble, files = ray.get(ref)
-                except ray.exceptions.RayError as error:
-                    state.status, state.error = "failed", f"Ray: {' '.join(str(error).split())[:300]}"
-                    continue
-                for name, content in files.items():
-                    target = Path(state.job.folder) / name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(content)
-                if trouble:
-                    (folder / "jobs" / f"{state.job.id}.error").write_text(trouble, encoding="utf-8")
-                _ended(state, code, folder)
-            for state in waiting.values():
-                _look(state)
-            if show is not None:
-                show(states)
-    finally:
-        if own:
-            ray.shutdown()
-
-
-def _remote(job: dict[str, Any], token: str, secret: str, threads: int) -> tuple[int, str, dict[str, bytes]]:
-    """What a Ray worker does: the same process as a local training. Returns (exit status, error, files when the disk is
-    not shared)."""
-    import tempfile
-
-    shared = Path(token).is_file() and Path(token).read_text(encoding="utf-8") == secret
-    with tempfile.TemporaryDirectory() as scratch:
-        one = Job(**job) if shared else Job(**{**job, "folder": str(Path(scratch) / "run")})
-        path = Path(scratch) / f"{one.id}.json"
-        one.save(path)
-        process = _start([str(path)], path.with_suffix(".log"), _environment(threads))
-        code = process.wait()
-        said = next((f.read_text(encoding="utf-8", errors="replace")[-300:]
-                     for f in (path.with_suffix(".error"), path.with_suffix(".log")) if f.is_file()), "")
-        run = Path(one.folder)
-        files = {} if shared else {str(f.relative_to(run)): f.read_bytes()
-                                   for f in run.rglob("*") if f.is_file() and f.name != "state.safetensors"}
-        return code, "" if code == 0 else said, files
+            _not_running(state, "stopped", "interrupted")
+        raise
 
 
 __all__ = ["Comparison", "State", "compare"]

@@ -8,6 +8,7 @@ from typing import Any
 from ...core import paper as papers
 from ...core.types import StemmaError
 from ...data.open import absolute, held_out, suited
+from ...data.packing import needed
 from ..running import checkpoint
 from ..wings import Asked, Ready
 from . import TASKS, begin, outside, results
@@ -60,7 +61,9 @@ def prepare(asked: Asked) -> Ready:
         "curve": min(CURVE, len(held.val)), "fingerprint": held.train.fingerprint,
     }
     begun = chosen.as_dict() if chosen is not None else None
-    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained)
+    named = [str(Path(r.proposals.file).resolve()) for r in recipes if r.proposals.kind == "file"]
+    files = tuple(dict.fromkeys([*map(str, needed(where, format)), *named]))
+    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained, files)
 
 
 __all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
