@@ -330,7 +330,7 @@ def test_what_fails_before_a_training_begins_is_no_running_one(tmp_path: Path) -
 
 def test_how_the_record_of_a_killed_training_is_corrected(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
-    run = Run.create(tmp_path / "x-s0", {"state": "running"})
+    run = Run.create(tmp_path / "x-s0", {"paper": "fpn", "state": "running"})
     state = comparing.State(Job("x-s0", "fpn", "small", 0, "scenes", "60s", str(run.path)))
     comparing._ended(state, -signal.SIGKILL, tmp_path)
     assert run.state == "failed" and "SIGKILL" in run.record["error"]
