@@ -21,6 +21,7 @@ from PIL import Image
 from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
+from stemma.data.formats import drafts_at, module_of
 from stemma.data.open import open_dataset, recognise, splits
 from stemma.data.readers.label_studio import brush
 from stemma.data.records import DataWarning
@@ -135,6 +136,14 @@ def open_images(root: Path, truth: Truth) -> None:
     put(root / "class-descriptions-boxable.csv", "/m/cat,cat\n/m/dog,dog\n")
 
 
+def spreadsheet(root: Path, truth: Truth) -> None:
+    """As a spreadsheet of a language with a decimal comma saves it."""
+    table(root, truth)
+    path = root / "_annotations.csv"
+    path.write_bytes("\ufeff".encode() + path.read_text().replace(",", ";").replace(".5", ",5")
+                     .replace("\n", "\r\n").encode())
+
+
 def bare_table(root: Path, truth: Truth) -> None:
     put(root / "train_boxes.csv", "\n".join(
         line for n, rows in truth.items() for line in [f"{n},{a},{b},{x},{y},{c}" for c, a, b, x, y in rows]
@@ -160,6 +169,7 @@ WRITERS: dict[str, Callable[[Path, Truth], None]] = {
     "bare_table": bare_table, "one_column": one_column, "kitti": kitti,
 }
 KIND = {"via_csv": "via", "label_studio_min": "label-studio", "open_images": "csv", "bare_table": "csv",
+        "spreadsheet": "csv",
         "one_column": "csv"}
 
 
@@ -583,3 +593,28 @@ def test_any_value_may_stand_for_another(tmp_path: Path, name: str, value: Any, 
                 assert np.isfinite(data.truth(i).boxes).all()
         except DataError as e:
             assert str(e)
+
+
+@pytest.mark.data
+def test_one_published_truth_in_six_layouts(shared_data: Path) -> None:
+    """273 boxes in 100 pictures (which are not there), as the tools of review_object_detection_metrics wrote them."""
+    base = shared_data / "eval_results/review_object_detection_metrics/data/database/gts"
+    found = {}
+    for name, kind in (("coco_format_v1", "coco"), ("coco_format_v2", "coco"), ("cvat_format", "cvat"),
+                       ("openimages_format", "csv"), ("pascalvoc_format", "voc"), ("imagenet_format", "voc")):
+        assert recognise(base / name) == kind
+        path, module = module_of(base / name, None)
+        draft = drafts_at(path, module)["all"]()
+        t = draft.table
+        found[name] = sorted((Path(t.files[i]).stem, draft.classes.names[c], *np.round(b, 3).tolist())
+                             for i, c, b in zip(t.image, t.labels, t.boxes))
+        assert (len(t.files), len(t.boxes)) == (100, 273) and not draft.faults
+    truth = found["coco_format_v1"]
+    assert truth == found["cvat_format"] == found["coco_format_v2"]
+    for name in ("pascalvoc_format", "imagenet_format"):  # that count from 1: their first pixel is the edge before it
+        assert [r[:2] for r in found[name]] == [r[:2] for r in truth]
+        apart = np.array([r[2:] for r in truth]) - np.array([r[2:] for r in found[name]])
+        np.testing.assert_allclose(apart, np.tile([1.0, 1, 0, 0], (273, 1)), atol=1e-3)
+    path, module = module_of(base / "openimages_format", None)
+    table = module._table(path / "all_bounding_boxes.csv")
+    assert module._fractions([table]), "with decimal commas"

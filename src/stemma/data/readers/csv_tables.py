@@ -2,8 +2,9 @@
 _annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); path, x1, y1, x2, y2, class
 without a head; a column bbox of "[x, y, width, height]".
 
-Fractions are told from pixels once for all rows: none beyond 1 makes them fractions. A row without a box is a picture
-without objects. IsGroupOf is a crowd.
+Columns may be parted by semicolons or tabs, and numbers have a decimal comma, as spreadsheets of some languages write
+them. Fractions are told from pixels once for all rows: none beyond 1 makes them fractions. A row without a box is a
+picture without objects. IsGroupOf is a crowd.
 """
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ def _fits(path: Path) -> bool:
     try:
         with open(path, "rb") as f:
             head = f.read(1 << 14)
-        rows = list(csv.reader(io.StringIO(text_of(head[: head.rfind(b"\n") + 1] or head, path))))[:20]
+        rows = _rows(text_of(head[: head.rfind(b"\n") + 1] or head, path))[:20]
     except (OSError, DataError, csv.Error):
         return False
     found = _head(rows)
@@ -83,9 +84,21 @@ def _head(rows: list[list[str]]) -> Head | None:
     return None
 
 
+def _number(text: str) -> float:
+    """A number, also with a decimal comma. Raises ValueError."""
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows of a table, by commas, semicolons or tabs, whichever its first line has most of. Raises csv.Error."""
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    return [[c.strip() for c in r] for r in csv.reader(io.StringIO(text), delimiter=delimiter)]
+
+
 def _numbers(cells: Sequence[str]) -> bool:
     try:
-        return all(math.isfinite(float(c)) for c in cells)
+        return all(math.isfinite(_number(c)) for c in cells)
     except ValueError:
         return False
 
@@ -105,7 +118,7 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 def _table(path: Path) -> tuple[Head, list[list[str]]]:
     try:
-        rows = [[c.strip() for c in r] for r in csv.reader(io.StringIO(text_of(read_bytes(path), path)))]
+        rows = _rows(text_of(read_bytes(path), path))
     except csv.Error as e:
         raise DataError(str(path), f"is no CSV ({e})", "write it again") from None
     head = _head([r for r in rows if r])
@@ -181,7 +194,7 @@ def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
     try:
         if {"x1", "y1", "x2", "y2"} <= set(at):
             cells = [cell(c) for c in ("x1", "y1", "x2", "y2")]
-            return None if not any(cells) else tuple(float(c) for c in cells)  # type: ignore[return-value]
+            return None if not any(cells) else tuple(_number(c) for c in cells)  # type: ignore[return-value]
         if {"x", "y", "w", "h"} <= set(at):
             cells = [cell(c) for c in ("x", "y", "w", "h")]
         else:
@@ -189,7 +202,7 @@ def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
             cells = [str(v) for v in json.loads(text)] if text else []
         if not any(cells):
             return None
-        x, y, w, h = (float(c) for c in cells)
+        x, y, w, h = (_number(c) for c in cells)
         return x, y, x + w, y + h
     except (ValueError, TypeError, RecursionError):
         return nan
@@ -204,7 +217,7 @@ def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
 def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]:
     """(height, width): as written, or of the file where fractions need it."""
     try:
-        h, w = (int(float(cell(c))) for c in ("height", "width"))
+        h, w = (int(_number(cell(c))) for c in ("height", "width"))
         return h, w
     except (ValueError, OverflowError):
         pass
