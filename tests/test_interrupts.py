@@ -39,7 +39,10 @@ from stemma.engine.running.runs import Run
 DICE = random.Random(time.time())
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SMALL = [word for k, v in SETS.items() for word in ("--set", f"{k}={v}")]
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX, and tests that fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX, and tests that fork"),
+    pytest.mark.slow,  # processes are struck at moments of a clock, and a quiet machine is sooner done than struck
+]
 each_signal = pytest.mark.parametrize("number", list(STATUS), ids=lambda s: s.name)
 
 
