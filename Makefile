@@ -49,7 +49,7 @@ docs: $(STAMP) $(VENV)/.docs
 	rm -f docs/lineage.html
 	$(BIN)/stemma tree --html docs/lineage.html
 	$(BIN)/python benchmarks/papers.py --page
-	$(BIN)/sphinx-build -W --keep-going -q -d $(VENV)/.doctrees -b html docs site
+	$(BIN)/python -m sphinx -W --keep-going -q -d $(VENV)/.doctrees -b html docs site
 	$(BIN)/python docs/check.py site
 
 $(VENV)/.docs: pyproject.toml $(STAMP)

@@ -94,7 +94,7 @@ def predictions(runs: dict[str, Path], scenes: int = 4, size: int = 256) -> Imag
         for name, run in runs.items():
             out = Path(folder) / name
             stemma.predict(run, str(photos), out, threshold=0.5)
-            rows.append(sorted(p for p in out.rglob("*.png")))
+            rows.append([out / f"{i}.jpg" for i in range(scenes)])  # a map's ids lie beside them, as PNG
         font = ImageFont.load_default(18)
         sheet = Image.new("RGB", (scenes * (size + GAP) + GAP, len(rows) * (size + 34) + GAP), "white")
         for y, (title, row) in enumerate(zip(("held-out scenes", *(SHOWN[n] for n in runs)), rows)):
@@ -119,6 +119,8 @@ def main() -> None:
         runs[name] = args.demo / f"{name}-s0"
         if not (runs[name] / "run.json").is_file():
             runs[name] = args.runs / name
+        there = (runs[name] / "run.json").is_file()
+        if not there or stemma.Run.open(runs[name]).state != "finished":
             stemma.train(name, SCENES, args.budget, out=runs[name], resume=True, val_every=0)
     kept(predictions(runs), "predictions")
     if browser() is None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
     learned,
@@ -26,6 +27,9 @@ from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("STEMMA_DEVICE", "cpu")
 torch.set_num_threads(1)
+settings.register_profile("same examples each time", derandomize=True)
+if os.environ.get("CI"):  # what is searched for anew elsewhere is no reason for a change to fail here
+    settings.load_profile("same examples each time")
 
 
 @pytest.fixture(scope="session")

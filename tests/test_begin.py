@@ -197,7 +197,7 @@ def asked(names: list[str], data: Path) -> Any:
     from stemma.engine.wings import Asked
 
     systems = {n: (cards.get(n.split(":")[0]).name, n.partition(":")[2] or "small") for n in names}
-    options = {"format": None, "limit": None, "size": None, "upright": None}
+    options = {"format": None, "limit": None, "size": None, "upright": None, "data_options": {}}
     return prepare(Asked(systems, str(data), lambda name: {}, options))
 
 

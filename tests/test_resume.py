@@ -234,3 +234,9 @@ def test_a_state_of_other_processes_is_refused(tmp_path: Path, monkeypatch: pyte
     run.update(state="running")
     with pytest.raises(StemmaError, match="trained by 2 process"):
         short(tmp_path / "run", "2steps", resume=True)
+
+
+def test_a_budget_that_is_spent_already_trains_no_step_more(tmp_path: Path) -> None:
+    run = short(tmp_path / "run", "2steps")
+    again = short(tmp_path / "run", "0.000001s", resume=True)
+    assert again.state == "finished" and again.record["spent"]["steps"] == run.record["spent"]["steps"] == 2

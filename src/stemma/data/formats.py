@@ -18,10 +18,25 @@ from ..core.samples import Classes, DataError, Dataset
 from .division import divide
 from .files import Unused, unused
 from .options import flag_of
-from .readers import coco, maps, panoptic, voc, yolo
+from .readers import (
+    coco,
+    createml,
+    csv_tables,
+    cvat,
+    kitti,
+    label_studio,
+    labelme,
+    maps,
+    panoptic,
+    via,
+    voc,
+    yolo,
+)
 from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
 
-FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps)}
+# of labelling tools and tables: each knows its own files
+TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, kitti, csv_tables)
+FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps, *TOOLS)}
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
 # IoU above .5 in 45 % of the pictures
@@ -30,7 +45,8 @@ _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
     "or images/ and labels/*.txt), COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or "
-    "masks/ of PNGs, SPLIT/ and SPLITannot/)"
+    "masks/ of PNGs, SPLIT/ and SPLITannot/), exports of labelme, CVAT, Label Studio, VIA and CreateML, KITTI "
+    "(label_2/), CSV tables of boxes"
 )
 
 
@@ -60,6 +76,7 @@ def recognise(where: str | Path) -> str:
     path = _place(where)
     if path.is_file():
         kind = {".json": coco.looks_like(path), ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower(), "")
+        kind = kind or next((m.FORMAT for m in TOOLS if m.looks_like(path)), "")
         if not kind and path.suffix.lower() == ".json":
             # says what is wrong with the file, where something is
             coco.part_of(coco.load_json(path)[0], "annotations", path)
@@ -91,7 +108,10 @@ def formats_at(path: Path) -> list[str]:
         found.append("voc")
     if yolo.looks_like(path):
         found.append("yolo")
-    if maps.layouts(path) and "coco" not in found and "voc" not in found:
+    found += [m.FORMAT for m in TOOLS if m.looks_like(path)]
+    if "csv" in found and len(found) > 1:
+        found.remove("csv")  # a table beside annotations is about them
+    if not found and maps.layouts(path) or found == ["yolo"] and maps.layouts(path):
         found.append("maps")
     return found
 

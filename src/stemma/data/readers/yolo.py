@@ -363,7 +363,7 @@ def image_files(source: Source) -> tuple[list[str], list[bytes], list[Path]]:
                     else:
                         known = known or Pictures(root, walk(root, follow_links=True))
                         try:
-                            name = known.find(name) or name
+                            name = known.find(name) or _here(root, name)
                         except LookupError as e:
                             raise DataError(str(path), f"names {name!r}, which could be {str(e)}",
                                             "write paths relative to the data folder", f"line {k + 1}",
@@ -376,6 +376,13 @@ def image_files(source: Source) -> tuple[list[str], list[bytes], list[Path]]:
             raise DataError(str(source.config or root),
                             f"names {entry!r}, and {path} is neither a folder nor a list of images", "correct the path")
     return files, lists, paths
+
+
+def _here(root: Path, name: str) -> str:
+    """A name that no image has, with the folder that it means here: its labels are still to be found."""
+    folder, _, last = name.rpartition("/")
+    found = _shorter(root, folder) if folder else None
+    return f"{found}/{last}" if found else name
 
 
 def label_file(image: str) -> str:

@@ -192,7 +192,7 @@ class Trainer:
         Ranks share the work."""
         rest, n = 1.0 - self.plan.budget.fraction(self.spent), len(self.data)
         images = {"seconds": math.inf, "steps": self.plan.batch, "images": 1,
-                  "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest
+                  "epochs": n}[self.plan.budget.unit] * self.plan.budget.amount * rest if rest else 0.0
         at = (list(range(n)) if images >= n
               else self.loader.order(self.epoch).tolist()[self.at * self.plan.batch :][: round(images)])
         if images < n:

@@ -1,0 +1,258 @@
+"""CSV tables of boxes with the usual column names: filename, class, xmin, ymin, xmax, ymax (TensorFlow's and Roboflow's
+_annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); path, x1, y1, x2, y2, class
+without a head; a column bbox of "[x, y, width, height]".
+
+Columns may be parted by semicolons or tabs, and numbers have a decimal comma, as spreadsheets of some languages write
+them. Fractions are told from pixels once for all rows: none beyond 1 makes them fractions. A row without a box is a
+picture without objects. IsGroupOf is a crowd.
+"""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma.core.samples import DataError
+from stemma.core.values import flag
+
+from ..files import given_folder, read_bytes, text_of
+from ..finding import Pictures
+from ..images import header, walk
+from ..records import Draft, Fault
+from . import pages
+from .coco import split_name
+from .pages import Page, Shape, Source
+
+FORMAT = "csv"
+_NAMES = {
+    "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "path", "img", "file", "imgname"),
+    "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name"),
+    "x1": ("xmin", "x_min", "x1", "left", "bx1"), "y1": ("ymin", "y_min", "y1", "top", "by1"),
+    "x2": ("xmax", "x_max", "x2", "right", "bx2"), "y2": ("ymax", "y_max", "y2", "bottom", "by2"),
+    "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
+    ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
+    "bbox": ("bbox", "box"), "split": ("split", "set", "subset", "fold"), "group": ("isgroupof", "iscrowd"),
+    "width": ("width", "img_width", "image_width"), "height": ("height", "img_height", "image_height"),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """Which column is what; `first` is the line of the first row."""
+
+    at: dict[str, int]
+    first: int
+
+    @property
+    def usable(self) -> bool:
+        corners = {"x1", "y1", "x2", "y2"} <= set(self.at) or {"x", "y", "w", "h"} <= set(self.at) or "bbox" in self.at
+        return corners and "file" in self.at
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a CSV file or a folder holds a table of boxes."""
+    return pages.any_fits(path, _fits, ".csv") if path.is_dir() else _fits(path)
+
+
+def _fits(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            head = f.read(1 << 14)
+        rows = _rows(text_of(head[: head.rfind(b"\n") + 1] or head, path))[:20]
+    except (OSError, DataError, csv.Error):
+        return False
+    found = _head(rows)
+    return found is not None and found.usable
+
+
+def _head(rows: list[list[str]]) -> Head | None:
+    if not rows:
+        return None
+    said = [c.strip().lower().lstrip("\ufeff") for c in rows[0]]
+    at = {what: next(said.index(w) for w in words if w in said) for what, words in _NAMES.items()
+          if any(w in said for w in words)}
+    if "file" in at:
+        return Head(at, 2)
+    # path,x1,y1,x2,y2,class
+    if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
+        return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1)
+    return None
+
+
+def _number(text: str) -> float:
+    """A number, also with a decimal comma. Raises ValueError."""
+    return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows of a table, by commas, semicolons or tabs, whichever its first line has most of. Raises csv.Error."""
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    return [[c.strip() for c in r] for r in csv.reader(io.StringIO(text), delimiter=delimiter)]
+
+
+def _numbers(cells: Sequence[str]) -> bool:
+    try:
+        return all(math.isfinite(_number(c)) for c in cells)
+    except ValueError:
+        return False
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its tables, by folders, names of files, or a column of theirs."""
+    found = pages.file_splits(where, _fits, ".csv", "boxes", labels)
+    if set(found) != {"all"}:
+        return found
+    named = set()
+    for path in found["all"].files:
+        head, rows = _table(path)
+        if "split" in head.at:
+            named |= {split_name(r[head.at["split"]]) or r[head.at["split"]] for r in rows if len(r) > head.at["split"]}
+    return {s: Source(found["all"].files, s) for s in sorted(n for n in named if n)} or found
+
+
+def _table(path: Path) -> tuple[Head, list[list[str]]]:
+    try:
+        rows = _rows(text_of(read_bytes(path), path))
+    except csv.Error as e:
+        raise DataError(str(path), f"is no CSV ({e})", "write it again") from None
+    head = _head([r for r in rows if r])
+    if head is None or not head.usable:
+        raise DataError(str(path), "has no columns of pictures and boxes",
+                        "write filename,class,xmin,ymin,xmax,ymax in its first line")
+    return head, rows[head.first - 1 :]
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. Raises DataError where nothing can be used."""
+    faults: list[Fault] = []
+    tables = {path: _table(path) for path in source.files}
+    others = {f: _table(f) for s in splits(where, labels).values() for f in s.files if f not in tables}
+    described = _described(where)
+    fractions = _fractions([*tables.values(), *others.values()])
+    base = where if where.is_dir() else where.parent
+    root = base if images is None else given_folder(base, images, "images")
+    pictures = Pictures(root, walk(root, follow_links=True)) if fractions else None
+    found: list[Page] = []
+    for path, (head, rows) in tables.items():
+        of: dict[str, Page] = {}
+        for k, row in enumerate(rows, head.first):
+            if not any(row):
+                continue
+            cell = _Cells(row, head)
+            name = cell("file")
+            if not name:
+                faults.append(Fault(str(path), f"line {k}", "", "names no picture", "correct it, or remove it", False,
+                                    "broken record"))
+                continue
+            if source.split and (split_name(cell("split")) or cell("split")) != source.split:
+                continue
+            page = of.get(name)
+            if page is None:
+                page = of[name] = Page(name, _size(cell, name, pictures), path)
+            shape = _shape(cell, k, page.size if fractions else (1, 1), described)
+            if shape is not None:
+                page.shapes.append(shape)
+        found += of.values()
+
+    def every() -> set[str]:
+        rows = [_Cells(r, h) for h, body in (*tables.values(), *others.values()) for r in body if any(r)]
+        return {n for c in rows if _box(c) is not None and (n := described.get(c("class"), c("class") or _only(c)))}
+
+    notes = ["boxes are fractions of the picture: no number is beyond 1"] if fractions else []
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="line",
+                          faults=faults, notes=notes, follow_links=follow_links)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    row: list[str]
+    head: Head
+
+    def __call__(self, what: str) -> str:
+        k = self.head.at.get(what, -1)
+        return self.row[k] if 0 <= k < len(self.row) else ""
+
+
+def _only(cell: _Cells) -> str:
+    """The class where the table has no column for it."""
+    return "" if "class" in cell.head.at else "object"
+
+
+def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
+    """Corners as they are written; None where the row has no box, NaN where it has a broken one."""
+    nan = (math.nan,) * 4
+    at = cell.head.at
+    try:
+        if {"x1", "y1", "x2", "y2"} <= set(at):
+            cells = [cell(c) for c in ("x1", "y1", "x2", "y2")]
+            return None if not any(cells) else tuple(_number(c) for c in cells)  # type: ignore[return-value]
+        if {"x", "y", "w", "h"} <= set(at):
+            cells = [cell(c) for c in ("x", "y", "w", "h")]
+        else:
+            text = cell("bbox")
+            cells = [str(v) for v in json.loads(text)] if text else []
+        if not any(cells):
+            return None
+        x, y, w, h = (_number(c) for c in cells)
+        return x, y, x + w, y + h
+    except (ValueError, TypeError, RecursionError):
+        return nan
+
+
+def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
+    """Whether all boxes are fractions of their pictures."""
+    boxes = [b for head, rows in tables for r in rows if any(r) and (b := _box(_Cells(r, head))) is not None]
+    return bool(boxes) and max((v for b in boxes for v in b if math.isfinite(v)), default=2.0) <= 1.0
+
+
+def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]:
+    """(height, width): as written, or of the file where fractions need it."""
+    try:
+        h, w = (int(_number(cell(c))) for c in ("height", "width"))
+        return h, w
+    except (ValueError, OverflowError):
+        pass
+    if pictures is None:
+        return 0, 0
+    try:
+        found = pictures.find(name)
+        return header(pictures.root / found).size if found is not None else (0, 0)
+    except (LookupError, DataError):
+        return 0, 0  # named where pictures are vetted
+
+
+def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str, str]) -> Shape | None:
+    box = _box(cell)
+    if box is None:
+        return None  # a picture without objects
+    label = cell("class") or _only(cell)
+    h, w = scale
+    out = Shape(described.get(label, label), tuple(v * s for v, s in zip(box, (w, h, w, h))), record=line)
+    try:
+        out.crowd = bool(cell("group")) and flag(cell("group"))
+    except ValueError as e:
+        out.why = str(e)
+    return out
+
+
+def _described(where: Path) -> dict[str, str]:
+    """LabelName -> class, of OpenImages' class-descriptions*.csv."""
+    base = where if where.is_dir() else where.parent
+    out: dict[str, str] = {}
+    for path in sorted([*base.glob("class-descriptions*.csv"), *base.glob("*/class-descriptions*.csv")]):
+        for row in csv.reader(io.StringIO(text_of(read_bytes(path), path))):
+            if len(row) == 2 and row[0].startswith("/"):
+                out[row[0].strip()] = row[1].strip()
+    return out
+
+
+__all__ = ["FORMAT", "looks_like", "read", "splits"]

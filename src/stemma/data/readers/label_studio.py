@@ -1,0 +1,198 @@
+"""Label Studio: the export JSON and JSON_MIN; rectangles (also turned), polygons, ellipses and brushes, in percent of
+the picture.
+
+Of a task that several people labelled, the annotation marked as ground truth is read, else the first that was not
+cancelled, and it is said. A turned rectangle is read as the polygon that it covers. Keypoints have no extent: they take
+their picture out. Labels of whole pictures (choices, ratings, texts) are passed over.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from stemma.core.samples import DataError
+
+from ..images import MAX_PIXELS
+from ..records import Draft, Fault
+from . import pages, rle
+from .coco import load_json, real, whole
+from .pages import Page, Shape, Source
+
+FORMAT = "label-studio"
+_KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a JSON file or a folder holds Label Studio's export."""
+    return pages.any_fits(path, _fits, ".json") if path.is_dir() else _fits(path)
+
+
+def _fits(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            head = f.read(1 << 18)
+    except OSError:
+        return False
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and (
+        b'"original_width"' in head or b'"result"' in head and (b'"annotations"' in head or b'"completions"' in head))
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its files, by the folders that they lie in or their names."""
+    return pages.file_splits(where, _fits, ".json", "Label Studio", labels)
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. Raises DataError where nothing can be used."""
+    faults: list[Fault] = []
+    notes: list[str] = []
+    found = [p for path in source.files for p in _pages(path, faults, notes)]
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
+                          every=lambda: {s.name for o in splits(where, labels).values() for f in o.files
+                                         for p in _pages(f, [], []) for s in p.shapes if s.name},
+                          word="region", faults=faults, notes=notes, follow_links=follow_links)
+
+
+def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
+    doc, _ = load_json(path)
+    if not isinstance(doc, list):
+        raise DataError(str(path), "is no list of tasks", "check which file this is")
+    out, several, bare = [], 0, 0
+    for k, task in enumerate(doc):
+        name = _picture(task) if isinstance(task, dict) else ""
+        if not name:
+            faults.append(Fault(str(path), f"task {k}", "data", "names no picture", "it is left out", True,
+                                "broken record"))
+            continue
+        rows, many = _result(task)
+        several += many
+        if rows is None:
+            bare += 1
+            continue
+        page = Page(name, (0, 0), path)
+        for j, row in enumerate(rows):
+            found = _shape(row, j) if isinstance(row, Mapping) else (Shape("", record=j, why="is no region"), (0, 0))
+            if found is None:
+                continue
+            shape, size = found
+            page.size = page.size if any(page.size) else size
+            page.shapes.append(shape)
+        out.append(page)
+    if several:
+        notes.append(f"{several} tasks were labelled more than once; the ground truth is read, else the first")
+    if bare:
+        notes.append(f"{bare} tasks have no annotation and are not read")
+    return out
+
+
+def _picture(task: Mapping[str, Any]) -> str:
+    """The name of a task's picture below wherever it was kept: without an address and what the tool put before it."""
+    data = task.get("data") if isinstance(task.get("data"), Mapping) else task
+    assert isinstance(data, Mapping)
+    texts = [data[c] for c in ("image", "img", "image_url", "url") if isinstance(data.get(c), str)]
+    texts += [v for v in data.values() if isinstance(v, str) and "/" in v and "." in v.rsplit("/", 1)[-1]]
+    if not texts:
+        return ""
+    at = urlsplit(texts[0])
+    local = parse_qs(at.query).get("d", [""])[0]
+    return unquote(local or at.path or texts[0]).lstrip("/")
+
+
+def _result(task: Mapping[str, Any]) -> tuple[list[Any] | None, bool]:
+    """(the regions of a task, whether there was a choice); None where nobody labelled it."""
+    listed = next((task[c] for c in ("annotations", "completions") if isinstance(task.get(c), list)), None)
+    if listed is None:  # JSON_MIN: the regions stand in the task itself
+        own = [v for v in task.values() if isinstance(v, list) and v and all(isinstance(x, Mapping) for x in v)
+               and any("original_width" in x for x in v)]
+        return [x for v in own for x in v], False  # it exports labelled tasks alone
+    done = [a for a in listed if isinstance(a, Mapping) and not a.get("was_cancelled")
+            and isinstance(a.get("result"), list)]
+    if not done:
+        return None, False
+    best = next((a for a in done if a.get("ground_truth")), done[0])
+    return list(best["result"]), len(done) > 1
+
+
+def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | None:
+    """A region and the size of its picture; None for what speaks of the whole picture."""
+    value = row.get("value") if isinstance(row.get("value"), Mapping) else row
+    assert isinstance(value, Mapping)
+    named = next((value[c] for c in _KINDS if isinstance(value.get(c), list)), None)
+    size = whole(row.get("original_height"), 0), whole(row.get("original_width"), 0)
+    kind = str(row.get("type") or next((c for c in _KINDS if c in value), "")).lower()
+    if not any(w in kind for w in ("rectangle", "polygon", "ellipse", "brush", "keypoint", "labels")):
+        return None
+    if named is None and kind in ("rectangle", "polygon", "ellipse", "brush", "keypoint"):
+        return None  # the bare shape beside the labelled one of the same id
+    out = Shape(str(named[0]).strip() if named else "", record=k)
+    h, w = size
+    x, y, dx, dy = (real(value.get(c)) / 100 for c in ("x", "y", "width", "height"))
+    about = real(value.get("rotation", 0))
+    if not all(size):
+        out.why = "says no original_width and original_height"
+    elif named is not None and len(named) > 1:
+        out.why = f"has {len(named)} labels, and an object has one class"
+    elif isinstance(value.get("points"), list):
+        points = [[real(v) for v in p] for p in value["points"] if isinstance(p, list) and len(p) == 2]
+        out.rings = [[v for p in points for v in (p[0] / 100 * w, p[1] / 100 * h)]]
+    elif "radiusX" in value:
+        out.rings = [pages.ellipse(x * w, y * h, real(value["radiusX"]) / 100 * w, real(value.get("radiusY")) / 100 * h,
+                                   about)]
+    elif isinstance(value.get("rle"), list):
+        try:
+            out.mask = rle.encode(brush(value["rle"], h, w))
+        except (ValueError, IndexError, TypeError, OverflowError):
+            out.why = "has a brush that cannot be decoded"
+    elif "keypoint" in kind or "width" not in value:
+        out.why = "a point has no extent"
+    elif about:
+        out.rings = [pages.turned(x * w, y * h, dx * w, dy * h, about, (x * w, y * h))]
+    else:
+        out.box = x * w, y * h, (x + dx) * w, (y + dy) * h
+    return out, size
+
+
+def brush(data: Sequence[int], h: int, w: int) -> np.ndarray:
+    """bool (h, w) from Label Studio's run lengths of RGBA pixels: a bit stream of 32 bits of length, 5 of the word's
+    size, four sizes of runs of 4 bits each, then runs and single words.
+    Raises ValueError, IndexError for what is none."""
+    bits = np.unpackbits(np.array(data, dtype=np.uint8))
+    at = 0
+
+    def take(n: int) -> int:
+        nonlocal at
+        if at + n > len(bits):
+            raise IndexError("the stream ends too early")
+        value = 0
+        for b in bits[at : at + n].tolist():
+            value = value << 1 | b
+        at += n
+        return value
+
+    count = take(32)
+    if count != 4 * h * w or h * w > MAX_PIXELS:
+        raise ValueError(f"{count} values for {h} x {w} pixels")
+    word, sizes = take(5) + 1, [take(4) + 1 for _ in range(4)]
+    out = np.zeros(count, dtype=np.uint8)
+    k = 0
+    while k < count:
+        run = take(1)
+        end = k + 1 + take(sizes[take(2)])
+        if run:
+            out[k:end] = take(word) & 255
+        else:
+            for j in range(k, min(end, count)):
+                out[j] = take(word) & 255
+        k = end
+    found: np.ndarray = out.reshape(h, w, 4)[..., 3] > 0
+    return found
+
+
+__all__ = ["FORMAT", "brush", "looks_like", "read", "splits"]

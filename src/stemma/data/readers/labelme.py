@@ -1,0 +1,137 @@
+"""labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
+
+Shapes of one label and one group_id are parts of one object. A point or a line has no extent and takes its picture out.
+Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
+"""
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stemma.core.samples import DataError
+
+from ..records import OUT, Draft, Fault
+from . import pages
+from .coco import load_json, real, whole
+from .pages import Page, Shape, Source
+
+FORMAT = "labelme"
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a JSON file or a folder holds labelme's annotations."""
+    return pages.any_fits(path, _fits, ".json") if path.is_dir() else _fits(path)
+
+
+def _fits(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            head = f.read(4096)
+            f.seek(max(0, path.stat().st_size - 4096))
+            text = head + f.read()
+    except OSError:
+        return False
+    return b'"shapes"' in text and (b'"imagePath"' in text or b'"imageData"' in text)
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its JSON files, by the folders that they lie in."""
+    return pages.file_splits(where, _fits, ".json", FORMAT, labels)
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. Raises DataError where nothing can be used."""
+    faults: list[Fault] = []
+    found = []
+    for path in source.files:
+        try:
+            found.append(_page(path))
+        except DataError as e:
+            faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+
+    def every() -> set[str]:
+        own = set(source.files)
+        out: set[str] = set()
+        for other in splits(where, labels).values():
+            for path in other.files:
+                if path not in own:
+                    try:
+                        out |= {s.name for s in _page(path).shapes if s.name}
+                    except DataError:
+                        continue  # named where its own split is opened
+        return out
+
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="shape",
+                          faults=faults, follow_links=follow_links)
+
+
+def _page(path: Path) -> Page:
+    doc, _ = load_json(path)
+    rows = doc.get("shapes") if isinstance(doc, dict) else None
+    if not isinstance(rows, list):
+        raise DataError(str(path), "has no list 'shapes'", "check which file this is", field="shapes")
+    size = whole(doc.get("imageHeight"), 0), whole(doc.get("imageWidth"), 0)
+    name = doc.get("imagePath")
+    page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path)
+    parts: dict[tuple[str, Any], Shape] = {}
+    for k, row in enumerate(rows):
+        shape = _shape(row, k, size) if isinstance(row, dict) else Shape("", record=k, why="is no shape")
+        group = row.get("group_id") if isinstance(row, dict) else None
+        group = group if isinstance(group, (int, float, str)) else None
+        key = (shape.name, group)
+        if group is not None and key in parts and parts[key].rings and shape.rings and not shape.why:
+            parts[key].rings += shape.rings  # another part of the same object
+            continue
+        if group is not None:
+            parts.setdefault(key, shape)
+        page.shapes.append(shape)
+    return page
+
+
+def _shape(row: dict[str, Any], k: int, size: tuple[int, int]) -> Shape:
+    label, kind, points = row.get("label"), row.get("shape_type") or "polygon", row.get("points")
+    out = Shape(label.strip() if isinstance(label, str) else "", record=k)
+    xy = [(real(p[0]), real(p[1])) for p in points if isinstance(p, list) and len(p) == 2] if isinstance(
+        points, list) else []
+    if not xy or len(xy) != len(points or ()) or not all(math.isfinite(v) for p in xy for v in p):
+        out.why = "has points that are no pairs of numbers"
+    elif kind == "rectangle" and len(xy) >= 2:
+        xs, ys = [x for x, _ in xy], [y for _, y in xy]
+        out.box = min(xs), min(ys), max(xs), max(ys)
+    elif kind == "circle" and len(xy) == 2:
+        radius = math.dist(*xy)
+        out.rings = [pages.ellipse(*xy[0], radius, radius)]
+    elif kind == "mask" and len(xy) == 2 and isinstance(row.get("mask"), str):
+        _mask(out, row["mask"], xy, size)
+    elif kind in ("polygon", "linestrip", "oriented_rectangle") and len(xy) >= 3:
+        out.rings = [[v for p in xy for v in p]]
+        if kind == "linestrip" and xy[0] != xy[-1]:
+            out.rings, out.why = [], "a line has no extent"
+    else:
+        out.why = f"a {str(kind)[:20]} of {len(xy)} points has no extent"
+    return out
+
+
+def _mask(out: Shape, text: str, xy: Sequence[tuple[float, float]], size: tuple[int, int]) -> None:
+    """The mask of a shape: a PNG in base64 at its upper left point."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text))) as im:
+            if im.width * im.height > 1 << 28:
+                raise ValueError("too large")
+            mask = np.asarray(im.convert("L")) > 0
+        out.mask = pages.filled(mask, round(xy[0][0]), round(xy[0][1]), size)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        out.why = "has a mask that cannot be decoded"
+
+
+__all__ = ["FORMAT", "looks_like", "read", "splits"]

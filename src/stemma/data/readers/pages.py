@@ -1,0 +1,286 @@
+"""From what a labelling tool says of each picture to a draft: shapes become boxes and masks, names of classes numbers,
+and names of pictures files.
+
+A reader hands out a `Page` a picture, with its `Shape`s in pixels of the file, edges continuous. A shape that cannot be
+read as an object takes its picture out, as everywhere: it would be trained as background.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.core.samples import Classes, DataError
+
+from ..files import class_list, given_folder, read_bytes
+from ..finding import Pictures, plain_name
+from ..images import MAX_PIXELS, child, header, walk
+from ..options import spelled
+from ..records import OUT, Draft, Fault, table
+from . import rle
+from .coco import split_name
+
+IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
+ROUND = 64  # points of a polygon that stands for a circle or an ellipse
+
+
+@dataclass
+class Shape:
+    """One object: its class, and a box (x1, y1, x2, y2), polygons (flat lists of x, y), or run lengths; `why` it cannot
+    be read, where it cannot."""
+
+    name: str
+    box: Sequence[float] | None = None
+    rings: list[list[float]] = field(default_factory=list)
+    mask: dict[str, Any] | None = None
+    crowd: bool = False
+    record: int = 0
+    why: str = ""
+
+
+@dataclass
+class Page:
+    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes."""
+
+    name: str
+    size: tuple[int, int]
+    origin: Path
+    shapes: list[Shape] = field(default_factory=list)
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A split: the files of annotations, and the split that a page must name ("" for all)."""
+
+    files: tuple[Path, ...]
+    split: str = ""
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[float, float]) -> list[float]:
+    """The corners of a box, turned clockwise as pictures are looked at around a point."""
+    a = math.radians(degrees)
+    out: list[float] = []
+    for px, py in ((x, y), (x + w, y), (x + w, y + h), (x, y + h)):
+        dx, dy = px - about[0], py - about[1]
+        out += [about[0] + dx * math.cos(a) - dy * math.sin(a), about[1] + dx * math.sin(a) + dy * math.cos(a)]
+    return out
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
+    """A polygon of `ROUND` points on an ellipse."""
+    t, a = np.arange(ROUND) * (2 * np.pi / ROUND), math.radians(degrees)
+    x, y = rx * np.cos(t), ry * np.sin(t)
+    points = np.stack([cx + x * math.cos(a) - y * math.sin(a), cy + x * math.sin(a) + y * math.cos(a)], 1)
+    return [float(v) for v in points.reshape(-1)]
+
+
+def filled(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Run lengths of a picture of (height, width) `size` from a mask (h, w) at (left, top);
+    what lies outside is cut.
+    Raises ValueError for a picture too large to be one."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"is a mask of a picture of {size[1]} x {size[0]}")
+    whole = np.zeros(size, dtype=bool)
+    y1, x1 = max(top, 0), max(left, 0)
+    y2, x2 = min(top + mask.shape[0], size[0]), min(left + mask.shape[1], size[1])
+    if y2 > y1 and x2 > x1:
+        whole[y1:y2, x1:x2] = mask[y1 - top : y2 - top, x1 - left : x2 - left]
+    return rle.encode(whole)
+
+
+# ---------------------------------------------------------------- where things lie
+
+
+def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: str, labels: str | Path | None = None,
+                folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> dict[str, Source]:
+    """split -> files of annotations that `fits`: those at `where` itself, in a folder called like one of `folders`,
+    beside the images, or in a folder a split. Raises DataError where there are none."""
+    if where.is_file():
+        return {"all": Source((where,))}
+    if labels is not None:
+        named = next((p for p in (where / labels, Path(labels).expanduser()) if p.is_file()), None)
+        if named is not None:
+            return {"all": Source((named,))}
+        folder = given_folder(where, labels, "labels")
+        found = [folder / n for n in walk(folder, {ending}, follow_links=True) if fits(folder / n)]
+    else:
+        found = candidates(where, fits, ending, folders)
+    if not found:
+        raise DataError(str(where), f"holds no annotations of {kind}", f"looked for *{ending} here, in "
+                        f"{', '.join(folders)}, beside the images and in a folder a split; say {spelled('labels')}")
+    parts: dict[str, list[Path]] = {}
+    for path in found:
+        try:
+            inner = path.relative_to(where).parts
+        except ValueError:
+            inner = (path.name,)
+        said = next((split_name(p) for p in inner[:-1] if split_name(p)), "")
+        if not said and len(found) <= 12:  # a file a split, and not one a picture
+            said = split_name(Path(inner[-1]).stem)
+        parts.setdefault(said, []).append(path)
+    if len(parts) == 1:
+        return {next(iter(parts)) or "all": Source(tuple(found))}
+    return {s or "all": Source(tuple(p)) for s, p in parts.items()}
+
+
+def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: Sequence[str]) -> list[Path]:
+    """Files of annotations of a kind in the usual places."""
+    names = [n for n in walk(where, {ending}, follow_links=True)]
+    near = {child(where, f) for f in (*folders, *IMAGES)} - {""}
+    out = []
+    for n in names:
+        first, _, rest = n.partition("/")
+        if not rest or first in near or split_name(first):
+            out.append(where / n)
+    return [p for p in out if fits(p)]
+
+
+def any_fits(where: Path, fits: Callable[[Path], bool], ending: str,
+             folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> bool:
+    """Whether a folder holds such annotations: a few files are looked at."""
+    seen: list[Path] = []
+
+    def some(path: Path) -> bool:
+        seen.append(path)
+        return len(seen) <= 40 and fits(path)
+
+    return bool(candidates(where, some, ending, folders))
+
+
+# ---------------------------------------------------------------- the draft
+
+
+def draft_of(
+    where: Path, source: Source, pages: Iterable[Page], format: str, split: str, *, images: str | Path | None = None,
+    names: Any = None, order: Sequence[str] | None = None, every: Callable[[], Iterable[str]] | None = None,
+    word: str = "object", faults: list[Fault] | None = None, notes: list[str] | None = None, follow_links: bool = False,
+    used: Iterable[Path] = (),
+) -> Draft:
+    """A draft of the pages of a split.
+
+    Classes are `names` where they are told, else `order` (the tool's own list), else what `every` says of all splits,
+    sorted. Raises DataError where nothing can be used.
+    """
+    faults, notes = faults if faults is not None else [], notes if notes is not None else []
+    base = where if where.is_dir() else where.parent
+    root = base if images is None else given_folder(base, images, "images")
+    pictures = Pictures(root, walk(root, follow_links=True))
+    pages = list(pages)
+    found = list(class_list(names, base)) if names is not None else list(order or ())
+    said = sorted({s.name for p in pages for s in p.shapes if s.name} | set(every() if every is not None else ()))
+    known = names is not None or bool(order)
+    if not known:
+        found = said
+    if not found:
+        raise DataError(str(source.files[0] if source.files else where), "has no object of a class in any picture",
+                        "add annotations; there is nothing to learn or to measure")
+    if len(set(found)) < len(found):
+        twice = next(n for n in found if found.count(n) > 1)
+        raise DataError(str(where), f"the class {twice!r} is named twice", "give each class its own name")
+    index = {n: k for k, n in enumerate(found)}
+    grown = _Columns(faults)
+    for page in pages:
+        grown.add(page, pictures, split, index, base)
+    hashed = hashlib.sha256("\0".join(found).encode("utf-8", "surrogatepass"))
+    for path in source.files:
+        hashed.update(read_bytes(path))
+    masks = any(s is not None for s in grown.segments)
+    if masks:
+        faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]}", "",
+                         "has no mask, where others have one", "its box is taken as the mask", True, "no mask")
+                   for k, s in enumerate(grown.segments) if s is None]
+    t = table(
+        grown.files, grown.sizes, np.arange(len(grown.files)), grown.image,
+        np.array(grown.boxes, dtype=np.float64).reshape(-1, 4), grown.labels, grown.origin, crowd=grown.crowd,
+        record=grown.record, word=word, segments=grown.segments if masks else None,
+    )
+    return Draft(
+        root, format, t, Classes(tuple(found)), ("boxes", *(("masks",) if masks else ())), hashed.hexdigest(),
+        str(source.files[0] if len(source.files) == 1 else where), faults, follow_links=follow_links, out=grown.out,
+        notes=notes, used={str(p) for p in (*source.files, *used)},
+    )
+
+
+@dataclass
+class _Columns:
+    """Columns grown from pages."""
+
+    faults: list[Fault]
+    files: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    origin: list[str] = field(default_factory=list)
+    image: list[int] = field(default_factory=list)
+    boxes: list[Sequence[float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    crowd: list[bool] = field(default_factory=list)
+    record: list[int] = field(default_factory=list)
+    segments: list[Any] = field(default_factory=list)
+    out: set[int] = field(default_factory=set)
+
+    def add(self, page: Page, pictures: Pictures, split: str, index: dict[str, int], base: Path) -> None:
+        name = plain_name(page.name)
+        try:
+            beside = page.origin.parent.resolve().relative_to(pictures.root.resolve()).as_posix().removeprefix(".")
+        except ValueError:
+            beside = ""
+        try:
+            hit = pictures.find(f"{beside}/{name}") if beside and "/" not in name else None
+            hit = hit or pictures.find(name, near=split)
+        except LookupError as e:
+            self.faults.append(Fault(str(page.origin), f"image {page.name[:200]}", "", f"could mean {e}",
+                                     "write the path below the data folder", False, "picture not told apart"))
+            return
+        i = len(self.files)
+        self.files.append(hit or name.lstrip("/").replace("../", "") or page.origin.stem)
+        self.origin.append(str(page.origin))
+        size = page.size
+        if not all(0 < v < 1 << 20 for v in size):
+            try:
+                size = header(pictures.root / self.files[-1]).size
+            except DataError:
+                size = (0, 0)  # named as missing or unreadable where pictures are vetted
+        self.sizes.append(size)
+        for s in page.shapes:
+            self._shape(i, s, size, page, index)
+
+    def _shape(self, i: int, s: Shape, size: tuple[int, int], page: Page, index: dict[str, int]) -> None:
+        record = f"object {s.record}"
+        if not s.why and not s.name:
+            s.why = "the object has no class name"
+        segment: Any = s.mask or s.rings or None
+        box = s.box
+        if not s.why and segment is not None:
+            wrong = rle.problem(segment, *size) if any(size) else ""
+            if wrong:
+                s.why = f"the mask {wrong}"
+            elif box is None:
+                box = rle.bounds(segment, *size)
+        if not s.why and box is None:
+            s.why = "the object has neither a box nor a mask"
+        if s.why or box is None:
+            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, "broken record"))
+            self.out.add(i)
+            return
+        if s.name not in index:
+            self.faults.append(Fault(str(page.origin), record, "", f"the class {s.name!r} is not in the list "
+                                     "of classes", "add it to the list or correct the name", False, "unknown class"))
+            return
+        self.image.append(i)
+        self.boxes.append(box)
+        self.labels.append(index[s.name])
+        self.crowd.append(s.crowd)
+        self.record.append(s.record)
+        self.segments.append(segment)
+
+
+__all__ = ["IMAGES", "Page", "Shape", "Source", "any_fits", "candidates", "draft_of", "ellipse", "file_splits",
+           "filled", "turned"]

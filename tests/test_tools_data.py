@@ -1,0 +1,620 @@
+"""Exports of labelling tools and tables: one truth written in every layout is read alike;
+shapes, splits and faults of each."""
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from made_data import noise
+from stemma.core.types import DataError
+from stemma.data.doctor import examine
+from stemma.data.formats import drafts_at, module_of
+from stemma.data.open import open_dataset, recognise, splits
+from stemma.data.readers.label_studio import brush
+from stemma.data.records import DataWarning
+
+W, H = 60, 40
+Truth = dict[str, list[tuple[str, float, float, float, float]]]
+TRUTH: Truth = {  # with a picture without objects, and two of one base name
+    "a.png": [("cat", 5, 6, 25, 16), ("dog", 30, 2, 58, 38)], "cam 1/b.png": [("dog", 1, 1, 20, 10)],
+    "cam 2/b.png": [("cat", 10.5, 8, 33, 30)], "none.png": [],
+}
+
+
+def pictures(root: Path, truth: Truth = TRUTH, folder: str = "images") -> None:
+    for k, name in enumerate(truth):
+        noise(root / folder / name, H, W, seed=k)
+
+
+def put(path: Path, doc: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(doc if isinstance(doc, str) else json.dumps(doc), encoding="utf-8")
+
+
+def cvat_xml(images: str, labels: tuple[str, ...] = ("cat", "dog")) -> str:
+    rows = "".join(f"<label><name>{n}</name></label>" for n in labels)
+    return ('<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta><task>'
+            f'<labels>{rows}</labels>'
+            f"</task></meta>{images}</annotations>")
+
+
+def cvat(root: Path, truth: Truth) -> None:
+    put(root / "annotations.xml", cvat_xml("".join(
+        f'<image id="{k}" name="{n}" width="{W}" height="{H}">' + "".join(
+            f'<box label="{c}" occluded="0" xtl="{a}" ytl="{b}" xbr="{x}" ybr="{y}" z_order="0"></box>'
+            for c, a, b, x, y in rows) + "</image>" for k, (n, rows) in enumerate(truth.items()))))
+
+
+def labelme(root: Path, truth: Truth) -> None:
+    for n, rows in truth.items():
+        put((root / "images" / n).with_suffix(".json"), {
+            "version": "5.4.1", "flags": {}, "imagePath": n.rpartition("/")[2], "imageData": None, "imageHeight": H,
+            "imageWidth": W, "shapes": [{"label": c, "points": [[x, y], [a, b]], "group_id": None,
+                                         "shape_type": "rectangle", "flags": {}} for c, a, b, x, y in rows]})
+
+
+def createml(root: Path, truth: Truth) -> None:
+    put(root / "_annotations.createml.json", [
+        {"image": n, "annotations": [{"label": c, "coordinates": {"x": (a + x) / 2, "y": (b + y) / 2, "width": x - a,
+                                                                  "height": y - b}} for c, a, b, x, y in rows]}
+        for n, rows in truth.items()])
+
+
+def via(root: Path, truth: Truth) -> None:
+    put(root / "via_project.json", {"_via_settings": {}, "_via_attributes": {}, "_via_img_metadata": {
+        f"{n}123": {"filename": n, "size": 123, "file_attributes": {}, "regions": [
+            {"shape_attributes": {"name": "rect", "x": a, "y": b, "width": x - a, "height": y - b},
+             "region_attributes": {"label": c, "note": "x"}} for c, a, b, x, y in rows]}
+        for n, rows in truth.items()}})
+
+
+def via_csv(root: Path, truth: Truth) -> None:
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(["filename", "file_size", "file_attributes", "region_count", "region_id", "region_shape_attributes",
+                   "region_attributes"])
+    for n, objects in truth.items():
+        for k, (c, a, b, x, y) in enumerate(objects):
+            rows.writerow([n, 9, "{}", len(objects), k, json.dumps(
+                {"name": "rect", "x": a, "y": b, "width": x - a, "height": y - b}), json.dumps({"label": c})])
+        if not objects:
+            rows.writerow([n, 9, "{}", 0, 0, "{}", "{}"])
+    put(root / "via.csv", out.getvalue())
+
+
+def region(kind: str, label: str, **value: Any) -> dict[str, Any]:
+    """A region as Label Studio writes it."""
+    return {"original_width": W, "original_height": H, "image_rotation": 0, "type": kind, "from_name": "label",
+            "to_name": "image", "id": label, "value": {**value, kind: [label]}}
+
+
+def percent(a: float, b: float, x: float, y: float) -> dict[str, float]:
+    return {"x": 100 * a / W, "y": 100 * b / H, "width": 100 * (x - a) / W, "height": 100 * (y - b) / H, "rotation": 0}
+
+
+def label_studio(root: Path, truth: Truth) -> None:
+    put(root / "export.json", [
+        {"id": k, "data": {"image": f"/data/local-files/?d=store/{n.replace(' ', '%20')}"}, "annotations": [
+            {"id": k, "was_cancelled": False, "result": [
+                region("rectanglelabels", c, **percent(*box)) for c, *box in rows]}]}
+        for k, (n, rows) in enumerate(truth.items())])
+
+
+def label_studio_min(root: Path, truth: Truth) -> None:
+    put(root / "min.json", [{"image": f"s3://bucket/{n}", "id": k, "label": [
+        {**percent(*box), "rectanglelabels": [c], "original_width": W, "original_height": H} for c, *box in rows]}
+        for k, (n, rows) in enumerate(truth.items())])
+
+
+def table(root: Path, truth: Truth) -> None:
+    lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for n, rows in truth.items():
+        lines += [f"{n},{W},{H},{c},{a},{b},{x},{y}" for c, a, b, x, y in rows] or [f"{n},{W},{H},,,,,"]
+    put(root / "_annotations.csv", "\n".join(lines))
+
+
+def open_images(root: Path, truth: Truth) -> None:
+    lines = ["ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf"]
+    for n, rows in truth.items():
+        lines += [f"{n.removesuffix('.png')},x,/m/{c},1,{a / W},{x / W},{b / H},{y / H},0,0,0"
+                  for c, a, b, x, y in rows]
+        lines += [f"{n.removesuffix('.png')},x,,,,,,,,,"] if not rows else []
+    put(root / "boxes.csv", "\n".join(lines))
+    put(root / "class-descriptions-boxable.csv", "/m/cat,cat\n/m/dog,dog\n")
+
+
+def spreadsheet(root: Path, truth: Truth) -> None:
+    """As a spreadsheet of a language with a decimal comma saves it."""
+    table(root, truth)
+    path = root / "_annotations.csv"
+    path.write_bytes("\ufeff".encode() + path.read_text().replace(",", ";").replace(".5", ",5")
+                     .replace("\n", "\r\n").encode())
+
+
+def bare_table(root: Path, truth: Truth) -> None:
+    put(root / "train_boxes.csv", "\n".join(
+        line for n, rows in truth.items() for line in [f"{n},{a},{b},{x},{y},{c}" for c, a, b, x, y in rows]
+        or [f"{n},,,,,"]))
+
+
+def one_column(root: Path, truth: Truth) -> None:
+    put(root / "boxes.csv", "image_id,bbox,label\n" + "\n".join(
+        line for n, rows in truth.items()
+        for line in [f'{n},"[{a}, {b}, {x - a}, {y - b}]",{c}' for c, a, b, x, y in rows] or [f"{n},,"]))
+
+
+def kitti(root: Path, truth: Truth) -> None:
+    for n, rows in truth.items():
+        put((root / "label_2" / n).with_suffix(".txt"), "".join(
+            f"{c} 0.00 0 -1.57 {a} {b} {x} {y} 1.5 1.6 3.9 1.8 1.5 8.4 -1.6\n" for c, a, b, x, y in rows))
+    (root / "images").rename(root / "image_2")
+
+
+WRITERS: dict[str, Callable[[Path, Truth], None]] = {
+    "cvat": cvat, "labelme": labelme, "createml": createml, "via": via, "via_csv": via_csv,
+    "label-studio": label_studio, "label_studio_min": label_studio_min, "csv": table, "open_images": open_images,
+    "bare_table": bare_table, "one_column": one_column, "kitti": kitti,
+}
+KIND = {"via_csv": "via", "label_studio_min": "label-studio", "open_images": "csv", "bare_table": "csv",
+        "spreadsheet": "csv",
+        "one_column": "csv"}
+
+
+def opened(where: Path, split: str = "all", **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return open_dataset(where, split, **options)
+
+
+def held(data: Any) -> Truth:
+    """What a data set says, as `TRUTH`."""
+    out: Truth = {}
+    for i, file in enumerate(data.table.files):
+        s = data[i]
+        out[file.partition("/")[2]] = [(data.info.classes.names[k], *map(float, b))
+                                       for k, b in zip(s.labels, data.truth(i).boxes)]
+    return out
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_one_truth_is_read_alike_from_every_layout(tmp_path: Path, layout: str) -> None:
+    pictures(tmp_path)
+    WRITERS[layout](tmp_path, TRUTH)
+    assert recognise(tmp_path) == KIND.get(layout, layout)
+    data = opened(tmp_path)
+    assert data.info.classes.names == ("cat", "dog") and data.info.kinds == ("boxes",) and not data.faults
+    found = held(data)
+    assert set(found) == set(TRUTH)
+    for name, rows in TRUTH.items():
+        assert [r[0] for r in found[name]] == [r[0] for r in rows]
+        np.testing.assert_allclose([r[1:] for r in found[name]] or np.zeros((0, 4)),
+                                   [r[1:] for r in rows] or np.zeros((0, 4)), atol=1e-9)
+    report = examine(tmp_path, near=False)
+    unused = {k: v for k, v in report.unused.as_dict().items() if v}
+    assert unused in ({}, {"annotations": ["class-descriptions-boxable.csv"]}) and report.status == 0
+
+
+@pytest.mark.parametrize("layout", [k for k in WRITERS if k != "kitti"])
+def test_a_folder_a_split(tmp_path: Path, layout: str) -> None:
+    for split, truth in (("train", TRUTH), ("valid", {"v.png": [("dog", 2, 3, 20, 30)]})):
+        pictures(tmp_path / split, truth)
+        WRITERS[layout](tmp_path / split, truth)
+    assert splits(tmp_path) == ("train", "val")
+    train, val = opened(tmp_path, "train"), opened(tmp_path, "val")
+    assert (len(train), len(val)) == (4, 1) and val.truth(0).file.endswith("valid/images/v.png")
+    assert train.info.classes.names == val.info.classes.names == ("cat", "dog"), "numbered alike in all splits"
+    assert val.truth(0).labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_classes_may_be_told(tmp_path: Path, layout: str) -> None:
+    pictures(tmp_path)
+    WRITERS[layout](tmp_path, TRUTH)
+    data = opened(tmp_path, names=["dog", "bird", "cat"])
+    assert data.info.classes.names == ("dog", "bird", "cat") and held(data)["a.png"][0][0] == "cat"
+    with pytest.raises(DataError, match="the class 'dog' is not in the list of classes"):
+        opened(tmp_path, names=["cat", "bird"])
+
+
+@pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("labelme", "kitti")])
+def test_a_file_may_be_named_itself(tmp_path: Path, layout: str) -> None:
+    pictures(tmp_path)
+    WRITERS[layout](tmp_path, TRUTH)
+    file = next(p for p in sorted(tmp_path.iterdir()) if p.is_file() and "class-desc" not in p.name)
+    assert recognise(file) == KIND.get(layout, layout) and len(opened(file)) == 4
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    assert len(opened(tmp_path, images="elsewhere", labels=file.name)) == 4
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def mask_of(where: Path, **options: Any) -> np.ndarray:
+    """The one mask of the one picture."""
+    data = opened(where, **options)
+    assert len(data) == 1 and "masks" in data.info.kinds and not data.faults
+    masks = data.truth(0).masks
+    assert masks is not None and len(masks) == 1
+    return np.asarray(masks[0])
+
+
+def disc(cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
+    y, x = np.mgrid[:H, :W] + 0.5
+    return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+
+
+def near(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two masks are alike but for their rims."""
+    return bool((a & b).sum() > 0.93 * (a | b).sum())
+
+
+def diamond() -> np.ndarray:
+    """A square of side 20 around (30, 20), turned by 45 degrees."""
+    y, x = np.mgrid[:H, :W] + 0.5
+    return abs(x - 30) + abs(y - 20) <= 10 * math.sqrt(2)
+
+
+def blob() -> np.ndarray:
+    m = np.zeros((H, W), bool)
+    m[5:15, 10:30] = True
+    m[8:12, 15:20] = False
+    return m
+
+
+def png64(mask: np.ndarray) -> str:
+    out = io.BytesIO()
+    Image.fromarray(mask).save(out, format="PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def runs(mask: np.ndarray) -> list[int]:
+    """Run lengths row by row, background first."""
+    flat = mask.reshape(-1)
+    cut = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *cut, len(flat)]).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def painted(mask: np.ndarray) -> list[int]:
+    """A mask as Label Studio's brush writes it: RGBA values, alternately as runs and as single words."""
+    flat = np.stack([mask * 255] * 4, -1).astype(np.uint8).reshape(-1)
+    bits: list[int] = []
+
+    def give(value: int, n: int) -> None:
+        bits.extend(value >> (n - 1 - k) & 1 for k in range(n))
+
+    sizes = (3, 8, 12, 16)
+    give(len(flat), 32)
+    give(7, 5)
+    for s in sizes:
+        give(s - 1, 4)
+    cuts = [0, *(np.flatnonzero(np.diff(flat.astype(int))) + 1).tolist(), len(flat)]
+    for a, b in zip(cuts, cuts[1:]):
+        while a < b:
+            n = min(b - a, 1 << 16)
+            k = next(k for k, s in enumerate(sizes) if n - 1 < 1 << s)
+            give(int(k > 0), 1)  # short stretches are written as words
+            give(k, 2)
+            give(n - 1, sizes[k])
+            for v in flat[a : a + n][: 1 if k else n].tolist():
+                give(v, 8)
+            a += n
+    bits += [0] * (-len(bits) % 8)
+    return np.packbits(np.array(bits, dtype=np.uint8)).tolist()
+
+
+SQUARE = [20, 10, 40, 10, 40, 30, 20, 30]
+PAIRS = [[SQUARE[k], SQUARE[k + 1]] for k in range(0, 8, 2)]
+
+
+def labelme_shape(kind: str, points: list[list[float]], **more: Any) -> dict[str, Any]:
+    return {"imagePath": "a.png", "imageHeight": H, "imageWidth": W, "imageData": None,
+            "shapes": [{"label": "cat", "points": points, "shape_type": kind, "group_id": None, **more}]}
+
+
+def via_shape(**shape: Any) -> dict[str, Any]:
+    return {"a.png1": {"filename": "a.png", "size": 1, "regions": {"0": {  # as VIA 1 writes regions
+        "shape_attributes": shape, "region_attributes": {"type": "cat"}}}}}
+
+
+def task(*regions: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    return [{"data": {"image": "/data/upload/7/a.png"}, "annotations": [{"result": list(regions), **more}]}]
+
+
+def cvat_shape(text: str) -> str:
+    return cvat_xml(f'<image id="0" name="a.png" width="{W}" height="{H}">{text}<tag label="dog"></tag></image>')
+
+
+SHAPES: dict[str, tuple[str, Any, Callable[[], np.ndarray]]] = {
+    "labelme polygon": ("a.json", labelme_shape("polygon", PAIRS), lambda: square()),
+    "labelme circle": ("a.json", labelme_shape("circle", [[30, 20], [40, 20]]), lambda: disc(30, 20, 10, 10)),
+    "labelme mask": ("a.json", labelme_shape("mask", [[10, 5], [29, 14]], mask=png64(blob()[5:15, 10:30])), blob),
+    "cvat polygon": ("x.xml", cvat_shape('<polygon label="cat" points="20,10;40,10;40,30;20,30"/>'), lambda: square()),
+    "cvat turned box": ("x.xml", cvat_shape('<box label="cat" xtl="20" ytl="10" xbr="40" ybr="30" rotation="45"/>'),
+                        diamond),
+    "cvat ellipse": ("x.xml", cvat_shape('<ellipse label="cat" cx="30" cy="20" rx="20" ry="9"/>'),
+                     lambda: disc(30, 20, 20, 9)),
+    "cvat mask": ("x.xml", cvat_shape('<mask label="cat" left="10" top="5" width="20" height="10" rle="'
+                                      + ",".join(map(str, runs(blob()[5:15, 10:30]))) + '"/>'), blob),
+    "via polygon": ("v.json", via_shape(name="polygon", all_points_x=SQUARE[::2], all_points_y=SQUARE[1::2]),
+                    lambda: square()),
+    "via circle": ("v.json", via_shape(name="circle", cx=30, cy=20, r=10), lambda: disc(30, 20, 10, 10)),
+    "via ellipse": ("v.json", via_shape(name="ellipse", cx=30, cy=20, rx=9, ry=20, theta=math.pi / 2),
+                    lambda: disc(30, 20, 20, 9)),
+    "studio polygon": ("e.json", task(region("polygonlabels", "cat",
+                                             points=[[100 * x / W, 100 * y / H] for x, y in PAIRS])), lambda: square()),
+    "studio turned box": ("e.json", task(region("rectanglelabels", "cat", **percent(
+        30, 20 - 10 * math.sqrt(2), 50, 40 - 10 * math.sqrt(2)) | {"rotation": 45})), diamond),
+    "studio ellipse": ("e.json", task(region("ellipselabels", "cat", x=50, y=50, radiusX=100 * 20 / W,
+                                             radiusY=100 * 9 / H, rotation=0)), lambda: disc(30, 20, 20, 9)),
+    "studio brush": ("e.json", task(region("brushlabels", "cat", format="rle", rle=painted(blob()))), blob),
+}
+
+
+def square() -> np.ndarray:
+    m = np.zeros((H, W), bool)
+    m[10:30, 20:40] = True
+    return m
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_are_masks_where_they_are_drawn(tmp_path: Path, name: str) -> None:
+    file, doc, want = SHAPES[name]
+    noise(tmp_path / "a.png", H, W)
+    put(tmp_path / file, doc)
+    found = mask_of(tmp_path)
+    exact = name.endswith((" mask", "brush", "polygon"))
+    assert (found == want()).all() if exact else near(found, want())
+
+
+def test_runs_of_the_brush_are_decoded_as_they_are_written() -> None:
+    r = np.random.default_rng(0)
+    for share in (0.02, 0.5, 1.0):
+        mask = r.random((H, W)) < share
+        np.testing.assert_array_equal(brush(painted(mask), H, W), mask)
+    for bad in ([], [1, 2, 3], painted(blob())[:-9], [256]):
+        with pytest.raises((ValueError, IndexError, OverflowError)):
+            brush(bad, H, W)
+    with pytest.raises(ValueError, match="for 10 x 10 pixels"):
+        brush(painted(blob()), 10, 10)
+
+
+def test_parts_of_one_group_are_one_object(tmp_path: Path) -> None:
+    doc = labelme_shape("polygon", [[1, 1], [9, 1], [9, 9], [1, 9]], group_id=3)
+    doc["shapes"].append(doc["shapes"][0] | {"points": [[20, 1], [29, 1], [29, 9], [20, 9]]})
+    doc["shapes"].append(doc["shapes"][0] | {"label": "dog"})
+    noise(tmp_path / "a.png", H, W)
+    put(tmp_path / "a.json", doc)
+    s = opened(tmp_path).truth(0)
+    assert len(s.boxes) == 2 and s.boxes[0].tolist() == [1, 1, 29, 9] and s.masks[0].sum() == 8 * 8 + 9 * 8
+
+
+NO_EXTENT: dict[str, tuple[str, Any]] = {
+    "labelme point": ("b.json", labelme_shape("point", [[3, 4]])),
+    "labelme line": ("b.json", labelme_shape("linestrip", [[3, 4], [9, 9], [12, 3]])),
+    "labelme no label": ("b.json", labelme_shape("polygon", PAIRS, label="")),
+    "labelme mask": ("b.json", labelme_shape("mask", [[1, 1], [3, 3]], mask="zzz")),
+    "cvat line": ("b.xml", cvat_shape('<polyline label="cat" points="1,2;3,4"/>')),
+    "cvat points": ("b.xml", cvat_shape('<points label="cat" points="1,2"/>')),
+    "cvat mask": ("b.xml", cvat_shape('<mask label="cat" left="0" top="0" width="9" height="9" rle="3,4"/>')),
+    "cvat box": ("b.xml", cvat_shape('<box label="cat" xtl="1" ytl="2" xbr="x" ybr="4"/>')),
+    "via point": ("b.json", via_shape(name="point", cx=1, cy=2)),
+    "studio point": ("b.json", task(region("keypointlabels", "cat", x=3, y=4))),
+    "studio two labels": ("b.json", task({**region("rectanglelabels", "cat"), "value": percent(1, 1, 9, 9) | {
+        "rectanglelabels": ["cat", "dog"]}})),
+    "studio brush": ("b.json", task(region("brushlabels", "cat", format="rle", rle=[1, 2, 3]))),
+}
+
+
+@pytest.mark.parametrize("name", NO_EXTENT)
+def test_what_has_no_extent_takes_its_picture_out(tmp_path: Path, name: str) -> None:
+    file, doc = NO_EXTENT[name]
+    noise(tmp_path / "a.png", H, W)
+    put(tmp_path / file, doc)
+    report = examine(tmp_path)
+    assert [f.kind for f in report.faults if f.kind != "unusable split"] in (["broken record"], ["box not finite"]) or (
+        not report.splits), name
+    with pytest.raises(DataError, match="picture is left out|no object of a class"):
+        opened(tmp_path)
+
+
+def test_one_bad_shape_leaves_the_other_pictures(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    cvat(tmp_path, TRUTH)
+    text = (tmp_path / "annotations.xml").read_text()
+    (tmp_path / "annotations.xml").write_text(text.replace('<box label="cat" occluded="0" xtl="5"',
+                                                           '<points label="cat" points="1,2"/>'
+                                                           '<box label="cat" xtl="5"', 1))
+    with pytest.warns(DataWarning, match="1 picture is left out.*annotations.xml.*points have no extent"):
+        data = open_dataset(tmp_path, "all")
+    assert sorted(f.partition("/")[2] for f in data.table.files) == [  # type: ignore[attr-defined]
+        "cam 1/b.png", "cam 2/b.png", "none.png"]
+
+
+# ---------------------------------------------------------------- each tool's own
+
+
+def test_cvat_subsets_are_splits_and_video_is_refused(tmp_path: Path) -> None:
+    for k in range(4):
+        noise(tmp_path / f"images/{k}.png", H, W, seed=k)
+    rows = "".join(f'<image id="{k}" name="{k}.png" subset="{s}" width="{W}" height="{H}"><box label="cat" xtl="1" '
+                   'ytl="1" xbr="9" ybr="9"/></image>' for k, s in enumerate(("Train", "Train", "Validation", "Test")))
+    put(tmp_path / "annotations.xml", cvat_xml(rows))
+    assert splits(tmp_path) == ("train", "val", "test") and len(opened(tmp_path, "train")) == 2
+    assert opened(tmp_path, "val").info.classes.names == ("cat", "dog"), "the tool's own list"
+    put(tmp_path / "annotations.xml", cvat_xml('<track id="0" label="cat"></track>'))
+    with pytest.raises(DataError, match="CVAT for video.*images 1.1"):
+        opened(tmp_path)
+    put(tmp_path / "annotations.xml", "<!DOCTYPE a [<!ENTITY b 'c'>]>" + cvat_xml(rows))
+    with pytest.raises(DataError, match="document type or entities"):
+        opened(tmp_path)
+
+
+def test_tasks_that_several_people_labelled(tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", H, W)
+    noise(tmp_path / "b.png", H, W, seed=1)
+    boxes = [region("rectanglelabels", "cat", **percent(k, k, 20, 20)) for k in (1, 2, 3)]
+    both = [{"result": [boxes[0]], "was_cancelled": True}, {"result": [boxes[1]]},
+            {"result": [boxes[2]], "ground_truth": True}]
+    choice = {"type": "choices", "from_name": "q", "to_name": "image", "value": {"choices": ["sharp"]}}
+    doc = [{"data": {"image": "http://host/up/a.png?x=1"}, "annotations": both},
+           {"data": {"image": "b.png"}, "annotations": []}]
+    put(tmp_path / "e.json", doc)
+    with pytest.warns(DataWarning, match="1 tasks were labelled more than once"):
+        data = open_dataset(tmp_path, "all")
+    assert len(data) == 1 and data.truth(0).boxes.tolist() == [[3, 3, 20, 20]]
+    assert examine(tmp_path).unused.pictures == ["b.png"], "nobody labelled it: it is no picture without objects"
+    both[2]["ground_truth"] = False
+    both[1]["result"].append(choice)  # type: ignore[attr-defined]
+    put(tmp_path / "e.json", doc)
+    assert opened(tmp_path).truth(0).boxes.tolist() == [[2, 2, 20, 20]]
+
+
+def test_the_attribute_that_is_the_class(tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", H, W)
+    doc = via_shape(name="rect", x=1, y=1, width=9, height=9)
+    region_of = doc["a.png1"]["regions"]["0"]
+    for attributes, names in (({"species": "cat"}, ("cat",)), ({}, ("object",)), ({"a": "x", "class": "dog"}, ("dog",)),
+                              ({"type": {"cat": False, "dog": True}}, ("dog",))):
+        region_of["region_attributes"] = attributes
+        put(tmp_path / "v.json", doc)
+        assert opened(tmp_path).info.classes.names == names
+    region_of["region_attributes"] = {"colour": "x", "shape": "dog"}
+    put(tmp_path / "v.json", doc)
+    with pytest.raises(DataError, match="colour, shape, and none is called label or class"):
+        opened(tmp_path)
+
+
+def test_tables_of_other_columns(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    put(tmp_path / "boxes.csv", "image;x\n")
+    with pytest.raises(DataError, match="no data set of a known format"):
+        opened(tmp_path)
+    put(tmp_path / "boxes.csv", "split,image,x,y,w,h,isgroupof\ntrain,a.png,1,2,10,20,0\nval,none.png,1,1,5,5,0\n"
+        "val,none.png,1,1,30,30,1\n")
+    assert splits(tmp_path) == ("train", "val")
+    val = opened(tmp_path, "val").truth(0)
+    assert val.boxes.tolist() == [[1, 1, 6, 6], [1, 1, 31, 31]] and val.crowd.tolist() == [False, True]
+    assert opened(tmp_path, "train").info.classes.names == ("object",)
+    put(tmp_path / "boxes.csv",
+        "filename,class,xmin,ymin,xmax,ymax\na.png,cat,1,2,x,20\nnone.png,cat,1,2,9,9\n,cat,1,1,2,2\n")
+    report = examine(tmp_path)
+    assert {f.kind: f.record.split(" of ")[0] for f in report.faults} == {"broken record": "line 4",
+                                                                          "box not finite": "line 2"}
+    assert report.refused, "of a line that names no picture, nobody knows whose object it is"
+
+
+def test_what_kitti_does_not_care_for_is_a_crowd_of_every_class(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    kitti(tmp_path, TRUTH)
+    with open(tmp_path / "label_2/a.txt", "a") as f:
+        f.write("DontCare -1 -1 -10 1 1 9 9 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    with pytest.warns(DataWarning, match="1 places are marked DontCare"):
+        data = open_dataset(tmp_path, "all")
+    s = data.truth(data.table.files.index("image_2/a.png"))  # type: ignore[attr-defined]
+    assert data.info.classes.names == ("cat", "dog")
+    assert s.crowd.tolist() == [False, False, True, True] and sorted(s.labels[2:].tolist()) == [0, 1]
+    put(tmp_path / "label_2/none.txt", "cat 0 0 1 2\n")
+    assert "none.png" not in " ".join(opened(tmp_path).table.files)
+
+
+# ---------------------------------------------------------------- anything may stand in a file
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([k for k in WRITERS if k != "kitti"]), st.binary(max_size=30), st.floats(0, 1), st.booleans())
+def test_fuzzed_exports_raise_data_errors_alone(tmp_path: Path, layout: str, raw: bytes, share: float,
+                                                cut: bool) -> None:
+    root = tmp_path / layout
+    if not root.exists():
+        pictures(root)
+        WRITERS[layout](root, TRUTH)
+        for p in [p for p in root.rglob("*") if p.suffix in (".json", ".xml", ".csv")]:
+            p.with_name(p.name + ".sound").write_bytes(p.read_bytes())
+    for sound in root.rglob("*.sound"):
+        whole = sound.read_bytes()
+        at = int(share * len(whole))
+        sound.with_name(sound.name.removesuffix(".sound")).write_bytes(whole[:at] + raw + (b"" if cut else whole[at:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = open_dataset(root, "all", format=KIND.get(layout, layout), on_fault="report")
+            for i in range(len(data)):
+                data.truth(i)
+        except DataError as e:
+            assert str(e)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(SHAPES)), st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**12) | st.floats() | st.text(max_size=4),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3), max_leaves=5),
+       st.integers(0, 60))
+def test_any_value_may_stand_for_another(tmp_path: Path, name: str, value: Any, place: int) -> None:
+    file, doc, _ = SHAPES[name]
+    if isinstance(doc, str):
+        return
+    doc = json.loads(json.dumps(doc))
+    spots: list[tuple[Any, Any]] = []
+
+    def walk(at: Any) -> None:
+        for k in list(at) if isinstance(at, dict) else range(len(at)) if isinstance(at, list) else ():
+            spots.append((at, k))
+            walk(at[k])
+
+    walk(doc)
+    holder, key = spots[place % min(len(spots), 60)]
+    holder[key] = value
+    root = tmp_path / "f"
+    root.mkdir(exist_ok=True)
+    noise(root / "a.png", H, W)
+    for p in root.glob("*.json"):
+        p.unlink()
+    put(root / file, doc)
+    kind = {"a": "labelme", "v": "via", "e": "label-studio"}[file[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = open_dataset(root, "all", format=kind, on_fault="report")
+            for i in range(len(data)):
+                assert np.isfinite(data.truth(i).boxes).all()
+        except DataError as e:
+            assert str(e)
+
+
+@pytest.mark.data
+def test_one_published_truth_in_six_layouts(shared_data: Path) -> None:
+    """273 boxes in 100 pictures (which are not there), as the tools of review_object_detection_metrics wrote them."""
+    base = shared_data / "eval_results/review_object_detection_metrics/data/database/gts"
+    found = {}
+    for name, kind in (("coco_format_v1", "coco"), ("coco_format_v2", "coco"), ("cvat_format", "cvat"),
+                       ("openimages_format", "csv"), ("pascalvoc_format", "voc"), ("imagenet_format", "voc")):
+        assert recognise(base / name) == kind
+        path, module = module_of(base / name, None)
+        draft = drafts_at(path, module)["all"]()
+        t = draft.table
+        found[name] = sorted((Path(t.files[i]).stem, draft.classes.names[c], *np.round(b, 3).tolist())
+                             for i, c, b in zip(t.image, t.labels, t.boxes))
+        assert (len(t.files), len(t.boxes)) == (100, 273) and not draft.faults
+    truth = found["coco_format_v1"]
+    assert truth == found["cvat_format"] == found["coco_format_v2"]
+    for name in ("pascalvoc_format", "imagenet_format"):  # that count from 1: their first pixel is the edge before it
+        assert [r[:2] for r in found[name]] == [r[:2] for r in truth]
+        apart = np.array([r[2:] for r in truth]) - np.array([r[2:] for r in found[name]])
+        np.testing.assert_allclose(apart, np.tile([1.0, 1, 0, 0], (273, 1)), atol=1e-3)
+    path, module = module_of(base / "openimages_format", None)
+    table = module._table(path / "all_bounding_boxes.csv")
+    assert module._fractions([table]), "with decimal commas"
