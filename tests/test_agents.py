@@ -112,6 +112,24 @@ def far_from_harm(env: Any, side: float, steps: int = 16) -> float:
     return min(nearest, 0.2) - 0.1 * abs(x - 0.5)
 
 
+def test_engines_of_vizdoom_find_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that begin together would both make it, and one would end."""
+    vizdoom = pytest.importorskip("vizdoom", reason="takecover: pip install 'stemma-vision[worlds]'")
+    there: list[bool] = []
+    init = vizdoom.DoomGame.init
+
+    def watched(game: Any) -> Any:
+        there.append((tmp_path / "_vizdoom").is_dir())
+        return init(game)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vizdoom.DoomGame, "init", watched)
+    env = envs.make("takecover", 16, True)
+    env.reset(seed=0)
+    env.close()
+    assert there == [True]
+
+
 def test_dodging_can_be_done_by_looking() -> None:
     env: Any = envs.make("drawn-dodge", 16, True)
     lengths = []

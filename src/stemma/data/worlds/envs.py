@@ -170,6 +170,9 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
             if self.begun:
                 self.game.new_episode()
             else:
+                # engines that begin together in a new folder each look for theirs and then make it: all but one end
+                with suppress(OSError):
+                    os.makedirs("_vizdoom", exist_ok=True)
                 # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
                 with interrupts.shielded():
                     self.game.init()
