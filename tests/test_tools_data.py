@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -536,6 +536,8 @@ def test_what_kitti_does_not_care_for_is_a_crowd_of_every_class(tmp_path: Path) 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([k for k in WRITERS if k != "kitti"]), st.binary(max_size=30), st.floats(0, 1), st.booleans())
+@example("via_csv", b"\r\r", 0.9, False).via("a line end of old machines")
+@example("via_csv", b"\0", 0.4, False).via("a name that no file can have")
 def test_fuzzed_exports_raise_data_errors_alone(tmp_path: Path, layout: str, raw: bytes, share: float,
                                                 cut: bool) -> None:
     root = tmp_path / layout

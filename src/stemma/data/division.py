@@ -2,7 +2,6 @@
 or lists whose file names say the split."""
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from stemma.core.samples import DataError
 
-from .files import read_bytes, text_of
+from .files import read_bytes, table_of, text_of
 from .finding import Pictures
 from .options import spelled
 from .readers.coco import split_name
@@ -38,7 +37,7 @@ def members(file: Path) -> dict[str, list[str]]:
     delimiter = next((d for d in ("\t", ";", ",") if lines and d in lines[0]), "")
     if not delimiter:
         return {split_name(file.stem) or file.stem: [s.strip() for s in lines]}
-    rows = [[c.strip() for c in row] for row in csv.reader(lines, delimiter=delimiter)]
+    rows = table_of("\n".join(lines), file, delimiter)
     head = [c.lower() for c in rows[0]]
     column = next((head.index(c) for c in _COLUMNS if c in head), None)
     body = rows[1:] if column is not None else rows

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +51,15 @@ def text_of(raw: bytes, path: str | Path) -> str:
 def lines_of(path: Path) -> list[str]:
     """The lines of a text file, stripped, empty ones included. Raises DataError."""
     return [s.strip() for s in text_of(read_bytes(path), path).splitlines()]
+
+
+def table_of(text: str, path: str | Path, delimiter: str = ",") -> list[list[str]]:
+    """The rows of a CSV text, cells stripped, whatever ends its lines. Raises DataError."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        return [[c.strip() for c in row] for row in csv.reader(io.StringIO(plain, newline=""), delimiter=delimiter)]
+    except csv.Error as e:
+        raise DataError(str(path), f"is no CSV ({e})", "write it again, or remove it") from None
 
 
 # ---------------------------------------------------------------- folders
@@ -193,5 +204,5 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 __all__ = [
     "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "given_folder", "inside",
-    "lines_of", "named_lines", "read_bytes", "text_of", "unused",
+    "lines_of", "named_lines", "read_bytes", "table_of", "text_of", "unused",
 ]

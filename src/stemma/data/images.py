@@ -351,7 +351,7 @@ def _white_in(folder: str, changed: int) -> float | None:
 def _unreadable(path: Path, e: BaseException) -> DataError:
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         size = -1
     if path.is_dir():
         return DataError(str(path), "is a folder, not an image", "name a file")

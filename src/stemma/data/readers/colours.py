@@ -5,7 +5,6 @@ Roboflow's _classes.csv ("Pixel Value, Class"), dataset_meta.json (label_map, se
 """
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from stemma.core.samples import DataError
 
-from ..files import lines_of, read_bytes, text_of
+from ..files import lines_of, read_bytes, table_of, text_of
 
 FILES = ("labelmap.txt", "label_map.txt", "label_colors.txt", "class_dict.csv", "_classes.csv", "dataset_meta.json")
 Colour = tuple[int, int, int]
@@ -88,7 +87,7 @@ def _text(path: Path) -> Iterator[tuple[str, int | Colour]]:
 
 
 def _table(path: Path) -> Iterator[tuple[str, int | Colour]]:
-    rows = [[c.strip() for c in r] for r in csv.reader(text_of(read_bytes(path), path).splitlines()) if any(r)]
+    rows = [r for r in table_of(text_of(read_bytes(path), path), path) if any(r)]
     head = [c.lower() for c in rows[0]] if rows else []
     names = next((k for k, c in enumerate(head) if c in ("class", "name", "class_name", "label")), None)
     number = next((k for k, c in enumerate(head) if c in ("pixel value", "id", "index", "value")), None)

@@ -8,8 +8,6 @@ picture without objects. IsGroupOf is a crowd.
 """
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import flag
 
-from ..files import given_folder, read_bytes, text_of
+from ..files import given_folder, read_bytes, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
 from ..records import Draft, Fault
@@ -63,8 +61,8 @@ def _fits(path: Path) -> bool:
     try:
         with open(path, "rb") as f:
             head = f.read(1 << 14)
-        rows = _rows(text_of(head[: head.rfind(b"\n") + 1] or head, path))[:20]
-    except (OSError, DataError, csv.Error):
+        rows = _rows(text_of(head[: head.rfind(b"\n") + 1] or head, path), path)[:20]
+    except (OSError, DataError):
         return False
     found = _head(rows)
     return found is not None and found.usable
@@ -89,11 +87,10 @@ def _number(text: str) -> float:
     return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
-def _rows(text: str) -> list[list[str]]:
-    """The rows of a table, by commas, semicolons or tabs, whichever its first line has most of. Raises csv.Error."""
-    first = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    return [[c.strip() for c in r] for r in csv.reader(io.StringIO(text), delimiter=delimiter)]
+def _rows(text: str, path: Path) -> list[list[str]]:
+    """The rows of a table, by commas, semicolons or tabs, whichever its first line has most of. Raises DataError."""
+    first = text.lstrip().splitlines()[0] if text.strip() else ""
+    return table_of(text, path, max(",;\t", key=first.count))
 
 
 def _numbers(cells: Sequence[str]) -> bool:
@@ -117,10 +114,7 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 
 def _table(path: Path) -> tuple[Head, list[list[str]]]:
-    try:
-        rows = _rows(text_of(read_bytes(path), path))
-    except csv.Error as e:
-        raise DataError(str(path), f"is no CSV ({e})", "write it again") from None
+    rows = _rows(text_of(read_bytes(path), path), path)
     head = _head([r for r in rows if r])
     if head is None or not head.usable:
         raise DataError(str(path), "has no columns of pictures and boxes",
@@ -249,7 +243,7 @@ def _described(where: Path) -> dict[str, str]:
     base = where if where.is_dir() else where.parent
     out: dict[str, str] = {}
     for path in sorted([*base.glob("class-descriptions*.csv"), *base.glob("*/class-descriptions*.csv")]):
-        for row in csv.reader(io.StringIO(text_of(read_bytes(path), path))):
+        for row in table_of(text_of(read_bytes(path), path), path):
             if len(row) == 2 and row[0].startswith("/"):
                 out[row[0].strip()] = row[1].strip()
     return out

@@ -87,6 +87,7 @@ def _page(path: Path) -> Page:
     for k, row in enumerate(rows):
         shape = _shape(row, k, size) if isinstance(row, dict) else Shape("", record=k, why="is no shape")
         group = row.get("group_id") if isinstance(row, dict) else None
+        group = group if isinstance(group, (int, str)) else None
         group = group if isinstance(group, (int, float, str)) else None
         key = (shape.name, group)
         if group is not None and key in parts and parts[key].rings and shape.rings and not shape.why:

@@ -6,8 +6,6 @@ any, all regions are of the class "object". Points and lines have no extent: the
 """
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -16,7 +14,7 @@ from typing import Any
 
 from stemma.core.samples import DataError
 
-from ..files import read_bytes, text_of
+from ..files import read_bytes, table_of, text_of
 from ..records import Draft, Fault
 from . import pages
 from .coco import load_json, real
@@ -83,7 +81,9 @@ Region = tuple[str, dict[str, Any] | None, dict[str, Any]]
 def _regions(path: Path, faults: list[Fault]) -> Iterable[Region]:
     """(picture, shape, attributes) of every region; a picture without any gives (picture, None, {})."""
     if path.suffix.lower() == ".csv":
-        for k, row in enumerate(csv.DictReader(io.StringIO(text_of(read_bytes(path), path))), 2):
+        rows_of = table_of(text_of(read_bytes(path), path), path)
+        for k, cells in enumerate(rows_of[1:], 2):
+            row = dict(zip(rows_of[0], cells))
             name = (row.get("filename") or row.get("#filename") or "").strip()
             try:
                 shape, attributes = (json.loads(row.get(c) or "{}") for c in ("region_shape_attributes",
