@@ -212,7 +212,7 @@ def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest
     run = short(tmp_path / "run", "1s", save_every="1steps", val_every=0, log_every=1, resume=True)
     seconds = [e["seconds"] for e in run.metrics("train")]
     # the first step past it is the last
-    assert seconds == sorted(seconds) and seconds[-1] >= 1.0 > max([0.0, *seconds[:-1]])
+    assert seconds == sorted(seconds) and seconds[-1] >= 1.0 >= max([0.0, *seconds[:-1]])
 
 
 def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
