@@ -41,9 +41,15 @@ MODELS = {
     **{f"recipe.life.then.{i}.{k}": v for i in (0, 1) for k, v in (("batch", 4),)}, "recipe.life.then.1.sequence": 8,
     "recipe.life.then.2.population": 4, "recipe.life.then.2.rollouts": 2, "recipe.life.then.2.horizon": 12,
 }
+DREAMER = {
+    "dynamics.cell.size": 16, "dynamics.cell.hidden": 6, "dynamics.hidden": 6, "behaviour.horizon": 2,
+    "recipe.life.first.0.amount": 2, "recipe.life.then.0.ratio": 2.0, "recipe.life.then.0.sequence": 4,
+    "recipe.batch": 4,
+}
 LIVES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "planet": ("planet", "drawn-pendulum", "4steps", PLANET),
     "world-models": ("world-models", "drawn-dodge", "9steps", MODELS),
+    "dreamerv3": ("dreamerv3", "gym:CartPole-v1", "9steps", DREAMER),
 }
 each = pytest.mark.parametrize("which", LIVES)
 

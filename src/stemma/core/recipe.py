@@ -147,6 +147,8 @@ class Stage:
     stored: bool = False  # fit: read each frame's code, computed once when the stage begins, in place of the frame
     recent: float = 0.0  # fit: share of a batch that is drawn from the newest episodes
     endings: float = 0.0  # fit: share of a batch in which an episode ends by failure
+    ratio: float = 0.0  # fit: until so many steps were learned from for each that was lived; 0: `amount` or `share`
+    newest: bool = False  # fit: sequences that no batch has held yet come first
     strategy: Literal["cma", "open-es", "pepg", "ga"] = "cma"  # evolve: how
     population: int = 64  # evolve: candidates a generation
     rollouts: int = 16  # evolve: dreams of a candidate
@@ -162,7 +164,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         several = (("sequence", 1), ("population", 2), ("rollouts", 1), ("horizon", 1), ("amount", 0), ("share", 0),
-                   ("batch", 0), ("noise", 0), ("temperature", 0), ("elect", 0))
+                   ("batch", 0), ("noise", 0), ("temperature", 0), ("elect", 0), ("ratio", 0))
         _within(self, f"of the stage '{self.name}' ", *((name, least, math.inf) for name, least in several))
 
 
@@ -181,7 +183,8 @@ class Life:
 LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe may be: from, to
     ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf),
     ("batch", 1, math.inf), ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0),
-    ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0),
+    ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0), ("warmup_steps", 0, math.inf),
+    ("agc", 0.0, math.inf),
 )
 
 
@@ -189,7 +192,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe ma
 class Recipe:
     """The optimiser, its schedule, the pictures' treatment and the published length."""
 
-    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon", "laprop"] = "sgd"
     lr: float = 0.02
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -202,9 +205,12 @@ class Recipe:
     power: float = 0.9
     warmup: float = 0.01  # fraction of the budget
     warmup_factor: float = 0.001
+    warmup_steps: int = 0  # updates over which an agent's rate rises from 0
     clip: float = 0.0  # gradient norm; 0 = off
     clip_value: float = 0.0  # each gradient by itself; 0 = off (agents)
-    eps: float = 1e-8  # of Adam and AdamW
+    clips: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, gradient norm of these) (agents)
+    agc: float = 0.0  # laprop: a tensor's gradient is at most so many times as long as the tensor; 0 = off
+    eps: float = 1e-8  # of Adam, AdamW and LaProp
     ema: float = 0.0  # decay of the averaged weights; 0 = off
     accumulate: int = 1
     lr_mult: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, factor); 0 freezes

@@ -133,7 +133,7 @@ def info_from(d: dict[str, Any]) -> Info:
         name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]),
         semantic=of(Classes, d.get("semantic")),
         panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
-        white=d.get("white"),
+        white=d.get("white"), inputs=_tuples(d.get("inputs", [])), choices=_tuples(d.get("choices", [])),
     )
 
 
