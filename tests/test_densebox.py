@@ -223,7 +223,7 @@ def test_the_losses_written_out() -> None:
 
 
 def test_cells_of_the_ring_are_never_used() -> None:
-    rule, t = DistanceRule(mine=TopShare(1.0)), objects([[95.0, 95.0, 145.0, 145.0]])
+    rule, t = DistanceRule(mine=TopShare(0.5)), objects([[95.0, 95.0, 145.0, 145.0]])
     want = rule.paint(t, raw_of(60, 60), torch.tensor([[0.0, 0, 240, 240]]))
     loss = torch.where(want.asked, 0.0, 1.0)  # what is not asked would be the hardest
     used = rule.mine(torch.where(want.asked, want.positive.long(), -1), loss)
