@@ -111,6 +111,9 @@ def show(
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
         out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in edge.told))
+        if apart := cards.trained_apart(edge.paper, p, preset):
+            out.print("[bold]and trained differently[/]")
+            out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in apart))
         out.print()
     if p.sizing is not None:
         out.print(Text.assemble(("What --size sets: ", "bold"), p.sizing.says, "\n"))
@@ -150,11 +153,14 @@ def _known_preset(p: Paper, preset: str) -> None:
 
 
 def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    from ..core.paper import trained_apart
+
     return {
         "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
         "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset,
         "size": None if p.sizing is None else p.sizing.says, "parents":
-        [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told]} for e in p.parents],
+        [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told],
+          "trained": [{"slots": s, "what": w} for s, w in trained_apart(e.paper, p, preset)]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
         "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant,

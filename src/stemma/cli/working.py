@@ -332,6 +332,8 @@ def compare(
     size: Size = None,
     upright: Upright = None,
     proposals: Source = None,
+    same_recipe: Annotated[bool, typer.Option("--same-recipe", help="Train all by the first one's recipe, as far as "
+                                              "their shapes allow it: a gain is then the idea's.")] = False,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
@@ -361,7 +363,8 @@ def compare(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-            say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+            same_recipe=same_recipe, say=board.say,
+            command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})

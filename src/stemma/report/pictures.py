@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +190,10 @@ def _edges(r: dict[str, Any]) -> str:
             for v in (e["gain"], abs(e["gain"]) + (e.get("spread") or 0.0), *(e.get("interval") or ()))]
     reach = max(ends, default=0.0) or 1.0
     note = remark("Along every line of descent among the systems compared: what the child says that it changes of its "
-                 "parent, and what that was worth here, "
-                 "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
+                 "parent, as far as the two systems that were trained bear it out, and what that was worth here, "
+                 "under this budget and on this data. Where they are trained differently too, that is said apart; "
+                 "<code>compare --same-recipe</code> trains all alike. "
+                 "It is the whole step that is measured, not each sentence alone, "
                  "and a gain at a small budget need not hold at the published one. A gain is clear where the seeds do "
                  "not interlock and the interval over pictures, both systems measured on the same resamples of them, "
                  "leaves out nothing gained: the broad bar is that interval, the thin one the deviation over seeds.")
@@ -205,7 +207,7 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -
                text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
     slots = lambda c: tag("span", text(named(c["slots"]) + by(c)), cls="slot")
-    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"])
+    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"]) + _apart(e, slots)
     said = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", said))
@@ -219,6 +221,20 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -
                            "pictures"), cls="over") if ends else ""
     would = tag("div", text(found.would(split)), cls="over") if not found.told_apart else ""
     return tag("li", tag("div", name, changes), tag("div", figure, drawn, over, said, would))
+
+
+def _apart(e: dict[str, Any], slots: Callable[[dict[str, Any]], str]) -> str:
+    """What lies between two systems beside the idea: other settings, another training; and what the cards tell that
+    these two do not show."""
+    folded = lambda head, lines: tag("details", tag("summary", text(head)), items(lines))  # noqa: E731
+    out = []
+    if e.get("trained"):
+        out.append(folded("and trained differently", [text(c["what"]) + " " + slots(c) for c in e["trained"]]))
+    if e.get("besides"):
+        out.append(folded("and set differently", map(text, e["besides"])))
+    if e.get("untrue"):
+        out.append(folded("told on the cards, alike in these two", [text(c["what"]) for c in e["untrue"]]))
+    return "".join(out)
 
 
 # ---------------------------------------------------------------- curves
