@@ -35,6 +35,8 @@ def register(app: typer.Typer) -> None:
                 epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
     app.command("diff",
                 epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
+    app.command("claims", epilog=examples("stemma claims", "stemma claims ssd",
+                                          "stemma claims --check runs/compare --check runs/mine"))(claims)
 
 
 def examples(*lines: str) -> str:
@@ -234,6 +236,35 @@ def tree(
         _grow(top, n, by_name, children)
         out.print(top)
     return None
+
+
+def claims(
+    paper: Annotated[str | None, typer.Argument(help="Only what this paper claims. \\[default: all]")] = None,
+    check: Annotated[list[str] | None, typer.Option("--check", metavar="RUN", help="Hold what a run or a comparison "
+                                                    "measured against the claims of its papers. Repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What papers claim, where it stands and what it would take to check it; with --check what was measured says to
+    that: reproduced, same order, contradicted, or cannot say, and why."""
+    from ..report import claims as held
+
+    if not check:
+        rows = held.listed(paper)
+        if as_json:
+            return print_json(rows)
+        t = table("paper", "claim", "value", "where", "what it takes", numbers=("value",))
+        for r in rows:
+            t.add_row(r["paper"], escape(r["what"]), f"{r['value']:g}", escape(r["source"]), escape(r["takes"]))
+        return out.print(t)
+    found = held.checked([m for where in check for m in held.read(where)], paper)
+    if as_json:
+        return print_json(found)
+    t = table("verdict", "claim", "why")
+    for r in found["orders"]:
+        t.add_row(r["verdict"], escape(r["says"]), escape(r["why"]))
+    for r in found["numbers"]:
+        t.add_row(r["verdict"], escape(f"{r['paper']}: {r['what']} {r['value']:g} ({r['source']})"), escape(r["why"]))
+    return out.print(t)
 
 
 def _page(paper: str | None, path: Path) -> None:

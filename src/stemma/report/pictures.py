@@ -14,6 +14,7 @@ from ..core import outputs
 from ..core.paper import named
 from ..engine.pictures.verdict import verdict
 from . import charts, words
+from .claims import of_results
 from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
 from .tags import items, table, tag, text
 from .wall import wall
@@ -45,6 +46,7 @@ def render(results: dict[str, Any], folder: Path) -> str:
     sections = [
         ("results", "Results", "Results", _tables(groups, colour, results["data"])),
         ("ideas", "Ideas", "What each idea bought", _edges(results)),
+        ("claims", "Claims", "What the papers claim of one another", _claims(results)),
         ("learning", "Learning", "Learning", _learning(results, groups, colour)),
         ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
         ("recall", "Recall", "Recall of proposals", _recall(systems, colour)),
@@ -221,6 +223,20 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -
                            "pictures"), cls="over") if ends else ""
     would = tag("div", text(found.would(split)), cls="over") if not found.told_apart else ""
     return tag("li", tag("div", name, changes), tag("div", figure, drawn, over, said, would))
+
+
+def _claims(r: dict[str, Any]) -> str:
+    """The orderings between the compared papers' claims, and what was measured here says to each."""
+    found = of_results(r)
+    if not found:
+        return ""
+    note = remark("Two papers that state one measure on one set say which of them is better. Here both were trained "
+                  "under one budget on these data: what that says to the ordering, and why where it says nothing. "
+                  "<code>stemma claims</code> lists each claim with its source.")
+    rows = [tag("tr", tag("td", text(c["says"]), cls="left"), tag("td", text(c["verdict"])),
+                tag("td", text(c["why"]), cls="left")) for c in found]
+    return note + table('<th class="left">claimed</th><th>verdict</th><th class="left">why</th>', rows,
+                        cls="plain wrap")
 
 
 def _apart(e: dict[str, Any], slots: Callable[[dict[str, Any]], str]) -> str:

@@ -36,7 +36,7 @@ OVER = ("AP", "mask_AP", "keypoint_AP", "PQ", "mIoU", "point_AP", "AR100", "mask
 PICTURES = 8
 COSTS = {
     "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second",
-    "peak_memory_mb": "peak_memory_mb", "latency_ms": "latency_ms",
+    "peak_memory_mb": "peak_memory_mb", "latency_ms": "latency_ms", "outside_ms": "outside_ms",
 }
 
 
@@ -111,6 +111,12 @@ class Trained:
 
     spec: Any
     recipe: Recipe
+
+
+def beside(ident: str, made: float, pictures: int) -> str:
+    """What the boxes from outside cost, which no budget counts: they are made once, before the first training."""
+    return (f"{ident} takes its boxes from outside: {made:,.0f} ms a picture, which its latency holds, and "
+            f"{made * pictures / 1000:,.0f} s of one core for the {pictures:,} training pictures, beside its budget")
 
 
 def as_trained(job: Job, info: Any) -> Trained:
@@ -302,6 +308,9 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
                 trial = (json.loads(file.read_text(encoding="utf-8"))
                          | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took})
                 notes += [f"the latency of {job.id} was not measured: {took}"] if isinstance(took, str) else []
+                if (made := about["latency"].get("proposals", {}).get(job.folder)) is not None:
+                    trial |= {"outside_ms": made}
+                    notes.append(beside(ident.replace("@", ":"), made, about["data"].get("train", 0)))
                 trials.append(trial)
                 runs.append(state | {k: trial[k] for k in ("steps", "images", "seconds")})
             else:
