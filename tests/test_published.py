@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from made_data import make_voc, voc_xml
 from stemma.core import paper as cards
@@ -15,6 +16,8 @@ from stemma.data.mix import is_mixture
 from stemma.data.open import held_out, open_dataset, open_pair, splits
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside, results
+from stemma.engine.pictures.measure import evaluate
+from stemma.engine.running import checkpoint
 from stemma.metrics import Evaluator
 from stemma.metrics.voc import voc
 
@@ -98,3 +101,17 @@ def test_boxes_from_outside_cost_what_they_cost(monkeypatch: pytest.MonkeyPatch)
     assert outside.cost(Scenes(3), cards.get("fpn").recipe("small")) == (0.0, 0.0)
     said = results.beside("fast-rcnn", 900.0, 200)
     assert "900 ms a picture" in said and "180 s of one core for the 200 training pictures, beside its budget" in said
+
+
+def test_a_model_answers_by_the_papers_settings() -> None:
+    data = Scenes(4)
+    model: Any = checkpoint.build("faster-rcnn", "small", info=data.info)
+    said = evaluate(model, data, published=True, device="cpu", precision="fp32")
+    assert said["published"]["post.0.score"] == (0.02, 0.05) and said["published"]["rpn.proposals.keep"] == (100, 300)
+    assert not {k for k in said["published"] if "sample" in k or "head" in k}
+    other, changed = checkpoint.as_published(model)
+    now: Any = other
+    assert now.spec.post[0].score == 0.05 and model.spec.post[0].score == 0.02, "the model itself stays as it was"
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values()))
+    assert changed == said["published"] and "published" not in evaluate(model, data, device="cpu", precision="fp32")
+    assert checkpoint.as_published(other)[1] == {}

@@ -343,6 +343,8 @@ def evaluate(
     svd: Svd = None,
     of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
                                            "average recall. \\[default: predict]")] = None,
+    published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
+                                            "preset's: least score, NMS, how many are kept.")] = False,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
@@ -354,7 +356,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        data_options=data_options or None))
+        published=published or None, data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)

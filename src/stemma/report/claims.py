@@ -20,7 +20,8 @@ from ..core.types import StemmaError
 Word = Literal["reproduced", "same order", "contradicted", "cannot say"]
 CLOSE = 0.01  # a number is reproduced within a point, or within what its own seeds differ
 FAR = 0.03  # and contradicted from three points on, where the seeds do not reach it
-SETS = (  # how a claim names its data: (words, name, classes of it, pictures of its splits)
+# how a claim names its data: (words, name, classes of it, pictures of its splits)
+SETS: tuple[tuple[str, str, int, dict[str, int]], ...] = (
     (r"VOC 2007|voc07", "VOC 2007", 20, {"test": 4952, "trainval": 5011}),
     (r"VOC 2010", "VOC 2010", 20, {}),
     (r"VOC 2012 val", "VOC 2012 val", 20, {}),
@@ -40,8 +41,8 @@ MEASURES = (  # the first pattern that a claim's words fit
     (r"AR@100\b.*masks", "mask_AR100"), (r"AR@1000\b.*masks", "mask_AR1000"), (r"AR@1000", "AR1000"),
     (r"AR@100\b", "AR100"), (r"AR@10\b", "AR10"), (r"mean IoU of boxes", ""), (r"mean IoU", "mIoU"), (r"\bPQ\b", "PQ"),
     (r"AP of points", "point_AP"), (r"mAP of image labels", "image_AP"), (r"equal error rate", "EER"),
-    (r"count error", "count_error"), (r"AP at IoU \.5", "AP50"), (r"mAP at \.7", ""), (r"mAP.*VOC|VOC.*mAP", "VOC_AP50"),
-    (r"mAP", "VOC_AP50"), (r"box AP|\bAP\b", "AP"), (r"return", "return"),
+    (r"count error", "count_error"), (r"AP at IoU \.5", "AP50"), (r"mAP at \.7", ""), (r"mAP", "VOC_AP50"),
+    (r"box AP|\bAP\b", "AP"), (r"return", "return"),
 )
 
 
@@ -156,8 +157,9 @@ def read(where: str | Path) -> list[Measured]:
     info = record.get("info") or {}
     classes = tuple((info.get("classes") or {}).get("names", ())) or tuple(record["data"].get("classes", ()))
     values = {k: [float(v)] for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    return [Measured(str(path), record["paper"], record["preset"], values, str(record["data"].get("where", "")), classes,
-                     "val", int(record["data"].get("val_images", 0)), str(record.get("budget", "")),
+    where_at = str(record["data"].get("where", ""))
+    count, budget = int(record["data"].get("val_images", 0)), str(record.get("budget", ""))
+    return [Measured(str(path), record["paper"], record["preset"], values, where_at, classes, "val", count, budget,
                      tuple(f"{k}={v}" for k, v in (record.get("sets") or {}).items()))]
 
 

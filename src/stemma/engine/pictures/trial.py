@@ -295,8 +295,9 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
     """How long one picture takes through `predict`, in the precision that a system was trained in, and for a system
     that takes its boxes from outside also the making of these.
 
-    milliseconds: the median by folder, proposals: what of it the boxes from outside took, by folder, or why it could not be measured. by: the clock that says so, the wall's where it
-    can be trusted, else the processor's over the threads. share: what the machine gave, work over wall time.
+    milliseconds: the median by folder, or why it could not be measured. proposals: what of it the boxes from outside
+    took, by folder. by: the clock that says so, the wall's where it can be trusted, else the processor's over the
+    threads. share: what the machine gave, work over wall time.
     The systems take turns, so that a busy moment of the machine falls on all.
     """
     device = pick_device(device)
@@ -334,7 +335,8 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                         whole.add(one)
     made = {f: 1000 * t[whole.told == "wall"] for f, t in boxes.items()}
     found = {f: made[f] + 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
-    return {"milliseconds": trouble | found, "proposals": {f: v for f, v in made.items() if v}, "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
+    return {"milliseconds": trouble | found, "proposals": {f: v for f, v in made.items() if v},
+            "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

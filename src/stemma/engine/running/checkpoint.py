@@ -389,6 +389,29 @@ def at_size(model: nn.Module, size: int | str) -> nn.Module:
     return cast(nn.Module, other)
 
 
+TESTED = ("score", "nms", "keep", "pre", "iterations")  # what acts at test alone, where it is a setting of a last step
+
+
+def as_published(model: nn.Module) -> tuple[nn.Module, dict[str, tuple[Any, Any]]]:
+    """A copy of a model, weights and all, that answers by its paper's test-time settings (least score, NMS, how many
+    are kept, steps of a CRF), and which of them that changed: {path: (before, after)}."""
+    m: Any = model
+    published, spec, changed = dict(leaves(m.paper.spec("paper"))), m.spec, {}
+    for path, value in leaves(m.spec):
+        other = published.get(path, value)
+        if path.rpartition(".")[2] in TESTED and other != value and type(other) is type(value):
+            spec, changed[path] = edit(spec, path, other), (value, other)
+    with no_pretrained():
+        other_net: Any = spec.build(m.classes)
+    other_net.load_state_dict(m.state_dict())
+    other_net.train(m.training).to(next(iter(m.state_dict().values())).device)
+    sets = m.sets | {k: v for k, (_, v) in changed.items()}
+    adorn(other_net, m.paper, m.preset, m.recipe, m.info, sets)
+    if hasattr(m, "meta"):
+        other_net.meta = m.meta
+    return cast(nn.Module, other_net), changed
+
+
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
     """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
 
@@ -426,7 +449,7 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
 
 
 __all__ = [
-    "adorn", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan",
-    "read_meta", "read_tensors",
+    "adorn", "as_published", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable",
+    "load", "plan", "read_meta", "read_tensors",
     "recipe_from", "resolve", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text",
 ]
