@@ -287,7 +287,7 @@ def test_the_loss_is_the_cross_entropy_of_both_scores() -> None:
         for c in range(3):
             for i in range(10):
                 for e in range(2):
-                    s = float(top[b, c, i] * kept[b, c, i, e])
+                    s = float((top[b, c, i] * kept[b, c, i, e]).detach())
                     if real[b, at[b, c, i]]:
                         total -= 4 * math.log(s + 1e-8) if want[b, c, i, e] else math.log(1 - s + 1e-8)
     loss = m.loss(scores, boxes, f, real, t)

@@ -45,7 +45,7 @@ class HardFalse:
         for kind in self.kinds:
             asked = asked | every[kind]
         ok = real & (asked | truth)
-        draw = torch.rand(labels.shape, device=labels.device) + truth
+        draw = torch.rand_like(real, dtype=torch.float32) + truth
         return best(draw, ok, ok.sum(1), self.count)
 
 
@@ -76,7 +76,7 @@ def alone(image: Float[Tensor, "3 H W"], size: Float[Tensor, 2], mean: tuple[flo
 
 def flipped(crops: Float[Tensor, "N 3 s s"], share: float) -> Float[Tensor, "N 3 s s"]:
     """A `share` of the crops, drawn at random, mirrored left to right."""
-    coin = torch.rand(len(crops), 1, 1, 1, device=crops.device) < share
+    coin = torch.rand_like(crops[:, :1, :1, :1], dtype=torch.float32) < share
     return torch.where(coin, crops.flip(-1), crops)
 
 
