@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from ..core.outputs import claim
 from .reading import Json, examples
 from .reads import reads_data
 from .screen import err, number, out, parse_sets, print_json, said
@@ -22,8 +23,8 @@ Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
-                                                "label-studio, via, createml, kitti or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "label-studio, via, createml, supervisely, datumaro, "
+                                                "kitti, visdrone or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -117,6 +118,11 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or "
                                         "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that shows what was found: "
+                                              "faults drawn into their pictures, pictures that look alike, what the "
+                                              "boxes are like.")] = None,
+    run: Annotated[Path | None, typer.Option("--with", metavar="RUN", help="On that page, where this trained system "
+                                             "doubts a label.")] = None,
     fix: Annotated[Path | None, typer.Option("--fix", help="Write a mended copy into this new folder: in the format of "
                                              "the data where that is written, else COCO.")] = None,
     as_json: Json = False,
@@ -129,8 +135,12 @@ def doctor(
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
+    if run is not None and html is None:
+        raise typer.BadParameter("doubts of labels are drawn; say --html FILE too", param_hint="--with")
     if fix is not None:
         check_room(fix, data)
+    if html is not None:
+        claim([html], "--html")
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
     if not as_json:
@@ -146,7 +156,18 @@ def doctor(
         out.print(f"[dim]{escape(first['says'])}[/]")
     if mended is not None and not as_json:
         _say_converted(mended)
+    if html is not None:
+        from ..report import doctor as page
+
+        found = None if run is None else _doubts(run, report.opened, shown)
+        err.print(f"wrote {escape(str(page.write(report, html, first, found)))}", soft_wrap=True, highlight=False)
     raise typer.Exit(report.status)
+
+
+def _doubts(run: Path, splits: Any, show: bool) -> Any:
+    from ..engine.doubts import doubts
+
+    return doubts(run, splits, show=show)
 
 
 def convert(

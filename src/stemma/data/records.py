@@ -36,7 +36,9 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself."""
+    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself.
+    `picture`: the file, relative to the data's root, and `box` the place in it (x1, y1, x2, y2 in pixels) where that
+    can be looked at."""
 
     file: str
     record: str
@@ -45,6 +47,8 @@ class Fault:
     mend: str
     safe: bool = True
     kind: str = "other"
+    picture: str = ""
+    box: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return str(self.error())
@@ -53,7 +57,8 @@ class Fault:
         return DataError(self.file, self.problem, self.mend, self.record, self.field)
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """JSON-able."""
+        return dict(vars(self)) | {"box": [v if np.isfinite(v) else None for v in self.box]}
 
 
 @dataclass
@@ -442,6 +447,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
             faults.append(Fault(
                 t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
                 problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+                t.files[i], tuple(b[k].tolist()),
             ))
 
     say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
@@ -501,6 +507,7 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
+            t.files[i], tuple(t.boxes[k].tolist()),
         ))
     t, more = _boxes_beside(replace(t, segments=segments))
     return t, faults + more
@@ -528,7 +535,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
             f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
-            "box beside mask",
+            "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
         ))
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)
