@@ -167,6 +167,8 @@ def _of_comparison(results: dict[str, Any]) -> list[Measured]:
     data = results["data"]
     out = []
     for s in results["systems"]:
+        if "paper" not in s:
+            continue
         values = {k: [float(v) for v in row["values"]] for k, row in s["summary"].items() if row.get("values")}
         out.append(Measured(s["id"], s["paper"], s["preset"], values, str(data.get("where", data.get("name", ""))),
                             tuple(data.get("classes", ())), str(data.get("split", "")), int(data.get("measured") or 0),
