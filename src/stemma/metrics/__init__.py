@@ -33,7 +33,7 @@ from .voc import voc
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
     "detection": ("boxes",), "weak": ("boxes",), "proposals": ("boxes",), "instances": ("boxes", "masks"),
-    "amodal": ("boxes", "masks"), "keypoints": ("boxes", "keypoints"),
+    "amodal": ("masks",), "keypoints": ("boxes", "keypoints"),
 }
 _PREFIX: dict[Kind, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
 PIXEL_TASKS = ("semantic", "panoptic")
@@ -114,9 +114,9 @@ class Evaluator:
     """Measures of one task over a data set, fed image by image.
 
     task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (whole
-    masks and their boxes, labels aside), "proposals" (boxes without classes, and masks where the first prediction has
-    them and the data do), "weak" (the best box of a class is a point, its centre), "semantic" or "panoptic". kinds: "boxes", "masks",
-    "keypoints", where they should be others than the task's.
+    masks, labels aside), "proposals" (boxes without classes, and masks where the first prediction has them and the
+    data do), "weak" (the best box of a class is a point, its centre), "semantic" or "panoptic". kinds: "boxes",
+    "masks", "keypoints", where they should be others than the task's.
     classes: the label list, `info`'s for the task unless given.
     Raises `StemmaError` for a task without measures here.
     """
@@ -203,7 +203,7 @@ class Evaluator:
         true| of detections that score above .5) and point_AP (their centres as points).
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
         point_AP, image_AP.
-        Amodal: the same of boxes and masks with labels aside, mask_AR10, mask_AR100, mask_AR1000, recall by occlusion
+        Amodal: the same of whole masks with labels aside, mask_AR10, mask_AR100, mask_AR1000, recall by occlusion
         (mask_AR100_none, _partial, _heavy, and of 1,000) and the share of pairs put in the right order by each
         criterion (order_score, order_area, order_y, order_invisible, order_oracle).
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
@@ -240,13 +240,10 @@ class Evaluator:
         return dict(plain(out | {"per_class": per_class}))
 
     def _whole(self) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for kind in self.kinds:
-            out |= {_PREFIX[kind] + k: v for k, v in self.scores(kind).numbers().items()}
-        recall = average_recall(self.record, kind="masks")
         rates = [self.hidden[p.order].rates for p in self.record]
-        out |= {"mask_" + k: v for k, v in (recall | amodal.by_occlusion(self.record, rates)).items()}
-        return out | amodal.order_accuracy(self.hidden.values())
+        found = (self.scores("masks").numbers() | average_recall(self.record, kind="masks")
+                 | amodal.by_occlusion(self.record, rates))
+        return {"mask_" + k: v for k, v in found.items()} | amodal.order_accuracy(self.hidden.values())
 
     def scores(self, kind: Kind = "boxes") -> coco.Scores:
         """COCO's full arrays for one kind. Raises `StemmaError` when the record does not hold it."""

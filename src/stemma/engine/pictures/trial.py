@@ -134,7 +134,7 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     names = list(info.classes_for(task).names)
     threshold = 0.5
     if task in ASIDE:
-        out["recall"] = details["recall"]
+        out["recall"] = details["recall" if task == "proposals" else "mask_recall"]
     elif task == "weak":
         out["pr"] = {"recall": details["pr_mean"][0], "precision": {"points": details["pr_mean"][1]}}
     elif task not in PIXELS:
