@@ -645,6 +645,10 @@ def test_trained_killed_and_resumed_in_the_second_phase_it_ends_alike_and_is_com
     assert r["task"] == "amodal" and "mask_AR100_heavy" in r and "order_oracle" in r
     rows = json.loads((tmp_path / "said.json").read_text())
     assert rows and all(k in rows[0] for k in ("segmentation", "visible_mask"))
+
+
+@pytest.mark.slow
+def test_a_comparison_has_a_section_of_whole_objects(tmp_path: Path) -> None:
     found = stemma.compare(["semantic-amodal", "deepmask"], "scenes:64:20", budget="2steps", preset="small", seeds=1,
                            out=tmp_path / "compared")
     page = (tmp_path / "compared" / "report.html").read_text()
