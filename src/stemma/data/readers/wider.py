@@ -84,8 +84,8 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
             if wanted:
                 _face(page, lines[at - 1], at, faults)
         if rows < wanted:
-            page.shapes.append(Shape("face", record=at, why=f"{name[:60]!r} has the number {wanted} and {rows} lines of "
-                                     "faces"))
+            page.shapes.append(Shape("face", record=at, why=f"{name[:60]!r} has the number {wanted} and {rows} lines "
+                                     "of faces"))
     return found
 
 
