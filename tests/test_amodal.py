@@ -652,4 +652,4 @@ def test_a_comparison_has_a_section_of_whole_objects(tmp_path: Path) -> None:
     found = stemma.compare(["semantic-amodal", "deepmask"], "scenes:64:20", budget="2steps", preset="small", seeds=1,
                            out=tmp_path / "compared")
     page = (tmp_path / "compared" / "report.html").read_text()
-    assert "Whole objects, hidden parts too" in page and {s["main"] for s in found["systems"]} == {"mask_AP", "AR100"}
+    assert "Whole objects, hidden parts too" in page and {s["main"] for s in found.results["systems"]} == {"mask_AP", "AR100"}
