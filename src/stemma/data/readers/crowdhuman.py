@@ -72,7 +72,8 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
     key, about = BOXES[which]
     for k, b in enumerate(said["gtboxes"]):
         b = b if isinstance(b, dict) else {}
-        more = b.get(about) if isinstance(b.get(about), dict) else {}
+        said_of = b.get(about)
+        more: dict[str, Any] = said_of if isinstance(said_of, dict) else {}
         aside = b.get("tag") != "person" or more.get("ignore") in (1, True, "1")
         box = b.get(key)
         shape = Shape("person", crowd=aside, record=number)
