@@ -5,7 +5,7 @@ Axes: B images, N objects, P proposals, R regions, C classes, K logits, G sets o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -209,4 +209,4 @@ class TwoStageModel(nn.Module):
         for branch in self.branches:
             assert isinstance(branch, Branch)
             d = branch.predict(raw.levels, d, self.see(last, xs[last], d.boxes)[1] if branch.shares else None)
-        return d
+        return replace(d, boxes=bx.clip(d.boxes, sizes)) if any(b.moves for b in self.branches) else d

@@ -27,9 +27,11 @@ Shared = Float[Tensor, "B R C s s"] | None  # what the box head saw inside the s
 
 
 class Branch(nn.Module):
-    """Base of branches. `shares` says that it reads the box head's features in place of the levels."""
+    """Base of branches. `shares` says that it reads the box head's features in place of the levels, `moves` that its
+    answers are other boxes."""
 
     shares = False
+    moves = False
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
         raise NotImplementedError
