@@ -126,7 +126,8 @@ class GridBranch(Branch):
         at = self.corners(boxes)
         dx = (at[:, :1] + n)[:, None, :] - x[..., None, None]
         dy = (at[:, 1:] + n)[:, :, None] - y[..., None, None]
-        return (dx.square() + dy.square() <= self.radius**2).to(boxes)
+        near: Tensor = dx.square() + dy.square() <= self.radius**2
+        return near.to(boxes)
 
     def decode(self, p: Float[Tensor, "*R P S S"], boxes: Float[Tensor, "*R 4"]) -> Float[Tensor, "*R 4"]:
         """Eq. 3 and 5, from probabilities; edges are exchanged where they lie the wrong way round."""
