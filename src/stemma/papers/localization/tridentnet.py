@@ -66,7 +66,8 @@ class TridentModel(TwoStageModel):
         side = bx.area(boxes).sqrt() / self.spec.scale
         least, most = torch.tensor(self.spec.ranges, device=boxes.device).T.repeat_interleave(
             len(boxes) // self.looks, 1)[..., None]
-        return (side < least) | (side > most)
+        out: Tensor = (side < least) | (side > most)
+        return out
 
     def folded(self, v: Any) -> Any:
         """A tensor of B pictures, once for each look."""
@@ -143,8 +144,7 @@ PAPER = Paper(
     arxiv="1901.01892",
     task="detection",
     spec=spec,
-    recipe=recipe,
-    presets=("paper", "fast", "small"),
+    recipe=recipe, presets=("paper", "fast", "small"),
     summary="How much of the picture a filter sees decides which sizes it is good for, and dilation decides that "
     "without another weight. So the blocks of one stage look three times, with the same filters one, two and three "
     "cells apart, and each look is trained on objects of its own range of sizes. Nothing is added to the weights.",

@@ -19,7 +19,7 @@ class TridentConv(nn.Conv2d):
     in prediction that one alone. `others` has filters for looks beyond the first, where they share none."""
 
     def __init__(self, of: nn.Conv2d, dilations: tuple[int, ...], fast: int, shared: bool) -> None:
-        super().__init__(of.in_channels, of.out_channels, 3, of.stride, padding=1, bias=of.bias is not None)
+        super().__init__(of.in_channels, of.out_channels, 3, of.stride[0], padding=1, bias=of.bias is not None)
         self.load_state_dict(of.state_dict())
         self.weight.requires_grad_(of.weight.requires_grad)
         self.looks, self.fast = dilations, fast
