@@ -78,6 +78,8 @@ class VGGAtrous(Trunk):
     torchvision's vgg16.
     """
 
+    undilated = (16,)  # the stride that its level would have
+
     def __init__(self, inp: In, width: float = 1.0) -> None:
         super().__init__()
         layers = vgg_layers(inp.channels[0], width)
