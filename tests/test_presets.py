@@ -1,0 +1,165 @@
+"""Every preset trains: steps of each phase of its own recipe from weights as large as ImageNet's, stopped and resumed
+inside each, and a prediction at the end.
+
+The default run takes one preset a paper, and of the published ones those that are cheap; `-m slow` takes all, and
+`benchmarks/presets.py` makes a table of it.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import stemma
+from pretend import pretend
+from stemma.core import paper as cards
+from stemma.core.interrupts import Interrupted
+from stemma.core.paper import Paper
+from stemma.core.part import leaves
+from stemma.data.scenes import Scenes
+from stemma.data.subset import Subset
+from stemma.engine.pictures.fit import train
+from stemma.engine.pictures.trainer import Trainer, seed_step
+from stemma.engine.running import optim, schedule
+
+VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic",
+                                                            "panoptic", "proposals", "weak", "amodal")]
+EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
+SIZES = (96, 128, 160, 192, 224, 256, 300, 320, 384, 448, 512)  # pixels, the first that a preset can have
+STEPS, PASS = 4, 2  # steps of the shortest phase; pictures of a step
+WIDE, NARROW = 2048, 256  # fully connected layers of so many numbers have fewer here: their weights are most of a net's
+
+
+def small(preset: str) -> bool:
+    return preset.endswith(("small", "pretrained"))
+
+
+def size_of(card: Paper, preset: str) -> int:
+    """The least size that a preset's own rules take."""
+    if small(preset):
+        return card.recipe(preset).resize.size
+    for size in SIZES:
+        try:
+            card.at(card.spec(preset), card.recipe(preset), size)
+        except stemma.StemmaError:
+            continue
+        return size
+    raise AssertionError(f"{card.cli_name} takes none of {SIZES}")
+
+
+def narrowed(spec: Any) -> dict[str, Any]:
+    """The settings that make a system's fully connected layers narrow."""
+    def less(v: Any) -> Any:
+        return tuple(map(less, v)) if isinstance(v, tuple) else NARROW if v >= WIDE else v
+
+    wide = {k: v for k, v in leaves(spec) if k.rpartition(".")[2] in ("width", "widths", "fc", "hidden", "boxes")
+            and not isinstance(v, bool)}
+    return {k: less(v) for k, v in wide.items() if less(v) != v}
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for k in sorted(tensors):
+        found.update(k.encode() + tensors[k].detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+class Course:
+    """What is seen of a training from outside: the loss of one batch where each phase begins and ends; and the hand
+    that stops it once inside every phase."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, each: int) -> None:
+        self.each, self.begun, self.losses = each, {}, {}  # type: ignore[var-annotated]
+        self.stopped: dict[int, str] = {}
+        self.wanted: str | None = None
+        self.resumed = 0
+        enter, pulse = Trainer._enter_phase, Trainer._pulse
+
+        def entering(t: Any, fraction: float) -> None:
+            enter(t, fraction)
+            self.begun.setdefault(t.phase, t.steps)
+            if t.steps in (self.begun[t.phase], self.begun[t.phase] + each - 1):
+                self.losses.setdefault(t.phase, []).append(self.loss(t))
+
+        def pulsing(t: Any) -> tuple[float, bool]:
+            fraction, due = pulse(t)
+            if self.wanted is not None:
+                assert digest(self.state(t)) == self.wanted, "what was restored is not what was saved"
+                self.wanted, self.resumed = None, self.resumed + 1
+            elif self.inside(t, fraction):
+                self.stopped[self.phase(t, fraction)] = digest(self.state(t))
+                t.wishes.number = 2
+            return fraction, due
+
+        monkeypatch.setattr(Trainer, "_enter_phase", entering)
+        monkeypatch.setattr(Trainer, "_pulse", pulsing)
+
+    def phase(self, t: Any, fraction: float) -> int:
+        return min(t._phase(fraction), max(len(t.recipe.phases) - 1, 0)) if t.recipe.phases else -1
+
+    def inside(self, t: Any, fraction: float) -> bool:
+        """Whether a training is in the middle of a phase in which it was not stopped."""
+        now = self.phase(t, fraction)
+        if now in self.stopped or fraction >= 1:
+            return False
+        begin, end = schedule.span(t.recipe.phases, now) if t.recipe.phases else (0.0, 1.0)
+        return begin < fraction < end and t.steps > 0
+
+    def state(self, t: Any) -> dict[str, Tensor]:
+        memory, _ = optim.optimizer_state(t.optimizer)
+        return {f"model/{k}": v for k, v in t.model.state_dict().items()} | memory
+
+    @torch.no_grad()
+    def loss(self, t: Any) -> float:
+        """Of the first batch, drawn alike, in training; statistics that it moves are put back."""
+        before, dice = {k: v.clone() for k, v in t.model.named_buffers()}, torch.get_rng_state()
+        seed_step(5, 0, 0)
+        t.model.train()
+        total = sum(float(v) for v in t._losses(next(iter(t.loader.epoch(0)))).values())
+        for k, v in t.model.named_buffers():
+            v.copy_(before[k])
+        torch.set_rng_state(dice)
+        return total
+
+
+def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Take a preset through its phases; what the table of presets says of it."""
+    card = cards.get(name)
+    size, recipe = size_of(card, preset), card.recipe(preset)
+    sets: dict[str, Any] = {"recipe.precision": "fp32"} | (
+        {} if small(preset) else {"size": size} | narrowed(card.spec(preset)))
+    if recipe.proposals.kind != "none":  # boxes near the truth and far from it; outside sources have tests of their own
+        sets |= {"recipe.proposals.kind": "jitter", "recipe.proposals.count": 48}
+    data = Scenes(4, min(size, 160), seed=3, split="train").cache()
+    model = stemma.build(name, preset=preset, sets=sets, info=data.info)
+    if not small(preset):
+        pretend(model)
+    phases = [p for p in recipe.phases]
+    shares = [p.share / sum(q.share for q in phases) for p in phases] or [1.0]
+    budget = math.ceil(STEPS / min(s for s, p in zip(shares, [*phases, None]) if p is None or not p.run))
+    course = Course(monkeypatch, STEPS)
+    more: dict[str, Any] = {"preset": preset, "out": folder / "run", "sets": sets, "batch": PASS, "device": "cpu",
+                            "val": data, "val_every": 0, "save_every": None, "progress": False, "size": "preset",
+                            "upright": "preset", "start": model}
+    for _ in range(len(phases) + 2):
+        try:
+            run = train(name, data, f"{budget}steps", resume=course.resumed + len(course.stopped) > 0, **more)
+            break
+        except KeyboardInterrupt:
+            more.pop("start", None)
+            course.wanted = list(course.stopped.values())[-1]
+    assert run.record["state"] == "finished" and course.resumed == len(course.stopped)
+    print(name, preset, size, budget, course.begun, course.losses, course.resumed)
+    return {"losses": course.losses, "stopped": course.stopped, "run": run, "size": size, "budget": budget}
+
+
+@pytest.mark.parametrize("name,preset", EVERY)
+def test_try(name: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    through(name, preset, tmp_path, monkeypatch)
