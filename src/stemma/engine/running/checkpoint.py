@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core import paper as papers
-from ...core.part import edit, leaves
+from ...core.part import edit, from_nothing, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
@@ -194,6 +194,8 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
         spec = card.prepare(spec, info)
     of_spec, of_recipe = split_sets(sets)
     try:
+        if yes(of_spec.pop("from_scratch", "no"), "from_scratch"):
+            spec, recipe = from_nothing(spec), recipe.from_nothing()
         if isinstance(other := of_spec.pop("backbone", None), str):
             spec = _on_timm(spec, other)
         if (size := of_spec.pop("size", None)) is not None:

@@ -58,6 +58,8 @@ class Timm(Trunk):
     Raises `StemmaError` for a name timm does not know, a level the network does not have, or an absent weights package.
     """
 
+    SCRATCH = {"weights": "none", "pretrained": False, "frozen_norm": False}
+
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
         weights: Weights = "none", frozen_norm: bool = False, even: bool = False,
@@ -66,6 +68,7 @@ class Timm(Trunk):
         import timm
 
         source: Weights = "timm" if pretrained and weights == "none" else weights
+        self.brought = source != "none"  # weights come with it
         if source == "package" and name != PACKAGED:
             raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use "
                               "weights='timm' or 'none'")
