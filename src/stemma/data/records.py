@@ -36,7 +36,9 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself."""
+    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself.
+    `picture`: the file, relative to the data's root, and `box` the place in it (x1, y1, x2, y2 in pixels) where that
+    can be looked at."""
 
     file: str
     record: str
@@ -45,6 +47,8 @@ class Fault:
     mend: str
     safe: bool = True
     kind: str = "other"
+    picture: str = ""
+    box: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return str(self.error())
@@ -53,7 +57,8 @@ class Fault:
         return DataError(self.file, self.problem, self.mend, self.record, self.field)
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """JSON-able."""
+        return dict(vars(self)) | {"box": [v if np.isfinite(v) else None for v in self.box]}
 
 
 @dataclass
@@ -258,6 +263,14 @@ class Records:
         new.wanted = frozenset(kinds) & frozenset(self._info.kinds)
         return new
 
+    def part(self, at: Sequence[int]) -> Records:
+        """The pictures at the ascending index `at` alone."""
+        new = object.__new__(Records)
+        new.__dict__.update(self.__dict__)
+        new.table, new._bytes, new._print = self.table.images(np.asarray(at)), [self._bytes[i] for i in at], None
+        new._start = np.searchsorted(new.table.image, np.arange(len(at) + 1))
+        return new
+
     def with_white(self, white: float) -> Records:
         """The same split, its wide pictures read at the scale of another set: of that which a model was trained on."""
         new = object.__new__(Records)
@@ -271,6 +284,10 @@ class Records:
     def path(self, i: int) -> Path:
         """The picture's file."""
         return self.root / self.table.files[i]
+
+    def rows(self, i: int) -> slice:
+        """Where the objects of a picture stand in the table."""
+        return slice(int(self._start[i]), int(self._start[i + 1]))
 
     def __getitem__(self, i: int) -> Sample:
         path = self.path(i)
@@ -293,7 +310,7 @@ class Records:
             raise IndexError(i)
         i %= len(self)
         t = self.table
-        at = slice(int(self._start[i]), int(self._start[i + 1]))
+        at = self.rows(i)
         h, w = int(t.sizes[i, 0]), int(t.sizes[i, 1])
         sample = Sample(
             image=None, size=(h, w), boxes=t.boxes[at].copy(), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),
@@ -430,6 +447,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
             faults.append(Fault(
                 t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
                 problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+                t.files[i], tuple(b[k].tolist()),
             ))
 
     say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
@@ -489,6 +507,7 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
+            t.files[i], tuple(t.boxes[k].tolist()),
         ))
     t, more = _boxes_beside(replace(t, segments=segments))
     return t, faults + more
@@ -516,7 +535,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
             f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
-            "box beside mask",
+            "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
         ))
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)

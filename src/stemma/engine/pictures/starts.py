@@ -268,8 +268,8 @@ def _read(path: Path, model: nn.Module) -> Source:
 
 
 def placed(model: nn.Module, s: Source) -> tuple[State, set[int]]:
-    """(weights of `model` under its own names, where those of the source lie that were used). Raises `StemmaError` where
-    no module takes them."""
+    """(weights of `model` under its own names, where those of the source lie that were used). Raises `StemmaError`
+    where no module takes them."""
     new: State = {}
     used: set[int] = set()
     stood = False
@@ -339,7 +339,8 @@ def sound(model: Any, begun: Begun | None) -> None:
     nets = " and ".join(dict.fromkeys(w for _, w in needed(model))) or "its backbone"
     raise StemmaError(f"{name} (preset {model.preset}) keeps {' and '.join(parts)} as they are, and they are random: "
                       f"begin from weights of {nets} with --start FILE (`stemma weights {name} --preset "
-                      f"{model.preset}` says where people get them), or train everything from nothing with --from-scratch")
+                      f"{model.preset}` says where people get them), or train everything from nothing with "
+                      "--from-scratch")
 
 
 def needed(model: Any) -> list[tuple[str, str]]:
