@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from stemma.parts.backbones.googlenet import GoogLeNet
 from stemma.parts.backbones.resnet import ResNet
 from stemma.parts.backbones.vgg import VGG16, VGGReduced
 from stemma.parts.backbones.vgg_fcn import VGGFCN
-from stemma.parts.preprocess import Preprocess
+from stemma.parts.preprocess import UNIT, Preprocess
 
 PICTURES = [n for n in cards.names() if cards.get(n).task not in ("world", "editing", "transfer", "language")]
 THINGS = {"panoptic_fpn", "panoptic_segmentation"}  # whose settings list the classes that are objects
@@ -200,7 +201,8 @@ def test_darknets_files_are_read_in_the_order_of_the_layers(tmp_path: Path) -> N
     values = np.concatenate([v.detach().numpy().ravel() for v in rows if v is not None])
     file = tmp_path / "darknet19_448.conv.23"
     file.write_bytes(np.array([0, 2, 0], np.int32).tobytes() + np.array([7], np.int64).tobytes() + values.tobytes())
-    here = Darknet19(RGB)
+    here: Any = Darknet19(RGB)
+    here.spec = SimpleNamespace(preprocess=UNIT)  # the colours that Darknet's nets are given
     begun = starts.begin(here, file)
     assert not begun.random and all(torch.equal(v, here.state_dict()[k]) for k, v in there.state_dict().items())
     file.write_bytes(file.read_bytes()[:-400])

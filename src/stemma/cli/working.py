@@ -286,9 +286,9 @@ def train(
     run = run_training(
         paper, named, None if budget == "paper" else budget, preset, where, seed,
         parse_sets(sets, backbone, proposals, from_scratch), resume, val=val, format=format, device=device,
-        precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-        compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
-        data_options=data_options or None,
+        precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
+        deterministic=deterministic, compile=compile, start=start, progress=not as_json, wall=wall, size=size,
+        upright=upright, data_options=data_options or None,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})

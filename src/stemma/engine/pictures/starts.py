@@ -27,7 +27,7 @@ from ...parts.backbones.chain import Chain
 from ...parts.backbones.darknet import Darknet19, Darknet24
 from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.resnet import Bottleneck, FrozenBatchNorm, ResNet
-from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGReduced
+from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGLevels, VGGReduced
 from ...parts.backbones.vgg_fcn import VGGFCN
 from ...parts.maps.upsample import fc_to_conv
 from ...parts.preprocess import Preprocess
@@ -155,12 +155,14 @@ def _same(body: nn.Module, s: Source, where: str) -> State:
 Place = tuple[type[nn.Module], str, Callable[[Any, Source, str], State]]
 PLACES: tuple[Place, ...] = (  # a class of modules, the kind of weights that it takes, and how
     (ResNet, "resnet", _resnet), (Res5Head, "resnet", _res5),
-    (VGG16, "vgg", _in_order), (VGGAtrous, "vgg", _in_order), (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn),
+    (VGG16, "vgg", _in_order), (VGGLevels, "vgg", _in_order), (VGGAtrous, "vgg", _in_order),
+    (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn),
     (Chain, "vgg", _in_order), (FCHead, "vgg", _connected), (FeatureLayers, "alexnet", _connected),
     (CaffeNet, "alexnet", _alexnet), (GoogLeNet, "googlenet", _googlenet),
     (Darknet19, "darknet", _same), (Darknet24, "darknet", _same),
 )
-BODIES = (ResNet, VGG16, VGGAtrous, VGGReduced, VGGFCN, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24)
+VGGS = (VGG16, VGGAtrous, VGGLevels, VGGReduced, VGGFCN)
+BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24)
 
 
 def bodies(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -173,9 +175,9 @@ def bodies(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def colours_at(model: nn.Module, name: str) -> Preprocess:
     """What is done to the colours before the module of that name sees them."""
-    while name:
-        name = name.rpartition(".")[0]
-        spec = getattr(model.get_submodule(name) if name else model, "spec", None)
+    parts = name.split(".") if name else []
+    for n in range(len(parts), -1, -1):
+        spec = getattr(model.get_submodule(".".join(parts[:n])), "spec", None)
         if isinstance(pre := getattr(spec, "preprocess", None), Preprocess):
             return pre
     return Preprocess()
@@ -352,8 +354,11 @@ def needed(model: Any) -> list[tuple[str, str]]:
             depth = {6: 50, 23: 101, 36: 152}.get(sizes[-1] if len(sizes) == 3 else 6, 50)
             first = any(b.conv1.stride[0] > 1 for b in m.modules() if isinstance(b, Bottleneck))
             found.append((name, f"resnet{depth}{'-caffe' * first}"))
-        elif isinstance(m, (VGG16, VGGAtrous, VGGReduced, VGGFCN)):
-            found.append((name, "vgg16" + "-bn" * any(isinstance(x, nn.BatchNorm2d) for x in m.modules())))
+        elif isinstance(m, VGGS):
+            deep = isinstance(m, VGGLevels) and sum(isinstance(x, nn.Conv2d) and x.out_channels == 256
+                                                    for x in m.modules()) == 4
+            normed = any(isinstance(x, nn.BatchNorm2d) for x in m.modules())
+            found.append((name, f"vgg{19 if deep else 16}{'-bn' * normed}"))
         elif isinstance(m, Chain):
             convs = [x.kernel_size[0] for x in m.modules() if isinstance(x, nn.Conv2d)]
             found.append((name, "vgg11" if len(convs) == 8 and set(convs) == {3} else "chain"))

@@ -56,11 +56,13 @@ class VGGLevels(Trunk):
     """VGG16 or VGG19 (columns D and E) up to the last convolution of a stage: `levels` 0, 1, 2 end stages 3, 4 and 5,
     of 256, 512 and 512 channels at strides 4, 8 and 16."""
 
-    def __init__(self, inp: In, depth: int = 16, levels: tuple[int, ...] = (0, 1, 2)) -> None:
+    SCRATCH = {"norm": "batch"}
+
+    def __init__(self, inp: In, depth: int = 16, levels: tuple[int, ...] = (0, 1, 2), norm: Norm = "none") -> None:
         super().__init__()
         assert depth in (16, 19), f"VGG has 16 or 19 layers here, not {depth}"
-        ends = (16, 23, 30) if depth == 16 else (18, 27, 36)  # layers before pool3, pool4, pool5
-        layers = vgg_layers(inp.channels[0], widths=WIDTHS if depth == 16 else WIDTHS_19)
+        layers = vgg_layers(inp.channels[0], widths=WIDTHS if depth == 16 else WIDTHS_19, norm=norm)
+        ends = [i for i, m in enumerate(layers) if isinstance(m, nn.MaxPool2d)][2:]  # pool3, pool4, pool5
         self.features = nn.Sequential(*layers[: ends[max(levels)]])
         self.ends = [ends[i] for i in sorted(levels)]
         _kaiming(self)
