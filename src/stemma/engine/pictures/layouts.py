@@ -77,7 +77,7 @@ def _named(state: State) -> Source | None:
 
 
 def _less(state: State, own: State) -> tuple[str, ...]:
-    return tuple(k for k in state if k not in own)
+    return tuple(k for k in state if k not in own and not k.endswith("batches_tracked"))
 
 
 def _from_detectron2(key: str) -> str:

@@ -244,7 +244,7 @@ def begin(model: nn.Module, source: str | Path | nn.Module | Source, name: str =
     with torch.no_grad():
         for k, v in new.items():
             own[k].copy_(v)
-    left = tuple(sorted(k for k in read.state if _memory(read.state[k]) not in used)) + read.left
+    left = tuple(sorted([*(k for k in read.state if _memory(read.state[k]) not in used), *read.left]))
     return Begun(where, read.says, tuple(sorted(new)), left,
                  tuple(sorted(k for k in own if k not in new and not k.endswith("batches_tracked"))))
 
