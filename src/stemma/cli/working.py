@@ -23,8 +23,8 @@ Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
-                                                "label-studio, via, createml, kitti or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "label-studio, via, createml, supervisely, datumaro, "
+                                                "kitti, visdrone or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
