@@ -21,9 +21,9 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs" / "presets.json"
-NOTE = """Made by `python benchmarks/presets.py`: each preset through all phases of its own recipe, from weights that are
-drawn and scaled as trained ones are, on drawn scenes at the least size that it takes; fully connected layers of 2,048
-numbers and more are narrowed to 256. The loss is that of one batch, where a phase begins and where it ends.
+NOTE = """Made by `python benchmarks/presets.py`: each preset through all phases of its own recipe, from weights that
+are drawn and scaled as trained ones are, on drawn scenes at the least size that it takes; fully connected layers of
+2,048 numbers and more are narrowed to 256. The loss is that of one batch, where a phase begins and where it ends.
 """
 
 
@@ -46,7 +46,8 @@ def row(preset: str) -> dict[str, Any]:
                    "--basetemp", str(Path(folder) / "runs"), "--tb", "line"]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
                               capture_output=True)
-        found = {p.get("name"): p.get("value") for p in ElementTree.parse(xml).iter("property")} if xml.is_file() else {}
+        noted = ElementTree.parse(xml).iter("property") if xml.is_file() else ()
+        found = {p.get("name"): p.get("value") for p in noted}
     seen: dict[str, Any] = json.loads(str(found["row"])) if "row" in found else {"preset": preset}
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if "Error" in line or "assert" in line]

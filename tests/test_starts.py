@@ -22,8 +22,8 @@ from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import starts
-from stemma.engine.pictures.layouts import CAFFE, recognised
 from stemma.engine.running.foreign import read_state
+from stemma.engine.running.layouts import CAFFE, recognised
 from stemma.parts.backbones.alexnet import CaffeNet
 from stemma.parts.backbones.darknet import Darknet19
 from stemma.parts.backbones.googlenet import GoogLeNet

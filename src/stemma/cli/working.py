@@ -551,7 +551,7 @@ def import_backbone(
     """Check a backbone's weights and keep them with what they mean, for `train --start`."""
     from ..core import outputs
     from ..core.samples import StemmaError
-    from ..engine.pictures import layouts
+    from ..engine.running import layouts
     from ..engine.running.foreign import read_state
 
     try:

@@ -35,7 +35,7 @@ from ...parts.regions.feature_layers import FeatureLayers
 from ...parts.regions.heads import FCHead, Res5Head
 from ..running import checkpoint
 from ..running.foreign import read_state
-from .layouts import Source, darknet, kept, recognised, where_from
+from ..running.layouts import Source, darknet, kept, recognised, where_from
 
 State = dict[str, Tensor]
 FC = ("classifier.0", "classifier.3")  # of VGG: the layers on its 7 x 7 map

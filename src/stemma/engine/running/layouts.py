@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...core.types import StemmaError
 from ...parts.preprocess import UNIT, Preprocess
-from ..running import checkpoint
+from . import checkpoint
 
 State = dict[str, Tensor]
 Kind = Literal["resnet", "vgg", "googlenet", "alexnet", "darknet"]
