@@ -45,8 +45,8 @@ FC = ("classifier.0", "classifier.3")  # of VGG: the layers on its 7 x 7 map
 
 
 def _resnet(body: ResNet, s: Source, where: str) -> State:
-    depth = sum(len(m) for n, m in body.named_children() if n.startswith("layer"))  # type: ignore[arg-type]
     built = [n for n, _ in body.named_children() if n.startswith("layer")]
+    depth = sum(len(list(body.get_submodule(n).children())) for n in built)
     theirs = sum(len({k.split(".")[1] for k in s.state if k.startswith(f"{n}.")}) for n in built)
     if depth != theirs:
         raise StemmaError(f"they are of {s.says}, which has {theirs} blocks where this backbone has {depth}")
@@ -115,7 +115,8 @@ def _connected(head: FCHead | FeatureLayers, s: Source, where: str) -> State:
     """A classifier's fully connected layers at the head of regions (Fast R-CNN sec. 2.2), where it has such layers."""
     names = FC if s.kind == "vgg" else ("classifier.1", "classifier.4")
     layers = [f"body.{n}" for n, m in head.body.named_children() if isinstance(m, nn.Linear)]
-    own, found = head.state_dict(), {}
+    own = head.state_dict()
+    found: State = {}
     for mine, theirs in zip(layers, names):
         pair = {f"{mine}.{leaf}": s.state[k] for leaf in ("weight", "bias") if (k := f"{theirs}.{leaf}") in s.state}
         if any(own[k].shape != v.shape for k, v in pair.items()):

@@ -26,7 +26,7 @@ from . import checkpoint
 State = dict[str, Tensor]
 Kind = Literal["resnet", "vgg", "googlenet", "alexnet", "darknet"]
 PREFIXES = ("module.", "backbone.body.", "backbone.bottom_up.", "backbone.", "model.")
-DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+DEPTHS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 VGGS = {8: 11, 10: 13, 13: 16, 16: 19}  # convolutions -> the net's name
 CAFFE = Preprocess((123.675 / 255, 116.28 / 255, 103.53 / 255), (1 / 255,) * 3)  # detectron2's for MSRA's weights
 HALF = Preprocess((0.5,) * 3, (0.5,) * 3)  # torchvision's GoogLeNet

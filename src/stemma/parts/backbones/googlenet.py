@@ -48,9 +48,9 @@ class Inception(nn.Module):
     """Four branches over one map, their channels side by side (fig. 2 b).
     torchvision's has a 3x3 where the paper has the 5x5."""
 
-    def __init__(self, channels: int, one: int, before3: int, three: int, before5: int, five: int, pooled: int,
-                 form: Form = "caffe") -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...], form: Form = "caffe") -> None:
         super().__init__()
+        one, before3, three, before5, five, pooled = widths
         self.one = convolution(form, channels, one, 1)
         self.before3, self.three = convolution(form, channels, before3, 1), convolution(form, before3, three, 3)
         self.before5 = convolution(form, channels, before5, 1)
@@ -81,7 +81,7 @@ class GoogLeNet(Trunk):
         self.inceptions = nn.ModuleDict()
         channels, last = 192, LEVELS[max(levels)]
         for name, widths in MODULES[: [n for n, _ in MODULES].index(last) + 1]:
-            made = Inception(channels, *widths, form=form)
+            made = Inception(channels, widths, form)
             self.inceptions[name], channels = made, made.channels
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
