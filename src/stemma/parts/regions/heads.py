@@ -160,16 +160,20 @@ class FCHead(RegionHead):
     with dropout).
 
     `ranks`: the first so many layers are of low rank (Fast R-CNN sec. 3.1), of so many numbers in between;
-    0 leaves a layer as it is.
+    0 leaves a layer as it is. `reduce` > 0 reads the last level alone, through a 1x1 convolution to so many channels
+    (two layers on a dilated fifth stage, as in the code of Deformable ConvNets and its descendants).
     """
 
     def __init__(
         self, inp: In, pool: Pool = Align(), width: int = 1024, depth: int = 2, dropout: float = 0.0,
-        deltas: Deltas = "class+background", ranks: tuple[int, ...] = (),
+        deltas: Deltas = "class+background", ranks: tuple[int, ...] = (), reduce: int = 0,
     ) -> None:
         super().__init__()
         if len(ranks) > depth:
             raise StemmaError(f"ranks of {len(ranks)} fully connected layers, and the head has {depth}")
+        self.reduce = _squeeze(inp.channels[-1], reduce) if reduce else None
+        if reduce:
+            inp = In((reduce,), inp.strides[-1:], inp.classes, logits=inp.logits)
         self.pool, self.strides = pool, inp.strides
         layers: list[nn.Module] = []
         channels = inp.channels[0] * pool.size**2
@@ -180,12 +184,23 @@ class FCHead(RegionHead):
         self.body = nn.Sequential(*layers)
         self.predict = Predictor(channels, inp.logits, inp.classes, deltas)
 
+    def prepare(self, xs: list[Tensor]) -> list[Tensor]:
+        return xs if self.reduce is None else [self.reduce(xs[-1])]
+
     def features(self, xs: list[Tensor], boxes: Tensor) -> Tensor:
         return self.pool(xs, self.strides, boxes)
 
     def read(self, features: Tensor) -> Seen:
         seen: Seen = self.predict(self.body(features.flatten(2)))
         return seen
+
+
+def _squeeze(channels: int, width: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels, width, 1)
+    nn.init.normal_(conv.weight, std=0.01)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
 class Res5Head(RegionHead):
