@@ -31,6 +31,8 @@ from stemma.engine.running import devices, optim, schedule
 VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic",
                                                             "panoptic", "proposals", "weak", "amodal")]
 EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
+# second looks pay more at first, when the first look begins to find objects for them
+LONGER = {"r_fcn": 40, "relation_networks": 40, "overfeat": 12}
 LEAST = {"overfeat": 256}  # windows of 231 pixels
 SIZES = (96, 128, 160, 192, 224, 256, 300, 320, 384, 448, 512)  # pixels, the first that a preset can have
 STEPS, MORE, PASS = 4, 12, 2  # steps of the shortest phase; of a small preset of one phase; pictures of a step
@@ -150,7 +152,7 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
         pretend(model)
     phases = recipe.phases
     shares = [p.share for p in phases if not p.run] or [1.0]
-    steps = MORE if small(preset) and not phases else STEPS
+    steps = LONGER.get(name, MORE if not phases else STEPS) if small(preset) else STEPS
     budget = math.ceil(steps * (sum(p.share for p in phases) or 1.0) / min(shares)) + PASS
     course = Course(monkeypatch)
     how: dict[str, Any] = {"preset": preset, "out": folder / "run", "sets": sets, "batch": PASS, "device": "cpu",
