@@ -383,6 +383,8 @@ def evaluate(
     svd: Svd = None,
     of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
                                            "average recall. \\[default: predict]")] = None,
+    published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
+                                            "preset's: least score, NMS, how many are kept.")] = False,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
@@ -394,7 +396,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        data_options=data_options or None))
+        published=published or None, data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -450,6 +452,8 @@ def compare(
     size: Size = None,
     upright: Upright = None,
     proposals: Source = None,
+    same_recipe: Annotated[bool, typer.Option("--same-recipe", help="Train all by the first one's recipe, as far as "
+                                              "their shapes allow it: a gain is then the idea's.")] = False,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
@@ -480,7 +484,8 @@ def compare(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals, from_scratch), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-            say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+            same_recipe=same_recipe, say=board.say,
+            command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})

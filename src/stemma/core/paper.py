@@ -15,6 +15,8 @@ import numpy as np
 from .part import diff, leaves
 from .recipe import Recipe
 from .sentence import first_sentence
+from .training import differences
+from .training import untold as untold_of
 from .types import Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
@@ -171,6 +173,7 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     and sentences that no difference bears out.
 
     A sentence is about the published system: another preset may not show it, but differs in nothing that is not told.
+    How the two are trained besides is told by `training.differences`, which leaves no field of a recipe out.
     """
     d = diff(parent.paper.spec(preset), child.spec(preset))
     published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
@@ -179,7 +182,14 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     untold = [f"changed but not told: {k} {v[0]} "
               f"-> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
     untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
-    return untold + untrue
+    trained = untold_of(parent.paper.recipe(preset), child.recipe(preset))
+    return untold + untrue + [f"trained differently but not told: recipe.{k}" for k in trained]
+
+
+def trained_apart(parent: Paper, child: Paper, preset: str = "paper") -> tuple[tuple[tuple[str, ...], str], ...]:
+    """How a preset is trained differently from its parent's of the same name, or from the published one where the
+    parent has none such: ((fields, sentence), ...)."""
+    return differences(parent.recipe(preset if preset in parent.presets else "paper"), child.recipe(preset))
 
 
 def named(slots: Iterable[str]) -> str:
@@ -230,4 +240,5 @@ def papers() -> list[Paper]:
     return sorted((get(n) for n in names()), key=lambda p: (p.year, p.name))
 
 
-__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "named", "names", "papers"]
+__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "named", "names", "papers",
+           "trained_apart"]

@@ -126,6 +126,7 @@ def examine(
     if is_scenes(where):
         return _scenes(str(where), options)
     path, module = module_of(where, format)
+    options.pop("train_split", None)  # every split is looked at
     own = drafts_at(path, module, **options)
     report = Report(str(path), module.FORMAT, derived=set(own) == {"all"})
     opened = report.opened

@@ -195,7 +195,8 @@ class Evaluator:
         same with "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with
         "keypoint_". Of boxes besides:
         EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found -
-        true| of detections that score above .5) and point_AP (their centres as points).
+        true| of detections that score above .5) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
+        VOC_AP50 under the whole curve (2010 on), VOC_AP50_11 at eleven recalls (2007).
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
         point_AP, image_AP.
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
@@ -226,6 +227,7 @@ class Evaluator:
             for name, rate in missed.per_class().items():
                 per_class[name]["MR2"] = rate
             out |= {"EER": coco.mean_of(equal_error(found)), "MR2": missed.mean, "point_AP": point_ap(self.record).mean}
+            out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
         out["count_error"] = counts(self.record).error
         return dict(plain(out | {"per_class": per_class}))
 

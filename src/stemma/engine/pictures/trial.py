@@ -292,15 +292,18 @@ def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, thr
 
 def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9,
             data_options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """How long one picture takes through `predict`, in the precision that a system was trained in.
+    """How long one picture takes through `predict`, in the precision that a system was trained in, and for a system
+    that takes its boxes from outside also the making of these.
 
-    milliseconds: the median by folder, or why it could not be measured. by: the clock that says so, the wall's where it
-    can be trusted, else the processor's over the threads. share: what the machine gave, work over wall time.
+    milliseconds: the median by folder, or why it could not be measured. proposals: what of it the boxes from outside
+    took, by folder. by: the clock that says so, the wall's where it can be trusted, else the processor's over the
+    threads. share: what the machine gave, work over wall time.
     The systems take turns, so that a busy moment of the machine falls on all.
     """
     device = pick_device(device)
     ready: dict[str, tuple[Any, str, list[tuple[Any, Any, dict[str, Any]]]]] = {}
     trouble: dict[str, float | str] = {}
+    boxes: dict[str, tuple[float, float]] = {}
     for f in folders:
         try:
             m: Any = checkpoint.load(f, "last", device)
@@ -309,6 +312,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
             continue
         held = held_out(data, format, task=m.paper.task_of(m.preset), options=data_options).measured
         loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
+        boxes[f] = outside.cost(loader.dataset, m.recipe)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
         moved = (b.to(device) for b in loader.epoch(0))
@@ -329,8 +333,10 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                     if turn:
                         times[f].append((one.busy, one.wall))
                         whole.add(one)
-    found = {f: 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
-    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
+    made = {f: 1000 * t[whole.told == "wall"] for f, t in boxes.items()}
+    found = {f: made[f] + 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
+    return {"milliseconds": trouble | found, "proposals": {f: v for f, v in made.items() if v},
+            "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

@@ -17,7 +17,7 @@ from ...core.types import Batch, Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.constants import constant
 from ...parts.backbones.chain import Chain
-from ...parts.backbones.timm_backbone import with_timm
+from ...parts.backbones.onto import with_timm
 from ...parts.points import labels_of, point_detections
 from ...parts.windows.aggregate import Aggregate, LogMeanExp, Max
 from ...parts.windows.heads import ClassBoxHead

@@ -87,6 +87,7 @@ class VGGAtrous(Trunk):
     """
 
     SCRATCH = {"norm": "batch"}
+    undilated = (16,)  # the stride that its level would have
 
     def __init__(self, inp: In, width: float = 1.0, norm: Norm = "none") -> None:
         super().__init__()
