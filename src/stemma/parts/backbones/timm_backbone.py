@@ -48,7 +48,7 @@ class Timm(Trunk):
     or an absent weights package; and where a network of one size is given a picture of another.
     """
 
-    SCRATCH = {"weights": "none", "pretrained": False, "frozen_norm": False}
+    SCRATCH = {"weights": "none", "pretrained": False, "frozen_norm": False, "still": 0}
 
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
