@@ -79,6 +79,8 @@ class Table:
     segments: list[Any] | None = None  # of each object, None where it has none
     keypoints: np.ndarray | None = None  # float64 (O, K, 3)
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
+    amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
+    depth: list[tuple[tuple[int, int], ...]] | None = None  # of each picture: (record in front, record behind)
 
     def origin(self, i: int) -> str:
         return self.source if isinstance(self.source, str) else self.source[i]
@@ -90,6 +92,7 @@ class Table:
             self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
             area=self.area[at], record=self.record[at], segments=None if self.segments is None
             else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
+            amodal=None if self.amodal is None else [self.amodal[k] for k in at],
         )
 
     def images(self, keep: np.ndarray) -> Table:
@@ -101,6 +104,7 @@ class Table:
             t, files=[self.files[k] for k in keep], sizes=self.sizes[keep], ids=self.ids[keep], image=new[t.image],
             source=self.source if isinstance(self.source, str) else [self.source[k] for k in keep],
             maps=None if self.maps is None else [self.maps[k] for k in keep],
+            depth=None if self.depth is None else [self.depth[k] for k in keep],
         )
 
 
@@ -108,6 +112,7 @@ def table(
     files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
     crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
     keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
+    amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
     at = np.asarray(image, dtype=np.int64).reshape(-1)
@@ -123,6 +128,7 @@ def table(
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
         source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
+        amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
     )
 
 
@@ -321,9 +327,12 @@ class Records:
         if self.layers is not None and t.maps is not None:
             sample.extra["record"] = t.record[at]
             self.layers(sample, tuple(self.root / m for m in t.maps[i]), self.wanted)
-        elif t.segments is not None and self.wanted & {"masks", "semantic"}:
+        elif t.segments is not None and self.wanted & {"masks", "semantic", "amodal"}:
             try:
                 masks = rle.decode_all(t.segments[at], t.boxes[at], h, w)
+                if t.amodal is not None and "amodal" in self.wanted:
+                    whole = [s if a is None else a for a, s in zip(t.amodal[at], t.segments[at], strict=True)]
+                    sample.amodal = rle.decode_all(whole, t.boxes[at], h, w) | masks
             except (ValueError, OverflowError) as e:
                 said = f"has a mask that cannot be decoded ({e})"
                 raise DataError(t.origin(i), said, "run `stemma doctor` on the data", f"image {t.ids[i]}",
@@ -332,6 +341,10 @@ class Records:
                 sample.semantic = paint(masks, sample.labels + 1, sample.crowd, sample.area)
             if "masks" in self.wanted:
                 sample.masks = masks
+            if t.depth is not None:
+                place = {int(r): k for k, r in enumerate(t.record[at])}
+                both = [(place[a], place[b]) for a, b in t.depth[i] if a in place and b in place]
+                sample.extra["depth"] = np.asarray(both, dtype=np.int64).reshape(-1, 2)
         return sample
 
     def counts(self) -> np.ndarray:

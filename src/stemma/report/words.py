@@ -64,6 +64,16 @@ MORE: dict[str, tuple[str, str, str]] = {  # shown in a fold
     "calibration": ("ECE", "expected calibration error: how far scores are from the frequency of being right", "score"),
     "count": ("count error", "mean absolute error of the number of objects in a picture, at the threshold of best F1",
               "rate"),
+    "mask_AR100_none": ("mask AR@100 q=0", "AR@100 of whole masks of objects that nothing hides", "score"),
+    "mask_AR100_partial": ("mask AR@100 q≤.25", "AR@100 of whole masks of objects hidden by up to a quarter", "score"),
+    "mask_AR100_heavy": ("mask AR@100 q>.25", "AR@100 of whole masks of objects hidden by more than a quarter",
+                         "score"),
+    "order_score": ("order: score", "share of pairs of which the surer region is in front", "score"),
+    "order_area": ("order: area", "share of pairs of which the smaller region is in front", "score"),
+    "order_y": ("order: y", "share of pairs of which the region that begins lower is in front", "score"),
+    "order_invisible": ("order: hidden", "share of pairs of which the region that loses fewer of the common pixels is "
+                        "in front", "score"),
+    "order_oracle": ("order: oracle", "share of pairs of which both regions are found and overlap", "score"),
     "mask_AP75": ("mask AP75", "mask average precision at IoU .75", "score"),
     "keypoint_AP50": ("keypoint AP50", "keypoint average precision at similarity .50", "score"),
     "mean_accuracy": ("mean acc.", "mean over classes of the share of their pixels that is right", "score"),
@@ -81,12 +91,13 @@ SHORT = {
 }
 RIVALS = 3  # of which it is said what would tell
 LEARNED = 0.05  # gain over an untrained net under which nothing is ranked
-MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")
+MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AP")
 SECTIONS = {
     "AP": "Finding objects", "PQ": "Panoptic segmentation", "mIoU": "Labelling every pixel",
     "point_AP": "Localisation from image labels", "AR100": "Proposing objects",
+    "mask_AP": "Whole objects, hidden parts too",
 }
-OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
+OBJECTS = ("AP", "point_AP", "AR100", "mask_AP")  # those whose truth is boxes
 FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
 KINDS = {  # of the measures of a section, where one table has no room for all
     "Boxes": ("AP50", "AP75", "AP_small", "AP_medium", "AP_large", "MR2", "count_error", "point_AP", "image_AP",

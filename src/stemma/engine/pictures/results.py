@@ -27,10 +27,12 @@ from .tasks import main_metric
 from .trial import panoptic_layer
 from .verdict import verdict
 
-MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
-OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
+# what a system is ranked by: the first of these that it has
+MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AP")
+OBJECTS = ("AP", "point_AP", "AR100", "mask_AP")  # those whose truth is boxes
 # how good an answer is on one picture
-QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}
+QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100",
+           "mask_AP": "AR100 of masks"}
 # those with an interval over pictures
 OVER = ("AP", "mask_AP", "keypoint_AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AR100")
 PICTURES = 8

@@ -24,6 +24,7 @@ from ..running.devices import autocast, pick_device
 from ..running.runs import Run
 from . import fit, outside
 from .answers import apart
+from .draw import hatch
 from .flops import flops
 from .gallery import map_layer, mask_layer, save_layer, shown_size
 from .measure import measure, run_over
@@ -34,7 +35,9 @@ SHOWN = 120  # pictures whose answers are kept, for the report to choose from
 UNTRAINED = 100  # pictures on which the untrained net is measured
 BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
-WHOLE = PIXELS | {"proposals": "AR100"}  # a picture's quality is the measure itself, of that picture alone
+ASIDE = ("proposals", "amodal")  # tasks that know no classes
+# a picture's quality is the measure itself, of that picture alone
+WHOLE = PIXELS | {"proposals": "AR100", "amodal": "mask_AR100"}
 PROPOSED = 100  # proposals of a picture from which those shown are chosen
 CURVE = 128  # pictures that a point of a learning curve is measured on
 
@@ -130,8 +133,8 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
     threshold = 0.5
-    if task == "proposals":
-        out["recall"] = details["recall"]
+    if task in ASIDE:
+        out["recall"] = details["recall" if task == "proposals" else "mask_recall"]
     elif task == "weak":
         out["pr"] = {"recall": details["pr_mean"][0], "precision": {"points": details["pr_mean"][1]}}
     elif task not in PIXELS:
@@ -172,8 +175,8 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         return {"layer": map_layer(prediction["semantic"], truth.size)}
     if task == "panoptic":
         return {"layer": panoptic_layer(prediction["panoptic"], prediction["segments"], truth.size)}
-    if task in ("proposals", "weak"):
-        return (_proposed if task == "proposals" else _pointed)(prediction, truth, names, threshold)
+    if task in (*ASIDE, "weak"):
+        return (_proposed if task in ASIDE else _pointed)(prediction, truth, names, threshold)
     from ...metrics.detection import to_rles
 
     scores = np.asarray(prediction["scores"])
@@ -207,7 +210,11 @@ def _proposed(prediction: dict[str, Any], truth: Sample, names: list[str], thres
     keep = first[ious[:, objects].argmax(0)] if len(objects) else np.zeros(0, np.int64)
     labels, masks, layer = truth.labels[objects], prediction.get("masks"), None
     if masks is not None:
-        layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
+        whole, visible = [r.decode() for r in to_rles([masks[k] for k in keep])], prediction.get("visible")
+        if visible is not None:  # what is hidden is hatched
+            stripe = hatch(truth.size)
+            whole = [m & (r.decode() | stripe) for m, r in zip(whole, to_rles([visible[k] for k in keep]), strict=True)]
+        layer = mask_layer(whole, labels.tolist(), truth.size)
     return {
         "boxes": np.round(boxes[keep] * _shown(truth), 1).tolist(), "labels": [names[k] for k in labels],
         "scores": np.round(np.asarray(prediction["scores"], float)[keep], 3).tolist(),

@@ -23,7 +23,7 @@ from ..backbones.tiny import BasicBlock
 from ..low_rank import linear
 
 Seen = tuple[Float[Tensor, "B R K"], Float[Tensor, "B R G 4"]]
-Deltas = Literal["agnostic", "class", "class+background"]
+Deltas = Literal["agnostic", "class", "class+background", "none"]
 
 
 @runtime_checkable
@@ -131,19 +131,22 @@ class RegionHead(nn.Module):
 
 class Predictor(nn.Module):
     """Two linear layers: a logit a class and background, and the deltas (Fast R-CNN sec. 2.1: N(0, 0.01) and N(0,
-    0.001))."""
+    0.001)). "none" has no second layer and moves nothing."""
 
     def __init__(self, channels: int, logits: int, classes: int, deltas: Deltas) -> None:
         super().__init__()
-        self.sets = {"agnostic": 1, "class": classes, "class+background": classes + 1}[deltas]
+        self.sets = {"agnostic": 1, "class": classes, "class+background": classes + 1, "none": 0}[deltas]
         self.cls = nn.Linear(channels, logits)
-        self.box = nn.Linear(channels, 4 * self.sets)
+        self.box = nn.Linear(channels, 4 * self.sets) if self.sets else None
         nn.init.normal_(self.cls.weight, std=0.01)
-        nn.init.normal_(self.box.weight, std=0.001)
         nn.init.zeros_(self.cls.bias)
-        nn.init.zeros_(self.box.bias)
+        if self.box is not None:
+            nn.init.normal_(self.box.weight, std=0.001)
+            nn.init.zeros_(self.box.bias)
 
     def forward(self, x: Float[Tensor, "B R C"]) -> Seen:
+        if self.box is None:
+            return self.cls(x), x.new_zeros(*x.shape[:-1], 1, 4)
         return self.cls(x), self.box(x).unflatten(-1, (self.sets, 4))
 
 
