@@ -257,9 +257,9 @@ def train(
                                          "is none.")] = False,
     val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
     format: DataFormat = None,
-    start: Annotated[str | None,
+    start: Annotated[list[str] | None,
                      typer.Option("--start", help="Weights to begin from: a run, a weights file, or a backbone's "
-                                  "state dict (`stemma weights PAPER`).")] = None,
+                                  "state dict (`stemma weights PAPER`). Repeatable.")] = None,
     from_scratch: FromScratch = False,
     device: Device = "auto",
     precision: Precision = None,
@@ -287,7 +287,8 @@ def train(
         paper, named, None if budget == "paper" else budget, preset, where, seed,
         parse_sets(sets, backbone, proposals, from_scratch), resume, val=val, format=format, device=device,
         precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
-        deterministic=deterministic, compile=compile, start=start, progress=not as_json, wall=wall, size=size,
+        deterministic=deterministic, compile=compile, progress=not as_json, wall=wall, size=size,
+        start=start[0] if start and len(start) == 1 else start or None,
         upright=upright, data_options=data_options or None,
     )
     record = run.record

@@ -44,12 +44,16 @@ FC = ("classifier.0", "classifier.3")  # of VGG: the layers on its 7 x 7 map
 # ---------------------------------------------------------------- which weights go where
 
 
+class Another(StemmaError):
+    """Weights of another net than this one; a system may stand on several."""
+
+
 def _resnet(body: ResNet, s: Source, where: str) -> State:
     built = [n for n, _ in body.named_children() if n.startswith("layer")]
     depth = sum(len(list(body.get_submodule(n).children())) for n in built)
     theirs = sum(len({k.split(".")[1] for k in s.state if k.startswith(f"{n}.")}) for n in built)
     if depth != theirs:
-        raise StemmaError(f"they are of {s.says}, which has {theirs} blocks where this backbone has {depth}")
+        raise Another(f"they are of {s.says}, which has {theirs} blocks where this backbone has {depth}")
     _strides(body, s, where)
     own = set(body.state_dict())
     return {k: v for k, v in s.state.items() if k in own}
@@ -228,6 +232,16 @@ class Begun:
                 "not taken": list(self.left), "says": self.says}
 
 
+def all_of(model: nn.Module, start: Any) -> Begun | None:
+    """`begin` from one source or from each of several: a system may stand on two networks. None from none."""
+    each = [begin(model, s) for s in (start if isinstance(start, (list, tuple)) else [start]) if s is not None]
+    if len(each) < 2:
+        return each[0] if each else None
+    return Begun(" and ".join(b.where for b in each), " and ".join(b.net for b in each),
+                 tuple(sorted({k for b in each for k in b.taken})), tuple(k for b in each for k in b.left),
+                 tuple(sorted(set.intersection(*(set(b.random) for b in each)))))
+
+
 def begin(model: nn.Module, source: str | Path | nn.Module | Source, name: str = "") -> Begun:
     """Copy weights into `model`, in place. Raises `StemmaError` where none fits, or fits by its shape alone."""
     if isinstance(source, nn.Module) or not isinstance(source, Source) and _ours(source):
@@ -275,11 +289,15 @@ def placed(model: nn.Module, s: Source) -> tuple[State, set[int]]:
     where no module takes them."""
     new: State = {}
     used: set[int] = set()
-    stood = False
+    stood, other = False, None
     for name, module in model.named_modules():
         for cls, kind, place in PLACES:
             if isinstance(module, cls) and kind == s.kind:
-                found = place(module, s, _setting(model, name))
+                try:
+                    found = place(module, s, _setting(model, name))
+                except Another as error:
+                    other = error
+                    continue
                 own = module.state_dict()
                 if wrong := [k for k, v in found.items() if k not in own or own[k].shape != v.shape]:
                     raise StemmaError(f"they are of {s.says}, and {wrong[0]} of {name} has another shape")
@@ -289,6 +307,8 @@ def placed(model: nn.Module, s: Source) -> tuple[State, set[int]]:
                     conv, norm = _first(module)
                     found = recoloured(found, conv, norm, colours_at(model, name), s.colours)
                 new |= {f"{name}.{k}" if name else k: v for k, v in found.items()}
+    if not stood and other is not None:
+        raise other
     if not stood:
         has = ", ".join(f"{n or 'it'} is a {type(m).__name__}" for n, m in bodies(model)) or "none stands on such a net"
         raise StemmaError(f"they are of {s.says}, which this system does not stand on: {has}")
@@ -392,4 +412,4 @@ def classes_of(card: Paper, preset: str, sets: dict[str, Any] | None) -> int:
     return max((max(v) + 1 for v in listed if v), default=20) + (1 if listed else 0)
 
 
-__all__ = ["Begun", "asleep", "begin", "bodies", "needed", "placed", "recoloured", "sound", "weights"]
+__all__ = ["Begun", "all_of", "asleep", "begin", "bodies", "needed", "placed", "recoloured", "sound", "weights"]
