@@ -98,7 +98,8 @@ def compared(results: dict[str, Any]) -> None:
                       words.edge_verdict(e))
         out.print(t)
         if any(e.get("trained") or e.get("besides") for e in results["edges"]):
-            out.print("[dim]* and set or trained differently, as the report says; --same-recipe trains all alike[/]")
+            hint = "" if "--same-recipe" in results["command"] else "; --same-recipe trains all alike"
+            out.print(f"[dim]* and set or trained differently, as the report says{hint}[/]")
     if said := words.measured_on(results["data"]):
         out.print(f"\nmeasured on {said}")
     if line := words.untrained_line(results):

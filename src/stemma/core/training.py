@@ -56,6 +56,14 @@ def _course(old: Recipe, new: Recipe, names: list[str]) -> str:
     return f"{of(new)} in the place of {of(old)}"
 
 
+def _boxes(old: Recipe, new: Recipe, names: list[str]) -> str:
+    of = lambda r: "boxes of its own" if r.proposals.kind == "none" else (  # noqa: E731
+        f"{r.proposals.count} boxes from outside by {r.proposals.kind}")
+    if "none" in (old.proposals.kind, new.proposals.kind):
+        return f"{of(new)} in the place of {of(old)}"
+    return _listed({"proposals.kind": "boxes from outside by", "proposals.count": "at most"})(old, new, names)
+
+
 def _phases(old: Recipe, new: Recipe, names: list[str]) -> str:
     of = lambda r: _value(tuple(f"{p.name} {p.share:.3g}" for p in r.phases)) if r.phases else "one"  # noqa: E731
     same = of(old) == of(new)
@@ -77,7 +85,7 @@ GROUPS: tuple[Group, ...] = (
     Group(("augment",), _listed({"augment.flip": "mirrored", "augment.vertical": "upside down",
                                  "augment.quarter": "turned", "augment.colour": "colours", "augment.window": "cut to",
                                  "augment.zoom": "zoomed"})),
-    Group(("proposals",), _listed({"proposals.kind": "boxes from outside by", "proposals.count": "at most"})),
+    Group(("proposals",), _boxes),
     Group(("phases",), _phases),
     Group(("life",), lambda a, b, names: "another life: " + _listed({})(a, b, names)),
 )

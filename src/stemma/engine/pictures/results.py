@@ -117,8 +117,8 @@ class Trained:
 
 def beside(ident: str, made: float, pictures: int) -> str:
     """What the boxes from outside cost, which no budget counts: they are made once, before the first training."""
-    return (f"{ident} takes its boxes from outside: {made:,.0f} ms a picture, which its latency holds, and "
-            f"{made * pictures / 1000:,.0f} s of one core for the {pictures:,} training pictures, beside its budget")
+    return (f"{ident} takes its boxes from outside: {made:.3g} ms a picture, which its latency holds, and "
+            f"{made * pictures / 1000:.3g} s of one core for the {pictures:,} training pictures, beside its budget")
 
 
 def as_trained(job: Job, info: Any) -> Trained:
