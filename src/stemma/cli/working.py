@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..core.outputs import claim
 from .reading import Json, examples
 from .reads import reads_data
 from .screen import err, number, out, parse_sets, print_json, said
@@ -147,6 +146,8 @@ def doctor(
     if fix is not None:
         check_room(fix, data)
     if html is not None:
+        from ..core.outputs import claim
+
         claim([html], "--html")
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
