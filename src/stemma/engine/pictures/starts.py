@@ -91,7 +91,7 @@ def _in_order(body: nn.Module, s: Source, where: str, whole: bool = True) -> Sta
         found |= {f"{mine}.{k.rpartition('.')[2]}": v for k, v in s.state.items() if k.rpartition(".")[0] == other}
     own = body.state_dict()
     if wrong := [k for k, v in found.items() if k not in own or own[k].shape != v.shape]:
-        raise StemmaError(f"they are of {s.says}, and layer {wrong[0].rpartition('.')[0]} of {where} is another")
+        raise Another(f"they are of {s.says}, and layer {wrong[0].rpartition('.')[0]} of {where} is another")
     return found
 
 
@@ -379,16 +379,23 @@ def needed(model: Any) -> list[tuple[str, str]]:
             deep = isinstance(m, VGGLevels) and sum(isinstance(x, nn.Conv2d) and x.out_channels == 256
                                                     for x in m.modules()) == 4
             normed = any(isinstance(x, nn.BatchNorm2d) for x in m.modules())
-            found.append((name, f"vgg{19 if deep else 16}{'-bn' * normed}"))
+            found.append((name, f"vgg{19 if deep else 16}{'-bn' * normed}" if _published(m, (64, 64)) else "chain"))
         elif isinstance(m, Chain):
             convs = [x.kernel_size[0] for x in m.modules() if isinstance(x, nn.Conv2d)]
-            found.append((name, "vgg11" if len(convs) == 8 and set(convs) == {3} else "chain"))
+            plain = len(convs) == 8 and set(convs) == {3} and _published(m, (64, 128))
+            found.append((name, "vgg11" if plain else "chain"))
         elif isinstance(m, CaffeNet):
             found.append((name, "alexnet" if m.form == "torchvision" else "caffenet"))
         else:
             kinds = {GoogLeNet: "googlenet", ZFNet: "zf", Darknet19: "darknet19", Darknet24: "darknet24"}
             found.append((name, next(v for k, v in kinds.items() if isinstance(m, k))))
     return found
+
+
+def _published(body: nn.Module, first: tuple[int, int]) -> bool:
+    """Whether a VGG reads pictures of three colours and is as wide as published."""
+    convs = [m for m in body.modules() if isinstance(m, nn.Conv2d)][:2]
+    return convs[0].in_channels == 3 and tuple(m.out_channels for m in convs) == first
 
 
 def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dict[str, Any]:
