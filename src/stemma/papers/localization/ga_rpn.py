@@ -168,8 +168,8 @@ PAPER = Paper(
         "the later object of the list decides.",
         "The anchor's centre moves nothing in the loss of shapes, which is of widths and heights alone; mmdetection "
         "adds the centre's share, which no gradient sees.",
-        "'plug-in' trains proposals and regions on the backbone and the pyramid of a trained detector, which sleep; "
-        "the weights to begin with are those of an FPN.",
+        "'plug-in' trains proposals and regions on the backbone and the pyramid of a trained detector, which sleep: "
+        "stemma train ga-rpn --preset plug-in --start runs/fpn.",
     ),
     size=Size("as FPN's or RetinaNet's, whichever the preset guides", resized),
 )
