@@ -5,12 +5,12 @@ Axes: B images, N objects, P of them shown, K proposals, S side of what the seco
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.part import In, Part, part
@@ -67,6 +67,20 @@ class Completion:
         return CompletionModel(self, classes)
 
 
+@dataclass(frozen=True)
+class CompletionRaw:
+    """Whole objects, best first, label -1 where there is none; masks inside their boxes, and what is seen of them."""
+
+    boxes: Float[Tensor, "B D 4"]
+    scores: Float[Tensor, "B D"]
+    labels: Int[Tensor, "B D"]
+    masks: Float[Tensor, "B D M M"]
+    visible: Float[Tensor, "B D M M"]
+
+
+torch.export.register_dataclass(CompletionRaw)
+
+
 class CompletionModel(nn.Module):
     """`model(images)` are whole objects with their seen masks; `model.loss(batch)`; `model.predict(images, sizes)`."""
 
@@ -108,8 +122,8 @@ class CompletionModel(nn.Module):
     def shown(self, batch: Batch) -> Shown:
         """Objects of a batch, occluded by pasting or as they are."""
         t = batch.targets
-        _, owner, there = self.rule.sample.positive(t)
-        boxes = bx.take(t.boxes, owner) if t.boxes.shape[1] else t.boxes.new_zeros(*owner.shape, 4)
+        owner, there = self.rule.sample.owners(t)
+        boxes = bx.take(t.boxes, owner)
         if t.masks is None or (t.amodal is None and self.rule.paste is None):
             raise StemmaError("whole masks are learned from seen ones, or from whole ones, and the data have neither: "
                               "use data with amodal masks")
@@ -137,7 +151,7 @@ class CompletionModel(nn.Module):
         losses["amodal"] = torch.where(known, cost, 0.0).sum() / normaliser(known.sum().to(cost))
         return losses
 
-    def forward(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> Detections:
+    def forward(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> CompletionRaw:
         """The first net's proposals, each completed."""
         rule = self.rule
         d = self.modal.rule.predict(self.modal, self.modal(images), sizes)
@@ -153,8 +167,9 @@ class CompletionModel(nn.Module):
         found, whole, ok = enclose(logits, frames, torch.logit(logits.new_tensor(rule.limit)), edges, rule.mask)
         found, whole = (torch.where(ok.view(*ok.shape, *([1] * (v.ndim - 2))), v, w)
                         for v, w in ((found, d.boxes), (whole, d.masks)))
-        return replace(d, boxes=found, masks=whole, visible=read_in(d.masks, d.boxes, found, rule.mask))
+        return CompletionRaw(found, d.scores, d.labels, whole, read_in(d.masks, d.boxes, found, rule.mask))
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> Detections:
-        return self(images, sizes)  # type: ignore[no-any-return]
+        raw: CompletionRaw = self(images, sizes)
+        return Detections(raw.boxes, raw.scores, raw.labels, raw.masks, visible=raw.visible)
