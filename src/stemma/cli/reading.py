@@ -117,6 +117,8 @@ def show(
             out.print("[bold]and trained differently[/]")
             out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in apart))
         out.print()
+    if p.begins:
+        out.print(Text.assemble(("What it begins from: ", "bold"), p.begins, f" (stemma weights {p.cli_name})\n"))
     if p.sizing is not None:
         out.print(Text.assemble(("What --size sets: ", "bold"), p.sizing.says, "\n"))
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
@@ -159,7 +161,7 @@ def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any
 
     return {
         "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
-        "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset,
+        "task": p.task, "summary": p.summary, "begins": p.begins, "presets": p.presets, "preset": preset,
         "size": None if p.sizing is None else p.sizing.says, "parents":
         [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told],
           "trained": [{"slots": s, "what": w} for s, w in trained_apart(e.paper, p, preset)]} for e in p.parents],

@@ -45,6 +45,8 @@ Size = Annotated[str | None, typer.Option("--size", metavar="N", help="Pixels of
 Upright = Annotated[str | None, typer.Option("--upright", metavar="yes|no|auto", help="Whether things in the pictures "
                                             "have an upright: yes, mirror them left to right alone; no, turn them too; "
                                             "auto: look; preset: as the preset has it. \\[default: auto for `small`]")]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everything from random weights: nothing "
+                                           "frozen, batch norms that learn (`stemma weights PAPER`).")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
@@ -71,6 +73,9 @@ EXAMPLES = {
         "stemma train planet --env drawn-pendulum -b 10m",
         "torchrun --nproc-per-node 4 -m stemma train fpn -d my/folder -b 12epochs",
     ),
+    "weights": ("stemma weights fpn", "stemma weights r-fcn --json",
+                "stemma train fpn -p paper -d my/folder --start resnet50.pth",
+                "stemma train fpn -p paper -d my/folder --from-scratch"),
     "evaluate": (
         "stemma evaluate runs/mine --data my/folder",
         "stemma evaluate runs/mine -d my/folder --split test --json",
@@ -96,18 +101,20 @@ EXAMPLES = {
     "import": (
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
+        "stemma import backbone resnet101-caffe R-101.pth",
     ),
 }
 
 
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
-    for command in (doctor, convert, train, evaluate, predict, compare, export):
+    for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
         reads = "data_options" in signature(command).parameters
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
+    bring.command("backbone", epilog=examples(*EXAMPLES["import"]))(import_backbone)
     app.add_typer(bring, name="import")
 
 
@@ -251,8 +258,10 @@ def train(
                                          "is none.")] = False,
     val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
     format: DataFormat = None,
-    start: Annotated[str | None,
-                     typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
+    start: Annotated[list[str] | None,
+                     typer.Option("--start", help="Weights to begin from: a run, a weights file, or a backbone's "
+                                  "state dict (`stemma weights PAPER`). Repeatable.")] = None,
+    from_scratch: FromScratch = False,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
@@ -277,10 +286,11 @@ def train(
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     run = run_training(
         paper, named, None if budget == "paper" else budget, preset, where, seed,
-        parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
-        batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-        compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
-        data_options=data_options or None,
+        parse_sets(sets, backbone, proposals, from_scratch), resume, val=val, format=format, device=device,
+        precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
+        deterministic=deterministic, compile=compile, progress=not as_json, wall=wall, size=size,
+        start=start[0] if start and len(start) == 1 else start or None,
+        upright=upright, data_options=data_options or None,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
@@ -296,6 +306,37 @@ def train(
     out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
+    return None
+
+
+def weights(
+    paper: Annotated[str, typer.Argument(help="A paper's name (`stemma list`).")],
+    preset: Annotated[str, typer.Option("--preset", "-p", help="The preset that would be trained.")] = "paper",
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """What a system begins from, where people get such weights, and what there is without them."""
+    from ..core import paper as cards
+    from ..engine.wings import weights as asked
+
+    found = asked(cards.get(paper), preset, parse_sets(sets))
+    if as_json:
+        return print_json(found)
+    say = lambda text: out.print(escape(text), soft_wrap=True)  # noqa: E731
+    say(f"{found['paper']}, preset {found['preset']}: {found['begins'] or 'its card does not say what it begins from'}")
+    for b in found["backbones"]:
+        say(f"  {b['backbone']} takes {b['net']}: --start FILE")
+        say(f"    {b['from']}")
+    for p in found["classifiers"]:
+        say(f"  the preset {p} trains such a net: stemma train {found['paper']} -p {p} ..., then --start that run")
+    if not found["backbones"]:
+        say("  no classifier's network is in it: every weight begins at random and learns")
+    elif found["asleep"]:
+        say(f"  {found['asleep']} of its tensors never learn, so without such weights it is not trained")
+    changed = "; ".join(f"{k} {a} -> {b}" for k, (a, b) in list(found["from_scratch"].items())[:8])
+    if found["backbones"]:
+        say(f"  --from-scratch: {changed or 'changes nothing, everything learns already'}")
+        say("  --backbone NAME:imagenet: another network, whose weights timm brings or a package")
     return None
 
 
@@ -423,6 +464,7 @@ def compare(
                                                  "no disk need be shared.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,
+    from_scratch: FromScratch = False,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
@@ -442,7 +484,7 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-            sets=parse_sets(sets, backbone, proposals), device=device, data_options=data_options or None,
+            sets=parse_sets(sets, backbone, proposals, from_scratch), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
             same_recipe=same_recipe, say=board.say,
             command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
@@ -505,6 +547,35 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
+def import_backbone(
+    net: Annotated[str, typer.Argument(metavar="NAME", help="resnet50, resnet101, resnet152, the same with -caffe "
+                                       "(strides on the first 1x1), vgg11 to vgg19, alexnet, googlenet.")],
+    file: Annotated[Path, typer.Argument(help="Its state dict: .pth (read with weights_only) or safetensors.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The file to write. \\[default: "
+                                                  "NAME.safetensors]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a backbone's weights and keep them with what they mean, for `train --start`."""
+    from ..core import outputs
+    from ..core.samples import StemmaError
+    from ..engine.running import layouts
+    from ..engine.running.foreign import read_state
+
+    try:
+        source = layouts.told(layouts.recognised(read_state(file)), net)
+    except StemmaError as error:
+        raise StemmaError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
+    path = target or Path(f"{net}.safetensors")
+    outputs.claim([path], "file", lambda p: layouts.kept(p) is not None)
+    layouts.keep(path, source)
+    if as_json:
+        return print_json({"path": str(path), "net": source.net, "says": source.says, "tensors": len(source.state),
+                           "left": list(source.left)})
+    out.print(f"[bold]{escape(str(path))}[/]  {source.says}: {len(source.state)} tensors; left in the file: "
+              f"{escape(', '.join(source.left[:6]) or 'none')}", soft_wrap=True)
+    return None
+
+
 def import_torchvision(
     paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights "
                                          "belong to.")],
@@ -518,8 +589,9 @@ def import_torchvision(
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
     from .. import from_torchvision
     from ..engine.running import checkpoint
+    from ..engine.running.foreign import read_state
 
-    state = _state_dict(file)
+    state = read_state(file)
     classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None
     model = from_torchvision(paper, state, classes)
     checkpoint.save(target, model)
@@ -530,26 +602,3 @@ def import_torchvision(
     about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
     out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
     return None
-
-
-def _state_dict(file: Path) -> Any:
-    """The tensors of a weights file. Raises `StemmaError` when it is none, or holds anything but tensors."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from ..core.samples import StemmaError
-
-    if not file.is_file():
-        raise StemmaError(f"no file at {file}")
-    try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu",
-                                                                                 weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise StemmaError(f"{file} is not a file of weights: {' '.join(str(error).split())[:200]}") from error
-    except Exception as error:  # torch raises pickle's own errors for anything but tensors
-        raise StemmaError(f"{file} holds more than tensors, and Stemma does not run what is in a pickle") from error
-    state = state.get("model", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise StemmaError(f"{file} is not a state dict: names with tensors")
-    return state

@@ -114,6 +114,7 @@ class Paper:
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
     # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
     measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None
+    starts: str = ""  # what the published system begins from, with its place; "": as the first parent
     size: Size | None = None  # what `--size` does; None: as to the first parent
 
     @property
@@ -133,6 +134,11 @@ class Paper:
     def label(self) -> str:
         """What people call it, "Faster R-CNN": the line up to its colon."""
         return self.line.split(":")[0]
+
+    @property
+    def begins(self) -> str:
+        """What the published system begins from: its own sentence, or its first parent's."""
+        return self.starts or (self.parents[0].paper.begins if self.parents else "")
 
     @property
     def sizing(self) -> Size | None:

@@ -7,6 +7,7 @@ global batch is used, and lengths are fractions of the budget, so that one recip
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -239,6 +240,14 @@ class Recipe:
         a = self.augment
         turned = (0.0, 0.0) if upright else (max(a.vertical, 0.5), max(a.quarter, 0.5))
         return replace(self, augment=replace(a, vertical=turned[0], quarter=turned[1]))
+
+    def from_nothing(self) -> Recipe:
+        """The same for a net whose weights are random: no factor of 0, and phases that learn wake the backbone where
+        none of them does."""
+        rest, phases = tuple((p, v) for p, v in self.lr_mult if v), self.phases
+        if phases and not any(re.search(p.train, "backbone.") for p in phases if not p.run):
+            phases = tuple(p if p.run else replace(p, train=rf"{p.train}|(^|\.)backbone\.") for p in phases)
+        return replace(self, lr_mult=rest, phases=phases)
 
     def as_dict(self) -> dict[str, Any]:
         from dataclasses import asdict

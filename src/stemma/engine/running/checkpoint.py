@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core import paper as papers
-from ...core.part import edit, leaves
+from ...core.part import edit, from_nothing, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.training import trained_as
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
@@ -197,12 +197,16 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
         spec = card.prepare(spec, info)
     of_spec, of_recipe = split_sets(sets)
     try:
+        if scratch := yes(of_spec.pop("from_scratch", "no"), "from_scratch"):
+            spec = from_nothing(spec)
         other = of_spec.pop("backbone", None)
         if (size := of_spec.pop("size", None)) is not None:
             spec, recipe = card.at(spec, recipe, size)
         if (whose := of_spec.pop("trained-as", None)) is not None:
             name, _, own = str(whose).partition(":")
             recipe = trained_as(recipe, papers.get(name).recipe(own or preset))
+        if scratch:
+            recipe = recipe.from_nothing()
         if isinstance(other, str):
             spec, recipe = _on_timm(card, spec, recipe, other)
         if (upright := of_spec.pop("upright", None)) is not None:

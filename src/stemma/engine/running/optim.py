@@ -199,7 +199,12 @@ def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler:
     device = next(model.parameters()).device.type
     fused = fused if device in ("cpu", "cuda") else None
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
+        sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
+        for p in (p for g in groups for p in g["params"] if recipe.momentum):
+            # the first step's momentum is the gradient, as from nothing; a fused step wants the memory of all or of
+            # none, and a phase of a recipe wakes some of a group
+            sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        return sgd
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
     if recipe.optimizer == "laprop":

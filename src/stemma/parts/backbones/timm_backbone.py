@@ -48,6 +48,8 @@ class Timm(Trunk):
     or an absent weights package; and where a network of one size is given a picture of another.
     """
 
+    SCRATCH = {"weights": "none", "pretrained": False, "frozen_norm": False, "still": 0}
+
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
         weights: Weights = "none", frozen_norm: bool = False, even: bool = False, stride: int = 0, still: int = 0,
@@ -56,6 +58,7 @@ class Timm(Trunk):
         import timm
 
         source: Weights = "timm" if pretrained and weights == "none" else weights
+        self.brought = source != "none"  # weights come with it
         if source == "package" and name != PACKAGED:
             raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use "
                               "weights='timm' or 'none'")

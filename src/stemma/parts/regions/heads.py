@@ -213,6 +213,8 @@ class Res5Head(RegionHead):
     `width` channels out; else 4 x `width`.
     """
 
+    SCRATCH = {"norm": "batch"}
+
     def __init__(
         self, inp: In, pool: Pool = Align(14), width: int = 512, blocks: int = 3,
         block: Literal["bottleneck", "basic"] = "bottleneck",
