@@ -46,7 +46,8 @@ class Transfer(nn.Module):
 
     def forward(self, x: Float[Tensor, "R D h w"], given: Float[Tensor, "R D h w"]) -> Float[Tensor, "R D h w"]:
         """`x` and what its neighbours give of `given`."""
-        sent = self.mix(self.deep(given.unflatten(1, (self.points, -1))[:, self.sources].flatten(1, 2)))
+        each = given.chunk(self.points, 1)
+        sent = self.mix(self.deep(torch.cat([each[i] for i in self.sources], 1)))
         sent = sent.unflatten(1, (len(self.sources), -1))
         return x + torch.einsum("pe,rechw->rpchw", self.into, sent).flatten(1, 2)
 
