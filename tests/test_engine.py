@@ -21,8 +21,9 @@ from stemma.data.open import open_pair, spread, suited
 from stemma.engine.pictures import trainer
 from stemma.engine.pictures.fit import train
 from stemma.engine.pictures.measure import measure
-from stemma.engine.pictures.trainer import Trainer, seed_step
+from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import checkpoint, devices, optim
+from stemma.engine.running.devices import seed_step
 from stemma.engine.running.runs import Run
 
 

@@ -2,7 +2,8 @@
 and the status of its signal.
 
 Commands run in processes of their own, most of them forked (a fresh one would spend seconds on imports), and are struck
-at random moments.
+at random moments. One that is over sooner than it is struck, on a fast machine or because this one looked elsewhere, is
+run anew and struck sooner.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import ctypes
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,10 +41,7 @@ from stemma.engine.running.runs import Run
 DICE = random.Random(time.time())
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SMALL = [word for k, v in SETS.items() for word in ("--set", f"{k}={v}")]
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX, and tests that fork"),
-    pytest.mark.slow,  # processes are struck at moments of a clock, and a quiet machine is sooner done than struck
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX, and tests that fork")
 each_signal = pytest.mark.parametrize("number", list(STATUS), ids=lambda s: s.name)
 
 
@@ -130,6 +129,22 @@ class Struck:
         assert "Traceback" not in self.text, self.text
         assert self.status is not None
         return self.status
+
+
+def strike(begin: Callable[[], Struck], number: int, within: float, *, after: float = 0.0, group: bool = False,
+           ready: Callable[[], bool] = lambda: True, tidy: Callable[[], object] = lambda: None) -> Struck:
+    """Strike what `begin` begins, `after` and up to `within` seconds after it is ready, while it works."""
+    for _ in range(20):
+        one = begin()
+        one.wait_for(ready, or_over=True)
+        time.sleep(after + DICE.uniform(0.0, within))
+        status = one.strike(number, group, or_over=True)
+        if status == STATUS[number]:
+            return one
+        assert status in (0, -number), one.text  # it was over, or its interpreter was ending
+        tidy()
+        after, within = after / 2, within / 2
+    raise AssertionError("it was always over before it was struck")
 
 
 def _status(begin: Callable[[], object]) -> int:
@@ -266,10 +281,9 @@ def test_a_training_struck_at_a_random_moment_ends_as_one_left_alone(tmp_path: P
     how = ("25steps", "fcn", "muon")  # boxes are measured by threads (hotcoco's), which no forked process inherits
     runs.once(tmp_path / "alone", *how)
     number = any_signal()
-    one = Struck(lambda: _as_command(lambda: runs.once(tmp_path / "struck", *how)), tmp_path / "said")
-    one.wait_for((tmp_path / "struck" / "run.json").exists)
-    time.sleep(DICE.uniform(0.0, 1.0))
-    assert one.strike(number) == STATUS[number]
+    strike(lambda: Struck(lambda: _as_command(lambda: runs.once(tmp_path / "struck", *how)), tmp_path / "said"),
+           number, 1.0, ready=(tmp_path / "struck" / "run.json").exists,
+           tidy=lambda: shutil.rmtree(tmp_path / "struck"))
     assert Run.open(tmp_path / "struck").state == "stopped" and not list((tmp_path / "struck").glob(".*"))
     runs.once(tmp_path / "struck", *how)
     runs.same_end(tmp_path / "struck", tmp_path / "alone")
@@ -493,9 +507,9 @@ def test_what_keeps_no_state(what: str, tmp_path: Path, trained: Path) -> None:
 
     words, after = WORK[what]
     number = any_signal()
-    one = Struck.command(tmp_path / "said", *(w.format(trained) for w in words))
-    time.sleep(after + DICE.uniform(0.0, 0.3))
-    assert one.strike(number, group=DICE.random() < 0.5, most=20) == STATUS[number], one.text
+    one = strike(lambda: Struck.command(tmp_path / "said", *(w.format(trained) for w in words)), number, 0.3,
+                 after=after, group=DICE.random() < 0.5,
+                 tidy=lambda: shutil.rmtree(tmp_path / "out", ignore_errors=True))
     assert one.text.strip().splitlines()[-1] == "stopped; nothing was left half-written"
     left = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and p.name != outputs.JOURNAL]
     assert all(p.suffix in (".jpg", ".png", ".gif") for p in left), left
@@ -510,9 +524,8 @@ def test_import(tmp_path: Path) -> None:
 
     number = any_signal()
     torch.save(ssd300_vgg16(weights=None, weights_backbone=None).state_dict(), tmp_path / "ssd.pth")
-    one = Struck.command(tmp_path / "said", "import", "torchvision", "ssd", "ssd.pth", "out.safetensors")
-    time.sleep(DICE.uniform(0.0, 0.2))
-    assert one.strike(number) == STATUS[number], one.text
+    strike(lambda: Struck.command(tmp_path / "said", "import", "torchvision", "ssd", "ssd.pth", "out.safetensors"),
+           number, 0.2, tidy=(tmp_path / "out.safetensors").unlink)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said", "ssd.pth"]
 
 

@@ -1,4 +1,4 @@
-"""Commands that do work: `doctor`, `train`, `evaluate`, `predict`, `compare`, `export`, `import`."""
+"""Commands that do work: `doctor`, `convert`, `train`, `evaluate`, `predict`, `compare`, `export`, `import`."""
 from __future__ import annotations
 
 import os
@@ -60,7 +60,9 @@ Which = Annotated[str, typer.Option("--which", help="best or last weights of the
 
 EXAMPLES = {
     "doctor": ("stemma doctor my/folder", "stemma doctor my/folder --json > faults.json",
-               "stemma doctor annotations.json --format coco"),
+               "stemma doctor annotations.json --format coco", "stemma doctor my/folder --fix my/mended"),
+    "convert": ("stemma convert my/cvat-export --to yolo --out my/yolo", "stemma convert scenes:128:200 --to coco "
+                "--out drawn"),
     "train": (
         "stemma train retinanet --data scenes --budget 60s",
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine",
@@ -100,7 +102,7 @@ EXAMPLES = {
 
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
-    for command in (doctor, train, evaluate, predict, compare, export):
+    for command in (doctor, convert, train, evaluate, predict, compare, export):
         reads = "data_options" in signature(command).parameters
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
@@ -115,25 +117,80 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or "
                                         "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
+    fix: Annotated[Path | None, typer.Option("--fix", help="Write a mended copy into this new folder: in the format of "
+                                             "the data where that is written, else COCO.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
+    from ..data.convert import FORMATS, check_room
+    from ..data.convert import convert as written_as
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
+    if fix is not None:
+        check_room(fix, data)
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
     if not as_json:
         report.render(out, examples=rows)
     first = None if report.refused else _first(data, format, data_options)
+    mended = None if fix is None else written_as(
+        data, report.format if report.format in FORMATS else "coco", fix, format, leave=report.unreadable,
+        progress=_copying if shown else None, **(data_options or {}))
     if as_json:
-        print_json(report.as_dict() | {"begin": first})
+        print_json(report.as_dict() | {"begin": first} | ({} if mended is None else {"mended": mended.as_dict()}))
     elif first is not None:
         out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
         out.print(f"[dim]{escape(first['says'])}[/]")
+    if mended is not None and not as_json:
+        _say_converted(mended)
     raise typer.Exit(report.status)
+
+
+def convert(
+    data: Annotated[str, typer.Argument(help="A folder or annotation file, or `scenes`.")],
+    to: Annotated[str, typer.Option("--to", help="coco, voc or yolo.")],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="The new folder.")],
+    format: DataFormat = None,
+    as_json: Json = False,
+    data_options: dict[str, Any] | None = None,
+) -> None:
+    """Write a data set in another format: the truth as training sees it, the pictures as they are. Says what was mended
+    and what the format cannot hold."""
+    from ..data.convert import convert as written_as
+
+    done = written_as(data, to, folder, format, progress=_copying if not as_json and err.is_terminal else None,
+                      **(data_options or {}))
+    if as_json:
+        print_json(done.as_dict())
+    else:
+        _say_converted(done)
+
+
+def _say_converted(done: Any) -> None:
+    """What was written, and what was not."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("split", "pictures", "objects"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split, n in done.pictures.items():
+        table.add_row(split, f"{n:,}", f"{done.objects[split]:,}")
+    out.print(table)
+    for line in done.lost:
+        out.print(f"[yellow]not held[/] {escape(line)}", soft_wrap=True, highlight=False)
+    if done.mended:
+        out.print(f"{len(done.mended)} faults were mended; {escape(str(done.place / 'CHANGES.md'))} lists them",
+                  soft_wrap=True, highlight=False)
+    out.print(f"{done.format}: {escape(str(done.place))}", soft_wrap=True, highlight=False)
+
+
+def _copying(done: int, total: int) -> None:
+    if done % 50 == 0 or done == total:
+        err.print(f"copying pictures {done:,} of {total:,}", end="\n" if done == total else "\r")
 
 
 def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -> dict[str, str] | None:

@@ -22,9 +22,9 @@ from PIL import Image
 from stemma.core.samples import DataError, Dataset
 
 from .files import Unused
-from .formats import drafts_at, unused_at
+from .formats import apart, drafts_at, unused_at
 from .images import header, read_image
-from .open import is_scenes, module_of, open_dataset, same_classes, splits_order
+from .open import is_scenes, module_of, open_dataset, same_classes
 from .records import Fault, Records, finish, size_error
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Report:
         """Whether training would refuse the data until a fault is mended by hand."""
         return any(not f.safe for f in self.faults)
 
+    @property
+    def unreadable(self) -> list[str]:
+        """Files of pictures that cannot be decoded, or are not of the size that their truth belongs to."""
+        return [f.file for f in self.faults if f.kind in ("unreadable image", "wrong size")]
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
@@ -109,9 +114,8 @@ def examine(
     path, module = module_of(where, format)
     own = drafts_at(path, module, **options)
     report = Report(str(path), module.FORMAT, derived=set(own) == {"all"})
-    names = [s for s in splits_order(own) if not (s == "trainval" and {"train", "val"} <= set(own))]
     opened: dict[str, Records] = {}
-    for name in names:
+    for name in apart(own):
         try:
             opened[name] = finish(own[name](), name=path.name, split=name, on_fault="report")
             report.faults += opened[name].faults

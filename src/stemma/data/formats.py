@@ -6,7 +6,7 @@ import gc
 import hashlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -267,6 +267,13 @@ def splits_order(own: dict[str, Any]) -> list[str]:
     return sorted(own, key=lambda s: ({"train": 0, "val": 1, "test": 2}.get(s, 3), s))
 
 
+def apart(own: Iterable[str]) -> list[str]:
+    """Split names in order, without those that hold what others hold: "all", and trainval beside train and val."""
+    names = splits_order(dict.fromkeys(own))
+    whole = {"all"} if len(names) > 1 else set()
+    return [s for s in names if s not in (whole | {"trainval"} if {"train", "val"} <= set(names) else whole)]
+
+
 def _part(files: list[str], split: str, shares: dict[str, float]) -> np.ndarray:
     """Ascending index of the files of a derived split: ranked by the sha256 of their names, cut at exact shares,
     at least one each.
@@ -318,6 +325,6 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
 
 
 __all__ = [
-    "FORMATS", "LABELS", "DataWarning", "call", "drafts_at", "formats_at", "is_scenes", "module_of", "open_at",
+    "FORMATS", "LABELS", "DataWarning", "apart", "call", "drafts_at", "formats_at", "is_scenes", "module_of", "open_at",
     "recognise", "same_classes", "splits_at", "splits_order", "unused_at",
 ]

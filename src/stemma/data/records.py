@@ -258,6 +258,14 @@ class Records:
         new.wanted = frozenset(kinds) & frozenset(self._info.kinds)
         return new
 
+    def part(self, at: Sequence[int]) -> Records:
+        """The pictures at the ascending index `at` alone."""
+        new = object.__new__(Records)
+        new.__dict__.update(self.__dict__)
+        new.table, new._bytes, new._print = self.table.images(np.asarray(at)), [self._bytes[i] for i in at], None
+        new._start = np.searchsorted(new.table.image, np.arange(len(at) + 1))
+        return new
+
     def with_white(self, white: float) -> Records:
         """The same split, its wide pictures read at the scale of another set: of that which a model was trained on."""
         new = object.__new__(Records)
@@ -271,6 +279,10 @@ class Records:
     def path(self, i: int) -> Path:
         """The picture's file."""
         return self.root / self.table.files[i]
+
+    def rows(self, i: int) -> slice:
+        """Where the objects of a picture stand in the table."""
+        return slice(int(self._start[i]), int(self._start[i + 1]))
 
     def __getitem__(self, i: int) -> Sample:
         path = self.path(i)
@@ -293,7 +305,7 @@ class Records:
             raise IndexError(i)
         i %= len(self)
         t = self.table
-        at = slice(int(self._start[i]), int(self._start[i + 1]))
+        at = self.rows(i)
         h, w = int(t.sizes[i, 0]), int(t.sizes[i, 1])
         sample = Sample(
             image=None, size=(h, w), boxes=t.boxes[at].copy(), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),

@@ -24,6 +24,20 @@ class Same(Trunk):
         return xs
 
 
+class Joined(Trunk):
+    """All levels at the finest one's stride, bilinear where they are coarser, laid on one another: one map (DenseBox
+    sec. 3.2, "multi-level feature fusion")."""
+
+    def __init__(self, inp: In) -> None:
+        super().__init__()
+        self.out = In((sum(inp.channels),), inp.strides[:1], inp.classes, inp.offsets[:1])
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        size = xs[0].shape[-2:]
+        return [torch.cat([xs[0], *(F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+                                    for x in xs[1:])], 1)]
+
+
 class FPN(Trunk):
     """Feature pyramid (Lin et al. 2016, sec. 3): 1x1 laterals, nearest upsampling from above, addition,
     a 3x3 on each sum.

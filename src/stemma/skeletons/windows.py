@@ -22,6 +22,7 @@ from ..core.part import In, Part, part
 from ..core.types import Batch, Detections, Losses
 from ..parts.backbones.tiny import TinyResNet
 from ..parts.maps.upsample import Grid
+from ..parts.necks import Same
 from ..parts.preprocess import Preprocess
 from ..parts.trunk import Trunk
 from ..parts.windows.heads import ClassBoxHead, WindowHead
@@ -42,6 +43,7 @@ class Windows(Generic[RuleT]):
     mirror: bool = False  # each of them also mirrored, when predicting
     border: int = 0  # pixels of mean colour laid around each of them
     preprocess: Preprocess = Preprocess()
+    neck: Part[Trunk] = part(Same)  # brings the levels together: the head reads the last of what comes out
 
     @property
     def needs(self) -> frozenset[str]:
@@ -60,7 +62,8 @@ class WindowsModel(nn.Module):
         self.spec, self.classes = spec, classes
         self.rule: Rule = spec.rule
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
-        out = self.backbone.out
+        self.neck = spec.neck.build(self.backbone.out)
+        out = self.neck.out
         self.grid = Grid.of(out, -1)
         self.head = spec.head.build(replace(out, classes=classes, logits=spec.rule.logits(classes)))
 
@@ -107,8 +110,8 @@ class WindowsModel(nn.Module):
         made large enough for one window where it is smaller."""
         least = max(self.spec.window, int(self.head.cells * self.grid.stride))
         h, w = x.shape[-2:]
-        said: tuple[Tensor, Tensor | None] = self.head(self.backbone(F.pad(x, (b, max(b, least - w - b), b,
-                                                                               max(b, least - h - b))))[-1])
+        view = F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b)))
+        said: tuple[Tensor, Tensor | None] = self.head(self.neck(self.backbone(view))[-1])
         return said
 
     def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int,

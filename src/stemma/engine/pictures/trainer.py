@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...core.interrupts import Interrupted, Wishes, of
+from ...core.interrupts import Wishes
 from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.subset import told_of
@@ -27,6 +24,7 @@ from ..running import checkpoint, devices, optim, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch
 from ..running.ema import Ema
+from ..running.ending import Ending
 from ..running.runs import Run
 from . import outside, passes
 from .measure import measure
@@ -117,9 +115,11 @@ class Trainer:
             self._fit()
 
     def _fit(self) -> None:
+        ending = Ending(self.wishes, lambda: self._save(final=True), self._record, self.bar.line,
+                        lambda whole: f"at step {self.steps if whole else max(self.saved_at, 0)}")
         batches: Any = None
         try:
-            with devices.repeatable(self.plan.deterministic):
+            with ending.within(), devices.repeatable(self.plan.deterministic):
                 with self.wishes.anywhere(self.control is None):
                     self._look_for_boxes()
                     if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
@@ -140,40 +140,15 @@ class Trainer:
                 if self.validated_at != self.steps:
                     self._validate()
                 self._save(final=True)
-                cut = self.plan.budget.cut(self.spent)
-                self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
-                if cut:
-                    self.bar.line(cut)
-        except KeyboardInterrupt as wish:
-            self._stop(of(wish))
-            raise
-        except BaseException as error:
-            if self.wishes.number:  # what was told to end beside us took this with it
-                self._stop(Interrupted(self.wishes.number), error)
-                raise Interrupted(self.wishes.number) from error
-            with suppress(StemmaError):  # a full disk must not hide what happened
-                self._record("failed", error=f"{type(error).__name__}: {error}")
-            if isinstance(error, torch.OutOfMemoryError):
-                raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory "
-                                  f"of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
-                                  f"--set recipe.accumulate={self.parts * 2}") from error
-            raise
+                ending.finished(self.plan.budget.cut(self.spent))
+        except torch.OutOfMemoryError as error:
+            raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory "
+                              f"of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
+                              f"--set recipe.accumulate={self.parts * 2}") from error
         finally:
             if batches is not None:
                 batches.close()
             self.bar.stop()
-
-    def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
-        """Leave the folder of a training that was told to end. In the midst of a step,
-        what was saved last is what continues."""
-        try:
-            if wish.whole:
-                self._save(final=True)
-        finally:
-            self._record("stopped",
-                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
-        at = self.steps if wish.whole else max(self.saved_at, 0)
-        self.bar.line(f"stopped at step {at}; the same command with --resume continues")
 
     def _share(self, parts: int) -> None:
         """Take each step in so many parts: batches of the loader whose gradients are added."""
@@ -211,7 +186,7 @@ class Trainer:
                 yield batch
 
     def _step(self, batches: Iterator[Batch], fraction: float) -> None:
-        seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+        devices.seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
         self._enter_phase(fraction)
         self.rate = optim.set_rate(self.optimizer,
                                    schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
@@ -447,7 +422,7 @@ class Trainer:
         self.model.train()
         try:
             while True:
-                seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
+                devices.seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
                 batch = next(iter(self.loader.epoch(self.epoch, self.at)))
                 try:
                     self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
@@ -488,11 +463,4 @@ def weight_of(recipe: Recipe, loss: str) -> float:
     return next((w for name, w in recipe.loss_weights if name == loss), 1.0)
 
 
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Make every random number of a step a function of (seed, step, rank)."""
-    mixed = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    torch.manual_seed(mixed)
-    np.random.seed(mixed % (1 << 32))
-
-
-__all__ = ["Held", "Plan", "Step", "Trainer", "seed_step", "weight_of"]
+__all__ = ["Held", "Plan", "Step", "Trainer", "weight_of"]

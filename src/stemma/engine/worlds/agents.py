@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.interrupts import Interrupted, Wishes, of
+from ...core.interrupts import Wishes
 from ...core.recipe import Stage
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ...data.worlds.replay import Replay
-from ..pictures.trainer import seed_step
 from ..running import checkpoint, devices, optim, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
+from ..running.ending import Ending
 from ..running.runs import Run
 from . import dreams
 from .evolve import Strategy, strategy
@@ -169,45 +168,23 @@ class Agent:
             self._go()
 
     def _go(self) -> None:
+        ending = Ending(self.wishes, self._save, self._record, self.bar.line,
+                        lambda whole: f"at step {self.steps}" if whole else f"in the midst of step {self.steps + 1}")
         try:
-            self._between()  # what was due when it was told to end
-            while not self._over():
-                self.clock.start()
-                self._unit(self.stages[self.here.stage])
-                self.clock.lap()
-                self.tick += 1
-                self.here.done += 1
-                self._between()
-            self._validate()
-            self._save()
-            cut = self.budget.cut(self.spent)
-            self._record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
-            if cut:
-                self.bar.line(cut)
-        except KeyboardInterrupt as wish:
-            self._stop(of(wish))
-            raise
-        except BaseException as error:
-            if self.wishes.number:  # what was told to end beside us took this with it
-                self._stop(Interrupted(self.wishes.number), error)
-                raise Interrupted(self.wishes.number) from error
-            with suppress(StemmaError):
-                self._record("failed", error=f"{type(error).__name__}: {error}")
-            raise
+            with ending.within():
+                self._between()  # what was due when it was told to end
+                while not self._over():
+                    self.clock.start()
+                    self._unit(self.stages[self.here.stage])
+                    self.clock.lap()
+                    self.tick += 1
+                    self.here.done += 1
+                    self._between()
+                self._validate()
+                self._save()
+                ending.finished(self.budget.cut(self.spent))
         finally:
             self.bar.stop()
-
-    def _stop(self, wish: Interrupted, error: BaseException | None = None) -> None:
-        """Leave the folder of a life that was told to end. In the midst of a unit,
-        what was saved last is what continues."""
-        try:
-            if wish.whole:
-                self._save()
-        finally:
-            self._record("stopped",
-                         error="interrupted" + (f": {type(error).__name__}: {error}" if error is not None else ""))
-        where = f"at step {self.steps}" if wish.whole else f"in the midst of step {self.steps + 1}"
-        self.bar.line(f"stopped {where}; the same command with --resume continues")
 
     def _over(self) -> bool:
         """Whether life is over; enters the next stage where the one at hand is done."""
@@ -288,11 +265,11 @@ class Agent:
 
     def _fit(self, stage: Stage) -> None:
         """One update on sequences of what was lived."""
-        seed_step(self.seed, self.steps, 0)
+        devices.seed_step(self.seed, self.steps, 0)
         rng = np.random.default_rng([self.seed, self.steps, 9])
         if stage.stored and not self.coded:
             self._encode()
-            seed_step(self.seed, self.steps, 0)
+            devices.seed_step(self.seed, self.steps, 0)
         channels = ("code", "action", "reward", "first", "terminal") if stage.stored else None
         lived = self.replay.sample(rng, stage.batch or self.recipe.batch, stage.sequence, recent=stage.recent,
                                    endings=stage.endings, cross=self.life.cross, channels=channels)
@@ -360,7 +337,7 @@ class Agent:
         with self.wishes.anywhere():
             if self.codes is None:
                 self.codes = dreams.beginnings(self.model, self.replay, self.device)
-            seed_step(self.seed, self.steps, 1)
+            devices.seed_step(self.seed, self.steps, 1)
             dreamt = dreams.rollouts(self.model, weights, self.codes, each, stage.horizon, stage.temperature,
                                      stage.sampled)
         if said is not None:

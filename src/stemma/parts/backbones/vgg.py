@@ -13,12 +13,15 @@ from ...core.part import In
 from ..trunk import Trunk
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+WIDTHS_19 = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)  # column E
 
 
-def vgg_layers(channels: int, width: float = 1.0, ceil: tuple[int, ...] = ()) -> list[nn.Module]:
-    """The 13 convolutions with their ReLUs and the five pools; pools after the stages in `ceil` round up."""
+def vgg_layers(channels: int, width: float = 1.0, ceil: tuple[int, ...] = (),
+               widths: tuple[tuple[int, ...], ...] = WIDTHS) -> list[nn.Module]:
+    """The convolutions of `widths` with their ReLUs and a pool after each stage; pools after the stages in `ceil` round
+    up."""
     layers: list[nn.Module] = []
-    for stage, convs in enumerate(WIDTHS):
+    for stage, convs in enumerate(widths):
         for c in convs:
             c = max(8, int(c * width))
             layers += [nn.Conv2d(channels, c, 3, padding=1), nn.ReLU(inplace=True)]
@@ -41,6 +44,30 @@ class VGG16(Trunk):
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         return [self.features(x)]
+
+
+class VGGLevels(Trunk):
+    """VGG16 or VGG19 (columns D and E) up to the last convolution of a stage: `levels` 0, 1, 2 end stages 3, 4 and 5,
+    of 256, 512 and 512 channels at strides 4, 8 and 16."""
+
+    def __init__(self, inp: In, depth: int = 16, levels: tuple[int, ...] = (0, 1, 2)) -> None:
+        super().__init__()
+        assert depth in (16, 19), f"VGG has 16 or 19 layers here, not {depth}"
+        ends = (16, 23, 30) if depth == 16 else (18, 27, 36)  # layers before pool3, pool4, pool5
+        layers = vgg_layers(inp.channels[0], widths=WIDTHS if depth == 16 else WIDTHS_19)
+        self.features = nn.Sequential(*layers[: ends[max(levels)]])
+        self.ends = [ends[i] for i in sorted(levels)]
+        _kaiming(self)
+        self.out = In(tuple((256, 512, 512)[i] for i in sorted(levels)),
+                      tuple((4, 8, 16)[i] * inp.strides[0] for i in sorted(levels)), inp.classes)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> list[Tensor]:
+        found, start = [], 0
+        for end in self.ends:
+            x = self.features[start:end](x)
+            found.append(x)
+            start = end
+        return found
 
 
 class VGGAtrous(Trunk):

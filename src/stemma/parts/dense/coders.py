@@ -130,3 +130,17 @@ class DirectLocation:
         c, s = bx.centre_size(ref)
         return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.cell(strides),
                               code[..., 2:].clamp(max=self.limit).exp() * s)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """DenseBox sec. 3.2: from the middle of the reference to the box's corners, (x - x1, y - y1, x - x2, y - y2), in
+    sides of the reference. The last two are negative where the middle lies in the box."""
+
+    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        return (torch.cat([c, c], -1) - box) / torch.cat([s, s], -1)
+
+    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+        c, s = bx.centre_size(ref)
+        return torch.cat([c, c], -1) - code * torch.cat([s, s], -1)

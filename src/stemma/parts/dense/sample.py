@@ -148,3 +148,30 @@ class Mined:
         worst = best(loss, free, count, self.hard)
         draw = torch.rand_like(loss, dtype=torch.float32)
         return (state == 1) | worst | best(draw, free & ~worst, count * 0 + self.random, self.random)
+
+
+@dataclass(frozen=True)
+class TopShare:
+    """DenseBox sec. 3.3: every positive of the batch and as many negatives, half of them drawn from the share `top` of
+    highest loss, the rest from the others. Where the share is smaller than that, all of it. `least` negatives of a
+    batch that has no positive.
+
+    Candidates of the whole batch are one lot: it draws over both axes.
+    """
+
+    top: float = 0.01
+    least: int = 64
+
+    @property
+    def needs_loss(self) -> bool:
+        return True
+
+    def __call__(self, state: Tensor, loss: Tensor) -> Tensor:
+        flat = state.reshape(1, -1)
+        pos, free = flat == 1, flat == 0
+        n = torch.where(pos.any(1), pos.sum(1), self.least)
+        hard = best(loss.reshape(1, -1), free, (free.sum(1) * self.top).ceil().long(), flat.shape[1])
+        draw = torch.rand_like(loss, dtype=torch.float32).reshape(1, -1)
+        some = torch.minimum(n // 2, hard.sum(1))
+        drawn = best(draw, hard, some, flat.shape[1]) | best(draw, free & ~hard, n - some, flat.shape[1])
+        return (pos | drawn).view_as(state)

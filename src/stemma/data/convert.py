@@ -1,0 +1,150 @@
+"""A data set of any format that is read, written in one that others read: the mended truth, pictures as they are.
+
+What is written is what training sees: faults are mended as they are for training, and said. What the format cannot hold
+is counted. The folder is there whole or not at all.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from pkgutil import iter_modules
+from typing import Any
+
+from PIL import Image
+
+from stemma.core.samples import DataError, Dataset
+
+from . import writers
+from .formats import apart
+from .open import is_scenes, open_split, splits
+from .records import Records
+from .writers.pages import Book
+
+FORMATS = tuple(sorted(m.name for m in iter_modules(writers.__path__) if m.name != "pages"))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written: pictures and objects of each split, what the format cannot hold, and what was mended on the
+    way."""
+
+    place: Path
+    format: str
+    pictures: Mapping[str, int]
+    objects: Mapping[str, int]
+    lost: Sequence[str]
+    mended: Sequence[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"place": str(self.place), "format": self.format, "pictures": dict(self.pictures),
+                "objects": dict(self.objects), "lost": list(self.lost), "mended": list(self.mended)}
+
+
+def convert(where: str | Path, to: str, place: str | Path, format: str | None = None, *,
+            leave: Collection[str] = (), progress: Callable[[int, int], None] | None = None,
+            **options: Any) -> Converted:
+    """Write the data set `where` into the new folder `place` in the format `to`, one of `FORMATS`.
+
+    Data that is not divided is divided as training divides it. `leave`: files of pictures that are left out, as those
+    that cannot be read. What was mended is listed in CHANGES.md. Raises DataError where the data cannot be read, has
+    no objects to write, or the folder holds something or lies in the data's own.
+    """
+    if to not in FORMATS:
+        raise DataError(str(to), "is no format that is written", f"use one of {', '.join(FORMATS)}")
+    place = Path(place).expanduser()
+    check_room(place, where)
+    own = {name: _without(open_split(where, name, format, **options), leave)
+           for name in apart(splits(where, format, **options))}
+    info = next(iter(own.values())).info
+    if "boxes" not in info.kinds:
+        raise DataError(str(where), "holds maps of classes and no objects",
+                        f"{to} is a format of objects; there is none here to write")
+    writer = import_module(f"{writers.__name__}.{to}")
+    book = Book(own, {k: _names(d) for k, d in own.items()}, info.classes, info.points)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        total, done = sum(map(len, own.values())), 0
+        for split, data in own.items():
+            for i, name in enumerate(book.names[split]):
+                _picture(data, i, work / writer.picture(split, name))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        writer.write(work, book)
+        counts = {k: book.counts(k, [(work / writer.picture(k, n)).is_file() for n in names])
+                  for k, names in book.names.items()}
+        mended = list(dict.fromkeys(str(f) for d in own.values() if isinstance(d, Records) for f in d.faults))
+        mended += [f"{f} is left out: it cannot be used" for f in leave]
+        if mended:
+            (work / "CHANGES.md").write_text("".join(f"- {m}\n" for m in mended), encoding="utf-8")
+        if place.is_dir():
+            place.rmdir()  # empty, as was looked
+        os.chmod(work, 0o777 & ~_umask())
+        os.rename(work, place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Converted(place, to, {k: len(v) for k, v in counts.items()}, {k: sum(v) for k, v in counts.items()},
+                     book.losses(), mended)
+
+
+def _without(data: Dataset, leave: Collection[str]) -> Dataset:
+    """A split without the pictures of these files."""
+    if not leave or not isinstance(data, Records):
+        return data
+    return data.part([i for i in range(len(data)) if str(data.path(i)) not in leave])
+
+
+def _umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+def check_room(place: Path, where: str | Path) -> None:
+    """Raises DataError unless the folder is new or empty, and no part of the data."""
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise DataError(str(place), "holds something already", "choose an empty or new folder with --out")
+    if not is_scenes(where):
+        data = Path(where).expanduser().resolve()
+        if place.resolve().is_relative_to(data if data.is_dir() else data.parent):
+            raise DataError(str(place), f"lies in the data folder {where}, where it would be read as a part of it",
+                            "choose another folder with --out")
+
+
+def _names(data: Dataset) -> list[str]:
+    """Names of a split's pictures below its folder: their paths without the folders that all of them share. Two that
+    differ in their ending alone, in any case, get it into their name: labels are found by the rest."""
+    if not isinstance(data, Records):
+        return [f"{i:06d}.png" for i in range(len(data))]
+    paths = [PurePosixPath(f) for f in data.table.files]
+    parents = {p.parent for p in paths}
+    shared = len(os.path.commonpath(list(map(str, parents))).split("/")) if parents and parents != {PurePosixPath()} \
+        and os.path.commonpath(list(map(str, parents))) else 0
+    names = [PurePosixPath(*p.parts[shared:]) for p in paths]
+    seen: dict[str, int] = {}
+    for n in names:
+        key = str(n.with_suffix("")).casefold()
+        seen[key] = seen.get(key, 0) + 1
+    return [str(n) if seen[str(n.with_suffix("")).casefold()] == 1
+            else str(n.with_name(f"{n.stem}_{n.suffix[1:]}{n.suffix}")) for n in names]
+
+
+def _picture(data: Dataset, i: int, file: Path) -> None:
+    """A copy of the picture's file; of what is drawn, its pixels."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, Records):
+        shutil.copyfile(data.path(i), file)
+        return
+    image = data[i].image
+    assert image is not None
+    Image.fromarray(image).save(file)
+
+
+__all__ = ["FORMATS", "Converted", "check_room", "convert"]

@@ -1,0 +1,87 @@
+"""What every writer is given: a split as a list of pages, each a picture's name and its truth."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stemma.core.samples import Classes, Dataset, Points
+
+from ..readers import rle
+from ..records import Records
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture's truth. N objects, boxes (N, 4) xyxy in pixels with continuous edges; `segments`: polygons (a list of
+    flat x, y rings), run lengths, or None for each object; `keypoints` (N, K, 3) or None."""
+
+    name: str  # relative to the split's folder of pictures
+    id: int
+    size: tuple[int, int]  # height, width
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    area: np.ndarray
+    segments: Sequence[Any]
+    keypoints: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Book:
+    """A data set to be written: the pages of each split, as often as they are asked for."""
+
+    splits: Mapping[str, Dataset]
+    names: Mapping[str, Sequence[str]]  # of the pictures of each split
+    classes: Classes
+    points: Points | None
+    lost: dict[str, int] = field(default_factory=dict)  # what the format cannot hold -> how often
+
+    @property
+    def masks(self) -> bool:
+        """Whether objects have masks."""
+        return any("masks" in d.info.kinds for d in self.splits.values())
+
+    def pages(self, split: str) -> Iterator[Page]:
+        """The split's pictures in order, one at a time."""
+        data = self.splits[split]
+        for i, name in enumerate(self.names[split]):
+            s = data.truth(i)
+            yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area, _segments(data, i, s.masks),
+                       s.keypoints)
+
+    def counts(self, split: str, there: Sequence[bool]) -> list[int]:
+        """Objects of each picture of a split that is `there`."""
+        data: Any = self.splits[split]
+        boxes = data.narrow({"boxes"}) if hasattr(data, "narrow") else data
+        return [len(boxes.truth(i).labels) for i in range(len(there)) if there[i]]
+
+    def lose(self, what: str, number: int = 1) -> None:
+        """Count what cannot be held."""
+        if number:
+            self.lost[what] = self.lost.get(what, 0) + number
+
+    def losses(self) -> list[str]:
+        """What was lost, a line each."""
+        return [what.format(n=f"{n:,}") for what, n in self.lost.items()]
+
+
+def _segments(data: Dataset, i: int, masks: np.ndarray | None) -> Sequence[Any]:
+    """Outlines as the source has them; of objects that live in maps, run lengths of their pixels."""
+    if isinstance(data, Records) and data.layers is None:
+        rows = data.rows(i)
+        return [None] * (rows.stop - rows.start) if data.table.segments is None else data.table.segments[rows]
+    if masks is None:
+        return [None] * len(data.truth(i).labels)
+    return [rle.encode(m) for m in masks]
+
+
+def plain(value: float) -> float | int:
+    """A number as it is written: whole ones without a point, others to six places."""
+    rounded = round(float(value), 6)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+__all__ = ["Book", "Page", "plain"]

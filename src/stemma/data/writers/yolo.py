@@ -1,0 +1,64 @@
+"""YOLO: data.yaml, images/SPLIT/, labels/SPLIT/*.txt. A line is a box, a polygon where objects have outlines of one
+piece, or a pose where they have points. It has no crowds: their pictures are left out, since a crowd written as an
+object would be one, and one left away would be background."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..readers import rle
+from .pages import Book, Page
+
+CROWDS = "{n} pictures with crowds are left out: YOLO has no crowds"
+PIECES = "{n} masks in several pieces, or of run lengths, are written as their boxes: a line holds one outline"
+BESIDE = "{n} boxes follow from their outlines and lie up to some pixels beside those of the source"
+MASKS = "{n} masks are left out: a line holds an outline or a pose"
+AREAS = "{n} areas are left out: those of boxes and outlines will be taken"
+
+
+def picture(split: str, name: str) -> str:
+    """Where a picture of a split goes."""
+    return f"images/{split}/{name}"
+
+
+def write(place: Path, book: Book) -> None:
+    """Write data.yaml and a file of lines for each picture; takes the pictures that cannot be held away."""
+    doc: dict[str, Any] = {split: f"images/{split}" for split in book.splits}
+    doc["names"] = dict(enumerate(book.classes.names))
+    if book.points is not None:
+        doc["kpt_shape"] = [len(book.points.names), 3]
+        doc["flip_idx"] = list(book.points.flip)
+    (place / "data.yaml").write_text(yaml.safe_dump(doc, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    for split in book.splits:
+        for page in book.pages(split):
+            if page.crowd.any():
+                book.lose(CROWDS)
+                (place / picture(split, page.name)).unlink()
+                continue
+            file = (place / "labels" / split / page.name).with_suffix(".txt")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lines = [_line(page, k, book) for k in range(len(page.labels))]
+            file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _line(page: Page, k: int, book: Book) -> str:
+    h, w = page.size
+    size = np.array([w, h], dtype=np.float64)
+    low, high = page.boxes[k, :2], page.boxes[k, 2:]
+    segment = page.segments[k]
+    values = np.concatenate([(low + high) / 2 / size, (high - low) / size])
+    if page.keypoints is not None:
+        points = page.keypoints[k].astype(np.float64)
+        points[:, :2] /= size
+        values = np.concatenate([values, points.reshape(-1)])
+        book.lose(MASKS, int(segment is not None))
+    elif isinstance(segment, list) and len(segment) == 1:
+        values = (np.asarray(segment[0], dtype=np.float64).reshape(-1, 2) / size).reshape(-1)
+        around = np.array(rle.bounds([list(map(float, segment[0]))], h, w))
+        book.lose(BESIDE, int(np.abs(around - page.boxes[k]).max() > 0.01))
+    elif segment is not None:
+        book.lose(PIECES)
+    return " ".join([str(int(page.labels[k])), *(f"{v:.10g}" for v in values)])

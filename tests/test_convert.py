@@ -1,0 +1,251 @@
+"""Data sets written in other formats: the same truth comes back, and what cannot be held is said."""
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
+from stemma.core.samples import DataError, Dataset
+from stemma.data.convert import FORMATS, convert
+from stemma.data.doctor import examine
+from stemma.data.open import open_split, splits
+from test_cli import run
+
+BLOB = np.zeros((40, 60), bool)
+BLOB[10:20, 12:30] = BLOB[14:18, 40:50] = True
+
+
+def rich(root: Path, whole: bool = False) -> Path:
+    """A COCO folder of two splits: fractions, polygons of one and two rings, run lengths, a crowd, an empty picture,
+    and two pictures of one base name. `whole`: of pixels that are whole and outlines of one ring."""
+    from stemma.data.readers import rle
+
+    ring, other = [5.0, 6.0, 25.0, 6.0, 25.0, 16.0, 5.0, 16.0], [30.0, 8.0, 41.0, 8.0, 41.0, 20.0]
+    part = 0 if whole else 0.25
+    shapes: list[Any] = [([5, 6, 20, 10], [ring]), ([2, 3, 17, 20], None), ([11, 0, 8 + part, 9], None)]
+    if not whole:
+        shapes += [([5, 6, 36, 14], [ring, other]), ([12, 10, 38, 10], rle.encode(BLOB))]
+    for split, names in (("train", ["a/0.png", "b/0.png", "1.png", "2.png"]), ("val", ["3.png", "4.png"])):
+        images = [{"id": 7 * i + 3, "file_name": n, "height": 40, "width": 60} for i, n in enumerate(names)]
+        objects = [
+            {"id": 100 * i + k + 1, "image_id": 7 * i + 3, "category_id": (7, 3)[k % 2], "bbox": box,
+             "iscrowd": int(not whole and split == "train" and i == 2 and k == 4), "area": 33.5 + k,
+             **({"segmentation": seg} if seg is not None else {})}
+            for i in range(len(names) - 1) for k, (box, seg) in enumerate(shapes)
+        ]
+        for i, n in enumerate(names):
+            noise(root / "images" / split / n, seed=i + len(split))
+        path = root / "annotations" / f"instances_{split}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(coco_doc(0) | {"images": images, "annotations": objects}))
+    return root
+
+
+def digest(data: Dataset, i: int) -> str:
+    """A picture by its pixels."""
+    image = data[i].image
+    assert image is not None
+    return hash(image.tobytes()).__str__()
+
+
+def truth(where: Path | str, **options: Any) -> dict[str, dict[str, list[tuple[Any, ...]]]]:
+    """split -> picture, by its pixels -> (class, crowd, box) of its objects, sorted."""
+    out: dict[str, dict[str, list[tuple[Any, ...]]]] = {}
+    for split in splits(where, **options):
+        if split == "all":
+            continue
+        data = open_split(where, split, **options)
+        names = data.info.classes.names
+        out[split] = {}
+        for i in range(len(data)):
+            s = data.truth(i)
+            out[split][digest(data, i)] = sorted(
+                (names[c], bool(w), *(round(float(v), 2) for v in b)) for c, w, b in zip(s.labels, s.crowd, s.boxes))
+    return out
+
+
+def masks(where: Path | str) -> dict[str, list[bytes]]:
+    """picture of the training split -> its objects' masks, sorted."""
+    data = open_split(where, "train")
+    return {digest(data, i): sorted(m.tobytes() for m in data.truth(i).masks) for i in range(len(data))}  # type: ignore[union-attr]
+
+
+def made(root: Path, kind: str) -> Path:
+    """A folder of a kind, whose truth every format can hold."""
+    if kind == "coco":
+        return rich(root, whole=True)
+    if kind == "voc":
+        objects = (("cat", 1, 1, 20, 10), ("dog", 5, 7, 31, 38))
+        return make_voc(root, [voc_xml(objects)] * 3,
+                        splits={"train": [0, 1], "val": [2]})
+    if kind == "yolo":
+        make_yolo(root, split="train")
+        return make_yolo(root, split="val")
+    if kind == "labelme":
+        for i in range(6):
+            noise(root / f"{i}.png", seed=i)
+            shapes = [{"label": ("cat", "dog")[k % 2], "points": [[3 + k, 4], [20 + k, 19]], "shape_type": "rectangle"}
+                      for k in range(3)]
+            (root / f"{i}.json").write_text(json.dumps({"version": "5.0", "shapes": shapes, "imagePath": f"{i}.png",
+                                                        "imageHeight": 40, "imageWidth": 60, "flags": {}}))
+    if kind == "createml":
+        rows = []
+        for i in range(6):
+            noise(root / f"{i}.png", seed=i)
+            rows.append({"image": f"{i}.png", "annotations": [
+                {"label": "cat", "coordinates": {"x": 20.0, "y": 12.0, "width": 10.0, "height": 8.0}}]})
+        (root / "annotations.json").write_text(json.dumps(rows))
+    return root
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("kind", ["coco", "voc", "yolo", "labelme", "createml"])
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_the_same_truth_comes_back(tmp_path: Path, kind: str, to: str) -> None:
+    """Equal splits, pictures, classes and boxes to .01 pixel; and again from there into every other format."""
+    (tmp_path / "data").mkdir()
+    before = truth(made(tmp_path / "data", kind))
+    done = convert(tmp_path / "data", to, tmp_path / "one")
+    assert truth(tmp_path / "one") == before and sum(done.pictures.values()) == sum(map(len, before.values()))
+    for other in FORMATS:
+        convert(tmp_path / "one", other, tmp_path / other)
+        assert truth(tmp_path / other) == before
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_coco_holds_all_of_coco(tmp_path: Path) -> None:
+    data = rich(tmp_path / "data")
+    done = convert(data, "coco", tmp_path / "out")
+    assert not done.lost and all("has no mask" in m for m in done.mended)
+    assert truth(tmp_path / "out") == truth(data) and masks(tmp_path / "out") == masks(data)
+    ours, theirs = (json.loads((r / "annotations" / "instances_train.json").read_text()) for r in (tmp_path / "out", data))
+    for key in ("bbox", "area", "iscrowd", "category_id", "image_id"):
+        assert [a[key] for a in ours["annotations"]] == [a[key] for a in theirs["annotations"]]
+    assert {c["id"]: c["name"] for c in ours["categories"]} == {c["id"]: c["name"] for c in theirs["categories"]}
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_outlines_of_one_ring_are_held_by_yolo(tmp_path: Path) -> None:
+    data = rich(tmp_path / "data", whole=True)
+    convert(data, "yolo", tmp_path / "out")
+    assert masks(tmp_path / "out") == masks(data)
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_what_yolo_cannot_hold_is_said_and_is_no_background(tmp_path: Path) -> None:
+    data = rich(tmp_path / "data")
+    done = convert(data, "yolo", tmp_path / "out")
+    assert [re.sub(r"\d+", "N", x.split(":")[0]) for x in done.lost] == [
+        "N masks in several pieces, or of run lengths, are written as their boxes", "N pictures with crowds are left out"]
+    assert done.lost[1].startswith("1 pictures") and done.pictures == {"train": 3, "val": 2}
+    kept, every = truth(tmp_path / "out"), truth(data)
+    assert all(kept[s][p] == every[s][p] for s in kept for p in kept[s])
+    assert sorted(p.name for p in (tmp_path / "out" / "labels" / "train").rglob("*.txt")) == ["0.txt", "0.txt", "2.txt"]
+    assert not (tmp_path / "out" / "images" / "train" / "1.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_voc_counts_pixels_from_one_unless_boxes_have_fractions(tmp_path: Path) -> None:
+    convert(rich(tmp_path / "data", whole=True), "voc", tmp_path / "whole")
+    text = (tmp_path / "whole" / "Annotations" / "train" / "1.xml").read_text()
+    assert "<xmin>3</xmin>" in text and "<xmax>19</xmax>" in text  # x 2 to 19
+    doc = coco_doc(2)
+    for a in doc["annotations"]:
+        a["bbox"][0] += 0.5
+    for split in ("train", "val"):
+        make_coco(tmp_path / "broken", doc, split, 2)
+    done = convert(tmp_path / "broken", "voc", tmp_path / "out")
+    assert "fractions" in done.lost[0] and truth(tmp_path / "out") == truth(tmp_path / "broken")
+
+
+def test_points_go_to_coco_and_yolo(tmp_path: Path) -> None:
+    done = convert("scenes:64:6", "yolo", tmp_path / "yolo")
+    assert any("outline or a pose" in x for x in done.lost)
+    convert("scenes:64:6", "coco", tmp_path / "coco")
+    first, second, third = (open_split(w, "train") for w in ("scenes:64:6", tmp_path / "coco", tmp_path / "yolo"))
+    for i in range(6):
+        a, b, c = first.truth(i), second.truth(i), third.truth(i)
+        assert a.keypoints is not None and b.keypoints is not None and c.keypoints is not None
+        assert np.allclose(a.keypoints, b.keypoints, atol=1e-4) and np.allclose(a.keypoints[..., 2] > 0,
+                                                                               c.keypoints[..., 2] > 0)
+        assert b.masks is not None and a.masks is not None and np.array_equal(a.masks, b.masks)
+    assert second.info.points is not None and first.info.points is not None
+    assert second.info.points.names == first.info.points.names and second.info.points.lines == first.info.points.lines
+
+
+def test_endings_and_the_case_of_names_keep_pictures_apart(tmp_path: Path) -> None:
+    doc = coco_doc(2)
+    doc["images"][1]["file_name"] = "0.jpg"
+    for split in ("train", "val"):
+        make_coco(tmp_path / "data", doc, split, 1)
+        noise(tmp_path / "data" / "images" / split / "0.jpg", seed=9 + len(split))
+    for to in FORMATS:
+        convert(tmp_path / "data", to, tmp_path / to)
+        assert truth(tmp_path / to) == truth(tmp_path / "data")
+
+
+def test_nothing_that_is_there_is_touched(tmp_path: Path) -> None:
+    data = rich(tmp_path / "data", whole=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.txt").write_text("mine")
+    with pytest.raises(DataError, match="holds something already.*--out"):
+        convert(data, "coco", tmp_path / "mine")
+    with pytest.raises(DataError, match="lies in the data folder"):
+        convert(data, "coco", data / "coco")
+    with pytest.raises(DataError, match="no format that is written. use one of coco, voc, yolo"):
+        convert(data, "pascal", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "mine"]
+
+
+def test_a_failure_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.data.writers import coco
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(coco, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        convert(rich(tmp_path / "data", whole=True), "coco", tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_maps_of_classes_are_no_objects(tmp_path: Path) -> None:
+    for i in range(3):
+        noise(tmp_path / "data" / "images" / f"{i}.png", seed=i)
+        (tmp_path / "data" / "masks").mkdir(exist_ok=True)
+        Image.fromarray((np.arange(2400).reshape(40, 60) % 3).astype(np.uint8)).save(
+            tmp_path / "data" / "masks" / f"{i}.png")
+    with pytest.raises(DataError, match="maps of classes and no objects"):
+        convert(tmp_path / "data", "coco", tmp_path / "out", maps="class", names=["a", "b", "c"])
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = rich(tmp_path / "data", whole=True)
+    doc = json.loads((data / "annotations" / "instances_train.json").read_text())
+    doc["annotations"][0]["bbox"] = [50, 6, 20, 10]  # ten pixels outside
+    doc["annotations"][0].pop("segmentation")
+    (data / "annotations" / "instances_train.json").write_text(json.dumps(doc))
+    (data / "images" / "train" / "b" / "0.png").write_bytes(b"no picture")
+    status, said, _ = run(capsys, "doctor", str(data), "--fix", str(tmp_path / "mended"))
+    assert status == 1 and "faults were mended" in said
+    changes = (tmp_path / "mended" / "CHANGES.md").read_text()
+    assert "it is clipped" in changes and "b/0.png is left out: it cannot be used" in changes
+    again = examine(tmp_path / "mended")
+    assert not again.faults and {k: v.images for k, v in again.splits.items()} == {"train": 3, "val": 2}
+    words = ["convert", str(tmp_path / "mended"), "--to", "yolo", "--out", str(tmp_path / "yolo")]
+    status, said, _ = run(capsys, *words)
+    assert status == 0 and "train" in said and "yolo: " in said
+    status, _, error = run(capsys, *words)
+    assert status == 2 and "holds something already" in error and "Traceback" not in error
+    _, said, _ = run(capsys, "convert", str(data), "--to", "voc", "--out", str(tmp_path / "voc"), "--json")
+    assert json.loads(said)["format"] == "voc"
+
+
