@@ -79,20 +79,21 @@ def plain(x: Tensor, block: nn.Sequential) -> Tensor:
 def test_backbone_and_neck_are_the_released_layers() -> None:
     body = Darknet53(In((3,), (1,)), width=1 / 16)
     neck = ConcatPyramid(body.out, widths=(8, 16, 32)).eval()
-    body.eval()
+    body.double().eval()
+    neck.double()
     for m in (*body.modules(), *neck.modules()):
         if isinstance(m, nn.BatchNorm2d):
             nn.init.uniform_(m.running_var, 0.5, 2)
             nn.init.normal_(m.running_mean)
             nn.init.normal_(m.bias)
-    x = torch.rand(2, 3, 64, 96)
+    x = torch.rand(2, 3, 64, 96, dtype=torch.float64)
     layers: list[Tensor] = []
     at = plain(x, body.stem)
     for stage in body.stages:
         for m in stage:  # type: ignore[union-attr]
             at = plain(plain(at, m.body[0]), m.body[1]) + at if isinstance(m, Residual) else plain(at, m)
         layers.append(at)
-    torch.testing.assert_close(body(x), layers[2:], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(body(x), layers[2:], rtol=1e-9, atol=1e-9)
     want: list[Tensor] = []
     above: Tensor | None = None
     for i in (2, 1, 0):
@@ -104,7 +105,7 @@ def test_backbone_and_neck_are_the_released_layers() -> None:
             y = plain(y, block)
         want.insert(0, plain(y, neck.outs[i]))  # type: ignore[arg-type]
         above = plain(y, neck.downs[i - 1]) if i else None  # type: ignore[arg-type]
-    torch.testing.assert_close(neck(body(x)), want, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(neck(body(x)), want, rtol=1e-9, atol=1e-9)
 
 
 # ---------------------------------------------------------------- anchors and places
@@ -223,7 +224,7 @@ def test_gradients_are_those_of_the_released_yolo_layer() -> None:
 
 def test_a_perfect_answer_pays_nothing() -> None:
     place = torch.tensor([0.0, 0.2, 0.5, 1.0])
-    torch.testing.assert_close(crossed(place.logit(1e-9), place), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(crossed(place.logit(1e-6), place), torch.zeros(4), rtol=0, atol=1e-5)
     rule, t = a_rule(), truths()
     raw = a_raw(rule, 4)
     c = Candidates(raw.references(), raw.stride, raw.references())
