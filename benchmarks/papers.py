@@ -11,7 +11,8 @@
 
 Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was
 saved, so that the whole may be done in parts. A result counts for one budget, data set and seed; --again measures anew.
-All systems see the same number of pictures, and are measured on the same held-out scenes with their last weights.
+All systems train under the same budget, in which each sees as many pictures as it manages (the page says how many),
+and are measured on the same held-out scenes with their last weights.
 """
 from __future__ import annotations
 
@@ -279,8 +280,29 @@ def score(v: float | None) -> str:
     return "–" if v is None else f"{v:.3f}".replace("0.", ".", 1) if abs(v) < 1 else f"{v:.3f}"
 
 
+LIBRARIES = ("torchvision", "torch", "scipy", "scikit-learn", "pydensecrf", "pycocotools", "panopticapi", "cma", "timm",
+             "diffusers", "transformers", "numpy")
+OURS = ("restated", "loop", "by hand", "pixel by pixel", "procedure", "equations", "paths")
+
+
+def kind_of(oracle: str) -> str:
+    """What an oracle is. "library": another library's own computation; "authors' numbers": those that they published;
+    "restated by us": the paper's or the authors' procedure, written again by us, slowly; "our own other path": our code
+    reached in another way. The first two alone are independent."""
+    words = oracle.lower()
+    if "authors' numbers" in words or "published numbers" in words:
+        return "authors' numbers"
+    if any(w in words for w in OURS):
+        return "restated by us"
+    if words == "autograd" or any(words == n or words.startswith(f"{n}'") or words.endswith(f" of {n}")
+                                  for n in LIBRARIES):
+        return "library"
+    return "our own other path"
+
+
 def said_of(oracle: str, agreement: float | str | None) -> str:
-    """An oracle with what was found when it was asked."""
+    """An oracle, called what it is, with what was found when it was asked."""
+    oracle = f"{kind_of(oracle)}: {oracle}"
     if agreement is None:
         return oracle
     return (f"{oracle}: {agreement}" if isinstance(agreement, str) else f"{oracle}: {agreement:.0e}" if agreement
@@ -315,6 +337,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
         "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
+        "An oracle is called what it is: another `library`, `authors' numbers`, `restated by us` (the published "
+        "procedure in slow code of ours) or `our own other path`. The first two alone are independent.", "",
         "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests "
         "| oracles |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -383,8 +407,9 @@ def main() -> None:
     settings = {k: getattr(args, k) for k in ("budget", "data", "val", "seed")}
     stored = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
     every = cards.papers()
-    shown = [p for p in every if p.spec.__module__.split(".")[-2] == args.group]
-    chosen = [cards.get(n) for n in args.papers] or shown
+    shown = every  # agents have rows too; what they learn is measured elsewhere (`benchmarks/worlds.py`)
+    chosen = [cards.get(n) for n in args.papers] or [p for p in every
+                                                     if p.spec.__module__.split(".")[-2] == args.group]
     still = args.page or args.tests is not None  # trains nothing: what was learned, and how, stays as it is stored
     if (any("learned" in row for row in stored.get("papers", {}).values()) and stored["settings"] != settings
         and not still):

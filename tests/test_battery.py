@@ -46,7 +46,8 @@ def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:
     if outside.wants(plain):  # boxes near the truth and far from it, at once
         plain = replace(plain, proposals=replace(plain.proposals, kind="jitter", count=48))
     data = outside.with_proposals(scenes(), plain)
-    needs = outside.needed(plain) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
+    needs = outside.needed(plain) | frozenset({"boxes", "masks", "amodal", "keypoints", "semantic",
+                                                "panoptic"})
     return next(iter(Loader(data, plain, train=True, batch=count, mean=model.spec.preprocess.mean, needs=needs, seed=1)
                      .epoch(epoch)))
 

@@ -80,6 +80,15 @@ def test_warm_up_rises_in_a_line_from_its_factor() -> None:
     assert [factor(r, f) for f in (0, 0.05, 0.1)] == pytest.approx([0.2, 0.6, 1.0])
 
 
+def test_warm_up_never_vanishes_in_a_short_budget() -> None:
+    r = Recipe(schedule="constant", warmup=0.01, warmup_factor=0.0)
+    long = [factor(r, s / 10_000, s) for s in (0, 50, 100)]
+    assert long == pytest.approx([0, 0.5, 1])
+    assert [factor(r, s / 200, s) for s in (0, 2, 5, 10)] == pytest.approx([0, 0.2, 0.5, 1])
+    assert [factor(r, s / 8, s) for s in (0, 1, 2, 3)] == pytest.approx([0, 0.5, 1, 1])
+    assert factor(replace(r, warmup=0.0), 0, 0) == 1
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["step", "poly", "cosine", "linear", "constant"]), st.floats(0, 1), st.floats(0, 0.3))
 def test_factors_are_between_0_and_1(schedule: str, fraction: float, warmup: float) -> None:

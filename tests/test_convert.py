@@ -73,7 +73,8 @@ def truth(where: Path | str, **options: Any) -> dict[str, dict[str, list[tuple[A
 def masks(where: Path | str) -> dict[str, list[bytes]]:
     """picture of the training split -> its objects' masks, sorted."""
     data = open_split(where, "train")
-    return {digest(data, i): sorted(m.tobytes() for m in data.truth(i).masks) for i in range(len(data))}  # type: ignore[union-attr]
+    return {digest(data, i): sorted(m.tobytes() for m in data.truth(i).masks)  # type: ignore[union-attr]
+            for i in range(len(data))}
 
 
 def made(root: Path, kind: str) -> Path:
@@ -124,7 +125,8 @@ def test_coco_holds_all_of_coco(tmp_path: Path) -> None:
     done = convert(data, "coco", tmp_path / "out")
     assert not done.lost and all("has no mask" in m for m in done.mended)
     assert truth(tmp_path / "out") == truth(data) and masks(tmp_path / "out") == masks(data)
-    ours, theirs = (json.loads((r / "annotations" / "instances_train.json").read_text()) for r in (tmp_path / "out", data))
+    ours, theirs = (json.loads((r / "annotations" / "instances_train.json").read_text())
+                    for r in (tmp_path / "out", data))
     for key in ("bbox", "area", "iscrowd", "category_id", "image_id"):
         assert [a[key] for a in ours["annotations"]] == [a[key] for a in theirs["annotations"]]
     assert {c["id"]: c["name"] for c in ours["categories"]} == {c["id"]: c["name"] for c in theirs["categories"]}
@@ -142,7 +144,8 @@ def test_what_yolo_cannot_hold_is_said_and_is_no_background(tmp_path: Path) -> N
     data = rich(tmp_path / "data")
     done = convert(data, "yolo", tmp_path / "out")
     assert [re.sub(r"\d+", "N", x.split(":")[0]) for x in done.lost] == [
-        "N masks in several pieces, or of run lengths, are written as their boxes", "N pictures with crowds are left out"]
+        "N masks in several pieces, or of run lengths, are written as their boxes",
+        "N pictures with crowds are left out"]
     assert done.lost[1].startswith("1 pictures") and done.pictures == {"train": 3, "val": 2}
     kept, every = truth(tmp_path / "out"), truth(data)
     assert all(kept[s][p] == every[s][p] for s in kept for p in kept[s])

@@ -54,7 +54,7 @@ def begun(name: str, preset: str, backbone: str, seed: int = 0) -> tuple[Any, Ba
     recipe = model.recipe
     if outside.wants(recipe):
         recipe = replace(recipe, proposals=replace(recipe.proposals, kind="jitter", count=64))
-    kinds = outside.needed(recipe) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
+    kinds = outside.needed(recipe) | frozenset({"boxes", "masks", "amodal", "keypoints", "semantic", "panoptic"})
     data = outside.with_proposals(scenes(), recipe)
     return model, next(iter(Loader(data, recipe, train=True, batch=8, mean=model.spec.preprocess.mean, needs=kinds,
                                    seed=seed).epoch(0)))

@@ -53,7 +53,7 @@ NOTHING: dict[str, Any] = {
     "panoptic": np.zeros((SIDE, SIDE), np.int32), "segments": np.zeros(0, int),
 }
 MAIN = {
-    "detection": ("AP", "AP50", "AR100"), "instances": ("AP", "mask_AP", "mask_AP75"), "amodal": ("AP", "mask_AP"),
+    "detection": ("AP", "AP50", "AR100"), "instances": ("AP", "mask_AP", "mask_AP75"), "amodal": ("mask_AP", "mask_AR100"),
     "keypoints": ("AP", "keypoint_AP", "keypoint_AR50"),
     "proposals": ("AR10", "AR100", "AR1000"), "weak": ("point_AP", "image_AP"), "semantic": ("mIoU", "pixel_accuracy"),
     "panoptic": ("PQ", "SQ", "RQ"),

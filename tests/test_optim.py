@@ -215,3 +215,23 @@ def test_ema_warms_up_and_copies_statistics() -> None:
 def test_muon_is_a_torch_optimiser() -> None:
     optimizer = make_optimizer(net(), Recipe(optimizer="muon"))
     assert isinstance(optimizer, Muon) and isinstance(optimizer, torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_phase_that_wakes_more_of_a_group_steps_on(momentum: float) -> None:
+    """SGD's fused step wants memories of all parameters of a group or of none."""
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    plain = [p.detach().clone() for p in net.parameters()]
+    o = make_optimizer(net, Recipe(optimizer="sgd", lr=0.1, momentum=momentum, weight_decay=0.0))
+    x, memory = torch.randn(3, 4), [torch.zeros_like(p) for p in plain]
+    for awake in ("^1", ".*", "^0", ".*"):
+        set_awake(net, awake, set())
+        o.zero_grad(set_to_none=True)
+        net(x).square().sum().backward()
+        for i, p in enumerate(net.parameters()):
+            if p.grad is not None:
+                memory[i] = momentum * memory[i] + p.grad
+                plain[i] = plain[i] - 0.1 * memory[i]
+        o.step()
+    for ours, wanted in zip(net.parameters(), plain):
+        torch.testing.assert_close(ours.detach(), wanted)

@@ -102,7 +102,7 @@ def check(case: str, sizes: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("case", list(CASES))
-@pytest.mark.oracle("torchvision's detector, equal weights", "faster_rcnn", "fpn", "mask_rcnn")
+@pytest.mark.oracle("torchvision's detector, equal weights", "fpn", "mask_rcnn")
 def test_the_same_detections_as_torchvision(case: str) -> None:
     check(case, [(160, 192)])
 

@@ -231,9 +231,9 @@ def test_cached_scenes_are_the_scenes(workers: int) -> None:
         same(kept.truth(i), ds.truth(i))
 
 
-def test_a_cache_without_amodal_masks_says_so() -> None:
-    kept = Scenes(2, 64).cache()
-    assert "amodal" not in kept.info.kinds and kept[0].amodal is None
+def test_a_cache_without_amodal_masks_draws_them_when_they_are_asked_for() -> None:
+    ds = Scenes(2, 64)
+    same(ds.cache()[0], ds[0])
 
 
 def test_cache_folder_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

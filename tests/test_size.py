@@ -65,7 +65,7 @@ def batch_of(model: Any) -> Batch:
     if outside.wants(recipe):
         recipe = replace(recipe, proposals=replace(recipe.proposals, kind="jitter", count=32))
     data = outside.with_proposals(Scenes(2, size=96, seed=3), recipe)
-    kinds = outside.needed(recipe) | frozenset({"boxes", "masks", "keypoints", "semantic", "panoptic"})
+    kinds = outside.needed(recipe) | frozenset({"boxes", "masks", "amodal", "keypoints", "semantic", "panoptic"})
     mean = model.spec.preprocess.mean
     return next(iter(Loader(data, replace(recipe, resize=replace(recipe.resize, scales=())), train=True, batch=2,
                             mean=mean, needs=kinds, seed=1).epoch(0)))

@@ -163,10 +163,31 @@ def kitti(root: Path, truth: Truth) -> None:
     (root / "images").rename(root / "image_2")
 
 
+def supervisely(root: Path, truth: Truth) -> None:
+    """Corners are pixels, both inside: half pixels cannot be said, and are written as polygons."""
+    put(root / "meta.json", {"classes": [{"title": n, "shape": "any"} for n in ("cat", "dog")], "tags": []})
+    for n, rows in truth.items():
+        put(root / "ds" / "ann" / f"{n}.json", {"size": {"height": H, "width": W}, "tags": [], "objects": [
+            {"classTitle": c, "geometryType": "rectangle",
+             "points": {"exterior": [[a, b], [x - 1, y - 1]], "interior": []}} for c, a, b, x, y in rows]})
+    (root / "ds").mkdir(exist_ok=True)
+    (root / "images").rename(root / "ds" / "img")
+
+
+def datumaro(root: Path, truth: Truth) -> None:
+    put(root / "annotations" / "default.json", {
+        "info": {}, "categories": {"label": {"labels": [{"name": n, "parent": ""} for n in ("cat", "dog")]}},
+        "items": [{"id": n.rsplit(".", 1)[0], "image": {"path": n, "size": [H, W]}, "annotations": [
+            {"id": k, "type": "bbox", "label_id": ("cat", "dog").index(c), "bbox": [a, b, x - a, y - b], "group": 0,
+             "attributes": {"is_crowd": False}} for k, (c, a, b, x, y) in enumerate(rows)]}
+            for n, rows in truth.items()]})
+
+
 WRITERS: dict[str, Callable[[Path, Truth], None]] = {
     "cvat": cvat, "labelme": labelme, "createml": createml, "via": via, "via_csv": via_csv,
     "label-studio": label_studio, "label_studio_min": label_studio_min, "csv": table, "open_images": open_images,
     "bare_table": bare_table, "one_column": one_column, "kitti": kitti,
+    "supervisely": supervisely, "datumaro": datumaro,
 }
 KIND = {"via_csv": "via", "label_studio_min": "label-studio", "open_images": "csv", "bare_table": "csv",
         "spreadsheet": "csv",
@@ -184,7 +205,7 @@ def held(data: Any) -> Truth:
     out: Truth = {}
     for i, file in enumerate(data.table.files):
         s = data[i]
-        out[file.partition("/")[2]] = [(data.info.classes.names[k], *map(float, b))
+        out[file.removeprefix("ds/").partition("/")[2]] = [(data.info.classes.names[k], *map(float, b))
                                        for k, b in zip(s.labels, data.truth(i).boxes)]
     return out
 
@@ -207,7 +228,7 @@ def test_one_truth_is_read_alike_from_every_layout(tmp_path: Path, layout: str) 
     assert unused in ({}, {"annotations": ["class-descriptions-boxable.csv"]}) and report.status == 0
 
 
-@pytest.mark.parametrize("layout", [k for k in WRITERS if k != "kitti"])
+@pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("kitti", "supervisely", "datumaro")])
 def test_a_folder_a_split(tmp_path: Path, layout: str) -> None:
     for split, truth in (("train", TRUTH), ("valid", {"v.png": [("dog", 2, 3, 20, 30)]})):
         pictures(tmp_path / split, truth)
@@ -229,7 +250,7 @@ def test_classes_may_be_told(tmp_path: Path, layout: str) -> None:
         opened(tmp_path, names=["cat", "bird"])
 
 
-@pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("labelme", "kitti")])
+@pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("labelme", "kitti", "supervisely", "datumaro")])
 def test_a_file_may_be_named_itself(tmp_path: Path, layout: str) -> None:
     pictures(tmp_path)
     WRITERS[layout](tmp_path, TRUTH)
@@ -620,3 +641,114 @@ def test_one_published_truth_in_six_layouts(shared_data: Path) -> None:
     path, module = module_of(base / "openimages_format", None)
     table = module._table(path / "all_bounding_boxes.csv")
     assert module._fractions([table]), "with decimal commas"
+
+
+# ---------------------------------------------------------------- Supervisely, Datumaro, VisDrone
+
+
+def alone(root: Path, *figures: dict[str, Any]) -> Path:
+    """A project of one picture with these figures."""
+    supervisely_of = {"size": {"height": H, "width": W}, "objects": [{"classTitle": "cat", **f} for f in figures]}
+    noise(root / "ds" / "img" / "a.png", H, W)
+    put(root / "ds" / "ann" / "a.png.json", supervisely_of)
+    return root
+
+
+def test_the_data_sets_of_a_supervisely_project_are_its_splits(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    supervisely(tmp_path, TRUTH)
+    (tmp_path / "ds").rename(tmp_path / "train")
+    noise(tmp_path / "val" / "img" / "v.png", H, W)
+    put(tmp_path / "val" / "ann" / "v.png.json", {"size": {"height": H, "width": W}, "objects": [
+        {"classTitle": "dog", "geometryType": "rectangle", "points": {"exterior": [[1, 2], [8, 9]], "interior": []}}]})
+    assert splits(tmp_path) == ("train", "val") and opened(tmp_path, "val").truth(0).labels.tolist() == [1]
+    assert len(opened(tmp_path / "train")) == 4  # a data set alone
+
+
+def test_holes_and_bitmaps_of_supervisely(tmp_path: Path) -> None:
+    import zlib
+
+    square = [[10, 5], [40, 5], [40, 35], [10, 35]]
+    hole = [[20, 15], [30, 15], [30, 25], [20, 25]]
+    root = alone(tmp_path / "holes", {"geometryType": "polygon", "points": {"exterior": square, "interior": [hole]}})
+    mask = mask_of(root)
+    assert mask[10, 12] and not mask[20, 25] and mask.sum() == 30 * 30 - 10 * 10
+    shape = disc(8, 6, 8, 6)[:12, :16]
+    for name, packed in (("packed", True), ("plain", False)):
+        buffer = io.BytesIO()
+        alpha = np.where(shape, 255, 0).astype(np.uint8)
+        Image.fromarray(np.dstack([alpha * 0, alpha * 0, alpha * 0, alpha])).save(buffer, "png")
+        raw = zlib.compress(buffer.getvalue()) if packed else buffer.getvalue()
+        root = alone(tmp_path / name, {"geometryType": "bitmap", "bitmap": {
+            "data": base64.b64encode(raw).decode(), "origin": [20, 9]}})
+        whole = np.zeros((H, W), bool)
+        whole[9:21, 20:36] = shape
+        assert np.array_equal(mask_of(root), whole)
+
+
+def test_figures_without_an_extent_take_their_picture_out(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    supervisely(tmp_path, TRUTH)
+    path = tmp_path / "ds" / "ann" / "a.png.json"
+    doc = json.loads(path.read_text())
+    bad: list[dict[str, Any]] = [
+        {"geometryType": "point", "points": {"exterior": [[3, 4]], "interior": []}},
+        {"geometryType": "rectangle", "points": {"exterior": [[3, None], [5, 6]], "interior": []}},
+        {"geometryType": "bitmap", "bitmap": {"data": "no base64!", "origin": [1, 2]}}, {"geometryType": "bitmap"}]
+    for figure in bad:
+        put(path, doc | {"objects": [{"classTitle": "cat", **figure}]})
+        data = opened(tmp_path)
+        assert len(data) == 3 and len(data.faults) == 1 and "the picture is left out" in str(data.faults[0])
+
+
+def test_parts_of_a_group_of_datumaro_are_one_object(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "train" / "a.png", H, W)
+    noise(tmp_path / "images" / "val" / "b.png", H, W, seed=1)
+    square, far = [5, 5, 15, 5, 15, 15, 5, 15], [30, 20, 40, 20, 40, 30, 30, 30]
+    row = {"label_id": 0, "attributes": {}, "group": 3}
+    for split, name, own in (
+        ("train", "a", [{"type": "polygon", "points": square, **row}, {"type": "bbox", "bbox": [5, 5, 35, 25], **row},
+                        {"type": "polygon", "points": far, **row}, {"type": "caption", "caption": "x"},
+                        {"type": "polygon", "points": far, **row, "group": 0, "attributes": {"is_crowd": True}}]),
+        ("val", "b", [{"type": "mask", "rle": {"counts": [0, 40, 2360], "size": [H, W]}, **row}])):
+        put(tmp_path / "annotations" / f"{split}.json", {
+            "info": {}, "categories": {"label": {"labels": [{"name": "cat"}]}},
+            "items": [{"id": name, "image": {"path": f"{name}.png", "size": [H, W]}, "annotations": own}]})
+    assert splits(tmp_path) == ("train", "val")
+    data = opened(tmp_path, "train")
+    s = data.truth(0)
+    assert s.boxes.tolist() == [[5, 5, 40, 30], [30, 20, 40, 30]] and s.crowd.tolist() == [False, True]
+    assert s.masks[0].sum() == 200 and any("caption" in n for n in data.notes)
+    assert opened(tmp_path, "val").truth(0).masks[0].sum() == 40
+    doc = json.loads((tmp_path / "annotations" / "train.json").read_text())
+    doc["items"][0]["annotations"][0]["label_id"] = 7
+    put(tmp_path / "annotations" / "train.json", doc)
+    with pytest.raises(DataError, match="label_id 7 is none of the 1 classes"):
+        opened(tmp_path, "train")
+
+
+def visdrone(root: Path, lines: dict[str, str]) -> Path:
+    for k, (name, text) in enumerate(lines.items()):
+        noise(root / "images" / f"{name}.png", H, W, seed=k)
+        put(root / "annotations" / f"{name}.txt", text)
+    return root
+
+
+def test_what_visdrone_does_not_measure_is_a_crowd(tmp_path: Path) -> None:
+    lines = {"a": "5,6,20,10,1,4,0,1\n1,1,3,4,0,1,0,0,\n", "b": "30,20,9,9,0,0,0,0\n2,3,4,5,1,10,0,0\n", "none": "",
+             "c": "3,3,9,9,0,11,0,0\n10,10,8,8,1,1,1,2\n"}
+    for part in ("VisDrone2019-DET-train", "VisDrone2019-DET-val"):
+        visdrone(tmp_path / part, lines)
+    assert recognise(tmp_path / part) == "visdrone" and recognise(tmp_path) == "visdrone"
+    assert splits(tmp_path) == ("train", "val")
+    data = opened(tmp_path, "train")
+    of = {Path(f).stem: data.truth(i) for i, f in enumerate(data.table.files)}
+    names = data.info.classes.names
+    assert len(names) == 10 and len(data) == 4 and len(of["none"].labels) == 0 and not data.faults
+    assert [names[k] for k in of["a"].labels] == ["car", "pedestrian"] and of["a"].crowd.tolist() == [False, True]
+    assert of["a"].boxes[0].tolist() == [5, 6, 25, 16]
+    assert of["b"].crowd.sum() == 10 and of["c"].crowd.sum() == 10 and len(set(of["c"].labels[of["c"].crowd])) == 10
+    put(tmp_path / part / "annotations" / "a.txt", "5,6,20,10,1,12,0,1\n")
+    put(tmp_path / part / "annotations" / "c.txt", "5,6,x,10,1,1,0,1\n")
+    data = opened(tmp_path, "val")
+    assert len(data) == 2 and {f.problem.split()[0] for f in data.faults} == {"the", "'5,6,x,10,1,1,0,1'"}

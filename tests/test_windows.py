@@ -23,7 +23,7 @@ from stemma.engine.pictures.trainer import Trainer
 from stemma.ops import boxes as bx
 from stemma.papers.localization import overfeat
 from stemma.parts.backbones.chain import Chain
-from stemma.parts.backbones.timm_backbone import with_timm
+from stemma.parts.backbones.onto import with_timm
 from stemma.parts.dense.coders import Edges
 from stemma.parts.dense.sample import Mined
 from stemma.parts.points import labels_of, point_detections

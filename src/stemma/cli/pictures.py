@@ -93,8 +93,13 @@ def compared(results: dict[str, Any]) -> None:
             gain = "–" if e["gain"] is None else f"{words.signed(e['gain'])} {words.MEASURES[e['metric']][0]}"
             via = f" (by way of {', '.join(e['through'])})" if e["through"] else ""
             gap = words.between(e["interval"], sign=True) if e.get("interval") else "–"
-            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}"), gain, gap, words.edge_verdict(e))
+            also = " *" if e.get("trained") or e.get("besides") else ""
+            t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}{also}"), gain, gap,
+                      words.edge_verdict(e))
         out.print(t)
+        if any(e.get("trained") or e.get("besides") for e in results["edges"]):
+            hint = "" if "--same-recipe" in results["command"] else "; --same-recipe trains all alike"
+            out.print(f"[dim]* and set or trained differently, as the report says{hint}[/]")
     if said := words.measured_on(results["data"]):
         out.print(f"\nmeasured on {said}")
     if line := words.untrained_line(results):

@@ -35,6 +35,8 @@ def register(app: typer.Typer) -> None:
                 epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
     app.command("diff",
                 epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
+    app.command("claims", epilog=examples("stemma claims", "stemma claims ssd",
+                                          "stemma claims --check runs/compare --check runs/mine"))(claims)
 
 
 def examples(*lines: str) -> str:
@@ -111,7 +113,12 @@ def show(
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
         out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in edge.told))
+        if apart := cards.trained_apart(edge.paper, p, preset):
+            out.print("[bold]and trained differently[/]")
+            out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in apart))
         out.print()
+    if p.begins:
+        out.print(Text.assemble(("What it begins from: ", "bold"), p.begins, f" (stemma weights {p.cli_name})\n"))
     if p.sizing is not None:
         out.print(Text.assemble(("What --size sets: ", "bold"), p.sizing.says, "\n"))
     out.print(spec_tree(settings, f"[bold]Settings[/] [dim]at preset {preset}; `--flat` gives them as paths[/]"))
@@ -150,11 +157,14 @@ def _known_preset(p: Paper, preset: str) -> None:
 
 
 def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
+    from ..core.paper import trained_apart
+
     return {
         "name": p.cli_name, "title": p.title, "authors": p.authors, "year": p.year, "arxiv": p.arxiv,
-        "task": p.task, "summary": p.summary, "presets": p.presets, "preset": preset,
+        "task": p.task, "summary": p.summary, "begins": p.begins, "presets": p.presets, "preset": preset,
         "size": None if p.sizing is None else p.sizing.says, "parents":
-        [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told]} for e in p.parents],
+        [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told],
+          "trained": [{"slots": s, "what": w} for s, w in trained_apart(e.paper, p, preset)]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
         "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant,
@@ -228,6 +238,35 @@ def tree(
         _grow(top, n, by_name, children)
         out.print(top)
     return None
+
+
+def claims(
+    paper: Annotated[str | None, typer.Argument(help="Only what this paper claims. \\[default: all]")] = None,
+    check: Annotated[list[str] | None, typer.Option("--check", metavar="RUN", help="Hold what a run or a comparison "
+                                                    "measured against the claims of its papers. Repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What papers claim, where it stands and what it would take to check it; with --check what was measured says to
+    that: reproduced, same order, contradicted, or cannot say, and why."""
+    from ..report import claims as held
+
+    if not check:
+        rows = held.listed(paper)
+        if as_json:
+            return print_json(rows)
+        t = table("paper", "claim", "value", "where", "what it takes", numbers=("value",))
+        for r in rows:
+            t.add_row(r["paper"], escape(r["what"]), f"{r['value']:g}", escape(r["source"]), escape(r["takes"]))
+        return out.print(t)
+    found = held.checked([m for where in check for m in held.read(where)], paper)
+    if as_json:
+        return print_json(found)
+    t = table("verdict", "claim", "why")
+    for r in found["orders"]:
+        t.add_row(r["verdict"], escape(r["says"]), escape(r["why"]))
+    for r in found["numbers"]:
+        t.add_row(r["verdict"], escape(f"{r['paper']}: {r['what']} {r['value']:g} ({r['source']})"), escape(r["why"]))
+    return out.print(t)
 
 
 def _page(paper: str | None, path: Path) -> None:

@@ -60,10 +60,11 @@ def number(v: Any) -> str:
 
 
 def parse_sets(pairs: list[str] | None, backbone: str | None = None,
-               proposals: str | None = None) -> dict[str, str] | None:
+               proposals: str | None = None, from_scratch: bool = False) -> dict[str, str] | None:
     """`["rule.cls.gamma=1.5"]` as a dict, with the settings "backbone" and "proposals" where they are named; raises
     `StemmaError` where there is no `=`."""
-    found = {k: v for k, v in (("backbone", backbone), ("proposals", proposals)) if v}
+    found = {k: v for k, v in (("backbone", backbone), ("proposals", proposals),
+                              ("from_scratch", "yes" * from_scratch)) if v}
     for p in pairs or []:
         path, eq, value = p.partition("=")
         if not eq or not path.strip():

@@ -22,8 +22,8 @@ Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
-                                                "label-studio, via, createml, kitti or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "label-studio, via, createml, supervisely, datumaro, "
+                                                "kitti, visdrone or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -45,6 +45,8 @@ Size = Annotated[str | None, typer.Option("--size", metavar="N", help="Pixels of
 Upright = Annotated[str | None, typer.Option("--upright", metavar="yes|no|auto", help="Whether things in the pictures "
                                             "have an upright: yes, mirror them left to right alone; no, turn them too; "
                                             "auto: look; preset: as the preset has it. \\[default: auto for `small`]")]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everything from random weights: nothing "
+                                           "frozen, batch norms that learn (`stemma weights PAPER`).")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
@@ -71,6 +73,9 @@ EXAMPLES = {
         "stemma train planet --env drawn-pendulum -b 10m",
         "torchrun --nproc-per-node 4 -m stemma train fpn -d my/folder -b 12epochs",
     ),
+    "weights": ("stemma weights fpn", "stemma weights r-fcn --json",
+                "stemma train fpn -p paper -d my/folder --start resnet50.pth",
+                "stemma train fpn -p paper -d my/folder --from-scratch"),
     "evaluate": (
         "stemma evaluate runs/mine --data my/folder",
         "stemma evaluate runs/mine -d my/folder --split test --json",
@@ -96,18 +101,20 @@ EXAMPLES = {
     "import": (
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
+        "stemma import backbone resnet101-caffe R-101.pth",
     ),
 }
 
 
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
-    for command in (doctor, convert, train, evaluate, predict, compare, export):
+    for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
         reads = "data_options" in signature(command).parameters
         app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
+    bring.command("backbone", epilog=examples(*EXAMPLES["import"]))(import_backbone)
     app.add_typer(bring, name="import")
 
 
@@ -117,6 +124,11 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures themselves: no check for broken or "
                                         "duplicate ones.")] = False,
     rows: Annotated[int, typer.Option("--rows", help="Faults of a kind to print.")] = 3,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that shows what was found: "
+                                              "faults drawn into their pictures, pictures that look alike, what the "
+                                              "boxes are like.")] = None,
+    run: Annotated[Path | None, typer.Option("--with", metavar="RUN", help="On that page, where this trained system "
+                                             "doubts a label.")] = None,
     fix: Annotated[Path | None, typer.Option("--fix", help="Write a mended copy into this new folder: in the format of "
                                              "the data where that is written, else COCO.")] = None,
     as_json: Json = False,
@@ -129,8 +141,14 @@ def doctor(
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
+    if run is not None and html is None:
+        raise typer.BadParameter("doubts of labels are drawn; say --html FILE too", param_hint="--with")
     if fix is not None:
         check_room(fix, data)
+    if html is not None:
+        from ..core.outputs import claim
+
+        claim([html], "--html")
     report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
                      **(data_options or {}))
     if not as_json:
@@ -146,7 +164,18 @@ def doctor(
         out.print(f"[dim]{escape(first['says'])}[/]")
     if mended is not None and not as_json:
         _say_converted(mended)
+    if html is not None:
+        from ..report import doctor as page
+
+        found = None if run is None else _doubts(run, report.opened, shown)
+        err.print(f"wrote {escape(str(page.write(report, html, first, found)))}", soft_wrap=True, highlight=False)
     raise typer.Exit(report.status)
+
+
+def _doubts(run: Path, splits: Any, show: bool) -> Any:
+    from ..engine.doubts import doubts
+
+    return doubts(run, splits, show=show)
 
 
 def convert(
@@ -229,8 +258,10 @@ def train(
                                          "is none.")] = False,
     val: Annotated[str | None, typer.Option("--val", help="A split's name or another data set to validate on.")] = None,
     format: DataFormat = None,
-    start: Annotated[str | None,
-                     typer.Option("--start", help="Weights to begin from: a run or a weights file.")] = None,
+    start: Annotated[list[str] | None,
+                     typer.Option("--start", help="Weights to begin from: a run, a weights file, or a backbone's "
+                                  "state dict (`stemma weights PAPER`). Repeatable.")] = None,
+    from_scratch: FromScratch = False,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
@@ -255,10 +286,11 @@ def train(
     where = folder or Path("runs") / paper.strip().lower().replace("_", "-")
     run = run_training(
         paper, named, None if budget == "paper" else budget, preset, where, seed,
-        parse_sets(sets, backbone, proposals), resume, val=val, format=format, device=device, precision=precision,
-        batch=batch, val_every=val_every, patience=patience, workers=workers, deterministic=deterministic,
-        compile=compile, start=start, progress=not as_json, wall=wall, size=size, upright=upright,
-        data_options=data_options or None,
+        parse_sets(sets, backbone, proposals, from_scratch), resume, val=val, format=format, device=device,
+        precision=precision, batch=batch, val_every=val_every, patience=patience, workers=workers,
+        deterministic=deterministic, compile=compile, progress=not as_json, wall=wall, size=size,
+        start=start[0] if start and len(start) == 1 else start or None,
+        upright=upright, data_options=data_options or None,
     )
     record = run.record
     last = next(iter(list(run.metrics("val"))[-1:]), {})
@@ -274,6 +306,37 @@ def train(
     out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
+    return None
+
+
+def weights(
+    paper: Annotated[str, typer.Argument(help="A paper's name (`stemma list`).")],
+    preset: Annotated[str, typer.Option("--preset", "-p", help="The preset that would be trained.")] = "paper",
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """What a system begins from, where people get such weights, and what there is without them."""
+    from ..core import paper as cards
+    from ..engine.wings import weights as asked
+
+    found = asked(cards.get(paper), preset, parse_sets(sets))
+    if as_json:
+        return print_json(found)
+    say = lambda text: out.print(escape(text), soft_wrap=True)  # noqa: E731
+    say(f"{found['paper']}, preset {found['preset']}: {found['begins'] or 'its card does not say what it begins from'}")
+    for b in found["backbones"]:
+        say(f"  {b['backbone']} takes {b['net']}: --start FILE")
+        say(f"    {b['from']}")
+    for p in found["classifiers"]:
+        say(f"  the preset {p} trains such a net: stemma train {found['paper']} -p {p} ..., then --start that run")
+    if not found["backbones"]:
+        say("  no classifier's network is in it: every weight begins at random and learns")
+    elif found["asleep"]:
+        say(f"  {found['asleep']} of its tensors never learn, so without such weights it is not trained")
+    changed = "; ".join(f"{k} {a} -> {b}" for k, (a, b) in list(found["from_scratch"].items())[:8])
+    if found["backbones"]:
+        say(f"  --from-scratch: {changed or 'changes nothing, everything learns already'}")
+        say("  --backbone NAME:imagenet: another network, whose weights timm brings or a package")
     return None
 
 
@@ -322,6 +385,8 @@ def evaluate(
     svd: Svd = None,
     of: Annotated[str | None, typer.Option("--of", help="predict, or proposals: what a two-stage system looks at, by "
                                            "average recall. \\[default: predict]")] = None,
+    published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
+                                            "preset's: least score, NMS, how many are kept.")] = False,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
@@ -333,7 +398,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        data_options=data_options or None))
+        published=published or None, data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -389,6 +454,8 @@ def compare(
     size: Size = None,
     upright: Upright = None,
     proposals: Source = None,
+    same_recipe: Annotated[bool, typer.Option("--same-recipe", help="Train all by the first one's recipe, as far as "
+                                              "their shapes allow it: a gain is then the idea's.")] = False,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
@@ -397,6 +464,7 @@ def compare(
                                                  "no disk need be shared.")] = "local",
     format: DataFormat = None,
     sets: Sets = None,
+    from_scratch: FromScratch = False,
     device: Device = "auto",
     precision: Precision = None,
     batch: BatchSize = None,
@@ -416,9 +484,10 @@ def compare(
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
-            sets=parse_sets(sets, backbone, proposals), device=device, data_options=data_options or None,
+            sets=parse_sets(sets, backbone, proposals, from_scratch), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-            say=board.say, command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
+            same_recipe=same_recipe, say=board.say,
+            command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:
         return print_json({k: v for k, v in done.results.items() if k != "pictures"} | {"path": str(done.path)})
@@ -478,6 +547,35 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
+def import_backbone(
+    net: Annotated[str, typer.Argument(metavar="NAME", help="resnet50, resnet101, resnet152, the same with -caffe "
+                                       "(strides on the first 1x1), vgg11 to vgg19, alexnet, googlenet.")],
+    file: Annotated[Path, typer.Argument(help="Its state dict: .pth (read with weights_only) or safetensors.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The file to write. \\[default: "
+                                                  "NAME.safetensors]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a backbone's weights and keep them with what they mean, for `train --start`."""
+    from ..core import outputs
+    from ..core.samples import StemmaError
+    from ..engine.running import layouts
+    from ..engine.running.foreign import read_state
+
+    try:
+        source = layouts.told(layouts.recognised(read_state(file)), net)
+    except StemmaError as error:
+        raise StemmaError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
+    path = target or Path(f"{net}.safetensors")
+    outputs.claim([path], "file", lambda p: layouts.kept(p) is not None)
+    layouts.keep(path, source)
+    if as_json:
+        return print_json({"path": str(path), "net": source.net, "says": source.says, "tensors": len(source.state),
+                           "left": list(source.left)})
+    out.print(f"[bold]{escape(str(path))}[/]  {source.says}: {len(source.state)} tensors; left in the file: "
+              f"{escape(', '.join(source.left[:6]) or 'none')}", soft_wrap=True)
+    return None
+
+
 def import_torchvision(
     paper: Annotated[str, typer.Argument(help="fpn, mask-rcnn, retinanet or ssd: the system that the weights "
                                          "belong to.")],
@@ -491,8 +589,9 @@ def import_torchvision(
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
     from .. import from_torchvision
     from ..engine.running import checkpoint
+    from ..engine.running.foreign import read_state
 
-    state = _state_dict(file)
+    state = read_state(file)
     classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None
     model = from_torchvision(paper, state, classes)
     checkpoint.save(target, model)
@@ -503,26 +602,3 @@ def import_torchvision(
     about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
     out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
     return None
-
-
-def _state_dict(file: Path) -> Any:
-    """The tensors of a weights file. Raises `StemmaError` when it is none, or holds anything but tensors."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from ..core.samples import StemmaError
-
-    if not file.is_file():
-        raise StemmaError(f"no file at {file}")
-    try:
-        state = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu",
-                                                                                 weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise StemmaError(f"{file} is not a file of weights: {' '.join(str(error).split())[:200]}") from error
-    except Exception as error:  # torch raises pickle's own errors for anything but tensors
-        raise StemmaError(f"{file} holds more than tensors, and Stemma does not run what is in a pickle") from error
-    state = state.get("model", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise StemmaError(f"{file} is not a state dict: names with tensors")
-    return state

@@ -34,10 +34,11 @@ def predicted(said: dict[str, Any], where: Path | None) -> None:
     """The films, and how the error grows with the steps that are foreseen."""
     for name in said["films"]:
         out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
-    ahead = said["error"]["image"]
+    what = "pixels" if "image" in said["error"] else "numbers, each over its range,"
+    ahead = said["error"].get("image") or said["error"]["vector"]
     steps = [s for s in (1, 5, 10, 20, 45) if s <= len(ahead)]
     out.print(f"the world on the left, what is foreseen on the right, closed eyes after {said['context']} frames; mean "
-              "squared error of pixels "
+              f"squared error of {what} "
               + ", ".join(f"{ahead[s - 1]:.4f} at {s}" for s in steps) + " steps")
 
 

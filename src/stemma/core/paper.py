@@ -15,6 +15,8 @@ import numpy as np
 from .part import diff, leaves
 from .recipe import Recipe
 from .sentence import first_sentence
+from .training import differences
+from .training import untold as untold_of
 from .types import Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
@@ -112,6 +114,7 @@ class Paper:
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
     # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
     measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None
+    starts: str = ""  # what the published system begins from, with its place; "": as the first parent
     size: Size | None = None  # what `--size` does; None: as to the first parent
 
     @property
@@ -131,6 +134,11 @@ class Paper:
     def label(self) -> str:
         """What people call it, "Faster R-CNN": the line up to its colon."""
         return self.line.split(":")[0]
+
+    @property
+    def begins(self) -> str:
+        """What the published system begins from: its own sentence, or its first parent's."""
+        return self.starts or (self.parents[0].paper.begins if self.parents else "")
 
     @property
     def sizing(self) -> Size | None:
@@ -165,6 +173,7 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     and sentences that no difference bears out.
 
     A sentence is about the published system: another preset may not show it, but differs in nothing that is not told.
+    How the two are trained besides is told by `training.differences`, which leaves no field of a recipe out.
     """
     d = diff(parent.paper.spec(preset), child.spec(preset))
     published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
@@ -173,7 +182,14 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     untold = [f"changed but not told: {k} {v[0]} "
               f"-> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
     untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
-    return untold + untrue
+    trained = untold_of(parent.paper.recipe(preset), child.recipe(preset))
+    return untold + untrue + [f"trained differently but not told: recipe.{k}" for k in trained]
+
+
+def trained_apart(parent: Paper, child: Paper, preset: str = "paper") -> tuple[tuple[tuple[str, ...], str], ...]:
+    """How a preset is trained differently from its parent's of the same name, or from the published one where the
+    parent has none such: ((fields, sentence), ...)."""
+    return differences(parent.recipe(preset if preset in parent.presets else "paper"), child.recipe(preset))
 
 
 def named(slots: Iterable[str]) -> str:
@@ -224,4 +240,5 @@ def papers() -> list[Paper]:
     return sorted((get(n) for n in names()), key=lambda p: (p.year, p.name))
 
 
-__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "named", "names", "papers"]
+__all__ = ["Claim", "Fact", "Paper", "Parent", "Task", "check_edge", "get", "leaves", "named", "names", "papers",
+           "trained_apart"]

@@ -122,6 +122,19 @@ def along(x: X, ratio: float) -> X:
     return x.times(ratio) if isinstance(x, InPixels) else x
 
 
+def from_nothing(x: X) -> X:
+    """`x` with every part as it has to be to learn from random weights: with what its class names in `SCRATCH`."""
+    if isinstance(x, Part):
+        inner = {k: from_nothing(v) for k, v in x.kw}
+        return x.but(**inner | getattr(x.cls, "SCRATCH", {}))  # type: ignore[return-value]
+    if isinstance(x, tuple):
+        return tuple(map(from_nothing, x)) if any(map(_is_node, x)) else x  # type: ignore[return-value]
+    if not _is_node(x):
+        return x
+    inner = {f.name: from_nothing(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}  # type: ignore[arg-type]
+    return dataclasses.replace(x, **inner)  # type: ignore[type-var]
+
+
 MISSING = "-"
 
 

@@ -7,6 +7,7 @@ global batch is used, and lengths are fractions of the budget, so that one recip
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class Resize:
         """The same at `size` pixels: `longest` and `scales` in proportion, in whole steps of a letterbox.
         Pictures that were kept as they are come with a short side of `size`."""
         ratio, step = size / self.size, self.step
-        scales = tuple(dict.fromkeys(max(round(v * ratio / step), 1) * step for v in self.scales))
+        scales = tuple(max(round(v * ratio / step), 1) * step for v in self.scales)  # drawn as often as before
         if self.kind == "keep":
             return replace(self, kind="shortest", size=size, longest=4 * size, scales=scales)
         longest = round(self.longest * ratio) if self.kind == "shortest" else self.longest
@@ -147,6 +148,8 @@ class Stage:
     stored: bool = False  # fit: read each frame's code, computed once when the stage begins, in place of the frame
     recent: float = 0.0  # fit: share of a batch that is drawn from the newest episodes
     endings: float = 0.0  # fit: share of a batch in which an episode ends by failure
+    ratio: float = 0.0  # fit: until so many steps were learned from for each that was lived; 0: `amount` or `share`
+    newest: bool = False  # fit: sequences that no batch has held yet come first
     strategy: Literal["cma", "open-es", "pepg", "ga"] = "cma"  # evolve: how
     population: int = 64  # evolve: candidates a generation
     rollouts: int = 16  # evolve: dreams of a candidate
@@ -162,7 +165,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         several = (("sequence", 1), ("population", 2), ("rollouts", 1), ("horizon", 1), ("amount", 0), ("share", 0),
-                   ("batch", 0), ("noise", 0), ("temperature", 0), ("elect", 0))
+                   ("batch", 0), ("noise", 0), ("temperature", 0), ("elect", 0), ("ratio", 0))
         _within(self, f"of the stage '{self.name}' ", *((name, least, math.inf) for name, least in several))
 
 
@@ -181,7 +184,8 @@ class Life:
 LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe may be: from, to
     ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf),
     ("batch", 1, math.inf), ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0),
-    ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0),
+    ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0), ("warmup_steps", 0, math.inf),
+    ("agc", 0.0, math.inf),
 )
 
 
@@ -189,7 +193,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe ma
 class Recipe:
     """The optimiser, its schedule, the pictures' treatment and the published length."""
 
-    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon", "laprop"] = "sgd"
     lr: float = 0.02
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -202,9 +206,12 @@ class Recipe:
     power: float = 0.9
     warmup: float = 0.01  # fraction of the budget
     warmup_factor: float = 0.001
+    warmup_steps: int = 0  # updates over which an agent's rate rises from 0
     clip: float = 0.0  # gradient norm; 0 = off
     clip_value: float = 0.0  # each gradient by itself; 0 = off (agents)
-    eps: float = 1e-8  # of Adam and AdamW
+    clips: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, gradient norm of these) (agents)
+    agc: float = 0.0  # laprop: a tensor's gradient is at most so many times as long as the tensor; 0 = off
+    eps: float = 1e-8  # of Adam, AdamW and LaProp
     ema: float = 0.0  # decay of the averaged weights; 0 = off
     accumulate: int = 1
     lr_mult: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, factor); 0 freezes
@@ -233,6 +240,14 @@ class Recipe:
         a = self.augment
         turned = (0.0, 0.0) if upright else (max(a.vertical, 0.5), max(a.quarter, 0.5))
         return replace(self, augment=replace(a, vertical=turned[0], quarter=turned[1]))
+
+    def from_nothing(self) -> Recipe:
+        """The same for a net whose weights are random: no factor of 0, and phases that learn wake the backbone where
+        none of them does."""
+        rest, phases = tuple((p, v) for p, v in self.lr_mult if v), self.phases
+        if phases and not any(re.search(p.train, "backbone.") for p in phases if not p.run):
+            phases = tuple(p if p.run else replace(p, train=rf"{p.train}|(^|\.)backbone\.") for p in phases)
+        return replace(self, lr_mult=rest, phases=phases)
 
     def as_dict(self) -> dict[str, Any]:
         from dataclasses import asdict

@@ -63,6 +63,10 @@ class Info:
     panoptic: Classes | None = None
     points: Points | None = None
     white: float | None = None  # of pictures of more than 8 bits: the value that is white in all of them
+    # channels that are shown, with their widths (0: a picture); and the sizes of groups of classes of which one is
+    # chosen at a time
+    inputs: tuple[tuple[str, int], ...] = ()
+    choices: tuple[int, ...] = ()
 
     def classes_for(self, task: str) -> Classes:
         """The class list that a paper of this task ("semantic", "panoptic" or another) is built with."""

@@ -102,6 +102,7 @@ class Detections(Moves):
     masks: Float[Tensor, "B D M M"] | None = None  # probability inside the box
     keypoints: Float[Tensor, "B D K 3"] | None = None  # x, y, score
     distribution: Float[Tensor, "B D C"] | None = None  # class scores where a step wants them all
+    visible: Float[Tensor, "B D M M"] | None = None  # of `masks` that are amodal: the part that is seen
 
     def take(self, index: Int[Tensor, "B E"]) -> Detections:
         """The detections at `index`; an index of -1 gives padding (label -1, score 0, box 0)."""
@@ -116,6 +117,7 @@ class Detections(Moves):
         return Detections(
             pick(self.boxes, 0.0), pick(self.scores, 0.0), pick(self.labels, -1),  # type: ignore[arg-type]
             pick(self.masks, 0.0), pick(self.keypoints, 0.0), pick(self.distribution, 0.0),
+            pick(self.visible, 0.0),
         )
 
     def scale(self, factor: Float[Tensor, "B 2"]) -> Detections:
@@ -129,7 +131,7 @@ class Detections(Moves):
 
     def unpad(self) -> list[dict[str, Tensor]]:
         """One dict an image with its real detections: boxes (n, 4), scores (n,), labels (n,),
-        and masks (n, M, M), keypoints."""
+        and masks (n, M, M), keypoints, visible (n, M, M)."""
         out: list[dict[str, Tensor]] = []
         for i in range(len(self.labels)):
             ok = self.labels[i] >= 0

@@ -59,6 +59,17 @@ class SplitFigures:
 
 
 @dataclass
+class Objects:
+    """All objects of a split, O in its I pictures, in file pixels."""
+
+    image: np.ndarray  # int64 (O,) ascending
+    labels: np.ndarray  # int64 (O,)
+    boxes: np.ndarray  # float64 (O, 4) xyxy
+    area: np.ndarray  # float64 (O,)
+    sizes: np.ndarray  # int64 (I, 2): height, width
+
+
+@dataclass
 class Report:
     """What the doctor found. `status`: 0 clean, 1 faults."""
 
@@ -71,6 +82,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
     unused: Unused = field(default_factory=Unused)  # what lies in the folder and no split reads
     derived: bool = False  # the data is not divided; splits will be derived
+    opened: dict[str, Records] = field(default_factory=dict)  # the splits that can be opened
+    objects: dict[str, Objects] = field(default_factory=dict)  # of each split that has any
+    alike: list[tuple[str, int, str, int]] = field(default_factory=list)  # pairs: split, picture, split, picture
 
     @property
     def status(self) -> int:
@@ -112,9 +126,10 @@ def examine(
     if is_scenes(where):
         return _scenes(str(where), options)
     path, module = module_of(where, format)
+    options.pop("train_split", None)  # every split is looked at
     own = drafts_at(path, module, **options)
     report = Report(str(path), module.FORMAT, derived=set(own) == {"all"})
-    opened: dict[str, Records] = {}
+    opened = report.opened
     for name in apart(own):
         try:
             opened[name] = finish(own[name](), name=path.name, split=name, on_fault="report")
@@ -138,7 +153,7 @@ def examine(
     if decode:
         _decode_all(opened, report, progress, workers, near)
     for name, data in opened.items():
-        report.splits[name] = _figures(data, report)
+        report.splits[name] = _figures(data, report, name)
         _nothing(name, data, report)
     _remarks(opened, report)
     return report
@@ -262,6 +277,7 @@ def _near(opened: dict[str, Records], jobs: Sequence[tuple[str, int]], looks: Se
     if not pairs:
         return
     across = [(a, b) for a, b in pairs if jobs[alone[a]][0] != jobs[alone[b]][0]]
+    report.alike = [(*jobs[alone[a]], *jobs[alone[b]]) for a, b in sorted(pairs, key=lambda pair: pair not in across)]
 
     def names(a: int, b: int) -> str:
         (s, i), (r, j) = jobs[alone[a]], jobs[alone[b]]
@@ -317,8 +333,10 @@ def _columns(data: Dataset, report: Report, limit: int | None = None) -> tuple[n
     return image, labels, crowd, boxes, area, np.array(sizes, dtype=np.int64), pixels
 
 
-def _figures(data: Dataset, report: Report, limit: int | None = None) -> SplitFigures:
+def _figures(data: Dataset, report: Report, name: str, limit: int | None = None) -> SplitFigures:
     image, labels, crowd, boxes, area, sizes, pixels = _columns(data, report, limit)
+    if len(labels):
+        report.objects[name] = Objects(image, labels, boxes, area, sizes)
     out = SplitFigures(len(sizes), len(labels), int(crowd.sum()), fingerprint=data.fingerprint)
     if len(sizes):
         out.image_sizes = {"least": sizes.min(0).tolist(), "median": np.median(sizes, axis=0).astype(int).tolist(),
@@ -401,7 +419,7 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
     for name in ("train", "val", "test"):
         data = open_dataset(where, name, **options)
         report.kinds, report.classes = data.info.kinds, data.info.classes.names
-        report.splits[name] = _figures(data, report, _SCENES_LOOK)
+        report.splits[name] = _figures(data, report, name, _SCENES_LOOK)
     report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} "
                         "or fewer of each split")
     return report

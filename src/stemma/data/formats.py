@@ -21,21 +21,27 @@ from .options import flag_of
 from .readers import (
     coco,
     createml,
+    crowdhuman,
     csv_tables,
     cvat,
+    datumaro,
     kitti,
     label_studio,
     labelme,
     maps,
     panoptic,
+    supervisely,
     via,
+    visdrone,
     voc,
+    wider,
     yolo,
 )
 from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
 
 # of labelling tools and tables: each knows its own files
-TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, kitti, csv_tables)
+TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
+                                 crowdhuman, wider, csv_tables)
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps, *TOOLS)}
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
@@ -45,8 +51,9 @@ _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
     "or images/ and labels/*.txt), COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or "
-    "masks/ of PNGs, SPLIT/ and SPLITannot/), exports of labelme, CVAT, Label Studio, VIA and CreateML, KITTI "
-    "(label_2/), CSV tables of boxes"
+    "masks/ of PNGs, SPLIT/ and SPLITannot/), exports of labelme, CVAT, Label Studio, VIA, CreateML, Supervisely and "
+    "Datumaro, KITTI (label_2/), VisDrone (annotations/*.txt), CrowdHuman (*.odgt), WIDER FACE (*_bbx_gt.txt), CSV "
+    "tables of boxes"
 )
 
 

@@ -4,6 +4,7 @@ sec. 4).
     open_dataset("my/boxes+labels:my/pictures")          every picture of both once an epoch
     open_dataset("my/boxes*4+labels:my/pictures")        the first four times an epoch
     open_dataset("labels:scenes:128:2000")               the labels of whole pictures alone, whatever else the data mark
+    open_dataset("my/voc07+my/voc12")                    sets of equal classes, joined
 
 "labels:" before a folder of folders, one a class, reads the class of each picture from its folder (ImageNet's layout:
 FOLDER/CLASS/PICTURE, or FOLDER/SPLIT/CLASS/PICTURE); before any other data it takes the classes of the objects and
@@ -34,14 +35,28 @@ _ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def is_mixture(where: str | Path) -> bool:
-    """Whether `where` names labels of whole pictures, alone or beside other data."""
-    return isinstance(where, str) and (where.startswith(LABELS) or f"+{LABELS}" in where)
+    """Whether `where` names labels of whole pictures, alone or beside other data, or sets that are joined."""
+    return isinstance(where, str) and (where.startswith(LABELS) or f"+{LABELS}" in where or is_joined(where))
+
+
+def is_joined(where: str) -> bool:
+    """Whether `where` names several sets that each mark their objects: a "+" between places that are there, where there
+    is no place of the whole name."""
+    parts = where.split("+")
+    return (len(parts) > 1 and f"+{LABELS}" not in where and not where.startswith(LABELS)
+            and not Path(where).expanduser().exists()
+            and all(is_scenes(p) or Path(p).expanduser().exists() for p in (_placed(x) for x in parts)))
+
+
+def _placed(text: str) -> str:
+    many = _TIMES.fullmatch(text)
+    return many[1] if many else text
 
 
 def parts_of(where: str) -> list[tuple[str, int, bool]]:
     """(place, times an epoch, labels alone) of each part. Raises `DataError` where a part has no name."""
     out = []
-    for k, text in enumerate(re.split(rf"\+(?={LABELS})", where)):
+    for k, text in enumerate(where.split("+") if is_joined(where) else re.split(rf"\+(?={LABELS})", where)):
         alone = text.startswith(LABELS)
         place = text[len(LABELS) :] if alone else text
         many = _TIMES.fullmatch(place)
@@ -281,8 +296,11 @@ def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
 
     What is measured on needs its truth, so only in training are boxes hidden. Raises `DataError`.
     """
-    asked = parts_of(where)
-    train = [_open(place, "train", alone, options if k == 0 else {}) for k, (place, _, alone) in enumerate(asked)]
+    asked, joined = parts_of(where), is_joined(where)
+    train = [_open(place, "train", alone, options if k == 0 or joined else {})
+             for k, (place, _, alone) in enumerate(asked)]
+    if joined:
+        alike(where, [p for p, _, _ in asked], [p.info.classes for p in train])
     if split == "train":
         return train[0] if len(train) == 1 and asked[0][1] == 1 else Mixture(train, [t for _, t, _ in asked])
     place, _, alone = asked[0]
@@ -290,6 +308,17 @@ def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
     if isinstance(whole, Folders):
         whole = Folders(Path(place).expanduser(), split)
     return whole if len(train) == 1 else Relabelled(whole, union([p.info.classes for p in train]))
+
+
+def alike(where: str, places: Sequence[str], lists: Sequence[Classes]) -> None:
+    """Raises `DataError` where sets that are joined have not the same classes in the same order."""
+    for place, other in zip(places[1:], lists[1:]):
+        if other.names != lists[0].names:
+            at = next((i for i, (a, b) in enumerate(zip(lists[0].names, other.names)) if a != b),
+                      min(len(lists[0]), len(other)))
+            mine, theirs = (x.names[at] if at < len(x) else "nothing" for x in (lists[0], other))
+            raise DataError(where, f"{places[0]} and {place} have not the same classes: class {at} is '{mine}' and "
+                            f"'{theirs}'", "give both one list with --classes", field="classes")
 
 
 def _open(place: str, split: str, alone: bool, options: dict[str, Any]) -> Dataset:

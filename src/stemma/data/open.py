@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.samples import Classes, Dataset
+from ..core.samples import Classes, DataError, Dataset
 from . import formats, mix
 from .formats import FORMATS, call, formats_at, is_scenes, module_of, recognise, splits_order
 from .readers import coco
@@ -31,6 +31,7 @@ def absolute(where: str | Path) -> str:
 
 def splits(where: str | Path, format: str | None = None, **options: Any) -> tuple[str, ...]:
     """The splits that can be opened, derived ones included, train first."""
+    options.pop("train_split", None)
     if mix.is_mixture(where):
         return mix.splits_of(str(where))
     return formats.splits_at(where, format, **options)
@@ -47,12 +48,34 @@ def open_dataset(
     file names, a missing val is a tenth of train, and "all" is the whole of data of one split. `on_fault`: "mend" what
     is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list
     the labels must fit by name, such as a checkpoint's. Other options go to the format's
-    reader: images, labels, maps, names, split_file, one_based, follow_links, encoding (`data.options`).
+    reader: images, labels, maps, names, split_file, one_based, follow_links, encoding (`data.options`). `train_split`:
+    what "train" means.
     Raises DataError.
     """
+    wanted = options.pop("train_split", None)
+    if wanted and split == "train":
+        return _trained_on(where, str(wanted), format, on_fault, classes=classes, **options)
     if mix.is_mixture(where):
         return mix.open_mixture(str(where), split, format=format, on_fault=on_fault, **options)
     return formats.open_at(where, split, format, on_fault, classes=classes, **options)
+
+
+def _trained_on(where: str | Path, split: str, format: str | None, on_fault: OnFault, **options: Any) -> Dataset:
+    """The split that is meant by "train"; "trainval" is train and val together where the data have none of that name.
+    Of sets that are joined, that of each."""
+    if mix.is_mixture(where):
+        asked = mix.parts_of(str(where))
+        if any(alone for _, _, alone in asked):
+            raise DataError(str(where), "labels of whole pictures have no splits to choose", "leave out --train-split")
+        options.pop("classes", None)
+        parts = [_trained_on(place, split, format, on_fault, classes=None, **options) for place, _, _ in asked]
+        mix.alike(str(where), [place for place, _, _ in asked], [p.info.classes for p in parts])
+        return mix.Mixture(parts, [times for _, times, _ in asked])
+    names = {k: v for k, v in options.items() if k != "classes"}
+    if split == "trainval" and split not in formats.splits_at(where, format, **names):
+        both = [formats.open_at(where, s, format, on_fault, **options) for s in ("train", "val")]
+        return mix.Mixture(both)
+    return formats.open_at(where, split, format, on_fault, **options)
 
 
 # ---------------------------------------------------------------- for a task
@@ -104,6 +127,7 @@ def open_pair(
 
 def say_unused(where: str | Path, format: str | None, opened: Sequence[Dataset], **options: Any) -> None:
     """Says once how many files of a data folder no split reads."""
+    options.pop("train_split", None)
     known = {str(k): d for k, d in enumerate(opened) if isinstance(d, Records)}
     if len(known) == len(opened):
         found = formats.unused_at(where, format, known, **options)
@@ -130,6 +154,7 @@ def held_out(
 ) -> HeldOut:
     """The splits of a comparison, as they are read for a task; `limit`: measure on at most so many pictures.
 
+    With a `train_split` that is told the last weights are measured, since it may hold the pictures of validation.
     With a test split besides the one used for validation, the best weights by validation are measured on it. Otherwise
     the last weights are measured on the validation pictures, since the best were chosen by them.
     """
@@ -138,7 +163,8 @@ def held_out(
     names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):
         test = open_split(data, "test", format, **options)
-        return HeldOut(train, val, spread(test, limit), "test", len(test), "best")
+        return HeldOut(train, val, spread(test, limit), "test", len(test),
+                       "last" if (options or {}).get("train_split") else "best")
     return HeldOut(train, val, spread(val, limit), "val", len(val), "last")
 
 

@@ -33,6 +33,8 @@ OPTIONS = (
            "a list whose file name says the split. Repeatable.", True, True),
     Option("one_based", "--one-based/--zero-based", "",
            "Whether Pascal VOC's corners count pixels from 1. Seen from the corners when not said."),
+    Option("train_split", "--train-split", "NAME", "The split to train on: one of the data's own, or trainval, "
+           "which is train and val together where there is none of that name."),
     Option("follow_links", "--follow-links", "", "Read what lies behind links that lead out of the data folder."),
     Option("encoding", "--encoding", "KIND", "Of panoptic maps: rgb, or 2ch for panopticapi's two channels."),
 )

@@ -36,7 +36,9 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself."""
+    """Something wrong with data: where, what, and what is done about it. `safe`: training mends it by itself.
+    `picture`: the file, relative to the data's root, and `box` the place in it (x1, y1, x2, y2 in pixels) where that
+    can be looked at."""
 
     file: str
     record: str
@@ -45,6 +47,8 @@ class Fault:
     mend: str
     safe: bool = True
     kind: str = "other"
+    picture: str = ""
+    box: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return str(self.error())
@@ -53,7 +57,8 @@ class Fault:
         return DataError(self.file, self.problem, self.mend, self.record, self.field)
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """JSON-able."""
+        return dict(vars(self)) | {"box": [v if np.isfinite(v) else None for v in self.box]}
 
 
 @dataclass
@@ -74,6 +79,8 @@ class Table:
     segments: list[Any] | None = None  # of each object, None where it has none
     keypoints: np.ndarray | None = None  # float64 (O, K, 3)
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
+    amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
+    depth: list[tuple[tuple[int, int], ...]] | None = None  # of each picture: (record in front, record behind)
 
     def origin(self, i: int) -> str:
         return self.source if isinstance(self.source, str) else self.source[i]
@@ -85,6 +92,7 @@ class Table:
             self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
             area=self.area[at], record=self.record[at], segments=None if self.segments is None
             else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
+            amodal=None if self.amodal is None else [self.amodal[k] for k in at],
         )
 
     def images(self, keep: np.ndarray) -> Table:
@@ -96,6 +104,7 @@ class Table:
             t, files=[self.files[k] for k in keep], sizes=self.sizes[keep], ids=self.ids[keep], image=new[t.image],
             source=self.source if isinstance(self.source, str) else [self.source[k] for k in keep],
             maps=None if self.maps is None else [self.maps[k] for k in keep],
+            depth=None if self.depth is None else [self.depth[k] for k in keep],
         )
 
 
@@ -103,6 +112,7 @@ def table(
     files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
     crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
     keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
+    amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
     at = np.asarray(image, dtype=np.int64).reshape(-1)
@@ -118,6 +128,7 @@ def table(
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
         source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
+        amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
     )
 
 
@@ -316,9 +327,12 @@ class Records:
         if self.layers is not None and t.maps is not None:
             sample.extra["record"] = t.record[at]
             self.layers(sample, tuple(self.root / m for m in t.maps[i]), self.wanted)
-        elif t.segments is not None and self.wanted & {"masks", "semantic"}:
+        elif t.segments is not None and self.wanted & {"masks", "semantic", "amodal"}:
             try:
                 masks = rle.decode_all(t.segments[at], t.boxes[at], h, w)
+                if t.amodal is not None and "amodal" in self.wanted:
+                    whole = [s if a is None else a for a, s in zip(t.amodal[at], t.segments[at], strict=True)]
+                    sample.amodal = rle.decode_all(whole, t.boxes[at], h, w) | masks
             except (ValueError, OverflowError) as e:
                 said = f"has a mask that cannot be decoded ({e})"
                 raise DataError(t.origin(i), said, "run `stemma doctor` on the data", f"image {t.ids[i]}",
@@ -327,6 +341,10 @@ class Records:
                 sample.semantic = paint(masks, sample.labels + 1, sample.crowd, sample.area)
             if "masks" in self.wanted:
                 sample.masks = masks
+            if t.depth is not None:
+                place = {int(r): k for k, r in enumerate(t.record[at])}
+                both = [(place[a], place[b]) for a, b in t.depth[i] if a in place and b in place]
+                sample.extra["depth"] = np.asarray(both, dtype=np.int64).reshape(-1, 2)
         return sample
 
     def counts(self) -> np.ndarray:
@@ -442,6 +460,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
             faults.append(Fault(
                 t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
                 problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+                t.files[i], tuple(b[k].tolist()),
             ))
 
     say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
@@ -501,6 +520,7 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
+            t.files[i], tuple(t.boxes[k].tolist()),
         ))
     t, more = _boxes_beside(replace(t, segments=segments))
     return t, faults + more
@@ -528,7 +548,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
             f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
-            "box beside mask",
+            "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
         ))
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)

@@ -28,7 +28,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -678,7 +678,8 @@ class CachedScenes:
 
     With `folder` the arrays are memory-mapped files in a sub-folder named by the fingerprint, found again by the next
     run and shared by processes that run side by side; without it they are in memory. `workers` > 1 draws in that many
-    processes (where the system can fork; else in this one). `amodal` keeps amodal masks too, one bit a pixel.
+    processes (where the system can fork; else in this one). `amodal` keeps amodal masks too, one bit a pixel; else they
+    are drawn when an object is asked for.
 
     Raises `DataError` naming the folder to remove where its files are damaged, `OSError` where it cannot be written.
     """
@@ -725,7 +726,7 @@ class CachedScenes:
 
     @property
     def info(self) -> Info:
-        return INFO if self.keeps_amodal else replace(INFO, kinds=tuple(k for k in KINDS if k != "amodal"))
+        return INFO
 
     @property
     def split(self) -> str:
@@ -750,7 +751,7 @@ class CachedScenes:
         return self._get(self.scenes._index(i), False)
 
     def gather(self, index: np.ndarray, kinds: frozenset[str]) -> Stack | None:
-        """Many scenes at once, for the loader's fast path; None where amodal masks are wanted that were not kept."""
+        """Many scenes at once, for the loader's fast path; None where amodal masks are wanted."""
         if "amodal" in kinds:
             return None
         return Stack(
@@ -780,7 +781,8 @@ class CachedScenes:
         size = self.scenes.size
         image = np.ascontiguousarray(a["pixels"][i, ..., :3]) if picture else None
         regions = np.ascontiguousarray(a["pixels"][i, ..., 3])
-        amodal = np.unpackbits(a["amodal"][i, :n], axis=-1, count=size).astype(bool) if self.keeps_amodal else None
+        amodal = (np.unpackbits(a["amodal"][i, :n], axis=-1, count=size).astype(bool) if self.keeps_amodal
+                  else self.scenes._amodal(self.scenes._layout(i)))
         return _assemble(i, self.scenes, image, regions, a["labels"][i, :n].astype(np.int64),
                          np.array(a["keypoints"][i, :n]), amodal)
 

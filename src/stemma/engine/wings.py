@@ -176,5 +176,15 @@ def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
     return result
 
 
+def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a preset begins from: its wing's `weights`; where it has none, nothing but random numbers."""
+    checkpoint.plan(card, preset, sets)
+    asked = getattr(wing_of(card.task), "weights", None)
+    found: dict[str, Any] = asked(card, preset, sets) if asked is not None else {
+        "paper": card.cli_name, "preset": preset, "begins": card.begins or "random weights", "backbones": [],
+        "asleep": 0, "classifiers": [], "from_scratch": {}}
+    return found
+
+
 __all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "together",
-           "train", "wing_of"]
+           "train", "weights", "wing_of"]

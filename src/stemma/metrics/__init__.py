@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.paper import Task
 from ..core.types import Classes, Info, Sample, StemmaError
-from . import coco
+from . import amodal, coco
 from .boundary import SHARE
 from .confusion import confusion
 from .count import counts
@@ -33,7 +33,7 @@ from .voc import voc
 
 _KINDS: dict[str, tuple[Kind, ...]] = {
     "detection": ("boxes",), "weak": ("boxes",), "proposals": ("boxes",), "instances": ("boxes", "masks"),
-    "amodal": ("boxes", "masks"), "keypoints": ("boxes", "keypoints"),
+    "amodal": ("masks",), "keypoints": ("boxes", "keypoints"),
 }
 _PREFIX: dict[Kind, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
 PIXEL_TASKS = ("semantic", "panoptic")
@@ -113,10 +113,10 @@ def describe_points(record: Record) -> dict[str, Any]:
 class Evaluator:
     """Measures of one task over a data set, fed image by image.
 
-    task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (boxes and
-    whole masks), "proposals" (boxes without classes, and masks where the first prediction has them and the data do),
-    "weak" (the best box of a class is a point, its centre), "semantic" or "panoptic". kinds: "boxes", "masks",
-    "keypoints", where they should be others than the task's.
+    task: "detection" (boxes), "instances" (boxes and masks), "keypoints" (boxes and keypoints), "amodal" (whole
+    masks, labels aside), "proposals" (boxes without classes, and masks where the first prediction has them and the
+    data do), "weak" (the best box of a class is a point, its centre), "semantic" or "panoptic". kinds: "boxes",
+    "masks", "keypoints", where they should be others than the task's.
     classes: the label list, `info`'s for the task unless given.
     Raises `StemmaError` for a task without measures here.
     """
@@ -132,6 +132,8 @@ class Evaluator:
             raise StemmaError(f"no measures for the task '{task}'; there are some for "
                               f"{', '.join([*_KINDS, *PIXEL_TASKS])}")
         self.kinds: tuple[Kind, ...] = tuple(kinds or _KINDS.get(task, ()))
+        self.hidden: dict[int, amodal.Hidden] = {}  # of an amodal task: what is occluded, by position
+        self.agnostic = task in ("proposals", "amodal")
         self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
         self.record = Record(self.classes.names, self.kinds)
         self._orders: dict[int, None] = {}  # positions of the pictures, as they came
@@ -166,6 +168,8 @@ class Evaluator:
                 self.kinds = ("boxes", "masks")
                 self.record = Record(self.classes.names, self.kinds)
             self.record.add(picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal"))
+            if self.task == "amodal":
+                self.hidden[order] = amodal.hidden(truth, prediction)
         self._orders[order] = None
 
     def merge(self, other: Evaluator) -> None:
@@ -186,6 +190,7 @@ class Evaluator:
                               "and each image to one of them")
         else:
             self.pixels.merge(other.pixels)
+        self.hidden = other.hidden | self.hidden
         self._orders |= other._orders
 
     def result(self) -> dict[str, Any]:
@@ -195,9 +200,13 @@ class Evaluator:
         same with "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with
         "keypoint_". Of boxes besides:
         EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found -
-        true| of detections that score above .5) and point_AP (their centres as points).
+        true| of detections that score above .5) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
+        VOC_AP50 under the whole curve (2010 on), VOC_AP50_11 at eleven recalls (2007).
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
         point_AP, image_AP.
+        Amodal: the same of whole masks with labels aside, mask_AR10, mask_AR100, mask_AR1000, recall by occlusion
+        (mask_AR100_none, _partial, _heavy, and of 1,000) and the share of pairs put in the right order by each
+        criterion (order_score, order_area, order_y, order_invisible, order_oracle).
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
         boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and
         where there are things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for
@@ -213,6 +222,8 @@ class Evaluator:
             rows = {name: {"point_AP": v, "image_AP": images.per_class()[name]}
                     for name, v in points.per_class().items()}
             return dict(plain({"point_AP": points.mean, "image_AP": images.mean, "per_class": rows}))
+        if self.task == "amodal":
+            return dict(plain(self._whole()))
         out: dict[str, Any] = {}
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes.names}
         for kind in self.kinds:
@@ -226,15 +237,23 @@ class Evaluator:
             for name, rate in missed.per_class().items():
                 per_class[name]["MR2"] = rate
             out |= {"EER": coco.mean_of(equal_error(found)), "MR2": missed.mean, "point_AP": point_ap(self.record).mean}
+            out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
         out["count_error"] = counts(self.record).error
         return dict(plain(out | {"per_class": per_class}))
+
+    def _whole(self) -> dict[str, Any]:
+        rates = [self.hidden[p.order].rates for p in self.record]
+        found = (self.scores("masks").numbers() | average_recall(self.record, kind="masks")
+                 | amodal.by_occlusion(self.record, rates))
+        return {"mask_" + k: v for k, v in found.items()} | amodal.order_accuracy(self.hidden.values())
 
     def scores(self, kind: Kind = "boxes") -> coco.Scores:
         """COCO's full arrays for one kind. Raises `StemmaError` when the record does not hold it."""
         if kind not in self.kinds:
             raise StemmaError(f"this evaluator measures {' and '.join(self.kinds) or self.task}, not {kind}")
         sizes, truths, found = coco.columns(list(self.record), kind)
-        return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind))
+        return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind),
+                             agnostic=self.agnostic)
 
     def tallies(self, fingerprint: str = "") -> Tallies:
         """What each picture adds to the measures by which systems are ranked,
@@ -255,14 +274,14 @@ class Evaluator:
             found = {_PREFIX[kind] + "AR100": self._tally(kind) for kind in self.kinds}
         else:
             found = {_PREFIX[kind] + "AP": self._tally(kind) for kind in self.kinds}
-            found |= {"point_AP": point_tally(self.record)} if "boxes" in self.kinds else {}
+            found |= {"point_AP": point_tally(self.record)} if "boxes" in self.kinds and not self.agnostic else {}
         return Tallies(fingerprint, order, found)
 
     def _tally(self, kind: Kind) -> Tally:
-        proposals = self.task == "proposals"
+        recall = self.task == "proposals"
         sizes, truths, found = coco.columns(list(self.record), kind)
-        return coco.tally(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind), agnostic=proposals,
-                          recall=proposals)
+        return coco.tally(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind),
+                          agnostic=self.agnostic, recall=recall)
 
     def _sigmas(self, kind: Kind) -> tuple[float, ...]:
         return self.info.points.sigmas if self.info.points is not None and kind == "keypoints" else ()
@@ -285,7 +304,7 @@ class Evaluator:
                 out["confusion"] = {"labels": [*names, "(none)"], "rows": names, "columns": [*names, "(none)"],
                                     "matrix": plain(self.pixels.matrix)}
             return out
-        if self.task == "proposals":
+        if self.agnostic:
             return dict(plain(describe_proposals(self.record)))
         if self.task == "weak":
             return dict(plain(describe_points(self.record) | {"per_class": self.result()["per_class"]}))

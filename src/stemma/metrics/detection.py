@@ -162,14 +162,16 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
         if bad is not None:
             raise StemmaError(f"prediction for {where}: a mask is {bad.height}x{bad.width} but the image is "
                               f"{truth.size[0]}x{truth.size[1]}")
-    area = np.asarray(truth.area, np.float64)
+    area, true_boxes = np.asarray(truth.area, np.float64), np.asarray(truth.boxes, np.float64).reshape(-1, 4)
     if amodal and true_masks is not None:
         area = np.array([m.area for m in true_masks], np.float64)
+        bounds = np.asarray(rle_tools().toBbox([m.as_dict() for m in true_masks]), np.float64).reshape(-1, 4)
+        true_boxes = np.concatenate([bounds[:, :2], bounds[:, :2] + bounds[:, 2:]], 1)
     return Picture(
-        order, (int(truth.size[0]), int(truth.size[1])),
-        np.asarray(truth.boxes, np.float64).reshape(-1, 4), np.asarray(truth.labels, np.int64),
-        np.asarray(truth.crowd, bool), area, boxes, scores, labels, true_masks, np.asarray(truth.keypoints, np.float64)
-        if "keypoints" in kinds else None, masks if "masks" in kinds else None, points,
+        order, (int(truth.size[0]), int(truth.size[1])), true_boxes, np.asarray(truth.labels, np.int64),
+        np.asarray(truth.crowd, bool), area, boxes, scores, labels, true_masks,
+        np.asarray(truth.keypoints, np.float64) if "keypoints" in kinds else None, masks if "masks" in kinds else None,
+        points,
     )
 
 

@@ -66,6 +66,16 @@ def crop(masks: Bool[Tensor, "B N H W"], boxes: Float[Tensor, "B R 4"], owner: I
     return share.view(b, -1, size, size)
 
 
+def bounds(masks: Bool[Tensor, "*A H W"]) -> Float[Tensor, "*A 4"]:
+    """The tightest boxes around masks, edges continuous; zeros where a mask is empty."""
+    found = []
+    for line in (masks.any(-2), masks.any(-1)):  # along x, along y
+        n, mark = line.shape[-1], line.to(torch.uint8)
+        first, last = mark.argmax(-1), n - mark.flip(-1).argmax(-1)
+        found.append(torch.stack([first, last], -1) * line.any(-1, keepdim=True))
+    return torch.stack([found[0][..., 0], found[1][..., 0], found[0][..., 1], found[1][..., 1]], -1).float()
+
+
 def encode(mask: np.ndarray) -> Rle:
     """A (height, width) bool or 0/1 array as COCO's compressed run-length code."""
     from hotcoco import mask as rle

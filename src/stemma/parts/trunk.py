@@ -13,3 +13,8 @@ class Trunk(nn.Module):
     """
 
     out: In
+
+
+def asleep(module: nn.Module) -> bool:
+    """Whether none of a module's weights learn now: its statistics are to rest too."""
+    return not any(p.requires_grad for p in module.parameters())

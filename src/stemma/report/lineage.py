@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import outputs
-from ..core.paper import Paper, named
+from ..core.paper import Paper, named, trained_apart
 from ..core.part import diff
 from .layout import lay
 from .sheet import POLICY, asset
@@ -157,6 +157,8 @@ def card(p: Paper, papers: list[Paper]) -> str:
         told = (text(what) + " " + tag("code", text(named(slots)), cls="slot") for slots, what in edge.told)
         changes = items(told, cls="changes")
         inside += [tag("h3", f"From {who}"), changes, settings(edge.paper, p)]
+        if apart := trained_apart(edge.paper, p):
+            inside += [tag("h3", "and trained differently"), items((text(what) for _, what in apart), cls="changes")]
     if children:
         inside += [tag("h3", "Built from it"),
                    tag("p", ", ".join(tag("a", text(q.label), href=f"#{q.cli_name}") for q in children))]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..core import outputs
 from ..core.paper import named
 from ..engine.pictures.verdict import verdict
 from . import charts, words
+from .claims import of_results
 from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
 from .tags import items, table, tag, text
 from .wall import wall
@@ -45,6 +46,7 @@ def render(results: dict[str, Any], folder: Path) -> str:
     sections = [
         ("results", "Results", "Results", _tables(groups, colour, results["data"])),
         ("ideas", "Ideas", "What each idea bought", _edges(results)),
+        ("claims", "Claims", "What the papers claim of one another", _claims(results)),
         ("learning", "Learning", "Learning", _learning(results, groups, colour)),
         ("precision", "Precision", "Precision and recall", _precision(systems, colour)),
         ("recall", "Recall", "Recall of proposals", _recall(systems, colour)),
@@ -190,8 +192,10 @@ def _edges(r: dict[str, Any]) -> str:
             for v in (e["gain"], abs(e["gain"]) + (e.get("spread") or 0.0), *(e.get("interval") or ()))]
     reach = max(ends, default=0.0) or 1.0
     note = remark("Along every line of descent among the systems compared: what the child says that it changes of its "
-                 "parent, and what that was worth here, "
-                 "under this budget and on this data. It is the whole step that is measured, not each sentence alone, "
+                 "parent, as far as the two systems that were trained bear it out, and what that was worth here, "
+                 "under this budget and on this data. Where they are trained differently too, that is said apart; "
+                 "<code>compare --same-recipe</code> trains all alike. "
+                 "It is the whole step that is measured, not each sentence alone, "
                  "and a gain at a small budget need not hold at the published one. A gain is clear where the seeds do "
                  "not interlock and the interval over pictures, both systems measured on the same resamples of them, "
                  "leaves out nothing gained: the broad bar is that interval, the thin one the deviation over seeds.")
@@ -205,7 +209,7 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -
                text(titles[e["child"]]), via)
     by = lambda c: f" · {c['by']}" if e.get("through") and c.get("by") else ""
     slots = lambda c: tag("span", text(named(c["slots"]) + by(c)), cls="slot")
-    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"])
+    changes = items(text(c["what"]) + " " + slots(c) for c in e["changes"]) + _apart(e, slots)
     said = tag("div", text(words.edge_verdict(e)), cls="verdict")
     if e.get("gain") is None:
         return tag("li", tag("div", name, changes), tag("div", said))
@@ -219,6 +223,34 @@ def _edge(e: dict[str, Any], titles: dict[str, str], reach: float, split: str) -
                            "pictures"), cls="over") if ends else ""
     would = tag("div", text(found.would(split)), cls="over") if not found.told_apart else ""
     return tag("li", tag("div", name, changes), tag("div", figure, drawn, over, said, would))
+
+
+def _claims(r: dict[str, Any]) -> str:
+    """The orderings between the compared papers' claims, and what was measured here says to each."""
+    found = of_results(r)
+    if not found:
+        return ""
+    note = remark("Two papers that state one measure on one set say which of them is better. Here both were trained "
+                  "under one budget on these data: what that says to the ordering, and why where it says nothing. "
+                  "<code>stemma claims</code> lists each claim with its source.")
+    rows = [tag("tr", tag("td", text(c["says"]), cls="left"), tag("td", text(c["verdict"])),
+                tag("td", text(c["why"]), cls="left")) for c in found]
+    return note + table('<th class="left">claimed</th><th>verdict</th><th class="left">why</th>', rows,
+                        cls="plain wrap")
+
+
+def _apart(e: dict[str, Any], slots: Callable[[dict[str, Any]], str]) -> str:
+    """What lies between two systems beside the idea: other settings, another training; and what the cards tell that
+    these two do not show."""
+    folded = lambda head, lines: tag("details", tag("summary", text(head)), items(lines))  # noqa: E731
+    out = []
+    if e.get("trained"):
+        out.append(folded("and trained differently", [text(c["what"]) + " " + slots(c) for c in e["trained"]]))
+    if e.get("besides"):
+        out.append(folded("and set differently", map(text, e["besides"])))
+    if e.get("untrue"):
+        out.append(folded("told on the cards, alike in these two", [text(c["what"]) for c in e["untrue"]]))
+    return "".join(out)
 
 
 # ---------------------------------------------------------------- curves

@@ -175,6 +175,7 @@ def _evolved(systems: list[System], colour: dict[str, int]) -> str:
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
     panels = []
     for key, head, label in (("image", "Pictures", "squared error of pixels"),
+                             ("vector", "Numbers", "squared error of numbers, each over its range"),
                              ("reward", "Rewards", "squared error of rewards")):
         have = [s for s in systems if s["runs"][0]["error"].get(key)]
         lines = [charts.Line(colour[s["id"]], s["title"], tuple(

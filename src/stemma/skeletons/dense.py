@@ -175,7 +175,7 @@ def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...]
     logits, codes, *more = head(xs)
     grid = lay(rule.anchors, tuple((x.shape[-2], x.shape[-1]) for x in xs), strides, image, logits)
     return DenseRaw(logits.float(), codes.float(), more[0].float() if more else None, grid.boxes, grid.stride,
-                    grid.levels, image)
+                    grid.levels, image, more[1].float() if len(more) > 1 else None)
 
 
 class DenseModel(nn.Module):

@@ -5,7 +5,7 @@ Axes: B images, N objects, P proposals, R regions, C classes, K logits, G sets o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -130,10 +130,14 @@ class TwoStageModel(nn.Module):
         """The levels as the head of each stage reads them."""
         return [head.prepare(xs) for head in self.heads]  # type: ignore[operator]
 
+    def candidates(self, boxes: Float[Tensor, "B P 4"], t: Targets) -> Float[Tensor, "B P 4"]:
+        """The regions that a stage is trained on some of: the objects themselves, and the proposals."""
+        return with_truth(boxes, t)
+
     def look(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B P 4"], t: Targets) -> Looked:
         """Stage i in training: what it is trained on, and what it says there."""
         s = self.spec.stages[i]
-        every = s.label(with_truth(boxes, t), t, self.classes)
+        every = s.label(self.candidates(boxes, t), t, self.classes)
         if s.once:
             (logits, deltas), features = self.see(i, xs, every.boxes)
             place = s.choose(every, s.cost(logits, deltas, every, t))
@@ -184,29 +188,40 @@ class TwoStageModel(nn.Module):
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None,
                 raw: Any = None) -> Detections:
-        if sizes is None:
-            sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
-        raw, spec = raw or self(images), self.spec
-        xs, boxes = self.prepared(raw.levels), there(self.propose(raw, sizes, False, proposals))
-        real, each, scores = bx.area(boxes) > 0, torch.empty(0), []
-
-        def by_class(i: int, at: Tensor) -> tuple[Tensor, Tensor]:
-            s, ((logits, deltas), _) = spec.stages[i], self.see(i, xs[i], at)
-            return s.scores(logits), bx.clip(s.coder.decode(at[:, :, None], deltas), sizes)
-
-        order = list(range(len(self.heads))) * spec.rounds
-        last = order[-1]
-        for step, i in enumerate(order, 1):
-            score, each = by_class(i, boxes)
-            scores.append(score)
-            boxes = own(each, score.argmax(-1)) if step < len(order) else boxes
-        if spec.average == "last" and len(scores) > 1:
-            scores = [score, *[by_class(i, boxes)[0] for i in range(last)]]
-        d = every_pair(each, torch.stack(scores).mean(0).masked_fill(~real[..., None], 0.0))
+        sizes = self.known(images, sizes)
+        raw, spec, last = raw or self(images), self.spec, len(self.heads) - 1
+        xs = self.prepared(raw.levels)
+        d = self.pairs(raw, xs, sizes, proposals)
         for post in spec.post:
-            d = post(d, lambda at: by_class(last, at))
+            d = post(d, lambda at: self.by_class(last, xs[last], at, sizes))
         d = found(d) if len(self.branches) else d
         for branch in self.branches:
             assert isinstance(branch, Branch)
             d = branch.predict(raw.levels, d, self.see(last, xs[last], d.boxes)[1] if branch.shares else None)
-        return d
+        return replace(d, boxes=bx.clip(d.boxes, sizes)) if any(b.moves for b in self.branches) else d
+
+    @staticmethod
+    def known(images: Tensor, sizes: Tensor | None) -> Float[Tensor, "B 2"]:
+        """`sizes`, or the whole input's."""
+        if sizes is not None:
+            return sizes
+        return constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
+
+    def by_class(self, i: int, xs: list[Tensor], at: Float[Tensor, "B R 4"], sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """(scores "B R C", boxes "B R G 4" cut to the picture) that stage i has for regions."""
+        s, ((logits, deltas), _) = self.spec.stages[i], self.see(i, xs, at)
+        return s.scores(logits), bx.clip(s.coder.decode(at[:, :, None], deltas), sizes)
+
+    def pairs(self, raw: TwoStageRaw, xs: list[list[Tensor]], sizes: Tensor, proposals: Tensor | None) -> Detections:
+        """Every region as every class, after the last look."""
+        spec, boxes = self.spec, there(self.propose(raw, sizes, False, proposals))
+        real, each, scores = bx.area(boxes) > 0, torch.empty(0), []
+        order = list(range(len(self.heads))) * spec.rounds
+        last = order[-1]
+        for step, i in enumerate(order, 1):
+            score, each = self.by_class(i, xs[i], boxes, sizes)
+            scores.append(score)
+            boxes = own(each, score.argmax(-1)) if step < len(order) else boxes
+        if spec.average == "last" and len(scores) > 1:
+            scores = [score, *[self.by_class(i, xs[i], boxes, sizes)[0] for i in range(last)]]
+        return every_pair(each, torch.stack(scores).mean(0).masked_fill(~real[..., None], 0.0))

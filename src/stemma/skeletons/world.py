@@ -22,7 +22,7 @@ from ..core.part import In, Part
 from ..core.types import Losses, StemmaError
 from ..parts.worlds.dynamics import Dynamics, State
 from ..parts.worlds.nets import Pixels
-from ..parts.worlds.plan import CEM, Controller, Plan
+from ..parts.worlds.plan import CEM, Plan
 
 Episodes = dict[str, Tensor]
 Rolled = list[tuple[State, State, Tensor]]
@@ -69,7 +69,7 @@ class World:
     dynamics: Part[Dynamics]
     heads: tuple[Head, ...]
     rule: Rule
-    actor: Part[Controller] | CEM
+    actor: Part[Any] | CEM
 
     def build(self, actions: int) -> WorldModel:
         return WorldModel(self, actions)
@@ -77,6 +77,8 @@ class World:
 
 class WorldModel(nn.Module):
     """The networks of a `World` for actions of `classes` numbers in -1..1."""
+
+    context = 0  # steps before a sequence whose beliefs are kept with the episodes
 
     def __init__(self, spec: World, actions: int) -> None:
         super().__init__()
@@ -101,12 +103,14 @@ class WorldModel(nn.Module):
                 raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it "
                                   f"holds {', '.join(widths)}")
         wide = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
-        self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=px.channels, size=px.size))
-                                    for h in spec.heads})
+        told = {s.channel: s.width for s in spec.senses if s.width}
+        self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=told.get(
+            h.channel, px.channels), size=px.size)) for h in spec.heads})
         self.actor = None
         if isinstance(spec.actor, Part):
             self.actor = spec.actor.build(In((wide(spec.actor["reads"]),), (1,), actions=actions))
         self.returns: Any = self.imagined_returns  # the planner's objective; may be replaced with a compiled one
+        self.learn: Any = self.loss  # likewise
 
     @property
     def nets(self) -> Any:
@@ -139,11 +143,15 @@ class WorldModel(nn.Module):
 
         A batch with a channel "code" has been encoded before (`encode`), and its pictures are not looked at.
         """
+        return self.understand(batch, only)[0]
+
+    def understand(self, batch: Episodes, only: str = ".*", before: State | None = None) -> tuple[Losses, State]:
+        """The losses of `loss`, and the posteriors; `before` is the belief that came before the first step."""
         heads = [h for h in self.spec.heads if re.search(only, h.channel)]
         names = dict.fromkeys([*(h.channel for h in heads), *(() if "code" in batch else self.senses)])
         truth = {c: self.values(c, batch, noise=self.training) for c in names}
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
-        posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"])
+        posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before)
         rule = self.spec.rule
         rolled = (self.dynamics.overshoot(posts, batch["action"], batch["first"], rule.distance) if rule.distance > 1
                   else [])
@@ -157,7 +165,10 @@ class WorldModel(nn.Module):
             losses[h.channel] = h.weight * torch.stack(errors).mean()
         losses |= {k: v for k, v in rule(self.dynamics, posts, priors, rolled, batch["first"])
                    .items() if re.search(only, k)}
-        return losses
+        return losses, posts
+
+    def updated(self) -> None:
+        """What changes with an update besides what it learned: nothing here."""
 
     def _error(self, head: Head, state: State, truth: Tensor) -> Float[Tensor, "B T"]:
         net, lead = self.nets[head.channel], truth.shape[:2]

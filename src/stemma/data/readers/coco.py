@@ -29,7 +29,7 @@ from ..finding import Pictures, below_common, foreign, plain_name
 from ..images import check_name
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
-from . import rle
+from . import amodal, rle
 
 FORMAT = "coco"
 _SPLIT = re.compile(
@@ -472,7 +472,11 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     faults of single records are collected."""
     doc, digest = load_json(source)
     faults: list[Fault] = []
+    notes: list[str] = []
     said = str(source)
+    pairs: dict[Any, amodal.Pairs] = {}
+    if isinstance(doc, dict):
+        doc, pairs = amodal.flat(doc, said, faults, notes)
     listed = part_of(doc, "categories", source)
     root_row = _root_row(listed, part_of(doc, "annotations", source), source,
                          choose_labels(where, FORMAT, which, labels).values())
@@ -480,14 +484,14 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
-    notes: list[str] = []
     if root_row is not None:
         notes.append(f"the category {root_row['name']!r} has no annotation and is the supercategory of all others: it "
                      "is left out of the classes")
     files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
     gone = ~there
 
-    rows = part_of(doc, "annotations", source)
+    of = {ident(k): (int(h), int(w)) for k, (h, w) in zip(index, sizes, strict=True)}
+    rows = amodal.modal(part_of(doc, "annotations", source), of, said, faults, notes)
     at, kind, record, keep = [], [], [], []
     seen: set[int] = set()
     out: set[int] = set()
@@ -550,11 +554,16 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     points = points_of(categories) or _unnamed(keep, notes)
     keypoints = (_keypoints(keep, record, points, said, faults) if points is not None
                  and any("keypoints" in a for a in keep) else None)
-    kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("keypoints",) if keypoints is not None else ()))
+    wholes = [a.get("amodal") for a in keep]
+    ordered = {ident(k): v for k, v in pairs.items()}
+    hidden = segments is not None and any(v is not None for v in wholes)
+    kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("amodal",) if hidden else ()),
+             *(("keypoints",) if keypoints is not None else ()))
     t = table(
         files, sizes, ids, at, boxes, kind, said, crowd=crowds(keep, record, said, faults),
         area=[real(a.get("area")) for a in keep],
-        record=record, word="annotation", segments=segments, keypoints=keypoints,
+        record=record, word="annotation", segments=segments, keypoints=keypoints, amodal=wholes if hidden else None,
+        depth=[ordered.get(k, ()) for k in index] if ordered else None,
     )
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
@@ -635,7 +644,7 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
     doc: dict[str, Any] = {"info": {"description": info.name}, "images": [], "annotations": [],
                            "categories": _categories(info.classes, info.points)}
     narrow = getattr(dataset, "narrow", None)
-    view = narrow({"boxes", "masks", "keypoints"}) if narrow is not None else dataset
+    view = narrow({"boxes", "masks", "amodal", "keypoints"}) if narrow is not None else dataset
     used: set[int] = set()
     files: list[str] = []
     for i in range(len(view)):
@@ -653,6 +662,10 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
                 int(info.classes.ids[s.labels[k]]), "bbox": [x1, y1, x2 - x1, y2 - y1], "area": float(s.area[k]),
                 "iscrowd": int(s.crowd[k]), "segmentation": rle.encode(s.masks[k]) if s.masks is not None else [],
             }
+            if s.amodal is not None and s.masks is not None:
+                whole = s.amodal[k] | s.masks[k]
+                a |= {"segmentation": rle.encode(whole), "visible_mask": rle.encode(s.masks[k]),
+                      "occlude_rate": 1 - float(s.masks[k].sum()) / max(float(whole.sum()), 1.0)}
             if s.keypoints is not None:
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
                 a["num_keypoints"] = int((s.keypoints[k, :, 2] > 0).sum())
@@ -662,6 +675,12 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
         inside = base is not None and Path(file).is_relative_to(base)
         im["file_name"] = Path(file).relative_to(base).as_posix() if inside else name  # type: ignore[arg-type]
     return write_json(path, doc)
+
+
+def write_coco_a(dataset: Dataset, path: str | Path) -> Path:
+    """The truth of a data set with visible and amodal masks as COCO-A's JSON: ordered regions and their depth
+    pairs."""
+    return write_json(path, amodal.coco_a(dataset))
 
 
 def _categories(classes: Classes, points: Points | None) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def read(
     for page in found:
         own = [s for s in page.shapes if s.name.lower() != _CARELESS]
         free = [s for s in page.shapes if s.name.lower() == _CARELESS]
-        page.shapes = own + [Shape(n, s.box, crowd=True, record=s.record, why=s.why) for s in free for n in kinds]
+        page.shapes = own + [x for s in free for x in pages.everywhere(s, kinds)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=lambda: kinds,
                           word="line", faults=faults, notes=notes, follow_links=follow_links)
 

@@ -75,6 +75,11 @@ def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[
     return out
 
 
+def everywhere(place: Shape, names: Iterable[str]) -> list[Shape]:
+    """A place in which nothing counts: a crowd of every class."""
+    return [Shape(n, place.box, crowd=True, record=place.record, why=place.why) for n in names]
+
+
 def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
     """A polygon of `ROUND` points on an ellipse."""
     t, a = np.arange(ROUND) * (2 * np.pi / ROUND), math.radians(degrees)
@@ -282,5 +287,5 @@ class _Columns:
         self.segments.append(segment)
 
 
-__all__ = ["IMAGES", "Page", "Shape", "Source", "any_fits", "candidates", "draft_of", "ellipse", "file_splits",
-           "filled", "turned"]
+__all__ = ["IMAGES", "Page", "Shape", "Source", "any_fits", "candidates", "draft_of", "ellipse", "everywhere",
+           "file_splits", "filled", "split_name", "turned"]

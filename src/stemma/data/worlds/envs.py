@@ -15,17 +15,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym
+from . import gym, native
+from .gym import shrink
 
 Episode = dict[str, np.ndarray]
-Law = Literal["uniform", "held"]
+Law = Literal["uniform", "held", "choice"]
 EXTRA = "stemma-vision[worlds]"
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
@@ -38,21 +39,15 @@ class EnvCard:
     name: str
     about: str
     package: str  # what is imported
-    make: Callable[[int, bool], Any]
+    make: Callable[..., Any]
     actions: tuple[str, ...]
     limit: int  # decisions of an episode, at most
     law: Law = "uniform"
+    inputs: tuple[tuple[str, int], ...] = ()  # its own channels with their widths (0: a picture); none: a picture alone
+    choices: tuple[int, ...] = ()  # sizes of groups of numbers of which the largest is taken
 
 
 # ---------------------------------------------------------------- worlds of others, made alike
-
-
-def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
-    """A picture uint8 [H, W, 3] as [size, size, 1 or 3]: mean over areas, rounded."""
-    from PIL import Image
-
-    small = Image.fromarray(picture).resize((size, size), Image.Resampling.BOX)
-    return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
 
 
 def adapted(
@@ -195,10 +190,10 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
     return TakeCover()
 
 
-def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
+def _control(domain: str, task: str, repeat: int) -> Callable[..., Any]:
     """A task of DeepMind control from its camera. Software rendering is made some twenty times faster: no shadows,
     no samples, no mirrors, and a buffer of the picture's own size; only the decision's last step is drawn."""
-    def build(size: int, grey: bool) -> Any:
+    def build(size: int, grey: bool, senses: tuple[str, ...] = ("image",)) -> Any:
         os.environ.setdefault("MUJOCO_GL", "egl")
         # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
         with suppress(ImportError):
@@ -211,14 +206,20 @@ def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
         count = int(np.prod(probe.action_spec().shape))
 
         class Control(gymnasium.Env):
-            observation_space = spaces.Dict({"image": spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8)})
+            observation_space = spaces.Dict({
+                k: spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8) if k == "image"
+                else spaces.Box(-np.inf, np.inf, (_numbers(probe),), np.float32) for k in senses})
             action_space = spaces.Box(-1.0, 1.0, (count,), np.float32)
             inner: Any = None
             camera = 2 if domain == "quadruped" else 0
 
-            def _seen(self) -> dict[str, np.ndarray]:
-                drawn = max(64, size)
-                return {"image": shrink(self.inner.physics.render(drawn, drawn, camera_id=self.camera), size, grey)}
+            def _seen(self, told: Any) -> dict[str, np.ndarray]:
+                drawn, out = max(64, size), {}
+                for k in senses:
+                    out[k] = (shrink(self.inner.physics.render(drawn, drawn, camera_id=self.camera), size, grey)
+                              if k == "image" else
+                              np.concatenate([np.ravel(v) for v in told.observation.values()]).astype(np.float32))
+                return out
 
             def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
                 super().reset(seed=seed)
@@ -230,9 +231,9 @@ def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
                 model.vis.global_.offwidth = model.vis.global_.offheight = max(64, size)
                 model.mat_reflectance[:] = 0
                 model.light_castshadow[:] = 0
-                self.inner.reset()
+                told = self.inner.reset()
                 self.taken = 0
-                return self._seen(), {}
+                return self._seen(told), {}
 
             def step(self, action: np.ndarray) -> Any:
                 spec = self.inner.action_spec()
@@ -244,7 +245,7 @@ def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
                     over = bool(said.last())
                     if over:
                         break
-                return self._seen(), total, False, over, {}
+                return self._seen(said), total, False, over, {}
 
             def render(self) -> Any:
                 return self.inner.physics.render(240, 320, camera_id=self.camera)
@@ -252,6 +253,30 @@ def _control(domain: str, task: str, repeat: int) -> Callable[[int, bool], Any]:
         return Control()
 
     return build
+
+
+def _numbers(probe: Any) -> int:
+    """How many numbers a control task shows."""
+    return int(sum(np.prod(s.shape, dtype=int) for s in probe.observation_spec().values()))
+
+
+@lru_cache(maxsize=64)
+def _of_control(name: str) -> EnvCard:
+    """`dmc:walker-walk`: a task of DeepMind control with its own numbers, two steps a decision."""
+    need("dm_control", name)
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    suite = importlib.import_module("dm_control.suite")
+    key = name.removeprefix("dmc:").removesuffix("+image").replace("-", "_")
+    key = f"ball_in_{key}" if key.startswith("cup_") else key
+    pair = next((p for p in suite.ALL_TASKS if "_".join(p) == key), None)
+    if pair is None:
+        tasks = sorted("-".join(p).replace("_", "-") for p in suite.ALL_TASKS)
+        raise StemmaError(f"DeepMind control has no task '{name.removeprefix('dmc:')}'; it has {', '.join(tasks)}")
+    probe = suite.load(*pair)
+    count = int(np.prod(probe.action_spec().shape))
+    inputs = (*([("image", 0)] if name.endswith("+image") else []), ("vector", _numbers(probe)))
+    return EnvCard(name, f"{' '.join(pair)} of DeepMind control", "dm_control", _control(pair[0], pair[1], 2),
+                   tuple(f"joint {i}" for i in range(count)), 500, inputs=tuple(inputs))
 
 
 def _cards() -> dict[str, EnvCard]:
@@ -301,11 +326,16 @@ def get(name: str) -> EnvCard:
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
         own = name.strip().removeprefix("env:")
+        if native.is_native(own):
+            return _native(own)
+        if own.startswith("dmc:"):
+            return _of_control(own)
         if gym.is_id(own):
             return _foreign(own)
         near = difflib.get_close_matches(key, ENVS, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
-        hint += "; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0"
+        hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
+                 "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -320,10 +350,20 @@ def _foreign(name: str) -> EnvCard:
     )
 
 
+def _native(name: str) -> EnvCard:
+    need("gymnasium", name)
+    found = native.look(name)
+    return EnvCard(name, f"{name.partition(':')[2]} with its own numbers and choices", "gymnasium",
+                   partial(native.world, name), found.actions, found.limit, "choice" if found.choices else "uniform",
+                   found.inputs, found.choices)
+
+
 def info_of(name: str) -> Info:
     """What a model must know of a world: the numbers of its action are the classes."""
     card = get(name)
-    return Info(card.name, "env", Classes(card.actions), ("image", "reward", "terminal"))
+    inputs = card.inputs or (("image", 0),)
+    return Info(card.name, "env", Classes(card.actions), (*dict(inputs), "reward", "terminal"), inputs=inputs,
+                choices=card.choices)
 
 
 def need(package: str, name: str) -> None:
@@ -335,10 +375,15 @@ def need(package: str, name: str) -> None:
                               f"'{EXTRA}'{more}")
 
 
-def make(name: str, size: int = 64, grey: bool = False) -> Any:
-    """A world as a gymnasium environment. Raises `StemmaError` for unknown names and absent packages."""
+def make(name: str, size: int = 64, grey: bool = False, senses: tuple[str, ...] = ("image",)) -> Any:
+    """A world as a gymnasium environment that shows the channels `senses`. Raises `StemmaError` for unknown names,
+    absent packages and channels that it does not have."""
     card = get(name)
     need(card.package, card.name)
+    if card.inputs:
+        return card.make(size, grey, senses)
+    if unknown := [s for s in senses if s != "image"]:
+        raise StemmaError(f"the environment '{card.name}' shows pictures alone, and no {unknown[0]}")
     return card.make(size, grey)
 
 
@@ -346,18 +391,22 @@ def make(name: str, size: int = 64, grey: bool = False) -> Any:
 
 
 class RandomPolicy:
-    """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps.
+    """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps. choice: one of
+    each group of `choices`, anew at every step, as one-hot numbers.
 
     Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are
     alike likely, and who learns from such lives has seen what lies between.
     """
 
-    def __init__(self, law: Law, actions: int, seed: int) -> None:
+    def __init__(self, law: Law, actions: int, seed: int, choices: tuple[int, ...] = ()) -> None:
         self.law, self.actions, self.rng, self.left = law, actions, np.random.default_rng([seed, 77]), 0
+        self.choices = choices
 
     def __call__(self) -> np.ndarray:
         if self.law == "uniform":
             return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
+        if self.law == "choice":
+            return np.concatenate([np.eye(n, dtype=np.float32)[self.rng.integers(n)] for n in self.choices])
         if self.left == 0:
             self.left = int(self.rng.integers(1, 11))
             self.kept = self.rng.uniform(-1, 1, self.actions).astype(np.float32)
@@ -400,15 +449,15 @@ def live(env: Any, policy: Callable[[], np.ndarray], seed: int) -> Episode:
     return record.episode()
 
 
-def _work(pipe: Any, name: str, size: int, grey: bool) -> None:
+def _work(pipe: Any, name: str, size: int, grey: bool, senses: tuple[str, ...]) -> None:
     """A process of a crew: lives the random episode of each seed that it is told, until it is ended."""
     interrupts.as_child()
-    env, law = make(name, size, grey), get(name).law
+    env, card = make(name, size, grey, senses), get(name)
     actions = env.action_space.shape[0]
     try:
         while True:
             seed = pipe.recv()
-            pipe.send((seed, live(env, RandomPolicy(law, actions, seed), seed)))
+            pipe.send((seed, live(env, RandomPolicy(card.law, actions, seed, card.choices), seed)))
     except (EOFError, BrokenPipeError):
         return
     finally:
@@ -421,8 +470,9 @@ class Crew:
     What an episode holds depends on its seed alone, and not on how many work.
     """
 
-    def __init__(self, name: str, workers: int = 0, size: int = 64, grey: bool = False) -> None:
-        self.card, self.size, self.grey = get(name), size, grey
+    def __init__(self, name: str, workers: int = 0, size: int = 64, grey: bool = False,
+                 senses: tuple[str, ...] = ("image",)) -> None:
+        self.card, self.size, self.grey, self.senses = get(name), size, grey, senses
         need(self.card.package, self.card.name)
         self.pipes: list[Any] = []
         self.processes: list[Any] = []
@@ -431,7 +481,7 @@ class Crew:
                                                    else "spawn")
         for _ in range(workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, name, size, grey), daemon=True)
+            process = context.Process(target=_work, args=(theirs, name, size, grey, senses), daemon=True)
             with interrupts.shielded():
                 process.start()
             theirs.close()
@@ -450,7 +500,7 @@ class Crew:
         if not self.pipes:
             env = self.world(0)
             for s in todo:
-                yield live(env, RandomPolicy(self.card.law, env.action_space.shape[0], s), s)
+                yield live(env, RandomPolicy(self.card.law, env.action_space.shape[0], s, self.card.choices), s)
             return
         n = len(self.pipes)
         for i in range(min(n, len(todo))):
@@ -464,7 +514,7 @@ class Crew:
     def world(self, i: int) -> Any:
         """World `i` in this process, made when it is first asked for."""
         while len(self.here) <= i:
-            self.here.append(make(self.card.name, self.size, self.grey))
+            self.here.append(make(self.card.name, self.size, self.grey, self.senses))
         return self.here[i]
 
     def _take(self, i: int, seed: int) -> Episode:

@@ -34,6 +34,14 @@ class Foreign:
     held: bool  # whether chance keeps a choice for some steps
 
 
+def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
+    """A picture uint8 [H, W, 3] as [size, size, 1 or 3]: mean over areas, rounded."""
+    from PIL import Image
+
+    small = Image.fromarray(picture).resize((size, size), Image.Resampling.BOX)
+    return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
+
+
 def is_id(name: str) -> bool:
     """Whether a name is spelled as gymnasium spells its ids."""
     return _ID.fullmatch(name) is not None
@@ -96,18 +104,23 @@ def _actions(space: Any, name: str) -> tuple[tuple[str, ...], Callable[[np.ndarr
         return (tuple(f"choice {i}" for i in range(len(flat))),
                 lambda a: np.array([_part(float(x), c) for x, c in zip(a, flat)], space.dtype).reshape(shape), True)
     if isinstance(space, spaces.Box) and space.shape and np.issubdtype(space.dtype, np.floating):
-        low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-        bounded = np.isfinite(low) & np.isfinite(high)
-        low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
         count = int(np.prod(space.shape))
-
-        def scaled(a: np.ndarray) -> np.ndarray:
-            wide = low + (np.asarray(a, np.float64).reshape(low.shape) + 1) / 2 * (high - low)
-            return np.clip(wide, low, high).astype(space.dtype)
-
-        return tuple(f"action {i}" for i in range(count)) if count > 1 else ("action",), scaled, False
+        return tuple(f"action {i}" for i in range(count)) if count > 1 else ("action",), scaled_to(space), False
     raise StemmaError(f"the environment '{name}' takes actions of {type(space).__name__}; choices and boxes of numbers "
                       "can be said")
+
+
+def scaled_to(space: Any) -> Callable[[np.ndarray], Any]:
+    """Numbers in -1..1 as a box's own, between its bounds; where it has none, as they are."""
+    low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+    bounded = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+
+    def scaled(a: np.ndarray) -> np.ndarray:
+        wide = low + (np.asarray(a, np.float64).reshape(low.shape) + 1) / 2 * (high - low)
+        return np.clip(wide, low, high).astype(space.dtype)
+
+    return scaled
 
 
 def _part(x: float, n: int) -> int:
@@ -115,4 +128,4 @@ def _part(x: float, n: int) -> int:
     return min(max(int((x + 1) / 2 * n), 0), n - 1)
 
 
-__all__ = ["Foreign", "is_id", "look", "made"]
+__all__ = ["LIMIT", "Foreign", "is_id", "look", "made", "scaled_to", "shrink"]

@@ -34,6 +34,7 @@ class Replay:
         # channels of all held episodes, one after another; room is left at the end
         self.arrays: dict[str, np.ndarray] = {}
         self.used = 0
+        self.gone, self.handed = 0, 0  # steps let go of; steps, of all that were lived, that `newest` has given
 
     # ------------------------------------------------------------ the disk
 
@@ -120,6 +121,11 @@ class Replay:
         room = len(next(iter(self.arrays.values())))
         self.arrays[name] = np.concatenate([values, np.zeros((room - self.used, *values.shape[1:]), values.dtype)])
 
+    def renew(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        """Write channels of the steps `rows` [B, T] anew, `values` [B, T, ...]; of a step held twice, one."""
+        for name, value in values.items():
+            self.arrays[name][rows] = value
+
     def drop(self, name: str) -> None:
         """Forget a channel that was put."""
         self.arrays.pop(name, None)
@@ -133,28 +139,30 @@ class Replay:
             for v in self.arrays.values():
                 v[: self.used - gone] = v[gone : self.used].copy()
             self.used -= gone
+            self.gone += gone
 
     # ------------------------------------------------------------ batches
 
     def sample(
         self, rng: np.random.Generator, batch: int, sequence: int, *, recent: float = 0.0, endings: float = 0.0,
-        cross: bool = False, channels: tuple[str, ...] | None = None,
+        cross: bool = False, channels: tuple[str, ...] | None = None, newest: bool = False,
     ) -> Episode:
         """`batch` sequences of `sequence` steps, [B, T, ...], a function of `rng`'s state and what is held.
 
         A sequence lies within one episode where that is long enough, unless `cross`; otherwise it runs on into the next
         ones (the oldest follow the newest), and "first" says where they begin. recent: share of the batch from the
         newest tenth of the episodes (PlaNet's loader takes half from recent ones). endings: share of the batch that
-        holds a step where an episode failed.
+        holds a step where an episode failed. newest: stretches that were never given come first, end to end
+        (DreamerV3's queue). "row" says where each step is held (`renew`).
         """
         if not self.lengths:
             raise StemmaError("there is nothing to learn from: no episode was lived yet")
         lengths = np.array(self.lengths)
         begin = np.concatenate([[0], np.cumsum(lengths)])
         pick = rng.integers(0, self.used, batch)
-        newest = begin[max(0, len(lengths) - max(1, len(lengths) // 10))]
+        tenth = begin[max(0, len(lengths) - max(1, len(lengths) // 10))]
         late = rng.random(batch) < recent
-        pick = np.where(late, rng.integers(newest, self.used, batch), pick)
+        pick = np.where(late, rng.integers(tenth, self.used, batch), pick)
         episode = np.searchsorted(begin, pick, "right") - 1
         start = pick
         if not cross:
@@ -165,10 +173,15 @@ class Replay:
         if endings and len(ends):
             chosen = rng.random(batch) < endings
             start = np.where(chosen, ends[rng.integers(0, len(ends), batch)] - rng.integers(0, sequence, batch), start)
+        for i in range(batch if newest else 0):
+            self.handed = max(self.handed, self.gone)
+            if self.handed + sequence > self.gone + self.used:
+                break
+            start[i], self.handed = self.handed - self.gone, self.handed + sequence
         rows = (start[:, None] + np.arange(sequence)) % self.used
         out = {k: v[rows] for k, v in self.arrays.items() if channels is None or k in channels}
         out["first"] = out["first"] | (rows == 0)  # the oldest may follow the newest
-        return out
+        return out | {"row": rows}
 
 
 __all__ = ["Episode", "Replay"]

@@ -82,7 +82,7 @@ def compare(
     sets: dict[str, Any] | None = None, device: str = "auto", precision: str | None = None, batch: int | None = None,
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
     wall: str | None = None, size: int | str | None = None, upright: bool | str | None = None,
-    say: Callable[[str], None] | None = None, data_options: dict[str, Any] | None = None,
+    say: Callable[[str], None] | None = None, data_options: dict[str, Any] | None = None, same_recipe: bool = False,
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -95,6 +95,7 @@ def compare(
     data_options: how the data is read (`data.options`); None, in a folder that holds the comparison: as before.
     size, upright: the same for all, as `train` takes them; what the data decide is decided once and told to `say`.
     wall: "1h": the most time by the clock for each training, whatever the budget.
+    same_recipe: all are trained by the first one's recipe, as far as their shapes allow it.
 
     A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
     machine is. What "auto" means for the precision, and the threads of a training, are decided once (`terms`).
@@ -116,6 +117,10 @@ def compare(
     if told:
         plan |= {"data_options": told, "format": format}
     systems = _systems(names, preset)
+    if same_recipe:
+        name, own = next(iter(systems.values()))
+        sets = {"trained-as": f"{papers.get(name).cli_name}:{own}", **(sets or {})}
+        plan |= {"sets": checkpoint.jsonable(sets)}
     at_least(1, seeds=seeds, jobs=jobs, batch=batch, limit=limit)
     at_least(0, workers=workers)
     if on not in ("local", "ray"):

@@ -25,7 +25,8 @@ NO_MAPS = ("a COCO results file holds boxes, masks and keypoints; semantic and p
 def to_file(prediction: Prediction, batch: Batch, objects: Apart | None = None) -> list[dict[str, Any]]:
     """A prediction for a batch as one dict of numpy arrays an image, in pixels of the files.
 
-    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3). Semantic: semantic
+    Detections: boxes (n, 4), scores, labels, and masks (COCO run-length dicts), keypoints (n, K, 3), visible (the seen
+    part of amodal masks, no pixel outside them). Semantic: semantic
     (H, W) int32, and with `objects` what it finds in the map, as detections, under "objects". Panoptic: panoptic (H, W)
     int32 ids, segments (S,) labels, scores (S,).
     """
@@ -90,20 +91,31 @@ def _objects(d: Detections, sizes: Tensor, original: Tensor) -> list[dict[str, A
         entry: dict[str, Any] = {"boxes": boxes.numpy(), "scores": one["scores"].numpy(),
                                  "labels": one["labels"].numpy()}
         if "masks" in one:
-            entry["masks"] = []
-            for part, (x, y) in patches(one["masks"], one["boxes"], (h, w)):
-                mask = np.zeros((h, w), bool)
-                mask[y : y + part.shape[0], x : x + part.shape[1]] = part.numpy() >= 0.5
-                entry["masks"].append(encode(mask))
+            whole = _pasted(one["masks"], one["boxes"], (h, w))
+            entry["masks"] = [encode(m) for m in whole]
+            if "visible" in one:
+                seen = _pasted(one["visible"], one["boxes"], (h, w))
+                entry["visible"] = [encode(v & m) for v, m in zip(seen, whole, strict=True)]
         if "keypoints" in one:
             entry["keypoints"] = one["keypoints"].numpy()
         out.append(entry)
     return out
 
 
+def _pasted(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> list[np.ndarray]:
+    """Masks inside boxes as bool pictures of `size`."""
+    out = []
+    for part, (x, y) in patches(masks, boxes, size):
+        mask = np.zeros(size, bool)
+        mask[y : y + part.shape[0], x : x + part.shape[1]] = part.numpy() >= 0.5
+        out.append(mask)
+    return out
+
+
 def said_of(info: Info, task: str) -> Info:
-    """`info` with the classes that predictions of a task name: proposals have the one class "object"."""
-    return replace(info, classes=Classes(("object",), (1,))) if task == "proposals" else info
+    """`info` with the classes that predictions of a task name: proposals and amodal regions have the one class
+    "object"."""
+    return replace(info, classes=Classes(("object",), (1,))) if task in ("proposals", "amodal") else info
 
 
 # ---------------------------------------------------------------- COCO results
@@ -118,11 +130,11 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
             "image_id": image_id, "category_id": int(ids[int(prediction["labels"][k])]),
             "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(prediction["scores"][k]),
         }
-        if "masks" in prediction:
-            code = prediction["masks"][k]
-            counts = code["counts"]
-            entry["segmentation"] = {"size": list(code["size"]),
-                                     "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+        for name, field in (("masks", "segmentation"), ("visible", "visible_mask")):
+            if name in prediction:
+                counts = prediction[name][k]["counts"]
+                entry[field] = {"size": list(prediction[name][k]["size"]),
+                                "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
         if "keypoints" in prediction:
             entry["keypoints"] = [float(v) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry

@@ -43,7 +43,7 @@ def as_prediction(sample: Sample, task: str = "detection") -> dict[str, Any]:
         return {"semantic": sample.semantic}
     if task == "panoptic":
         return {"panoptic": sample.panoptic, "segments": sample.segments}
-    extra = {"instances": {"masks": sample.masks}, "amodal": {"masks": sample.amodal},
+    extra = {"instances": {"masks": sample.masks}, "amodal": {"masks": sample.amodal, "visible": sample.masks},
              "keypoints": {"keypoints": sample.keypoints}}.get(task, {})
     return {"boxes": sample.boxes, "labels": sample.labels, **extra}
 
@@ -53,6 +53,7 @@ def overlay(prediction: dict[str, Any], size: tuple[int, int], alpha: float = 0.
     None where there are none."""
     h, w = size
     ids = np.zeros((h, w), np.int32)  # 0: nothing; else 1 + place in `colours`
+    hatched = np.zeros((h, w), bool)  # amodal masks: where they are hidden
     colours: list[Colour] = []
     if "semantic" in prediction:
         labels = np.asarray(prediction["semantic"]).astype(np.int32)
@@ -65,21 +66,37 @@ def overlay(prediction: dict[str, Any], size: tuple[int, int], alpha: float = 0.
             r, g, b = colour(int(label))
             colours.append((round(r * shade), round(g * shade), round(b * shade)))
     elif prediction.get("masks") is not None and len(prediction["masks"]):
+        visible = prediction.get("visible")
         for k in reversed(range(len(prediction["masks"]))):  # the best on top
-            m = prediction["masks"][k]
-            ids[decode(m) if isinstance(m, dict) else np.asarray(m).astype(bool)] = k + 1
+            whole = _plain(prediction["masks"][k])
+            ids[whole] = k + 1
+            if visible is not None:
+                hatched[whole] = ~_plain(visible[k])[whole]
         colours = [colour(int(label)) for label in prediction["labels"]]
     if not colours:
         return None
     table = np.zeros((len(colours) + 1, 4), np.uint8)
     table[1:, :3], table[1:, 3] = colours, round(alpha * 255)
     out = table[ids.clip(0, len(colours))]
+    stripe = hatch((h, w))
+    out[hatched & stripe, 3], out[hatched & ~stripe, 3] = 230, round(alpha * 80)
     edge = np.zeros((h, w), bool)
     edge[:, 1:] |= ids[:, 1:] != ids[:, :-1]
     edge[1:] |= ids[1:] != ids[:-1]
     edge[:, :-1] |= edge[:, 1:] & (ids[:, :-1] > 0)
     out[edge & (ids > 0), 3] = 255
     return Image.fromarray(out, "RGBA")
+
+
+def hatch(size: tuple[int, int]) -> np.ndarray:
+    """bool (H, W): stripes from the lower left to the upper right, by which what is hidden is drawn."""
+    step = max(3, round(max(size) / 64))
+    y, x = np.ogrid[: size[0], : size[1]]
+    return np.asarray((x + y) % (2 * step) < step)
+
+
+def _plain(mask: Any) -> np.ndarray:
+    return decode(mask) if isinstance(mask, dict) else np.asarray(mask).astype(bool)
 
 
 def draw(
@@ -140,7 +157,7 @@ def above(prediction: dict[str, Any], threshold: float) -> dict[str, Any]:
     for k in ("boxes", "scores", "labels", "keypoints"):
         if out.get(k) is not None:
             out[k] = np.asarray(out[k])[keep]
-    for k in ("masks", "names"):
+    for k in ("masks", "visible", "names"):
         if out.get(k) is not None:
             out[k] = [out[k][i] for i in keep]
     return out

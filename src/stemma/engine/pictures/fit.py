@@ -21,7 +21,7 @@ from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run
-from . import begin
+from . import begin, starts
 from .measured import measured
 from .reading import kept_as, reading
 from .tasks import check_kinds
@@ -34,7 +34,7 @@ def train(
     | Path | Dataset | None = None, format: str | None = None, device: str = "auto", precision: str | None = None,
     batch: int | None = None, val_every: float = 0.2, val_images: int | None = 256, save_every: str | None = "60s",
     patience: int = 0, workers: int = 0, deterministic: bool = False, compile: bool = False, sync_bn: bool = False,
-    start: str | Path | nn.Module | None = None, log_every: int = 0, progress: bool = True,
+    start: str | Path | nn.Module | list[str] | None = None, log_every: int = 0, progress: bool = True,
     data_options: dict[str, Any] | None = None, proposals: str | None = None, wall: str | None = None,
     size: int | str | None = None, upright: bool | str | None = None,
 ) -> Run:
@@ -52,7 +52,8 @@ def train(
                 0: at the end alone
     save_every: how often the state for an exact resume is saved: "60s", "500steps", None
     patience:   stop after so many validations without a better score; 0: never
-    start:      weights to begin from (a run, a weights file, a model); tensors of another shape are left as they are
+    start:      weights to begin from: a run, a weights file or a model, of which tensors of another shape are left as
+                they are; or a backbone's state dict as other libraries write it (`starts`), or a list of these
     log_every:  steps between lines of metrics.jsonl; 0: about 200 lines a run
     data_options: what `open_dataset` takes besides: images, which, maps, names, ...
     size:       pixels, as the paper's card says what a size means (`stemma show`); "preset": as the preset has it;
@@ -109,12 +110,14 @@ def train(
         torch.backends.cudnn.benchmark = not deterministic and recipe.resize.kind in ("square", "letterbox")
     model = checkpoint.build(card, preset, sets=sets, info=info)
     checkpoint.check_classes(model, val_set.info, "the validation data")
-    begun = checkpoint.start_from(model, start) if start is not None else None
+    begun = starts.all_of(model, start)
+    if old is None or not (Path(out) / "state.safetensors").is_file():
+        starts.sound(model, begun)
     record: dict[str, Any] = {
         **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall,
         "clock": clock(str(fabric.device)),
         "batch": together, "seed": seed, "machine": machine(), "processes": fabric.world_size,
-        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun,
+        "device": str(fabric.device), "precision": precision_of(fabric), "start": begun and begun.as_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
                  "val_images": len(val_set), "white": info.white, **kept_as(data, told)},
@@ -132,6 +135,8 @@ def train(
             trainer = Trainer(run, fabric, model, train_set, spread(val_set, val_images), plan, wishes)
             if chosen is not None:
                 trainer.bar.line(chosen.says)
+            if begun is not None and not again:
+                trainer.bar.line(begun.says)
             if again:
                 if fabric.is_global_zero:
                     run.tidy()

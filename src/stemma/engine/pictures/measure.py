@@ -169,7 +169,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
              out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
              data_options: dict[str, Any] | None = None,
              proposals: str | None = None, of: str = "predict", svd: Sequence[int] = (),
-             size: int | None = None) -> dict[str, Any]:
+             size: int | None = None, published: bool = False) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`
@@ -182,6 +182,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `proposals`: another source of boxes than the recipe's, or a file of them, for a system that takes them from
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
+    `published`: by the paper's test-time settings and not the preset's; "published" then says which differ.
     `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
@@ -196,6 +197,9 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     net = shortened(model, svd, which)
     if size is not None:
         net = checkpoint.at_size(net, size)
+    changed: dict[str, Any] = {}
+    if published:
+        net, changed = checkpoint.as_published(net)
     m: Any = net
     format, told = reading(model, data, format, data_options)
     format, options = suited(data, m.paper.task_of(m.preset), format, told)
@@ -221,7 +225,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
             result["predictions"] = str(out)
     said = whole.split if hasattr(whole, "split") else split if isinstance(data, (str, Path)) else None
     return {"paper": m.paper.name, "task": task, "split": said, "split_images": len(whole),
-            "fingerprint": dataset.fingerprint, **result}
+            "fingerprint": dataset.fingerprint, **({"published": changed} if published else {}), **result}
 
 
 __all__ = ["Seen", "evaluate", "first_stage", "measure", "run_over"]

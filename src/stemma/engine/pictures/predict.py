@@ -275,8 +275,9 @@ def merge(parts: list[dict[str, Any]], cuts: list[tuple[int, int, int, int]], si
         kept.append(int(k))
     kept.sort(key=lambda k: -score[k])
     out: dict[str, Any] = {"boxes": box[kept], "scores": score[kept], "labels": label[kept]}
-    if any("masks" in p for p in parts):
-        out["masks"] = [shifted(parts[source[k][0]]["masks"][source[k][1]], cuts[source[k][0]][:2], size) for k in kept]
+    for name in ("masks", "visible"):
+        if any(name in p for p in parts):
+            out[name] = [shifted(parts[source[k][0]][name][source[k][1]], cuts[source[k][0]][:2], size) for k in kept]
     if any("keypoints" in p for p in parts):
         shift = [np.array([*cuts[source[k][0]][:2], 0], np.float32) for k in kept]
         points = [parts[source[k][0]]["keypoints"][source[k][1]] + s for k, s in zip(kept, shift)]

@@ -7,6 +7,7 @@ import os
 import shutil
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,30 @@ import numpy as np
 
 from ...core import outputs
 from ...core.paper import Paper, get
+from ...core.part import diff
+from ...core.recipe import Recipe
+from ...core.training import differences
 from ...core.types import Dataset
 from ..comparing.job import Job
+from ..running import checkpoint
 from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
 from .paired import Paired
 from .tasks import main_metric
 from .trial import panoptic_layer
 from .verdict import verdict
 
-MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100")  # what a system is ranked by: the first of these that it has
-OBJECTS = ("AP", "point_AP", "AR100")  # those whose truth is boxes
+# what a system is ranked by: the first of these that it has
+MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AP")
+OBJECTS = ("AP", "point_AP", "AR100", "mask_AP")  # those whose truth is boxes
 # how good an answer is on one picture
-QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100"}
+QUALITY = {"AP": "F1", "PQ": "PQ", "mIoU": "mIoU", "point_AP": "F1 of points", "AR100": "AR100",
+           "mask_AP": "AR100 of masks"}
 # those with an interval over pictures
 OVER = ("AP", "mask_AP", "keypoint_AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AR100")
 PICTURES = 8
 COSTS = {
     "parameters": "parameters", "flops": "flops", "train_images_per_second": "images_per_second",
-    "peak_memory_mb": "peak_memory_mb", "latency_ms": "latency_ms",
+    "peak_memory_mb": "peak_memory_mb", "latency_ms": "latency_ms", "outside_ms": "outside_ms",
 }
 
 
@@ -100,9 +107,43 @@ def _mean(values: Iterable[float | None]) -> float | None:
 # ---------------------------------------------------------------- lineage
 
 
-def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Trained:
+    """A system as it was trained: card, preset and every setting that was given."""
+
+    spec: Any
+    recipe: Recipe
+
+
+def beside(ident: str, made: float, pictures: int) -> str:
+    """What the boxes from outside cost, which no budget counts: they are made once, before the first training."""
+    return (f"{ident} takes its boxes from outside: {made:.3g} ms a picture, which its latency holds, and "
+            f"{made * pictures / 1000:.3g} s of one core for the {pictures:,} training pictures, beside its budget")
+
+
+def as_trained(job: Job, info: Any) -> Trained:
+    """The values that a training of a comparison was made from."""
+    _, spec, recipe = checkpoint.plan(job.paper, job.preset, job.sets, info)
+    return Trained(spec, recipe if job.batch is None else replace(recipe, batch=job.batch))
+
+
+def between(parent: Trained, child: Trained, told: list[dict[str, Any]]) -> dict[str, Any]:
+    """What lies between two systems as they were trained. changes: those sentences of the cards that the two bear out;
+    untrue: those that they do not, whose slots are alike in both; besides: settings that differ and that no sentence
+    tells, as "slot before -> after"; trained: how their trainings differ."""
+    found = diff(parent.spec, child.spec)
+    covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
+    borne = [c for c in told if any(covers(s, path) for s in c["slots"] for path in found)]
+    besides = [f"{path} {was} -> {now}" for path, (was, now) in found.items()
+               if not any(covers(s, path) for c in borne for s in c["slots"])]
+    return {"changes": borne, "untrue": [c for c in told if c not in borne], "besides": besides,
+            "trained": [{"slots": list(slots), "what": what}
+                        for slots, what in differences(parent.recipe, child.recipe)]}
+
+
+def edges(systems: list[dict[str, Any]], trained: dict[str, Trained] | None = None) -> list[dict[str, Any]]:
     """Every step from a compared system up to its nearest compared ancestors: the changes told on the way,
-    and the gain measured."""
+    and the gain measured. With the systems as they were `trained`, by id, the changes are those that they bear out."""
     by_paper: dict[str, list[dict[str, Any]]] = {}
     for s in systems:
         by_paper.setdefault(get(s["paper"]).name, []).append(s)
@@ -110,8 +151,10 @@ def edges(systems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for s in systems:
         for ancestor, changes, through in _upward(get(s["paper"]), set(by_paper)):
             parent = next((p for p in by_paper[ancestor] if p["preset"] == s["preset"]), by_paper[ancestor][0])
-            out.append({"parent": parent["id"], "child": s["id"], "through": through, "changes": changes,
-                        **gain(parent, s)})
+            have = trained or {}
+            apart = (between(have[parent["id"]], have[s["id"]], changes) if {parent["id"], s["id"]} <= have.keys()
+                     else {"changes": changes})
+            out.append({"parent": parent["id"], "child": s["id"], "through": through, **apart, **gain(parent, s)})
     return out
 
 
@@ -255,7 +298,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     by_system: dict[str, list[Job]] = {}
     for job in jobs:
         by_system.setdefault(job.id.rsplit("-s", 1)[0], []).append(job)
-    systems, failed, notes, first, folders = [], [], [], {}, {}
+    systems, failed, notes, first, folders, trained = [], [], [], {}, {}, {}
     for ident, group in by_system.items():
         trials, runs = [], []
         for job in group:
@@ -267,6 +310,9 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
                 trial = (json.loads(file.read_text(encoding="utf-8"))
                          | {"folder": job.folder, "latency_ms": None if isinstance(took, str) else took})
                 notes += [f"the latency of {job.id} was not measured: {took}"] if isinstance(took, str) else []
+                if (made := about["latency"].get("proposals", {}).get(job.folder)) is not None:
+                    trial |= {"outside_ms": made}
+                    notes.append(beside(ident.replace("@", ":"), made, about["data"].get("train", 0)))
                 trials.append(trial)
                 runs.append(state | {k: trial[k] for k in ("steps", "images", "seconds")})
             else:
@@ -275,6 +321,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
             systems.append(system(ident.replace("@", ":"), trials, runs))
             first[systems[-1]["id"]] = trials[0]
             folders[systems[-1]["id"]] = [Path(t["folder"]) for t in trials]
+            trained[systems[-1]["id"]] = as_trained(group[0], data.info)
         else:
             failed += [r | {"title": ident.replace("@", ":")} for r in runs]
     info = data.info
@@ -284,7 +331,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
         for measure in OVER:
             if s["summary"].get(measure, {}).get("values") and (ends := paired.own(s["id"], measure)) is not None:
                 s["summary"][measure]["interval"] = ends
-    steps, leads = edges(systems), leading(systems)
+    steps, leads = edges(systems, trained), leading(systems)
     for step in steps:
         if step["gain"] is not None:
             step |= judged(step | paired.gap(step["parent"], step["child"], step["metric"]), about["data"]["split"])

@@ -13,7 +13,8 @@ MAIN = {
 }
 NEEDS = {
     "instances": {"boxes", "masks"}, "keypoints": {"boxes", "keypoints"}, "semantic": {"semantic"},
-    "panoptic": {"boxes", "masks", "semantic", "panoptic"}, "amodal": {"boxes", "amodal"}, "weak": {"image_labels"},
+    "panoptic": {"boxes", "masks", "semantic", "panoptic"}, "amodal": {"boxes", "masks", "amodal"},
+    "weak": {"image_labels"},
 }
 
 

@@ -189,7 +189,8 @@ class Trainer:
         devices.seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
         self._enter_phase(fraction)
         self.rate = optim.set_rate(self.optimizer,
-                                   schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction)))
+                                   schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction),
+                                                   self.steps))
         self.model.train()
         for part in range(self.parts):
             batch = next(batches)

@@ -24,6 +24,7 @@ from ..running.devices import autocast, pick_device
 from ..running.runs import Run
 from . import fit, outside
 from .answers import apart
+from .draw import hatch
 from .flops import flops
 from .gallery import map_layer, mask_layer, save_layer, shown_size
 from .measure import measure, run_over
@@ -34,7 +35,9 @@ SHOWN = 120  # pictures whose answers are kept, for the report to choose from
 UNTRAINED = 100  # pictures on which the untrained net is measured
 BOXES = 25  # most boxes that are drawn on a picture, best first
 PIXELS = {"semantic": "mIoU", "panoptic": "PQ"}
-WHOLE = PIXELS | {"proposals": "AR100"}  # a picture's quality is the measure itself, of that picture alone
+ASIDE = ("proposals", "amodal")  # tasks that know no classes
+# a picture's quality is the measure itself, of that picture alone
+WHOLE = PIXELS | {"proposals": "AR100", "amodal": "mask_AR100"}
 PROPOSED = 100  # proposals of a picture from which those shown are chosen
 CURVE = 128  # pictures that a point of a learning curve is measured on
 
@@ -130,8 +133,8 @@ def _measure(model: nn.Module, data: Dataset, task: str, device: str, precision:
     out["per_class"] = details.get("per_class", {})
     names = list(info.classes_for(task).names)
     threshold = 0.5
-    if task == "proposals":
-        out["recall"] = details["recall"]
+    if task in ASIDE:
+        out["recall"] = details["recall" if task == "proposals" else "mask_recall"]
     elif task == "weak":
         out["pr"] = {"recall": details["pr_mean"][0], "precision": {"points": details["pr_mean"][1]}}
     elif task not in PIXELS:
@@ -172,8 +175,8 @@ def show(prediction: dict[str, Any], truth: Sample, task: str, names: list[str],
         return {"layer": map_layer(prediction["semantic"], truth.size)}
     if task == "panoptic":
         return {"layer": panoptic_layer(prediction["panoptic"], prediction["segments"], truth.size)}
-    if task in ("proposals", "weak"):
-        return (_proposed if task == "proposals" else _pointed)(prediction, truth, names, threshold)
+    if task in (*ASIDE, "weak"):
+        return (_proposed if task in ASIDE else _pointed)(prediction, truth, names, threshold)
     from ...metrics.detection import to_rles
 
     scores = np.asarray(prediction["scores"])
@@ -207,7 +210,11 @@ def _proposed(prediction: dict[str, Any], truth: Sample, names: list[str], thres
     keep = first[ious[:, objects].argmax(0)] if len(objects) else np.zeros(0, np.int64)
     labels, masks, layer = truth.labels[objects], prediction.get("masks"), None
     if masks is not None:
-        layer = mask_layer([r.decode() for r in to_rles([masks[k] for k in keep])], labels.tolist(), truth.size)
+        whole, visible = [r.decode() for r in to_rles([masks[k] for k in keep])], prediction.get("visible")
+        if visible is not None:  # what is hidden is hatched
+            stripe = hatch(truth.size)
+            whole = [m & (r.decode() | stripe) for m, r in zip(whole, to_rles([visible[k] for k in keep]), strict=True)]
+        layer = mask_layer(whole, labels.tolist(), truth.size)
     return {
         "boxes": np.round(boxes[keep] * _shown(truth), 1).tolist(), "labels": [names[k] for k in labels],
         "scores": np.round(np.asarray(prediction["scores"], float)[keep], 3).tolist(),
@@ -292,15 +299,18 @@ def quality(prediction: dict[str, Any], truth: Sample, info: Any, task: str, thr
 
 def latency(folders: list[str], data: str, format: str | None, device: str, rounds: int = 9,
             data_options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """How long one picture takes through `predict`, in the precision that a system was trained in.
+    """How long one picture takes through `predict`, in the precision that a system was trained in, and for a system
+    that takes its boxes from outside also the making of these.
 
-    milliseconds: the median by folder, or why it could not be measured. by: the clock that says so, the wall's where it
-    can be trusted, else the processor's over the threads. share: what the machine gave, work over wall time.
+    milliseconds: the median by folder, or why it could not be measured. proposals: what of it the boxes from outside
+    took, by folder. by: the clock that says so, the wall's where it can be trusted, else the processor's over the
+    threads. share: what the machine gave, work over wall time.
     The systems take turns, so that a busy moment of the machine falls on all.
     """
     device = pick_device(device)
     ready: dict[str, tuple[Any, str, list[tuple[Any, Any, dict[str, Any]]]]] = {}
     trouble: dict[str, float | str] = {}
+    boxes: dict[str, tuple[float, float]] = {}
     for f in folders:
         try:
             m: Any = checkpoint.load(f, "last", device)
@@ -309,6 +319,7 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
             continue
         held = held_out(data, format, task=m.paper.task_of(m.preset), options=data_options).measured
         loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
+        boxes[f] = outside.cost(loader.dataset, m.recipe)
         layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
         m.to(memory_format=layout)
         moved = (b.to(device) for b in loader.epoch(0))
@@ -329,8 +340,10 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
                     if turn:
                         times[f].append((one.busy, one.wall))
                         whole.add(one)
-    found = {f: 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
-    return {"milliseconds": trouble | found, "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
+    made = {f: 1000 * t[whole.told == "wall"] for f, t in boxes.items()}
+    found = {f: made[f] + 1000 * float(np.median([t[whole.told == "wall"] for t in v])) for f, v in times.items()}
+    return {"milliseconds": trouble | found, "proposals": {f: v for f, v in made.items() if v},
+            "by": whole.told, "share": whole.busy / max(whole.wall, 1e-9)}
 
 
 __all__ = ["latency", "panoptic_layer", "quality", "show", "trial"]

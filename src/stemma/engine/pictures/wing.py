@@ -17,6 +17,7 @@ from .export import export
 from .fit import train
 from .measure import evaluate
 from .predict import predict
+from .starts import weights
 from .tasks import check_kinds
 from .trial import CURVE, UNTRAINED, latency, trial
 
@@ -67,4 +68,4 @@ def prepare(asked: Asked) -> Ready:
 
 
 __all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
-           "predict", "prepare", "train", "trial"]
+           "predict", "prepare", "train", "trial", "weights"]

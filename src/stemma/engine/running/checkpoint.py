@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core import paper as papers
-from ...core.part import edit, leaves
+from ...core.part import edit, from_nothing, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
+from ...core.training import trained_as
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
-from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained, with_timm
+from ...parts.backbones.onto import onto_timm
+from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained
 
 FORMAT = 1
 KEY = "stemma"
@@ -133,7 +135,7 @@ def info_from(d: dict[str, Any]) -> Info:
         name=d["name"], format=d["format"], classes=of(Classes, d["classes"]), kinds=tuple(d["kinds"]),
         semantic=of(Classes, d.get("semantic")),
         panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
-        white=d.get("white"),
+        white=d.get("white"), inputs=_tuples(d.get("inputs", [])), choices=_tuples(d.get("choices", [])),
     )
 
 
@@ -182,7 +184,8 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
 
     The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "size" a number of
     pixels, which changes what the card says; "upright" yes or no, whether pictures are mirrored alone or seen in all
-    symmetries; "proposals" the name of a source of boxes or a file of them. These are put in before other edits.
+    symmetries; "proposals" the name of a source of boxes or a file of them; "trained-as" PAPER:PRESET, whose recipe is
+    taken as far as the system's shape allows (`training.trained_as`). These are put in before other edits.
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
@@ -194,10 +197,18 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
         spec = card.prepare(spec, info)
     of_spec, of_recipe = split_sets(sets)
     try:
-        if isinstance(other := of_spec.pop("backbone", None), str):
-            spec = _on_timm(spec, other)
+        if scratch := yes(of_spec.pop("from_scratch", "no"), "from_scratch"):
+            spec = from_nothing(spec)
+        other = of_spec.pop("backbone", None)
         if (size := of_spec.pop("size", None)) is not None:
             spec, recipe = card.at(spec, recipe, size)
+        if (whose := of_spec.pop("trained-as", None)) is not None:
+            name, _, own = str(whose).partition(":")
+            recipe = trained_as(recipe, papers.get(name).recipe(own or preset))
+        if scratch:
+            recipe = recipe.from_nothing()
+        if isinstance(other, str):
+            spec, recipe = _on_timm(card, spec, recipe, other)
         if (upright := of_spec.pop("upright", None)) is not None:
             recipe = recipe.standing(yes(upright, "upright"))
         recipe = sourced(recipe, of_spec.pop("proposals", None))
@@ -222,13 +233,16 @@ def yes(said: Any, name: str) -> bool:
     return bool(said == "yes")
 
 
-def _on_timm(spec: Any, given: str) -> Any:
-    """The spec on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where that is the
-    network it has)."""
+def _on_timm(card: papers.Paper, spec: Any, recipe: Recipe, given: str) -> tuple[Any, Recipe]:
+    """The spec and the recipe on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where
+    that is the network it has)."""
     name, _, weights = given.partition(":")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
-    return with_timm(spec, name, "none" if not weights else "package" if name == PACKAGED else "timm")
+    try:
+        return onto_timm(spec, recipe, name, "none" if not weights else "package" if name == PACKAGED else "timm")
+    except StemmaError as error:
+        raise StemmaError(f"{card.cli_name} on {name}: {error}") from error
 
 
 def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, sets: dict[str, Any] | None = None,
@@ -379,6 +393,29 @@ def at_size(model: nn.Module, size: int | str) -> nn.Module:
     return cast(nn.Module, other)
 
 
+TESTED = ("score", "nms", "keep", "pre", "iterations")  # what acts at test alone, where it is a setting of a last step
+
+
+def as_published(model: nn.Module) -> tuple[nn.Module, dict[str, tuple[Any, Any]]]:
+    """A copy of a model, weights and all, that answers by its paper's test-time settings (least score, NMS, how many
+    are kept, steps of a CRF), and which of them that changed: {path: (before, after)}."""
+    m: Any = model
+    published, spec, changed = dict(leaves(m.paper.spec("paper"))), m.spec, {}
+    for path, value in leaves(m.spec):
+        other = published.get(path, value)
+        if path.rpartition(".")[2] in TESTED and other != value and type(other) is type(value):
+            spec, changed[path] = edit(spec, path, other), (value, other)
+    with no_pretrained():
+        other_net: Any = spec.build(m.classes)
+    other_net.load_state_dict(m.state_dict())
+    other_net.train(m.training).to(next(iter(m.state_dict().values())).device)
+    sets = m.sets | {k: v for k, (_, v) in changed.items()}
+    adorn(other_net, m.paper, m.preset, m.recipe, m.info, sets)
+    if hasattr(m, "meta"):
+        other_net.meta = m.meta
+    return cast(nn.Module, other_net), changed
+
+
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
     """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
 
@@ -416,7 +453,7 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
 
 
 __all__ = [
-    "adorn", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable", "load", "plan",
-    "read_meta", "read_tensors",
+    "adorn", "as_published", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable",
+    "load", "plan", "read_meta", "read_tensors",
     "recipe_from", "resolve", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text",
 ]

@@ -1,5 +1,5 @@
-"""Optimisers of a recipe: SGD, Adam, AdamW, and Muon (orthogonalised momentum) with every matrix of one shape in one
-product."""
+"""Optimisers of a recipe: SGD, Adam, AdamW, Muon (orthogonalised momentum) with every matrix of one shape in one
+product, and LaProp."""
 from __future__ import annotations
 
 import re
@@ -109,6 +109,48 @@ class Muon(torch.optim.Optimizer):
         )
 
 
+class LaProp(torch.optim.Optimizer):
+    """LaProp (Ziyin et al. 2020): the gradient is divided by its running root mean square, and momentum is taken of
+    what comes of it; both corrected for their beginning. agc > 0: adaptive clipping before (Brock et al. 2021), of each
+    tensor as a whole, as DreamerV3 has it: its gradient is at most `agc` times as long as it, or as `shortest`."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 4e-5, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-20, agc: float = 0.0, shortest: float = 1e-3):
+        super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "agc": agc, "shortest": shortest})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            live = [p for p in group["params"] if p.grad is not None]
+            if not live:
+                continue
+            for p in live:
+                if not self.state[p]:
+                    self.state[p].update(step=torch.zeros(()), square=torch.zeros_like(p), momentum=torch.zeros_like(p))
+            states, grads = [self.state[p] for p in live], [p.grad for p in live if p.grad is not None]
+            if group["agc"]:
+                long, most = torch._foreach_norm(grads), torch._foreach_norm(live)
+                torch._foreach_clamp_min_(most, group["shortest"])
+                over = torch._foreach_div(long, torch._foreach_mul(most, group["agc"]))
+                grads = list(torch._foreach_div(grads, torch._foreach_clamp_min(over, 1.0)))
+            (b1, b2), t = group["betas"], states[0]["step"].add_(1).item()
+            for s in states[1:]:
+                s["step"].add_(1)
+            squares, momenta = [s["square"] for s in states], [s["momentum"] for s in states]
+            torch._foreach_mul_(squares, b2)
+            torch._foreach_addcmul_(squares, grads, grads, 1 - b2)
+            size = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**t))
+            torch._foreach_add_(size, group["eps"])
+            torch._foreach_lerp_(momenta, torch._foreach_div(grads, size), 1 - b1)
+            torch._foreach_add_(live, torch._foreach_div(momenta, 1 - b1**t), alpha=-group["lr"])
+        return loss
+
+
 def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict[str, Any]]:
     """Parameter groups of equal treatment. Each has `base_lr`, the rate before the schedule: recipe rate x `scale` x
     the first `lr_mult` whose regex matches the name. A factor of 0 freezes. Groups are in a fixed order.
@@ -157,9 +199,16 @@ def make_optimizer(model: nn.Module, recipe: Recipe, scale: float = 1.0, scaler:
     device = next(model.parameters()).device.type
     fused = fused if device in ("cpu", "cuda") else None
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
+        sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=fused)
+        for p in (p for g in groups for p in g["params"] if recipe.momentum):
+            # the first step's momentum is the gradient, as from nothing; a fused step wants the memory of all or of
+            # none, and a phase of a recipe wakes some of a group
+            sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        return sgd
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
+    if recipe.optimizer == "laprop":
+        return LaProp(groups, lr=recipe.lr, eps=recipe.eps, agc=recipe.agc)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, eps=recipe.eps, fused=fused)
     return Muon(groups, lr=recipe.lr, momentum=recipe.momentum)

@@ -6,15 +6,18 @@ import math
 
 from ...core.recipe import Phase, Recipe
 
+LEAST, MOST = 10, 0.25  # a warm-up takes so many steps, however short the budget, and at most that part of it
 
-def factor(recipe: Recipe, fraction: float) -> float:
-    """What the base rate is multiplied with at `fraction` (0..1) of the budget.
+
+def factor(recipe: Recipe, fraction: float, steps: float = math.inf) -> float:
+    """What the base rate is multiplied with at `fraction` (0..1) of the budget, after `steps` steps.
 
     step:   gamma to the number of milestones passed
     poly:   (1 - fraction) ** power (DeepLab)
     cosine: half a cosine down to 0
     linear: 1 until the first milestone, then straight to 0
-    In the first `warmup` of the budget, the result is also multiplied with a line from `warmup_factor` to 1.
+    In the first `warmup` of the budget, the result is also multiplied with a line from `warmup_factor` to 1; where that
+    is less than LEAST steps, in the first LEAST, or the first quarter of a budget shorter still.
     """
     f = min(1.0, max(0.0, fraction))
     if recipe.schedule == "step":
@@ -28,8 +31,8 @@ def factor(recipe: Recipe, fraction: float) -> float:
         value = 1.0 if f <= begin else (1 - f) / (1 - begin)
     else:
         value = 1.0
-    if f < recipe.warmup:
-        value *= recipe.warmup_factor + (1 - recipe.warmup_factor) * f / recipe.warmup
+    if recipe.warmup and (risen := max(min(f / recipe.warmup, steps / LEAST), f / max(MOST, recipe.warmup))) < 1:
+        value *= recipe.warmup_factor + (1 - recipe.warmup_factor) * risen
     return value
 
 

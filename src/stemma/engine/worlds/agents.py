@@ -9,6 +9,7 @@ bytes (for budgets in steps, episodes or images).
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -62,17 +63,26 @@ def live_side_by_side(model: nn.Module, crew: envs.Crew, seeds: list[int], noise
     on = [True] * len(worlds)
     carry = None
     first = torch.ones(len(worlds), dtype=torch.bool, device=device)
+    beliefs: list[dict[str, np.ndarray]] = []
     while any(on):
         batch = {k: torch.from_numpy(np.stack([o[k] for o in seen])).to(device) for k in m.senses}
         action, carry = m.act(batch | {"first": first}, carry, noise)
         first = torch.zeros_like(first)
+        if m.context:
+            beliefs.append({k: v.cpu().numpy() for k, v in m.kept(carry).items()})
         chosen = action.float().cpu().numpy()
         for i, world in enumerate(worlds):
             if on[i]:
                 seen[i], reward, over, cut, _ = world.step(chosen[i])
                 records[i].add(seen[i], chosen[i], reward, over)
                 on[i] = not (over or cut)
-    return [r.episode() for r in records]
+    lived = [r.episode() for r in records]
+    if m.context:  # what was believed at each step; nothing begins at the last one
+        for i, episode in enumerate(lived):
+            n = len(episode["reward"]) - 1
+            episode |= {k: np.stack([*(b[k][i] for b in beliefs[:n]), np.zeros_like(beliefs[0][k][i])])
+                        for k in beliefs[0]}
+    return lived
 
 
 def returns_of(model: nn.Module, crew: envs.Crew, seeds: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +112,7 @@ def spread_of(values: np.ndarray) -> dict[str, float]:
 def crew_for(model: nn.Module, name: str, workers: int = 0) -> envs.Crew:
     """Worlds that are drawn as the model wants them."""
     m: Any = model
-    return envs.Crew(name, workers, m.spec.pixels.size, m.spec.pixels.grey)
+    return envs.Crew(name, workers, m.spec.pixels.size, m.spec.pixels.grey, tuple(m.senses))
 
 
 # ---------------------------------------------------------------- the run
@@ -148,8 +158,9 @@ class Agent:
         self.queue: Iterator[envs.Episode] | None = None
         self.sums: dict[str, Tensor] = {}
         self.summed, self.loss, self.wishes, self.saved = 0, float("nan"), wishes or Wishes(), Spent()
+        self.evolves = any(s.do == "evolve" for s in (*self.life.first, *self.life.then))
         if compile:
-            m.returns = torch.compile(m.imagined_returns)
+            m.returns, m.learn = torch.compile(m.imagined_returns), torch.compile(m.loss)
 
     @property
     def spent(self) -> Spent:
@@ -219,6 +230,9 @@ class Agent:
 
     def _part(self, stage: Stage, fraction: float) -> float:
         """The part of a stage that is done."""
+        if stage.ratio:
+            learned = self.steps * (stage.batch or self.recipe.batch) * stage.sequence
+            return learned / max(stage.ratio * self.frames, 1e-9)
         counted = self.here.done * self._group(stage) / max(stage.amount, 1) if stage.amount or not stage.share else 0.0
         if not stage.share:
             return counted
@@ -250,6 +264,9 @@ class Agent:
                 self.queue = self.crew.random([seed_of(self.seed, n) for n in range(number, last)])
             with self.wishes.anywhere():
                 lived, known = [next(self.queue)], False
+            if self.model.context:
+                n, blank = len(lived[0]["reward"]), self.model.dynamics.initial(torch.zeros(1, device=self.device), 1)
+                lived[0] |= {k: np.repeat(v.cpu().numpy(), n, 0) for k, v in self.model.kept(blank).items()}
         else:
             self.model.eval()
             with self.wishes.anywhere():
@@ -271,16 +288,20 @@ class Agent:
             self._encode()
             devices.seed_step(self.seed, self.steps, 0)
         channels = ("code", "action", "reward", "first", "terminal") if stage.stored else None
-        lived = self.replay.sample(rng, stage.batch or self.recipe.batch, stage.sequence, recent=stage.recent,
-                                   endings=stage.endings, cross=self.life.cross, channels=channels)
+        lived = self.replay.sample(rng, stage.batch or self.recipe.batch, stage.sequence + self.model.context,
+                                   recent=stage.recent, endings=stage.endings, cross=self.life.cross, channels=channels,
+                                   newest=stage.newest)
+        rows = lived.pop("row")
         batch = {k: torch.from_numpy(v).to(self.device) for k, v in lived.items()}
         optimizer = self._optimizer(stage)
         if stage.end_lr:
             fall = (stage.end_lr
                     / (stage.lr or self.recipe.lr)) ** min(1.0, self._part(stage, self.budget.fraction(self.spent)))
             optim.set_rate(optimizer, fall)
+        if self.recipe.warmup_steps:
+            optim.set_rate(optimizer, min(1.0, (self.steps + 1) / self.recipe.warmup_steps))
         self.model.train()
-        losses = self.model.loss(batch, stage.losses)
+        losses = self.model.learn(batch, stage.losses)
         total = torch.stack(list(losses.values())).sum()
         total.backward()
         if not math.isfinite(float(total.detach())):
@@ -290,14 +311,19 @@ class Agent:
         awake = [p for g in optimizer.param_groups for p in g["params"]]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(awake, self.recipe.clip)
+        for pattern, longest in self.recipe.clips:
+            nn.utils.clip_grad_norm_([p for n, p in self.model.named_parameters() if re.search(pattern, n)], longest)
         if stage.clip_value or self.recipe.clip_value:
             nn.utils.clip_grad_value_(awake, stage.clip_value or self.recipe.clip_value)
         optimizer.step()
         self.model.zero_grad(set_to_none=True)
+        self.model.updated()
+        if self.model.context:
+            self.replay.renew(rows[:, self.model.context :], {k: v.cpu().numpy() for k, v in self.model.fresh.items()})
         for k, v in (*losses.items(), ("", total)):
             self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach()
         self.steps, self.summed = self.steps + 1, self.summed + 1
-        self.fresh = self.fresh or self.model.actor is None
+        self.fresh = self.fresh or not self.evolves
 
     def _evolve(self, stage: Stage) -> None:
         """One generation of the controller."""
@@ -418,7 +444,7 @@ class Agent:
             self.score, self.fresh = float(returns.mean()), False
             entry |= {"std": float(returns.std()), "length": float(lengths.mean())}
         entry |= {"return": self.score, "episodes": self.replay.count}
-        grown = (self.model.actor is None or self._ended() or not self.stages
+        grown = (not self.evolves or self._ended() or not self.stages
                  or self.stages[self.here.stage].do == "evolve")
         # a controller that has not grown up is nobody's best
         better = grown and (self.best["score"] is None or self.score > self.best["score"])
@@ -465,12 +491,15 @@ class Agent:
                 tensors["evolve/history"] = torch.from_numpy(np.stack(self.es.history))
         for k, v in self.sums.items():
             tensors[f"sums/{k}"] = v
+        if self.model.context and self.replay.steps:
+            for k in self.model.fresh or ("deter", "stoch"):
+                tensors[f"kept/{k}"] = torch.from_numpy(self.replay.arrays[k][: self.replay.steps].copy())
         meta = {
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps,
             "frames": self.frames, "seconds": self.clock.work, "wall": self.clock.wall, "validations": self.validations,
             "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
-            "summed": self.summed, "said": self.run.said,
+            "summed": self.summed, "said": self.run.said, "gone": self.replay.gone, "handed": self.replay.handed,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -491,6 +520,9 @@ class Agent:
         self.here = Here(**meta["here"])
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         self.replay.load(meta["low"], meta["count"])
+        self.replay.gone, self.replay.handed = meta.get("gone", 0), meta.get("handed", 0)
+        for k, v in part("kept/").items():  # beliefs were written anew since the episodes were lived
+            self.replay.arrays[k][: self.replay.steps] = v.numpy()
         every = {s.name: s for s in (*self.life.first, *self.life.then)}
         for name, plain in meta["optim"].items():
             optim.load_optimizer_state(self._optimizer(every[name]), part(f"optim/{name}/"), plain)

@@ -133,6 +133,9 @@ def check_dream(
         n = len(state["stoch"])
         if card.law == "uniform" or n != len(left):  # endings have thinned the batch: what was held is drawn anew
             left, kept = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(n, m.classes, device=device)
+        if card.law == "choice":
+            return torch.cat([torch.eye(k, device=device)[torch.randint(k, (n,), device=device)]
+                              for k in card.choices], 1)
         if card.law == "uniform":
             return torch.rand(n, m.classes, device=device) * 2 - 1
         new = left == 0
@@ -196,10 +199,21 @@ def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, ste
                           f"after {context}")
     batch = {k: torch.from_numpy(episode[k][:t])[None].to(device) for k in (*m.senses, "action", "first")}
     beliefs = m.open_loop(batch, context, temperature)
-    out = {"real": episode["image"][:t], "imagined": m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()}
+    if "image" in m.heads:
+        both = [episode["image"][:t], m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()]
+    else:
+        both = striped(episode["vector"][:t], m.said("vector", beliefs)[0].cpu().numpy())
+    out = dict(zip(("real", "imagined"), both))
     if "reward" in m.heads:
         out |= {"reward": episode["reward"][:t], "imagined_reward": m.said("reward", beliefs)[0].float().cpu().numpy()}
     return out
+
+
+def striped(*rows: np.ndarray) -> list[np.ndarray]:
+    """Numbers [T, W] as pictures uint8 [T, 16, 16 W, 1] of grey stripes, each over its range in the first row."""
+    low, high = rows[0].min(0), rows[0].max(0)
+    shade = [((r - low) / np.maximum(high - low, 1e-6)).clip(0, 1) * 255 for r in rows]
+    return [np.repeat(np.repeat(s.round().astype(np.uint8)[:, None, :, None], 16, 1), 16, 2) for s in shade]
 
 
 def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT, height: int = 160) -> list[Any]:
@@ -238,14 +252,15 @@ def film(
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
-    errors: dict[str, list[np.ndarray]] = {"image": [], "reward": []}
+    shown = "image" if "image" in m.heads else "vector"
+    errors: dict[str, list[np.ndarray]] = {shown: [], "reward": []}
     torch.manual_seed(seed)
     for i, episode in enumerate(e for e in lived if len(e["reward"]) > CONTEXT):
         seen = foresee(m, episode, CONTEXT, steps, temperature)
         files.append(str(save_gif(out / f"open_loop_{i}.gif", side_by_side(seen["real"], seen["imagined"]))))
         square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:])
                            / 255).mean((1, 2, 3))
-        errors["image"].append(square)
+        errors[shown].append(square)
         if "reward" in seen:
             errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
     if not files:
@@ -264,7 +279,7 @@ def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.
     """Dream score and length of a run's controller at several temperatures, of the same beginnings."""
     m, folder = _open(run, "last", more.get("device", "auto"))
     replay = episodes_of(folder, m) if folder is not None else None
-    if replay is None or m.actor is None:
+    if replay is None or not hasattr(m.actor, "flat"):
         raise StemmaError(f"{run} holds no episodes and controller to dream with")
     codes = dreams.beginnings(m, replay, str(next(m.parameters()).device))
     out = []

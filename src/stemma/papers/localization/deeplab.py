@@ -125,6 +125,7 @@ PAPER = Paper(
     task="semantic",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's weights, of ResNet-101 with strides on the first 1x1, or of VGG-16",
     presets=("paper", "vgg-aspp", "large-fov", "small"),
     summary="A classifier shrinks its picture 32 times, and FCN wins the lost pixels back by skips. Here two strides "
     "are not taken, and all later filters are spread by the same factor: with the weights of the old net the result is "
@@ -168,8 +169,8 @@ PAPER = Paper(
         "nets; other sizes are filled up.",
         "decoder.rates=2,4,8,12 is ASPP-S. v1's variant with features of early layers (MSc) is not here. VGG's last "
         "pool is not averaged once more.",
-        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights; here nets "
-        "start from nothing. Colours are scaled as torchvision's weights want them; the released nets take 0..255 less "
+        "Batch norm is frozen, scale and shift too. The step counts are those from ImageNet or COCO weights. "
+        "Colours are scaled as torchvision's weights want them; the released nets take 0..255 less "
         "the mean pixel.",
     ),
 )

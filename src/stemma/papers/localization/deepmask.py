@@ -66,6 +66,7 @@ PAPER = Paper(
     task="proposals",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's VGG-A, which is torchvision's vgg11; 'released' from ResNet-50",
     summary="A window is shown to one network with two heads. One says the mask of the object in the window's middle, "
     "class and all else aside, through two linear layers of low rank that see the whole window; the other, whether an "
     "object lies in the middle at the window's own scale. As convolutions both "

@@ -62,6 +62,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's ResNet-50; the stem, C2 and all batch norms stay as they come",
     summary="Fine maps know where and coarse maps know what. Starting from the coarsest, each map is enlarged twofold "
     "and added to a 1x1 projection of the next finer one, so that every level of the pyramid knows what. The same "
     "proposal head slides over all levels with one anchor size each, and a "

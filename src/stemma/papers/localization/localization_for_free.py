@@ -17,7 +17,7 @@ from ...core.types import Batch, Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.constants import constant
 from ...parts.backbones.chain import Chain
-from ...parts.backbones.timm_backbone import with_timm
+from ...parts.backbones.onto import with_timm
 from ...parts.points import labels_of, point_detections
 from ...parts.windows.aggregate import Aggregate, LogMeanExp, Max
 from ...parts.windows.heads import ClassBoxHead
@@ -135,6 +135,7 @@ PAPER = Paper(
     title="Is object localization for free? Weakly-supervised learning with convolutional neural networks",
     authors="Oquab, Bottou, Laptev, Sivic", year=2015, arxiv="", task="weak",
     spec=spec, recipe=recipe, presets=("paper", "small", "pretrained"),
+    starts="a network of this shape, trained on ImageNet",
     summary="A classifier made of convolutions scores every place of a picture for every class. Nothing says where "
     "objects are: only the place that scores best is compared with the picture's labels. Where the class is present "
     "its best place is pushed up, which in time is a place on the object; where it is absent the hardest place is "

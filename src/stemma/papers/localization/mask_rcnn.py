@@ -65,6 +65,7 @@ PAPER = Paper(
     task="instances",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's ResNet-50; the stem, C2 and all batch norms stay as they come",
     prepare=prepare,
     presets=("paper", "c4", "keypoint", "small", "c4-small", "keypoint-small"),
     summary="Beside the class and the box of a region, a small fully convolutional branch draws its mask, one for "

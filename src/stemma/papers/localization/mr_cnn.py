@@ -79,6 +79,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's VGG-16",
     presets=("paper", "joint", "small"),
     summary="A box that holds an object and a bit more scores nearly as well as the right one, so scores alone "
     "place boxes badly. Here a box is described by ten regions, among them its halves, its middle, its rim and its "

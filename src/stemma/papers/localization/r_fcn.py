@@ -69,6 +69,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's ResNet-101 as its authors trained it for Caffe, with strides on the first 1x1",
     presets=("paper", "random", "coco", "align", "small"),
     summary="A classifier should not care where an object lies, a detector must. Faster R-CNN made up for that with "
     "many layers run on every region. Here all layers run once on the picture; the last gives each class nine or "

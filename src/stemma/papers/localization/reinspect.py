@@ -128,6 +128,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    starts="ImageNet's GoogLeNet",
     summary="Suppression by overlap cannot tell two people who stand before one another from one who was found twice. "
     "Here a cell's features enter a recurrent net that says the boxes around it one after another, each knowing what "
     "was said before, until its confidence falls. In training the boxes are matched with the objects at least cost, so "

@@ -91,6 +91,7 @@ PAPER = Paper(
     tasks=(("classifier", "weak"), ("classifier-small", "weak")),
     spec=spec,
     recipe=recipe,
+    starts="its own classifier, trained on ImageNet: preset 'classifier'",
     presets=("paper", "classifier", "small", "classifier-small"),
     summary="R-CNN convolves each of two thousand crops. Here the picture is convolved once, at five sizes, and a box "
     "is a window of the feature map, taken at the size that makes it about 224 pixels wide. A pyramid of 1, 2, 3 and 6 "

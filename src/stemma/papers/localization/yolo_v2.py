@@ -110,6 +110,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    starts="its own classifiers: presets 'classifier', then 'classifier-448' (sec. 3)",
     prepare=prepare,
     measure=measure,
     summary="YOLO mended step by step. Batch norm everywhere; anchors, chosen by clustering the boxes of the training "

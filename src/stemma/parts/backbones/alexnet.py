@@ -5,6 +5,8 @@ Each gives one level. Weights start as published: deviations of .01, biases of 0
 """
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,23 +24,33 @@ def conv(channels: int, width: int, kernel: int, stride: int = 1, pad: int = 0, 
     return made
 
 
+def later(channels: int) -> list[nn.Module]:
+    """torchvision's `alexnet().features`, layer by layer."""
+    pool, relu = nn.MaxPool2d(3, 2), nn.ReLU(inplace=True)
+    return [conv(channels, 64, 11, 4, 2), relu, pool, conv(64, 192, 5, 1, 2), relu, pool, conv(192, 384, 3, 1, 1), relu,
+            conv(384, 256, 3, 1, 1), relu, conv(256, 256, 3, 1, 1), relu, pool]
+
+
 class CaffeNet(Trunk):
     """AlexNet (Krizhevsky et al. 2012) as Caffe's reference model has it: pooling before normalisation, two groups in
     conv2, 4 and 5; to pool5, stride 32.
 
-    227 pixels give 6 x 6 cells of 256 channels.
+    227 pixels give 6 x 6 cells of 256 channels. `form="torchvision"` is the later net of that library (Krizhevsky, "One
+    weird trick", 2014): 64 channels first, no groups, no normalisation.
     """
 
-    def __init__(self, inp: In) -> None:
+    def __init__(self, inp: In, form: Literal["caffe", "torchvision"] = "caffe") -> None:
         super().__init__()
+        self.form = form
         pool, relu = nn.MaxPool2d(3, 2, ceil_mode=True), nn.ReLU(inplace=True)
         norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)
-        self.features = nn.Sequential(
+        self.features = nn.Sequential(*later(inp.channels[0])) if form == "torchvision" else nn.Sequential(
             conv(inp.channels[0], 96, 11, 4), relu, pool, norm, conv(96, 256, 5, 1, 2, 2, 1.0), relu, pool, norm,
             conv(256, 384, 3, 1, 1), relu, conv(384, 384, 3, 1, 1, 2, 1.0), relu,
             conv(384, 256, 3, 1, 1, 2, 1.0), relu, pool,
         )
-        self.out = In((256,), (32 * inp.strides[0],), inp.classes, (33.5 * inp.strides[0],))
+        first = 31.5 if form == "torchvision" else 33.5  # the first cell's centre: conv1 is padded by 2 there
+        self.out = In((256,), (32 * inp.strides[0],), inp.classes, (first * inp.strides[0],))
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         return [self.features(x)]

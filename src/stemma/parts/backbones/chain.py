@@ -23,6 +23,8 @@ class Chain(Trunk):
     `features`.
     """
 
+    SCRATCH = {"norm": "batch", "std": 0.0}
+
     def __init__(self, inp: In, layers: tuple[Layer, ...], norm: Literal["none", "batch"] = "none", std: float = 0.0,
                  levels: tuple[int, ...] = (3,)) -> None:
         super().__init__()

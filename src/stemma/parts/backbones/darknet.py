@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import In, Part
 from ..trunk import Trunk
 
 POOL = (0, 0, 0)
@@ -17,20 +17,29 @@ LAYERS: tuple[tuple[int, int, int], ...] = (  # channels, kernel, stride
     *((512, 1, 1), (1024, 3, 1)) * 2, (1024, 3, 1), (1024, 3, 2),
     (1024, 3, 1), (1024, 3, 1),
 )
+ADDED = 4  # the last of them, which are not trained on ImageNet
 
 
 class Darknet24(Trunk):
     """24 convolutions with leaky ReLUs of slope 0.1 and four pools: one level of 1024 channels at stride 64.
 
     `norm="batch"` is the released configuration; the paper's net has biases. `width` multiplies every channel count.
-    `pools` of the four pools are kept, the first of them: with two the stride is 16.
+    `pools` of the four pools are kept, the first of them: with two the stride is 16. `of` is another network in the
+    place of the first twenty convolutions, those that the paper trains on ImageNet first (sec. 2.2); its last level is
+    read, and it should be of stride 32 as theirs is.
     """
 
-    def __init__(self, inp: In, width: float = 1.0, norm: str = "none", pools: int = 4) -> None:
+    first = (32,)  # the stride of what may stand in the place of the first twenty
+
+    def __init__(self, inp: In, width: float = 1.0, norm: str = "none", pools: int = 4,
+                 of: Part[Trunk] | None = None) -> None:
         super().__init__()
+        self.of = None if of is None else of.build(inp)
         layers: list[nn.Module] = []
         channels, stride, left = inp.channels[0], inp.strides[0], pools
-        for c, kernel, step in LAYERS:
+        if self.of is not None:
+            channels, stride = self.of.out.channels[-1], self.of.out.strides[-1]
+        for c, kernel, step in LAYERS if self.of is None else LAYERS[-ADDED:]:
             if c == 0:
                 if left > 0:
                     layers.append(nn.MaxPool2d(2, 2))
@@ -52,7 +61,7 @@ class Darknet24(Trunk):
         self.out = In((channels,), (stride,), inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        return [self.layers(x)]
+        return [self.layers(x if self.of is None else self.of(x)[-1])]
 
 
 NINETEEN: tuple[tuple[tuple[int, int], ...], ...] = (  # (channels, kernel) between the five pools

@@ -2,6 +2,8 @@
 al., arXiv 1409.4842)."""
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -20,15 +22,40 @@ MODULES: tuple[tuple[str, tuple[int, ...]], ...] = (
 LEVELS = ("3b", "4e", "5b")
 
 
-class Inception(nn.Module):
-    """Four branches over one map, their channels side by side (fig. 2 b)."""
+Form = Literal["caffe", "torchvision"]
 
-    def __init__(self, channels: int, one: int, before3: int, three: int, before5: int, five: int, pooled: int) -> None:
+
+class NormedConv(nn.Module):
+    """A convolution without bias and a batch norm, as torchvision's net of that name has them."""
+
+    def __init__(self, channels: int, width: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        self.one = nn.Conv2d(channels, one, 1)
-        self.before3, self.three = nn.Conv2d(channels, before3, 1), nn.Conv2d(before3, three, 3, padding=1)
-        self.before5, self.five = nn.Conv2d(channels, before5, 1), nn.Conv2d(before5, five, 5, padding=2)
-        self.pooled = nn.Conv2d(channels, pooled, 1)
+        self.conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(width, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.bn(self.conv(x))
+        return y
+
+
+def convolution(form: Form, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Module:
+    if form == "torchvision":
+        return NormedConv(channels, width, kernel, stride)
+    return nn.Conv2d(channels, width, kernel, stride, kernel // 2)
+
+
+class Inception(nn.Module):
+    """Four branches over one map, their channels side by side (fig. 2 b).
+    torchvision's has a 3x3 where the paper has the 5x5."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], form: Form = "caffe") -> None:
+        super().__init__()
+        one, before3, three, before5, five, pooled = widths
+        self.one = convolution(form, channels, one, 1)
+        self.before3, self.three = convolution(form, channels, before3, 1), convolution(form, before3, three, 3)
+        self.before5 = convolution(form, channels, before5, 1)
+        self.five = convolution(form, before5, five, 5 if form == "caffe" else 3)
+        self.pooled = convolution(form, channels, pooled, 1)
         self.channels = one + three + five + pooled
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
@@ -41,24 +68,26 @@ class GoogLeNet(Trunk):
     """Levels 0, 1, 2: the modules 3b, 4e and 5b, of strides 8, 16 and 32; modules above the last wanted are not built.
 
     Local response normalisation after the first and third convolution; pools round their sizes up,
-    as in Caffe's model of it.
+    as in Caffe's model of it. `form="torchvision"` is that library's net: batch norm behind every convolution, none of
+    that normalisation, no 5x5; its weights fit by name (`inceptions.3a` is its `inception3a`).
     """
 
-    def __init__(self, inp: In, levels: tuple[int, ...] = (2,)) -> None:
+    def __init__(self, inp: In, levels: tuple[int, ...] = (2,), form: Form = "caffe") -> None:
         super().__init__()
-        self.levels = levels
-        self.conv1 = nn.Conv2d(inp.channels[0], 64, 7, 2, 3)
-        self.conv2, self.conv3 = nn.Conv2d(64, 64, 1), nn.Conv2d(64, 192, 3, padding=1)
-        self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0)
+        self.levels, self.form = levels, form
+        self.conv1 = convolution(form, inp.channels[0], 64, 7, 2)
+        self.conv2, self.conv3 = convolution(form, 64, 64, 1), convolution(form, 64, 192, 3)
+        self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0) if form == "caffe" else nn.Identity()
         self.inceptions = nn.ModuleDict()
         channels, last = 192, LEVELS[max(levels)]
         for name, widths in MODULES[: [n for n, _ in MODULES].index(last) + 1]:
-            made = Inception(channels, *widths)
+            made = Inception(channels, widths, form)
             self.inceptions[name], channels = made, made.channels
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.xavier_uniform_(m.weight)
-                nn.init.constant_(m.bias, 0.2)  # type: ignore[arg-type]
+                if m.bias is not None:
+                    nn.init.constant_(m.bias, 0.2)
         self.out = In(tuple((480, 832, 1024)[i] for i in levels),
                       tuple(inp.strides[0] * (8, 16, 32)[i] for i in levels), inp.classes)
 

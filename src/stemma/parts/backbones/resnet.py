@@ -111,6 +111,8 @@ class ResNet(Trunk):
     (`atrous`).
     """
 
+    SCRATCH = {"norm": "batch", "freeze": 0}
+
     def __init__(
         self, inp: In, depth: int = 50, levels: tuple[int, ...] = (0, 1, 2, 3), norm: Norm = "frozen", freeze: int = 2,
         eps: float = 1e-5, stride_first: bool = False, stride: int = 32,

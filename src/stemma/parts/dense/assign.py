@@ -102,6 +102,21 @@ class ByIoU:
 
 
 @dataclass(frozen=True)
+class OwnRange(ByIoU):
+    """By overlap, with objects of other ranges of size among the crowds: background that overlaps one by more than
+    `spare` is not asked (TridentNet sec. 3.3)."""
+
+    spare: float = 0.3
+
+    def __call__(self, c: Candidates, t: Targets) -> Assigned:
+        state, index = super().__call__(c, t)
+        if t.crowd is None or t.boxes.shape[1] == 0:
+            return state, index
+        near = bx.iou(t.boxes, c.boxes).masked_fill(~(t.crowd & (t.labels >= 0))[..., None], 0.0).amax(1)
+        return torch.where((state == 0) & (near > self.spare), -1, state), index
+
+
+@dataclass(frozen=True)
 class Bipartite:
     """SSD sec. 2.2: the best pair of object and default box first, and so on until every object has one; then every box
     left whose best object overlaps it by more than `pos` joins that object.

@@ -22,6 +22,8 @@ class DenseRaw:
     stride: Float[Tensor, " A"]
     levels: tuple[int, ...]  # anchors of each level
     image: tuple[int, int]  # height and width of the network's input, padding included
+    # what a head says of its own anchors' widths and heights, as codes, where it makes them itself
+    shape: Float[Tensor, "B A 2"] | None = None
 
     def references(self) -> Float[Tensor, "B A 4"]:
         return self.anchors.expand(len(self.logits), -1, -1)

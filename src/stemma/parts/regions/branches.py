@@ -27,9 +27,11 @@ Shared = Float[Tensor, "B R C s s"] | None  # what the box head saw inside the s
 
 
 class Branch(nn.Module):
-    """Base of branches. `shares` says that it reads the box head's features in place of the levels."""
+    """Base of branches. `shares` says that it reads the box head's features in place of the levels, `moves` that its
+    answers are other boxes."""
 
     shares = False
+    moves = False
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
         raise NotImplementedError
@@ -38,7 +40,7 @@ class Branch(nn.Module):
         raise NotImplementedError
 
 
-def _tower(channels: int, width: int, depth: int) -> nn.Sequential:
+def tower(channels: int, width: int, depth: int) -> nn.Sequential:
     """`depth` 3x3 convolutions with ReLU."""
     layers: list[nn.Module] = []
     for i in range(depth):
@@ -46,7 +48,8 @@ def _tower(channels: int, width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _he(module: nn.Module) -> None:
+def he(module: nn.Module) -> None:
+    """He initialisation of every convolution, biases at 0."""
     for m in module.modules():
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
@@ -72,10 +75,10 @@ class MaskBranch(Branch):
         self.pool, self.strides, self.kind, self.weight, self.classes = pool, inp.strides, kind, weight, inp.classes
         self.shares = pool is None
         channels = shared_channels if pool is None else inp.channels[0]
-        self.body = _tower(channels, width, 0 if pool is None else depth)
+        self.body = tower(channels, width, 0 if pool is None else depth)
         self.up = nn.ConvTranspose2d(channels if pool is None or depth == 0 else width, width, 2, 2)
         self.last = nn.Conv2d(width, 1 if kind == "agnostic" else inp.classes + (background or kind == "softmax"), 1)
-        _he(self)
+        he(self)
 
     def drawing(self, xs: list[Tensor], boxes: Tensor, shared: Shared) -> Float[Tensor, "BR C M M"]:
         """The map under the last layer."""
@@ -86,7 +89,10 @@ class MaskBranch(Branch):
     def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"],
                shared: Shared) -> Float[Tensor, "B R M M"]:
         """The logits of each region's own class: the last layer's other filters are not applied."""
-        y = self.drawing(xs, boxes, shared)
+        return self.own(self.drawing(xs, boxes, shared), labels)
+
+    def own(self, y: Float[Tensor, "BR C M M"], labels: Int[Tensor, "B R"]) -> Float[Tensor, "B R M M"]:
+        """What each region's own filter of the last layer says of a map."""
         at = torch.zeros_like(labels) if self.kind == "agnostic" else labels.clamp(0, self.classes - 1)
         filters = self.last.weight.flatten(1)[at.flatten()][:, None]
         assert self.last.bias is not None
@@ -138,9 +144,9 @@ class KeypointBranch(Branch):
     ) -> None:
         super().__init__()
         self.pool, self.strides, self.points, self.decode, self.weight = pool, inp.strides, points, decode, weight
-        self.body = _tower(inp.channels[0], width, depth)
+        self.body = tower(inp.channels[0], width, depth)
         self.up = nn.ConvTranspose2d(width, points, 4, 2, 1)
-        _he(self)
+        he(self)
 
     def heat(self, xs: list[Tensor], boxes: Tensor) -> Float[Tensor, "B R K S S"]:
         pooled = self.pool(xs, self.strides, boxes)

@@ -95,36 +95,19 @@ class Bins:
 
 class DeformFCHead(FCHead):
     """Sec. 2.2, fig. 3: bins are pooled where they are, a fully connected layer says from them where to move each, and
-    they are pooled again.
-
-    `reduce` > 0 reads the last level alone, through a 1x1 convolution to so many channels (the two-layer head on a
-    dilated fifth stage).
-    """
+    they are pooled again."""
 
     def __init__(self, inp: In, pool: Bins = Bins(), width: int = 1024, depth: int = 2,
                  deltas: Deltas = "class+background", reduce: int = 0) -> None:
-        told = In((reduce,), inp.strides[-1:], inp.classes, logits=inp.logits) if reduce else inp
-        super().__init__(told, pool, width, depth, 0.0, deltas)
+        super().__init__(inp, pool, width, depth, 0.0, deltas, reduce=reduce)
         self.bins = pool
-        self.reduce = _squeeze(inp.channels[-1], reduce) if reduce else None
-        self.shift = nn.Linear(told.channels[0] * pool.size**2, 2 * pool.size**2)
+        self.shift = nn.Linear((reduce or inp.channels[0]) * pool.size**2, 2 * pool.size**2)
         _zero(self.shift)
-
-    def prepare(self, xs: list[Tensor]) -> list[Tensor]:
-        return xs if self.reduce is None else [self.reduce(xs[-1])]
 
     def features(self, xs: list[Tensor], boxes: Tensor) -> Tensor:
         still = self.bins(xs, self.strides, boxes)
         offset = GAMMA * self.shift(still.flatten(2)).float()
         return self.bins(xs, self.strides, boxes, offset.unflatten(-1, (2, self.bins.size, self.bins.size)))
-
-
-def _squeeze(channels: int, width: int) -> nn.Sequential:
-    conv = nn.Conv2d(channels, width, 1)
-    nn.init.normal_(conv.weight, std=0.01)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
 class DeformVoteHead(VoteHead):

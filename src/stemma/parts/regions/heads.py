@@ -23,7 +23,7 @@ from ..backbones.tiny import BasicBlock
 from ..low_rank import linear
 
 Seen = tuple[Float[Tensor, "B R K"], Float[Tensor, "B R G 4"]]
-Deltas = Literal["agnostic", "class", "class+background"]
+Deltas = Literal["agnostic", "class", "class+background", "none"]
 
 
 @runtime_checkable
@@ -131,19 +131,22 @@ class RegionHead(nn.Module):
 
 class Predictor(nn.Module):
     """Two linear layers: a logit a class and background, and the deltas (Fast R-CNN sec. 2.1: N(0, 0.01) and N(0,
-    0.001))."""
+    0.001)). "none" has no second layer and moves nothing."""
 
     def __init__(self, channels: int, logits: int, classes: int, deltas: Deltas) -> None:
         super().__init__()
-        self.sets = {"agnostic": 1, "class": classes, "class+background": classes + 1}[deltas]
+        self.sets = {"agnostic": 1, "class": classes, "class+background": classes + 1, "none": 0}[deltas]
         self.cls = nn.Linear(channels, logits)
-        self.box = nn.Linear(channels, 4 * self.sets)
+        self.box = nn.Linear(channels, 4 * self.sets) if self.sets else None
         nn.init.normal_(self.cls.weight, std=0.01)
-        nn.init.normal_(self.box.weight, std=0.001)
         nn.init.zeros_(self.cls.bias)
-        nn.init.zeros_(self.box.bias)
+        if self.box is not None:
+            nn.init.normal_(self.box.weight, std=0.001)
+            nn.init.zeros_(self.box.bias)
 
     def forward(self, x: Float[Tensor, "B R C"]) -> Seen:
+        if self.box is None:
+            return self.cls(x), x.new_zeros(*x.shape[:-1], 1, 4)
         return self.cls(x), self.box(x).unflatten(-1, (self.sets, 4))
 
 
@@ -160,16 +163,20 @@ class FCHead(RegionHead):
     with dropout).
 
     `ranks`: the first so many layers are of low rank (Fast R-CNN sec. 3.1), of so many numbers in between;
-    0 leaves a layer as it is.
+    0 leaves a layer as it is. `reduce` > 0 reads the last level alone, through a 1x1 convolution to so many channels
+    (two layers on a dilated fifth stage, as in the code of Deformable ConvNets and its descendants).
     """
 
     def __init__(
         self, inp: In, pool: Pool = Align(), width: int = 1024, depth: int = 2, dropout: float = 0.0,
-        deltas: Deltas = "class+background", ranks: tuple[int, ...] = (),
+        deltas: Deltas = "class+background", ranks: tuple[int, ...] = (), reduce: int = 0,
     ) -> None:
         super().__init__()
         if len(ranks) > depth:
             raise StemmaError(f"ranks of {len(ranks)} fully connected layers, and the head has {depth}")
+        self.reduce = _squeeze(inp.channels[-1], reduce) if reduce else None
+        if reduce:
+            inp = In((reduce,), inp.strides[-1:], inp.classes, logits=inp.logits)
         self.pool, self.strides = pool, inp.strides
         layers: list[nn.Module] = []
         channels = inp.channels[0] * pool.size**2
@@ -180,6 +187,9 @@ class FCHead(RegionHead):
         self.body = nn.Sequential(*layers)
         self.predict = Predictor(channels, inp.logits, inp.classes, deltas)
 
+    def prepare(self, xs: list[Tensor]) -> list[Tensor]:
+        return xs if self.reduce is None else [self.reduce(xs[-1])]
+
     def features(self, xs: list[Tensor], boxes: Tensor) -> Tensor:
         return self.pool(xs, self.strides, boxes)
 
@@ -188,12 +198,22 @@ class FCHead(RegionHead):
         return seen
 
 
+def _squeeze(channels: int, width: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels, width, 1)
+    nn.init.normal_(conv.weight, std=0.01)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
 class Res5Head(RegionHead):
     """The last ResNet stage on every region, then the mean of its map (He et al. 2015, "C4"; Mask R-CNN fig. 4 left).
 
     The stage halves a 14 x 14 pooling to 7 x 7. `block="basic"` is the stage of `TinyResNet`,
     `width` channels out; else 4 x `width`.
     """
+
+    SCRATCH = {"norm": "batch"}
 
     def __init__(
         self, inp: In, pool: Pool = Align(14), width: int = 512, blocks: int = 3,

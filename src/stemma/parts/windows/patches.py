@@ -41,20 +41,23 @@ class Canonical:
         """The side of the window that an object asks for."""
         return (boxes[..., 2:] - boxes[..., :2]).amax(-1).clamp(min=1e-3) / self.fill
 
-    def positive(self, t: Targets) -> tuple[Float[Tensor, "B P 4"], Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
-        """(windows, the object of each, whether there is one). Objects are drawn evenly, with repetition."""
+    def owners(self, t: Targets) -> tuple[Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
+        """(objects drawn evenly, with repetition, whether there is one), of one object or more."""
         ok = t.valid & ((t.boxes[..., 2:] - t.boxes[..., :2]).amin(-1) >= self.least)
         blank = t.boxes.new_zeros(len(ok), self.positives)
-        if not ok.shape[1]:
+        return evenly(ok, blank), ok.any(1, keepdim=True).expand(-1, self.positives)
+
+    def positive(self, t: Targets) -> tuple[Float[Tensor, "B P 4"], Int[Tensor, "B P"], Bool[Tensor, "B P"]]:
+        """(windows, the object of each, whether there is one). Objects are drawn evenly, with repetition."""
+        blank = t.boxes.new_zeros(len(t.boxes), self.positives)
+        if not t.boxes.shape[1]:
             return blank[..., None].expand(-1, -1, 4), blank.long(), blank > 0
-        rank, count = ok.cumsum(1), ok.sum(1, keepdim=True)
-        want = (torch.rand_like(blank) * count).long() + 1
-        owner = (rank[:, None] < want[..., None]).sum(-1).clamp(max=ok.shape[1] - 1)
+        owner, there = self.owners(t)
         box = bx.take(t.boxes, owner)
         side = self.sides(box) * 2 ** ((2 * torch.rand_like(blank) - 1) * self.octave)
         move = ((2 * torch.stack([torch.rand_like(blank), torch.rand_like(blank)], -1) - 1) * self.shift
                 * side[..., None])
-        return around(bx.centre_size(box)[0] + move, side), owner, (count > 0).expand(-1, self.positives)
+        return around(bx.centre_size(box)[0] + move, side), owner, there
 
     def negative(self, t: Targets, sizes: Float[Tensor, "B 2"],
                  sides: tuple[float, float]) -> tuple[Float[Tensor, "B Q 4"], Bool[Tensor, "B Q"]]:
@@ -74,6 +77,12 @@ class Canonical:
                >= self.away * side[..., None])
         other = (side[..., None] / self.sides(t.boxes)[:, None]).log2().abs() >= self.apart
         return (far | other | (t.labels < 0)[:, None]).all(-1)
+
+
+def evenly(ok: Bool[Tensor, "B N"], like: Float[Tensor, "B P"]) -> Int[Tensor, "B P"]:
+    """Places drawn evenly, with repetition, from those that are `ok`; any where none is. N is 1 or more."""
+    want = (torch.rand_like(like) * ok.sum(1, keepdim=True)).long() + 1
+    return (ok.cumsum(1)[:, None] < want[..., None]).sum(-1).clamp(max=ok.shape[1] - 1)
 
 
 def around(middle: Float[Tensor, "*A 2"], side: Float[Tensor, "*A"]) -> Float[Tensor, "*A 4"]:

@@ -4,7 +4,8 @@ Axes: B images, A windows of all passes, C classes, G boxes of a window (one a c
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor
 from ...core.types import Batch, Detections, Losses, StemmaError
 from ...ops import boxes as bx
 from ...ops.constants import constant
-from ...ops.masks import crop
+from ...ops.masks import bounds, crop
 from ...ops.nms import nms
 from ...ops.scalars import normaliser
 from ..dense.assign import Assign, ByIoU, Candidates
@@ -135,6 +136,7 @@ class MaskRule:
     """DeepMask eq. 1, on windows cut from the pictures; at test the `keep` best windows of all sizes, with the masks'
     `limit` as in sec. 4.
 
+    target: the masks that are learned; of amodal ones the windows lie around the whole object too.
     truth: side of the masks that are compared, to which the net's are upsampled. weight: lambda. alternate: with this
     probability a step is on scores alone, else on masks alone, as in the released code; 0 takes both, as in eq. 1. nms:
     IoU above which a box gives way; 0 keeps all.
@@ -148,10 +150,11 @@ class MaskRule:
     keep: int = 1000
     nms: float = 0.0
     side: int = 28
+    target: Literal["masks", "amodal"] = "masks"
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"masks"})
+        return frozenset({self.target})
 
     def logits(self, classes: int) -> int:
         return 1
@@ -160,9 +163,13 @@ class MaskRule:
         """Sum over windows of (1 + y) / (2 w h) sum_ij log(1 + exp(-m_ij f_ij)) + lambda log(1 + exp(-y s)),
         divided by their number."""
         t, spec = batch.targets, net.spec
-        if t.masks is None:
-            raise StemmaError("DeepMask learns from the masks of objects and the data have none: use data with masks, "
+        masks = t.masks if self.target == "masks" else t.amodal
+        if masks is None:
+            what = "the masks" if self.target == "masks" else "the whole (amodal) masks"
+            raise StemmaError(f"DeepMask learns from {what} of objects and the data have none: use data with masks, "
                               "or a system that learns from boxes")
+        if self.target == "amodal":
+            t = replace(t, boxes=bounds(masks))
         positive, owner, there = self.sample.positive(t)
         negative, free = self.sample.negative(t, batch.sizes,
                                               (spec.window / max(spec.scales), spec.window / min(spec.scales)))
@@ -174,7 +181,7 @@ class MaskRule:
         used = torch.cat([there, free], 1).to(score)
         f = net.head.masks(codes[:, 0].view(*windows.shape[:2], -1)[:, : positive.shape[1]]).float()
         f = F.interpolate(f, size=(self.truth, self.truth), mode="bilinear", align_corners=False)
-        m = (crop(t.masks, positive, owner, self.truth) >= 0.5).to(f) if t.masks.shape[1] else torch.zeros_like(f)
+        m = (crop(masks, positive, owner, self.truth) >= 0.5).to(f) if masks.shape[1] else torch.zeros_like(f)
         count = normaliser(used.sum())
         mask = (F.softplus((1 - 2 * m) * f).mean((2, 3)) * there).sum() / count
         says = self.weight * (F.softplus((1 - 2 * y) * score) * used).sum() / count

@@ -67,6 +67,7 @@ class Looks(Protocol):
     spec: Any
     classes: int
     head: Any
+    grid: Any  # where the cells of its map lie: `stride`, `offset`
 
     def look(
         self, images: Float[Tensor, "B 3 H W"], scales: tuple[float, ...] = (1.0,), mirror: bool = False,

@@ -175,7 +175,7 @@ class RSSM(Dynamics):
         # recall and see are one layer over both; its half that reads what is seen
         self.recall = nn.Linear(self.size, hidden)
         self.see = nn.Linear(inp.channels[0], hidden, bias=False)  # is worked out for a whole sequence at once
-        self.judge = nn.Linear(hidden, latent.params)
+        self.judge: nn.Module = nn.Linear(hidden, latent.params)
         for m in (self.expect, self.recall, self.see, self.judge):
             glorot(m)
         self.out = In((latent.width + self.size,), (1,), actions=inp.actions)

@@ -83,9 +83,12 @@ class Categorical:
 
     def sample(self, s: Stats, temperature: float = 1.0) -> Float[Tensor, "... GC"]:
         """A draw as one-hot groups; the log probabilities are divided by `temperature`."""
-        p = (s["logits"] / temperature).softmax(-1)
-        gumbel = -torch.empty_like(p).exponential_().log()
-        hot = F.one_hot((p.log() + gumbel).argmax(-1), self.classes).to(p)
+        logits = s["logits"] / temperature if temperature != 1 else s["logits"]
+        gumbel = -torch.empty_like(logits).exponential_().log()
+        hot = F.one_hot((logits + gumbel).argmax(-1), self.classes).to(logits)
+        if not logits.requires_grad:
+            return hot.flatten(-2)
+        p = logits.softmax(-1) if temperature != 1 else logits.exp()
         return (hot + p - p.detach()).flatten(-2)
 
     def mode(self, s: Stats) -> Float[Tensor, "... GC"]:

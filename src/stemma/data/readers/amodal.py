@@ -1,0 +1,176 @@
+"""COCO files that say the hidden part of objects too: COCO-A's ordered regions, and flat annotations with a visible
+mask beside the whole one, as D2SA and KINS have them.
+
+COCO-A (https://github.com/Wakeupbuddy/amodalAPI): an annotation a picture and annotator, with `regions`, each of them a
+whole `segmentation`, a `visible_mask`, an `occlude_rate`, `isStuff` and `name`; and `depth_constraint`, pairs
+"front-back,..." of regions counted from 1. Flat: `segmentation` is the whole object, `visible_mask` (D2SA, COCOA-cls)
+or `inmodal_seg` (KINS) what is seen of it.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hotcoco import mask as coco_mask
+
+from stemma.core.samples import Classes, Dataset
+from stemma.ops.depth import depth_pairs, front_first
+
+from ..records import Fault
+from . import rle
+
+VISIBLE = ("visible_mask", "inmodal_seg")
+OUTSIDE = 0.02  # share of the visible pixels that may lie outside the whole: polygons and runs are drawn apart
+RATE = 0.05  # by which an occlusion rate may differ from its masks'
+Pairs = tuple[tuple[int, int], ...]
+
+
+def flat(doc: dict[str, Any], said: str, faults: list[Fault],
+         notes: list[str]) -> tuple[dict[str, Any], dict[Any, Pairs]]:
+    """(the document with one annotation an object, image_id -> pairs of annotation ids); as it is where no annotation
+    has `regions`."""
+    rows = doc.get("annotations")
+    if not isinstance(rows, list) or not any(isinstance(a, dict) and isinstance(a.get("regions"), list) for a in rows):
+        return doc, {}
+    out: list[dict[str, Any]] = []
+    pairs: dict[Any, Pairs] = {}
+    more = 0
+    for a in rows:
+        if not isinstance(a, dict) or not isinstance(a.get("regions"), list):
+            out.append(a)
+            continue
+        image = a.get("image_id")
+        if image in pairs:
+            more += 1
+            continue
+        first = len(out) + 1
+        for k, r in enumerate(a["regions"]):
+            r = r if isinstance(r, dict) else {}
+            seg = r.get("segmentation")
+            if isinstance(seg, list) and seg and not isinstance(seg[0], list):
+                seg = [seg]
+            out.append({**r, "id": first + k, "image_id": image, "segmentation": seg,
+                        "category_id": 2 if r.get("isStuff") else 1})
+        pairs[image] = _ordered(a, first, len(a["regions"]), said, faults)
+    if more:
+        notes.append(f"{more} pictures' worth of regions are by a second annotator or a later one: of each picture the "
+                     "first is read")
+    categories = [{"id": 1, "name": "thing"}, {"id": 2, "name": "stuff"}]
+    return {**doc, "annotations": out, "categories": categories}, pairs
+
+
+def _ordered(a: dict[str, Any], first: int, count: int, said: str, faults: list[Fault]) -> Pairs:
+    """The pairs of one picture as annotation ids; none where they are no order."""
+    record, text = f"image {str(a.get('image_id'))[:40]}", a.get("depth_constraint") or ""
+    found: list[tuple[int, int]] = []
+    for word in str(text).split(","):
+        if not word.strip():
+            continue
+        front, _, back = word.partition("-")
+        if not (front.strip().isdecimal() and back.strip().isdecimal()
+                and 1 <= int(front) <= count and 1 <= int(back) <= count):
+            faults.append(Fault(said, record, "depth_constraint", f"{word.strip()[:40]!r} names no two of the {count} "
+                                "regions", "the pair is left out", True, "depth order"))
+            continue
+        found.append((first + int(front) - 1, first + int(back) - 1))
+    _, stuck = front_first(range(first, first + count), found)
+    if stuck:
+        which = ", ".join(str(k - first + 1) for k in stuck[:8])
+        faults.append(Fault(said, record, "depth_constraint", f"the order runs in a circle among the regions {which}",
+                            "no order is measured in this picture", True, "depth order"))
+        return ()
+    return tuple(found)
+
+
+def modal(rows: Sequence[Any], sizes: dict[Any, tuple[int, int]], said: str, faults: list[Fault],
+          notes: list[str]) -> list[Any]:
+    """Annotations with the visible mask as `segmentation` and its box, and the whole as `amodal`; as they are where no
+    annotation has a visible mask. `sizes`: image_id -> (height, width).
+
+    Objects of which nothing is seen are left out, which is said.
+    """
+    if not any(isinstance(a, dict) and any(a.get(k) for k in VISIBLE) for a in rows):
+        return list(rows)
+    out, gone = [], 0
+    for a in rows:
+        size = sizes.get(a.get("image_id")) if isinstance(a, dict) else None
+        if size is None or not min(size):
+            out.append(a)
+            continue
+        h, w = size
+        whole, seen = a.get("segmentation"), next((a[k] for k in VISIBLE if a.get(k)), None)
+        record = f"annotation {str(a.get('id'))[:40]}"
+        wrong = _unreadable(whole, h, w)
+        if wrong:
+            out.append(a)  # what is wrong with it is said with all other masks
+            continue
+        if seen is not None and (wrong := _unreadable(seen, h, w)):
+            faults.append(Fault(said, record, "visible_mask", wrong, "the whole mask is taken as visible", True,
+                                "visible mask"))
+            seen = None
+        both = [rle.to_rle(s, h, w) for s in (whole, seen if seen is not None else whole)]
+        area = [float(coco_mask.area(r)) for r in both]
+        if not area[1]:
+            gone += 1
+            continue
+        outside = area[1] - float(coco_mask.area(coco_mask.merge(both, True)))
+        if outside > max(OUTSIDE * area[1], 8):
+            faults.append(Fault(said, record, "visible_mask", f"{outside:.0f} of {area[1]:.0f} visible pixels lie "
+                                f"outside the whole mask of {area[0]:.0f}", "the whole is taken to hold them too", True,
+                                "visible outside amodal"))
+        rate, true = a.get("occlude_rate"), max(1 - area[1] / max(area[0], 1), 0.0)
+        if isinstance(rate, int | float) and abs(rate - true) > RATE:
+            faults.append(Fault(said, record, "occlude_rate", f"says {rate:.2f}, and the masks {true:.2f}",
+                                "it is taken from the masks", True, "occlusion rate"))
+        x, y, bw, bh = (float(v) for v in coco_mask.toBbox(both[1]))
+        out.append({**a, "segmentation": rle.jsonable(both[1]), "amodal": whole, "bbox": [x, y, bw, bh],
+                    "area": area[1]})
+    if gone:
+        notes.append(f"{gone} objects of which nothing is seen are left out")
+    return out
+
+
+def _unreadable(seg: Any, h: int, w: int) -> str:
+    """What is wrong with a segmentation, "" where nothing is."""
+    if not seg:
+        return "is missing"
+    wrong = rle.problem(seg, h, w)
+    text = isinstance(seg, dict) and isinstance(seg.get("counts"), str | bytes)
+    if not wrong and text and rle.string_faults([seg["counts"]], np.array([h * w]))[0]:
+        return "has run lengths that cannot be decoded"
+    return wrong
+
+
+# ---------------------------------------------------------------- writing
+
+
+def coco_a(dataset: Dataset, author: str = "stemma") -> dict[str, Any]:
+    """The truth of a data set with visible and amodal masks as COCO-A's document, regions from front to back."""
+    doc: dict[str, Any] = {"info": {"description": dataset.info.name}, "images": [], "annotations": []}
+    for i in range(len(dataset)):
+        s = dataset.truth(i)
+        assert s.masks is not None and s.amodal is not None, "needs visible and amodal masks"
+        pairs = s.extra.get("depth", depth_pairs(s.masks, s.amodal))
+        order, stuck = front_first(range(len(s.labels)), [(int(a), int(b)) for a, b in pairs])
+        order += stuck
+        place = {k: n + 1 for n, k in enumerate(order)}
+        regions = [_region(s.masks[k], s.amodal[k], dataset.info.classes, int(s.labels[k]), n + 1)
+                   for n, k in enumerate(order)]
+        file = s.file.replace("\\", "/").rsplit("/", 1)[-1] or f"{i:06d}.png"
+        doc["images"].append({"id": i + 1, "file_name": file, "height": s.size[0], "width": s.size[1]})
+        doc["annotations"].append({
+            "id": i + 1, "image_id": i + 1, "author": author, "size": len(regions), "regions": regions,
+            "depth_constraint": ",".join(f"{place[int(a)]}-{place[int(b)]}" for a, b in pairs),
+        })
+    return doc
+
+
+def _region(seen: np.ndarray, whole: np.ndarray, classes: Classes, label: int, order: int) -> dict[str, Any]:
+    whole = whole | seen
+    out = {"id": order, "order": order, "name": classes.names[label], "isStuff": int(not classes.things[label]),
+           "segmentation": rle.encode(whole), "visible_mask": rle.encode(seen), "area": int(whole.sum()),
+           "occlude_rate": 1 - float(seen.sum()) / max(float(whole.sum()), 1.0)}
+    if (whole & ~seen).any():
+        out["invisible_mask"] = rle.encode(whole & ~seen)
+    return out

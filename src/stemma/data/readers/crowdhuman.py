@@ -1,0 +1,93 @@
+"""CrowdHuman: annotation_SPLIT.odgt, a JSON object a line: `ID`, the picture's name without .jpg, and `gtboxes`, each
+with a `tag` and boxes x, y, w, h of the full body (fbox), what is seen of it (vbox) and the head (hbox).
+
+What is tagged otherwise than "person" (a crowd, a reflection) or whose `extra` (`head_attr` for heads) says ignore is a
+place in which nothing counts. Format: https://www.crowdhuman.org/download.html
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stemma.core.samples import DataError
+
+from ..files import read_bytes, text_of
+from ..records import OUT, Draft, Fault
+from . import pages
+from .pages import Page, Shape, Source
+
+FORMAT = "crowdhuman"
+FOLDERS = ("annotations", "labels")
+BOXES = {"full": ("fbox", "extra"), "visible": ("vbox", "extra"), "head": ("hbox", "head_attr")}
+
+
+def _fits(path: Path) -> bool:
+    return path.suffix.lower() == ".odgt"
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a file is, or a folder holds, an .odgt."""
+    return _fits(path) if path.is_file() else pages.any_fits(path, _fits, ".odgt", FOLDERS)
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its .odgt."""
+    return pages.file_splits(where, _fits, ".odgt", "CrowdHuman", labels, FOLDERS)
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
+) -> Draft:
+    """A draft of one split; `which` boxes: full, visible or head. Raises DataError where nothing can be used."""
+    if which not in BOXES:
+        raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
+    faults: list[Fault] = []
+    found: list[Page] = []
+    for path in source.files:
+        for number, line in enumerate(text_of(read_bytes(path), path).splitlines(), 1):
+            if line.strip() and (page := _page(path, number, line, which, faults)) is not None:
+                found.append(page)
+    aside = sum(s.crowd for p in found for s in p.shapes)
+    notes = [f"{aside} of the boxes are to be ignored: they are crowds"] if aside else []
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=("person",)
+                          if names is None else None, word="box", faults=faults, notes=notes,
+                          follow_links=follow_links)
+
+
+def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -> Page | None:
+    record = f"line {number}"
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError) as e:
+        faults.append(Fault(str(path), record, "", f"is no JSON ({str(e)[:80]})", OUT, True, "broken annotation"))
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("ID"), str) or not isinstance(said.get("gtboxes"), list):
+        faults.append(Fault(str(path), record, "ID", "is no object with a text 'ID' and a list 'gtboxes'", OUT, True,
+                            "broken annotation"))
+        return None
+    page = Page(f"{said['ID']}.jpg", (0, 0), path)
+    key, about = BOXES[which]
+    for k, b in enumerate(said["gtboxes"]):
+        b = b if isinstance(b, dict) else {}
+        said_of = b.get(about)
+        more: dict[str, Any] = said_of if isinstance(said_of, dict) else {}
+        aside = b.get("tag") != "person" or more.get("ignore") in (1, True, "1")
+        box = b.get(key)
+        shape = Shape("person", crowd=aside, record=number)
+        if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
+            x, y, w, h = (float(v) for v in box)
+            shape.box = (x, y, x + w, y + h)
+            if min(w, h) <= 0 and aside:
+                continue  # a place without area, in which nothing could count anyway
+        elif aside and box is None:
+            continue
+        else:
+            shape.why = f"box {k} has no '{key}' of four numbers"
+        page.shapes.append(shape)
+    return page
+
+
+__all__ = ["FORMAT", "looks_like", "read", "splits"]

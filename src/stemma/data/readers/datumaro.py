@@ -1,0 +1,154 @@
+"""Datumaro's own JSON: annotations/SPLIT.json beside images/SPLIT/. `categories.label` names the classes, an item is a
+picture, its annotations are boxes (left, top, width, height), polygons and masks by run lengths. Annotations of one
+group are parts of one object: their outlines are put together, and a box beside them is theirs."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.core.samples import DataError
+from stemma.core.values import flag, ident
+
+from ..records import Draft, Fault
+from . import pages, rle
+from .coco import load_json, real
+from .pages import Page, Shape, Source
+
+FORMAT = "datumaro"
+_OBJECTS = ("bbox", "polygon", "mask")
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a JSON file or a folder holds Datumaro's annotations."""
+    return pages.any_fits(path, _fits, ".json") if path.is_dir() else path.suffix.lower() == ".json" and _fits(path)
+
+
+def _fits(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            head = f.read(1 << 16)
+    except OSError:
+        return False
+    return b'"categories"' in head and b'"label"' in head and b'"labels"' in head and (
+        b'"items"' in head or b'"dm_format_version"' in head)  # a long list of classes stands before the items
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its file, by its name ("default" is undivided data)."""
+    return pages.file_splits(where, _fits, ".json", "Datumaro", labels)
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. Raises DataError where nothing can be used."""
+    faults: list[Fault] = []
+    passed: dict[str, int] = {}
+    found: list[Page] = []
+    order: list[str] = []
+    for path in source.files:
+        doc, _ = load_json(path)
+        own = _classes(doc, path)
+        order += [n for n in own if n not in order]
+        rows = doc.get("items")
+        if not isinstance(rows, list):
+            raise DataError(str(path), "has no list of items", "check which file this is", field="items")
+        found += [p for k, row in enumerate(rows) if (p := _page(row, k, own, path, faults, passed)) is not None]
+    notes = [f"{n} annotations of the kind {k} are no objects and are passed over" for k, n in passed.items()]
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
+                          word="annotation", faults=faults, notes=notes, follow_links=follow_links)
+
+
+def _classes(doc: Any, path: Path) -> list[str]:
+    """Class names in their order. Raises DataError."""
+    part = doc.get("categories") if isinstance(doc, dict) else None
+    label = part.get("label") if isinstance(part, dict) else None
+    rows = label.get("labels") if isinstance(label, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("name"), str) for r in rows):
+        raise DataError(str(path), "has no categories.label.labels with names", "check which file this is",
+                        field="categories")
+    return [r["name"] for r in rows]
+
+
+def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fault],
+          passed: dict[str, int]) -> Page | None:
+    image = row.get("image") if isinstance(row, dict) else None
+    name = image.get("path") if isinstance(image, dict) else None
+    name = name or (row.get("id") if isinstance(row, dict) else None)
+    if not isinstance(name, str) or not name:
+        faults.append(Fault(str(path), f"item {number}", "id", "names no picture", "it is left out", True,
+                            "broken record"))
+        return None
+    size = image.get("size") if isinstance(image, dict) else None
+    h, w = ((int(v) if (v := real(x)) == v and 0 < v < 1 << 20 else 0 for x in size)
+            if isinstance(size, list) and len(size) == 2 else (0, 0))
+    page = Page(name, (h, w), path)
+    groups: dict[tuple[int | str, str], Shape] = {}
+    rows = row.get("annotations")
+    for k, a in enumerate(rows if isinstance(rows, list) else ()):
+        kind = a.get("type") if isinstance(a, dict) else None
+        if kind not in _OBJECTS:
+            passed[str(kind)[:40]] = passed.get(str(kind)[:40], 0) + 1
+            continue
+        shape = _shape(a, kind, classes, k)
+        group = ident(a.get("group", 0))
+        whole = groups.setdefault((group, shape.name), shape) if group else shape
+        if whole is shape:
+            page.shapes.append(shape)
+        else:
+            _join(whole, shape)
+    return page
+
+
+def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int) -> Shape:
+    label = ident(a.get("label_id", -1))
+    shape = Shape(classes[label] if isinstance(label, int) and 0 <= label < len(classes) else "", record=number)
+    if not shape.name:
+        shape.why = f"label_id {str(a.get('label_id'))[:20]} is none of the {len(classes)} classes"
+        return shape
+    more = a.get("attributes")
+    try:
+        shape.crowd = isinstance(more, dict) and flag(more.get("is_crowd"))
+    except ValueError as e:
+        shape.why = f"is_crowd {e}"
+    if kind == "mask":
+        code = a.get("rle")
+        sized = isinstance(code, dict) and isinstance(code.get("size"), list)
+        if isinstance(code, dict) and sized and isinstance(code.get("counts"), (str, list)):
+            shape.mask = {"size": code["size"], "counts": code["counts"]}
+        else:
+            shape.why = "its mask has no run lengths"
+        return shape
+    values = a.get("bbox" if kind == "bbox" else "points")
+    flat = [real(v) for v in values] if isinstance(values, list) else []
+    if kind == "polygon":
+        shape.rings = [flat]
+    elif len(flat) == 4:
+        x, y, w, h = flat
+        shape.box = x, y, x + w, y + h
+    else:
+        shape.why = "its box is not made of four numbers"
+    return shape
+
+
+def _join(whole: Shape, part: Shape) -> None:
+    """Put a part of a group to its object."""
+    whole.why = whole.why or part.why
+    whole.crowd = whole.crowd or part.crowd
+    whole.box = part.box if whole.box is None else whole.box
+    if part.mask is not None and whole.mask is not None:
+        try:
+            masks = [rle.decode(m, *m["size"]) for m in (whole.mask, part.mask)]
+            whole.mask = rle.encode(np.logical_or(*masks))
+        except (ValueError, OverflowError, TypeError) as e:
+            whole.why = f"its masks cannot be put together ({str(e)[:80]})"
+    else:
+        whole.mask = whole.mask or part.mask
+    whole.rings += part.rings
+
+
+__all__ = ["FORMAT", "looks_like", "read", "splits"]

@@ -1,0 +1,175 @@
+"""Supervisely: meta.json of a project, and DATASET/ann/PICTURE.json beside DATASET/img/PICTURE, an object a figure:
+rectangles, polygons with holes, and bitmaps, which are PNGs, most of them compressed, at their upper left point.
+
+The corners of a rectangle are pixels, both of them inside it: it is `right - left + 1` pixels wide (supervisely's
+geometry, `Rectangle.width`). Figures without an extent (points, lines, graphs) are no objects of a detector and take
+their picture out.
+"""
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stemma.core.samples import DataError
+
+from ..images import MAX_PIXELS
+from ..records import OUT, Draft, Fault
+from . import pages, rle
+from .coco import load_json, real
+from .pages import Page, Shape, Source
+
+FORMAT = "supervisely"
+_BROKEN = (ValueError, TypeError, KeyError, OverflowError, OSError, SyntaxError, zlib.error, binascii.Error,
+           Image.DecompressionBombError)
+_MOST = 1 << 28  # bytes of a bitmap when it is unpacked
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a folder is a project, or one of its data sets."""
+    return path.is_dir() and any(_fits(p) for f in _folders(path) for p in [*f.rglob("*.json")][:8])
+
+
+def _fits(path: Path) -> bool:
+    try:
+        with open(path, "rb") as f:
+            head = f.read(1 << 14)
+    except OSError:
+        return False
+    return b'"objects"' in head and b'"size"' in head
+
+
+def _folders(where: Path) -> list[Path]:
+    """Folders of annotations: PROJECT/DATASET/ann, or DATASET/ann where a data set is named."""
+    found = [where / "ann", *(p / "ann" for p in sorted(where.iterdir()) if p.is_dir())]
+    return [f for f in found if f.is_dir()]
+
+
+def _files(where: Path) -> list[Path]:
+    return [p for f in _folders(where) for p in sorted(f.rglob("*.json")) if _fits(p)]
+
+
+def _home(path: Path) -> Path:
+    """The folder `ann` that an annotation lies in."""
+    return next(p for p in path.parents if p.name == "ann")
+
+
+def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
+    """split -> its files: those of data sets that are called like one, else all. Raises DataError where there are
+    none."""
+    if where.is_file():
+        raise DataError(str(where), "is a file, and a project is a folder", "name the folder that holds meta.json")
+    found = _files(where)
+    if not found:
+        raise DataError(str(where), "holds no annotations of Supervisely", "looked for DATASET/ann/PICTURE.json")
+    parts: dict[str, list[Path]] = {}
+    for path in found:
+        parts.setdefault(pages.split_name(_home(path).parent.name), []).append(path)
+    if "" in parts or len(parts) == 1:
+        return {next(iter(parts)) if len(parts) == 1 and "" not in parts else "all": Source(tuple(found))}
+    return {s: Source(tuple(p)) for s, p in parts.items()}
+
+
+def read(
+    where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
+    names: str | Path | Sequence[str] | None = None, follow_links: bool = False,
+) -> Draft:
+    """A draft of one split. Raises DataError where nothing can be used."""
+    faults: list[Fault] = []
+    found = [p for path in source.files if (p := _page(path, where, faults)) is not None]
+    meta = next((f for f in (where / "meta.json", where.parent / "meta.json") if f.is_file()), None)
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=_classes(meta),
+                          every=lambda: {s.name for f in _files(where) if (p := _page(f, where, [])) is not None
+                                         for s in p.shapes}, word="figure", faults=faults, follow_links=follow_links,
+                          used=[meta] if meta is not None else [])
+
+
+def _classes(meta: Path | None) -> list[str]:
+    """The project's own list of classes; empty where it has none."""
+    if meta is None:
+        return []
+    doc, _ = load_json(meta)
+    rows = doc.get("classes") if isinstance(doc, dict) else None
+    found = [r["title"].strip() for r in rows if isinstance(r, dict) and isinstance(r.get("title"), str)] if isinstance(
+        rows, list) else []
+    return list(dict.fromkeys(n for n in found if n))
+
+
+def _page(path: Path, where: Path, faults: list[Fault]) -> Page | None:
+    doc, _ = load_json(path)
+    size = doc.get("size") if isinstance(doc, dict) else None
+    rows = doc.get("objects") if isinstance(doc, dict) else None
+    if not isinstance(size, dict) or not isinstance(rows, list):
+        faults.append(Fault(str(path), "", "objects", "has no size or no list of objects", OUT, True,
+                            "broken annotation"))
+        return None
+    h, w = (int(v) if (v := real(size.get(k))) == v and 0 < v < 1 << 20 else 0 for k in ("height", "width"))
+    picture = _home(path).parent / "img" / path.relative_to(_home(path)).with_suffix("")
+    page = Page(picture.relative_to(where).as_posix(), (h, w), path)
+    for k, row in enumerate(rows):
+        page.shapes.append(_shape(row, (h, w), k) if isinstance(row, dict)
+                           else Shape("", record=k, why="is no figure"))
+    return page
+
+
+def _shape(row: dict[str, Any], size: tuple[int, int], number: int) -> Shape:
+    title, kind = row.get("classTitle"), row.get("geometryType")
+    shape = Shape(title.strip() if isinstance(title, str) else "", record=number)
+    given = row.get("points")
+    points: dict[str, Any] = given if isinstance(given, dict) else {}
+    try:
+        outer = _ring(points.get("exterior")) if kind in ("rectangle", "polygon") else []
+        if kind == "rectangle" and len(outer) == 4:
+            x, y = sorted(outer[0::2]), sorted(outer[1::2])
+            shape.box = x[0], y[0], x[1] + 1, y[1] + 1
+        elif kind == "polygon" and len(outer) >= 6:
+            holes = [_ring(r) for r in points.get("interior") or ()]
+            if holes:
+                inside = np.any([rle.decode([r], *size) for r in holes], axis=0)
+                shape.mask = rle.encode(rle.decode([outer], *size) & ~inside)
+            else:
+                shape.rings = [outer]
+        elif kind == "bitmap" and isinstance(row.get("bitmap"), dict):
+            left, top = (int(v) for v in row["bitmap"]["origin"])
+            shape.mask = pages.filled(_bitmap(row["bitmap"]["data"]), left, top, size)
+        else:
+            shape.why = f"a figure of the kind {str(kind)[:40]!r} is no object with an extent"
+    except _BROKEN as e:
+        shape.why = f"its figure cannot be read ({str(e)[:80]})"
+    return shape
+
+
+def _ring(points: Any) -> list[float]:
+    """Points [[x, y], ...] as a flat list. Raises ValueError."""
+    if not isinstance(points, list):
+        raise ValueError("has no points")
+    flat = [real(v) for p in points for v in (p if isinstance(p, list) and len(p) == 2 else (None,))]
+    if not all(np.isfinite(flat)):
+        raise ValueError("has points that are not two finite numbers")
+    return flat
+
+
+def _bitmap(text: str) -> np.ndarray:
+    """The mask of a bitmap: a PNG in base64, compressed once more or not; where it is transparent it is not."""
+    raw = base64.b64decode(text, validate=True)
+    if not raw.startswith(b"\x89PNG"):
+        opened = zlib.decompressobj()
+        raw = opened.decompress(raw, _MOST)
+        if opened.unconsumed_tail:
+            raise ValueError("is too large when it is unpacked")
+    with Image.open(io.BytesIO(raw), formats=("PNG",)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"is a bitmap of {image.width} x {image.height}")
+        pixels = np.asarray(image.convert("RGBA") if "A" in image.getbands() or "transparency" in image.info
+                            else image.convert("L"))
+    return np.asarray((pixels[..., 3] if pixels.ndim == 3 else pixels) > 0)
+
+
+__all__ = ["FORMAT", "looks_like", "read", "splits"]

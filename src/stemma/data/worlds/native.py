@@ -1,0 +1,301 @@
+"""Environments with what is their own: numbers as numbers, pictures as pictures, choices as choices.
+
+    gym:CartPole-v1, gym:ALE/Pong-v5, gym:my_module:My-v0      gymnasium's by their ids
+    gym:CrafterReward-v1                                       crafter's, which knows the older gym alone
+    minigrid:GoToDoor-5x5                                      MiniGrid's; its mission comes as tokens, a word a step
+
+`+image` behind a name adds a picture to what is seen. An observation's numbers are the channel "vector", a picture
+is "image", a word "token". One of several choices is taken by the largest of its numbers: a one-hot action says it.
+"""
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...core.types import StemmaError
+from .gym import LIMIT, scaled_to, shrink
+
+PREFIXES = ("gym:", "minigrid:")
+LEAST = 16  # a smaller array of bytes is a grid of codes and no picture
+# what an id begins with: the package that brings it, and how it is installed
+PACKAGES = (("ALE/", "ale_py", "ale-py"), ("MiniGrid", "minigrid", "stemma-vision[worlds]"),
+            ("BabyAI", "minigrid", "stemma-vision[worlds]"), ("Crafter", "crafter", "stemma-vision[worlds]"),
+            ("CarRacing", "Box2D", "stemma-vision[worlds]"), ("LunarLander", "Box2D", "stemma-vision[worlds]"),
+            ("Bipedal", "Box2D", "stemma-vision[worlds]"))
+
+
+@dataclass(frozen=True)
+class Native:
+    """What is known of an environment: names of an action's numbers, the sizes of its choices (empty: numbers in
+    -1..1), its channels with their widths (0: a picture), decisions of an episode at most."""
+
+    name: str
+    actions: tuple[str, ...]
+    choices: tuple[int, ...]
+    inputs: tuple[tuple[str, int], ...]
+    limit: int
+
+
+def is_native(name: str) -> bool:
+    """Whether a name begins as one of these does."""
+    return name.startswith(PREFIXES)
+
+
+def ident_of(name: str) -> str:
+    """The id that a name stands for."""
+    bare = name.removesuffix("+image")
+    if bare.startswith("minigrid:"):
+        own = bare.removeprefix("minigrid:").removeprefix("MiniGrid-")
+        return f"MiniGrid-{own}" if own.rpartition("-v")[2].isdigit() else f"MiniGrid-{own}-v0"
+    return bare.removeprefix("gym:")
+
+
+def made(name: str) -> Any:
+    """The environment itself. Raises `StemmaError` naming what to install where its package is absent, and where it
+    cannot be made."""
+    import importlib.util
+
+    ident = ident_of(name)
+    for head, package, install in PACKAGES:
+        if not ident.startswith(head):
+            continue
+        if importlib.util.find_spec(package) is None:
+            raise StemmaError(f"the environment '{name}' needs the package {package}, which is not installed: pip "
+                              f"install '{install}'")
+        if package == "crafter":
+            return _crafter(reward="NoReward" not in ident)
+        if package != "Box2D":
+            module = importlib.import_module(package)
+            if hasattr(module, "register_envs") and package == "ale_py":
+                import gymnasium
+
+                gymnasium.register_envs(module)
+    import gymnasium
+
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if ":" in ident and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        env = gymnasium.make(ident, disable_env_checker=True)
+        if "rgb_array" not in env.metadata.get("render_modes", ()):
+            return env
+        env.close()
+        return gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
+    except Exception as error:  # every package's own kinds
+        raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
+                          f"{' '.join(str(error).split())[:200]}); after 'gym:' an id is spelled as gymnasium knows "
+                          "it") from error
+
+
+def _crafter(reward: bool) -> Any:
+    """Crafter, whose own class speaks the older gym."""
+    import crafter
+    import gymnasium
+    from gymnasium import spaces
+
+    class Crafter(gymnasium.Env):
+        metadata = {"render_modes": ["rgb_array"]}
+        observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        action_space: Any = spaces.Discrete(17)
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            self.inner = crafter.Env(reward=reward, seed=int(self.np_random.integers(1 << 31)))
+            return self.inner.reset(), {}
+
+        def step(self, action: Any) -> Any:
+            seen, gained, over, info = self.inner.step(int(action))
+            dead = bool(over) and info["discount"] == 0
+            return seen, float(gained), dead, bool(over) and not dead, {}
+
+        def render(self) -> Any:
+            return self.inner.render()
+
+    return Crafter()
+
+
+# ---------------------------------------------------------------- what is seen
+
+
+def is_picture(space: Any) -> bool:
+    """Whether a space is one of pictures: bytes [H, W, 1 or 3] of some size."""
+    shape: tuple[int, ...] = getattr(space, "shape", None) or ()
+    return space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= LEAST
+
+
+def parts_of(space: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """The leaves of a space: (keys, space)."""
+    inner = getattr(space, "spaces", None)
+    if isinstance(inner, dict):
+        return [((k, *keys), s) for k, v in inner.items() for keys, s in parts_of(v)]
+    if isinstance(inner, tuple):
+        return [((str(i), *keys), s) for i, v in enumerate(inner) for keys, s in parts_of(v)]
+    return [((), space)]
+
+
+def taken(seen: Any, keys: tuple[str, ...]) -> Any:
+    """The leaf of an observation."""
+    for k in keys:
+        seen = seen[int(k)] if isinstance(seen, tuple) else seen[k]
+    return seen
+
+
+def is_text(space: Any) -> bool:
+    """Whether a space is one of sentences."""
+    return hasattr(space, "mission_func") or type(space).__name__ == "Text"
+
+
+def words_of(space: Any) -> tuple[str, ...] | None:
+    """The words that missions of a space are made of, or None where it does not say; none stands first, as a blank."""
+    told, places = getattr(space, "mission_func", None), getattr(space, "ordered_placeholders", None)
+    if told is None:
+        return None
+    missions = [told(*x) for x in itertools.product(*(places or []))]
+    return ("", *sorted({w for m in missions for w in m.replace(",", " ,").split()}))
+
+
+class Words:
+    """A sentence a word a step, and then from its beginning."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.number, self.said, self.at = {w: i for i, w in enumerate(words)}, [0], 0
+
+    def begin(self, sentence: str) -> None:
+        self.said, self.at = [self.number[w] for w in sentence.replace(",", " ,").split()] or [0], 0
+
+    def next(self) -> np.ndarray:
+        word = self.said[self.at % len(self.said)]
+        self.at += 1
+        return np.array(word, np.int32)
+
+
+@lru_cache(maxsize=64)
+def look(name: str) -> Native:
+    """What `name` is. Raises `StemmaError` as `made` does, and for what cannot be seen or done."""
+    from gymnasium import spaces
+
+    env = made(name)
+    try:
+        numbers, pictures, words = 0, 0, 0
+        for keys, s in parts_of(env.observation_space):
+            if is_text(s):
+                words = len(words_of(s) or ())
+            elif is_picture(s):
+                pictures += 1
+            elif isinstance(s, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+                numbers += int(spaces.flatdim(s))
+            else:
+                raise StemmaError(f"the environment '{name}' shows {'.'.join(keys) or 'something'} as "
+                                  f"{type(s).__name__}; numbers, choices and pictures can be seen")
+        if pictures > 1:
+            raise StemmaError(f"the environment '{name}' shows {pictures} pictures; one can be seen")
+        inputs = [("image", 0)] * (pictures > 0 or name.endswith("+image"))
+        inputs += [(k, n) for k, n in (("vector", numbers), ("token", words)) if n]
+        actions, choices = actions_of(env.action_space, name)
+        limit = getattr(env.spec, "max_episode_steps", None) or getattr(env.unwrapped, "max_steps", None) or LIMIT
+        return Native(name, actions, choices, tuple(inputs), int(limit))
+    finally:
+        env.close()
+
+
+def actions_of(space: Any, name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """(names of an action's numbers, sizes of its choices)."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        sizes = (int(space.n),) if isinstance(space, spaces.Discrete) else tuple(
+            int(n) for n in (np.asarray(space.nvec).reshape(-1) if isinstance(space, spaces.MultiDiscrete)
+                             else np.full(int(np.prod(space.shape)), 2)))
+        several = len(sizes) > 1
+        names = tuple(f"choice {g} {i}" if several else f"choice {i}" for g, n in enumerate(sizes) for i in range(n))
+        return names, sizes
+    if isinstance(space, spaces.Box) and space.shape and np.issubdtype(space.dtype, np.floating):
+        return tuple(f"action {i}" for i in range(int(np.prod(space.shape)))), ()
+    raise StemmaError(f"the environment '{name}' takes actions of {type(space).__name__}; choices and boxes of numbers "
+                      "can be said")
+
+
+def doing(space: Any, choices: tuple[int, ...]) -> Callable[[np.ndarray], Any]:
+    """Our numbers as the environment's own action."""
+    from gymnasium import spaces
+
+    if choices:
+        ends = np.cumsum(choices)[:-1]
+        chosen = lambda a: np.array([int(x.argmax()) for x in np.split(np.asarray(a), ends)])
+        if isinstance(space, spaces.Discrete):
+            return lambda a: int(chosen(a)[0]) + int(space.start)
+        first = np.asarray(getattr(space, "start", 0)).reshape(-1)
+        return lambda a: (chosen(a) + first).reshape(space.shape).astype(space.dtype)
+    return scaled_to(space)
+
+
+def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
+    """The environment as a world of ours that shows the channels of `senses`; a picture that is no part of what it
+    shows is drawn. Raises `StemmaError` where it cannot draw one."""
+    import gymnasium
+    from gymnasium import spaces
+
+    found, inner = look(name), made(name)
+    leaves = parts_of(inner.observation_space)
+    picture = next((keys for keys, s in leaves if is_picture(s)), None)
+    mission = next(((keys, words_of(s)) for keys, s in leaves if is_text(s)), (None, None))
+    numbers = [(keys, s) for keys, s in leaves if not is_picture(s) and not is_text(s)]
+    widths = dict(found.inputs)
+    if missing := [k for k in senses if k not in widths and k != "image"]:
+        raise StemmaError(f"the environment '{name}' shows no {missing[0]}; it shows {', '.join(widths) or 'nothing'}")
+    if "image" in senses and picture is None and "rgb_array" not in inner.metadata.get("render_modes", ()):
+        raise StemmaError(f"the environment '{name}' does not draw itself, and a picture is wanted")
+    act = doing(inner.action_space, found.choices)
+
+    class World(gymnasium.Env):
+        observation_space = spaces.Dict({
+            k: spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8) if k == "image"
+            else spaces.Box(0, widths[k], (), np.int32) if k == "token"
+            else spaces.Box(-np.inf, np.inf, (widths[k],), np.float32) for k in senses})
+        action_space = spaces.Box(-1.0, 1.0, (len(found.actions),), np.float32)
+        steps, words = 0, Words(mission[1] or ("",))
+
+        def _seen(self, seen: Any) -> dict[str, np.ndarray]:
+            out: dict[str, np.ndarray] = {}
+            for k in senses:
+                if k == "image":
+                    drawn = np.asarray(inner.render() if picture is None else taken(seen, picture))
+                    out[k] = shrink(np.repeat(drawn, 3, 2) if drawn.shape[2] == 1 else drawn, size, grey)
+                elif k == "token":
+                    out[k] = self.words.next()
+                else:
+                    flat = [np.asarray(spaces.flatten(s, taken(seen, keys)), np.float32) for keys, s in numbers]
+                    out[k] = np.concatenate(flat)
+            return out
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            seen, _ = inner.reset(seed=seed)
+            self.steps = 0
+            if mission[0] is not None:
+                self.words.begin(taken(seen, mission[0]))
+            return self._seen(seen), {}
+
+        def step(self, action: np.ndarray) -> Any:
+            seen, reward, over, cut, _ = inner.step(act(action))
+            self.steps += 1
+            return self._seen(seen), float(reward), bool(over), bool(cut) or self.steps >= found.limit, {}
+
+        def render(self) -> Any:
+            return inner.render()
+
+        def close(self) -> None:
+            inner.close()
+
+    return World()
+
+
+__all__ = ["Native", "Words", "actions_of", "doing", "ident_of", "is_native", "is_picture", "look", "made", "parts_of",
+           "taken", "words_of", "world"]

@@ -1,0 +1,157 @@
+"""DreamerV3: an actor and a critic learn in dreams of a world model of classes; one set of numbers for every world.
+arXiv 2301.04104"""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ...core.paper import Claim, Fact, Paper, Parent
+from ...core.part import Part, part
+from ...core.recipe import Life, Recipe, Stage
+from ...core.types import Info
+from ...parts.worlds.acting import Policy
+from ...parts.worlds.blocks import BlockGRU, NormedGRU, NormedRSSM
+from ...parts.worlds.latents import Categorical
+from ...parts.worlds.nats import FreeNats
+from ...parts.worlds.nets import Pixels
+from ...parts.worlds.normed import BlockDecoder, GoingHead, NumbersEncoder, NumbersHead, PoolingEncoder, TwoHotHead
+from ...skeletons.dreamer import Behaviour, Dreaming
+from ...skeletons.world import Head, Sense
+from . import planet
+
+# memory, hidden units, classes of each of 32 variables, channels, units of heads (configs.yaml, size1m .. size400m)
+SIZES = {"size1m": (512, 64, 4, 4, 64), "size12m": (2048, 256, 16, 16, 256), "size25m": (3072, 384, 24, 24, 384),
+         "size50m": (4096, 512, 32, 32, 512), "size100m": (6144, 768, 48, 48, 768),
+         "paper": (8192, 1024, 64, 64, 1024), "size400m": (12288, 1536, 96, 96, 1536)}
+FIRST = {"first-s": (512, 512, 32, 2), "first-xl": (4096, 1024, 96, 5)}  # memory, units, channels, layers
+READS = ("deter", "stoch")
+
+
+def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: int, first: bool,
+         ) -> tuple[Sense, Head]:
+    """How a channel comes in and is told: numbers (`width` of them) or a picture."""
+    norm = "layer" if first else "rms"
+    if width:
+        return (Sense(channel, part(NumbersEncoder, units=units, layers=layers, norm=norm), width),
+                Head(channel, part(NumbersHead, units=units, layers=layers, norm=norm), reads=READS))
+    return (Sense(channel, part(PoolingEncoder, depth=depth, pool=not first, norm=norm)),
+            Head(channel, part(BlockDecoder, deter=deter, depth=depth, units=units, blocks=0 if first else 8, norm=norm,
+                               sigmoid=not first), reads=READS))
+
+
+def spec(preset: str = "paper") -> Dreaming:
+    """200 million weights ("paper"), the other published sizes, the first version's smallest and largest ("first-s",
+    "first-xl"), and "small" for two cores. What is seen is the world's: `prepare`."""
+    first, small = preset in FIRST, preset == "small"
+    deter, hidden, classes, depth, units = SIZES.get(preset, (256, 64, 8, 8, 64))
+    layers, shallow, groups, norm = 3, 1, 16 if small else 32, "rms"
+    if first:
+        deter, units, depth, layers = FIRST[preset]
+        hidden, classes, shallow, norm = units, 32, layers, "layer"
+    cell: Part[Any] = part(NormedGRU if first else BlockGRU, size=deter, hidden=hidden)
+    sense, told = seen("image", 0, deter, depth, units, layers, first)
+    return Dreaming(
+        pixels=Pixels(32, grey=True, shift=0.5) if small else Pixels(64, shift=0.5),
+        senses=(sense,),
+        dynamics=part(NormedRSSM, latent=Categorical(groups, classes), cell=cell, hidden=hidden,
+                      expecting=1 if first else 2, norm=norm, learned=first),
+        heads=(told,
+               Head("reward", part(TwoHotHead, units=units, layers=shallow, curved=not first, norm=norm)),
+               Head("terminal", part(GoingHead, units=units, layers=shallow, inside=not first, norm=norm))),
+        rule=FreeNats(1.0, balance=(0.5 if first else 1.0, 0.1)),
+        actor=part(Policy, units=units, layers=layers, reads=READS, mix=0.01 if first else 0.0,
+                   scale=1.0 if first else 0.01, norm=norm),
+        critic=part(TwoHotHead, units=units, layers=layers, curved=not first, norm=norm),
+        behaviour=Behaviour(replay=0.0 if first else 0.3, through=first),
+        context=not first,
+    )
+
+
+def prepare(p: Dreaming, info: Info) -> Dreaming:
+    """Sees what the world shows, numbers and pictures, in the place of a picture alone; takes choices where it has
+    them."""
+    picture, told = p.senses[0], p.heads[0]
+    assert isinstance(p.actor, Part)
+    first, units = p.actor["norm"] == "layer", p.actor["units"]
+    both = [seen(channel, width, 0, 0, units, p.actor["layers"], first) if width else (picture, told)
+            for channel, width in info.inputs or (("image", 0),) if channel != "token"]
+    return replace(p, senses=tuple(s for s, _ in both), heads=(*(h for _, h in both), *p.heads[1:]),
+                   actor=p.actor.but(choices=info.choices))
+
+
+def recipe(preset: str = "paper") -> Recipe:
+    """Batches of 16 sequences of 64; 32 steps are learned from for each that is lived (the paper's default).
+
+    "size1m" has the 1,024 of its worlds of numbers, "first-s" and "first-xl" the first version's optimiser.
+    "small" is ours: shorter sequences, a higher rate, 64 steps for each that is lived.
+    """
+    first, small = preset in FIRST, preset == "small"
+    ratio = {"small": 64.0, "size1m": 1024.0}.get(preset, 32.0)
+    envs = 1 if small or preset == "size1m" else 16
+    fit = Stage("learn", "fit", ratio=ratio, sequence=32 if small else 64, newest=not first)
+    life = Life(first=(Stage("at first", "collect", 8 if small else 16),),
+                then=(fit, Stage("live", "collect", envs)), capacity=1_000_000 if first else 5_000_000, cross=True)
+    r = Recipe(optimizer="laprop", lr=4e-5, eps=1e-20, agc=0.3, warmup_steps=1000, weight_decay=0.0, batch=16,
+               length="24h", schedule="constant", warmup=0.0, precision="fp32", life=life)
+    if first:
+        return replace(r, optimizer="adam", lr=1e-4, eps=1e-8, agc=0.0, warmup_steps=0,
+                       lr_mult=(("^(actor|critic)", 0.3),),
+                       clips=(("^(senses|dynamics|heads)", 1000.0), ("^actor", 100.0), ("^critic", 100.0)))
+    return replace(r, lr=3e-4, warmup_steps=100, length="10m") if small else r
+
+
+PAPER = Paper(
+    title="Mastering Diverse Domains through World Models",
+    authors="Hafner, Pasukonis, Ba, Lillicrap",
+    year=2023,
+    arxiv="2301.04104",
+    task="world",
+    spec=spec,
+    recipe=recipe,
+    presets=("paper", "size1m", "size12m", "size25m", "size50m", "size100m", "size400m", "first-s", "first-xl",
+             "small"),
+    prepare=prepare,
+    summary="One agent, one set of numbers, any world: numbers are squashed by symlog, rewards and values are told as "
+    "distributions over bins, the divergence of what is seen from what was foreseen is split and has a free nat, "
+    "returns are scaled by how far they lie apart. A belief is a memory and 32 classes. An actor and a critic "
+    "learn in dreams of 15 steps that begin at every belief of a batch; nothing is planned when it acts.",
+    parents=(
+        Parent(
+            planet.PAPER,
+            (
+                (("()", "critic", "behaviour", "context"), "an actor and a critic learn in dreams, in the place of "
+                 "a search at each step; what was believed is kept with what was lived"),
+                ("actor", "a policy whose distribution is learned"),
+                ("pixels", "all eight bits, without noise"),
+                ("senses", "convolutions halved by their maxima, each normalised"),
+                ("dynamics", "32 variables of classes, a hundredth of them uniform, and a memory of eight blocks"),
+                ("heads", "rewards as two-hot bins, and whether the world goes on; pictures are drawn from blocks"),
+                ("rule", "the divergence is split in two, each with a free nat of its own"),
+            ),
+        ),
+    ),
+    claims=(
+        Claim("return, cartpole swing-up from numbers, 100,000 steps", 528, "repository's scores, mean of 5 seeds"),
+        Claim("return, cartpole swing-up from numbers, 500,000 steps", 856, "repository's scores, mean of 5 seeds"),
+        Claim("return, walker walk from numbers, 500,000 steps", 881, "repository's scores, mean of 5 seeds"),
+        Claim("return, cartpole swing-up from pictures, 500,000 steps", 845, "repository's scores, mean of 10 seeds"),
+        Claim("score, Atari 100k Boxing", 86.6, "repository's scores, mean of 5 seeds"),
+    ),
+    facts=(
+        *(Fact("parameters", n, 1, variant=v, source="summed over the layers of rssm.py and heads.py, one action")
+          for v, n in (("size1m", 685_876), ("size12m", 10_490_308), ("size25m", 23_483_556), ("size50m", 41_642_372),
+                       ("size100m", 93_456_708), ("paper", 165_933_316), ("size400m", 372_873_348))),
+    ),
+    notes=(
+        "An agent learns between episodes and not within them: after each it makes up the updates that the ratio asks "
+        "for. So a killed run resumes exactly in any world.",
+        "Settings are those of the authors' code (configs.yaml) at its second version; entropy of the actor has no "
+        "uniform share there, although the paper lists one.",
+        "Nothing is lived by chance at first: the untrained actor is nearly uniform.",
+        "Beliefs are kept as halves and class numbers, and written anew after each update that held them.",
+        "The first version is one Adam with three clips and two rates; its epsilon is 1e-8 for all three, where the "
+        "actor's and critic's were 1e-5, its weights begin as the second's, and its convolutions are of stride 2.",
+        "Tasks of DeepMind control last two steps a decision.",
+        "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures that are 32 pixels wide.",
+    ),
+)

@@ -1,0 +1,51 @@
+"""Several looks with the same filters, dilated in ways of their own (TridentNet sec. 3.2).
+
+Axes: L looks, B images.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...core.types import StemmaError
+
+
+class TridentConv(nn.Conv2d):
+    """Sec. 3.2: the same 3x3 for every look, dilated as that look is; looks lie one after another in the batch. `fast`:
+    in prediction that one alone. `others` has filters for looks beyond the first, where they share none."""
+
+    def __init__(self, of: nn.Conv2d, dilations: tuple[int, ...], fast: int, shared: bool) -> None:
+        super().__init__(of.in_channels, of.out_channels, 3, of.stride[0], padding=1, bias=of.bias is not None)
+        self.load_state_dict(of.state_dict())
+        self.weight.requires_grad_(of.weight.requires_grad)
+        self.looks, self.fast = dilations, fast
+        self.others = nn.ParameterList([] if shared else [self.weight.detach().clone() for _ in dilations[1:]])
+
+    def forward(self, x: Float[Tensor, "LB C H W"]) -> Float[Tensor, "LB D h w"]:
+        weights = [self.weight, *(self.others or [self.weight] * (len(self.looks) - 1))]
+        every = list(zip(weights, self.looks))
+        every = every if self.training or self.fast < 0 else every[self.fast : self.fast + 1]
+        return torch.cat([F.conv2d(part, w, self.bias, self.stride, d, d) for part, (w, d) in
+                          zip(x.chunk(len(every)), every, strict=True)])
+
+
+def part_looks(trunk: nn.Module, stage: str, dilations: tuple[int, ...], fast: int, shared: bool,
+               looks: Callable[[], int]) -> None:
+    """Lets the blocks but the first of a trunk's `stage` see a picture `looks()` times, in place; names stay.
+
+    Raises `StemmaError` where there is no such stage of several blocks of 3x3 convolutions.
+    """
+    blocks = list(dict(trunk.named_modules()).get(stage, nn.Sequential()).children())[1:]
+    inside = {id(m) for b in blocks for m in b.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)}
+    if not inside:
+        raise StemmaError(f"stage={stage}: this backbone has no such stage of several blocks of 3x3 convolutions, "
+                          "where looks could part; say the path of one")
+    for name, m in list(trunk.named_modules()):
+        if id(m) in inside and isinstance(m, nn.Conv2d):
+            home, _, last = name.rpartition(".")
+            setattr(trunk.get_submodule(home), last, TridentConv(m, dilations, fast, shared))
+    blocks[0].register_forward_pre_hook(lambda _, x: x[0].repeat(looks(), 1, 1, 1))

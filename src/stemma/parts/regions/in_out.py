@@ -1,0 +1,196 @@
+"""Boxes from probabilities of rows and columns (LocNet): the head that says them, what they should be, and the interval
+that they mean; and where to begin to look (AttractioNet).
+
+Axes: R regions, C channels, s bins a side, M parts of a side of the search region.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ...core.part import In
+from ...ops import boxes as bx
+from ...ops.constants import remember
+from ...ops.nms import nms
+from ...ops.roi import roi_align
+from ..low_rank import linear
+
+Says = Literal["in-out", "borders", "combined"]
+ROWS = {"in-out": 1, "borders": 2, "combined": 3}  # vectors of M an axis
+
+
+class InOutHead(nn.Module):
+    """LocNet fig. 3: the search region, pooled bilinearly, two 3x3 convolutions, the maximum over rows and over
+    columns, and on each a fully connected layer of M logits.
+
+    `says`: "in-out", whether each column (row) crosses the object; "borders", whether it holds its first, its last
+    edge; or both (sec. 3.1).
+    """
+
+    def __init__(self, inp: In, width: int = 512, bins: int = 14, parts: int = 56, says: Says = "in-out",
+                 norm: bool = False) -> None:
+        super().__init__()
+        self.bins, self.parts, self.says, self.stride = bins, parts, says, inp.strides[-1]
+        layers: list[nn.Module] = []
+        for c in (inp.channels[-1], width):
+            layers.append(nn.Conv2d(c, width, 3, padding=1, bias=not norm))
+            layers += [nn.BatchNorm2d(width)] * norm + [nn.ReLU(inplace=True)]
+        self.convs = nn.Sequential(*layers)
+        self.x, self.y = (nn.Linear(width * bins, parts * ROWS[says]) for _ in range(2))
+        for m in self.convs:
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+        for fc in (self.x, self.y):
+            nn.init.normal_(fc.weight, std=0.001)
+            nn.init.zeros_(fc.bias)
+
+    def forward(self, xs: list[Tensor], search: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R 2 V M"]:
+        """Logits over columns (0) and rows (1) of search regions; V vectors of M an axis, as `says`."""
+        seen = self.convs(roi_align(xs[-1], search, self.bins, self.stride, 2, True).flatten(0, 1))
+        said = [fc(seen.amax(axis).flatten(1)) for fc, axis in ((self.x, -2), (self.y, -1))]
+        return torch.stack(said, 1).float().view(*search.shape[:2], 2, ROWS[self.says], self.parts)
+
+
+class ObjectHead(nn.Module):
+    """Whether a box holds an object, whatever it is (AttractioNet sec. 3.1): pooled bilinearly, two fully connected
+    layers, a logit for and one against."""
+
+    def __init__(self, inp: In, width: int = 4096, bins: int = 7, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.bins, self.stride = bins, inp.strides[-1]
+        self.fc6 = linear(inp.channels[-1] * bins * bins, width)
+        self.fc7 = linear(width, width)
+        self.score = nn.Linear(width, 2)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.score.weight, std=0.01)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R 2"]:
+        x = roi_align(xs[-1], boxes, self.bins, self.stride, 2, True).flatten(2)
+        for layer in (self.fc6, self.fc7):
+            x = self.dropout(F.relu(layer(x)))
+        said: Tensor = self.score(x)
+        return said.float()
+
+
+@dataclass(frozen=True)
+class InOut:
+    """LocNet sec. 3: a box is searched for in a region `factor` times as large, cut into `parts` columns and rows."""
+
+    factor: float = 1.8
+    parts: int = 56
+    says: Says = "in-out"
+    clip: float = 1e-4  # probabilities are kept this far from 0 and 1 when an interval is chosen
+
+    def search(self, boxes: Float[Tensor, "*R 4"]) -> Float[Tensor, "*R 4"]:
+        c, s = bx.centre_size(boxes)
+        return bx.from_centre(c, s * self.factor)
+
+    def ends(self, search: Float[Tensor, "*R 4"], truth: Float[Tensor, "*R 4"]) -> Int[Tensor, "*R 2 2"]:
+        """(first, last) column and row that the object crosses, cut to the search region; last >= first."""
+        first, side = search[..., :2], (search[..., 2:] - search[..., :2]).clamp(min=1e-3)
+        low, high = (((truth[..., i : i + 2] - first) / side * self.parts).round().long() for i in (0, 2))
+        low = low.clamp(0, self.parts - 1)
+        return torch.stack([low, torch.maximum((high - 1).clamp(0, self.parts - 1), low)], -1)
+
+    def target(self, search: Float[Tensor, "*R 4"], truth: Float[Tensor, "*R 4"]) -> Float[Tensor, "*R 2 V M"]:
+        """Eq. 1 and 2: what each column and row should say."""
+        ends = self.ends(search, truth)
+        at = torch.arange(self.parts, device=ends.device)
+        low, high = ends[..., :1], ends[..., 1:]
+        inside, edges = ((at >= low) & (at <= high)), torch.stack([at == low, at == high], -2)
+        which = {"in-out": [inside[..., None, :]], "borders": [edges],
+                 "combined": [inside[..., None, :], edges]}[self.says]
+        return torch.cat(which, -2).float()
+
+    def interval(self, logits: Float[Tensor, "*R V M"]) -> Int[Tensor, "*R 2"]:
+        """The interval of greatest likelihood (eq. 4 to 6): with in-out the sub-array of greatest sum of logits, with
+        borders the pair of greatest sum, first <= last; with both the greatest sum of the two."""
+        bound = math.log(1 / self.clip - 1)
+        z = logits.clamp(-bound, bound)
+        begin, end = torch.zeros_like(z[..., 0, :]), torch.zeros_like(z[..., 0, :])
+        if self.says != "borders":
+            total = z[..., 0, :].cumsum(-1)
+            begin, end = begin - (total - z[..., 0, :]), end + total
+        if self.says != "in-out":
+            begin, end = begin + z[..., -2, :], end + z[..., -1, :]
+        best, first = begin.cummax(-1)
+        last = (best + end).argmax(-1, keepdim=True)
+        return torch.cat([first.gather(-1, last), last], -1)
+
+    def decode(self, search: Float[Tensor, "*R 4"], logits: Float[Tensor, "*R 2 V M"]) -> Float[Tensor, "*R 4"]:
+        """The boxes that columns and rows mean."""
+        ends = self.interval(logits)  # *R 2 2
+        step = (search[..., 2:] - search[..., :2]) / self.parts
+        return torch.cat([search[..., :2] + ends[..., 0] * step, search[..., :2] + (ends[..., 1] + 1) * step], -1)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """AttractioNet sec. 3.2: boxes that cover a picture evenly: widths and heights from `least` to `most` in `steps`
+    geometric steps, every pair, an eighth of a side apart, or as much more as keeps them to `count`."""
+
+    least: float = 16.0
+    most: float = 384.0
+    steps: int = 5
+    count: int = 10_000
+    apart: float = 1 / 8
+
+    def __call__(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "S 4"]:
+        """For a picture of (height, width) pixels; some reach over its edge by less than half."""
+        def make() -> tuple[Tensor, ...]:
+            apart = self.apart
+            while len(rows := self.laid(size, apart)) > self.count:
+                apart *= 1.1
+            return (torch.tensor(rows, dtype=like.dtype, device=like.device).view(-1, 4),)
+
+        return remember((self, size, like.device, like.dtype), make)[0]
+
+    def laid(self, size: tuple[int, int], apart: float) -> list[tuple[float, float, float, float]]:
+        h, w = size
+        sides = [self.least * (self.most / self.least) ** (k / max(self.steps - 1, 1)) for k in range(self.steps)]
+        rows = []
+        for bw in sides:
+            for bh in sides:
+                if bw > 1.5 * w or bh > 1.5 * h:
+                    continue
+                xs, ys = (self.line(n, side, apart) for n, side in ((w, bw), (h, bh)))
+                rows += [(x - bw / 2, y - bh / 2, x + bw / 2, y + bh / 2) for y in ys for x in xs]
+        return rows
+
+    @staticmethod
+    def line(length: float, side: float, apart: float) -> list[float]:
+        """Middles along a side of the picture, evenly, the first and last half a box from its ends."""
+        room = max(length - side, 0.0)
+        n = max(int(room / (side * apart)), 0)
+        return [length / 2 if n == 0 else side / 2 + k * room / n for k in range(n + 1)]
+
+
+@dataclass(frozen=True)
+class ManyNMS:
+    """AttractioNet's last suppression: at falling thresholds, of what the one before left. What survives longer comes
+    first: a score is the number of thresholds survived and the objectness, over the number of them and one."""
+
+    thresholds: tuple[float, ...] = (0.95, 0.90, 0.85, 0.80, 0.75, 0.65, 0.60, 0.55)
+    keeps: tuple[int, ...] = (2000, 1000, 400, 200, 100, 40, 20, 10)
+
+    def __call__(self, boxes: Float[Tensor, "B K 4"], scores: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
+        """(boxes, scores), best first; a score of 0 is padding, before and after."""
+        rank = torch.where(scores > 0, scores, -torch.inf)
+        at = nms(boxes, rank, None, self.thresholds[0], self.keeps[0])
+        boxes, scores = bx.take(boxes, at.clamp(min=0)), scores.gather(1, at.clamp(min=0)) * (at >= 0)
+        level = (scores > 0).to(scores)
+        for threshold, keep in zip(self.thresholds[1:], self.keeps[1:], strict=True):
+            alive = (level == level.amax(1, keepdim=True)) & (scores > 0)
+            at = nms(boxes, torch.where(alive, scores, -torch.inf), None, threshold, min(keep, scores.shape[1]))
+            mark = torch.zeros_like(torch.cat([level, level[:, :1]], 1))
+            level = level + mark.scatter(1, torch.where(at >= 0, at, level.shape[1]), 1.0)[:, :-1]
+        said = (level + scores) * (scores > 0) / (len(self.thresholds) + 1)
+        order = said.sort(dim=1, descending=True, stable=True).indices
+        return bx.take(boxes, order), said.gather(1, order)

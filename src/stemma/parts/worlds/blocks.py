@@ -1,0 +1,129 @@
+"""DreamerV3's belief: classes for what is drawn, a gated unit in blocks for what is remembered.
+
+Axes: B sequences, T steps, H numbers of the memory, S of the drawn part, A of an action, E of an embedded observation.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ...core.part import In, Part, part
+from .dynamics import RSSM, State, stacked
+from .latents import Categorical, Latent
+from .normed import BlockLinear, begin, layers_of, norm_of, topped
+
+
+def within(action: Tensor) -> Tensor:
+    """An action whose numbers are no larger than 1: each is divided by its own size where that is more."""
+    return action / action.abs().clamp(min=1).detach()
+
+
+def gated(raw: tuple[Tensor, Tensor, Tensor], deter: Tensor) -> Tensor:
+    """The memory after (reset, candidate, update): the reset acts on the candidate, and the update gate begins shut."""
+    reset, new, update = raw
+    update = (update - 1).sigmoid()
+    return update * (reset.sigmoid() * new).tanh() + (1 - update) * deter
+
+
+class BlockGRU(nn.Module):
+    """(stoch, action, deter) -> deter: a layer over each of the three, then `blocks` small gated units, each of which
+    sees all three layers but its own part of the memory alone (rssm.py `_core`; app. B of the second version)."""
+
+    def __init__(self, inp: In, size: int = 8192, hidden: int = 1024, blocks: int = 8) -> None:
+        super().__init__()
+        self.size, self.blocks = size, blocks
+        self.of = nn.ModuleList(layers_of(n, hidden, 1) for n in (size, inp.channels[0], inp.actions))
+        self.hidden = nn.Sequential(begin(BlockLinear(size + 3 * hidden * blocks, size, blocks)), norm_of("rms", size),
+                                    nn.SiLU())
+        self.gates = begin(BlockLinear(size, 3 * size, blocks))
+
+    def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
+                deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
+        seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
+        each = torch.cat([deter.unflatten(-1, (self.blocks, -1)), seen[:, None].expand(-1, self.blocks, -1)], -1)
+        raw = self.gates(self.hidden(each.flatten(-2))).unflatten(-1, (self.blocks, -1))
+        reset, new, update = (x.flatten(-2) for x in raw.chunk(3, -1))
+        return gated((reset, new, update), deter)
+
+
+class NormedGRU(nn.Module):
+    """The first version's memory: a layer over the drawn part and the action, then one gated unit whose gates are
+    normalised together."""
+
+    def __init__(self, inp: In, size: int = 4096, hidden: int = 1024) -> None:
+        super().__init__()
+        self.size = size
+        self.join = layers_of(inp.channels[0] + inp.actions, hidden, 1, "layer")
+        self.gates = nn.Sequential(begin(nn.Linear(size + hidden, 3 * size, bias=False)), norm_of("layer", 3 * size))
+
+    def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
+                deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
+        x = self.join(torch.cat([stoch, within(action)], -1))
+        reset, new, update = self.gates(torch.cat([deter, x], -1)).chunk(3, -1)
+        return gated((reset, new, update), deter)
+
+
+class NormedRSSM(RSSM):
+    """An `RSSM` whose layers are normalised: `expecting` of them foresee the drawn part from the memory, one corrects
+    it by what is seen. learned: a belief begins at a learned memory and its likeliest classes (the first version).
+    """
+
+    def __init__(self, inp: In, latent: Latent = Categorical(32, 64), cell: Part = part(BlockGRU), hidden: int = 1024,
+                 expecting: int = 2, norm: str = "rms", learned: bool = False) -> None:
+        nn.Module.__init__(self)
+        self.latent = latent
+        self.cell: Any = cell.build(In((latent.width,), (1,), actions=inp.actions))
+        self.size = int(self.cell.size)
+        self.expect = topped(self.size, hidden, expecting, latent.params, norm=norm)
+        # one layer over both; its half that reads what is seen is worked out for a whole sequence at once
+        whole = begin(nn.Linear(self.size + inp.channels[0], hidden, bias=norm == "rms"))
+        self.recall = nn.Linear(self.size, hidden, bias=norm == "rms")
+        self.see = nn.Linear(inp.channels[0], hidden, bias=False)
+        with torch.no_grad():
+            self.recall.weight.copy_(whole.weight[:, : self.size])
+            self.see.weight.copy_(whole.weight[:, self.size :])
+            if self.recall.bias is not None:
+                self.recall.bias.zero_()
+        self.judge = nn.Sequential(norm_of(norm, hidden), nn.SiLU(), begin(nn.Linear(hidden, latent.params)))
+        self.start = nn.Parameter(torch.zeros(self.size)) if learned else None
+        self.out = In((latent.width + self.size,), (1,), actions=inp.actions)
+
+    def initial(self, like: Tensor, count: int) -> State:
+        state = super().initial(like, count)
+        if self.start is None:
+            return state
+        deter = self.start.tanh().expand(count, -1)
+        stats = self.latent.stats(self.expect(deter))
+        return {**stats, "stoch": self.latent.mode(stats), "deter": deter}
+
+    def _judged(self, deter: Tensor, seen: Tensor) -> State:
+        stats = self.latent.stats(self.judge(self.recall(deter) + seen))
+        return {**stats, "stoch": self.latent.sample(stats), "deter": deter}
+
+    def step(self, state: State, action: Tensor, embed: Tensor, first: Tensor) -> tuple[State, State]:
+        if self.start is not None:
+            begun = self.initial(embed, len(embed))
+            state = {k: torch.where(first.view(-1, *[1] * (v.ndim - 1)), begun[k], v) for k, v in state.items()}
+            prior = self.prior(state, action * ~first[:, None])
+            return self.posterior(prior, embed), prior
+        return super().step(state, action, embed, first)
+
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+        if self.start is None:
+            return super().observe(embed, action, first, state)
+        begun = self.initial(embed, len(embed))
+        state = begun if state is None else state
+        posts = []
+        for seen, did, new in zip(self.see(embed).unbind(1), action.unbind(1), first[..., None].unbind(1)):
+            stoch, deter = (torch.where(new, begun[k], state[k]) for k in ("stoch", "deter"))
+            state = self._judged(self.cell(stoch, did * ~new, deter), seen)
+            posts.append(state)
+        post = stacked(posts)
+        stats = self.latent.stats(self.expect(post["deter"]))
+        return post, {**stats, "stoch": self.latent.sample(stats), "deter": post["deter"]}
+
+
+__all__ = ["BlockGRU", "NormedGRU", "NormedRSSM", "gated", "within"]

@@ -1,0 +1,224 @@
+"""A world model in which an actor and its critic learn: dreams begin at every belief of a batch, and one sum of losses
+trains all of it (DreamerV3, arXiv 2301.04104).
+
+Axes: B sequences, T steps, N = B T beliefs, H steps of a dream, L = H + 1, F features, A numbers of an action.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..core.part import In, Part
+from ..core.types import Losses, StemmaError
+from ..parts.worlds.acting import Scale, Shadow, lambda_returns
+from ..parts.worlds.dynamics import State, flat
+from ..parts.worlds.latents import Categorical
+from ..parts.worlds.normed import TwoHotHead
+from .world import Episodes, World, WorldModel
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the actor and the critic learn from dreams.
+
+    horizon: steps of a dream      lam: of the lambda-returns      entropy: its bonus to the actor
+    shadow: how fast the slow critic follows; pull: how much the critic is drawn to it; slow: whether returns look at it
+    rate, least: of the returns' scale      replay: weight of the critic's loss on what was lived
+    through: continuous actors learn by gradients through the dream, and not by REINFORCE (the first version)
+    """
+
+    horizon: int = 15
+    lam: float = 0.95
+    entropy: float = 3e-4
+    shadow: float = 0.02
+    pull: float = 1.0
+    slow: bool = False
+    rate: float = 0.01
+    least: float = 1.0
+    replay: float = 0.3
+    through: bool = False
+
+
+@dataclass(frozen=True)
+class Dreaming(World):
+    """A `World` with a critic. `actor` is a policy whose distribution is learned; heads "reward" and "terminal" must be
+    there. context: beliefs that were kept when an episode was lived begin its sequences."""
+
+    critic: Part[TwoHotHead]
+    behaviour: Behaviour = Behaviour()
+    context: bool = True
+
+    def build(self, actions: int) -> Dreamer:
+        return Dreamer(self, actions)
+
+
+class Dreamer(WorldModel):
+    """The networks of a `Dreaming`."""
+
+    def __init__(self, spec: Dreaming, actions: int) -> None:
+        super().__init__(spec, actions)
+        if {"reward", "terminal"} - set(self.heads) or self.actor is None:
+            raise StemmaError("a dream is lived by an actor, and its model foresees reward and terminal")
+        if not spec.senses:
+            raise StemmaError("this agent sees nothing of the world: neither its numbers nor its pictures")
+        self.spec: Any = spec
+        self.critic: Any = spec.critic.build(In((self.dynamics.out.channels[0],), (1,)))
+        self.shadow, self.scale = Shadow(self.critic), Scale(spec.behaviour.rate, spec.behaviour.least)
+        self.context = int(spec.context)
+        self.fresh: State = {}  # beliefs of the last batch, as they are kept
+
+    # ------------------------------------------------------------ what is kept with episodes
+
+    def kept(self, state: State) -> State:
+        """Beliefs with any leading axes as they lie beside an episode: halves, and numbers of classes."""
+        latent: Any = self.dynamics.latent
+        if not isinstance(latent, Categorical):
+            return {"deter": state["deter"].detach().half(), "stoch": state["stoch"].detach().half()}
+        groups = state["stoch"].detach().unflatten(-1, (latent.groups, latent.classes))
+        return {"deter": state["deter"].detach().half(), "stoch": groups.argmax(-1).to(torch.uint8)}
+
+    def unkept(self, kept: State, like: State) -> State:
+        """Beliefs from what `kept` gave, with the names that `like` has."""
+        latent: Any = self.dynamics.latent
+        stoch = kept["stoch"]
+        if isinstance(latent, Categorical):
+            stoch = F.one_hot(stoch.long(), latent.classes).flatten(-2)
+        return like | {"deter": kept["deter"].float(), "stoch": stoch.float()}
+
+    # ------------------------------------------------------------ learning
+
+    def loss(self, batch: Episodes, only: str = ".*") -> Losses:
+        """The world model's losses, then "actor", "critic" and "replay". A batch with kept beliefs has one step more in
+        front, whose belief is where it begins."""
+        before = None
+        if "deter" in batch:
+            state = {k: batch[k][:, 0] for k in ("deter", "stoch")}
+            before = self.unkept(state, self.dynamics.initial(state["deter"].float(), len(state["deter"])))
+            batch = {k: v[:, 1:] for k, v in batch.items() if k not in state}
+        losses, posts = self.understand(batch, only, before)
+        self.fresh = self.kept(posts) if self.context else {}
+        if re.search(only, "actor") or re.search(only, "critic"):
+            losses |= {k: v for k, v in self.behave(batch, posts).items() if re.search(only, k)}
+        return losses
+
+    def dream(self, posts: State) -> tuple[Float[Tensor, "N L F"], Float[Tensor, "N L A"]]:
+        """Features along dreams from every belief, the belief itself first, and what is done in each of them."""
+        actor, through = self.actor, self.spec.behaviour.through
+        assert actor is not None
+        state = {k: v.detach() for k, v in flat(posts).items()}
+        features, actions = [], []
+        for t in range(self.spec.behaviour.horizon + 1):
+            features.append(self.dynamics.features(state))
+            actions.append(actor.sample(actor(self.of_actor({k: v.detach() for k, v in state.items()}))))
+            if t < self.spec.behaviour.horizon:
+                moved = self.dynamics.prior(state, actions[-1])
+                state = {k: moved[k] for k in state} if through else {k: moved[k].detach() for k in state}
+        return torch.stack(features, 1), torch.stack(actions, 1)
+
+    def of_actor(self, state: State) -> Tensor:
+        """What of a belief the actor reads."""
+        return torch.cat([state[k] for k in self.spec.actor["reads"]], -1)
+
+    def behave(self, batch: Episodes, posts: State) -> Losses:
+        """{"actor", "critic", "replay"}: what dreams teach, and what was lived teaches the critic."""
+        b, h, actor = batch["first"].shape, self.spec.behaviour, self.actor
+        assert actor is not None
+        through = h.through and not self.spec.actor["choices"]
+        quiet = [p for m in (self.dynamics, self.heads) for p in m.parameters() if p.requires_grad]
+        with torch.set_grad_enabled(through and torch.is_grad_enabled()):
+            for p in quiet if through else ():  # gradients run through the dream and not into the model of the world
+                p.requires_grad_(False)
+            path, actions = self.dream(posts)
+            reward, end = self.foretold(path)
+            for p in quiet if through else ():
+                p.requires_grad_(True)
+        still, done = path.detach(), actions.detach()
+        said = self.critic(still.flatten(0, 1))
+        with torch.no_grad():
+            slow = self.critic.mean(self.shadow(self.critic, still.flatten(0, 1)))
+        value = self.critic.mean(said).view(still.shape[:2])
+        judged = (slow if h.slow else value.detach()).view(still.shape[:2])
+        felt = self._live(path) if through else judged
+        returns = lambda_returns(reward, end, felt, h.lam)
+        weight = (end.cumprod(1) / self._discount).detach()[:, :-1]
+        scale = self.scale(returns.detach(), self.training)
+        policy = actor(self.of_actor(self.parted(still.flatten(0, 1))))
+        gain = (returns - felt[:, :-1]) / scale
+        if not through:
+            chosen = actor.log_prob(policy, done.flatten(0, 1)).view(still.shape[:2])[:, :-1]
+            gain = chosen * gain.detach()
+        spread = actor.entropy(policy).view(still.shape[:2])[:, :-1]
+        losses = {"actor": -(weight * (gain + h.entropy * spread)).mean()}
+        target = torch.cat([returns.detach(), torch.zeros_like(returns[:, :1])], 1).flatten()
+        missed = self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)
+        losses["critic"] = (weight * missed.view(still.shape[:2])[:, :-1]).mean()
+        if h.replay and b[1] > 1:
+            losses["replay"] = h.replay * self._lived(batch, posts, returns[:, 0].detach().view(b))
+        return losses
+
+    @property
+    def _discount(self) -> float:
+        head: Any = self.heads["terminal"]
+        return 1.0 if head.inside else float(head.discount)
+
+    def foretold(self, path: Float[Tensor, "N L F"]) -> tuple[Tensor, Tensor]:
+        """(reward, weight of going on) of every step of a dream, each [N, L]."""
+        x, nets = path.flatten(0, 1), self.nets
+        return (nets["reward"].mean(nets["reward"](x)).view(path.shape[:2]),
+                nets["terminal"].going(nets["terminal"](x)).view(path.shape[:2]))
+
+    def _live(self, path: Tensor) -> Tensor:
+        """Values through which gradients reach the path, and no weight of the critic."""
+        own = {k: v.detach() for k, v in self.critic.named_parameters()}
+        said = torch.func.functional_call(self.critic, own, (path.flatten(0, 1),))
+        value: Tensor = self.critic.mean(said).view(path.shape[:2])
+        return value
+
+    def parted(self, features: Float[Tensor, "N F"]) -> State:
+        """The belief that features were made of."""
+        latent: Any = self.dynamics.latent
+        stoch, deter = features.split((latent.width, features.shape[-1] - latent.width), -1)
+        return {"stoch": stoch, "deter": deter}
+
+    def _lived(self, batch: Episodes, posts: State, begun: Float[Tensor, "B T"]) -> Tensor:
+        """The critic's loss on the rewards that came: lambda-returns along the batch, bootstrapped by what a dream from
+        each step returns (`begun`). Gradients reach the world model. The last step of an episode is masked."""
+        h, head = self.spec.behaviour, self.nets["terminal"]
+        x = self.dynamics.features(posts).flatten(0, 1)
+        said = self.critic(x)
+        with torch.no_grad():
+            slow = self.critic.mean(self.shadow(self.critic, x))
+        last = torch.cat([batch["first"][:, 1:], torch.zeros_like(batch["first"][:, :1])], 1) | batch["terminal"].bool()
+        going = (1 - batch["terminal"].float()) * head.discount
+        returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
+        target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()
+        missed = (self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)).view(last.shape)
+        mean: Tensor = (missed * ~last)[:, :-1].mean()
+        return mean
+
+    def updated(self) -> None:
+        """The slow critic follows after each update."""
+        self.shadow.follow(self.critic, self.spec.behaviour.shadow)
+
+    # ------------------------------------------------------------ living
+
+    @torch.no_grad()
+    def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
+        """As `WorldModel.act`; actions are drawn, and `noise` means nothing: the distribution is the actor's own."""
+        code, actor = self.encode(seen), self.actor
+        assert actor is not None
+        if carry is None:
+            carry = self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
+        past = {k: v for k, v in carry.items() if k != "action"}
+        state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
+        action = actor.sample(actor(self.of_actor(state))).clamp(-1, 1)
+        return action, {k: state[k] for k in past} | {"action": action}
+
+
+__all__ = ["Behaviour", "Dreamer", "Dreaming"]

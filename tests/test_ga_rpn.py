@@ -1,0 +1,235 @@
+"""GA-RPN: places, shapes, adapted features, and anchors that are made of them."""
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from learning import Learned
+from stemma.core.part import In
+from stemma.core.types import Batch, Targets
+from stemma.engine.running import optim
+from stemma.ops import boxes as bx
+from stemma.papers.localization import fpn, ga_rpn
+from stemma.parts.dense.assign import Candidates
+from stemma.parts.dense.guided import Adaption, ByBestShape, GuidedHead, bounded, locations
+
+INP = In((8, 8, 8), (4, 8, 16), 1, anchors=(1, 1, 1), logits=1)
+
+
+def batch(boxes: list[list[float]] | None = None) -> Batch:
+    g = torch.Generator().manual_seed(1)
+    at = torch.tensor([boxes or [[8.0, 8, 40, 36], [50, 40, 118, 120]]] * 2)
+    y, x = torch.arange(128)[:, None], torch.arange(128)
+    images = 0.2 * torch.rand(2, 3, 128, 128, generator=g)
+    for i, p in enumerate(at):
+        for k in p:
+            images[i, :, (y >= k[1]) & (y < k[3]) & (x >= k[0]) & (x < k[2])] += 0.6
+    sizes = torch.full((2, 2), 128.0)
+    return Batch(images, Targets(at, torch.arange(at.shape[1]).expand(2, -1) % 3), sizes, sizes, torch.arange(2))
+
+
+def net(preset: str = "small") -> Any:
+    torch.manual_seed(0)
+    return ga_rpn.spec(preset).build(3)
+
+
+def test_the_published_counts() -> None:
+    with torch.device("meta"):
+        mine, plain = ga_rpn.spec().build(80), fpn.spec().build(80)
+    count: Any = lambda m: sum(p.numel() for p in m.parameters())  # noqa: E731
+    (fact,) = ga_rpn.PAPER.facts
+    assert count(mine.rpn_head) == fact.value == 1_182_104 and count(plain.rpn_head) == 593_935
+    assert set(mine.spec.rpn.anchors.counts(5)) == {1}
+
+
+def test_mmdetections_settings() -> None:
+    """configs/guided_anchoring: squares of 8 strides, nine shapes, .7 and .3, 256; the second look at .6."""
+    p, r = ga_rpn.spec(), ga_rpn.spec("retinanet")
+    rule = p.rpn
+    assert rule.anchors.scales == (8.0,) and rule.anchors.ratios == (1.0,) and r.rule.anchors.scales == (4.0,)
+    assert rule.shapes.stds == (0.07, 0.07, 0.14, 0.14) and rule.coder.stds == (0.07, 0.07, 0.11, 0.11)
+    a = rule.assign_shape
+    assert (a.pos, a.neg, a.least, a.octaves, a.ratios) == (0.7, 0.3, 0.3, 3, (0.5, 1.0, 2.0))
+    assert (rule.centre, rule.ignore, rule.spare, rule.least) == (0.2, 0.5, 0.1, 0.01)
+    assert (rule.loc_weight, rule.shape_weight) == (1.0, 0.1)  # the paper's
+    s = p.stages[0]
+    assert (s.assign.pos, s.count, s.coder.stds) == (0.6, 256, (0.05, 0.05, 0.1, 0.1))
+    assert (rule.proposals.keep, rule.proposals.keep_train) == (300, 300) and ga_rpn.recipe().clip == 35
+
+
+def test_without_a_word_on_shape_anchors_are_squares_and_else_the_coders() -> None:
+    m, b = net().eval(), batch()
+    raw, rule = m(b.images).rpn, m.spec.rpn
+    square = replace(raw, shape=torch.zeros_like(raw.shape))
+    torch.testing.assert_close(rule.made(square), raw.references().float())
+    shape = torch.randn_like(raw.shape)
+    size = bx.centre_size(rule.made(replace(raw, shape=shape)))[1]
+    torch.testing.assert_close(size, bx.centre_size(raw.references())[1] * (0.14 * shape).exp(), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(bx.centre_size(raw.references())[1][..., 0], 4 * raw.stride.expand(2, -1))
+
+
+@pytest.mark.oracle("torch's convolution where offsets are zero", "ga_rpn")
+def test_without_offsets_the_adaption_is_a_plain_convolution() -> None:
+    a, x, shape = Adaption(8, 6, 4), torch.randn(2, 8, 9, 7), torch.randn(2, 2, 9, 7)
+    nn.init.zeros_(a.offset.weight)
+    torch.testing.assert_close(a(x, shape), F.conv2d(x, a.weight, padding=1).relu(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.oracle("torchvision's deformable convolution", "ga_rpn")
+def test_the_adaption_is_a_deformable_convolution_of_the_shapes_offsets() -> None:
+    from torchvision.ops import deform_conv2d
+
+    a, x, shape = Adaption(8, 6, 4), torch.randn(2, 8, 9, 7), torch.randn(2, 2, 9, 7, requires_grad=True)
+    found = a(x, shape)
+    torch.testing.assert_close(found, deform_conv2d(x, a.offset(shape), a.weight, padding=1).relu(), rtol=1e-3,
+                               atol=1e-4)
+    found.sum().backward()
+    assert shape.grad is None and a.offset.weight.grad is not None  # shapes are told, and not moved
+
+
+@pytest.mark.oracle("the head of RPN with the same filters", "ga_rpn")
+def test_fig_2_the_head_layer_by_layer() -> None:
+    head, x = GuidedHead(INP, groups=2), torch.randn(1, 8, 6, 5)
+    logits, codes, loc, shape = head([x, x, x])
+    y = head.conv(x).relu()
+    z = head.adapt(y, head.shape(y))
+    rows = lambda v: v.permute(0, 2, 3, 1).flatten(1, 2)  # noqa: E731
+    for found, want in ((logits, head.cls(z)), (codes, head.box(z)), (loc[..., None], head.loc(y)),
+                        (shape, head.shape(y))):
+        torch.testing.assert_close(found[:, :30], rows(want))
+    assert torch.allclose(head.loc.bias.sigmoid(), torch.tensor([0.01]))  # type: ignore[union-attr]
+
+
+@pytest.mark.oracle("a lattice of widths and heights, searched one by one", "ga_rpn")
+def test_eq_4_the_best_shape_over_all_widths_and_heights() -> None:
+    """vIoU: the nine sampled shapes come near the best over all, which a lattice finds, and never pass it."""
+    g = torch.Generator().manual_seed(3)
+    centre = torch.rand(40, 2, generator=g) * 60 + 20
+    square = bx.from_centre(centre, torch.full((40, 2), 24.0))
+    size = 24 * 2 ** (torch.rand(40, 1, generator=g)) * torch.cat([s := 2 ** (torch.rand(40, 1, generator=g) - 0.5),
+                                                                   1 / s], 1)
+    truth = bx.from_centre(centre + torch.rand(40, 2, generator=g) * 6 - 3, size)
+    found = ByBestShape(0.7, 0.3).overlap(truth[:, None], square[:, None])[:, 0, 0]
+    sides = torch.arange(8.0, 80, 1.0)
+    lattice = torch.stack(torch.meshgrid(sides, sides, indexing="ij"), -1).reshape(-1, 2)
+    gaps = []
+    for i in range(40):
+        best = max(float(bx.iou(truth[i : i + 1], bx.from_centre(centre[i], part)[:, :]).max())
+                   for part in lattice.split(2000))
+        assert float(found[i]) <= best + 2e-2
+        gaps.append(best - float(found[i]))
+    assert sum(gaps) / 40 < 0.15
+    nine = [max(float(bx.iou(truth[i : i + 1], bx.from_centre(centre[i : i + 1], torch.tensor(
+        [[24 * 2 ** (k / 3) / math.sqrt(r), 24 * 2 ** (k / 3) * math.sqrt(r)]])))) for k in range(3)
+                for r in (0.5, 1.0, 2.0)) for i in range(40)]
+    torch.testing.assert_close(found, torch.tensor(nine), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.oracle("1 - IoU of boxes that differ in width alone", "ga_rpn")
+def test_eq_6_bounded_overlap_of_shapes() -> None:
+    w = torch.rand(50) * 40 + 5
+    said, want = torch.stack([w, torch.full_like(w, 20.0)], 1), torch.full((50, 2), 20.0)
+    off = 1 - bx.iou_each(bx.from_centre(torch.zeros(50, 2), said), bx.from_centre(torch.zeros(50, 2), want))
+    bent = torch.where(off < 0.2, 0.5 * off**2 / 0.2, off - 0.1)
+    torch.testing.assert_close(bounded(said, want), bent, rtol=1e-4, atol=1e-5)
+
+
+def holds(box: list[float], cell: tuple[int, int], share: float, stride: float, offset: float) -> bool:
+    """Whether a cell of a level lies in the middle `share` of a box, ends rounded to cells and cut to the map."""
+    last = math.ceil(128 / stride) - 1
+    for at, low, high in zip(cell, box[:2], box[2:]):
+        ends = [min(max(round(((low + high) / 2 + sign * share * (high - low) / 2) / stride - offset), 0), last)
+                for sign in (-1, 1)]
+        if not ends[0] <= at <= ends[1]:
+            return False
+    return True
+
+
+@pytest.mark.oracle("cell by cell, as mmdetection paints regions", "ga_rpn", how="equal")
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_sec_3_2_places_cell_by_cell(offset: float) -> None:
+    m = net().eval()
+    b = batch([[8.0, 8, 40, 36], [50, 40, 118, 120], [90, 5, 104, 30], [0, 100, 20, 128]])
+    raw = m(b.images).rpn
+    centre, stride = bx.centre_size(raw.anchors)[0], raw.stride
+    moved = replace(raw, anchors=raw.anchors + ((offset - 0.5) * stride)[:, None])
+    found, i = locations(moved, b.targets, 4.0, 0.2, 0.5, offset)[0], 0
+    strides = sorted(set(stride.tolist()))
+    for level, s in enumerate(strides):
+        cells = centre[stride == s]
+        for x, y in (cells / s - 0.5).round().long().tolist():
+            want = 0
+            for box in b.targets.boxes[0].tolist():
+                x1, y1, x2, y2 = box
+                side = math.sqrt((x2 - x1) * (y2 - y1))
+                own = min(max(math.floor(math.log2(side / (4 * strides[0])) + 0.5), 0), len(strides) - 1)
+
+                if own == level and holds(box, (x, y), 0.2, s, offset):
+                    want = 1
+                elif abs(own - level) <= 1 and holds(box, (x, y), 0.5, s, offset) and want != 1:
+                    want = -1
+            assert int(found[i]) == want, (s, x, y)
+            i += 1
+    assert i == len(found) and {-1, 0, 1} == set(found.tolist())
+
+
+def test_an_object_that_no_level_claims_costs_no_shape_and_is_trained_on() -> None:
+    """Two pixels wide: no sampled shape overlaps it by .3. Its place is learned, its shape is not."""
+    m, b = net().train(), batch([[60.0, 60, 62, 62]])
+    squares = m(b.images).rpn
+    state, _ = m.spec.rpn.assign_shape(Candidates(squares.references(), squares.stride), b.targets)
+    assert not (state == 1).any()
+    losses = m.loss(b)
+    assert losses["rpn_shape"] == 0 and losses["rpn_loc"] > 0 and all(torch.isfinite(v) for v in losses.values())
+    none = m.loss(replace(b, targets=Targets(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.long))))
+    assert none["rpn_shape"] == 0 and all(torch.isfinite(v) for v in none.values())
+
+
+def test_what_is_no_place_is_left_out_of_proposals() -> None:
+    m, b = net().eval(), batch()
+    raw, rule = m(b.images).rpn, m.spec.rpn
+    some = torch.full_like(raw.object, -9.0)
+    some[:, 100:105] = 0.0
+    found = rule.propose(replace(raw, object=some))
+    assert 1 <= int((found.labels[0] >= 0).sum()) <= 5
+    assert not (rule.propose(replace(raw, object=some * 0 - 9)).labels >= 0).any()
+
+
+def test_plugged_in_the_backbone_sleeps() -> None:
+    """An FPN's weights but the proposal head's are taken; only proposals and regions learn."""
+    m, old = net("plug-in-small"), fpn.spec("small").build(3)
+    kept = {k: v for k, v in old.state_dict().items() if not k.startswith("rpn_head")}
+    missing, unknown = m.load_state_dict(kept, strict=False)
+    assert not unknown and all(k.startswith("rpn_head") for k in missing)
+    (phase,) = ga_rpn.recipe("plug-in-small").phases
+    optim.set_awake(m, phase.train, set())
+    awake = {n.split(".")[0] for n, p in m.named_parameters() if p.requires_grad}
+    assert awake == {"rpn_head", "heads"} and ga_rpn.recipe("plug-in").length == "3epochs"
+
+
+def test_retinanet_is_guided_on_both_towers() -> None:
+    m, b = net("retinanet-small").train(), batch()
+    losses = m.loss(b)
+    assert set(losses) == {"cls", "box", "loc", "shape"}
+    d = m.eval().predict(b.images, b.sizes)
+    assert d.boxes.shape[0] == 2 and m.head.adapt_cls.weight is not m.head.adapt_box.weight
+
+
+def test_places_and_shapes_learn(learned: Learned) -> None:
+    """Forty steps on one batch bring down what places and shapes cost."""
+    m, b = net().train(), batch()
+    optimizer, seen = torch.optim.AdamW(m.parameters(), 3e-3), []
+    for _ in range(40):
+        losses = m.loss(b)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        seen.append({k: v.item() for k, v in losses.items()})
+    for k in ("rpn_loc", "rpn_shape"):
+        learned(k, min(s[k] for s in seen[-3:]), at_most=0.85 * seen[0][k], untrained=seen[0][k])

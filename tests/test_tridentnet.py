@@ -1,0 +1,259 @@
+"""TridentNet: three looks with shared filters, ranges of sizes, and one look alone."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from learning import Learned
+from stemma.core.part import edit
+from stemma.core.types import Batch, StemmaError, Targets
+from stemma.ops import boxes as bx
+from stemma.papers.localization import faster_rcnn, tridentnet
+from stemma.papers.localization.tridentnet import ENDLESS, TridentModel
+from stemma.parts.backbones.trident import TridentConv
+from stemma.parts.dense.assign import ByIoU, Candidates, OwnRange
+
+ALL = ((0.0, ENDLESS),) * 3
+
+
+def net(**change: Any) -> TridentModel:
+    torch.manual_seed(0)
+    return replace(tridentnet.spec("small"), **change).build(3)
+
+
+def parent(preset: str = "c4-small") -> Any:
+    """Faster R-CNN on the same trunk, one box a region."""
+    p = faster_rcnn.spec(preset)
+    return replace(p, stages=(replace(p.stages[0], head=p.stages[0].head.but(deltas="agnostic")),))
+
+
+def batch() -> Batch:
+    """A small and a large object, and one of middling size."""
+    g = torch.Generator().manual_seed(1)
+    boxes = torch.tensor([[[8.0, 8, 24, 24], [50, 40, 120, 118]], [[20.0, 30, 52, 60], [0, 0, 0, 0]]])
+    y, x = torch.arange(128)[:, None], torch.arange(128)
+    images = 0.2 * torch.rand(2, 3, 128, 128, generator=g)
+    for i, p in enumerate(boxes):
+        for k in p:
+            images[i, :, (y >= k[1]) & (y < k[3]) & (x >= k[0]) & (x < k[2])] += 0.6
+    sizes = torch.full((2, 2), 128.0)
+    return Batch(images, Targets(boxes, torch.tensor([[0, 2], [1, -1]])), sizes, sizes, torch.arange(2))
+
+
+@pytest.mark.parametrize("preset,base,stage", [("paper", "c4", "layer3"), ("small", "c4-small", "stages.1")])
+def test_the_weights_are_those_of_the_c4_parent(preset: str, base: str, stage: str) -> None:
+    """Names and shapes, so that any weights of the parent load unchanged."""
+    with torch.device("meta"):
+        mine, its = tridentnet.spec(preset).build(80), parent(base).build(80)
+    assert {k: v.shape for k, v in mine.state_dict().items()} == {k: v.shape for k, v in its.state_dict().items()}
+    assert [n for n, p in mine.named_parameters() if p.requires_grad] == [n for n, p in its.named_parameters()
+                                                                         if p.requires_grad]
+    if preset == "paper":
+        (fact,) = tridentnet.PAPER.facts
+        assert sum(p.numel() for p in mine.parameters()) == fact.value
+    looks = [n for n, m in mine.backbone.named_modules() if isinstance(m, TridentConv)]
+    assert looks == ([f"layer3.{i}.conv2" for i in range(1, 6)] if preset == "paper"
+                     else ["stages.1.1.conv1", "stages.1.1.conv2"])
+
+
+def dilated(preset: str, stage: str, rate: int) -> Any:
+    """The parent with the 3x3s of a stage's blocks dilated, the first block's aside: plain torch convolutions."""
+    m = parent(preset).build(3)
+    for block in list(m.backbone.get_submodule(stage).children())[1:]:
+        for conv in block.modules():
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3):
+                conv.dilation, conv.padding = (rate, rate), (rate, rate)
+    return m
+
+
+@pytest.mark.oracle("three dilated nets that share tensors", "tridentnet")
+def test_three_looks_are_three_dilated_nets() -> None:
+    m, b = net().eval(), batch()
+    with torch.no_grad():
+        raw = m(b.images)
+        for k, rate in enumerate((1, 2, 3)):
+            one = dilated("c4-small", "stages.1", rate)
+            one.load_state_dict(m.state_dict())
+            want = one.eval()(b.images)
+            torch.testing.assert_close(raw.levels[0][2 * k : 2 * k + 2], want.levels[0])
+            assert raw.rpn is not None
+            torch.testing.assert_close(raw.rpn.logits[2 * k : 2 * k + 2], want.rpn.logits)
+            torch.testing.assert_close(raw.rpn.codes[2 * k : 2 * k + 2], want.rpn.codes)
+
+
+@pytest.mark.oracle("three dilated nets that share tensors", "tridentnet")
+def test_the_same_of_a_residual_net_and_its_gradients() -> None:
+    """ResNet-50's fourth stage: the gradient of a shared filter is the sum over three nets'."""
+    torch.manual_seed(0)
+    p = tridentnet.spec()
+    m = replace(p, backbone=p.backbone.but(norm="batch")).build(3)
+    m.backbone.eval()
+    x, grads = torch.rand(1, 3, 64, 64), []
+    m.training = True
+    for conv in m.backbone.modules():
+        if isinstance(conv, TridentConv):
+            conv.training = True
+    m.backbone(x)[0].square().sum().backward()
+    weight = m.backbone.get_submodule("layer3.2.conv2").weight
+    for rate in (1, 2, 3):
+        one = replace(parent("c4"), backbone=p.backbone.but(norm="batch")).build(3).backbone.eval()
+        one.load_state_dict(m.backbone.state_dict())
+        for block in list(one.layer3.children())[1:]:
+            block.conv2.dilation, block.conv2.padding = (rate, rate), (rate, rate)
+        one(x)[0].square().sum().backward()
+        grads.append(one.layer3[2].conv2.weight.grad)
+    scale = torch.stack(grads).sum(0).abs().max()
+    torch.testing.assert_close(weight.grad / scale, torch.stack(grads).sum(0) / scale, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.oracle("Faster R-CNN with the stage dilated by 2", "tridentnet")
+def test_fast_inference_is_the_single_net_of_dilation_2() -> None:
+    m, one, b = net(fast=1).eval(), dilated("c4-small", "stages.1", 2), batch()
+    one.load_state_dict(m.state_dict())
+    found, want = m.predict(b.images, b.sizes), one.eval().predict(b.images, b.sizes)
+    torch.testing.assert_close(found.boxes, want.boxes)
+    torch.testing.assert_close(found.scores, want.scores)
+    assert torch.equal(found.labels, want.labels) and len(m(b.images).levels[0]) == 2
+    assert len(m.train()(b.images).levels[0]) == 6  # in training all three look
+
+
+def test_equal_dilations_give_equal_looks_which_collapse_to_one() -> None:
+    b = batch()
+    m, one = net(dilations=(1, 1, 1), ranges=ALL).eval(), parent().build(3).eval()
+    one.load_state_dict(m.state_dict())
+    first, second, third = m(b.images).levels[0].chunk(3)
+    assert torch.equal(first, second) and torch.equal(first, third)
+    found, want = m.predict(b.images, b.sizes), one.predict(b.images, b.sizes)
+    real = want.labels >= 0
+    torch.testing.assert_close(found.boxes[real], want.boxes[real], rtol=1e-4, atol=1e-3)
+
+
+def test_each_look_answers_for_its_own_sizes_and_the_sets_are_joined() -> None:
+    """Of the joined answers, each lies in a range; without ranges they are the union of all."""
+    m, b = net().eval(), batch()
+    boxes = torch.tensor([0.0, 0, 20, 20]).repeat(6, 3, 1)
+    boxes[:, 1, 2:], boxes[:, 2, 2:] = 30.0, 100.0
+    out = m.out_of_range(boxes)
+    assert out[0].tolist() == [False, True, True] and out[2].tolist() == [False, False, True]
+    assert out[5].tolist() == [True, False, False] and torch.equal(out[0], out[1])
+    xs = m.prepared(m(b.images).levels)
+    raw, sizes = m(b.images), b.sizes.repeat(3, 1)
+    every = m.pairs(raw, xs, sizes, None)
+    joined = m.merged(every)
+    assert joined.labels.shape == (2, 3 * every.labels.shape[1])
+    n = every.labels.shape[1]
+    for k, (least, most) in enumerate(m.spec.ranges):
+        side = bx.area(joined.boxes[:, k * n : (k + 1) * n]).sqrt()
+        assert torch.equal(joined.labels[:, k * n : (k + 1) * n] >= 0, (side >= least) & (side <= most))
+
+
+def test_ranges_are_of_the_files_pixels() -> None:
+    spec = tridentnet.spec()
+    assert spec.ranges == ((0, 90), (30, 160), (90, ENDLESS)) and spec.scale == pytest.approx(800 / 480)
+    larger, _ = tridentnet.PAPER.at(spec, tridentnet.recipe(), 400)
+    assert larger.scale == pytest.approx(400 / 480) and larger.rpn.anchors.scales == (1.0, 2.0, 4.0, 8.0, 16.0)
+    m = net(scale=2.0).eval()  # 40 pixels are 20 of the file
+    assert m.out_of_range(torch.tensor([0.0, 0, 40, 40]).repeat(3, 1, 1))[:, 0].tolist() == [False, False, True]
+
+
+@pytest.mark.oracle("pairs of anchor and object, one by one", "tridentnet", how="equal")
+def test_sec_3_3_anchors_on_objects_of_other_sizes_are_not_asked() -> None:
+    g = torch.Generator().manual_seed(2)
+    low = torch.rand(1, 60, 2, generator=g) * 80
+    c = Candidates(torch.cat([low, low + 8 + torch.rand(1, 60, 2, generator=g) * 50], -1))
+    boxes = torch.tensor([[[10.0, 10, 40, 40], [30, 30, 90, 80], [0, 0, 0, 0]]])
+    t = Targets(boxes, torch.tensor([[0, 1, -1]]), crowd=torch.tensor([[True, False, False]]))
+    state, _ = OwnRange(0.5, 0.3, crowd=1.0)(c, t)
+    base, _ = ByIoU(0.5, 0.3, crowd=1.0)(c, t)
+    asked = 0
+    for a in range(60):
+        x1, y1, x2, y2 = c.boxes[0, a].tolist()
+        w, h = min(x2, 40) - max(x1, 10), min(y2, 40) - max(y1, 10)
+        both = max(w, 0) * max(h, 0)
+        over = both / ((x2 - x1) * (y2 - y1) + 900 - both) > 0.3
+        assert state[0, a] == (-1 if over and base[0, a] == 0 else base[0, a])
+        asked += over and int(base[0, a]) == 0
+    assert asked > 0
+    plain = Targets(boxes, t.labels)
+    assert torch.equal(OwnRange(0.5, 0.3)(c, plain)[0], ByIoU(0.5, 0.3)(c, plain)[0])
+
+
+def test_in_training_each_look_is_given_its_own_objects_and_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    m, b, seen = net().train(), batch(), []
+    look = m.look
+
+    def watch(i: int, xs: list[Tensor], boxes: Tensor, t: Targets) -> Any:
+        out = look(i, xs, boxes, t)
+        seen.append((boxes, t, out.regions))
+        return out
+
+    monkeypatch.setattr(m, "look", watch)
+    m.loss(b)
+    ((boxes, t, regions),) = seen
+    # objects of 16, about 74 and 31 pixels: ranges to 26, 14 to 44, from 26 on
+    assert t.valid.tolist() == [[True, False], [False, False], [True, False], [True, False], [False, True],
+                                [True, False]]
+    side = bx.area(boxes).sqrt().chunk(3)
+    for s, (least, most) in zip(side, m.spec.ranges):
+        assert ((s == 0) | ((s >= least) & (s <= most))).all()
+    assert not regions.positive[1].any() and regions.positive[0].any()
+
+
+def test_an_object_that_no_look_answers_for_is_nowhere_background() -> None:
+    m, b = net(ranges=((0.0, 5.0), (5.0, 10.0), (200.0, 300.0))).train(), batch()
+    losses = m.loss(b)
+    assert all(torch.isfinite(v) for v in losses.values()) and losses["box"] == 0 and losses["rpn_box"] == 0
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_objects_stand_in_for_proposals_where_they_are_told_to(append: bool) -> None:
+    m, b = net(append=append), batch()
+    boxes = m.candidates(torch.zeros(2, 5, 4), b.targets)
+    assert bool(boxes.any()) is append
+    assert tridentnet.spec().append is False and tridentnet.spec().stages[0].count == 128
+
+
+def test_filters_of_their_own_and_other_stages_by_set_alone() -> None:
+    own = edit(tridentnet.spec("small"), "shared", "false").build(3)
+    more = {k for k in own.state_dict()} - {k for k in net().state_dict()}
+    assert sorted(more) == [f"backbone.stages.1.1.conv{c}.others.{k}" for c in (1, 2) for k in (0, 1)]
+    torch.manual_seed(0)
+    b = batch()
+    torch.testing.assert_close(own.eval()(b.images).levels[0].chunk(3)[0].shape, torch.Size((2, 64, 16, 16)))
+    other = net(stage="stages.0").train()
+    assert other(b.images).levels[0].shape[0] == 6
+    for count in (1, 2, 4):
+        m = net(dilations=tuple(range(1, count + 1)), ranges=((0.0, ENDLESS),) * count).train()
+        assert m(b.images).levels[0].shape[0] == 2 * count
+
+
+@pytest.mark.parametrize("wrong,said", [({"fast": 3}, "fast=3 is the place of one"),
+                                        ({"dilations": (1, 2)}, "a range each"), ({"stage": "layer9"}, "stage=layer9: this backbone has no such stage")])
+def test_what_cannot_part_is_answered_in_a_line(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(StemmaError, match=said):
+        net(**wrong)
+
+
+def test_dilations_of_one_convolution_as_functional_calls() -> None:
+    plain = nn.Conv2d(4, 5, 3, padding=1)
+    conv, x = TridentConv(plain, (1, 2, 3), -1, True), torch.randn(6, 4, 9, 9)
+    want = [F.conv2d(v, plain.weight, plain.bias, 1, d, d) for v, d in zip(x.chunk(3), (1, 2, 3))]
+    torch.testing.assert_close(conv(x), torch.cat(want))
+
+
+def test_three_looks_learn(learned: Learned) -> None:
+    """Forty steps on one batch."""
+    m, b = net().train(), batch()
+    optimizer, seen = torch.optim.AdamW(m.parameters(), 3e-3), []
+    for _ in range(40):
+        losses = m.loss(b)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        seen.append(sum(v.item() for v in losses.values()))
+    learned("loss", min(seen[-3:]), at_most=0.6 * seen[0], untrained=seen[0])
