@@ -141,8 +141,8 @@ class RegionRule:
         if self.pull is not None:
             drawn = 0.5 * ((said[..., :2] - 0.5).square().sum(-1) + said[..., 2:].square().sum(-1))
             out["pull"] = self.pull(over_ranks(images)) * torch.where(boxed & ~pos, drawn, 0.0).sum() / many
-        return {"box": box.sum() / many, "object": seen.sum() / many, "cls": self.cls_weight * (cls.sum() + besides) / many,
-                **out}
+        named = self.cls_weight * (cls.sum() + besides)
+        return {"box": box.sum() / many, "object": seen.sum() / many, "cls": named / many, **out}
 
     def other_labels(self, cls: MultiLabel, raw: DenseRaw, t: Targets, c: Candidates, index: Tensor,
                      pos: Tensor) -> Float[Tensor, ""]:
