@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stemma
-from engine_help import scenes, short
+from engine_help import alone_and_in_pieces, scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, diff
 from stemma.core.types import StemmaError, Targets
-from stemma.engine.pictures.trainer import Trainer
 from stemma.papers.localization import yolo_v2, yolo_v3
 from stemma.parts.backbones.darknet import Darknet53, Residual
 from stemma.parts.dense.anchors import ScalePriors, lay
@@ -273,24 +272,7 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, monkeypatch: pytest.M
     settings: dict[str, Any] = {"budget": "4steps", "paper": "yolo-v3", "save_every": "1steps", "data": scenes(6),
                                 "val": scenes(2, "val"), "val_every": 0,
                                 "sets": {"recipe.resize.scales": (32, 64, 96), "recipe.resize.hold": 2}}
-    alone = short(tmp_path / "alone", **settings)
-    step, reached = Trainer._step, [0]
-
-    class Killed(BaseException):
-        pass
-
-    def one(self: Trainer, *a: Any) -> None:
-        if self.steps > reached[-1]:
-            raise Killed
-        step(self, *a)
-
-    monkeypatch.setattr(Trainer, "_step", one)
-    for k in range(3):
-        reached.append(k)
-        with pytest.raises(Killed):
-            short(tmp_path / "pieces", resume=True, **settings)
-    monkeypatch.undo()
-    pieces = short(tmp_path / "pieces", resume=True, **settings)
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 3, **settings)
     assert (pieces.path / "last.safetensors").read_bytes() == (alone.path / "last.safetensors").read_bytes()
 
 
