@@ -200,6 +200,12 @@ def test_a_product_with_ones_is_the_lateral_and_gates_its_gradient() -> None:
     torch.testing.assert_close(seen[0], gate[:, None, None].expand_as(seen[0][0])[None])
 
 
+def test_a_gate_may_begin_open() -> None:
+    m, fine = DeconvolutionModule(10, 6, 8, 2, 2, ones=True).train(), torch.randn(4, 6, 6, 6)
+    gate = m.above(m.deconv(torch.randn(4, 10, 3, 3)))
+    assert abs(gate.mean() - 1) < 0.05 and gate.std() < 0.3 and m.side(fine).std() > 0.5
+
+
 @pytest.mark.oracle("torchvision's bottleneck", "dssd")
 @pytest.mark.parametrize("module", ["b", "c", "d"])
 def test_prediction_modules_are_bottlenecks(module: Any) -> None:

@@ -53,11 +53,13 @@ class DeconvolutionModule(nn.Module):
     """Fig. 3: the coarse map through a deconvolution, a 3x3 and batch norm; the fine one through two 3x3s with batch
     norm, a ReLU between; their product and a ReLU. Coarse maps are cut or filled with zeros to the fine one's size.
 
-    `fusion`: "product" as published, "add", or "concat", which a 1x1 brings back to `width`.
+    `fusion`: "product" as published, "add", or "concat", which a 1x1 brings back to `width`. `ones`: what comes from
+    above begins near 1, with a deviation of .2, so that a product begins as the fine map (not in the paper, whose maps
+    are trained before they are multiplied).
     """
 
     def __init__(self, coarse: int, fine: int, width: int, kernel: int, stride: int,
-                 fusion: Literal["product", "add", "concat"]) -> None:
+                 fusion: Literal["product", "add", "concat"] = "product", ones: bool = False) -> None:
         super().__init__()
         self.fusion = fusion
         self.deconv = nn.ConvTranspose2d(coarse, width, kernel, stride)
@@ -68,6 +70,9 @@ class DeconvolutionModule(nn.Module):
         nn.init.xavier_uniform_(self.deconv.weight)
         assert self.deconv.bias is not None
         nn.init.zeros_(self.deconv.bias)
+        if ones and isinstance(norm := self.above[1], nn.BatchNorm2d):
+            nn.init.constant_(norm.weight, 0.2)
+            nn.init.ones_(norm.bias)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         y, (h, w) = self.deconv(coarse), fine.shape[-2:]
@@ -86,12 +91,12 @@ class DeconvolutionPath(ResidualExtras):
     `DeconvolutionModule`. The coarsest level is handed out as it is, the others as their modules make them."""
 
     def __init__(self, inp: In, layers: Steps, width: int = 256, wide: int = 512,
-                 fusion: Literal["product", "add", "concat"] = "product") -> None:
+                 fusion: Literal["product", "add", "concat"] = "product", ones: bool = False) -> None:
         super().__init__(inp, layers, width)
         c, n = self.out.channels, len(self.out.channels)
         halves = tuple((b // a, b // a) for a, b in zip(inp.strides, inp.strides[1:]))
-        self.down = nn.ModuleList(DeconvolutionModule(c[-1] if i == n - 2 else wide, c[i], wide, kernel, stride, fusion)
-                                  for i, (kernel, stride) in enumerate((*halves, *layers)))
+        self.down = nn.ModuleList(DeconvolutionModule(c[-1] if i == n - 2 else wide, c[i], wide, kernel, stride, fusion,
+                                                      ones) for i, (kernel, stride) in enumerate((*halves, *layers)))
         self.out = In((*(wide,) * (n - 1), c[-1]), self.out.strides, inp.classes)
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
