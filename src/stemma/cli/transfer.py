@@ -13,12 +13,12 @@ from .screen import err, number, out, table
 def evaluated(said: dict[str, Any]) -> None:
     """Accuracy on each data set beside chance, and what trainings of the whole network reached."""
     grids = list(dict.fromkeys(g for of in said.get("trained", {}).values() for g in of))
-    names = ("value", "chance", "log loss", *grids, "classes", "pictures")
+    names = ("value", "chance", *grids, "pictures")
     t = table("data set", "measure", *names, numbers=names)
     for name, v in said["sets"].items():
         trained = said.get("trained", {}).get(name, {})
-        t.add_row(escape(name), v["measure"], *(number(v[k]) for k in ("value", "chance", "log_loss")),
-                  *(number(trained.get(g)) for g in grids), number(v["classes"]), number(v["pictures"]))
+        t.add_row(escape(name), v["measure"], number(v["value"]), number(v["chance"]),
+                  *(number(trained.get(g)) for g in grids), number(v["pictures"]))
     out.print(t)
     source = said.get("source")
     begun = f"; top-1 {number(source['test'])} on {source['name']}, which it learned first" if source else ""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 NOTHING = 1e-12  # of the largest variance: an axis below it is none
 ARMIJO, WOLFE, LOOKS = 1e-4, 0.9, 30  # of the line search: least fall, most slope that is left, points looked at
+BLUR = 1e-13  # of the loss: differences below it are rounding
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,14 @@ def _line(problem: _Problem, w: Tensor, d: Tensor, z: Tensor, zd: Tensor, loss: 
     length = problem.strengths * d[:, :-1].square().sum((1, 2))
     size = problem.strengths * w[:, :-1].square().sum((1, 2))
     t, low, high = torch.ones_like(loss), torch.zeros_like(loss), torch.full_like(loss, torch.inf)
-    found, best = torch.zeros_like(loss), loss.clone()
+    found, best, blur = torch.zeros_like(loss), loss.clone(), BLUR * loss.abs()
     open_ = going.clone()
     for _ in range(LOOKS):
         at = z + t[:, None, None] * zd
         value = problem.error(at) + (size + 2 * t * inner + t.square() * length) / 2
         tilt = _dot(problem.said(at) - problem.truth, zd) / problem.n + inner + t * length
-        falls = value <= loss + ARMIJO * t * slope + 1e-15 * loss.abs()
-        better = open_ & falls & (value <= best)
+        falls = value <= loss + ARMIJO * t * slope + blur
+        better = open_ & falls & (value <= best + blur)
         found, best = torch.where(better, t, found), torch.where(better, value, best)
         open_ &= ~(falls & (tilt.abs() <= -WOLFE * slope))
         if not bool(open_.any()):

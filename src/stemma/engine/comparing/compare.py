@@ -216,7 +216,8 @@ def _systems(names: Sequence[str], preset: str) -> tuple[dict[str, tuple[str, st
             wing = wings.wing_of(card.task)
             if not getattr(wing, "NETWORKS", False):
                 raise StemmaError(f"'{given}': {card.cli_name} {wing.ABOUT}; say --backbone {network} for all")
-            ident = f"{ident}@{re.sub(r'[^\w.-]+', '-', wing.label(network))}"
+            short = re.sub(r"[^\w.-]+", "-", wing.label(network))
+            ident = f"{ident}@{short}"
             if networks.get(ident, network) != network:
                 raise StemmaError(f"{network} and {networks[ident]} would have one name; rename a file")
             networks[ident] = network

@@ -27,7 +27,7 @@ def spec(preset: str = "paper") -> Protocol:
         look=Look(224),
         probe=Path(45, 1e-6, 1e5),
         grids=(Grid("fine-tuned", "trained", (1e-4, 1e-1, 7), (1e-6, 1e-3, 7), length=1.0),
-               Grid("from random weights", "random", (1e-3, 1.0, 7), (1e-5, 10**-1.5, 8), bare=False, length=2.0,
+               Grid("random start", "random", (1e-3, 1.0, 7), (1e-5, 10**-1.5, 8), bare=False, length=2.0,
                     share=2.0)),
         measures=MEASURES,
     )
@@ -38,7 +38,7 @@ def spec(preset: str = "paper") -> Protocol:
     return replace(
         p, network=part(Network, name="tiny-16"), look=Look(32), source=Source(),
         grids=(Grid("fine-tuned", "trained", (1e-2, 1e-1, 2), (1e-4, 1e-4, 1), bare=False, area=0.5, sets=1, share=0.1),
-               Grid("from random weights", "random", (1e-2, 1e-1, 2), (1e-4, 1e-4, 1), bare=False, length=2.0, area=0.5,
+               Grid("random start", "random", (1e-2, 1e-1, 2), (1e-4, 1e-4, 1), bare=False, length=2.0, area=0.5,
                     sets=1, share=0.2)),
     )
 
