@@ -31,7 +31,8 @@ from stemma.ops import softmax_regression as regression
 from stemma.parts.classifier import Network
 from stemma.skeletons.protocol import Look
 
-SETS: dict[str, Any] = {"network.name": "tiny-4", "probe.count": 9, "recipe.batch": 16}
+SETS: dict[str, Any] = {"network.name": "tiny-4", "probe.count": 7, "recipe.batch": 16, "grids.0.lrs": "0.01,0.1,2",
+                        "grids.1.lrs": "0.1,0.1,1"}
 HOW: dict[str, Any] = {"preset": "small", "device": "cpu", "progress": False}
 
 
@@ -426,15 +427,15 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch:
 def test_what_a_network_has_learned_is_carried_over(tmp_path: Path, learned: Learned) -> None:
     """The small preset against the same network with random weights, by the same regression."""
     run = stemma.train("imagenet-transfer", "drawn:outlines", "60steps", out=tmp_path / "run", seed=0,
-                       sets={"network.name": "tiny-8", "probe.count": 12, "grids.0.lrs": (0.05, 0.05, 1),
-                             "grids.1.lrs": (0.05, 0.05, 1)}, **HOW)
+                       sets={"network.name": "tiny-8", "probe.count": 12, "grids.0.lrs": "0.05,0.05,1",
+                             "grids.1.lrs": "0.05,0.05,1"}, **HOW)
     m: Any = run.load()
     from stemma.engine.transfer.measure import untrained
 
     said, random = stemma.evaluate(run), untrained(m, open_sets("drawn:outlines"), 0)["outlines"]
     value = said["sets"]["outlines"]["value"]
     assert value == pytest.approx(run.record["results"]["sets"][0]["linear"]["test"], abs=0.006)
-    learned("errors, outlines", 1 - value, untrained=1 - random, at_most=2 * (1 - value) * 0.999)
+    learned("errors, outlines", 1 - value, untrained=1 - random, at_most=0.77)
     assert said["source"]["test"] > 2 / 24 and set(said["trained"]["outlines"]) == {"fine-tuned", "random start"}
 
 

@@ -1,5 +1,5 @@
-"""What the working commands show of networks that are carried over: accuracy by data set, classes of pictures, the table
-of a comparison."""
+"""What the working commands show of networks that are carried over: accuracy by data set, classes of pictures, the
+table of a comparison."""
 from __future__ import annotations
 
 from pathlib import Path

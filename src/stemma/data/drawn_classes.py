@@ -44,7 +44,8 @@ class Drawn:
 
 def _grid(n: int, side: int = SIDE) -> tuple[Values, Values]:
     line = (np.arange(side) + 0.5) / side * 2 - 1
-    return (np.broadcast_to(line[None, None, :], (n, side, side)), np.broadcast_to(line[None, :, None], (n, side, side)))
+    return (np.broadcast_to(line[None, None, :], (n, side, side)),
+            np.broadcast_to(line[None, :, None], (n, side, side)))
 
 
 def _over(v: Values) -> Values:

@@ -217,7 +217,8 @@ def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[
         raise DataError(str(path), f"{split} is {x.dtype} of shape {x.shape} beside {len(y)} labels",
                         "save pictures as uint8 (N, H, W) or (N, H, W, 3), or features as (N, D)")
     labels = y.astype(bool) if y.ndim == 2 else np.array([names.index(v) for v in y.tolist()], np.int64)
-    said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest() for a in (x, labels)))
+    said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest()
+                     for a in (x, labels)))
     if x.ndim == 2:
         rows = x.astype(np.float32)
         return Part(labels, rows.__getitem__, said)

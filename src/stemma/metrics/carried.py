@@ -1,8 +1,8 @@
 """How well features carry over: measures of a classification, and the statistics of many networks on many data sets
 (Kornblith, Shlens and Le 2018, arXiv 1805.08974).
 
-Accuracies are compared as logits, ln(a / (1 - a)), so that from .97 to .99 is as far as from .60 to .82; what a data set
-is by itself harder than another is taken off (`adjusted`) before networks are averaged over sets.
+Accuracies are compared as logits, ln(a / (1 - a)), so that from .97 to .99 is as far as from .60 to .82; what a data
+set is by itself harder than another is taken off (`adjusted`) before networks are averaged over sets.
 
 Axes: M networks, S data sets, N pictures, C classes.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ MEASURES: tuple[str, ...] = get_args(Measure)
 RESAMPLES = 10_000
 
 
-def measured(measure: str, scores: Floats, labels: NDArray[np.generic]) -> float:
+def measured(measure: str, scores: Floats, labels: NDArray[Any]) -> float:
     """One number of a classification, in 0..1.
 
     scores: (N, C). labels: int (N,) for "top-1" (share that is right) and "per-class" (mean over the classes that are
@@ -32,7 +32,8 @@ def measured(measure: str, scores: Floats, labels: NDArray[np.generic]) -> float
     recalls).
     """
     if measure == "map-11":
-        return float(np.mean([_ap(scores[:, c], labels[:, c] > 0) for c in range(scores.shape[1]) if labels[:, c].any()]))
+        return float(np.mean([_ap(scores[:, c], labels[:, c] > 0)
+                              for c in range(scores.shape[1]) if labels[:, c].any()]))
     right = scores.argmax(1) == labels
     if measure == "top-1":
         return float(right.mean())

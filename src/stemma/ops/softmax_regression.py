@@ -211,8 +211,8 @@ def _line(problem: _Problem, w: Tensor, d: Tensor, z: Tensor, zd: Tensor, loss: 
 
 
 def path(weakest: float, strongest: float, count: int) -> list[float]:
-    """`count` strengths in equal steps of the logarithm, the strongest first: the order in which each solution is a good
-    beginning for the next."""
+    """`count` strengths in equal steps of the logarithm, the strongest first: the order in which each solution is a
+    good beginning for the next."""
     low, high = torch.tensor([weakest, strongest], dtype=torch.float64).log10().tolist()
     return [float(10**v) for v in torch.linspace(high, low, count, dtype=torch.float64)]
 

@@ -79,8 +79,8 @@ class Network(nn.Module):
         lost = [k for k, v in own.items() if not k.endswith("num_batches_tracked")
                 and (k not in state or state[k].shape != v.shape)]
         if lost:
-            raise StemmaError(f"the weights are not those of {self.name}: {len(lost)} of {len(own)} tensors are missing "
-                              f"or of another shape, first '{lost[0]}'")
+            raise StemmaError(f"the weights are not those of {self.name}: {len(lost)} of {len(own)} tensors are "
+                              f"missing or of another shape, first '{lost[0]}'")
         self.body.load_state_dict({k: state.get(k, v) for k, v in own.items()})
         return sorted(k for k in state if k not in own)
 

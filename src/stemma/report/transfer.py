@@ -1,5 +1,5 @@
-"""A comparison of networks that are carried over as one page, `report.html`: the table of networks and data sets, accuracy
-where they were trained against what they carry over, with r, and every set by itself."""
+"""A comparison of networks that are carried over as one page, `report.html`: the table of networks and data sets,
+accuracy where they were trained against what they carry over, with r, and every set by itself."""
 from __future__ import annotations
 
 import math
@@ -26,7 +26,8 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     more = []
     if len(systems) > 1:
         gap = best["adjusted"] - systems[1]["adjusted"]
-        wide = max((v for v in (best["interval"], systems[1]["interval"]) if v is not None and v == v), default=math.nan)
+        wide = max((v for v in (best["interval"], systems[1]["interval"]) if v is not None and v == v),
+                   default=math.nan)
         sure = "more than either's interval" if gap > wide else "within their intervals" if wide == wide else (
             "of one set, so that there is no interval")
         more.append(f"Next is {systems[1]['title']}, {gap:.2f} below in adjusted logits, {sure}.")
@@ -133,7 +134,8 @@ def scatter(points: list[tuple[int, str, float, float]], x_label: str, y_label: 
     w, h, left, bottom = charts.W, charts.H, charts.LEFT, charts.BOTTOM
     px = lambda x: left + (w - left - charts.RIGHT) * (x - x0) / (x1 - x0)
     py = lambda y: h - bottom - (h - charts.TOP - bottom) * (y - y0) / (y1 - y0)
-    out = [f'<svg viewBox="0 0 {w} {h}" role="img" aria-label="{text(title)}" class="chart"><title>{text(title)}</title>']
+    out = [f'<svg viewBox="0 0 {w} {h}" role="img" aria-label="{text(title)}" class="chart">'
+           f'<title>{text(title)}</title>']
     for t in charts.ticks(y0, y1):
         out.append(f'<line class="grid" x1="{left}" x2="{w - charts.RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
                    f'<text class="tick" x="{left - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{charts.plain(t)}</text>')

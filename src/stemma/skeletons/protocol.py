@@ -1,10 +1,11 @@
-"""A protocol as a value: which network is carried over to other data sets, how it looks at pictures, how what it carries
-is measured, and which trainings it is held against.
+"""A protocol as a value: which network is carried over to other data sets, how it looks at pictures, how what it
+carries is measured, and which trainings it is held against.
 
 It is built for data sets as a detector is for classes: a network, and for each set a linear classifier of its features.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -85,8 +86,8 @@ class Grid:
     def points(self) -> list[tuple[float, float]]:
         """(rate, decay before it is divided) of every training."""
         def row(v: tuple[float, ...]) -> list[float]:
-            return torch.logspace(*torch.tensor(v[:2], dtype=torch.float64).log10().tolist(), int(v[2]),
-                                  dtype=torch.float64).tolist() if v[2] > 1 else [v[0]] * int(v[2])
+            low, high, count = math.log10(v[0]), math.log10(v[1]), int(v[2])
+            return [10 ** (low + (high - low) * i / max(count - 1, 1)) for i in range(count)]
 
         return [(lr, wd) for lr in row(self.lrs) for wd in [*row(self.decays), *([0.0] if self.bare else [])]]
 

@@ -72,7 +72,8 @@ class Course:
         self.sets, self.budget, self.seed, self.device, self.save_every = sets, budget, seed, device, save_every
         self.units, self.at = units_of(m.spec, sets), 0
         self.strengths = regression.path(m.spec.probe.weakest, m.spec.probe.strongest, m.spec.probe.count)
-        self.bar, self.clock, self.wishes = progress.Training(run.path.name, show), Stopwatch(device), wishes or Wishes()
+        self.bar, self.clock, self.wishes = (progress.Training(run.path.name, show), Stopwatch(device),
+                                             wishes or Wishes())
         self.results: dict[str, Any] = {"source": None, "sets": [
             {"name": s.name, "classes": len(s.classes), "count": {k: len(p) for k, p in s.parts.items()},
              "measure": self.spec.measure_of(s.name, s.many), "path": [], "grids": {}} for s in sets]}
@@ -198,9 +199,9 @@ class Course:
         assert self.best is not None
         rows = self._axes(s, True)
         with self.wishes.anywhere():
-            fitted = regression.fit(rows, self._labels(s, "train", "val"), [best["strength"]], len(self.sets[s].classes),
-                                    rows.forth(*self.best)[None], tolerance=self.spec.probe.tolerance,
-                                    most=self.spec.probe.most)
+            fitted = regression.fit(rows, self._labels(s, "train", "val"), [best["strength"]],
+                                    len(self.sets[s].classes), rows.forth(*self.best)[None],
+                                    tolerance=self.spec.probe.tolerance, most=self.spec.probe.most)
         weight, bias = rows.back(fitted.w[0])
         head = self.model.heads[s]
         with torch.no_grad():

@@ -74,7 +74,8 @@ def _with_weights(name: str) -> Named:
     try:
         body: Any = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client has a dozen of its own
-        raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}); give a file of them") from error
+        raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}); give a "
+                          "file of them") from error
     cfg = body.pretrained_cfg
     return Named(found | _look(int(cfg["input_size"][-1]), tuple(cfg["mean"]), tuple(cfg["std"])), body.state_dict(),
                  "timm's weights", name)
@@ -128,7 +129,8 @@ def _input(path: Path, text: str) -> dict[str, Any]:
     if (less := re.search(r"0\.\.255 minus ([\d./]+)", text)) is not None:
         mean = tuple(round(float(x) / 255, 6) for x in less[1].split("/"))
         return side | _look(int(size[1]) if size else 224, mean, (round(1 / 255, 8),) * 3, bgr)
-    raise StemmaError(f"{path} says of its input '{text}', which cannot be read; write \"224 px, mean = std = 0.5, RGB\"")
+    raise StemmaError(f"{path} says of its input '{text}', which cannot be read; write \"224 px, mean = std = "
+                      "0.5, RGB\"")
 
 
 def _of_run(path: Path) -> Named:

@@ -1,5 +1,5 @@
-"""Finished trials of networks as one record, `results.json`: the table of networks and data sets, and how accuracy where
-they were trained goes with what they carry over."""
+"""Finished trials of networks as one record, `results.json`: the table of networks and data sets, and how accuracy
+where they were trained goes with what they carry over."""
 from __future__ import annotations
 
 import json
@@ -44,8 +44,8 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     order = sorted(range(len(systems)), key=lambda i: -systems[i]["adjusted"])
     record["systems"] = [systems[i] for i in order]
     record["ways"] = {w: _way(record["systems"], w) for w in ways}
-    failed = [{"title": about["titles"].get(k.rsplit("-s", 1)[0], k.rsplit("-s", 1)[0]), "seed": int(k.rsplit("-s", 1)[1]),
-               "status": "failed", "error": v} for k, v in errors.items()]
+    failed = [{"title": about["titles"].get(k.rsplit("-s", 1)[0], k.rsplit("-s", 1)[0]),
+               "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v} for k, v in errors.items()]
     return {**record, "failed": failed}
 
 

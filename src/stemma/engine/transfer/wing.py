@@ -51,8 +51,8 @@ def predict(
 
 def export(model: nn.Module | Run | str | Path, path: str | Path = "model.pt2", format: str | None = None, *,
            which: str = "best", outputs: str = "predictions") -> dict[str, Any]:
-    """Write the network with its classifiers as a graph of `torch.export`: uint8 (1, S, S, 3) -> logits a data set, held
-    against the network on the spot. Raises `StemmaError` for another format."""
+    """Write the network with its classifiers as a graph of `torch.export`: uint8 (1, S, S, 3) -> logits a data set,
+    held against the network on the spot. Raises `StemmaError` for another format."""
     if format not in (None, "torch"):
         raise StemmaError("a network that is carried over is exported by torch.export alone; write model.pt2")
     m: Any = checkpoint.resolve(model, which).eval()
@@ -78,8 +78,8 @@ def first_command(where: str, format: str | None = None,
     except DataError:
         return None
     return {"command": f"stemma compare tiny-8 tiny-16 --data {where}",
-            "says": f"{len(found.classes)} classes of pictures: networks are carried over to them; give others by their "
-            "timm names, or files of weights"}
+            "says": f"{len(found.classes)} classes of pictures: networks are carried over to them; give others by "
+            "their timm names, or files of weights"}
 
 
 def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Do Better ImageNet Models Transfer Better?: a network is measured on other data sets by logistic regression on what it
-sees, by fine-tuning, and beside random weights.  arXiv 1805.08974"""
+"""Do Better ImageNet Models Transfer Better?: a network is measured on other data sets by logistic regression on what
+it sees, by fine-tuning, and beside random weights.  arXiv 1805.08974"""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -69,8 +69,9 @@ PAPER = Paper(
     presets=("paper", "linear", "small"),
     summary="Sixteen networks that ImageNet trained are measured on twelve other data sets: by logistic regression on "
     "what comes before their last layer, by fine-tuning all of it, and against the same networks from random weights. "
-    "Accuracies are compared as logits less each set's own mean. Better networks carry over better; what helped them on "
-    "ImageNet by regularisation alone does not; and on two sets of cars and aeroplanes their weights help hardly at all.",
+    "Accuracies are compared as logits less each set's own mean. Better networks carry over better; what helped "
+    "them on ImageNet by regularisation alone does not; and on two sets of cars and aeroplanes their weights help "
+    "hardly at all.",
     claims=(
         Claim("r of top-1 and transfer, logistic regression", 0.99, "abstract"),
         Claim("r of top-1 and transfer, fine-tuning", 0.96, "abstract"),
@@ -80,18 +81,18 @@ PAPER = Paper(
     ),
     notes=(
         "Settings that the paper leaves to its references are those of the same first author's later protocol "
-        "(SimCLR, arXiv 2002.05709, app. B.8): 45 strengths, grids of rates and decays, pictures of 224 pixels with the "
-        "short side at 224 for regression and at 256 for fine-tuning.",
+        "(SimCLR, arXiv 2002.05709, app. B.8): 45 strengths, grids of rates and decays, pictures of 224 pixels with "
+        "the short side at 224 for regression and at 256 for fine-tuning.",
         "The strength multiplies half the square of the weights beside the *mean* cross-entropy, and biases are free: "
         "scikit-learn's C is 1 / (pictures x strength).",
-        "Weight decay is divided by the learning rate, because a decay that is coupled is multiplied with it. Statistics "
-        "of batch norm follow with max(1 - 10 / s, .9), where s is the steps of an epoch.",
+        "Weight decay is divided by the learning rate, because a decay that is coupled is multiplied with it. "
+        "Statistics of batch norm follow with max(1 - 10 / s, .9), where s is the steps of an epoch.",
         "VOC 2007's classes are not exclusive: a logistic regression each, and the mean of eleven-point precisions.",
-        "A network is ResNet-50 until another is named: --backbone NAME of timm, NAME:imagenet for the weights that come "
-        "with it, a file of weights that says its network, tiny-W. `stemma compare NAME NAME --data SETS` measures "
-        "several and draws their accuracy where they were trained against how they carry over.",
-        "A budget in steps is that of a fine-tuning, one in time is shared among all trainings of the grid; the path of "
-        "strengths is always walked whole.",
+        "A network is ResNet-50 until another is named: --backbone NAME of timm, NAME:imagenet for the weights that "
+        "come with it, a file of weights that says its network, tiny-W. `stemma compare NAME NAME --data SETS` "
+        "measures several and draws their accuracy where they were trained against how they carry over.",
+        "A budget in steps is that of a fine-tuning, one in time is shared among all trainings of the grid; the path "
+        "of strengths is always walked whole.",
         "The point of early stopping on validation is not looked for: each training goes to its end.",
     ),
 )
