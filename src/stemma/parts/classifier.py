@@ -30,10 +30,12 @@ class Network(nn.Module):
     def __init__(self, inp: In, name: str = "resnet50", how: str = "") -> None:
         super().__init__()
         self.name, self.kind = name, name.partition(":")[0] if ":" in name else "timm"
+        self.body: Any
         more = told(how)
         if name.startswith("tiny-") and name[5:].isdecimal():
             w = int(name[5:])
-            self.kind, self.body = "stemma", TinyResNet(inp, **{"widths": (w, 2 * w, 4 * w), "levels": (2,)} | more)
+            self.kind = "stemma"
+            self.body = TinyResNet(inp, **{"widths": (w, 2 * w, 4 * w), "levels": (2,)} | more)
         elif self.kind == "stemma":
             own = name.partition(":")[2]
             if own not in OWN:
@@ -103,7 +105,7 @@ def _foreign(kind: str, name: str, more: dict[str, Any]) -> nn.Module:
             near = timm.list_models(f"*{name.split('_')[0]}*")[:3]
             raise StemmaError(f"timm knows no network '{name}'" + (f"; it has {', '.join(near)}" if near else ""))
         try:
-            return timm.create_model(name, num_classes=0, **more)  # type: ignore[no-any-return]
+            return timm.create_model(name, num_classes=0, **more)
         except TypeError as error:
             raise StemmaError(f"{name} cannot be built so: {error}") from error
     if kind == "torchvision":

@@ -127,8 +127,8 @@ def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:
 def scatter(points: list[tuple[int, str, float, float]], x_label: str, y_label: str, title: str,
             back: Callable[[float], str] = charts.plain) -> str:
     """Points (system, name, x, y) with their names, on axes that are as long as they are."""
-    low = [min(p[k] for p in points) for k in (2, 3)]
-    high = [max(p[k] for p in points) for k in (2, 3)]
+    low = [min(x for *_, x, _ in points), min(y for *_, y in points)]
+    high = [max(x for *_, x, _ in points), max(y for *_, y in points)]
     room = [0.12 * (b - a) or 0.5 for a, b in zip(low, high)]
     x0, x1, y0, y1 = low[0] - room[0], high[0] + room[0], low[1] - room[1], high[1] + room[1]
     w, h, left, bottom = charts.W, charts.H, charts.LEFT, charts.BOTTOM

@@ -213,7 +213,7 @@ def _systems(names: Sequence[str], preset: str) -> tuple[dict[str, tuple[str, st
         card = papers.get(name)
         ident = f"{card.cli_name}:{own}" if own else card.cli_name
         if at:
-            wing = wings.wing_of(card.task)
+            wing: Any = wings.wing_of(card.task)
             if not getattr(wing, "NETWORKS", False):
                 raise StemmaError(f"'{given}': {card.cli_name} {wing.ABOUT}; say --backbone {network} for all")
             short = re.sub(r"[^\w.-]+", "-", wing.label(network))

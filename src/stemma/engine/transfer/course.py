@@ -257,7 +257,7 @@ class Course:
 
     def _point(self, unit: Unit) -> tuple[float, float]:
         """(rate, decay) of a training; of the last one those of the best."""
-        points = self.spec.grids[unit.grid].points()
+        points: list[tuple[float, float]] = self.spec.grids[unit.grid].points()
         if unit.kind == "grid":
             return points[unit.at]
         said = self.results["sets"][unit.set]["grids"][self.spec.grids[unit.grid].name]
