@@ -7,6 +7,7 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent, Size
 from ...core.part import part
 from ...core.recipe import Recipe
+from ...parts.backbones.vgg import Extras
 from ...parts.dense.anchors import DefaultBoxes
 from ...parts.receptive import ReceptiveLevels
 from ...skeletons.dense import Dense, DenseRule
@@ -45,7 +46,7 @@ def recipe(preset: str = "paper") -> Recipe:
 def resized(spec: Dense[DenseRule], recipe: Recipe, size: int) -> tuple[Dense[DenseRule], Recipe]:
     """As SSD's: a block of stride 2 gives the map that SSD's extra level of stride 2 gives."""
     halves = tuple((0, 0, *ssd.SHRINK) for _, stride, _ in spec.neck["layers"] if stride > 1)
-    like = replace(spec, neck=part(ssd.Extras, layers=(*halves, *spec.neck["tail"])))
+    like = replace(spec, neck=part(Extras, layers=(*halves, *spec.neck["tail"])))
     other, recipe = ssd.resized(like, recipe, size)
     return replace(spec, rule=other.rule), recipe
 
