@@ -49,6 +49,12 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everyth
                                            "frozen, batch norms that learn (`stemma weights PAPER`).")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
+TextGuidance = Annotated[float | None, typer.Option("--text-guidance", help="Of an editor: how closely it keeps to the "
+                                                    "sentence. Its own when not given.")]
+ImageGuidance = Annotated[float | None, typer.Option("--image-guidance", help="Of an editor: how closely it keeps to the "
+                                                     "picture. Its own when not given.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Of an editor: steps from noise to a picture. Its own when "
+                                           "not given.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
 SECOND = ("A second is one of work: on a CPU of processor time for each thread, however busy the machine; on a GPU "
           "by the clock.")
@@ -87,6 +93,7 @@ EXAMPLES = {
         "stemma predict runs/mine 'photos/*.jpg' --out drawn --threshold 0.5",
         "stemma predict runs/planet --out films",
         "stemma predict runs/mine aerial.tif --tile 800 --json",
+        "stemma predict runs/edits photo.png --instruction 'make the disc red' --text-guidance 3",
     ),
     "compare": (
         "stemma compare fpn retinanet ssd yolo-v1 --data scenes --budget 60s --seeds 2",
@@ -387,6 +394,9 @@ def evaluate(
                                            "average recall. \\[default: predict]")] = None,
     published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
                                             "preset's: least score, NMS, how many are kept.")] = False,
+    text_guidance: TextGuidance = None,
+    image_guidance: ImageGuidance = None,
+    steps: Steps = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
@@ -398,7 +408,8 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        published=published or None, data_options=data_options or None))
+        published=published or None, text_guidance=text_guidance, image_guidance=image_guidance, steps=steps,
+        data_options=data_options or None))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -422,18 +433,26 @@ def predict(
     svd: Svd = None,
     pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures",
                                                   help="Draw the answers. \\[default: pictures]")] = None,
+    instruction: Annotated[str | None, typer.Option("--instruction", "-i", help="What is to be done to the pictures, of "
+                                                    "a system that edits them: 'make the disc red'.")] = None,
+    text_guidance: TextGuidance = None,
+    image_guidance: ImageGuidance = None,
+    steps: Steps = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the noise that an edit begins with. "
+                                             "\\[default: 0]")] = None,
     which: Which = "best",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
-    foresees, open loop."""
+    foresees, open loop. Of an editor: before, after and what changed."""
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, **said(
         data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
-        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)))
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd),
+        instruction=instruction, text_guidance=text_guidance, image_guidance=image_guidance, steps=steps, seed=seed))
     screen = screen_of(run, which)
     if as_json:
         return print_json(screen.plain(found))

@@ -1,0 +1,67 @@
+"""What the working commands show of editors: edits made beside the baselines, strips of pictures, a comparison."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from ..report.editing import COLUMNS
+from .screen import err, number, out, table
+
+
+def evaluated(said: dict[str, Any]) -> None:
+    """The measures in all and by kind of instruction, beside the picture as it was and an untrained net."""
+    columns = [k for k in COLUMNS if k in said]
+    t = table("what", "edits", *(COLUMNS[k][0] for k in columns),
+              numbers=("edits", *(COLUMNS[k][0] for k in columns)))
+    t.add_row(said["paper"].replace("_", "-"), number(said["edits"]), *(number(said.get(k)) for k in columns))
+    if len(said["by_kind"]) > 1:
+        for kind, of in said["by_kind"].items():
+            t.add_row(f"  {escape(kind)}", "", *(number(of.get(k)) for k in columns))
+    for name, key in (("the picture as it was", "copy"), ("an untrained net", "untrained")):
+        t.add_row(name, number(said[key]["edits"]), *(number(said[key].get(k)) for k in columns))
+    out.print(t)
+    out.print(f"[dim]{escape(said['split'])}, {said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; "
+              + "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns) + "[/]")
+
+
+def plain(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was done to each picture, as JSON holds it."""
+    from ..engine.editing.show import plain as without_pictures
+
+    return without_pictures(said)
+
+
+def predicted(said: list[dict[str, Any]], where: Path | None) -> None:
+    """What was changed of each picture, and where the strips are."""
+    for one in said:
+        t, i = one["text_guidance"], one["image_guidance"]
+        out.print(f"[bold]{escape(one['file_name'])}[/]  {escape(one['instruction'])}: {100 * one['changed']:.1f} % "
+                  f"changed (text {t:g}, image {i:g}, {one['steps']} steps, seed {one['seed']})", soft_wrap=True)
+    if where is not None:
+        out.print(f"before, after and what changed, and the edited pictures, in [bold]{escape(str(where))}[/]",
+                  soft_wrap=True)
+
+
+def compared(results: dict[str, Any]) -> None:
+    """The table of a comparison of editors, best first."""
+    from ..report.editing import answer
+
+    head, more = answer(results)
+    out.print(f"\n{escape(head)}")
+    for line in more:
+        out.print(f"  • {escape(line)}")
+    names = [COLUMNS[k][0] for k in COLUMNS]
+    t = table("editor", "seed", *names, "steps", "seconds", numbers=("seed", *names, "steps", "seconds"))
+    for s in results["systems"]:
+        for r in s["runs"]:
+            t.add_row(escape(s["title"]), str(r["seed"]), *(number(r["metrics"].get(k)) for k in COLUMNS),
+                      number(r["steps"]), number(r["seconds"]))
+    out.print(t)
+    for r in results["failed"]:
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
+
+
+__all__ = ["compared", "evaluated", "plain", "predicted"]
