@@ -333,7 +333,9 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on "
         f"{settings['val']} held-out scenes, beside its own net with random weights and beside its parents under the "
         "same budget. One seed each: gaps under .03 are noise. Seconds are those "
-        "of the training loop by the clock, and of the processor over training and both measurements. `small` presets "
+        "of the training loop by the clock, and of the processor over training and both measurements. Rows were "
+        "measured on several days, and 40 seconds hold more work on one machine than on another: where a parent saw "
+        "another number of images, the two rows say nothing of the idea. `small` presets "
         "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
         "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",

@@ -1,7 +1,6 @@
 """DCR: crops of what a frozen detector found, chosen, named again, multiplied; what is remembered of a picture."""
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ import torchvision
 from torch import Tensor
 
 import stemma
-from engine_help import scenes, short
+from engine_help import noisy_batch, scenes, short
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
-from stemma.core.types import Batch, Targets
+from stemma.core.types import Batch
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running.optim import set_awake
@@ -28,14 +27,6 @@ from stemma.parts.regions.refined import Crop, HardFalse, alone, flipped, named
 CARD = cards.get("dcr")
 
 
-@functools.cache
-def batch(images: int = 2) -> Batch:
-    torch.manual_seed(3)
-    low = torch.rand(images, 3, 2) * 60
-    boxes = torch.cat([low, low + 20 + torch.rand(images, 3, 2) * 40], -1)
-    size = torch.full((images, 2), 128.0)
-    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3))), size, size,
-                 torch.arange(images))
 
 
 def net(**sets: Any) -> Any:
@@ -72,7 +63,7 @@ def test_the_crops_net_is_torchvisions_resnet152() -> None:
 
 def test_no_gradient_goes_from_the_crops_into_the_detector() -> None:
     m = net().train()
-    m.loss(batch())["crop"].backward()
+    m.loss(noisy_batch())["crop"].backward()
     reached = {n for n, p in m.named_parameters() if p.grad is not None}
     assert reached == {n for n, _ in m.named_parameters() if n.startswith("crop")}
 
@@ -80,7 +71,7 @@ def test_no_gradient_goes_from_the_crops_into_the_detector() -> None:
 @pytest.mark.oracle("NumPy's product and torchvision's NMS", "dcr")
 def test_the_answer_is_the_product_of_both_scores_suppressed() -> None:
     """Every class score of every box, times the crop's softmax; then NMS within each class."""
-    m, b = net().eval(), batch(1)
+    m, b = net().eval(), noisy_batch(1)
     with torch.no_grad():
         torch.nn.init.normal_(m.crop_name.weight, std=2.0)
         boxes, scores = m.found(m(b.images), b.sizes)
@@ -134,12 +125,12 @@ def test_objects_come_first_and_the_rest_is_drawn_of_the_kinds_that_are_asked() 
     hard = HardFalse(30, 0.3, ("hard",))(labels, scores, real, truth)
     assert hard.nonzero()[:, 1].tolist() == [0, 1, 2, *range(10, 20)]
     m = net(**{"draw.kinds": "hard,foreground", "draw.count": 4}).train()
-    assert m.spec.draw == HardFalse(4, 0.3, ("hard", "foreground")) and m.loss(batch())["crop"].isfinite()
+    assert m.spec.draw == HardFalse(4, 0.3, ("hard", "foreground")) and m.loss(noisy_batch())["crop"].isfinite()
 
 
 def test_a_picture_without_objects_and_one_without_finds() -> None:
     """All crops are background then; where there is nothing to cut out, the loss is nothing."""
-    m, b = still(net()), batch()
+    m, b = still(net()), noisy_batch()
     t = replace(b.targets, labels=torch.full_like(b.targets.labels, -1), boxes=b.targets.boxes * 0)
     loss = m.loss(replace(b, targets=t))["crop"]
     loss.backward()
@@ -176,7 +167,7 @@ def test_a_crop_of_its_own_size_is_the_picture() -> None:
 
 
 def test_what_was_found_in_a_picture_does_not_depend_on_its_batch() -> None:
-    m, b = still(net()), batch()
+    m, b = still(net()), noisy_batch()
     wide = F.pad(b.images, (0, 32, 0, 64), value=0.3)
     with torch.no_grad():
         one = m.remembered(b)
@@ -191,7 +182,7 @@ def test_what_was_found_in_a_picture_does_not_depend_on_its_batch() -> None:
 
 
 def test_a_picture_is_looked_at_once_and_anew_when_it_comes_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    m, b, looks = still(net()), batch(), list[int]()
+    m, b, looks = still(net()), noisy_batch(), list[int]()
     found = type(m).found
 
     def counted(self: Any, raw: Any, sizes: Tensor) -> Any:

@@ -157,15 +157,19 @@ def test_an_episode_within_a_sequence_is_one_of_its_own(preset: str, monkeypatch
     torch.testing.assert_close(whole["deter"][:, 4:], alone["deter"], atol=1e-5, rtol=1e-5)
 
 
-def test_the_split_divergence_pulls_the_named_side_alone() -> None:
-    m = tiny("gym:CartPole-v1", **{"rule.free": 0.0, "rule.balance": (1.0, 0.0)})
-    batch = batch_of(m)
-    m.loss(batch, "^kl$")["kl"].backward()
-    assert m.dynamics.judge[-1].weight.grad is None or not m.dynamics.judge[-1].weight.grad[:0].any()
-    posts, priors = m.dynamics.observe(m.encode(batch), batch["action"], batch["first"])
-    kl = m.dynamics.divergence(posts, priors)
-    assert (kl >= 0).all()
-    torch.testing.assert_close(m.loss(batch, "^kl$")["kl"].detach().isfinite(), torch.tensor(True))
+@pytest.mark.parametrize("balance", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.1)])
+def test_the_split_divergence_pulls_the_named_side_alone(balance: tuple[float, float]) -> None:
+    """The first weight draws what was foreseen to what is seen, the second the other way (eq. 5); each by its own."""
+    m = tiny("gym:CartPole-v1", **{"rule.free": 0.0, "rule.balance": balance})
+    latent, rule = m.dynamics.latent, m.spec.rule
+    g = torch.Generator().manual_seed(0)
+    seen, foreseen = (torch.randn(2, 3, latent.params, generator=g, requires_grad=True) for _ in range(2))
+    rule(m.dynamics, latent.stats(seen), latent.stats(foreseen), [], torch.zeros(2, 3, dtype=torch.bool))["kl"].backward()
+    given = [torch.zeros(()) if x.grad is None else x.grad.abs().sum() for x in (foreseen, seen)]
+    assert [bool(v > 0) for v in given] == [w > 0 for w in balance]
+    alone = torch.autograd.grad(latent.kl(latent.stats(seen.detach()), latent.stats(foreseen)).mean(), foreseen)[0]
+    if balance[0]:
+        torch.testing.assert_close(foreseen.grad, balance[0] * alone * rule.scale)
 
 
 # ---------------------------------------------------------------- acting

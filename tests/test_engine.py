@@ -73,7 +73,8 @@ def test_evaluate_takes_models_runs_and_paths(run: Run) -> None:
     results = [stemma.evaluate(x, val, device="cpu", precision="fp32", losses=True)
                for x in (run, run.path, run.best, run.load())]
     for r in results:
-        r.pop("images_per_second")
+        for how_fast in ("images_per_second", "timed_by"):  # with other work beside, another clock may be told
+            r.pop(how_fast)
     assert all(r == results[0] for r in results) and results[0]["images"] == 6 and results[0]["task"] == "detection"
     assert results[0]["split"] == "val" and results[0]["split_images"] == 6 and "AP" in results[0]["intervals"]
     best = next(e for e in run.metrics("val") if e["step"] == run.record["best"]["step"])

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import stemma
-from engine_help import scenes, short
+from engine_help import alone_and_in_pieces, scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, Part, diff
 from stemma.data.loader import Loader
-from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import checkpoint
 from stemma.papers.localization import ghm, retinanet
 from stemma.papers.localization.ghm import GHMC, GHMR, Density
@@ -203,23 +202,6 @@ def test_the_memory_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     alone."""
     settings: dict[str, Any] = {"budget": "3steps", "paper": "ghm", "save_every": "1steps", "data": scenes(8),
                                 "val": scenes(2, "val"), "val_every": 0}
-    alone = short(tmp_path / "alone", **settings)
-    step, reached = Trainer._step, [0]
-
-    class Killed(BaseException):
-        pass
-
-    def one(self: Trainer, *a: Any) -> None:
-        if self.steps > reached[-1]:
-            raise Killed
-        step(self, *a)
-
-    monkeypatch.setattr(Trainer, "_step", one)
-    for k in range(2):
-        reached.append(k)
-        with pytest.raises(Killed):
-            short(tmp_path / "pieces", resume=True, **settings)
-    monkeypatch.undo()
-    pieces = short(tmp_path / "pieces", resume=True, **settings)
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 2, **settings)
     a, b = (checkpoint.read_tensors(r.path / "last.safetensors")[0] for r in (alone, pieces))
     assert a["memory.cls.counts"].sum() > 0 and a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine_help import drawn_batch
 from learning import Learned
 from stemma.core.part import In, edit, part
-from stemma.core.types import Batch, Detections, StemmaError, Targets
+from stemma.core.types import Batch, Detections, StemmaError
 from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, grid_rcnn
 from stemma.parts.regions.grid import GridBranch, Transfer, edges
@@ -194,15 +195,7 @@ def test_grids_of_four_and_nine_by_set_alone() -> None:
 
 
 def picture() -> Batch:
-    g = torch.Generator().manual_seed(1)
-    boxes = torch.tensor([[[8.0, 8, 40, 36], [60, 50, 110, 118]], [[20.0, 30, 90, 100], [0, 0, 0, 0]]])
-    y, x = torch.arange(128)[:, None], torch.arange(128)
-    images = 0.2 * torch.rand(2, 3, 128, 128, generator=g)
-    for i, p in enumerate(boxes):
-        for k in p:
-            images[i, :, (y >= k[1]) & (y < k[3]) & (x >= k[0]) & (x < k[2])] += 0.6
-    sizes = torch.full((2, 2), 128.0)
-    return Batch(images, Targets(boxes, torch.tensor([[0, 2], [1, -1]])), sizes, sizes, torch.arange(2))
+    return drawn_batch(torch.tensor([[[8.0, 8, 40, 36], [60, 50, 110, 118]], [[20.0, 30, 90, 100], [0, 0, 0, 0]]]))
 
 
 def test_points_learn_and_boxes_get_nearer_than_the_regions(learned: Learned) -> None:

@@ -1,7 +1,6 @@
 """Relation Networks: attention that knows how regions lie, duplicates that are learned, staged and joint."""
 from __future__ import annotations
 
-import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stemma
-from engine_help import scenes, short
+from engine_help import noisy_batch, scenes, short
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.types import Batch, Targets
+from stemma.core.types import Targets
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.ops import boxes as bx
@@ -27,14 +26,6 @@ from stemma.parts.regions.relation import DuplicateRemoval, Relation, embed, geo
 CARD = cards.get("relation-networks")
 
 
-@functools.cache
-def batch(images: int = 2) -> Batch:
-    torch.manual_seed(3)
-    low = torch.rand(images, 3, 2) * 60
-    boxes = torch.cat([low, low + 20 + torch.rand(images, 3, 2) * 40], -1)
-    size = torch.full((images, 2), 128.0)
-    return Batch(torch.rand(images, 3, 128, 128), Targets(boxes, torch.randint(0, 4, (images, 3))), size, size,
-                 torch.arange(images))
 
 
 def net(preset: str = "small", **sets: Any) -> Any:
@@ -124,7 +115,7 @@ def test_geometry_does_not_see_place_scale_nor_order() -> None:
 def test_regions_in_another_order_say_the_same() -> None:
     m, order = net("nms-small").eval(), torch.randperm(20)
     lively(m.head)
-    xs, boxes = m.head.prepare(m(batch().images).levels), some(20)
+    xs, boxes = m.head.prepare(m(noisy_batch().images).levels), some(20)
     with torch.no_grad():
         a, b = m.head(xs, boxes), m.head(xs, boxes[:, order])
     for u, v in zip(a, b):
@@ -172,7 +163,7 @@ def test_a_step_keeps_no_tensor_as_large_as_the_embedding_of_all_pairs() -> None
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        losses = m.loss(batch())
+        losses = m.loss(noisy_batch())
     torch.stack(list(losses.values())).sum().backward()
     regions = m.spec.rpn.proposals.keep_train
     assert max(kept) < 2 * regions * regions * 64
@@ -196,7 +187,7 @@ def test_without_relations_the_head_is_the_plain_one() -> None:
 def test_the_number_of_modules_is_a_setting(count: str) -> None:
     m = net(**{"stages.0.head.relations": count}).train()
     assert [len(row) for row in m.head.relations] == [int(v) for v in count.split(",")]
-    torch.stack(list(m.loss(batch()).values())).sum().backward()
+    torch.stack(list(m.loss(noisy_batch()).values())).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in m.parameters())
 
 
@@ -204,7 +195,7 @@ def test_objects_among_the_regions_are_looked_at_by_none() -> None:
     """Proposals say the same whatever objects stand among them in training."""
     m = net("nms-small").eval()
     lively(m.head)
-    xs, boxes = m.head.prepare(m(batch().images).levels), some(12)
+    xs, boxes = m.head.prepare(m(noisy_batch().images).levels), some(12)
     keys = torch.ones(2, 12, dtype=torch.bool)
     keys[:, :3] = False
     moved = torch.cat([boxes[:, :3] + 9, boxes[:, 3:]], 1)
@@ -220,7 +211,7 @@ def test_one_region_alone_and_none() -> None:
     """It looks at itself; where there is none to look at, it says what it says by itself."""
     m = net().eval()
     lively(m.head)
-    xs, box = m.head.prepare(m(batch().images).levels), some(1)
+    xs, box = m.head.prepare(m(noisy_batch().images).levels), some(1)
     with torch.no_grad():
         (alone, _), _ = m.head.says(xs, box, torch.ones(2, 1, dtype=torch.bool))
         padded = torch.cat([box, torch.zeros(2, 7, 4)], 1)
@@ -230,7 +221,7 @@ def test_one_region_alone_and_none() -> None:
         assert none.isfinite().all() and not torch.allclose(none[:, :1], alone)
         top, _, kept = m.removal(torch.rand(2, 8, 4), padded, f, bx.area(padded) > 0)
     assert kept.isfinite().all() and (top[..., 0] > 0).all() and (top[..., 1:] == 0).all()
-    given = m.predict(batch().images[:1], batch().sizes[:1], raw=None)
+    given = m.predict(noisy_batch().images[:1], noisy_batch().sizes[:1], raw=None)
     assert given.boxes.isfinite().all()
 
 
@@ -309,7 +300,7 @@ def test_classes_that_score_little_are_left_out_and_merging_is_a_setting() -> No
 def test_boxes_of_the_removal_are_taken_as_they_are() -> None:
     """No gradient of its loss reaches the regressor; it does reach class scores and features."""
     m = net().train()
-    m.loss(batch())["removal"].backward()
+    m.loss(noisy_batch())["removal"].backward()
     assert m.head.predict.box.weight.grad is None
     assert m.head.predict.cls.weight.grad.abs().sum() > 0 and m.head.body[0].weight.grad.abs().sum() > 0
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine_help import scenes, script, short
+from engine_help import alone_and_in_pieces, scenes, script, short
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import fit
 from stemma.engine.pictures.trainer import Trainer
@@ -142,24 +142,7 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, paper: str, optimizer
     sets = {"recipe.optimizer": optimizer, "recipe.lr": 0.01}
     settings: dict[str, Any] = {"budget": "5steps", "paper": paper, "sets": sets, "save_every": "1steps",
                                 "data": scenes(8), "val": scenes(2, "val"), "workers": 1}
-    alone = short(tmp_path / "alone", **settings)
-    step, reached = Trainer._step, [0]
-
-    class Killed(BaseException):
-        pass
-
-    def one(self: Trainer, *a: Any) -> None:
-        if self.steps > reached[-1]:
-            raise Killed
-        step(self, *a)
-
-    monkeypatch.setattr(Trainer, "_step", one)
-    for k in range(4):
-        reached.append(k)
-        with pytest.raises(Killed):
-            short(tmp_path / "pieces", resume=True, **settings)
-    monkeypatch.undo()
-    pieces = short(tmp_path / "pieces", resume=True, **settings)
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 4, **settings)
     assert bytes_of(pieces.path) == bytes_of(alone.path)
 
 

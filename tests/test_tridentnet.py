@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine_help import drawn_batch
 from learning import Learned
 from stemma.core.part import edit
 from stemma.core.types import Batch, StemmaError, Targets
@@ -34,15 +35,7 @@ def parent(preset: str = "c4-small") -> Any:
 
 def batch() -> Batch:
     """A small and a large object, and one of middling size."""
-    g = torch.Generator().manual_seed(1)
-    boxes = torch.tensor([[[8.0, 8, 24, 24], [50, 40, 120, 118]], [[20.0, 30, 52, 60], [0, 0, 0, 0]]])
-    y, x = torch.arange(128)[:, None], torch.arange(128)
-    images = 0.2 * torch.rand(2, 3, 128, 128, generator=g)
-    for i, p in enumerate(boxes):
-        for k in p:
-            images[i, :, (y >= k[1]) & (y < k[3]) & (x >= k[0]) & (x < k[2])] += 0.6
-    sizes = torch.full((2, 2), 128.0)
-    return Batch(images, Targets(boxes, torch.tensor([[0, 2], [1, -1]])), sizes, sizes, torch.arange(2))
+    return drawn_batch(torch.tensor([[[8.0, 8, 24, 24], [50, 40, 120, 118]], [[20.0, 30, 52, 60], [0, 0, 0, 0]]]))
 
 
 @pytest.mark.parametrize("preset,base,stage", [("paper", "c4", "layer3"), ("small", "c4-small", "stages.1")])

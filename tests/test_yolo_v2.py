@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import stemma
-from engine_help import scenes, short
+from engine_help import alone_and_in_pieces, scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, diff
 from stemma.core.recipe import Recipe, Resize
 from stemma.core.types import Classes, StemmaError, Targets
 from stemma.data.loader import Loader
-from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import checkpoint
 from stemma.ops.kmeans import kmeans, shape_iou
 from stemma.ops.reorg import reorg
@@ -422,24 +421,7 @@ def test_stopped_at_every_step_and_resumed(tmp_path: Path, monkeypatch: pytest.M
         "budget": "5steps", "paper": "yolo-v2", "preset": "yolo9000-small", "save_every": "1steps", "data": data,
         "val": scenes(2, "val"), "val_every": 0, "sets": sets,
     }
-    alone = short(tmp_path / "alone", **settings)
-    step, reached = Trainer._step, [0]
-
-    class Killed(BaseException):
-        pass
-
-    def one(self: Trainer, *a: Any) -> None:
-        if self.steps > reached[-1]:
-            raise Killed
-        step(self, *a)
-
-    monkeypatch.setattr(Trainer, "_step", one)
-    for k in range(4):
-        reached.append(k)
-        with pytest.raises(Killed):
-            short(tmp_path / "pieces", resume=True, **settings)
-    monkeypatch.undo()
-    pieces = short(tmp_path / "pieces", resume=True, **settings)
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 4, **settings)
     assert [(r.path / "last.safetensors").read_bytes() for r in (alone,)] == [(pieces.path / "last.safetensors")
                                                                               .read_bytes()]
     tensors = checkpoint.read_tensors(pieces.path / "last.safetensors")[0]

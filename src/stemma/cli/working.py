@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
-                                                "kitti, visdrone or csv, where it is not recognised by itself.")]
+                                                "kitti, visdrone, crowdhuman, wider or csv, where it is not "
+                                                "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -56,8 +58,8 @@ ImageGuidance = Annotated[float | None, typer.Option("--image-guidance", help="O
 Steps = Annotated[int | None, typer.Option("--steps", help="Of an editor: steps from noise to a picture. Its own when "
                                            "not given.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
-SECOND = ("A second is one of work: on a CPU of processor time for each thread, however busy the machine; on a GPU "
-          "by the clock.")
+SECOND = ("A second is one of work: on a CPU of processor time for each thread, on a GPU by the clock. On a busy "
+          "machine it holds fewer steps.")
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
                                      f"12epochs, 50000images; or `paper`. {SECOND}")]
 Wall = Annotated[str | None, typer.Option("--wall", metavar="TIME", help="The most time by the clock that a training "
@@ -143,27 +145,32 @@ def doctor(
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
-    from ..data.convert import FORMATS, check_room
-    from ..data.convert import convert as written_as
     from ..data.doctor import examine
 
     shown = not as_json and not quick and err.is_terminal
     if run is not None and html is None:
         raise typer.BadParameter("doubts of labels are drawn; say --html FILE too", param_hint="--with")
     if fix is not None:
+        from ..data.convert import check_room
+
         check_room(fix, data)
     if html is not None:
         from ..core.outputs import claim
 
         claim([html], "--html")
-    report = examine(data, format, decode=not quick, near=not quick, progress=_reading if shown else None,
+    report = examine(data, format, decode=not quick, near=not quick, progress=_counted("reading") if shown else None,
                      **(data_options or {}))
     if not as_json:
         report.render(out, examples=rows)
     first = None if report.refused else _first(data, format, data_options)
-    mended = None if fix is None else written_as(
-        data, report.format if report.format in FORMATS else "coco", fix, format, leave=report.unreadable,
-        progress=_copying if shown else None, **(data_options or {}))
+    mended = None
+    if fix is not None:
+        from ..data.convert import FORMATS
+        from ..data.convert import convert as written_as
+
+        mended = written_as(data, report.format if report.format in FORMATS else "coco", fix, format,
+                            leave=report.unreadable, progress=_counted("copying") if shown else None,
+                            **(data_options or {}))
     if as_json:
         print_json(report.as_dict() | {"begin": first} | ({} if mended is None else {"mended": mended.as_dict()}))
     elif first is not None:
@@ -197,8 +204,8 @@ def convert(
     and what the format cannot hold."""
     from ..data.convert import convert as written_as
 
-    done = written_as(data, to, folder, format, progress=_copying if not as_json and err.is_terminal else None,
-                      **(data_options or {}))
+    done = written_as(data, to, folder, format,
+                      progress=_counted("copying") if not as_json and err.is_terminal else None, **(data_options or {}))
     if as_json:
         print_json(done.as_dict())
     else:
@@ -224,11 +231,6 @@ def _say_converted(done: Any) -> None:
     out.print(f"{done.format}: {escape(str(done.place))}", soft_wrap=True, highlight=False)
 
 
-def _copying(done: int, total: int) -> None:
-    if done % 50 == 0 or done == total:
-        err.print(f"copying pictures {done:,} of {total:,}", end="\n" if done == total else "\r")
-
-
 def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -> dict[str, str] | None:
     """What to begin with on data that can be used. It brings torch, for which a wrong folder shall not wait."""
     from ..core.samples import StemmaError
@@ -240,9 +242,13 @@ def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -
         return None  # what cannot be opened is among the faults
 
 
-def _reading(done: int, total: int) -> None:
-    if done % 50 == 0 or done == total:
-        err.print(f"reading pictures {done:,} of {total:,}", end="\n" if done == total else "\r")
+def _counted(doing: str) -> Callable[[int, int], None]:
+    """A line of how many pictures are done, each fifty."""
+    def told(done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            err.print(f"{doing} pictures {done:,} of {total:,}", end="\n" if done == total else "\r")
+
+    return told
 
 
 def train(

@@ -52,7 +52,7 @@ class Resize:
         """The same at `size` pixels: `longest` and `scales` in proportion, in whole steps of a letterbox.
         Pictures that were kept as they are come with a short side of `size`."""
         ratio, step = size / self.size, self.step
-        scales = tuple(dict.fromkeys(max(round(v * ratio / step), 1) * step for v in self.scales))
+        scales = tuple(max(round(v * ratio / step), 1) * step for v in self.scales)  # drawn as often as before
         if self.kind == "keep":
             return replace(self, kind="shortest", size=size, longest=4 * size, scales=scales)
         longest = round(self.longest * ratio) if self.kind == "shortest" else self.longest

@@ -78,7 +78,7 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
                 if progress is not None:
                     progress(done, total)
         writer.write(work, book)
-        counts = {k: book.counts(k, [(work / writer.picture(k, n)).is_file() for n in names])
+        counts = {k: [book.held[k, n] for n in names if (work / writer.picture(k, n)).is_file()]
                   for k, names in book.names.items()}
         mended = list(dict.fromkeys(str(f) for d in own.values() if isinstance(d, Records) for f in d.faults))
         mended += [f"{f} is left out: it cannot be used" for f in leave]

@@ -173,3 +173,37 @@ class Passthrough(Trunk):
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
         fine = reorg(self.side(xs[0]), self.factor, self.order)
         return [self.join(torch.cat([fine, self.deep(xs[1])], 1))]
+
+
+class ConcatPyramid(Trunk):
+    """YOLOv3 sec. 2.3, "predictions across scales": from the coarsest level down, what comes from above is laid before
+    the backbone's map.
+
+    On each level `depth` convolutions, 1x1 to its width of `widths` and 3x3 to twice that by turns, 1x1 first and last;
+    a 3x3 to twice the width is handed out, and a 1x1 to the next finer level's width goes down, upsampled to its size.
+    """
+
+    def __init__(self, inp: In, widths: tuple[int, ...] = (128, 256, 512), depth: int = 5) -> None:
+        super().__init__()
+        n = len(inp.channels)
+        assert len(widths) == n and depth % 2, f"a width for each of {n} levels and an odd depth: {widths}, {depth}"
+        self.bodies, self.outs, self.downs = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for i, (c, w) in enumerate(zip(inp.channels, widths)):
+            before = [c + w if i < n - 1 else c, *[w, 2 * w] * (depth // 2)]
+            after = [w, *[2 * w, w] * (depth // 2)]
+            self.bodies.append(nn.Sequential(*[conv_leaky(a, b, 1 if k % 2 == 0 else 3)
+                                               for k, (a, b) in enumerate(zip(before, after))]))
+            self.outs.append(conv_leaky(w, 2 * w, 3))
+            if i:
+                self.downs.append(conv_leaky(w, widths[i - 1], 1))
+        self.out = In(tuple(2 * w for w in widths), inp.strides, inp.classes)
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        found: list[Tensor] = []
+        above: Tensor | None = None
+        for i in range(len(xs) - 1, -1, -1):
+            x = xs[i] if above is None else torch.cat([F.interpolate(above, size=xs[i].shape[-2:]), xs[i]], 1)
+            x = self.bodies[i](x)
+            found.insert(0, self.outs[i](x))
+            above = self.downs[i - 1](x) if i else None
+        return found

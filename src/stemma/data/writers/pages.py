@@ -38,6 +38,7 @@ class Book:
     classes: Classes
     points: Points | None
     lost: dict[str, int] = field(default_factory=dict)  # what the format cannot hold -> how often
+    held: dict[tuple[str, str], int] = field(default_factory=dict)  # objects of each page that was turned
 
     @property
     def masks(self) -> bool:
@@ -49,14 +50,9 @@ class Book:
         data = self.splits[split]
         for i, name in enumerate(self.names[split]):
             s = data.truth(i)
-            yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area, _segments(data, i, s.masks),
-                       s.keypoints)
-
-    def counts(self, split: str, there: Sequence[bool]) -> list[int]:
-        """Objects of each picture of a split that is `there`."""
-        data: Any = self.splits[split]
-        boxes = data.narrow({"boxes"}) if hasattr(data, "narrow") else data
-        return [len(boxes.truth(i).labels) for i in range(len(there)) if there[i]]
+            self.held[split, name] = len(s.labels)
+            yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
+                       _segments(data, i, s.masks, len(s.labels)), s.keypoints)
 
     def lose(self, what: str, number: int = 1) -> None:
         """Count what cannot be held."""
@@ -68,13 +64,12 @@ class Book:
         return [what.format(n=f"{n:,}") for what, n in self.lost.items()]
 
 
-def _segments(data: Dataset, i: int, masks: np.ndarray | None) -> Sequence[Any]:
+def _segments(data: Dataset, i: int, masks: np.ndarray | None, count: int) -> Sequence[Any]:
     """Outlines as the source has them; of objects that live in maps, run lengths of their pixels."""
     if isinstance(data, Records) and data.layers is None:
-        rows = data.rows(i)
-        return [None] * (rows.stop - rows.start) if data.table.segments is None else data.table.segments[rows]
+        return [None] * count if data.table.segments is None else data.table.segments[data.rows(i)]
     if masks is None:
-        return [None] * len(data.truth(i).labels)
+        return [None] * count
     return [rle.encode(m) for m in masks]
 
 

@@ -97,8 +97,9 @@ def compare(
     wall: "1h": the most time by the clock for each training, whatever the budget.
     same_recipe: all are trained by the first one's recipe, as far as their shapes allow it.
 
-    A budget in seconds counts work (`engine.running.clock`), so that each system learns as much however busy the
-    machine is. What "auto" means for the precision, and the threads of a training, are decided once (`terms`).
+    A budget in seconds counts work (`engine.running.clock`), so that a system is not served worse for the moment at
+    which it trained; a processor that others use does less in a second of it, which steps do not. What "auto" means for
+    the precision, and the threads of a training, are decided once (`terms`).
 
     A training that fails is reported in the results, and the others go on. Raises `StemmaError` for settings or data
     that no training could use, for a folder that holds another comparison, and when not one training finished;

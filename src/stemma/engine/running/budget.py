@@ -49,10 +49,11 @@ class Budget:
     """An amount of one unit. Schedules are functions of `fraction`, so a rate decays fully whatever the unit.
 
     Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the
-    threads that the training was given, so that on a busy machine it lasts longer and learns as much; on a GPU it is
-    time by the clock. Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed
-    run continues the seconds that it had used. Because a clock decides where it ends, a run with a budget of seconds
-    cannot be repeated bit by bit; one with steps, epochs or images can.
+    threads that the training was given, so that on a busy machine it lasts longer; on a GPU it is time by the clock.
+    What a processor does in a second depends on who shares its caches; equal work is a budget in steps or images.
+    Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed run continues the
+    seconds that it had used. Because a clock decides where it ends, a run with a budget of seconds cannot be repeated
+    bit by bit; one with steps, epochs or images can.
 
     wall: the most seconds by the clock that training may take. Where they run out first, the schedule ends with them.
     """

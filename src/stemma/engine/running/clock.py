@@ -1,8 +1,10 @@
-"""Two clocks of a training: its work, of which a busy machine takes nothing away, and the wall's.
+"""Two clocks of a training: its work, for which a busy machine only takes longer, and the wall's.
 
 On a CPU a second of work is a second of processor time of each thread that the training was given: all that its threads
 and the processes that it started have worked, over the number of threads. On a GPU it is a second by the clock: kernels
 do not share.
+
+How much a second of work gets done is another question: a processor whose caches and core others use does less in it.
 """
 from __future__ import annotations
 

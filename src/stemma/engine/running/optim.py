@@ -46,7 +46,27 @@ def is_matrix(p: Tensor) -> bool:
     return p.ndim >= 2 and p.shape[1] > 3
 
 
-class Muon(torch.optim.Optimizer):
+class _ByGroup(torch.optim.Optimizer):
+    """An optimiser whose step is `_update` of each group, over its parameters that have a gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            live = [p for p in group["params"] if p.grad is not None]
+            if live:
+                self._update(group, live)
+        return loss
+
+    def _update(self, group: dict[str, Any], live: list[Tensor]) -> None:
+        raise NotImplementedError
+
+
+class Muon(_ByGroup):
     """Muon (Jordan et al., 2024) for matrices, AdamW for the rest, as one optimiser.
 
     Momentum m <- mu m + (1 - mu) g; the step is the orthogonalised (1 - mu) g + mu m (Nesterov), times sqrt(max(1, rows
@@ -59,18 +79,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "steps": steps, "betas": betas, "eps": 1e-8,
                                   "weight_decay": 0.0, "matrix": True})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            live = [p for p in group["params"] if p.grad is not None]
-            if live:
-                self._matrices(group, live) if group["matrix"] else self._adamw(group, live)
-        return loss
+    def _update(self, group: dict[str, Any], live: list[Tensor]) -> None:
+        self._matrices(group, live) if group["matrix"] else self._adamw(group, live)
 
     def _matrices(self, group: dict[str, Any], live: list[Tensor]) -> None:
         mu = group["momentum"]
@@ -109,7 +119,7 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-class LaProp(torch.optim.Optimizer):
+class LaProp(_ByGroup):
     """LaProp (Ziyin et al. 2020): the gradient is divided by its running root mean square, and momentum is taken of
     what comes of it; both corrected for their beginning. agc > 0: adaptive clipping before (Brock et al. 2021), of each
     tensor as a whole, as DreamerV3 has it: its gradient is at most `agc` times as long as it, or as `shortest`."""
@@ -118,37 +128,26 @@ class LaProp(torch.optim.Optimizer):
                  eps: float = 1e-20, agc: float = 0.0, shortest: float = 1e-3):
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "agc": agc, "shortest": shortest})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            live = [p for p in group["params"] if p.grad is not None]
-            if not live:
-                continue
-            for p in live:
-                if not self.state[p]:
-                    self.state[p].update(step=torch.zeros(()), square=torch.zeros_like(p), momentum=torch.zeros_like(p))
-            states, grads = [self.state[p] for p in live], [p.grad for p in live if p.grad is not None]
-            if group["agc"]:
-                long, most = torch._foreach_norm(grads), torch._foreach_norm(live)
-                torch._foreach_clamp_min_(most, group["shortest"])
-                over = torch._foreach_div(long, torch._foreach_mul(most, group["agc"]))
-                grads = list(torch._foreach_div(grads, torch._foreach_clamp_min(over, 1.0)))
-            (b1, b2), t = group["betas"], states[0]["step"].add_(1).item()
-            for s in states[1:]:
-                s["step"].add_(1)
-            squares, momenta = [s["square"] for s in states], [s["momentum"] for s in states]
-            torch._foreach_mul_(squares, b2)
-            torch._foreach_addcmul_(squares, grads, grads, 1 - b2)
-            size = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**t))
-            torch._foreach_add_(size, group["eps"])
-            torch._foreach_lerp_(momenta, torch._foreach_div(grads, size), 1 - b1)
-            torch._foreach_add_(live, torch._foreach_div(momenta, 1 - b1**t), alpha=-group["lr"])
-        return loss
+    def _update(self, group: dict[str, Any], live: list[Tensor]) -> None:
+        for p in live:
+            if not self.state[p]:
+                self.state[p].update(step=torch.zeros(()), square=torch.zeros_like(p), momentum=torch.zeros_like(p))
+        states, grads = [self.state[p] for p in live], [p.grad for p in live if p.grad is not None]
+        if group["agc"]:
+            long, most = torch._foreach_norm(grads), torch._foreach_norm(live)
+            torch._foreach_clamp_min_(most, group["shortest"])
+            over = torch._foreach_div(long, torch._foreach_mul(most, group["agc"]))
+            grads = list(torch._foreach_div(grads, torch._foreach_clamp_min(over, 1.0)))
+        (b1, b2), t = group["betas"], states[0]["step"].add_(1).item()
+        for s in states[1:]:
+            s["step"].add_(1)
+        squares, momenta = [s["square"] for s in states], [s["momentum"] for s in states]
+        torch._foreach_mul_(squares, b2)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - b2)
+        size = torch._foreach_sqrt(torch._foreach_div(squares, 1 - b2**t))
+        torch._foreach_add_(size, group["eps"])
+        torch._foreach_lerp_(momenta, torch._foreach_div(grads, size), 1 - b1)
+        torch._foreach_add_(live, torch._foreach_div(momenta, 1 - b1**t), alpha=-group["lr"])
 
 
 def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ def recipe(preset: str = "paper") -> Recipe:
 def resized(spec: TridentNet, recipe: Recipe, size: int) -> tuple[TwoStage, Recipe]:
     """As its parent's; a pixel of the file has as many more of the network."""
     net, r = faster_rcnn.resized(spec, recipe, size)
-    return replace(net, scale=spec.scale * size / recipe.resize.size), r  # type: ignore[call-arg]
+    return replace(net, scale=spec.scale * (size / recipe.resize.size)), r  # type: ignore[call-arg]
 
 
 PAPER = Paper(

@@ -108,7 +108,8 @@ PAPER = Paper(
     task="world",
     spec=spec,
     recipe=recipe,
-    presets=("paper", *(s for s in SIZES if s != "paper"), *FIRST, "small"),
+    presets=("paper", "size1m", "size12m", "size25m", "size50m", "size100m", "size400m", "first-s", "first-xl",
+             "small"),
     prepare=prepare,
     summary="One agent, one set of numbers, any world: numbers are squashed by symlog, rewards and values are told as "
     "distributions over bins, the divergence of what is seen from what was foreseen is split and has a free nat, "

@@ -1,5 +1,5 @@
-"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640) and YOLOv2's Darknet-19 (table 6 of arXiv
-1612.08242)."""
+"""The convolutions of YOLOv1's network (fig. 3 of arXiv 1506.02640), YOLOv2's Darknet-19 (table 6 of arXiv 1612.08242)
+and YOLOv3's Darknet-53 (table 1 of arXiv 1804.02767)."""
 from __future__ import annotations
 
 from jaxtyping import Float
@@ -74,9 +74,9 @@ NINETEEN: tuple[tuple[tuple[int, int], ...], ...] = (  # (channels, kernel) betw
 )
 
 
-def conv_leaky(channels: int, width: int, kernel: int) -> nn.Sequential:
+def conv_leaky(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Darknet's block: convolution without bias, batch norm, leaky ReLU of slope 0.1."""
-    conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False)
+    conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, a=0.1, nonlinearity="leaky_relu")
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.LeakyReLU(0.1, inplace=True))
 
@@ -105,6 +105,52 @@ class Darknet19(Trunk):
         self.out = In(tuple(ends[i] for i in self.at), tuple(inp.strides[0] * 2**i for i in self.at), inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return [found[i] for i in self.at]
+
+
+FIFTY_THREE = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # (channels, residual blocks) after each halving
+
+
+class Residual(nn.Module):
+    """Darknet-53's block: 1x1 to half the channels, 3x3 back, and the input added to what comes out."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = max(1, channels // 2)
+        self.body = nn.Sequential(conv_leaky(channels, half, 1), conv_leaky(half, channels, 3))
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        return self.body(x) + x  # type: ignore[no-any-return]
+
+
+class Darknet53(Trunk):
+    """YOLOv3 sec. 2.4: 52 convolutions with batch norm, strided ones in the place of pools; the fifty-third, 1x1 to the
+    classes, is a head's.
+
+    `levels` are the stages handed out: 0, 1, 2, 3 have strides 4, 8, 16, 32 and 128, 256, 512, 1024 channels.
+    `width` multiplies every channel count.
+    """
+
+    def __init__(self, inp: In, levels: tuple[int, ...] = (1, 2, 3), width: float = 1.0) -> None:
+        super().__init__()
+        self.at = tuple(i + 1 for i in levels)
+        assert levels and max(self.at) < len(FIFTY_THREE), f"levels {levels} of {len(FIFTY_THREE) - 1}"
+        channels = max(8, int(32 * width))
+        self.stem, self.stages, ends = conv_leaky(inp.channels[0], channels, 3), nn.ModuleList(), []
+        for c, blocks in FIFTY_THREE[: max(self.at) + 1]:
+            c = max(8, int(c * width))
+            self.stages.append(nn.Sequential(conv_leaky(channels, c, 3, 2), *[Residual(c) for _ in range(blocks)]))
+            channels = c
+            ends.append(c)
+        self.out = In(tuple(ends[i] for i in self.at), tuple(inp.strides[0] * 2 ** (i + 1) for i in self.at),
+                      inp.classes)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        x = self.stem(x)
         found = []
         for stage in self.stages:
             x = stage(x)

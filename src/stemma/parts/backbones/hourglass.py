@@ -65,7 +65,8 @@ class HourglassNet(Trunk):
     Hourglass-104. `stem` are the channels of the 7x7 convolution of stride 2.
     """
 
-    alone = "an hourglass goes down to coarse maps and up again, which no network of levels does by itself"
+    alone = ("an hourglass goes down to coarse maps and up again, which no network of levels does by itself; a preset "
+             "with a pyramid takes one")
 
     def __init__(
         self, inp: In, stacks: int = 2, widths: tuple[int, ...] = (256, 256, 384, 384, 384, 512),

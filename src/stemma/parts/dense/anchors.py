@@ -208,3 +208,32 @@ class Priors:
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         return [(_centred([(w * s, h * s) for w, h in self.pairs()], (s / 2, s / 2)), float(s), float(s))
                 for s in strides]
+
+
+@dataclass(frozen=True)
+class ScalePriors:
+    """YOLOv3's anchors (sec. 2.3): boxes of given widths and heights in pixels, smallest first, shared out evenly among
+    the levels, the smallest on the finest; each in the middle of every cell.
+
+    `sizes`: width, height, width, height, ... `fit` as with `Priors`.
+    """
+
+    sizes: tuple[float, ...] = (10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326)
+    fit: bool = False
+
+    def pairs(self) -> list[tuple[float, float]]:
+        return Priors(self.sizes).pairs()
+
+    def counts(self, levels: int) -> tuple[int, ...]:
+        many = len(self.pairs())
+        if many % levels:
+            raise StemmaError(f"rule.anchors.sizes are {many} pairs, which {levels} levels cannot share evenly")
+        return (many // levels,) * levels
+
+    def times(self, ratio: float) -> ScalePriors:
+        return self
+
+    def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
+        each, pairs = self.counts(len(strides))[0], self.pairs()
+        return [(_centred(pairs[i * each : (i + 1) * each], (s / 2, s / 2)), float(s), float(s))
+                for i, s in enumerate(strides)]

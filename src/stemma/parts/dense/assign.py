@@ -201,12 +201,9 @@ class ByShape:
     spare: float = 0.6
     crowd: float = 0.5
 
-    def __call__(self, c: Candidates, t: Targets) -> Assigned:
-        assert c.guess is not None and c.stride is not None, ("the network's guesses say who is spared, the strides "
-                                                              "how large a cell is")
-        n = t.boxes.shape[1]
-        if n == 0:
-            return nothing(c)
+    def chosen(self, c: Candidates, t: Targets) -> tuple[Int[Tensor, "B N"], Bool[Tensor, "B N"]]:
+        """(the candidate that each object wants, whether it is one that may want any)."""
+        assert c.stride is not None, "the strides say how large a cell is"
         (centre, size), (middle, prior), half = bx.centre_size(t.boxes), bx.centre_size(c.boxes), c.stride[:, None] / 2
         edge = (middle + half).amax(1, keepdim=True)
         # on the last edge means in the last cell
@@ -216,10 +213,18 @@ class ByShape:
                  & (centre < (middle + half)[:, None])).all(-1) & t.valid[..., None]
         both = torch.minimum(size[:, :, None], prior[:, None]).prod(-1)
         fit = both / (size.prod(-1)[..., None] + prior.prod(-1)[:, None] - both).clamp(min=bx.TINY)
-        fit = fit.masked_fill(~holds, -1.0)
-        mine = torch.zeros_like(holds).scatter(2, fit.argmax(2, keepdim=True), True) & holds
-        rank = mine * torch.arange(1, n + 1, device=mine.device)[:, None]
-        last, index = rank.max(1)
+        best, at = fit.masked_fill(~holds, -1.0).max(2)
+        return at, best >= 0
+
+    def __call__(self, c: Candidates, t: Targets) -> Assigned:
+        assert c.guess is not None, "the network's guesses say who is spared"
+        n = t.boxes.shape[1]
+        if n == 0:
+            return nothing(c)
+        at, wants = self.chosen(c, t)
+        rank = torch.where(wants, torch.arange(1, n + 1, device=at.device), 0)
+        last = at.new_zeros(c.boxes.shape[:2]).scatter_reduce(1, at, rank, "amax")
+        index = (last - 1).clamp(min=0)
         both = bx.intersection(t.boxes, c.guess)
         iou = both / (bx.area(t.boxes)[..., None] + bx.area(c.guess)[:, None] - both).clamp(min=bx.TINY)
         near = (iou.masked_fill(~t.valid[..., None], 0.0) > self.spare).any(1)

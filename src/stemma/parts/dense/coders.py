@@ -98,7 +98,7 @@ class Edges:
 @dataclass(frozen=True)
 class DirectLocation:
     """YOLOv2 sec. 2, "direct location prediction": b = (sigmoid(tx) + cx, sigmoid(ty) + cy, pw exp(tw), ph exp(th)), in
-    cells of `stride` pixels.
+    cells of `stride` pixels; with a `stride` of 0 in those of each prior's own level, which is then told.
 
     The reference is the prior of width pw and height ph in the middle of its cell, so the centre cannot leave the cell.
     """
@@ -106,22 +106,29 @@ class DirectLocation:
     stride: float = 32.0
     limit: float = math.log(1000 / 16)
 
+    def cell(self, strides: Float[Tensor, "*A"] | None) -> float | Float[Tensor, "*A 1"]:
+        """The side of a cell in pixels, of each prior where there are several."""
+        if self.stride:
+            return self.stride
+        assert strides is not None, "priors of several levels: tell the stride of each"
+        return strides[..., None]
+
     def said(self, code: Tensor) -> Tensor:
         """What the losses compare: the place within the cell, 0..1, and the logarithms."""
         return torch.cat([code[..., :2].sigmoid(), code[..., 2:]], -1)
 
-    def wanted(self, ref: Tensor, box: Tensor) -> Tensor:
+    def wanted(self, ref: Tensor, box: Tensor, strides: Tensor | None = None) -> Tensor:
         """The same of a box."""
         (c0, s0), (c1, s1) = bx.centre_size(ref), bx.centre_size(box)
-        return torch.cat([(c1 - c0) / self.stride + 0.5, (s1.clamp(min=LEAST) / s0.clamp(min=LEAST)).log()], -1)
+        return torch.cat([(c1 - c0) / self.cell(strides) + 0.5, (s1.clamp(min=LEAST) / s0.clamp(min=LEAST)).log()], -1)
 
-    def encode(self, ref: Tensor, box: Tensor) -> Tensor:
-        want = self.wanted(ref, box)
+    def encode(self, ref: Tensor, box: Tensor, strides: Tensor | None = None) -> Tensor:
+        want = self.wanted(ref, box, strides)
         return torch.cat([want[..., :2].logit(1e-6), want[..., 2:]], -1)
 
-    def decode(self, ref: Tensor, code: Tensor) -> Tensor:
+    def decode(self, ref: Tensor, code: Tensor, strides: Tensor | None = None) -> Tensor:
         c, s = bx.centre_size(ref)
-        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.stride,
+        return bx.from_centre(c + (code[..., :2].sigmoid() - 0.5) * self.cell(strides),
                               code[..., 2:].clamp(max=self.limit).exp() * s)
 
 

@@ -5,7 +5,7 @@ Axes: *A candidates, K logits, C classes. A label of C is background.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +101,30 @@ class Sigmoid:
 
     def scores(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """YOLOv3 sec. 2.2: each class by a logistic of its own, so that a box may be of several ("woman" and "person");
+    `by="softmax"` makes them exclude one another, as in YOLOv2. Nothing is paid for background."""
+
+    by: Literal["sigmoid", "softmax"] = "sigmoid"
+
+    @property
+    def extra(self) -> int:
+        return 0
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.by == "softmax":
+            return Choice()(logits, labels)
+        return torch.where(labels < logits.shape[-1], Sigmoid()(logits, labels), 0.0)
+
+    def also(self, logit: Float[Tensor, "*A"]) -> Float[Tensor, "*A"]:
+        """What is paid besides where a candidate is of one more class, whose logit this is."""
+        return -logit if self.by == "sigmoid" else logit * 0  # of -log s(-x), what -log s(x) is less
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.by == "sigmoid" else logits.softmax(-1)
 
 
 class _Miss(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Darknet's region layer: how YOLOv2 and YOLO9000 are trained and read.
+"""Darknet's region layer, how YOLOv2 and YOLO9000 are trained and read; with other settings its yolo layer, YOLOv3's.
 
 Axes: B images, A priors over all cells, K logits, C classes, N objects, L labels of a picture, D detections.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,11 +19,23 @@ from ...ops.nms import nms
 from ...ops.scalars import normaliser, over_ranks
 from ..points import labels_of, point_detections
 from .anchors import Anchors, Priors
-from .assign import Assign, ByShape, Candidates
+from .assign import ByShape, Candidates
 from .coders import DirectLocation
-from .losses import Choice, ClassLoss
+from .losses import Choice, ClassLoss, MultiLabel
 from .raw import DenseRaw
 from .word_tree import WordTree
+
+
+def squared(x: Float[Tensor, "*A"], want: Float[Tensor, "*A"]) -> Float[Tensor, "*A"]:
+    """Half the squared difference of what a logit says, 0..1, and what is wanted."""
+    return 0.5 * (x.sigmoid() - want).square()
+
+
+def crossed(x: Float[Tensor, "*A"], want: Float[Tensor, "*A"]) -> Float[Tensor, "*A"]:
+    """Cross entropy of the same, less that of the best answer."""
+    want = want.clamp(0, 1)
+    least = torch.xlogy(want, want) + torch.xlogy(1 - want, 1 - want)
+    return F.binary_cross_entropy_with_logits(x, want, reduction="none") + least
 
 
 class Pull(nn.Module):
@@ -50,8 +63,10 @@ class RegionRule:
     """YOLOv2's loss and reading. Sums over a picture, means over pictures, each square halved: gradients are those of
     the released code.
 
-    `rescore`: the objectness learns the IoU of its own box; else 1. `pull`: see `Pull`; None switches it off. Box
-    errors weigh 2 less the object's share of the picture, so that small boxes count more.
+    `cross`: objectness and the place in the cell pay cross entropy, less what no answer could avoid, in the place of
+    squares: their gradients are then plain differences (YOLOv3). `rescore`: the objectness learns the IoU of its own
+    box; else 1. `pull`: see `Pull`; None switches it off. Box errors weigh 2 less the object's share of the picture, so
+    that small boxes count more.
 
     With `labels` > 0 it learns from pictures without boxes too (`Targets.boxed` false), from at most so many of their
     labels: for each, the box that says it loudest, objectness times P(label), learns the label's path and no other box
@@ -63,7 +78,7 @@ class RegionRule:
     """
 
     anchors: Anchors = Priors()
-    assign: Assign = ByShape()
+    assign: ByShape = ByShape()
     coder: DirectLocation = DirectLocation()
     cls: ClassLoss = Choice()
     object: float = 5.0
@@ -71,6 +86,7 @@ class RegionRule:
     cls_weight: float = 1.0
     coord: float = 1.0
     rescore: bool = True
+    cross: bool = False
     pull: Part[Any] | None = part(Pull)
     assume: float = 0.0
     labels: int = 0
@@ -93,24 +109,29 @@ class RegionRule:
         ref, sure, b = raw.references(), raw.object.sigmoid(), len(raw.codes)
         images = torch.full((), float(b), device=sure.device)
         many = normaliser(images)
-        guess = self.coder.decode(ref, raw.codes.detach())
+        guess = self.coder.decode(ref, raw.codes.detach(), raw.stride)
+        candidates = Candidates(ref, raw.stride, guess, raw.sizes(sizes))
         with torch.no_grad():
-            state, index = self.assign(Candidates(ref, raw.stride, guess, raw.sizes(sizes)), t)
+            state, index = self.assign(candidates, t)
         boxed = torch.ones(b, 1, dtype=torch.bool, device=sure.device) if t.boxed is None else t.boxed[:, None]
         state = torch.where(boxed, state, 0)
         pos = state == 1
-        said = self.coder.said(raw.codes)
+        said, cost = self.coder.said(raw.codes), crossed if self.cross else squared
         box, goal = torch.zeros_like(sure), pos.to(sure)
         cls = torch.zeros_like(sure)
+        besides = cls.sum()
         if t.boxes.shape[1]:
             truth = bx.take(t.boxes, index)
             share = bx.area(truth) / (raw.image[0] * raw.image[1])
-            off = (said - self.coder.wanted(ref, truth)).square().sum(-1)
-            box = torch.where(pos, 0.5 * self.coord * (2 - share) * off, 0.0)
+            want = self.coder.wanted(ref, truth, raw.stride)
+            off = cost(raw.codes[..., :2], want[..., :2]) + 0.5 * (said - want)[..., 2:].square()
+            box = torch.where(pos, self.coord * (2 - share) * off.sum(-1), 0.0)
             goal = goal * bx.iou_each(guess, truth) if self.rescore else goal
             cls = torch.where(pos, self.cls(raw.logits, t.labels.clamp(0, classes - 1).gather(1, index)), 0.0)
-        miss = (sure - goal).square()
-        seen = torch.where(pos, 0.5 * self.object * miss, torch.where(state == 0, 0.5 * self.no_object * miss, 0.0))
+            if isinstance(self.cls, MultiLabel):
+                besides = self.other_labels(self.cls, raw, t, candidates, index, pos)
+        miss = cost(raw.object, goal)
+        seen = torch.where(pos, self.object * miss, torch.where(state == 0, self.no_object * miss, 0.0))
         out: Losses = {}
         if self.labels and t.boxed is not None and t.image_labels is not None:
             learned, chosen = self.image_loss(raw, t.image_labels, ~boxed)
@@ -120,7 +141,20 @@ class RegionRule:
         if self.pull is not None:
             drawn = 0.5 * ((said[..., :2] - 0.5).square().sum(-1) + said[..., 2:].square().sum(-1))
             out["pull"] = self.pull(over_ranks(images)) * torch.where(boxed & ~pos, drawn, 0.0).sum() / many
-        return {"box": box.sum() / many, "object": seen.sum() / many, "cls": self.cls_weight * cls.sum() / many, **out}
+        named = self.cls_weight * (cls.sum() + besides)
+        return {"box": box.sum() / many, "object": seen.sum() / many, "cls": named / many, **out}
+
+    def other_labels(self, cls: MultiLabel, raw: DenseRaw, t: Targets, c: Candidates, index: Tensor,
+                     pos: Tensor) -> Float[Tensor, ""]:
+        """What is paid for the classes of objects that wanted a box which answers for another: it is of all of them,
+        and of each once (delta_yolo_class in the released code)."""
+        with torch.no_grad():
+            at, wants = self.assign.chosen(c, t)
+            label = t.labels.clamp(0, raw.logits.shape[2] - 1)
+            known = label.gather(1, index.gather(1, at))  # the class that the box at `at` has anyhow
+            again = (at[:, :, None] == at[:, None]) & (label[:, :, None] == label[:, None]) & wants[:, None]
+            more = wants & pos.gather(1, at) & (label != known) & ~again.tril(-1).any(2)
+        return torch.where(more, cls.also(bx.take(raw.logits, at).gather(2, label[..., None])[..., 0]), 0.0).sum()
 
     def image_loss(self, raw: DenseRaw, labels: Float[Tensor, "B C"], alone: Tensor) -> tuple[Tensor, Tensor]:
         """(summed loss of the pictures that have labels `alone` "B 1"; the boxes chosen to learn them "B A")."""
@@ -149,7 +183,8 @@ class RegionRule:
             value, pair = (scores * raw.object.sigmoid()[..., None]).flatten(1).topk(min(self.pre, scores.shape[1] * c),
                                                                                      dim=1)
             at, label = pair // c, pair % c
-        boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at))
+        boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at),
+                                  raw.stride[at])
         boxes = bx.clip(boxes, raw.image if sizes is None else sizes)
         label = torch.where(value > self.score, label, -1)
         return Detections(boxes, value, label).take(nms(boxes, value, label, self.nms, self.keep))
