@@ -2,16 +2,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from ..report.editing import COLUMNS
 from .screen import err, number, out, table
+
+_PANEL = "Of systems that edit pictures"
+_GUIDED: dict[str, Any] = {
+    "text_guidance": Annotated[float | None, typer.Option(
+        "--text-guidance", help="How closely it keeps to the sentence. Its own when not given.",
+        rich_help_panel=_PANEL)],
+    "image_guidance": Annotated[float | None, typer.Option(
+        "--image-guidance", help="How closely it keeps to the picture. Its own when not given.",
+        rich_help_panel=_PANEL)],
+    "steps": Annotated[int | None, typer.Option(
+        "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
+}
+OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has
+    "evaluate": _GUIDED,
+    "predict": {
+        "instruction": Annotated[str | None, typer.Option(
+            "--instruction", "-i", help="What is to be done to the pictures: 'make the disc red'.",
+            rich_help_panel=_PANEL)],
+        **_GUIDED,
+        "seed": Annotated[int | None, typer.Option(
+            "--seed", help="Of the noise that an edit begins with. \\[default: 0]", rich_help_panel=_PANEL)],
+    },
+}
 
 
 def evaluated(said: dict[str, Any]) -> None:
     """The measures in all and by kind of instruction, beside the picture as it was and an untrained net."""
+    from ..report.editing import COLUMNS
+
     columns = [k for k in COLUMNS if k in said]
     t = table("what", "edits", *(COLUMNS[k][0] for k in columns),
               numbers=("edits", *(COLUMNS[k][0] for k in columns)))
@@ -22,7 +47,8 @@ def evaluated(said: dict[str, Any]) -> None:
     for name, key in (("the picture as it was", "copy"), ("an untrained net", "untrained")):
         t.add_row(name, number(said[key]["edits"]), *(number(said[key].get(k)) for k in columns))
     out.print(t)
-    out.print(f"[dim]{escape(said['split'])}, {said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; "
+    out.print(f"[dim]{escape(said['split'])}, {said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} "
+              "ms an edit; "
               + "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns) + "[/]")
 
 
@@ -46,17 +72,18 @@ def predicted(said: list[dict[str, Any]], where: Path | None) -> None:
 
 def compared(results: dict[str, Any]) -> None:
     """The table of a comparison of editors, best first."""
-    from ..report.editing import answer
+    from ..report.editing import COLUMNS, answer
 
     head, more = answer(results)
     out.print(f"\n{escape(head)}")
     for line in more:
         out.print(f"  • {escape(line)}")
-    names = [COLUMNS[k][0] for k in COLUMNS]
+    columns = [k for k in COLUMNS if any(k in s["summary"] for s in results["systems"])]
+    names = [COLUMNS[k][0] for k in columns]
     t = table("editor", "seed", *names, "steps", "seconds", numbers=("seed", *names, "steps", "seconds"))
     for s in results["systems"]:
         for r in s["runs"]:
-            t.add_row(escape(s["title"]), str(r["seed"]), *(number(r["metrics"].get(k)) for k in COLUMNS),
+            t.add_row(escape(s["title"]), str(r["seed"]), *(number(r["metrics"].get(k)) for k in columns),
                       number(r["steps"]), number(r["seconds"]))
     out.print(t)
     for r in results["failed"]:
@@ -64,4 +91,4 @@ def compared(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["compared", "evaluated", "plain", "predicted"]
+__all__ = ["OPTIONS", "compared", "evaluated", "plain", "predicted"]

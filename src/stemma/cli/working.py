@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import reads_data
+from .reads import asks_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -51,12 +51,6 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everyth
                                            "frozen, batch norms that learn (`stemma weights PAPER`).")]
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
-TextGuidance = Annotated[float | None, typer.Option("--text-guidance", help="Of an editor: how closely it keeps to the "
-                                                    "sentence. Its own when not given.")]
-ImageGuidance = Annotated[float | None, typer.Option("--image-guidance", help="Of an editor: how closely it keeps to the "
-                                                     "picture. Its own when not given.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Of an editor: steps from noise to a picture. Its own when "
-                                           "not given.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
 SECOND = ("A second is one of work: on a CPU of processor time for each thread, on a GPU by the clock. On a busy "
           "machine it holds fewer steps.")
@@ -118,8 +112,10 @@ EXAMPLES = {
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
-        reads = "data_options" in signature(command).parameters
-        app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
+        gains, made = signature(command).parameters, command
+        made = reads_data(made) if "data_options" in gains else made
+        made = asks_wings(made) if "own" in gains else made
+        app.command(epilog=examples(*EXAMPLES[command.__name__]))(made)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
@@ -145,7 +141,7 @@ def doctor(
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
-    from ..data.doctor import examine
+    from ..data.doctors import examiner
 
     shown = not as_json and not quick and err.is_terminal
     if run is not None and html is None:
@@ -158,8 +154,8 @@ def doctor(
         from ..core.outputs import claim
 
         claim([html], "--html")
-    report = examine(data, format, decode=not quick, near=not quick, progress=_counted("reading") if shown else None,
-                     **(data_options or {}))
+    report = examiner(data, format)(data, format, decode=not quick, near=not quick,
+                                    progress=_counted("reading") if shown else None, **(data_options or {}))
     if not as_json:
         report.render(out, examples=rows)
     first = None if report.refused else _first(data, format, data_options)
@@ -400,12 +396,10 @@ def evaluate(
                                            "average recall. \\[default: predict]")] = None,
     published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
                                             "preset's: least score, NMS, how many are kept.")] = False,
-    text_guidance: TextGuidance = None,
-    image_guidance: ImageGuidance = None,
-    steps: Steps = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
@@ -414,8 +408,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        published=published or None, text_guidance=text_guidance, image_guidance=image_guidance, steps=steps,
-        data_options=data_options or None))
+        published=published or None, data_options=data_options or None), **(own or {}))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -439,26 +432,19 @@ def predict(
     svd: Svd = None,
     pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures",
                                                   help="Draw the answers. \\[default: pictures]")] = None,
-    instruction: Annotated[str | None, typer.Option("--instruction", "-i", help="What is to be done to the pictures, of "
-                                                    "a system that edits them: 'make the disc red'.")] = None,
-    text_guidance: TextGuidance = None,
-    image_guidance: ImageGuidance = None,
-    steps: Steps = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the noise that an edit begins with. "
-                                             "\\[default: 0]")] = None,
     which: Which = "best",
     device: Device = "auto",
     as_json: Json = False,
+    own: dict[str, Any] | None = None,
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
-    foresees, open loop. Of an editor: before, after and what changed."""
+    foresees, open loop."""
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, **said(
         data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
-        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd),
-        instruction=instruction, text_guidance=text_guidance, image_guidance=image_guidance, steps=steps, seed=seed))
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)), **(own or {}))
     screen = screen_of(run, which)
     if as_json:
         return print_json(screen.plain(found))

@@ -21,10 +21,6 @@ from PIL import Image
 
 from stemma.core.samples import DataError, Dataset
 
-from .editing import folders
-from .editing.drawn import KINDS
-from .editing.open import counts, is_drawn, is_edits, open_edits
-from .editing.open import splits as edit_splits
 from .files import Unused
 from .formats import apart, drafts_at, unused_at
 from .images import header, read_image
@@ -129,8 +125,6 @@ def examine(
     """
     if is_scenes(where):
         return _scenes(str(where), options)
-    if format is None and is_edits(where):
-        return _edits(where, progress, decode, options)
     path, module = module_of(where, format)
     options.pop("train_split", None)  # every split is looked at
     own = drafts_at(path, module, **options)
@@ -428,42 +422,6 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
         report.splits[name] = _figures(data, report, name, _SCENES_LOOK)
     report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} "
                         "or fewer of each split")
-    return report
-
-
-def _edits(where: str | Path, progress: Progress | None, decode: bool, options: dict[str, Any]) -> Report:
-    """Pairs of pictures with an instruction: missing partners, other sizes, empty instructions, broken pictures."""
-    unknown = [k for k in options if k != "follow_links"]
-    if unknown:
-        raise DataError(str(where), f"the option '{unknown[0]}' means nothing to edits", "leave it out")
-    if is_drawn(where):
-        report = Report(str(where), "edits", KINDS)
-        for name in edit_splits(where):
-            drawn = open_edits(where, name)
-            report.splits[name] = SplitFigures(len(drawn), fingerprint=drawn.fingerprint, classes=counts(drawn),
-                                               unit="instructions")
-        report.notes.append("edits are drawn, without files or faults")
-        return report
-    path = Path(where)
-    report = Report(str(path), folders.format_at(path), ("edit",))
-    for name in edit_splits(path):
-        data = folders.sound(folders.open_folder(path, name, **options))
-        report.faults += data.faults
-        for i in range(len(data)) if decode else ():
-            for version in range(data.versions(i)):
-                try:
-                    data.pair(i, version)
-                except DataError as e:
-                    report.faults.append(Fault(e.file, data.entries[i].record, "", e.problem,
-                                               f"{e.mend}; training leaves the pair out", True, "unreadable image"))
-            if progress is not None:
-                progress(i + 1, len(data))
-        report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint,
-                                           classes={"edit": sum(data.versions(i) for i in range(len(data)))},
-                                           unit="pairs")
-        if not len(data) and name == "train":
-            report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used", "mend the faults "
-                                       "above", False, "nothing to learn"))
     return report
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 CHANGED = 0.08  # a pixel of which one colour differs by more has changed
+NEAR = 0.3  # a colour within so much of another, in RGB of 0..1, passes for it
 FOUND = 2.0  # a point within so many radii of the disc is found
 
 
@@ -24,23 +25,25 @@ def background_error(before: np.ndarray, after: np.ndarray, made: np.ndarray) ->
     return float(np.abs(made - before)[:, stays].mean()) if stays.any() else None
 
 
-def nearer(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool | None:
-    """Whether what should change came nearer to how it should become than it is to how it was; None where nothing
-    should."""
+def done(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool | None:
+    """Whether an edit was made, where nothing is known of it but the pictures: what should change went more than half
+    the way, pixel by pixel on average, and what should stay changed by less than half of that way; None where nothing
+    should change."""
     at = changed(before, after)
     if not at.any():
         return None
-    return bool(np.abs(made - after)[:, at].mean() < np.abs(made - before)[:, at].mean())
+    half = float(np.abs(after - before)[:, at].mean()) / 2
+    return bool(np.abs(made - after)[:, at].mean() < half and (background_error(before, after, made) or 0.0) < half)
 
 
 def coloured(made: np.ndarray, mask: np.ndarray, colour: Sequence[float],
              palette: Sequence[Sequence[float]]) -> bool | None:
-    """Whether the mean colour inside `mask` is nearer to `colour` than to any other of the palette; None without a
-    mask."""
+    """Whether the mean colour inside `mask` is within `NEAR` of `colour` and nearer to it than to any other of the
+    palette; None without a mask."""
     if not mask.any():
         return None
     far = [float(np.linalg.norm(made[:, mask].mean(1) - np.asarray(c))) for c in (colour, *palette)]
-    return far[0] <= min(far) + 1e-9
+    return far[0] <= min(NEAR, *far) + 1e-9
 
 
 def direction(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float | None:
@@ -52,8 +55,8 @@ def direction(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float 
 
 
 def directional_similarity(first: Any, second: Any, said: Any, then: Any) -> np.ndarray:
-    """cos(I1 - I0, T1 - T0) of rows of features: of the pictures before and after and of their captions, each of length 1
-    before they are subtracted (InstructPix2Pix sec. 3.1.2, after Gal et al., arXiv 2108.00946). float64 (N,).
+    """cos(I1 - I0, T1 - T0) of rows of features: of the pictures before and after and of their captions, each of length
+    1 before they are subtracted (InstructPix2Pix sec. 3.1.2, after Gal et al., arXiv 2108.00946). float64 (N,).
     0 where a difference is none."""
     i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
     return np.asarray((_unit(i1 - i0) * _unit(t1 - t0)).sum(-1))
@@ -61,8 +64,8 @@ def directional_similarity(first: Any, second: Any, said: Any, then: Any) -> np.
 
 def kept_by_filter(first: Any, second: Any, said: Any, then: Any, pictures: float = 0.7, captions: float = 0.2,
                    directions: float = 0.2, most: int = 4) -> np.ndarray:
-    """Which of the pairs made for one prompt are kept, best first: the pictures alike by `pictures`, each like its caption
-    by `captions`, changed as the captions by `directions`, and of those the `most` whose direction is best
+    """Which of the pairs made for one prompt are kept, best first: the pictures alike by `pictures`, each like its
+    caption by `captions`, changed as the captions by `directions`, and of those the `most` whose direction is best
     (InstructPix2Pix's released code). Features as in `directional_similarity`; int64 (K,)."""
     i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
     along = directional_similarity(first, second, said, then)
@@ -82,5 +85,5 @@ def iou(found: np.ndarray, mask: np.ndarray) -> float | None:
     return float((found & mask).sum() / (found | mask).sum()) if mask.any() else None
 
 
-__all__ = ["CHANGED", "FOUND", "background_error", "changed", "coloured", "direction", "directional_similarity", "iou",
-           "kept_by_filter", "nearer"]
+__all__ = ["CHANGED", "FOUND", "NEAR", "background_error", "changed", "coloured", "direction", "directional_similarity",
+           "done", "iou", "kept_by_filter"]

@@ -59,9 +59,10 @@ def paint_disc(picture: Any, at: tuple[float, float], radius: float, colour: Seq
     return paint_mask(picture, cover, colour, alpha=0.0)
 
 
-def read_disc(before: np.ndarray, after: np.ndarray, colour: Sequence[float], radius: float) -> tuple[float, float] | None:
-    """(x, y) of the disc that was painted into one picture [3, H, W], or None: the centre of the largest connected patch
-    of its colour, of which pixels further than two radii from the patch's middle are left out."""
+def read_disc(before: np.ndarray, after: np.ndarray, colour: Sequence[float],
+              radius: float) -> tuple[float, float] | None:
+    """(x, y) of the disc that was painted into one picture [3, H, W], or None: the centre of the largest connected
+    patch of its colour, of which pixels further than two radii from the patch's middle are left out."""
     from scipy.ndimage import label
 
     share = np.clip(share_of(before, after, colour), 0.0, 1.0)

@@ -1,5 +1,5 @@
-"""A comparison of editors as one page, `report.html`: who made most of the edits, what else they changed, what can be read
-back out of their pictures, and the pictures."""
+"""A comparison of editors as one page, `report.html`: who made most of the edits, what else they changed, what can be
+read back out of their pictures, and the pictures."""
 from __future__ import annotations
 
 import base64
@@ -46,7 +46,8 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     held = r["data"].get("held", {})
     if len({tuple(sorted(kinds)) for kinds in held.values()}) > 1:
         asked = "; ".join(f"{ident}: {', '.join(kinds)}" for ident, kinds in held.items())
-        more.append(f"They were not asked for the same kinds of edit, so that the shares are of different things ({asked}).")
+        more.append("They were not asked for the same kinds of edit, so that the shares are of different things "
+                    f"({asked}).")
     return head, more
 
 
@@ -57,8 +58,8 @@ def _mean(s: System, key: str = MAIN) -> str:
 
 
 def write(results: dict[str, Any], folder: Path | str) -> Path:
-    """Write `report.html` into `folder`, where the runs and their pictures are. Raises `FileNotFoundError` where a picture
-    is missing."""
+    """Write `report.html` into `folder`, where the runs and their pictures are. Raises `FileNotFoundError` where a
+    picture is missing."""
     path = Path(folder) / "report.html"
     return outputs.put_text(path, render(results, Path(folder)))
 
@@ -86,7 +87,8 @@ def render(r: dict[str, Any], folder: Path) -> str:
     answers += beside(r)
     about = f"{r['data']['where']} · {r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each · preset {r['preset']}"
     body = tag(
-        "body", tag("header", tag("h1", text(title)), tag("p", text(f"{about} · {r['machine']['device']}"), cls="meta")),
+        "body",
+        tag("header", tag("h1", text(title)), tag("p", text(f"{about} · {r['machine']['device']}"), cls="meta")),
         tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
         tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
         tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
@@ -148,7 +150,8 @@ def _pictures(systems: list[System], folder: Path) -> str:
         for one in s["runs"][0]["shown"]:
             data = base64.b64encode((folder / s["runs"][0]["folder"] / "shown" / one["file"]).read_bytes()).decode()
             said = text(one["instruction"])
-            image = f'<img src="data:image/png;base64,{data}" alt="{said}" style="width:100%;image-rendering:pixelated">'
+            image = (f'<img src="data:image/png;base64,{data}" alt="{said}" '
+                     'style="width:100%;image-rendering:pixelated">')
             figures.append(tag("figure", image, tag("figcaption", tag("b", text(s["title"])), " ", said)))
     return tag("div", *figures, cls="row") if figures else ""
 
@@ -156,7 +159,8 @@ def _pictures(systems: list[System], folder: Path) -> str:
 def _made(r: dict[str, Any]) -> str:
     m = r["machine"]
     facts = {
-        "command": tag("code", text(r["command"])), "data": text(f"{r['data']['where']}, measured on {r['data']['split']}"),
+        "command": tag("code", text(r["command"])),
+        "data": text(f"{r['data']['where']}, measured on {r['data']['split']}"),
         "budget": text(f"{words.length(r)} for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
         "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("device")) if x)),

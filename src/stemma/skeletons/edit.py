@@ -1,5 +1,5 @@
-"""An editor as a value: a diffusion model that is told a picture and a sentence, and draws the picture that the sentence
-asks for.
+"""An editor as a value: a diffusion model that is told a picture and a sentence, and draws the picture that the
+sentence asks for.
 
 Axes: B pictures, C channels of what is noised, H W pixels or cells of it, L words.
 """
@@ -79,8 +79,8 @@ class EditModel(nn.Module):
     # ------------------------------------------------------------ learning
 
     def loss(self, batch: EditBatch) -> Losses:
-        """The mean squared error of what is said of the noise, at a time of each example's own; some examples go without
-        sentence, picture or both (`Drop`)."""
+        """The mean squared error of what is said of the noise, at a time of each example's own; some examples go
+        without sentence, picture or both (`Drop`)."""
         z, picture = self.codec.target(batch.after), self.codec.given(batch.images)
         silent, blind = self.spec.drop(torch.rand(len(z), device=z.device))
         t = torch.randint(0, len(self.alphas), (len(z),), device=z.device)
@@ -105,10 +105,11 @@ class EditModel(nn.Module):
     ) -> Float[Tensor, "B 3 H W"]:
         """Pictures in 0..1, changed as told.
 
-        text, image: scales of the guidance; steps: of the sampler; the spec's where not given. All noise of a picture is
-        that of its seed (one number: the same for each), so that it does not depend on what else is in the batch; noise:
-        the first noise instead. The picture's code and the sentence's are computed once, and the passes of a step are
-        one batch; a pass of weight 0 is not taken. Raises `StemmaError` for sides that the network cannot take.
+        text, image: scales of the guidance; steps: of the sampler; the spec's where not given. All noise of a picture
+        is that of its seed (one number: the same for each), so that it does not depend on what else is in the batch;
+        noise: the first noise instead. The picture's code and the sentence's are computed once, and the passes of a
+        step are one batch; a pass of weight 0 is not taken. Raises `StemmaError` for sides that the network cannot
+        take.
         """
         if images.shape[-1] % self.step or images.shape[-2] % self.step:
             raise StemmaError(f"sides are multiples of {self.step} here, not {images.shape[-1]} x {images.shape[-2]}")

@@ -170,13 +170,11 @@ def is_drawn(where: object) -> bool:
 
 
 def open_drawn(where: str, split: str, kinds: Sequence[str] = KINDS) -> Edits:
-    """`edits[:SIZE[:COUNT]]`; COUNT is that of the training split, the others hold a twentieth. Raises `DataError`."""
+    """`edits[:SIZE[:COUNT]]`; COUNT is that of the split which is opened. Raises `DataError`."""
     found = _NAME.fullmatch(where)
     if found is None:
         raise DataError(where, "is not how drawn edits are named", "write edits, edits:SIZE or edits:SIZE:COUNT")
-    count = int(found[2]) if found[2] else COUNT["train"]
-    if split != "train":
-        count = max(count // 20, 1) if found[2] else COUNT.get(split, 300)
+    count = int(found[2]) if found[2] else COUNT.get(split, 1)
     return Edits(int(found[1] or 64), count, split, kinds=kinds)
 
 

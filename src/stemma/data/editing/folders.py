@@ -1,11 +1,11 @@
 """Folders of edits as they are published.
 
 instruct-pix2pix   seeds.json, [[NAME, [SEED, ...]], ...]; NAME/prompt.json with "edit" (and "input", "output": the
-                   pictures in words); NAME/SEED_0.jpg before, NAME/SEED_1.jpg after. Without splits of its own: the first
-                   90 % of the list are train, 5 % val, 5 % test, as the released reader divides it
+                   pictures in words); NAME/SEED_0.jpg before, NAME/SEED_1.jpg after. Without splits of its own: the
+                   first 90 % of the list are train, 5 % val, 5 % test, as the released reader divides it
 magicbrush         SPLIT/edit_turns.json (SPLIT: train, dev, test; or the file itself in the folder),
-                   [{"input", "output", "mask", "instruction"}, ...], and images/ID/FILE, where ID stands before the first
-                   dash of a file's name; a mask is clear where the picture may change
+                   [{"input", "output", "mask", "instruction"}, ...], and images/ID/FILE, where ID stands before the
+                   first dash of a file's name; a mask is clear where the picture may change
 """
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def splits_at(path: Path) -> tuple[str, ...]:
 
 
 def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
-    """A split with all its entries, sound or not. Raises `DataError` where there is none, or its file is no such list."""
+    """A split with all its entries, sound or not. Raises `DataError` where there is none,
+    or its file is no such list."""
     if split not in (there := splits_at(path)):
         raise DataError(str(path), f"there is no split '{split}'", f"it has {', '.join(there) or 'none'}")
     return _released(path, split, follow_links) if format_at(path) == "instruct-pix2pix" else _brushed(
@@ -199,7 +200,8 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     out = Folder(file.parent, "magicbrush", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(),
                  follow_links)
     for n, r in enumerate(own, first):
-        lack = [k for k in ("input", "output", "instruction") if not (isinstance(r, dict) and isinstance(r.get(k), str))]
+        lack = [k for k in ("input", "output", "instruction")
+                if not (isinstance(r, dict) and isinstance(r.get(k), str))]
         if lack:
             out.faults.append(Fault(str(file), f"entry {n}", lack[0], "is not there, or is no text",
                                     "mend the entry; training leaves it out", True, RECORD))

@@ -81,9 +81,9 @@ class PairLoader(Loader):
     """Batches of edits; `make` builds one of (before, after, tokens, index), pictures in 0..1. Order, rank's share,
     threads that read ahead and what is done about a pair that cannot be read are those of `Loader`."""
 
-    def __init__(self, pairs: Pairs, recipe: Recipe, tokens: Callable[[Sequence[str]], Tensor], make: Callable[..., Any],
-                 *, batch: int, train: bool = True, seed: int = 0, workers: int = 0, rank: int = 0,
-                 world: int = 1) -> None:
+    def __init__(self, pairs: Pairs, recipe: Recipe, tokens: Callable[[Sequence[str]], Tensor],
+                 make: Callable[..., Any], *, batch: int, train: bool = True, seed: int = 0, workers: int = 0,
+                 rank: int = 0, world: int = 1) -> None:
         self.at, self.tokens, self.make = At(pairs, recipe.resize.size), tokens, make
         super().__init__(self.at, recipe, train=train, batch=batch, needs=frozenset(),  # type: ignore[arg-type]
                          seed=seed, workers=workers, rank=rank, world=world)
@@ -116,7 +116,8 @@ class PairLoader(Loader):
         found = []
         for place, i in zip(places, order[places.start : places.stop].tolist()):
             versions = self.at.pairs.versions(i)
-            v = int(np.random.default_rng([self.seed, _VERSION, epoch, place]).integers(versions)) if versions > 1 else 0
+            v = (int(np.random.default_rng([self.seed, _VERSION, epoch, place]).integers(versions))
+                 if versions > 1 else 0)
             if (got := self._found(i, v)) is not None:
                 found.append((place, *got))
         if not found:

@@ -1,4 +1,5 @@
-"""The door to edits: drawn ones (`edits[:SIZE[:COUNT]]`) and folders; which kinds of instruction, and how many of each."""
+"""The door to edits: drawn ones (`edits[:SIZE[:COUNT]]`) and folders;
+which kinds of instruction, and how many of each."""
 from __future__ import annotations
 
 import warnings
@@ -41,8 +42,8 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
     if is_drawn(where):
         return open_drawn(str(where), split)
     if not is_edits(where):
-        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64), or a folder as InstructPix2Pix "
-                        "(seeds.json) or MagicBrush (edit_turns.json) publish them")
+        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64), or a folder as "
+                        "InstructPix2Pix (seeds.json) or MagicBrush (edit_turns.json) publish them")
     found = folders.open_sound(Path(where), split, follow_links)
     if found.faults:
         warnings.warn(f"{where}: {len(found.faults)} fault(s) in the split {split}, whose pairs are left out; `stemma "
@@ -100,8 +101,8 @@ def told(pairs: Pairs, tasks: Tasks) -> Tasks:
 
 
 def mixed(pairs: Pairs, tasks: Tasks, seed: int = 0) -> Chosen:
-    """The edits of the kinds in `tasks`, each as often as its weight says: whole copies, and of what is left a part that
-    is drawn once (InstructDiffusion's sample weights). Raises `DataError` where nothing is left."""
+    """The edits of the kinds in `tasks`, each as often as its weight says: whole copies, and of what is left a part
+    that is drawn once (InstructDiffusion's sample weights). Raises `DataError` where nothing is left."""
     kinds = np.array([pairs.kind(i) for i in range(len(pairs))])
     rng, parts = np.random.default_rng([seed, 17]), []
     for kind, weight in told(pairs, tasks):

@@ -33,8 +33,8 @@ class Pair:
 class Pairs(Protocol):
     """A split of edits. An edit may have several `versions`, of which one is drawn at each visit."""
 
-    split: str
-
+    @property
+    def split(self) -> str: ...
     @property
     def info(self) -> Info: ...  # `kinds` are those of the instructions
     @property

@@ -33,7 +33,7 @@ VAL = 48  # edits of a validation
 class Teacher(Trainer):
     """A training on pairs of pictures."""
 
-    loader: PairLoader  # type: ignore[assignment]
+    loader: PairLoader
 
     def _share(self, parts: int) -> None:
         self.parts, recipe = parts, self.recipe
@@ -81,7 +81,8 @@ class Teacher(Trainer):
         self.validations, self.validated_at = max(self.validations + 1, passed), self.steps
 
 
-def open_pair(data: Any, tasks: Any, val: Any = None, seed: int = 0, val_edits: int | None = VAL) -> tuple[Chosen, Pairs]:
+def open_pair(data: Any, tasks: Any, val: Any = None, seed: int = 0,
+              val_edits: int | None = VAL) -> tuple[Chosen, Pairs]:
     """The edits to learn from, mixed as the spec says, and those to validate on. Raises `DataError`."""
     kinds = [k for k, _ in tasks]
     train = mixed(restricted(data, kinds, "train"), tasks, seed)

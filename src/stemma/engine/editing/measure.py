@@ -34,7 +34,7 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray) 
     mask = mask_at(pair.mask, size) if pair.mask is not None else None
     out: dict[str, float | None] = {
         "background": by.background_error(before, after, made), "direction": by.direction(before, after, made),
-        "right": _number(by.nearer(before, after, made)),
+        "right": _number(by.done(before, after, made)),
     }
     if pair.kind == "recolour" and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))

@@ -44,14 +44,19 @@ def strip(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], 1)
 
 
+def put(path: Path, picture: np.ndarray) -> None:
+    """Write a picture, uint8 (H, W, 3), as PNG. Raises `StemmaError` in the place of a file that is not ours."""
+    outputs.put(path, lambda p: Image.fromarray(picture).save(p, "PNG"), prediction=True)
+
+
 def _bytes(x: torch.Tensor) -> np.ndarray:
     return np.asarray((x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def predict(
-    model: nn.Module | Run | str | Path, images: Any = None, out: str | Path | None = None, *, instruction: str | None = None,
-    text_guidance: float | None = None, image_guidance: float | None = None, steps: int | None = None, seed: int = 0,
-    which: str = "best", device: str = "auto", pictures: bool = True, progress: bool = False,
+    model: nn.Module | Run | str | Path, images: Any = None, out: str | Path | None = None, *, instruction: str
+    | None = None, text_guidance: float | None = None, image_guidance: float | None = None, steps: int | None = None,
+    seed: int = 0, which: str = "best", device: str = "auto", pictures: bool = True, progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Edit pictures as `instruction` says. One dict a picture: `file`, `file_name`, `instruction`, `before` and `after`
     uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), and the scales, steps and seed.
@@ -84,7 +89,7 @@ def predict(
                           "changed": float(np.abs(after.astype(np.float32) - before).mean() / 255)})
             if files and pictures:
                 for path, drawn in zip(files[i], (strip(before, after), after)):
-                    outputs.put(path, lambda p, drawn=drawn: Image.fromarray(drawn).save(p, "PNG"), prediction=True)
+                    put(path, drawn)
             if bar is not None:
                 bar(i + 1)
     if out is not None:
@@ -127,8 +132,7 @@ def examples(model: Any, pairs: Any, size: int, folder: Path, count: int = 6) ->
         times = max(1, 96 // size)
         drawn = np.concatenate([x.repeat(times, 0).repeat(times, 1) for x in parts], 1)
         name = f"edit_{k}.png"
-        outputs.put(folder / name, lambda p, drawn=drawn: Image.fromarray(drawn).save(p, "PNG"),
-                    prediction=True)
+        put(folder / name, drawn)
         done.append({"file": name, "instruction": pair.instruction, "kind": pair.kind})
     return done
 

@@ -29,8 +29,8 @@ TIMED = False
 
 def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> dict[str, Any]:
     """Raises `StemmaError`: an edit is many passes with noise between, and no one graph."""
-    raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT}, in many passes of its network with noise between; "
-                      "there is no one graph of a picture to export")
+    raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT}, in many passes of its network with noise "
+                      "between; there is no one graph of a picture to export")
 
 
 def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
@@ -44,7 +44,8 @@ def first_command(where: str, format: str | None = None,
     if not is_edits(where):
         return None
     return {"command": f"stemma train instruct-pix2pix --data {where} --budget 10m",
-            "says": "the small preset learns at 16 pixels; --size 32 sees more and takes longer, --preset paper wants a GPU"}
+            "says": "the small preset learns at 16 pixels; --size 32 sees more and takes longer, --preset paper "
+            "wants a GPU"}
 
 
 __all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency", "predict",

@@ -76,7 +76,7 @@ class FilmUNet(nn.Module):
     def __init__(self, inp: In, widths: tuple[int, ...] = (32, 64), blocks: int = 1, patch: int = 1) -> None:
         super().__init__()
         z, picture, sentence = inp.channels
-        self.patch, told = patch, 2 * widths[0]
+        self.patch, self.wave, told = patch, widths[0], 2 * widths[0]
         self.step = patch * 2 ** (len(widths) - 1)
         self.time = nn.Sequential(nn.Linear(widths[0], told), nn.SiLU(), nn.Linear(told, told))
         self.sentence = nn.Linear(sentence, told)
@@ -104,10 +104,11 @@ class FilmUNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"],
                 sentence: Float[Tensor, "B D"]) -> Float[Tensor, "B Z H W"]:
-        """x: what is noised and the picture beside it. Raises `StemmaError` for sides that are no multiple of `step`."""
+        """x: what is noised and the picture beside it. Raises `StemmaError` for sides that are no multiple of
+        `step`."""
         if x.shape[-1] % self.step or x.shape[-2] % self.step:
             raise StemmaError(f"sides are multiples of {self.step} here, not {x.shape[-1]} x {x.shape[-2]}")
-        told = F.silu(self.time(waves(t, self.time[0].in_features)) + self.sentence(sentence))
+        told = F.silu(self.time(waves(t, self.wave)) + self.sentence(sentence))
         x = self.first(F.pixel_unshuffle(x, self.patch))
         kept = [x]
         for layer in self.down:

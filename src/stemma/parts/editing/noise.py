@@ -1,8 +1,8 @@
 """Noise that is put on and taken off: schedules, what a network tells of it, and steps back.
 
 z_t = sqrt(a_t) z_0 + sqrt(1 - a_t) eps with a_t falling from about 1 to about 0 over `steps` (DDPM's alpha-bar). In the
-coordinates of Karras et al. (z / sqrt(a), sigma^2 = (1 - a) / a) an Euler step and an ancestral Euler step are the steps
-of DDIM with eta 0 and 1, so that one sampler is all of them.
+coordinates of Karras et al. (z / sqrt(a), sigma^2 = (1 - a) / a) an Euler step and an ancestral Euler step are the
+steps of DDIM with eta 0 and 1, so that one sampler is all of them.
 """
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class Sampler:
 
     def __call__(self, tell: Callable[[Tensor, float], Tensor], z: Tensor, alphas: Tensor, aim: Aim, steps: int,
                  draw: Callable[[], Tensor]) -> Tensor:
-        """From noise `z` to a picture. tell(z_t, t) is what the guided network says; `draw` gives standard noise, once a
-        step but the last, where eta is not 0."""
+        """From noise `z` to a picture. tell(z_t, t) is what the guided network says; `draw` gives standard noise, once
+        a step but the last, where eta is not 0."""
         times = self.times(steps, len(alphas))
         levels = torch.cat([level(alphas, times), torch.ones(1, dtype=torch.float64)]).tolist()
         for t, a, b in zip(times.tolist(), levels, levels[1:]):

@@ -1,7 +1,7 @@
 """The networks of the published editors: Stable Diffusion's, through diffusers and transformers (the extra `editing`).
 
-Their keyword arguments are those of the libraries' configurations that differ between checkpoints, so that any checkpoint
-of the same build can be loaded (`engine.editing.bring`); the defaults are version 1.5's.
+Their keyword arguments are those of the libraries' configurations that differ between checkpoints, so that any
+checkpoint of the same build can be loaded (`engine.editing.bring`); the defaults are version 1.5's.
 """
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise StemmaError(f"the published editors need {name}: pip install 'stemma-vision[editing]' ({error})") from error
+        raise StemmaError(f"the published editors need {name}: pip install 'stemma-vision[editing]' "
+                          f"({error})") from error
 
 
 class LatentUNet(nn.Module):
@@ -53,8 +54,8 @@ class LatentUNet(nn.Module):
 
 
 class LatentCodec(nn.Module):
-    """The autoencoder of latent diffusion. What is made is a sample of the code, times `scale`; what stands beside it is
-    the code's mode, and is not scaled (InstructPix2Pix, released `ddpm_edit.py`)."""
+    """The autoencoder of latent diffusion. What is made is a sample of the code, times `scale`; what stands beside it
+    is the code's mode, and is not scaled (InstructPix2Pix, released `ddpm_edit.py`)."""
 
     def __init__(self, inp: In, widths: tuple[int, ...] = (128, 256, 512, 512), layers: int = 2, channels: int = 4,
                  groups: int = 32, scale: float = 0.18215) -> None:
