@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from .screen import err, number, out, table
+from .reading import Json
+from .screen import err, number, out, print_json, table
 
 _PANEL = "Of systems that edit pictures"
 _GUIDED: dict[str, Any] = {
@@ -52,6 +53,32 @@ def evaluated(said: dict[str, Any]) -> None:
               + "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns) + "[/]")
 
 
+def import_diffusers(
+    source: Annotated[Path, typer.Argument(help="A folder of diffusers (unet, vae, text_encoder), or the one file of "
+                                           "the original release as .safetensors.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The weights file to write, *.safetensors.")],
+    paper: Annotated[str, typer.Option("--paper", help="The editor that they are to be.")] = "instruct-pix2pix",
+    tokenizer: Annotated[Path | None, typer.Option("--tokenizer", help="The folder with CLIP's vocab.json and "
+                                                   "merges.txt, where the checkpoint has none.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a Stable Diffusion or InstructPix2Pix checkpoint into one that train --start, evaluate and predict take."""
+    from ..engine.editing.bring import saved
+
+    model: Any = saved(source, target, paper=paper, tokenizer=tokenizer)
+    count = len(model.state_dict())
+    if as_json:
+        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset,
+                           "tensors": count, "tokenizer": model.text.files})
+    out.print(f"[bold]{escape(str(target))}[/]  {model.paper.cli_name}, preset {model.preset}, {count} tensors; "
+              + (f"sentences by {escape(model.text.files)}" if model.text.files else "it knows no words yet: say "
+                 "--tokenizer FOLDER"), soft_wrap=True)
+    return None
+
+
+IMPORTS = {"diffusers": import_diffusers}  # of `stemma import`
+
+
 def plain(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was done to each picture, as JSON holds it."""
     from ..engine.editing.show import plain as without_pictures
@@ -91,4 +118,4 @@ def compared(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["OPTIONS", "compared", "evaluated", "plain", "predicted"]
+__all__ = ["IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "plain", "predicted"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -46,12 +46,18 @@ def reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
 def asks_wings(command: Callable[..., Any]) -> Callable[..., Any]:
     """`command` with the options that wings have of their own: `OPTIONS` of `cli/WING.py`, command -> name ->
     annotation, which reach it as `own`. A wing that has none of that name refuses it (`engine.wings.call`)."""
-    here, more = Path(__file__).parent, {}
-    for wing in sorted(p.parent.name for p in here.parent.glob("engine/*/wing.py")):
-        if (here / f"{wing}.py").is_file():
-            found = getattr(import_module(f".{wing}", __package__), "OPTIONS", {})
-            more.update(found.get(command.__name__, {}))
+    more: dict[str, Any] = {}
+    for options in of_wings("OPTIONS"):
+        more |= options.get(command.__name__, {})
     return gathers(command, "own", more)
 
 
-__all__ = ["asks_wings", "gathers", "reads_data"]
+def of_wings(name: str) -> Iterator[dict[str, Any]]:
+    """What each wing's file of this folder says under a name; such files load nothing heavy."""
+    here = Path(__file__).parent
+    for wing in sorted(p.parent.name for p in here.parent.glob("engine/*/wing.py")):
+        if (here / f"{wing}.py").is_file():
+            yield getattr(import_module(f".{wing}", __package__), name, {})
+
+
+__all__ = ["asks_wings", "gathers", "of_wings", "reads_data"]

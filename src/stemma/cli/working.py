@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import asks_wings, reads_data
+from .reads import asks_wings, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -105,6 +105,7 @@ EXAMPLES = {
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
         "stemma import backbone resnet101-caffe R-101.pth",
+        "stemma import diffusers instruct-pix2pix/ runs/editor.safetensors",
     ),
 }
 
@@ -120,6 +121,9 @@ def register(app: typer.Typer) -> None:
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
     bring.command("backbone", epilog=examples(*EXAMPLES["import"]))(import_backbone)
+    for own in of_wings("IMPORTS"):
+        for name, command in own.items():
+            bring.command(name, epilog=examples(*EXAMPLES["import"]))(command)
     app.add_typer(bring, name="import")
 
 

@@ -118,6 +118,11 @@ def train(
                           f"{recipe.accumulate} parts; choose a multiple")
     length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, together) if budget is None
               else Budget.parse(budget, wall))
+    asleep = [pattern for pattern, factor in recipe.lr_mult if factor == 0]
+    if asleep and start is None and not resume:
+        raise StemmaError(f"{card.cli_name}, preset {preset}, begins from a trained autoencoder and text encoder, "
+                          "which do not learn: name them with --start (`stemma import diffusers FOLDER FILE` makes "
+                          "such a file of Stable Diffusion's), or say --from-scratch")
     torch.manual_seed(seed)
     model = checkpoint.build(card, preset, sets=sets, info=info)
     sized(model, recipe)

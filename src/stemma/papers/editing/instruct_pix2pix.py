@@ -16,7 +16,7 @@ def spec(preset: str = "paper") -> Editor:
     """Stable Diffusion 1.5 with eight channels in, 256 pixels; "small": pixels, a net of half a million weights."""
     if preset == "small":  # not in the paper: no autoencoder, a vector a sentence, velocity, a quarter of the guidance
         return Editor(
-            codec=part(Pixels), text=part(Words), net=part(FilmUNet), noise=Noise("cosine"), aim="v",
+            codec=part(Pixels), text=part(Words), net=part(FilmUNet), noise=Noise("linear", 1000, 1e-4, 0.02), aim="v",
             guidance=PictureThenText(2.0, 1.0), sampler=Sampler(10, eta=0.0, spacing="trailing", clamp=True),
             tasks=(("recolour", 1.0),),
         )
