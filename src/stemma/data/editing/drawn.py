@@ -128,8 +128,9 @@ class Edits:
         elif kind == "remove":
             after = self._draw(ground, b)
         elif kind == "swap":
-            after = self._draw(ground, Thing(a.shape, a.colour, b.x, b.y, a.r), Thing(b.shape, b.colour, a.x, a.y, b.r))
-            region = np.maximum(region, cover(b, self.size))
+            there = Thing(a.shape, a.colour, b.x, b.y, a.r), Thing(b.shape, b.colour, a.x, a.y, b.r)
+            after = self._draw(ground, *there)
+            region = np.max([cover(x, self.size) for x in (a, b, *there)], 0)
         elif absent:
             after, region = before, np.zeros_like(region)
         elif kind == "mark":

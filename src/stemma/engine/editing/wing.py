@@ -20,6 +20,7 @@ SCORES = ("right",)
 ABOUT = "edits pictures as a sentence says"
 INSTEAD = {
     "threshold": "it says no scores",
+    "outputs": "an edit is many passes of its network with noise between, and no one graph of a picture to export",
     "tile": "its pictures are brought to the network's size; train it at another with --size",
     "upright": "a sentence may speak of left and right, so that pictures are mirrored as the recipe says",
     "format": "drawn edits and the two layouts of folders are known by themselves",
