@@ -95,7 +95,7 @@ def _tensors(file: Path) -> State:
         raise StemmaError(
             f"{other} is a pickle, which may run any code and is not opened; where you trust it, convert it: python -c "
             f"\"import torch, safetensors.torch as s; d = torch.load('{other.name}', map_location='cpu', "
-            "weights_only=False); d = d.get('state_dict', d); s.save_file({k: v.clone() for k, v in d.items() if "
+            "weights_only=True); d = d.get('state_dict', d); s.save_file({k: v.clone() for k, v in d.items() if "
             f"hasattr(v, 'clone')}}, '{other.stem}.safetensors')\"")
     return read_state(file)
 
