@@ -745,7 +745,7 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sets = ("--set", "net.widths=16,32", "--set", "sampler.steps=2", "--device", "cpu")
-    code, out, err = run(capsys, "train", "instruct-pix2pix", "--data", "edits:16:64", "--budget", "3steps", "--out",
+    code, out, err = run(capsys, "train", "instruct-pix2pix", "--data", "edits:16:64", "--budget", "1s", "--out",
                          "run", "--batch", "8", *sets)
     assert code == 0 and "best right" in out, err
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--json")

@@ -58,6 +58,10 @@ class At:
     def info(self) -> Any:
         return self.pairs.info
 
+    @property
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint
+
     def truth(self, i: int) -> Pair:
         """The edit as it is in its file."""
         return self.pairs.pair(i)
