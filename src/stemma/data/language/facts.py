@@ -143,9 +143,9 @@ class World:
 
 def distinct(rng: np.random.Generator, below: int, count: int) -> np.ndarray:
     """`count` different numbers below `below`, in random order, without listing those that there are."""
-    found = np.unique(rng.integers(below, size=count))
-    while len(found) < count:
-        found = np.unique(np.concatenate([found, rng.integers(below, size=count)]))
+    found = np.sort(rng.integers(below, size=count))
+    while len(found := found[np.append(True, np.diff(found) > 0)]) < count:
+        found = np.sort(np.concatenate([found, rng.integers(below, size=count)]))
     return rng.permutation(found)[:count]
 
 
