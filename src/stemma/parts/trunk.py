@@ -18,3 +18,10 @@ class Trunk(nn.Module):
 def asleep(module: nn.Module) -> bool:
     """Whether none of a module's weights learn now: its statistics are to rest too."""
     return not any(p.requires_grad for p in module.parameters())
+
+
+def rest(module: nn.Module) -> None:
+    """Batch norms whose weights do not learn now keep their statistics."""
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm2d) and asleep(m):
+            m.eval()
