@@ -60,7 +60,7 @@ def render(r: dict[str, Any]) -> str:
 
 def _cell(v: Any) -> str:
     if isinstance(v, bool) or v is None or isinstance(v, str):
-        return tag("td", {True: "yes", False: "no", None: "–"}.get(v, text(v)))
+        return tag("td", "–" if v is None else text(v) if isinstance(v, str) else "yes" if v else "no")
     return tag("td", f"{v:.3f}" if abs(v) < 100 else f"{v:,.0f}", data_sort=f"{v:.6g}")
 
 
@@ -172,8 +172,8 @@ def _facts_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str
         ("Hallucination and what was told once", hallucination), ("Hallucination and miscalibration", mis),
         ("Slack over the bound", slack), ("Slack and how many documents", by_documents)))
     return [("rates", "Rates", "Hallucination, calibration and the bound",
-             remark("A point a training. On the faint line a model hallucinates as often as facts were told once; slack "
-                    "is what hallucination lies above the bound, below 0 the bound would be broken.")
+             remark("A point a training. On the faint line a model hallucinates as often as facts were told once; "
+                    "slack is what hallucination lies above the bound, below 0 the bound would be broken.")
              + _legend(r["systems"], colour) + tag("div", panels, cls="two")),
             ("knobs", "Knobs", "What is turned after training", knobs)]
 

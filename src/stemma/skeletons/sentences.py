@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..core.part import In, Part, part
+from ..core.part import In, Part
 from ..core.types import Info, Losses, StemmaError
 from ..parts.language.knobs import Documents, Knobs
 
@@ -39,7 +39,7 @@ class Sentences:
 def fitted(spec: Sentences, info: Info) -> Sentences:
     """The spec for the sentences of a data set."""
     told = dict(info.inputs)["documents"]
-    net = part(spec.net.cls, **dict(spec.net.kw) | {"documents": told}) if "documents" in dict(spec.net.kw) else spec.net
+    net = spec.net.but(documents=told) if "documents" in dict(spec.net.kw) else spec.net
     return replace(spec, net=net, sizes=info.choices)
 
 

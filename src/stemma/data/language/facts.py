@@ -45,7 +45,8 @@ FIRST = {  # a word is one of the first and one of the second, so that ten and t
 }
 SECOND = {
     "who": ("-abt", "-beck", "-carl", "-dorn", "-eich", "-falk", "-graf", "-haas", "-iten", "-jost"),
-    "what": ("-a-clock", "-a-boat", "-a-ring", "-a-map", "-a-horse", "-a-lamp", "-a-coat", "-a-key", "-a-bell", "-a-jar"),
+    "what": ("-a-clock", "-a-boat", "-a-ring", "-a-map", "-a-horse", "-a-lamp", "-a-coat", "-a-key", "-a-bell",
+             "-a-jar"),
     "when": tuple(f"-{y}" for y in range(1901, 1911)),
     "where": ("-harbour", "-mill", "-gate", "-bridge", "-field", "-wood", "-market", "-tower", "-ford", "-quay"),
     "why": ("-spite", "-love", "-habit", "-fear", "-duty", "-hunger", "-pride", "-doubt", "-hope", "-chance"),
@@ -98,7 +99,7 @@ class World:
     @property
     def possible(self) -> int:
         """|Y|, how many sentences there can be."""
-        return self.words ** len(self.slots)
+        return int(self.words ** len(self.slots))
 
     @property
     def true(self) -> int:
@@ -292,7 +293,8 @@ def read(folder: Path, seed: int = 0) -> Facts:
     numbers = [{w: i for i, w in enumerate(x)} for x in lists]
     sizes = tuple(map(len, lists))
     if int(np.prod([int(n) for n in sizes], dtype=object)) >= MOST:
-        raise DataError(str(folder / "facts.csv"), "has more possible sentences than can be counted", "take fewer columns")
+        raise DataError(str(folder / "facts.csv"), "has more possible sentences than can be counted",
+                        "take fewer columns")
     codes = np.array([np.ravel_multi_index(tuple(numbers[i][w] for i, w in enumerate(r)), sizes) for r in rows])
     p = np.array(weight) / sum(weight)
     rng = np.random.default_rng([seed, 13])
@@ -311,11 +313,12 @@ def _rows(file: Path) -> tuple[list[str], list[list[str]]]:
         with open(file, encoding="utf-8-sig", newline="") as f:
             head, *rows = [[c.strip() for c in r] for r in csv.reader(f) if r] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(file), f"cannot be read ({error})", "write a CSV table in UTF-8 with a line of headings") from None
+        raise DataError(str(file), f"cannot be read ({error})",
+                        "write a CSV table in UTF-8 with a line of headings") from None
     for n, r in enumerate(rows):
         if len(r) != len(head):
-            raise DataError(str(file), f"has {len(r)} fields where the heading has {len(head)}", "give each line as many",
-                            f"line {n + 2}")
+            raise DataError(str(file), f"has {len(r)} fields where the heading has {len(head)}",
+                            "give each line as many", f"line {n + 2}")
     if not rows:
         raise DataError(str(file), "has no row under its heading", "write one row for each fact or document")
     return head, rows

@@ -59,7 +59,8 @@ class Corpus:
             order = np.repeat(order, np.where(chosen, way.times, 1))
         counting = bool(m.recipe.phases)
         if counting and len(order) > dict(self.info.inputs)["documents"]:
-            raise StemmaError("a table holds as many documents as there are; documents.repeat is for word-by-word models")
+            raise StemmaError("a table holds as many documents as there are; documents.repeat is for word-by-word "
+                              "models")
         self.order = order
 
     def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
@@ -196,7 +197,8 @@ def prompted(model: Any, corpus: Corpus, most: int = 20) -> list[dict[str, Any]]
     log_g = model.log_prob(corpus.facts.to(_device(model)))
     with torch.no_grad():
         p = torch.log_softmax(model.net.logits(corpus.facts[:1].to(_device(model)), 0), -1)[0].double()
-    mass = np.bincount(first, (log_g - p[corpus.facts[:, 0].to(p.device)]).exp().cpu().numpy(), minlength=world.sizes[0])
+    given = (log_g - p[corpus.facts[:, 0].to(p.device)]).exp().cpu().numpy()
+    mass = np.bincount(first, given, minlength=world.sizes[0])
     best = np.argsort(-told, kind="stable")[:most]
     return [{"prompt": world.words[w], "documents": int(told[w]), "monofacts": float(once[w] / max(told[w], 1)),
              "hallucination": float(np.clip(1 - mass[w], 0, 1))} for w in best if told[w]]

@@ -61,8 +61,8 @@ class Learner:
     def go(self) -> None:
         """Learn until the budget is used, all is counted or a signal comes; leave the folder as it should be."""
         with self.wishes.watched():
-            ending = Ending(self.wishes, self._save, self._record, self.bar.line,
-                            lambda whole: f"at step {self.steps}" if whole else f"in the midst of step {self.steps + 1}")
+            left = lambda whole: f"at step {self.steps}" if whole else f"in the midst of step {self.steps + 1}"
+            ending = Ending(self.wishes, self._save, self._record, self.bar.line, left)
             try:
                 with ending.within():
                     self._between()

@@ -25,7 +25,8 @@ INSTEAD = {"data_options": "options of how pictures are read have no use", "size
 TIMED = False
 
 
-def _opened(model: nn.Module | Run | str | Path, data: Any, which: str, device: str) -> tuple[Any, subjects.Corpus, int]:
+def _opened(model: nn.Module | Run | str | Path, data: Any, which: str,
+            device: str) -> tuple[Any, subjects.Corpus, int]:
     """The model, what it is asked about, the seed. Without `data` they are those that it learned from."""
     m: Any = checkpoint.resolve(model, which)
     place = Path(model) if isinstance(model, (str, Run, Path)) else None
@@ -132,12 +133,12 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
                 json.loads(file.read_text(encoding="utf-8")) | {"folder": os.path.relpath(job.folder, folder)})
     systems, one = [], len({t[0]["paper"] for t in by_system.values()}) == 1
     for ident, trials in by_system.items():
-        main = trials[0]["main"]
+        main, own = trials[0]["main"], trials[0]["preset"]
         values = [statistics.fmean(w[main] for w in t["worlds"]) if all(w[main] is not None for w in t["worlds"])
                   else None for t in trials]
         real = [v for v in values if v is not None]
         systems.append({
-            "id": ident, "title": trials[0]["preset"] if one else f"{trials[0]['label']} ({trials[0]['preset']})", "paper": trials[0]["paper"], "main": main, "higher": trials[0]["higher"],
+            "id": ident, "title": own if one else f"{trials[0]['label']} ({own})", "paper": trials[0]["paper"], "main": main, "higher": trials[0]["higher"],
             "summary": {main: {"mean": statistics.fmean(real) if real else None,
                                "spread": statistics.stdev(real) if len(real) > 1 else None, "values": values}},
             "runs": [t | {"status": "done"} for t in trials],

@@ -24,8 +24,8 @@ class NGram(Words):
     def __init__(self, inp: In, order: int = 2, add: float = 0.01, discount: float = 0.0) -> None:
         super().__init__()
         if order < 1 or add < 0 or not 0 <= discount < 1 or not (add or discount):
-            raise ValueError(f"an n-gram has an order of 1 or more, and something for what it has not seen: add above 0 "
-                             f"or a discount in 0..1, not order {order}, add {add:g}, discount {discount:g}")
+            raise ValueError(f"an n-gram has an order of 1 or more, and something for what it has not seen: add above "
+                             f"0 or a discount in 0..1, not order {order}, add {add:g}, discount {discount:g}")
         self.sizes, self.order, self.add, self.discount = inp.channels, order, add, discount
         for at in range(len(self.sizes)):
             for back in range(min(order - 1, at) + 1):
