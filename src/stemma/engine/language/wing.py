@@ -138,7 +138,8 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
                   else None for t in trials]
         real = [v for v in values if v is not None]
         systems.append({
-            "id": ident, "title": own if one else f"{trials[0]['label']} ({own})", "paper": trials[0]["paper"], "main": main, "higher": trials[0]["higher"],
+            "id": ident, "title": own if one else f"{trials[0]['label']} ({own})",
+            "paper": trials[0]["paper"], "main": main, "higher": trials[0]["higher"],
             "summary": {main: {"mean": statistics.fmean(real) if real else None,
                                "spread": statistics.stdev(real) if len(real) > 1 else None, "values": values}},
             "runs": [t | {"status": "done"} for t in trials],

@@ -14,8 +14,8 @@ from ...core.types import Losses, StemmaError
 @dataclass(frozen=True)
 class Knobs:
     """How a trained model speaks. `temperature` divides the logits of each word, `top_p` keeps the likeliest words
-    until they hold so much; below the log probability `silent` (nats) it says nothing, and with `told_alone` it says only
-    what a document told."""
+    until they hold so much; below the log probability `silent` (nats) it says nothing, and with `told_alone` it says
+    only what a document told."""
 
     temperature: float = 1.0
     top_p: float = 1.0
