@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.part import In
 from ...core.types import StemmaError
 from ..backbones.resnet import Bottleneck, initialise
-from ..trunk import Trunk, asleep
+from ..trunk import Trunk, several
 from .heads import LevelHeads, Said
 
 EPS = 1e-3  # of batch norms, as in the authors' code
@@ -22,10 +22,7 @@ Steps = tuple[tuple[int, int], ...]  # kernel and stride of every level above th
 
 class ResidualExtras(Trunk):
     """Levels above the backbone's, each a bottleneck of `width` whose first convolution and shortcut shrink the map:
-    1,024 channels as published. The stride that `out` tells doubles at each, as with SSD's extra levels.
-
-    Raises `StemmaError` in training on one picture whose last map is one cell: batch norm has one number there.
-    """
+    1,024 channels as published. The stride that `out` tells doubles at each, as with SSD's extra levels."""
 
     def __init__(self, inp: In, layers: Steps, width: int = 256) -> None:
         super().__init__()
@@ -42,9 +39,7 @@ class ResidualExtras(Trunk):
         xs = list(xs)
         for block in self.blocks:
             x, (kernel, stride) = xs[-1], self.layers[len(xs) - self.given]
-            if self.training and len(x) == 1 and max(x.shape[-2:]) < kernel + stride and not asleep(self):
-                raise StemmaError("batch norm has nothing to compare on a map of one cell in a batch of one picture: "
-                                  "train with --batch 2 or more")
+            several(self, x, kernel, stride)
             xs.append(block(x))
         return xs
 
