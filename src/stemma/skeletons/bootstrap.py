@@ -104,7 +104,7 @@ def _mine(model: Bootstraps, pictures: Pictures, held: list[Examples], stage: in
         for level, r in _looked(model, batch, b):
             own, rest = (r.state == 1) & (stage == 0), r.state == 0
             for c, e in enumerate(held):
-                left = min(b.each, wanted - new[c]) if e.middle else 0
+                left = max(min(b.each, wanted - new[c]), 0) if e.middle else 0
                 if left <= 0 or not stage:
                     some = _some(rest[:, c].nonzero()[:, 0], left, rng)
                     rest[:, c] = False
@@ -116,7 +116,7 @@ def _mine(model: Bootstraps, pictures: Pictures, held: list[Examples], stage: in
             hard = rest[at] & (before[:, None] + forest(x) > b.hard) if stage else rest[at]
             for c, e in enumerate(held):
                 e.positive(*_rows(x, before, own[at, c].nonzero()[:, 0]))
-                few = _some(hard[:, c].nonzero()[:, 0], min(b.each, wanted - new[c]), rng)
+                few = _some(hard[:, c].nonzero()[:, 0], max(min(b.each, wanted - new[c]), 0), rng)
                 e.negative(*_rows(x, before, few))
                 new[c] += len(few)
         if stage and all(n >= wanted for n, e in zip(new, held) if e.middle):

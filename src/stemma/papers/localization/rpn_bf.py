@@ -19,6 +19,7 @@ from ...parts.dense.post import PerClassNMS
 from ...parts.dense.sample import Random
 from ...parts.dense.select import Proposals
 from ...parts.regions.boost import Boost
+from ...parts.regions.heads import MaxPool
 from ...skeletons.forested import Forested
 from . import faster_rcnn
 
@@ -43,8 +44,8 @@ def spec(preset: str = "paper") -> Forested:
         rpn = replace(p.rpn, score=0.02, nms=0.3, keep=50, proposals=Proposals(600, 200, 600, 300, 0.7, 1e-3))
         net = Forested(
             p.preprocess, part(Fine, of=part(TinyResNet, widths=(24, 64), blocks=2, levels=(0, 1))), p.neck,
-            p.rpn_head, rpn, boost=Boost((16, 32, 64, 96), 4, 0.125, first=600, more=200, most=1500, above=0.7),
-            least=-4.0, post=(PerClassNMS(0.3, 0.02, 50),),
+            p.rpn_head, rpn, pool=MaxPool(5), least=-4.0, post=(PerClassNMS(0.3, 0.0, 50),),
+            boost=Boost((8, 16, 32, 64), 4, 0.125, first=600, more=200, most=1500, above=0.6),
         )
     else:
         rpn = replace(
