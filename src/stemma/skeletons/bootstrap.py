@@ -38,11 +38,11 @@ class Bootstraps(Protocol):
 
 @dataclass(frozen=True)
 class Regions:
-    """Regions of one picture, what was said of each, and what it is to the forest of each class: 1 one of the class, 0
-    none, -1 not asked."""
+    """Regions of one picture; for each class what was said of them before, and what they are to its forest: 1 one of
+    the class, 0 none, -1 not asked."""
 
     boxes: Float[Tensor, "N 4"]
-    before: Float[Tensor, " N"]
+    before: Float[Tensor, "N C"]
     state: Int[Tensor, "N C"]
 
 
@@ -113,11 +113,11 @@ def _mine(model: Bootstraps, pictures: Pictures, held: list[Examples], stage: in
             if not len(at):
                 continue
             x, before = forest.bytes(model.features(level, r.boxes[at][None])[0]), r.before[at]
-            hard = rest[at] & (before[:, None] + forest(x) > b.hard) if stage else rest[at]
+            hard = rest[at] & (before + forest(x) > b.hard) if stage else rest[at]
             for c, e in enumerate(held):
-                e.positive(*_rows(x, before, own[at, c].nonzero()[:, 0]))
+                e.positive(*_rows(x, before[:, c], own[at, c].nonzero()[:, 0]))
                 few = _some(hard[:, c].nonzero()[:, 0], max(min(b.each, wanted - new[c]), 0), rng)
-                e.negative(*_rows(x, before, few))
+                e.negative(*_rows(x, before[:, c], few))
                 new[c] += len(few)
         if stage and all(n >= wanted for n, e in zip(new, held) if e.middle):
             break
@@ -136,23 +136,24 @@ def _some(at: Int[Tensor, " N"], most: int, rng: np.random.Generator) -> Int[Ten
 def _looked(model: Bootstraps, batch: Batch, b: Boost) -> Iterator[tuple[Any, Regions]]:
     """Each picture with its own level, and its regions: the objects, and the candidates.
 
-    An object has the score of the candidate that overlaps it most. One lower than candidates may be is none, and what
+    An object has the scores of the candidate that overlaps it most. One lower than candidates may be is none, and what
     lies in it or in a crowd is not asked.
     """
     t, raw = batch.targets, model(batch.images)
     d = model.candidates(raw, batch.sizes, True)
+    assert d.distribution is not None
     low = (t.boxes[..., 3] - t.boxes[..., 1] < model.spec.height) & (t.labels >= 0)
     t = replace(t, crowd=low if t.crowd is None else t.crowd | low)
     aside = crowded(d.boxes, t)
     for i in range(len(d.labels)):
         real, mine = d.labels[i] >= 0, t.valid[i]
-        boxes, before = d.boxes[i][real], model.before(d.scores[i][real])
+        boxes, before = d.boxes[i][real], model.before(d.distribution[i][real])
         objects, kind = t.boxes[i][mine], t.labels[i][mine]
         iou = bx.iou(boxes[None], objects[None])[0]
         over = overlap_by_class(iou, kind, model.classes)
         state = (over >= b.above).long() - ((over >= b.below) & (over < b.above)).long()
         state = torch.where((state == 0) & aside[i][real][:, None], -1, state)
-        own = before[iou.argmax(0)] if len(boxes) else before.new_zeros(len(objects))
+        own = before[iou.argmax(0)] if len(boxes) else before.new_zeros(len(objects), model.classes)
         yield replace(raw, levels=[x[i : i + 1] for x in raw.levels], rpn=None), Regions(
             torch.cat([objects, boxes]), torch.cat([own, before]),
             torch.cat([F.one_hot(kind, model.classes), state]))

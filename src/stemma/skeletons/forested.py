@@ -18,24 +18,23 @@ from ..ops.nms import nms
 from ..parts.backbones.fine import Fine
 from ..parts.backbones.tiny import TinyResNet
 from ..parts.dense.post import every_pair
-from ..parts.dense.select import PerLevel
 from ..parts.regions.boost import Boost
 from ..parts.regions.forest import Forest
 from ..parts.regions.heads import MaxPool, Pool
 from .bootstrap import Pictures, bootstrap
-from .dense import head_in, look
+from .dense import built, head_in, look
 from .stages import Stage
 from .two_stage import TwoStage, TwoStageModel, TwoStageRaw
 
 
 @dataclass(frozen=True)
 class Forested(TwoStage):
-    """The spec. `boost` None: the proposal network names classes, and what it says is the answer, `rpn.score`,
-    `rpn.nms` and `rpn.keep` being its.
+    """The spec. The proposal network names classes, one or several; `boost` None: what it says is the answer,
+    `rpn.score`, `rpn.nms` and `rpn.keep` being its.
 
-    Candidates are the best `rpn.proposals`, NMS in training alone; those lower than `height` pixels of the network's
-    input are left out. Each class has a forest, and what it says of a candidate is half the logit of the candidate's
-    score and the sum of its trees; below `least` the candidate is none of the class. Then `post`.
+    Candidates are the best `rpn.proposals` by their likeliest class, NMS in training alone; those lower than `height`
+    pixels of the network's input are left out. Each class has a forest, and what it says of a candidate is half the
+    logit of its score for the class and the sum of the trees; below `least` it is none of the class. Then `post`.
     """
 
     backbone: Part[Fine] = part(Fine, of=part(TinyResNet, levels=(0, 1)))
@@ -59,10 +58,9 @@ class ForestedModel(nn.Module):
         self.spec, self.classes, self.rule = spec, classes, spec.rpn
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
         self.out: In = self.backbone.out
-        b = spec.boost
-        self.kinds = classes if b is None else 1  # what the proposal network tells apart
         self.rpn_head = spec.rpn_head.build(head_in(In(self.out.channels[-1:], self.out.strides[-1:], classes),
-                                                    spec.rpn, self.kinds))
+                                                    spec.rpn, classes))
+        b = spec.boost
         self.forest = None if b is None else Forest(classes, self.backbone.channels * spec.pool.size**2,
                                                     max(b.stages, default=0), b.depth)
 
@@ -74,32 +72,26 @@ class ForestedModel(nn.Module):
     def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:
         raw = raw or self(batch.images)
         assert raw.rpn is not None
-        return self.rule.loss(raw.rpn, batch.targets, self.kinds, batch.sizes, prefix="rpn_")
+        return self.rule.loss(raw.rpn, batch.targets, self.classes, batch.sizes, prefix="rpn_")
 
     # ------------------------------------------------------------ what is looked at
 
-    def named(self, raw: TwoStageRaw, sizes: Tensor, pre: int, keep: int, iou: float) -> Detections:
-        """The proposal network's own answer: the `pre` best boxes, those too small left out, NMS within a class (none
-        where `iou` is 1), the best `keep`."""
+    def candidates(self, raw: TwoStageRaw, sizes: Tensor, training: bool) -> Detections:
+        """What the forest is asked about: padded, best first, label 0; `distribution` holds each class's score."""
         assert raw.rpn is not None
-        scores, label, at = PerLevel(pre)(raw.rpn.logits, self.rule.cls, raw.rpn.levels)  # type: ignore[arg-type]
+        p, scores = self.rule.proposals, built(self.rule.cls).scores(raw.rpn.logits)
+        pre, keep, iou = (p.pre_train, p.keep_train, p.nms) if training else (p.pre, p.keep, 1.0)
+        best, at = scores.amax(2).topk(min(pre, scores.shape[1]), dim=1)
         boxes = self.rule.decode(raw.rpn, at, sizes)
         side = boxes[..., 2:] - boxes[..., :2]
-        big = (side >= self.rule.proposals.min_side).all(-1) & (side[..., 1] >= self.spec.height)
-        label = torch.where(big, label, -1)
-        return Detections(boxes, scores, label).take(nms(boxes, scores, label, iou, keep))
-
-    def candidates(self, raw: TwoStageRaw, sizes: Tensor, training: bool) -> Detections:
-        """What the forest is asked about: padded, best first."""
-        p = self.rule.proposals
-        return self.named(raw, sizes, p.pre_train if training else p.pre, p.keep_train if training else p.keep,
-                          p.nms if training else 1.0)
+        label = (side >= p.min_side).all(-1).long() * (side[..., 1] >= self.spec.height) - 1
+        d = Detections(boxes, best, label, distribution=bx.take(scores, at))
+        return d.take(nms(boxes, best, label, iou, keep))
 
     @torch.no_grad()
     def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
-        """The candidates, as those of training pictures are chosen, without classes."""
-        d = self.candidates(self(images), TwoStageModel.known(images, sizes), True)
-        return replace(d, labels=d.labels.clamp(max=0))
+        """The candidates, as those of training pictures are chosen."""
+        return replace(self.candidates(self(images), TwoStageModel.known(images, sizes), True), distribution=None)
 
     def features(self, raw: TwoStageRaw, boxes: Float[Tensor, "B P 4"]) -> Float[Tensor, "B P F"]:
         """What is pooled of regions, level by level, from maps as fine as the first."""
@@ -108,7 +100,7 @@ class ForestedModel(nn.Module):
 
     @staticmethod
     def before(scores: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-        """With what the trees begin: half the logit of the proposal's score (sec. 3.2)."""
+        """With what the trees begin: half the logit of the proposal network's score (sec. 3.2)."""
         return 0.5 * torch.logit(scores.float(), eps=1e-7)
 
     # ------------------------------------------------------------ the answer
@@ -119,12 +111,12 @@ class ForestedModel(nn.Module):
         all reach."""
         sizes, raw = TwoStageModel.known(images, sizes), self(images)
         if self.forest is None:
-            d = self.named(raw, sizes, self.rule.proposals.pre, self.rule.keep, self.rule.nms)
-            keep = (d.labels >= 0) & (d.scores > self.rule.score)
-            return replace(d, labels=torch.where(keep, d.labels, -1), scores=torch.where(keep, d.scores, 0.0))
+            assert raw.rpn is not None
+            return self.rule.predict(raw.rpn, sizes)
         d = self.candidates(raw, sizes, False)
+        assert d.distribution is not None
         x = self.forest.bytes(self.features(raw, d.boxes)).flatten(0, 1)
-        said = self.before(d.scores)[..., None] + self.forest(x).unflatten(0, d.scores.shape)
+        said = self.before(d.distribution) + self.forest(x).view_as(d.distribution)
         kept = (said > self.spec.least) & (d.labels >= 0)[..., None]
         d = every_pair(d.boxes[:, :, None], torch.where(kept, 0.5 + 0.5 * said / (1 + said.abs()), 0.0))
         d = replace(d, labels=torch.where(kept.flatten(1), d.labels, -1))

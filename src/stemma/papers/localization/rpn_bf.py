@@ -41,16 +41,17 @@ def spec(preset: str = "paper") -> Forested:
     p = faster_rcnn.spec("small" if preset.endswith("small") else "paper")
     assert p.rpn is not None
     if preset.endswith("small"):
-        rpn = replace(p.rpn, score=0.02, nms=0.3, keep=50, proposals=Proposals(600, 200, 600, 300, 0.7, 1e-3))
+        rpn = replace(p.rpn, score=0.02, nms=0.3, keep=50, proposals=Proposals(600, 150, 600, 200, 0.7, 1e-3))
         net = Forested(
             p.preprocess, part(Fine, of=part(TinyResNet, widths=(24, 64), blocks=2, levels=(0, 1))), p.neck,
             p.rpn_head, rpn, pool=MaxPool(5), least=-4.0, post=(PerClassNMS(0.3, 0.0, 50),),
-            boost=Boost((8, 16, 32, 64), 4, 0.125, first=600, more=200, most=1500, above=0.6),
+            boost=Boost((16, 32, 64, 96), 2, 0.125, first=600, more=200, most=1500, above=0.7),
         )
     else:
         rpn = replace(
             p.rpn, anchors=Legacy(tuple(2.6 * 1.3**k for k in range(9)), (1 / 0.41,)), assign=WholeObjects(0.5, 0.5),
-            sample=Random(120, 1 / 6), score=0.0, nms=0.5, keep=100, proposals=Proposals(6000, 40, 12000, 1000, 0.7, 16.0),
+            sample=Random(120, 1 / 6), score=0.0, nms=0.5, keep=100,
+            proposals=Proposals(6000, 40, 12000, 1000, 0.7, 16.0),
         )
         net = Forested(p.preprocess, part(Fine, of=part(VGGLevels)), p.neck, p.rpn_head, rpn, height=75.0,
                        post=(PerClassNMS(0.5, 0.0, 100),))
@@ -111,27 +112,25 @@ PAPER = Paper(
              "channels, nine anchors a cell of two logits and four codes"),
     ),
     notes=(
-        "With several classes the network names what it proposes and each class has a forest, grown against all else "
-        "that is proposed as it. With one class, as in the paper, nothing changes.",
+        "With several classes the network names what it proposes, and each class has a forest that looks at all that "
+        "is proposed, from the class's own score on. With one class, as in the paper, nothing changes.",
         "Trees are those of the toolbox that the authors train with, restated on bytes: a split is the stump of least "
         "weighted error on a quarter of the features, drawn node by node; a leaf says half the log odds, 4 at most.",
-        "No library's trees fit: LightGBM 4.7 stops with a failed check on weights as uneven as boosting makes them, and "
-        "holds the bytes a second time; scikit-learn's histogram trees bin all features anew for each tree that is "
-        "asked for. benchmarks/forest.py measures ours beside scikit-learn's.",
-        "The range that a feature's 256 steps divide is that of all positives and of 25 other regions a picture, seen in "
-        "a pass of its own; the toolbox takes that of all examples of a stage, anew for each stage.",
-        "A region is put through the trees as bytes, in use as in training; the toolbox compares floats with the "
-        "thresholds that the bytes stand for.",
-        "An object has the score of the candidate that overlaps it most; how the authors' code scores objects is not in "
-        "what they released.",
-        "The forest looks at the 40 best candidates of a picture; the authors drop candidates by a score that leaves 40 "
-        "a picture in the mean of the test set.",
+        "No library's trees fit: LightGBM 4.7 stops with a failed check on weights as uneven as boosting makes them, "
+        "and holds the bytes a second time; scikit-learn's histogram trees bin all features anew for each tree that "
+        "is asked for. benchmarks/forest.py measures ours beside scikit-learn's.",
+        "The range that a feature's 256 steps divide is that of all positives and of 25 other regions a picture, seen "
+        "in a pass of its own; the toolbox takes that of all examples of a stage, anew for each stage. In use regions "
+        "are compared as bytes, as in training; there floats are, with the thresholds that the bytes stand for.",
+        "An object has the score of the candidate that overlaps it most; how the authors' code scores objects is not "
+        "in what they released.",
+        "The forest looks at the 40 best candidates of a picture; the authors drop candidates by a score that leaves "
+        "40 a picture in the mean of the test set.",
         "50 pixels of Caltech's 480 rows are 75 of 720. Of the pictures that a step of the authors' takes, half hold a "
         "person; ours come as they are. The rate and its fall are Faster R-CNN's.",
-        "A score that is given out is 1/2 + H / (2 + 2 |H|), which ranks as H does.",
-        "Regions are pooled as bytes only after they were given a range; a region that covers no cell of a bin takes the "
-        "one that it touches, as RoIPool does.",
-        "small: the anchors and the net of Faster R-CNN's small preset, 96 trees of depth 4 in four stages, positives "
+        "A score that is given out is 1/2 + H / (2 + 2 |H|), which ranks as H does. 'rpn' is the proposal network as "
+        "the final predictor.",
+        "small: the anchors and the net of Faster R-CNN's small preset, 96 trees of depth 2 in four stages, positives "
         "from an overlap of .7 on, every candidate above H = -4 kept.",
     ),
 )

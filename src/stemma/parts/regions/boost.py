@@ -1,5 +1,5 @@
-"""RealBoost: decision trees on bytes, each fitted to what those before it leave (RPN+BF sec. 3.2; the authors train with
-Piotr's Computer Vision Toolbox, whose rules these are).
+"""RealBoost: decision trees on bytes, each fitted to what those before it leave (RPN+BF sec. 3.2; the authors train
+with Piotr's Computer Vision Toolbox, whose rules these are).
 
 Axes: F features, N examples, T trees. A tree of depth D has 2^D - 1 places to split, in the order of a heap, and 2^D
 leaves.
