@@ -120,12 +120,12 @@ def _split(x: Bytes, m: Numbers, rows: NDArray[np.int64] | None,
     a byte is enough.
     """
     count = len(features)
+    sums: Numbers = np.empty((count, 256))
     if len(m) < FEW:
         block = x[features] if rows is None else x[features[:, None], rows]
         places = block.astype(np.intp) + 256 * np.arange(count)[:, None]
-        sums = np.bincount(places.ravel(), np.tile(m, count), 256 * count).reshape(count, 256)
+        sums[:] = np.bincount(places.ravel(), np.tile(m, count), 256 * count).reshape(count, 256)
     else:
-        sums = np.empty((count, 256))
         for k, f in enumerate(features):
             sums[k] = np.bincount(x[f] if rows is None else x[f].take(rows), m, 256)
     gain = np.abs(sums.cumsum(1)[:, :-1] - 0.5 * m.sum())

@@ -66,4 +66,5 @@ class Forest(nn.Module):
         for _ in range(self.depth):
             k = tree * places + node
             node = 2 * node + 1 + (x.gather(1, feature[k]) > at[k]).long()
-        return leaf[tree * (places + 1) + node - places].unflatten(1, (classes, trees)).sum(2)
+        said: Tensor = leaf[tree * (places + 1) + node - places].view(len(x), classes, trees).sum(2)
+        return said
