@@ -64,8 +64,8 @@ def recipe(preset: str = "paper") -> Recipe:
     size = "small" if preset.endswith("small") else "paper"
     r = faster_rcnn.recipe(size)
     if size == "small":
-        return r if preset.startswith("rpn") else replace(
-            r, phases=(Phase("proposals", 0.65), Phase("forest", 0.35, run="fit", passes=6)))  # five are made, and trees take time too
+        grown = Phase("forest", 0.35, run="fit", passes=6)  # it takes five, and the sixth's time is for the last trees
+        return r if preset.startswith("rpn") else replace(r, phases=(Phase("proposals", 0.65), grown))
     steps, fit = 80_000, 8 * PICTURES
     r = replace(r, batch=1, milestones=(0.75,), length=f"{steps}steps", resize=Resize("shortest", 720, 960, 1))
     if preset == "rpn":
