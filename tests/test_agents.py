@@ -50,6 +50,7 @@ LIVES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "planet": ("planet", "drawn-pendulum", "4steps", PLANET),
     "world-models": ("world-models", "drawn-dodge", "9steps", MODELS),
     "dreamerv3": ("dreamerv3", "gym:CartPole-v1", "9steps", DREAMER),
+    "dynalang": ("dynalang", "minigrid:GoToDoor-5x5", "9steps", DREAMER | {"recipe.life.first.0.amount": 1}),
 }
 each = pytest.mark.parametrize("which", LIVES)
 
@@ -57,6 +58,8 @@ each = pytest.mark.parametrize("which", LIVES)
 def life(folder: Path, which: str, budget: str | None = None, **more: Any) -> Run:
     """A short life whose state is saved after every unit."""
     paper, env, length, sets = LIVES[which]
+    if env.startswith("minigrid"):
+        pytest.importorskip("minigrid", reason="MiniGrid: pip install 'stemma-vision[worlds]'")
     settings: dict[str, Any] = {"save_every": "0.000001s", "progress": False, "val_every": 0.5, "val_episodes": 2,
                                 "resume": True, "device": "cpu"} | more
     return agents.train(paper, f"env:{env}", budget or length, "small", folder, 3,
@@ -374,7 +377,7 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
     assert again.info.name == LIVES[which][1]
     if which == "planet":
         assert [e["policy"] for e in lived] == ["random", "random", "agent"]
-    elif which == "dreamerv3":  # for each step that was lived, two were learned from, 16 an update
+    elif which in ("dreamerv3", "dynalang"):  # for each step that was lived, two were learned from, 16 an update
         assert {e["policy"] for e in lived} == {"agent"} and 16 * 9 <= 2 * record["spent"]["images"]
     else:
         stages = [e["stage"] for e in run.metrics() if e["kind"] in ("train", "evolve")]

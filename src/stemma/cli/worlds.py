@@ -21,9 +21,10 @@ def evaluated(said: dict[str, Any]) -> None:
               f"{said['decisions_per_second']:.0f} a second")
     if "language" in said:
         w = said["language"]
-        out.print(f"words foreseen a step ahead: {number(w['nats'])} nats a token (perplexity {number(w['perplexity'])}), "
-                  f"{number(w['forgetful'])} from one step alone; counts of words {number(w['unigram'])}, of pairs "
-                  f"{number(w['bigram'])}; {w['tokens']} tokens that nothing was learned from")
+        out.print(f"words foreseen a step ahead: {number(w['nats'])} nats a token (perplexity "
+                  f"{number(w['perplexity'])}), {number(w['forgetful'])} from one step alone; counts of words "
+                  f"{number(w['unigram'])}, of pairs {number(w['bigram'])}; {w['tokens']} tokens that nothing was "
+                  "learned from")
     if "dream" in said:
         d = said["dream"]
         out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "

@@ -7,15 +7,13 @@ A token a step: its number among those that the package has for its sentences, o
 T5's encoder says of it in its sentence ("token_embed"). In steps of "reading" the picture has half its brightness and
 the world stands still.
 
-The package keeps its sentences in a pickle, which it reads by itself. Here that file is read so that arrays and plain
-containers come out of it and nothing else can.
+The package keeps its sentences in a file that it would run to read; here its arrays are taken out of it (`plain`).
 """
 from __future__ import annotations
 
 import contextlib
 import importlib
 import io
-import pickle
 import random
 import re
 from collections.abc import Iterator
@@ -28,26 +26,13 @@ import numpy as np
 
 from ...core.types import DataError, StemmaError
 from .gym import shrink
+from .plain import plain
 
 KINDS = ("task", "future", "dynamics", "corrections")
 ACTIONS = ("left", "right", "up", "down", "pick up", "drop", "get", "pedal", "grasp", "lift")
 LIMIT = 100 + 28  # decisions, and steps of reading before them at most
 EMBEDDED = 512
 INNER = "▁"  # a piece without a word of its own
-
-
-class Plain(pickle.Unpickler):
-    """Reads arrays of numbers, dicts, lists, tuples, strings and numbers; any other name that a pickle calls is an
-    error."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        core = getattr(np, "_core").multiarray
-        known = {("numpy.core.multiarray", "_reconstruct"): core._reconstruct, ("numpy", "ndarray"): np.ndarray,
-                 ("numpy.core.multiarray", "scalar"): core.scalar, ("numpy", "dtype"): np.dtype}
-        found = known.get((module.replace("numpy._core", "numpy.core"), name))
-        if found is None:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, and only arrays of numbers are read")
-        return found
 
 
 def package() -> Any:
@@ -62,9 +47,9 @@ def sentences() -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(package().__file__).parent / "homegrid_embeds.pkl"
     try:
         with path.open("rb") as f:
-            cache, embeds = Plain(f).load()
+            cache, embeds = plain(f.read())
         return dict(cache), dict(embeds)
-    except (OSError, pickle.UnpicklingError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(str(path), f"not HomeGrid's sentences ({error})", "Install homegrid 0.1.1 anew") from error
 
 
@@ -116,8 +101,9 @@ def world(kind: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
         raise StemmaError(f"no HomeGrid of the kind '{kind}'; there are: {', '.join(KINDS)}")
     if missing := [s for s in senses if s not in ("image", "token", "token_embed")]:
         raise StemmaError(f"HomeGrid shows no {missing[0]}; it shows image, token, token_embed")
-    house, speech = package(), importlib.import_module("homegrid.language_wrappers")
-    own, speech.pickle = speech.pickle, SimpleNamespace(load=lambda f: Plain(f).load())
+    house = package()
+    speech: Any = importlib.import_module("homegrid.language_wrappers")
+    own, speech.pickle = speech.pickle, SimpleNamespace(load=lambda f: plain(f.read()))
     try:
         inner = house.HomeGrid(lang_types=list(dict.fromkeys(("task", kind))))
     finally:
@@ -176,5 +162,5 @@ def world(kind: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     return House()
 
 
-__all__ = ["ACTIONS", "EMBEDDED", "INNER", "KINDS", "LIMIT", "Plain", "package", "pieces", "sentences", "spoken",
+__all__ = ["ACTIONS", "EMBEDDED", "INNER", "KINDS", "LIMIT", "package", "pieces", "sentences", "spoken",
            "vocabulary", "world"]

@@ -50,7 +50,7 @@ def text_of(path: str, words: tuple[str, ...] = ()) -> Text:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(path, f"cannot be read as text ({error})", "Name a file of UTF-8") from error
     if len(found) < 100:
-        raise DataError(path, f"holds {len(found)} words", "100 or more are needed, of which the last tenth is held out")
+        raise DataError(path, f"holds {len(found)} words", "100 or more are needed; the last tenth is held out")
     counts, own = Counter(found), {w: i for i, w in enumerate(words) if w}
     if not words:
         kept = [w for w, _ in counts.most_common(MOST)]

@@ -57,10 +57,10 @@ def evaluate(
     """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval,
     beside those of chance.
 
-    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where it
-    foresees words, "language" says how well (`check_words`), and "reading" how many steps of a life are for that. Where a
-    run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with the
-    world (`check_dream`).
+    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where the
+    model foresees words, "language" says how well (`check_words`); "reading" is how many steps of a life are for that.
+    Where a run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with
+    the world (`check_dream`).
     """
     m, folder = _open(model, which, device, "name its data with --data")
     name = world_of(m, data)

@@ -51,7 +51,7 @@ def surprise(model: nn.Module, batch: dict[str, Tensor], remember: bool = True) 
         pairs["first"] = torch.tensor([True, False], device=batch["first"].device).expand(b * (t - 1), 2)
         return surprise(model, pairs).view(b, t - 1)
     _, priors = m.dynamics.observe(m.encode(batch), batch["action"], batch["first"])
-    chances = m.said("token", at(priors, slice(1, None)))
+    chances: Tensor = m.said("token", at(priors, slice(1, None)))
     return -chances.gather(-1, batch["token"][:, 1:, None].long())[..., 0].clamp(min=1e-30).log()
 
 

@@ -5,6 +5,8 @@ a belief.
 """
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,8 +27,9 @@ class TokenEncoder(nn.Module):
         self.out = In((units,), (1,))
 
     def forward(self, x: Float[Tensor, " N"]) -> Float[Tensor, "N E"]:
-        table, said = self.net[0], x.long()
-        row = F.embedding(said, table.weight.mT)  # type: ignore[operator, arg-type]
+        said = x.long()
+        table: Any = self.net[0]
+        row = F.embedding(said, table.weight.mT)
         row = row if table.bias is None else row + table.bias
         code: Tensor = self.net[1:](row)
         return code * (said > 0)[:, None]
