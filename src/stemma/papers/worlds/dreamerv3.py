@@ -119,8 +119,8 @@ PAPER = Paper(
         Parent(
             planet.PAPER,
             (
-                (("()", "critic", "behaviour", "context", "taken"), "an actor and a critic learn in dreams, in the place "
-                 "of a search at each step; what was believed is kept with what was lived"),
+                (("()", "critic", "behaviour", "context", "taken"), "an actor and a critic learn in dreams, in the "
+                 "place of a search at each step; what was believed is kept with what was lived"),
                 ("actor", "a policy whose distribution is learned"),
                 ("pixels", "all eight bits, without noise"),
                 ("senses", "convolutions halved by their maxima, each normalised"),
