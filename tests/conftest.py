@@ -26,6 +26,8 @@ from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("STEMMA_DEVICE", "cpu")
+# drawn scenes and what steps cost, apart from those of whoever works here
+os.environ.setdefault("STEMMA_CACHE", str(Path(__file__).resolve().parents[1] / ".stemma-cache"))
 torch.set_num_threads(1)
 settings.register_profile("same examples each time", derandomize=True)
 if os.environ.get("CI"):  # what is searched for anew elsewhere is no reason for a change to fail here

@@ -227,6 +227,12 @@ def test_a_quiet_comparison_has_nothing_to_remark(tmp_path: Path) -> None:
     assert words.length(r | {"clock": "wall"}) == "60 s" and words.length(r | {"budget": "2000steps"}) == "2000 steps"
 
 
+def test_a_price_that_was_too_high_is_said(tmp_path: Path) -> None:
+    r = compared(tmp_path, {"fpn-s0": {"worked": 59.0}, "ssd-s0": {"worked": 37.0}})
+    [said] = [line for line in clocks.lines(r) if "less work than their budget bought" in line]
+    assert "(ssd-s0, seed 0: .62 of it)" in said and "fpn-s0" not in said
+
+
 def test_mixed_comparisons_say_so(tmp_path: Path) -> None:
     r = compared(tmp_path,
                  {"fpn-s0": {"precision": "bf16", "clock": "wall"}, "ssd-s0": {"threads": 2, "seconds": 30.0}})

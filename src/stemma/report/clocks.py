@@ -17,6 +17,11 @@ def lines(results: dict[str, Any]) -> list[str]:
     if cut:
         less = ", and had less than the budget" if len(cut) == len(runs) else ", and had less work than the others"
         out.append(f"Wall time cut {len(cut)} of {len(runs)} training(s), which ended on time{less}: {'; '.join(cut)}.")
+    cheap = [(s, r, r["worked"] / r["seconds"]) for s, r in runs if r.get("worked") and r["seconds"]]
+    if short := [f"{s['title']}, seed {r['seed']}: {words.score(part, 2)}" for s, r, part in cheap if part < BUSY]:
+        out.append("Steps of some trainings took clearly less than they were counted at, for the machine was busy when "
+                   f"that was found, so that these had less work than their budget bought ({'; '.join(short)} of it). "
+                   "Their price is mended: run them again in another folder.")
     late = results.get("latency", {})
     if late.get("by") == "processor":
         out.append(f"When single pictures were timed the machine gave {words.score(late['share'], 2)} of what they "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -117,7 +118,7 @@ def compare(
         told, format = before["data_options"], format or before["format"]
     if told:
         plan |= {"data_options": told, "format": format}
-    systems = _systems(names, preset)
+    systems, networks = _systems(names, preset)
     if same_recipe:
         name, own = next(iter(systems.values()))
         sets = {"trained-as": f"{papers.get(name).cli_name}:{own}", **(sets or {})}
@@ -130,7 +131,7 @@ def compare(
     options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
                "upright": upright, "data_options": told}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
-                                     _kept(folder)))
+                                     _kept(folder), networks))
     at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
     if ready.begin and say is not None:
@@ -194,17 +195,36 @@ def _about(
 # ---------------------------------------------------------------- what is asked for
 
 
-def _systems(names: Sequence[str], preset: str) -> dict[str, tuple[str, str]]:
-    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given. Raises `StemmaError` for
-    unknown ones and for none."""
+def _systems(names: Sequence[str], preset: str) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given; and the networks of those that
+    name one, {"imagenet-transfer@resnet50": "resnet50"}. A network by itself stands for what its wing makes of it.
+    Raises `StemmaError` for unknown ones and for none."""
     out: dict[str, tuple[str, str]] = {}
+    networks: dict[str, str] = {}
     for given in names:
-        name, _, own = given.partition(":")
+        try:
+            papers.get(given.partition("@")[0].partition(":")[0])
+        except StemmaError:
+            if (whole := wings.stands_for(given)) is None:
+                raise
+            given = whole
+        head, at, network = given.partition("@")
+        name, _, own = head.partition(":")
         card = papers.get(name)
-        out[f"{card.cli_name}:{own}" if own else card.cli_name] = (card.name, own or preset)
+        ident = f"{card.cli_name}:{own}" if own else card.cli_name
+        if at:
+            wing: Any = wings.wing_of(card.task)
+            if not getattr(wing, "NETWORKS", False):
+                raise StemmaError(f"'{given}': {card.cli_name} {wing.ABOUT}; say --backbone {network} for all")
+            short = re.sub(r"[^\w.-]+", "-", wing.label(network))
+            ident = f"{ident}@{short}"
+            if networks.get(ident, network) != network:
+                raise StemmaError(f"{network} and {networks[ident]} would have one name; rename a file")
+            networks[ident] = network
+        out[ident] = (card.name, own or preset)
     if not out:
         raise StemmaError("name the papers to compare, for example: stemma compare fpn retinanet ssd --data scenes")
-    return out
+    return out, networks
 
 
 def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def warnings_of(folder: Path, job: Job) -> list[str]:
 
 def times(trial: dict[str, Any]) -> dict[str, Any]:
     """How long a training took: by its own clock, by the wall's, and which share of its threads the machine gave."""
-    wall = trial.get("wall", trial["seconds"])
-    return {"seconds": trial["seconds"], "wall": wall, "share": trial["seconds"] / wall if wall else None,
+    wall, worked = trial.get("wall", trial["seconds"]), trial.get("worked", trial["seconds"])
+    return {"seconds": trial["seconds"], "worked": worked, "wall": wall, "share": worked / wall if wall else None,
             "clock": trial.get("clock", "wall"), "threads": trial.get("threads", 1), "cut": trial.get("cut")}
 
 

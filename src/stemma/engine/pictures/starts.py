@@ -337,10 +337,10 @@ def _setting(model: nn.Module, name: str) -> str:
 
 
 def asleep(model: Any) -> Iterator[str]:
-    """Names of the backbone's weights that never learn, and of the norms that keep their statistics."""
+    """Names of the backbone's and the neck's weights that never learn, and of the norms that keep their statistics."""
     for name, p in model.named_parameters():
         factor = next((v for pattern, v in model.recipe.lr_mult if re.search(pattern, name)), 1.0)
-        if (not p.requires_grad or factor == 0) and re.search(r"(^|\.)backbone\.", name):
+        if (not p.requires_grad or factor == 0) and re.search(r"(^|\.)(backbone|neck)\.", name):
             yield name
     for name, m in model.named_modules():
         if isinstance(m, FrozenBatchNorm):

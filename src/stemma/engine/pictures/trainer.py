@@ -6,9 +6,10 @@ rank), so nothing that happens between two steps, a validation, a save or a kill
 """
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from ...core.interrupts import Wishes
 from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.subset import told_of
-from ..running import checkpoint, devices, optim, progress, schedule
+from ..running import checkpoint, devices, optim, prices, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch
 from ..running.ema import Ema
@@ -94,6 +95,9 @@ class Trainer:
         self.watch = _Watch(self.device)
         self.bar = progress.Training(run.path.name, plan.show and fabric.is_global_zero)
         self.clock = Stopwatch(str(self.device))
+        self.prices: prices.Prices = {}
+        self.kept: prices.Kept | None = None
+        self.still, self.pixels = False, 0.0  # whether steps are tried out; megapixels of the last one
         self.steps, self.epoch, self.at, self.images = 0, 0, 0, 0
         self.validations, self.validated_at, self.stale, self.phase = 0, -1, 0, -2
         self.best: dict[str, Any] = {"score": None, "step": -1}
@@ -107,7 +111,7 @@ class Trainer:
     @property
     def spent(self) -> Spent:
         epochs = self.epoch + (self.at + self.fitted) / len(self.loader)
-        return Spent(self.clock.work, self.steps, epochs, self.images, self.clock.wall)
+        return Spent(self.clock.work, self.steps, epochs, self.images, self.clock.wall, self.clock.worked)
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
@@ -124,6 +128,7 @@ class Trainer:
                     self._look_for_boxes()
                     if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
                         self._warm_up()
+                    self._find_prices()
                 batches = self._batches()
                 while True:
                     fraction = self._between()
@@ -136,10 +141,11 @@ class Trainer:
                         break
                     self.clock.start()
                     self._step(batches, fraction)
-                    self.clock.lap()
+                    self.clock.lap(self._price())
                 if self.validated_at != self.steps:
                     self._validate()
                 self._save(final=True)
+                self._mend_prices()
                 ending.finished(self.plan.budget.cut(self.spent))
         except torch.OutOfMemoryError as error:
             raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory "
@@ -190,10 +196,12 @@ class Trainer:
         self._enter_phase(fraction)
         self.rate = optim.set_rate(self.optimizer,
                                    schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction),
-                                                   self.steps))
+                                                   self.steps) * (not self.still))
         self.model.train()
+        self.pixels = 0.0
         for part in range(self.parts):
             batch = next(batches)
+            self.pixels += batch.images.numel() / batch.images.shape[1] / 1e6
             with self.fabric.no_backward_sync(self.module, enabled=part < self.parts - 1):
                 losses = self._losses(batch)
                 total = torch.stack(list(losses.values())).sum()
@@ -222,7 +230,8 @@ class Trainer:
         now = min(self._phase(fraction), len(self.recipe.phases) - 1)
         if now != self.phase and now >= 0 and not self.recipe.phases[now].run:
             optim.set_awake(self.model, self.recipe.phases[now].train, self.frozen)
-            self.bar.line(f"step {self.steps}: phase '{self.recipe.phases[now].name}'")
+            if not self.still:
+                self.bar.line(f"step {self.steps}: phase '{self.recipe.phases[now].name}'")
         self.phase = now
 
     def _phase(self, fraction: float) -> int:
@@ -370,6 +379,7 @@ class Trainer:
             meta = {
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at,
                 "images": self.images, "seconds": self.clock.work, "wall": self.clock.wall,
+                "worked": self.clock.worked, "prices": self.prices,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale,
                 "best": self.best, "optim": scalars, "ema_updates": self.ema.updates if self.ema else 0,
                 "scaler": scaler.state_dict() if scaler else None, "world": self.fabric.world_size, "parts": self.parts,
@@ -404,6 +414,7 @@ class Trainer:
             setattr(self, name, meta[name])
         self.fitted, self.ran = meta.get("fitted", 0), meta.get("ran", -1)
         self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
+        self.clock.worked, self.prices = meta.get("worked", self.clock.work), meta.get("prices", {})
         if meta["parts"] != self.parts:
             self._share(meta["parts"])
         self.saved, self.saved_at = self.spent, self.steps
@@ -438,6 +449,68 @@ class Trainer:
         finally:
             self.optimizer.zero_grad(set_to_none=True)
             self.model.load_state_dict(before)
+
+
+    def _find_prices(self) -> None:
+        """What a step of each phase costs, for a budget of seconds of processor time: as it was found before, else by
+        trying a few out, of which nothing is left. Several processes that train together are clocked."""
+        budget = self.plan.budget
+        if budget.unit != "seconds" or self.clock.by != "processor" or self.fabric.world_size > 1 or self.steps:
+            return
+        kept = prices.Kept({
+            **checkpoint.describe(self.model), "data": self.data.fingerprint, "batch": self.plan.batch,
+            "parts": self.parts, "workers": self.plan.workers, "compile": self.plan.compile,
+            "precision": self.precision, "threads": self.clock.threads, "processor": devices.processor(),
+        })
+        self.kept, self.prices = kept, kept.read() or kept.write(self._try_out())
+
+    def _try_out(self) -> prices.Prices:
+        """The price of a step of each phase that has steps. Weights, memories and counters are put back."""
+        phases, tried = self.recipe.phases, Stopwatch(str(self.device), self.clock.threads)
+        steps = [i for i, p in enumerate(phases) if not p.run] if phases else [-1]
+        names = ("steps", "images", "summed", "sums", "phase", "rate")
+        counters = {k: getattr(self, k) for k in names}
+        averages = None if self.ema is None else ({k: v.clone() for k, v in self.ema.state().items()}, self.ema.updates)
+        weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.still, self.sums, found = True, {}, {}
+        try:
+            for i in steps:
+                begin = schedule.span(phases, i)[0] + 1e-9 if phases else 0.0
+                found[str(i)] = prices.found(self._tried(begin), tried,
+                                             prices.room(self.plan.budget.amount) / len(steps))
+        finally:
+            self.still = False
+            self.optimizer.state.clear()
+            optim.set_awake(self.model, ".*", self.frozen)
+            self.model.load_state_dict(weights)
+            if self.ema is not None and averages is not None:
+                self.ema.load(*averages)
+            for k, v in counters.items():
+                setattr(self, k, v)
+        return found
+
+    def _tried(self, fraction: float) -> Callable[[], float]:
+        """What takes a step that is tried out, and says its megapixels."""
+        batches = (b for epoch in itertools.count(self.epoch) for b in self.loader.epoch(epoch))
+
+        def step() -> float:
+            self._step(batches, fraction)
+            return self.pixels
+
+        return step
+
+    def _mend_prices(self) -> None:
+        """Where steps took clearly less than their price, the lower one is kept for the next training."""
+        part = self.clock.worked / max(self.clock.work, 1e-9)
+        if self.kept is not None and self.prices and part < prices.SLACK:
+            self.kept.write({k: v * part for k, v in self.prices.items()}, anew=True)
+            self.bar.line(f"steps took {100 * (1 - part):.0f} % less than they were counted at, for the machine was "
+                          "busy when that was found; the next training counts them anew")
+
+    def _price(self) -> float | None:
+        """Seconds that the last step counts for; None where the clock says it."""
+        price = self.prices.get(str(self.phase))
+        return None if price is None else price * self.pixels
 
 
 class _Watch:

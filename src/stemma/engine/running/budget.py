@@ -20,20 +20,21 @@ _UNITS: dict[str, tuple[Unit, float]] = {
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training has used so far. `seconds` are seconds of work (`clock`),
-    `wall` those that passed by the clock meanwhile."""
+    """What a training has used so far. `seconds` are seconds of work (`clock`), steps at their price where they have
+    one (`prices`); `wall` those that passed by the clock meanwhile, `worked` those that processors worked."""
 
     seconds: float = 0.0
     steps: int = 0
     epochs: float = 0.0
     images: int = 0
     wall: float = 0.0
+    worked: float = 0.0
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Spent:
         """What a record (run.json) says was spent; before work was counted, seconds were those of the wall's clock."""
         spent = record["spent"]
-        return cls(**{"wall": spent["seconds"]} | spent)
+        return cls(**{"wall": spent["seconds"], "worked": spent["seconds"]} | spent)
 
     def __sub__(self, other: Spent) -> Spent:
         return Spent(*(a - b for a, b in zip(vars(self).values(), vars(other).values())))
@@ -50,10 +51,11 @@ class Budget:
 
     Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the
     threads that the training was given, so that on a busy machine it lasts longer; on a GPU it is time by the clock.
-    What a processor does in a second depends on who shares its caches; equal work is a budget in steps or images.
+    On a CPU a training on pictures finds what a step costs before it begins, and counts steps at that price
+    (`prices`): seconds then are as many steps as they buy, whatever else the machine does, and the next time too.
     Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed run continues the
-    seconds that it had used. Because a clock decides where it ends, a run with a budget of seconds cannot be repeated
-    bit by bit; one with steps, epochs or images can.
+    seconds that it had used. Where no price is known beforehand (agents, fits without gradient, GPUs) a clock decides
+    where it ends; there a run is repeated bit by bit with a budget of steps, epochs or images alone.
 
     wall: the most seconds by the clock that training may take. Where they run out first, the schedule ends with them.
     """

@@ -5,6 +5,7 @@ and the processes that it started have worked, over the number of threads. On a 
 do not share.
 
 How much a second of work gets done is another question: a processor whose caches and core others use does less in it.
+Trainings on pictures therefore find a step's price once and count steps (`prices`).
 """
 from __future__ import annotations
 
@@ -83,12 +84,13 @@ class Stopwatch:
 
     by: what a second of work is of (`clock`). threads: those that share the processor time; None: PyTorch's.
     own: processor time of the thread that holds it, which on a quiet machine is seldom idle, however many it leads.
+    worked: what the clock says of the work, also where it was counted at a price (`prices`).
     """
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         self.by = clock(device)
         self.threads = threads or torch.get_num_threads()
-        self.work = self.wall = self.own = 0.0
+        self.work = self.worked = self.wall = self.own = 0.0
         self.start()
 
     def _now(self) -> tuple[float, float, float]:
@@ -99,16 +101,19 @@ class Stopwatch:
         """Go on from now."""
         self._at = self._now()
 
-    def lap(self) -> None:
-        """Add what has passed since the start or the last lap."""
+    def lap(self, price: float | None = None) -> None:
+        """Add what has passed since the start or the last lap; `price`: the work that it counts for, whatever the clock
+        says."""
         now = self._now()
         work, wall, own = (a - b for a, b in zip(now, self._at))
-        self.work, self.wall, self.own = self.work + work, self.wall + wall, self.own + own
+        self.work += work if price is None else price
+        self.worked, self.wall, self.own = self.worked + work, self.wall + wall, self.own + own
         self._at = now
 
     def add(self, other: Stopwatch) -> None:
         """Add what another has counted."""
-        self.work, self.wall, self.own = self.work + other.work, self.wall + other.wall, self.own + other.own
+        self.work, self.worked = self.work + other.work, self.worked + other.worked
+        self.wall, self.own = self.wall + other.wall, self.own + other.own
 
     @property
     def busy(self) -> float:

@@ -47,23 +47,27 @@ def normalise(norm: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
 
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a shortcut (He et al. 2015, fig. 5 right); the stride sits on the 3x3, or on the first 1x1 as
-    first published."""
+    first published.
+
+    `kernel` is the side of the first convolution and of the shortcut's, unpadded; `middle` that of the second.
+    `project` puts a convolution on the shortcut where the shapes do not ask for one too.
+    """
 
     def __init__(
         self, channels: int, width: int, stride: int = 1, norm: Norm = "frozen", eps: float = 1e-5,
-        stride_first: bool = False, dilation: int = 1
+        stride_first: bool = False, dilation: int = 1, kernel: int = 1, middle: int = 3, project: bool = False
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_first else (1, stride)
-        self.conv1 = nn.Conv2d(channels, width, 1, first, bias=False)
+        self.conv1 = nn.Conv2d(channels, width, kernel, first, bias=False)
         self.bn1 = normalise(norm, width, eps)
-        self.conv2 = nn.Conv2d(width, width, 3, second, dilation, dilation, bias=False)
+        self.conv2 = nn.Conv2d(width, width, middle, second, dilation * (middle // 2), dilation, bias=False)
         self.bn2 = normalise(norm, width, eps)
         self.conv3 = nn.Conv2d(width, width * 4, 1, bias=False)
         self.bn3 = normalise(norm, width * 4, eps)
         self.downsample: nn.Module | None = None
-        if stride != 1 or channels != width * 4:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, width * 4, 1, stride, bias=False),
+        if stride != 1 or channels != width * 4 or project:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, width * 4, kernel, stride, bias=False),
                                             normalise(norm, width * 4, eps))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,17 +112,18 @@ class ResNet(Trunk):
 
     `freeze` counts frozen groups from the input: 0 none, 1 the stem, 2 the stem and C2 (as torchvision and detectron2
     do), up to 5. `stride` is the coarsest that is wanted: strides beyond it are not taken, and what follows is dilated
-    (`atrous`).
+    (`atrous`). `ceil` pools after the stem without padding and rounds up, as Caffe does: 321 pixels give C3 of 40
+    cells, and not 41.
     """
 
     SCRATCH = {"norm": "batch", "freeze": 0}
 
     def __init__(
         self, inp: In, depth: int = 50, levels: tuple[int, ...] = (0, 1, 2, 3), norm: Norm = "frozen", freeze: int = 2,
-        eps: float = 1e-5, stride_first: bool = False, stride: int = 32,
+        eps: float = 1e-5, stride_first: bool = False, stride: int = 32, ceil: bool = False,
     ) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.ceil = levels, ceil
         self.conv1 = nn.Conv2d(inp.channels[0], 64, 7, 2, 3, bias=False)
         self.bn1 = normalise(norm, 64, eps)
         before, strides, dilation = 64, [4], 1
@@ -136,7 +141,8 @@ class ResNet(Trunk):
                       inp.classes)
 
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 1)
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 0 if self.ceil else 1,
+                         ceil_mode=self.ceil)
         found = []
         for i in range(max(self.levels) + 1):
             x = self.get_submodule(f"layer{i + 1}")(x)

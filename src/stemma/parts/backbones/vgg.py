@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
-from ..trunk import Trunk
+from ..trunk import Trunk, several
 
 Norm = Literal["none", "batch"]
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -121,7 +121,8 @@ class L2Norm(nn.Module):
 class VGGReduced(Trunk):
     """VGG16 as SSD uses it (sec. 3): pool5 becomes 3x3 of stride 1, fc6 a 3x3 dilated by 6, fc7 a 1x1.
 
-    Gives conv4_3 (L2-normalised to 20, stride 8) and fc7 (stride 16). pool3 rounds up: 300 pixels give 38 cells.
+    Gives conv4_3 (L2-normalised to `scale`, or as it is at 0; stride 8) and fc7 (stride 16). pool3 rounds up: 300
+    pixels give 38 cells.
     """
 
     SCRATCH = {"norm": "batch"}
@@ -131,7 +132,7 @@ class VGGReduced(Trunk):
         layers = vgg_layers(inp.channels[0], width, ceil=(2,), norm=norm)
         c, cut = max(8, int(512 * width)), 33 if norm == "batch" else 23
         self.low = nn.Sequential(*layers[:cut])  # to conv4_3
-        self.norm = L2Norm(c, scale)
+        self.norm: nn.Module = L2Norm(c, scale) if scale else nn.Identity()
         self.high = nn.Sequential(
             *layers[cut:-1], nn.MaxPool2d(3, 1, 1),
             nn.Conv2d(c, fc, 3, padding=6, dilation=6), nn.ReLU(inplace=True), nn.Conv2d(fc, fc, 1),
@@ -155,7 +156,7 @@ class Extras(Trunk):
 
     def __init__(self, inp: In, layers: tuple[tuple[int, int, int, int, int], ...], norm: str = "none") -> None:
         super().__init__()
-        self.blocks = nn.ModuleList()
+        self.blocks, self.layers, self.normed = nn.ModuleList(), layers, norm == "batch"
         channels, strides = list(inp.channels), list(inp.strides)
         for narrow, wide, kernel, stride, padding in layers:
             block: list[nn.Module] = []
@@ -174,7 +175,9 @@ class Extras(Trunk):
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
         xs = list(xs)
-        for block in self.blocks:
+        for block, (_, _, *conv) in zip(self.blocks, self.layers):
+            if self.normed:
+                several(self, xs[-1], *conv)
             xs.append(block(xs[-1]))
         return xs
 

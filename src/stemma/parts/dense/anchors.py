@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...core.types import StemmaError
+from ...ops import boxes as bx
 from ...ops.constants import remember
 
 HW = tuple[int, int]
@@ -55,7 +56,9 @@ def lay(anchors: Anchors, maps: tuple[HW, ...], strides: tuple[int, ...], image:
             sides = [at[:, 0] + x, at[:, 1] + y, at[:, 2] + x, at[:, 3] + y]
             boxes.append(torch.stack(torch.broadcast_tensors(*sides), -1).reshape(-1, 4))
             stride.append(torch.full((h * w * len(cell),), float(s), device=device))
-        return torch.cat(boxes), torch.cat(stride)
+        every = torch.cat(boxes)
+        inside = isinstance(anchors, DefaultBoxes) and anchors.clip
+        return bx.clip(every, image) if inside else every, torch.cat(stride)
 
     boxes, stride = remember((anchors, maps, strides, image, device), make)
     return Grid(boxes, stride, tuple(h * w * n for (h, w), n in zip(maps, anchors.counts(len(maps)))))
@@ -136,8 +139,8 @@ class DefaultBoxes:
     """SSD's default boxes (sec. 2.2 and its prior-box layer): per level a square of `small`, a square of sqrt(small x
     large), then for each ratio r the boxes of area small^2 with width / height = r and 1 / r. Pixels.
 
-    `steps` are the distances between cells (empty: the strides); centres lie in the middle of a cell. `limit` cuts
-    width and height (0: not at all).
+    `steps` are the distances between cells (empty: the strides); centres lie in the middle of a cell, or the first of
+    each level at `starts`. `limit` cuts width and height (0: not at all), `clip` whatever lies outside the picture.
     """
 
     small: tuple[float, ...] = (30.0, 60.0, 111.0, 162.0, 213.0, 264.0)
@@ -145,25 +148,29 @@ class DefaultBoxes:
     ratios: tuple[tuple[float, ...], ...] = ((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,), (2.0,))
     steps: tuple[int, ...] = (8, 16, 32, 64, 100, 300)
     limit: float = 0.0
+    starts: tuple[float, ...] = ()
+    clip: bool = False
 
     def counts(self, levels: int) -> tuple[int, ...]:
         assert levels == len(self.ratios), f"default boxes for {len(self.ratios)} levels, the network has {levels}"
         return tuple(2 + 2 * len(r) for r in self.ratios)
 
     def times(self, ratio: float) -> DefaultBoxes:
-        """As large in proportion; `steps` are left to whoever knows the maps of that size."""
+        """As large in proportion; `steps` and `starts` are left to whoever knows the maps of that size."""
         small, large = (tuple(v * ratio for v in sides) for sides in (self.small, self.large))
         return replace(self, small=small, large=large, limit=self.limit * ratio)
 
     def layout(self, maps: tuple[HW, ...], strides: tuple[int, ...], image: HW) -> list[tuple[Cells, float, float]]:
         found: list[tuple[Cells, float, float]] = []
-        for small, large, ratios, step in zip(self.small, self.large, self.ratios, self.steps or strides):
+        steps = self.steps or strides
+        starts = self.starts or tuple(s / 2 for s in steps)
+        for small, large, ratios, step, start in zip(self.small, self.large, self.ratios, steps, starts):
             sizes = [(small, small), (math.sqrt(small * large),) * 2]
             for r in ratios:
                 sizes += [(small * math.sqrt(r), small / math.sqrt(r)), (small / math.sqrt(r), small * math.sqrt(r))]
             if self.limit:
                 sizes = [(min(w, self.limit), min(h, self.limit)) for w, h in sizes]
-            found.append((_centred(sizes, (step / 2, step / 2)), float(step), float(step)))
+            found.append((_centred(sizes, (start, start)), float(step), float(step)))
         return found
 
 

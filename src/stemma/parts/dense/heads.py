@@ -124,14 +124,17 @@ class TowerHead(nn.Module):
 
 class LevelHeads(nn.Module):
     """SSD sec. 2.1: each level has a convolution of its own for the logits and one for the boxes; levels may differ in
-    channels and anchors."""
+    channels and anchors. `kernels`: a side for each level, in the place of one for all."""
 
-    def __init__(self, inp: In, kernel: int = 3) -> None:
+    def __init__(self, inp: In, kernel: int = 3, kernels: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.k = inp.logits
-        pairs = list(zip(inp.channels, inp.anchors))
-        self.cls = nn.ModuleList(nn.Conv2d(c, a * inp.logits, kernel, padding=kernel // 2) for c, a in pairs)
-        self.box = nn.ModuleList(nn.Conv2d(c, a * 4, kernel, padding=kernel // 2) for c, a in pairs)
+        kernels = kernels or (kernel,) * len(inp.channels)
+        if len(kernels) != len(inp.channels):
+            raise StemmaError(f"{len(kernels)} sides of convolutions for {len(inp.channels)} levels: one for each")
+        each = list(zip(inp.channels, inp.anchors, kernels))
+        self.cls = nn.ModuleList(nn.Conv2d(c, a * inp.logits, k, padding=k // 2) for c, a, k in each)
+        self.box = nn.ModuleList(nn.Conv2d(c, a * 4, k, padding=k // 2) for c, a, k in each)
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.xavier_uniform_(m.weight)

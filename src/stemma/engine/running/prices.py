@@ -1,0 +1,79 @@
+"""What a step costs on this machine: seconds of work a megapixel, found once for a system on a data set and kept, so
+that a budget of seconds means the same steps whatever else the machine does, and again the next time.
+
+A price is what a few steps took in processor time before the first one that counts. From then on a step is counted at
+its price and no clock decides: beside busy neighbours, who take caches and memory's way as well as time, a processor
+second holds less of a step (a third less was seen), and two trainings of one comparison would be served differently.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ...core.outputs import replace
+from ...core.types import StemmaError
+from .clock import Stopwatch
+
+SHARE, SHORT, MOST = 0.05, 0.5, 16  # of the budget, or seconds, that finding a price may take; steps at most
+SLACK = 0.9  # a training whose steps took less than that part of their price shows that it is too high
+
+Prices = dict[str, float]  # phase ("" where there are none) -> seconds of work a megapixel of its batches
+
+
+def found(step: Callable[[], float], clock: Stopwatch, seconds: float) -> float:
+    """The price of a step: the median over as many as go into `seconds`, at least 2 and at most MOST, after one that
+    does not count. step: takes one, and says how many megapixels it was."""
+    step()
+    taken: list[float] = []
+    begin = clock.worked
+    while len(taken) < 2 or (clock.worked - begin < seconds and len(taken) < MOST):
+        clock.start()
+        before = clock.worked
+        size = step()
+        clock.lap()
+        taken.append((clock.worked - before) / size)
+    return median(taken)
+
+
+def room(amount: float) -> float:
+    """Seconds that finding a price may take beside a budget of so many."""
+    return max(SHARE * amount, SHORT)
+
+
+class Kept:
+    """Prices of one kind of training, kept under `$STEMMA_CACHE` (default ~/.cache/stemma): one that is there stands.
+
+    what: all that decides the price, the machine and its libraries included; anything that JSON holds.
+    """
+
+    def __init__(self, what: dict[str, Any]) -> None:
+        folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")) / "prices"
+        told = json.dumps(what, sort_keys=True, default=str)
+        self.file = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+
+    def read(self) -> Prices | None:
+        """What is kept; None where there is nothing that can be read."""
+        try:
+            said = json.loads(self.file.read_text(encoding="utf-8"))
+            return {str(k): float(v) for k, v in said.items()} if all(v > 0 for v in said.values()) else None
+        except (OSError, ValueError, AttributeError, TypeError):
+            return None
+
+    def write(self, prices: Prices, anew: bool = False) -> Prices:
+        """Keep them, and what counts from now on: those of another training that was first, unless `anew`. Where the
+        folder takes no file they count for this training alone."""
+        first = None if anew else self.read()
+        if first is not None:
+            return first
+        with contextlib.suppress(StemmaError, OSError):
+            replace(self.file, lambda p: p.write_text(json.dumps(prices), encoding="utf-8"))
+        return prices
+
+
+__all__ = ["SLACK", "Kept", "Prices", "found", "room"]

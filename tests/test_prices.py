@@ -1,0 +1,98 @@
+"""A budget of seconds is as many steps as it buys at the price of a step, which is found once and kept."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine_help import short
+from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import clock, prices
+from stemma.engine.running.clock import Stopwatch
+from test_clock import Hands
+
+
+def costly(monkeypatch: pytest.MonkeyPatch, cost: float, tried: float | None = None) -> list[bool]:
+    """Steps take `cost` seconds of work, those that are tried out `tried`; whether each was tried out."""
+    hands, real, taken = Hands(monkeypatch), Trainer._step, list[bool]()
+
+    def take(self: Trainer, *a: Any) -> None:
+        real(self, *a)
+        taken.append(self.still)
+        hands.turn(cost if tried is None or not self.still else tried)
+
+    monkeypatch.setattr(Trainer, "_step", take)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    return taken
+
+
+def test_a_second_is_as_many_steps_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second training comes when every step takes three times as long, and ends at the same bytes."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    ends, tried = [], []
+    for cost in (0.5, 1.5):
+        with monkeypatch.context() as m:
+            taken = costly(m, cost)
+            run = short(tmp_path / str(cost), "4s")
+        spent = run.record["spent"]
+        assert spent["steps"] == 8 and spent["seconds"] == 4.0 and spent["worked"] == 8 * cost
+        ends.append((run.path / "last.safetensors").read_bytes())
+        tried.append(sum(taken))
+    assert ends[0] == ends[1] and tried == [3, 0]
+    [file] = (tmp_path / "cache" / "prices").iterdir()
+    assert list(json.loads(file.read_text())) == ["-1"]
+
+
+def test_steps_that_are_tried_out_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many steps by seconds and by number: the same weights, averages and statistics."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as m:
+        costly(m, 1.0)
+        seconds = short(tmp_path / "seconds", "5s")
+    steps = short(tmp_path / "steps", "5steps")
+    for name in ("last", "best"):
+        assert (seconds.path / f"{name}.safetensors").read_bytes() == (steps.path / f"{name}.safetensors").read_bytes()
+
+
+def test_a_price_found_on_a_busy_machine_is_mended_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    for name, steps in (("first", 4), ("second", 8)):
+        with monkeypatch.context() as m:
+            costly(m, 0.5, tried=1.0)
+            run = short(tmp_path / name, "4s", progress=True)
+        assert run.record["spent"]["steps"] == steps
+        assert ("took 50 % less than they were counted at" in capsys.readouterr().err) == (name == "first")
+
+
+def test_what_cannot_be_read_is_found_anew_and_the_first_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path))
+    kept = prices.Kept({"paper": "fpn", "batch": 16})
+    assert kept.read() is None and kept.write({"-1": 0.5}) == {"-1": 0.5}
+    assert kept.write({"-1": 0.7}) == {"-1": 0.5} and kept.write({"-1": 0.4}, anew=True) == {"-1": 0.4}
+    assert prices.Kept({"batch": 16, "paper": "fpn"}).read() == {"-1": 0.4}
+    assert prices.Kept({"paper": "fpn", "batch": 8}).read() is None
+    for text in ("", "[1]", '{"-1": 0}', '{"-1": "x"}', "null"):
+        kept.file.write_text(text)
+        assert kept.read() is None
+    kept.file.unlink()
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("no folder")
+    assert prices.Kept({}).write({"-1": 0.5}) == {"-1": 0.5}  # it counts for this training alone
+
+
+def test_the_price_is_the_median_by_pixels_and_takes_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands(monkeypatch)
+    monkeypatch.setattr(clock, "own_seconds", lambda: hands.worked)
+    sizes = iter([9.0, 1.0, 2.0, 4.0, 1.0, 2.0, 1.0])
+    times = iter([60.0, 1.0, 2.0, 40.0, 1.0, 2.0, 1.0])
+
+    def step() -> float:
+        hands.turn(next(times))
+        return next(sizes)
+
+    assert prices.found(step, Stopwatch("cpu", 1), 46.0) == 1.0 and next(times) == 1.0  # the first did not count
+    assert prices.room(175.0) == 8.75 and prices.room(2.0) == 0.5
