@@ -12,7 +12,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,proposals,test]'
+	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,proposals,editing,test]'
 	touch $@
 
 # What tests need besides: worlds and Ray, which not every system has packages of. In CI they have to be there.
