@@ -66,7 +66,7 @@ def live_side_by_side(model: nn.Module, crew: envs.Crew, seeds: list[int], noise
     first = torch.ones(len(worlds), dtype=torch.bool, device=device)
     beliefs: list[dict[str, np.ndarray]] = []
     while any(on):
-        batch = {k: torch.from_numpy(np.stack([o[k] for o in seen])).to(device) for k in m.senses}
+        batch = {k: torch.from_numpy(np.stack([o[k] for o in seen])).to(device) for k in m.senses if k in seen[0]}
         action, carry = m.act(batch | {"first": first}, carry, noise)
         first = torch.zeros_like(first)
         if m.context:
@@ -410,7 +410,7 @@ class Agent:
         with torch.no_grad(), self.wishes.anywhere():
             for i in range(0, n, 256):
                 seen = {k: torch.from_numpy(arrays[k][i : min(i + 256, n)]).to(self.device)
-                        for k in (*self.model.senses, "first")}
+                        for k in (*self.model.senses, "first") if k in arrays}
                 codes.append(self.model.encode(seen).half().cpu())
         self.replay.put("code", torch.cat(codes).numpy())
         self.coded = True
@@ -461,7 +461,8 @@ class Agent:
         grown = (not self.evolves or self._ended() or not self.stages
                  or self.stages[self.here.stage].do == "evolve")
         # a controller that has not grown up is nobody's best
-        better = grown and (self.best["score"] is None or self.score > self.best["score"])
+        # of equal ones the newest: where nothing was earned yet it has learned more of the world
+        better = grown and (self.best["score"] is None or self.score >= self.best["score"])
         if better:
             self.best = {"score": self.score, "step": self.steps, "metric": "return"}
             checkpoint.save(self.run.path / "best.safetensors", self.model, step=self.steps, images=self.frames)
