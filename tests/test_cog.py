@@ -77,11 +77,11 @@ def test_lins_similarity_is_nltks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     monkeypatch.setattr(nltk.data, "path", [*nltk.data.path, str(tmp_path)])  # it reads from folders that it knows alone
-    ident = dictionary(tmp_path / "wn")
-    graph = read_wordnet(tmp_path / "wn")
+    ident = dictionary(tmp_path / "corpora" / "wordnet")
+    graph = read_wordnet(tmp_path / "corpora" / "wordnet")
     assert len(graph) == len(TREE) and graph.names[ident["dog"]] == "dog" and graph.counts[ident["dog"]] == 42
     content = graph.content("counts", 1.0)
-    theirs = WordNetCorpusReader(str(tmp_path / "wn"), None)
+    theirs = WordNetCorpusReader(str(tmp_path / "corpora" / "wordnet"), None)
     total = sum(met + 1 for _, met in TREE.values())
     mass: dict[int, float] = defaultdict(float)
     for name in TREE:

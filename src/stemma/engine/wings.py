@@ -51,6 +51,7 @@ class Ready:
     begin: dict[str, Any] | None = None  # what was chosen for all, kept in compare.json; `says` is told before training
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
     files: tuple[str, ...] = ()  # folders and files that every machine needs which trains
+    starts: dict[str, list[str]] = field(default_factory=dict)  # files of weights that systems begin from
 
 
 class Wing(Protocol):
