@@ -14,9 +14,9 @@ from torch import Tensor
 
 from stemma.core.types import Batch, Targets
 from stemma.data.scenes import Scenes
-from stemma.engine.pictures.fit import train
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running.runs import Run
+from stemma.engine.wings import train
 
 SETS: dict[str, Any] = {"recipe.resize.size": 64, "recipe.precision": "fp32"}
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,9 +1,11 @@
-"""The options of the data readers, on every command that reads data."""
+"""Options that commands gain from elsewhere: those of the data readers, and those that one wing alone has."""
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -13,28 +15,49 @@ from ..data.options import OPTIONS
 _PANEL = "How the data is read"
 
 
-def reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with an option for each of the readers' (`data.options`); those that are given reach it as the dict
-    `data_options`."""
+def gathers(command: Callable[..., Any], into: str, more: dict[str, Any]) -> Callable[..., Any]:
+    """`command` with the options `more`, name -> annotation; those that are given reach it as the dict `into`."""
     @functools.wraps(command)
     def run(**given: Any) -> Any:
-        found = {o.name: given.pop(o.name) for o in OPTIONS}
-        given["data_options"] = {k: v for k, v in found.items() if v is not None and v != []}
+        found = {name: given.pop(name) for name in more}
+        given[into] = {k: v for k, v in found.items() if v is not None and v != []}
         return command(**given)
 
     hints = get_type_hints(command, include_extras=True)
     own = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in inspect.signature(command).parameters.values()
-           if p.name != "data_options"]
-    more = []
-    for o in OPTIONS:
-        kind = (list[str] if o.several else str if o.value else bool) | None
-        info = typer.Option(o.flags, help=o.help, rich_help_panel=_PANEL, metavar=o.value or None)
-        more.append(inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=None,
-                                      annotation=Annotated[kind, info]))
-    run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
+           if p.name != into]
+    every = [*own, *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+                     for name, annotation in more.items())]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in every}
     del run.__wrapped__
     return run
 
 
-__all__ = ["reads_data"]
+def reads_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with an option for each of the readers' (`data.options`), which reach it as `data_options`."""
+    def kind(o: Any) -> Any:
+        return (list[str] if o.several else str if o.value else bool) | None
+
+    return gathers(command, "data_options", {o.name: Annotated[kind(o), typer.Option(
+        o.flags, help=o.help, rich_help_panel=_PANEL, metavar=o.value or None)] for o in OPTIONS})
+
+
+def asks_wings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with the options that wings have of their own: `OPTIONS` of `cli/WING.py`, command -> name ->
+    annotation, which reach it as `own`. A wing that has none of that name refuses it (`engine.wings.call`)."""
+    more: dict[str, Any] = {}
+    for options in of_wings("OPTIONS"):
+        more |= options.get(command.__name__, {})
+    return gathers(command, "own", more)
+
+
+def of_wings(name: str) -> Iterator[dict[str, Any]]:
+    """What each wing's file of this folder says under a name; such files load nothing heavy."""
+    here = Path(__file__).parent
+    for wing in sorted(p.parent.name for p in here.parent.glob("engine/*/wing.py")):
+        if (here / f"{wing}.py").is_file():
+            yield getattr(import_module(f".{wing}", __package__), name, {})
+
+
+__all__ = ["asks_wings", "gathers", "of_wings", "reads_data"]

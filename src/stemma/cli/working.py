@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import reads_data
+from .reads import asks_wings, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -24,8 +24,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
-                                                "kitti, visdrone, crowdhuman, wider or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "kitti, visdrone, crowdhuman, citypersons, caltech, "
+                                                "wider or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -52,8 +52,8 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everyth
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
-SECOND = ("A second is one of work: on a CPU of processor time for each thread, on a GPU by the clock. On a busy "
-          "machine it holds fewer steps.")
+SECOND = ("A second is one of work, which a busy machine takes longer for: on a CPU of processor time for each thread, "
+          "steps at what they cost here; on a GPU by the clock.")
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
                                      f"12epochs, 50000images; or `paper`. {SECOND}")]
 Wall = Annotated[str | None, typer.Option("--wall", metavar="TIME", help="The most time by the clock that a training "
@@ -89,6 +89,7 @@ EXAMPLES = {
         "stemma predict runs/mine 'photos/*.jpg' --out drawn --threshold 0.5",
         "stemma predict runs/planet --out films",
         "stemma predict runs/mine aerial.tif --tile 800 --json",
+        "stemma predict runs/edits photo.png --instruction 'make the disc red' --text-guidance 3",
     ),
     "compare": (
         "stemma compare fpn retinanet ssd yolo-v1 --data scenes --budget 60s --seeds 2",
@@ -104,6 +105,7 @@ EXAMPLES = {
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
         "stemma import backbone resnet101-caffe R-101.pth",
+        "stemma import diffusers instruct-pix2pix/ runs/editor.safetensors",
     ),
 }
 
@@ -111,12 +113,17 @@ EXAMPLES = {
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
-        reads = "data_options" in signature(command).parameters
-        app.command(epilog=examples(*EXAMPLES[command.__name__]))(reads_data(command) if reads else command)
+        gains, made = signature(command).parameters, command
+        made = reads_data(made) if "data_options" in gains else made
+        made = asks_wings(made) if "own" in gains else made
+        app.command(epilog=examples(*EXAMPLES[command.__name__]))(made)
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
     bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
     bring.command("backbone", epilog=examples(*EXAMPLES["import"]))(import_backbone)
+    for own in of_wings("IMPORTS"):
+        for name, command in own.items():
+            bring.command(name, epilog=examples(*EXAMPLES["import"]))(command)
     app.add_typer(bring, name="import")
 
 
@@ -138,7 +145,7 @@ def doctor(
 ) -> None:
     """Look for faults in a data set: broken pictures, bad boxes, unknown classes, duplicates; and say which command one
     may begin with. Exit status 1 when there are faults."""
-    from ..data.doctor import examine
+    from ..data.doctors import examiner
 
     shown = not as_json and not quick and err.is_terminal
     if run is not None and html is None:
@@ -151,8 +158,8 @@ def doctor(
         from ..core.outputs import claim
 
         claim([html], "--html")
-    report = examine(data, format, decode=not quick, near=not quick, progress=_counted("reading") if shown else None,
-                     **(data_options or {}))
+    report = examiner(data, format)(data, format, decode=not quick, near=not quick,
+                                    progress=_counted("reading") if shown else None, **(data_options or {}))
     if not as_json:
         report.render(out, examples=rows)
     first = None if report.refused else _first(data, format, data_options)
@@ -396,6 +403,7 @@ def evaluate(
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
@@ -404,7 +412,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        published=published or None, data_options=data_options or None))
+        published=published or None, data_options=data_options or None), **(own or {}))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -431,6 +439,7 @@ def predict(
     which: Which = "best",
     device: Device = "auto",
     as_json: Json = False,
+    own: dict[str, Any] | None = None,
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
     foresees, open loop."""
@@ -439,7 +448,7 @@ def predict(
     where = folder or (None if as_json else Path("predictions"))
     found = run_prediction(run, images, where, **said(
         data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
-        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)))
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)), **(own or {}))
     screen = screen_of(run, which)
     if as_json:
         return print_json(screen.plain(found))
@@ -462,6 +471,9 @@ def compare(
     proposals: Source = None,
     same_recipe: Annotated[bool, typer.Option("--same-recipe", help="Train all by the first one's recipe, as far as "
                                               "their shapes allow it: a gain is then the idea's.")] = False,
+    start: Annotated[list[str] | None,
+                     typer.Option("--start", help="Weights to begin from, each for those that it fits; PAPER:FILE for "
+                                  "one (`stemma weights PAPER`). Repeatable.")] = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
@@ -492,7 +504,7 @@ def compare(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals, from_scratch), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-            same_recipe=same_recipe, say=board.say,
+            same_recipe=same_recipe, start=start or (), say=board.say,
             command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:

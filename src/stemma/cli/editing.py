@@ -1,0 +1,121 @@
+"""What the working commands show of editors: edits made beside the baselines, strips of pictures, a comparison."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from .reading import Json
+from .screen import err, number, out, print_json, table
+
+_PANEL = "Of systems that edit pictures"
+_GUIDED: dict[str, Any] = {
+    "text_guidance": Annotated[float | None, typer.Option(
+        "--text-guidance", help="How closely it keeps to the sentence. Its own when not given.",
+        rich_help_panel=_PANEL)],
+    "image_guidance": Annotated[float | None, typer.Option(
+        "--image-guidance", help="How closely it keeps to the picture. Its own when not given.",
+        rich_help_panel=_PANEL)],
+    "steps": Annotated[int | None, typer.Option(
+        "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
+}
+OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has
+    "evaluate": _GUIDED,
+    "predict": {
+        "instruction": Annotated[str | None, typer.Option(
+            "--instruction", "-i", help="What is to be done to the pictures: 'make the disc red'.",
+            rich_help_panel=_PANEL)],
+        **_GUIDED,
+        "seed": Annotated[int | None, typer.Option(
+            "--seed", help="Of the noise that an edit begins with. \\[default: 0]", rich_help_panel=_PANEL)],
+    },
+}
+
+
+def evaluated(said: dict[str, Any]) -> None:
+    """The measures in all and by kind of instruction, beside the picture as it was and an untrained net."""
+    from ..report.editing import COLUMNS
+
+    columns = [k for k in COLUMNS if k in said]
+    t = table("what", "edits", *(COLUMNS[k][0] for k in columns),
+              numbers=("edits", *(COLUMNS[k][0] for k in columns)))
+    t.add_row(said["paper"].replace("_", "-"), number(said["edits"]), *(number(said.get(k)) for k in columns))
+    if len(said["by_kind"]) > 1:
+        for kind, of in said["by_kind"].items():
+            t.add_row(f"  {escape(kind)}", "", *(number(of.get(k)) for k in columns))
+    for name, key in (("the picture as it was", "copy"), ("an untrained net", "untrained")):
+        t.add_row(name, number(said[key]["edits"]), *(number(said[key].get(k)) for k in columns))
+    out.print(t)
+    out.print(f"[dim]{escape(said['split'])}, {said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} "
+              "ms an edit; "
+              + "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns) + "[/]")
+
+
+def import_diffusers(
+    source: Annotated[Path, typer.Argument(help="A folder of diffusers (unet, vae, text_encoder), or the one file of "
+                                           "the original release as .safetensors.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The weights file to write, *.safetensors.")],
+    paper: Annotated[str, typer.Option("--paper", help="The editor that they are to be.")] = "instruct-pix2pix",
+    tokenizer: Annotated[Path | None, typer.Option("--tokenizer", help="The folder with CLIP's vocab.json and "
+                                                   "merges.txt, where the checkpoint has none.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a Stable Diffusion or InstructPix2Pix checkpoint into one that train --start, evaluate and predict take."""
+    from ..engine.editing.bring import saved
+
+    model: Any = saved(source, target, paper=paper, tokenizer=tokenizer)
+    count = len(model.state_dict())
+    if as_json:
+        return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset,
+                           "tensors": count, "tokenizer": model.text.files})
+    out.print(f"[bold]{escape(str(target))}[/]  {model.paper.cli_name}, preset {model.preset}, {count} tensors; "
+              + (f"sentences by {escape(model.text.files)}" if model.text.files else "it knows no words yet: say "
+                 "--tokenizer FOLDER"), soft_wrap=True)
+    return None
+
+
+IMPORTS = {"diffusers": import_diffusers}  # of `stemma import`
+
+
+def plain(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was done to each picture, as JSON holds it."""
+    from ..engine.editing.show import plain as without_pictures
+
+    return without_pictures(said)
+
+
+def predicted(said: list[dict[str, Any]], where: Path | None) -> None:
+    """What was changed of each picture, and where the strips are."""
+    for one in said:
+        t, i = one["text_guidance"], one["image_guidance"]
+        out.print(f"[bold]{escape(one['file_name'])}[/]  {escape(one['instruction'])}: {100 * one['changed']:.1f} % "
+                  f"changed (text {t:g}, image {i:g}, {one['steps']} steps, seed {one['seed']})", soft_wrap=True)
+    if where is not None:
+        out.print(f"before, after and what changed, and the edited pictures, in [bold]{escape(str(where))}[/]",
+                  soft_wrap=True)
+
+
+def compared(results: dict[str, Any]) -> None:
+    """The table of a comparison of editors, best first."""
+    from ..report.editing import COLUMNS, answer
+
+    head, more = answer(results)
+    out.print(f"\n{escape(head)}")
+    for line in more:
+        out.print(f"  • {escape(line)}")
+    columns = [k for k in COLUMNS if any(k in s["summary"] for s in results["systems"])]
+    names = [COLUMNS[k][0] for k in columns]
+    t = table("editor", "seed", *names, "steps", "seconds", numbers=("seed", *names, "steps", "seconds"))
+    for s in results["systems"]:
+        for r in s["runs"]:
+            t.add_row(escape(s["title"]), str(r["seed"]), *(number(r["metrics"].get(k)) for k in columns),
+                      number(r["steps"]), number(r["seconds"]))
+    out.print(t)
+    for r in results["failed"]:
+        err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
+                  soft_wrap=True)
+
+
+__all__ = ["IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "plain", "predicted"]

@@ -1,0 +1,23 @@
+"""Which doctor looks at which data: a kind of data that is not pictures with truth brings its own,
+`data/KIND/doctor.py` with `knows(where)` and `examine`; all else is `data.doctor`'s."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .doctor import examine
+
+
+def examiner(where: str | Path, format: str | None = None) -> Callable[..., Any]:
+    """The `examine` for the data at `where`; a format that was named is one of pictures with truth."""
+    for own in sorted(Path(__file__).parent.glob("*/doctor.py")) if format is None else ():
+        module = import_module(f".{own.parent.name}.doctor", __package__)
+        if module.knows(where):
+            found: Callable[..., Any] = module.examine
+            return found
+    return examine
+
+
+__all__ = ["examiner"]

@@ -1,0 +1,63 @@
+"""Faults of edits: missing partners, other sizes, empty instructions, pictures that cannot be read."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...core.samples import DataError
+from ..doctor import Report, SplitFigures
+from ..records import Fault
+from . import folders
+from .drawn import KINDS, is_drawn
+from .open import counts, open_edits, splits
+from .open import is_edits as knows
+
+
+def examine(
+    where: str | Path, format: str | None = None, *, progress: Callable[[int, int], None] | None = None,
+    decode: bool = True, near: bool = True, **options: Any,
+) -> Report:
+    """Every split of drawn edits or of a folder of them; `decode`: the pictures themselves too, else their headers
+    alone. Raises `DataError` for an option that says nothing here."""
+    if unknown := [k for k in options if k != "follow_links"]:
+        raise DataError(str(where), f"the option '{unknown[0]}' means nothing to edits", "leave it out")
+    if is_drawn(where):
+        report = Report(str(where), "edits", KINDS)
+        for name in splits(where):
+            drawn = open_edits(where, name)
+            report.splits[name] = SplitFigures(len(drawn), fingerprint=drawn.fingerprint, classes=counts(drawn),
+                                               unit="instructions")
+        report.notes.append("edits are drawn, without files or faults")
+        return report
+    path = Path(where)
+    report = Report(str(path), folders.format_at(path), ("edit",))
+    for name in splits(path):
+        data = folders.sound(folders.open_folder(path, name, **options))
+        report.faults += data.faults
+        for i in range(len(data)) if decode else ():
+            report.faults += _broken(data, i)
+            if progress is not None:
+                progress(i + 1, len(data))
+        versions = sum(data.versions(i) for i in range(len(data)))
+        report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={"edit": versions},
+                                           unit="pairs")
+        if not len(data) and name == "train":
+            report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used",
+                                       "mend the faults above", False, "nothing to learn"))
+    return report
+
+
+def _broken(data: folders.Folder, i: int) -> list[Fault]:
+    """Versions of an edit whose pictures have a header and cannot be read."""
+    found = []
+    for version in range(data.versions(i)):
+        try:
+            data.pair(i, version)
+        except DataError as e:
+            found.append(Fault(e.file, data.entries[i].record, "", e.problem,
+                               f"{e.mend}; training leaves the pair out", True, "unreadable image"))
+    return found
+
+
+__all__ = ["examine", "knows"]

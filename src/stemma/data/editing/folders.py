@@ -1,0 +1,227 @@
+"""Folders of edits as they are published.
+
+instruct-pix2pix   seeds.json, [[NAME, [SEED, ...]], ...]; NAME/prompt.json with "edit" (and "input", "output": the
+                   pictures in words); NAME/SEED_0.jpg before, NAME/SEED_1.jpg after. Without splits of its own: the
+                   first 90 % of the list are train, 5 % val, 5 % test, as the released reader divides it
+magicbrush         SPLIT/edit_turns.json (SPLIT: train, dev, test; or the file itself in the folder),
+                   [{"input", "output", "mask", "instruction"}, ...], and images/ID/FILE, where ID stands before the
+                   first dash of a file's name; a mask is clear where the picture may change
+"""
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...core.samples import DataError, Info
+from ..images import header, read_image, safe_join
+from ..readers.coco import load_json
+from ..records import Fault
+from .pairs import Pair, info_of, same_size
+
+SPLITS = ("train", "val", "test")
+SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
+DEV = {"train": "train", "dev": "val", "val": "val", "test": "test"}
+MISSING, SIZES, EMPTY, RECORD = "missing partner", "other size", "empty instruction", "record"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One edit before its pictures are read: (before, after) files a version, relative to the folder."""
+
+    instruction: str
+    files: tuple[tuple[str, str], ...]
+    record: str
+    mask: str = ""
+    captions: tuple[str, str] | None = None
+
+
+@dataclass
+class Folder:
+    """A split of a folder of edits. `faults` are those of entries that were left out."""
+
+    root: Path
+    format: str
+    split: str
+    entries: list[Entry]
+    digest: str
+    follow_links: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def info(self) -> Info:
+        return info_of(self.root.name, self.format, ("edit",))
+
+    @property
+    def fingerprint(self) -> str:
+        return self.digest
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def kind(self, i: int) -> str:
+        return "edit"
+
+    def versions(self, i: int) -> int:
+        return len(self.entries[i].files)
+
+    def path(self, name: str) -> Path:
+        """A file of the folder. Raises `DataError` for one that lies outside."""
+        return safe_join(self.root, name, self.follow_links)
+
+    def pair(self, i: int, version: int = 0) -> Pair:
+        """Raises `DataError` for pictures that are missing, damaged or of two sizes."""
+        e = self.entries[i]
+        before, after = (read_image(self.path(name)) for name in e.files[version % len(e.files)])
+        mask = None
+        if e.mask:
+            with Image.open(self.path(e.mask)) as im:
+                clear = np.asarray(im.convert("RGBA"))[..., 3] == 0
+            mask = clear if clear.shape == before.shape[:2] else None
+        return same_size(Pair(before, after, e.instruction, "edit", mask, captions=e.captions,
+                              file=str(self.path(e.files[version % len(e.files)][0]))))
+
+    def look(self, i: int) -> Iterator[Fault]:
+        """What is wrong with an entry, by its words and its files' headers."""
+        e = self.entries[i]
+        source = str(self.root / e.record.partition(":")[0])
+        if not e.instruction.strip():
+            yield Fault(source, e.record, "instruction", "the instruction is empty",
+                        "say what is to be done; training leaves it out", True, EMPTY)
+        for pair in e.files:
+            sizes = []
+            for name, other in zip(pair, pair[::-1]):
+                try:
+                    head = header(self.path(name))
+                    sizes.append(head.size)
+                except DataError as error:
+                    gone = "there is no such image" in error.problem
+                    said = f"{error.problem}, the partner of {other}" if gone else error.problem
+                    yield Fault(error.file, e.record, "", said, f"{error.mend}; training leaves the pair out", True,
+                                MISSING if gone else "unreadable image")
+            if len(sizes) == 2 and sizes[0] != sizes[1]:
+                (h, w), (g, v) = sizes
+                yield Fault(str(self.root / pair[0]), e.record, "", f"has {w} x {h} pixels, and its partner {pair[1]} "
+                            f"{v} x {g}", "bring both to one size; training leaves the pair out", True, SIZES)
+
+
+def format_at(path: Path) -> str:
+    """"instruct-pix2pix", "magicbrush", or "" where a folder holds no edits."""
+    if (path / "seeds.json").is_file():
+        return "instruct-pix2pix"
+    return "magicbrush" if _turns(path) else ""
+
+
+def _turns(path: Path) -> dict[str, Path]:
+    """split -> edit_turns.json."""
+    if (path / "edit_turns.json").is_file():
+        return {DEV.get(path.name, "all"): path / "edit_turns.json"}
+    return {DEV[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json")) if p.parent.name in DEV}
+
+
+def splits_at(path: Path) -> tuple[str, ...]:
+    """The splits that are there."""
+    if format_at(path) == "instruct-pix2pix" or "all" in _turns(path):
+        return SPLITS
+    return tuple(s for s in SPLITS if s in _turns(path))
+
+
+def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
+    """A split with all its entries, sound or not. Raises `DataError` where there is none,
+    or its file is no such list."""
+    if split not in (there := splits_at(path)):
+        raise DataError(str(path), f"there is no split '{split}'", f"it has {', '.join(there) or 'none'}")
+    return _released(path, split, follow_links) if format_at(path) == "instruct-pix2pix" else _brushed(
+        path, split, follow_links)
+
+
+def sound(folder: Folder) -> Folder:
+    """The same with the entries in which nothing is wrong; what is left out stands in `faults`. Headers are read."""
+    kept, faults = [], list(folder.faults)
+    for i, e in enumerate(folder.entries):
+        found = list(folder.look(i))
+        faults += found
+        if not found:
+            kept.append(e)
+    return Folder(folder.root, folder.format, folder.split, kept, folder.digest, folder.follow_links, faults)
+
+
+def _list_of(path: Path) -> tuple[list[Any], str]:
+    records, digest = load_json(path)
+    if not isinstance(records, list):
+        raise DataError(str(path), f"holds a {type(records).__name__} and no list of edits", "fetch the file again")
+    return records, digest
+
+
+def _part(records: list[Any], split: str) -> tuple[int, list[Any]]:
+    """(the first's number, the part of a list that is a split)."""
+    first, last = (math.floor(share * len(records)) for share in SHARES[split])
+    return first, records[first:last]
+
+
+def _released(path: Path, split: str, follow_links: bool) -> Folder:
+    """The layout of InstructPix2Pix."""
+    seeds = path / "seeds.json"
+    records, digest = _list_of(seeds)
+    first, own = _part(records, split)
+    out = Folder(path, "instruct-pix2pix", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(),
+                 follow_links)
+    for n, r in enumerate(own, first):
+        if not (isinstance(r, list) and len(r) == 2 and isinstance(r[0], str) and isinstance(r[1], list) and r[1]):
+            out.faults.append(Fault(str(seeds), f"entry {n}", "", "is no [NAME, [SEED, ...]]",
+                                    "mend the entry; training leaves it out", True, RECORD))
+            continue
+        try:
+            prompt, _ = load_json(out.path(f"{r[0]}/prompt.json"))
+            said = prompt["edit"]
+        except (DataError, KeyError, TypeError) as error:
+            out.faults.append(Fault(str(path / r[0] / "prompt.json"), f"entry {n}", "edit", getattr(
+                error, "problem", 'has no "edit"'), "write what is to be done; training leaves it out", True, RECORD))
+            continue
+        words = (str(prompt["input"]), str(prompt["output"])) if {"input", "output"} <= set(prompt) else None
+        files = tuple((f"{r[0]}/{s}_0.jpg", f"{r[0]}/{s}_1.jpg") for s in r[1])
+        out.entries.append(Entry(str(said), files, f"{r[0]}/prompt.json:{n}", captions=words))
+    return out
+
+
+def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
+    """The layout of MagicBrush."""
+    turns = _turns(path)
+    file = turns.get(split) or turns["all"]
+    records, digest = _list_of(file)
+    first, own = (0, records) if split in turns else _part(records, split)
+    out = Folder(file.parent, "magicbrush", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(),
+                 follow_links)
+    for n, r in enumerate(own, first):
+        lack = [k for k in ("input", "output", "instruction")
+                if not (isinstance(r, dict) and isinstance(r.get(k), str))]
+        if lack:
+            out.faults.append(Fault(str(file), f"entry {n}", lack[0], "is not there, or is no text",
+                                    "mend the entry; training leaves it out", True, RECORD))
+            continue
+        at = lambda name: f"images/{name.partition('-')[0]}/{name}"
+        mask = at(r["mask"]) if isinstance(r.get("mask"), str) and out.path(at(r["mask"])).is_file() else ""
+        out.entries.append(Entry(r["instruction"], ((at(r["input"]), at(r["output"])),), f"{file.name}:{n}", mask))
+    return out
+
+
+@functools.cache
+def _checked(path: str, split: str, follow_links: bool, changed: tuple[float, ...]) -> Folder:
+    return sound(open_folder(Path(path), split, follow_links))
+
+
+def open_sound(path: Path, split: str, follow_links: bool = False) -> Folder:
+    """`sound`, remembered while the lists stay as they are."""
+    lists = [path / "seeds.json", *_turns(path).values()]
+    changed = tuple(p.stat().st_mtime for p in lists if p.is_file())
+    return _checked(str(path), split, follow_links, changed)
+
+
+__all__ = ["Entry", "Folder", "format_at", "open_folder", "open_sound", "sound", "splits_at"]

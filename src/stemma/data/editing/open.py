@@ -1,0 +1,144 @@
+"""The door to edits: drawn ones (`edits[:SIZE[:COUNT]]`) and folders;
+which kinds of instruction, and how many of each."""
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.samples import DataError, Info
+from ..records import DataWarning
+from . import folders
+from .drawn import is_drawn, open_drawn
+from .pairs import Pair, Pairs
+
+Tasks = tuple[tuple[str, float], ...]
+
+
+def is_edits(where: Any) -> bool:
+    """Whether `where` names edits: drawn ones, or a folder of them."""
+    if is_drawn(where):
+        return True
+    try:
+        return isinstance(where, (str, Path)) and Path(where).is_dir() and bool(folders.format_at(Path(where)))
+    except (OSError, ValueError):
+        return False
+
+
+def absolute(where: str | Path) -> str:
+    """The same data named from the root of the file system."""
+    return str(where) if is_drawn(where) else str(Path(where).resolve())
+
+
+def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> Pairs:
+    """A split of edits: those with a fault are left out, and it is said how many. Raises `DataError`."""
+    if isinstance(where, Pairs):
+        return where
+    if is_drawn(where):
+        return open_drawn(str(where), split)
+    if not is_edits(where):
+        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64), or a folder as "
+                        "InstructPix2Pix (seeds.json) or MagicBrush (edit_turns.json) publish them")
+    found = folders.open_sound(Path(where), split, follow_links)
+    if found.faults:
+        warnings.warn(f"{where}: {len(found.faults)} fault(s) in the split {split}, whose pairs are left out; `stemma "
+                      "doctor` names them", DataWarning, stacklevel=2)
+    if not len(found):
+        raise DataError(str(where), f"the split '{split}' holds no pair that can be read", "`stemma doctor` says why")
+    return found
+
+
+def splits(where: Any) -> tuple[str, ...]:
+    """The splits that can be opened."""
+    return ("train", "val", "test") if is_drawn(where) else folders.splits_at(Path(where))
+
+
+@dataclass
+class Chosen:
+    """Some of the edits of `base`, by index, in an order of their own."""
+
+    base: Pairs
+    index: np.ndarray
+
+    @property
+    def split(self) -> str:
+        return self.base.split
+
+    @property
+    def info(self) -> Info:
+        return self.base.info
+
+    @property
+    def fingerprint(self) -> str:
+        return self.base.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def kind(self, i: int) -> str:
+        return self.base.kind(int(self.index[i]))
+
+    def versions(self, i: int) -> int:
+        return self.base.versions(int(self.index[i]))
+
+    def pair(self, i: int, version: int = 0) -> Pair:
+        return self.base.pair(int(self.index[i]), version)
+
+
+def told(pairs: Pairs, tasks: Tasks) -> Tasks:
+    """`tasks` without those that the data do not hold; all that they hold where none is left, or none was named."""
+    there = tuple(t for t in tasks if t[0] in pairs.info.kinds)
+    if tasks and not there:
+        lacks = ", ".join(k for k, _ in tasks)
+        warnings.warn(f"{pairs.info.name} holds instructions of the kind {', '.join(pairs.info.kinds)} and none of "
+                      f"{lacks}: all of them are taken", DataWarning, stacklevel=2)
+    return there or tuple((k, 1.0) for k in pairs.info.kinds)
+
+
+def mixed(pairs: Pairs, tasks: Tasks, seed: int = 0) -> Chosen:
+    """The edits of the kinds in `tasks`, each as often as its weight says: whole copies, and of what is left a part
+    that is drawn once (InstructDiffusion's sample weights). Raises `DataError` where nothing is left."""
+    kinds = np.array([pairs.kind(i) for i in range(len(pairs))])
+    rng, parts = np.random.default_rng([seed, 17]), []
+    for kind, weight in told(pairs, tasks):
+        own = np.flatnonzero(kinds == kind)
+        rest = rng.permutation(own)[: round((weight % 1) * len(own))]
+        parts += [own] * int(weight) + [np.sort(rest)]
+    index = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    if not len(index):
+        raise DataError(pairs.info.name, "holds no edit of the kinds and weights asked for",
+                        "say others with --set tasks=")
+    return Chosen(pairs, np.sort(index, kind="stable"))
+
+
+def spread(pairs: Pairs, limit: int | None) -> Pairs:
+    """At most `limit` edits, evenly spread, of each kind as many as its share."""
+    if limit is None or len(pairs) <= limit:
+        return pairs
+    of: dict[str, list[int]] = {}
+    for i in range(len(pairs)):
+        of.setdefault(pairs.kind(i), []).append(i)
+    order = np.array([i for k in of for i in of[k]])
+    return Chosen(pairs, np.sort(order[np.arange(limit) * len(order) // limit]))
+
+
+def counts(pairs: Pairs) -> dict[str, int]:
+    """Edits of each kind."""
+    return dict(Counter(pairs.kind(i) for i in range(len(pairs))))
+
+
+def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
+    """A split with the edits of some kinds alone; drawn ones are drawn of these kinds."""
+    if is_drawn(where):
+        own = [k for k in open_drawn(str(where), split).kinds if k in kinds]
+        return open_drawn(str(where), split, own) if own else open_drawn(str(where), split)
+    return open_edits(where, split)
+
+
+__all__ = ["Chosen", "Tasks", "absolute", "counts", "is_edits", "mixed", "open_edits", "restricted", "splits", "spread",
+           "told"]

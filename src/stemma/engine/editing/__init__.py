@@ -1,0 +1,2 @@
+"""The wing of editing: systems that change a picture as a sentence says."""
+TASKS = ("editing",)

@@ -1,0 +1,53 @@
+"""What the wing of editing offers to the common commands (`engine.wings`)."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...core.types import StemmaError
+from ...data.editing.open import is_edits
+from ..running import checkpoint
+from ..running.runs import Run
+from . import TASKS
+from .fit import train
+from .measure import evaluate
+from .show import predict
+from .trial import prepare, trial
+
+SCORES = ("right",)
+ABOUT = "edits pictures as a sentence says"
+INSTEAD = {
+    "threshold": "it says no scores",
+    "outputs": "an edit is many passes of its network with noise between, and no one graph of a picture to export",
+    "tile": "its pictures are brought to the network's size; train it at another with --size",
+    "upright": "a sentence may speak of left and right, so that pictures are mirrored as the recipe says",
+    "format": "drawn edits and the two layouts of folders are known by themselves",
+}
+TIMED = False
+
+
+def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> dict[str, Any]:
+    """Raises `StemmaError`: an edit is many passes with noise between, and no one graph."""
+    raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT}, in many passes of its network with noise "
+                      "between; there is no one graph of a picture to export")
+
+
+def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
+    """None: edits are timed while they are measured."""
+    return {}
+
+
+def first_command(where: str, format: str | None = None,
+                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
+    """The command to begin with on edits; None on other data."""
+    if not is_edits(where):
+        return None
+    return {"command": f"stemma train instruct-pix2pix --data {where} --budget 10m",
+            "says": "the small preset learns at 16 pixels; --size 32 sees more and takes longer, --preset paper "
+            "wants a GPU"}
+
+
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency", "predict",
+           "prepare", "train", "trial"]

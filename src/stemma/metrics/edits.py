@@ -1,0 +1,89 @@
+"""How good an edit is: was it made, was the rest left alone, and what can be read back out of it.
+
+Pictures are float arrays [3, H, W] in 0..1; `before` and `after` are the truth, `made` is what is judged.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+CHANGED = 0.08  # a pixel of which one colour differs by more has changed
+NEAR = 0.3  # a colour within so much of another, in RGB of 0..1, passes for it
+FOUND = 2.0  # a point within so many radii of the disc is found
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """bool [H, W]: which pixels the edit is about."""
+    return np.asarray(np.abs(after - before).max(0) > CHANGED)
+
+
+def background_error(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float | None:
+    """Mean absolute change of the colours that should stay; None where none should."""
+    stays = ~changed(before, after)
+    return float(np.abs(made - before)[:, stays].mean()) if stays.any() else None
+
+
+def done(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool | None:
+    """Whether an edit was made, where nothing is known of it but the pictures: what should change went more than half
+    the way, pixel by pixel on average, and what should stay changed by less than half of that way; None where nothing
+    should change."""
+    at = changed(before, after)
+    if not at.any():
+        return None
+    half = float(np.abs(after - before)[:, at].mean()) / 2
+    return bool(np.abs(made - after)[:, at].mean() < half and (background_error(before, after, made) or 0.0) < half)
+
+
+def coloured(made: np.ndarray, mask: np.ndarray, colour: Sequence[float],
+             palette: Sequence[Sequence[float]]) -> bool | None:
+    """Whether the mean colour inside `mask` is within `NEAR` of `colour` and nearer to it than to any other of the
+    palette; None without a mask."""
+    if not mask.any():
+        return None
+    far = [float(np.linalg.norm(made[:, mask].mean(1) - np.asarray(c))) for c in (colour, *palette)]
+    return far[0] <= min(NEAR, *far) + 1e-9
+
+
+def direction(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float | None:
+    """Cosine of the change that was made and the one that was asked for, in pixels; None where nothing was asked."""
+    a, b = (after - before).ravel(), (made - before).ravel()
+    if not np.linalg.norm(a):
+        return None
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+
+
+def directional_similarity(first: Any, second: Any, said: Any, then: Any) -> np.ndarray:
+    """cos(I1 - I0, T1 - T0) of rows of features: of the pictures before and after and of their captions, each of length
+    1 before they are subtracted (InstructPix2Pix sec. 3.1.2, after Gal et al., arXiv 2108.00946). float64 (N,).
+    0 where a difference is none."""
+    i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
+    return np.asarray((_unit(i1 - i0) * _unit(t1 - t0)).sum(-1))
+
+
+def kept_by_filter(first: Any, second: Any, said: Any, then: Any, pictures: float = 0.7, captions: float = 0.2,
+                   directions: float = 0.2, most: int = 4) -> np.ndarray:
+    """Which of the pairs made for one prompt are kept, best first: the pictures alike by `pictures`, each like its
+    caption by `captions`, changed as the captions by `directions`, and of those the `most` whose direction is best
+    (InstructPix2Pix's released code). Features as in `directional_similarity`; int64 (K,)."""
+    i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
+    along = directional_similarity(first, second, said, then)
+    ok = (((i0 * i1).sum(-1) >= pictures) & ((i0 * t0).sum(-1) >= captions) & ((i1 * t1).sum(-1) >= captions)
+          & (along >= directions))
+    order = np.argsort(-along, kind="stable")
+    return np.asarray(order[ok[order]][:most])
+
+
+def _unit(x: Any) -> np.ndarray:
+    v = np.asarray(x, np.float64)
+    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12))
+
+
+def iou(found: np.ndarray, mask: np.ndarray) -> float | None:
+    """Intersection over union of two masks; None where there is none in truth."""
+    return float((found & mask).sum() / (found | mask).sum()) if mask.any() else None
+
+
+__all__ = ["CHANGED", "FOUND", "NEAR", "background_error", "changed", "coloured", "direction", "directional_similarity",
+           "done", "iou", "kept_by_filter"]

@@ -1,0 +1,173 @@
+"""A comparison of editors as one page, `report.html`: who made most of the edits, what else they changed, what can be
+read back out of their pictures, and the pictures."""
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ..core import outputs
+from . import charts, words
+from .sheet import PALETTE, POLICY, asset, beside, definitions, fold, remark, runs_of, section
+from .tags import items, table, tag, text
+
+System = dict[str, Any]
+# measure -> (heading, what it is); the order of the columns
+COLUMNS: dict[str, tuple[str, str]] = {
+    "right": ("edits made", "share of edits that are as they were asked for"),
+    "background": ("else changed", "mean change of a colour, 0 to 1, where nothing should"),
+    "direction": ("direction", "cosine of what changed and what should, over pixels"),
+    "iou": ("mask IoU", "intersection over union of the mask that is read out of what was marked"),
+    "found": ("points found", "share of points that were encircled within two radii of where they are"),
+    "distance": ("pixels off", "mean distance of the discs from their points, in the network's pixels"),
+    "false_area": ("false area", "share of the picture marked for something that is not there"),
+}
+MAIN = "right"
+
+
+def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
+    """(the first sentence, more): who made most edits, and whether that is clear of the seeds' spread and of nothing
+    learned."""
+    systems = [s for s in r["systems"] if MAIN in s["summary"]]
+    if not systems:
+        return "Nothing was measured.", []
+    best = systems[0]
+    bare = best["runs"][0]["untrained"].get(MAIN, 0.0)
+    head = (f"{best['title']} made {_mean(best)} of the edits that it was asked for (the picture as it was: "
+            f"{words.score(best['runs'][0]['copy'].get(MAIN, 0.0))}, an untrained net: {words.score(bare)}).")
+    if best["summary"][MAIN]["mean"] <= bare + 0.05:
+        head = f"None has learned to edit yet: {head}"
+    more = []
+    for s in systems[1:]:
+        values = best["summary"][MAIN]["values"], s["summary"][MAIN]["values"]
+        apart = ("one seed each: the spread is unknown" if min(map(len, values)) < 2 else
+                 "clear of the seeds' spread" if min(values[0]) > max(values[1]) else "within the spread of the seeds")
+        more.append(f"{s['title']} made {_mean(s)}; {apart}.")
+    held = r["data"].get("held", {})
+    if len({tuple(sorted(kinds)) for kinds in held.values()}) > 1:
+        asked = "; ".join(f"{ident}: {', '.join(kinds)}" for ident, kinds in held.items())
+        more.append("They were not asked for the same kinds of edit, so that the shares are of different things "
+                    f"({asked}).")
+    return head, more
+
+
+def _mean(s: System, key: str = MAIN) -> str:
+    x = s["summary"][key]
+    return words.score(x["mean"]) + (f" ± {words.score(x['spread'])} over {len(x['values'])} seeds"
+                                     if x["spread"] is not None else "")
+
+
+def write(results: dict[str, Any], folder: Path | str) -> Path:
+    """Write `report.html` into `folder`, where the runs and their pictures are. Raises `FileNotFoundError` where a
+    picture is missing."""
+    path = Path(folder) / "report.html"
+    return outputs.put_text(path, render(results, Path(folder)))
+
+
+def render(r: dict[str, Any], folder: Path) -> str:
+    """The page as text."""
+    colour = {s["id"]: i % PALETTE for i, s in enumerate(r["systems"])}
+    sections = [
+        ("results", "Results", "Results", _table(r["systems"], colour)),
+        ("kinds", "Kinds", "By kind of instruction", _kinds(r["systems"], colour)),
+        ("learning", "Learning", "Learning", _learning(r["systems"], colour, words.seconds(r))),
+        ("pictures", "Pictures", "Before, as it should become, as it was made", _pictures(r["systems"], folder)),
+        ("made", "Method", "How this was made", _made(r)),
+    ]
+    sections = [s for s in sections if s[3]]
+    title = f"{len(r['systems'])} editor{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each"
+    head, more = answer(r)
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
+    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
+    answers = tag("div", tag("h2", "Editing " + text(r["data"]["name"])), tag("p", text(head), cls="head"),
+                  items(map(text, more)) if more else "", cls="answer")
+    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
+    answers += beside(r)
+    about = f"{r['data']['where']} · {r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each · preset {r['preset']}"
+    body = tag(
+        "body",
+        tag("header", tag("h1", text(title)), tag("p", text(f"{about} · {r['machine']['device']}"), cls="meta")),
+        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
+        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
+        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
+        tag("script", asset("page.js")),
+    )
+    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+
+
+def _cells(measures: dict[str, Any], columns: list[str]) -> list[str]:
+    return [tag("td", words.score(measures.get(k)), data_sort=f"{measures.get(k) or 0.0:.6g}") for k in columns]
+
+
+def _columns(systems: list[System]) -> list[str]:
+    return [k for k in COLUMNS if any(k in s["summary"] for s in systems)]
+
+
+def _heads(first: list[str], columns: list[str]) -> str:
+    names = [*first, *(COLUMNS[k][0] for k in columns)]
+    return "".join(tag("th", tag("button", n), scope="col") for n in names)
+
+
+def _table(systems: list[System], colour: dict[str, int]) -> str:
+    columns, rows = _columns(systems), []
+    for s in systems:
+        for x in s["runs"]:
+            name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
+            rows.append(tag("tr", name, tag("td", str(x["seed"])), *_cells(x["metrics"], columns)))
+        for said, key in (("the picture as it was", "copy"), ("untrained", "untrained")):
+            first = s["runs"][0][key]
+            rows.append(tag("tr", tag("th", text(f"{s['title']}: {said}"), scope="row"), tag("td", "–"),
+                            *_cells(first, columns)))
+    note = "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns)
+    return remark(note + ".") + table(_heads(["editor", "seed"], columns), rows, "sortable")
+
+
+def _kinds(systems: list[System], colour: dict[str, int]) -> str:
+    columns, rows = _columns(systems), []
+    for s in systems:
+        for kind, measures in s["runs"][0]["by_kind"].items():
+            name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
+            rows.append(tag("tr", name, tag("td", text(kind)), *_cells(measures, columns)))
+    return remark("The first seed of each.") + table(_heads(["editor", "kind"], columns), rows, "sortable")
+
+
+def _learning(systems: list[System], colour: dict[str, int], seconds: str) -> str:
+    panels = []
+    for key, head, label in (("images", "Against pairs seen", "pairs"), ("seconds", "Against time", seconds)):
+        lines = [charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}", tuple(
+            (float(p[key]), float(p["value"])) for p in x["curve"] if p["value"] is not None)) for s in systems
+            for x in s["runs"]]
+        if drawn := charts.line_chart(lines, label, "edits made", f"Edits made against {label}", y_max=1.0):
+            panels.append(tag("div", tag("h4", head), drawn))
+    return tag("div", *panels, cls="two") if panels else ""
+
+
+def _pictures(systems: list[System], folder: Path) -> str:
+    figures = []
+    for s in systems:
+        for one in s["runs"][0]["shown"]:
+            data = base64.b64encode((folder / s["runs"][0]["folder"] / "shown" / one["file"]).read_bytes()).decode()
+            said = text(one["instruction"])
+            image = (f'<img src="data:image/png;base64,{data}" alt="{said}" '
+                     'style="width:100%;image-rendering:pixelated">')
+            figures.append(tag("figure", image, tag("figcaption", tag("b", text(s["title"])), " ", said)))
+    return tag("div", *figures, cls="row") if figures else ""
+
+
+def _made(r: dict[str, Any]) -> str:
+    m = r["machine"]
+    facts = {
+        "command": tag("code", text(r["command"])),
+        "data": text(f"{r['data']['where']}, measured on {r['data']['split']}"),
+        "budget": text(f"{words.length(r)} for each of {r['seeds']} seed(s)"),
+        "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
+        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("device")) if x)),
+        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+    }
+    return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
+                                                             "finished": "finished"}))
+
+
+__all__ = ["COLUMNS", "answer", "render", "write"]

@@ -1,0 +1,851 @@
+"""Editing: what the parts are held against, drawn edits and published folders, the commands, and resume."""
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+pytest.importorskip("diffusers", reason="published editors need diffusers: pip install 'stemma-vision[editing]'")
+pytest.importorskip("transformers", reason="published editors need transformers: pip install 'stemma-vision[editing]'")
+import diffusers
+import transformers
+
+import stemma
+from engine_help import alone_and_in_pieces
+from learning import Learned
+from stemma.cli import main
+from stemma.core import paper as cards
+from stemma.core.part import In
+from stemma.core.types import DataError, StemmaError
+from stemma.data.editing import drawn, folders
+from stemma.data.editing.loading import PairLoader, stretched
+from stemma.data.editing.open import mixed, open_edits, restricted
+from stemma.data.editing.pairs import Pair
+from stemma.engine.editing import bring, measure, show
+from stemma.engine.running import checkpoint
+from stemma.metrics import edits as by
+from stemma.parts.editing.guidance import Drop, EitherLeftOut, PictureThenText, together
+from stemma.parts.editing.nets import FilmUNet, Words
+from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, noised
+from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
+from stemma.skeletons.edit import EditBatch
+
+TINY = {  # Stable Diffusion of two levels and some tens of channels
+    "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
+    "text.width": 64, "text.inner": 96, "text.layers": 2, "text.heads": 1, "text.words": 100, "text.length": 8,
+}
+EDITORS = [n for n in cards.names() if cards.get(n).task == "editing"]
+PRESETS = [(n, p) for n in EDITORS for p in cards.get(n).presets]
+each = pytest.mark.parametrize("name, preset", PRESETS)
+
+
+def editor(name: str = "instruct_pix2pix", preset: str = "small", **sets: Any) -> Any:
+    """An editor with random weights, none of them zero."""
+    torch.manual_seed(0)
+    m = stemma.build(name, preset, sets=(TINY if preset == "paper" else {}) | sets)
+    g = torch.Generator().manual_seed(1)
+    for p in m.parameters():
+        if not p.any():
+            p.data.copy_(0.05 * torch.randn(p.shape, generator=g))
+    return m.eval()
+
+
+def batch_of(m: Any, b: int = 3, size: int = 16) -> EditBatch:
+    g = torch.Generator().manual_seed(2)
+    said = [""] * b if isinstance(m.text, ClipText) else [f"make thing {i} red" for i in range(b)]
+    return EditBatch(torch.rand(b, 3, size, size, generator=g), torch.rand(b, 3, size, size, generator=g),
+                     m.text.tokens(said), torch.arange(b))
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    said = capsys.readouterr()
+    return int(stop.value.code or 0), said.out, " ".join(said.err.split())
+
+
+# ---------------------------------------------------------------- every editor
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_parameters_are_the_published_ones(name: str) -> None:
+    with torch.device("meta"):
+        m: Any = stemma.build(name, "paper")
+    counted = {"U-Net": m.net, "autoencoder": m.codec, "text encoder": m.text}
+    facts = {next(k for k in counted if f.what.endswith(k)): f.value for f in cards.get(name).facts}
+    assert facts == {k: sum(p.numel() for p in v.parameters()) for k, v in counted.items()}
+
+
+@each
+def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
+    m = editor(name, preset)
+    torch.manual_seed(1)
+    loss = m.loss(batch_of(m))["noise"]
+    loss.backward()
+    asleep = "codec.", "text." if preset == "paper" else "codec."
+    still = [k for k, p in m.named_parameters() if not k.startswith(asleep) and (p.grad is None or not p.grad.any())]
+    assert loss.isfinite() and loss > 0 and not still
+
+
+@each
+def test_a_picture_is_edited_alike_whatever_is_in_its_batch(name: str, preset: str, tmp_path: Path) -> None:
+    m = editor(name, preset)
+    x = batch_of(m)
+    whole = m.edit(x.images, x.tokens, 3.0, 1.2, steps=3, seed=[4, 5, 6])
+    for i in range(3):
+        alone = m.edit(x.images[i : i + 1], x.tokens[i : i + 1], 3.0, 1.2, steps=3, seed=4 + i)
+        torch.testing.assert_close(alone[0], whole[i], atol=2e-4, rtol=0)
+    checkpoint.save(tmp_path / "m.safetensors", m)
+    again: Any = stemma.load(tmp_path / "m.safetensors")
+    assert torch.equal(again.eval().edit(x.images, x.tokens, 3.0, 1.2, steps=3, seed=[4, 5, 6]), whole)
+    assert not torch.equal(whole, m.edit(x.images, x.tokens, 3.0, 1.2, steps=3, seed=7))
+    assert whole.shape == x.images.shape and whole.min() >= 0 and whole.max() <= 1
+
+
+def test_sides_that_a_network_cannot_take_are_told() -> None:
+    with pytest.raises(StemmaError, match="multiples of 2 here, not 15 x 16"):
+        editor().edit(torch.rand(1, 3, 16, 15), [""])
+    with pytest.raises(StemmaError, match="between 1 and 1000, not at 0"):
+        editor().edit(torch.rand(1, 3, 16, 16), [""], steps=0)
+
+
+# ---------------------------------------------------------------- noise and steps, against diffusers
+
+
+@pytest.mark.parametrize("kind, there, begin, end", [("scaled-linear", "scaled_linear", 0.00085, 0.012),
+                                                     ("linear", "linear", 1e-4, 0.02),
+                                                     ("cosine", "squaredcos_cap_v2", 1e-4, 0.02)])
+def test_schedules_are_those_of_diffusers(kind: Any, there: str, begin: float, end: float) -> None:
+    theirs = diffusers.DDPMScheduler(1000, begin, end, there)
+    alphas = Noise(kind, 1000, begin, end).alphas()
+    torch.testing.assert_close(alphas.float(), theirs.alphas_cumprod, atol=2e-6, rtol=1e-4)
+    z, eps, t = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4), torch.tensor([10, 700])
+    a = alphas[t].float().view(-1, 1, 1, 1)
+    torch.testing.assert_close(noised(z, eps, a), theirs.add_noise(z, eps, t), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(aimed("v", z, eps, a), theirs.get_velocity(z, eps, t), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("aim", ["eps", "v", "x0"])
+def test_what_is_said_of_noise_means_its_picture(aim: Any) -> None:
+    z, eps, a = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4), torch.tensor(0.3)
+    torch.testing.assert_close(clean(aim, aimed(aim, z, eps, a), noised(z, eps, a), 0.3), z, atol=1e-5, rtol=1e-5)
+
+
+def word(z: Tensor, t: float) -> Tensor:
+    """A network that is none: smooth in noise and time."""
+    return torch.tanh(0.7 * z) * (0.3 + t / 1500) + 0.1 * torch.sin(3 * z)
+
+
+def test_ancestral_steps_are_those_of_diffusers() -> None:
+    """Karras's coordinates there, DDIM with eta 1 here, the same noise."""
+    theirs = diffusers.EulerAncestralDiscreteScheduler(1000, 0.00085, 0.012, "scaled_linear",
+                                                       timestep_spacing="linspace")
+    theirs.set_timesteps(20)
+    g = torch.Generator().manual_seed(3)
+    draws = [torch.randn(1, 4, 8, 8, generator=g) for _ in range(22)]
+    first = draws[0]
+    sigma = theirs.sigmas[0]
+    x, k = first * (sigma**2 + 1).sqrt(), 0
+    for t in theirs.timesteps:
+        scaled = theirs.scale_model_input(x, t)
+        step = theirs.step(word(scaled, float(t)), t, x, generator=torch.Generator().manual_seed(50 + k))
+        x, k = step.prev_sample, k + 1
+    made = iter([torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(50 + i)) for i in range(20)])
+    alphas = Noise().alphas()
+    ours = Sampler(20, eta=1.0, spacing="linspace")(word, first, alphas, "eps", 20, lambda: next(made))
+    torch.testing.assert_close(ours, x, atol=2e-3, rtol=0)
+    assert torch.equal(level(alphas, torch.tensor([7.0], dtype=torch.float64)), alphas[7:8])
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])
+@pytest.mark.parametrize("aim, there", [("eps", "epsilon"), ("v", "v_prediction"), ("x0", "sample")])
+def test_steps_without_new_noise_are_ddims_of_diffusers(aim: Any, there: str, steps: int) -> None:
+    theirs = diffusers.DDIMScheduler(1000, 1e-4, 0.02, "linear", clip_sample=True, set_alpha_to_one=True,
+                                     prediction_type=there, timestep_spacing="trailing")
+    theirs.set_timesteps(steps)
+    x = first = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    for t in theirs.timesteps:
+        x = theirs.step(word(x, float(t)), int(t), x, use_clipped_model_output=True).prev_sample
+    sampler = Sampler(steps, eta=0.0, spacing="trailing", clamp=True)
+    ours = sampler(word, first, Noise("linear", 1000, 1e-4, 0.02).alphas(), aim, steps, lambda: first)
+    torch.testing.assert_close(ours, x, atol=1e-3, rtol=0)
+
+
+# ---------------------------------------------------------------- guidance and dropped conditions
+
+
+def said_of(passes: Any, seed: int = 0) -> dict[Any, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return {p: torch.randn(2, 3, 4, 4, generator=g, dtype=torch.float64) for p in passes}
+
+
+ALL = [(True, True), (True, False), (False, True), (False, False)]
+
+
+def test_guidance_is_the_papers_sum() -> None:
+    e = said_of(ALL)
+    s, i = 7.5, 1.5
+    ours = together(w := PictureThenText().weights(s, i), {p: e[p] for p in w})
+    torch.testing.assert_close(ours, e[False, False] + i * (e[True, False] - e[False, False])
+                               + s * (e[True, True] - e[True, False]))
+    ours = together(w := EitherLeftOut().weights(s, i), {p: e[p] for p in w})
+    torch.testing.assert_close(ours, 0.5 * (e[True, False] + e[False, True]) + s * (e[True, True] - e[True, False])
+                               + i * (e[True, True] - e[False, True]))
+
+
+@pytest.mark.parametrize("rule, neutral", [(PictureThenText(), 1.0), (EitherLeftOut(), 0.5)])
+def test_guidance_is_linear_and_has_a_neutral_point(rule: Any, neutral: float) -> None:
+    e = said_of(ALL)
+    at = lambda s, i: together(w := rule.weights(s, i), {p: e[p] for p in w})
+    torch.testing.assert_close(at(neutral, neutral), e[True, True])
+    torch.testing.assert_close(at(2.0, 3.0) + at(4.0, 1.0), 2 * at(3.0, 2.0))
+    assert all(abs(sum(rule.weights(s, i).values()) - 1) < 1e-12 for s, i in ((7.5, 1.5), (0.0, 0.0), (-1.0, 4.0)))
+
+
+def test_where_the_two_papers_guidances_differ_and_meet() -> None:
+    """A half of each scale is already in the second; where picture and sentence are left out alike, a scale of it more
+    is a scale of the first."""
+    first, second = PictureThenText(), EitherLeftOut()
+    e = said_of(ALL)
+    of = lambda rule, s, i, e: together(w := rule.weights(s, i), {p: e[p] for p in w})
+    assert (of(first, 2.0, 1.5, e) - of(second, 2.0, 1.5, e)).abs().max() > 0.1
+    same = e | {(True, False): e[False, False], (False, True): e[False, False]}
+    torch.testing.assert_close(of(first, 3.0, 1.5, same), of(second, 3.0 - 0.5, 0.5, same))
+    assert first.weights(1.0, 1.0) == {(True, True): 1.0, (True, False): 0.0, (False, False): 0.0}
+
+
+def test_a_pass_that_weighs_nothing_is_not_taken_and_no_sentence_makes_its_scale_void() -> None:
+    m = editor()
+    x, rows = batch_of(m, 2), []
+    m.net.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    m.edit(x.images, x.tokens, 1.0, 1.0, steps=2)
+    m.edit(x.images, x.tokens, 2.0, 1.0, steps=2)
+    m.edit(x.images, x.tokens, 2.0, 1.5, steps=2)
+    assert rows == [2, 2, 4, 4, 6, 6]
+    mute = ["", ""]
+    torch.testing.assert_close(m.edit(x.images, mute, 7.0, 1.5, steps=3), m.edit(x.images, mute, 2.0, 1.5, steps=3),
+                               atol=1e-4, rtol=0)
+
+
+def test_conditions_are_dropped_as_often_as_told() -> None:
+    n = 100_000
+    silent, blind = Drop(0.05)(torch.rand(n, generator=torch.Generator().manual_seed(0)))
+    three = 3 * (0.05 * 0.95 / n) ** 0.5
+    for those in (silent & ~blind, blind & ~silent, silent & blind):
+        assert abs(float(those.double().mean()) - 0.05) < three
+    assert abs(float((~silent & ~blind).double().mean()) - 0.85) < 3 * (0.85 * 0.15 / n) ** 0.5
+    silent, blind = Drop(0.05)(torch.tensor([0.0, 0.049, 0.05, 0.099, 0.1, 0.149, 0.15, 0.9]))
+    assert silent.tolist() == [True] * 4 + [False] * 4 and blind.tolist() == [False] * 2 + [True] * 4 + [False] * 2
+
+
+def test_no_picture_is_a_code_of_zeros_and_no_sentence_an_empty_one() -> None:
+    m = editor(**{"drop.share": 0.34})  # every example loses something
+    x, seen = batch_of(m, 64), []
+    m.net.register_forward_pre_hook(lambda _, given: seen.append(given))
+    torch.manual_seed(3)
+    m.loss(x)
+    z, _, sentence = seen[0]
+    blind = ~z[:, 3:].flatten(1).any(1)
+    silent = (sentence - m.text(m.null)).abs().amax(1) < 1e-5
+    assert 25 < int(blind.sum()) and 25 < int(silent.sum()) and bool((blind | silent).all())
+    kept = z[~blind, 3:]
+    torch.testing.assert_close(kept, 2 * x.images[~blind] - 1)
+
+
+# ---------------------------------------------------------------- against diffusers' own pipeline
+
+
+def pipeline_of(m: Any, scheduler: Any) -> Any:
+    return diffusers.StableDiffusionInstructPix2PixPipeline(
+        vae=m.codec.vae, text_encoder=None, tokenizer=None, unet=m.net.unet, scheduler=scheduler, safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False)
+
+
+def test_an_edit_is_the_one_of_diffusers_pipeline() -> None:
+    """Equal weights, noise and text: three passes, their order and scales, the unscaled mode, steps and decoding."""
+    m = editor(preset="paper", **{"sampler.eta": 0.0, "sampler.spacing": "trailing"})
+    x = batch_of(m, 2)
+    there = pipeline_of(m, diffusers.DDIMScheduler(1000, 0.00085, 0.012, "scaled_linear", clip_sample=False,
+                                                   set_alpha_to_one=True, timestep_spacing="trailing"))
+    there.set_progress_bar_config(disable=True)
+    tokens = torch.randint(0, 98, (2, 8), generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        theirs = there(image=x.images, num_inference_steps=5, guidance_scale=7.5, image_guidance_scale=1.5,
+                       latents=noise.clone(), prompt_embeds=m.text(tokens), output_type="pt",
+                       negative_prompt_embeds=m.text(m.null).expand(2, -1, -1)).images
+    ours = m.edit(x.images, tokens, 7.5, 1.5, steps=5, noise=noise)
+    assert ours.std() > 0.01
+    torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=0)
+
+
+def test_widened_it_says_what_it_said() -> None:
+    """The picture's channels are zero at first, the bias is kept, and they learn."""
+    narrow = diffusers.UNet2DConditionModel(
+        in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=64,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+    wide = LatentUNet(In((4, 4, 64), (1, 1, 1)), (32, 64), 1, 8, 1)
+    wide.unet.load_state_dict(bring.widened(narrow.state_dict(), 8))
+    assert torch.equal(wide.unet.conv_in.bias, narrow.conv_in.bias)
+    z, t, text = torch.randn(2, 4, 8, 8), torch.tensor([5.0, 700.0]), torch.randn(2, 6, 64)
+    with torch.no_grad():
+        before = narrow(z, t, encoder_hidden_states=text).sample
+    for picture in (torch.zeros(2, 4, 8, 8), 10 * torch.randn(2, 4, 8, 8)):
+        torch.testing.assert_close(wide(torch.cat([z, picture], 1), t, text), before, atol=1e-5, rtol=1e-5)
+    wide(torch.cat([z, torch.randn(2, 4, 8, 8)], 1), t, text).square().mean().backward()
+    assert wide.unet.conv_in.weight.grad[:, 4:].abs().sum() > 0
+
+
+def test_the_code_that_is_made_is_scaled_and_the_one_beside_it_is_the_mode() -> None:
+    codec = LatentCodec(In((), ()), (32, 64), 1)
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        posterior = codec.vae.encode(2 * x - 1).latent_dist
+    torch.testing.assert_close(codec.given(x), posterior.mean)
+    drawn_ = torch.stack([codec.target(x) for _ in range(400)])
+    torch.testing.assert_close(drawn_.mean(0), 0.18215 * posterior.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn_.std(0), 0.18215 * posterior.std, atol=0.05, rtol=0)
+
+
+# ---------------------------------------------------------------- checkpoints of others
+
+
+def released(folder: Path, channels: int = 8) -> tuple[Any, Any, Any]:
+    """Tiny random components in diffusers' layout."""
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        in_channels=channels, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=64,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+    vae = diffusers.AutoencoderKL(block_out_channels=(32, 64), latent_channels=4,
+                                  down_block_types=("DownEncoderBlock2D",) * 2,
+                                  up_block_types=("UpDecoderBlock2D",) * 2)
+    text = transformers.CLIPTextModel(transformers.CLIPTextConfig(
+        hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=1, vocab_size=100,
+        max_position_embeddings=8, bos_token_id=98, eos_token_id=99))
+    for name, m in (("unet", unet), ("vae", vae), ("text_encoder", text)):
+        m.save_pretrained(folder / name)
+    (folder / "tokenizer").mkdir()
+    words = ["<|startoftext|>", "<|endoftext|>", *(chr(c) for c in range(97, 123)), *(f"{chr(c)}</w>" for c in
+                                                                                      range(97, 123))]
+    ids = {w: i for i, w in enumerate(words[2:])} | {"<|startoftext|>": 98, "<|endoftext|>": 99}
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(ids))
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    return unet, vae, text
+
+
+def same_weights(m: Any, unet: Any, vae: Any, text: Any) -> None:
+    for ours, theirs in ((m.net.unet, unet), (m.codec.vae, vae), (m.text.clip, text)):
+        a, b = ours.state_dict(), theirs.state_dict()
+        assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def ldm_names(unet: Any, vae: Any, text: Any) -> dict[str, Tensor]:
+    """The same weights under the names of latent diffusion's first release: written by its own rules of counting, two
+    levels of one block each."""
+    out: dict[str, Tensor] = {}
+    res = (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("time_emb_proj", "emb_layers.1"),
+           ("norm2", "out_layers.0"), ("conv2", "out_layers.3"), ("conv_shortcut", "skip_connection"))
+    blocks = {  # a block of diffusers -> its place
+        "down_blocks.0.resnets.0": "input_blocks.1.0", "down_blocks.0.attentions.0": "input_blocks.1.1",
+        "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op", "down_blocks.1.resnets.0": "input_blocks.3.0",
+        "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2", "up_blocks.0.resnets.0": "output_blocks.0.0",
+        "up_blocks.0.resnets.1": "output_blocks.1.0", "up_blocks.0.upsamplers.0.conv": "output_blocks.1.1.conv",
+        "up_blocks.1.resnets.0": "output_blocks.2.0", "up_blocks.1.attentions.0": "output_blocks.2.1",
+        "up_blocks.1.resnets.1": "output_blocks.3.0", "up_blocks.1.attentions.1": "output_blocks.3.1",
+        "conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2", "conv_norm_out": "out.0", "conv_out": "out.2",
+    }
+    for key, t in unet.state_dict().items():
+        block = next(b for b in blocks if key.startswith(b + "."))
+        rest = key.removeprefix(block + ".")
+        if "resnets" in block:
+            rest = next(new + rest.removeprefix(old) for old, new in res if rest.startswith(old + "."))
+        out[f"model.diffusion_model.{blocks[block]}.{rest}"] = t
+    for key, t in vae.state_dict().items():
+        k = key.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
+        k = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", k)
+        k = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", k)
+        k = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{1 - int(m[1])}.block.{m[2]}", k)
+        k = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", k)
+        k = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{1 - int(m[1])}.upsample", k)
+        if "attentions" in k:
+            k = k.replace("mid_block.attentions.0", "mid.attn_1")
+            for old, new in (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"),
+                             ("to_out.0", "proj_out")):
+                k = k.replace(f"attn_1.{old}.", f"attn_1.{new}.")
+            t = t[:, :, None, None] if t.dim() == 2 else t
+        out[f"first_stage_model.{k}"] = t
+    for key, t in text.state_dict().items():
+        out[f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}"] = t
+    out["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(8)[None]
+    return {k: v.clone().contiguous() for k, v in out.items()}
+
+
+def test_a_folder_of_diffusers_is_read_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = released(tmp_path / "theirs")
+    code, out, err = run(capsys, "import", "diffusers", str(tmp_path / "theirs"), str(tmp_path / "ours.safetensors"))
+    assert code == 0 and "sentences by" in " ".join(out.split()), err
+    m: Any = stemma.load(tmp_path / "ours.safetensors")
+    same_weights(m, *parts)
+    assert m.text.tokens(["a b", ""]).tolist() == [[98, 26, 27, 99, 99, 99, 99, 99], [98, *[99] * 7]]
+    m.recipe = replace(m.recipe, resize=replace(m.recipe.resize, size=16))
+    x = np.full((24, 40, 3), 90, np.uint8)
+    a, b = (show.predict(m, [x], instruction=said, steps=2, device="cpu")[0]["after"] for said in ("a b", "b a"))
+    assert a.shape == (12, 20, 3) and not np.array_equal(a, b)
+
+
+def test_the_first_release_in_one_file_is_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    parts = released(tmp_path / "theirs")
+    state = ldm_names(*parts)
+    save_file(state, tmp_path / "one.safetensors")
+    same_weights(bring.bring(tmp_path / "one.safetensors"), *parts)
+    ema = {"model_ema.diffusion_model" + k.removeprefix("model.diffusion_model").replace(".", ""): v + 1
+           for k, v in state.items() if k.startswith("model.diffusion_model.")}
+    save_file(state | ema, tmp_path / "averaged.safetensors")
+    with torch.no_grad():
+        for p in parts[0].parameters():
+            p.add_(1)
+    same_weights(bring.bring(tmp_path / "averaged.safetensors"), *parts)
+    save_file({k: v for k, v in state.items() if "middle_block.2" not in k}, tmp_path / "lacks.safetensors")
+    with pytest.raises(StemmaError, match="unet: the file holds no mid_block.resnets.1"):
+        bring.bring(tmp_path / "lacks.safetensors")
+    save_file({k: v for k, v in state.items() if not k.startswith("first_stage")}, tmp_path / "part.safetensors")
+    with pytest.raises(StemmaError, match="nothing in it is called first_stage_model"):
+        bring.bring(tmp_path / "part.safetensors")
+
+
+def test_older_names_of_an_attention_are_known(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    parts = released(tmp_path)
+    file = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    old = {}
+    for k, v in load_file(file).items():
+        for name, new in bring.OLD.items():
+            k = k.replace(f"attentions.0.{new}.", f"attentions.0.{name}.")
+        old[k] = v
+    assert any("query" in k for k in old) and any("proj_attn" in k for k in old)
+    save_file(old, file)
+    same_weights(bring.bring(tmp_path), *parts)
+
+
+def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(source: Path, *more: str) -> str:
+        code, _, err = run(capsys, "import", "diffusers", str(source), str(tmp_path / "out.safetensors"), *more)
+        assert code == 2 and not (tmp_path / "out.safetensors").exists()
+        return err
+
+    released(tmp_path / "a")
+    torch.save({"state_dict": {"w": torch.ones(2)}}, tmp_path / "one.ckpt")
+    assert "one.ckpt is a pickle" in (err := said(tmp_path / "one.ckpt")) and "s.save_file(" in err
+    (tmp_path / "a/unet/diffusion_pytorch_model.safetensors").rename(tmp_path / "kept")
+    (tmp_path / "a/unet/diffusion_pytorch_model.bin").write_bytes(b"\x80\x02x")
+    assert "diffusion_pytorch_model.bin is a pickle" in said(tmp_path / "a")
+    (tmp_path / "kept").rename(tmp_path / "a/unet/diffusion_pytorch_model.safetensors")
+    assert "no file at" in said(tmp_path / "nothing.safetensors")
+    assert "no vocab.json in" in said(tmp_path / "a", "--tokenizer", str(tmp_path))
+    config = tmp_path / "a/unet/config.json"
+    whole = config.read_text()
+    config.write_text(json.dumps(json.loads(whole) | {"use_linear_projection": True}))
+    assert "use_linear_projection is True" in said(tmp_path / "a")
+    config.write_text(json.dumps(json.loads(whole) | {"block_out_channels": [32, "x"]}))
+    assert "net.widths" in said(tmp_path / "a")
+    config.write_text("[")
+    assert "config.json is no JSON object" in said(tmp_path / "a")
+    config.unlink()
+    assert "a folder of diffusers holds unet, vae and text_encoder" in said(tmp_path / "a")
+
+
+# ---------------------------------------------------------------- drawn edits
+
+
+def test_a_drawn_edit_is_a_function_of_its_number() -> None:
+    data, again = drawn.open_drawn("edits:24:40", "train"), drawn.open_drawn("edits:24:40", "train")
+    other = drawn.open_drawn("edits:24:40", "val")
+    assert len(data) == len(other) == 40 and data.fingerprint == again.fingerprint != other.fingerprint
+    for i in (0, 7, 39):
+        a, b, c = data.pair(i), again.pair(i), other.pair(i)
+        assert np.array_equal(a.before, b.before) and a.instruction == b.instruction
+        assert not np.array_equal(a.before, c.before)
+    assert {data.kind(i) for i in range(5)} == set(drawn.KINDS)
+
+
+def test_drawn_edits_change_what_they_say_and_nothing_else() -> None:
+    data = drawn.Edits(48, 200, "test")
+    absent = 0
+    for i in range(200):
+        p = data.pair(i)
+        assert p.mask is not None and p.before.shape == p.after.shape == (48, 48, 3)
+        apart = np.abs(p.before.astype(int) - p.after).max(-1) > 8
+        if p.kind in ("mark", "encircle") and not p.mask.any():
+            absent += 1
+            assert np.array_equal(p.before, p.after) and p.point is None
+            continue
+        ring = np.zeros_like(p.mask)
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                ring |= np.roll(np.roll(p.mask, dy, 0), dx, 1)
+        if p.kind == "encircle":  # a disc may reach beyond its thing
+            assert p.point is not None
+            y, x = np.mgrid[:48, :48] + 0.5
+            ring |= np.hypot(x - p.point[0], y - p.point[1]) <= drawn.RADIUS * 48 + 1
+        assert apart.any() and not (apart & ~ring).any(), p.instruction
+        if p.kind == "recolour":
+            assert p.colour is not None
+            np.testing.assert_allclose(np.median(p.after[p.mask], 0) / 255, p.colour, atol=0.02)
+    assert 8 <= absent <= 28  # of 80 that mark or encircle, a fifth
+
+
+@pytest.mark.parametrize("name, said", [("edits:x", "is not how drawn edits are named"), ("edits:4", "8 to 1024"),
+                                        ("edits:64:0", "count of 1 or more"), ("edits:64:5:5", "not how")])
+def test_drawn_edits_that_cannot_be_drawn(name: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        open_edits(name)
+
+
+def test_a_mixture_takes_each_kind_as_often_as_it_weighs() -> None:
+    data = drawn.Edits(16, 1000, "train")
+    of = lambda tasks: [mixed(data, tasks).kind(i) for i in range(len(mixed(data, tasks)))]
+    kinds = of((("recolour", 1.0), ("mark", 2.5), ("swap", 0.25)))
+    assert kinds.count("recolour") == 200 and kinds.count("mark") == 500 and kinds.count("swap") == 50
+    with pytest.raises(DataError, match="kinds and weights"):
+        mixed(data, (("mark", 0.0),))
+    with pytest.warns(UserWarning, match="none of fly"):
+        mixed(data, (("fly", 1.0),))
+
+
+def test_both_pictures_of_a_pair_are_mirrored_together() -> None:
+    recipe = cards.get("instruct_pix2pix").recipe("small")
+    data = drawn.Edits(16, 64, "train", kinds=("recolour",))
+    loader = PairLoader(data, recipe, Words(In((), ())).tokens, EditBatch, batch=64, seed=1)
+    x = loader.load(0, 0)
+    turned = 0
+    for k, i in enumerate(x.index.tolist()):
+        p = data.pair(i)
+        pair = [torch.from_numpy(v.copy()).permute(2, 0, 1).float() / 255 for v in (p.before, p.after)]
+        flat = [torch.equal(a, b) for a, b in zip((x.images[k], x.after[k]), pair)]
+        back = [torch.equal(a, b.flip(-1)) for a, b in zip((x.images[k], x.after[k]), pair)]
+        assert all(flat) or all(back)
+        turned += all(back)
+    assert 16 <= turned <= 48
+
+
+# ---------------------------------------------------------------- folders as published
+
+
+def picture(path: Path, size: tuple[int, int] = (20, 16), seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(path)
+
+
+def pix2pix_folder(root: Path, count: int = 40) -> Path:
+    """As InstructPix2Pix publishes: two versions of each edit."""
+    names = [[f"{i:07d}", [str(100 + i), str(200 + i)]] for i in range(count)]
+    for i, (name, seeds) in enumerate(names):
+        for s in seeds:
+            for k in (0, 1):
+                picture(root / str(name) / f"{s}_{k}.jpg", seed=i * 4 + k)
+        (root / str(name) / "prompt.json").write_text(json.dumps({"edit": f"make it {i}", "input": "a", "output": "b"}))
+    (root / "seeds.json").write_text(json.dumps(names))
+    return root
+
+
+def brush_folder(root: Path) -> Path:
+    """As MagicBrush publishes: sessions of turns, with masks."""
+    for split in ("train", "dev"):
+        turns = []
+        for i in range(3):
+            for k, name in enumerate((f"{i}-input.png", f"{i}-output1.png")):
+                picture(root / split / "images" / str(i) / name, seed=i * 3 + k)
+            mask = np.full((16, 20, 4), 255, np.uint8)
+            mask[4:9, 5:12, 3] = 0
+            Image.fromarray(mask, "RGBA").save(root / split / "images" / str(i) / f"{i}-mask1.png")
+            turns.append({"input": f"{i}-input.png", "output": f"{i}-output1.png", "mask": f"{i}-mask1.png",
+                          "instruction": f"add {i}"})
+        (root / split / "edit_turns.json").write_text(json.dumps(turns))
+    return root
+
+
+def test_the_released_folder_is_read_and_divided(tmp_path: Path) -> None:
+    root = pix2pix_folder(tmp_path / "clip")
+    sizes = {s: len(open_edits(root, s)) for s in ("train", "val", "test")}
+    assert sizes == {"train": 36, "val": 2, "test": 2}
+    val = open_edits(root, "val")
+    assert val.versions(0) == 2 and val.pair(0).instruction == "make it 36" and val.pair(0).captions == ("a", "b")
+    with Image.open(root / "0000036" / "236_1.jpg") as im:
+        assert np.array_equal(val.pair(0, 1).after, np.asarray(im))
+
+
+def test_magicbrush_is_read_with_its_masks(tmp_path: Path) -> None:
+    root = brush_folder(tmp_path / "brush")
+    assert len(open_edits(root, "train")) == 3 and len(open_edits(root, "val")) == 3
+    p = open_edits(root, "val").pair(1)
+    assert p.instruction == "add 1" and p.mask is not None and p.mask.sum() == 35 and p.mask[4, 5]
+    with pytest.raises(DataError, match="no split 'test'"):
+        open_edits(root, "test")
+
+
+def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    root = pix2pix_folder(tmp_path / "clip", 20)
+    (root / "0000001" / "101_1.jpg").unlink()
+    picture(root / "0000002" / "102_1.jpg", (22, 16))
+    (root / "0000003" / "prompt.json").write_text(json.dumps({"edit": " "}))
+    (root / "0000004" / "prompt.json").write_text("{")
+    (root / "0000005" / "105_0.jpg").write_bytes((root / "0000005" / "105_0.jpg").read_bytes()[:300])
+    code, out, _ = run(capsys, "doctor", str(root), "--json")
+    found = json.loads(out)
+    counts = found["fault_counts"]
+    assert code == 1 and not found["refused"] and "instruct-pix2pix" in found["begin"]["command"]
+    assert counts[folders.MISSING] == counts[folders.SIZES] == counts[folders.EMPTY] == counts[folders.RECORD] == 1
+    assert counts["unreadable image"] >= 1
+    said = " ".join(f["problem"] for f in found["faults"])
+    assert "partner" in said and "20 x 16" in said and "22 x 16" in said
+    with pytest.warns(UserWarning, match="fault"):
+        assert len(open_edits(root, "train")) in (13, 14)
+    code, out, _ = run(capsys, "doctor", str(root))
+    assert code == 1 and "missing partner" in out
+
+
+def test_bad_lists_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(root: Path) -> str:
+        code, _, err = run(capsys, "train", "instruct-pix2pix", "--data", str(root), "--budget", "1steps", "--out",
+                           str(tmp_path / "run"))
+        assert code == 2 and not (tmp_path / "run" / "run.json").exists()
+        return err
+
+    root = pix2pix_folder(tmp_path / "clip", 20)
+    (root / "seeds.json").write_text("{}")
+    assert "seeds.json" in (err := said(root)) and "no list of edits" in err
+    (root / "seeds.json").write_text("[[")
+    assert "seeds.json" in said(root)
+    brush = brush_folder(tmp_path / "brush")
+    (brush / "train" / "edit_turns.json").write_text(json.dumps(
+        [{"input": "../../x.png", "output": "0-output1.png", "instruction": "add"}]))
+    assert "holds no pair that can be read" in said(brush)
+    with pytest.raises(DataError, match="climbs out"):
+        folders.open_folder(brush, "train").path("images/../../../x.png")
+    assert "holds no edits" in said(tmp_path)
+
+
+# ---------------------------------------------------------------- measures
+
+
+def test_measures_by_hand() -> None:
+    before = np.full((3, 4, 4), 0.5, np.float32)
+    after = before.copy()
+    after[:, :2] = np.array([0.9, 0.1, 0.1], np.float32)[:, None, None]
+    mask = np.zeros((4, 4), bool)
+    mask[:2] = True
+    assert by.changed(before, after).sum() == 8 and (by.changed(before, after) == mask).all()
+    assert by.done(before, after, after) and by.done(before, after, before) is False
+    assert by.done(before, after, 0.6 * after + 0.4 * before) and not by.done(before, after, 0.4 * after + 0.6 * before)
+    assert not by.done(before, after, np.where(mask, after, 1.0)), "all else changed too"
+    assert by.done(before, before, after) is None and by.direction(before, before, after) is None
+    made = after.copy()
+    made[:, 3] += 0.2
+    assert by.background_error(before, after, made) == pytest.approx(0.1)
+    assert by.direction(before, after, after) == pytest.approx(1) and by.direction(before, after, before) == 0
+    palette = list(drawn.COLOURS.values())
+    assert by.coloured(after, mask, drawn.COLOURS["red"], palette) is True
+    assert by.coloured(after, mask, drawn.COLOURS["blue"], palette) is False
+    assert by.coloured(before, mask, drawn.COLOURS["red"], palette) is False, "grey is no colour of the palette"
+    assert by.coloured(before, np.zeros_like(mask), drawn.COLOURS["red"], palette) is None
+    assert by.iou(np.roll(mask, 1, 0), mask) == pytest.approx(1 / 3)
+
+
+def test_directional_similarity_and_the_filter() -> None:
+    rng = np.random.default_rng(0)
+    i0, t0, step = rng.normal(size=(3, 5, 8))
+    i0, t0 = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (i0, t0))
+    i1, t1 = i0 + 1e-4 * step, t0 + 1e-4 * step
+    flat = lambda v, of: v - (v * of).sum(-1, keepdims=True) * of  # what stays of a step after features are of length 1
+    a, b = flat(step, i0), flat(step, t0)
+    there = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    np.testing.assert_allclose(by.directional_similarity(i0, i1, t0, t1), there, atol=1e-3)
+    np.testing.assert_allclose(by.directional_similarity(i1, i0, t1, t0), by.directional_similarity(i0, i1, t0, t1))
+    np.testing.assert_allclose(by.directional_similarity(i0, i1, i0, i1), 1.0)
+    first = np.tile([1.0, 0, 0], (6, 1))
+    turn = np.array([0.1, 0.2, 0.3, 0.45, -0.3, 2.0])
+    second = np.stack([np.cos(turn), np.sin(turn), 0 * turn], -1)
+    said, then = first, np.tile([np.cos(0.3), np.sin(0.3), 0], (6, 1))
+    kept = by.kept_by_filter(first, second, said, then, most=3)
+    assert kept.tolist() == [2, 1, 3], "nearest directions first; turned away and too far apart are left out"
+
+
+def test_masks_and_points_are_read_back_exactly() -> None:
+    for i in range(60):
+        p = drawn.Edits(64, 60, "val", kinds=("mark", "encircle")).pair(i)
+        before, after = (v.transpose(2, 0, 1).astype(np.float32) / 255 for v in (p.before, p.after))
+        got = measure.scored(p, before, after, after)
+        assert got["right"] == 1.0
+        if p.mask is not None and not p.mask.any():
+            assert got["false_area"] == 0.0 and "iou" not in got
+        elif p.kind == "mark":
+            assert got["iou"] is not None and got["iou"] >= 0.98  # pixels at the rim are half covered
+        else:
+            assert got["distance"] is not None and got["distance"] <= 0.5
+        idle = measure.scored(p, before, after, before)
+        assert idle["right"] == (1.0 if not p.mask.any() else 0.0)  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------- commands
+
+SETTINGS: dict[str, Any] = {"paper": "instruct-pix2pix", "data": "edits:16:48", "val": "val",
+                            "sets": {"recipe.resize.size": 16, "net.widths": (16, 32), "sampler.steps": 2}}
+
+
+def test_killed_and_resumed_it_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 5, save_every="1steps", **SETTINGS)
+    assert (alone.path / "last.safetensors").read_bytes() == (pieces.path / "last.safetensors").read_bytes()
+    assert (alone.path / "best.safetensors").read_bytes() == (pieces.path / "best.safetensors").read_bytes()
+    keep = lambda r: [{k: v for k, v in e.items() if k not in ("seconds", "wall", "work")} for e in r.metrics("val")]
+    assert keep(alone) == keep(pieces) and len(keep(alone)) >= 2
+
+
+def test_it_learns_what_noise_hides(tmp_path: Path, learned: Learned) -> None:
+    made = stemma.train("instruct-pix2pix", "edits:16:400", "120steps", out=tmp_path / "run", device="cpu",
+                        progress=False, val_every=0, val_edits=4, precision="fp32", batch=16,
+                        sets={"sampler.steps": 2})
+    m: Any = made.load("last")
+    bare = measure.untrained(m)
+    loader = PairLoader(restricted("edits:16:64", ["recolour"], "val"), m.recipe, m.text.tokens, EditBatch, batch=64,
+                        train=False)
+    losses = []
+    for net in (m.eval(), bare):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            losses.append(float(net.loss(loader.load(0, 0))["noise"]))
+    learned("loss on held-out edits", losses[0], untrained=losses[1], at_most=0.76 * losses[1])
+
+
+@pytest.mark.slow
+def test_it_learns_to_give_things_another_colour(tmp_path: Path, learned: Learned) -> None:
+    made = stemma.train("instruct-pix2pix", "edits:64", "800steps", out=tmp_path / "run", device="cpu",
+                        progress=False, precision="fp32")
+    found = stemma.evaluate(made, "edits:64", limit=150, device="cpu")
+    learned("edits made", found["right"], untrained=found["untrained"]["right"], at_least=0.35)
+    learned("change beside them", found["background"], untrained=found["untrained"]["background"], at_most=0.1)
+    assert found["copy"]["right"] == 0 and found["copy"]["background"] == 0
+
+
+def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sets = ("--set", "net.widths=16,32", "--set", "sampler.steps=2", "--device", "cpu")
+    code, out, err = run(capsys, "train", "instruct-pix2pix", "--data", "edits:16:64", "--budget", "1s", "--out",
+                         "run", "--batch", "8", *sets)
+    assert code == 0 and "best right" in out, err
+    code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
+    code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
+    assert code == 0 and "the picture as it was" in out and "an untrained net" in out
+    pair = drawn.Edits(32, 5, "val").pair(0)
+    Image.fromarray(pair.before).resize((50, 30)).save("photo.png")
+    code, out, _ = run(capsys, "predict", "run", "photo.png", "--instruction", pair.instruction, "--out", "drawn",
+                       "--image-guidance", "1.5", "--seed", "3")
+    said = json.loads(Path("drawn/predictions.json").read_text())[0]
+    assert code == 0 and "image 1.5" in out and said["seed"] == 3 and "before" not in said
+    with Image.open("drawn/photo-edited.png") as edited, Image.open("drawn/photo.png") as strip:
+        assert edited.size[0] > edited.size[1] and strip.size[1] >= show.TALL
+        assert strip.size[0] == 3 * (strip.size[1] // edited.size[1]) * edited.size[0] + 2 * show.GAP
+    code, out, err = run(capsys, "compare", "instruct-pix2pix", "--data", "edits:16:40", "--budget", "2steps",
+                         "--seeds", "2", "--out", "compare", "--batch", "8", "--limit", "10", *sets)
+    page = Path("compare/report.html").read_text()
+    assert code == 0 and "made" in out and "as it should become" in page and page.count("<img") == 6, err
+    assert "mask IoU" not in page and "pixels off" not in out, "nothing was marked or encircled"
+    results = json.loads(Path("compare/results.json").read_text())
+    assert len(results["systems"][0]["summary"]["right"]["values"]) == 2 and results["data"]["split"] == "test"
+
+
+def test_an_empty_instruction_gives_the_picture_back(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    found = show.predict(editor(), [x], instruction="  ", device="cpu")
+    assert np.array_equal(found[0]["before"], found[0]["after"]) and found[0]["changed"] == 0
+    assert np.array_equal(found[0]["before"], x)
+
+
+def test_pictures_are_fitted_to_what_the_network_takes() -> None:
+    """The released rule: the longer side as asked, the shorter a multiple of the step, the rest cut off."""
+    for shape, there in (((512, 512), (256, 256)), ((300, 400), (192, 256)), ((400, 300), (256, 192)),
+                         ((100, 1000), (64, 640))):
+        x = np.zeros((*shape, 3), np.uint8)
+        h, w = show.fitted(x, 256, 64).shape[:2]
+        assert h % 64 == w % 64 == 0 and (h, w) == there
+    y = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert np.array_equal(show.fitted(y, 64, 8), y) and stretched(y, (64, 64)) is y
+
+
+def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("editor.safetensors", editor())
+    Image.new("RGB", (16, 16)).save("p.png")
+    (tmp_path / "not-ours.png").write_bytes(b"x")
+
+    def said(*words: str) -> str:
+        code, _, err = run(capsys, *words)
+        assert code == 2 and "Traceback" not in err
+        return err
+
+    assert "with --instruction" in said("predict", "editor.safetensors", "p.png")
+    assert "name pictures" in said("predict", "editor.safetensors", "-i", "make it red")
+    assert "between 1 and 1000" in said("predict", "editor.safetensors", "p.png", "-i", "x", "--steps", "0")
+    assert "'threshold' means nothing here" in said("predict", "editor.safetensors", "p.png", "-i", "x", "-t", "0.5")
+    assert "name the edits to measure on" in said("evaluate", "editor.safetensors")
+    assert "no one graph" in said("export", "editor.safetensors", "m.onnx")
+    assert "say --size 16" in said("train", "instruct-pix2pix", "--data", "edits:16", "--size", "17")
+    assert "holds no edits" in said("train", "instruct-pix2pix", "--data", "scenes")
+    assert "have no common measure" in said("compare", "instruct-pix2pix", "fpn", "--data", "edits:16")
+    assert "begins from a trained autoencoder" in said("train", "instruct-pix2pix", "-p", "paper", "--data", "edits:16")
+    checkpoint.save("fpn.safetensors", stemma.build("u_net", "small", classes=3))
+    assert "'instruction' means nothing here: u-net" in said("predict", "fpn.safetensors", "p.png", "-i", "x")
+
+
+def test_the_published_editor_learns_from_a_checkpoint_and_resumes(tmp_path: Path) -> None:
+    """Autoencoder and text sleep, the widened U-Net learns; killed between, it ends alike."""
+    released(tmp_path / "theirs", channels=4)
+    bring.saved(tmp_path / "theirs", tmp_path / "start.safetensors")
+    sets = TINY | {"recipe.resize.size": 16, "recipe.accumulate": 1, "sampler.steps": 2,
+                   "text.files": str(tmp_path / "theirs" / "tokenizer")}
+    ask = lambda out, budget, **more: stemma.train(
+        "instruct-pix2pix", "edits:16:24", budget, "paper", tmp_path / out, sets=sets, batch=4, device="cpu",
+        start=str(tmp_path / "start.safetensors"), progress=False, val_every=0, precision="fp32", **more)
+    whole = ask("whole", "4steps")
+    ask("parts", "2steps")
+    parts = ask("parts", "4steps", resume=True)
+    assert (whole.path / "last.safetensors").read_bytes() == (parts.path / "last.safetensors").read_bytes()
+    begun, ended = (checkpoint.read_tensors(p)[0] for p in (tmp_path / "start.safetensors",
+                                                            whole.path / "last.safetensors"))
+    for k, v in begun.items():
+        assert torch.equal(v, ended[k]) != k.startswith("net."), k
+
+
+def test_sentences_are_hashed_words() -> None:
+    w = Words(In((), ()))
+    a, b, c = w.tokens(["Make the disc red!", "make  the disc red", "make the red disc"])
+    assert torch.equal(a, b) and not torch.equal(a, c) and not w.tokens([""]).any()
+    assert len(w.tokens(["word " * 40])[0]) == 16
+    net = FilmUNet(In((3, 3, 128), (1, 1, 1)), (16, 32), patch=2)
+    x = torch.rand(2, 6, 16, 16)
+    assert net(x, torch.tensor([1.0, 2.0]), torch.rand(2, 128)).shape == (2, 3, 16, 16) and net.step == 4
+
+
+def test_a_pair_of_two_sizes_is_refused() -> None:
+    from stemma.data.editing.pairs import same_size
+
+    with pytest.raises(DataError, match="4 x 4 pixels and the one after 5 x 4"):
+        same_size(Pair(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), "x"))
