@@ -24,8 +24,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
-                                                "kitti, visdrone, crowdhuman, wider or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "kitti, visdrone, crowdhuman, citypersons, caltech, "
+                                                "wider or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
