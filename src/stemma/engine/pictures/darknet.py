@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -150,7 +150,9 @@ def layers_of(model: Any) -> list[Layer]:
     found: list[Layer] = []
 
     def convolve(block: Any) -> None:
-        conv, norm = (block[0], block[1]) if isinstance(block, nn.Sequential) else (block, None)
+        many = isinstance(block, nn.Sequential)
+        conv: Any = block[0] if many else block
+        norm: Any = block[1] if many else None
         settings = {"batch_normalize": "1"} if norm is not None else {}
         settings |= {"filters": str(conv.out_channels), "size": str(conv.kernel_size[0]), "stride": str(conv.stride[0]),
                      "pad": "1", "activation": "linear" if norm is None else "leaky"}
@@ -168,7 +170,7 @@ def layers_of(model: Any) -> list[Layer]:
     if isinstance(body, Darknet53):
         convolve(body.stem)
     for stage in body.stages:
-        for m in stage:  # type: ignore[union-attr]
+        for m in cast(nn.Sequential, stage):
             if isinstance(m, nn.MaxPool2d):
                 add("maxpool", size=2, stride=2)
             elif isinstance(m, Residual):
@@ -182,7 +184,7 @@ def layers_of(model: Any) -> list[Layer]:
     if isinstance(neck, ConcatPyramid):
         each = len(sizes) // 2 // len(ends)
         for i in reversed(range(len(ends))):
-            for block in neck.bodies[i]:  # type: ignore[union-attr]
+            for block in cast(nn.Sequential, neck.bodies[i]):
                 convolve(block)
             convolve(neck.outs[i])
             convolve(head.last[i])
@@ -274,7 +276,7 @@ def fill(layers: list[Layer], values: np.ndarray, path: str | Path, cfg: str | P
                 t.copy_(torch.from_numpy(values[at : at + t.numel()].copy()).view_as(t))
                 at += t.numel()
             odd = [t for t in layer.tensors() if not t.isfinite().all()]
-            if odd or layer.norm is not None and bool((layer.norm.running_var < 0).any()):  # type: ignore[operator]
+            if odd or layer.norm is not None and bool((layer.tensors()[3] < 0).any()):
                 raise StemmaError(f"{path} has {'numbers that are none' if odd else 'variances below 0'} where section "
                                   f"{place}, line {lines[place]} of {cfg}, has its own: it is of another net")
     if len(values) > at:

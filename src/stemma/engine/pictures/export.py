@@ -94,7 +94,7 @@ def export(
     if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2", "darknet": ".weights"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
     if format == "darknet":
-        net = shortened(model, svd, which).to("cpu").float().eval()
+        net: Any = shortened(model, svd, which).to("cpu").float().eval()
         files = to_darknet(net, path)
         return {"path": str(path), "format": format, "bytes": path.stat().st_size, "files": list(map(str, files)),
                 "size": [net.recipe.resize.size] * 2, "outputs": {}, "difference": 0.0, "differences": {}}
