@@ -122,7 +122,8 @@ class EditModel(nn.Module):
     def _practised(self, batch: EditBatch) -> Tensor:
         """Edits of its own, of noise that the step's random numbers say."""
         seeds = torch.randint(0, 2**31, (len(batch),)).tolist()
-        return self.edit(batch.images, batch.tokens, steps=self.spec.practice, seed=seeds)
+        made: Tensor = self.edit(batch.images, batch.tokens, steps=self.spec.practice, seed=seeds)
+        return made
 
     def _reading(self, batch: EditBatch) -> Tensor:
         """Cross-entropy over pixels of what the reader says of its own edits; the truth is where the true answer is

@@ -53,7 +53,7 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
         elif pair.point is not None:
             ratio, radius = size[1] / pair.before.shape[1], RADIUS * size[0]
             far = lambda at: (float(np.hypot(at[0] - pair.point[0] * ratio, at[1] - pair.point[1] * ratio)) if at
-                              else np.inf)  # type: ignore[index]
+                              else np.inf)
             found = read_disc(before, made, pair.colour, radius)
             out["found"] = out["right"] = _number(far(found) <= by.FOUND * radius)
             out["distance"] = far(found) if found else None

@@ -22,14 +22,15 @@ def spec(preset: str = "paper") -> Editor:
     if preset == "small":
         return replace(p, guidance=EitherLeftOut(1.0, 0.5),
                        tasks=(("recolour", 1.0), ("mark", 1.0), ("encircle", 1.0)))
-    return replace(p, guidance=EitherLeftOut(5.0, 1.25), practice=20)
+    return replace(p, guidance=EitherLeftOut(5.0, 1.25), practice=20,
+                   tasks=(("edit", 1.0), ("mark", 1.0), ("encircle", 1.0)))
 
 
 def recipe(preset: str = "paper") -> Recipe:
     """AdamW at 1e-4 for 200 epochs of steps of 3,072 (64 on each of 48 GPUs), first text to painted pictures, then
     tasks, then what it did well; the reader last."""
-    phases = (Phase("adaptation", ADAPT, losses="drawing"), Phase("tasks", TASKS, losses="noise"),
-              Phase("alignment", ALIGN, losses="chosen"),
+    phases = (*(Phase(name, share, train=r"^(?!reader\.)", losses=losses) for name, share, losses in
+                (("adaptation", ADAPT, "drawing"), ("tasks", TASKS, "noise"), ("alignment", ALIGN, "chosen"))),
               Phase("reading", READ, train=r"^reader\.", losses="reading"))
     r = instruct_pix2pix.recipe(preset)
     if preset == "small":  # a rate that is not gone when the reader learns
@@ -59,7 +60,8 @@ PAPER = Paper(
         )),
     ),
     claims=(
-        Claim("GPUs, batch of each", 48, "released README and configs/instruct_diffusion.yaml: V100, 64 each"),
+        Claim("epochs of the second stage", 200, "released configs/instruct_diffusion.yaml"),
+        Claim("steps from noise to a picture", 100, "released inference_example.sh"),
     ),
     facts=instruct_pix2pix.PAPER.facts,
     notes=(
