@@ -851,7 +851,7 @@ def test_stages_are_resumed_inside_each(tmp_path: Path, monkeypatch: pytest.Monk
     in its stage alone, and nothing else does there."""
     shares = {f"recipe.phases.{i}.share": s for i, s in enumerate((0.25, 0.25, 0.25, 0.25))}
     stages = SETTINGS | {"paper": "instruct-diffusion", "sets": SETTINGS["sets"] | shares | {"practice": 1}}
-    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 8, budget="8steps", save_every="1steps", log_every=1,
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 7, budget="8steps", save_every="1steps", log_every=1,
                                         **stages)
     assert (alone.path / "last.safetensors").read_bytes() == (pieces.path / "last.safetensors").read_bytes()
     said = [list(e["losses"])[0] for e in alone.metrics("train")]
@@ -926,7 +926,7 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     found = json.loads(out)
     assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
-    assert code == 0 and "the picture as it was" in out and "an untrained net" in out
+    assert code == 0 and "as it was" in out and "an untrained net on 5" in " ".join(out.split())
     pair = drawn.Edits(32, 5, "val").pair(0)
     Image.fromarray(pair.before).resize((50, 30)).save("photo.png")
     code, out, _ = run(capsys, "predict", "run", "photo.png", "--instruction", pair.instruction, "--out", "drawn",
