@@ -30,7 +30,7 @@ FACTOR = 3.0
 LITE = f"{PACKAGED}:imagenet"
 # its own; with ImageNet weights; drawn at random, with and without a wide head of its own
 NETS = ("", LITE, "resnet18", "regnetx_002")
-SMALL = [(n, p) for n in cards.names() if cards.get(n).task != "world"
+SMALL = [(n, p) for n in cards.names() if cards.get(n).task not in ("world", "editing", "transfer", "language")
          for p in cards.get(n).presets if p.endswith("small")]
 ONE_STRIDE = ("cornernet",)  # reads maps of one stride, which no timm network gives
 

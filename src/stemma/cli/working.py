@@ -24,8 +24,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
-                                                "kitti, visdrone, crowdhuman, wider or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "kitti, visdrone, crowdhuman, citypersons, caltech, "
+                                                "wider or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -52,8 +52,8 @@ FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Train everyth
 Svd = Annotated[str | None, typer.Option("--svd", metavar="RANKS", help="Shorten the region head's fully connected "
                                          "layers by truncated SVD first: 1024,256.")]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that read pictures meanwhile.")]
-SECOND = ("A second is one of work: on a CPU of processor time for each thread, on a GPU by the clock. On a busy "
-          "machine it holds fewer steps.")
+SECOND = ("A second is one of work, which a busy machine takes longer for: on a CPU of processor time for each thread, "
+          "steps at what they cost here; on a GPU by the clock.")
 Budget = Annotated[str, typer.Option("--budget", "-b", help="How long to train, in one unit: 90s, 5m, 2000steps, "
                                      f"12epochs, 50000images; or `paper`. {SECOND}")]
 Wall = Annotated[str | None, typer.Option("--wall", metavar="TIME", help="The most time by the clock that a training "
@@ -471,6 +471,9 @@ def compare(
     proposals: Source = None,
     same_recipe: Annotated[bool, typer.Option("--same-recipe", help="Train all by the first one's recipe, as far as "
                                               "their shapes allow it: a gain is then the idea's.")] = False,
+    start: Annotated[list[str] | None,
+                     typer.Option("--start", help="Weights to begin from, each for those that it fits; PAPER:FILE for "
+                                  "one (`stemma weights PAPER`). Repeatable.")] = None,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Where runs, results.json and report.html go; again, it "
                                          "resumes.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option("--jobs", "-j",
@@ -501,7 +504,7 @@ def compare(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
             sets=parse_sets(sets, backbone, proposals, from_scratch), device=device, data_options=data_options or None,
             precision=precision, batch=batch, workers=workers, limit=limit, wall=wall, size=size, upright=upright,
-            same_recipe=same_recipe, say=board.say,
+            same_recipe=same_recipe, start=start or (), say=board.say,
             command=" ".join(["stemma", *map(shlex.quote, sys.argv[1:])]), show=board.show,
         )
     if as_json:

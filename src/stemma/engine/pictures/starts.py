@@ -11,8 +11,9 @@ those that the weights were trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,44 @@ def all_of(model: nn.Module, start: Any) -> Begun | None:
     return Begun(" and ".join(b.where for b in each), " and ".join(b.net for b in each),
                  tuple(sorted({k for b in each for k in b.taken})), tuple(k for b in each for k in b.left),
                  tuple(sorted(set.intersection(*(set(b.random) for b in each)))))
+
+
+def shared(sources: Sequence[str], systems: dict[str, Callable[[], nn.Module]]) -> dict[str, list[str]]:
+    """Which of several systems begin from which of `sources`, each for those that it fits, "fpn:FILE" for one; {} for
+    none. systems: how each is built, by "paper:preset". Raises `StemmaError` for a source that fits none of those that
+    it is meant for, and where weights that never learn would stay random."""
+    out: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
+    for ident, build in systems.items() if sources else ():
+        model: Any = build()
+        out[ident], begun = [], None
+        for source in sources:
+            whose, path = _meant(source)
+            if whose in ("", model.paper.name):
+                try:
+                    one = begin(model, path)
+                except StemmaError as error:
+                    why.setdefault(f"{source} {ident}", f"{ident}: {error}")
+                    continue
+                out[ident].append(path)
+                begun = one if begun is None else replace(begun, taken=(*begun.taken, *one.taken))
+        sound(model, begun)
+    if unused := [s for s in sources if not any(_meant(s)[1] in v for v in out.values())]:
+        said = [v for k, v in why.items() if k.startswith(f"{unused[0]} ")]
+        raise StemmaError(said[0] if said else f"{unused[0]} is meant for a paper that is not compared")
+    for ident, files in out.items():
+        if not files:
+            reason = next((v for k, v in why.items() if k.endswith(f" {ident}")), f"{ident}: no file is meant for it")
+            warnings.warn(f"begun from random weights, {reason}", stacklevel=2)
+    return out
+
+
+def _meant(source: str) -> tuple[str, str]:
+    """(the paper that a source is meant for, "" for all; its path)."""
+    if Path(source).is_absolute():
+        return "", source
+    whose, _, path = source.partition(":")
+    return whose, path
 
 
 def begin(model: nn.Module, source: str | Path | nn.Module | Source, name: str = "") -> Begun:

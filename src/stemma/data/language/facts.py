@@ -1,0 +1,327 @@
+"""Worlds of facts: which sentences are possible, which of them are true, how often each is told, and what was told.
+
+Kalai and Vempala's objects (arXiv 2311.14648, section 3): Y, the factoids, are all sentences of S words of which the
+i-th is one of `sizes[i]`; F of them, the facts, are true, and a document tells the fact y with probability p(y). A
+factoid is a row of word numbers, or its code: the row read as one number, first word first.
+
+    facts:alpha=1,facts=10000,documents=10000,words=100,law=zipf,seed=3
+    references:alpha=0.5        the same with authors, titles, journals, years and pages in the place of five W
+    arithmetic:words=100        "a < b" for all numbers below 100: facts that a rule tells, not arbitrary ones
+    facts:words=1000,places=3   who, what and when alone: 10^9 possible sentences
+    FOLDER                      facts.csv (a column a word, and `weight`), documents.csv (a row a document)
+
+`alpha=0+0.5+1` names a family of worlds, one for each value.
+"""
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.samples import Classes, DataError, Info, StemmaError
+
+FORMAT = "facts"
+MOST = 1 << 62  # factoids that a code can tell apart
+LEXICA = {
+    "facts": ("who", "what", "when", "where", "why"),
+    "references": ("author", "title", "journal", "year", "page"),
+    "arithmetic": ("smaller", "larger"),
+}
+FIRST = {  # a word is one of the first and one of the second, so that ten and ten are a hundred
+    "who": ("ada", "bela", "cora", "dario", "edda", "felix", "greta", "hugo", "ines", "jakob"),
+    "what": ("sold", "found", "lost", "mended", "painted", "carried", "hid", "weighed", "borrowed", "named"),
+    "when": ("january", "february", "march", "april", "may", "june", "july", "august", "october", "december"),
+    "where": ("north", "south", "east", "west", "upper", "lower", "old", "new", "inner", "outer"),
+    "why": ("from", "for", "out-of", "despite", "through", "against", "beyond", "after", "by", "with"),
+    "author": ("Abel", "Brandt", "Conti", "Duval", "Eriksen", "Fuchs", "Galli", "Holm", "Ivanov", "Jansen"),
+    "title": ("sparse", "deep", "random", "convex", "latent", "robust", "online", "causal", "spectral", "neural"),
+    "journal": ("annals", "letters", "notes", "records", "reports", "acts", "studies", "papers", "essays", "news"),
+    "year": ("190", "191", "192", "193", "194", "195", "196", "197", "198", "199"),
+    "page": ("10", "11", "12", "13", "14", "15", "16", "17", "18", "19"),
+}
+SECOND = {
+    "who": ("-abt", "-beck", "-carl", "-dorn", "-eich", "-falk", "-graf", "-haas", "-iten", "-jost"),
+    "what": ("-a-clock", "-a-boat", "-a-ring", "-a-map", "-a-horse", "-a-lamp", "-a-coat", "-a-key", "-a-bell",
+             "-a-jar"),
+    "when": tuple(f"-{y}" for y in range(1901, 1911)),
+    "where": ("-harbour", "-mill", "-gate", "-bridge", "-field", "-wood", "-market", "-tower", "-ford", "-quay"),
+    "why": ("-spite", "-love", "-habit", "-fear", "-duty", "-hunger", "-pride", "-doubt", "-hope", "-chance"),
+    "author": tuple(f"-{c}." for c in "ABCDEFGHIJ"),
+    "title": ("-graphs", "-trees", "-codes", "-flows", "-games", "-maps", "-walks", "-sums", "-nets", "-sets"),
+    "journal": tuple(f"-{c}" for c in "ABCDEFGHIJ"),
+    "year": tuple("0123456789"),
+    "page": tuple("0123456789"),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A law from which a world of facts is drawn. `alpha`: a fact's probability falls with its rank to this power
+    (law zipf), or its weight is the whole part of a Pareto number of this shape (law pareto, Miao and Kearns 2025)."""
+
+    kind: str = "facts"
+    words: int = 100
+    facts: int = 10_000
+    documents: int = 10_000
+    alpha: float = 0.5
+    law: str = "zipf"
+    places: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("words", 2), ("facts", 1), ("documents", 1), ("alpha", 0), ("places", 1), ("seed", 0)):
+            if not getattr(self, name) >= least:
+                raise StemmaError(f"a world of facts has {name} of {least} or more, not {getattr(self, name)}")
+        if self.law not in ("zipf", "pareto"):
+            raise StemmaError(f"facts are told by the law zipf or pareto, not '{self.law}'")
+        if self.law == "pareto" and not self.alpha:
+            raise StemmaError("the law pareto has a shape above 0: say alpha=1")
+        if self.possible >= MOST:
+            raise StemmaError(f"{self.words} words in {len(self.slots)} places are more sentences than can be counted; "
+                              "take fewer words")
+        if 2 * self.true > self.possible:
+            raise StemmaError(f"{self.true:,} facts among {self.possible:,} sentences: more than half would be true; "
+                              "take fewer facts or more words")
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What stands in each place of a sentence."""
+        return LEXICA[self.kind][: self.places]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.words,) * len(self.slots)
+
+    @property
+    def possible(self) -> int:
+        """|Y|, how many sentences there can be."""
+        return int(self.words ** len(self.slots))
+
+    @property
+    def true(self) -> int:
+        """|F|, how many of them are true."""
+        return self.words * (self.words - 1) // 2 if self.kind == "arithmetic" else self.facts
+
+    @property
+    def regular(self) -> bool:
+        """Whether, given what was told, every other sentence is as likely to be true: the paper's regular facts."""
+        return self.kind != "arithmetic"
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:" + ",".join(f"{f.name}={getattr(self, f.name):g}" if f.type == "float" else
+                                          f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:])
+
+    def word(self, slot: int, i: int) -> str:
+        """The i-th word of a place in the sentence."""
+        label = self.slots[slot]
+        if label not in FIRST:
+            return str(i)
+        return FIRST[label][i % 10] + SECOND[label][i // 10 % 10] + (f"-{i // 100}" if i >= 100 else "")
+
+    def draw(self) -> Facts:
+        """The world and what was told of it: the same for the same seed."""
+        rng = np.random.default_rng([self.seed, 11])
+        if self.kind == "arithmetic":
+            a, b = np.triu_indices(self.words, 1)
+            codes = rng.permutation(a * self.words + b)
+        else:
+            codes = distinct(rng, self.possible, self.facts)
+        if self.law == "pareto":
+            weight = np.minimum(np.floor(rng.pareto(self.alpha, len(codes)) + 1), 1e6)
+        else:
+            weight = np.arange(1, len(codes) + 1, dtype=np.float64) ** -self.alpha
+        p = weight / weight.sum()
+        told = rng.choice(len(codes), size=self.documents, p=p)
+        held = np.random.default_rng([self.seed, 12]).choice(len(codes), size=min(self.documents, 10_000), p=p)
+        names = tuple(self.word(s, i) for s, n in enumerate(self.sizes) for i in range(n))
+        return Facts(self.name, self.slots, self.sizes, names, codes, p, told, held, self.regular)
+
+
+def distinct(rng: np.random.Generator, below: int, count: int) -> np.ndarray:
+    """`count` different numbers below `below`, in random order, without listing those that there are."""
+    found = np.sort(rng.integers(below, size=count))
+    while len(found := found[np.append(True, np.diff(found) > 0)]) < count:
+        found = np.sort(np.concatenate([found, rng.integers(below, size=count)]))
+    return rng.permutation(found)[:count]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A world as drawn or read. F facts with `codes` [F] and probabilities `p` [F]; `told` [n] and `held` [m] say which
+    fact each document of training and of validation tells."""
+
+    name: str
+    slots: tuple[str, ...]
+    sizes: tuple[int, ...]
+    words: tuple[str, ...]  # of all places, one after the other
+    codes: np.ndarray
+    p: np.ndarray
+    told: np.ndarray
+    held: np.ndarray
+    regular: bool | None  # None: nobody knows
+
+    @property
+    def possible(self) -> int:
+        return int(np.prod([int(n) for n in self.sizes], dtype=object))
+
+    @property
+    def false(self) -> int:
+        """|H|, how many sentences can be said and are not true."""
+        return self.possible - len(self.codes)
+
+    @property
+    def info(self) -> Info:
+        """What a model must know: the words, how many each place has, how many documents there are."""
+        names = self.words if len(set(self.words)) == len(self.words) else tuple(
+            f"{self.slots[s]}:{w}" for s, w in zip(np.repeat(np.arange(len(self.sizes)), self.sizes), self.words))
+        return Info(self.name, FORMAT, Classes(names), ("facts",), inputs=(("documents", len(self.told)),),
+                    choices=self.sizes)
+
+    def counts(self, told: np.ndarray | None = None) -> np.ndarray:
+        """How many documents tell each fact [F]."""
+        return np.bincount(self.told if told is None else told, minlength=len(self.codes))
+
+    def rows(self, codes: np.ndarray) -> np.ndarray:
+        """Codes as rows of word numbers [N, S]."""
+        return np.stack(np.unravel_index(codes, self.sizes), -1).astype(np.int64)
+
+    @cached_property
+    def _sorted(self) -> np.ndarray:
+        return np.sort(self.codes)
+
+    def true(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each row [N, S] is a fact."""
+        codes = np.ravel_multi_index(tuple(rows.T), self.sizes)
+        at = np.searchsorted(self._sorted, codes).clip(max=len(self.codes) - 1)
+        return np.asarray(self._sorted[at] == codes)
+
+    def sentence(self, row: Any) -> str:
+        """A row as words."""
+        begin = np.cumsum((0, *self.sizes[:-1]))
+        said = [self.words[int(b) + int(w)] for b, w in zip(begin, row)]
+        return " < ".join(said) if self.slots == LEXICA["arithmetic"] else " ".join(said)
+
+
+# ---------------------------------------------------------------- opening
+
+
+def known(data: Any) -> bool:
+    """Whether a name or folder is one of worlds of facts."""
+    text = str(data)
+    return text.partition(":")[0] in LEXICA or (Path(text) / "facts.csv").is_file()
+
+
+def family(data: Any, seed: int = 0) -> list[str]:
+    """The names of the worlds that `data` names, whole: one, or one for each value of `alpha=0+0.5+1`. Raises
+    `StemmaError` for a setting that worlds do not have."""
+    if Path(str(data)).is_dir():
+        return [str(data)]
+    kind, _, rest = str(data).partition(":")
+    if kind not in LEXICA:
+        raise StemmaError(f"no world of facts is called '{kind}'; there are {', '.join(LEXICA)}, and folders with "
+                          "facts.csv")
+    worlds = [World(kind, seed=seed)]
+    types: dict[str, Any] = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(World)[1:]}
+    for pair in filter(None, rest.split(",")):
+        key, _, value = pair.partition("=")
+        if key not in types:
+            raise StemmaError(f"{data}: a world has no '{key}'; it has {', '.join(types)}")
+        try:
+            values = [types[key](v) for v in value.split("+")]
+        except ValueError:
+            raise StemmaError(f"{data}: {key} takes a number, not '{value}'") from None
+        worlds = [replace(w, **{key: v}) for w in worlds for v in values]
+    return [w.name for w in worlds]
+
+
+def world_of(name: str) -> World:
+    """The law that a whole name tells (`family`)."""
+    kind, _, rest = name.partition(":")
+    pairs = dict(p.split("=") for p in rest.split(","))
+    types: dict[str, Any] = {"int": int, "float": float, "str": str}
+    return World(kind, **{f.name: types[str(f.type)](pairs[f.name]) for f in fields(World)[1:]})
+
+
+def open_facts(data: Any, seed: int = 0) -> Facts:
+    """The one world that `data` names. Raises `StemmaError` for a family, `DataError` for a folder with faults."""
+    names = family(data, seed)
+    if len(names) > 1:
+        raise StemmaError(f"{data} names {len(names)} worlds, and one is trained in; `stemma compare` takes several")
+    return read(Path(names[0]), seed) if Path(names[0]).is_dir() else world_of(names[0]).draw()
+
+
+def read(folder: Path, seed: int = 0) -> Facts:
+    """A world from a folder: facts.csv, all that is true, and documents.csv, what was told; without the second, as many
+    documents as there are facts are drawn. Half of the documents are held out where they are given."""
+    head, rows = _rows(folder / "facts.csv")
+    weight = [1.0] * len(rows)
+    if head[-1] == "weight":
+        head = head[:-1]
+        for n, r in enumerate(rows):
+            try:
+                weight[n] = float(r[-1])
+            except ValueError:
+                weight[n] = -1.0
+            if not weight[n] > 0:
+                raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[-1]}'", "write a number above 0",
+                                f"line {n + 2}", "weight")
+        rows = [r[:-1] for r in rows]
+    given = (folder / "documents.csv").is_file()
+    also, documents = _rows(folder / "documents.csv") if given else (head, [])
+    if also != head:
+        raise DataError(str(folder / "documents.csv"), f"has the columns {', '.join(also)}, and facts.csv has "
+                        f"{', '.join(head)}", "give both the same columns, without weight", "line 1")
+    place: dict[tuple[str, ...], int] = {}
+    for n, r in enumerate(rows):
+        if tuple(r) in place:
+            raise DataError(str(folder / "facts.csv"), f"says '{' '.join(r)}' twice", "leave one out, or add the "
+                            "weights", f"line {n + 2}")
+        place[tuple(r)] = n
+    if len(place) < 2:
+        raise DataError(str(folder / "facts.csv"), f"has {len(place)} fact(s)", "give two or more")
+    for n, r in enumerate(documents):
+        if tuple(r) not in place:
+            raise DataError(str(folder / "documents.csv"), f"tells '{' '.join(r)}', which facts.csv does not say is "
+                            "true", "add it there, or leave the document out: the theorem is about true documents",
+                            f"line {n + 2}")
+    lists = [sorted({r[i] for r in rows}) for i in range(len(head))]
+    numbers = [{w: i for i, w in enumerate(x)} for x in lists]
+    sizes = tuple(map(len, lists))
+    if int(np.prod([int(n) for n in sizes], dtype=object)) >= MOST:
+        raise DataError(str(folder / "facts.csv"), "has more possible sentences than can be counted",
+                        "take fewer columns")
+    codes = np.array([np.ravel_multi_index(tuple(numbers[i][w] for i, w in enumerate(r)), sizes) for r in rows])
+    p = np.array(weight) / sum(weight)
+    rng = np.random.default_rng([seed, 13])
+    if given:
+        told = rng.permutation([place[tuple(r)] for r in documents])
+        half = len(told) - len(told) // 2
+        told, held = told[:half], told[half:] if len(told) > 1 else told
+    else:
+        told, held = rng.choice(len(p), len(p), p=p), rng.choice(len(p), len(p), p=p)
+    words = tuple(w for x in lists for w in x)
+    return Facts(folder.name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None)
+
+
+def _rows(file: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as f:
+            head, *rows = [[c.strip() for c in r] for r in csv.reader(f) if r] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(str(file), f"cannot be read ({error})",
+                        "write a CSV table in UTF-8 with a line of headings") from None
+    for n, r in enumerate(rows):
+        if len(r) != len(head):
+            raise DataError(str(file), f"has {len(r)} fields where the heading has {len(head)}",
+                            "give each line as many", f"line {n + 2}")
+    if not rows:
+        raise DataError(str(file), "has no row under its heading", "write one row for each fact or document")
+    return head, rows
+
+
+__all__ = ["FORMAT", "Facts", "World", "distinct", "family", "known", "open_facts", "read", "world_of"]

@@ -1,0 +1,2 @@
+"""The wing of language: models of sentences, and translators of sentences into programs."""
+TASKS = ("language",)

@@ -1,0 +1,204 @@
+"""A comparison of systems of language as one page, `report.html`: the answer, the table, and the pictures that its
+subject asks for."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core import outputs
+from . import charts, words
+from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
+from .tags import items, table, tag, text
+
+Answer = tuple[str, list[str]]
+
+
+def columns(subject: str) -> dict[str, str]:
+    """What the table shows of a world: key -> heading."""
+    return COLUMNS[subject]
+
+
+def answer(r: dict[str, Any]) -> Answer:
+    """(the first sentence, more)."""
+    return ANSWERS[r["subject"]](r)
+
+
+def write(results: dict[str, Any], folder: Path | str) -> Path:
+    """Write `report.html` into `folder`."""
+    return outputs.put_text(Path(folder) / "report.html", render(results))
+
+
+def render(r: dict[str, Any]) -> str:
+    """The page as text."""
+    colour = {s["id"]: i % PALETTE for i, s in enumerate(r["systems"])}
+    sections = [("results", "Results", "Results", _table(r, colour)),
+                *PICTURES[r["subject"]](r, colour),
+                ("learning", "Learning", "Learning", _learning(r, colour)),
+                ("made", "Method", "How this was made", _made(r))]
+    sections = [s for s in sections if s[3]]
+    title = f"{len(r['systems'])} system{'s' * (len(r['systems']) != 1)}, {words.length(r)} each, on {r['data']}"
+    head, more = answer(r)
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
+    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
+    answers = tag("div", tag("h2", text(r["data"])), tag("p", text(head), cls="head"),
+                  items(map(text, more)) if more else "", cls="answer")
+    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
+    seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
+    body = tag(
+        "body", tag("header", tag("h1", text(title)), tag(
+            "p", text(f"{seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta")),
+        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
+        tag("main", answers + beside(r), *(section(i, t, html) for i, _, t, html in sections)),
+        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
+        tag("script", asset("page.js")))
+    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+
+
+def _cell(v: Any) -> str:
+    if isinstance(v, bool) or v is None or isinstance(v, str):
+        return tag("td", "–" if v is None else text(v) if isinstance(v, str) else "yes" if v else "no")
+    return tag("td", f"{v:.3f}" if abs(v) < 100 else f"{v:,.0f}", data_sort=f"{v:.6g}")
+
+
+def _table(r: dict[str, Any], colour: dict[str, int]) -> str:
+    names = COLUMNS[r["subject"]]
+    rows = []
+    for s in r["systems"]:
+        for x in s["runs"]:
+            for w in x["worlds"]:
+                rows.append(tag("tr", tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]),
+                                          scope="row"), tag("td", str(x["seed"])), tag("td", text(w["short"])),
+                                *(_cell(w[k]) for k in names)))
+    heads = ("system", "seed", "on", *names.values())
+    return remark(NOTES[r["subject"]]) + table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows,
+                                               "sortable")
+
+
+def _legend(systems: list[System], colour: dict[str, int]) -> str:
+    return tag("ul", *(tag("li", charts.legend_swatch(colour[s["id"]]), text(s["title"]), data_of=colour[s["id"]])
+                       for s in systems), cls="legend")
+
+
+def _learning(r: dict[str, Any], colour: dict[str, int]) -> str:
+    main = r["systems"][0]["main"]
+    lines = []
+    for s in r["systems"]:
+        for x in s["runs"]:
+            for w in x["worlds"]:
+                points = tuple((float(p["seconds"]), float(p[main])) for p in w["curve"]
+                               if isinstance(p[main], (int, float)))
+                if len(points) > 1:
+                    lines.append(charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}, {w['short']}", points))
+    chart = charts.line_chart(lines, words.seconds(r), main, f"{main} against {words.seconds(r)}")
+    return remark("Held out, during the training.") + _legend(r["systems"], colour) + chart if chart else ""
+
+
+def _made(r: dict[str, Any]) -> str:
+    m = r["machine"]
+    facts = {
+        "command": tag("code", text(r["command"])), "data": text(r["data"]),
+        "budget": text(f"{words.length(r)} for each system, seed and world; what counts ends with its one pass"),
+        "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
+        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores",
+                                                   m.get("device")) if x)),
+        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+    }
+    return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
+                                                              "finished": "finished"}))
+
+
+# ---------------------------------------------------------------- worlds of facts
+
+
+def _worlds(r: dict[str, Any]) -> list[tuple[System, dict[str, Any], dict[str, Any]]]:
+    return [(s, x, w) for s in r["systems"] for x in s["runs"] for w in x["worlds"]]
+
+
+def _facts_answer(r: dict[str, Any]) -> Answer:
+    """Whether the bound held everywhere, and what it was worth; how closely hallucination follows what is told once."""
+    found = _worlds(r)
+    broken = [f"{s['title']} (seed {x['seed']}, {w['short']})" for s, x, w in found if w["violated"]]
+    vacuous = sum(w["vacuous"] for _, _, w in found)
+    head = (f"The bound held in all {len(found)} trainings; in {vacuous} of them it is vacuous." if not broken else
+            f"The bound is broken in {len(broken)} of {len(found)} trainings: {', '.join(broken[:3])}.")
+    more = []
+    if any(w["regular"] is not True for _, _, w in found):
+        more.append("Not all facts here are known to be regular: of those the theorem says nothing.")
+    for s in r["systems"]:
+        own = [(w["monofacts"], w["hallucination"]) for _, _, w in _worlds({"systems": [s]})]
+        line = f"{s['title']} hallucinates in {_span([h for _, h in own])} of what it says"
+        if (slope := _slope(own)) is not None:
+            line += f"; over {len(own)} worlds the slope on the monofact rate is {slope:.2f}"
+        more.append(line + f", miscalibration {_span([w['miscalibration'] for x in s['runs'] for w in x['worlds']])}.")
+    return head, more
+
+
+def _span(values: list[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.3f}" if high - low < 5e-4 else f"{low:.3f} to {high:.3f}"
+
+
+def _slope(points: list[tuple[float, float]]) -> float | None:
+    """The least-squares slope, where the monofact rates differ enough for one."""
+    n = len(points)
+    if n < 3 or max(x for x, _ in points) - min(x for x, _ in points) < 0.05:
+        return None
+    mx, my = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    return sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
+
+
+def _facts_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str, str, str, str]]:
+    def chart(x: Callable[[dict[str, Any]], float], y: str, x_label: str, title: str, diagonal: bool) -> str:
+        lines = [charts.Line(PALETTE - 1, "hallucination as high as the monofact rate", ((0.0, 0.0), (1.0, 1.0)),
+                             faint=True)] if diagonal else []
+        for s in r["systems"]:
+            own = sorted((x(w), float(w[y])) for _, _, w in _worlds({"systems": [s]}) if math.isfinite(w[y]))
+            lines.append(charts.Line(colour[s["id"]], s["title"], tuple(own)))
+        low = min(0.0, *(v for line in lines for _, v in line.points)) if lines else 0.0
+        return charts.line_chart(lines, x_label, y, title, y_min=low)
+
+    hallucination = chart(lambda w: w["monofacts"], "hallucination", "monofact rate",
+                          "Hallucination against the monofact rate", True)
+    slack = chart(lambda w: w["monofacts"], "slack", "monofact rate", "Slack against the monofact rate", False)
+    by_documents = chart(lambda w: float(w["documents"]), "slack", "documents", "Slack against documents", False)
+    mis = chart(lambda w: w["miscalibration"], "hallucination", "miscalibration",
+                "Hallucination against miscalibration", False)
+    knobs = _knobs(r)
+    panels = "".join(tag("div", tag("h4", head), drawn) for head, drawn in (
+        ("Hallucination and what was told once", hallucination), ("Hallucination and miscalibration", mis),
+        ("Slack over the bound", slack), ("Slack and how many documents", by_documents)))
+    return [("rates", "Rates", "Hallucination, calibration and the bound",
+             remark("A point a training. On the faint line a model hallucinates as often as facts were told once; "
+                    "slack is what hallucination lies above the bound, below 0 the bound would be broken.")
+             + _legend(r["systems"], colour) + tag("div", panels, cls="two")),
+            ("knobs", "Knobs", "What is turned after training", knobs)]
+
+
+def _knobs(r: dict[str, Any]) -> str:
+    heads = ("system", "on", "knob", "hallucination", "said at all", "miscalibration")
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"])), tag("td", text(k["knob"])),
+                *(_cell(k[n]) for n in ("hallucination", "coverage", "miscalibration")))
+            for s in r["systems"] for x in s["runs"][:1] for w in x["worlds"] for k in w["knobs"]]
+    return remark("The first seed of each. Less hallucination is bought with silence or with miscalibration.") + table(
+        "".join(tag("th", tag("button", n), scope="col") for n in heads), rows, "sortable")
+
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "facts": {"hallucination": "says false", "monofacts": "told once", "miscalibration": "miscalibrated",
+              "bound": "bound", "nats": "nats", "slack": "slack", "binned": "miscalibrated by bins",
+              "token_error": "error of words"},
+}
+NOTES = {
+    "facts": "Rates of hallucination are exact: one less the model's mass on the facts. A bound at or below 0 is "
+    "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives. The error of "
+    "words is the expected calibration error of next words.",
+}
+ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer}
+PICTURES: dict[str, Callable[[dict[str, Any], dict[str, int]], list[tuple[str, str, str, str]]]] = {
+    "facts": _facts_pictures}
+
+__all__ = ["answer", "columns", "render", "write"]
