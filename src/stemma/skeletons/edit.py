@@ -115,7 +115,7 @@ class EditModel(nn.Module):
         t = torch.randint(0, len(self.alphas), (len(z),), device=z.device)
         a = self.alphas[t].to(z.dtype).view(-1, 1, 1, 1)
         eps = torch.randn_like(z)
-        said = self(noised(z, eps, a), t.float(), self._without(picture, unseen if blind is None else blind),
+        said: Tensor = self(noised(z, eps, a), t.float(), self._without(picture, unseen if blind is None else blind),
                     self.text(torch.where(silent[:, None], self.null, tokens)))
         return (said.float() - aimed(self.spec.aim, z, eps, a).float()).square().flatten(1).mean(1)
 
