@@ -116,7 +116,7 @@ class EditModel(nn.Module):
         a = self.alphas[t].to(z.dtype).view(-1, 1, 1, 1)
         eps = torch.randn_like(z)
         said: Tensor = self(noised(z, eps, a), t.float(), self._without(picture, unseen if blind is None else blind),
-                    self.text(torch.where(silent[:, None], self.null, tokens)))
+                            self.text(torch.where(silent[:, None], self.null, tokens)))
         return (said.float() - aimed(self.spec.aim, z, eps, a).float()).square().flatten(1).mean(1)
 
     def _practised(self, batch: EditBatch) -> Tensor:
