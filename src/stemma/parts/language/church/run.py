@@ -6,8 +6,6 @@ its own, named by the remembering function and the arguments, so that a draw is 
 """
 from __future__ import annotations
 
-import math
-import operator
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .chance import Among, Flip, Law, Real
+from .chance import Law
 from .reader import ChurchError, Pair, Symbol, write
 
 
@@ -37,7 +35,8 @@ class World:
 
     def __init__(self, limits: Limits, names: dict[Any, int]) -> None:
         self.limits, self.names = limits, names
-        self.left, self.cells, self.depth, self.weight, self.gensyms = limits.steps, limits.cells, 0, 0.0, -1
+        self.left, self.cells, self.depth, self.weight = limits.steps, limits.cells, 0, 0.0
+        self.globals: dict[str, Any] = {}
 
     def choose(self, law: Law, at: int) -> Any:
         raise NotImplementedError
@@ -312,7 +311,9 @@ class Compiler:
             if not isinstance(row, list) or len(row) < 2:
                 raise ChurchError(f"{write(row)[:60]}: a row of case has values and what they give")
             data = row[0][1] if isinstance(row[0], list) and row[0][:1] == [Symbol("quote")] else row[0]
-            held = None if data == "else" else [key_of(v) for v in (data if isinstance(data, list) else [data])]
+            items = data if isinstance(data, list) else [data]
+            bare = [v[1] if isinstance(v, list) and v[:1] == [Symbol("quote")] and len(v) == 2 else v for v in items]
+            held = None if data == "else" else [key_of(v) for v in bare]
             rows.append((held, self.body(row[1:], scope)))
 
         def run(w: World, e: Any, a: int) -> Any:
@@ -413,14 +414,30 @@ class Compiler:
 
         return run
 
+    def _f_rejection(self, x: list[Any], scope: Scope) -> Code:
+        """A query within a program: drawn until its conditions hold, in the world that it stands in."""
+        made, site = self._f_lambda([x[0], [], *x[1:]], scope, str(x[0])), self.site()
+
+        def run(w: World, e: Any, a: int) -> Any:
+            if not isinstance(w, Drawn):
+                raise ChurchError(f"{x[0]} stands within what is inferred; only rejection draws a query in a query")
+            at, depth = w.place((a, site)), w.depth
+            while True:
+                try:
+                    return apply(w, made(w, e, at), [], at)
+                except Rejected:
+                    w.depth = depth
+
+        return run
+
     def _f_query(self, x: list[Any], scope: Scope) -> Code:
         _length(x, 2)
         return self.code(x[1], scope)
 
 
 FORMS = {n: n for n in ("quote", "if", "cond", "case", "and", "or", "lambda", "let", "begin", "define", "condition",
-                        "query")} | {"let*": "let_star"}
-QUERIES = {"rejection-query": "rejection", "mh-query": "mh", "enumeration-query": "enumeration"}
+                        "query")} | {"let*": "let_star",
+                                                                                  "rejection-query": "rejection"}
 
 
 def _length(x: list[Any], n: int) -> None:
@@ -472,5 +489,5 @@ def room(limits: Limits) -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-__all__ = ["Among", "Builtin", "Closure", "Code", "Compiler", "Drawn", "FORMS", "Flip", "Frame", "Limits", "QUERIES",
-           "Real", "Rejected", "Remembered", "Scope", "World", "apply", "key_of", "math", "operator", "room"]
+__all__ = ["Builtin", "Closure", "Code", "Compiler", "Drawn", "FORMS", "Frame", "Limits", "Rejected", "Remembered",
+           "Scope", "World", "apply", "key_of", "room"]
