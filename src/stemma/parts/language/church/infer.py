@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from . import town as _town  # gives its primitive to programs
 from .builtins import BASE
 from .chance import Law
 from .reader import ChurchError, Symbol, write
