@@ -5,7 +5,7 @@ Axes: N sentences, L words of a sentence, T tokens of a meaning.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -22,7 +22,7 @@ class Inference:
 
     method: Literal["rejection", "mh", "enumeration", "weighting"] = "rejection"
     samples: int = 1000
-    tries: int = 100_000
+    tries: int = 20_000
     steps: int = 200_000
 
 
@@ -33,6 +33,7 @@ class Meaning:
     net: Part[Any]
     inference: Inference = Inference()
     sizes: tuple[int, ...] = (16, 48)
+    subject: ClassVar[str] = "meanings"  # what it is about (`engine.language.subjects`)
 
     def build(self, vocabulary: int) -> Translator:
         return Translator(self, vocabulary)
@@ -48,10 +49,9 @@ def fitted(spec: Meaning, info: Info) -> Meaning:
 class Translator(nn.Module):
     """A net of a `Meaning`, for a vocabulary of `classes` words and tokens."""
 
-    subject = "meanings"
-
     def __init__(self, spec: Meaning, vocabulary: int) -> None:
         super().__init__()
+        self.subject = spec.subject
         self.spec, self.classes = spec, vocabulary
         self.net: Any = spec.net.build(In(spec.sizes, (1,) * len(spec.sizes), classes=vocabulary))
 

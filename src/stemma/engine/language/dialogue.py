@@ -131,39 +131,35 @@ def shown(posterior: Posterior) -> dict[str, Any]:
     return out | {"table": dict(list(posterior.table().items())[:10])}
 
 
-def same(domain: Domain, one: str, other: str, limits: Limits, worlds: int = 60) -> bool:
-    """Whether two meanings denote the same: of one kind, and in worlds of equal draws of one value, or, of numbers and
-    truths whose draws are not in one order, of one mean within two standard errors."""
+def same(domain: Domain, one: str, other: str, limits: Limits, worlds: int = 100) -> bool:
+    """Whether two meanings denote the same: of one kind, and in worlds of the prior, each asked both, no further apart
+    than the first is from itself asked twice. Of what draws nothing anew that is: equal in every world."""
     try:
         a, b = checked(one), checked(other)
         if a == b:
             return True
         if a[0] != b[0] or a[0] == "define":
             return False
-        found = []
-        for form in (a, b):
-            program = Program([*read(domain.model), [Symbol("query"), form[1]]], limits)
-            with room(limits):
-                found.append([program.run(Drawn(limits, program.names, random.Random(i))) for i in range(worlds)])
+        both = [Symbol("query"), [Symbol("list"), a[1], a[1], b[1]]]
+        program, rng, found = Program([*read(domain.model), both], limits), random.Random(0), []
+        with room(limits):
+            for _ in range(worlds):
+                found.append(program.run(Drawn(limits, program.names, rng)))
     except (ChurchError, Rejected):
         return False
-    if [write(v) for v in found[0]] == [write(v) for v in found[1]]:
-        return True
-    if not all(isinstance(v, (int, float)) for x in found for v in x):
-        return False
-    if {type(v) is bool for v in found[0]} != {type(v) is bool for v in found[1]}:
-        return False
-    return _alike([float(v) for v in found[0]], [float(v) for v in found[1]])
+    own, across = [_apart(x, y) for x, y, _ in found], [_apart(x, z) for x, _, z in found]
+    if not any(own):
+        return not any(across)
+    gap = [p - q for p, q in zip(across, own)]
+    mean = sum(gap) / worlds
+    return bool(abs(mean) <= 2 * (sum((g - mean) ** 2 for g in gap) / (worlds - 1) / worlds) ** 0.5)
 
 
-def _alike(x: list[float], y: list[float]) -> bool:
-    """Means within two standard errors of their difference; a constant is like nothing but itself."""
-    n = len(x)
-    mx, my = sum(x) / n, sum(y) / n
-    spread = sum((v - mx) ** 2 for v in x), sum((v - my) ** 2 for v in y)
-    if not min(spread):
-        return mx == my and not max(spread)
-    return bool(abs(mx - my) <= 2 * (sum(spread) / (n - 1) / n) ** 0.5)
+def _apart(x: Any, y: Any) -> float:
+    """The squared difference of numbers; of other things 0 where they are the same."""
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (x, y)):
+        return float((x - y) ** 2)
+    return float(write(x) != write(y))
 
 
 __all__ = ["Dialogue", "Turn", "checked", "same", "shown", "tried"]

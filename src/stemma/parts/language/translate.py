@@ -109,9 +109,9 @@ class Nearest(nn.Module):
 
     def say(self, said: Int[Tensor, "N L"], temperature: float = 0.0,
             generator: torch.Generator | None = None) -> Int[Tensor, "N T"]:
-        """The first of the nearest, whatever the temperature."""
+        """The first of the nearest, whatever the temperature; nothing where nothing was counted."""
         if not int(self.filled):
-            raise StemmaError("this table has counted no pairs")
+            return torch.full((len(said), 1), END, device=said.device)
         own, here = self._bags(self.said[: int(self.filled)]), self._bags(said)
         shared = torch.minimum(own[None], here[:, None]).sum(-1) if len(here) * len(own) < 100_000 else torch.stack(
             [torch.minimum(own, h).sum(-1) for h in here])
