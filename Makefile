@@ -15,11 +15,11 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,proposals,editing,test]'
 	touch $@
 
-# What tests need besides: worlds and Ray, which not every system has packages of. In CI they have to be there.
+# What tests need besides: worlds, HomeGrid with its older gym, and Ray, which not every system has packages of. In CI they have to be there.
 $(WHOLE): $(STAMP) pyproject.toml
-	@if $(BIN)/python -m pip install --quiet -e '.[worlds,ray]'; then touch $@; \
+	@if $(BIN)/python -m pip install --quiet -e '.[worlds,homegrid,ray]'; then touch $@; \
 	elif [ -n "$$CI" ]; then exit 1; \
-	else echo "the extras 'worlds' and 'ray' could not be installed: tests that need them are skipped"; fi
+	else echo "the extras 'worlds', 'homegrid' and 'ray' could not be installed: tests that need them are skipped"; fi
 
 demo: $(STAMP)
 	$(BIN)/stemma compare u-net faster-rcnn fpn retinanet ssd yolo-v1 --data scenes:128:6000 --limit 200 --budget $(DEMO_BUDGET) --out runs/demo

@@ -101,12 +101,12 @@ def test_the_wing_of_the_page_has_the_files_and_names_of_the_wings_there_are() -
     files, names = [r.strip("`") for r in rows if "/" in r], [r.strip("`") for r in rows if "/" not in r]
     assert sorted(names) == sorted(wings.Wing.__annotations__)
     there = {p.parent.name for p in (ROOT / "src" / "stemma" / "engine").glob("*/wing.py")}
-    assert len(there) >= 2 and "transfer" not in there, "choose another name for the example"
+    assert len(there) >= 2 and "tracking" not in there, "choose another name for the example"
     shown = re.search(r"on a terminal: (.*) \|", text)
     assert shown
     for wing in there:
         for file in files:
-            assert (ROOT / "src" / "stemma" / file.replace("transfer", wing)).is_file(), (wing, file)
+            assert (ROOT / "src" / "stemma" / file.replace("tracking", wing)).is_file(), (wing, file)
         module = importlib.import_module(f"stemma.engine.{wing}.wing")
         assert all(hasattr(module, n) for n in names)
         screen = importlib.import_module(f"stemma.cli.{wing}")

@@ -33,6 +33,7 @@ from engine_help import ROOT, SETS, script, short
 from stemma.cli import main
 from stemma.core import interrupts, outputs
 from stemma.core.interrupts import Interrupted, Wishes
+from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as comparing
 from stemma.engine.comparing.job import Job
 from stemma.engine.pictures import trainer
@@ -603,3 +604,15 @@ def test_engines_of_a_measured_agent(tmp_path: Path, trained: Path, words: list[
     one.wait_for(lambda: len(interrupts.descendants(one.pid)) > 1)
     time.sleep(DICE.uniform(0.0, 0.5))
     assert one.strike(number, group=True) == STATUS[number], one.text
+
+
+def test_a_kill_in_the_first_write_of_a_run_leaves_a_folder_that_is_taken(tmp_path: Path) -> None:
+    """What is half-written there is nobody's file, and nothing of a run yet; any other file is."""
+    (tmp_path / ".run.4711.new.json").write_text('{"format": 1, "pap')
+    assert Run.create(tmp_path, {"paper": "fpn", "state": "running"}).state == "running"
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+    for name in (".run.4711.new.json.txt", "run.4711.new.json"):
+        (tmp_path / name[-5:]).mkdir()
+        (tmp_path / name[-5:] / name).write_text("mine")
+        with pytest.raises(StemmaError, match="holds files that are not a run's"):
+            Run.create(tmp_path / name[-5:], {})

@@ -31,7 +31,7 @@ from stemma.engine.running import devices, optim, schedule
 VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic",
                                                             "panoptic", "proposals", "weak", "amodal")]
 EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
-LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40}  # steps of the shortest phase of a small preset
+LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40}  # steps of the shortest phase of a small preset
 # whose second look pays more while the first begins to find objects for it: some tens of steps show no fall
 RISING = (("r_fcn", "small"),)
 LEAST = {"overfeat": 256}  # windows of 231 pixels

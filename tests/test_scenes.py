@@ -270,3 +270,10 @@ def test_drawing_that_fails_leaves_no_cache(tmp_path: Path, monkeypatch: pytest.
 def test_an_empty_data_set_can_be_cached(tmp_path: Path) -> None:
     assert len(Scenes(0, 64).cache()) == 0
     assert len(Scenes(0, 64).cache(tmp_path)) == 0 == len(Scenes(0, 64).cache(tmp_path))
+
+
+def test_long_drawing_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter(range(0, 10_000, 4))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+    Scenes(8, 32).cache()
+    assert capsys.readouterr().err == "".join(f"drawing scenes, once: {i} of 8\n" for i in (2, 5))

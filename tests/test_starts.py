@@ -3,6 +3,7 @@ alone is refused, and so is a net that would keep random weights."""
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,3 +256,39 @@ def test_checkpoints_keep_their_weights_one_level_down(tmp_path: Path) -> None:
     state = theirs("resnet18").state_dict()
     torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, tmp_path / "x.pth")
     assert len(read_state(tmp_path / "x.pth")) == len(state)
+
+
+def test_several_systems_begin_from_the_files_that_fit_them(tmp_path: Path) -> None:
+    """A file goes to each that it fits; what begins from none says why; weights asleep and random are refused."""
+    file = str(tmp_path / "resnet50.safetensors")
+    save_file(theirs("resnet50").state_dict(), file)
+    systems: dict[str, Callable[[], nn.Module]] = {
+        "retinanet": lambda: stemma.build("retinanet", preset="paper", classes=3),
+        "yolo-v1:small": lambda: stemma.build("yolo_v1", preset="small", classes=3)}
+    with pytest.warns(UserWarning, match="begun from random weights, yolo-v1:small: .*resnet50.safetensors"):
+        assert starts.shared([file], systems) == {"retinanet": [file], "yolo-v1:small": []}
+    with pytest.warns(UserWarning, match="no file is meant for it"):
+        assert starts.shared([f"retinanet:{file}"], systems) == {"retinanet": [file], "yolo-v1:small": []}
+    assert starts.shared([], systems) == {}
+    with pytest.raises(StemmaError, match="retinanet.* keeps .*they are random"):
+        starts.shared([f"yolo_v1:{file}"], systems)
+    del systems["retinanet"]
+    with pytest.raises(StemmaError, match="yolo-v1:small: .*resnet50.safetensors"):
+        starts.shared([file], systems)
+    with pytest.raises(StemmaError, match="is meant for a paper that is not compared"):
+        starts.shared([f"fpn:{file}"], systems)
+
+
+def test_a_comparison_begins_from_weights_and_says_so(tmp_path: Path) -> None:
+    """Both begin from one run's weights: the net that is called untrained is the one that has them."""
+    begun = short(tmp_path / "begun", "2steps", "retinanet")
+    said: list[str] = []
+    done = stemma.compare(["retinanet"], "scenes:64:32", "1steps", preset="small", out=tmp_path / "c", limit=4,
+                          start=[f"retinanet:{begun.path}"], say=said.append, size=64, jobs=1)
+    assert "retinanet begins from begun" in said
+    assert done.results["starts"] == {"retinanet": [str(begun.path)]} and "--start" in done.results["command"]
+    record = json.loads((tmp_path / "c" / "retinanet-s0" / "run.json").read_text())
+    assert record["start"]["from"] == str(begun.path)
+    with pytest.raises(StemmaError, match="holds a comparison with start = "):
+        stemma.compare(["retinanet"], "scenes:64:32", "1steps", preset="small", out=tmp_path / "c", limit=4, jobs=1,
+                       size=64)

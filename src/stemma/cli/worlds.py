@@ -19,6 +19,12 @@ def evaluated(said: dict[str, Any]) -> None:
     verdict = "better than chance by more than both intervals" if said["better"] else "not clear of chance"
     out.print(f"{escape(said['env'])}: {verdict}; {said['length']:.0f} decisions an episode, "
               f"{said['decisions_per_second']:.0f} a second")
+    if "language" in said:
+        w = said["language"]
+        out.print(f"words foreseen a step ahead: {number(w['nats'])} nats a token (perplexity "
+                  f"{number(w['perplexity'])}), {number(w['forgetful'])} from one step alone; counts of words "
+                  f"{number(w['unigram'])}, of pairs {number(w['bigram'])}; {w['tokens']} tokens that nothing was "
+                  "learned from")
     if "dream" in said:
         d = said["dream"]
         out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "
@@ -31,9 +37,14 @@ def plain(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def predicted(said: dict[str, Any], where: Path | None) -> None:
-    """The films, and how the error grows with the steps that are foreseen."""
+    """The films, and how the error grows with the steps that are foreseen; how what was read goes on."""
     for name in said["films"]:
         out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
+    for t in said.get("texts", ()):
+        out.print(f"[dim]{escape(t['read'])}[/] [bold]{escape(t['continued'])}[/]\n  was: {escape(t['said'])}",
+                  soft_wrap=True)
+    if not said["films"]:
+        return
     what = "pixels" if "image" in said["error"] else "numbers, each over its range,"
     ahead = said["error"].get("image") or said["error"]["vector"]
     steps = [s for s in (1, 5, 10, 20, 45) if s <= len(ahead)]

@@ -26,7 +26,9 @@ import mmap
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ from .augment import OBJECT, Stack, tight
 
 VERSION = 1  # a change of what is drawn changes this, and with it every fingerprint
 SPLITS = ("train", "val", "test")
+QUIET = 10.0  # seconds of drawing after which it says how far it is
 STUFF = ("sky", "grass", "water", "sand", "brick")
 ROUND = ("disc", "ellipse", "ring", "crescent")
 POLYGONAL = ("triangle", "square", "star", "cross")
@@ -790,7 +793,7 @@ class CachedScenes:
         n = len(self.scenes)
         parts = min(workers, n // 16)
         if parts < 2 or "fork" not in multiprocessing.get_all_start_methods():
-            self._fill_some(range(n))
+            self._fill_some(range(n), said=True)
             return
         _atlas(self.scenes.size)  # once, before the processes part
         fork = multiprocessing.get_context("fork")
@@ -799,7 +802,7 @@ class CachedScenes:
             with interrupts.shielded():
                 for child in children:
                     child.start()
-            self._fill_some(range(parts - 1, n, parts))
+            self._fill_some(range(parts - 1, n, parts), said=True)
         except BaseException:
             for child in children:
                 if child.pid is not None:
@@ -817,9 +820,12 @@ class CachedScenes:
         interrupts.as_child()
         self._fill_some(numbers)
 
-    def _fill_some(self, numbers: range) -> None:
-        s, a = self.scenes, self.arrays
+    def _fill_some(self, numbers: range, said: bool = False) -> None:
+        s, a, due = self.scenes, self.arrays, time.monotonic() + QUIET
         for i in numbers:
+            if said and time.monotonic() >= due:
+                print(f"drawing scenes, once: {i} of {s.count}", file=sys.stderr, flush=True)
+                due = time.monotonic() + QUIET
             layout = s._layout(i)
             n, amodal = len(layout.shapes), s._amodal(layout)
             a["pixels"][i, ..., :3] = s._draw(i, layout)

@@ -34,6 +34,7 @@ class Asked:
     options: dict[str, Any] = field(default_factory=dict)
     show: bool = False  # whether progress may be shown
     kept: dict[str, Any] | None = None  # what the folder's compare.json holds, where the comparison was begun before
+    networks: dict[str, str] = field(default_factory=dict)  # of systems that are a network by a paper's protocol
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Ready:
     begin: dict[str, Any] | None = None  # what was chosen for all, kept in compare.json; `says` is told before training
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
     files: tuple[str, ...] = ()  # folders and files that every machine needs which trains
+    starts: dict[str, list[str]] = field(default_factory=dict)  # files of weights that systems begin from
 
 
 class Wing(Protocol):
@@ -69,6 +71,8 @@ class Wing(Protocol):
     trial: Callable[..., dict[str, Any]]
     latency: Callable[..., dict[str, Any]]
     first_command: Callable[..., dict[str, str] | None]  # what to begin with on data, and why
+    # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
+    # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
 
 
 @functools.cache
@@ -133,6 +137,16 @@ def first_command(
     return None
 
 
+def stands_for(name: str) -> str | None:
+    """The system that a word stands for which is no paper's name: what the first wing that knows it says (a network,
+    "PAPER@NETWORK"); None where none does."""
+    for task in {name: task for task, name in _homes().items()}.values():
+        asked = getattr(wing_of(task), "stands_for", None)
+        if asked is not None and (found := asked(name)) is not None:
+            return str(found)
+    return None
+
+
 # ---------------------------------------------------------------- the commands, whatever the wing
 
 
@@ -186,5 +200,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "together",
-           "train", "weights", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "stands_for",
+           "together", "train", "weights", "wing_of"]

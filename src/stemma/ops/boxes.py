@@ -45,6 +45,11 @@ def iou_each(a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor
     return both / (area(a) + area(b) - both).clamp(min=TINY)
 
 
+def iof_each(a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
+    """Intersection over the area of `a`, box by box."""
+    return _common(a, b) / area(a).clamp(min=TINY)
+
+
 def giou_each(a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
     """Generalised IoU, box by box (Rezatofighi et al., arXiv 1902.09630, algorithm 1): IoU less the empty share of the
     hull, in -1..1."""

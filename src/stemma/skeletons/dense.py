@@ -24,6 +24,7 @@ from ..parts.dense.coders import Coder, Delta
 from ..parts.dense.heads import TowerHead
 from ..parts.dense.losses import BoxLoss, ClassLoss, Focal, OverBatch, SmoothL1
 from ..parts.dense.raw import DenseRaw as DenseRaw
+from ..parts.dense.repulsion import Repulsion
 from ..parts.dense.sample import Everything, Sampler, draw
 from ..parts.dense.select import PerLevel, Proposals, Select
 from ..parts.necks import FPN
@@ -37,7 +38,8 @@ class DenseRule:
 
     A loss that remembers is a `Part`; the model builds it and keeps it (`awaken`). `divide` says by what the summed
     losses are divided: the batch's positives (SSD), each picture's own positives and then the pictures (RetinaNet), or
-    the batch's sampled candidates (RPN). At least 1. A loss over the batch divides by itself.
+    the batch's sampled candidates (RPN). At least 1. A loss over the batch divides by itself. `repel` drives boxes from
+    what is not theirs.
     """
 
     anchors: Anchors = Pyramid()
@@ -53,6 +55,7 @@ class DenseRule:
     nms: float = 0.5
     keep: int = 100
     proposals: Proposals = Proposals()
+    repel: Repulsion | None = None
 
     def targets(self, raw: DenseRaw, t: Targets, classes: int,
                 sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,7 +67,7 @@ class DenseRule:
         return state, index, torch.where(state == 1, label, classes)
 
     def loss(self, raw: DenseRaw, t: Targets, classes: int, sizes: Tensor | None = None, prefix: str = "") -> Losses:
-        """Scalars `cls` and `box`, their names after `prefix`."""
+        """Scalars `cls` and `box`, and with `repel` those of its terms, their names after `prefix`."""
         with torch.no_grad():
             state, index, label = self.targets(raw, t, classes, sizes)
         cls, box = built(self.cls), built(self.box)
@@ -82,7 +85,8 @@ class DenseRule:
                                                                                      self.coder.encode(ref, truth))
         off = (box.over(said, want, pos) if isinstance(box, OverBatch)
                else (torch.where(pos, box(said, want), 0.0) / n).sum() / count)
-        return {prefix + "cls": seen, prefix + "box": self.box_weight * off}
+        more = {} if self.repel is None else self.repel(self.coder.decode(ref, raw.codes), ref, index, pos, t)
+        return {prefix + "cls": seen, prefix + "box": self.box_weight * off, **{prefix + k: v for k, v in more.items()}}
 
     def divisors(self, used: Tensor, pos: Tensor) -> tuple[Tensor | int, Tensor]:
         """By what each picture's losses are divided, and then their sum."""

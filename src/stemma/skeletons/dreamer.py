@@ -48,11 +48,13 @@ class Behaviour:
 @dataclass(frozen=True)
 class Dreaming(World):
     """A `World` with a critic. `actor` is a policy whose distribution is learned; heads "reward" and "terminal" must be
-    there. context: beliefs that were kept when an episode was lived begin its sequences."""
+    there. context: beliefs that were kept when an episode was lived begin its sequences. taken: which weights are taken
+    over from a model that it starts from, a pattern of their names."""
 
     critic: Part[TwoHotHead]
     behaviour: Behaviour = Behaviour()
     context: bool = True
+    taken: str = ".*"
 
     def build(self, actions: int) -> Dreamer:
         return Dreamer(self, actions)
@@ -70,7 +72,7 @@ class Dreamer(WorldModel):
         self.spec: Any = spec
         self.critic: Any = spec.critic.build(In((self.dynamics.out.channels[0],), (1,)))
         self.shadow, self.scale = Shadow(self.critic), Scale(spec.behaviour.rate, spec.behaviour.least)
-        self.context = int(spec.context)
+        self.context, self.taken = int(spec.context), spec.taken
         self.fresh: State = {}  # beliefs of the last batch, as they are kept
 
     # ------------------------------------------------------------ what is kept with episodes

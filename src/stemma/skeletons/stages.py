@@ -5,17 +5,19 @@ Axes: B images, N objects, P candidates, R regions, C classes, K logits, G sets 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..core.part import Part, part
-from ..core.types import Targets
+from ..core.types import Losses, Targets
 from ..ops import boxes as bx
 from ..parts.dense.assign import Assign, ByIoU, Candidates
 from ..parts.dense.coders import Coder, Delta
 from ..parts.dense.losses import BoxLoss, ClassLoss, SmoothL1, Softmax
+from ..parts.dense.repulsion import Repulsion
 from ..parts.dense.sample import Random, Sampler, draw
 from ..parts.regions.heads import FCHead, RegionHead, own
 from ..parts.regions.regions import Regions, compact
@@ -26,7 +28,8 @@ class Stage:
     """One look inside regions: `count` of them an image are trained on, which is also the static number of regions.
 
     `positive`: the most of them that answer for an object; branches look at no more. `box` is divided by the sampled
-    regions, as `cls` is. `weight` multiplies both. A sampler that needs losses is given them from a look without
+    regions, as `cls` is, or by those of them that answer for an object (`divide`). `weight` multiplies both. `repel`
+    drives boxes from what is not theirs. A sampler that needs losses is given them from a look without
     gradient, and what it chooses is looked at again (OHEM sec. 4.2); with `once` every candidate is looked at with
     gradient, one time, and the chosen pay. The gradient is the same.
     """
@@ -42,6 +45,8 @@ class Stage:
     box_weight: float = 1.0
     weight: float = 1.0
     once: bool = False
+    divide: Literal["sampled", "positives"] = "sampled"
+    repel: Repulsion | None = None
 
     def logits(self, classes: int) -> int:
         """How many numbers the head says of a region's class."""
@@ -69,6 +74,13 @@ class Stage:
         R-CNN eq. 1)."""
         box = self.box_weight * self.box_cost(own(deltas, r.labels), r, t) * r.positive
         return self.class_cost(logits, r, t) * r.weight, box
+
+    def repulsion(self, deltas: Float[Tensor, "B R G 4"], r: Regions, t: Targets) -> Losses:
+        """What boxes pay for where they are besides; nothing without `repel`. Those that answer come first."""
+        if self.repel is None:
+            return {}
+        said = self.coder.decode(r.boxes, own(deltas, r.labels))
+        return {k: self.weight * v for k, v in self.repel(said, r.boxes, r.object, r.positive > 0, t).items()}
 
     def class_cost(self, logits: Float[Tensor, "B R K"], r: Regions, t: Targets) -> Float[Tensor, "B R"]:
         return self.cls(logits, r.labels)

@@ -177,7 +177,9 @@ class TwoStageModel(nn.Module):
             cls, box = s.cost(seen.logits, seen.deltas, seen.regions, t)
             n = normaliser(seen.regions.weight.sum())
             tag = str(i) if len(spec.stages) > 1 else ""
-            out |= {f"cls{tag}": s.weight * cls.sum() / n, f"box{tag}": s.weight * box.sum() / n}
+            own_n = n if s.divide == "sampled" else normaliser(seen.regions.positive.sum())
+            out |= {f"cls{tag}": s.weight * cls.sum() / n, f"box{tag}": s.weight * box.sum() / own_n}
+            out |= {f"{k}{tag}": v for k, v in s.repulsion(seen.deltas, seen.regions, t).items()}
         few = seen.regions.first(max(1, int(s.count * s.positive))).filled()
         for branch in self.branches:
             assert isinstance(branch, Branch)

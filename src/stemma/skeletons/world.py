@@ -4,7 +4,8 @@ and heads say what the belief holds.
 An episode is named channels: "image" uint8 [T, H, W, C] and any others that a sense or a head names, "action" [T, A],
 "reward", "first", "terminal" [T]. A step's action and reward are those that led to it: step 0 has none, and `first`
 set; the last step of an episode that ended by failure has `terminal` set. A batch is the same with an axis B in front;
-its sequences may run from one episode into the next.
+its sequences may run from one episode into the next. A channel that it lacks is neither looked at (its code is 0) nor
+told.
 
 Axes: B sequences, T steps, A numbers of an action, E code, F features, J candidates, H horizon.
 """
@@ -41,12 +42,13 @@ class Sense:
 @dataclass(frozen=True)
 class Head:
     """A channel that is told from the belief: its net, its loss's weight, and which parts of the belief it reads (none
-    named: the features)."""
+    named: the features). foreseen: weight of the same loss on beliefs that have not yet seen the step."""
 
     channel: str
     net: Part[Any]
     weight: float = 1.0
     reads: tuple[str, ...] = ()
+    foreseen: float = 0.0
 
 
 @runtime_checkable
@@ -125,11 +127,14 @@ class WorldModel(nn.Module):
 
     def encode(self, batch: Episodes, seen: dict[str, Tensor] | None = None) -> Float[Tensor, "... E"]:
         """Codes of every step; `seen` are channels that were read already."""
-        codes = []
-        for name, net in self.senses.items():
+        codes, lead = [], batch["first"].shape
+        nets: Any = self.senses
+        for name, net in nets.items():
+            if name not in batch:
+                codes.append(torch.zeros(*lead, net.out.channels[0], device=batch["first"].device))
+                continue
             x = (seen or {}).get(name)
             x = self.values(name, batch) if x is None else x
-            lead = batch["first"].shape
             codes.append(net(x.flatten(0, len(lead) - 1)).unflatten(0, lead))
         return torch.cat(codes, -1)
 
@@ -147,8 +152,9 @@ class WorldModel(nn.Module):
 
     def understand(self, batch: Episodes, only: str = ".*", before: State | None = None) -> tuple[Losses, State]:
         """The losses of `loss`, and the posteriors; `before` is the belief that came before the first step."""
-        heads = [h for h in self.spec.heads if re.search(only, h.channel)]
-        names = dict.fromkeys([*(h.channel for h in heads), *(() if "code" in batch else self.senses)])
+        heads = [h for h in self.spec.heads if re.search(only, h.channel) and h.channel in batch]
+        looked = () if "code" in batch else (c for c in self.senses if c in batch)
+        names = dict.fromkeys([*(h.channel for h in heads), *looked])
         truth = {c: self.values(c, batch, noise=self.training) for c in names}
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
         posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before)
@@ -163,6 +169,10 @@ class WorldModel(nn.Module):
                     d = self._error(h, state, truth[h.channel][:, -mask.shape[1]:])
                     errors.append((d * mask).sum() / mask.sum().clamp(min=1))
             losses[h.channel] = h.weight * torch.stack(errors).mean()
+            if h.foreseen:
+                told = ~batch["first"]
+                early = (self._error(h, priors, truth[h.channel]) * told).sum() / told.sum().clamp(min=1)
+                losses[h.channel] = losses[h.channel] + h.foreseen * early
         losses |= {k: v for k, v in rule(self.dynamics, posts, priors, rolled, batch["first"])
                    .items() if re.search(only, k)}
         return losses, posts

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
 
@@ -22,12 +22,13 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym, native
+from . import gym, homegrid, native, partly
 from .gym import shrink
 
 Episode = dict[str, np.ndarray]
-Law = Literal["uniform", "held", "choice"]
+Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
+PARTLY = ("text", "text-held", "video", "mute")
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
@@ -45,6 +46,8 @@ class EnvCard:
     law: Law = "uniform"
     inputs: tuple[tuple[str, int], ...] = ()  # its own channels with their widths (0: a picture); none: a picture alone
     choices: tuple[int, ...] = ()  # sizes of groups of numbers of which the largest is taken
+    words: tuple[str, ...] = ()  # what the numbers of its channel "token" stand for
+    held: str = ""  # the world in which it is evaluated, where that is another
 
 
 # ---------------------------------------------------------------- worlds of others, made alike
@@ -322,10 +325,14 @@ def get(name: str) -> EnvCard:
     names when there is none."""
     import difflib
 
-    key = name.strip().lower().replace("_", "-").removeprefix("env:")
+    own = name.strip().removeprefix("env:")
+    if (kind := own.partition(":")[0]) in PARTLY:
+        return _partly(own, kind)
+    if kind == "homegrid":
+        return _homegrid(own)
+    key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
-        own = name.strip().removeprefix("env:")
         if native.is_native(own):
             return _native(own)
         if own.startswith("dmc:"):
@@ -335,7 +342,8 @@ def get(name: str) -> EnvCard:
         near = difflib.get_close_matches(key, ENVS, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
-                 "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk")
+                 "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
+                 "homegrid:future; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -355,7 +363,46 @@ def _native(name: str) -> EnvCard:
     found = native.look(name)
     return EnvCard(name, f"{name.partition(':')[2]} with its own numbers and choices", "gymnasium",
                    partial(native.world, name), found.actions, found.limit, "choice" if found.choices else "uniform",
-                   found.inputs, found.choices)
+                   found.inputs, found.choices, found.words)
+
+
+@lru_cache(maxsize=8)
+def _homegrid(name: str) -> EnvCard:
+    need("homegrid", name)
+    kind, (ids, words) = name.partition(":")[2], homegrid.vocabulary()
+    if kind not in homegrid.KINDS:
+        raise StemmaError(f"no HomeGrid of the kind '{kind}'; there are: {', '.join(homegrid.KINDS)}")
+    return EnvCard(name, "HomeGrid: tasks in a house, told in words" + (f", and {kind}" if kind != "task" else ""),
+                   "homegrid", partial(homegrid.world, kind), homegrid.ACTIONS, homegrid.LIMIT, "choice",
+                   (("image", 0), ("token", len(ids)), ("token_embed", homegrid.EMBEDDED)), (len(homegrid.ACTIONS),),
+                   words)
+
+
+def _partly(name: str, kind: str) -> EnvCard:
+    """A world of which a part comes through (`partly`)."""
+    if kind in ("video", "mute"):
+        card = get(name.partition(":")[2])
+        if kind == "mute":
+            if not card.words:
+                raise StemmaError(f"nothing is said in '{card.name}'; there is nothing to mute")
+            return replace(card, name=f"mute:{card.name}", about=f"{card.about}; unheard",
+                           make=lambda *given: partly.muted(card.make(*given)))
+        other = lambda seed: RandomPolicy(card.law, len(card.actions), seed, card.choices)
+        return replace(card, name=f"video:{card.name}", about=f"{card.about}; watched and not acted in", law="still",
+                       inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.watched(
+                           make(card.name, size, grey, tuple(s for s in senses if not s.startswith("token"))), other))
+    path, _, where = name.partition(":")[2].partition("@")
+    card = get(where) if where else EnvCard("", "", "gymnasium", partly.reading, ("nothing",), 0)
+    if where and not card.words:
+        raise StemmaError(f"nothing is said in '{card.name}'; leave out @{where} and the text has its own words")
+    text = partly.text_of(path, card.words)
+    more = f", {text.other} of them of kinds that are too rare to be told apart" if text.other else ""
+    return EnvCard(
+        name, f"a text of {len(text.read) + len(text.held)} words, a tenth held out{more}", "gymnasium",
+        lambda size, grey, senses: partly.reading(text.held if kind == "text-held" else text.read, len(card.actions),
+                                                  len(text.words)),
+        card.actions, partly.STRETCH, "still", card.inputs or (("token", len(text.words)),), card.choices, text.words,
+        f"text-held:{path}" + (f"@{where}" if where else ""))
 
 
 def info_of(name: str) -> Info:
@@ -371,8 +418,9 @@ def need(package: str, name: str) -> None:
     for p in dict.fromkeys(("gymnasium", package)):
         if importlib.util.find_spec(p) is None:
             more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
+            extra = EXTRA.replace("worlds", "homegrid") if p == "homegrid" else EXTRA
             raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install "
-                              f"'{EXTRA}'{more}")
+                              f"'{extra}'{more}")
 
 
 def make(name: str, size: int = 64, grey: bool = False, senses: tuple[str, ...] = ("image",)) -> Any:
@@ -392,7 +440,7 @@ def make(name: str, size: int = 64, grey: bool = False, senses: tuple[str, ...] 
 
 class RandomPolicy:
     """Actions by chance, a function of `seed`. uniform: anew at every step. held: for 1 to 10 steps. choice: one of
-    each group of `choices`, anew at every step, as one-hot numbers.
+    each group of `choices`, anew at every step, as one-hot numbers. still: nothing is done.
 
     Held ones are uniform too, as World Models' are: of a world that cuts a number in thirds, left, stay and right are
     alike likely, and who learns from such lives has seen what lies between.
@@ -403,6 +451,8 @@ class RandomPolicy:
         self.choices = choices
 
     def __call__(self) -> np.ndarray:
+        if self.law == "still":
+            return np.zeros(self.actions, np.float32)
         if self.law == "uniform":
             return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
         if self.law == "choice":

@@ -41,6 +41,7 @@ class Native:
     choices: tuple[int, ...]
     inputs: tuple[tuple[str, int], ...]
     limit: int
+    words: tuple[str, ...] = ()  # of its missions
 
 
 def is_native(name: str) -> bool:
@@ -183,10 +184,10 @@ def look(name: str) -> Native:
 
     env = made(name)
     try:
-        numbers, pictures, words = 0, 0, 0
+        numbers, pictures, words = 0, 0, tuple[str, ...]()
         for keys, s in parts_of(env.observation_space):
             if is_text(s):
-                words = len(words_of(s) or ())
+                words = words_of(s) or ()
             elif is_picture(s):
                 pictures += 1
             elif isinstance(s, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
@@ -197,10 +198,10 @@ def look(name: str) -> Native:
         if pictures > 1:
             raise StemmaError(f"the environment '{name}' shows {pictures} pictures; one can be seen")
         inputs = [("image", 0)] * (pictures > 0 or name.endswith("+image"))
-        inputs += [(k, n) for k, n in (("vector", numbers), ("token", words)) if n]
+        inputs += [(k, n) for k, n in (("vector", numbers), ("token", len(words))) if n]
         actions, choices = actions_of(env.action_space, name)
         limit = getattr(env.spec, "max_episode_steps", None) or getattr(env.unwrapped, "max_steps", None) or LIMIT
-        return Native(name, actions, choices, tuple(inputs), int(limit))
+        return Native(name, actions, choices, tuple(inputs), int(limit), words)
     finally:
         env.close()
 

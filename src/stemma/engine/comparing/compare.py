@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -83,6 +84,7 @@ def compare(
     workers: int = 0, limit: int | None = None, validations: int = 6, command: str = "", show: Show | None = None,
     wall: str | None = None, size: int | str | None = None, upright: bool | str | None = None,
     say: Callable[[str], None] | None = None, data_options: dict[str, Any] | None = None, same_recipe: bool = False,
+    start: Sequence[str] = (),
 ) -> Comparison:
     """Train each of `names` with each of `seeds` seeds under one budget, measure all, and write `out`/results.json.
 
@@ -96,6 +98,7 @@ def compare(
     size, upright: the same for all, as `train` takes them; what the data decide is decided once and told to `say`.
     wall: "1h": the most time by the clock for each training, whatever the budget.
     same_recipe: all are trained by the first one's recipe, as far as their shapes allow it.
+    start: weights to begin from, as `train` takes them: each for those that it fits, or "fpn:resnet50.pth" for one.
 
     A budget in seconds counts work (`engine.running.clock`), so that a system is not served worse for the moment at
     which it trained; a processor that others use does less in a second of it, which steps do not. What "auto" means for
@@ -112,12 +115,14 @@ def compare(
             "sets": checkpoint.jsonable(sets or {}),
             "precision": precision, "batch": batch, "limit": limit, "validations": validations, "wall": wall,
             "size": size, "upright": upright}
+    given = [_start(s) for s in start]
+    plan["start"] = given or None
     told = anchored(data_options, where)
     if not told and (before := _told(folder, where)):
         told, format = before["data_options"], format or before["format"]
     if told:
         plan |= {"data_options": told, "format": format}
-    systems = _systems(names, preset)
+    systems, networks = _systems(names, preset)
     if same_recipe:
         name, own = next(iter(systems.values()))
         sets = {"trained-as": f"{papers.get(name).cli_name}:{own}", **(sets or {})}
@@ -128,13 +133,16 @@ def compare(
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     wing = wings.together(papers.get(name) for name, _ in systems.values())
     options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
-               "upright": upright, "data_options": told}
+               "upright": upright, "data_options": told, "start": given}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
-                                     _kept(folder)))
+                                     _kept(folder), networks))
     at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
-    if ready.begin and say is not None:
-        say(ready.begin["says"])
+    if given and not ready.starts:
+        raise StemmaError("none of these begins from weights of a file; leave --start out")
+    for line in [*([ready.begin["says"]] if ready.begin else []), *_begins(ready.starts)]:
+        if say is not None:
+            say(line)
     agreed, notes = terms.settle(folder, terms.here(device, threads))
     at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
     threads = agreed.threads
@@ -145,11 +153,12 @@ def compare(
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
             _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
-            wall, told, agreed.precision)
+            wall, told, agreed.precision, ready.starts.get(ident, []))
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, show,
-                      Ray(ready.files, jobs, say) if on == "ray" else None)
+                      Ray((*ready.files, *(f for v in ready.starts.values() for f in v)), jobs, say) if on == "ray"
+                      else None)
     errors = {s.job.id: s.error for s in states if s.status == "failed"}
     done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
     if not done:
@@ -158,7 +167,7 @@ def compare(
              | ready.about)
     about |= {"latency": _latencies(folder, done, states, device, threads, show) if wing.TIMED else {}}
     record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
-    record = remarks.of(record, folder, work, about["latency"], agreed, notes)
+    record = remarks.of(record, folder, work, about["latency"], agreed, notes) | {"starts": ready.starts}
     outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)
 
@@ -194,17 +203,36 @@ def _about(
 # ---------------------------------------------------------------- what is asked for
 
 
-def _systems(names: Sequence[str], preset: str) -> dict[str, tuple[str, str]]:
-    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given. Raises `StemmaError` for
-    unknown ones and for none."""
+def _systems(names: Sequence[str], preset: str) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """{"fpn": ("fpn", "small"), "mask-rcnn:c4": ("mask_rcnn", "c4")} in the order given; and the networks of those that
+    name one, {"imagenet-transfer@resnet50": "resnet50"}. A network by itself stands for what its wing makes of it.
+    Raises `StemmaError` for unknown ones and for none."""
     out: dict[str, tuple[str, str]] = {}
+    networks: dict[str, str] = {}
     for given in names:
-        name, _, own = given.partition(":")
+        try:
+            papers.get(given.partition("@")[0].partition(":")[0])
+        except StemmaError:
+            if (whole := wings.stands_for(given)) is None:
+                raise
+            given = whole
+        head, at, network = given.partition("@")
+        name, _, own = head.partition(":")
         card = papers.get(name)
-        out[f"{card.cli_name}:{own}" if own else card.cli_name] = (card.name, own or preset)
+        ident = f"{card.cli_name}:{own}" if own else card.cli_name
+        if at:
+            wing: Any = wings.wing_of(card.task)
+            if not getattr(wing, "NETWORKS", False):
+                raise StemmaError(f"'{given}': {card.cli_name} {wing.ABOUT}; say --backbone {network} for all")
+            short = re.sub(r"[^\w.-]+", "-", wing.label(network))
+            ident = f"{ident}@{short}"
+            if networks.get(ident, network) != network:
+                raise StemmaError(f"{network} and {networks[ident]} would have one name; rename a file")
+            networks[ident] = network
+        out[ident] = (card.name, own or preset)
     if not out:
         raise StemmaError("name the papers to compare, for example: stemma compare fpn retinanet ssd --data scenes")
-    return out
+    return out, networks
 
 
 def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
@@ -219,6 +247,20 @@ def _sets_of(sets: dict[str, Any] | None, name: str) -> dict[str, Any]:
         elif papers.get(whose).name == name:
             out[rest] = value
     return out
+
+
+def _start(given: str) -> str:
+    """A source of weights as other processes find it: "fpn:/folder/resnet50.pth", or without a paper."""
+    whose, colon, path = given.partition(":")
+    own = bool(colon) and not Path(given).exists()
+    name = f"{papers.get(whose).name}:" if own else ""
+    return name + str(Path(path if own else given).resolve())
+
+
+def _begins(starts: dict[str, list[str]]) -> list[str]:
+    """What each begins from, a line each."""
+    return [f"{ident} begins from {' and '.join(Path(f).name for f in files) or 'random weights'}"
+            for ident, files in starts.items()]
 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
@@ -287,6 +329,7 @@ def _version() -> str:
 def _as_command(systems: list[str], plan: dict[str, Any], seeds: int, out: str | Path) -> str:
     options = {"data": plan["data"], "budget": plan["budget"], "seeds": seeds, "preset": plan["preset"], "out": out}
     words = [*(f"--{k} {shlex.quote(str(v))}" for k, v in options.items()),
+             *(f"--start {shlex.quote(s)}" for s in plan.get("start") or []),
              *map(shlex.quote, typed(plan.get("data_options", {})))]
     return " ".join(["stemma", "compare", *systems, *words])
 

@@ -32,6 +32,7 @@ class Job:
     wall: str | None = None
     data_options: dict[str, Any] = field(default_factory=dict)  # how the data is read
     auto: str = "auto"  # what the precision "auto" means in this comparison
+    start: list[str] = field(default_factory=list)  # weights to begin from
 
     @property
     def length(self) -> Budget:

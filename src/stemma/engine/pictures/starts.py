@@ -11,8 +11,9 @@ those that the weights were trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ...core.part import diff, from_nothing, leaves
 from ...core.types import StemmaError
 from ...parts.backbones.alexnet import CaffeNet, ZFNet
 from ...parts.backbones.chain import Chain
-from ...parts.backbones.darknet import Darknet19, Darknet24
+from ...parts.backbones.darknet import Darknet19, Darknet24, Darknet53
 from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.resnet import Bottleneck, FrozenBatchNorm, ResNet
 from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGLevels, VGGReduced
@@ -164,10 +165,10 @@ PLACES: tuple[Place, ...] = (  # a class of modules, the kind of weights that it
     (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn),
     (Chain, "vgg", _in_order), (FCHead, "vgg", _connected), (FeatureLayers, "alexnet", _connected),
     (CaffeNet, "alexnet", _alexnet), (GoogLeNet, "googlenet", _googlenet),
-    (Darknet19, "darknet", _same), (Darknet24, "darknet", _same),
+    (Darknet19, "darknet", _same), (Darknet24, "darknet", _same), (Darknet53, "darknet", _same),
 )
 VGGS = (VGG16, VGGAtrous, VGGLevels, VGGReduced, VGGFCN)
-BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24)
+BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24, Darknet53)
 
 
 def bodies(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -242,6 +243,44 @@ def all_of(model: nn.Module, start: Any) -> Begun | None:
                  tuple(sorted(set.intersection(*(set(b.random) for b in each)))))
 
 
+def shared(sources: Sequence[str], systems: dict[str, Callable[[], nn.Module]]) -> dict[str, list[str]]:
+    """Which of several systems begin from which of `sources`, each for those that it fits, "fpn:FILE" for one; {} for
+    none. systems: how each is built, by "paper:preset". Raises `StemmaError` for a source that fits none of those that
+    it is meant for, and where weights that never learn would stay random."""
+    out: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
+    for ident, build in systems.items() if sources else ():
+        model: Any = build()
+        out[ident], begun = [], None
+        for source in sources:
+            whose, path = _meant(source)
+            if whose in ("", model.paper.name):
+                try:
+                    one = begin(model, path)
+                except StemmaError as error:
+                    why.setdefault(f"{source} {ident}", f"{ident}: {error}")
+                    continue
+                out[ident].append(path)
+                begun = one if begun is None else replace(begun, taken=(*begun.taken, *one.taken))
+        sound(model, begun)
+    if unused := [s for s in sources if not any(_meant(s)[1] in v for v in out.values())]:
+        said = [v for k, v in why.items() if k.startswith(f"{unused[0]} ")]
+        raise StemmaError(said[0] if said else f"{unused[0]} is meant for a paper that is not compared")
+    for ident, files in out.items():
+        if not files:
+            reason = next((v for k, v in why.items() if k.endswith(f" {ident}")), f"{ident}: no file is meant for it")
+            warnings.warn(f"begun from random weights, {reason}", stacklevel=2)
+    return out
+
+
+def _meant(source: str) -> tuple[str, str]:
+    """(the paper that a source is meant for, "" for all; its path)."""
+    if Path(source).is_absolute():
+        return "", source
+    whose, _, path = source.partition(":")
+    return whose, path
+
+
 def begin(model: nn.Module, source: str | Path | nn.Module | Source, name: str = "") -> Begun:
     """Copy weights into `model`, in place. Raises `StemmaError` where none fits, or fits by its shape alone."""
     if isinstance(source, nn.Module) or not isinstance(source, Source) and _ours(source):
@@ -277,7 +316,7 @@ def _ours(source: str | Path) -> bool:
 
 def _read(path: Path, model: nn.Module) -> Source:
     if path.suffix == ".weights" or ".conv." in path.name:  # darknet19_448.conv.23
-        body = next((m for _, m in bodies(model) if isinstance(m, (Darknet19, Darknet24))), None)
+        body = next((m for _, m in bodies(model) if isinstance(m, (Darknet19, Darknet24, Darknet53))), None)
         if body is None:
             raise StemmaError("it is a file of Darknet's, and this system stands on no network of Darknet's")
         return darknet(path, body)
@@ -387,7 +426,8 @@ def needed(model: Any) -> list[tuple[str, str]]:
         elif isinstance(m, CaffeNet):
             found.append((name, "alexnet" if m.form == "torchvision" else "caffenet"))
         else:
-            kinds = {GoogLeNet: "googlenet", ZFNet: "zf", Darknet19: "darknet19", Darknet24: "darknet24"}
+            kinds = {GoogLeNet: "googlenet", ZFNet: "zf", Darknet19: "darknet19", Darknet24: "darknet24",
+                     Darknet53: "darknet53"}
             found.append((name, next(v for k, v in kinds.items() if isinstance(m, k))))
     return found
 

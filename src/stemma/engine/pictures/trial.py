@@ -22,7 +22,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import autocast, pick_device
 from ..running.runs import Run
-from . import fit, outside
+from . import fit, outside, starts
 from .answers import apart
 from .draw import hatch
 from .flops import flops
@@ -54,11 +54,14 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
                         format=job.format, data_options=job.data_options, device=job.device, batch=job.batch,
                         precision=precision_for(job, folder, m.recipe.precision),
                         workers=job.workers, size="preset", upright="preset", val_every=1 / job.validations,
-                        val_images=CURVE, progress=False)
+                        val_images=CURVE, progress=False,
+                        start=job.start or None)
     record = trained.record
     torch.manual_seed(job.seed)
     # what was measured in the data included
-    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=info).to(device)
+    bare = checkpoint.build(job.paper, job.preset, sets=record["sets"], info=info)
+    starts.all_of(bare, job.start or None)
+    bare = bare.to(device)
     model = trained.load(which).to(device)
     precision = record["precision"]
     m = model

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...data.open import absolute, held_out, suited
 from ...data.packing import needed
 from ..running import checkpoint
 from ..wings import Asked, Ready
-from . import TASKS, begin, outside, results
+from . import TASKS, begin, outside, results, starts
 from .begin import first_command
 from .export import export
 from .fit import train
@@ -64,7 +65,11 @@ def prepare(asked: Asked) -> Ready:
     begun = chosen.as_dict() if chosen is not None else None
     named = [str(Path(r.proposals.file).resolve()) for r in recipes if r.proposals.kind == "file"]
     files = tuple(dict.fromkeys([*map(str, needed(where, format)), *named]))
-    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained, files)
+    begins = starts.shared(asked.options.get("start") or [], {
+        ident: partial(checkpoint.build, card, preset, sets=sets | gained[ident], info=info)
+        for ident, (card, preset, sets) in cards.items()})
+    return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained, files,
+                 begins)
 
 
 __all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",

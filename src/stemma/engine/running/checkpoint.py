@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import os
+import re
 from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -418,12 +419,14 @@ def as_published(model: nn.Module) -> tuple[nn.Module, dict[str, tuple[Any, Any]
 
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
     """Copy the weights of a run, a weights file or a model into `model` where name and shape agree; says how many did.
+    A model that says which are `taken`, by a pattern of their names, gets no others.
 
     Raises `StemmaError` when none does.
     """
     given = source.state_dict() if isinstance(source, nn.Module) else read_tensors(find(source))[0]
     own = model.state_dict()
-    fit = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    taken = re.compile(getattr(model, "taken", ""))
+    fit = {k: v for k, v in given.items() if taken.match(k) and k in own and own[k].shape == v.shape}
     if not fit:
         raise StemmaError("no tensor of the weights to start from fits this model; they belong to another system")
     model.load_state_dict(fit, strict=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ...core.types import StemmaError
 from . import checkpoint
 
 FORMAT = 1
+BEGUN = re.compile(r"\.run\.\d+\.new\.json")  # a run.json that a kill left half-written: nothing of a run yet
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class Run:
             raise StemmaError(f"{path} is a file; a run needs a folder. Choose another --out")
         if (path / "run.json").is_file():
             raise StemmaError(f"{path} already holds a run; continue it with --resume, or choose another --out")
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and not all(p.is_file() and BEGUN.fullmatch(p.name) for p in path.iterdir()):
             raise StemmaError(f"{path} holds files that are not a run's; choose an empty or new folder with --out")
         run = cls(path)
+        run.tidy()
         checkpoint.write_text(path / "run.json", json.dumps({"format": FORMAT} | checkpoint.jsonable(record), indent=1))
         return run
 

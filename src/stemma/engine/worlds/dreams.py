@@ -37,7 +37,7 @@ def beginnings(model: nn.Module, replay: Any, device: str, most: int = 1024) -> 
     n = replay.steps
     rows = np.flatnonzero(replay.arrays["first"][:n])
     rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-    seen = {k: torch.from_numpy(replay.arrays[k][rows]).to(device) for k in (*m.senses, "first")}
+    seen = {k: torch.from_numpy(replay.arrays[k][rows]).to(device) for k in (*m.senses, "first") if k in replay.arrays}
     with torch.no_grad():
         return torch.cat([m.encode({k: v[i : i + 256] for k, v in seen.items()}) for i in range(0, len(rows), 256)])
 

@@ -19,7 +19,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
-from . import agents, dreams
+from . import agents, dreams, reading
 
 CONTEXT = 5  # frames that are seen before the eyes close
 STRIDE = 10_000  # between the episodes of two seeds
@@ -57,9 +57,10 @@ def evaluate(
     """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval,
     beside those of chance.
 
-    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where a
-    run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with the
-    world (`check_dream`).
+    random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where the
+    model foresees words, "language" says how well (`check_words`); "reading" is how many steps of a life are for that.
+    Where a run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with
+    the world (`check_dream`).
     """
     m, folder = _open(model, which, device, "name its data with --data")
     name = world_of(m, data)
@@ -80,9 +81,25 @@ def evaluate(
         "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
     }
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
+    if "reading" in lived[0]:
+        out["reading"] = float(np.mean([e["reading"].sum() for e in lived]))
+    if reading.reads(m):
+        out["language"] = check_words(m, folder, name, lived[:count], seed)
     if replay is not None and dreams_too:
         out["dream"] = check_dream(m, replay, name, lived[:FRESH])
     return out
+
+
+def check_words(model: nn.Module, folder: Path | None, name: str, lived: list[envs.Episode],
+                seed: int = 0) -> dict[str, float]:
+    """How well what is said is foreseen (`reading.foretold`): in lives by chance, or in what a text holds out; counts
+    of words are those of the run's own lives, or of others by chance."""
+    apart = envs.get(name).held
+    replay = episodes_of(folder, model) if folder is not None else None
+    others = by_chance(model, name, len(lived), seed + 1) if replay is None else []
+    known = ([e["token"] for e in others] if replay is None
+             else np.split(replay.arrays["token"][: replay.steps], np.cumsum(replay.lengths)[:-1]))
+    return reading.foretold(model, by_chance(model, apart, len(lived), seed) if apart else lived, known)
 
 
 def seeds_of(begin: int, seed: int, count: int) -> list[int]:
@@ -133,6 +150,8 @@ def check_dream(
         n = len(state["stoch"])
         if card.law == "uniform" or n != len(left):  # endings have thinned the batch: what was held is drawn anew
             left, kept = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(n, m.classes, device=device)
+        if card.law == "still":
+            return torch.zeros(n, m.classes, device=device)
         if card.law == "choice":
             return torch.cat([torch.eye(k, device=device)[torch.randint(k, (n,), device=device)]
                               for k in card.choices], 1)
@@ -169,7 +188,8 @@ def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
     said, true = [], []
     for i in range(max(0, len(replay.lengths) - most), len(replay.lengths)):
         rows = slice(begin[i], begin[i + 1])
-        seen = {k: torch.from_numpy(replay.arrays[k][rows])[None].to(device) for k in (*m.senses, "first", "action")}
+        seen = {k: torch.from_numpy(replay.arrays[k][rows])[None].to(device) for k in (*m.senses, "first", "action")
+                if k in replay.arrays}
         _, priors = m.dynamics.observe(m.encode(seen), seen["action"], seen["first"])
         head = next(h for h in m.spec.heads if h.channel == "terminal")
         if not set(head.reads) <= set(priors):
@@ -197,7 +217,8 @@ def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, ste
     if t <= context:
         raise StemmaError(f"an episode of {len(episode['reward'])} frames ends before there is anything to foresee "
                           f"after {context}")
-    batch = {k: torch.from_numpy(episode[k][:t])[None].to(device) for k in (*m.senses, "action", "first")}
+    batch = {k: torch.from_numpy(episode[k][:t])[None].to(device) for k in (*m.senses, "action", "first")
+             if k in episode}
     beliefs = m.open_loop(batch, context, temperature)
     if "image" in m.heads:
         both = [episode["image"][:t], m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()]
@@ -245,17 +266,19 @@ def film(
     which: str = "best", device: str = "auto", temperature: float = 1.0, seed: int = 0,
 ) -> dict[str, Any]:
     """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json:
-    the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen."""
+    the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen, and, where words
+    are foreseen, how what was read goes on (`reading.continued`). A text has no film."""
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     name, out = world_of(m, data), Path(out)
+    name = envs.get(name).held or name
     outputs.claim([out / "predictions.json", *(out / f"open_loop_{i}.gif" for i in range(episodes))])
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
-    shown = "image" if "image" in m.heads else "vector"
+    shown = next((k for k in ("image", "vector") if k in m.heads and k in lived[0]), "")
     errors: dict[str, list[np.ndarray]] = {shown: [], "reward": []}
     torch.manual_seed(seed)
-    for i, episode in enumerate(e for e in lived if len(e["reward"]) > CONTEXT):
+    for i, episode in enumerate(e for e in lived if shown and len(e["reward"]) > CONTEXT):
         seen = foresee(m, episode, CONTEXT, steps, temperature)
         files.append(str(save_gif(out / f"open_loop_{i}.gif", side_by_side(seen["real"], seen["imagined"]))))
         square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:])
@@ -263,12 +286,16 @@ def film(
         errors[shown].append(square)
         if "reward" in seen:
             errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
-    if not files:
+    texts = [reading.continued(m, e, envs.get(name).words) for e in lived if len(e["reward"]) > CONTEXT
+             ] if reading.reads(m) else []
+    if not files and not texts:
         raise StemmaError(f"every episode in '{name}' ended within {CONTEXT} frames; there is nothing to foresee")
     ahead = {k: [float(np.mean([e[s] for e in v if len(e) > s])) for s in range(max(map(len, v)))]
              for k, v in errors.items() if v}
     record = {"env": name, "films": files, "context": CONTEXT, "temperature": temperature,
               "returns": [float(e["reward"].sum()) for e in lived], "error": ahead}
+    if texts:
+        record["texts"] = texts
     said = checkpoint.jsonable(record | {"films": [Path(f).name for f in files]})
     outputs.put_text(out / "predictions.json", json.dumps(said, indent=1), prediction=True)
     return record

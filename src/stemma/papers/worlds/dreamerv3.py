@@ -74,7 +74,7 @@ def prepare(p: Dreaming, info: Info) -> Dreaming:
     assert isinstance(p.actor, Part)
     first, units = p.actor["norm"] == "layer", p.actor["units"]
     both = [seen(channel, width, 0, 0, units, p.actor["layers"], first) if width else (picture, told)
-            for channel, width in info.inputs or (("image", 0),) if channel != "token"]
+            for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
     return replace(p, senses=tuple(s for s, _ in both), heads=(*(h for _, h in both), *p.heads[1:]),
                    actor=p.actor.but(choices=info.choices))
 
@@ -119,8 +119,8 @@ PAPER = Paper(
         Parent(
             planet.PAPER,
             (
-                (("()", "critic", "behaviour", "context"), "an actor and a critic learn in dreams, in the place of "
-                 "a search at each step; what was believed is kept with what was lived"),
+                (("()", "critic", "behaviour", "context", "taken"), "an actor and a critic learn in dreams, in the "
+                 "place of a search at each step; what was believed is kept with what was lived"),
                 ("actor", "a policy whose distribution is learned"),
                 ("pixels", "all eight bits, without noise"),
                 ("senses", "convolutions halved by their maxima, each normalised"),

@@ -90,15 +90,15 @@ def topped(width: int, units: int, layers: int, out: int, scale: float = 1.0, no
 
 
 class NumbersEncoder(nn.Module):
-    """A channel of numbers: their symlog through `layers`."""
+    """A channel of numbers: their symlog (`squash`) through `layers`."""
 
-    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms") -> None:
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True) -> None:
         super().__init__()
-        self.net = layers_of(inp.channels[0], units, layers, norm)
+        self.net, self.squash = layers_of(inp.channels[0], units, layers, norm), squash
         self.out = In((units,), (1,))
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N E"]:
-        code: Tensor = self.net(symlog(x))
+        code: Tensor = self.net(symlog(x) if self.squash else x)
         return code
 
 

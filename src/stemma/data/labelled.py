@@ -1,0 +1,395 @@
+"""Data sets of pictures with one class each, or several: what networks are carried over to.
+
+    drawn, drawn:waves            sets that are drawn in memory (`data.drawn_classes`); drawn:levels: concepts that were
+                                  seen and five levels of others (`data.drawn_concepts`)
+    my/flowers                    folders train, val, test of class folders; or class folders alone, which are divided;
+                                  or train.txt, val.txt, test.txt, "path class" a line
+    digits.npz                    x_train, y_train, x_test, y_test (x_val, y_val), or x, y; pictures uint8 (N, H, W) or
+                                  (N, H, W, 3), or features float (N, D), which no network is asked for
+    crops:my/boxes                every object of a set with boxes, cut out, by its class (any format of `data.open`)
+    labels:my/boxes               its pictures, by all the classes that are in them
+    levels:my/cog                 levels.json (or .pkl) beside folders of concepts, n02084071,
+                                  and split.json (or .pkl) where
+                                  it is there: the sets L1, L2 ... (ImageNet-CoG)
+
+Several with commas between. What a set has no split for is divided off by a hash of the files' names, class by class:
+a fifth of training to validate on, a fifth of all to test on.
+
+Axes: N pictures, C classes, D features.
+"""
+from __future__ import annotations
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.samples import DataError
+from . import drawn_classes, drawn_concepts
+from .concepts import read_levels, read_split
+from .files import lines_of, read_bytes
+from .images import child, read_image, safe_join, walk
+
+Labels = NDArray[Any]
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+HELD = 0.2  # of training to validate on, of all to test on
+LEAST = 16  # pixels: objects with a shorter side are no crops
+FEWEST = 10  # crops of training: classes with fewer are left out
+ARRAYS = (("x", "y"), ("images", "labels"), ("data", "target"), ("X", "Y"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split: labels int64 (N,), or bool (N, C) where a picture may have several; `read(i)` gives a picture uint8
+    (H, W, 3), or features float32 (D,). Equal contents have an equal `digest`."""
+
+    labels: Labels
+    read: Callable[[int], NDArray[Any]]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A data set: "train", "val" and "test"; `notes` say what was derived or left out."""
+
+    name: str
+    classes: tuple[str, ...]
+    parts: dict[str, Part]
+    notes: tuple[str, ...] = ()
+    features: int = 0  # numbers a row where rows are features; 0: pictures
+
+    @property
+    def many(self) -> bool:
+        """Whether a picture may have several classes."""
+        return bool(self.parts["train"].labels.ndim == 2)
+
+    @property
+    def digest(self) -> str:
+        """Of all that is in it."""
+        return _digest(self.name, *self.classes, *(p.digest for p in self.parts.values()))
+
+
+def open_sets(text: str | Path) -> list[Labelled]:
+    """The data sets that `text` names, with commas between. Raises `DataError` for one that cannot be read, and where
+    two have one name."""
+    whole = str(text)
+    given = [whole] if Path(whole).exists() else [s.strip() for s in whole.split(",") if s.strip()]
+    several = {"drawn": [f"drawn:{t}" for t in drawn_classes.TARGETS],
+               "drawn:levels": [f"drawn:{t}" for t in drawn_concepts.sets()] if "drawn:levels" in given else []}
+    given = [n for g in given for n in several.get(g, [g])]
+    if not given:
+        raise DataError(whole, "names no data set", "write a folder, a file or drawn, several with commas between")
+    found = [s for g in given for s in (levelled(g.partition(":")[2]) if g.startswith("levels:") else [open_set(g)])]
+    names = [s.name for s in found]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise DataError(whole, f"holds two data sets that are called {twice[0]}", "rename a folder")
+    return found
+
+
+def open_set(where: str | Path) -> Labelled:
+    """One data set. Raises `DataError`."""
+    kind, colon, rest = str(where).partition(":")
+    if kind == "drawn" and colon:
+        return _drawn(rest)
+    if kind in ("crops", "labels") and colon:
+        return _of_boxes(kind, rest)
+    path = Path(where).expanduser()
+    if not path.exists():
+        raise DataError(str(where), "there is no such folder or file", "check the path; drawn needs none")
+    return _arrays(path) if path.is_file() else _folder(path)
+
+
+def _digest(*said: str) -> str:
+    h = hashlib.blake2b(digest_size=16)
+    for s in said:
+        h.update(s.encode("utf-8", "surrogatepass") + b"\0")
+    return h.hexdigest()
+
+
+def _finished(name: str, classes: Sequence[str], parts: dict[str, Part], names: dict[str, list[str]],
+              notes: Sequence[str] = (), features: int = 0) -> Labelled:
+    """The set with the splits that it lacks divided off. names: what each part's pictures are called."""
+    said = list(notes)
+    if "train" not in parts:
+        raise DataError(name, "has nothing to train on", "call a split train")
+    if "test" not in parts and "val" in parts:
+        parts["test"], names["test"] = parts.pop("val"), names.pop("val")
+        said.append("measured on its val, for it has no test")
+    for split, of in (("test", "all"), ("val", "train")):
+        if split not in parts:
+            keep, off = _apart(parts["train"], names["train"])
+            parts[split], names[split] = _taken(parts["train"], off), [names["train"][i] for i in off]
+            parts["train"], names["train"] = _taken(parts["train"], keep), [names["train"][i] for i in keep]
+            said.append(f"a fifth of {of} is its {split}")
+    for split, part in parts.items():
+        if not len(part):
+            raise DataError(name, f"has no picture in {split}", "add pictures, or let it be divided")
+    return Labelled(name, tuple(classes), {s: parts[s] for s in SPLITS}, tuple(said), features)
+
+
+def _apart(part: Part, names: list[str]) -> tuple[list[int], list[int]]:
+    """Index of what is kept and what is held out: of each class those whose names have the least hashes."""
+    groups = part.labels if part.labels.ndim == 1 else np.zeros(len(part), np.int64)
+    rank = np.array([_digest(n) for n in names])
+    off: list[int] = []
+    for g in np.unique(groups):
+        at = np.flatnonzero(groups == g)
+        off += at[np.argsort(rank[at], kind="stable")][: max(round(len(at) * HELD), int(len(at) > 1))].tolist()
+    out = set(off)
+    return [i for i in range(len(part)) if i not in out], sorted(off)
+
+
+def _taken(part: Part, index: Sequence[int]) -> Part:
+    """Some pictures of a split."""
+    at = np.asarray(index, np.int64)
+    return Part(part.labels[at], lambda i: part.read(int(at[i])),
+                _digest(part.digest, hashlib.blake2b(at.tobytes(), digest_size=16).hexdigest()))
+
+
+def few(part: Part, each: int, seed: int) -> Part:
+    """`each` pictures of every class, by chance; all of a class that has fewer. In the order of the split."""
+    rng = np.random.default_rng([seed, each, 11])
+    index = [rng.permutation(np.flatnonzero(part.labels == c))[:each] for c in np.unique(part.labels)]
+    return _taken(part, sorted(np.concatenate(index).tolist()))
+
+
+def joined(one: Part, other: Part) -> Part:
+    """Two splits as one."""
+    n = len(one)
+    return Part(np.concatenate([one.labels, other.labels]), lambda i: one.read(i) if i < n else other.read(i - n),
+                _digest(one.digest, other.digest))
+
+
+# ---------------------------------------------------------------- drawn, arrays
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(name: str) -> Labelled:
+    drawn = drawn_classes.SETS.get(name) or drawn_concepts.sets().get(name)
+    if drawn is None:
+        raise DataError(f"drawn:{name}", "is not drawn",
+                        f"there are {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
+    parts = {}
+    for split in SPLITS:
+        x, y = drawn.split(split)
+        parts[split] = Part(y, x.__getitem__, _digest(hashlib.blake2b(x.tobytes(), digest_size=16).hexdigest(),
+                                                      hashlib.blake2b(y.tobytes(), digest_size=16).hexdigest()))
+    return Labelled(name, drawn.classes, parts)
+
+
+def _arrays(path: Path) -> Labelled:
+    if path.suffix != ".npz":
+        raise DataError(str(path), "is no data set of pictures with classes", "give a folder or an .npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held = {k: file[k] for k in file.files}
+    except (OSError, ValueError, BadZipFile) as e:
+        raise DataError(str(path), f"cannot be read ({str(e)[:100]})", "save plain arrays with numpy.savez") from None
+    found: dict[str, tuple[NDArray[Any], Labels]] = {}
+    for split in ("train", "val", "test", ""):
+        for x, y in ARRAYS:
+            keys = (f"{x}_{split}", f"{y}_{split}") if split else (x, y)
+            if keys[0] in held and keys[1] in held:
+                found.setdefault(split or "train", (held[keys[0]], held[keys[1]]))
+    if not found:
+        raise DataError(str(path), f"holds {', '.join(sorted(held)) or 'nothing'}",
+                        "name its arrays x_train, y_train, x_test, y_test, or x, y")
+    shown = next(iter(found.values()))[0]
+    wide = int(shown.shape[1]) if shown.ndim == 2 else 0
+    names = _class_names(str(path), [y for _, y in found.values()])
+    parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
+    every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
+    return _finished(path.stem, [str(n) for n in names], parts, every, features=wide)
+
+
+def _class_names(where: str, labels: list[Labels]) -> list[Any]:
+    if labels[0].ndim == 2:
+        return list(range(labels[0].shape[1]))
+    if any(y.ndim != 1 for y in labels):
+        raise DataError(where, "has labels that are no row of classes", "save one class a picture")
+    return sorted({v for y in labels for v in y.tolist()})
+
+
+def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[Any]) -> Part:
+    grey, colour = x.ndim == 3, x.ndim == 4 and x.shape[3] == 3
+    if len(x) != len(y) or not (x.ndim == 2 or (grey or colour) and x.dtype == np.uint8):
+        raise DataError(str(path), f"{split} is {x.dtype} of shape {x.shape} beside {len(y)} labels",
+                        "save pictures as uint8 (N, H, W) or (N, H, W, 3), or features as (N, D)")
+    labels = y.astype(bool) if y.ndim == 2 else np.array([names.index(v) for v in y.tolist()], np.int64)
+    said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest()
+                     for a in (x, labels)))
+    if x.ndim == 2:
+        rows = x.astype(np.float32)
+        return Part(labels, rows.__getitem__, said)
+    return Part(labels, lambda i: np.repeat(x[i][..., None], 3, -1) if grey else x[i], said)
+
+
+# ---------------------------------------------------------------- folders
+
+
+def _folder(path: Path) -> Labelled:
+    lists = {s: file for s, ways in SPLITS.items() for w in ways if (file := path / f"{w}.txt").is_file()}
+    if lists:
+        return _listed(path, lists)
+    folders = {s: name for s, ways in SPLITS.items() if (name := child(path, *ways))}
+    if "train" not in folders:
+        folders = {"train": "."}
+    files = {s: [f for f in walk(path / name) if "/" in f] for s, name in folders.items()}
+    classes = sorted({f.rpartition("/")[0] for of in files.values() for f in of})
+    if len(classes) < 2:
+        raise DataError(str(path), f"has {len(classes)} folder(s) of pictures, and a class is a folder",
+                        "put the pictures of each class into a folder of its own")
+    at = {c: i for i, c in enumerate(classes)}
+    parts = {s: _files(path / folders[s], of, [at[f.rpartition("/")[0]] for f in of]) for s, of in files.items()}
+    return _finished(path.resolve().name, classes, parts, dict(files))
+
+
+def _files(root: Path, files: list[str], labels: list[int]) -> Part:
+    paths = [safe_join(root, f) for f in files]
+    said = [hashlib.blake2b(read_bytes(p), digest_size=16).hexdigest() for p in paths]
+    return Part(np.array(labels, np.int64), lambda i: read_image(paths[i]),
+                _digest(*(f"{s} {k}" for s, k in zip(said, labels))))
+
+
+def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
+    """Split files: "path class" a line, or a path whose folder is its class."""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for split, file in lists.items():
+        rows[split] = []
+        for number, line in enumerate(lines_of(file), 1):
+            if not line:
+                continue
+            name, _, label = line.rpartition(" ") if not (path / line).is_file() else (line, "", "")
+            label = label or Path(name).parent.name
+            if not name or not label:
+                raise DataError(str(file), "has no class", "write path and class", f"line {number}")
+            rows[split].append((name, label))
+    classes = sorted({c for of in rows.values() for _, c in of}, key=lambda c: (not c.isdecimal(), int(c) if
+                                                                               c.isdecimal() else 0, c))
+    at = {c: i for i, c in enumerate(classes)}
+    parts = {s: _files(path, [f for f, _ in of], [at[c] for _, c in of]) for s, of in rows.items()}
+    return _finished(path.resolve().name, classes, parts, {s: [f for f, _ in of] for s, of in rows.items()})
+
+
+def levelled(where: str | Path) -> list[Labelled]:
+    """The levels of ImageNet-CoG in a folder, a set each, labels in the order of the concepts' names. Pictures are
+    known by their names and sizes, for there may be millions. Raises `DataError`."""
+    root = Path(where).expanduser()
+    files = {k: next((f for e in ("json", "pkl") if (f := root / f"{k}.{e}").is_file()), None)
+             for k in ("levels", "split")}
+    if files["levels"] is None:
+        raise DataError(str(where), "holds no levels.json or levels.pkl", "write a list of lists of concepts")
+    split = read_split(files["split"]) if files["split"] else {}
+    out = []
+    for i, level in enumerate(read_levels(files["levels"]), 1):
+        classes = sorted(level)
+        listed: dict[str, list[str]] = {"train": [], "test": []} if split else {"train": []}
+        for c in classes:
+            if split and c not in split:
+                raise DataError(str(files["split"]), "does not divide it", "write its train and test", c)
+            for s, names in (split[c] if split else {"train": walk(root / c)}).items():
+                listed[s] += [f"{c}/{n}" for n in names]
+        at = {c: k for k, c in enumerate(classes)}
+        parts = {}
+        for s, names in listed.items():
+            paths = [safe_join(root, n) for n in names]
+            if lost := next((p for p in paths if not p.is_file()), None):
+                raise DataError(str(lost), "there is no such image", "restore the file, or leave it out of the split")
+            labels = np.array([at[n.partition("/")[0]] for n in names], np.int64)
+            read = functools.partial(_read_at, paths)
+            parts[s] = Part(labels, read, _digest(*(f"{n} {p.stat().st_size}" for n, p in zip(names, paths))))
+        out.append(_finished(f"L{i}", classes, parts, listed))
+    return out
+
+
+def _read_at(paths: list[Path], i: int) -> NDArray[Any]:
+    return read_image(paths[i])
+
+
+# ---------------------------------------------------------------- of sets with boxes
+
+
+def _of_boxes(kind: str, where: str) -> Labelled:
+    """A set of `data.open`: its objects cut out, or its pictures by all that is in them."""
+    from .open import open_dataset, splits
+
+    data = {s: open_dataset(where, s) for s in splits(where) if s in SPLITS}
+    names = next(iter(data.values())).info.classes.names
+    parts: dict[str, Part] = {}
+    called: dict[str, list[str]] = {}
+    for split, one in data.items():
+        part, called[split] = _crops(one) if kind == "crops" else _pictures(one, len(names))
+        parts[split] = replace(part, digest=_digest(kind, one.fingerprint, split))
+    notes: list[str] = []
+    if kind == "crops":
+        count = np.bincount(parts["train"].labels, minlength=len(names))
+        kept = [c for c in range(len(names)) if count[c] >= FEWEST]
+        if len(kept) < 2:
+            raise DataError(where, f"has {len(kept)} class(es) with {FEWEST} objects or more of {LEAST} pixels",
+                            "take a larger set")
+        if len(kept) < len(names):
+            notes.append(f"{len(names) - len(kept)} of {len(names)} classes have fewer than {FEWEST} objects of "
+                         f"{LEAST} pixels in training and are left out")
+        for split, part in parts.items():
+            at = np.flatnonzero(np.isin(part.labels, kept)).tolist()
+            fewer = _taken(part, at)
+            parts[split] = replace(fewer, labels=np.searchsorted(kept, fewer.labels).astype(np.int64))
+            called[split] = [called[split][i] for i in at]
+        names = tuple(names[c] for c in kept)
+    return _finished(Path(where).name or kind, names, parts, called, notes)
+
+
+def _crops(data: Any) -> tuple[Part, list[str]]:
+    """Every object with sides of LEAST pixels or more, cut out of its picture."""
+    at: list[tuple[int, int]] = []
+    labels: list[int] = []
+    called: list[str] = []
+    for i in range(len(data)):
+        t = data.truth(i)
+        sides = np.minimum(t.boxes[:, 2] - t.boxes[:, 0], t.boxes[:, 3] - t.boxes[:, 1])
+        for k in np.flatnonzero((sides >= LEAST) & ~t.crowd):
+            at.append((i, int(k)))
+            labels.append(int(t.labels[k]))
+            called.append(f"{t.file} {k}")
+    shown = functools.lru_cache(maxsize=1)(data.__getitem__)
+
+    def read(n: int) -> NDArray[Any]:
+        i, k = at[n]
+        s = shown(i)
+        h, w = s.image.shape[:2]
+        x0, y0, x1, y1 = (int(round(float(v))) for v in s.boxes[k])
+        cut: NDArray[Any] = s.image[max(y0, 0) : min(y1, h), max(x0, 0) : min(x1, w)]
+        return cut
+
+    return Part(np.array(labels, np.int64), read, ""), called
+
+
+def _pictures(data: Any, classes: int) -> tuple[Part, list[str]]:
+    """Pictures with all the classes of their objects (of which VOC's difficult ones are none)."""
+    labels = np.zeros((len(data), classes), bool)
+    called = []
+    for i in range(len(data)):
+        t = data.truth(i)
+        labels[i, t.labels[~t.crowd]] = True
+        called.append(f"{t.file} {i}")
+    return Part(labels, lambda i: np.asarray(data[i].image), ""), called
+
+
+def say(sets: Sequence[Labelled]) -> None:
+    """Warn, once each, of what was derived or left out."""
+    for s in sets:
+        for note in s.notes:
+            warnings.warn(f"{s.name}: {note}", stacklevel=2)
+
+
+__all__ = ["SPLITS", "Labelled", "Part", "few", "joined", "open_set", "open_sets", "say"]

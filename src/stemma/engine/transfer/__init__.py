@@ -1,0 +1,2 @@
+"""The wing of transfer: how well what a network has learned serves on other data."""
+TASKS = ("transfer",)

@@ -1,0 +1,498 @@
+"""Carrying networks over: regression against scikit-learn, the statistics against scipy, and the protocol from end to
+end."""
+from __future__ import annotations
+
+import json
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import precision_recall_curve
+
+import stemma
+from learning import Learned
+from stemma.cli import main
+from stemma.core import paper as cards
+from stemma.core.types import DataError, StemmaError
+from stemma.data import drawn_classes
+from stemma.data.labelled import few, open_set, open_sets
+from stemma.engine.running.budget import Budget
+from stemma.engine.transfer import course, features, training
+from stemma.engine.transfer.named import named
+from stemma.metrics import carried
+from stemma.ops import softmax_regression as regression
+from stemma.parts.classifier import Network
+from stemma.skeletons.protocol import Look
+
+SETS: dict[str, Any] = {"network.name": "tiny-4", "probe.count": 7, "recipe.batch": 16, "grids.0.lrs": "0.01,0.1,2",
+                        "grids.1.lrs": "0.1,0.1,1"}
+HOW: dict[str, Any] = {"preset": "small", "device": "cpu", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+
+
+def problem(seed: int, n: int = 200, d: int = 12, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    return rng.normal(size=(classes, d))[y] * 0.7 + rng.normal(size=(n, d)) * rng.uniform(0.3, 3, d), y
+
+
+# ---------------------------------------------------------------- regression
+
+
+@pytest.mark.oracle("scikit-learn's LogisticRegression", "imagenet_transfer", how="coefficients, relative")
+@pytest.mark.parametrize("seed", range(10))
+def test_regression_is_that_of_scikit_learn(seed: int, record_property: Any) -> None:
+    """Ten problems by five strengths, C = 1 / (n strength): coefficients to 1e-3, answers to one in a thousand."""
+    x, y = problem(seed)
+    rows, strengths = regression.turned(torch.from_numpy(x)), [10.0, 1.0, 0.1, 1e-2, 1e-4]
+    fitted = regression.fit(rows, torch.from_numpy(y), strengths, 4, tolerance=1e-9)
+    assert fitted.converged.all()
+    weight, bias = rows.back(fitted.w)
+    for i, strength in enumerate(strengths):
+        theirs = LogisticRegression(C=1 / (len(x) * strength), tol=1e-10, max_iter=20_000).fit(x, y)
+        apart = np.abs(weight[i].numpy().T - theirs.coef_).max() / np.abs(theirs.coef_).max()
+        assert apart < 1e-3
+        ours = (x @ weight[i].numpy() + bias[i].numpy()).argmax(1)
+        assert (ours == theirs.predict(x)).mean() >= 0.999
+
+
+def test_a_column_of_yes_and_no_is_a_regression_of_its_own() -> None:
+    x, _ = problem(3)
+    y = np.random.default_rng(0).random((len(x), 3)) < 0.4
+    rows = regression.turned(torch.from_numpy(x))
+    fitted = regression.fit(rows, torch.from_numpy(y), [1e-2], 3, tolerance=1e-9)
+    weight, _ = rows.back(fitted.w[0])
+    for c in range(3):
+        theirs = LogisticRegression(C=1 / (len(x) * 1e-2), tol=1e-10, max_iter=20_000).fit(x, y[:, c])
+        np.testing.assert_allclose(weight[:, c].numpy(), theirs.coef_[0], atol=1e-5)
+
+
+def test_along_the_path_losses_rise_and_weights_fall_with_the_strength() -> None:
+    x, y = problem(1)
+    rows, warm, found = regression.turned(torch.from_numpy(x)), None, []
+    for strength in regression.path(1e-6, 1e5, 45):
+        fitted = regression.fit(rows, torch.from_numpy(y), [strength], 4, warm, tolerance=1e-8)
+        warm = fitted.w
+        size = float(fitted.w[:, :-1].square().sum())
+        found.append((float(fitted.loss) - strength * size / 2, size))
+        assert float(fitted.slope) <= 1e-6
+    errors, sizes = zip(*found)
+    assert all(a >= b - 1e-9 for a, b in zip(errors, errors[1:]))  # the strongest comes first
+    assert all(a <= b + 1e-9 for a, b in zip(sizes, sizes[1:]))
+    share = np.bincount(y) / len(y)  # under the strongest only the bias is left: the classes' shares
+    strong = regression.fit(rows, torch.from_numpy(y), [1e5], 4, tolerance=1e-9)
+    np.testing.assert_allclose(strong.w[0, -1].softmax(0).numpy(), share, atol=1e-4)
+    cold = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, tolerance=1e-9)
+    begun = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, fitted.w, tolerance=1e-9)
+    torch.testing.assert_close(cold.w[:, :-1], begun.w[:, :-1], atol=1e-4, rtol=1e-4)
+
+
+def test_every_row_twice_changes_nothing_for_the_loss_is_a_mean() -> None:
+    x, y = problem(2)
+    once, twice = (regression.turned(torch.from_numpy(np.tile(x, (k, 1)))) for k in (1, 2))
+    a, b = (r.back(regression.fit(r, torch.from_numpy(np.tile(y, k)), [1e-2], 4, tolerance=1e-9).w[0])[0]
+            for k, r in ((1, once), (2, twice)))
+    torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+    theirs = [LogisticRegression(C=1.0, tol=1e-10, max_iter=9999).fit(np.tile(x, (k, 1)), np.tile(y, k)).coef_
+              for k in (1, 2)]
+    assert np.abs(theirs[0] - theirs[1]).max() > 1e-3  # where it is a sum, C means another thing
+
+
+def test_more_features_than_rows_are_solved_in_the_rows_space() -> None:
+    x, y = problem(4, n=40, d=90)
+    rows = regression.turned(torch.from_numpy(x))
+    assert rows.x.shape[1] == 40  # 39 axes and the bias
+    weight, _ = rows.back(regression.fit(rows, torch.from_numpy(y), [1e-2], 4, tolerance=1e-9).w[0])
+    theirs = LogisticRegression(C=1 / (40 * 1e-2), tol=1e-10, max_iter=9999).fit(x, y)
+    np.testing.assert_allclose(weight.numpy().T, theirs.coef_, atol=1e-5)
+    torch.testing.assert_close(rows.back(rows.forth(weight, torch.zeros(4)))[0], weight)
+
+
+def test_several_strengths_at_once_are_each_alone() -> None:
+    x, y = problem(5)
+    rows, strengths = regression.turned(torch.from_numpy(x)), [1.0, 1e-1, 1e-3]
+    together = regression.fit(rows, torch.from_numpy(y), strengths, 4, tolerance=1e-9)
+    for i, s in enumerate(strengths):
+        alone = regression.fit(rows, torch.from_numpy(y), [s], 4, tolerance=1e-9)
+        torch.testing.assert_close(together.w[i, :-1], alone.w[0, :-1], atol=1e-5, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def test_adjusted_logits_add_up_to_nothing_and_do_not_see_how_hard_a_set_is() -> None:
+    rng = np.random.default_rng(0)
+    accuracy = rng.uniform(0.2, 0.95, (6, 4))
+    logits = carried.logit(accuracy, 1000)
+    np.testing.assert_allclose(carried.adjusted(logits).sum(0), 0, atol=1e-12)
+    top = carried.logit(rng.uniform(0.5, 0.8, 6), 1000)
+    one = carried.correlation(top, carried.adjusted(logits).mean(1))
+    other = carried.correlation(top, carried.adjusted(logits + [0.0, 3.0, -1.0, 2.0]).mean(1))
+    assert one.r == pytest.approx(other.r)
+    assert np.isfinite(carried.logit(np.array([0.0, 1.0]), 200)).all()
+    assert carried.logit(1.0, 200) == pytest.approx(math.log(399))  # half a picture short
+
+
+@pytest.mark.oracle("scipy's pearsonr, spearmanr and binomtest", "imagenet_transfer", how="r, its interval, rank, p")
+def test_correlations_and_exchanges_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=16)
+    y = 0.8 * x + rng.normal(size=16) * 0.5
+    ours, theirs = carried.correlation(x, y), stats.pearsonr(x, y)
+    assert ours.r == pytest.approx(theirs.statistic) and ours.rank == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert ours.drawn_low < ours.r < ours.drawn_high
+    one, other = rng.random(400) < 0.8, rng.random(400) < 0.74
+    better, worse = int((one & ~other).sum()), int((other & ~one).sum())
+    assert carried.exchanged(one, other) == pytest.approx(stats.binomtest(better, better + worse).pvalue, abs=0.006)
+    assert math.isnan(carried.correlation(x[:2], y[:2]).r)
+
+
+@pytest.mark.oracle("scikit-learn's precision_recall_curve", "imagenet_transfer", how="11-point average precision")
+def test_measures_of_a_classification() -> None:
+    rng = np.random.default_rng(2)
+    y = np.repeat(np.arange(5), 20)
+    scores = rng.random((100, 5)) + np.eye(5)[y] * 0.5
+    assert carried.measured("top-1", scores, y) == pytest.approx(carried.measured("per-class", scores, y))
+    fewer = y < 4
+    assert (carried.measured("per-class", scores[fewer][:65], y[fewer][:65])
+            == pytest.approx(np.mean([(scores[fewer][:65].argmax(1) == c)[y[fewer][:65] == c].mean() for c in range(4)])))
+    many = rng.random((100, 3)) < 0.3
+    found = []
+    for c in range(3):
+        precision, recall, _ = precision_recall_curve(many[:, c], scores[:, c])
+        found.append(np.mean([precision[:-1][recall[:-1] >= t].max() for t in np.arange(11) * 0.1]))  # its last point is none
+    assert carried.measured("map-11", scores[:, :3], many) == pytest.approx(np.mean(found))
+
+
+def test_intervals_leave_what_sets_differ_by_out() -> None:
+    logits = np.array([[0.0, 2.0, 5.0], [1.0, 3.0, 6.0]])  # one is above the other by 1 on every set
+    np.testing.assert_allclose(carried.intervals(logits), 0, atol=1e-12)
+    assert np.isnan(carried.intervals(logits[:1])).all()
+    rng = np.random.default_rng(3)
+    noisy = rng.normal(size=(4, 6))
+    corrected = carried.adjusted(noisy).std(1, ddof=1) * np.sqrt(4 / 3) / np.sqrt(6) * stats.t.ppf(0.975, 5)
+    np.testing.assert_allclose(carried.intervals(noisy), corrected)
+
+
+# ---------------------------------------------------------------- the paper's settings
+
+
+def test_the_published_protocol() -> None:
+    card = cards.get("imagenet-transfer")
+    p: Any = card.spec("paper")
+    found = regression.path(p.probe.weakest, p.probe.strongest, p.probe.count)
+    assert len(found) == 45 and found[0] == pytest.approx(1e5) and found[-1] == pytest.approx(1e-6)
+    assert np.allclose(np.diff(np.log10(found)), -0.25)
+    tuned, random = p.grids
+    assert len(tuned.points()) == 56 and tuned.points()[7] == (pytest.approx(1e-4), 0.0)
+    assert len({lr for lr, _ in random.points()}) == 7 and len({wd for _, wd in random.points()}) == 8
+    assert max(wd for _, wd in random.points()) == pytest.approx(10**-1.5)
+    recipe = card.recipe("paper")
+    assert (recipe.length, recipe.batch, recipe.momentum, random.length) == ("20000steps", 256, 0.9, 2.0)
+    assert p.look == Look(224)
+    assert [p.measure_of(n, n == "voc2007") for n in ("food101", "aircraft", "Pets", "caltech-101", "flowers102", "voc2007")
+            ] == ["top-1", "per-class", "per-class", "per-class", "per-class", "map-11"]
+    with torch.device("meta"):
+        net = p.network.build(course._inputs())
+    assert sum(x.numel() for x in net.parameters()) == card.facts[0].value and net.width == 2048
+
+
+@pytest.mark.parametrize(("per_epoch", "momentum"), [(5, 0.1), (100, 0.1), (1000, 0.01), (20_000, 5e-4)])
+def test_the_momentum_of_batch_norm(per_epoch: float, momentum: float) -> None:
+    assert training.momentum_of(per_epoch) == pytest.approx(momentum)
+
+
+def test_weight_decay_is_what_it_says_once_it_is_multiplied_with_the_rate(tmp_path: Path) -> None:
+    one = open_set("drawn:counts")
+    torch.manual_seed(0)
+    net = training.Tuned(Network(course._inputs(), "tiny-4"), 4)
+    how = training.How(0.05, 0.01 / 0.05, Budget(10, "steps"), 1.0)
+    t = training.Training(net, Look(32), one.parts["train"], cards.get("imagenet-transfer").recipe("small"), how, "cpu")
+    weight = t.model.head.weight
+    for p in t.model.parameters():
+        p.grad = torch.zeros_like(p)
+    before = weight.detach().clone()
+    t.optimizer.step()
+    torch.testing.assert_close(weight.detach(), before * (1 - 0.01 * (1 + 0.9)))  # Nesterov's first step
+
+
+# ---------------------------------------------------------------- data
+
+
+def drawn_folder(root: Path, n: int = 10, splits: tuple[str, ...] = ("",)) -> Path:
+    from PIL import Image
+
+    x, y = drawn_classes.SETS["counts"].split("val")
+    for k, split in enumerate(splits):
+        for c in range(4):
+            folder = root / split / drawn_classes.SETS["counts"].classes[c]
+            folder.mkdir(parents=True)
+            for j, i in enumerate(np.flatnonzero(y == c)[k * n : (k + 1) * n]):
+                Image.fromarray(x[i]).save(folder / f"{j}.png")
+    return root
+
+
+def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
+    whole = open_set(drawn_folder(tmp_path / "whole"))
+    assert whole.classes == ("four", "one", "three", "two") and {s: len(p) for s, p in whole.parts.items()} == {
+        "train": 24, "val": 8, "test": 8}
+    assert any("fifth" in n for n in whole.notes) and open_set(tmp_path / "whole").digest == whole.digest
+    split = open_set(drawn_folder(tmp_path / "split", splits=("train", "valid", "test")))
+    assert [len(p) for p in split.parts.values()] == [40, 40, 40] and not split.notes
+    lines = [f"{c}/{i}.png {c}" for c in whole.classes for i in range(10)]
+    (tmp_path / "whole" / "train.txt").write_text("\n".join(lines[::2]))
+    (tmp_path / "whole" / "test.txt").write_text("\n".join(lines[1::2]))
+    listed = open_set(tmp_path / "whole")
+    assert len(listed.parts["train"]) + len(listed.parts["val"]) == 20 == len(listed.parts["test"])
+    x, y = drawn_classes.SETS["counts"].split("val")
+    np.savez(tmp_path / "arrays.npz", x_train=x[:80], y_train=y[:80], x_test=x[80:, :, :, 0], y_test=y[80:])
+    arrays = open_set(tmp_path / "arrays.npz")
+    assert arrays.parts["test"].read(0).shape == (32, 32, 3) and len(arrays.parts["test"]) == 120
+    rows = np.random.default_rng(0).normal(size=(60, 7)).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", x=rows, y=np.repeat(["a", "b", "c"], 20))
+    assert open_set(tmp_path / "rows.npz").features == 7 and open_set(tmp_path / "rows.npz").classes == ("a", "b", "c")
+    assert [s.name for s in open_sets(f"drawn,{tmp_path / 'arrays.npz'}")] == [*drawn_classes.TARGETS, "arrays"]
+    fewer = few(arrays.parts["test"], 3, 1)
+    assert np.bincount(fewer.labels).tolist() == [3, 3, 3, 3] and fewer.digest != few(arrays.parts["test"], 3, 2).digest
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda p: p / "absent", "no such folder"),
+    (lambda p: (p / "one" / "only").mkdir(parents=True) or p / "one", "a class is a folder"),
+    (lambda p: np.savez(p / "a.npz", pixels=np.zeros(3)) or p / "a.npz", "x_train"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8)), y=np.zeros(4)) or p / "a.npz", "uint8"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.zeros(3)) or p / "a.npz", "beside 3 labels"),
+    (lambda p: "drawn:clouds", "is not drawn"), (lambda p: "drawn:waves,drawn:waves", "two data sets"),
+    (lambda p: " , ", "names no data set"),
+])
+def test_what_is_wrong_with_a_set_is_said_in_a_line(tmp_path: Path, make: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        open_sets(make(tmp_path))
+
+
+def test_drawn_pictures_are_the_same_each_time_and_their_classes_even() -> None:
+    for name, drawn in drawn_classes.SETS.items():
+        x, y = drawn.split("val")
+        again, _ = drawn.split("val")
+        counts = np.bincount(y, minlength=len(drawn.classes))
+        assert np.array_equal(x, again) and counts.max() - counts.min() <= 1, name
+        assert x.shape[1:] == (32, 32, 3) and not np.array_equal(x[: len(drawn.split("test")[0])],
+                                                               drawn.split("test")[0][: len(x)])
+
+
+# ---------------------------------------------------------------- networks
+
+
+def test_a_file_says_its_network_and_how_it_looks(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    import timm
+
+    body = timm.create_model("mobilenetv3_small_050", num_classes=11)
+    file = tmp_path / "small.safetensors"
+    save_file(body.state_dict(), file, metadata={
+        "network": "timm mobilenetv3_small_050, 11 classes", "input": "64 px, BGR in 0..255 minus 102/119/127.5",
+        "top1": "57.9 by a table"})
+    found = named(str(file))
+    assert found.sets["network.name"] == "mobilenetv3_small_050" and found.sets["top1"] == 0.579
+    assert found.sets["look.size"] == 64 and found.sets["look.bgr"] and found.sets["look.mean"] == pytest.approx(
+        (0.4, 119 / 255, 0.5), abs=1e-6)
+    net = Network(course._inputs(), "mobilenetv3_small_050")
+    left = net.take(found.state or {})
+    assert left == ["classifier.bias", "classifier.weight"]
+    x = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    look = Look(64, tuple(found.sets["look.mean"]), tuple(found.sets["look.std"]), True)
+    seen = look(x)
+    torch.testing.assert_close(seen, x.permute(0, 3, 1, 2).flip(1).float() - torch.tensor([102, 119, 127.5]).view(1, 3, 1, 1),
+                               atol=1e-3, rtol=1e-4)
+    body.eval(), net.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(net.features(seen), body.forward_head(body.forward_features(seen), pre_logits=True))
+    with pytest.raises(StemmaError, match="not those of"):
+        Network(course._inputs(), "resnet18").take(found.state or {})
+    save_file(body.state_dict(), file)
+    with pytest.raises(StemmaError, match="whose weights"):
+        named(str(file))
+
+
+@pytest.mark.parametrize("name", ["tiny-4", "stemma:darknet19", "torchvision:squeezenet1_1", "mobilenetv3_small_050"])
+def test_every_kind_of_network_has_features(name: str) -> None:
+    with torch.device("meta"):
+        net = Network(course._inputs(), name)
+        assert net.features(torch.zeros(2, 3, 64, 64)).shape == (2, net.width)
+    with pytest.raises(StemmaError):
+        Network(course._inputs(), name.replace("4", "x") if name == "tiny-4" else name + "zz")
+
+
+def test_features_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = open_set("drawn:counts").parts["val"]
+    torch.manual_seed(0)
+    net = Network(course._inputs(), "tiny-4")
+    first = features.of(net, Look(32), part)
+    calls: list[int] = []
+    monkeypatch.setattr(Network, "features", lambda *_: calls.append(1))
+    assert torch.equal(features.of(net, Look(32), part), first) and not calls
+    monkeypatch.undo()
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    with torch.no_grad():
+        next(net.parameters()).mul_(1.1)
+    assert not torch.equal(features.of(net, Look(32), part), first)
+    file = next((tmp_path / "cache").rglob("*.npy"))
+    file.write_bytes(file.read_bytes()[:100])  # cut short: computed anew
+    assert len(features.of(net, Look(32), part)) == len(part)
+
+
+def test_the_middle_of_a_picture_is_pillows_resize_and_crop() -> None:
+    from PIL import Image
+
+    picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    whole = Image.fromarray(picture).resize((48, 32), Image.Resampling.BICUBIC)
+    assert np.abs(features.middle(picture, 32).astype(int) - np.asarray(whole)[:, 8:40].astype(int)).max() <= 2
+    assert features.middle(picture[:40], 16, 18).shape == (16, 16, 3)
+
+
+# ---------------------------------------------------------------- from end to end
+
+
+class Stopped(Exception):
+    """What stands for a kill."""
+
+
+def run_of(out: Path, data: str = "drawn:waves,drawn:counts", budget: str = "4steps", **more: Any) -> Any:
+    return stemma.train("imagenet-transfer", data, budget, out=out, sets=SETS | more.pop("sets", {}), **HOW | more)
+
+
+def bytes_of(run: Any) -> tuple[Any, dict[str, Any]]:
+    from safetensors.torch import load_file
+
+    return run.record["results"], {k: v.numpy().tobytes() for k, v in load_file(run.path / "last.safetensors").items()}
+
+
+def test_a_course_that_is_killed_anywhere_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the source's second stretch, in the midst of a path, before a refit and inside a grid's training."""
+    monkeypatch.setattr(training, "STRETCH", 2)
+    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
+    alone = run_of(tmp_path / "alone")
+    done = course.Course._do
+    count, kills = [0], iter((2, 13, 19, 33, 37))
+    until = [next(kills)]
+
+    def some(self: Any, unit: Any) -> bool:
+        if count[0] == until[0]:
+            self._save()
+            until[0] = next(kills, -1)
+            raise Stopped
+        count[0] += 1
+        return done(self, unit)
+
+    monkeypatch.setattr(course.Course, "_do", some)
+    for _ in range(5):
+        with pytest.raises(Stopped):
+            run_of(tmp_path / "pieces", resume=True)
+    pieces = run_of(tmp_path / "pieces", resume=True)
+    assert pieces.state == "finished" and bytes_of(alone) == bytes_of(pieces)
+    kinds = [[(e["kind"], e.get("set")) for e in r.metrics()] for r in (alone, pieces)]
+    assert kinds[0] == kinds[1] and ("tuned", "waves") in kinds[0]
+    assert run_of(tmp_path / "pieces", resume=True).record["ended"] == pieces.record["ended"]  # nothing is left to do
+    with pytest.raises(StemmaError, match="other data"):
+        run_of(tmp_path / "pieces", "drawn:waves", resume=True)
+
+
+def test_told_to_end_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = course.Course._do
+
+    def told(self: Any, unit: Any) -> bool:
+        self.wishes.number = int(signal.SIGTERM) if self.at == 5 and not (tmp_path / "once").exists() else 0
+        (tmp_path / "once").touch() if self.at == 5 else None
+        return done(self, unit)
+
+    monkeypatch.setattr(course.Course, "_do", told)
+    with pytest.raises(KeyboardInterrupt):
+        run_of(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "stopped"
+    assert run_of(tmp_path / "run", resume=True).state == "finished"
+
+
+def test_what_a_network_has_learned_is_carried_over(tmp_path: Path, learned: Learned) -> None:
+    """The small preset against the same network with random weights, by the same regression."""
+    run = stemma.train("imagenet-transfer", "drawn:outlines", "60steps", out=tmp_path / "run", seed=0,
+                       sets={"network.name": "tiny-8", "probe.count": 12, "grids.0.lrs": "0.05,0.05,1",
+                             "grids.1.lrs": "0.05,0.05,1"}, **HOW)
+    m: Any = run.load()
+    from stemma.engine.transfer.measure import untrained
+
+    said, random = stemma.evaluate(run), untrained(m, open_sets("drawn:outlines"), 0)["outlines"]
+    value = said["sets"]["outlines"]["value"]
+    assert value == pytest.approx(run.record["results"]["sets"][0]["linear"]["test"], abs=0.006)
+    learned("errors, outlines", 1 - value, untrained=1 - random, at_most=0.77)
+    assert said["source"]["test"] > 2 / 24 and set(said["trained"]["outlines"]) == {"fine-tuned", "random start"}
+
+
+def test_the_commands_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def said(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        found = capsys.readouterr()
+        return int(stop.value.code or 0), " ".join((found.out + found.err).split())
+
+    data = str(drawn_folder(tmp_path / "shapes"))
+    sets = [w for k, v in SETS.items() for w in ("--set", f"{k}={v}")]
+    code, text = said("train", "imagenet-transfer", "--data", f"{data},drawn:waves", "-b", "3steps", "-o", "r", *sets)
+    assert code == 0 and "best accuracy" in text and "stemma evaluate r" in text
+    code, text = said("evaluate", "r")
+    assert code == 0 and "shapes" in text and "waves" in text
+    code, text = said("evaluate", "r", "--data", "drawn:waves", "--split", "val", "--json")
+    assert code == 0 and list(json.loads(text)["sets"]) == ["waves"]
+    code, text = said("predict", "r", f"{data}/one", "--out", "seen")
+    rows = json.loads((tmp_path / "seen" / "predictions.json").read_text())
+    assert code == 0 and len(rows) == 10 and len(rows[0]["sets"]["shapes"]) == 3
+    code, text = said("export", "r", "net.pt2")
+    assert code == 0 and "largest difference" in text
+    assert said("show", "imagenet-transfer", "--preset", "small")[0] == 0
+    for words, mend in (
+        (("evaluate", "r", "--data", "drawn:counts"), "not among the sets"), (("predict", "r"), "name pictures"),
+        (("export", "r", "net.onnx"), "torch.export alone"),
+        (("train", "imagenet-transfer", "--data", "drawn", "--size", "64"), "look.size=64"),
+        (("train", "imagenet-transfer", "--env", "takecover"), "carried over to pictures"),
+        (("train", "imagenet-transfer", "--data", "drawn", "--backbone", "resnet1800"), "timm knows no network"),
+        (("compare", "fpn@resnet18", "--data", "scenes"), "--backbone resnet18"),
+        (("compare", "retina-nett", "--data", "scenes"), "did you mean retinanet"),
+        (("compare", "tiny-4", "fpn", "--data", "drawn"), "no common measure"),
+    ):
+        code, text = said(*words)
+        assert code == 2 and mend in text, (words, text)
+
+
+def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
+    sets = {k: v for k, v in SETS.items() if k != "network.name"}
+    again: dict[str, Any] = {"budget": "2steps", "out": tmp_path / "c", "device": "cpu", "sets": sets, "jobs": 2}
+    names = ["tiny-2", "tiny-3", "tiny-4", "imagenet-transfer@tiny-6"]
+    done = stemma.compare(names, "drawn:waves,drawn:counts", **again)
+    r = done.results
+    assert not done.failed and {s["title"] for s in r["systems"]} == {"tiny-2", "tiny-3", "tiny-4", "tiny-6"}
+    linear = r["ways"]["linear"]
+    assert linear["sets"] == ["waves", "counts"] and np.allclose(np.sum(linear["adjusted"]), 0, atol=1e-9)
+    assert linear["adjusted"] == sorted(linear["adjusted"], reverse=True) and linear["r"]["n"] == 4
+    table = np.array(linear["table"])
+    mean = carried.adjusted(carried.logit(table, 400)).mean(1)
+    top = [float(carried.logit(s["top1"], 1200)) for s in r["systems"]]
+    assert linear["r"]["r"] == pytest.approx(stats.pearsonr(top, mean).statistic)
+    page = (tmp_path / "c" / "report.html").read_text()
+    assert "n = 4 networks" in page and "tiny-6" in page and page.count("<svg") > 8
+    kept = json.loads((tmp_path / "c" / "results.json").read_text())["systems"][0]["runs"][0]["finished"]
+    more = stemma.compare([*names[:3], names[3]], "drawn:waves,drawn:counts", **again)
+    assert more.results["systems"][0]["runs"][0]["finished"] == kept
