@@ -33,7 +33,8 @@ def recipe(preset: str = "paper") -> Recipe:
 
 
 PAPER = Paper(
-    title="From Word Models to World Models: Translating from Natural Language to the Probabilistic Language of Thought",
+    title="From Word Models to World Models: Translating from Natural Language to the Probabilistic Language of "
+    "Thought",
     authors="Wong, Grand, Lew, Goodman, Mansinghka, Andreas, Tenenbaum",
     year=2023,
     arxiv="2306.12672",
@@ -42,8 +43,8 @@ PAPER = Paper(
     recipe=recipe,
     presets=("paper", "small", "grammar", "nearest"),
     prepare=fitted,
-    summary="Language says what is so, thought works out what follows. Here a meaning function turns each sentence into "
-    "an expression of Church, a probabilistic Scheme: an observation becomes a condition on a model of the world, a "
+    summary="Language says what is so, thought works out what follows. Here a meaning function turns each sentence "
+    "into an expression of Church, a probabilistic Scheme: an observation becomes a condition on a model of the world, a "
     "question a query, a new word a definition. Inference in the grown program does the rest, so that what is "
     "answered follows from all that was said and from what is known of the world: matches of tug-of-war, families, "
     "things on a table, plans for lunch.",
@@ -59,14 +60,14 @@ PAPER = Paper(
     notes=(
         "The paper's results are worked examples and figures; there is no accuracy to match. Exact match, executable "
         "share and denotation are ours to measure.",
-        "Worlds have the released constants; programs, names and sentences are ours, as is the planner's ending: a trip "
-        "ends at the first kitchen, and lunch is had once.",
+        "Worlds have the released constants; programs, names and sentences are ours, as is the planner's ending: a "
+        "trip ends at the first kitchen, and lunch is had once.",
         "The released generator of scenes puts one thing more on the table than it draws; so does ours, which makes "
         "the chance of some mug .8606.",
         "A gaussian takes a deviation, also where a released model calls it a variance.",
         "Laziness stays, the lazy pull is drawn anew each match.",
-        "What a translator writes is read, checked against the world's names and run by the interpreter under limits of "
-        "steps, memory and depth; nothing of it is ever Python. What cannot be read or run is counted.",
+        "What a translator writes is read, checked against the world's names and run by the interpreter under limits "
+        "of steps, memory and depth; nothing of it is ever Python. What cannot be read or run is counted.",
         "Words that are not of the domain are names, copied from the sentence by their place in it.",
         "Queries are asked in the worlds of the conditions, with the same memories; conditions that never hold are "
         "found by a cap on worlds.",

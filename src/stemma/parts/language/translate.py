@@ -18,8 +18,8 @@ PAD, BEGIN, END = 0, 1, 2
 
 
 class Attention(nn.Module):
-    """`layers` blocks on each side (Vaswani et al. 2017), normalised first, one embedding for words and tokens. Sentence
-    and meaning are of at most `inp.channels` words and tokens."""
+    """`layers` blocks on each side (Vaswani et al. 2017), normalised first, one embedding for words and tokens.
+    Sentence and meaning are of at most `inp.channels` words and tokens."""
 
     way = "net"
 
@@ -37,7 +37,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, inp.classes)
 
     def _put(self, x: Tensor, side: int) -> Tensor:
-        return self.embed(x) + self.places[side, : x.shape[1]]
+        put: Tensor = self.embed(x) + self.places[side, : x.shape[1]]
+        return put
 
     def logits(self, said: Int[Tensor, "N L"], meant: Int[Tensor, "N T"]) -> Float[Tensor, "N T V"]:
         """Of the token after each of `meant`, which begins with 1."""

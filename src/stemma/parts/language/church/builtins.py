@@ -240,7 +240,13 @@ def gensym(w: World, at: int, prefix: str = "g") -> Builtin:
 
 # ---------------------------------------------------------------- texts
 
-builtin("stringify", least=1, wide=True)(lambda w, at, x: (w.charge(len(t := str(x) if isinstance(x, str) else write(x))), t)[1])
+@builtin("stringify", least=1, wide=True)
+def stringify(w: World, at: int, x: Any) -> str:
+    text = str(x) if isinstance(x, str) else write(x)
+    w.charge(len(text))
+    return text
+
+
 builtin("string->number", least=1)(lambda x: float(x) if "." in x else int(x[:18]))
 builtin("string-length", least=1)(lambda x: len(x))
 builtin("string-slice", least=2, most=3)(lambda x, a, b=None: str(x)[whole(a) : None if b is None else whole(b)])

@@ -63,10 +63,10 @@ class Real:
 
     def log(self, x: Any) -> float:
         if self.kind == "gaussian":
-            return -0.5 * ((x - self.a) / self.b) ** 2 - math.log(self.b * math.sqrt(2 * math.pi))
+            return -0.5 * ((float(x) - self.a) / self.b) ** 2 - math.log(self.b * math.sqrt(2 * math.pi))
         if self.kind == "uniform":
             return -math.log(self.b - self.a) if self.a <= x <= self.b else -math.inf
-        return math.log(self.a) - self.a * x if x >= 0 else -math.inf
+        return math.log(self.a) - self.a * float(x) if x >= 0 else -math.inf
 
     def values(self) -> list[Any]:
         raise ChurchError(f"{self.kind} has more values than can be listed; infer by rejection, mh or weighting")

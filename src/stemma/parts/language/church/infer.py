@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import town as _town  # gives its primitive to programs
+from . import town as _town  # noqa: F401 (gives its primitive to programs)
 from .builtins import BASE
 from .chance import Law
 from .reader import ChurchError, Symbol, write
@@ -106,8 +107,9 @@ def infer(forms: list[Any] | Program, method: Method = "rejection", n: int = 100
     if method not in METHODS:
         raise ChurchError(f"infer by {', '.join(METHODS)}, not by '{method}'")
     with room(program.limits):
-        return {"rejection": rejection, "mh": chain, "enumeration": enumeration,
-                "weighting": weighting}[method](program, n, random.Random(seed), tries, burn, lag)
+        run: Callable[..., Posterior] = {"rejection": rejection, "mh": chain, "enumeration": enumeration,
+                                         "weighting": weighting}[method]
+        return run(program, n, random.Random(seed), tries, burn, lag)
 
 
 def _impossible(tried: int) -> ChurchError:
@@ -254,8 +256,9 @@ def _log(law: Law, value: Any) -> float:
 
 
 def chain(program: Program, n: int, rng: random.Random, tries: int, burn: int, lag: int) -> Posterior:
-    """Lightweight Metropolis-Hastings (Wingate, Stuhlmueller and Goodman 2011): one draw, named by its address, is drawn
-    anew from its law, the program is run again with the other draws kept, and the new world is taken with probability
+    """Lightweight Metropolis-Hastings (Wingate, Stuhlmueller and Goodman 2011): one draw, named by its address, is
+    drawn anew from its law, the program is run again with the other draws kept, and the new world is taken with
+    probability
 
         p(new) q(old | new) / (p(old) q(new | old)),
 

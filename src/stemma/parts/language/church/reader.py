@@ -11,8 +11,8 @@ from typing import Any
 from ....core.types import StemmaError
 
 DEEP, LONG = 200, 200_000  # brackets within one another, and characters, that are read
-TOKEN = re.compile(r"""\s*(?:;[^\n]*\n?\s*)*(?:(?P<open>[(\[])|(?P<close>[)\]])|(?P<quote>')|(?P<text>"(?:\\.|[^"\\])*")"""
-                   r"""|(?P<atom>[^\s()\[\]'";]+)|(?P<end>$)|(?P<odd>.))""", re.DOTALL)
+TOKEN = re.compile(r"""\s*(?:;[^\n]*\n?\s*)*(?:(?P<open>[(\[])|(?P<close>[)\]])|(?P<quote>')"""
+                   r"""|(?P<text>"(?:\\.|[^"\\])*")|(?P<atom>[^\s()\[\]'";]+)|(?P<end>$)|(?P<odd>.))""", re.DOTALL)
 
 
 class ChurchError(StemmaError):
@@ -34,7 +34,7 @@ class Pair:
 
 
 def read(text: str) -> list[Any]:
-    """All expressions of a text, in order. Raises `ChurchError` that names the line of a bracket too many or too few."""
+    """All expressions of a text, in order. Raises `ChurchError`, with the line of a bracket too many or too few."""
     if len(text) > LONG:
         raise ChurchError(f"a program of {len(text):,} characters is longer than the {LONG:,} that are read")
     stack: list[tuple[list[Any], int, int]] = [([], 0, 0)]  # what is open, its line, quotes before it

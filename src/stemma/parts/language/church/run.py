@@ -173,8 +173,9 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
 
 
 def _why(error: Exception) -> str:
-    return {ZeroDivisionError: "division by zero", OverflowError: "a number too large"}.get(
-        type(error), "takes other arguments" if isinstance(error, (TypeError, AttributeError)) else str(error))
+    if isinstance(error, ArithmeticError):
+        return "division by zero" if isinstance(error, ZeroDivisionError) else "a number too large"
+    return "takes other arguments" if isinstance(error, (TypeError, AttributeError)) else str(error)
 
 
 # ---------------------------------------------------------------- expressions to closures

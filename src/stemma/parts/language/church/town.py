@@ -36,7 +36,7 @@ def near(spot: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def plan(worth: dict[str, float], bike: bool) -> tuple[str, str, list[str], float]:
-    """(where to, by what, the places that are passed, what it is worth): "nowhere" where no kitchen is worth the way."""
+    """(where to, by what, the places passed, what it is worth): "nowhere" where no kitchen is worth the way."""
     ways = (False, True) if bike else (False,)
     ends = {s: worth[TOWN[s[0]][s[1]]] for s in SPOTS if TOWN[s[0]][s[1]] in worth}
     value = {s: ends.get(s, 0.0) for s in SPOTS}  # to stay is worth nothing
