@@ -44,8 +44,8 @@ PAPER = Paper(
     presets=("paper", "small", "grammar", "nearest"),
     prepare=fitted,
     summary="Language says what is so, thought works out what follows. Here a meaning function turns each sentence "
-    "into an expression of Church, a probabilistic Scheme: an observation becomes a condition on a model of the world, a "
-    "question a query, a new word a definition. Inference in the grown program does the rest, so that what is "
+    "into an expression of Church, a probabilistic Scheme: an observation becomes a condition on a model of the world, "
+    "a question a query, a new word a definition. Inference in the grown program does the rest, so that what is "
     "answered follows from all that was said and from what is known of the world: matches of tug-of-war, families, "
     "things on a table, plans for lunch.",
     claims=(

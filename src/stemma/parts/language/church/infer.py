@@ -107,9 +107,9 @@ def infer(forms: list[Any] | Program, method: Method = "rejection", n: int = 100
     if method not in METHODS:
         raise ChurchError(f"infer by {', '.join(METHODS)}, not by '{method}'")
     with room(program.limits):
-        run: Callable[..., Posterior] = {"rejection": rejection, "mh": chain, "enumeration": enumeration,
-                                         "weighting": weighting}[method]
-        return run(program, n, random.Random(seed), tries, burn, lag)
+        ways: dict[str, Callable[..., Posterior]] = {"rejection": rejection, "mh": chain,
+                                                     "enumeration": enumeration, "weighting": weighting}
+        return ways[method](program, n, random.Random(seed), tries, burn, lag)
 
 
 def _impossible(tried: int) -> ChurchError:
