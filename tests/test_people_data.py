@@ -1,17 +1,22 @@
-"""CrowdHuman's .odgt and WIDER FACE's lists: read as published, and what is wrong with them told."""
+"""CrowdHuman's .odgt, WIDER FACE's lists, Caltech's videos and CityPersons: read as published, what is wrong with them
+told, and people of whom a part is hidden measured apart."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.io
 
 from made_data import noise
-from stemma.core.types import DataError
+from stemma.core.types import DataError, Sample
 from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
-from stemma.metrics import Record, miss_rate, picture
+from stemma.metrics import Evaluator, Record, miss_rate, picture
+from stemma.metrics.miss import SUBSETS, by_subset
 
 
 def person(x: float, ignore: int = 0, tag: str = "person", **more: Any) -> dict[str, Any]:
@@ -122,3 +127,274 @@ def test_bad_a_face_of_no_height(tmp_path: Path) -> None:
 def test_bad_a_row_of_other_than_ten_numbers(tmp_path: Path) -> None:
     faults = examine(wider(tmp_path, FACES.replace("30 10 8 9 1 0 0 0 0 1", "30 10 8 tall"))).faults
     assert any("'30 10 8 tall' is no line of ten whole numbers" in f.problem for f in faults)
+
+
+# ---------------------------------------------------------------- Caltech and CityPersons
+
+
+def frame_of(lbl: str, pos: tuple[float, ...], posv: tuple[float, ...] = (0, 0, 0, 0), occl: int = 0,
+             labels: list[str] | None = None) -> dict[str, Any]:
+    labels = labels if labels is not None else []
+    labels.append(lbl)
+    return {"id": float(len(labels)), "pos": np.array(pos, float), "posv": np.array(posv, float), "occl": float(occl),
+            "lock": 0.0}
+
+
+def vbb(path: Path, frames: list[list[dict[str, Any]]], labels: list[str], vers: float = 1.4, **more: Any) -> Path:
+    """A file as vbb.m writes it: a struct A of cells, and the version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lists = np.empty((1, len(frames)), object)
+    for k, objects in enumerate(frames):
+        kind = [(n, object) for n in ("id", "pos", "posv", "occl", "lock")]
+        lists[0, k] = np.array([tuple(o.values()) for o in objects], kind).reshape(1, -1) if objects else np.zeros((0, 0))
+    names = np.empty((1, len(labels)), object)
+    names[0, :] = labels
+    a = {"nFrame": float(len(frames)), "objLists": lists, "maxObj": float(len(labels)), "objInit": np.ones((1, len(labels))),
+         "objLbl": names, "altered": 0.0, "log": 0.0, "logLen": 0.0} | more
+    scipy.io.savemat(path, {"A": a, "vers": vers}, appendmat=False)
+    return path
+
+
+def caltech(root: Path, vers: float = 1.4) -> Path:
+    """Two videos, of which some frames lie there as pictures."""
+    labels: list[str] = []
+    first = [[], [frame_of("person", (3, 5, 10, 30), labels=labels), frame_of("people", (20, 0, 20, 20), labels=labels)],
+             [], [frame_of("person", (7, 2, 20, 40), (7, 2, 20, 10), 1, labels=labels)]]
+    vbb(root / "annotations" / "set00" / "V001.vbb", first, labels, vers)
+    vbb(root / "annotations" / "set06" / "V000.vbb", 
+        [[frame_of("person?", (0, 0, 9, 9), labels=(other := [])), frame_of("person", (1, 1, 4, 8), labels=other)]], other, vers)
+    for n in ("set00_V001_I00001", "set00_V001_I00003", "set06_V000_I00000"):
+        noise(root / "images" / f"{n}.jpg", 48, 64)
+    return root
+
+
+def by_name(data: Any) -> dict[str, Any]:
+    return {Path(data.truth(i).file).stem: data.truth(i) for i in range(len(data))}
+
+
+def test_caltechs_videos_are_read_frame_by_frame(tmp_path: Path) -> None:
+    whole = {s: open_dataset(caltech(tmp_path), s) for s in ("train", "val", "test")}
+    assert whole["train"].info.format == "caltech" and whole["train"].info.classes.names == ("person",)
+    by = by_name(whole["train"]) | by_name(whole["val"])
+    assert set(by) == {"set00_V001_I00001", "set00_V001_I00003"}
+    one, three = by["set00_V001_I00001"], by["set00_V001_I00003"]
+    assert one.boxes.tolist() == [[3, 5, 13, 35], [20, 0, 40, 20]] and one.crowd.tolist() == [False, True]
+    assert one.visible.tolist() == [1, 1] and three.visible.tolist() == [0.25]
+    assert three.boxes.tolist() == [[7, 2, 27, 42]] and whole["train"][0].visible is None
+    (unclear,) = by_name(whole["test"]).values()
+    assert unclear.crowd.tolist() == [True, False] and any("to be ignored" in n for n in whole["test"].notes)
+    assert by_name(open_dataset(tmp_path, "train", which="visible"))["set00_V001_I00003"].boxes.tolist() == [[7, 2, 27, 12]]
+
+
+@pytest.mark.parametrize("vers", [1.0, 1.3, 1.4])
+def test_the_versions_that_vbb_m_reads(tmp_path: Path, vers: float) -> None:
+    assert len(open_dataset(caltech(tmp_path, vers), "test")) == 1
+
+
+def test_bad_a_vbb_of_another_version(tmp_path: Path) -> None:
+    root = caltech(tmp_path)
+    vbb(root / "annotations" / "set00" / "V001.vbb", [[]], ["person"], 2.0)
+    faults = examine(root).faults
+    (fault,) = [f for f in faults if f.kind == "broken annotation"]
+    assert "is a .vbb of version 2; 0.06, 1.0, 1.1, 1.2, 1.3, 1.4 are known" in fault.problem and fault.file.endswith("V001.vbb")
+    assert fault.field == "vers"
+
+
+@pytest.mark.parametrize("spoil,said", [
+    (lambda p: p.write_bytes(b"no matrix"), "is no MATLAB file of version 5 to 7"),
+    (lambda p: p.write_bytes(p.read_bytes()[:400]), "MATLAB file|breaks off|holds no struct 'A'"),
+    (lambda p: scipy.io.savemat(p, {"B": 3.0}, appendmat=False), "holds no struct 'A' with a number 'vers'"),
+    (lambda p: scipy.io.savemat(p, {"A": {"nFrame": 1.0}, "vers": 1.4}, appendmat=False), "has no 'objLists' or no 'objLbl'"),
+])
+def test_bad_a_vbb_that_is_none(tmp_path: Path, spoil: Any, said: str) -> None:
+    root = caltech(tmp_path)
+    spoil(root / "annotations" / "set00" / "V001.vbb")
+    (fault,) = [f for f in examine(root).faults if f.kind == "broken annotation"]
+    assert re.search(said, fault.problem), fault.problem
+
+
+def test_bad_an_object_without_a_label(tmp_path: Path) -> None:
+    root = caltech(tmp_path)
+    vbb(root / "annotations" / "set00" / "V001.vbb", [[], [frame_of("person", (3, 5, 10, 30), labels=["a", "b"])]], ["person"])
+    assert any("frame 1 has an object without a label or a box" in f.problem for f in examine(root).faults)
+
+
+def test_bad_videos_without_pictures(tmp_path: Path) -> None:
+    root = caltech(tmp_path)
+    for p in (root / "images").iterdir():
+        p.unlink()
+    with pytest.raises(DataError, match="no picture of a frame of these videos.*setSS_VVVV_IFFFFF.jpg"):
+        open_dataset(root, "train")
+
+
+TEXT = "% bbGt version=3\nperson 3 5 10 30 0 0 0 0 0 0 0\nperson 7 2 20 40 1 7 2 20 10 0 0\nperson 9 9 5 5 0 0 0 0 0 1 0\n"
+
+
+def texts(root: Path, text: str = TEXT) -> Path:
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    for name, said in (("set00_V000_I00029", text), ("set01_V000_I00059", "% bbGt version=3\n"), ("set06_V000_I00029.jpg", TEXT)):
+        noise(root / "images" / f"{name.removesuffix('.jpg')}.jpg", 48, 64)
+        (root / "annotations" / f"{name}.txt").write_text(said)
+    return root
+
+
+def test_caltechs_text_files_are_read(tmp_path: Path) -> None:
+    data = open_dataset(texts(tmp_path), "train")
+    by = by_name(data) | by_name(open_dataset(tmp_path, "val"))
+    s = by["set00_V000_I00029"]
+    assert s.boxes.tolist() == [[3, 5, 13, 35], [7, 2, 27, 42], [9, 9, 14, 14]] and s.crowd.tolist() == [False, False, True]
+    assert s.visible.tolist() == [1, 0.25, 1] and not len(by["set01_V000_I00059"].boxes)
+    assert len(open_dataset(tmp_path, "test").truth(0).boxes) == 3
+
+
+def test_bad_text_files(tmp_path: Path) -> None:
+    faults = examine(texts(tmp_path, TEXT.replace("version=3", "version=2"))).faults
+    assert any("is of bbGt version 2; 3 is known" in f.problem for f in faults)
+    faults = examine(texts(tmp_path, TEXT.replace("person 3 5 10 30 0 0", "person 3 five 10 30 0 0"))).faults
+    assert any("line 2: 'person 3 five" in f.problem and "no label and eleven numbers" in f.problem for f in faults)
+
+
+def test_other_labels_of_text_files_are_classes(tmp_path: Path) -> None:
+    data = open_dataset(texts(tmp_path, TEXT.replace("person 3", "Bicycle 3")), "train")
+    assert data.info.classes.names == ("Bicycle", "person")
+
+
+PEOPLE = [("pedestrian", [3, 5, 10, 30], [3, 5, 10, 15]), ("rider", [20, 0, 20, 20], [20, 0, 20, 20]),
+          ("ignore", [40, 0, 9, 9], [40, 0, 9, 9])]
+
+
+def city(root: Path, mat: bool = False, objects: Any = PEOPLE) -> Path:
+    """A city's picture a split, annotated by JSON or by MATLAB."""
+    for split, town in (("train", "aachen"), ("val", "frankfurt")):
+        name = f"{town}_000000_000019"
+        noise(root / "leftImg8bit" / split / town / f"{name}_leftImg8bit.png", 48, 64)
+        if mat:
+            kinds = {"ignore": 0, "pedestrian": 1, "rider": 2}
+            rows = [[kinds[label], *box, k, *seen] for k, (label, box, seen) in enumerate(objects)]
+            cell = np.empty((1, 1), object)
+            cell[0, 0] = {"cityname": town, "im_name": f"{name}_leftImg8bit.png", "bbs": np.array(rows, float).reshape(-1, 10)}
+            (root / "annotations").mkdir(exist_ok=True)
+            scipy.io.savemat(root / "annotations" / f"anno_{split}.mat", {f"anno_{split}_aligned": cell})
+        else:
+            folder = root / "gtBboxCityPersons" / split / town
+            folder.mkdir(parents=True, exist_ok=True)
+            said = [{"instanceId": k, "label": label, "bbox": box, "bboxVis": seen} for k, (label, box, seen) in enumerate(objects)]
+            (folder / f"{name}_gtBboxCityPersons.json").write_text(json.dumps({"imgHeight": 48, "imgWidth": 64, "objects": said}))
+    return root
+
+
+@pytest.mark.parametrize("mat", [False, True])
+def test_city_persons_are_read_with_what_can_be_seen(tmp_path: Path, mat: bool) -> None:
+    for split in ("train", "val"):
+        data = open_dataset(city(tmp_path, mat), split)
+        s = data.truth(0)
+        assert data.info.format == "citypersons" and data.info.classes.names == ("pedestrian",) and len(data) == 1
+        assert s.boxes.tolist() == [[3, 5, 13, 35], [20, 0, 40, 20], [40, 0, 49, 9]]
+        assert s.crowd.tolist() == [False, True, True] and s.visible.tolist() == [0.5, 1, 1]
+    assert open_dataset(tmp_path, "train", which="visible").truth(0).boxes[0].tolist() == [3, 5, 13, 20]
+
+
+@pytest.mark.parametrize("mat", [False, True])
+def test_a_city_picture_of_one_pedestrian_and_one_of_none(tmp_path: Path, mat: bool) -> None:
+    assert len(open_dataset(city(tmp_path, mat, PEOPLE[:1]), "train").truth(0).boxes) == 1
+    folder = tmp_path / "leftImg8bit" / "train" / "aachen"
+    noise(folder / "aachen_000000_000020_leftImg8bit.png", 48, 64)
+    if mat:
+        cell = np.empty((1, 2), object)
+        for k, boxes in ((19, np.array([[1, 3, 5, 10, 30, 0, 3, 5, 10, 15]], float)), (20, np.zeros((0, 0)))):
+            cell[0, k - 19] = {"cityname": "aachen", "im_name": f"aachen_000000_0000{k}_leftImg8bit.png", "bbs": boxes}
+        scipy.io.savemat(tmp_path / "annotations" / "anno_train.mat", {"anno_train_aligned": cell})
+    else:
+        place = tmp_path / "gtBboxCityPersons" / "train" / "aachen" / "aachen_000000_000020_gtBboxCityPersons.json"
+        place.write_text('{"imgHeight": 48, "imgWidth": 64, "objects": []}')
+    assert [len(s.boxes) for _, s in sorted(by_name(open_dataset(tmp_path, "train")).items())] == [1, 0]
+
+
+def test_bad_city_persons(tmp_path: Path) -> None:
+    faults = examine(city(tmp_path, objects=[("pedestrian", [3, 5, 10], [3, 5, 10, 15])])).faults
+    assert any("box 0 is not made of four numbers" in f.problem for f in faults)
+    next(tmp_path.rglob("*.json")).write_text('{"objects": 3}')
+    assert any("is no JSON object with a list 'objects'" in f.problem for f in examine(tmp_path).faults)
+
+
+def test_bad_city_persons_of_matlab(tmp_path: Path) -> None:
+    scipy.io.savemat(city(tmp_path, True) / "annotations" / "anno_train.mat", {"other": 1.0})
+    assert any("holds no variable called anno_" in f.problem for f in examine(tmp_path).faults)
+
+
+# ---------------------------------------------------------------- MR-2 of people that are hidden
+
+
+def published(pictures: list[tuple[Any, Any, Any]], heights: tuple[float, float], seen: tuple[float, float]) -> float:
+    """The benchmark's rule, box by box: what lies outside the ranges is ignored, detections beyond the heights by more
+    than 1.25 are dropped, a detection takes the best free person, or else any ignored place."""
+    rows, people = [], 0
+    for truth, visible, found in pictures:
+        ignored = [not (heights[0] <= b[3] - b[1] <= heights[1] and seen[0] <= v <= seen[1]) for b, v in zip(truth, visible)]
+        people += ignored.count(False)
+        taken: set[int] = set()
+        for *box, score in sorted(found, key=lambda d: -d[4]):
+            if not heights[0] / 1.25 <= box[3] - box[1] <= heights[1] * 1.25:
+                continue
+            best, overlap, kind = -1, 0.5, ""
+            for wanted in (False, True):
+                for g, b in enumerate(truth):
+                    if ignored[g] is not wanted or g in taken or best >= 0 and kind == "person" and wanted:
+                        continue
+                    w = max(0.0, min(box[2], b[2]) - max(box[0], b[0])) * max(0.0, min(box[3], b[3]) - max(box[1], b[1]))
+                    own = (box[2] - box[0]) * (box[3] - box[1])
+                    share = w / own if wanted else w / (own + (b[2] - b[0]) * (b[3] - b[1]) - w)
+                    if share >= overlap:
+                        best, overlap, kind = g, share, "ignored" if wanted else "person"
+            if kind == "person":
+                taken.add(best)
+            if kind != "ignored":
+                rows.append((score, kind == "person"))
+    rows.sort(key=lambda r: -r[0])
+    misses = []
+    for level in np.logspace(-2, 0, 9):
+        false = hit = reached = 0
+        for _, right in rows:
+            false, hit = false + (not right), hit + right
+            if false / len(pictures) > level:
+                break
+            reached = hit
+        misses.append(max(1 - reached / people, 1e-10))
+    return float(np.exp(np.mean(np.log(misses))))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mr2_of_the_published_subsets(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data, record = [], Record(("person",))
+    for i in range(12):
+        low = rng.uniform(0, 300, (6, 2))
+        truth = np.concatenate([low, low + np.stack([rng.uniform(10, 40, 6), rng.choice([15, 22, 45, 50, 60, 75, 90, 140], 6)], 1)], 1)
+        visible = rng.choice([0.1, 0.2, 0.4, 0.65, 0.8, 1.0], 6)
+        found = np.concatenate([truth[rng.random(6) < 0.7], rng.uniform(0, 60, (3, 4)) + [0, 0, 61, 70]])
+        found = found + rng.normal(0, 2, found.shape)
+        scores = rng.permutation(1000)[: len(found)] / 1000 + i * 1e-5
+        data.append((truth, visible, np.concatenate([found, scores[:, None]], 1)))
+        sample = Sample(None, (400, 400), truth, np.zeros(6, np.int64), np.zeros(6, bool), np.full(6, 900.0), visible=visible)
+        record.add(picture(sample, {"boxes": found, "scores": scores, "labels": np.zeros(len(found), int)}, 1, i))
+    assert set(SUBSETS) == {"reasonable", "small", "heavy", "all"}
+    got = by_subset(record)
+    for name, (low, high, least, most) in SUBSETS.items():
+        assert got[name] == pytest.approx(published(data, (low, high), (least, most)), abs=1e-12), name
+    assert got == by_subset(Record.from_bytes(record.to_bytes()))
+
+
+def test_evaluation_tells_the_subsets_where_data_say_what_is_seen(tmp_path: Path) -> None:
+    lines = [{"ID": "a", "gtboxes": [{"tag": "person", "fbox": [3, 5, 20, 30], "vbox": [3, 5, 20, 24], "extra": {"ignore": 0}},
+                                     {"tag": "person", "fbox": [30, 0, 20, 35], "vbox": [30, 0, 20, 14], "extra": {"ignore": 0}}]}]
+    data = open_dataset(odgt(tmp_path, lines), "all")
+    s = data.truth(0)
+    assert s.visible.tolist() == [0.8, 0.4]
+    evaluator = Evaluator(data.info)
+    evaluator.add(s, {"boxes": s.boxes[:1], "scores": [0.9], "labels": [0]}, 0)
+    r = evaluator.result()
+    assert r["MR2_all"] == pytest.approx(0.5) and r["MR2_reasonable"] is None  # none is 50 pixels high
+    plain = Evaluator(data.info)
+    s.visible = None
+    plain.add(s, {"boxes": s.boxes[:1], "scores": [0.9], "labels": [0]}, 0)
+    assert not any(k.startswith("MR2_") for k in plain.result())

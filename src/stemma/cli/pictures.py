@@ -25,6 +25,8 @@ def evaluated(result: dict[str, Any]) -> None:
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
             t.add_row(k, number(v), *ends)
     out.print(t)
+    if explained := result.get("explained"):
+        _explained(explained)
     if result.get("timed_by") == "processor":
         out.print("[dim]images_per_second is of processor time: the machine was busy, and the clock could not be "
                   "trusted[/]", soft_wrap=True)
@@ -35,6 +37,20 @@ def evaluated(result: dict[str, Any]) -> None:
             t.add_row(escape(name), *(number(row.get(k)) for k in keys))
         out.print()
         out.print(t)
+
+
+def _explained(rules: list[dict[str, Any]]) -> None:
+    """By which rules another program's numbers come out of these detections, nearest first; the first by name."""
+    t = table("by this rule", "largest difference", "done by", numbers=("largest difference",))
+    for r in rules[:8]:
+        t.add_row(f"[bold]{escape(r['rule'])}[/]" if r["same"] else escape(r["rule"]), f"{r['apart']:.6f}",
+                  escape(r["who"]))
+    out.print()
+    out.print(t)
+    same = [r["rule"] for r in rules if r["same"]]
+    out.print(f"their numbers come out by: {escape('; '.join(same))}" if same else
+              "their numbers come out by none of these rules alone: other detections, other truth, or two rules at "
+              "once (docs/differences.md)", soft_wrap=True)
 
 
 def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,8 +24,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
                                           "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
-                                                "kitti, visdrone, crowdhuman, wider or csv, where it is not "
-                                                "recognised by itself.")]
+                                                "kitti, visdrone, crowdhuman, citypersons, caltech, "
+                                                "wider or csv, where it is not recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]
@@ -401,6 +401,8 @@ def evaluate(
     published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
                                             "preset's: least score, NMS, how many are kept.")] = False,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
+    explain: Annotated[Path | None, typer.Option("--explain-difference", metavar="THEIR.json", help="Another program's "
+                                                 "numbers: by which rules of measuring do they come out?")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
     own: dict[str, Any] | None = None,
@@ -412,7 +414,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        published=published or None, data_options=data_options or None), **(own or {}))
+        published=published or None, explain_difference=explain, data_options=data_options or None), **(own or {}))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)

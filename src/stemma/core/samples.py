@@ -93,6 +93,7 @@ class Sample:
     segments_crowd: np.ndarray | None = None  # bool (S,)
     image_labels: np.ndarray | None = None  # float32 (C,)
     proposals: np.ndarray | None = None  # float32 (P, 4)
+    visible: np.ndarray | None = None  # float64 (N,) share of a box that can be seen, NaN unknown; of `truth` alone
     boxed: bool = True  # False: its objects are not marked, only `image_labels` says what is there
     file: str = ""  # where it came from, for messages
     id: int = 0  # the source's image id

@@ -19,6 +19,8 @@ from .division import divide
 from .files import Unused, unused
 from .options import flag_of
 from .readers import (
+    caltech,
+    citypersons,
     coco,
     createml,
     crowdhuman,
@@ -41,7 +43,7 @@ from .records import DataWarning, Draft, OnFault, Records, finish, same_classes,
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
-                                 crowdhuman, wider, csv_tables)
+                                 crowdhuman, citypersons, caltech, wider, csv_tables)
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps, *TOOLS)}
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
@@ -52,8 +54,9 @@ _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
     "or images/ and labels/*.txt), COCO panoptic (JSON with segments_info), images beside maps (images/ and labels/ or "
     "masks/ of PNGs, SPLIT/ and SPLITannot/), exports of labelme, CVAT, Label Studio, VIA, CreateML, Supervisely and "
-    "Datumaro, KITTI (label_2/), VisDrone (annotations/*.txt), CrowdHuman (*.odgt), WIDER FACE (*_bbx_gt.txt), CSV "
-    "tables of boxes"
+    "Datumaro, KITTI (label_2/), VisDrone (annotations/*.txt), CrowdHuman (*.odgt), CityPersons "
+    "(*_gtBboxCityPersons.json, anno_*.mat), Caltech Pedestrians (*.vbb, bbGt's text files), WIDER FACE "
+    "(*_bbx_gt.txt), CSV tables of boxes"
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.samples import IGNORE, Classes, DataError, Dataset, Info, Sample
 from .records import say_once
 
-_COLUMNS = ("boxes", "labels", "crowd", "area", "masks", "amodal", "keypoints")
+_COLUMNS = ("boxes", "labels", "crowd", "area", "masks", "amodal", "keypoints", "visible")
 
 
 class ByName:

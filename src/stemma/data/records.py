@@ -81,6 +81,7 @@ class Table:
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
     amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
     depth: list[tuple[tuple[int, int], ...]] | None = None  # of each picture: (record in front, record behind)
+    visible: np.ndarray | None = None  # float64 (O,) share of a box that can be seen, NaN where that is not said
 
     def origin(self, i: int) -> str:
         return self.source if isinstance(self.source, str) else self.source[i]
@@ -93,6 +94,7 @@ class Table:
             area=self.area[at], record=self.record[at], segments=None if self.segments is None
             else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
             amodal=None if self.amodal is None else [self.amodal[k] for k in at],
+            visible=None if self.visible is None else self.visible[at],
         )
 
     def images(self, keep: np.ndarray) -> Table:
@@ -112,7 +114,7 @@ def table(
     files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
     crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
     keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
-    amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None,
+    amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None, visible: Any = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
     at = np.asarray(image, dtype=np.int64).reshape(-1)
@@ -129,6 +131,7 @@ def table(
         source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
         amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
+        visible=None if visible is None else np.asarray(visible, dtype=np.float64).reshape(-1)[order],
     )
 
 
@@ -302,7 +305,7 @@ class Records:
         if image.shape[:2] != size:
             raise size_error(str(path), self.table.origin(i), image.shape[:2], size)
         sample = self.truth(i)
-        sample.image = image
+        sample.image, sample.visible = image, None
         limit = np.array([size[1], size[0], size[1], size[0]], dtype=np.float32)
         sample.boxes, sample.area = np.clip(sample.boxes.astype(np.float32), 0.0, limit), sample.area.astype(np.float32)
         if sample.keypoints is not None:
@@ -321,6 +324,7 @@ class Records:
         sample = Sample(
             image=None, size=(h, w), boxes=t.boxes[at].copy(), labels=t.labels[at].copy(), crowd=t.crowd[at].copy(),
             area=t.area[at].copy(), file=str(self.path(i)), id=int(t.ids[i]),
+            visible=None if t.visible is None else t.visible[at].copy(),
         )
         if t.keypoints is not None and "keypoints" in self.wanted:
             sample.keypoints = t.keypoints[at].copy()

@@ -25,7 +25,7 @@ from .count import counts
 from .curves import calibration, equal_error, f1, precision_recall
 from .detection import RECALLS, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
 from .errors import errors
-from .miss import from_matches, miss_rate
+from .miss import by_subset, from_matches, miss_rate
 from .points import image_ap, image_tally, point_ap, point_tally
 from .recall import average_recall, recall_by_count, recall_by_iou
 from .resample import Ratios, Tallies, Tally
@@ -199,7 +199,8 @@ class Evaluator:
         Boxes: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10, AR100, AR_small, AR_medium, AR_large; masks the
         same with "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with
         "keypoint_". Of boxes besides:
-        EER (where precision equals recall), MR2 (log-average miss rate, less is better), count_error (mean |found -
+        EER (where precision equals recall), MR2 (log-average miss rate, less is better; where data tell what can be
+        seen of an object also MR2_reasonable, MR2_small, MR2_heavy, MR2_all), count_error (mean |found -
         true| of detections that score above .5) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
         VOC_AP50 under the whole curve (2010 on), VOC_AP50_11 at eleven recalls (2007).
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
@@ -237,6 +238,7 @@ class Evaluator:
             for name, rate in missed.per_class().items():
                 per_class[name]["MR2"] = rate
             out |= {"EER": coco.mean_of(equal_error(found)), "MR2": missed.mean, "point_AP": point_ap(self.record).mean}
+            out |= {f"MR2_{name}": rate for name, rate in by_subset(self.record).items()}
             out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
         out["count_error"] = counts(self.record).error
         return dict(plain(out | {"per_class": per_class}))

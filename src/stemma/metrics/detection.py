@@ -106,6 +106,7 @@ class Picture:
     keypoints: Floats | None = None  # (G, K, 3)
     found_masks: tuple[Rle, ...] | None = None
     found_keypoints: Floats | None = None  # (D, K, 3)
+    visible: Floats | None = None  # (G,) share of a box that can be seen, NaN unknown
 
 
 def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -167,11 +168,12 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
         area = np.array([m.area for m in true_masks], np.float64)
         bounds = np.asarray(rle_tools().toBbox([m.as_dict() for m in true_masks]), np.float64).reshape(-1, 4)
         true_boxes = np.concatenate([bounds[:, :2], bounds[:, :2] + bounds[:, 2:]], 1)
+    seen = np.full(len(true_boxes), np.nan) if truth.visible is None else np.asarray(truth.visible, np.float64)
     return Picture(
         order, (int(truth.size[0]), int(truth.size[1])), true_boxes, np.asarray(truth.labels, np.int64),
         np.asarray(truth.crowd, bool), area, boxes, scores, labels, true_masks,
         np.asarray(truth.keypoints, np.float64) if "keypoints" in kinds else None, masks if "masks" in kinds else None,
-        points,
+        points, seen,
     )
 
 

@@ -8,6 +8,12 @@ import numpy as np
 from .detection import Bools, Floats, Matches, Picture, Record, matches, mean_of
 
 LEVELS = np.logspace(-2.0, 0.0, 9)  # false positives an image at which miss rates are read
+# of people that can be seen in part: least and most height in pixels, least and most share that is seen; CityPersons'
+# evaluation (Zhang et al. 2017, arXiv 1702.05693), whose "reasonable" is Caltech's
+SUBSETS: dict[str, tuple[float, float, float, float]] = {
+    "reasonable": (50, np.inf, 0.65, np.inf), "small": (50, 75, 0.65, np.inf), "heavy": (50, np.inf, 0.2, 0.65),
+    "all": (20, np.inf, 0.2, np.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class MissRate:
 
 
 def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float = np.inf,
-              slack: float = 1.25) -> MissRate:
+              slack: float = 1.25, seen: tuple[float, float] = (0.0, np.inf)) -> MissRate:
     """MR-2: the geometric mean of the miss rates at nine levels from .01 to 1 false positives an image,
     even in the logarithm.
 
@@ -40,13 +46,22 @@ def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float 
     least, most: heights in pixels of the objects that count, 50 and up for Caltech's "reasonable" ones; others become
     ignore regions. Detections lower than least / `slack` or higher than most * `slack` are left out, so that one of a
     wrong height by a little is not lost.
+    seen: least and most share of its box that is seen of an object that counts; where that is not known it is all.
     """
     held = record
-    if least > 0 or np.isfinite(most):
+    if least > 0 or np.isfinite(most) or seen[0] > 0 or np.isfinite(seen[1]):
         held = Record(record.names, record.kinds)
         for one in record:
-            held.add(_within(one, least, most, slack))
+            held.add(_within(one, least, most, slack, seen))
     return from_matches(matches(held, iou, limit=None), len(record))
+
+
+def by_subset(record: Record, iou: float = 0.5) -> dict[str, float]:
+    """MR-2, mean over the classes, of each of `SUBSETS`; {} where no picture tells what can be seen of its objects."""
+    if all(one.visible is None or np.isnan(one.visible).all() for one in record):
+        return {}
+    return {name: miss_rate(record, iou, low, high, seen=(least, most)).mean
+            for name, (low, high, least, most) in SUBSETS.items()}
 
 
 def from_matches(found: Matches, images: int) -> MissRate:
@@ -61,11 +76,13 @@ def from_matches(found: Matches, images: int) -> MissRate:
     return MissRate(found.names, np.exp(np.log(np.maximum(miss, 1e-10)).mean(1)), miss)
 
 
-def _within(one: Picture, least: float, most: float, slack: float) -> Picture:
-    """A picture whose objects of other heights are ignore regions, without the detections of far other heights."""
+def _within(one: Picture, least: float, most: float, slack: float, seen: tuple[float, float]) -> Picture:
+    """A picture whose objects of other heights, or of which more or less is seen, are ignore regions, without the
+    detections of far other heights."""
     tall, said = one.boxes[:, 3] - one.boxes[:, 1], one.found[:, 3] - one.found[:, 1]
     keep: Bools = (said >= least / slack) & (said <= most * slack)
-    crowd = one.crowd | (tall < least) | (tall > most)
+    share = np.ones(len(tall)) if one.visible is None else np.nan_to_num(one.visible, nan=1.0)
+    crowd = one.crowd | (tall < least) | (tall > most) | (share < seen[0]) | (share > seen[1])
     points = None if one.found_keypoints is None else one.found_keypoints[keep]
     runs = None if one.found_masks is None else tuple(r for r, k in zip(one.found_masks, keep) if k)
     return replace(one, crowd=crowd, found=one.found[keep], scores=one.scores[keep],

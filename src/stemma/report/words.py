@@ -19,6 +19,10 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "AP_large": ("AP large", "AP on objects above 96 x 96 pixels", "score"),
     "MR2": ("MR⁻²", "log-average miss rate over .01 to 1 false positives a picture, mean over classes; less is better",
             "score"),
+    "MR2_reasonable": ("MR⁻² reasonable", "the same of people 50 pixels high or more of whom .65 can be seen", "score"),
+    "MR2_small": ("MR⁻² small", "the same of those from 50 to 75 pixels high", "score"),
+    "MR2_heavy": ("MR⁻² heavy", "the same of people of whom from .2 to .65 can be seen", "score"),
+    "MR2_all": ("MR⁻² all", "the same of people 20 pixels high or more of whom .2 can be seen", "score"),
     "count_error": ("|count error|", "mean absolute error of the number of objects in a picture, boxes scoring above "
                     ".5 counted", "rate"),
     "point_AP": ("point mAP", "average precision of the best point of each class in a picture, 18 pixels beside a "
@@ -96,15 +100,15 @@ SECTIONS = {
 OBJECTS = ("AP", "point_AP", "AR100", "mask_AP")  # those whose truth is boxes
 FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
 KINDS = {  # of the measures of a section, where one table has no room for all
-    "Boxes": ("AP50", "AP75", "AP_small", "AP_medium", "AP_large", "MR2", "count_error", "point_AP", "image_AP",
-              "AR100", "AR10", "AR1000"),
+    "Boxes": ("AP50", "AP75", "AP_small", "AP_medium", "AP_large", "MR2", "MR2_reasonable", "MR2_small", "MR2_heavy",
+              "MR2_all", "count_error", "point_AP", "image_AP", "AR100", "AR10", "AR1000"),
     "Masks and keypoints": ("mask_AR10", "mask_AR100", "mask_AR1000", "mask_AP", "mask_AP50", "keypoint_AP"),
     "Hidden parts": ("mask_AR100_none", "mask_AR100_partial", "mask_AR100_heavy", "order_invisible"),
     "Maps": ("PQ", "SQ", "RQ", "mIoU", "mIoU_stuff_foreground", "boundary_F", "pixel_accuracy"),
 }
 # a table of their own
 COSTS = ("parameters", "flops", "images_per_second", "latency_ms", "outside_ms", "peak_memory_mb")
-LESS = ("MR2", "calibration")  # scores of which less is better
+LESS = ("MR2", "MR2_reasonable", "MR2_small", "MR2_heavy", "MR2_all", "calibration")  # scores of which less is better
 ERRORS = {
     "class": "right place, wrong class", "localisation": "right class, poor box", "both": "wrong class and poor box",
     "duplicate": "a second box on one object", "background": "a box on nothing", "missed": "an object not found",

@@ -60,7 +60,7 @@ def fit(model: Fits, pictures: Pictures, say: Callable[[str], None]) -> None:
         t, xs = batch.targets, model.prepare(batch.images)
         boxes = with_truth(_clipped(batch), t)
         iou = bx.iou(boxes, t.boxes).masked_fill(~t.valid[:, None], 0.0)
-        asked = (bx.area(boxes) > 0) & ~_crowded(boxes, t)
+        asked = (bx.area(boxes) > 0) & ~crowded(boxes, t)
         for i in range(len(boxes)):
             at = asked[i].nonzero()[:, 0]
             low, top = (k * v for k, v in zip(model.scales, _every(model, xs, boxes[i, at], i), strict=True))
@@ -124,7 +124,7 @@ def overlap_by_class(iou: Float[Tensor, "P N"], labels: Int[Tensor, " N"], class
     return iou.new_zeros(len(iou), classes + 1).scatter_reduce(1, at, iou, "amax")[:, :classes]
 
 
-def _crowded(boxes: Float[Tensor, "B P 4"], t: Targets) -> Bool[Tensor, "B P"]:
+def crowded(boxes: Float[Tensor, "B P 4"], t: Targets) -> Bool[Tensor, "B P"]:
     """Regions that lie in a crowd or an ignored object by more than half."""
     if t.crowd is None or not t.boxes.shape[1]:
         return torch.zeros_like(boxes[..., 0], dtype=torch.bool)

@@ -80,6 +80,9 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
         if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
             x, y, w, h = (float(v) for v in box)
             shape.box = (x, y, x + w, y + h)
+            seen = b.get("vbox") if which == "full" else None
+            if isinstance(seen, list) and len(seen) == 4 and all(isinstance(v, int | float) for v in seen):
+                shape.visible = pages.seen_share(shape.box, (0.0, 0.0, float(seen[2]), float(seen[3])))
             if min(w, h) <= 0 and aside:
                 continue  # a place without area, in which nothing could count anyway
         elif aside and box is None:

@@ -41,6 +41,7 @@ class Shape:
     crowd: bool = False
     record: int = 0
     why: str = ""
+    visible: float = math.nan  # share of the box that can be seen
 
 
 @dataclass
@@ -100,6 +101,12 @@ def filled(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict
     if y2 > y1 and x2 > x1:
         whole[y1:y2, x1:x2] = mask[y1 - top : y2 - top, x1 - left : x2 - left]
     return rle.encode(whole)
+
+
+def seen_share(box: Sequence[float], visible: Sequence[float]) -> float:
+    """Which share of a box (x1, y1, x2, y2) its visible part's box is, at most all of it; NaN for a box of no area."""
+    area = [max(b[2] - b[0], 0.0) * max(b[3] - b[1], 0.0) for b in (box, visible)]
+    return min(area[1] / area[0], 1.0) if area[0] > 0 else math.nan
 
 
 # ---------------------------------------------------------------- where things lie
@@ -207,6 +214,7 @@ def draft_of(
         grown.files, grown.sizes, np.arange(len(grown.files)), grown.image,
         np.array(grown.boxes, dtype=np.float64).reshape(-1, 4), grown.labels, grown.origin, crowd=grown.crowd,
         record=grown.record, word=word, segments=grown.segments if masks else None,
+        visible=None if np.isnan(grown.visible).all() else grown.visible,
     )
     return Draft(
         root, format, t, Classes(tuple(found)), ("boxes", *(("masks",) if masks else ())), hashed.hexdigest(),
@@ -229,6 +237,7 @@ class _Columns:
     crowd: list[bool] = field(default_factory=list)
     record: list[int] = field(default_factory=list)
     segments: list[Any] = field(default_factory=list)
+    visible: list[float] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
 
     def add(self, page: Page, pictures: Pictures, split: str, index: dict[str, int], base: Path) -> None:
@@ -285,7 +294,8 @@ class _Columns:
         self.crowd.append(s.crowd)
         self.record.append(s.record)
         self.segments.append(segment)
+        self.visible.append(s.visible)
 
 
 __all__ = ["IMAGES", "Page", "Shape", "Source", "any_fits", "candidates", "draft_of", "ellipse", "everywhere",
-           "file_splits", "filled", "split_name", "turned"]
+           "file_splits", "filled", "seen_share", "split_name", "turned"]

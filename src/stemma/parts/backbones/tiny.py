@@ -66,3 +66,8 @@ class TinyResNet(Trunk):
             x = stage(x)
             found.append(x)
         return [found[i] for i in self.levels]
+
+    def between(self, level: int) -> nn.Module:
+        """The stages from one level handed out to the next, which is `level`."""
+        first, last = self.levels[level - 1], self.levels[level]
+        return nn.Sequential(*self.stages[first + 1 : last + 1])

@@ -77,6 +77,10 @@ class VGGLevels(Trunk):
             start = end
         return found
 
+    def between(self, level: int) -> nn.Module:
+        """The layers from one level handed out to the next, which is `level`."""
+        return self.features[self.ends[level - 1] : self.ends[level]]
+
 
 class VGGAtrous(Trunk):
     """VGG16 as DeepLab v1 reads it (sec. 3.1): pools are 3x3, the last two keep the map's size, and conv5 is dilated
