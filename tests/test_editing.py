@@ -29,14 +29,16 @@ from stemma.data.editing import drawn, folders
 from stemma.data.editing.loading import PairLoader, stretched
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
-from stemma.engine.editing import bring, measure, show
+from stemma.engine.editing import bring, derive, measure, show
 from stemma.engine.running import checkpoint
 from stemma.metrics import edits as by
+from stemma.ops import edits as ops
 from stemma.parts.editing.guidance import Drop, EitherLeftOut, PictureThenText, together
 from stemma.parts.editing.nets import FilmUNet, Words
 from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, noised
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
-from stemma.skeletons.edit import EditBatch
+from stemma.parts.editing.reader import MarkReader
+from stemma.skeletons.edit import EditBatch, well
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -62,7 +64,8 @@ def batch_of(m: Any, b: int = 3, size: int = 16) -> EditBatch:
     g = torch.Generator().manual_seed(2)
     said = [""] * b if isinstance(m.text, ClipText) else [f"make thing {i} red" for i in range(b)]
     return EditBatch(torch.rand(b, 3, size, size, generator=g), torch.rand(b, 3, size, size, generator=g),
-                     m.text.tokens(said), torch.arange(b))
+                     m.text.tokens(said), torch.arange(b), m.text.tokens([""] * b),
+                     torch.tensor([[0.9, 0.1, 0.1]]).repeat(b, 1))
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -88,11 +91,14 @@ def test_parameters_are_the_published_ones(name: str) -> None:
 def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) -> None:
     m = editor(name, preset)
     torch.manual_seed(1)
-    loss = m.loss(batch_of(m))["noise"]
-    loss.backward()
+    losses = [x.losses for x in m.recipe.phases] or ["noise"]
+    for m.learns in losses:
+        (said, loss), = m.loss(batch_of(m)).items()
+        assert said == m.learns and loss.isfinite() and (loss > 0 or said == "chosen")
+        loss.backward()
     asleep = "codec.", "text." if preset == "paper" else "codec."
     still = [k for k, p in m.named_parameters() if not k.startswith(asleep) and (p.grad is None or not p.grad.any())]
-    assert loss.isfinite() and loss > 0 and not still
+    assert not still
 
 
 @each
@@ -701,6 +707,174 @@ def test_masks_and_points_are_read_back_exactly() -> None:
         assert idle["right"] == (1.0 if not p.mask.any() else 0.0)  # type: ignore[union-attr]
 
 
+# ---------------------------------------------------------------- recognition as editing
+
+
+@pytest.mark.parametrize("colour", drawn.COLOURS)
+def test_a_mask_that_was_painted_is_read_back_bit_by_bit(colour: str) -> None:
+    """Of pictures that differ from the colour; also through eight bits a colour. Where they do not, it is said."""
+    rng = np.random.default_rng(0)
+    c = drawn.COLOURS[colour]
+    before = rng.uniform(0, 1, (8, 3, 20, 24)).astype(np.float32)
+    mask = rng.random((8, 20, 24)) < 0.3
+    clear = np.linalg.norm(before - np.array(c)[:, None, None], axis=1) > 0.1
+    assert np.array_equal(ops.shows(before, c), clear) and clear.mean() > 0.99
+    after = ops.paint_mask(before, mask.astype(np.float32), c)
+    assert np.array_equal(ops.read_mask(before, after, c), mask & clear)
+    bits = [np.rint(x * 255).astype(np.float32) / 255 for x in (before, after)]
+    far = clear & (np.linalg.norm(before - np.array(c)[:, None, None], axis=1) > 0.15)
+    assert np.array_equal(ops.read_mask(*bits, c) & far, mask & far)
+    b, a = torch.from_numpy(before), torch.from_numpy(after)
+    assert np.array_equal(ops.read_mask(b, a, c).numpy(), mask & clear)
+    flat = before * 0 + np.array(c, np.float32)[:, None, None]
+    assert not ops.shows(flat, c).any() and not ops.read_mask(flat, ops.paint_mask(flat, mask * 1.0, c), c).any()
+    torch.testing.assert_close(ops.share_of(b, a, torch.tensor(c).expand(8, 3)), ops.share_of(b, a, c))
+
+
+def test_a_point_that_was_encircled_is_found_within_half_a_pixel() -> None:
+    rng = np.random.default_rng(1)
+    for k in range(60):
+        before = rng.uniform(0.3, 0.7, (3, 32, 32)).astype(np.float32)
+        colour = list(drawn.COLOURS.values())[k % 5]
+        x, y = rng.uniform(5, 27, 2)
+        found = ops.read_disc(before, ops.paint_disc(before, (x, y), 3.0, colour), colour, 3.0)
+        assert found is not None and np.hypot(found[0] - x, found[1] - y) <= 0.5
+        assert ops.read_disc(before, before, colour, 3.0) is None
+
+
+def test_patches_are_framed_and_the_largest_counts() -> None:
+    mask = np.zeros((10, 12), bool)
+    mask[1:3, 2:5] = mask[5:9, 6:11] = mask[0, 11] = True
+    assert ops.frames(mask).tolist() == [[6, 5, 11, 9], [2, 1, 5, 3]]
+    assert len(ops.frames(mask, 1)) == 3 and ops.frames(mask & False).shape == (0, 4)
+    assert ops.centre(mask * 1.0, mask, 9.0) == (8.5, 7.0) and ops.centre(mask * 1.0, mask & False, 3.0) is None
+    found, truth = np.random.default_rng(0).random((2, 10, 12)) < 0.4
+    from sklearn.metrics import jaccard_score
+
+    assert by.iou(found, truth) == pytest.approx(jaccard_score(truth.ravel(), found.ravel()))
+
+
+def test_boxes_and_classes_come_out_of_masks() -> None:
+    marked = np.zeros((2, 3, 8, 8), bool)
+    marked[0, 1, 2:6, 1:4] = marked[1, 2, :4, :4] = marked[1, 0, 6:, 6:] = True
+    first, second = derive.detect(marked)
+    assert first["boxes"].tolist() == [[1, 2, 4, 6]] and first["labels"].tolist() == [1] and first["scores"][0] == 1
+    assert second["labels"].tolist() == [0, 2] and derive.classify(marked).tolist() == [1, 2]
+    m, asked = editor("instruct_diffusion"), []
+    real = m.edit
+    m.edit = lambda x, said, **o: asked.append(said) or real(x, said, **o)
+    got = derive.masks(m, torch.rand(2, 3, 16, 16), ("disc", "square"), steps=1)
+    assert got.shape == (2, 2, 16, 16) and asked == [["mark the disc in blue"] * 2, ["mark the square in blue"] * 2]
+
+
+def test_a_reader_that_has_not_learned_says_what_the_colour_says() -> None:
+    reader = MarkReader(In((), ()))
+    assert 20_000 < sum(p.numel() for p in reader.parameters()) < 30_000
+    before, made = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
+    colours = torch.tensor([drawn.COLOURS["red"]]).expand(4, 3)
+    said = reader(before, made, colours) >= 0
+    shows = ops.shows(before, drawn.COLOURS["red"])
+    assert torch.equal(said & shows, ops.read_mask(before, made, drawn.COLOURS["red"]))
+
+
+def test_pictures_are_described_by_what_is_painted() -> None:
+    data = drawn.Edits(16, 200, "train", kinds=("mark", "encircle"))
+    for i in range(200):
+        p = data.pair(i)
+        assert p.captions is not None and p.mask is not None
+        first, second = p.captions
+        more = second.removeprefix(first)
+        if not p.mask.any():
+            assert more == ""
+        elif p.kind == "mark":
+            assert more == " with a few different color patches here and there"
+        else:
+            name = next(n for n, c in drawn.COLOURS.items() if c == p.colour)
+            assert more == f" surrounded with a {name} circle" and name in p.instruction
+
+
+def test_drawing_sees_no_picture_and_reads_the_description() -> None:
+    m, seen = editor("instruct_diffusion"), []
+    x = batch_of(m, 16)
+    x = replace(x, described=m.text.tokens([f"a disc {i}" for i in range(16)]))
+    m.learns = "drawing"
+    m.net.register_forward_pre_hook(lambda _, given: seen.append(given))
+    torch.manual_seed(0)
+    m.loss(x)
+    z, _, sentence = seen[0]
+    assert not z[:, 3:].any() and ((sentence - m.text(x.described)).abs().amax(1) < 1e-5).sum() >= 12
+    assert not ((sentence - m.text(x.tokens)).abs().amax(1) < 1e-5).any()
+
+
+def test_what_came_out_well_is_learned_again_and_the_rest_is_not() -> None:
+    before = torch.full((4, 3, 8, 8), 0.5)
+    after = before.clone()
+    after[:3, :, :4] = 0.9
+    made = torch.stack([after[0], before[1], 0.7 * after[2] + 0.3 * before[2], before[3] + 0.005])
+    assert well(before, after, made).tolist() == [True, False, True, True]
+    m = editor("instruct_diffusion")
+    x, m.learns = batch_of(m, 4), "chosen"
+    torch.manual_seed(0)
+    assert m.loss(x)["chosen"] == 0, "noise makes noise"
+    m.edit = lambda images, *a, **k: x.after
+    torch.manual_seed(0)
+    whole = m.loss(x)["chosen"]
+    m.learns = "noise"
+    torch.manual_seed(0)
+    torch.randint(0, 2**31, (4,))
+    torch.testing.assert_close(whole, m.loss(x)["noise"])
+
+
+def test_the_reader_learns_where_its_editor_is_beside_the_colour() -> None:
+    """An editor that paints masks a pixel to the right, in noise: the colour alone is wrong,
+    and the reader learns it."""
+    m = editor("instruct_diffusion")
+    pairs = drawn.Edits(16, 64, "train", kinds=("mark",))
+    x = PairLoader(pairs, m.recipe, m.text.tokens, EditBatch, batch=64, seed=1).load(0, 0)
+    m.edit = lambda images, *a, **k: x.after.roll(1, -1) + 0.02 * torch.randn_like(images)
+    m.learns, losses = "reading", []
+    optimizer = torch.optim.Adam(m.reader.parameters(), 1e-2)
+    torch.manual_seed(0)
+    for _ in range(60):
+        loss = m.loss(x)["reading"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0] / 2
+    nothing = replace(x, colours=torch.full((64, 3), float("nan")))
+    assert m.loss(nothing)["reading"] == 0
+
+
+def test_stages_are_resumed_inside_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing, tasks, its own choice, the reader: stopped after each of eight steps, it ends alike; the reader learns
+    in its stage alone, and nothing else does there."""
+    shares = {f"recipe.phases.{i}.share": s for i, s in enumerate((0.25, 0.25, 0.25, 0.25))}
+    stages = SETTINGS | {"paper": "instruct-diffusion", "sets": SETTINGS["sets"] | shares | {"practice": 1}}
+    alone, pieces = alone_and_in_pieces(tmp_path, monkeypatch, 7, budget="8steps", save_every="1steps", log_every=1,
+                                        **stages)
+    assert (alone.path / "last.safetensors").read_bytes() == (pieces.path / "last.safetensors").read_bytes()
+    said = [list(e["losses"])[0] for e in alone.metrics("train")]
+    assert list(dict.fromkeys(said)) == ["drawing", "noise", "chosen", "reading"]
+    early = stemma.train("instruct-diffusion", "edits:16:48", "8steps", out=tmp_path / "early", batch=4, device="cpu",
+                         progress=False, val_every=0, sets=stages["sets"] | {"recipe.phases.3.share": 0.0})
+    a, b = (r.load("last").state_dict() for r in (alone, early))
+    bare: Any = stemma.build("instruct-diffusion", "small", sets=stages["sets"])
+    moved = [k for k in a if k.startswith("reader.") and not torch.equal(b[k], bare.state_dict()[k])]
+    assert a.keys() == b.keys() and "reader.last.bias" in a and "reader.last.bias" not in moved
+
+
+@pytest.mark.slow
+def test_it_learns_to_mark_and_to_encircle(tmp_path: Path, learned: Learned) -> None:
+    made = stemma.train("instruct-diffusion", "edits:64", "2000steps", out=tmp_path / "run", device="cpu",
+                        progress=False, precision="fp32")
+    found = stemma.evaluate(made, "edits:64", which="last", limit=240, device="cpu")
+    bare = found["untrained"]
+    learned("mask IoU", found["iou"], untrained=bare["iou"], at_least=0.3)
+    learned("points found", found["found"], untrained=bare["found"], at_least=0.35)
+    assert found["false_area"] <= 0.02 and found["copy"]["iou"] == 0
+
+
 # ---------------------------------------------------------------- commands
 
 SETTINGS: dict[str, Any] = {"paper": "instruct-pix2pix", "data": "edits:16:48", "val": "val",
@@ -752,7 +926,7 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     found = json.loads(out)
     assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
-    assert code == 0 and "the picture as it was" in out and "an untrained net" in out
+    assert code == 0 and "as it was" in out and "an untrained net on 5" in " ".join(out.split())
     pair = drawn.Edits(32, 5, "val").pair(0)
     Image.fromarray(pair.before).resize((50, 30)).save("photo.png")
     code, out, _ = run(capsys, "predict", "run", "photo.png", "--instruction", pair.instruction, "--out", "drawn",
@@ -769,6 +943,21 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     assert "mask IoU" not in page and "pixels off" not in out, "nothing was marked or encircled"
     results = json.loads(Path("compare/results.json").read_text())
     assert len(results["systems"][0]["summary"]["right"]["values"]) == 2 and results["data"]["split"] == "test"
+
+
+def test_both_editors_are_compared_where_both_are_asked_for_answers(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sets = ("--set", "net.widths=16,32", "--set", "sampler.steps=2", "--device", "cpu", "--set",
+            "tasks=[['mark',1.0],['encircle',1.0]]")
+    code, out, err = run(capsys, "compare", "instruct-pix2pix", "instruct-diffusion", "--data", "edits:16:40",
+                         "--budget", "4steps", "--out", "compare", "--batch", "8", "--limit", "20", *sets)
+    page = Path("compare/report.html").read_text()
+    assert code == 0 and "mask IoU" in page and "IoU, read" in page and "points found" in page, err
+    results = json.loads(Path("compare/results.json").read_text())
+    by_name = {s["paper"]: s["runs"][0]["metrics"] for s in results["systems"]}
+    assert "iou_read" in by_name["instruct_diffusion"] and "iou_read" not in by_name["instruct_pix2pix"]
+    assert all(0 <= m["iou"] <= 1 and "framed" in m and "false_area" in m for m in by_name.values())
 
 
 def test_an_empty_instruction_gives_the_picture_back(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import stemma
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import export as exports
 from stemma.engine.pictures.flops import flops
+from stemma.ops import deform
 
 
 @pytest.mark.parametrize("name", ["fcn", "retinanet"])
@@ -118,6 +119,20 @@ def test_operations_by_hand() -> None:
     assert flops(net, (16, 24), "forward") == conv + linear
     assert flops(net, torch.rand(3, 3, 16, 24), "forward") == conv + linear
     assert net.training and not any(p.is_meta for p in net.parameters())
+
+
+def test_a_deformable_convolution_counts_alike_by_either_method() -> None:
+    class Bent(nn.Module):
+        def __init__(self, method: str) -> None:
+            super().__init__()
+            self.method, self.weight = method, nn.Parameter(torch.rand(5, 3, 3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            offset = torch.zeros(len(x), 18, *x.shape[-2:])
+            return deform.deform_conv2d(x, offset, self.weight, padding=1, method=self.method)  # type: ignore[arg-type]
+
+    plain = 2 * 5 * 3 * 9 * 16 * 24
+    assert [flops(Bent(method), (16, 24), "forward") for method in ("columns", "torchvision")] == [plain, plain]
 
 
 def test_operations_of_a_second_stage_are_counted() -> None:

@@ -105,11 +105,11 @@ def test_killed_in_its_midst_it_ends_as_if_left_alone(tmp_path: Path, seen: list
 
     tick, count = Passes.tick, [0]
 
-    def failing(self: Passes) -> float:
+    def failing(self: Passes, kind: str, amount: float) -> float:
         count[0] += 1
         if count[0] == when:
             raise Killed
-        return tick(self)
+        return tick(self, kind, amount)
 
     monkeypatch.setattr(Passes, "tick", failing)
     with pytest.raises(Killed):

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from engine_help import short
+from stemma.engine.pictures import passes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import clock, prices
 from stemma.engine.running.clock import Stopwatch
 from test_clock import Hands
+from test_passes import go, seen  # noqa: F401  a fixture
 
 
 def costly(monkeypatch: pytest.MonkeyPatch, cost: float, tried: float | None = None) -> list[bool]:
@@ -96,3 +98,59 @@ def test_the_price_is_the_median_by_pixels_and_takes_little_time(monkeypatch: py
 
     assert prices.found(step, Stopwatch("cpu", 1), 46.0) == 1.0 and next(times) == 1.0  # the first did not count
     assert prices.room(175.0) == 8.75 and prices.room(2.0) == 0.5
+
+
+def test_what_cannot_be_tried_out_is_clocked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first life is clocked, unit by unit, until there is a price; the next, in which all takes twice as long, is
+    counted by it from its first unit."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path))
+    hands = Hands(monkeypatch)
+    watch, ledger = Stopwatch("cpu", 1), prices.Ledger(prices.Kept({"env": "pendulum"}))
+
+    def work(kind: str, amount: float, seconds: float) -> float:
+        before = watch.work
+        watch.start()
+        hands.turn(seconds)
+        ledger.lap(watch, kind, amount)
+        return watch.work - before
+
+    assert [work("learn", 1, s) for s in (9.0, 2.0, 1.0, 2.0)] == [9.0, 2.0, 1.0, 2.0] and not ledger.prices
+    assert work("live", 0, 1.0) == 1.0 and work("live", 10, 5.0) == 5.0
+    ledger.settle("learn")
+    assert ledger.prices == {"learn": 2.0} and work("learn", 3, 1.0) == 6.0
+    ledger.settle()
+    assert ledger.prices == {"learn": 2.0, "live": 0.5}
+    ledger = prices.Ledger(prices.Kept({"env": "pendulum"}))
+    assert work("learn", 1, 4.0) == 2.0 and work("live", 20, 20.0) == 10.0 and work("evolve", 1, 3.0) == 3.0
+    for _ in range(prices.ENOUGH):
+        work("evolve", 1, 1.0)
+    assert ledger.prices["evolve"] == 1.0  # enough was seen
+    ledger = prices.Ledger()
+    assert work("learn", 1, 4.0) == 4.0 and ledger.settle() is None and ledger.prices == {}
+
+
+def test_a_fit_without_gradient_is_counted_as_the_first_time(  # noqa: F811  pytest hands the fixture in
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[list[list[int]]]  # noqa: F811
+) -> None:
+    """Its second training sees as many pictures, though all takes four times as long."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    ends = []
+    for cost in (0.25, 1.0):
+        with monkeypatch.context() as m:
+            hands, step, tick = Hands(m), Trainer._step, passes.Passes.tick
+
+            def stepped(self: Trainer, *a: Any, hands: Any = hands, step: Any = step, cost: float = cost) -> None:
+                step(self, *a)
+                hands.turn(cost)
+
+            def ticked(self: Any, *a: Any, hands: Any = hands, tick: Any = tick, cost: float = cost) -> float:
+                hands.turn(cost)
+                return float(tick(self, *a))
+
+            m.setattr(Trainer, "_step", stepped)
+            m.setattr(passes.Passes, "tick", ticked)
+            m.setattr(torch, "get_num_threads", lambda: 1)
+            run = go(tmp_path / str(cost), "4s", save_every=None)
+        spent = run.record["spent"]
+        ends.append((spent["steps"], spent["seconds"], (run.path / "last.safetensors").read_bytes()))
+    assert ends[0] == ends[1] and ends[0][0] > 12 and seen[0] == seen[1]

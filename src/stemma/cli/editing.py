@@ -38,19 +38,17 @@ def evaluated(said: dict[str, Any]) -> None:
     """The measures in all and by kind of instruction, beside the picture as it was and an untrained net."""
     from ..report.editing import COLUMNS
 
-    columns = [k for k in COLUMNS if k in said]
-    t = table("what", "edits", *(COLUMNS[k][0] for k in columns),
-              numbers=("edits", *(COLUMNS[k][0] for k in columns)))
-    t.add_row(said["paper"].replace("_", "-"), number(said["edits"]), *(number(said.get(k)) for k in columns))
-    if len(said["by_kind"]) > 1:
-        for kind, of in said["by_kind"].items():
-            t.add_row(f"  {escape(kind)}", "", *(number(of.get(k)) for k in columns))
-    for name, key in (("the picture as it was", "copy"), ("an untrained net", "untrained")):
-        t.add_row(name, number(said[key]["edits"]), *(number(said[key].get(k)) for k in columns))
+    kinds = said["by_kind"] if len(said["by_kind"]) > 1 else {}
+    whose = {"all": said, **kinds, "as it was": said["copy"], "untrained": said["untrained"]}
+    t = table("measure", *map(escape, whose), numbers=tuple(whose))
+    measures = [k for k in COLUMNS if k in said]
+    for k in measures:
+        t.add_row(COLUMNS[k][0], *(number(of.get(k)) for of in whose.values()))
     out.print(t)
-    out.print(f"[dim]{escape(said['split'])}, {said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} "
-              "ms an edit; "
-              + "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns) + "[/]")
+    out.print(f"{said['paper'].replace('_', '-')} on {said['edits']} edits of {escape(said['split'])}, "
+              f"{said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; beside it the pictures as "
+              f"they were, and an untrained net on {said['untrained']['edits']}")
+    out.print(f"[dim]{'; '.join(f'{COLUMNS[k][0]}: {COLUMNS[k][1]}' for k in measures)}[/]")
 
 
 def import_diffusers(
@@ -106,12 +104,11 @@ def compared(results: dict[str, Any]) -> None:
     for line in more:
         out.print(f"  • {escape(line)}")
     columns = [k for k in COLUMNS if any(k in s["summary"] for s in results["systems"])]
-    names = [COLUMNS[k][0] for k in columns]
-    t = table("editor", "seed", *names, "steps", "seconds", numbers=("seed", *names, "steps", "seconds"))
-    for s in results["systems"]:
-        for r in s["runs"]:
-            t.add_row(escape(s["title"]), str(r["seed"]), *(number(r["metrics"].get(k)) for k in columns),
-                      number(r["steps"]), number(r["seconds"]))
+    runs = [(f"{s['title']} {r['seed']}", r) for s in results["systems"] for r in s["runs"]]
+    t = table("measure", *(escape(name) for name, _ in runs), numbers=tuple(name for name, _ in runs))
+    for k in columns:
+        t.add_row(COLUMNS[k][0], *(number(r["metrics"].get(k)) for _, r in runs))
+    t.add_row("steps", *(number(r["steps"]) for _, r in runs))
     out.print(t)
     for r in results["failed"]:
         err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",

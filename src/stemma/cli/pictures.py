@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.markup import escape
 
-from .screen import err, number, out, table
+from .reading import Json
+from .screen import err, number, out, print_json, table
 
 OVER = "95 % over pictures"  # heading of the intervals
 
@@ -25,6 +27,8 @@ def evaluated(result: dict[str, Any]) -> None:
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
             t.add_row(k, number(v), *ends)
     out.print(t)
+    if explained := result.get("explained"):
+        _explained(explained)
     if result.get("timed_by") == "processor":
         out.print("[dim]images_per_second is of processor time: the machine was busy, and the clock could not be "
                   "trusted[/]", soft_wrap=True)
@@ -35,6 +39,20 @@ def evaluated(result: dict[str, Any]) -> None:
             t.add_row(escape(name), *(number(row.get(k)) for k in keys))
         out.print()
         out.print(t)
+
+
+def _explained(rules: list[dict[str, Any]]) -> None:
+    """By which rules another program's numbers come out of these detections, nearest first; the first by name."""
+    t = table("by this rule", "largest difference", "done by", numbers=("largest difference",))
+    for r in rules[:8]:
+        t.add_row(f"[bold]{escape(r['rule'])}[/]" if r["same"] else escape(r["rule"]), f"{r['apart']:.6f}",
+                  escape(r["who"]))
+    out.print()
+    out.print(t)
+    same = [r["rule"] for r in rules if r["same"]]
+    out.print(f"their numbers come out by: {escape('; '.join(same))}" if same else
+              "their numbers come out by none of these rules alone: other detections, other truth, or two rules at "
+              "once (docs/differences.md)", soft_wrap=True)
 
 
 def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,6 +134,10 @@ def compared(results: dict[str, Any]) -> None:
 
 def exported(result: dict[str, Any]) -> None:
     """The outputs of what was written, and how far they are from PyTorch's."""
+    if files := result.get("files"):
+        out.print(f"[bold]{escape(', '.join(files))}[/]  {result['bytes'] / 1e6:.1f} MB, read back and found alike",
+                  soft_wrap=True)
+        return
     t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
     for name, shape in result["outputs"].items():
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
@@ -126,4 +148,34 @@ def exported(result: dict[str, Any]) -> None:
         out.print("[dim]nothing is found in the drawn scene that was looked at: two empty answers were compared[/]")
 
 
-__all__ = ["compared", "evaluated", "exported", "plain", "predicted"]
+def import_darknet(
+    cfg: Annotated[Path, typer.Argument(help="The net's layers: yolov3.cfg, yolov2.cfg, yolov2-voc.cfg, yolo9000.cfg, "
+                                        "or one like them with anchors and classes of your own.")],
+    file: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Its numbers, *.weights.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The weights file to write. \\[default: WEIGHTS "
+                                                  "with the ending .safetensors]")] = None,
+    names: Annotated[Path | None, typer.Option("--classes", help="A text file with one class name a line, such as "
+                                               "coco.names.")] = None,
+    tree: Annotated[Path | None, typer.Option("--tree", help="The tree that YOLO9000's classes stand on, where it is "
+                                              "not beside the cfg.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn Darknet's YOLOv2, YOLO9000 or YOLOv3 into a checkpoint that evaluate, predict and export take."""
+    from ..engine.pictures.darknet import from_darknet, lines_of
+    from ..engine.running import checkpoint
+
+    path = target or file.with_suffix(".safetensors")
+    model = from_darknet(cfg, file, None if names is None else lines_of(names), tree)
+    checkpoint.save(path, model)
+    found = {"path": str(path), "paper": model.paper.cli_name, "preset": model.preset, "classes": model.classes,
+             "pixels": model.recipe.resize.size, "tensors": len(model.state_dict())}
+    if as_json:
+        return print_json(found)
+    out.print(f"[bold]{escape(str(path))}[/]  {found['paper']}, preset {found['preset']}, {found['classes']} classes, "
+              f"{found['pixels']} pixels, {found['tensors']} tensors", soft_wrap=True)
+    return None
+
+
+IMPORTS = {"darknet": import_darknet}  # of `stemma import`
+
+__all__ = ["IMPORTS", "compared", "evaluated", "exported", "import_darknet", "plain", "predicted"]

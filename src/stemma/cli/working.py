@@ -105,6 +105,8 @@ EXAMPLES = {
         "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
         "stemma predict runs/fpn-coco.safetensors photo.jpg",
         "stemma import backbone resnet101-caffe R-101.pth",
+        "stemma import backbone darknet53 darknet53.conv.74",
+        "stemma import darknet yolov3.cfg yolov3.weights --classes coco.names",
         "stemma import diffusers instruct-pix2pix/ runs/editor.safetensors",
     ),
 }
@@ -401,6 +403,8 @@ def evaluate(
     published: Annotated[bool, typer.Option("--published", help="Answer by the paper's test-time settings, not the "
                                             "preset's: least score, NMS, how many are kept.")] = False,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="Write the detections as COCO JSON.")] = None,
+    explain: Annotated[Path | None, typer.Option("--explain-difference", metavar="THEIR.json", help="Another program's "
+                                                 "numbers: by which rules of measuring do they come out?")] = None,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
     own: dict[str, Any] | None = None,
@@ -412,7 +416,7 @@ def evaluate(
     result = measure(run, place(data, env, needed=False), **said(
         split=split, format=format, which=which, batch=batch, device=device, precision=precision, limit=limit,
         workers=workers, out=file, progress=not as_json, proposals=proposals, of=of, svd=_ranks(svd), size=size,
-        published=published or None, data_options=data_options or None), **(own or {}))
+        published=published or None, explain_difference=explain, data_options=data_options or None), **(own or {}))
     if as_json:
         return print_json(result)
     screen_of(run, which).evaluated(result)
@@ -521,9 +525,10 @@ def compare(
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    file: Annotated[Path, typer.Argument(help="What to write: model.onnx, or model.pt2 for torch.export.")],
-    format: Annotated[str | None,
-                      typer.Option("--format", help="onnx or torch; by the file's ending when not given.")] = None,
+    file: Annotated[Path, typer.Argument(help="What to write: model.onnx, model.pt2 for torch.export, or of a YOLO "
+                                         "model.weights for Darknet, with model.cfg beside it.")],
+    format: Annotated[str | None, typer.Option("--format", help="onnx, torch or darknet; by the file's ending when not "
+                                               "given.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when "
                                              "not given.")] = None,
     outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network "
@@ -535,7 +540,7 @@ def export(
     """Write the network for other runtimes, and check it against PyTorch on the spot."""
     from .. import export as write
 
-    kind = format or {".onnx": "onnx", ".pt2": "torch"}.get(file.suffix, "onnx")
+    kind = format or {".onnx": "onnx", ".pt2": "torch", ".weights": "darknet"}.get(file.suffix, "onnx")
     result = write(run, file, kind, **said(size=_size(size), outputs=outputs, which=which, svd=_ranks(svd)))
     if as_json:
         return print_json(result)
@@ -567,8 +572,10 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def import_backbone(
     net: Annotated[str, typer.Argument(metavar="NAME", help="resnet50, resnet101, resnet152, the same with -caffe "
-                                       "(strides on the first 1x1), vgg11 to vgg19, alexnet, googlenet.")],
-    file: Annotated[Path, typer.Argument(help="Its state dict: .pth (read with weights_only) or safetensors.")],
+                                       "(strides on the first 1x1), vgg11 to vgg19, alexnet, googlenet, "
+                                       "darknet19, darknet53.")],
+    file: Annotated[Path, typer.Argument(help="Its state dict: .pth (read with weights_only) or safetensors; of "
+                                         "darknet19 and darknet53 Darknet's own file.")],
     target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The file to write. \\[default: "
                                                   "NAME.safetensors]")] = None,
     as_json: Json = False,
@@ -580,7 +587,8 @@ def import_backbone(
     from ..engine.running.foreign import read_state
 
     try:
-        source = layouts.told(layouts.recognised(read_state(file)), net)
+        source = (layouts.of_darknet(file, net) if net in layouts.DARKNETS
+                  else layouts.told(layouts.recognised(read_state(file)), net))
     except StemmaError as error:
         raise StemmaError(str(error) if str(file) in str(error) else f"{file}: {error}") from error
     path = target or Path(f"{net}.safetensors")

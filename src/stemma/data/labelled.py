@@ -1,12 +1,16 @@
 """Data sets of pictures with one class each, or several: what networks are carried over to.
 
-    drawn, drawn:waves            sets that are drawn in memory (`data.drawn_classes`)
+    drawn, drawn:waves            sets that are drawn in memory (`data.drawn_classes`); drawn:levels: concepts that were
+                                  seen and five levels of others (`data.drawn_concepts`)
     my/flowers                    folders train, val, test of class folders; or class folders alone, which are divided;
                                   or train.txt, val.txt, test.txt, "path class" a line
     digits.npz                    x_train, y_train, x_test, y_test (x_val, y_val), or x, y; pictures uint8 (N, H, W) or
                                   (N, H, W, 3), or features float (N, D), which no network is asked for
     crops:my/boxes                every object of a set with boxes, cut out, by its class (any format of `data.open`)
     labels:my/boxes               its pictures, by all the classes that are in them
+    levels:my/cog                 levels.json (or .pkl) beside folders of concepts, n02084071,
+                                  and split.json (or .pkl) where
+                                  it is there: the sets L1, L2 ... (ImageNet-CoG)
 
 Several with commas between. What a set has no split for is divided off by a hash of the files' names, class by class:
 a fifth of training to validate on, a fifth of all to test on.
@@ -28,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.samples import DataError
-from . import drawn_classes
+from . import drawn_classes, drawn_concepts
+from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
 from .images import child, read_image, safe_join, walk
 
@@ -79,10 +84,12 @@ def open_sets(text: str | Path) -> list[Labelled]:
     two have one name."""
     whole = str(text)
     given = [whole] if Path(whole).exists() else [s.strip() for s in whole.split(",") if s.strip()]
-    given = [n for g in given for n in ([f"drawn:{t}" for t in drawn_classes.TARGETS] if g == "drawn" else [g])]
+    several = {"drawn": [f"drawn:{t}" for t in drawn_classes.TARGETS],
+               "drawn:levels": [f"drawn:{t}" for t in drawn_concepts.sets()] if "drawn:levels" in given else []}
+    given = [n for g in given for n in several.get(g, [g])]
     if not given:
         raise DataError(whole, "names no data set", "write a folder, a file or drawn, several with commas between")
-    found = [open_set(g) for g in given]
+    found = [s for g in given for s in (levelled(g.partition(":")[2]) if g.startswith("levels:") else [open_set(g)])]
     names = [s.name for s in found]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise DataError(whole, f"holds two data sets that are called {twice[0]}", "rename a folder")
@@ -168,14 +175,16 @@ def joined(one: Part, other: Part) -> Part:
 
 @functools.lru_cache(maxsize=8)
 def _drawn(name: str) -> Labelled:
-    if name not in drawn_classes.SETS:
-        raise DataError(f"drawn:{name}", "is not drawn", f"there are {', '.join(drawn_classes.SETS)}")
+    drawn = drawn_classes.SETS.get(name) or drawn_concepts.sets().get(name)
+    if drawn is None:
+        raise DataError(f"drawn:{name}", "is not drawn",
+                        f"there are {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
     parts = {}
     for split in SPLITS:
-        x, y = drawn_classes.SETS[name].split(split)
+        x, y = drawn.split(split)
         parts[split] = Part(y, x.__getitem__, _digest(hashlib.blake2b(x.tobytes(), digest_size=16).hexdigest(),
                                                       hashlib.blake2b(y.tobytes(), digest_size=16).hexdigest()))
-    return Labelled(name, drawn_classes.SETS[name].classes, parts)
+    return Labelled(name, drawn.classes, parts)
 
 
 def _arrays(path: Path) -> Labelled:
@@ -270,6 +279,41 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path, [f for f, _ in of], [at[c] for _, c in of]) for s, of in rows.items()}
     return _finished(path.resolve().name, classes, parts, {s: [f for f, _ in of] for s, of in rows.items()})
+
+
+def levelled(where: str | Path) -> list[Labelled]:
+    """The levels of ImageNet-CoG in a folder, a set each, labels in the order of the concepts' names. Pictures are
+    known by their names and sizes, for there may be millions. Raises `DataError`."""
+    root = Path(where).expanduser()
+    files = {k: next((f for e in ("json", "pkl") if (f := root / f"{k}.{e}").is_file()), None)
+             for k in ("levels", "split")}
+    if files["levels"] is None:
+        raise DataError(str(where), "holds no levels.json or levels.pkl", "write a list of lists of concepts")
+    split = read_split(files["split"]) if files["split"] else {}
+    out = []
+    for i, level in enumerate(read_levels(files["levels"]), 1):
+        classes = sorted(level)
+        listed: dict[str, list[str]] = {"train": [], "test": []} if split else {"train": []}
+        for c in classes:
+            if split and c not in split:
+                raise DataError(str(files["split"]), "does not divide it", "write its train and test", c)
+            for s, names in (split[c] if split else {"train": walk(root / c)}).items():
+                listed[s] += [f"{c}/{n}" for n in names]
+        at = {c: k for k, c in enumerate(classes)}
+        parts = {}
+        for s, names in listed.items():
+            paths = [safe_join(root, n) for n in names]
+            if lost := next((p for p in paths if not p.is_file()), None):
+                raise DataError(str(lost), "there is no such image", "restore the file, or leave it out of the split")
+            labels = np.array([at[n.partition("/")[0]] for n in names], np.int64)
+            read = functools.partial(_read_at, paths)
+            parts[s] = Part(labels, read, _digest(*(f"{n} {p.stat().st_size}" for n, p in zip(names, paths))))
+        out.append(_finished(f"L{i}", classes, parts, listed))
+    return out
+
+
+def _read_at(paths: list[Path], i: int) -> NDArray[Any]:
+    return read_image(paths[i])
 
 
 # ---------------------------------------------------------------- of sets with boxes

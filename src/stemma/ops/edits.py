@@ -15,10 +15,12 @@ THRESHOLD = 0.25  # least share of the colour at which a pixel counts as marked:
 CLEAR = 0.1  # a pixel nearer to the colour than this does not show whether it was marked
 
 
-def _column(colour: Sequence[float], like: Any) -> Any:
-    """A colour as [3, 1, 1], of the kind of `like`."""
-    made = np.asarray(colour, np.float32)[:, None, None]
-    return made if isinstance(like, np.ndarray) else like.new_tensor(made.tolist())
+def _column(colour: Any, like: Any) -> Any:
+    """A colour [3], or one of each picture [B, 3], as [..., 3, 1, 1] of the kind of `like`."""
+    if not isinstance(like, np.ndarray):
+        made = colour if hasattr(colour, "new_tensor") else like.new_tensor(np.asarray(colour, np.float32).tolist())
+        return made.to(like)[..., None, None]
+    return np.asarray(colour, np.float32)[..., None, None]
 
 
 def paint_mask(picture: Any, mask: Any, colour: Sequence[float], alpha: float = ALPHA) -> Any:
@@ -27,7 +29,7 @@ def paint_mask(picture: Any, mask: Any, colour: Sequence[float], alpha: float = 
     return picture + share * (_column(colour, picture) - picture)
 
 
-def share_of(before: Any, after: Any, colour: Sequence[float]) -> Any:
+def share_of(before: Any, after: Any, colour: Any) -> Any:
     """How far each pixel went from what it was towards a colour: <after - before, c - before> / |c - before|^2,
     [..., H, W]. 0 where nothing changed, 1 where the colour stands; what went aside counts by its part along."""
     to = _column(colour, before) - before
@@ -61,25 +63,44 @@ def paint_disc(picture: Any, at: tuple[float, float], radius: float, colour: Seq
 
 def read_disc(before: np.ndarray, after: np.ndarray, colour: Sequence[float],
               radius: float) -> tuple[float, float] | None:
-    """(x, y) of the disc that was painted into one picture [3, H, W], or None: the centre of the largest connected
-    patch of its colour, of which pixels further than two radii from the patch's middle are left out."""
-    from scipy.ndimage import label
-
+    """(x, y) of the disc that was painted into one picture [3, H, W], or None: `centre` of the pixels of its colour."""
     share = np.clip(share_of(before, after, colour), 0.0, 1.0)
     aside = np.sqrt(np.square(after - _column(colour, after)).sum(-3))
-    near = (share >= 0.5) & shows(before, colour) & (aside <= 0.6)
-    patches, count = label(near)
+    return centre(share, (share >= 0.5) & shows(before, colour) & (aside <= 0.6), radius)
+
+
+def centre(share: np.ndarray, painted: np.ndarray, radius: float) -> tuple[float, float] | None:
+    """(x, y) of the middle, weighted by `share` [H, W], of the largest connected patch of `painted` [H, W]; pixels
+    further than two radii from it are left out. None where nothing is painted."""
+    from scipy.ndimage import label
+
+    patches, count = label(painted)
     if not count:
         return None
-    largest = 1 + int(np.argmax(np.bincount(patches[near] - 1)))
+    largest = 1 + int(np.argmax(np.bincount(patches[painted] - 1)))
     weight = np.where(patches == largest, share, 0.0)
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]] + 0.5
+    middle = lambda w: (float((w * x).sum() / w.sum()), float((w * y).sum() / w.sum()))
     for _ in range(2):
-        at = float((weight * x).sum() / weight.sum()), float((weight * y).sum() / weight.sum())
+        at = middle(weight)
         inner = np.where(np.hypot(x - at[0], y - at[1]) <= 2 * radius, weight, 0.0)
         weight = inner if inner.any() else weight
-    return float((weight * x).sum() / weight.sum()), float((weight * y).sum() / weight.sum())
+    return middle(weight)
 
 
-__all__ = ["ALPHA", "CLEAR", "THRESHOLD", "disc", "paint_disc", "paint_mask", "read_disc", "read_mask", "share_of",
-           "shows"]
+def frames(mask: np.ndarray, least: int = 4) -> np.ndarray:
+    """Boxes around the connected patches of a mask [H, W], the largest first: float64 (N, 4), x1 y1 x2 y2 with
+    continuous edges. Patches of less than `least` pixels are none."""
+    from scipy.ndimage import find_objects, label
+
+    patches, _ = label(mask)
+    found = []
+    for k, at in enumerate(find_objects(patches), 1):
+        size = int((patches[at] == k).sum())
+        if size >= least:
+            found.append((-size, at[1].start, at[0].start, at[1].stop, at[0].stop))
+    return np.array([f[1:] for f in sorted(found)], np.float64).reshape(-1, 4)
+
+
+__all__ = ["ALPHA", "CLEAR", "THRESHOLD", "centre", "disc", "frames", "paint_disc", "paint_mask", "read_disc",
+           "read_mask", "share_of", "shows"]

@@ -18,7 +18,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "background": ("else changed", "mean change of a colour, 0 to 1, where nothing should"),
     "direction": ("direction", "cosine of what changed and what should, over pixels"),
     "iou": ("mask IoU", "intersection over union of the mask that is read out of what was marked"),
+    "iou_read": ("IoU, read", "the same of the mask that its reader sees"),
+    "framed": ("boxes found", "share of what was marked whose box overlaps the thing's by half"),
     "found": ("points found", "share of points that were encircled within two radii of where they are"),
+    "found_read": ("points, read", "the same of what its reader sees"),
     "distance": ("pixels off", "mean distance of the discs from their points, in the network's pixels"),
     "false_area": ("false area", "share of the picture marked for something that is not there"),
 }

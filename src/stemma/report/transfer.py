@@ -74,6 +74,7 @@ def render(r: dict[str, Any]) -> str:
     colour = {s["id"]: i % PALETTE for i, s in enumerate(r["systems"])}
     sections = [("results", "Results", "Networks and data sets", "".join(_table(r, way, colour) for way in r["ways"])),
                 ("source", "Source", "Accuracy at the source, and what is carried over", _scatters(r, colour)),
+                ("course", "In order", "Over the data sets in order", _course(r, colour)),
                 ("sets", "Sets", "Each data set by itself", _sets(r, colour)),
                 ("paths", "Paths", "Along the path of strengths", _paths(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
@@ -197,13 +198,28 @@ def _logit(a: float, n: int) -> float:
     return math.log(a / (1 - a))
 
 
+def _course(r: dict[str, Any], colour: dict[str, int]) -> str:
+    """Accuracy over the sets as they were named, which for levels goes from near to far, in every way."""
+    panels = []
+    for way, said in r["ways"].items():
+        if len(said["sets"]) < 3:
+            continue
+        lines = [charts.Line(colour[s["id"]], s["title"], tuple((k + 1.0, v) for k, v in enumerate(said["table"][i])))
+                 for i, s in enumerate(r["systems"])]
+        head = "all pictures" if way == "linear" else way
+        panels.append(tag("div", tag("h4", text(head)), charts.line_chart(
+            lines, ", ".join(f"{k}: {n}" for k, n in enumerate(said["sets"], 1)), "accuracy on test",
+            f"Accuracy over the data sets, {head}")))
+    return tag("div", *panels, cls="two") if panels else ""
+
+
 def _paths(r: dict[str, Any], colour: dict[str, int]) -> str:
     panels = []
     for k, name in enumerate(x["name"] for x in r["systems"][0]["runs"][0]["results"]["sets"]):
         lines = []
         for s in r["systems"]:
             path = s["runs"][0]["results"]["sets"][k]["path"]
-            if path:
+            if path and "strength" in path[0]:
                 points = tuple((5 - math.log10(p["strength"]), p["val"]) for p in path)
                 lines.append(charts.Line(colour[s["id"]], s["title"], points))
         if chart := charts.line_chart(lines, "5 - log10 of the strength: weaker to the right", "accuracy on validation",

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..core.part import In, Part
 from ..core.types import Losses, Moves, StemmaError
+from ..ops.edits import THRESHOLD, share_of
 from ..parts.editing.guidance import Drop, Guidance, Pass, together
 from ..parts.editing.noise import Aim, Noise, Sampler, aimed, noised
 from ..parts.preprocess import UNIT, Preprocess
@@ -28,6 +30,8 @@ class EditBatch(Moves):
     after: Float[Tensor, "B 3 H W"]
     tokens: Int[Tensor, "B L"]
     index: Int[Tensor, " B"]  # position in the data set
+    described: Int[Tensor, "B L"] | None = None  # the second picture in words, for those who see no first one
+    colours: Float[Tensor, "B 3"] | None = None  # in which an answer is drawn; NaN where there is none
 
     def __len__(self) -> int:
         return len(self.images)
@@ -36,7 +40,9 @@ class EditBatch(Moves):
 @dataclass(frozen=True)
 class Editor:
     """codec: pictures to what is noised and back. text: sentences to what the network reads. net: what it says of the
-    noise. tasks: (kind of instruction, weight of its examples); empty: all that the data hold, as many as there are."""
+    noise. tasks: (kind of instruction, weight of its examples); empty: all that the data hold, as many as there are.
+    reader: what reads answers out of edited pictures, beside their colours. practice: steps of the edits that it makes
+    of its own while it learns (`EditModel.loss`)."""
 
     codec: Part[Any]
     text: Part[Any]
@@ -47,6 +53,8 @@ class Editor:
     guidance: Guidance = None  # type: ignore[assignment]  # every paper names its own
     sampler: Sampler = Sampler()
     tasks: tuple[tuple[str, float], ...] = ()
+    reader: Part[Any] | None = None
+    practice: int = 5
     preprocess: Preprocess = UNIT  # the codec's matter; pictures come as they are
 
     def build(self, classes: int = 1) -> EditModel:
@@ -66,6 +74,8 @@ class EditModel(nn.Module):
         self.codec, self.text = spec.codec.build(none), spec.text.build(none)
         z = int(self.codec.out.channels[0])
         self.net = spec.net.build(In((z, z, int(self.text.out.channels[0])), (1, 1, 1)))
+        self.reader = spec.reader.build(none) if spec.reader is not None else None
+        self.learns = "noise"  # the loss that is learned by: of a training in phases, that of its phase
         self.step = int(self.codec.step * self.net.step)  # sides of pictures are multiples of it
         self.register_buffer("alphas", spec.noise.alphas(), persistent=False)
         self.register_buffer("null", self.text.tokens([""]), persistent=False)
@@ -79,16 +89,52 @@ class EditModel(nn.Module):
     # ------------------------------------------------------------ learning
 
     def loss(self, batch: EditBatch) -> Losses:
-        """The mean squared error of what is said of the noise, at a time of each example's own; some examples go
-        without sentence, picture or both (`Drop`)."""
-        z, picture = self.codec.target(batch.after), self.codec.given(batch.images)
-        silent, blind = self.spec.drop(torch.rand(len(z), device=z.device))
+        """The loss that is named by `learns`.
+
+        noise:   the squared error of what is said of the noise, at a time of each example's own; some examples go
+                 without sentence, picture or both (`Drop`)
+        drawing: the same of pictures that are drawn from their description alone
+        chosen:  the same of edits that it made itself, those that came out well
+        reading: how well the reader says what was painted, of edits that it made itself
+        """
+        if self.learns == "reading":
+            return {"reading": self._reading(batch)}
+        told, after, counts, blind = batch.tokens, batch.after, torch.ones(len(batch), device=batch.after.device), None
+        if self.learns == "drawing":
+            told, blind = (told if batch.described is None else batch.described), torch.ones_like(counts).bool()
+        elif self.learns == "chosen":
+            after = self._practised(batch)
+            counts = well(batch.images, batch.after, after).to(after)
+        each = self._noise(batch.images, after, told, blind)
+        return {self.learns: (counts * each).sum() / counts.sum().clamp(min=1)}
+
+    def _noise(self, images: Tensor, after: Tensor, tokens: Tensor, blind: Tensor | None) -> Float[Tensor, " B"]:
+        """The squared error of each example."""
+        z, picture = self.codec.target(after), self.codec.given(images)
+        silent, unseen = self.spec.drop(torch.rand(len(z), device=z.device))
         t = torch.randint(0, len(self.alphas), (len(z),), device=z.device)
         a = self.alphas[t].to(z.dtype).view(-1, 1, 1, 1)
         eps = torch.randn_like(z)
-        said = self(noised(z, eps, a), t.float(), self._without(picture, blind),
-                    self.text(torch.where(silent[:, None], self.null, batch.tokens)))
-        return {"noise": (said.float() - aimed(self.spec.aim, z, eps, a).float()).square().mean()}
+        said: Tensor = self(noised(z, eps, a), t.float(), self._without(picture, unseen if blind is None else blind),
+                            self.text(torch.where(silent[:, None], self.null, tokens)))
+        return (said.float() - aimed(self.spec.aim, z, eps, a).float()).square().flatten(1).mean(1)
+
+    def _practised(self, batch: EditBatch) -> Tensor:
+        """Edits of its own, of noise that the step's random numbers say."""
+        seeds = torch.randint(0, 2**31, (len(batch),)).tolist()
+        made: Tensor = self.edit(batch.images, batch.tokens, steps=self.spec.practice, seed=seeds)
+        return made
+
+    def _reading(self, batch: EditBatch) -> Tensor:
+        """Cross-entropy over pixels of what the reader says of its own edits; the truth is where the true answer is
+        painted. Examples that are no answer count nothing."""
+        assert self.reader is not None and batch.colours is not None
+        made, told = self._practised(batch), batch.colours.isfinite().all(1)
+        colours = batch.colours.nan_to_num(0.5)
+        painted = share_of(batch.images, batch.after, colours) >= THRESHOLD
+        said = F.binary_cross_entropy_with_logits(self.reader(batch.images, made, colours), painted.to(made),
+                                                  reduction="none").flatten(1).mean(1)
+        return (said * told).sum() / told.sum().clamp(min=1)
 
     @staticmethod
     def _without(picture: Tensor, blind: Bool[Tensor, " B"]) -> Tensor:
@@ -140,4 +186,11 @@ class EditModel(nn.Module):
         return made
 
 
-__all__ = ["EditBatch", "EditModel", "Editor"]
+def well(images: Tensor, after: Tensor, made: Tensor) -> Bool[Tensor, " B"]:
+    """Which edits came out well enough to be learned from again: nearer to how it should become than half of what
+    should change, or, where nothing should, hardly changed (a hundredth of a colour more than the half of nothing)."""
+    asked, left = ((x - after).abs().flatten(1).mean(1) for x in (images, made))
+    return left <= asked / 2 + 0.01
+
+
+__all__ = ["EditBatch", "EditModel", "Editor", "well"]

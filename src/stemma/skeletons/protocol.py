@@ -39,10 +39,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Source:
-    """What a network without weights learns first: the set by its name, at the recipe's batch and momentum. smoothing:
+    """What a network without weights learns first: the set by its name ("drawn": what goes with the sets that it is
+    then carried over to), at the recipe's batch and momentum. smoothing:
     of labels; dropout: before the classifier. length: of the budget in steps; share: of one in time."""
 
-    data: str = "drawn:source"
+    data: str = "drawn"
     lr: float = 0.1
     decay: float = 1e-4
     smoothing: float = 0.0
@@ -61,6 +62,28 @@ class Path:
     strongest: float = 1e5
     tolerance: float = 1e-6
     most: int = 2000
+
+
+@dataclass(frozen=True)
+class Search:
+    """A linear classifier of unit-length features by SGD, whose rate and weight decay are searched for by `trials` of a
+    tree-structured Parzen estimator on a share `held` of each class; then once on all, and the same for so many
+    pictures a class as `shots` say.
+
+    schedule: "cog", the authors' cosine, which lags by an epoch; "cosine". inside: of few pictures a class some are
+    held out; else, as the authors have it, those of the whole set are, which few labels would not give.
+    """
+
+    trials: int = 30
+    lrs: tuple[float, ...] = (1e-1, 1e2)
+    decays: tuple[float, ...] = (1e-12, 1e-4)
+    epochs: int = 100
+    batch: int = 1024
+    momentum: float = 0.9
+    held: float = 0.2
+    shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    schedule: Literal["cog", "cosine"] = "cog"
+    inside: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +126,7 @@ class Protocol:
 
     network: Part[Any]
     look: Look
-    probe: Any
+    probe: Path | Search
     grids: tuple[Grid, ...] = ()
     source: Source | None = None
     measures: tuple[tuple[str, str], ...] = ()
@@ -136,8 +159,12 @@ class Carried(nn.Module):
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """uint8 (B, H, W, 3) -> logits (B, C) of each data set."""
-        x = self.features(pictures)
+        x = self.brought(self.features(pictures))
         return [h(x) for h in self.heads]
+
+    def brought(self, features: Tensor) -> Tensor:
+        """Features as the classifiers take them: of length 1 where they are found by a search."""
+        return F.normalize(features, dim=1) if isinstance(self.spec.probe, Search) else features
 
     @torch.no_grad()
     def predict(self, pictures: Tensor) -> list[Tensor]:
@@ -147,11 +174,12 @@ class Carried(nn.Module):
     def answers(self, features: Float[Tensor, "B D"]) -> list[Tensor]:
         """The same for features."""
         many = [m for _, _, m in self.spec.sets] or [False]
+        features = self.brought(features)
         return [z.sigmoid() if m else z.softmax(1) for m, z in zip(many, (h(features) for h in self.heads))]
 
     def loss(self, batch: tuple[Tensor, Tensor], at: int = 0) -> Losses:
         """Cross-entropy of (pictures, labels) of the set `at`."""
-        return {"classes": cross_entropy(self.heads[at](self.features(batch[0])), batch[1])}
+        return {"classes": cross_entropy(self.heads[at](self.brought(self.features(batch[0]))), batch[1])}
 
 
 def cross_entropy(z: Float[Tensor, "B C"], y: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -166,4 +194,4 @@ def set_names(sets: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
     return tuple(f"{name} / {c}" for name, classes in sets for c in classes)
 
 
-__all__ = ["Carried", "Grid", "Look", "Path", "Protocol", "Source", "cross_entropy", "set_names"]
+__all__ = ["Carried", "Grid", "Look", "Path", "Protocol", "Search", "Source", "cross_entropy", "set_names"]

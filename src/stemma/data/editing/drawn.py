@@ -22,7 +22,7 @@ import numpy as np
 
 from ...core.samples import DataError, Info
 from ...ops.edits import paint_disc, paint_mask
-from .pairs import Pair, info_of
+from .pairs import ANSWERS, Pair, info_of
 
 VERSION = 1  # a change of what is drawn changes this, and with it every fingerprint
 SHAPES = ("square", "disc", "triangle")
@@ -37,6 +37,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "swap": ("swap the {s} and the {o}", "exchange the {s} and the {o}"),
     "mark": ("mark the {s} in {c}", "mark the pixels of the {s} in {c}", "colour the mask of the {s} {c}"),
     "encircle": ("encircle the {s} with {c}", "circle the {s} with {c}", "put a {c} dot on the {s}"),
+}
+PAINTED = {  # what a picture is said to hold besides, where no instruction says it (InstructDiffusion sec. 3.4)
+    "mark": " with a few different color patches here and there", "encircle": " surrounded with a {c} circle",
 }
 COUNT = {"train": 6000, "val": 300, "test": 300}
 ABSENT = 0.2  # of what is marked or encircled
@@ -115,7 +118,7 @@ class Edits:
         ground = ground.astype(np.float32)
         before = self._draw(ground, a, b)
         template = WORDS[kind][int(rng.integers(len(WORDS[kind])))]
-        absent = kind in ("mark", "encircle") and rng.random() < ABSENT
+        absent = kind in ANSWERS and rng.random() < ABSENT
         colour = str(colours[2])  # neither object's
         shape = str(shapes[2]) if absent else a.shape
         said = template.format(s=shape, c=colour, o=b.shape)
@@ -138,10 +141,12 @@ class Edits:
         else:
             point = (a.x * self.size, a.y * self.size)
             after = paint_disc(before, point, RADIUS * self.size, COLOURS[colour])
+        seen = f"a {changed.colour} {changed.shape} and a {b.colour} {b.shape}"
+        if kind in PAINTED and not absent:
+            seen += PAINTED[kind].format(c=colour)
         return Pair(_bytes(before), _bytes(after), said, kind, region >= 0.5, point,
-                    COLOURS[colour] if kind in ("recolour", "mark", "encircle") else None,
-                    (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}",
-                     f"a {changed.colour} {changed.shape} and a {b.colour} {b.shape}"), f"{self.split} {i}")
+                    COLOURS[colour] if kind in ("recolour", *ANSWERS) else None,
+                    (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}", seen), f"{self.split} {i}")
 
     def _places(self, rng: np.random.Generator, shapes: np.ndarray, colours: np.ndarray) -> tuple[Thing, Thing]:
         """Two things that do not touch."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.recipe import Recipe
 from ...core.types import DataError
 from ..loader import Loader
-from .pairs import Pair, Pairs
+from .pairs import ANSWERS, Pair, Pairs
 
 KEPT = 1 << 30  # bytes of pictures that are held in memory
 _FLIP, _VERSION = 6, 7  # streams of random numbers
@@ -34,6 +34,15 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(np.asarray(cover) >= 128)
 
 
+Said = tuple[str, str, tuple[float, ...]]  # the instruction, the second picture in words, the colour of an answer
+
+
+def said_of(pair: Pair) -> Said:
+    """What is said of a pair; no caption is "", no colour NaN."""
+    colour = pair.colour if pair.kind in ANSWERS else None
+    return pair.instruction, pair.captions[1] if pair.captions else "", tuple(colour or (float("nan"),) * 3)
+
+
 @dataclass
 class At:
     """Edits at one size, both pictures as uint8 [2, 3, S, S]; those that have one version alone are held once they were
@@ -49,7 +58,7 @@ class At:
         if single and n * 6 * self.size**2 <= KEPT:
             self.held = np.zeros((n, 2, 3, self.size, self.size), np.uint8)
         self.there = np.zeros(n, bool)
-        self.said: dict[int, str] = {}
+        self.said: dict[int, Said] = {}
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -70,19 +79,20 @@ class At:
         both = (stretched(p, (self.size, self.size)) for p in (pair.before, pair.after))
         return np.stack([p.transpose(2, 0, 1) for p in both])
 
-    def read(self, i: int, version: int = 0) -> tuple[np.ndarray, str]:
-        """(pictures, instruction). Raises `DataError`."""
+    def read(self, i: int, version: int = 0) -> tuple[np.ndarray, Said]:
+        """(pictures, what is said of them). Raises `DataError`."""
         if self.held is None:
             pair = self.pairs.pair(i, version)
-            return self.sized(pair), pair.instruction
+            return self.sized(pair), said_of(pair)
         if not self.there[i]:
             pair = self.pairs.pair(i)
-            self.held[i], self.said[i], self.there[i] = self.sized(pair), pair.instruction, True
+            self.held[i], self.said[i], self.there[i] = self.sized(pair), said_of(pair), True
         return self.held[i], self.said[i]
 
 
 class PairLoader(Loader):
-    """Batches of edits; `make` builds one of (before, after, tokens, index), pictures in 0..1. Order, rank's share,
+    """Batches of edits; `make` builds one of (before, after, tokens, index, tokens of the second picture's description,
+    colours of answers), pictures in 0..1. Order, rank's share,
     threads that read ahead and what is done about a pair that cannot be read are those of `Loader`."""
 
     def __init__(self, pairs: Pairs, recipe: Recipe, tokens: Callable[[Sequence[str]], Tensor],
@@ -98,7 +108,7 @@ class PairLoader(Loader):
             for i in range(len(self.at)):
                 self._found(i, 0)
 
-    def _found(self, i: int, version: int) -> tuple[int, tuple[np.ndarray, str]] | None:
+    def _found(self, i: int, version: int) -> tuple[int, tuple[np.ndarray, Said]] | None:
         """Edit `i`, or in training the next that can be read."""
         n = len(self.at)
         for j in ((i + step) % n for step in range(n if self.train else 1)):
@@ -131,8 +141,9 @@ class PairLoader(Loader):
             turn = np.array([np.random.default_rng([self.seed, _FLIP, epoch, f[0]]).random() for f in found])
             flip = torch.from_numpy(turn < self.recipe.augment.flip).view(-1, 1, 1, 1, 1)
             both = torch.where(flip, both.flip(-1), both)
-        return self.make(both[:, 0].contiguous(), both[:, 1].contiguous(), self.tokens([f[2][1] for f in found]),
-                         torch.tensor([f[1] for f in found]))
+        told, seen, colours = zip(*(f[2][1] for f in found))
+        return self.make(both[:, 0].contiguous(), both[:, 1].contiguous(), self.tokens(told),
+                         torch.tensor([f[1] for f in found]), self.tokens(seen), torch.tensor(colours))
 
 
 __all__ = ["At", "PairLoader", "mask_at", "stretched"]

@@ -8,6 +8,8 @@ import numpy as np
 
 from ...core.samples import Classes, DataError, Info
 
+ANSWERS = ("mark", "encircle")  # kinds of instruction whose picture answers what is where, in a colour
+
 
 @dataclass
 class Pair:
@@ -61,4 +63,4 @@ def same_size(pair: Pair) -> Pair:
     return pair
 
 
-__all__ = ["Pair", "Pairs", "info_of", "same_size"]
+__all__ = ["ANSWERS", "Pair", "Pairs", "info_of", "same_size"]

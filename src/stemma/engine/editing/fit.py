@@ -44,6 +44,10 @@ class Teacher(Trainer):
         )
         self.data = self.loader.at  # type: ignore[assignment]
 
+    def _enter_phase(self, fraction: float) -> None:
+        super()._enter_phase(fraction)
+        self.model.learns = self.recipe.phases[self.phase].losses if self.recipe.phases else "noise"
+
     def _look_for_boxes(self) -> None:
         """No boxes: drawn edits are drawn, and those of a folder read, before the clock starts."""
         if len(self.data) <= 20_000:
@@ -58,7 +62,8 @@ class Teacher(Trainer):
             m.eval()
             with self.wishes.anywhere(self.control is None):
                 val: Any = self.val
-                found = measure.measure(val, self.recipe.resize.size, measure.editing(m), device=str(self.device))
+                found = measure.measure(val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
+                                        reader=m.reader)
             m.train(was)
             score, kinds = found.get("right"), found.pop("by_kind")
             self.stale += 1

@@ -15,9 +15,10 @@ from ...core.types import StemmaError
 from ...data.editing.drawn import COLOURS, RADIUS
 from ...data.editing.loading import At, mask_at
 from ...data.editing.open import Tasks, mixed, restricted, spread
-from ...data.editing.pairs import Pair, Pairs
+from ...data.editing.pairs import ANSWERS, Pair, Pairs
 from ...metrics import edits as by
-from ...ops.edits import read_disc, read_mask, share_of
+from ...metrics.detection import box_iou
+from ...ops.edits import centre, frames, read_disc, read_mask, share_of
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
@@ -28,8 +29,10 @@ FALSE = 0.25  # share of a colour from which a pixel of something that is not th
 BARE = 64  # edits on which an untrained net is measured
 
 
-def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray) -> dict[str, float | None]:
-    """The measures of one edit, all pictures float [3, H, W] in 0..1; None where a measure means nothing of it."""
+def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
+           read: np.ndarray | None = None) -> dict[str, float | None]:
+    """The measures of one edit, all pictures float [3, H, W] in 0..1; None where a measure means nothing of it.
+    read: how likely its reader thinks that each pixel was painted, [H, W]."""
     size = before.shape[-2:]
     mask = mask_at(pair.mask, size) if pair.mask is not None else None
     out: dict[str, float | None] = {
@@ -38,20 +41,31 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray) 
     }
     if pair.kind == "recolour" and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
-    elif pair.kind in ("mark", "encircle") and mask is not None and pair.colour is not None:
+    elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
             area = float((share_of(before, made, pair.colour) >= FALSE).mean())
             return out | {"false_area": area, "right": _number(area <= 0.02)}
         if pair.kind == "mark":
-            out["iou"] = by.iou(read_mask(before, made, pair.colour), mask)
+            marked = read_mask(before, made, pair.colour)
+            out["iou"], out["framed"] = by.iou(marked, mask), _framed(marked if read is None else read > 0.5, mask)
             out["right"] = _number((out["iou"] or 0) >= 0.5)
+            out["iou_read"] = by.iou(read > 0.5, mask) if read is not None else None
         elif pair.point is not None:
-            ratio = size[1] / pair.before.shape[1]
-            found = read_disc(before, made, pair.colour, RADIUS * size[0])
-            far = np.hypot(found[0] - pair.point[0] * ratio, found[1] - pair.point[1] * ratio) if found else np.inf
-            out["found"] = out["right"] = _number(bool(far <= by.FOUND * RADIUS * size[0]))
-            out["distance"] = float(far) if found else None
+            ratio, radius = size[1] / pair.before.shape[1], RADIUS * size[0]
+            far = lambda at: (float(np.hypot(at[0] - pair.point[0] * ratio, at[1] - pair.point[1] * ratio)) if at
+                              else np.inf)
+            found = read_disc(before, made, pair.colour, radius)
+            out["found"] = out["right"] = _number(far(found) <= by.FOUND * radius)
+            out["distance"] = far(found) if found else None
+            if read is not None:
+                out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
+
+
+def _framed(marked: np.ndarray, mask: np.ndarray) -> float:
+    """Whether the box of the largest patch that was marked overlaps the thing's own by half (detection)."""
+    boxes, truth = frames(marked), frames(mask, 1)
+    return float(len(boxes) > 0 and float(box_iou(boxes[:1], truth[:1])[0, 0]) >= 0.5)
 
 
 def _number(said: bool | None) -> float | None:
@@ -83,26 +97,35 @@ def _batches(pairs: Pairs, size: int, batch: int) -> Iterator[tuple[list[int], l
 
 
 def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = "cpu",
-            watch: Stopwatch | None = None) -> dict[str, Any]:
+            watch: Stopwatch | None = None, reader: nn.Module | None = None) -> dict[str, Any]:
     """Means over edits, in all and by kind ("by_kind"). right: share that was made. background: mean change of what
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
-    false_area: of masks, of points, of what is not there."""
+    false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
+    found_read: what `reader` sees of them."""
     values: dict[str, list[float]] = defaultdict(list)
     kinds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for index, read, both in _batches(pairs, size, batch):
         if watch is not None:
             watch.start()
         made = make(both[:, 0].to(device), read, index)
+        seen = _seen(reader, both[:, 0].to(device), made, read) if reader is not None else [None] * len(read)
         made = made.cpu()
         if watch is not None:
             watch.lap()
         for k, pair in enumerate(read):
-            for name, v in scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy()).items():
+            for name, v in scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(),
+                                  seen[k]).items():
                 if v is not None:
                     values[name].append(v)
                     kinds[pair.kind][name].append(v)
     mean = lambda of: {k: float(np.mean(v)) for k, v in of.items()}
     return {**mean(values), "edits": len(pairs), "by_kind": {k: mean(v) for k, v in kinds.items()}}
+
+
+def _seen(reader: nn.Module, before: torch.Tensor, made: torch.Tensor, pairs: list[Pair]) -> list[np.ndarray]:
+    colours = torch.tensor([p.colour or (0.5,) * 3 for p in pairs], device=before.device)
+    with torch.no_grad():
+        return list(reader(before, made, colours).sigmoid().cpu().numpy())
 
 
 def held_out(data: Any, tasks: Tasks, split: str, limit: int | None) -> Pairs:
@@ -139,8 +162,9 @@ def evaluate(
     options = {"text": text_guidance, "image": image_guidance, "steps": steps}
     size, watch = m.recipe.resize.size, Stopwatch(device)
     watch.work = watch.wall = watch.own = 0.0
-    found = measure(pairs, size, editing(m, **options), batch, device, watch)
-    bare = measure(spread(pairs, BARE), size, editing(untrained(m), **options), batch, device)
+    found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader)
+    fresh: Any = untrained(m)
+    bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader)
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,

@@ -22,8 +22,9 @@ from ...data.proposals import grid
 from ..running.runs import Run
 from . import outside
 from .compress import shortened
+from .darknet import to_darknet
 
-Format = Literal["onnx", "torch"]
+Format = Literal["onnx", "torch", "darknet"]
 Outputs = Literal["raw", "predictions"]
 EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip install 'stemma-vision[onnx]'"
 INT32, BOOL = 6, 9  # ONNX's numbers of types
@@ -75,6 +76,8 @@ def export(
              what the network says before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`;
              normalisation is inside. Of a system that takes its boxes from outside, `proposals` is a second input:
              `1 P 4` in pixels of the input, P as in its recipe, without area where there are fewer.
+    format:  "onnx", "torch", or "darknet": YOLOv2, YOLO9000 or YOLOv3 as weights and a cfg, whose numbers are read back
+             (`difference` is 0, and `files` are all that was written)
     svd:     write it with the fully connected layers of its region heads shortened to these ranks (`compress`)
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for
@@ -83,15 +86,20 @@ def export(
     Raises `StemmaError` when a package is missing, the network cannot be traced, what would be written computes
     something else, or a file stands at `path` that Stemma did not write.
     """
-    if format not in ("onnx", "torch"):
-        raise StemmaError(f"no export format '{format}'; there are onnx and torch")
+    if format not in ("onnx", "torch", "darknet"):
+        raise StemmaError(f"no export format '{format}'; there are onnx, torch and darknet")
     if outputs not in ("raw", "predictions"):
         raise StemmaError(f"export writes 'raw' outputs or 'predictions', not '{outputs}'")
     path = Path(path)
-    if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2"}[format]):
+    if path.suffix != (suffix := {"onnx": ".onnx", "torch": ".pt2", "darknet": ".weights"}[format]):
         raise StemmaError(f"{path}: a file of the format '{format}' ends in {suffix}")
+    if format == "darknet":
+        net: Any = shortened(model, svd, which).to("cpu").float().eval()
+        files = to_darknet(net, path)
+        return {"path": str(path), "format": format, "bytes": path.stat().st_size, "files": list(map(str, files)),
+                "size": [net.recipe.resize.size] * 2, "outputs": {}, "difference": 0.0, "differences": {}}
     outputs_of.claim([path], "file")
-    net: Any = shortened(model, svd, which).to("cpu").float().eval()
+    net = shortened(model, svd, which).to("cpu").float().eval()
     why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
     if why and outputs == "predictions":
         raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with "

@@ -17,6 +17,8 @@ from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
 from ...data.named import named_as
 from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
+from ...metrics.detection import Kind
+from ...metrics.differences import explain, read
 from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
@@ -102,7 +104,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
             losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
             details: bool = False, proposals: str | None = None, of: str = "predict", between: bool = False,
-            ranks: Ranks = Ranks()) -> dict[str, Any]:
+            ranks: Ranks = Ranks(), theirs: dict[Kind, dict[str, float]] | None = None) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone, by the clock that
     `timed_by` names: the processor's where something else had the processor) and, when asked, `loss` and `losses`.
 
@@ -112,6 +114,7 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     of: "predict", or "proposals": the proposals of a two-stage system, measured as those of a proposal method.
     `between` adds `intervals`, what other pictures of the kind may change: {measure: [low, high]}, 95 %, by a bootstrap
     over the pictures; none of fewer than six, nor of more than `paired.MOST`.
+    theirs: another program's numbers (`metrics.differences.read`); `explained` then says by which rules they come out.
     ranks: processes that look at a part each; all have the same answer, in which every picture counts once.
     Raises `DataError` when the class lists disagree or the data set is empty.
     """
@@ -152,6 +155,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     out: dict[str, Any] = (also.result() if also is not None else {}) | evaluator.result()
     if details:
         out["details"] = evaluator.details()
+    if theirs is not None:
+        out["explained"] = explain((also or evaluator).record, theirs)
     if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)
@@ -169,7 +174,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
              out: str | Path | None = None, losses: bool = False, details: bool = False, progress: bool = False,
              data_options: dict[str, Any] | None = None,
              proposals: str | None = None, of: str = "predict", svd: Sequence[int] = (),
-             size: int | None = None, published: bool = False) -> dict[str, Any]:
+             size: int | None = None, published: bool = False,
+             explain_difference: str | Path | None = None) -> dict[str, Any]:
     """Measure a model, run folder or weights file on a split of a data set.
 
     Returns the metrics of its task (AP, AP50, ..., per_class; mask_AP, keypoint_AP; mIoU; PQ), with `paper`, `split`
@@ -183,6 +189,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     outside. `of="proposals"`: measure what a two-stage system looks at, before it says what is there (AR10, AR100,
     AR1000, without classes).
     `published`: by the paper's test-time settings and not the preset's; "published" then says which differ.
+    `explain_difference`: a JSON file of another program's numbers; "explained" then says by which rules of measuring
+    they come out of the same detections, nearest first (`metrics.differences`).
     `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
@@ -198,6 +206,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     if size is not None:
         net = checkpoint.at_size(net, size)
     changed: dict[str, Any] = {}
+    theirs = read(explain_difference) if explain_difference is not None else None
     if published:
         net, changed = checkpoint.as_published(net)
     m: Any = net
@@ -218,7 +227,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
         net.to(device)
         result = measure(net, dataset, batch=batch, device=device, losses=losses, workers=workers, bar=bar,
                          precision=ranks.told(pick_precision(device, precision)), collect=found, details=details,
-                         proposals=proposals, of=of, between=True, ranks=ranks)
+                         proposals=proposals, of=of, between=True, ranks=ranks, theirs=theirs)
         if out is not None and found is not None:
             if ranks.first:
                 write_coco(out, dataset, found, said_of(dataset.info, task))

@@ -26,6 +26,7 @@ from ...data.loader import Loader
 from ..running import schedule
 from ..running.budget import Spent
 from ..running.clock import Stopwatch
+from ..running.prices import Ledger
 from . import outside
 from .tasks import needs_of
 
@@ -48,6 +49,7 @@ class Training(Protocol):
     steps: int
     images: int
     clock: Stopwatch
+    fits: Ledger
     fitted: int
     ran: int
     saved_at: int
@@ -88,17 +90,17 @@ class Passes:
                 count += 1
                 self.t.fitted += 1
                 self.t.steps, self.t.images = self.t.steps + 1, self.t.images + len(batch)
-                fraction = self.tick()
+                fraction = self.tick(f"{self.index}", batch.images.numel() / 3e6)
                 if self.done > 1 and count >= self.first or (self.done == 1 or timed) and fraction >= until - 1e-9:
                     break
         finally:
             batches.close()  # type: ignore[attr-defined]
         self.first = self.first or count
 
-    def tick(self) -> float:
-        """Count the time since the last tick, show it, and hear whether to stop: `Interrupted`. The fraction of
-        the budget that is used."""
-        self.t.clock.lap()
+    def tick(self, kind: str, amount: float) -> float:
+        """Count the time since the last tick, or what so much of this kind of work costs, show it, and hear whether to
+        stop: `Interrupted`. The fraction of the budget that is used."""
+        self.t.fits.lap(self.t.clock, kind, amount)
         fraction, _ = self.t._pulse()
         self.t.wishes.heed()
         return fraction
@@ -135,7 +137,8 @@ def run(trainer: Training, index: int) -> None:
         passes = Passes(trainer, index)
         with torch.no_grad():
             method(passes, trainer.bar.line)
-        passes.tick()
+        passes.tick(f"{index}/rest", 1.0)
+        trainer.fits.settle(f"{index}", f"{index}/rest")
     except BaseException:
         for k, v in before[0].items():
             setattr(trainer, k, v)

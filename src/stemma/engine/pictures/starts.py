@@ -25,7 +25,7 @@ from ...core.part import diff, from_nothing, leaves
 from ...core.types import StemmaError
 from ...parts.backbones.alexnet import CaffeNet, ZFNet
 from ...parts.backbones.chain import Chain
-from ...parts.backbones.darknet import Darknet19, Darknet24
+from ...parts.backbones.darknet import Darknet19, Darknet24, Darknet53
 from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.resnet import Bottleneck, FrozenBatchNorm, ResNet
 from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGLevels, VGGReduced
@@ -165,10 +165,10 @@ PLACES: tuple[Place, ...] = (  # a class of modules, the kind of weights that it
     (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn),
     (Chain, "vgg", _in_order), (FCHead, "vgg", _connected), (FeatureLayers, "alexnet", _connected),
     (CaffeNet, "alexnet", _alexnet), (GoogLeNet, "googlenet", _googlenet),
-    (Darknet19, "darknet", _same), (Darknet24, "darknet", _same),
+    (Darknet19, "darknet", _same), (Darknet24, "darknet", _same), (Darknet53, "darknet", _same),
 )
 VGGS = (VGG16, VGGAtrous, VGGLevels, VGGReduced, VGGFCN)
-BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24)
+BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24, Darknet53)
 
 
 def bodies(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -316,7 +316,7 @@ def _ours(source: str | Path) -> bool:
 
 def _read(path: Path, model: nn.Module) -> Source:
     if path.suffix == ".weights" or ".conv." in path.name:  # darknet19_448.conv.23
-        body = next((m for _, m in bodies(model) if isinstance(m, (Darknet19, Darknet24))), None)
+        body = next((m for _, m in bodies(model) if isinstance(m, (Darknet19, Darknet24, Darknet53))), None)
         if body is None:
             raise StemmaError("it is a file of Darknet's, and this system stands on no network of Darknet's")
         return darknet(path, body)
@@ -426,7 +426,8 @@ def needed(model: Any) -> list[tuple[str, str]]:
         elif isinstance(m, CaffeNet):
             found.append((name, "alexnet" if m.form == "torchvision" else "caffenet"))
         else:
-            kinds = {GoogLeNet: "googlenet", ZFNet: "zf", Darknet19: "darknet19", Darknet24: "darknet24"}
+            kinds = {GoogLeNet: "googlenet", ZFNet: "zf", Darknet19: "darknet19", Darknet24: "darknet24",
+                     Darknet53: "darknet53"}
             found.append((name, next(v for k, v in kinds.items() if isinstance(m, k))))
     return found
 

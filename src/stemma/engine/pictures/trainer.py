@@ -97,6 +97,7 @@ class Trainer:
         self.clock = Stopwatch(str(self.device))
         self.prices: prices.Prices = {}
         self.kept: prices.Kept | None = None
+        self.fits = prices.Ledger()  # of phases that run a method
         self.still, self.pixels = False, 0.0  # whether steps are tried out; megapixels of the last one
         self.steps, self.epoch, self.at, self.images = 0, 0, 0, 0
         self.validations, self.validated_at, self.stale, self.phase = 0, -1, 0, -2
@@ -455,14 +456,16 @@ class Trainer:
         """What a step of each phase costs, for a budget of seconds of processor time: as it was found before, else by
         trying a few out, of which nothing is left. Several processes that train together are clocked."""
         budget = self.plan.budget
-        if budget.unit != "seconds" or self.clock.by != "processor" or self.fabric.world_size > 1 or self.steps:
+        if budget.unit != "seconds" or self.clock.by != "processor" or self.fabric.world_size > 1:
             return
-        kept = prices.Kept({
+        what = {
             **checkpoint.describe(self.model), "data": self.data.fingerprint, "batch": self.plan.batch,
             "parts": self.parts, "workers": self.plan.workers, "compile": self.plan.compile,
             "precision": self.precision, "threads": self.clock.threads, "processor": devices.processor(),
-        })
-        self.kept, self.prices = kept, kept.read() or kept.write(self._try_out())
+        }
+        self.kept, self.fits = prices.Kept(what), prices.Ledger(prices.Kept(what | {"fits": True}))
+        if not self.steps:
+            self.prices = self.kept.read() or self.kept.write(self._try_out())
 
     def _try_out(self) -> prices.Prices:
         """The price of a step of each phase that has steps. Weights, memories and counters are put back."""

@@ -54,8 +54,8 @@ class Budget:
     On a CPU a training on pictures finds what a step costs before it begins, and counts steps at that price
     (`prices`): seconds then are as many steps as they buy, whatever else the machine does, and the next time too.
     Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed run continues the
-    seconds that it had used. Where no price is known beforehand (agents, fits without gradient, GPUs) a clock decides
-    where it ends; there a run is repeated bit by bit with a budget of steps, epochs or images alone.
+    seconds that it had used. Where a clock decides (GPUs, several processes, the first life of an agent or fit without
+    gradient), a run is repeated bit by bit with a budget of steps, epochs or images alone.
 
     wall: the most seconds by the clock that training may take. Where they run out first, the schedule ends with them.
     """

@@ -5,7 +5,7 @@ and the processes that it started have worked, over the number of threads. On a 
 do not share.
 
 How much a second of work gets done is another question: a processor whose caches and core others use does less in it.
-Trainings on pictures therefore find a step's price once and count steps (`prices`).
+What a step or an update costs is therefore found once, and steps are counted (`prices`).
 """
 from __future__ import annotations
 

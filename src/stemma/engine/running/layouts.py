@@ -19,7 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.part import In
 from ...core.types import StemmaError
+from ...parts.backbones.darknet import Darknet19, Darknet53
+from ...parts.necks import ConcatPyramid, Passthrough
 from ...parts.preprocess import UNIT, Preprocess
 from . import checkpoint
 
@@ -29,6 +32,7 @@ PREFIXES = ("module.", "backbone.body.", "backbone.bottom_up.", "backbone.", "mo
 DEPTHS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 VGGS = {8: 11, 10: 13, 13: 16, 16: 19}  # convolutions -> the net's name
 CAFFE = Preprocess((123.675 / 255, 116.28 / 255, 103.53 / 255), (1 / 255,) * 3)  # detectron2's for MSRA's weights
+DARKNETS: dict[str, type[Darknet19] | type[Darknet53]] = {"darknet19": Darknet19, "darknet53": Darknet53}
 HALF = Preprocess((0.5,) * 3, (0.5,) * 3)  # torchvision's GoogLeNet
 
 
@@ -36,7 +40,7 @@ HALF = Preprocess((0.5,) * 3, (0.5,) * 3)  # torchvision's GoogLeNet
 class Source:
     """Weights of one net under torchvision's names (channels of colour as R, G, B)."""
 
-    net: str  # "resnet50", "resnet101-caffe", "vgg16", "vgg16-bn", "googlenet", "alexnet", "darknet"
+    net: str  # "resnet50", "resnet101-caffe", "vgg16", "vgg16-bn", "googlenet", "alexnet", "darknet53"
     kind: Kind
     says: str  # in words, for people
     state: State
@@ -143,8 +147,8 @@ def _vgg(state: State) -> Source:
 
 def darknet(path: Path, body: nn.Module) -> Source:
     """Darknet's file of weights for the convolutions of `body`, in their order: of each its shifts, scales, means,
-    variances and weights (`load_convolutional_weights` of its source). The file may end after any of them, and may end
-    with a classifier of 1,000 classes. Raises `StemmaError` for a file of another length."""
+    variances and weights (`load_convolutional_weights` of its source). The file may end after any of them, may end
+    with a classifier of 1,000 classes, and may be of the whole detector. Raises `StemmaError` for another length."""
     raw = np.fromfile(path, np.uint8)
     major, minor = (int(v) for v in raw[:8].view(np.int32)) if len(raw) > 20 else (0, 0)
     values = torch.from_numpy(raw[20 if major * 10 + minor >= 2 else 16:].copy().view(np.float32)
@@ -166,10 +170,40 @@ def darknet(path: Path, body: nn.Module) -> Source:
         if not (state[f"{norm}.running_var"] >= 0).all():
             raise StemmaError(f"{path} has variances below 0 where this backbone's are; it is of another net")
     wide, rest = convs[-1][1].out_channels, len(values) - at
-    if not state or rest not in (0, 1000 * (wide + 1)):
+    if not state or rest not in (0, 1000 * (wide + 1)) and not (at == _numbers(body) and _of_detector(body, rest)):
         raise StemmaError(f"{path} holds {len(values):,} numbers, which end within a layer of this backbone; it is of "
-                          "another net, or of a whole detector")
+                          "another net")
     return Source("darknet", "darknet", f"Darknet's weights of {len(state) // 5} convolutions", state, UNIT)
+
+
+def of_darknet(path: Path, net: str) -> Source:
+    """A file of Darknet's as a backbone of ours, "darknet19" or "darknet53", in all its layers. Raises `StemmaError`
+    for a file of another net, or of a part of this one."""
+    body = DARKNETS[net](In((3,), (1,)), levels=(3,))
+    source = darknet(path, body)
+    whole = sum(isinstance(m, nn.Conv2d) for m in body.modules())
+    if len(source.state) < 5 * whole:
+        raise StemmaError(f"{path} holds {len(source.state) // 5} of {net}'s {whole} convolutions")
+    return replace(source, net=net)
+
+
+def _numbers(body: nn.Module) -> int:
+    """Numbers that Darknet writes of a net: its weights, and the statistics of its norms."""
+    return sum(p.numel() for p in body.parameters()) + sum(2 * m.num_features for m in body.modules()
+                                                           if isinstance(m, nn.BatchNorm2d))
+
+
+def _of_detector(body: nn.Module, rest: int) -> bool:
+    """Whether so many numbers after a backbone are the neck and the last layers of its detector, YOLOv3 or YOLOv2 and
+    YOLO9000, of whatever number of classes."""
+    with torch.device("meta"):
+        if isinstance(body, Darknet53):  # three boxes of five numbers and the classes on each of three maps
+            after = [(_numbers(ConcatPyramid(In((256, 512, 1024), (8, 16, 32)))), 3 * (256 + 512 + 1024 + 3))]
+        elif isinstance(body, Darknet19):
+            after = [(_numbers(Passthrough(In((512, 1024), (16, 32)))), 1025), (0, 1025)]
+        else:
+            return False
+    return any(rest - neck >= 6 * unit and (rest - neck) % unit == 0 for neck, unit in after)
 
 
 # ---------------------------------------------------------------- where people get them, and files of ours
@@ -187,6 +221,7 @@ WHERE = {  # net -> a file of it
                 "{path}.form=torchvision",
     "zf": "no library hands it out in a layout that is read here",
     "darknet19": "Darknet's own darknet19_448.conv.23, as it is",
+    "darknet53": "Darknet's own darknet53.conv.74 or yolov3.weights, as they are",
     "darknet24": "Darknet's own extraction.conv.weights, as it is, where the net has batch norm",
     "chain": "no library hands it out",
 }
@@ -233,4 +268,4 @@ def kept(path: Path) -> Source | None:
                   meta["stride_first"])
 
 
-__all__ = ["Source", "darknet", "folded", "keep", "kept", "recognised", "told", "where_from"]
+__all__ = ["DARKNETS", "Source", "darknet", "folded", "keep", "kept", "of_darknet", "recognised", "told", "where_from"]

@@ -21,6 +21,7 @@ from ...core.types import StemmaError
 from .clock import Stopwatch
 
 SHARE, SHORT, MOST = 0.05, 0.5, 16  # of the budget, or seconds, that finding a price may take; steps at most
+ENOUGH = 32  # times that work which is not tried out is clocked before it has a price
 SLACK = 0.9  # a training whose steps took less than that part of their price shows that it is too high
 
 Prices = dict[str, float]  # phase ("" where there are none) -> seconds of work a megapixel of its batches
@@ -66,14 +67,39 @@ class Kept:
             return None
 
     def write(self, prices: Prices, anew: bool = False) -> Prices:
-        """Keep them, and what counts from now on: those of another training that was first, unless `anew`. Where the
-        folder takes no file they count for this training alone."""
-        first = None if anew else self.read()
-        if first is not None:
-            return first
-        with contextlib.suppress(StemmaError, OSError):
-            replace(self.file, lambda p: p.write_text(json.dumps(prices), encoding="utf-8"))
-        return prices
+        """Keep them, and what counts from now on: for what another training has a price of already that one, unless
+        `anew`. Where the folder takes no file they count for this training alone."""
+        first = {} if anew else self.read() or {}
+        now = prices | first
+        if now != first:
+            with contextlib.suppress(StemmaError, OSError):
+                replace(self.file, lambda p: p.write_text(json.dumps(now), encoding="utf-8"))
+        return now
 
 
-__all__ = ["SLACK", "Kept", "Prices", "found", "room"]
+class Ledger:
+    """Prices of work that cannot be tried out beforehand (a life that is lived, a fit without gradient): found while it
+    is done the first time, and counted by ever after. Without `kept` the clock says everything."""
+
+    def __init__(self, kept: Kept | None = None) -> None:
+        self.kept, self.seen = kept, dict[str, list[float]]()
+        self.prices: Prices = (kept and kept.read()) or {}
+
+    def lap(self, clock: Stopwatch, kind: str, amount: float) -> None:
+        """A lap of the clock that was work of a `kind`, so much of it (megapixels, updates, steps that were lived)."""
+        price, before = self.prices.get(kind), clock.worked
+        clock.lap(None if price is None else price * amount)
+        if self.kept is not None and price is None and amount:
+            self.seen.setdefault(kind, []).append((clock.worked - before) / amount)
+            if len(self.seen[kind]) > ENOUGH:
+                self.settle(kind)
+
+    def settle(self, *kinds: str) -> None:
+        """Give a price to what has been seen of these kinds (of all): the median, the first time left out."""
+        found = {k: median(v[1:] or v) for k, v in self.seen.items() if not kinds or k in kinds}
+        if self.kept is not None and found:
+            self.prices |= self.kept.write({k: v for k, v in found.items() if v > 0})
+            self.seen = {k: v for k, v in self.seen.items() if k not in found}
+
+
+__all__ = ["SLACK", "Kept", "Ledger", "Prices", "found", "room"]

@@ -23,19 +23,19 @@ from ...core.types import Classes, Info, StemmaError
 from ...data.labelled import Labelled, Part, joined, open_set, open_sets, say
 from ...metrics.carried import measured
 from ...ops import softmax_regression as regression
-from ...skeletons.protocol import Protocol, set_names
+from ...skeletons.protocol import Protocol, Search, set_names
 from ..running import checkpoint, devices, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
 from ..running.runs import Run
-from . import features, training
+from . import features, heads, training
 from .named import named
 
 
 class Unit(NamedTuple):
-    """What is to be done: "source", "path" (a strength of a set), "refit", "grid" (a training of a set), "again" (the
-    best one on training and validation)."""
+    """What is to be done: "source", "path" (a strength of a set), "refit", "trial" (of a search, for `grid` pictures a
+    class, 0: all), "final", "grid" (a training of a set), "again" (the best one on training and validation)."""
 
     kind: str
     set: int = 0
@@ -47,7 +47,11 @@ def units_of(spec: Protocol, sets: Sequence[Labelled]) -> list[Unit]:
     """The course, in order."""
     out = [Unit("source")] if spec.source is not None else []
     for s in range(len(sets)):
-        out += [*(Unit("path", s, i) for i in range(spec.probe.count)), Unit("refit", s)]
+        if isinstance(spec.probe, Search):
+            for k in (0, *spec.probe.shots):
+                out += [*(Unit("trial", s, i, k) for i in range(spec.probe.trials)), Unit("final", s, 0, k)]
+        else:
+            out += [*(Unit("path", s, i) for i in range(spec.probe.count)), Unit("refit", s)]
     for g, grid in enumerate(spec.grids):
         for s in range(min(grid.sets or len(sets), len(sets))):
             if not sets[s].features:
@@ -71,7 +75,9 @@ class Course:
         self.run, self.model, self.spec, self.recipe = run, m.to(device), m.spec, m.recipe
         self.sets, self.budget, self.seed, self.device, self.save_every = sets, budget, seed, device, save_every
         self.units, self.at = units_of(m.spec, sets), 0
-        self.strengths = regression.path(m.spec.probe.weakest, m.spec.probe.strongest, m.spec.probe.count)
+        probe = m.spec.probe
+        self.strengths = ([] if isinstance(probe, Search) else
+                          regression.path(probe.weakest, probe.strongest, probe.count))
         self.bar, self.clock, self.wishes = (progress.Training(run.path.name, show), Stopwatch(device),
                                              wishes or Wishes())
         self.results: dict[str, Any] = {"source": None, "sets": [
@@ -123,6 +129,10 @@ class Course:
             return self._strength(unit)
         if unit.kind == "refit":
             return self._refit(unit)
+        if unit.kind == "trial":
+            return self._trial(unit)
+        if unit.kind == "final":
+            return self._final(unit)
         if self.now is None:
             self.now = self._begun(unit)
         before = self.clock.work
@@ -219,6 +229,81 @@ class Course:
         self.warm, self.best, self._seen = None, None, {}
         return True
 
+    # ------------------------------------------------------------ a search
+
+    def _pool(self, s: int) -> Tensor:
+        """Unit-length features of what a search learns from: training and validation."""
+        if ("pool", s, "") not in self._seen:
+            rows = torch.cat([self._rows(s, "train"), self._rows(s, "val")])
+            self._seen["pool", s, ""] = nn.functional.normalize(rows, dim=1).to(self.device)
+        pool: Tensor = self._seen["pool", s, ""]
+        return pool
+
+    def _parted(self, s: int, each: int) -> tuple[np.ndarray, np.ndarray]:
+        """(learned from, held out) of the pool, for `each` pictures a class. One picture a class that is held inside is
+        held against itself."""
+        probe, labels = self.spec.probe, self._labels(s, "train", "val").cpu().numpy()
+        own = int(np.random.SeedSequence([self.seed, s]).generate_state(1)[0] >> 1)
+        if each and probe.inside:
+            some = heads.shots(labels, each, own)
+            keep, off = heads.held_out(labels[some], probe.held, own)
+            return some[keep], some[off] if len(off) else some[keep]
+        keep, off = heads.held_out(labels, probe.held, own)
+        return keep[heads.shots(labels[keep], each, own)], off
+
+    def _told(self, unit: Unit) -> dict[str, Any]:
+        """Where the trials and the result for a number of pictures a class are kept."""
+        said: dict[str, Any] = self.results["sets"][unit.set]
+        if not unit.grid:
+            return said
+        few: dict[str, Any] = said["grids"].setdefault(f"{unit.grid} a class", {"path": []})
+        return few
+
+    def _trial(self, unit: Unit) -> bool:
+        """One rate and weight decay of the search."""
+        s, probe, said = unit.set, self.spec.probe, self._told(unit)
+        seed = self._seed(Unit("trial", s, 0, unit.grid))
+        keep, off = self._parted(s, unit.grid)
+        x, y = self._pool(s), self._labels(s, "train", "val")
+        lr, decay = heads.asked(said["path"], probe, seed)
+        with self.wishes.anywhere():
+            weight, bias = heads.descend(x[keep], y[keep], len(self.sets[s].classes), lr, decay, probe, seed + unit.at)
+        finite = bool(torch.isfinite(bias).all())
+        scores = (x[off] @ weight.mT + bias).cpu().numpy()
+        value = measured(self.results["sets"][s]["measure"], scores, y[off].cpu().numpy()) if finite else 0.0
+        said["path"].append({"lr": lr, "decay": decay, "val": value})
+        self._write({"kind": "trial", "set": self.sets[s].name, "each": unit.grid, **said["path"][-1]})
+        return True
+
+    def _final(self, unit: Unit) -> bool:
+        """The best of the search, learned once more: from all of the pool, or from the few pictures; measured on
+        test."""
+        s, probe, said = unit.set, self.spec.probe, self._told(unit)
+        best, seed = max(said["path"], key=lambda p: float(p["val"])), self._seed(unit)
+        x, y = self._pool(s), self._labels(s, "train", "val")
+        keep = self._parted(s, unit.grid)[0] if unit.grid else np.arange(len(x))
+        with self.wishes.anywhere():
+            weight, bias = heads.descend(x[keep], y[keep], len(self.sets[s].classes), best["lr"], best["decay"], probe,
+                                         seed)
+        test = nn.functional.normalize(self._rows(s, "test"), dim=1).to(self.device)
+        scores, truth = (test @ weight.mT + bias).cpu(), self._labels(s, "test").cpu()
+        found = {"lr": best["lr"], "decay": best["decay"], "val": best["val"], "pictures": len(keep),
+                 "test": self._measured(s, "test", scores.numpy())}
+        if truth.ndim == 1:
+            top = scores.topk(min(5, scores.shape[1])).indices
+            found["top5"] = float((top == truth[:, None]).any(1).float().mean())
+        if unit.grid:
+            said |= found
+        else:
+            said["linear"] = found
+            head = self.model.heads[s]
+            with torch.no_grad():
+                head.weight.copy_(weight), head.bias.copy_(bias)
+        of = f"{unit.grid} a class" if unit.grid else "all"
+        self.bar.line(f"{self.sets[s].name}, {of}: {found['test']:.3f} at a rate of {best['lr']:.2g}")
+        self._write({"kind": "set", "set": self.sets[s].name, "each": unit.grid, **found})
+        return True
+
     # ------------------------------------------------------------ trainings
 
     def _length(self, times: float, share: float) -> Budget:
@@ -241,7 +326,7 @@ class Course:
         torch.manual_seed(seed)
         if unit.kind == "source":
             spec = self.spec.source
-            one = open_set(spec.data)
+            one = source_of(spec.data, self.sets)
             model = training.Tuned(self.model.network, len(one.classes))
             how = training.How(spec.lr, spec.decay, self._length(spec.length, spec.share), 1.0, spec.smoothing,
                                spec.dropout, seed)
@@ -267,7 +352,7 @@ class Course:
         """What a training that is over has reached."""
         with self.wishes.anywhere():
             if unit.kind == "source":
-                one = open_set(self.spec.source.data)
+                one = source_of(self.spec.source.data, self.sets)
                 test = measured("top-1", now.scores(one.parts["test"]), one.parts["test"].labels)
                 self.results["source"] = {"name": one.name, "test": test, "steps": now.steps,
                                           "count": len(one.parts["test"]), "classes": len(one.classes)}
@@ -338,6 +423,13 @@ class Course:
         self.saved = self.spent
         self.run.rewind(meta["said"])
         self.bar.line(f"continuing {self.run.path} at {self.at} of {len(self.units)} parts")
+
+
+def source_of(data: str, sets: Sequence[Labelled]) -> Labelled:
+    """The set that a network learns first. "drawn": the concepts that count as seen where they are among the sets, else
+    the broad source."""
+    named = "drawn:seen" if any(s.name == "seen" for s in sets) else "drawn:source"
+    return open_set(named if data == "drawn" else data)
 
 
 def _inputs() -> Any:

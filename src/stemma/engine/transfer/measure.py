@@ -17,6 +17,7 @@ from ...data.images import SUFFIXES, read_image, walk
 from ...data.labelled import Labelled, Part, open_sets
 from ...metrics.carried import measured
 from ...ops import softmax_regression as regression
+from ...skeletons.protocol import Path as Path_
 from ..running import checkpoint
 from ..running.devices import pick_device
 from ..running.runs import Run
@@ -63,7 +64,7 @@ def answers(m: Any, s: Labelled, at: int, part: Part) -> np.ndarray:
     """Probabilities (N, C) of a split."""
     x = features.of(m.network, m.spec.look, part, s.features).to(next(m.parameters()).device)
     head = m.heads[at]  # in the digits in which it was fitted
-    z = x.double() @ head.weight.double().mT + head.bias.double()
+    z = m.brought(x.double()) @ head.weight.double().mT + head.bias.double()
     found: np.ndarray = (z.sigmoid() if s.many else z.softmax(1)).cpu().numpy()
     return found
 
@@ -152,10 +153,10 @@ def untrained(m: Any, sets: list[Labelled], seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     network = m.spec.network.build(course._inputs()).to(next(m.parameters()).device).eval()
     out = {}
-    probe = m.spec.probe
+    probe = m.spec.probe if isinstance(m.spec.probe, Path_) else Path_()
     for s in sets:
-        train, val, test = (features.of(network, m.spec.look, s.parts[k], s.features).double() for k in ("train", "val",
-                                                                                                         "test"))
+        train, val, test = (m.brought(features.of(network, m.spec.look, s.parts[k], s.features).double())
+                            for k in ("train", "val", "test"))
         rows, y = regression.turned(train), torch.from_numpy(s.parts["train"].labels)
         measure, found, warm = m.spec.measure_of(s.name, s.many), [], None
         for strength in regression.path(probe.weakest, probe.strongest, SPARSE):

@@ -29,6 +29,7 @@ from ..running import checkpoint, devices, optim, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
+from ..running.prices import Kept, Ledger
 from ..running.runs import Run
 from . import dreams
 from .evolve import Strategy, strategy
@@ -145,7 +146,8 @@ class Agent:
         self.replay = Replay(run.path / "episodes", self.life.capacity)
         self.crew = crew_for(model, name, workers)
         self.bar = progress.Training(run.path.name, show)
-        self.clock = Stopwatch(device)
+        self.clock, self.compiled = Stopwatch(device), compile
+        self.prices = self._prices()
         self.here, self.tick, self.steps, self.frames = Here(), 0, 0, 0
         self.validations, self.fresh, self.score = 0, True, float("nan")
         self.best: dict[str, Any] = {"score": None, "step": -1, "metric": "return"}
@@ -162,9 +164,19 @@ class Agent:
         if compile:
             m.returns, m.learn = torch.compile(m.imagined_returns), torch.compile(m.loss)
 
+    def _prices(self) -> Ledger:
+        """What lived steps, updates and generations cost, for a budget of seconds of processor time."""
+        if self.budget.unit != "seconds" or self.clock.by != "processor":
+            return Ledger()
+        return Ledger(Kept(checkpoint.describe(self.model) | {
+            "env": self.name, "workers": self.workers, "compile": self.compiled, "threads": self.clock.threads,
+            "processor": devices.processor(),
+        }))
+
     @property
     def spent(self) -> Spent:
-        return Spent(self.clock.work, self.steps, float(self.replay.count), self.frames, self.clock.wall)
+        return Spent(self.clock.work, self.steps, float(self.replay.count), self.frames, self.clock.wall,
+                     self.clock.worked)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -185,14 +197,16 @@ class Agent:
             with ending.within():
                 self._between()  # what was due when it was told to end
                 while not self._over():
+                    stage, lived = self.stages[self.here.stage], self.frames
                     self.clock.start()
-                    self._unit(self.stages[self.here.stage])
-                    self.clock.lap()
+                    self._unit(stage)
+                    self.prices.lap(self.clock, stage.name, self.frames - lived if stage.do == "collect" else 1)
                     self.tick += 1
                     self.here.done += 1
                     self._between()
                 self._validate()
                 self._save()
+                self.prices.settle()
                 ending.finished(self.budget.cut(self.spent))
         finally:
             self.bar.stop()
@@ -497,7 +511,8 @@ class Agent:
                 tensors[f"kept/{k}"] = torch.from_numpy(self.replay.arrays[k][: self.replay.steps].copy())
         meta = {
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps,
-            "frames": self.frames, "seconds": self.clock.work, "wall": self.clock.wall, "validations": self.validations,
+            "frames": self.frames, "seconds": self.clock.work, "wall": self.clock.wall,
+            "worked": self.clock.worked, "validations": self.validations,
             "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
             "summed": self.summed, "said": self.run.said, "gone": self.replay.gone, "handed": self.replay.handed,
@@ -516,6 +531,7 @@ class Agent:
         for name in ("tick", "steps", "frames", "validations", "fresh", "best", "summed"):
             setattr(self, name, meta[name])
         self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
+        self.clock.worked = meta.get("worked", self.clock.work)
         self.score = float("nan") if meta["score"] is None else meta["score"]
         self.elected = meta.get("elected")
         self.here = Here(**meta["here"])

@@ -111,8 +111,8 @@ PAPER = Paper(
         Fact("parameters", 41_609_928, 1_000, variant="classifier", source="table 1, Darknet-53"),
     ),
     notes=(
-        "The detector begins as a classifier: train preset classifier, then paper with --start of that run. Files of "
-        "darknet are not read yet.",
+        "The detector begins as a classifier: train preset classifier, then paper with --start of that run, or of "
+        "Darknet's own file. `stemma import darknet` reads released detectors, `stemma export` writes them.",
         "The loss is told by its gradients in the released code, differences of what is said and what is wanted. Those "
         "are of cross entropy for objectness, classes and the place in the cell, and of half a square for the "
         "logarithms of the sides. What no answer could avoid is taken off, so that a perfect one pays nothing.",

@@ -1,0 +1,76 @@
+"""Which concepts are far from what a network has seen? The selection of ImageNet-CoG, step by step with counts: unseen
+concepts of WordNet in five levels.
+
+    python -m stemma.studies.concepts /usr/share/wordnet                    # the ImageNet lists that timm brings
+    python -m stemma.studies.concepts DICT --agg mean --content descendants --size 1000 --out levels.json
+
+DICT holds data.noun and index.sense of WordNet 3.0 (Debian: wordnet-base, wordnet-sense-index). --pool and --seen take
+files with a concept a line; without them they are the MIIL release of ImageNet-21K and the thousand of ImageNet-1K.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..core import interrupts, outputs
+from ..core.sentence import first_sentence
+from ..core.types import StemmaError
+from ..data.concepts import Chosen, choose, read_list, read_wordnet
+
+LISTS = {"pool": "imagenet21k_miil_w21_synsets.txt", "seen": "imagenet_synsets.txt"}
+
+
+def listed(file: str | Path | None, which: str) -> list[str]:
+    """The concepts of a file, or of the list that timm brings. Raises `DataError`."""
+    return read_list(file or Path(str(files("timm.data").joinpath("_info", LISTS[which]))))
+
+
+def selected(folder: str | Path, pool: str | Path | None = None, seen: str | Path | None = None, agg: str = "max",
+             content: Any = "counts", smooth: float = 1.0, size: int = 0) -> Chosen:
+    """The levels (`concepts.choose`) of the pool by the dictionary in `folder`. Raises `DataError`."""
+    graph = read_wordnet(folder)
+    known = listed(seen, "seen")
+    if lost := [c for c in known if c not in graph.parents]:
+        raise StemmaError(f"{len(lost)} concepts that were seen are not in {folder}, first {lost[0]}: the offsets are "
+                          "those of WordNet 3.0")
+    return choose(graph, listed(pool, "pool"), known, graph.content(content, smooth), agg, size)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command of this file's head; a user's mistake gets one line, and the status 2."""
+    ask = argparse.ArgumentParser(prog="python -m stemma.studies.concepts", description=first_sentence(__doc__ or ""))
+    ask.add_argument("dictionary", help="folder of WordNet 3.0's data.noun and index.sense")
+    ask.add_argument("--pool", help="file of concepts to choose from")
+    ask.add_argument("--seen", help="file of concepts that were seen")
+    ask.add_argument("--agg", choices=("max", "mean"), default="max",
+                     help="nearness to the nearest one seen, or the mean")
+    ask.add_argument("--content", choices=("counts", "descendants"), default="counts",
+                     help="what information is told by")
+    ask.add_argument("--smooth", type=float, default=1.0, help="added to each count")
+    ask.add_argument("--size", type=int, default=0, help="concepts of a level, the middle ones; 0: all")
+    ask.add_argument("--out", help="write levels.json, which --data levels:FOLDER reads")
+    a = ask.parse_args(argv)
+    try:
+        found = selected(a.dictionary, a.pool, a.seen, a.agg, a.content, a.smooth, a.size)
+        for said, count in found.steps:
+            print(f"{count:>8,}  {said}")
+        for i, (level, mean) in enumerate(zip(found.levels, found.means()), 1):
+            low = min(found.scores[c] for c in level)
+            print(f"L{i}: {len(level):,} concepts, mean similarity {mean:.3f}, from {low:.3f} on")
+        if a.out:
+            outputs.put_text(Path(a.out), json.dumps([list(level) for level in found.levels]))
+            print(a.out)
+    except StemmaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.code) from None
+
+
+if __name__ == "__main__":
+    interrupts.command(main)
+
+
+__all__ = ["listed", "selected"]

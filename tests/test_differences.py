@@ -1,0 +1,162 @@
+"""Where evaluators differ on valid files (docs/differences.md), and by which rule another program's number comes out."""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine_help import ROOT
+from evaluators import LIBRARIES, measured, version
+from stemma.core.types import StemmaError
+from stemma.metrics import differences
+from stemma.metrics.detection import Picture, Record
+
+Files = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def files(side: int = 40) -> Files:
+    """Six boxes of one class in two pictures, and detections of them, best first."""
+    truth = [{"id": i, "image_id": 1 + i % 2, "category_id": 1, "bbox": [10 + 25 * i, 10, 20, side], "area": 20.0 * side,
+              "iscrowd": 0} for i in range(1, 7)]
+    images = [{"id": i, "width": 200, "height": 200, "file_name": f"{i}.jpg"} for i in (1, 2)]
+    found = [{"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9 - 0.05 * k}
+             for k, a in enumerate(truth)]
+    return {"images": images, "annotations": truth, "categories": [{"id": 1, "name": "cell"}]}, found
+
+
+def changed(key: str, value: Any, which: slice = slice(None), side: int = 40) -> Files:
+    """`files` whose annotations say another `key`; None: do not say it."""
+    truth, found = files(side)
+    for a in truth["annotations"][which]:
+        a |= {key: value}
+        if value is None:
+            del a[key]
+    return truth, found
+
+
+def overlapping(shares: list[float]) -> Files:
+    """Detections that are lower than the objects: their overlap is that share."""
+    truth, found = files()
+    for d, share in zip(found, shares, strict=True):
+        d["bbox"] = [*d["bbox"][:3], 40 * share]
+    return truth, found
+
+
+CASES: dict[str, Callable[[], Files]] = {
+    "id-0": lambda: changed("id", 0, slice(1)), "shared-id": lambda: changed("id", 1, slice(2)),
+    "no-area": lambda: changed("area", None, side=100), "no-iscrowd": lambda: changed("iscrowd", None),
+    "limits-to-50": files, "exact-thresholds": lambda: overlapping([0.6, 0.65, 0.7, 0.8, 0.9, 0.95]),
+    "exactly-half": lambda: overlapping([0.5] * 6), "area-beside-box": lambda: changed("area", 3200.0),
+    "ignore-key": lambda: changed("ignore", 1, slice(1)),
+}
+PAGE = (ROOT / "docs" / "differences.md").read_text(encoding="utf-8")
+ROWS = {cells[0]: cells[1:] for line in PAGE.splitlines()
+        if (cells := [c.strip() for c in line.strip("| ").split("|")])[0] in CASES}
+HEADING = dict(re.findall(r"\| (pycocotools|faster-coco-eval|hotcoco|torchmetrics) ([\d.]+) ", PAGE)
+               ) | dict(re.findall(r" (faster-coco-eval|torchmetrics) ([\d.]+) \|", PAGE))
+
+
+def test_the_page_has_a_row_for_each_case() -> None:
+    assert set(ROWS) == set(CASES) and set(HEADING) == set(LIBRARIES)
+    assert all(f"- **{case}**: " in PAGE for case in CASES)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_cell_is_what_the_program_says(case: str, tmp_path: Path) -> None:
+    number, *cells = ROWS[case]
+    limits = [1, 10, 50] if case == "limits-to-50" else None
+    truth, found = CASES[case]()
+    said = dict(zip((*LIBRARIES, "right", "here"), cells, strict=True))
+    for library in (*LIBRARIES, "here"):
+        if library == "here" or version(library) == HEADING[library]:
+            value = measured(library, truth, found, tmp_path, limits)
+            told = value if isinstance(value, str) else f"{value[number]:.4f}".replace("0.", ".", 1)
+            assert told == said[library], library
+    assert said["here"] == said["right"]
+
+
+# ---------------------------------------------------------------- whose number is it
+
+
+def record(seed: int = 0) -> Record:
+    """Drawn objects with crowds and sizes that are not their boxes', and detections near them."""
+    rng = np.random.default_rng(seed)
+    out = Record(("a", "b"))
+    for order in range(12):
+        corner, size = rng.uniform(0, 100, (8, 2)), rng.uniform(8, 90, (8, 2))
+        boxes = np.concatenate([corner, corner + size], 1)
+        found = np.concatenate([boxes + rng.normal(0, 3, boxes.shape), boxes[:4] + 40])
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+        labels = rng.integers(0, 2, 8)
+        out.add(Picture(order, (200, 200), boxes, labels, np.arange(8) == 3, size.prod(1) * 0.4, found,
+                        rng.permutation(120)[:12] / 120 + 0.003, np.concatenate([labels, 1 - labels[:4]])))
+    return out
+
+
+@pytest.mark.parametrize("rule", differences.RULES, ids=lambda r: r.name)
+def test_numbers_made_by_a_rule_are_known_as_its(rule: differences.Rule) -> None:
+    """By their six digits in a file; where two rules say the same on these detections both are named."""
+    one = record()
+    theirs = {k: round(v, 6) for k, v in rule.numbers(one, "boxes").items() if not np.isnan(v)}
+    said = differences.explain(one, {"boxes": theirs})
+    same = [r["rule"] for r in said if r["same"]]
+    assert rule.name in same and said[0]["same"] and said[0]["apart"] < 1e-5
+    assert [r["apart"] for r in said if not r["same"]] == sorted(r["apart"] for r in said if not r["same"])
+    if rule.name in ("crowds are objects like others", "sizes by the box, not by `area`", "classes do not count",
+                     "VOC, 11 points", "detections below a score of 0.25 left out"):
+        assert same == [rule.name]
+
+
+def test_what_torchmetrics_says_comes_out_by_its_thresholds(tmp_path: Path) -> None:
+    """The whole way, from its own numbers: .4446 where COCO's rules say .4893."""
+    truth, found = CASES["exact-thresholds"]()
+    theirs = measured("torchmetrics", truth, found, tmp_path)
+    assert isinstance(theirs, dict)
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps({"map": theirs["AP"], "map_50": theirs["AP50"], "map_large": -1.0}))
+    out = Record(("cell",))
+    for i in (1, 2):
+        there = [a for a in truth["annotations"] if a["image_id"] == i]
+        said = [d for d in found if d["image_id"] == i]
+        corners = [np.array([[x, y, x + w, y + h] for x, y, w, h in (r["bbox"] for r in rows)]) for rows in (there, said)]
+        out.add(Picture(i, (200, 200), corners[0], np.zeros(3, np.int64), np.zeros(3, bool), np.full(3, 800.0),
+                        corners[1], np.array([d["score"] for d in said]), np.zeros(3, np.int64)))
+    said = differences.explain(out, differences.read(file))
+    assert said[0]["rule"] == "thresholds of IoU in float32" and said[0]["same"]
+    ours = next(r for r in said if r["rule"] == "COCO's rules, as here")
+    assert not ours["same"] and ours["numbers"]["AP"] == pytest.approx([0.489274, 0.444554], abs=1e-6)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("[0.4, 0.6, 0.5, 0.1, 0.2, 0.3, 0.3, 0.4, 0.45, -1, 0.2, 0.3]", {"boxes": {"AP": 0.4, "AP75": 0.5, "AR100": 0.45}}),
+    ('{"bbox": {"AP": 41.2, "AP50": 63.0, "APs": 20.5}, "segm": {"AP": 38.1}}',
+     {"boxes": {"AP": 0.412, "AP50": 0.63, "AP_small": 0.205}, "masks": {"AP": 0.381}}),
+    ('{"coco/bbox_mAP": 0.4, "coco/bbox_mAP_50": 0.6, "coco/segm_mAP_s": 0.1, "epoch": 3}',
+     {"boxes": {"AP": 0.4, "AP50": 0.6}, "masks": {"AP_small": 0.1}}),
+    ('{"metrics/mAP50(B)": 0.6, "metrics/mAP50-95(B)": 0.4, "metrics/mAP50(M)": 0.5, "fitness": 0.42}',
+     {"boxes": {"AP": 0.4, "AP50": 0.6}, "masks": {"AP50": 0.5}}),
+    ('{"map": 0.4, "map_50": 0.6, "mar_100": 0.5, "map_large": -1.0, "classes": [0, 1]}',
+     {"boxes": {"AP": 0.4, "AP50": 0.6, "AR100": 0.5}}),
+])
+def test_numbers_are_read_by_the_names_that_programs_give(text: str, wanted: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "theirs.json").write_text(text)
+    read = differences.read(tmp_path / "theirs.json")
+    assert set(read) == set(wanted)
+    for kind, numbers in wanted.items():
+        got = read[kind]  # type: ignore[index]
+        assert {k: got[k] for k in numbers} == pytest.approx(numbers)
+        assert all(0 <= v <= 1 for v in got.values())
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1, 2]", '{"loss": 0.3}', "7", '{"AP": true}', '{"AP": "good"}'])
+def test_a_file_without_numbers_is_told_in_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs.json").write_text(text)
+    with pytest.raises(StemmaError, match="theirs.json"):
+        differences.read(tmp_path / "theirs.json")
+    with pytest.raises(StemmaError, match="their numbers are of masks, and what is measured here is boxes"):
+        differences.explain(record(), {"masks": {"AP": 0.3}})
