@@ -131,6 +131,8 @@ PAPER = Paper(
         "person; ours come as they are. The rate and its fall are Faster R-CNN's.",
         "A score that is given out is 1/2 + H / (2 + 2 |H|), which ranks as H does. 'rpn' is the proposal network as "
         "the final predictor.",
+        "A forest's predictions are written by torch.export. As ONNX they are refused: the exporter leaves out a "
+        "constant of the regions' pooling, and `export` says so; its raw outputs, or 'rpn', go through.",
         "small: the anchors and the net of Faster R-CNN's small preset, 96 trees of depth 2 in four stages, positives "
         "from an overlap of .7 on, every candidate above H = -4 kept.",
     ),
