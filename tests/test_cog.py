@@ -26,6 +26,7 @@ from stemma.data.labelled import open_sets
 from stemma.engine.transfer import course, heads
 from stemma.skeletons.protocol import Search
 from stemma.studies import concepts as study
+from stemma.studies import splitting
 
 WORDNET = Path(os.environ.get("STEMMA_WORDNET", "/usr/share/wordnet"))
 real = pytest.mark.skipif(not (WORDNET / "index.sense").is_file(),
@@ -410,3 +411,30 @@ def test_a_comparison_by_levels_to_the_last_page(tmp_path: Path) -> None:
     assert not done.failed and list(done.results["ways"]) == ["linear", "1 a class", "4 a class"]
     page = (tmp_path / "c" / "report.html").read_text()
     assert "Over the data sets in order" in page and "1: L1, 2: L3, 3: L5" in page and "tiny-4" in page
+
+
+# ---------------------------------------------------------------- splitting a class
+
+
+def test_the_study_of_splitting_pairs_its_arms_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    seen, a, near = splitting.kinds()
+    assert len(near) == 12 and not set(near) & set(seen) and {splitting.coarse(c) for c in near} == {a}
+    leaves = np.arange(len(seen)).repeat(5)
+    rng = np.random.default_rng(0)
+    labels = {arm: splitting.labels_of(arm, leaves, seen, rng) for arm in splitting.ARMS}
+    assert [len(np.unique(v)) for v in labels.values()] == [16, 18, 18]
+    merged = {arm: np.where(v >= 16, a, v) for arm, v in labels.items()}
+    assert all(np.array_equal(v, merged["coarse"]) for v in merged.values())  # the arms differ in A alone
+    parts = [{seen[i].split(", ")[2] for i in leaves[(labels["real"] == k)]} for k in (a, 16, 17)]
+    assert all(len(p) == 1 for p in parts) and len({seen[i].split(", ")[2] for i in leaves[labels["chance"] == 16]}) > 1
+    splitting.main(["--seeds", "1", "--steps", "2", "--width", "2", "--out", str(tmp_path)])
+    calls: list[int] = []
+    real_once = splitting.once
+    monkeypatch.setattr(splitting, "once", lambda seed, *more: calls.append(seed) or real_once(seed, *more))
+    record = splitting.study(tmp_path, 2, 2, 2)
+    assert calls == [1] and len(record["runs"]) == 2 and len(record["gains"]) == 9
+    g = record["gains"][0]
+    assert g["gain"] == pytest.approx(np.mean([r["real"]["B"]["1"] - r["coarse"]["B"]["1"] for r in record["runs"]]))
+    assert g["low"] <= g["gain"] <= g["high"]
+    assert "over 1 seeds" in capsys.readouterr().out and "<svg" in (tmp_path / "splitting.html").read_text()

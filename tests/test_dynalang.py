@@ -193,7 +193,7 @@ def test_where_nothing_is_said_it_is_dreamerv3s_value() -> None:
 
 
 @pytest.mark.parametrize("preset, inputs", [
-    ("small", (("image", 0), ("token", 9))), ("small", (("vector", 4), ("token", 9))),
+    ("small", (("image", 0), ("token", 9))), ("early-small", (("image", 0), ("token", 9))), ("small", (("vector", 4), ("token", 9))),
     ("embedded-small", (("image", 0), ("token_embed", 6))), ("small", (("token", 9),))])
 def test_every_weight_learns_and_losses_are_numbers(preset: str, inputs: Any) -> None:
     m = tiny(preset=preset, info=info_of(inputs)).train()
@@ -225,7 +225,7 @@ def test_what_a_batch_lacks_is_not_looked_at_and_teaches_nothing() -> None:
 
 def test_a_token_may_be_learned_from_before_it_is_heard() -> None:
     """heads.N.foreseen: the same loss on beliefs that have not seen the step, where it does not begin a life."""
-    plain_, more = tiny(), tiny(**{"heads.3.foreseen": 0.5})
+    plain_, more = (tiny(**{"heads.3.foreseen": x}) for x in (0.0, 0.5))
     more.load_state_dict(plain_.state_dict())
     batch = batch_of(plain_)
     out = []
@@ -237,6 +237,32 @@ def test_a_token_may_be_learned_from_before_it_is_heard() -> None:
     nll = -more.said("token", priors).gather(-1, batch["token"][..., None].long())[..., 0].log()
     told = ~batch["first"]
     torch.testing.assert_close(out[1] - out[0], 0.5 * nll[told].mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_an_early_belief_is_drawn_from_the_frame_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """z_t of what is seen at t, whatever was before; foreseen from the memory before it and the action; the memory then
+    holds it. A life within a sequence is one of its own."""
+    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    m = tiny(preset="early-small")
+    d, g = m.dynamics, torch.Generator().manual_seed(0)
+    code = torch.randn(2, 6, m.senses["image"].out.channels[0] + m.senses["token"].out.channels[0], generator=g)
+    action, first = torch.rand(2, 6, 3, generator=g), torch.zeros(2, 6, dtype=torch.bool)
+    first[:, [0, 4]] = True
+    posts, priors = d.observe(code, action, first)
+    other, _ = d.observe(torch.cat([code[:, :3] + 1, code[:, 3:]], 1), action, first)
+    torch.testing.assert_close(other["logits"][:, 3:], posts["logits"][:, 3:])
+    assert (other["deter"][:, 3] != posts["deter"][:, 3]).any()
+    torch.testing.assert_close(other["deter"][:, 4:], posts["deter"][:, 4:])
+    alone, _ = d.observe(code[:, 4:], action[:, 4:], first[:, 4:])
+    torch.testing.assert_close(alone["deter"], posts["deter"][:, 4:])
+    by_hand = d.cell(posts["stoch"][:, 2], action[:, 2], posts["deter"][:, 1])
+    torch.testing.assert_close(posts["deter"][:, 2], by_hand)
+    foreseen = d.latent.stats(d.expect(torch.cat([posts["deter"][:, 1], action[:, 2]], 1)))
+    torch.testing.assert_close(priors["logits"][:, 2], foreseen["logits"])
+    losses = tiny(preset="early-small", **{"heads.3.reads": ("deter",)}).train().loss(batch_of(m))
+    assert all(v.isfinite() for v in losses.values()) and "token" in losses
+    state = stemma.build("dynalang", "early-small", classes=2).dynamics.initial(torch.zeros(1), 2)
+    assert set(state) == {"logits", "stoch", "deter"}
 
 
 # ---------------------------------------------------------------- what is read, and how it is measured
@@ -446,6 +472,9 @@ def test_a_text_is_read_a_word_a_step_and_a_tenth_is_held_out(stories: Path, tmp
         envs.get(f"text:{stories}@drawn-dodge")
     with pytest.raises(StemmaError, match="nothing to mute"):
         envs.get("mute:drawn-dodge")
+    for name, senses in ((f"text:{stories}", ("image",)), ("video:drawn-dodge", ("token",))):
+        with pytest.raises(StemmaError, match=f"shows nothing that this agent sees, which is {senses[0]}"):
+            envs.make(name, 16, True, senses)
 
 
 def test_words_that_a_world_does_not_know_are_told(stories: Path, house: Any) -> None:
@@ -507,6 +536,11 @@ def test_only_the_model_of_the_world_is_taken_over(kind: str, house: Any, tmp_pa
     assert {k.split(".")[0] for k in told["left"]} == {"actor", "critic", "shadow", "scale"}
     started = life(tmp_path / "second", "homegrid:task", "small", "2steps", start=run.path)
     assert started.record["start"]["taken"] == told["taken"]
+    if kind == "video":  # where nothing is said, nothing of words is asked
+        shown = lives.film(run, tmp_path / "film", which="last", device="cpu", episodes=1)
+        assert len(shown["films"]) == 1 and "texts" not in shown
+        asked = lives.evaluate(stemma.load(run, "last"), episodes=1, device="cpu", random_episodes=1)
+        assert "language" not in asked and asked["return"] == 0
 
 
 @pytest.mark.parametrize("kind", ["text", "small"])
@@ -551,8 +585,7 @@ def test_killed_at_every_unit_and_resumed(kind: str, stories: Path, tmp_path: Pa
 def test_a_text_is_learned_and_goes_on(stories: Path, tmp_path: Path, learned: Learned) -> None:
     """What was held out is foreseen better than by counts of words, and worse from one step alone."""
     sets = {"dynamics.cell.size": 64, "dynamics.cell.hidden": 32, "dynamics.hidden": 32, "recipe.lr": 0.004,
-            "recipe.warmup_steps": 10, "recipe.life.then.0.sequence": 16, "recipe.life.first.0.amount": 8,
-            "heads.2.foreseen": 1.0}
+            "recipe.warmup_steps": 10, "recipe.life.then.0.sequence": 16, "recipe.life.first.0.amount": 8}
     run = agents.train("dynalang", f"env:text:{stories}", "120steps", "text-small", tmp_path / "run", 0, sets,
                        progress=False, val_every=0, device="cpu")
     m: Any = stemma.load(run, "last").eval()

@@ -367,3 +367,10 @@ def test_no_table_of_results_is_cut_at_1200_pixels(tmp_path: Path) -> None:
     wide = cut(path, 1200, tmp_path)
     assert wide["results"] == [] and wide["made"] == [], wide
     assert cut(path, 500, tmp_path)["results"]  # a telephone's width: what the test would see
+
+
+@pytest.mark.parametrize("highest", [0.0, 1e-40, 1e-12, 3e-7, 0.4, 250.0])
+def test_a_curve_of_any_height_is_drawn(highest: float) -> None:
+    """Rewards that never come are foreseen without an error, or with one that rounds to nothing."""
+    drawn = charts.line_chart([charts.Line(0, "a", ((0, 0.0), (1, highest)))], "x", "y", "t", markers=False)
+    assert drawn.startswith("<svg") and "nan" not in drawn and "inf" not in drawn

@@ -98,6 +98,20 @@ def test_along_the_path_losses_rise_and_weights_fall_with_the_strength() -> None
     torch.testing.assert_close(cold.w[:, :-1], begun.w[:, :-1], atol=1e-4, rtol=1e-4)
 
 
+def test_a_path_that_is_drawn_out_takes_fewer_steps_to_the_same_place() -> None:
+    x, y = problem(6, n=400, d=40)
+    rows, labels = regression.turned(torch.from_numpy(x)), torch.from_numpy(y)
+    found, warm, steps = list[torch.Tensor](), None, [0, 0]
+    for strength in regression.path(1e-5, 10.0, 25):
+        plain = regression.fit(rows, labels, [strength], 4, warm)
+        drawn = regression.fit(rows, labels, [strength], 4, regression.ahead(found))
+        warm, found = plain.w, [*found[-1:], drawn.w]
+        assert plain.converged.all() and drawn.converged.all()
+        assert float(plain.loss) == pytest.approx(float(drawn.loss), abs=1e-8)
+        steps = [steps[0] + int(plain.iterations), steps[1] + int(drawn.iterations)]
+    assert steps[1] < 0.85 * steps[0], steps
+
+
 def test_every_row_twice_changes_nothing_for_the_loss_is_a_mean() -> None:
     x, y = problem(2)
     once, twice = (regression.turned(torch.from_numpy(np.tile(x, (k, 1)))) for k in (1, 2))

@@ -73,6 +73,7 @@ EXAMPLES = {
         "stemma train fpn -d my/folder -b 12epochs --out runs/mine --resume",
         "stemma train ssd -d scenes -b 90s --set recipe.lr=0.01",
         "stemma train planet --env drawn-pendulum -b 10m",
+        "stemma train imagenet-transfer -d drawn,my/flowers --backbone resnet18",
         "torchrun --nproc-per-node 4 -m stemma train fpn -d my/folder -b 12epochs",
     ),
     "weights": ("stemma weights fpn", "stemma weights r-fcn --json",
@@ -98,6 +99,8 @@ EXAMPLES = {
         "stemma compare fpn ssd -d my/folder -b 30m --wall 1h",
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
         "stemma compare world-models planet --env drawn-pendulum -b 5m",
+        "stemma compare resnet50.safetensors tf_efficientnet_lite0:imagenet -d my/flowers,digits.npz -p linear",
+        "stemma compare imagenet-cog@tiny-8 imagenet-cog@tiny-16 -d drawn:levels",
     ),
     "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2",
                "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
@@ -461,7 +464,9 @@ def predict(
 
 
 def compare(
-    papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one.")],
+    papers: Annotated[list[str], typer.Argument(help="Papers; PAPER:PRESET for another preset than the common one. "
+                                             "Networks that a protocol measures: NAME, a file of weights, "
+                                             "PAPER@NAME.")],
     data: Data = None,
     env: Env = None,
     budget: Annotated[str, typer.Option("--budget", "-b", help="The same for each: 90s, 5m, 2000steps, 12epochs or "

@@ -210,6 +210,15 @@ def _line(problem: _Problem, w: Tensor, d: Tensor, z: Tensor, zd: Tensor, loss: 
     return found, best
 
 
+def ahead(solutions: Sequence[Tensor]) -> Tensor | None:
+    """Where to begin the next fit of a path whose strengths fall by a common factor: the last two solutions drawn out
+    in a line, the one there is, or None of none. A line saves more than half of the steps that the last solution alone
+    takes."""
+    if not solutions:
+        return None
+    return solutions[-1] if len(solutions) < 2 else 2 * solutions[-1] - solutions[-2]
+
+
 def path(weakest: float, strongest: float, count: int) -> list[float]:
     """`count` strengths in equal steps of the logarithm, the strongest first: the order in which each solution is a
     good beginning for the next."""
@@ -217,4 +226,4 @@ def path(weakest: float, strongest: float, count: int) -> list[float]:
     return [float(10**v) for v in torch.linspace(high, low, count, dtype=torch.float64)]
 
 
-__all__ = ["Fitted", "Turned", "fit", "path", "turned"]
+__all__ = ["Fitted", "Turned", "ahead", "fit", "path", "turned"]

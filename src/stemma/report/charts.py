@@ -113,7 +113,7 @@ def _roof(v: float) -> float:
     if v <= 0:
         return 1.0
     step = ticks(0, v)
-    unit = step[1] - step[0] if len(step) > 1 else v
+    unit = (step[1] - step[0] if len(step) > 1 else 0.0) or v  # ticks of a number near 0 are all 0
     return math.ceil(v / unit - 1e-9) * unit
 
 

@@ -55,7 +55,8 @@ class Source:
 @dataclass(frozen=True)
 class Path:
     """Logistic regression on fixed features along a path of strengths of the L2 penalty on the mean loss, the strongest
-    first, each begun where the one before ended. The best on validation is fitted anew on training and validation."""
+    first, each begun where the ones before it point to. The best on validation is fitted anew on training and
+    validation."""
 
     count: int = 45
     weakest: float = 1e-6

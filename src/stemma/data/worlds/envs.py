@@ -29,6 +29,7 @@ Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
 PARTLY = ("text", "text-held", "video", "mute")
+HIDDEN = {"text": ("image", "vector"), "text-held": ("image", "vector"), "video": ("token",)}  # what none of them shows
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
@@ -428,6 +429,8 @@ def make(name: str, size: int = 64, grey: bool = False, senses: tuple[str, ...] 
     absent packages and channels that it does not have."""
     card = get(name)
     need(card.package, card.name)
+    if (hidden := HIDDEN.get(card.name.partition(":")[0])) and all(s.startswith(hidden) for s in senses):
+        raise StemmaError(f"'{card.name}' shows nothing that this agent sees, which is {', '.join(senses)}")
     if card.inputs:
         return card.make(size, grey, senses)
     if unknown := [s for s in senses if s != "image"]:

@@ -83,7 +83,7 @@ class Course:
         self.results: dict[str, Any] = {"source": None, "sets": [
             {"name": s.name, "classes": len(s.classes), "count": {k: len(p) for k, p in s.parts.items()},
              "measure": self.spec.measure_of(s.name, s.many), "path": [], "grids": {}} for s in sets]}
-        self.warm: Tensor | None = None  # the last strength's solution, in principal axes
+        self.warm: list[Tensor] = []  # the last two strengths' solutions, in principal axes
         self.best: tuple[Tensor, Tensor] | None = None  # the best strength's weights and bias
         self.now: training.Training | None = None
         self.steps, self.images, self.loss, self.saved = 0, 0, float("nan"), Spent()
@@ -182,21 +182,22 @@ class Course:
         return measured(self.results["sets"][s]["measure"], scores, self.sets[s].parts[split].labels)
 
     def _strength(self, unit: Unit) -> bool:
-        """One strength of the path, begun where the one before ended."""
+        """One strength of the path, begun where the two before it point to."""
         s, probe, said = unit.set, self.spec.probe, self.results["sets"][unit.set]
         if unit.at == 0:
-            self.warm, self.best = None, None
+            self.warm, self.best = [], None
         rows = self._axes(s, False)
         with self.wishes.anywhere():
             fitted = regression.fit(rows, self._labels(s, "train"), [self.strengths[unit.at]],
-                                    len(self.sets[s].classes), self.warm, tolerance=probe.tolerance, most=probe.most)
+                                    len(self.sets[s].classes), regression.ahead(self.warm), tolerance=probe.tolerance,
+                                    most=probe.most)
         weight, bias = rows.back(fitted.w[0])
         scores = (self._rows(s, "val").to(weight) @ weight + bias).cpu().numpy()
         value, before = self._measured(s, "val", scores), max((p["val"] for p in said["path"]), default=-1.0)
         said["path"].append({"strength": self.strengths[unit.at], "val": value, "loss": float(fitted.loss),
                              "slope": float(fitted.slope), "iterations": int(fitted.iterations),
                              "converged": bool(fitted.converged)})
-        self.warm = fitted.w
+        self.warm = [*self.warm[-1:], fitted.w]
         if value > before:
             self.best = weight, bias
         self._write({"kind": "strength", "set": said["name"], **said["path"][-1]})
@@ -226,7 +227,7 @@ class Course:
         self.bar.line(f"{said['name']}: {said['measure']} {said['linear']['test']:.3f} at a strength of "
                       f"{best['strength']:.1e}")
         self._write({"kind": "set", "set": said["name"], **said["linear"]})
-        self.warm, self.best, self._seen = None, None, {}
+        self.warm, self.best, self._seen = [], None, {}
         return True
 
     # ------------------------------------------------------------ a search
@@ -397,8 +398,7 @@ class Course:
         if self.now is not None:
             more, plain = self.now.state()
             tensors |= {f"now/{k}": v for k, v in more.items()}
-        if self.warm is not None:
-            tensors["path/warm"] = self.warm
+        tensors |= {f"path/warm/{i}": w for i, w in enumerate(self.warm)}
         if self.best is not None:
             tensors |= {"path/weight": self.best[0], "path/bias": self.best[1]}
         meta = {"format": checkpoint.FORMAT, "at": self.at, "results": self.results, "now": plain, "steps": self.steps,
@@ -415,7 +415,7 @@ class Course:
         self.at, self.results, self.steps, self.images = meta["at"], meta["results"], meta["steps"], meta["images"]
         self.clock.work, self.clock.wall = meta["seconds"], meta["wall"]
         kept = part("path/")
-        self.warm = kept.get("warm")
+        self.warm = [kept[k] for k in sorted(kept) if k.startswith("warm/")]
         self.best = (kept["weight"], kept["bias"]) if "weight" in kept else None
         if meta["now"] is not None:
             self.now = self._begun(self.units[self.at])

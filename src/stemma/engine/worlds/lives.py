@@ -83,7 +83,7 @@ def evaluate(
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
     if "reading" in lived[0]:
         out["reading"] = float(np.mean([e["reading"].sum() for e in lived]))
-    if reading.reads(m):
+    if reading.reads(m, lived):
         out["language"] = check_words(m, folder, name, lived[:count], seed)
     if replay is not None and dreams_too:
         out["dream"] = check_dream(m, replay, name, lived[:FRESH])
@@ -96,9 +96,10 @@ def check_words(model: nn.Module, folder: Path | None, name: str, lived: list[en
     of words are those of the run's own lives, or of others by chance."""
     apart = envs.get(name).held
     replay = episodes_of(folder, model) if folder is not None else None
-    others = by_chance(model, name, len(lived), seed + 1) if replay is None else []
-    known = ([e["token"] for e in others] if replay is None
-             else np.split(replay.arrays["token"][: replay.steps], np.cumsum(replay.lengths)[:-1]))
+    if replay is not None and "token" in replay.arrays:
+        known = np.split(replay.arrays["token"][: replay.steps], np.cumsum(replay.lengths)[:-1])
+    else:
+        known = [e["token"] for e in by_chance(model, name, len(lived), seed + 1)]
     return reading.foretold(model, by_chance(model, apart, len(lived), seed) if apart else lived, known)
 
 
@@ -287,7 +288,7 @@ def film(
         if "reward" in seen:
             errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
     texts = [reading.continued(m, e, envs.get(name).words) for e in lived if len(e["reward"]) > CONTEXT
-             ] if reading.reads(m) else []
+             ] if reading.reads(m, lived) else []
     if not files and not texts:
         raise StemmaError(f"every episode in '{name}' ended within {CONTEXT} frames; there is nothing to foresee")
     ahead = {k: [float(np.mean([e[s] for e in v if len(e) > s])) for s in range(max(map(len, v)))]

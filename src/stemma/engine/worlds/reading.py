@@ -20,10 +20,10 @@ DRAWS = 32  # of what is foreseen, over which a token's probability is the mean
 READ, CONTINUED = 50, 10  # tokens that are read, and that are then continued
 
 
-def reads(model: nn.Module) -> bool:
-    """Whether a model says tokens by their numbers."""
+def reads(model: nn.Module, lived: list[envs.Episode]) -> bool:
+    """Whether a model says tokens by their numbers, and some are said where it lived."""
     m: Any = model
-    return "token" in m.heads
+    return "token" in m.heads and "token" in lived[0]
 
 
 def gathered(model: nn.Module, lived: list[envs.Episode]) -> tuple[dict[str, Tensor], Tensor]:

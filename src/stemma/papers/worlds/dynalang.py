@@ -9,6 +9,8 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import Part, part
 from ...core.recipe import Life, Recipe, Stage
 from ...core.types import Info
+from ...parts.worlds.blocks import NormedGRU
+from ...parts.worlds.early import EarlyRSSM
 from ...parts.worlds.normed import NumbersEncoder, NumbersHead
 from ...parts.worlds.tokens import TokenEncoder, TokenHead
 from ...skeletons.dreamer import Dreaming
@@ -30,8 +32,9 @@ def heard(channel: str, width: int, units: int, layers: int, norm: str) -> tuple
 def spec(preset: str = "paper") -> Dreaming:
     """The agent between DreamerV3's two versions, at its largest size, with a token a step.
 
-    "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "small" and its like
-    are `dreamerv3`'s small, with one layer for a token.
+    "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "early": the code's
+    other belief, of which the drawn part is the frame's alone (rssm_type). "small" and its like
+    are `dreamerv3`'s small, with one layer for a token, and tokens are learned before they are heard too.
     """
     small = preset.endswith("small")
     p = dreamerv3.spec("small" if small else "first-xl")
@@ -42,6 +45,11 @@ def spec(preset: str = "paper") -> Dreaming:
         p = replace(p, heads=(p.heads[0], reward, p.heads[2]), critic=p.critic.but(curved=True))
     channel, width = ("token_embed", EMBEDDED) if preset.startswith("embedded") else ("token", VOCABULARY)
     sense, head = heard(channel, width, units, layers, norm)
+    head = replace(head, foreseen=1.0) if small else head
+    if preset.startswith("early"):
+        d, cell = p.dynamics, p.dynamics["cell"]
+        p = replace(p, dynamics=part(EarlyRSSM, latent=d["latent"], hidden=d["hidden"], norm=norm, learned=not small,
+                                     cell=part(NormedGRU, size=cell["size"], hidden=cell["hidden"])))
     return replace(p, senses=(*p.senses, sense), heads=(*p.heads, head), taken=MODEL)
 
 
@@ -86,7 +94,8 @@ PAPER = Paper(
     task="world",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "embedded", "text", "small", "embedded-small", "text-small", "video-small"),
+    presets=("paper", "embedded", "text", "early", "small", "embedded-small", "text-small", "video-small",
+             "early-small"),
     prepare=prepare,
     summary="Language is not only orders: it says what is where, what will come and how things work. So it is no input "
     "of the policy but a thing of the world: one frame and one token a step are seen together, and the model of the "
@@ -124,7 +133,7 @@ PAPER = Paper(
         "whether or not they belong together.",
         "The small presets have the second version's net; their rate of 1e-3 for the model of the world, and the small "
         "lives of text and video, are ours.",
-        "Heads that read the memory alone, and a loss on tokens that are only foreseen (their loss_scales.lm), are "
-        "settings: heads.N.reads and heads.N.foreseen.",
+        "Heads that read the memory alone, and a loss on tokens that are only foreseen (their loss_scales.lm, 0 as "
+        "published and 1 in the small presets), are settings: heads.N.reads and heads.N.foreseen.",
     ),
 )
