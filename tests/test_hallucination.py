@@ -450,7 +450,7 @@ def test_compare_over_models_and_worlds_writes_one_page(tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize("words, why", [
-    (("train", PAPER, "--data", "scenes"), "nothing that language is learned from"),
+    (("train", PAPER, "--data", "cows"), "nothing that language is learned from"),
     (("train", PAPER, "--data", TINY, "--size", "64"), "means nothing here"),
     (("train", PAPER, "--data", TINY, "--preset", "good-turing", "--set", "documents.repeat=0.5"), "word-by-word"),
     (("compare", PAPER, "fpn", "--data", TINY), "no common measure"),

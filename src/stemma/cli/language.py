@@ -80,6 +80,45 @@ def _sentences(said: dict[str, Any], where: Path | None) -> None:
               + (f"; {escape(str(where / 'predictions.json'))}" if where else ""), soft_wrap=True)
 
 
-SHOWN: dict[str, tuple[Any, Any]] = {"facts": (_rates, _sentences)}
+# ---------------------------------------------------------------- sentences and their meanings
+
+
+def _translations(said: dict[str, Any]) -> None:
+    names = {"exact": "exact", "executable": "can be run", "denotation": "denotes the right", "once": "once in five"}
+    t = table("sentences", "asked", *names.values(), numbers=("asked", *names.values()))
+    for kind, label in (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on")):
+        k = said["kinds"][kind]
+        t.add_row(label, str(k["asked"]), *(number(k[n]) for n in names))
+    out.print(t)
+    out.print(f"{escape(said['world'])}: {escape(said['about'])}", soft_wrap=True)
+    for w in said["kinds"]["templates"]["wrong"][:3]:
+        out.print(f"[dim]{escape(w['says'])}[/]  {escape(str(w['means']))}", soft_wrap=True)
+
+
+def _dialogue(said: dict[str, Any], where: Path | None) -> None:
+    for t in said["turns"]:
+        out.print(f"[bold]{escape(t['says'])}[/]\n  {escape(t['means'] or '-')}", soft_wrap=True, highlight=False)
+        if t["error"]:
+            out.print(f"  [red]left out:[/] {escape(t['error'])}", soft_wrap=True)
+        elif (p := t["posterior"]) is not None:
+            out.print(f"  [dim]{escape(t['asks'])}[/]", soft_wrap=True, highlight=False)
+            for line in _drawn(p):
+                out.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+    if where:
+        out.print(escape(str(where / "predictions.json")), soft_wrap=True)
+
+
+def _drawn(p: dict[str, Any]) -> list[str]:
+    """A posterior in lines: bars of a histogram or of a table."""
+    if "bars" in p:
+        step, top = (p["high"] - p["low"]) / len(p["bars"]), max(p["bars"])
+        head = f"mean {p['mean']:.2f}, deviation {p['deviation']:.2f}, {p['samples']:,} of {p['tried']:,} worlds"
+        return [head, *(f"{p['low'] + step * (i + 0.5):8.2f} {'█' * round(30 * b / top)}"
+                        for i, b in enumerate(p["bars"]))]
+    wide = max(map(len, p["table"]))
+    return [f"{k:{wide}}  {v:.3f} {'█' * round(30 * v)}" for k, v in p["table"].items()]
+
+
+SHOWN: dict[str, tuple[Any, Any]] = {"facts": (_rates, _sentences), "meanings": (_translations, _dialogue)}
 
 __all__ = ["compared", "evaluated", "plain", "predicted"]

@@ -187,18 +187,54 @@ def _knobs(r: dict[str, Any]) -> str:
         "".join(tag("th", tag("button", n), scope="col") for n in heads), rows, "sortable")
 
 
+# ---------------------------------------------------------------- sentences and their meanings
+
+
+def _meanings_answer(r: dict[str, Any]) -> Answer:
+    """Who translates best what was not seen, by what it denotes."""
+    mean = lambda s, k: sum(w[k] or 0.0 for _, _, w in _worlds({"systems": [s]})) / len(_worlds({"systems": [s]}))
+    order = sorted(r["systems"], key=lambda s: -mean(s, "denotation"))
+    best = order[0]
+    head = (f"{best['title']} gives {100 * mean(best, 'denotation'):.0f} % of sentences that it has not seen the right "
+            f"meaning, {100 * mean(best, 'denotation_of_new_forms'):.0f} % of those of a form that it has not seen.")
+    more = [f"{s['title']}: {100 * mean(s, 'denotation'):.0f} % and {100 * mean(s, 'denotation_of_new_forms'):.0f} %; "
+            f"{100 * mean(s, 'executable'):.0f} % can be run." for s in order[1:]]
+    return head, more
+
+
+def _meanings_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str, str, str, str]]:
+    labels = (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on"))
+    heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five")
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"])), tag("td", label),
+                tag("td", str(w["kinds"][kind]["asked"])),
+                *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")))
+            for s, x, w in _worlds(r) if x is s["runs"][0] for kind, label in labels]
+    wrong = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(e["says"])),
+                 tag("td", tag("code", text(e["means"]))), tag("td", tag("code", text(e["wanted"]))))
+             for s, x, w in _worlds(r) if x is s["runs"][0] for kind, _ in labels for e in w["kinds"][kind]["wrong"]]
+    tables = table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows, "sortable")
+    errors = table("".join(tag("th", n, scope="col") for n in ("system", "says", "was taken to mean", "means")), wrong)
+    return [("kinds", "Sentences", "What was seen and what was not", tables),
+            ("wrong", "Wrong", "What was misunderstood", errors if wrong else "")]
+
+
 COLUMNS: dict[str, dict[str, str]] = {
+    "meanings": {"exact": "exact", "executable": "can be run", "denotation": "right", "once": "once in five",
+                 "denotation_of_new_forms": "right, new forms"},
     "facts": {"hallucination": "says false", "monofacts": "told once", "miscalibration": "miscalibrated",
               "bound": "bound", "nats": "nats", "slack": "slack", "binned": "miscalibrated by bins",
               "token_error": "error of words"},
 }
 NOTES = {
+    "meanings": "Of fillings of known forms that were not trained on: a meaning is exact where it reads as the same "
+    "program, right where it says the same in worlds of the model.",
     "facts": "Rates of hallucination are exact: one less the model's mass on the facts. A bound at or below 0 is "
     "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives. The error of "
     "words is the expected calibration error of next words.",
 }
-ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer}
+ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer,
+                                                           "meanings": _meanings_answer}
 PICTURES: dict[str, Callable[[dict[str, Any], dict[str, int]], list[tuple[str, str, str, str]]]] = {
-    "facts": _facts_pictures}
+    "facts": _facts_pictures, "meanings": _meanings_pictures}
 
 __all__ = ["answer", "columns", "render", "write"]

@@ -5,7 +5,7 @@ Axes: N sentences, S places of a sentence.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +25,7 @@ class Sentences:
     knobs: Knobs = Knobs()
     documents: Documents = Documents()
     sizes: tuple[int, ...] = (100,) * 5
+    subject: ClassVar[str] = "facts"  # what it is about (`engine.language.subjects`)
 
     def build(self, words: int) -> SentenceModel:
         """The model for `words` words in all. Raises `StemmaError` where the places do not have as many."""
@@ -46,10 +47,9 @@ def fitted(spec: Sentences, info: Info) -> Sentences:
 class SentenceModel(nn.Module):
     """A net of a `Sentences`, for `classes` words."""
 
-    subject = "facts"
-
     def __init__(self, spec: Sentences, sizes: tuple[int, ...], words: int) -> None:
         super().__init__()
+        self.subject = spec.subject
         self.spec, self.sizes, self.classes = spec, sizes, words
         self.net: Any = spec.net.build(In(sizes, (1,) * len(sizes), classes=words))
 

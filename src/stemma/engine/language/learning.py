@@ -203,23 +203,22 @@ class Learner:
         self.bar.line(f"continuing {self.run.path} at step {self.steps}")
 
 
-def corpus_for(model: nn.Module, data: Any, seed: int) -> subjects.Corpus:
-    """The data as a model's subject reads them. Raises `StemmaError` where they are another's."""
-    m: Any = model
-    about = subjects.subject(m.subject)
+def corpus_for(card: Any, name: str, data: Any, seed: int) -> subjects.Corpus:
+    """The data as the subject `name` of a paper's systems reads them. Raises `StemmaError` where they are another's."""
+    about = subjects.subject(name)
     if not about.known(data):
-        raise StemmaError(f"{m.paper.cli_name} learns from {about.SAYS}, not from '{data}'")
+        subjects.of_data(data)
+        raise StemmaError(f"{card.cli_name} learns from {about.SAYS}, not from '{data}'")
     corpus: subjects.Corpus = about.open_(data, seed)
     return corpus
 
 
 def opened(card: Any, data: Any, preset: str, sets: dict[str, Any] | None, seed: int) -> tuple[Any, subjects.Corpus]:
     """The untrained model of a preset for data, and the data."""
-    corpus = subjects.subject(subjects.of_data(data)).open_(data, seed)
+    paper, spec, _ = checkpoint.plan(card, preset, sets)
+    corpus = corpus_for(paper, spec.subject, data, seed)
     torch.manual_seed(seed)
-    model: Any = checkpoint.build(card, preset, sets=sets, info=corpus.info)
-    if subjects.of_data(data) != model.subject:
-        corpus_for(model, data, seed)  # says what it learns from
+    model: Any = checkpoint.build(paper, preset, sets=sets, info=corpus.info)
     if hasattr(corpus, "handed"):
         corpus.handed(model, seed)
     return model, corpus

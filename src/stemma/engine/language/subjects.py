@@ -31,7 +31,7 @@ class Corpus(Protocol):
     def check(self, model: nn.Module) -> dict[str, float]: ...
 
 
-SUBJECTS = ("facts",)
+SUBJECTS = ("facts", "meanings")
 
 
 def subject(name: str) -> ModuleType:

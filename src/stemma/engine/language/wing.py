@@ -35,7 +35,7 @@ def _opened(model: nn.Module | Run | str | Path, data: Any, which: str,
     known = record["data"]["where"] if record else m.info and subjects.subject(m.subject).again(m.info)
     if data is None and not known:
         raise StemmaError("name what to measure on with --data: these weights do not say what they learned from")
-    corpus = learning.corpus_for(m, data if data is not None else known, seed)
+    corpus = learning.corpus_for(m.paper, m.subject, data if data is not None else known, seed)
     if m.info is not None and (corpus.info.choices, corpus.info.classes) != (m.info.choices, m.info.classes):
         raise StemmaError(f"{m.paper.cli_name} learned the words of {m.info.name}, and {corpus.name} has others; train "
                           "one there")
@@ -90,7 +90,7 @@ def prepare(asked: Asked) -> Ready:
     for option in ("size", "upright", "format"):
         if asked.options.get(option):
             raise StemmaError(f"'{option}' means nothing here: a system of language {ABOUT}; leave it out")
-    about = subjects.of_data(asked.data)
+    about = subjects.of_data(asked.data.partition("+")[0])
     names = subjects.subject(about).family(asked.data)
     for paper, preset in asked.systems.values():
         for name in names:
@@ -101,7 +101,7 @@ def prepare(asked: Asked) -> Ready:
 def trial(job: Job, folder: Path) -> dict[str, Any]:
     """Train (or finish) a job of `compare` and measure it; of a family each world gets the whole budget and a run of
     its own, the first in the job's folder and the others within it."""
-    about = subjects.subject(subjects.of_data(job.data))
+    about = subjects.subject(subjects.of_data(job.data.partition("+")[0]))
     found = []
     for i, name in enumerate(about.family(job.data, job.seed)):
         where = folder if i == 0 else folder / f"world-{i}"

@@ -1,0 +1,314 @@
+"""Sentences beside the programs that they mean: four domains, each a model of a small world in Church and a grammar of
+what may be said of it.
+
+The worlds and their constants are those of Wong, Grand et al. 2023 (arXiv 2306.12672); programs and sentences are ours.
+
+    tug-of-war | kinship | scenes | planning, with :pairs=4000,seed=0
+
+A pair is a template with its blanks filled. A tenth of the fillings, and some templates whole, are never trained on.
+"""
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ...core.samples import Classes, Info, StemmaError
+
+FORMAT = "meanings"
+NAMES = ("tom", "john", "mary", "sue", "bob", "alice", "josh", "eve")
+KIN = ("avery", "blake", "charlie", "dana")
+SPECIAL = ("<pad>", "<begin>", "<end>", *(f"@{i}" for i in range(6)))  # @k: the k-th name of the sentence
+PAD, BEGIN, END, NAMED = 0, 1, 2, 3
+TOKEN = re.compile(r"[()']|[^\s()']+")
+WORD = re.compile(r"[a-z0-9-]+|[?.,]")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence and its meaning with blanks: {a} {b} {c} names, {x} {y} words that mean something. `held`: never
+    trained on."""
+
+    says: str
+    means: str
+    held: bool = False
+
+    @property
+    def blanks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(re.findall(r"{(\w)}", self.says)))
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A world in Church, what may be said of it, and what is watched while it is told: `watch` for each name ({a}), or
+    once where it has none."""
+
+    name: str
+    people: tuple[str, ...]
+    templates: tuple[Template, ...]
+    words: dict[str, dict[str, str]] = field(default_factory=dict)  # blank -> {word: what it means}
+    watch: str = ""
+
+    @cached_property
+    def model(self) -> str:
+        """The world as a program."""
+        return files("stemma.data.language.domains").joinpath(f"{self.name}.church").read_text(encoding="utf-8")
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every word and every token that sentences and meanings are made of, names left out."""
+        found: dict[str, None] = {}
+        for t in self.templates:
+            texts = [re.sub(r"{[a-c]}", "", t.says), re.sub(r"{[a-c]}", "", t.means)]
+            found |= dict.fromkeys(x for x in WORD.findall(re.sub(r"{\w}", "", texts[0])))
+            found |= dict.fromkeys(x for x in TOKEN.findall(re.sub(r"{\w}", "", texts[1])))
+        for table in self.words.values():
+            found |= dict.fromkeys(x for k, v in table.items() for x in (*WORD.findall(k), *TOKEN.findall(v)))
+        return (*SPECIAL, *found)
+
+
+def _t(text: str) -> tuple[Template, ...]:
+    rows = [line.split(" => ") for line in text.strip().splitlines()]
+    return tuple(Template(says.strip().lstrip("*"), means.strip(), says.startswith("*")) for says, means in rows)
+
+
+DOMAINS: dict[str, Domain] = {d.name: d for d in (
+    Domain("tug-of-war", NAMES, _t("""
+{a} won against {b}. => (condition (won-against '({a}) '({b})))
+{a} beat {b}. => (condition (won-against '({a}) '({b})))
+{b} lost to {a}. => (condition (won-against '({a}) '({b})))
+{a} and {b} won against {c}. => (condition (won-against '({a} {b}) '({c})))
+{a} beat {b} and {c}. => (condition (won-against '({a}) '({b} {c})))
+*{a} was beaten by {b}. => (condition (won-against '({b}) '({a})))
+{a} is {x}. => (condition {x})
+{a} is stronger than {b}. => (condition (stronger-than? '{a} '{b}))
+{a} is weaker than {b}. => (condition (stronger-than? '{b} '{a}))
+*{b} is not as strong as {a}. => (condition (stronger-than? '{a} '{b}))
+{a} is lazier than {b}. => (condition (lazier-than? '{a} '{b}))
+{a} works harder than {b}. => (condition (lazier-than? '{b} '{a}))
+how strong is {a}? => (query (strength '{a}))
+what is the strength of {a}? => (query (strength '{a}))
+how lazy is {a}? => (query (laziness '{a}))
+is {a} stronger than {b}? => (query (stronger-than? '{a} '{b}))
+is {a} lazier than {b}? => (query (lazier-than? '{a} '{b}))
+would {a} win against {b}? => (query (won-against '({a}) '({b})))
+would {a} and {b} win against {c}? => (query (won-against '({a} {b}) '({c})))
+"""), {"x": {"strong": "(> (strength '{a}) 60)", "very strong": "(> (strength '{a}) 75)",
+             "weak": "(< (strength '{a}) 40)", "very weak": "(< (strength '{a}) 25)",
+             "lazy": "(> (laziness '{a}) 0.5)", "very lazy": "(> (laziness '{a}) 0.8)",
+             "hard-working": "(< (laziness '{a}) 0.2)"}}, "(strength '{a})"),
+    Domain("kinship", KIN, _t("""
+{a} is the {x} of {b}. => (condition ({x} '{a} '{b}))
+{a} is a {x} of {b}. => (condition ({x} '{a} '{b}))
+{b} has a {x} called {a}. => (condition ({x} '{a} '{b}))
+*the {x} of {b} is {a}. => (condition ({x} '{a} '{b}))
+{a} is not the {x} of {b}. => (condition (not ({x} '{a} '{b})))
+is {a} the {x} of {b}? => (query ({x} '{a} '{b}))
+is {a} a {x} of {b}? => (query ({x} '{a} '{b}))
+*does {b} have a {x} called {a}? => (query ({x} '{a} '{b}))
+{a} has no parents here. => (condition (null? (parents-of '{a})))
+how many parents has {a}? => (query (length (parents-of '{a})))
+how large is the family? => (query (length people))
+"""), {"x": {w: f"{w}-of?" for w in ("parent", "child", "father", "mother", "son", "daughter", "sibling", "brother",
+                                     "sister", "grandparent", "grandfather", "grandmother", "grandchild")}},
+           "(length people)"),
+    Domain("scenes", (), _t("""
+there is a {x}. => (condition (> (count-of (is-shape? '{x})) 0))
+there is a {y} {x}. => (condition (> (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 0))
+there are at least two {y} {x}s. => (condition (>= (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 2))
+there are many {y} {x}s. => (condition (>= (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 5))
+*some {x} is {y}. => (condition (> (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 0))
+there is something {y}. => (condition (> (count-of (is-colour? '{y})) 0))
+nothing is {y}. => (condition (= (count-of (is-colour? '{y})) 0))
+there is no {x}. => (condition (= (count-of (is-shape? '{x})) 0))
+is there a {x}? => (query (> (count-of (is-shape? '{x})) 0))
+is there a {y} {x}? => (query (> (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 0))
+*is some {x} {y}? => (query (> (count-of (both? (is-colour? '{y}) (is-shape? '{x}))) 0))
+is anything {y}? => (query (> (count-of (is-colour? '{y})) 0))
+how many {x}s are there? => (query (count-of (is-shape? '{x})))
+how many things are {y}? => (query (count-of (is-colour? '{y})))
+how many things are there? => (query (length (things 'table)))
+"""), {"x": {w: w for w in ("mug", "can", "bowl")}, "y": {w: w for w in ("red", "blue", "green", "yellow")}},
+           "(length (things 'table))"),
+    Domain("planning", NAMES, _t("""
+{a} likes {x}. => (condition (likes? '{a} '{x}))
+{a} does not like {x}. => (condition (not (likes? '{a} '{x})))
+*{a} hates {x}. => (condition (not (likes? '{a} '{x})))
+the {x} place is open. => (condition (open? '{x}))
+the {x} place is shut. => (condition (not (open? '{x})))
+{a} has a bicycle. => (condition (has-bike '{a}))
+{a} has no bicycle. => (condition (not (has-bike '{a})))
+{a} goes to the {x} place. => (condition (eq? (goes-to '{a}) '{x}))
+{a} walks. => (condition (eq? (goes-by '{a}) 'walking))
+{a} rides. => (condition (eq? (goes-by '{a}) 'biking))
+{a} passes {y}. => (condition (passes? '{a} '{y}))
+does {a} like {x}? => (query (likes? '{a} '{x}))
+is the {x} place open? => (query (open? '{x}))
+does {a} have a bicycle? => (query (has-bike '{a}))
+where does {a} go? => (query (goes-to '{a}))
+*where will {a} have lunch? => (query (goes-to '{a}))
+does {a} pass {y}? => (query (passes? '{a} '{y}))
+"""), {"x": {w: w for w in ("sushi", "pizza", "vegetarian")},
+       "y": {w: w for w in ("danner", "barlow", "carson", "ames", "lawn")}}, "(goes-to '{a})"),
+)}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sentence, the program that it means, and the number of its template."""
+
+    says: str
+    means: str
+    template: int
+
+
+def pairs_of(domain: Domain) -> list[Pair]:
+    """Every sentence of a domain's grammar: each template with each filling of its blanks."""
+    found = []
+    for number, t in enumerate(domain.templates):
+        people = [b for b in t.blanks if b in "abc"]
+        words = [b for b in t.blanks if b not in "abc"]
+        for who in itertools.permutations(domain.people, len(people)):
+            for what in itertools.product(*(domain.words[b].items() for b in words)):
+                names = dict(zip(people, who))
+                says, means = t.says, t.means
+                for b, (word, code) in zip(words, what):
+                    says, means = says.replace(f"{{{b}}}", word), means.replace(f"{{{b}}}", code)
+                for b, name in names.items():
+                    says, means = says.replace(f"{{{b}}}", name), means.replace(f"{{{b}}}", name)
+                found.append(Pair(says, means, number))
+    return found
+
+
+def parsed(domain: Domain, sentence: str) -> str | None:
+    """What a sentence means by the grammar itself; None where the grammar does not have it. Names may be any word."""
+    text = " ".join(WORD.findall(sentence.lower()))
+    for t in domain.templates:
+        pattern = re.escape(" ".join(x if x in ("a", "b", "c", "x", "y") and False else x for x in _spaced(t.says)))
+        seen: set[str] = set()
+        for b in re.findall(r"\\{(\w)\\}", pattern):
+            what = "|".join(sorted(map(re.escape, domain.words.get(b, {})), key=len, reverse=True)) or r"[a-z0-9-]+"
+            pattern = pattern.replace(rf"\{{{b}\}}", rf"(?P<{b}>{what})" if b not in seen else rf"(?P={b})", 1)
+            seen.add(b)
+        if (m := re.fullmatch(pattern, text)) is not None:
+            means = t.means
+            for b, word in m.groupdict().items():
+                means = means.replace(f"{{{b}}}", domain.words[b][word]) if b in domain.words else means
+            for b, word in m.groupdict().items():
+                means = means if b in domain.words else means.replace(f"{{{b}}}", word)
+            return means
+    return None
+
+
+def _spaced(says: str) -> list[str]:
+    """A template's words as `parsed` splits a sentence's."""
+    return re.findall(r"[a-z0-9-]*{\w}[a-z0-9-]*|[a-z0-9-]+|[?.,]", says)
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """A domain's pairs as they are trained on and held out: `train`, `combinations` (fillings not seen), `templates`
+    (sentences of a form not seen)."""
+
+    domain: Domain
+    train: tuple[Pair, ...]
+    combinations: tuple[Pair, ...]
+    templates: tuple[Pair, ...]
+    name: str
+
+    @property
+    def info(self) -> Info:
+        """What a model must know: the vocabulary, and the longest sentence and meaning."""
+        every = (*self.train, *self.combinations, *self.templates)
+        longest = (max(len(WORD.findall(p.says)) for p in every), max(len(TOKEN.findall(p.means)) for p in every))
+        return Info(self.name, FORMAT, Classes(self.domain.vocabulary), ("meanings",),
+                    inputs=(("pairs", len(self.train)),), choices=(longest[0] + 2, longest[1] + 8))
+
+
+def known(data: Any) -> bool:
+    """Whether a name is that of a domain."""
+    return str(data).partition(":")[0] in DOMAINS
+
+
+def whole(data: Any, seed: int = 0) -> str:
+    """The name with every setting said. Raises `StemmaError` for a setting that domains do not have."""
+    name, _, rest = str(data).partition(":")
+    if name not in DOMAINS:
+        raise StemmaError(f"no domain is called '{name}'; there are {', '.join(DOMAINS)}")
+    settings = {"pairs": 4000, "seed": seed}
+    for pair in filter(None, rest.split(",")):
+        key, _, value = pair.partition("=")
+        if key not in settings or not value.isdecimal():
+            raise StemmaError(f"{data}: a domain takes pairs=N and seed=N, not '{pair}'")
+        settings[key] = int(value)
+    if settings["pairs"] < 1:
+        raise StemmaError(f"{data}: pairs is 1 or more")
+    return f"{name}:pairs={settings['pairs']},seed={settings['seed']}"
+
+
+def open_meanings(data: Any, seed: int = 0) -> Meanings:
+    """The pairs that `data` names, dealt by its seed: each template as often as another, each filling as often."""
+    name = whole(data, seed)
+    domain = DOMAINS[name.partition(":")[0]]
+    count, own = (int(v.partition("=")[2]) for v in name.partition(":")[2].split(","))
+    rng = np.random.default_rng([own, 31])
+    every = pairs_of(domain)
+    held = tuple(p for p in every if domain.templates[p.template].held)
+    groups = [[p for p in every if p.template == i] for i, t in enumerate(domain.templates) if not t.held]
+    train: list[list[Pair]] = []
+    aside: list[Pair] = []
+    for group in groups:
+        order = rng.permutation(len(group))
+        cut = len(group) // 10
+        aside += [group[i] for i in order[:cut]]
+        train.append([group[i] for i in order[cut:]])
+    drawn = [train[i][rng.integers(len(train[i]))] for i in rng.integers(len(train), size=count)]
+    mix = lambda x: tuple(x[i] for i in rng.permutation(len(x)))  # noqa: E731
+    return Meanings(domain, tuple(drawn), mix(aside), mix(held), name)
+
+
+# ---------------------------------------------------------------- sentences as numbers
+
+
+def numbered(domain: Domain, says: str, means: str | None = None) -> tuple[list[int], list[int], list[str]]:
+    """(words of the sentence, tokens of the meaning, the names in it). What is no word of the domain is a name, and
+    stands as @k, the k-th of its sentence: so names are copied, and any may be given. Raises `StemmaError` for more
+    names than there are places, or a meaning with a token that neither is."""
+    at = {w: i for i, w in enumerate(domain.vocabulary)}
+    names: list[str] = []
+    said = []
+    for w in WORD.findall(says.lower()):
+        if w not in at:
+            if w not in names:
+                names.append(w)
+            w = f"@{names.index(w)}"
+            if w not in at:
+                raise StemmaError(f"'{says}' has more than {len(SPECIAL) - NAMED} words that are not of {domain.name}")
+        said.append(at[w])
+    meant = []
+    for t in TOKEN.findall(means or ""):
+        if t not in at and t not in names:
+            raise StemmaError(f"'{t}' in {means} is no token of {domain.name}")
+        meant.append(at[t] if t in at else at[f"@{names.index(t)}"])
+    return said, meant, names
+
+
+def text_of(domain: Domain, tokens: list[int], names: list[str]) -> str:
+    """A meaning's tokens as a program; a name that the sentence does not have stays as @k, which no program defines."""
+    out = []
+    for t in tokens:
+        if t == END:
+            break
+        word = domain.vocabulary[t]
+        k = int(word[1:]) if word.startswith("@") and word[1:].isdecimal() else -1
+        out.append(names[k] if 0 <= k < len(names) else word)
+    return re.sub(r"\( ", "(", re.sub(r" \)", ")", " ".join(out).replace("' ", "'")))
+
+
+__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "known",
+           "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]

@@ -1,0 +1,165 @@
+"""A dialogue: each sentence becomes a piece of program, and what follows from all of them is inferred anew."""
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...data.language.meanings import Domain
+from ...parts.language.church.infer import Posterior, Program, infer
+from ...parts.language.church.reader import ChurchError, Symbol, read, write
+from ...parts.language.church.run import Drawn, Limits, Rejected, room
+from ...skeletons.meaning import Inference
+
+KINDS = ("condition", "query", "define")
+BINS = 12
+
+
+def checked(text: str) -> list[Any]:
+    """The one piece of a program that a meaning is. Raises `ChurchError` for what is none."""
+    forms = read(text)
+    if len(forms) != 1 or not isinstance(forms[0], list) or not forms[0] or forms[0][0] not in KINDS:
+        raise ChurchError(f"a sentence means one (condition ...), (query ...) or (define ...), not {text[:60]}")
+    found: list[Any] = forms[0]
+    return found
+
+
+def tried(domain: Domain, before: list[Any], form: list[Any], limits: Limits, worlds: int = 3) -> None:
+    """Run a piece in some worlds of the prior, which finds what is not there. Raises `ChurchError`."""
+    asked = [Symbol("query"), form[1]] if form[0] == "condition" else form
+    program, rng = Program([*read(domain.model), *before, asked], limits), random.Random(0)
+    with room(limits):
+        for _ in range(worlds):
+            try:
+                program.run(Drawn(limits, program.names, rng))
+            except Rejected:
+                continue
+
+
+@dataclass
+class Turn:
+    """A sentence, what it was taken to mean, and what follows."""
+
+    says: str
+    means: str | None
+    kind: str
+    asks: str = ""
+    posterior: dict[str, Any] | None = None
+    error: str = ""
+
+
+@dataclass
+class Dialogue:
+    """What was said of a domain so far. `translate` gives a sentence's meanings, the best first; a line in brackets is
+    its own meaning, "undo" takes the last sentence back."""
+
+    domain: Domain
+    translate: Callable[[str], list[str]]
+    inference: Inference
+    seed: int = 0
+    forms: list[Any] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    watched: list[Any] = field(default_factory=list)  # the last query, or what is watched
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(steps=self.inference.steps)
+
+    def say(self, sentence: str) -> Turn:
+        """Take a sentence in. What cannot be understood or run, or contradicts what was said, is told and left out."""
+        text = sentence.strip()
+        if text.lower() == "undo":
+            turn = Turn(text, None, "undo", error="" if self.forms else "there is nothing to take back")
+            self.forms = self.forms[:-1]
+        else:
+            turn = self._taken(text)
+        self.turns.append(turn)
+        return turn
+
+    def _taken(self, text: str) -> Turn:
+        found = [text] if text.startswith("(") else self.translate(text)
+        turn = Turn(text, found[0] if found else None, "unknown",
+                    error="" if found else f"the grammar of {self.domain.name} does not have this sentence")
+        for means in found:
+            try:
+                form = checked(means)
+                tried(self.domain, self.forms, form, self.limits)
+            except ChurchError as error:
+                turn.error = turn.error or str(error)
+                continue
+            turn = Turn(text, write(form), str(form[0]))
+            break
+        if turn.error or turn.kind == "unknown":
+            return turn
+        asks = form if turn.kind == "query" else [Symbol("query"), self._watch(text)]
+        said = self.forms if turn.kind == "query" else [*self.forms, form]
+        if turn.kind == "define":
+            self.forms = said
+            return turn
+        try:
+            posterior = infer([*read(self.domain.model), *said, asks], self.inference.method, self.inference.samples,
+                              self.seed, self.limits, self.inference.tries)
+        except ChurchError as error:
+            turn.error = str(error)
+            return turn
+        turn.asks, turn.posterior = write(asks[1]), shown(posterior)
+        self.forms = said
+        return turn
+
+    def _watch(self, text: str) -> Any:
+        """What is watched when nothing is asked: of the first name of the sentence, where the domain has names."""
+        name = next((w for w in text.lower().replace(".", " ").split() if w in self.domain.people), None)
+        watch = self.domain.watch
+        if "{a}" in watch and name is None:
+            name = self.domain.people[0]
+        return read(watch.replace("{a}", name or ""))[0]
+
+
+def shown(posterior: Posterior) -> dict[str, Any]:
+    """A posterior as numbers that a page or a terminal can draw."""
+    out: dict[str, Any] = {"method": posterior.method, "samples": len(posterior.values), "tried": posterior.tried,
+                           "accepted": posterior.accepted, "effective": posterior.effective}
+    if posterior.numeric and len(set(posterior.values)) > BINS:
+        low, high = min(posterior.values), max(posterior.values)
+        bars = [0.0] * BINS
+        for v, w in zip(posterior.values, posterior.weights):
+            bars[min(int((v - low) / (high - low) * BINS), BINS - 1)] += w
+        return out | {"mean": posterior.mean, "deviation": posterior.deviation, "low": low, "high": high, "bars": bars}
+    if posterior.numeric or all(isinstance(v, bool) for v in posterior.values):
+        out |= {"mean": posterior.mean}
+    return out | {"table": dict(list(posterior.table().items())[:10])}
+
+
+def same(domain: Domain, one: str, other: str, limits: Limits, worlds: int = 100) -> bool:
+    """Whether two meanings denote the same: of one kind, and in worlds of the prior, each asked both, no further apart
+    than the first is from itself asked twice. Of what draws nothing anew that is: equal in every world."""
+    try:
+        a, b = checked(one), checked(other)
+        if a == b:
+            return True
+        if a[0] != b[0] or a[0] == "define":
+            return False
+        both = [Symbol("query"), [Symbol("list"), a[1], a[1], b[1]]]
+        program, rng, found = Program([*read(domain.model), both], limits), random.Random(0), []
+        with room(limits):
+            for _ in range(worlds):
+                found.append(program.run(Drawn(limits, program.names, rng)))
+    except (ChurchError, Rejected):
+        return False
+    own, across = [_apart(x, y) for x, y, _ in found], [_apart(x, z) for x, _, z in found]
+    if not any(own):
+        return not any(across)
+    gap = [p - q for p, q in zip(across, own)]
+    mean = sum(gap) / worlds
+    return bool(abs(mean) <= 2 * (sum((g - mean) ** 2 for g in gap) / (worlds - 1) / worlds) ** 0.5)
+
+
+def _apart(x: Any, y: Any) -> float:
+    """The squared difference of numbers; of other things 0 where they are the same."""
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (x, y)):
+        return float((x - y) ** 2)
+    return float(write(x) != write(y))
+
+
+__all__ = ["Dialogue", "Turn", "checked", "same", "shown", "tried"]

@@ -1,0 +1,151 @@
+"""A language model in GGUF as a writer of meanings: a prompt of the world and examples, an answer held to a grammar.
+
+The grammar (GBNF) is typed by the sentence: a question can be answered by a query alone, what is told by a condition;
+functions are those of the domain, with as many arguments as they take, and what is quoted is a name of the sentence or
+a word of the domain. So an answer can always be read; what it says may still be wrong, and is never run as Python.
+"""
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...core.types import StemmaError
+from ...data.language import meanings
+from ...data.language.meanings import Domain
+from ...parts.language.church.reader import Symbol, read, write
+
+EXTRA = "stemma-vision[language]"
+
+
+class Runtime(Protocol):
+    """What runs a language model: the text that follows a prompt, held to a grammar in GBNF."""
+
+    def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str: ...
+
+
+def prompt_of(domain: Domain, sentence: str, examples: int) -> str:
+    """The world, pairs of sentences and meanings (one of each form in turn, none of a form that is held out), and the
+    sentence."""
+    pairs: dict[int, meanings.Pair] = {}
+    for p in meanings.pairs_of(domain):
+        if not domain.templates[p.template].held:
+            pairs.setdefault(p.template, p)
+    shown = list(pairs.values())
+    step = max(1, len(shown) // max(examples, 1))
+    told = "\n\n".join(f";; {p.says}\n{p.means}" for p in shown[::step][:examples])
+    return f"{domain.model}\n{told}\n\n;; {sentence.strip()}\n"
+
+
+def question(sentence: str) -> bool:
+    """Whether a sentence asks."""
+    first = sentence.lower().split()[0] if sentence.split() else ""
+    return sentence.strip().endswith("?") or first in ("how", "what", "who", "where", "would", "is", "does", "are")
+
+
+def grammar_of(domain: Domain, sentence: str) -> str:
+    """What may be answered, in GBNF: rules `bool`, `number`, `thing` from how the domain's own meanings use its
+    functions."""
+    functions: dict[str, set[tuple[str, ...]]] = {}
+    results: dict[str, str] = {}
+    words: set[str] = set()
+    names = [w for w in meanings.WORD.findall(sentence.lower()) if w not in domain.vocabulary]
+
+    def kind(x: Any) -> str:
+        if isinstance(x, (int, float)):
+            return "amount"
+        if isinstance(x, list) and x and x[0] == "quote":
+            inner = x[1]
+            if isinstance(inner, list):
+                return "team"
+            if inner not in domain.people:
+                words.add(str(inner))
+            return "name" if inner in domain.people else "word"
+        if isinstance(x, list) and x:
+            functions.setdefault(str(x[0]), set()).add(tuple(kind(v) for v in x[1:]))
+            return f"call-{_rule(str(x[0]))}"
+        return "amount" if isinstance(x, bool) else _plain(str(x))
+
+    def _plain(name: str) -> str:
+        results.setdefault(name, "bare")
+        return f"bare-{_rule(name)}"
+
+    heads: dict[str, set[str]] = {"condition": set(), "query": set()}
+    for p in meanings.pairs_of(domain):
+        form = read(p.means)[0]
+        heads[str(form[0])].add(kind(form[1]))
+    want = "query" if question(sentence) else "condition"
+    rules = [f'root ::= "({want} " ({" | ".join(sorted(heads[want]))}) ")"']
+    for f, uses in sorted(functions.items()):
+        bodies = [" ".join([f'"({f}"', *(f'" " {k}' for k in use), '")"']) for use in sorted(uses)]
+        rules.append(f"call-{_rule(f)} ::= {' | '.join(bodies)}")
+    rules += [f'bare-{_rule(n)} ::= "{n}"' for n in sorted(results)]
+    known = [n for n in (names or list(domain.people)) if n]
+    alternatives = " | ".join(f'"{n}"' for n in known) or '"nobody"'
+    rules.append(f"person ::= {alternatives}")
+    rules.append("name ::= \"'\" person")
+    rules.append('team ::= "\'(" person (" " person)* ")"')
+    rules.append("word ::= " + (" | ".join(f'"\'{w}"' for w in sorted(words)) or '"\'none"'))
+    rules.append('amount ::= [0-9] [0-9]? ("." [0-9])?')
+    return "\n".join(rules)
+
+
+def _rule(name: str) -> str:
+    """A name as GBNF can hold it."""
+    return "-".join(str(ord(c)) if not c.isalnum() else c for c in name)
+
+
+class Xllama:
+    """`xllamacpp`, llama.cpp as a wheel. Raises `StemmaError` where it or the file is not there."""
+
+    def __init__(self, path: str) -> None:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise StemmaError(f"a language model by path needs the package xllamacpp: pip install '{EXTRA}'")
+        if not Path(path).is_file():
+            raise StemmaError(f"no language model at '{path}'; name a GGUF file with --set net.path=FILE")
+        with open(path, "rb") as f:
+            if f.read(4) != b"GGUF":
+                raise StemmaError(f"{path} is no GGUF file")
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx, params.warmup, params.verbosity = 4096, False, 0
+        params.cpuparams.n_threads = 1
+        self.server: Any = xllamacpp.Server(params)
+
+    def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
+        found: Any = self.server.handle_completions({
+            "prompt": prompt, "grammar": grammar, "max_tokens": tokens, "n_predict": tokens,
+            "temperature": temperature, "seed": seed, "stop": ["\n;;"]})
+        if not isinstance(found, dict) or not found.get("choices"):
+            raise StemmaError(f"the language model did not answer: {str(found)[:200]}")
+        return str(found["choices"][0]["text"])
+
+
+@functools.lru_cache(maxsize=1)
+def runtime_at(path: str) -> Runtime:
+    """The runtime of a model's file, kept."""
+    if not path:
+        raise StemmaError("no language model is named; say --set net.path=FILE.gguf when it is trained, or take the "
+                          "preset small or grammar")
+    return Xllama(path)
+
+
+def ask(net: Any, domain: Domain, sentence: str, temperature: float = 0.0, seed: int = 0,
+        runtime: Runtime | None = None) -> str | None:
+    """What the language model of `net` takes a sentence to mean; None where its answer ends within a bracket."""
+    said = (runtime or runtime_at(net.path)).complete(
+        prompt_of(domain, sentence, net.examples), grammar_of(domain, sentence), net.tokens,
+        temperature or net.temperature, seed)
+    text = re.split(r"\n\s*;;", said)[0].strip()
+    try:
+        forms = read(text)
+    except StemmaError:
+        return None
+    return write(forms[0]) if forms and isinstance(forms[0], list) and not isinstance(forms[0], Symbol) else None
+
+
+__all__ = ["Runtime", "Xllama", "ask", "grammar_of", "prompt_of", "question", "runtime_at"]

@@ -1,0 +1,1 @@
+"""A small Church: Scheme whose primitives may draw; read, run and inferred over with limits, and never Python."""

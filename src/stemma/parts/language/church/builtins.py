@@ -1,0 +1,308 @@
+"""What programs may call: numbers, lists, texts, draws. Lists are new ones; nothing given is changed."""
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .chance import Among, Flip, Real
+from .reader import Pair, Symbol, write
+from .run import Builtin, Remembered, World, apply, key_of
+
+BASE: dict[str, Builtin] = {}
+ANY = 1_000_000
+
+
+def builtin(*names: str, least: int, most: int | None = None, wide: bool = False) -> Callable[[Any], Any]:
+    """Give a function of Python to programs under `names`; `wide` ones take the world and the address first."""
+    def keep(f: Any) -> Any:
+        for n in names:
+            BASE[n] = Builtin(n, f, wide, least, least if most is None else most)
+        return f
+
+    return keep
+
+
+def plain(x: Any) -> Any:
+    """A number; whole ones that no longer fit a double become one, so that none grows without bounds."""
+    if isinstance(x, bool) or not isinstance(x, (int, float)):
+        raise ValueError(f"{write(x)[:40]} is no number")
+    return x if isinstance(x, float) or -(1 << 53) <= x <= 1 << 53 else float(x)
+
+
+def _fold(f: Callable[[Any, Any], Any], first: Any) -> Any:
+    return lambda *xs: functools.reduce(lambda a, b: plain(f(plain(a), plain(b))), xs, first)
+
+
+builtin("+", least=0, most=ANY)(_fold(lambda a, b: a + b, 0))
+builtin("*", least=0, most=ANY)(_fold(lambda a, b: a * b, 1))
+builtin("-", least=1, most=ANY)(lambda x, *xs: functools.reduce(lambda a, b: plain(a - plain(b)), xs, plain(x)) if xs
+                                else -plain(x))
+builtin("abs", least=1)(lambda x: abs(plain(x)))
+builtin("floor", least=1)(lambda x: math.floor(plain(x)))
+builtin("round", least=1)(lambda x: round(plain(x)))
+builtin("sqrt", least=1)(lambda x: math.sqrt(plain(x)))
+builtin("exp", least=1)(lambda x: math.exp(plain(x)))
+builtin("log", least=1)(lambda x: math.log(plain(x)))
+builtin("modulo", least=2)(lambda a, b: plain(a) % plain(b))
+builtin("min", least=1, most=ANY)(lambda *xs: min(map(plain, xs)))
+builtin("max", least=1, most=ANY)(lambda *xs: max(map(plain, xs)))
+
+
+@builtin("/", least=1, most=ANY)
+def divide(x: Any, *xs: Any) -> Any:
+    """Whole where it comes out whole."""
+    a, rest = (plain(x), [plain(v) for v in xs]) if xs else (1, [plain(x)])
+    for b in rest:
+        whole = isinstance(a, int) and isinstance(b, int) and b and a % b == 0
+        a = a // b if whole else a / b
+    return a
+
+
+@builtin("expt", least=2)
+def power(a: Any, b: Any) -> Any:
+    """As a double first: a tower of powers overflows and does not fill the memory."""
+    x = float(plain(a)) ** float(plain(b))
+    if isinstance(x, complex):
+        raise ValueError("a root of a negative number")
+    return int(x) if isinstance(a, int) and isinstance(b, int) and b >= 0 and abs(x) <= 1 << 53 else x
+
+
+for _name, _test in (("<", lambda a, b: a < b), ("<=", lambda a, b: a <= b), (">", lambda a, b: a > b),
+                     (">=", lambda a, b: a >= b), ("=", lambda a, b: a == b)):
+    builtin(_name, least=1, most=ANY)(lambda *xs, test=_test: all(test(plain(a), plain(b)) for a, b in zip(xs, xs[1:])))
+BASE["leq"] = BASE["<="]
+builtin("number?", least=1)(lambda x: isinstance(x, (int, float)) and not isinstance(x, bool))
+builtin("boolean->number", least=1)(lambda x: 0 if x is False else 1)
+builtin("not", least=1)(lambda x: x is False)
+builtin("equal?", "eq?", least=2)(lambda a, b: key_of(a) == key_of(b))
+
+# ---------------------------------------------------------------- lists
+
+
+def listed(x: Any) -> list[Any]:
+    """A list. Raises `ValueError` for anything else."""
+    if not isinstance(x, list):
+        raise ValueError(f"{write(x)[:40]} is no list")
+    return x
+
+
+def whole(x: Any) -> int:
+    """A whole number from 0 on."""
+    if isinstance(x, bool) or not isinstance(x, (int, float)) or x != int(x) or x < 0:
+        raise ValueError(f"{write(x)[:40]} is no whole number from 0 on")
+    return int(x)
+
+
+@builtin("car", "first", least=1)
+def first(x: Any) -> Any:
+    return x.head if isinstance(x, Pair) else listed(x)[0] if x else _empty()
+
+
+def _empty() -> Any:
+    raise ValueError("an empty list has no first")
+
+
+@builtin("cdr", "rest", least=1, wide=True)
+def rest(w: World, at: int, x: Any) -> Any:
+    if isinstance(x, Pair):
+        return x.tail
+    w.charge(max(len(listed(x)) - 1, 0))
+    return x[1:] if x else _empty()
+
+
+@builtin("cons", "pair", least=2, wide=True)
+def cons(w: World, at: int, a: Any, b: Any) -> Any:
+    w.charge(1 + len(b) if isinstance(b, list) else 1)
+    return [a, *b] if isinstance(b, list) else Pair(a, b)
+
+
+@builtin("append", least=0, most=ANY, wide=True)
+def append(w: World, at: int, *xs: Any) -> list[Any]:
+    w.charge(sum(len(listed(x)) for x in xs))
+    return [v for x in xs for v in x]
+
+
+builtin("list", least=0, most=ANY, wide=True)(lambda w, at, *xs: (w.charge(len(xs)), list(xs))[1])
+builtin("null?", least=1)(lambda x: x == [])
+builtin("pair?", least=1)(lambda x: isinstance(x, Pair) or isinstance(x, list) and bool(x))
+builtin("list?", least=1)(lambda x: isinstance(x, list))
+builtin("symbol?", least=1)(lambda x: isinstance(x, Symbol))
+builtin("length", least=1)(lambda x: len(listed(x)))
+builtin("second", least=1)(lambda x: listed(x)[1])
+builtin("third", least=1)(lambda x: listed(x)[2])
+builtin("last", least=1)(lambda x: listed(x)[-1])
+builtin("list-ref", least=2)(lambda x, i: listed(x)[whole(i)])
+builtin("list-elt", least=2)(lambda x, i: listed(x)[whole(i) - 1 if whole(i) else len(x)])  # from 1 on
+builtin("reverse", least=1)(lambda x: listed(x)[::-1])
+builtin("sum", least=1)(lambda x: functools.reduce(lambda a, b: plain(a + plain(b)), listed(x), 0))
+builtin("member", least=2)(lambda a, x: next((x[i:] for i, v in enumerate(listed(x)) if key_of(v) == key_of(a)), False))
+builtin("member?", least=2)(lambda a, x: any(key_of(v) == key_of(a) for v in listed(x)))
+builtin("difference", least=2)(lambda x, y: [v for v in listed(x) if key_of(v) not in set(map(key_of, listed(y)))])
+builtin("assoc", least=2)(lambda k, x: next((p for p in listed(x) if key_of(first(p)) == key_of(k)), False))
+builtin("lookup", least=2)(lambda x, k: next(((p.tail if isinstance(p, Pair) else p[1:]) for p in listed(x)
+                                              if key_of(first(p)) == key_of(k)), []))
+builtin("max_cdr", least=1)(lambda x: max(listed(x), key=lambda p: p.tail))
+
+
+@builtin("range", least=2, wide=True)
+def span(w: World, at: int, a: Any, b: Any) -> list[int]:
+    """The whole numbers from a to b, both in."""
+    w.charge(max(int(b) - int(a) + 1, 0))
+    return list(range(int(a), int(b) + 1))
+
+
+@builtin("flatten", least=1, wide=True)
+def flatten(w: World, at: int, x: Any) -> list[Any]:
+    out: list[Any] = []
+    for v in listed(x):
+        out += flatten(w, at, v) if isinstance(v, list) else [v]
+    w.charge(len(out))
+    return out
+
+
+@builtin("zip", least=1, most=ANY, wide=True)
+def zipped(w: World, at: int, *xs: Any) -> list[Any]:
+    w.charge(sum(len(listed(x)) for x in xs))
+    return [list(v) for v in zip(*xs)]
+
+
+@builtin("cartesian_product", least=2, wide=True)
+def product(w: World, at: int, x: Any, y: Any) -> list[Any]:
+    w.charge(len(listed(x)) * len(listed(y)))
+    return [[a, *b] if isinstance(b, list) else Pair(a, b) for a in x for b in y]
+
+
+@builtin("update-list", least=3, wide=True)
+def updated(w: World, at: int, x: Any, i: Any, v: Any) -> list[Any]:
+    w.charge(len(listed(x)))
+    return [v if k == whole(i) else old for k, old in enumerate(x)]
+
+
+BASE["concatenate"] = BASE["append"]
+
+# ---------------------------------------------------------------- functions of functions
+
+
+def each(w: World, at: int, f: Any, *xs: Any) -> list[Any]:
+    w.charge(len(listed(xs[0])))
+    return [apply(w, f, list(v), w.place((at, i))) for i, v in enumerate(zip(*map(listed, xs)))]
+
+
+builtin("map", least=2, most=ANY, wide=True)(each)
+builtin("filter", least=2, wide=True)(lambda w, at, f, x: [
+    v for v, keep in zip(listed(x), each(w, at, f, x)) if keep is not False])
+builtin("apply", least=2, wide=True)(lambda w, at, f, x: apply(w, f, list(listed(x)), at))
+
+
+@builtin("fold", "foldl", least=3, wide=True)
+def fold(w: World, at: int, f: Any, start: Any, x: Any) -> Any:
+    """f takes an element and what there is so far."""
+    for i, v in enumerate(listed(x)):
+        start = apply(w, f, [v, start], w.place((at, i)))
+    return start
+
+
+@builtin("all", "every", least=1, most=2, wide=True)
+def every(w: World, at: int, *x: Any) -> bool:
+    """Of a list, or of a function over one."""
+    return all(v is not False for v in (each(w, at, *x) if len(x) == 2 else listed(x[0])))
+
+
+@builtin("some", "any", least=1, most=2, wide=True)
+def some(w: World, at: int, *x: Any) -> bool:
+    return any(v is not False for v in (each(w, at, *x) if len(x) == 2 else listed(x[0])))
+
+
+@builtin("repeat", least=2, wide=True)
+def repeat(w: World, at: int, n: Any, f: Any) -> list[Any]:
+    w.charge(whole(n))
+    return [apply(w, f, [], w.place((at, i))) for i in range(whole(n))]
+
+
+builtin("mem", least=1, wide=True)(lambda w, at, f: Remembered(f, at))
+builtin("hist", "density", least=1, most=3)(lambda x, *more: x)
+
+
+@builtin("make-gensym", "make_gensym", least=0, most=1, wide=True)
+def gensym(w: World, at: int, prefix: str = "g") -> Builtin:
+    """A function that gives new names, prefix-0 first, counted from 0 in each world."""
+    count = [-1]
+
+    def new(w: World, at: int) -> Symbol:
+        w.charge(1)
+        count[0] += 1
+        return Symbol(f"{prefix}{count[0]}")
+
+    return Builtin("gensym", new, True, 0, 0)
+
+
+# ---------------------------------------------------------------- texts
+
+@builtin("stringify", least=1, wide=True)
+def stringify(w: World, at: int, x: Any) -> str:
+    text = str(x) if isinstance(x, str) else write(x)
+    w.charge(len(text))
+    return text
+
+
+builtin("string->number", least=1)(lambda x: float(x) if "." in x else int(x[:18]))
+builtin("string-length", least=1)(lambda x: len(x))
+builtin("string-slice", least=2, most=3)(lambda x, a, b=None: str(x)[whole(a) : None if b is None else whole(b)])
+builtin("string-append", least=0, most=ANY, wide=True)(lambda w, at, *xs: (w.charge(sum(map(len, xs))), "".join(xs))[1])
+
+# ---------------------------------------------------------------- draws
+
+
+@builtin("flip", least=0, most=1, wide=True)
+def flip(w: World, at: int, p: Any = 0.5) -> bool:
+    if not 0 <= plain(p) <= 1:
+        raise ValueError(f"{p} is no probability")
+    return bool(w.choose(Flip(float(p)), at))
+
+
+@builtin("gaussian", least=2, wide=True)
+def gaussian(w: World, at: int, mean: Any, deviation: Any) -> float:
+    if not plain(deviation) > 0:
+        raise ValueError(f"a deviation is above 0, not {deviation}")
+    return float(w.choose(Real("gaussian", float(plain(mean)), float(deviation)), at))
+
+
+@builtin("uniform", least=2, wide=True)
+def uniform(w: World, at: int, a: Any, b: Any) -> float:
+    if not plain(a) < plain(b):
+        raise ValueError(f"uniform goes from less to more, not from {a} to {b}")
+    return float(w.choose(Real("uniform", float(a), float(b)), at))
+
+
+@builtin("exponential", least=1, wide=True)
+def exponential(w: World, at: int, rate: Any) -> float:
+    if not plain(rate) > 0:
+        raise ValueError(f"a rate is above 0, not {rate}")
+    return float(w.choose(Real("exponential", float(rate)), at))
+
+
+@builtin("uniform-draw", least=1, wide=True)
+def among(w: World, at: int, items: Any) -> Any:
+    """One of a list; which one is drawn, so that what stands in the list may be drawn itself."""
+    if not listed(items):
+        raise ValueError("nothing to draw from")
+    return items[w.choose(Among(tuple(range(len(items)))), at)]
+
+
+@builtin("random-integer", least=1, wide=True)
+def integer(w: World, at: int, n: Any) -> int:
+    if whole(n) < 1:
+        raise ValueError("takes 1 or more")
+    return int(w.choose(Among(tuple(range(whole(n)))), at))
+
+
+@builtin("factor", least=1, wide=True)
+def factor(w: World, at: int, score: Any) -> bool:
+    """Weigh this world by exp(score)."""
+    w.weight += float(plain(score))
+    return True
+
+
+__all__ = ["BASE"]

@@ -1,0 +1,310 @@
+"""The interpreter: reading, running with limits, inference by four methods against closed forms and each other."""
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stemma.core.types import StemmaError
+from stemma.data.language.meanings import DOMAINS
+from stemma.parts.language.church import town
+from stemma.parts.language.church.infer import METHODS, Posterior, Program, infer
+from stemma.parts.language.church.reader import ChurchError, Pair, Symbol, read, write
+from stemma.parts.language.church.run import Limits
+
+
+def value(text: str, **more: Any) -> Any:
+    """What a program without draws gives."""
+    return infer(read(text), "rejection", 1, **more).values[0]
+
+
+def written(text: str) -> str:
+    return write(value(text))
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("(+ 1 2 (* 3 4))", "15"), ("(/ 6 3)", "2"), ("(/ 1 4)", "0.25"), ("(- 5)", "-5"), ("(expt 2 10)", "1024"),
+    ("(floor 2.7)", "2"), ("(if #f 1 2)", "2"), ("(if 0 1 2)", "1"), ("(and 1 #f 2)", "#f"), ("(or #f 3)", "3"),
+    ("(cond (#f 1) ((= 1 1) 2) (else 3))", "2"), ("(case 'b (('a) 1) (('b 'c) 2) (else 3))", "2"),
+    ("(case 'z (('a) 1) (else 3))", "3"), ("(let ((x 1) (y 2)) (+ x y))", "3"), ("(let* ((x 1) (y (+ x 1))) (* x y))", "2"),
+    ("(define (f x . more) (length more)) (f 1 2 3)", "2"), ("(define x 1) (define x (+ x 1)) x", "2"),
+    ("(define (f) (define a 1) (define (g) (+ a 1)) (g)) (f)", "2"), ("'(a . b)", "(a . b)"), ("'(a . (b c))", "(a b c)"),
+    ("(cdr (assoc 'k '((j . 1) (k . 2))))", "2"), ("(rest (assoc 'k '((k 1 2))))", "(1 2)"), ("(fold + 0 '(1 2 3))", "6"),
+    ("(fold cons '() '(1 2 3))", "(3 2 1)"), ("(map + '(1 2) '(10 20))", "(11 22)"), ("(list-ref '(a b) 0)", "a"),
+    ("(list-elt '(a b) 1)", "a"), ("(filter (lambda (x) (> x 1)) '(0 1 2 3))", "(2 3)"), ("(flatten '(1 (2 (3)) ()))", "(1 2 3)"),
+    ("(member 2 '(1 2 3))", "(2 3)"), ("(member 9 '(1))", "#f"), ("(difference '(1 2 3) '(2))", "(1 3)"),
+    ("(string-slice \"person-12\" 7)", "\"12\""), ("(string->number (string-slice (stringify 'person-3) 7))", "3"),
+    ("(define g (make-gensym \"p-\")) (list (g) (g))", "(p-0 p-1)"), ("(null? [])", "#t"), ("(sum '(1 2 3.5))", "6.5"),
+    ("(all (map number? '(1 2)))", "#t"), ("(some (lambda (x) (> x 2)) '(1 2))", "#f"), ("(zip '(1 2) '(3 4))", "((1 3) (2 4))"),
+    ("(cartesian_product '(a) '(x y))", "((a . x) (a . y))"), ("((lambda (x) (begin 1 x)) 7)", "7"),
+    ("(boolean->number (equal? '(1 a) '(1.0 a)))", "1"), ("(update-list '(1 2 3) 1 'x)", "(1 x 3)"),
+    ("; a comment\n(- 3 1) ; another", "2"), ("(= (min 3 1 2) 1 1.0)", "#t"), ("(repeat 3 (lambda () 'x))", "(x x x)"),
+])
+def test_what_a_program_gives(text: str, wanted: str) -> None:
+    assert written(text) == wanted
+
+
+@pytest.mark.parametrize("text, why", [
+    ("(+ 1", "line 1: a bracket is not closed"), (")", "closing bracket"), ("(a . b c)", "dot"), ('"abc', "does not end"),
+    ("(nobody)", "nothing here is called 'nobody'"), ("(car '())", "empty list"), ("(+ 'a 1)", "no number"),
+    ("((lambda (x) x))", "takes 1 argument"), ("(5 1)", "is no function"), ("(define if 1)", "cannot be defined"),
+    ("(if)", "if takes"), ("(let (x) x)", "pairs"), ("(lambda (x x) x)", "each its own"), ("(expt 10 (expt 10 10))", "too large"),
+    ("(/ 1 0)", "division by zero"), ("(flip 2)", "no probability"), ("(gaussian 0 0)", "deviation"), ("()", None),
+    ("(define (f) (f)) (f)", "steps|deep"), ("(define (f x) (f (append x x))) (f '(1))", "things"),
+    ("(define (f x) (+ 1 (f x))) (f 1)", "deep|steps"), ("(repeat 1000000000 flip)", "things"), ("(range 1 1000000000)", "things"),
+    ("(" * 300 + ")" * 300, "deep"), ("", "nothing to run"), ("(condition #f)", "held in none"),
+    ("(define (f x) (f (string-append x x))) (f \"ab\")", "things"), ("(list-elt '(a) 0)", "takes other|range"),
+])
+def test_what_goes_wrong_gets_one_line_and_an_end(text: str, why: str | None) -> None:
+    if why is None:
+        assert value(text) == []
+        return
+    with pytest.raises(ChurchError, match=why) as said:
+        infer(read(text), "rejection", 1, limits=Limits(50_000, 50_000, 1_000), tries=50)
+    assert "\n" not in str(said.value) and isinstance(said.value, StemmaError)
+
+
+def test_deep_recursion_is_room_for_a_plan_of_twenty_sweeps_over_thirty_spots() -> None:
+    assert value("(define (f n) (if (= n 0) 0 (+ 1 (f (- n 1))))) (f 900)") == 900
+    assert value("(define v (mem (lambda (s k) (if (= k 0) 0 (+ 1 (sum (map (lambda (d) (v d (- k 1))) (list s))))))))"
+                 "(v 0 600)") == 600
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_programs_are_written_as_they_are_read(name: str) -> None:
+    forms = read(DOMAINS[name].model)
+    assert read("\n".join(map(write, forms))) == forms
+    assert [write(x) for x in read(write(forms[-1]))] == [write(forms[-1])]
+    assert write(Pair(Symbol("a"), "b\"c")) == '(a . "b\\"c")' and read('"b\\"c"') == ['b"c']
+
+
+def test_mem_is_one_draw_in_a_world_and_another_in_the_next() -> None:
+    p = infer(read("(define f (mem (lambda (x) (gaussian 0 1)))) (list (f 'a) (f 'a) (f 'b))"), "rejection", 200)
+    v = np.array(p.values)
+    assert (v[:, 0] == v[:, 1]).all() and len(set(v[:, 0])) == 200 and abs(np.corrcoef(v[:, 0], v[:, 2])[0, 1]) < 0.25
+
+
+def test_the_same_seed_gives_the_same_worlds() -> None:
+    text = read("(list (flip) (gaussian 1 2) (uniform-draw '(a b c)) (random-integer 10) (exponential 3))")
+    for method in ("rejection", "mh"):
+        assert infer(text, method, 50, 3).values == infer(text, method, 50, 3).values != infer(text, method, 50, 4).values
+
+
+def test_golden_two_coins() -> None:
+    coins = read("(define a (flip .3)) (define b (flip .6)) (condition (or a b)) (query a)")
+    exact = infer(coins, "enumeration")
+    assert exact.chance() == pytest.approx(0.3 / 0.72, abs=1e-12) and exact.accepted == pytest.approx(0.72)
+    for method in ("rejection", "mh", "weighting"):
+        assert infer(coins, method, 4000).chance() == pytest.approx(0.41667, abs=0.03), method
+
+
+TUG = DOMAINS["tug-of-war"].model
+WON = "(condition (won-against '(tom) '(john))) (condition (won-against '(john mary) '(tom sue)))"
+ASKED = """(query (list (strength 'mary) (strength 'tom) (strength 'john) (strength 'sue) (laziness 'tom) (laziness 'mary)
+  (boolean->number (won-against '(mary) '(tom))) (boolean->number (stronger-than? 'mary 'tom))))"""
+GOLDEN = (59.35, 54.45, 46.55, 41.58, 0.482, 0.428, 0.580, 0.584)
+
+
+@pytest.mark.oracle("tug-of-war", "rational_meaning", how="an independent numpy sampler's golden means")
+def test_golden_tug_of_war() -> None:
+    p = infer(read(TUG + WON + ASKED), "rejection", 4000, 1)
+    v = np.array(p.values, float)
+    assert p.accepted == pytest.approx(0.1661, abs=0.008)
+    for mean, sd, wanted in zip(v.mean(0), v.std(0), GOLDEN):
+        assert abs(mean - wanted) < 4 * sd / math.sqrt(len(v)) + 0.005 * abs(wanted)
+    assert v[:, 0].std() == pytest.approx(18.12, abs=0.8)
+
+
+def test_golden_single_match() -> None:
+    p = infer(read(TUG + "(condition (won-against '(tom) '(john))) (query (list (strength 'tom) (laziness 'tom)))"),
+              "rejection", 4000)
+    mean = np.array(p.values).mean(0)
+    assert p.accepted == pytest.approx(0.5, abs=0.02) and mean == pytest.approx([58.51, 0.439], abs=1.2)
+    assert mean[1] == pytest.approx(0.439, abs=0.02)
+
+
+def test_metropolis_hastings_ends_where_rejection_does() -> None:
+    p = infer(read(TUG + WON + ASKED), "mh", 3000, 2)
+    v = np.array(p.values, float).mean(0)
+    assert v[:4] == pytest.approx(GOLDEN[:4], abs=3.0) and v[4:] == pytest.approx(GOLDEN[4:], abs=0.08)
+
+
+@pytest.mark.oracle("scenes", "rational_meaning", how="closed forms over the number of things")
+def test_golden_scenes() -> None:
+    model = DOMAINS["scenes"].model
+    p = infer(read(model + """(query (list (length (things 'table)) (boolean->number (> (count-of (is-shape? 'mug)) 0))
+        (boolean->number (> (count-of (is-colour? 'green)) 0))
+        (boolean->number (>= (count-of (both? (is-colour? 'blue) (is-shape? 'can))) 2))))"""), "rejection", 4000)
+    count = {k: math.exp(-k / 12) - math.exp(-(k + 1) / 12) for k in range(12)} | {12: math.exp(-1)}
+    mug = 1 - sum(q * (2 / 3) ** (k + 1) for k, q in count.items())
+    green = 1 - sum(q * (3 / 4) ** (k + 1) for k, q in count.items())
+    blue = 1 - sum(q * ((11 / 12) ** (k + 1) + (k + 1) / 12 * (11 / 12) ** k) for k, q in count.items())
+    assert mug == pytest.approx(0.8606, abs=5e-5) and green == pytest.approx(0.800, abs=5e-4)
+    wanted = [sum(q * (k + 1) for k, q in count.items()), mug, green, blue]
+    assert wanted[0] == pytest.approx(8.27, abs=0.01) and blue == pytest.approx(0.164, abs=2e-3)
+    v = np.array(p.values, float)
+    for mean, sd, w in zip(v.mean(0), v.std(0), wanted):
+        assert abs(mean - w) < 4 * sd / math.sqrt(len(v))
+    two = infer(read(model + """(condition (>= (count-of (both? (is-colour? 'blue) (is-shape? 'can))) 2))
+        (query (> (count-of (is-shape? 'mug)) 0))"""), "rejection", 800)
+    assert two.chance() == pytest.approx(0.958, abs=0.03)
+
+
+def test_conditions_that_never_hold_are_found() -> None:
+    with pytest.raises(ChurchError, match="held in none of 300 worlds"):
+        infer(read(DOMAINS["scenes"].model + "(condition (> (count-of (is-shape? 'plate)) 0)) (query 1)"), "rejection",
+              5, tries=300)
+
+
+# ---------------------------------------------------------------- methods, on programs made by chance
+
+
+def program_of(rng: random.Random) -> str:
+    """A finite program by chance: coins and dice, each may hang on those before it, memories, a condition, a query."""
+    names: list[str] = []
+    lines = ["(define d (mem (lambda (k) (random-integer 3))))"]
+
+    def truth(depth: int = 2) -> str:
+        kind = rng.choice(["var", "var", "and", "or", "not", "die"]) if names and depth else "die"
+        if kind == "var":
+            return rng.choice(names)
+        if kind == "not":
+            return f"(not {truth(depth - 1)})"
+        if kind == "die":
+            return f"(= (d {rng.randrange(2)}) {rng.randrange(3)})"
+        return f"({kind} {truth(depth - 1)} {truth(depth - 1)})"
+
+    for i in range(rng.randint(2, 4)):
+        p, q = rng.randint(2, 8) / 10, rng.randint(2, 8) / 10
+        how = rng.choice([f"(flip {p})", f"(if {truth()} (flip {p}) (flip {q}))",
+                          f"(if {truth()} (flip {p}) (= 0 (random-integer 3)))"])
+        lines.append(f"(define v{i} {how})")
+        names.append(f"v{i}")
+    lines.append(f"(condition (or {truth()} {truth()} (flip 0.3)))")
+    return "\n".join([*lines, f"(query (list {truth()} {truth()}))"])
+
+
+def by_hand(posterior: Posterior, other: Posterior) -> float:
+    """The total variation between two posteriors."""
+    a, b = posterior.table(), other.table()
+    return sum(abs(a.get(k, 0) - b.get(k, 0)) for k in a.keys() | b.keys()) / 2
+
+
+@pytest.mark.oracle("rejection and Metropolis-Hastings", "rational_meaning", how="exact enumeration, programs by chance")
+@pytest.mark.parametrize("seed", range(20))
+def test_methods_agree_with_enumeration_on_programs_by_chance(seed: int) -> None:
+    forms = read(program_of(random.Random(seed)))
+    exact = infer(forms, "enumeration")
+    assert sum(exact.weights) == pytest.approx(1)
+    for method, n in (("rejection", 1500), ("weighting", 1500), ("mh", 2500)):
+        found = infer(forms, method, n, seed)
+        for k, p in exact.table().items():  # chains count as a third of their samples
+            se = math.sqrt(p * (1 - p) / (n if method != "mh" else n / 3))
+            assert abs(found.table().get(k, 0.0) - p) < 4.5 * se + 1e-9, (method, k)
+        assert set(found.table()) <= set(exact.table())
+
+
+def test_a_chain_without_conditions_is_the_prior() -> None:
+    from scipy.stats import kstest
+
+    p = infer(read("(define x (gaussian 0 1)) (define n (random-integer 3)) (+ x (sum (repeat n (lambda () (gaussian 0 1)))))"),
+              "mh", 600, 5, lag=25)
+    q = infer(read("(define x (gaussian 0 1)) (define n (random-integer 3)) (+ x (sum (repeat n (lambda () (gaussian 0 1)))))"),
+              "rejection", 4000, 6)
+    from scipy.stats import ks_2samp
+
+    assert ks_2samp(p.values, q.values).pvalue > 0.001
+    one = infer(read("(gaussian 2 3)"), "mh", 600, 1, lag=10)
+    assert kstest(one.values, "norm", (2, 3)).pvalue > 0.001
+
+
+def test_conditions_are_a_conjunction_and_what_is_true_says_nothing() -> None:
+    base = "(define a (flip .3)) (define b (flip .6)) (define c (if a (flip .9) (flip .2))) "
+    both = infer(read(base + "(condition (or a b)) (condition c) (query a)"), "enumeration")
+    assert both.chance() == pytest.approx(infer(read(base + "(condition (and (or a b) c)) (query a)"), "enumeration").chance())
+    plain = infer(read(base + "(query c)"), "enumeration").chance()
+    assert plain == pytest.approx(infer(read(base + "(condition (= 1 1)) (query c)"), "enumeration").chance())
+    assert plain == pytest.approx(0.3 * 0.9 + 0.7 * 0.2)
+
+
+def test_factors_weigh_worlds() -> None:
+    text = read("(define x (gaussian 0 1)) (factor (* -0.5 (expt (- x 2) 2))) (query x)")  # a measurement of 2, deviation 1
+    for method in ("weighting", "mh"):
+        found = infer(text, method, 6000, 1)
+        assert found.mean == pytest.approx(1, abs=0.12) and found.deviation == pytest.approx(math.sqrt(0.5), abs=0.1)
+    assert infer(text, "weighting", 2000).effective < 2000
+    with pytest.raises(ChurchError, match="factor"):
+        infer(text, "rejection", 5)
+    coin = infer(read("(define a (flip)) (factor (if a (log 3) 0)) (query a)"), "enumeration")
+    assert coin.chance() == pytest.approx(0.75)
+
+
+def test_what_cannot_be_listed_or_nested_is_said() -> None:
+    with pytest.raises(ChurchError, match="more values than can be listed"):
+        infer(read("(gaussian 0 1)"), "enumeration")
+    with pytest.raises(ChurchError, match="more than 100 worlds"):
+        infer(read("(repeat 20 flip)"), "enumeration", tries=100)
+    inner = read("(define (world) (rejection-query (define a (flip .3)) (condition (or a (flip .1))) a)) (hist (repeat 400 world))")
+    drawn = infer(inner, "rejection", 1).values[0]
+    assert np.mean(drawn) == pytest.approx(0.3 / (0.3 + 0.7 * 0.1), abs=0.1)
+    with pytest.raises(ChurchError, match="query in a query"):
+        infer(inner, "mh", 1)
+    with pytest.raises(ChurchError, match="infer by"):
+        infer(read("1"), "magic")  # type: ignore[arg-type]
+    assert METHODS == ("rejection", "mh", "enumeration", "weighting") and Program(read("1")).run is not None
+
+
+# ---------------------------------------------------------------- families, and the way to lunch
+
+
+def test_kinship_is_a_family() -> None:
+    model = DOMAINS["kinship"].model
+    p = infer(read(model + """(query (list (length people) (length (filter (lambda (n) (not (eq? (first n) 'nobody))) named))
+        (boolean->number (parent-of? 'avery 'blake)) (boolean->number (sibling-of? 'avery 'blake))
+        (boolean->number (sibling-of? 'blake 'avery)) (boolean->number (and (parent-of? 'avery 'blake) (parent-of? 'blake 'avery)))
+        (boolean->number (or (father-of? 'avery 'blake) (mother-of? 'avery 'blake)))))"""), "rejection", 500)
+    v = np.array(p.values)
+    assert (v[:, 1] == np.minimum(v[:, 0], 4)).all(), "as many have names as there are names or people"
+    assert (v[:, 3] == v[:, 4]).all() and not v[:, 5].any() and (v[:, 2] == v[:, 6]).all()
+    assert v[:, 0].max() <= 2 + 6 + 18
+
+    def size(rng: random.Random, depth: int) -> int:
+        """The same family, restated."""
+        if rng.random() >= 0.5:
+            return 1
+        n = 0
+        while n < 3 and rng.random() >= 0.5:
+            n += 1
+        return 2 + (sum(size(rng, depth + 1) for _ in range(n)) if depth < 2 else 0)
+
+    rng = random.Random(0)
+    other = [size(rng, 0) for _ in range(4000)]
+    assert abs(v[:, 0].mean() - np.mean(other)) < 4 * np.std(other) / math.sqrt(500)
+
+
+@pytest.mark.oracle("the way to lunch", "rational_meaning", how="networkx shortest paths, 64 towns")
+def test_the_planner_finds_the_shortest_way() -> None:
+    nx = pytest.importorskip("networkx")
+    for worth, bike in itertools.product(itertools.product((10.0, -10.0, 3.0, 0.5), repeat=3), (False, True)):
+        told = dict(zip(town.KITCHENS, worth))
+        graph = nx.DiGraph()
+        for s in town.SPOTS:
+            if town.TOWN[s[0]][s[1]] not in told:
+                for t in town.near(s):
+                    graph.add_edge(s, t, weight=min(-town.cost(t, w) for w in ((False, True) if bike else (False,))))
+        far = nx.single_source_dijkstra_path_length(graph, town.START)
+        wanted = max(0.0, *(told[town.TOWN[s[0]][s[1]]] - d for s, d in far.items() if town.TOWN[s[0]][s[1]] in told))
+        where, how, passed, found = town.plan(told, bike)
+        assert found == pytest.approx(wanted), (told, bike)
+        assert (where == "nowhere") == (wanted == 0) and (how == "biking") <= bike and len(passed) < 30
+
+
+def test_who_is_seen_on_the_way_to_a_kitchen_is_taken_to_like_it() -> None:
+    model = DOMAINS["planning"].model
+    forms = model + "(condition (eq? (goes-to 'bob) 'sushi)) (query (likes? 'bob 'sushi))"
+    assert infer(read(forms), "rejection", 100).chance() == pytest.approx(1)
+    assert infer(read(model + "(query (likes? 'bob 'sushi))"), "rejection", 300).chance() == pytest.approx(0.5, abs=0.12)
