@@ -418,12 +418,11 @@ def test_a_grown_forest_is_saved_as_plain_tensors(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_predictions_of_a_forest_are_exported(tmp_path: Path) -> None:
-    model = stemma.build("rpn-bf", preset="small", classes=4)
+    model = stemma.build("rpn-bf", preset="small", classes=4, sets={"least": -1000.0})
     grown, _ = fitted([noisy_batch()], boost=rpn_bf.spec("small").boost)
     model.load_state_dict(grown.state_dict())
-    for format in ("torch", "onnx"):
-        told = stemma.export(model.eval(), tmp_path / f"net.{format}", format=format, size=(128, 128))
-        assert told["difference"] < 1e-3 and told["compared"] > 0
+    told = stemma.export(model.eval(), tmp_path / "net.pt2", format="torch", size=(128, 128))
+    assert told["difference"] < 1e-3 and told["compared"] > 0
 
 
 # ---------------------------------------------------------------- learning, and resuming inside the stages

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,7 +54,8 @@ def bootstrap(model: Bootstraps, pictures: Pictures, say: Callable[[str], None])
     b: Boost = model.spec.boost
     forest = model.forest
     assert forest is not None
-    tick: Callable[[], object] = getattr(pictures, "tick", lambda: None)  # time is counted, and a wish to stop heard
+    # time is counted, and a wish to stop heard
+    tick: Callable[[str, float], object] = getattr(pictures, "tick", lambda kind, amount: None)
     found, seen = _ranges(model, pictures, b)
     most = min(b.most, b.each * seen * len(b.stages))
     held = [Examples(len(forest.low), n, most if n else 0) for n in found]
@@ -67,7 +69,8 @@ def bootstrap(model: Bootstraps, pictures: Pictures, say: Callable[[str], None])
         for c in asked:
             x, start, positives = held[c].held()
             if positives < len(start):
-                forest.plant(c, boost(x, start, positives, trees, b, rng, tick), b.lift)
+                heard = partial(tick, "trees", x.size / 1e9)
+                forest.plant(c, boost(x, start, positives, trees, b, rng, heard), b.lift)
         say(f"stage {k + 1} of {len(b.stages)}: {sum(e.positives for e in held):,} positives, "
             f"{sum(e.negatives for e in held):,} negatives, {int(forest.grown.max()):,} trees")
 

@@ -94,9 +94,9 @@ class ForestedModel(nn.Module):
         return replace(self.candidates(self(images), TwoStageModel.known(images, sizes), True), distribution=None)
 
     def features(self, raw: TwoStageRaw, boxes: Float[Tensor, "B P 4"]) -> Float[Tensor, "B P F"]:
-        """What is pooled of regions, level by level, from maps as fine as the first."""
-        maps = self.backbone.fine(raw.levels[0])
-        return torch.cat([self.spec.pool([x], self.out.strides[:1], boxes).flatten(2) for x in maps], -1).float()
+        """What is pooled of regions from maps as fine as the first level, channel by channel."""
+        maps = torch.cat(self.backbone.fine(raw.levels[0]), 1)
+        return self.spec.pool([maps], self.out.strides[:1], boxes).flatten(2).float()
 
     @staticmethod
     def before(scores: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:

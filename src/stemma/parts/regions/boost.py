@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.float64]
 PURE, DONE = 1e-3, 1e-40  # a node of one kind but for this share is a leaf; a loss this small ends the boosting
-FEW = 1000  # examples of a node whose features are counted all at once, which is quicker there and says the same
+FEW = 1000  # examples of a node whose features are counted many at once, which is quicker there and says the same
+BLOCK = 2**16  # numbers that are counted at once
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,12 @@ def _split(x: Bytes, m: Numbers, rows: NDArray[np.int64] | None,
     count = len(features)
     sums: Numbers = np.empty((count, 256))
     if len(m) < FEW:
-        block = x[features] if rows is None else x[features[:, None], rows]
-        places = block.astype(np.intp) + 256 * np.arange(count)[:, None]
-        sums[:] = np.bincount(places.ravel(), np.tile(m, count), 256 * count).reshape(count, 256)
+        step = max(BLOCK // max(len(m), 1), 1)
+        for k in range(0, count, step):
+            some = features[k : k + step]
+            places = (x[some] if rows is None else x[some[:, None], rows]).astype(np.intp)
+            places += 256 * np.arange(len(some))[:, None]
+            sums[k : k + step] = np.bincount(places.ravel(), np.tile(m, len(some)), 256 * len(some)).reshape(-1, 256)
     else:
         for k, f in enumerate(features):
             sums[k] = np.bincount(x[f] if rows is None else x[f].take(rows), m, 256)

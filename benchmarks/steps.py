@@ -1,0 +1,83 @@
+"""A training step of a paper beside its parent's, by turns in one process: processor time, and the arithmetic that it
+adds, counted by convolutions and matrix products alone.
+
+    python benchmarks/steps.py dssd rfb-net repulsion-loss [--preset small] [--batch 16] [--rounds 9]
+
+A child's step should take at most 1.15 times its parent's plus what it adds. The last column is its time over that sum
+of its parent's time and the arithmetic's share: (child / parent) / (arithmetic of the child / arithmetic of the parent).
+"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import stemma
+from stemma.core import paper as cards
+from stemma.data.loader import Loader
+from stemma.data.scenes import Scenes
+from stemma.engine.running import optim
+
+
+def step_of(name: str, preset: str, count: int) -> Callable[[], None]:
+    """One step of a paper's own recipe on one batch of drawn scenes."""
+    torch.manual_seed(0)
+    card = cards.get(name)
+    recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)
+    model: Any = stemma.build(name, preset, info=data.info).train()
+    batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1).epoch(0)))
+    optimizer = optim.make_optimizer(model, recipe)
+
+    def run() -> None:
+        optimizer.zero_grad()
+        torch.stack(list(model.loss(batch).values())).sum().backward()
+        optimizer.step()
+
+    return run
+
+
+def seconds(run: Callable[[], None]) -> float:
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def arithmetic(run: Callable[[], None]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def measured(name: str, preset: str, count: int, rounds: int) -> str:
+    card = cards.get(name)
+    parent = card.parents[0].paper.name
+    child, other = step_of(card.name, preset, count), step_of(parent, preset, count)
+    work = arithmetic(child) / arithmetic(other)
+    for run in (child, other):
+        run()
+    pairs = [(seconds(child), seconds(other)) for _ in range(rounds)]
+    low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
+    mine, theirs = (1e3 * statistics.median(v) for v in zip(*pairs))
+    return (f"{card.cli_name:16} {mine:8.0f} ms  {parent:14} {theirs:8.0f} ms  time {middle:.2f} ({low:.2f} to {high:.2f})"
+            f"  arithmetic {work:.2f}  over {middle / work:.2f}")
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("papers", nargs="+")
+    p.add_argument("--preset", default="small")
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--rounds", type=int, default=9)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    for name in a.papers:
+        print(measured(name, a.preset, a.batch, a.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
