@@ -3,8 +3,8 @@ adds, counted by convolutions and matrix products alone.
 
     python benchmarks/steps.py dssd rfb-net repulsion-loss [--preset small] [--batch 16] [--rounds 9]
 
-A child's step should take at most 1.15 times its parent's plus what it adds. The last column is its time over that sum
-of its parent's time and the arithmetic's share: (child / parent) / (arithmetic of the child / arithmetic of the parent).
+A child's step should take at most 1.15 times its parent's plus what it adds. The last column is how many times longer
+the child takes over how many times more it computes.
 """
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def measured(name: str, preset: str, count: int, rounds: int) -> str:
     pairs = [(seconds(child), seconds(other)) for _ in range(rounds)]
     low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
     mine, theirs = (1e3 * statistics.median(v) for v in zip(*pairs))
-    return (f"{card.cli_name:16} {mine:8.0f} ms  {parent:14} {theirs:8.0f} ms  time {middle:.2f} ({low:.2f} to {high:.2f})"
-            f"  arithmetic {work:.2f}  over {middle / work:.2f}")
+    return (f"{card.cli_name:16} {mine:8.0f} ms  {parent:14} {theirs:8.0f} ms  "
+            f"time {middle:.2f} ({low:.2f} to {high:.2f})  arithmetic {work:.2f}  over {middle / work:.2f}")
 
 
 def main() -> None:
