@@ -68,6 +68,14 @@ def batch_of(m: Any, b: int = 3, size: int = 16) -> EditBatch:
                      torch.tensor([[0.9, 0.1, 0.1]]).repeat(b, 1))
 
 
+@pytest.mark.parametrize("name", EDITORS)
+def test_small_editors_learn_and_answer_at_another_size(name: str) -> None:
+    m = editor(name, size=96)
+    batch = batch_of(m, 2, 96)
+    assert m.recipe.resize.size == 96 and all(torch.isfinite(v) for v in m.train().loss(batch).values())
+    assert m.eval().edit(batch.images, batch.tokens, steps=2).shape == (2, 3, 96, 96)
+
+
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as stop:
         main(list(words))
