@@ -11,6 +11,7 @@ import stemma
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import export as exports
 from stemma.engine.pictures.flops import flops
+from stemma.engine.running import checkpoint
 from stemma.ops import deform
 
 
@@ -146,3 +147,18 @@ def test_outputs_are_named_by_their_place() -> None:
     t = torch.zeros(1)
     assert [n for n, _ in exports.named_tensors({"a": [t, t], "b": {"c": t}})] == ["a_0", "a_1", "b_c"]
     assert exports.named_tensors(t)[0][0] == "output"
+
+
+def test_a_square_of_another_size_is_what_the_card_says_of_it(tmp_path: Path) -> None:
+    """SSD's default boxes grow with the picture; of an oblong it is said that they do not."""
+    model = stemma.build("ssd", preset="small", classes=3).eval()
+    twice = checkpoint.at_size(model, 2 * model.recipe.resize.size).eval()
+    exports.export(model, tmp_path / "twice.pt2", "torch", (256, 256))
+    picture = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    said = torch.export.load(tmp_path / "twice.pt2").module()(picture)
+    boxes = [v for v in (said.values() if isinstance(said, dict) else said) if v.ndim == 3 and v.shape[-1] == 4][0]
+    with torch.no_grad():
+        theirs = twice.predict(picture, torch.tensor([[256, 256]]))
+    assert torch.allclose(boxes, theirs.boxes, atol=1e-3)
+    with pytest.warns(UserWarning, match="as for 128 pixels: what a size does is known of squares alone"):
+        exports.export(model, tmp_path / "oblong.pt2", "torch", (128, 256))

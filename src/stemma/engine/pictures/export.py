@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs as outputs_of
+from ...core.part import diff
 from ...core.types import StemmaError
 from ...data.proposals import grid
+from ..running import checkpoint
 from ..running.runs import Run
 from . import outside
 from .compress import shortened
@@ -71,7 +73,9 @@ def export(
 ) -> dict[str, Any]:
     """Write a model, run folder or weights file to `path`, read it back, run it beside eager PyTorch and compare.
 
-    size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square
+    size:    (height, width) of the input, fixed in the file; None: what the recipe prepares, square. A square of
+             another size than it was trained at is what the paper's card says of a size (default boxes, anchors), as in
+             `evaluate`; an oblong leaves them as they are, and that is said where they would change
     outputs: "predictions", boxes, scores and labels after NMS padded to a fixed count (label -1), or maps; or "raw",
              what the network says before proposals and decoding. Pictures go in as float32 RGB in 0..1, `1 3 H W`;
              normalisation is inside. Of a system that takes its boxes from outside, `proposals` is a second input:
@@ -99,7 +103,7 @@ def export(
         return {"path": str(path), "format": format, "bytes": path.stat().st_size, "files": list(map(str, files)),
                 "size": [net.recipe.resize.size] * 2, "outputs": {}, "difference": 0.0, "differences": {}}
     outputs_of.claim([path], "file")
-    net = shortened(model, svd, which).to("cpu").float().eval()
+    net = _sized(shortened(model, svd, which), size).to("cpu").float().eval()
     why = next((said for x in (net, getattr(net, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
     if why and outputs == "predictions":
         raise StemmaError(f"{net.paper.cli_name} predicts what no graph can hold: {why}; export the network alone with "
@@ -133,6 +137,20 @@ def export(
     if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
         written["compared"] = int((dict(expected)["labels"] >= 0).sum())
     return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
+
+
+def _sized(net: Any, size: tuple[int, int] | None) -> Any:
+    """The model for pictures of that size (`checkpoint.at_size`)."""
+    if size is None or net.paper.sizing is None or set(size) == {net.recipe.resize.size}:
+        return net
+    if size[0] == size[1]:
+        return checkpoint.at_size(net, size[0])
+    changed = diff(net.spec, net.paper.at(net.spec, net.recipe, max(size))[0])
+    if changed:
+        warnings.warn(f"{net.paper.cli_name} has {', '.join(list(changed)[:3])} as for {net.recipe.resize.size} "
+                      f"pixels: what a size does is known of squares alone, and the file is for {size[0]} x {size[1]}",
+                      stacklevel=3)
+    return net
 
 
 def _picture(side: tuple[int, int]) -> Tensor:
