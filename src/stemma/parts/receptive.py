@@ -104,12 +104,14 @@ class ReceptiveLevels(Trunk):
 
     `layers` are (width, stride, visual) of the blocks from the second map on, the first of which gives that level
     itself; `tail` SSD's (narrow, wide, kernel, stride, padding). `first` and `kind` say which blocks stand on the
-    finest map and on the others.
+    finest map and on the others. `momentum` is that of batch norms: of .01 a training of a hundred steps measures by
+    statistics that are a third what they began as.
     """
 
     def __init__(self, inp: In, layers: tuple[tuple[int, int, int], ...],
                  tail: tuple[tuple[int, int, int, int, int], ...],
-                 first: Kind = "rfb-s", kind: Kind = "rfb", scale: float = 1.0, narrow: int = 0) -> None:
+                 first: Kind = "rfb-s", kind: Kind = "rfb", scale: float = 1.0, narrow: int = 0,
+                 momentum: float = MOMENTUM) -> None:
         super().__init__()
         fine, coarse = inp.channels
         self.fine = Block(fine, fine, 1, 1, scale, first, narrow)
@@ -124,7 +126,7 @@ class ReceptiveLevels(Trunk):
             if isinstance(m, nn.Conv2d) and not name.endswith(".offset"):  # these begin at zero
                 nn.init.kaiming_normal_(m.weight, mode="fan_out")
             if isinstance(m, nn.BatchNorm2d):
-                m.momentum = MOMENTUM
+                m.momentum = momentum
         self.out = In((fine, *widths, *self.tail.out.channels[1:]), (*strides, *self.tail.out.strides[1:]), inp.classes)
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:

@@ -22,9 +22,10 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
     p = ssd.spec("ssd512" if preset == "rfb512" else preset)
     anchors = p.rule.anchors
     assert isinstance(anchors, DefaultBoxes)
-    # not in the paper: SSD's small with a block on each of its backbone's maps and one above
+    # not in the paper: SSD's small with a block on each of its backbone's maps and one above, and norms that follow
     if preset == "small":
-        neck = part(ReceptiveLevels, layers=((128, 1, 1), (128, 2, 1)), tail=((64, 128, *ssd.SHRINK),))
+        neck = part(ReceptiveLevels, layers=((128, 1, 1), (128, 2, 1)), tail=((64, 128, *ssd.SHRINK),),
+                    momentum=0.1)
         return replace(p, neck=neck, rule=replace(p.rule, anchors=replace(anchors, clip=True)))
     fine = 5 if preset == "rfb512" else 4  # maps whose boxes have four shapes
     ratios = ((2.0, 3.0),) * fine + ((2.0,),) * 2
