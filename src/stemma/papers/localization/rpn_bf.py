@@ -101,9 +101,9 @@ PAPER = Paper(
         )),
     ),
     claims=(
-        Claim("Caltech reasonable MR-2, RPN alone", 0.149, "the Caltech experiments, as remembered; not looked up again"),
-        Claim("Caltech reasonable MR-2, RPN + Fast R-CNN's head", 0.202, "the Caltech experiments, as remembered; not looked up again"),
-        Claim("Caltech reasonable MR-2, RPN+BF", 0.096, "the Caltech experiments, as remembered; not looked up again"),
+        Claim("Caltech reasonable MR-2, RPN alone", 0.149, "remembered, not looked up"),
+        Claim("Caltech reasonable MR-2, RPN + Fast R-CNN's head", 0.202, "remembered, not looked up"),
+        Claim("Caltech reasonable MR-2, RPN+BF", 0.096, "remembered, not looked up"),
     ),
     facts=(
         Fact("features of a region", 37_632, 1, source="the authors' training log: nFtrs"),
