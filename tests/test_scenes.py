@@ -258,7 +258,7 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
 
 
 def test_drawing_that_fails_leaves_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(CachedScenes, "_fill_some", full)
