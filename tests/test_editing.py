@@ -609,6 +609,10 @@ def test_magicbrush_is_read_with_its_masks(tmp_path: Path) -> None:
     assert p.instruction == "add 1" and p.mask is not None and p.mask.sum() == 35 and p.mask[4, 5]
     with pytest.raises(DataError, match="no split 'test'"):
         open_edits(root, "test")
+    data = folders.open_folder(root, "val")
+    data.path(data.entries[1].mask).write_bytes(b"no picture")
+    with pytest.raises(DataError, match="no mask that can be read"):
+        data.pair(1)
 
 
 def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,
@@ -645,6 +649,11 @@ def test_bad_lists_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "seeds.json" in (err := said(root)) and "no list of edits" in err
     (root / "seeds.json").write_text("[[")
     assert "seeds.json" in said(root)
+    assert "edits:abc: is not how" in said(Path("edits:abc"))  # and no picture of letters
+    whole = folders.open_folder(pix2pix_folder(tmp_path / "null", 20), "train")
+    (whole.root / whole.entries[2].record.partition(":")[0]).write_text('{"edit": null}')
+    again = folders.open_folder(whole.root, "train")
+    assert len(again) == len(whole) - 1 and [f.record for f in again.faults] == ["entry 2"]
     brush = brush_folder(tmp_path / "brush")
     (brush / "train" / "edit_turns.json").write_text(json.dumps(
         [{"input": "../../x.png", "output": "0-output1.png", "instruction": "add"}]))

@@ -343,6 +343,7 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
     assert stemma.evaluate(said)["facts"] == 4 and stemma.evaluate(said)["regular"] is None
     for facts, documents, why in (
         (CAPITALS + "france,paris,1\n", None, "twice"), (CAPITALS.replace("5", "-5"), None, "line 2"),
+        (CAPITALS.replace("5", "inf"), None, "finite number"),
         (CAPITALS, "country,capital\nfrance,rome\n", "does not say is true"), (CAPITALS, "a,b\nx,y\n", "columns"),
         (CAPITALS + "x\n", None, "has 1 fields"), ("country,capital\n", None, "no row"),
     ):

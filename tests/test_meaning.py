@@ -399,3 +399,10 @@ def test_compare_translators_over_domains_and_write_one_page(tmp_path: Path, cap
     assert "grammar gives 100 %" in page and "What was misunderstood" in page
     compared(results)
     assert "nearest" in capsys.readouterr().out
+
+
+def test_answers_beyond_all_numbers_are_a_table() -> None:
+    d = Dialogue(DOMAINS["tug-of-war"], lambda s: [], Inference(samples=60))
+    for said in ("(query (if (flip) (gaussian 0 1) (* 1e308 10)))", "(query (gaussian 0 1e308))"):
+        found = d.say(said).posterior
+        assert found is not None and "bars" not in found and found["table"]

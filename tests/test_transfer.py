@@ -290,6 +290,14 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
     (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.zeros(3)) or p / "a.npz", "beside 3 labels"),
     (lambda p: "drawn:clouds", "is not drawn"), (lambda p: "drawn:waves,drawn:waves", "two data sets"),
     (lambda p: " , ", "names no data set"),
+    (lambda p: (p / "a.npz").touch() or p / "a.npz", "cannot be read"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 3)), y=np.zeros(4)) or p / "a.npz", r"1 class\(es\)"),
+    (lambda p: np.savez(p / "a.npz", x=np.full((4, 3), np.nan), y=np.arange(4) % 2) or p / "a.npz", "not finite"),
+    (lambda p: np.savez(p / "a.npz", x=np.full((4, 3), "a"), y=np.arange(4) % 2) or p / "a.npz", "no numbers"),
+    (lambda p: np.savez(p / "a.npz", x_train=np.ones((4, 3)), y_train=np.arange(4) % 2, x_test=np.ones((4, 2)),
+                        y_test=np.arange(4) % 2) or p / "a.npz", "no other split"),
+    (lambda p: np.savez(p / "a.npz", x_train=np.ones((4, 3)), y_train=np.eye(4)[:, :2], x_test=np.ones((4, 3)),
+                        y_test=np.arange(4) % 2) or p / "a.npz", "no other split"),
 ])
 def test_what_is_wrong_with_a_set_is_said_in_a_line(tmp_path: Path, make: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 FIRST = int(os.environ.get("RANK", "0")) == 0  # of the processes that torchrun starts, one speaks for all
-out = Console(highlight=False, quiet=not FIRST)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False, quiet=not FIRST)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def said(**options: Any) -> dict[str, Any]:

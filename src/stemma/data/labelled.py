@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,7 +194,7 @@ def _arrays(path: Path) -> Labelled:
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {k: file[k] for k in file.files}
-    except (OSError, ValueError, BadZipFile) as e:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as e:
         raise DataError(str(path), f"cannot be read ({str(e)[:100]})", "save plain arrays with numpy.savez") from None
     found: dict[str, tuple[NDArray[Any], Labels]] = {}
     for split in ("train", "val", "test", ""):
@@ -207,6 +208,11 @@ def _arrays(path: Path) -> Labelled:
     shown = next(iter(found.values()))[0]
     wide = int(shown.shape[1]) if shown.ndim == 2 else 0
     names = _class_names(str(path), [y for _, y in found.values()])
+    columns = next(iter(found.values()))[1].shape[1:]
+    for split, (rows, labels) in found.items():
+        if rows.ndim == 2 and rows.shape[1] != wide or labels.shape[1:] != columns:
+            raise DataError(str(path), f"{split} is of shapes {rows.shape} and {labels.shape}, which no other "
+                            "split has", "save as many features and columns of labels in each split")
     parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
     every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
     return _finished(path.stem, [str(n) for n in names], parts, every, features=wide)
@@ -225,10 +231,15 @@ def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[
     if len(x) != len(y) or not (x.ndim == 2 or (grey or colour) and x.dtype == np.uint8):
         raise DataError(str(path), f"{split} is {x.dtype} of shape {x.shape} beside {len(y)} labels",
                         "save pictures as uint8 (N, H, W) or (N, H, W, 3), or features as (N, D)")
+    if y.ndim == 1 and len(names) < 2:
+        raise DataError(str(path), f"has labels of {len(names)} class(es)", "save pictures of two classes or more")
     labels = y.astype(bool) if y.ndim == 2 else np.array([names.index(v) for v in y.tolist()], np.int64)
     said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest()
                      for a in (x, labels)))
     if x.ndim == 2:
+        if x.dtype.kind not in "biuf" or not np.isfinite(x).all():
+            raise DataError(str(path), f"{split} has features that are no numbers, or not finite",
+                            "save them as float (N, D), and leave out the rows that have none")
         rows = x.astype(np.float32)
         return Part(labels, rows.__getitem__, said)
     return Part(labels, lambda i: np.repeat(x[i][..., None], 3, -1) if grey else x[i], said)

@@ -82,8 +82,12 @@ class Folder:
         before, after = (read_image(self.path(name)) for name in e.files[version % len(e.files)])
         mask = None
         if e.mask:
-            with Image.open(self.path(e.mask)) as im:
-                clear = np.asarray(im.convert("RGBA"))[..., 3] == 0
+            try:
+                with Image.open(self.path(e.mask)) as im:
+                    clear = np.asarray(im.convert("RGBA"))[..., 3] == 0
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                raise DataError(str(self.path(e.mask)), f"is no mask that can be read ({str(error)[:60]})",
+                                "save it as PNG, or take it out of its entry", e.record, "mask") from None
             mask = clear if clear.shape == before.shape[:2] else None
         return same_size(Pair(before, after, e.instruction, "edit", mask, captions=e.captions,
                               file=str(self.path(e.files[version % len(e.files)][0]))))
@@ -181,9 +185,12 @@ def _released(path: Path, split: str, follow_links: bool) -> Folder:
         try:
             prompt, _ = load_json(out.path(f"{r[0]}/prompt.json"))
             said = prompt["edit"]
+            if not isinstance(said, str):
+                raise TypeError
         except (DataError, KeyError, TypeError) as error:
             out.faults.append(Fault(str(path / r[0] / "prompt.json"), f"entry {n}", "edit", getattr(
-                error, "problem", 'has no "edit"'), "write what is to be done; training leaves it out", True, RECORD))
+                error, "problem", 'has no "edit" that is text'), "write what is to be done; training leaves it out",
+                                    True, RECORD))
             continue
         words = (str(prompt["input"]), str(prompt["output"])) if {"input", "output"} <= set(prompt) else None
         files = tuple((f"{r[0]}/{s}_0.jpg", f"{r[0]}/{s}_1.jpg") for s in r[1])

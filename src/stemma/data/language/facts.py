@@ -267,9 +267,9 @@ def read(folder: Path, seed: int = 0) -> Facts:
                 weight[n] = float(r[-1])
             except ValueError:
                 weight[n] = -1.0
-            if not weight[n] > 0:
-                raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[-1]}'", "write a number above 0",
-                                f"line {n + 2}", "weight")
+            if not 0 < weight[n] < float("inf"):
+                raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[-1]}'",
+                                "write a finite number above 0", f"line {n + 2}", "weight")
         rows = [r[:-1] for r in rows]
     given = (folder / "documents.csv").is_file()
     also, documents = _rows(folder / "documents.csv") if given else (head, [])

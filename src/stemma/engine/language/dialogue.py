@@ -1,6 +1,7 @@
 """A dialogue: each sentence becomes a piece of program, and what follows from all of them is inferred anew."""
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -120,8 +121,8 @@ def shown(posterior: Posterior) -> dict[str, Any]:
     """A posterior as numbers that a page or a terminal can draw."""
     out: dict[str, Any] = {"method": posterior.method, "samples": len(posterior.values), "tried": posterior.tried,
                            "accepted": posterior.accepted, "effective": posterior.effective}
-    if posterior.numeric and len(set(posterior.values)) > BINS:
-        low, high = min(posterior.values), max(posterior.values)
+    low, high = (min(posterior.values), max(posterior.values)) if posterior.numeric else (0.0, 0.0)
+    if posterior.numeric and len(set(posterior.values)) > BINS and math.isfinite(high - low):
         bars = [0.0] * BINS
         for v, w in zip(posterior.values, posterior.weights):
             bars[min(int((v - low) / (high - low) * BINS), BINS - 1)] += w

@@ -47,7 +47,6 @@ PAPER = Paper(
         ),
     ),
     claims=(
-        Claim("eligible concepts", 5146, "sec. 3"),
         Claim("concepts of a level", 1000, "sec. 3; the authors' loader asserts it"),
     ),
     facts=(
