@@ -235,6 +235,23 @@ def test_a_cfg_of_another_net(old: str, new: str, said: str, files: Any) -> None
     assert str(cfg) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_of_a_setting_said_twice_the_first_is_meant(tmp_path: Path) -> None:
+    cfg = tmp_path / "twice.cfg"
+    cfg.write_text("[net]\nwidth=416\nwidth=608\n")
+    assert darknet.read_cfg(cfg)[0].settings == {"width": "416"}
+
+
+@pytest.mark.parametrize("key", ["filters", "classes"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-4", "0"])
+def test_numbers_that_no_layer_can_have(key: str, value: str, tmp_path: Path) -> None:
+    has = {"filters": "4", "classes": "3"} | {key: value}
+    cfg = tmp_path / "odd.cfg"
+    cfg.write_text(f"[net]\n[convolutional]\nfilters={has['filters']}\n[region]\nclasses={has['classes']}\n"
+                   "anchors=1,1\n")
+    with pytest.raises(StemmaError, match=key):
+        darknet.from_darknet(cfg, tmp_path / "none.weights")
+
+
 def test_sections_too_few_and_too_many(files: Any, tmp_path: Path) -> None:
     _, cfg, weights = files("yolo-v3")
     text = cfg.read_text()

@@ -356,3 +356,9 @@ def test_heads_of_one_side_are_those_that_stood() -> None:
     assert ([m.kernel_size for m in b.cls] == [(5, 5), (3, 3)]  # type: ignore[union-attr]
             and isinstance(a.cls[0], nn.Conv2d))
     assert isinstance(Bottleneck(8, 2).downsample, type(None))
+
+
+@pytest.mark.parametrize("preset,batch", [("ssd321", 32), ("paper", 32), ("whole", 32), ("ssd513", 40),
+                                          ("dssd513", 32)])
+def test_pictures_of_a_step_are_those_of_the_authors_scripts(preset: str, batch: int) -> None:
+    assert dssd.recipe(preset).batch == batch  # accum_batch_size there: 20 pictures twice in SSD513's

@@ -87,7 +87,7 @@ def read_cfg(path: str | Path) -> list[Section]:
         key, sign, value = row.partition("=")
         if not sign or not found:
             raise StemmaError(f"{path}: line {number} is no setting of a section: '{row[:40]}'")
-        found[-1].settings[key] = value
+        found[-1].settings.setdefault(key, value)  # of two that are alike Darknet takes the first
     if not found or found[0].kind != "net" or any(s.kind == "net" for s in found[1:]):
         raise StemmaError(f"{path} is no cfg of Darknet's: it has to begin with one section [net]")
     return found
@@ -107,7 +107,7 @@ def numbers(path: str | Path, s: Section, key: str, default: str | None = None) 
 
 def one(path: str | Path, s: Section, key: str, default: str | None = None) -> int:
     found = numbers(path, s, key, default)
-    if len(found) != 1 or found[0] != int(found[0]):
+    if len(found) != 1 or not found[0].is_integer():  # nor are nan and inf
         raise StemmaError(f"{path}: '{key}' of the section [{s.kind}] of line {s.line} is one whole number, not "
                           f"'{s.settings.get(key)}'")
     return int(found[0])
@@ -327,7 +327,10 @@ def from_darknet(cfg: str | Path, weights: str | Path, names: list[str] | None =
     if not outs or not convs:
         raise StemmaError(f"{cfg} is no detector: it has no section [region] or [yolo]")
     classes, anchors = one(cfg, outs[0], "classes"), tuple(numbers(cfg, outs[0], "anchors"))
-    wide = one(cfg, convs[0], "filters") / FIRST
+    if (first := one(cfg, convs[0], "filters")) < 1:
+        raise StemmaError(f"{cfg}: 'filters' of the section [convolutional] of line {convs[0].line} must be 1 or more, "
+                          f"not {first}")
+    wide = first / FIRST
     width, height = (one(cfg, net, k, "416") for k in ("width", "height"))
     if width != height:
         raise StemmaError(f"{cfg} is for pictures of {width} x {height}; squares are read here: set width and height "

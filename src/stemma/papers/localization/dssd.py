@@ -54,7 +54,7 @@ def recipe(preset: str = "paper") -> Recipe:
     if preset == "ssd321":
         return replace(p, length="80000steps", milestones=(1 / 2, 3 / 4))
     if preset == "ssd513":
-        return replace(p, batch=20, length="250000steps", milestones=(13 / 25, 21 / 25))
+        return replace(p, batch=40, length="250000steps", milestones=(13 / 25, 21 / 25))
     if preset == "whole":
         return replace(p, lr=1e-4, length="40000steps", milestones=(1 / 2,), lr_mult=((NORMS, 0.0), *p.lr_mult))
     p = replace(p, lr_mult=((ENCODER, 0.0), *p.lr_mult))
