@@ -8,8 +8,8 @@ from typing import Any
 
 from ..core import outputs
 from . import charts, words
-from .sheet import PALETTE, POLICY, asset, beside, definitions, fold, remark, runs_of, section
-from .tags import items, table, tag, text
+from .sheet import PALETTE, answered, definitions, fold, page, remark, runs_of
+from .tags import table, tag, text
 
 System = dict[str, Any]
 # measure -> (heading, what it is); the order of the columns
@@ -77,27 +77,10 @@ def render(r: dict[str, Any], folder: Path) -> str:
         ("pictures", "Pictures", "Before, as it should become, as it was made", _pictures(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
     ]
-    sections = [s for s in sections if s[3]]
     title = f"{len(r['systems'])} editor{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each"
-    head, more = answer(r)
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
-    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
-    answers = tag("div", tag("h2", "Editing " + text(r["data"]["name"])), tag("p", text(head), cls="head"),
-                  items(map(text, more)) if more else "", cls="answer")
-    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
-    answers += beside(r)
     about = f"{r['data']['where']} · {r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each · preset {r['preset']}"
-    body = tag(
-        "body",
-        tag("header", tag("h1", text(title)), tag("p", text(f"{about} · {r['machine']['device']}"), cls="meta")),
-        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
-        tag("script", asset("page.js")),
-    )
-    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+    return page(r, title, f"{about} · {r['machine']['device']}",
+                answered(r, "Editing " + r["data"]["name"], answer(r)), sections)
 
 
 def _cells(measures: dict[str, Any], columns: list[str]) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core import outputs
 from . import charts, words
-from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
-from .tags import items, table, tag, text
+from .sheet import PALETTE, System, answered, definitions, fold, made_on, page, remark, runs_of
+from .tags import table, tag, text
 
 Answer = tuple[str, list[str]]
 
@@ -37,25 +37,10 @@ def render(r: dict[str, Any]) -> str:
                 *PICTURES[r["subject"]](r, colour),
                 ("learning", "Learning", "Learning", _learning(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
-    sections = [s for s in sections if s[3]]
     title = f"{len(r['systems'])} system{'s' * (len(r['systems']) != 1)}, {words.length(r)} each, on {r['data']}"
-    head, more = answer(r)
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
-    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
-    answers = tag("div", tag("h2", text(r["data"])), tag("p", text(head), cls="head"),
-                  items(map(text, more)) if more else "", cls="answer")
-    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
     seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
-    body = tag(
-        "body", tag("header", tag("h1", text(title)), tag(
-            "p", text(f"{seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta")),
-        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers + beside(r), *(section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
-        tag("script", asset("page.js")))
-    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+    return page(r, title, f"{seeds} · preset {r['preset']} · {r['machine']['device']}",
+                answered(r, r["data"], answer(r)), sections)
 
 
 def _cell(v: Any) -> str:
@@ -103,9 +88,7 @@ def _made(r: dict[str, Any]) -> str:
         "command": tag("code", text(r["command"])), "data": text(r["data"]),
         "budget": text(f"{words.length(r)} for each system, seed and world; what counts ends with its one pass"),
         "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
-        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores",
-                                                   m.get("device")) if x)),
-        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+        **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
                                                               "finished": "finished"}))

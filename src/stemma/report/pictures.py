@@ -15,7 +15,7 @@ from ..core.paper import named
 from ..engine.pictures.verdict import verdict
 from . import charts, words
 from .claims import of_results
-from .sheet import PALETTE, POLICY, System, asset, beside, definitions, fold, remark, runs_of, section
+from .sheet import PALETTE, System, beside, definitions, fold, made_on, page, remark, runs_of
 from .tags import items, table, tag, text
 from .wall import wall
 from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
@@ -56,21 +56,9 @@ def render(results: dict[str, Any], folder: Path) -> str:
         ("pictures", "Pictures", "Where they disagree most", _pictures(results, groups, folder)),
         ("made", "Method", "How this was made", _made(results)),
     ]
-    sections = [s for s in sections if s[3]]
     count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
     title = f"{count}, {words.length(results)} each, on {results['data']['name']}"
-    head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-               tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
-    body = tag(
-        "body",
-        tag("header", tag("h1", text(title)), tag("p", text(_meta(results)), cls="meta")),
-        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", _answers(results, groups), *(section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {results.get('stemma', '')}, {results.get('created', '')}.")),
-        tag("script", asset("page.js")),
-    )
-    return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
+    return page(results, title, _meta(results), _answers(results, groups), sections)
 
 
 def _meta(r: dict[str, Any]) -> str:
@@ -461,9 +449,7 @@ def _made(r: dict[str, Any]) -> str:
         "latencies": text({"processor": "by processor time, for the clock could not be trusted",
                            "wall": "by the clock"}.get(r.get("latency", {}).get("by"), "")),
         "precision": text(", ".join(dict.fromkeys(s.get("precision", "") for s in r["systems"]))),
-        "machine":
-        text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
-        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+        **made_on(r),
     }
     terms = {words.heading(k): text(words.about(k)[1]) for k in (*MEASURES, *words.MORE)
              if any(k in s["summary"] for s in r["systems"])}

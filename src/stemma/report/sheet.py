@@ -13,6 +13,7 @@ POLICY = (  # nothing is fetched
     "form-action 'none'"
 )
 System = dict[str, Any]
+Section = tuple[str, str, str, str]  # the name in its address, a short title, the title, what it holds
 
 
 def section(ident: str, title: str, inside: str) -> str:
@@ -33,6 +34,43 @@ def beside(results: dict[str, Any]) -> str:
     lines = clocks.lines(results) + clocks.noted(results)
     return (tag("div", tag("h2", "Beside the numbers"), items(map(text, lines)), cls="answer", role="note") if lines
             else "")
+
+
+def answered(results: dict[str, Any], heading: str, answer: tuple[str, list[str]]) -> str:
+    """What a page says first: the answer (a sentence and more of them), what did not finish,
+    and what is beside the numbers."""
+    head, more = answer
+    out = tag("div", tag("h2", text(heading)), tag("p", text(head), cls="head"), items(map(text, more)) if more else "",
+              cls="answer")
+    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in results.get("failed", [])]
+    out += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
+    return out + beside(results)
+
+
+def page(results: dict[str, Any], title: str, about: str, answers: str, sections: list[Section]) -> str:
+    """A page of a comparison as text: its title, a line about it, the answers, the sections that hold something, and
+    what wrote it."""
+    sections = [s for s in sections if s[3]]
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
+    body = tag(
+        "body",
+        tag("header", tag("h1", text(title)), tag("p", text(about), cls="meta")),
+        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
+        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
+        tag("footer", text(f"Written by stemma {results.get('stemma', '')}, {results.get('created', '')}.")),
+        tag("script", asset("page.js")),
+    )
+    return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
+
+
+def made_on(results: dict[str, Any]) -> dict[str, str]:
+    """The machine and the software of a comparison, as `definitions` takes them."""
+    m = results.get("machine", {})
+    named = (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device"))
+    return {"machine": text(", ".join(str(x) for x in named if x)),
+            "software": text(", ".join(f"{k} {v}" for k, v in results.get("versions", {}).items()))}
 
 
 def runs_of(results: dict[str, Any], columns: dict[str, str]) -> str:
@@ -58,4 +96,5 @@ def fold(title: str, inside: str) -> str:
     return tag("details", tag("summary", text(title)), inside)
 
 
-__all__ = ["PALETTE", "POLICY", "System", "asset", "beside", "definitions", "fold", "remark", "runs_of", "section"]
+__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "made_on",
+           "page", "remark", "runs_of", "section"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core import outputs
 from . import charts
-from .sheet import PALETTE, POLICY, asset, beside, definitions, fold, remark, runs_of, section
-from .tags import items, table, tag, text
+from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
+from .tags import table, tag, text
 
 System = dict[str, Any]
 CLEAR = 4  # networks from which an interval of r can be told
@@ -78,25 +78,10 @@ def render(r: dict[str, Any]) -> str:
                 ("sets", "Sets", "Each data set by itself", _sets(r, colour)),
                 ("paths", "Paths", "Along the path of strengths", _paths(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
-    sections = [s for s in sections if s[3]]
     title = f"{len(r['systems'])} network{'s' if len(r['systems']) != 1 else ''} on {len(r['sets'])} data set(s)"
-    head, more = answer(r)
-    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
-    answers = tag("div", tag("h2", "In short"), tag("p", text(head), cls="head"),
-                  items(map(text, more)) if more else "", cls="answer")
-    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
-    answers += beside(r)
     about = f"{', '.join(s['name'] for s in r['sets'])} · {r['seeds']} seed(s) each · preset {r['preset']}"
-    body = tag(
-        "body", tag("header", tag("h1", text(title)), tag("p", text(about), cls="meta")),
-        tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
-        tag("script", asset("page.js")))
-    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+    return page(r, title, about,
+                answered(r, "In short", answer(r)), sections)
 
 
 def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:
@@ -230,7 +215,6 @@ def _paths(r: dict[str, Any], colour: dict[str, int]) -> str:
 
 
 def _made(r: dict[str, Any]) -> str:
-    m = r["machine"]
     facts = {
         "command": tag("code", text(r["command"])),
         "data": text("; ".join(f"{s['name']}: {s['classes']} classes, {s['count']['train']:,} to train on, "
@@ -239,9 +223,7 @@ def _made(r: dict[str, Any]) -> str:
         "beside": text("; ".join(r["data"]["notes"])),
         "weights": text("; ".join(f"{s['title']}: {s['runs'][0]['weights']}" for s in r["systems"])),
         "budget": text(f"{r['budget']} of trainings for each of {r['seeds']} seed(s); regression is not counted in it"),
-        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores",
-                                                   m.get("device")) if x)),
-        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+        **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
                                                              "finished": "finished"}))

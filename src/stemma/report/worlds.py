@@ -8,8 +8,8 @@ from typing import Any
 
 from ..core import outputs
 from . import charts, words
-from .sheet import PALETTE, POLICY, asset, beside, definitions, fold, remark, runs_of, section
-from .tags import items, table, tag, text
+from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
+from .tags import table, tag, text
 
 System = dict[str, Any]
 
@@ -79,28 +79,11 @@ def render(r: dict[str, Any], folder: Path) -> str:
         ("films", "Films", "The world beside what is foreseen", _films(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
     ]
-    sections = [s for s in sections if s[3]]
     title = (f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each, in "
              f"{r['env']}")
-    head, more = answer(r)
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("link", rel="icon", href="data:,"), tag("title", text(title)), tag("style", asset("page.css")))
-    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in r.get("failed", [])]
-    answers = tag("div", tag("h2", "Living in " + text(r["env"])), tag("p", text(head), cls="head"),
-                  items(map(text, more)) if more else "", cls="answer")
-    answers += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
-    answers += beside(r)
     seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
-    body = tag(
-        "body", tag("header", tag("h1", text(title)), tag(
-            "p", text(f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}"), cls="meta"
-        )), tag("nav", items(tag("a", short, href=f"#{i}") for i, short, _, _ in sections), aria_label="Sections"),
-        tag("main", answers, *(section(i, t, html) for i, _, t, html in sections)),
-        tag("footer", text(f"Written by stemma {r.get('stemma', '')}, {r.get('created', '')}.")),
-        tag("script", asset("page.js")),
-    )
-    return "<!doctype html>" + tag("html", top, body, lang="en") + "\n"
+    return page(r, title, f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}",
+                answered(r, "Living in " + r["env"], answer(r)), sections)
 
 
 def _table(systems: list[System], colour: dict[str, int]) -> str:
@@ -208,9 +191,7 @@ def _made(r: dict[str, Any]) -> str:
         "command": tag("code", text(r["command"])), "world": text(f"{r['env']}: {r['world']}; chance is {r['law']}"),
         "budget": text(f"{words.length(r)} of living and learning for each of {r['seeds']} seed(s)"),
         "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
-        "machine":
-        text(", ".join(str(x) for x in (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device")) if x)),
-        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+        **made_on(r),
     }
     return definitions(facts) + fold("Every run",
                                      runs_of(r, {"seed": "seed", "folder": "folder", "finished": "finished"}))
