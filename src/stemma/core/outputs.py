@@ -19,6 +19,12 @@ from .samples import StemmaError
 JOURNAL = ".stemma-written.jsonl"
 
 
+def cache() -> Path:
+    """Where what can be made anew is kept (drawn scenes, boxes, features, prices): `$STEMMA_CACHE`, else
+    ~/.cache/stemma."""
+    return Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
+
+
 def ours(path: str | Path) -> bool:
     """Whether the file at `path` is one that was written by `put` and not changed since."""
     return _said(Path(path)) is not None
@@ -147,4 +153,4 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-__all__ = ["JOURNAL", "claim", "clear", "ours", "predicted", "put", "put_text", "replace"]
+__all__ = ["JOURNAL", "cache", "claim", "clear", "ours", "predicted", "put", "put_text", "replace"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.outputs import cache
 from ..core.samples import Classes, DataError, Dataset
 from . import formats, mix
 from .formats import FORMATS, call, formats_at, is_scenes, module_of, recognise, splits_order
@@ -177,7 +178,7 @@ def cached(data: Dataset) -> Dataset:
         return data.over(cached)  # type: ignore[no-any-return]
     if not isinstance(data, Scenes):
         return data
-    folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
+    folder = cache()
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         return data.cache(folder, workers)

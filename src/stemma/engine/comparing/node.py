@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...core import interrupts
+from ...core import interrupts, outputs
 from ...data.packing import signature, unpack
 from . import processes
 
@@ -165,7 +165,7 @@ class Training:
     def _unpacked(self, packed: Packed) -> Path:
         """Where what was packed lies on this node: sent once, and kept under `$STEMMA_CACHE` (default
         ~/.cache/stemma)."""
-        cache = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")) / "sent"
+        cache = outputs.cache() / "sent"
         place = cache / packed.hash / packed.name  # a data set is called after its folder
         if not place.is_dir():
             cache.mkdir(parents=True, exist_ok=True)

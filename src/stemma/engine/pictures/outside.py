@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from ...core.outputs import cache
 from ...core.recipe import Recipe
 from ...core.types import Batch, Dataset
 from ...data.loader import Loader
@@ -24,7 +24,7 @@ def with_proposals(data: Dataset, recipe: Recipe) -> Dataset:
     where none are wanted."""
     if not wants(recipe) or isinstance(data, Proposed):
         return data
-    return Proposed(data, recipe.proposals, Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")))
+    return Proposed(data, recipe.proposals, cache())
 
 
 def fill(data: Dataset, at: Iterable[int] | None = None, show: bool = False, workers: int | None = None) -> None:

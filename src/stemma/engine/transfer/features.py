@@ -3,7 +3,6 @@ shown, and of the pictures."""
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import astuple
@@ -26,7 +25,7 @@ AT_ONCE = 64  # pictures
 
 def home() -> Path:
     """Where features are kept: `$STEMMA_CACHE` (default ~/.cache/stemma)."""
-    return Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")) / "features"
+    return outputs.cache() / "features"
 
 
 def digest_of(network: nn.Module) -> str:
