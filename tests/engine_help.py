@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,81 @@ def script(code: str, *args: str, wait: bool = True, env: dict[str, str] | None 
         out, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
     return process
+
+
+def told_in_one_line(words: Sequence[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command with a user's mistake ends with status 2 and says why, without a traceback."""
+    from stemma.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and why in said.replace("\n", " ") and "Traceback" not in said
+
+
+def lived_in_pieces(live: Callable[[], Run], folder: Path, monkeypatch: pytest.MonkeyPatch, begin: int = -1,
+                    tries: int = 60) -> tuple[Run | None, list[int]]:
+    """A life that is struck before each unit after the `begin`-th, and again after each episode was written but before
+    it was counted, and lives on each time. The run, None where it was not over after so many tries; the episodes."""
+    from stemma.data.worlds.replay import Replay
+    from stemma.engine.worlds import agents
+
+    unit, add, done, at, run = agents.Agent._unit, Replay.add, list[int](), [begin], None
+
+    def one(self: agents.Agent, stage: Any) -> None:
+        if self.tick > at[0]:
+            raise Killed
+        unit(self, stage)
+
+    def written(self: Replay, number: int, lived: Any, write: bool = True) -> None:
+        if write and number not in done:
+            done.append(number)
+            self.write(number, lived)
+            raise Killed
+        add(self, number, lived, write)
+
+    monkeypatch.setattr(agents.Agent, "_unit", one)
+    monkeypatch.setattr(Replay, "add", written)
+    for _ in range(tries):
+        try:
+            run = live()
+            break
+        except Killed:
+            at[0] += 1
+            Run.open(folder).update(state="running")
+    monkeypatch.undo()
+    return run, done
+
+
+def carried_in_pieces(carry: Callable[[], Run], kills: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A course of a protocol that is struck before each of these units (counted over all its lives), and goes on."""
+    from stemma.engine.transfer import course
+
+    done, count, rest = course.Course._do, [0], iter(kills)
+    until = [next(rest)]
+
+    def some(self: Any, unit: Any) -> bool:
+        if count[0] == until[0]:
+            self._save()
+            until[0] = next(rest, -1)
+            raise Killed
+        count[0] += 1
+        return done(self, unit)
+
+    monkeypatch.setattr(course.Course, "_do", some)
+    for _ in kills:
+        with pytest.raises(Killed):
+            carry()
+    return carry()
+
+
+def thirty_steps(model: Any, batch: Batch) -> list[float]:
+    """Losses of thirty steps on one batch."""
+    optimizer, seen = torch.optim.AdamW(model.parameters(), 2e-3), list[float]()
+    for _ in range(30):
+        loss = torch.stack(list(model.loss(batch).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    return seen

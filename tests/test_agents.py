@@ -20,6 +20,7 @@ pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'ste
 pytest.importorskip("cma", reason="evolution needs cma: pip install 'stemma-vision[worlds]'")
 
 import stemma
+from engine_help import Killed, lived_in_pieces
 from learning import Learned
 from stemma.core.types import DataError, StemmaError
 from stemma.data.worlds import envs
@@ -389,40 +390,11 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
                      resume=True, progress=False)
 
 
-class Killed(BaseException):
-    pass
-
-
 @each
 def test_stopped_at_every_unit_and_resumed(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if killed before each unit, and again after each episode was written but before it was counted."""
     life(tmp_path / "alone", which)
-    unit, add = agents.Agent._unit, Replay.add
-    done, at = [0], [-1]
-
-    def one(self: agents.Agent, stage: Any) -> None:
-        if self.tick > at[0]:
-            raise Killed
-        unit(self, stage)
-
-    def written(self: Replay, number: int, lived: envs.Episode, write: bool = True) -> None:
-        if write and number not in done:
-            done.append(number)
-            self.write(number, lived)
-            raise Killed
-        add(self, number, lived, write)
-
-    monkeypatch.setattr(agents.Agent, "_unit", one)
-    monkeypatch.setattr(Replay, "add", written)
-    done.clear()
-    for _ in range(60):
-        try:
-            life(tmp_path / "pieces", which)
-            break
-        except Killed:
-            at[0] += 1
-            Run.open(tmp_path / "pieces").update(state="running")
-    monkeypatch.undo()
+    lived_in_pieces(lambda: life(tmp_path / "pieces", which), tmp_path / "pieces", monkeypatch)
     same_end(tmp_path / "pieces", tmp_path / "alone")
 
 

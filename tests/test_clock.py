@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import stemma
 from engine_help import short
 from stemma.core.types import StemmaError
 from stemma.engine.pictures.trainer import Trainer
@@ -236,3 +237,26 @@ def test_what_goes_wrong_is_not_lost_where_progress_is_off(capsys: pytest.Captur
         progress.Training("fpn", show=False).trouble("the disk is full")
     progress.Training("fpn").trouble("the disk is full")
     assert capsys.readouterr().err == "the disk is full\n"
+
+
+def test_a_clock_says_what_was_spent_and_goes_on_where_it_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands(monkeypatch)
+    watch = Stopwatch("cpu", threads=1)
+    hands.turn(4, share=0.5)
+    watch.lap(3.0)
+    assert watch.spent(7, 0.5, 28) == Spent(3.0, 7, 0.5, 28, 4.0, 2.0)
+    again = Stopwatch("cpu", threads=1)
+    again.resume(json.loads(json.dumps(watch.kept())))
+    assert again.spent(7, 0.5, 28) == watch.spent(7, 0.5, 28)
+    again.resume({"seconds": 5.0})  # of a state from before the others were counted
+    assert again.spent(0, 0.0, 0) == Spent(5.0, 0, 0.0, 0, 5.0, 5.0)
+
+
+@pytest.mark.parametrize("paper,data,sets", [
+    ("calibrated-hallucination", "facts:words=8,facts=60,documents=120,places=3,alpha=0.7", {}),
+    ("imagenet-transfer", "drawn:outlines", {"network.name": "tiny-4", "probe.count": 2, "recipe.batch": 16}),
+])
+def test_every_wing_says_what_processors_worked(paper: str, data: str, sets: dict[str, Any], tmp_path: Path) -> None:
+    """Else a comparison would tell that its trainings got none of a core."""
+    run = stemma.train(paper, data, "1steps", out=tmp_path / "run", sets=sets, device="cpu", progress=False)
+    assert run.record["spent"]["worked"] == run.record["spent"]["seconds"] > 0

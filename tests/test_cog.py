@@ -17,13 +17,14 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
 import stemma
+from engine_help import carried_in_pieces
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_concepts
 from stemma.data.concepts import choose, read_levels, read_split, read_wordnet, unpacked
 from stemma.data.labelled import open_sets
-from stemma.engine.transfer import course, heads
+from stemma.engine.transfer import heads
 from stemma.skeletons.protocol import Search
 from stemma.studies import concepts as study
 from stemma.studies import splitting
@@ -335,30 +336,12 @@ SETS: dict[str, Any] = {"network.name": "tiny-4", "recipe.batch": 16, "probe.tri
 HOW: dict[str, Any] = {"preset": "small", "device": "cpu", "progress": False}
 
 
-class Stopped(Exception):
-    """What stands for a kill."""
-
-
 def test_a_search_that_is_killed_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_of(out: Path) -> Any:
         return stemma.train("imagenet-cog", "drawn:L1,drawn:L5", "3steps", out=out, sets=SETS, resume=True, **HOW)
 
-    alone, done, kills, at = run_of(tmp_path / "alone"), course.Course._do, iter((3, 6, 11)), [0]
-    until = [next(kills)]
-
-    def some(self: Any, unit: Any) -> bool:
-        if at[0] == until[0]:
-            self._save()
-            until[0] = next(kills, -1)
-            raise Stopped
-        at[0] += 1
-        return done(self, unit)
-
-    monkeypatch.setattr(course.Course, "_do", some)
-    for _ in range(3):
-        with pytest.raises(Stopped):
-            run_of(tmp_path / "pieces")
-    pieces = run_of(tmp_path / "pieces")
+    alone = run_of(tmp_path / "alone")
+    pieces = carried_in_pieces(lambda: run_of(tmp_path / "pieces"), (3, 6, 11), monkeypatch)
     assert alone.record["results"] == pieces.record["results"]
     assert all(torch.equal(v, load_file(pieces.path / "last.safetensors")[k])
                for k, v in load_file(alone.path / "last.safetensors").items())

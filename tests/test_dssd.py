@@ -13,7 +13,7 @@ from torchvision.models.detection.ssd import SSDHead
 from torchvision.models.resnet import Bottleneck as TheirBottleneck
 
 import stemma
-from engine_help import alone_and_in_pieces, drawn_batch, scenes
+from engine_help import alone_and_in_pieces, drawn_batch, scenes, thirty_steps
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In, edit
@@ -340,13 +340,7 @@ def test_objects_are_found(learned: Learned) -> None:
     """Thirty steps on one batch."""
     torch.manual_seed(0)
     m, b = dssd.spec("small").build(3).train(), the_batch()
-    optimizer, seen = torch.optim.AdamW(m.parameters(), 2e-3), []
-    for _ in range(30):
-        loss = torch.stack(list(m.loss(b).values())).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen.append(loss.item())
+    seen = thirty_steps(m, b)
     learned("loss", min(seen[-3:]), at_most=0.5 * seen[0], untrained=seen[0])
 
 

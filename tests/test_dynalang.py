@@ -18,14 +18,13 @@ from torch import Tensor, nn
 pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'stemma-vision[worlds]'")
 
 import stemma
-from engine_help import Killed
+from engine_help import lived_in_pieces
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
 from stemma.data.worlds import envs, homegrid, partly
 from stemma.data.worlds.plain import plain
-from stemma.data.worlds.replay import Replay
 from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
 from stemma.engine.worlds import agents, lives, reading
@@ -553,30 +552,9 @@ def test_killed_at_every_unit_and_resumed(kind: str, stories: Path, tmp_path: Pa
     given = {"env": world, "preset": "text-small" if kind == "text" else "small", "val_every": 0,
              "sets": {"recipe.life.first.0.amount": 1, "recipe.life.then.0.amount": 1}}
     alone = life(tmp_path / "alone", budget="3steps", **given)
-    unit, add, done, at = agents.Agent._unit, Replay.add, [], [0]
-
-    def one(self: agents.Agent, stage: Any) -> None:
-        if self.tick > at[0]:
-            raise Killed
-        unit(self, stage)
-
-    def written(self: Replay, number: int, lived: envs.Episode, write: bool = True) -> None:
-        if write and number not in done:
-            done.append(number)
-            self.write(number, lived)
-            raise Killed
-        add(self, number, lived, write)
-
-    monkeypatch.setattr(agents.Agent, "_unit", one)
-    monkeypatch.setattr(Replay, "add", written)
-    for _ in range(30):
-        try:
-            pieces = life(tmp_path / "pieces", budget="3steps", **given)
-            break
-        except Killed:
-            at[0] += 1
-            Run.open(tmp_path / "pieces").update(state="running")
-    monkeypatch.undo()
+    pieces, done = lived_in_pieces(lambda: life(tmp_path / "pieces", budget="3steps", **given), tmp_path / "pieces",
+                                   monkeypatch, 0, 30)
+    assert pieces is not None
     assert len(done) >= 2 and pieces.state == alone.state == "finished"
     for name in ("last.safetensors", *(f"episodes/{p.name}" for p in (alone.path / "episodes").iterdir())):
         assert (alone.path / name).read_bytes() == (pieces.path / name).read_bytes()

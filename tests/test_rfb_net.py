@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stemma
-from engine_help import alone_and_in_pieces, drawn_batch, scenes
+from engine_help import alone_and_in_pieces, drawn_batch, scenes, thirty_steps
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
@@ -248,11 +248,5 @@ def test_objects_are_found(learned: Learned) -> None:
     torch.manual_seed(0)
     b = drawn_batch(torch.tensor([[[8.0, 8, 40, 36], [60, 50, 110, 118]], [[20.0, 30, 90, 100], [0, 0, 0, 0]]]))
     m = rfb_net.spec("small").build(3).train()
-    optimizer, seen = torch.optim.AdamW(m.parameters(), 2e-3), []
-    for _ in range(30):
-        loss = torch.stack(list(m.loss(b).values())).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen.append(loss.item())
+    seen = thirty_steps(m, b)
     learned("loss", min(seen[-3:]), at_most=0.5 * seen[0], untrained=seen[0])

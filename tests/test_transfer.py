@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_curve
 
 import stemma
+from engine_help import carried_in_pieces
 from learning import Learned
 from stemma.cli import main
 from stemma.core import paper as cards
@@ -387,10 +388,6 @@ def test_the_middle_of_a_picture_is_pillows_resize_and_crop() -> None:
 # ---------------------------------------------------------------- from end to end
 
 
-class Stopped(Exception):
-    """What stands for a kill."""
-
-
 def run_of(out: Path, data: str = "drawn:waves,drawn:counts", budget: str = "4steps", **more: Any) -> Any:
     return stemma.train("imagenet-transfer", data, budget, out=out, sets=SETS | more.pop("sets", {}), **HOW | more)
 
@@ -406,23 +403,7 @@ def test_a_course_that_is_killed_anywhere_ends_alike(tmp_path: Path, monkeypatch
     monkeypatch.setattr(training, "STRETCH", 2)
     monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
     alone = run_of(tmp_path / "alone")
-    done = course.Course._do
-    count, kills = [0], iter((2, 13, 19, 33, 37))
-    until = [next(kills)]
-
-    def some(self: Any, unit: Any) -> bool:
-        if count[0] == until[0]:
-            self._save()
-            until[0] = next(kills, -1)
-            raise Stopped
-        count[0] += 1
-        return done(self, unit)
-
-    monkeypatch.setattr(course.Course, "_do", some)
-    for _ in range(5):
-        with pytest.raises(Stopped):
-            run_of(tmp_path / "pieces", resume=True)
-    pieces = run_of(tmp_path / "pieces", resume=True)
+    pieces = carried_in_pieces(lambda: run_of(tmp_path / "pieces", resume=True), (2, 13, 19, 33, 37), monkeypatch)
     assert pieces.state == "finished" and bytes_of(alone) == bytes_of(pieces)
     kinds = [[(e["kind"], e.get("set")) for e in r.metrics()] for r in (alone, pieces)]
     assert kinds[0] == kinds[1] and ("tuned", "waves") in kinds[0]

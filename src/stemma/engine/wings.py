@@ -61,7 +61,6 @@ class Wing(Protocol):
     SCORES: tuple[str, ...]  # the numbers of a validation that progress shows: the first that is there
     ABOUT: str  # what its systems do, after a system's name: "lives in a world"
     INSTEAD: dict[str, str]  # option of another wing -> what to say instead
-    TIMED: bool  # whether `latency` measures its systems
 
     train: Callable[..., Run]
     evaluate: Callable[..., dict[str, Any]]
@@ -69,8 +68,8 @@ class Wing(Protocol):
     export: Callable[..., dict[str, Any]]
     prepare: Callable[[Asked], Ready]
     trial: Callable[..., dict[str, Any]]
-    latency: Callable[..., dict[str, Any]]
-    first_command: Callable[..., dict[str, str] | None]  # what to begin with on data, and why
+    # What not every wing has: latency(folders, data, format, device) -> how long an answer takes, where comparisons
+    # tell it; first_command(where, format, data_options) -> what to begin with on data, and why, or None.
     # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
 
@@ -132,8 +131,9 @@ def first_command(
     """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
     does."""
     for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
-        if (found := wing_of(task).first_command(where, format, data_options)) is not None:
-            return found
+        asked = getattr(wing_of(task), "first_command", None)
+        if asked is not None and (found := asked(where, format, data_options)) is not None:
+            return dict(found)
     return None
 
 

@@ -165,7 +165,7 @@ def compare(
         raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
     about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
              | ready.about)
-    about |= {"latency": _latencies(folder, done, states, device, threads, show) if wing.TIMED else {}}
+    about |= {"latency": _latencies(folder, done, states, device, threads, show) if hasattr(wing, "latency") else {}}
     record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
     record = remarks.of(record, folder, work, about["latency"], agreed, notes) | {"starts": ready.starts}
     outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))

@@ -84,9 +84,10 @@ def _finite(v: Any) -> Any:
 
 def _latency(spec: dict[str, Any]) -> dict[str, Any]:
     """How long an answer takes, by run folder, or why it is not known: the wing of the first run measures it."""
-    wing = wings.wing_of(checkpoint.card_of(spec["folders"][0], "last").task)
+    wing: Any = wings.wing_of(checkpoint.card_of(spec["folders"][0], "last").task)
     more = {"data_options": spec["data_options"]} if spec.get("data_options") else {}
-    return wing.latency(spec["folders"], spec["data"], spec["format"], spec["device"], **more)
+    found: dict[str, Any] = wing.latency(spec["folders"], spec["data"], spec["format"], spec["device"], **more)
+    return found
 
 
 def main(argv: list[str]) -> int:

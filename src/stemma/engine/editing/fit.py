@@ -2,13 +2,11 @@
 what is validated is edits."""
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from ...core.interrupts import Wishes
 from ...core.paper import Paper
@@ -66,24 +64,14 @@ class Teacher(Trainer):
                                         reader=m.reader)
             m.train(was)
             score, kinds = found.get("right"), found.pop("by_kind")
-            self.stale += 1
-            if self.best["score"] is None or (score is not None and score > self.best["score"]):
-                self.stale = 0
-                self.best = {"score": score, "step": self.steps, "metric": "right", "on": f"{len(self.val)} edits"}
-                self._weights("best")
+            self._scored(score, "right", f"{len(self.val)} edits")
             self._write({"kind": "val", **found,
                          **{f"{k}_{name}": v for k, of in kinds.items() for name, v in of.items()}})
             self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: edits made "
                           + ("undefined" if score is None else f"{score:.3f}")
                           + f", change beside them {found.get('background', float('nan')):.3f}"
                           + ("" if self.stale else " (best)"))
-        if self.control is not None:
-            said = torch.tensor([self.stale])
-            dist.broadcast(said, 0, group=self.control)
-            self.stale = int(said)
-        passed = (math.floor(self.plan.budget.fraction(self.spent) / self.plan.val_every + 1e-9)
-                  if self.plan.val_every else 0)
-        self.validations, self.validated_at = max(self.validations + 1, passed), self.steps
+        self._validated()
 
 
 def open_pair(data: Any, tasks: Any, val: Any = None, seed: int = 0,

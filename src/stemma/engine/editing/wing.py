@@ -25,18 +25,12 @@ INSTEAD = {
     "upright": "a sentence may speak of left and right, so that pictures are mirrored as the recipe says",
     "format": "drawn edits and the two layouts of folders are known by themselves",
 }
-TIMED = False
 
 
 def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> dict[str, Any]:
     """Raises `StemmaError`: an edit is many passes with noise between, and no one graph."""
     raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT}, in many passes of its network with noise "
                       "between; there is no one graph of a picture to export")
-
-
-def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
-    """None: edits are timed while they are measured."""
-    return {}
 
 
 def first_command(where: str, format: str | None = None,
@@ -49,5 +43,5 @@ def first_command(where: str, format: str | None = None,
             "wants a GPU"}
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency", "predict",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "predict",
            "prepare", "train", "trial"]

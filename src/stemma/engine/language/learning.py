@@ -20,12 +20,15 @@ from ..running import checkpoint, devices, optim, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
+from ..running.loop import Loop
 from ..running.runs import Run
 from . import subjects
 
 
-class Learner:
+class Learner(Loop):
     """A training in progress: model, optimiser, counters; how to go on, save and restore."""
+
+    LINES = 100
 
     def __init__(self, run: Run, model: nn.Module, corpus: subjects.Corpus, budget: Budget, seed: int, device: str, *,
                  batch: int, val_every: float = 0.2, save_every: Budget | None = None, show: bool = True,
@@ -33,12 +36,13 @@ class Learner:
         m: Any = model
         self.run, self.model, self.recipe, self.corpus = run, m.to(device), m.recipe, corpus
         self.budget, self.seed, self.device, self.batch = budget, seed, device, batch
-        self.val_every, self.save_every = val_every, save_every
+        self.save_every = save_every
         counting = [p.run for p in self.recipe.phases]
         if counting and (len(counting) > 1 or not counting[0]):
             raise StemmaError("a system of language counts in one phase or learns without any; its recipe has "
                               f"{len(counting)}")
         self.counts = getattr(model, counting[0]) if counting else None
+        self.val_every = 0.0 if counting else val_every  # what counts is looked at when all is counted
         self.bar = progress.Training(run.path.name, show)
         self.clock = Stopwatch(device)
         self.steps = self.images = self.validations = self.summed = 0
@@ -50,7 +54,7 @@ class Learner:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.clock.work, self.steps, self.images / len(self.corpus), self.images, self.clock.wall)
+        return self.clock.spent(self.steps, self.images / len(self.corpus), self.images)
 
     @property
     def fraction(self) -> float:
@@ -121,26 +125,6 @@ class Learner:
             self.summed += 1
         self.steps, self.images = self.steps + 1, self.images + len(rows)
 
-    def _between(self) -> None:
-        fraction = self.fraction
-        if self.summed and self.summed >= max(1, round(self.steps / max(fraction, 1e-9) / 100)):
-            self._log()
-        self.bar.update(fraction, self.spent, self.loss)
-        due = self.save_every is not None and self.save_every.passed(self.saved, self.spent)
-        self.wishes.heed()
-        if self.val_every and not self.counts and (self.validations + 1) * self.val_every - 1e-9 <= fraction < 1:
-            self._validate()
-            due = True
-        if due:
-            self._save()
-
-    def _log(self) -> None:
-        if self.summed:
-            values = {k: float(v) / self.summed for k, v in self.sums.items()}
-            self.loss = values.pop("")
-            self.sums, self.summed = {}, 0
-            self._write({"kind": "train", "loss": self.loss, "losses": values})
-
     def _validate(self) -> None:
         self._log()
         self.model.eval()
@@ -180,8 +164,8 @@ class Learner:
             memory, plain = optim.optimizer_state(self.optimizer)
             tensors |= {f"optim/{k}": v for k, v in memory.items()}
         tensors |= {f"sums/{k}": v for k, v in self.sums.items()}
-        meta = {"format": checkpoint.FORMAT, "steps": self.steps, "images": self.images, "seconds": self.clock.work,
-                "wall": self.clock.wall, "validations": self.validations, "best": self.best, "optim": plain,
+        meta = {"format": checkpoint.FORMAT, "steps": self.steps, "images": self.images, **self.clock.kept(),
+                "validations": self.validations, "best": self.best, "optim": plain,
                 "summed": self.summed, "said": self.run.said}
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.images)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -194,7 +178,7 @@ class Learner:
         self.model.load_state_dict(part("model/"))
         for name in ("steps", "images", "validations", "best", "summed"):
             setattr(self, name, meta[name])
-        self.clock.work, self.clock.wall = meta["seconds"], meta["wall"]
+        self.clock.resume(meta)
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         if self.optimizer is not None:
             optim.load_optimizer_state(self.optimizer, part("optim/"), meta["optim"])
@@ -250,11 +234,9 @@ def train(
     }
     out, again = Path(out), resume and (Path(out) / "run.json").is_file()
     if again:
-        old = Run.open(out).record
-        for key in ("paper", "preset", "sets", "seed", "recipe", "batch", "data"):
-            if old[key] != checkpoint.jsonable(record[key]):
-                raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
-                                  "settings, or choose another --out")
+        run = Run.open(out)
+        run.hold(record, "paper", "preset", "sets", "seed", "recipe", "batch", "data")
+        old = run.record
         if old["state"] == "finished" and length.over(old):
             return Run.open(out)
     wishes = Wishes()

@@ -22,7 +22,6 @@ SCORES = ("nats", "exact")
 ABOUT = "reads sentences"
 INSTEAD = {"data_options": "options of how pictures are read have no use", "size": "leave it out",
            "env": "name what it reads with --data"}
-TIMED = False
 
 
 def _opened(model: nn.Module | Run | str | Path, data: Any, which: str,
@@ -72,17 +71,6 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
     """Raises `StemmaError`: what is said is drawn word by word, which is no graph of a picture."""
     raise StemmaError(f"{checkpoint.card_of(model).cli_name} {ABOUT}; there is no graph of pictures to export. Its "
                       "weights are plain safetensors")
-
-
-def first_command(where: str, format: str | None = None,
-                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
-    """None: the doctor looks at pictures."""
-    return None
-
-
-def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
-    """None is taken."""
-    return {}
 
 
 def prepare(asked: Asked) -> Ready:
@@ -152,5 +140,5 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     return {**about, "systems": systems, "failed": failed}
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "collect", "evaluate", "export", "first_command", "latency",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "collect", "evaluate", "export",
            "predict", "prepare", "train", "trial"]

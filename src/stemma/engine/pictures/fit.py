@@ -161,10 +161,7 @@ def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tup
         return Run.open(out), False
     run = Run.open(out)
     old = run.record
-    for key in ("paper", "preset", "sets", "seed", "batch", "classes", "recipe"):
-        if old[key] != checkpoint.jsonable(record[key]):
-            raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
-                              "settings, or choose another --out")
+    run.hold(record, "paper", "preset", "sets", "seed", "batch", "classes", "recipe")
     if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
         raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; "
                           "choose another --out")

@@ -142,7 +142,7 @@ def run(trainer: Training, index: int) -> None:
     except BaseException:
         for k, v in before[0].items():
             setattr(trainer, k, v)
-        trainer.clock.work, trainer.clock.wall = spent.seconds, spent.wall
+        trainer.clock.resume(vars(spent))
         model.load_state_dict(before[1])
         raise
     finally:

@@ -248,7 +248,7 @@ def shared(sources: Sequence[str], systems: dict[str, Callable[[], nn.Module]]) 
     none. systems: how each is built, by "paper:preset". Raises `StemmaError` for a source that fits none of those that
     it is meant for, and where weights that never learn would stay random."""
     out: dict[str, list[str]] = {}
-    why: dict[str, str] = {}
+    why: dict[tuple[str, str], str] = {}  # (source, system) -> why it does not fit
     for ident, build in systems.items() if sources else ():
         model: Any = build()
         out[ident], begun = [], None
@@ -258,17 +258,17 @@ def shared(sources: Sequence[str], systems: dict[str, Callable[[], nn.Module]]) 
                 try:
                     one = begin(model, path)
                 except StemmaError as error:
-                    why.setdefault(f"{source} {ident}", f"{ident}: {error}")
+                    why[source, ident] = f"{ident}: {error}"
                     continue
                 out[ident].append(path)
                 begun = one if begun is None else replace(begun, taken=(*begun.taken, *one.taken))
         sound(model, begun)
     if unused := [s for s in sources if not any(_meant(s)[1] in v for v in out.values())]:
-        said = [v for k, v in why.items() if k.startswith(f"{unused[0]} ")]
-        raise StemmaError(said[0] if said else f"{unused[0]} is meant for a paper that is not compared")
+        raise StemmaError(next((v for (source, _), v in why.items() if source == unused[0]),
+                               f"{unused[0]} is meant for a paper that is not compared"))
     for ident, files in out.items():
         if not files:
-            reason = next((v for k, v in why.items() if k.endswith(f" {ident}")), f"{ident}: no file is meant for it")
+            reason = next((v for (_, whose), v in why.items() if whose == ident), f"{ident}: no file is meant for it")
             warnings.warn(f"begun from random weights, {reason}", stacklevel=2)
     return out
 

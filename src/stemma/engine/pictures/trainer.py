@@ -112,7 +112,7 @@ class Trainer:
     @property
     def spent(self) -> Spent:
         epochs = self.epoch + (self.at + self.fitted) / len(self.loader)
-        return Spent(self.clock.work, self.steps, epochs, self.images, self.clock.wall, self.clock.worked)
+        return self.clock.spent(self.steps, epochs, self.images)
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
@@ -128,7 +128,7 @@ class Trainer:
                 with self.wishes.anywhere(self.control is None):
                     self._look_for_boxes()
                     if self.device.type == "cuda" or self.plan.compile or not self.plan.budget.repeatable:
-                        self._warm_up()
+                        self._warm_up()  # also finds in how many parts a step is taken, which its price depends on
                     self._find_prices()
                 batches = self._batches()
                 while True:
@@ -302,14 +302,22 @@ class Trainer:
                                  workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
             name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
-            self.stale += 1
-            if self.best["score"] is None or (score is not None and score > self.best["score"]):
-                self.stale = 0
-                self.best = {"score": score, "step": self.steps, "metric": name, "on": told_of(self.val)}
-                self._weights("best")
+            self._scored(score, name, told_of(self.val))
             self._write({"kind": "val", "val_images": result.pop("images"), **result})
             self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: loss {result['loss']:.3f}, {name} "
                           + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
+        self._validated()
+
+    def _scored(self, score: float | None, metric: str, on: str) -> None:
+        """Keep the weights where they are the best so far; None: the measure is undefined there."""
+        self.stale += 1
+        if self.best["score"] is None or (score is not None and score > self.best["score"]):
+            self.stale = 0
+            self.best = {"score": score, "step": self.steps, "metric": metric, "on": on}
+            self._weights("best")
+
+    def _validated(self) -> None:
+        """Every process knows how stale the best weights are, and when the next validation is due."""
         if self.control is not None:
             said = torch.tensor([self.stale])
             dist.broadcast(said, 0, group=self.control)
@@ -379,8 +387,7 @@ class Trainer:
             scaler = self._scaler()
             meta = {
                 "format": checkpoint.FORMAT, "steps": self.steps, "epoch": self.epoch, "at": self.at,
-                "images": self.images, "seconds": self.clock.work, "wall": self.clock.wall,
-                "worked": self.clock.worked, "prices": self.prices,
+                "images": self.images, **self.clock.kept(), "prices": self.prices,
                 "validations": self.validations, "validated_at": self.validated_at, "stale": self.stale,
                 "best": self.best, "optim": scalars, "ema_updates": self.ema.updates if self.ema else 0,
                 "scaler": scaler.state_dict() if scaler else None, "world": self.fabric.world_size, "parts": self.parts,
@@ -414,8 +421,8 @@ class Trainer:
         for name in ("steps", "epoch", "at", "images", "validations", "validated_at", "stale", "best"):
             setattr(self, name, meta[name])
         self.fitted, self.ran = meta.get("fitted", 0), meta.get("ran", -1)
-        self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
-        self.clock.worked, self.prices = meta.get("worked", self.clock.work), meta.get("prices", {})
+        self.clock.resume(meta)
+        self.prices = meta.get("prices", {})
         if meta["parts"] != self.parts:
             self._share(meta["parts"])
         self.saved, self.saved_at = self.spent, self.steps
@@ -450,7 +457,6 @@ class Trainer:
         finally:
             self.optimizer.zero_grad(set_to_none=True)
             self.model.load_state_dict(before)
-
 
     def _find_prices(self) -> None:
         """What a step of each phase costs, for a budget of seconds of processor time: as it was found before, else by

@@ -25,7 +25,6 @@ from .trial import CURVE, UNTRAINED, latency, trial
 SCORES = results.MAINS
 ABOUT = "learns from pictures with truth"
 INSTEAD: dict[str, str] = {}
-TIMED = True
 
 
 def prepare(asked: Asked) -> Ready:
@@ -72,5 +71,5 @@ def prepare(asked: Asked) -> Ready:
                  begins)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "latency",
            "predict", "prepare", "train", "trial", "weights"]

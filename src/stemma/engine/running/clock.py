@@ -12,10 +12,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+
+from .budget import Spent
 
 # work over wall time; with less, something else had the processor, and a clock tells more of that than of us
 TRUSTED = 0.8
@@ -114,6 +117,19 @@ class Stopwatch:
         """Add what another has counted."""
         self.work, self.worked = self.work + other.work, self.worked + other.worked
         self.wall, self.own = self.wall + other.wall, self.own + other.own
+
+    def spent(self, steps: int, epochs: float, images: int) -> Spent:
+        """What a training has used, whose clock it is."""
+        return Spent(self.work, steps, epochs, images, self.wall, self.worked)
+
+    def kept(self) -> dict[str, float]:
+        """What a saved state holds of it, for `resume`."""
+        return {"seconds": self.work, "wall": self.wall, "worked": self.worked}
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Put back what `kept` gave; a state from before one of its numbers was counted has the work in its place."""
+        self.work = kept["seconds"]
+        self.wall, self.worked = kept.get("wall", self.work), kept.get("worked", self.work)
 
     @property
     def busy(self) -> float:

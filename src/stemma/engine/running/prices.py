@@ -10,13 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ...core.outputs import replace
+from ...core.outputs import cache, replace
 from ...core.types import StemmaError
 from .clock import Stopwatch
 
@@ -54,7 +52,7 @@ class Kept:
     """
 
     def __init__(self, what: dict[str, Any]) -> None:
-        folder = Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma")) / "prices"
+        folder = cache() / "prices"
         told = json.dumps(what, sort_keys=True, default=str)
         self.file = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
 

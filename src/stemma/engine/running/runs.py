@@ -72,6 +72,14 @@ class Run:
             raise StemmaError(f"{self.path / 'run.json'} holds a {type(record).__name__}, and is no record of a run")
         return record
 
+    def hold(self, record: dict[str, Any], *keys: str) -> None:
+        """Raises `StemmaError` where the run was run with another of these settings than `record` has."""
+        old = self.record
+        for key in keys:
+            if old[key] != checkpoint.jsonable(record[key]):
+                raise StemmaError(f"{self.path} was run with {key} = {old[key]}, not {record[key]}; resume with the "
+                                  "same settings, or choose another --out")
+
     def update(self, **changes: Any) -> None:
         """Change fields of run.json. Raises `StemmaError` when the disk does not take it."""
         checkpoint.write_text(self.path / "run.json", json.dumps(self.record | checkpoint.jsonable(changes), indent=1))

@@ -92,7 +92,7 @@ class Course:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.clock.work, self.steps, float(self.at), self.images, self.clock.wall)
+        return self.clock.spent(self.steps, float(self.at), self.images)
 
     # ------------------------------------------------------------ the loop
 
@@ -402,7 +402,7 @@ class Course:
         if self.best is not None:
             tensors |= {"path/weight": self.best[0], "path/bias": self.best[1]}
         meta = {"format": checkpoint.FORMAT, "at": self.at, "results": self.results, "now": plain, "steps": self.steps,
-                "images": self.images, "seconds": self.clock.work, "wall": self.clock.wall, "said": self.run.said}
+                "images": self.images, **self.clock.kept(), "said": self.run.said}
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, results=self.results)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, checkpoint.jsonable(meta))
         self.saved = self.spent
@@ -413,7 +413,7 @@ class Course:
         part = lambda head: {k[len(head):]: v.to(self.device) for k, v in tensors.items() if k.startswith(head)}
         self.model.load_state_dict(part("model/"))
         self.at, self.results, self.steps, self.images = meta["at"], meta["results"], meta["steps"], meta["images"]
-        self.clock.work, self.clock.wall = meta["seconds"], meta["wall"]
+        self.clock.resume(meta)
         kept = part("path/")
         self.warm = [kept[k] for k in sorted(kept) if k.startswith("warm/")]
         self.best = (kept["weight"], kept["bias"]) if "weight" in kept else None
@@ -514,10 +514,7 @@ def train(
     if again:
         run = Run.open(out)
         old = run.record
-        for key in ("paper", "preset", "sets", "seed", "recipe"):
-            if old[key] != checkpoint.jsonable(record[key]):
-                raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
-                                  "settings, or choose another --out")
+        run.hold(record, "paper", "preset", "sets", "seed", "recipe")
         if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
             raise StemmaError(f"{out} was run on other data ({old['data']['where']}), or they have changed; choose "
                               "another --out")

@@ -28,7 +28,6 @@ INSTEAD = {
     "size": "say --set look.size={value}",
     "val": "validation is part of each data set",
 }
-TIMED = False
 NETWORKS = True  # a system of a comparison may be a network by this wing's protocol
 PROTOCOL = "imagenet-transfer"  # by which a network is measured that is named alone
 
@@ -80,11 +79,6 @@ def first_command(where: str, format: str | None = None,
     return {"command": f"stemma compare tiny-8 tiny-16 --data {where}",
             "says": f"{len(found.classes)} classes of pictures: networks are carried over to them; give others by "
             "their timm names, or files of weights"}
-
-
-def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
-    """None: a protocol measures accuracy."""
-    return {}
 
 
 def stands_for(name: str) -> str | None:
@@ -154,5 +148,5 @@ def _absolute_network(name: str) -> str:
     return str(Path(name).expanduser().resolve()) if Path(name).exists() else name
 
 
-__all__ = ["ABOUT", "INSTEAD", "NETWORKS", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command",
-           "label", "latency", "predict", "prepare", "stands_for", "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "NETWORKS", "SCORES", "TASKS", "evaluate", "export", "first_command",
+           "label", "predict", "prepare", "stands_for", "train", "trial"]

@@ -29,6 +29,7 @@ from ..running import checkpoint, devices, optim, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
+from ..running.loop import Loop
 from ..running.prices import Kept, Ledger
 from ..running.runs import Run
 from . import dreams
@@ -131,7 +132,7 @@ class Here:
     episode: int = 0  # the number of the first episode of a stage that collects
 
 
-class Agent:
+class Agent(Loop):
     """A life in progress: model, episodes, optimisers, counters; how to go on, save and restore."""
 
     def __init__(self, run: Run, model: nn.Module, name: str, budget: Budget, seed: int, device: str, *,
@@ -175,8 +176,11 @@ class Agent:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.clock.work, self.steps, float(self.replay.count), self.frames, self.clock.wall,
-                     self.clock.worked)
+        return self.clock.spent(self.steps, float(self.replay.count), self.frames)
+
+    @property
+    def fraction(self) -> float:
+        return self.budget.fraction(self.spent)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -426,26 +430,6 @@ class Agent:
 
     # ------------------------------------------------------------ between units
 
-    def _between(self) -> None:
-        fraction = self.budget.fraction(self.spent)
-        if self.summed and self.summed >= (self.log_every or max(1, round(self.steps / max(fraction, 1e-9) / 200))):
-            self._log()
-        self.bar.update(fraction, self.spent, self.loss)
-        due = self.save_every is not None and self.save_every.passed(self.saved, self.spent)
-        self.wishes.heed()
-        if self.val_every and fraction >= (self.validations + 1) * self.val_every - 1e-9 and fraction < 1:
-            self._validate()
-            due = True
-        if due:
-            self._save()
-
-    def _log(self) -> None:
-        if self.summed:
-            values = {k: float(v) / self.summed for k, v in self.sums.items()}
-            self.loss = values.pop("")
-            self.sums, self.summed = {}, 0
-            self._write({"kind": "train", "loss": self.loss, "losses": values})
-
     def _validate(self) -> None:
         """The agent's return without noise, on the same episodes each time;
         not lived again where nothing that acts has changed."""
@@ -511,8 +495,7 @@ class Agent:
                 tensors[f"kept/{k}"] = torch.from_numpy(self.replay.arrays[k][: self.replay.steps].copy())
         meta = {
             "format": checkpoint.FORMAT, "here": vars(self.here), "tick": self.tick, "steps": self.steps,
-            "frames": self.frames, "seconds": self.clock.work, "wall": self.clock.wall,
-            "worked": self.clock.worked, "validations": self.validations,
+            "frames": self.frames, **self.clock.kept(), "validations": self.validations,
             "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
             "summed": self.summed, "said": self.run.said, "gone": self.replay.gone, "handed": self.replay.handed,
@@ -530,8 +513,7 @@ class Agent:
         self.model.load_state_dict(part("model/"))
         for name in ("tick", "steps", "frames", "validations", "fresh", "best", "summed"):
             setattr(self, name, meta[name])
-        self.clock.work, self.clock.wall = meta["seconds"], meta.get("wall", meta["seconds"])
-        self.clock.worked = meta.get("worked", self.clock.work)
+        self.clock.resume(meta)
         self.score = float("nan") if meta["score"] is None else meta["score"]
         self.elected = meta.get("elected")
         self.here = Here(**meta["here"])
@@ -599,10 +581,7 @@ def train(
     if again:
         run = Run.open(out)
         old = run.record
-        for key in ("paper", "preset", "sets", "seed", "recipe"):
-            if old[key] != checkpoint.jsonable(record[key]):
-                raise StemmaError(f"{out} was run with {key} = {old[key]}, not {record[key]}; resume with the same "
-                                  "settings, or choose another --out")
+        run.hold(record, "paper", "preset", "sets", "seed", "recipe")
         if old["data"]["where"] != f"env:{name}":
             raise StemmaError(f"{out} lived in {old['data']['where']}, not env:{name}; choose another --out")
         if run.state == "finished" and length.over(old):

@@ -22,7 +22,6 @@ INSTEAD = {
     "data_options": "options of how pictures are read have no use",
     "images": "leave the pictures out: it films what it foresees",
 }
-TIMED = False
 
 
 def evaluate(
@@ -51,17 +50,6 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "is no graph of pictures to export")
 
 
-def first_command(where: str, format: str | None = None,
-                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
-    """None: an agent begins with no data."""
-    return None
-
-
-def latency(folders: list[str], data: str, format: str | None, device: str) -> dict[str, Any]:
-    """None: decisions are timed while episodes are lived."""
-    return {}
-
-
 def prepare(asked: Asked) -> Ready:
     """Look for the world and hold every agent's settings against it. Raises `StemmaError`."""
     for option in ("size", "upright"):
@@ -75,5 +63,5 @@ def prepare(asked: Asked) -> Ready:
     return Ready(f"env:{name}", f"env:{name}", world, results.collect)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "TIMED", "evaluate", "export", "first_command", "latency",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export",
            "predict", "prepare", "train", "trial"]
