@@ -128,8 +128,11 @@ def main() -> None:
         return
     kept(sections(report), "report")
     with tempfile.TemporaryDirectory() as folder:
-        page = photographed(lineage.write(Path(folder) / "lineage.html"), 1320, 1340)
-    kept(page.resize((990, 1005), Image.Resampling.LANCZOS), "lineage")
+        file = lineage.write(Path(folder) / "lineage.html")
+        whole = "<style>header, main, footer { max-width: none !important }</style>"  # the drawing is not scrolled
+        file.write_text(file.read_text(encoding="utf-8").replace("</head>", whole + "</head>", 1), encoding="utf-8")
+        page = photographed(file, 1860, 1340)
+    kept(page.resize((1302, 938), Image.Resampling.LANCZOS), "lineage")
 
 
 if __name__ == "__main__":
