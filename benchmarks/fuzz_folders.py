@@ -292,9 +292,8 @@ def _label_studio(f: Folder, rng: np.random.Generator, divided: bool) -> None:
                            "height": 100 * (y2 - y1) / H, "rotation": 0, "rectanglelabels": [t.name]}}
             f.of[id(r)] = t
             rows.append(r)
-        task = {"id": k + 1, "data": {"image": f"/data/upload/1/0a1b2c3d-{p.stem}.png" if False else
-                                      f"/data/upload/1/{p.stem}.png"},
-                "annotations": [{"id": k + 50, "was_cancelled": False, "ground_truth": False, "result": rows}]}
+        task = {"id": k + 1, "data": {"image": f"/data/upload/1/{p.stem}.png"}, "annotations": [
+            {"id": k + 50, "was_cancelled": False, "ground_truth": False, "result": rows}]}
         f.pages[id(task)] = p
         tasks.append(task)
     f.files["result.json"] = tasks
@@ -490,6 +489,10 @@ def line_value(f: Folder, rng: np.random.Generator) -> str:
         words = {"word": [*words[:at], str(rng.choice(WORDS)), *words[at + 1 :]], "less": words[:at] + words[at + 1 :],
                  "more": [*words, str(rng.choice(WORDS))], "part": words}[what]
         text.rows[k] = ((";" if what == "part" else text.part).join(words), thing)
+        if thing and not text.rows[k][0].strip():
+            thing.state = "gone"
+        if thing and f.format == "csv":
+            thing.said = (*thing.said, f"image {words[0] if words else ''}")  # it names another picture, which is not there
     f.touch(concerned)
     return f"{name}: {what} in line {k + 1} {row[:60]!r}"
 
@@ -505,15 +508,16 @@ def _pick(f: Folder, rng: np.random.Generator, kinds: tuple[type, ...]) -> tuple
 # ---------------------------------------------------------------- spoiling files
 
 
-def _text(f: Folder, rng: np.random.Generator) -> str:
-    """A file of annotations, now bytes; "" where there is none."""
+def _text(f: Folder, rng: np.random.Generator) -> tuple[str, Any]:
+    """A file of annotations, now bytes, and what it was; "" where there is none."""
     names = sorted(n for n, v in f.files.items() if not isinstance(v, bytes) or n.endswith(
         (".json", ".xml", ".txt", ".csv", ".yaml")))
     if not names:
-        return ""
+        return "", None
     name = names[int(rng.integers(len(names)))]
-    f.files[name] = written(f.files[name])
-    return name
+    old = f.files[name]
+    f.files[name] = written(old)
+    return name, old
 
 
 def written(value: Any) -> bytes:
@@ -536,7 +540,7 @@ def _in_file(f: Folder, name: str) -> list[Thing]:
 
 def spelling(f: Folder, rng: np.random.Generator) -> str:
     """Byte order marks, ends of lines and encodings that editors write: nothing is lost by them."""
-    name = _text(f, rng)
+    name, _ = _text(f, rng)
     if not name:
         return ""
     raw = f.files[name]
@@ -552,7 +556,7 @@ def spelling(f: Folder, rng: np.random.Generator) -> str:
 
 def damage(f: Folder, rng: np.random.Generator) -> str:
     """A file of annotations is cut, empty, garbage, or holds a wrong byte."""
-    name = _text(f, rng)
+    name, old = _text(f, rng)
     if not name:
         return ""
     raw = f.files[name]
@@ -565,9 +569,24 @@ def damage(f: Folder, rng: np.random.Generator) -> str:
         "pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 99\n",
     }[what]()
     f.touch(_in_file(f, name))
+    lines = name.endswith((".txt", ".csv"))
+    if lines and (what == "cut" or what == "empty" and not name.endswith(".csv")):
+        _cut(f, name, old, at if what == "cut" else 0)
     for p in f.pictures:  # a wrong byte may end one name and begin another
         p.more |= what in ("cut", "byte") and (p.labels == name or name not in {q.labels for q in f.pictures})
     return f"{name}: {what}"
+
+
+def _cut(f: Folder, name: str, old: Any, at: int) -> None:
+    """Of a text of lines that ends at byte `at`, the objects of the lines that are no more there are gone."""
+    if not isinstance(old, Lines):
+        for t in _in_file(f, name):
+            t.state = "gone"
+        return
+    for row, thing in old.rows:
+        if thing is not None and at <= 0:
+            thing.state = "gone"
+        at -= len(row.encode()) + 1
 
 
 def paths(f: Folder, rng: np.random.Generator) -> str:
@@ -651,6 +670,8 @@ def label_file(f: Folder, rng: np.random.Generator) -> str:
         return ""
     name = sorted(names)[int(rng.integers(len(names)))]
     of = [p for p in own if p.labels == name]
+    if isinstance(f.files[name], bytes) and not of:
+        return ""
     value = f.files.pop(name)
     folder, _, last = name.rpartition("/")
     at = f"{folder}/" if folder else ""
@@ -659,7 +680,8 @@ def label_file(f: Folder, rng: np.random.Generator) -> str:
     new = {"upper": f"{at}{stem.upper()}{ending}", "ending": f"{at}{stem}{ending.upper()}", "deep": f"{at}a/{last}",
            "other": f"{at}{stem}_old{ending}", "nfd": unicodedata.normalize("NFD", name), "top": last}.get(what, name)
     if what == "gone":
-        for t in (of[0].things if of else f.things):
+        inner = [t for _, t in value.rows if t] if isinstance(value, Lines) else _below(f, value)
+        for t in of[0].things if of else inner:
             t.state = "gone"
         return f"{name}: gone"
     if what == "link":
@@ -755,11 +777,20 @@ class Seen:
     warned: str = ""
 
 
+@cache
+def _app() -> None:
+    """The tree of commands is built once, not for every call."""
+    import typer.main
+
+    typer.main.get_command = cache(typer.main.get_command)
+
+
 def command(*words: str) -> tuple[int, str, str]:
     """(exit status, what was printed, what was printed as an error) of a command; 70 for a traceback."""
     from stemma.cli import main, screen
     from stemma.data import records
 
+    _app()
     out, err, code = io.StringIO(), io.StringIO(), 0
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
@@ -790,8 +821,10 @@ def look(place: Path, out: Path, convert: str) -> Seen:
         seen.crash = wrong
         return seen
     seen.lines = wrong.splitlines()
+    format = None  # it is recognised once: looking for it is half of the time that a folder takes
     if code in (0, 1):
         found = json.loads(said)
+        format = found["format"]
         seen.lines += [" ".join(str(x) for k, x in fault.items() if k not in ("kind", "safe", "box"))
                        for fault in found["faults"]]
         seen.lines += found["notes"] + [n for names in found["unused"].values() for n in names]
@@ -799,9 +832,9 @@ def look(place: Path, out: Path, convert: str) -> Seen:
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
-            pair = open_pair(place)
-            names = [n for n in splits(place) if n in ("train", "val", "test")]
-            for data in [*pair, *(opened(place, n) for n in names if n == "test")]:
+            pair = open_pair(place, None, format)
+            names = splits(place, format)
+            for data in [*pair, *([opened(place, "test", format)] if "test" in names else [])]:
                 for i in range(len(data)):
                     try:
                         s = data[i]

@@ -212,14 +212,16 @@ def open_at(
 
 def unused_at(where: str | Path, format: str | None, opened: dict[str, Records], **options: Any) -> Unused | None:
     """Files of a data folder that none of its splits reads. `opened`: splits as they were opened, by name; the others
-    are read for their names. None where that fails: then nobody knows."""
+    that `apart` names are read for their names. None where that fails: then nobody knows."""
     path, module = module_of(where, format)
     used: set[str] = set()
     roots = [path if path.is_dir() else coco.data_root(path)]
     for data in opened.values():
         used |= data.used
         roots.append(data.root)
-    for name, reads in drafts_at(path, module, **options).items():
+    own = drafts_at(path, module, **options)
+    for name in apart(own):
+        reads = own[name]
         if not any(name == data.source for data in opened.values()):
             try:
                 draft = reads()

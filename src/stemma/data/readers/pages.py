@@ -46,13 +46,15 @@ class Shape:
 
 @dataclass
 class Page:
-    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes."""
+    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes; `why` these
+    cannot be read, where they cannot."""
 
     name: str
     size: tuple[int, int]
     origin: Path
     shapes: list[Shape] = field(default_factory=list)
     split: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def draft_of(
         twice = next(n for n in found if found.count(n) > 1)
         raise DataError(str(where), f"the class {twice!r} is named twice", "give each class its own name")
     index = {n: k for k, n in enumerate(found)}
-    grown = _Columns(faults)
+    grown = _Columns(faults, word)
     for page in pages:
         grown.add(page, pictures, split, index, base)
     hashed = hashlib.sha256("\0".join(found).encode("utf-8", "surrogatepass"))
@@ -207,7 +209,7 @@ def draft_of(
         hashed.update(read_bytes(path))
     masks = any(s is not None for s in grown.segments)
     if masks:
-        faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]}", "",
+        faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]} of {grown.files[grown.image[k]]}", "",
                          "has no mask, where others have one", "its box is taken as the mask", True, "no mask")
                    for k, s in enumerate(grown.segments) if s is None]
     t = table(
@@ -228,6 +230,7 @@ class _Columns:
     """Columns grown from pages."""
 
     faults: list[Fault]
+    word: str
     files: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     origin: list[str] = field(default_factory=list)
@@ -263,11 +266,15 @@ class _Columns:
             except DataError:
                 size = (0, 0)  # named as missing or unreadable where pictures are vetted
         self.sizes.append(size)
+        if page.why:
+            self.faults.append(Fault(str(page.origin), f"image {self.files[i]}", "", page.why, OUT, True, "broken record",
+                                     self.files[i]))
+            self.out.add(i)
         for s in page.shapes:
             self._shape(i, s, size, page, index)
 
     def _shape(self, i: int, s: Shape, size: tuple[int, int], page: Page, index: dict[str, int]) -> None:
-        record = f"object {s.record}"
+        record = f"{self.word} {s.record} of {self.files[i]}"
         if not s.why and not s.name:
             s.why = "the object has no class name"
         segment: Any = s.mask or s.rings or None
@@ -281,7 +288,7 @@ class _Columns:
         if not s.why and box is None:
             s.why = "the object has neither a box nor a mask"
         if s.why or box is None:
-            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, "broken record"))
+            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, "broken record", self.files[i]))
             self.out.add(i)
             return
         if s.name not in index:

@@ -425,6 +425,11 @@ class _Rows:
         self._corners: list[tuple[float, float, float, float]] = []
 
     def add(self, image: int, root: ET.Element, path: str) -> None:
+        for o in root:
+            if o.tag != "object" and isinstance(o.tag, str) and next(o.iter("bndbox"), None) is not None:
+                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>", OUT, True,
+                                         "broken record"))
+                self.out.add(image)
         for k, o in enumerate(root.findall("object")):
             word = f"object {k}"
             name = (o.findtext("name") or "").strip()
