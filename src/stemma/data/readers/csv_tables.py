@@ -143,6 +143,10 @@ def read(
                 continue
             cell = _Cells(row, head)
             name = cell("file")
+            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")):
+                faults.append(Fault(str(path), f"line {k}", "", "holds several lines in one cell: a quotation mark is not "
+                                    "closed", "close it, or remove it", False, "broken record"))
+                continue
             if not name:
                 faults.append(Fault(str(path), f"line {k}", "", "names no picture", "correct it, or remove it", False,
                                     "broken record"))

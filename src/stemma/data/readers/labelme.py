@@ -1,6 +1,7 @@
 """labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
 
 Shapes of one label and one group_id are parts of one object. A point or a line has no extent and takes its picture out.
+What is called __ignore__ is a place in which nothing counts, as in the tool's own converters: a crowd of every class.
 Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
 """
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .coco import load_json, real, whole
 from .pages import Page, Shape, Source
 
 FORMAT = "labelme"
+_IGNORED = "__ignore__"
 
 
 def looks_like(path: Path) -> bool:
@@ -71,8 +73,15 @@ def read(
                         continue  # named where its own split is opened
         return out
 
-    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="shape",
-                          faults=faults, follow_links=follow_links)
+    ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
+    notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
+    kinds = {s.name for p in found for s in p.shapes if s.name} | every()
+    kinds = sorted(kinds - {_IGNORED}) or sorted(kinds)
+    for page in found if _IGNORED not in kinds else ():
+        page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
+            x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=lambda: kinds,
+                          word="shape", faults=faults, notes=notes, follow_links=follow_links)
 
 
 def _page(path: Path) -> Page:

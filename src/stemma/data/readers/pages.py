@@ -80,7 +80,7 @@ def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[
 
 def everywhere(place: Shape, names: Iterable[str]) -> list[Shape]:
     """A place in which nothing counts: a crowd of every class."""
-    return [Shape(n, place.box, crowd=True, record=place.record, why=place.why) for n in names]
+    return [Shape(n, place.box, place.rings, place.mask, True, place.record, place.why) for n in names]
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
