@@ -106,7 +106,8 @@ def recognise(where: str | Path) -> str:
                         f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
     below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
     hint = next((n for n in below if formats_at(path / n)), "")
-    mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
+    mend = ((f"{path / hint} does; name that. " if hint else "") + "Where folders have other names, say --format, "
+            f"{flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}")
     raise DataError(str(path), "holds no data set of a known format", mend, field="format")
 
 
@@ -205,9 +206,23 @@ def open_at(
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
         select = lambda files: _part(files, *part)  # noqa: E731
-    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select)
+    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select,
+                   scale=scale_of(own, source))
     found.source = source
     return found
+
+
+def scale_of(own: dict[str, Callable[[], Draft]], split: str) -> Callable[[], list[Path]] | None:
+    """The pictures of the training split, which say what is white in those of another: a value means one grey in all
+    splits. None for training's own, and where there is none."""
+    if split == "train" or "train" not in own:
+        return None
+
+    def files() -> list[Path]:
+        draft = own["train"]()
+        return [draft.root / f for f in draft.table.files]
+
+    return files
 
 
 def unused_at(where: str | Path, format: str | None, opened: dict[str, Records], **options: Any) -> Unused | None:

@@ -518,8 +518,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                                 "it is left out", True, "unknown image"))
             continue
         if not isinstance(a.get("bbox"), list) and not a.get("segmentation"):
-            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT, True,
-                                "broken record", files[i]))
+            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT,
+                                True, "broken record", files[i]))
             out.add(i)
             continue
         keep.append(a)

@@ -136,7 +136,7 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
     kind = str(row.get("type") or next((c for c in _KINDS if c in value), "")).lower()
     known = any(w in kind for w in ("rectangle", "polygon", "ellipse", "brush", "keypoint", "labels"))
     if not known and not any(c in value for c in _EXTENT):
-        return None
+        return None if isinstance(row.get("type"), str) else (Shape("", record=k, why="is no region"), (0, 0))
     if named is None and kind in ("rectangle", "polygon", "ellipse", "brush", "keypoint"):
         return None  # the bare shape beside the labelled one of the same id
     out = Shape(str(named[0]).strip() if named else "", record=k)

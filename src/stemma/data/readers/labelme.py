@@ -29,7 +29,7 @@ _IGNORED = "__ignore__"
 
 def looks_like(path: Path) -> bool:
     """Whether a JSON file or a folder holds labelme's annotations."""
-    return pages.any_fits(path, _fits, ".json") if path.is_dir() else _fits(path)
+    return pages.any_fits(path, _fits, ".json", beside=True) if path.is_dir() else _fits(path)
 
 
 def _fits(path: Path) -> bool:
@@ -45,7 +45,7 @@ def _fits(path: Path) -> bool:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its JSON files, by the folders that they lie in."""
-    return pages.file_splits(where, _fits, ".json", FORMAT, labels)
+    return pages.file_splits(where, _fits, ".json", FORMAT, labels, beside=True)
 
 
 def read(

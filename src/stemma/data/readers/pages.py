@@ -46,8 +46,8 @@ class Shape:
 
 @dataclass
 class Page:
-    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes; `why` these
-    cannot be read, where they cannot."""
+    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes;
+    `why` these cannot be read, where they cannot."""
 
     name: str
     size: tuple[int, int]
@@ -115,9 +115,10 @@ def seen_share(box: Sequence[float], visible: Sequence[float]) -> float:
 
 
 def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: str, labels: str | Path | None = None,
-                folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> dict[str, Source]:
+                folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons"),
+                beside: bool = False) -> dict[str, Source]:
     """split -> files of annotations that `fits`: those at `where` itself, in a folder called like one of `folders`,
-    beside the images, or in a folder a split. Raises DataError where there are none."""
+    beside the images, or in a folder a split. Raises DataError where there are none. `beside`: as for `candidates`."""
     if where.is_file():
         return {"all": Source((where,))}
     if labels is not None:
@@ -127,7 +128,7 @@ def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: st
         folder = given_folder(where, labels, "labels")
         found = [folder / n for n in walk(folder, {ending}, follow_links=True) if fits(folder / n)]
     else:
-        found = candidates(where, fits, ending, folders)
+        found = candidates(where, fits, ending, folders, beside)
     if not found:
         raise DataError(str(where), f"holds no annotations of {kind}", f"looked for *{ending} here, in "
                         f"{', '.join(folders)}, beside the images and in a folder a split; say {spelled('labels')}")
@@ -146,8 +147,10 @@ def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: st
     return {s or "all": Source(tuple(p)) for s, p in parts.items()}
 
 
-def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: Sequence[str]) -> list[Path]:
-    """Files of annotations of a kind in the usual places."""
+def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: Sequence[str],
+               beside: bool = False) -> list[Path]:
+    """Files of annotations of a kind in the usual places; `beside`: where none is there, in any folder that holds
+    pictures too."""
     names = [n for n in walk(where, {ending}, follow_links=True)]
     near = {child(where, f) for f in (*folders, *IMAGES)} - {""}
     out = []
@@ -155,19 +158,24 @@ def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: 
         first, _, rest = n.partition("/")
         if not rest or first in near or split_name(first):
             out.append(where / n)
-    return [p for p in out if fits(p)]
+    found = [p for p in out if fits(p)]
+    if beside and not found:
+        pictured = {n.rpartition("/")[0] for n in walk(where, follow_links=True)} if names else set()
+        found = [where / n for n in names if n.rpartition("/")[0] in pictured and fits(where / n)]
+    return found
 
 
 def any_fits(where: Path, fits: Callable[[Path], bool], ending: str,
-             folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> bool:
-    """Whether a folder holds such annotations: a few files are looked at."""
+             folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons"),
+             beside: bool = False) -> bool:
+    """Whether a folder holds such annotations: a few files are looked at. `beside`: as for `candidates`."""
     seen: list[Path] = []
 
     def some(path: Path) -> bool:
         seen.append(path)
         return len(seen) <= 40 and fits(path)
 
-    return bool(candidates(where, some, ending, folders))
+    return bool(candidates(where, some, ending, folders, beside))
 
 
 # ---------------------------------------------------------------- the draft
@@ -267,8 +275,8 @@ class _Columns:
                 size = (0, 0)  # named as missing or unreadable where pictures are vetted
         self.sizes.append(size)
         if page.why:
-            self.faults.append(Fault(str(page.origin), f"image {self.files[i]}", "", page.why, OUT, True, "broken record",
-                                     self.files[i]))
+            self.faults.append(Fault(str(page.origin), f"image {self.files[i]}", "", page.why, OUT, True,
+                                     "broken record", self.files[i]))
             self.out.add(i)
         for s in page.shapes:
             self._shape(i, s, size, page, index)

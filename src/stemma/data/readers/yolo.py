@@ -119,7 +119,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise DataError(str(path), "is nested too deeply to be a data.yaml", "check what wrote it") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, LookupError) as e:
-        raise DataError(str(path), f"is no YAML that can be read ({' '.join(str(e).split())[:120]})", "correct it") from None
+        said = " ".join(str(e).split())[:120]
+        raise DataError(str(path), f"is no YAML that can be read ({said})", "correct it") from None
     if not isinstance(doc, dict):
         raise DataError(str(path), "is no mapping with 'names', 'train' and 'val'", "write a data.yaml")
     return doc if written is None else doc | {"names": written}
