@@ -415,6 +415,8 @@ def json_value(f: Folder, rng: np.random.Generator) -> str:
         parent[key] = json.dumps(old) if not isinstance(old, str) else old.upper()
     else:
         what, odd = "odd", ODD[int(rng.integers(len(ODD)))]
+        for t in _below(f, old) if isinstance(old, list) and not odd and isinstance(odd, (list, dict)) else ():
+            t.state = "gone"  # a list of nothing says that there is nothing
         parent[key] = copy.deepcopy(odd)
     f.touch(concerned)
     new = parent.get(key) if isinstance(parent, dict) else ""
@@ -570,6 +572,9 @@ def damage(f: Folder, rng: np.random.Generator) -> str:
         "pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 99\n",
     }[what]()
     f.touch(_in_file(f, name))
+    for t in _in_file(f, name):  # the file is named, or what stands in it now
+        t.said = (*t.said, name.rpartition("/")[2].casefold()) if what not in ("cut", "byte") else (
+            *t.said, "is not there") if what == "byte" and name.endswith(".csv") else t.said
     lines = name.endswith((".txt", ".csv"))
     if lines and (what == "cut" or what == "empty" and not name.endswith(".csv")):
         _cut(f, name, old, at if what == "cut" else 0)

@@ -141,6 +141,15 @@ def test_a_label_file_of_zeros_is_no_picture_without_objects(tmp_path: Path) -> 
     assert named(examine(tmp_path), "1.txt", "zeros")
 
 
+def test_a_second_byte_order_mark_is_no_part_of_a_class(tmp_path: Path) -> None:
+    pictures(tmp_path, folder="image_2")
+    for k in range(3):
+        put(tmp_path / f"label_2/{k}.txt", "")
+        text = "\ufeff" * (k == 1) + "cat 0 0 0 5 6 25 16 1 1 1 0 0 9 0\n"
+        (tmp_path / f"label_2/{k}.txt").write_bytes(text.encode("utf-16" if k == 1 else "utf-8"))
+    assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1} and examine(tmp_path).classes == ("cat",)
+
+
 def test_an_object_of_voc_of_another_tag_takes_its_picture_out(tmp_path: Path) -> None:
     pictures(tmp_path, folder="JPEGImages")
     for k in range(3):
@@ -171,8 +180,19 @@ def test_a_row_that_ends_early_is_no_picture_without_objects(tmp_path: Path) -> 
     put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,cat,5,6"]))
     assert held(tmp_path) == {"0.png": 1, "1.png": 1}
     assert named(examine(tmp_path), "2.png", "line 4")
+    put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2"]))
+    assert held(tmp_path) == {"0.png": 1, "1.png": 1}
     put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,,,,,"]))
     assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 0}
+
+
+def test_a_row_of_too_many_cells_is_refused(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,cat,5,5,6,20,30"]))
+    with pytest.raises(DataError, match="line 4.*7 cells for 6 columns"):
+        held(tmp_path)
+    put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,cat,5,6,20,30,,"]))
+    assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1}
 
 
 def shape(label: str, *points: list[float]) -> dict[str, Any]:

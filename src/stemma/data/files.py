@@ -43,7 +43,7 @@ def text_of(raw: bytes, path: str | Path) -> str:
     Raises DataError where it is neither."""
     mark, encoding = next(((m, e) for m, e in _MARKS if raw.startswith(m)), (b"", "utf-8"))
     try:
-        return raw[len(mark) :].decode(encoding)
+        return raw[len(mark) :].decode(encoding).removeprefix("\ufeff")  # a mark of a mark, of text that was recoded
     except UnicodeDecodeError as e:
         raise DataError(str(path), f"is no UTF-8 text (byte {e.start + len(mark)})", "save it as UTF-8") from None
 

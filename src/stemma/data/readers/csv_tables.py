@@ -42,10 +42,11 @@ _BOX = ("x1", "y1", "x2", "y2", "x", "y", "w", "h", "bbox")
 
 @dataclass(frozen=True)
 class Head:
-    """Which column is what; `first` is the line of the first row."""
+    """Which column is what; `first` is the line of the first row, `width` the number of columns."""
 
     at: dict[str, int]
     first: int
+    width: int
 
     @property
     def usable(self) -> bool:
@@ -76,10 +77,10 @@ def _head(rows: list[list[str]]) -> Head | None:
     at = {what: next(said.index(w) for w in words if w in said) for what, words in _NAMES.items()
           if any(w in said for w in words)}
     if "file" in at:
-        return Head(at, 2)
+        return Head(at, 2, len(said))
     # path,x1,y1,x2,y2,class
     if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
-        return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1)
+        return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1, 6)
     return None
 
 
@@ -148,6 +149,11 @@ def read(
                 faults.append(Fault(str(path), f"line {k}", "", "holds several lines in one cell: a quotation mark "
                                     "is not closed", "close it, or remove it", False, "broken record"))
                 continue
+            if any(row[head.width :]):
+                faults.append(Fault(str(path), f"line {k}", "", f"has {len(row)} cells for {head.width} columns: which is "
+                                    "which is not known", "put what holds the delimiter, as a decimal comma, between "
+                                    "quotation marks", False, "broken record"))
+                continue
             if not name:
                 faults.append(Fault(str(path), f"line {k}", "", "names no picture", "correct it, or remove it", False,
                                     "broken record"))
@@ -157,7 +163,7 @@ def read(
             page = of.get(name)
             if page is None:
                 page = of[name] = Page(name, _size(cell, name, pictures), path)
-            if len(row) <= max(v for c, v in head.at.items() if c in _BOX) and len(row) > 1:
+            if len(row) <= max(v for c, v in head.at.items() if c in _BOX):
                 page.why = f"its line {k} ends after {len(row)} cells"
                 continue
             shape = _shape(cell, k, page.size if fractions else (1, 1), described)

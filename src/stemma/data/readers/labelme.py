@@ -75,8 +75,8 @@ def read(
 
     ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
     notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
-    kinds = {s.name for p in found for s in p.shapes if s.name} | every()
-    kinds = sorted(kinds - {_IGNORED}) or sorted(kinds)
+    said = {s.name for p in found for s in p.shapes if s.name} | every()
+    kinds = sorted(said - {_IGNORED}) or sorted(said)
     for page in found if _IGNORED not in kinds else ():
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
