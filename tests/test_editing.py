@@ -27,9 +27,10 @@ from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
 from stemma.data.editing import drawn, folders
 from stemma.data.editing.loading import PairLoader, stretched
+from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
-from stemma.engine.editing import bring, derive, measure, show
+from stemma.engine.editing import bring, derive, guests, measure, show
 from stemma.engine.running import checkpoint
 from stemma.metrics import edits as by
 from stemma.ops import edits as ops
@@ -615,6 +616,30 @@ def test_magicbrush_is_read_with_its_masks(tmp_path: Path) -> None:
         data.pair(1)
 
 
+def test_masks_that_cannot_be_used_are_told_and_their_pairs_kept(tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    root = brush_folder(tmp_path / "brush")
+    at = root / "train" / "images"
+    (at / "0" / "0-mask1.png").unlink()
+    Image.new("RGBA", (10, 8)).save(at / "1" / "1-mask1.png")
+    turns = json.loads((root / "dev" / "edit_turns.json").read_text())
+    turns[0]["mask"], turns[1]["mask"] = 7, "../../../x.png"
+    (root / "dev" / "edit_turns.json").write_text(json.dumps(turns))
+    with pytest.warns(UserWarning, match="2 fault.* whose pairs are used without"):
+        train = open_edits(root, "train")
+    assert [train.pair(i).mask is not None for i in range(len(train))] == [False, False, True]
+    with pytest.warns(UserWarning, match="2 fault"):
+        assert len(open_edits(root, "val")) == 3
+    with pytest.raises(DataError, match="has 10 x 8 pixels, and its picture 20 x 16"):
+        folders.open_folder(root, "train").pair(1)
+    code, out, _ = run(capsys, "doctor", str(root), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["fault_counts"] == {folders.MASK: 4}
+    assert found["splits"]["train"]["images"] == 3
+    said = {f["field"] + " " + f["problem"] for f in found["faults"]}
+    assert "mask is no text" in said and "mask has 10 x 8 pixels, and its picture 20 x 16" in said
+
+
 def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     root = pix2pix_folder(tmp_path / "clip", 20)
@@ -977,6 +1002,42 @@ def test_both_editors_are_compared_where_both_are_asked_for_answers(
     assert all(0 <= m["iou"] <= 1 and "framed" in m and "false_area" in m for m in by_name.values())
 
 
+def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "compare", "instruct-pix2pix", "instruct-diffusion", "u-net", "--data", "edits:16:24",
+                         "--budget", "3steps", "--out", "compare", "--batch", "4", "--limit", "10", "--device", "cpu",
+                         "--jobs", "1", "--set", "u-net:recipe.resize.size=32", "--set",
+                         "instruct-pix2pix:sampler.steps=2", "--set", "instruct-diffusion:sampler.steps=2")
+    assert code == 0 and "asked for the masks" in " ".join((out + err).split()), err
+    record = json.loads(Path("compare/results.json").read_text())
+    by_name = {s["paper"]: s["runs"][0] for s in record["systems"]}
+    assert set(by_name) == {"instruct_pix2pix", "instruct_diffusion", "u_net"} and record["wing"] == "editing"
+    for trial in by_name.values():
+        assert set(trial["by_kind"]) == {"mark"} and trial["edits"] == 10 and trial["size"] == 16
+        assert 0 <= trial["metrics"]["iou"] <= 1 and {"false_area", "framed"} <= set(trial["metrics"])
+        assert trial["copy"]["iou"] == trial["copy"]["false_area"] == 0 and len(trial["shown"]) == 6
+    page = Path("compare/report.html").read_text()
+    assert page.count("U-Net") >= 3 and "mask IoU" in page
+    code, _, err = run(capsys, "compare", "instruct-diffusion", "u-net", "--data", str(brush_folder(tmp_path / "b")))
+    assert code == 2 and "does not say what stands where" in " ".join(err.split())
+
+
+def test_a_guests_mask_is_what_it_says_of_the_thing_that_is_asked_for() -> None:
+    data = drawn.Edits(32, 40, "val", kinds=("mark",))
+    marked = Marked(data)
+    sample = marked[3]
+    assert sample.semantic is not None and sample.image is not None
+    for i in range(len(data)):
+        pair, truth = data.pair(i), marked.truth(i).semantic
+        assert truth is not None and pair.thing is not None and np.array_equal(pair.before, marked[i].image)
+        found = guests.masked(pair, truth, 32)
+        assert found["right"] == 1 and found.get("iou", 1.0) == 1.0 and found.get("false_area", 0.0) == 0.0
+        everything = np.full_like(truth, 1 + drawn.SHAPES.index(pair.thing))
+        assert guests.masked(pair, everything, 32)["right"] == 0
+
+
 def test_an_empty_instruction_gives_the_picture_back(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     found = show.predict(editor(), [x], instruction="  ", device="cpu")
@@ -1010,6 +1071,12 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "with --instruction" in said("predict", "editor.safetensors", "p.png")
     assert "name pictures" in said("predict", "editor.safetensors", "-i", "make it red")
     assert "between 1 and 1000" in said("predict", "editor.safetensors", "p.png", "-i", "x", "--steps", "0")
+    for scale in ("nan", "inf", "-1"):
+        assert "is a number of 0 or more" in said("predict", "editor.safetensors", "p.png", "-i", "x",
+                                                  "--image-guidance", scale)
+        assert "is a number of 0 or more" in said("evaluate", "editor.safetensors", "--data", "edits:16:2",
+                                                  "--text-guidance", scale)
+    assert "seed" in said("predict", "editor.safetensors", "p.png", "-i", "x", "--seed", "-1")
     assert "'threshold' means nothing here" in said("predict", "editor.safetensors", "p.png", "-i", "x", "-t", "0.5")
     assert "name the edits to measure on" in said("evaluate", "editor.safetensors")
     assert "no one graph" in said("export", "editor.safetensors", "m.onnx")

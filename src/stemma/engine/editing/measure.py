@@ -2,8 +2,9 @@
 its pictures (masks, points). Beside it the baselines: the picture as it was, and a net that has learned nothing."""
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,11 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
     elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
-            area = float((share_of(before, made, pair.colour) >= FALSE).mean())
-            return out | {"false_area": area, "right": _number(area <= 0.02)}
+            return out | marked_well(share_of(before, made, pair.colour) >= FALSE, mask)
         if pair.kind == "mark":
-            marked = read_mask(before, made, pair.colour)
-            out["iou"], out["framed"] = by.iou(marked, mask), _framed(marked if read is None else read > 0.5, mask)
-            out["right"] = _number((out["iou"] or 0) >= 0.5)
+            out |= marked_well(read_mask(before, made, pair.colour), mask)
+            if read is not None:
+                out["framed"] = _framed(read > 0.5, mask)
             out["iou_read"] = by.iou(read > 0.5, mask) if read is not None else None
         elif pair.point is not None:
             ratio, radius = size[1] / pair.before.shape[1], RADIUS * size[0]
@@ -60,6 +60,15 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
             if read is not None:
                 out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
+
+
+def marked_well(marked: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
+    """The measures of a mask [H, W] that was read out of an answer, beside the true one, which may be empty."""
+    if not mask.any():
+        area = float(marked.mean())
+        return {"false_area": area, "right": _number(area <= 0.02)}
+    iou = by.iou(marked, mask)
+    return {"iou": iou, "framed": _framed(marked, mask), "right": _number((iou or 0) >= 0.5)}
 
 
 def _framed(marked: np.ndarray, mask: np.ndarray) -> float:
@@ -77,7 +86,8 @@ def editing(model: nn.Module, **options: Any) -> Made:
     m: Any = model
 
     def make(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.Tensor:
-        edited: torch.Tensor = m.edit(before, [p.instruction for p in pairs], seed=index, **options)
+        place = next(m.parameters()).device
+        edited: torch.Tensor = m.edit(before.to(place), [p.instruction for p in pairs], seed=index, **options)
         return edited
 
     return make
@@ -102,8 +112,7 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
     false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
     found_read: what `reader` sees of them."""
-    values: dict[str, list[float]] = defaultdict(list)
-    kinds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    each: list[tuple[str, dict[str, float | None]]] = []
     for index, read, both in _batches(pairs, size, batch):
         if watch is not None:
             watch.start()
@@ -113,13 +122,21 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
         if watch is not None:
             watch.lap()
         for k, pair in enumerate(read):
-            for name, v in scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(),
-                                  seen[k]).items():
-                if v is not None:
-                    values[name].append(v)
-                    kinds[pair.kind][name].append(v)
+            each.append((pair.kind, scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k])))
+    return {**means(each), "edits": len(pairs)}
+
+
+def means(each: Iterable[tuple[str, dict[str, float | None]]]) -> dict[str, Any]:
+    """Means of the measures of (kind, measures), in all and "by_kind"; those that are None mean nothing of an edit."""
+    values: dict[str, list[float]] = defaultdict(list)
+    kinds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for kind, measures in each:
+        for name, v in measures.items():
+            if v is not None:
+                values[name].append(v)
+                kinds[kind][name].append(v)
     mean = lambda of: {k: float(np.mean(v)) for k, v in of.items()}
-    return {**mean(values), "edits": len(pairs), "by_kind": {k: mean(v) for k, v in kinds.items()}}
+    return {**mean(values), "by_kind": {k: mean(v) for k, v in kinds.items()}}
 
 
 def _seen(reader: nn.Module, before: torch.Tensor, made: torch.Tensor, pairs: list[Pair]) -> list[np.ndarray]:
@@ -143,6 +160,18 @@ def untrained(model: nn.Module) -> Any:
     return bare.to(next(m.parameters()).device).eval()
 
 
+def scales(model: nn.Module, text: float | None, image: float | None) -> tuple[float, float]:
+    """The guidance's scales of sentence and picture: the model's own where none is given. Raises `StemmaError` for one
+    that is no finite number of 0 or more."""
+    m: Any = model
+    own = m.spec.guidance
+    for name, value in (("text", text), ("image", image)):
+        if value is not None and not 0 <= value < math.inf:
+            raise StemmaError(f"--{name}-guidance is a number of 0 or more, not {value:g}; {m.paper.cli_name}'s own "
+                              f"is {getattr(own, name):g}")
+    return own.text if text is None else text, own.image if image is None else image
+
+
 def evaluate(
     model: nn.Module | Run | str | Path, data: Any = None, *, split: str = "val", limit: int | None = None,
     which: str = "best", batch: int = 50, device: str = "auto", text_guidance: float | None = None,
@@ -151,15 +180,16 @@ def evaluate(
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
     picture as it was ("copy") and a net that has learned nothing ("untrained").
 
-    Raises `StemmaError` where no data are named, and as `open_edits` does.
+    Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
     """
     m: Any = checkpoint.resolve(model, which)
     if data is None:
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
+    text, image = scales(m, text_guidance, image_guidance)
     pairs = held_out(data, m.spec.tasks, split, limit)
     device = pick_device(device)
     m.to(device).eval()
-    options = {"text": text_guidance, "image": image_guidance, "steps": steps}
+    options = {"text": text, "image": image, "steps": steps}
     size, watch = m.recipe.resize.size, Stopwatch(device)
     watch.work = watch.wall = watch.own = 0.0
     found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader)
@@ -172,4 +202,5 @@ def evaluate(
     }
 
 
-__all__ = ["BARE", "copying", "editing", "evaluate", "held_out", "measure", "scored", "untrained"]
+__all__ = ["BARE", "Made", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure", "scales", "scored",
+           "untrained"]
