@@ -32,8 +32,8 @@ def learned(data: str, split: str) -> Marked:
     """The pictures that a guest learns from: those of the instructions that it is asked. Raises `StemmaError` where it
     is not known what stands where."""
     if not is_drawn(data):
-        raise StemmaError(f"{data} does not say what stands where in its pictures, of which a segmenter learns; compare "
-                          "it with editors on drawn edits (edits:64)")
+        raise StemmaError(f"{data} does not say what stands where in its pictures, of which a segmenter learns; "
+                          "compare it with editors on drawn edits (edits:64)")
     return Marked(open_drawn(data, split, [k for k, _ in ASKED]))
 
 

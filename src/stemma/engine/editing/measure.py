@@ -202,5 +202,5 @@ def evaluate(
     }
 
 
-__all__ = ["BARE", "Made", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure", "scales", "scored",
-           "untrained"]
+__all__ = ["BARE", "Made", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure", "scales",
+           "scored", "untrained"]
