@@ -346,6 +346,9 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
         (CAPITALS.replace("5", "inf"), None, "finite number"),
         (CAPITALS, "country,capital\nfrance,rome\n", "does not say is true"), (CAPITALS, "a,b\nx,y\n", "columns"),
         (CAPITALS + "x\n", None, "has 1 fields"), ("country,capital\n", None, "no row"),
+        (CAPITALS + "\nmalta,,1\n", None, "line 7, field 'capital': has an empty cell"), (",,\n,,\n", None, "without a heading"),
+        (CAPITALS.replace("capital", "country"), None, "'country' more than once"),
+        (CAPITALS, "country,capital\n,rome\n", "empty cell"),
     ):
         with pytest.raises(DataError, match=why):
             read(folder_of(tmp_path / "b", facts, documents))

@@ -266,6 +266,8 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
     assert any("fifth" in n for n in whole.notes) and open_set(tmp_path / "whole").digest == whole.digest
     split = open_set(drawn_folder(tmp_path / "split", splits=("train", "valid", "test")))
     assert [len(p) for p in split.parts.values()] == [40, 40, 40] and not split.notes
+    (tmp_path / "split" / "valid" / "five").mkdir()
+    assert open_set(tmp_path / "split").notes == ("1 folder(s) hold no picture and are no class there: five of val",)
     lines = [f"{c}/{i}.png {c}" for c in whole.classes for i in range(10)]
     (tmp_path / "whole" / "train.txt").write_text("\n".join(lines[::2]))
     (tmp_path / "whole" / "test.txt").write_text("\n".join(lines[1::2]))
