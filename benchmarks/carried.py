@@ -7,12 +7,12 @@
         --nets tf_efficientnet_lite0:imagenet tf_efficientnet_lite1:imagenet FILE.safetensors ...
     python benchmarks/carried.py levels --emoji node_modules --dictionary /usr/share/wordnet --out levels
 
-`sets` makes folders of class folders. Emoji: kinds (sub-groups) of Google's pictures. Clip art: folders two deep. Stamps:
-first folders. A class is one with twelve pictures or more, of which twenty are taken at most. `line` looks at each
-picture once with each network and deals each set anew for every seed, three fifths of each class to learn from and a
-fifth each to validate and to test on; then the protocol of imagenet-transfer's preset linear: 45 strengths, the best by
-validation, fitted anew on both, test once. `levels`: single emoji whose name is a WordNet noun of the fitting kind, not
-among ImageNet's thousand nor above one of them, in five levels by Lin's similarity to the nearest of the thousand:
+`sets` makes folders of class folders. Emoji: kinds (sub-groups) of Google's pictures. Clip art: folders two deep.
+Stamps: first folders. A class is one with twelve pictures or more, of which twenty are taken at most. `line` looks at
+each picture once with each network and deals each set anew for every seed, three fifths of each class to learn from and
+a fifth each to validate and to test on; then the protocol of imagenet-transfer's preset linear: 45 strengths, the best
+by validation, fitted anew on both, test once. `levels`: single emoji whose name is a WordNet noun of the fitting kind,
+not among ImageNet's thousand nor above one of them, in five levels by Lin's similarity to the nearest of the thousand:
 folders that --data levels:FOLDER reads, in which each vendor drew one picture of each concept.
 """
 from __future__ import annotations
@@ -39,7 +39,7 @@ from stemma.ops import softmax_regression as regression
 from stemma.studies.concepts import listed
 
 LEAST, MOST, LARGEST = 12, 20, 4_000_000  # pictures of a class; pixels of a picture
-SIDE = 300
+SIDE, TOLERANCE = 300, 1e-5
 VENDORS = ("google", "facebook", "twitter", "apple")  # the last is tested on
 KINDS = {"Animals & Nature": (5, 20), "Food & Drink": (13, 20), "Travel & Places": (6, 15, 17), "Activities": (6, 4),
          "Objects": (6,)}  # WordNet's files of nouns in which the names of a group are looked up
@@ -124,14 +124,16 @@ def walked(x: torch.Tensor, labels: np.ndarray, classes: int, seed: int) -> tupl
     rows, both, warm = regression.turned(x[train]), torch.cat([train, val]), list[torch.Tensor]()
     best: tuple[float, float, Any] = (-1.0, 0.0, None)
     for strength in regression.path(probe.weakest, probe.strongest, probe.count):
-        fitted = regression.fit(rows, y[train], [strength], classes, regression.ahead(warm), tolerance=1e-5, most=probe.most)
+        fitted = regression.fit(rows, y[train], [strength], classes, regression.ahead(warm), tolerance=TOLERANCE,
+                                most=probe.most)
         warm = [*warm[-1:], fitted.w]
         weight, bias = rows.back(fitted.w[0])
         value = carried.measured("top-1", (x[val].double() @ weight + bias).numpy(), labels[val])
         if value > best[0]:
             best = value, strength, (weight, bias)
     whole = regression.turned(x[both])
-    fitted = regression.fit(whole, y[both], [best[1]], classes, whole.forth(*best[2])[None], tolerance=1e-5, most=probe.most)
+    fitted = regression.fit(whole, y[both], [best[1]], classes, whole.forth(*best[2])[None], tolerance=TOLERANCE,
+                            most=probe.most)
     weight, bias = whole.back(fitted.w[0])
     return carried.measured("top-1", (x[test].double() @ weight + bias).numpy(), labels[test]), len(test)
 
@@ -144,7 +146,8 @@ def line(a: argparse.Namespace) -> None:
     for name in a.nets:
         info = course.info_of([open_set("drawn:waves")])
         bare = name.startswith("random:")
-        settings, weights, _ = course.planned("imagenet-transfer", "linear", {"backbone": name.removeprefix("random:")}, info)
+        settings, weights, _ = course.planned("imagenet-transfer", "linear", {"backbone": name.removeprefix("random:")},
+                                              info)
         model: Any = checkpoint.build(papers.get("imagenet-transfer"), "linear", sets=settings, info=info)
         if not bare:
             assert weights is not None
@@ -172,8 +175,9 @@ def line(a: argparse.Namespace) -> None:
         mean = carried.adjusted(logits).mean(1)
         said = carried.correlation(np.array(top), mean)
         less = [i for i in range(len(top)) if i != int(np.argmin(top))]
-        print(f"{'all seeds' if which is None else f'seed {which}'}: r = {said.r:.3f} ({said.low:.2f} to {said.high:.2f}), "
-              f"n = {said.n}; without the weakest {np.corrcoef(np.array(top)[less], mean[less])[0, 1]:.3f}; each set "
+        word, without = "all seeds" if which is None else f"seed {which}", np.corrcoef(np.array(top)[less], mean[less])
+        print(f"{word}: r = {said.r:.3f} ({said.low:.2f} to {said.high:.2f}), n = {said.n}; without the weakest "
+              f"{without[0, 1]:.3f}; each set "
               + ", ".join(f"{s[0]} {np.corrcoef(top, logits[:, k])[0, 1]:.2f}"
                           f" ({np.corrcoef(np.array(top)[less], logits[less, k])[0, 1]:.2f})"
                           for k, s in enumerate(parts)))

