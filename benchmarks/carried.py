@@ -9,11 +9,12 @@
 
 `sets` makes folders of class folders. Emoji: kinds (sub-groups) of Google's pictures. Clip art: folders two deep.
 Stamps: first folders. A class is one with twelve pictures or more, of which twenty are taken at most. `line` looks at
-each picture once with each network and deals each set anew for every seed, three fifths of each class to learn from and
-a fifth each to validate and to test on; then the protocol of imagenet-transfer's preset linear: 45 strengths, the best
-by validation, fitted anew on both, test once. `levels`: single emoji whose name is a WordNet noun of the fitting kind,
-not among ImageNet's thousand nor above one of them, in five levels by Lin's similarity to the nearest of the thousand:
-folders that --data levels:FOLDER reads, in which each vendor drew one picture of each concept.
+each picture (of --most of a class, of --classes classes by chance) once with each network and deals each set anew for
+every seed, three fifths of each class to learn from and a fifth each to validate and to test on; then the protocol of
+imagenet-transfer's preset linear: 45 strengths, the best by validation, fitted anew on both, test once. `levels`:
+single emoji whose name is a WordNet noun of the fitting kind, not among ImageNet's thousand nor above one of them, in
+five levels by Lin's similarity to the nearest of the thousand: folders that --data levels:FOLDER reads, in which each
+vendor drew one picture of each concept.
 """
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ def sets(a: argparse.Namespace) -> None:
                 for i in rng.permutation(len(files)):
                     folder = re.sub(r"[^a-z0-9]+", "-", c.lower()).strip("-")
                     took += flat(files[i], Path(a.out) / name / folder / f"{took:02d}.png")
-                    if took == MOST:
+                    if took == a.most:
                         break
         print(open_set(Path(a.out) / name).parts["train"].labels.shape, name)
 
@@ -94,16 +95,18 @@ def sets(a: argparse.Namespace) -> None:
 # ---------------------------------------------------------------- the line
 
 
-def every(where: str) -> tuple[str, int, Part]:
-    """(name, classes, all pictures of a set) with at most MOST of a class, in the order of the set."""
+def every(where: str, most: int, some: int) -> tuple[str, int, Part]:
+    """(name, classes, pictures of a set) with at most so many of a class, and of classes (0: all), in the order of the
+    set; of few classes three times as many pictures."""
     found = open_set(where)
     whole = joined(joined(found.parts["train"], found.parts["val"]), found.parts["test"])
     rng = np.random.default_rng(0)
     classes = [c for c in range(len(found.classes)) if (whole.labels == c).sum() >= LEAST]
-    most = MOST if len(classes) > 10 else 3 * MOST
+    classes = sorted(rng.permutation(classes)[: some or len(classes)].tolist())
+    most = most if len(classes) > 10 else 3 * most
     at = np.sort(np.concatenate([rng.permutation(np.flatnonzero(whole.labels == c))[:most] for c in classes]))
     return found.name, len(classes), Part(np.searchsorted(classes, whole.labels[at]), lambda i: whole.read(int(at[i])),
-                                          f"{whole.digest} {MOST} of a class")
+                                          f"{whole.digest} {most} of a class, {some} classes")
 
 
 def dealt(labels: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -139,48 +142,49 @@ def walked(x: torch.Tensor, labels: np.ndarray, classes: int, seed: int) -> tupl
 
 
 def line(a: argparse.Namespace) -> None:
-    parts, table, top, counts = [every(s) for s in a.sets], [], [], []
+    parts = [every(s, a.most, a.classes) for s in a.sets]
     print("; ".join(f"{n}: {c} classes, {len(p)} pictures" for n, c, p in parts), flush=True)
     kept: dict[str, list[Any]] = json.loads(Path(a.out).read_text()) if Path(a.out).is_file() else {}
     torch.manual_seed(0)
+    models: dict[str, Any] = {}
+    info = course.info_of([open_set("drawn:waves")])
     for name in a.nets:
-        info = course.info_of([open_set("drawn:waves")])
-        bare = name.startswith("random:")
-        settings, weights, _ = course.planned("imagenet-transfer", "linear", {"backbone": name.removeprefix("random:")},
-                                              info)
+        bare, own = name.startswith("random:"), name.removeprefix("random:")
+        settings, weights, _ = course.planned("imagenet-transfer", "linear", {"backbone": own}, info)
         model: Any = checkpoint.build(papers.get("imagenet-transfer"), "linear", sets=settings, info=info)
         if not bare:
             assert weights is not None
             model.network.take(weights)
-        model.eval()
-        row = []
-        for set_name, classes, part in parts:
-            begin = time.process_time()
-            key = f"{name} {part.digest}"
+        models[name] = model.eval()
+    nets = [n for n in a.nets if not n.startswith("random:")]
+    top = np.array([float(carried.logit(models[n].spec.top1, 50_000)) for n in nets])
+    for k, (set_name, classes, part) in enumerate(parts):
+        for name, model in models.items():
+            begin, key = time.process_time(), f"{name} {part.digest}"
             if key not in kept:
                 x = features.of(model.network, model.spec.look, part)
                 kept[key] = [walked(x, part.labels, classes, seed) for seed in range(a.seeds)]
                 Path(a.out).write_text(json.dumps(kept))
-            row.append([v for v, _ in kept[key]])
-            counts.append(kept[key][0][1])
-            print(f"{label_of(name):24} {set_name:10} {np.mean(row[-1]):.3f}  "
-                  f"{[round(v, 3) for v in row[-1]]}  {time.process_time() - begin:.0f} s", flush=True)
-        if not bare:
-            table.append(row)
-            top.append(float(carried.logit(model.spec.top1, 50_000)))
-    found, n = np.array(table), np.array(counts[: len(parts)])  # (nets, sets, seeds)
-    for which in (*range(a.seeds), None):
-        values = found.mean(2) if which is None else found[..., which]
-        logits = carried.logit(values, n[None])
+            values = [v for v, _ in kept[key]]
+            print(f"{label_of(name):24} {set_name:10} {np.mean(values):.3f}  {[round(v, 3) for v in values]}  "
+                  f"{time.process_time() - begin:.0f} s", flush=True)
+        together(nets, top, parts[: k + 1], kept, a.seeds)
+
+
+def together(nets: list[str], top: np.ndarray, parts: list[Any], kept: dict[str, list[Any]], seeds: int) -> None:
+    """r of the source's logit with the mean adjusted one, for each seed and for their means."""
+    found = np.array([[[v for v, _ in kept[f"{n} {p.digest}"]] for _, _, p in parts] for n in nets])
+    count = np.array([kept[f"{nets[0]} {p.digest}"][0][1] for _, _, p in parts])
+    less = [i for i in range(len(top)) if i != int(np.argmin(top))]
+    r = lambda x, y: float(np.corrcoef(x, y)[0, 1])  # noqa: E731
+    for which in (*range(seeds), None):
+        logits = carried.logit(found.mean(2) if which is None else found[..., which], count[None])
         mean = carried.adjusted(logits).mean(1)
-        said = carried.correlation(np.array(top), mean)
-        less = [i for i in range(len(top)) if i != int(np.argmin(top))]
-        word, without = "all seeds" if which is None else f"seed {which}", np.corrcoef(np.array(top)[less], mean[less])
+        said, word = carried.correlation(top, mean), "all seeds" if which is None else f"seed {which}"
+        each = ", ".join(f"{s[0]} {r(top, logits[:, k]):.2f} ({r(top[less], logits[less, k]):.2f})"
+                         for k, s in enumerate(parts))
         print(f"{word}: r = {said.r:.3f} ({said.low:.2f} to {said.high:.2f}), n = {said.n}; without the weakest "
-              f"{without[0, 1]:.3f}; each set "
-              + ", ".join(f"{s[0]} {np.corrcoef(top, logits[:, k])[0, 1]:.2f}"
-                          f" ({np.corrcoef(np.array(top)[less], logits[less, k])[0, 1]:.2f})"
-                          for k, s in enumerate(parts)))
+              f"{r(top[less], mean[less]):.3f}; each set (without the weakest): {each}", flush=True)
 
 
 # ---------------------------------------------------------------- levels
@@ -235,7 +239,9 @@ def main() -> None:
     way.choices["levels"].add_argument("--dictionary", default="/usr/share/wordnet")
     way.choices["line"].add_argument("sets", nargs="+")
     way.choices["line"].add_argument("--nets", nargs="+", required=True)
-    way.choices["line"].add_argument("--seeds", type=int, default=3)
+    for name, which, value in (("seeds", "line", 3), ("most", "line", MOST), ("most", "sets", MOST),
+                               ("classes", "line", 0)):
+        way.choices[which].add_argument(f"--{name}", type=int, default=value)
     a = ask.parse_args()
     a.does(a)
 

@@ -15,7 +15,8 @@ factoid is a row of word numbers, or its code: the row read as one number, first
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, fields, replace
+import itertools
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -225,18 +226,18 @@ def family(data: Any, seed: int = 0) -> list[str]:
     if kind not in LEXICA:
         raise StemmaError(f"no world of facts is called '{kind}'; there are {', '.join(LEXICA)}, and folders with "
                           "facts.csv")
-    worlds = [World(kind, seed=seed)]
+    said: dict[str, list[Any]] = {}
     types: dict[str, Any] = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(World)[1:]}
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")
         if key not in types:
             raise StemmaError(f"{data}: a world has no '{key}'; it has {', '.join(types)}")
         try:
-            values = [types[key](v) for v in value.split("+")]
+            said[key] = [types[key](v) for v in value.split("+")]
         except ValueError:
             raise StemmaError(f"{data}: {key} takes a number, not '{value}'") from None
-        worlds = [replace(w, **{key: v}) for w in worlds for v in values]
-    return [w.name for w in worlds]
+    said.setdefault("seed", [seed])
+    return [World(kind, **dict(zip(said, v))).name for v in itertools.product(*said.values())]
 
 
 def world_of(name: str) -> World:
