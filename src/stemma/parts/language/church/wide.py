@@ -233,7 +233,8 @@ def drawn(program: Any, n: int, seed: int, tries: int) -> tuple[list[Any], int] 
     try:
         while len(values) < n and tried < tries:
             w = Wide(program.limits, program.names, min(AT_ONCE, tries - tried), rng)
-            said = program.run(w)
+            with np.errstate(all="ignore"):  # numbers beyond all numbers are those of Python
+                said = program.run(w)
             if w.weight:
                 return None
             at = np.flatnonzero(w.kept)[: n - len(values)]
