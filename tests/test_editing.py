@@ -25,12 +25,12 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import drawn, folders
+from stemma.data.editing import captions, drawn, folders
 from stemma.data.editing.loading import PairLoader, stretched
 from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
-from stemma.engine.editing import bring, derive, guests, measure, show
+from stemma.engine.editing import bring, derive, guests, making, measure, show
 from stemma.engine.running import checkpoint
 from stemma.metrics import edits as by
 from stemma.ops import edits as ops
@@ -1122,3 +1122,87 @@ def test_a_pair_of_two_sizes_is_refused() -> None:
 
     with pytest.raises(DataError, match="4 x 4 pixels and the one after 5 x 4"):
         same_size(Pair(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), "x"))
+
+
+# ---------------------------------------------------------------- the making of examples
+
+
+def test_what_a_language_model_writes_is_taken_or_refused_by_the_releases_rules() -> None:
+    good = captions.read("a cat", "make it a dog\n%%\na dog\nEND and more")
+    assert good == captions.Told("a cat", "make it a dog", "a dog")
+    for written in ("make it a dog", "make it a dog\n%%\na dog\n%%\nmore\nEND", "do\n%%\nA Cat.\nEND", "\n%%\na\nEND"):
+        assert captions.read("a cat", written) is None
+    rng = np.random.default_rng(0)
+    for one in (captions.by_grammar(rng) for _ in range(200)):
+        was, now = one.before.split(), one.after.split()
+        changed = [(a, b) for a, b in zip(was, now, strict=True) if a != b]
+        assert len(changed) == 1 and changed[0][1] in one.instruction.split() and len(set(was[1:3] + was[5:])) == 4
+
+
+def test_a_pair_is_drawn_as_diffusers_draws_and_the_second_looks_where_the_first_does(tmp_path: Path) -> None:
+    """Without sharing the pictures are those of diffusers' text-to-image pipeline, one after the other; the first never
+    changes by it, and equal captions draw equal pictures."""
+    unet, vae, _ = released(tmp_path / "sd", 4)
+    m = bring.bring(tmp_path / "sd")
+    m.spec = replace(m.spec, sampler=replace(m.spec.sampler, eta=0.0, spacing="trailing"))
+    told = captions.Told("a b", "c", "d e")
+    draw = lambda one, share: making.drawn(m, one, [3], [share], [7.5], 16, steps=3)
+    first, second = draw(told, 0.0)
+    there = diffusers.StableDiffusionPipeline(
+        vae=vae, text_encoder=None, tokenizer=None, unet=unet, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False, scheduler=diffusers.DDIMScheduler(
+            1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=True,
+            timestep_spacing="trailing"))
+    there.set_progress_bar_config(disable=True)
+    noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(3))[None]
+    for words, ours in ((told.before, first), (told.after, second)):
+        with torch.no_grad():
+            theirs = there(prompt_embeds=m.text(m.text.tokens([words])), negative_prompt_embeds=m.text(m.null),
+                           num_inference_steps=3, guidance_scale=7.5, latents=noise.clone(), height=16, width=16,
+                           output_type="pt").images
+        torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=0)
+    again, shared_ = draw(told, 1.0)
+    torch.testing.assert_close(again, first, atol=1e-5, rtol=0)
+    assert (shared_ - second).abs().max() > 1e-4 and (first - second).abs().max() > 1e-4
+    same = draw(captions.Told("a b", "c", "a b"), 1.0)
+    torch.testing.assert_close(same[0], same[1], atol=1e-5, rtol=0)
+    both = making.drawn(m, told, [3, 4], [1.0, 0.0], [7.5, 7.5], 16, steps=3)  # a pair does not hang on its batch
+    torch.testing.assert_close(both[1][:1], shared_, atol=1e-4, rtol=0)
+
+
+def tiny_clip(folder: Path) -> Path:
+    """A CLIP of random weights, in transformers' layout."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.CLIPModel(transformers.CLIPConfig(
+        text_config={**tower, "vocab_size": 100, "max_position_embeddings": 8, "bos_token_id": 98, "eos_token_id": 99},
+        vision_config={**tower, "image_size": 8, "patch_size": 4}, projection_dim=16)).save_pretrained(folder)
+    return folder
+
+
+def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("editor.safetensors", editor("instruct_diffusion"))
+    words = ("import", "pairs", "editor.safetensors")
+    code, out, err = run(capsys, *words, "made", "--count", "12", "--keep", "2", "--steps", "2")
+    assert code == 0 and "24 pairs of 12 edits" in " ".join(out.split()) and "no --clip was given" in out, err
+    train = open_edits("made", "train")
+    assert len(train) == 10 and train.versions(0) == 2 and train.pair(0).captions is not None
+    assert train.pair(0).before.shape == (16, 16, 3) and len(open_edits("made", "test")) == 1
+    released(tmp_path / "sd", 4)
+    clip = tiny_clip(tmp_path / "clip")
+    for name in ("vocab.json", "merges.txt"):
+        (clip / name).write_bytes((tmp_path / "sd" / "tokenizer" / name).read_bytes())
+    monkeypatch.setattr(making, "kept_by_filter", lambda *a, most: by.kept_by_filter(*a, -1, -1, -1, most))
+    code, out, err = run(capsys, *words, "filtered", "--count", "2", "--samples", "5", "--keep", "2", "--steps", "1",
+                         "--clip", str(clip), "--json")
+    found = json.loads(out)
+    assert code == 0 and found["drawn"] == 10 and found["pairs"] <= 4 and found["filtered"], err
+    for why, *more in (("choose a new folder", "made"), ("none passes the filter", "x", "--clip", str(clip)),
+                       ("with --captions", "x", "--language", "lm"),
+                       ("a CLIP is a folder", "x", "--clip", "nowhere")):
+        if why.startswith("none"):
+            monkeypatch.setattr(making, "kept_by_filter", lambda *a, most: np.zeros(0, np.int64))
+        code, _, err = run(capsys, *words, *more, "--count", "1", "--samples", "1", "--steps", "1")
+        assert code == 2 and why in " ".join(err.split()) and "Traceback" not in err
