@@ -1199,6 +1199,11 @@ def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: p
                          "--clip", str(clip), "--json")
     found = json.loads(out)
     assert code == 0 and found["drawn"] == 10 and found["pairs"] <= 4 and found["filtered"], err
+    code, out, err = run(capsys, "evaluate", "editor.safetensors", "--data", "made", "--split", "train", "--limit", "3",
+                         "--clip", str(clip), "--steps", "1", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["copy"]["clip_picture"] == pytest.approx(1) and found["copy"]["clip_direction"] == 0, err
+    assert -1 <= found["clip_direction"] <= 1 and found["edits"] == 3
     for why, *more in (("choose a new folder", "made"), ("none passes the filter", "x", "--clip", str(clip)),
                        ("with --captions", "x", "--language", "lm"),
                        ("a CLIP is a folder", "x", "--clip", "nowhere")):

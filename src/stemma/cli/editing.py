@@ -22,7 +22,9 @@ _GUIDED: dict[str, Any] = {
         "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
 }
 OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has
-    "evaluate": _GUIDED,
+    "evaluate": {**_GUIDED, "clip": Annotated[Path | None, typer.Option(
+        "--clip", help="The folder of a CLIP, which says whether pictures changed as their captions did.",
+        rich_help_panel=_PANEL)]},
     "predict": {
         "instruction": Annotated[str | None, typer.Option(
             "--instruction", "-i", help="What is to be done to the pictures: 'make the disc red'.",
@@ -84,8 +86,8 @@ def import_pairs(
     keep: Annotated[int, typer.Option("--keep", help="Pairs of each that are kept at most.")] = 4,
     captions: Annotated[Path | None, typer.Option("--captions", help="A text file, a caption a line, for the language "
                                                   "model.")] = None,
-    language: Annotated[Path | None, typer.Option("--language", help="The folder of a language model that writes edits, "
-                                                  "without which a grammar of the drawn world does.")] = None,
+    language: Annotated[Path | None, typer.Option("--language", help="The folder of a language model that writes the "
+                                                  "edits; without it a grammar of the drawn world does.")] = None,
     clip: Annotated[Path | None, typer.Option("--clip", help="The folder of a CLIP that filters the pairs; without it "
                                               "none is left out.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps from noise to a picture. The model's own when not "

@@ -24,6 +24,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
+from .clip import Clip
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
 FALSE = 0.25  # share of a colour from which a pixel of something that is not there counts as marked
@@ -107,11 +108,13 @@ def _batches(pairs: Pairs, size: int, batch: int) -> Iterator[tuple[list[int], l
 
 
 def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = "cpu",
-            watch: Stopwatch | None = None, reader: nn.Module | None = None) -> dict[str, Any]:
+            watch: Stopwatch | None = None, reader: nn.Module | None = None,
+            judge: Clip | None = None) -> dict[str, Any]:
     """Means over edits, in all and by kind ("by_kind"). right: share that was made. background: mean change of what
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
     false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
-    found_read: what `reader` sees of them."""
+    found_read: what `reader` sees of them. clip_direction, clip_picture: whether pictures changed as their captions
+    did, and how alike they are before and after, where a `judge` is there and captions are."""
     each: list[tuple[str, dict[str, float | None]]] = []
     for index, read, both in _batches(pairs, size, batch):
         if watch is not None:
@@ -121,7 +124,9 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
         made = made.cpu()
         if watch is not None:
             watch.lap()
+        said = _judged(judge, read, both[:, 0], made) if judge is not None else {}
         for k, pair in enumerate(read):
+            each.append((pair.kind, said.get(k, {})))
             each.append((pair.kind, scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k])))
     return {**means(each), "edits": len(pairs)}
 
@@ -137,6 +142,18 @@ def means(each: Iterable[tuple[str, dict[str, float | None]]]) -> dict[str, Any]
                 kinds[kind][name].append(v)
     mean = lambda of: {k: float(np.mean(v)) for k, v in of.items()}
     return {**mean(values), "by_kind": {k: mean(v) for k, v in kinds.items()}}
+
+
+def _judged(judge: Clip, pairs: list[Pair], before: torch.Tensor, made: torch.Tensor) -> dict[int, dict[str, Any]]:
+    """What CLIP says of the edits whose pictures are known in words and differ in them, by position."""
+    at = [k for k, p in enumerate(pairs) if p.captions and p.captions[0] != p.captions[1]]
+    if not at:
+        return {}
+    rows = [judge.pictures(list((x[at].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()))
+            for x in (before, made)]
+    words = [judge.sentences([(pairs[k].captions or ("", ""))[i] for k in at]) for i in (0, 1)]
+    along, alike = by.directional_similarity(*rows, *words), by.cosine(*rows)
+    return {k: {"clip_direction": float(a), "clip_picture": float(b)} for k, a, b in zip(at, along, alike, strict=True)}
 
 
 def _seen(reader: nn.Module, before: torch.Tensor, made: torch.Tensor, pairs: list[Pair]) -> list[np.ndarray]:
@@ -176,9 +193,10 @@ def evaluate(
     model: nn.Module | Run | str | Path, data: Any = None, *, split: str = "val", limit: int | None = None,
     which: str = "best", batch: int = 50, device: str = "auto", text_guidance: float | None = None,
     image_guidance: float | None = None, steps: int | None = None, progress: bool = False,
+    clip: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
-    picture as it was ("copy") and a net that has learned nothing ("untrained").
+    picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
 
     Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
     """
@@ -188,17 +206,18 @@ def evaluate(
     text, image = scales(m, text_guidance, image_guidance)
     pairs = held_out(data, m.spec.tasks, split, limit)
     device = pick_device(device)
+    judge = Clip(clip, device) if clip is not None else None
     m.to(device).eval()
     options = {"text": text, "image": image, "steps": steps}
     size, watch = m.recipe.resize.size, Stopwatch(device)
     watch.work = watch.wall = watch.own = 0.0
-    found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader)
+    found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader, judge)
     fresh: Any = untrained(m)
-    bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader)
+    bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader, judge)
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,
-        "copy": measure(pairs, size, copying, batch), "untrained": bare,
+        "copy": measure(pairs, size, copying, batch, judge=judge), "untrained": bare,
     }
 
 
