@@ -40,6 +40,7 @@ from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, nois
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
 from stemma.skeletons.edit import EditBatch, well
+from stemma.studies import editors
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -1211,3 +1212,29 @@ def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: p
             monkeypatch.setattr(making, "kept_by_filter", lambda *a, most: np.zeros(0, np.int64))
         code, _, err = run(capsys, *words, *more, "--count", "1", "--samples", "1", "--steps", "1")
         assert code == 2 and why in " ".join(err.split()) and "Traceback" not in err
+
+
+# ---------------------------------------------------------------- studies
+
+
+def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
+    found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
+    assert len(found["rows"]) == 4 and set(found["falls"]) == {"0.5", "1.0"}
+    page = (tmp_path / "a" / "scales.html").read_text()
+    assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
+    found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
+    assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
+    assert "one pass" in (tmp_path / "b" / "steps.html").read_text()
+    with pytest.raises(StemmaError, match="asked for masks and points"):
+        checkpoint.save(tmp_path / "p.safetensors", editor())
+        editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_features_of_one_pass_hang_on_picture_and_sentence_alone() -> None:
+    m, x = editor(), batch_of(editor())
+    said = ["mark the disc in red"] * 3
+    first = editors.features(m, x.images, said)
+    assert first.shape == (3, 32, 16, 16) and torch.equal(first, editors.features(m, x.images, said))
+    assert not torch.equal(first, editors.features(m, x.images, ["mark the square in red"] * 3))
+    assert not torch.equal(first, editors.features(m, x.images.flip(-1), said))

@@ -38,7 +38,7 @@ def prepare(asked: Asked) -> Ready:
         if ident in visiting:
             continue
         if visiting and "tasks" not in asked.sets(name):  # all are asked for masks
-            gained[ident] = {**gained.get(ident, {}), "tasks": guests.ASKED}
+            gained[ident] = {**gained.get(ident, {}), "tasks": str([list(t) for t in guests.ASKED])}
         _, spec, recipe = checkpoint.plan(name, preset, asked.sets(name) | gained.get(ident, {}))
         told["size"] = min(told.get("size", recipe.resize.size), recipe.resize.size)
         pairs, _ = fit.open_pair(asked.data, spec.tasks)
