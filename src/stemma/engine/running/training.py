@@ -71,6 +71,7 @@ class Training(ABC):
     batches are and how it is validated its kind of work says."""
 
     loader: Any  # `data.loader.Loader`, of the batches that a step takes
+    parts: int  # so many of them a step
 
     def __init__(self, run: Run, fabric: Any, model: nn.Module, data: Any, val: Any, plan: Plan,
                  wishes: Wishes | None = None):
