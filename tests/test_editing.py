@@ -1008,15 +1008,15 @@ def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, "compare", "instruct-pix2pix", "instruct-diffusion", "u-net", "--data", "edits:16:24",
-                         "--budget", "3steps", "--out", "compare", "--batch", "4", "--limit", "10", "--device", "cpu",
-                         "--jobs", "1", "--set", "u-net:recipe.resize.size=32", "--set",
+                         "--budget", "3steps", "--out", "compare", "--batch", "4", "--device", "cpu", "--jobs", "1",
+                         "--set", "u-net:recipe.resize.size=32", "--set",
                          "instruct-pix2pix:sampler.steps=2", "--set", "instruct-diffusion:sampler.steps=2")
     assert code == 0 and "asked for the masks" in " ".join((out + err).split()), err
     record = json.loads(Path("compare/results.json").read_text())
     by_name = {s["paper"]: s["runs"][0] for s in record["systems"]}
     assert set(by_name) == {"instruct_pix2pix", "instruct_diffusion", "u_net"} and record["wing"] == "editing"
     for trial in by_name.values():
-        assert set(trial["by_kind"]) == {"mark"} and trial["edits"] == 10 and trial["size"] == 16
+        assert set(trial["by_kind"]) == {"mark"} and trial["edits"] == 24 and trial["size"] == 16
         assert 0 <= trial["metrics"]["iou"] <= 1 and {"false_area", "framed"} <= set(trial["metrics"])
         assert trial["copy"]["iou"] == trial["copy"]["false_area"] == 0 and len(trial["shown"]) == 6
     page = Path("compare/report.html").read_text()
