@@ -112,7 +112,8 @@ def drawn(
             said = m(z.repeat(2, 1, 1, 1), torch.full((4 * b,), t, device=place), blind,
                      torch.cat([full(none), full(none), full(first), then]))
             without, with_ = said.chunk(2)
-            return without + w * (with_ - without)
+            guided: Tensor = without + w * (with_ - without)
+            return guided
 
         z = m.spec.sampler(tell, noise(), m.alphas.cpu(), m.spec.aim, count, noise)
     made: Tensor = m.codec.back(z).float()
