@@ -176,8 +176,9 @@ def scales_answer(r: dict[str, Any]) -> str:
     least = [min((x for x in r["rows"] if str(x["text"]) == t), key=lambda x: x["background"])["image"]
              for t in r["falls"]]
     return (f"What else changes falls with every rise of the picture's scale at {len(falls)} of {len(r['falls'])} "
-            f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at {best['text']:g} and {best['image']:g}: "
-            f"{best['right']:.3f}, with a change of {best['background']:.3f} beside them.")
+            f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at "
+            f"{best['text']:g} and {best['image']:g}: {best['right']:.3f}, with a change of {best['background']:.3f} "
+            "beside them.")
 
 
 def scales_page(r: dict[str, Any]) -> str:
