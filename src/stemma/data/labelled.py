@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 
 from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
+from .classes.folders import SPLITS, counts
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
 from .images import child, read_image, safe_join, walk
 
 Labels = NDArray[Any]
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 HELD = 0.2  # of training to validate on, of all to test on
 LEAST = 16  # pixels: objects with a shorter side are no crops
 FEWEST = 10  # crops of training: classes with fewer are left out
@@ -262,7 +262,9 @@ def _folder(path: Path) -> Labelled:
                         "put the pictures of each class into a folder of its own")
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path / folders[s], of, [at[f.rpartition("/")[0]] for f in of]) for s, of in files.items()}
-    return _finished(path.resolve().name, classes, parts, dict(files))
+    empty = sorted({c for of in counts(path).values() for c, n in of.items() if not n} - set(classes))
+    notes = [f"no class for want of pictures: {', '.join(empty)}"] if empty else []
+    return _finished(path.resolve().name, classes, parts, dict(files), notes)
 
 
 def _files(root: Path, files: list[str], labels: list[int]) -> Part:
