@@ -61,7 +61,7 @@ def test_a_system_that_needs_boxes_says_one_line(tmp_path: Path, capsys: pytest.
 def test_the_doctor_prints_classes_by_split_and_empty_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = made(tmp_path / "animals")
     status, said, _ = run(capsys, "doctor", str(root))
-    assert status == 0 and "pictures of each class" in said and "no faults" in said
+    assert status == 0 and "pictures of each class" in said and "no faults" in said and "objects" not in said
     rows = {r.split()[0]: r.split()[1:] for r in said.splitlines() if r.strip() and r.split()[0] in SPLITS["train"]}
     assert rows == {"cat": ["3", "1", "1"], "dog": ["2", "1", "1"], "owl": ["2", "0", "1"]}
     assert "val: no picture of the class owl" in said and "imagenet-transfer" in said
@@ -73,7 +73,7 @@ def test_the_doctor_prints_classes_by_split_and_empty_ones(tmp_path: Path, capsy
     assert status == 1 and report["fault_counts"] == {"empty class": 1, "unreadable image": 1, "duplicate image": 1}
     assert report["splits"]["train"]["classes"] == {"ape": 0, "cat": 3, "dog": 3, "owl": 2}
     assert any("lie in two folders" in f["mend"] for f in report["faults"])
-    assert "no class for want of pictures: ape" in open_set(root).notes
+    assert any("ape" in n for n in open_set(root).notes)
 
 
 def test_data_with_boxes_or_maps_stay_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

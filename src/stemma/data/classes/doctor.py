@@ -12,7 +12,7 @@ import numpy as np
 from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
 from ..formats import formats_at
-from ..images import read_image
+from ..images import read_image, walk
 from ..labelled import open_set
 from ..records import Fault
 from . import folders
@@ -62,7 +62,7 @@ def examine(
 def _looked(path: Path, total: int, progress: Callable[[int, int], None] | None) -> Iterator[Fault]:
     """Pictures that cannot be read, and those whose pixels another class or split has too."""
     seen: dict[bytes, str] = {}
-    for k, file in enumerate(folders.walk(path), 1):
+    for k, file in enumerate(walk(path), 1):
         if progress is not None:
             progress(min(k, total), total)
         try:
