@@ -279,7 +279,8 @@ def cvat(root: Path, t: Truth) -> None:
             number += 1
     labels = "".join(f"<label><name>{n}</name></label>" for n in classes(t))
     put(root / "annotations.xml", '<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta>'
-        f"<task><labels>{labels}</labels></task></meta>{''.join(rows)}</annotations>")
+        "<task><id>1</id><name>drawn</name><size>10</size><mode>annotation</mode><overlap>0</overlap>"
+        f"<labels>{labels}</labels></task></meta>{''.join(rows)}</annotations>")
 
 
 def painted(mask: Any) -> list[int]:

@@ -108,6 +108,23 @@ RULES = (
 )
 
 
+def _sigmas(of: Callable[[int], tuple[float, ...]]) -> Callable[[Record, Kind], Numbers]:
+    def numbers(record: Record, kind: Kind) -> Numbers:
+        _, truths, _ = coco.columns(list(record), kind)
+        count = 0 if truths.keypoints is None else truths.keypoints.shape[1]
+        return _coco(sigmas=of(count))(record, kind) if count else {}
+
+    return numbers
+
+
+POINT_RULES = (  # of keypoints alone
+    Rule("one sigma, .05, for every keypoint", "data of other points than COCO's",
+         _sigmas(lambda k: (coco.UNIFORM,) * k)),
+    Rule("the first of COCO's sigmas", "hotcoco 1.3.0 of other points than COCO's",
+         _sigmas(lambda k: coco.PERSON[:k] if k <= len(coco.PERSON) else ())),
+)
+
+
 def read(file: str | Path) -> dict[Kind, Numbers]:
     """Their numbers, by kind and by our names: a list of COCO's twelve, or a dictionary by the names that COCO,
     torchmetrics, MMDetection, detectron2 or ultralytics give, flat or by kind ("bbox", "segm"). Numbers above 1 are in
@@ -154,7 +171,7 @@ def explain(record: Record, theirs: dict[Kind, Numbers]) -> list[dict[str, Any]]
         if kind not in record.kinds:
             raise StemmaError(f"their numbers are of {kind}, and what is measured here is {', '.join(record.kinds)}")
         told = {k: v for k, v in told.items() if k in (*_LIST, "APr", "APc", "APf", "AR300")}
-        for rule in RULES:
+        for rule in (*RULES, *(POINT_RULES if kind == "keypoints" else ())):
             ours = {k: v for k, v in rule.numbers(record, kind).items() if k in told and not math.isnan(v)}
             apart = [abs(v - told[k]) for k, v in ours.items()]
             if apart:
