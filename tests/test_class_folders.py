@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from made_data import make_maps, make_yolo, noise
+from made_data import make_coco, make_maps, make_yolo, noise
 from stemma.core.types import DataError
 from stemma.data.classes import folders
 from stemma.data.labelled import open_set
@@ -84,3 +86,32 @@ def test_data_with_boxes_or_maps_stay_what_they_are(tmp_path: Path, capsys: pyte
     for name, kind in (("yolo", "yolo"), ("maps", "maps")):
         _, said, _ = run(capsys, "doctor", str(tmp_path / name), "--json")
         assert json.loads(said)["format"] == kind
+
+
+def test_a_wrong_folder_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    """By its line and in a process that has loaded no torch: `doctor`, `convert` and `train` of what needs boxes."""
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "notes.txt").write_text("nothing here")
+    code = ("import sys\nfrom stemma.cli import main\nsys.argv[1:] = {words}\ntry:\n    main()\nexcept SystemExit as e:\n"
+            "    print(e.code, 'torch' in sys.modules)\n")
+    for words in (["doctor", str(tmp_path / "wrong")], ["train", "ssd", "--data", str(tmp_path / "wrong")],
+                  ["train", "ssd", "--data", str(tmp_path / "nowhere")],
+                  ["convert", str(tmp_path / "wrong"), "--to", "coco", "--out", str(tmp_path / "out")]):
+        done = subprocess.run([sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == "2 False" and "Traceback" not in done.stderr, (words, done.stderr)
+        assert "no data set of a known format" in done.stderr or "no such file or folder" in done.stderr
+
+
+def test_what_the_doctor_prints_fits_eighty_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """No line of a table is longer, and no word of a heading broken."""
+    monkeypatch.setenv("COLUMNS", "80")
+    make_coco(tmp_path / "boxes")
+    made(tmp_path / "classes")
+    for folder in ("boxes", "classes"):
+        _, said, _ = run(capsys, "doctor", str(tmp_path / folder))
+        tables = said[said.index("splits") :].split("note ")[0].split("no faults")[0].splitlines()
+        assert tables and all(len(line) <= 80 for line in tables) and "…" not in "".join(tables)
+    _, said, _ = run(capsys, "doctor", str(tmp_path / "boxes"))
+    for heading in ("objects an image", "crowd", "empty", "medium", "large"):
+        assert heading in said
