@@ -307,7 +307,8 @@ def train(
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
     named = place(data, env)
-    look_first(paper, data, format)
+    if not resume:  # a run knows how its data are read
+        look_first(paper, data, format)
     from .. import train as run_training
     from ..engine.running.budget import Spent
 

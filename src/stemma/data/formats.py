@@ -105,10 +105,10 @@ def recognise(where: str | Path) -> str:
     if found:
         raise DataError(str(path), f"could be {' or '.join(found)}",
                         f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
-    if by_class := folders.error(path):
-        raise by_class
     below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
     hint = next((n for n in below if formats_at(path / n)), "")
+    if not hint and (by_class := folders.error(path)):
+        raise by_class
     mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
     raise DataError(str(path), "holds no data set of a known format", mend, field="format")
 
