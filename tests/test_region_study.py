@@ -1,6 +1,7 @@
 """The study of heads that look inside regions: its parts on answers that are known, its page, what a user may do wrong."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,24 @@ def test_shares_of_levels_are_those_of_the_head_by_the_size_of_the_object() -> N
     assert all(abs(sum(x["from"]) - 1) < 1e-5 for x in found)
     sides = [x["side"] for x in sorted(found, key=lambda x: x["level"])]
     assert sides == sorted(sides)
+
+
+def test_what_a_detector_said_before_its_finds_were_named_again() -> None:
+    """The same detector answers as a Faster R-CNN with its weights does; then DCR again as ever."""
+    torch.manual_seed(0)
+    data = scenes(2, "val")
+    model: Any = stemma.build("dcr", "small", info=data.info).eval()
+    plain: Any = stemma.build("faster-rcnn", "small", info=data.info).eval()
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("crop")})
+    plain.spec = replace(plain.spec, post=model.spec.post)
+    refined = regions.seen(model, data, "cpu")
+    with regions.unrefined(model):
+        before = regions.seen(model, data, "cpu")
+    for a, b, c in zip(before, regions.seen(plain, data, "cpu"), regions.seen(model, data, "cpu"), strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+        assert len(a.found) and not np.array_equal(a.scores, c.scores)
+    for a, b in zip(refined, regions.seen(model, data, "cpu"), strict=True):
+        np.testing.assert_array_equal(a.scores, b.scores)
 
 
 def test_runs_side_by_side_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

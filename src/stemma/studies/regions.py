@@ -6,7 +6,7 @@ takes runs of detectors, measures them on the same pictures and writes regions.j
 
     overlap      AP at each overlap that is asked for, of groups of classes apart (--of): Grid R-CNN's gain at .8 and .9
     suppression  AP and miss rate against the overlap that boxes of a class may have: who needs NMS least
-    mistakes     false finds that score --score or more, by kind: DCR's hard false positives
+    mistakes     false finds that score --score or more, by kind, and DCR's before: its hard false positives
     proposals    recall of the 50, 100 and 300 best proposals: guided anchoring's fewer and better ones
     levels       of which level the features of a region are, by its size: PANet's "more than half from others"
 
@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ from ..ops import roi
 from ..parts.dense.post import PerClassNMS
 from ..report import charts
 from ..report.tags import table, tag, text
+from ..skeletons.refined import RefinedModel
+from ..skeletons.two_stage import TwoStageModel
 
 OVERLAPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 ALLOWED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # overlaps that boxes of a class may have
@@ -79,6 +82,17 @@ def mistakes(record: Record, least: float) -> dict[str, int]:
                          found_masks=None, found_keypoints=None))
     count: dict[str, int] = {k: n for k, n in errors(sure).count.items() if k != "missed"}
     return count | {"right": sum(len(one.scores) for one in sure) - sum(count.values())}
+
+
+@contextmanager
+def unrefined(model: RefinedModel) -> Iterator[None]:
+    """The model with the word of its detector alone."""
+    m: Any = model
+    m.predict = MethodType(TwoStageModel.predict, m)
+    try:
+        yield
+    finally:
+        del m.predict
 
 
 @contextmanager
@@ -183,6 +197,9 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
             record = seen(model, pictures, where)
             row["overlap"] = by_overlap(record, groups_of(of, record.names)) if "overlap" in wanted else None
             row["mistakes"] = mistakes(record, score) if "mistakes" in wanted else None
+            if row["mistakes"] and isinstance(model, RefinedModel):
+                with unrefined(model):
+                    row["before"] = mistakes(seen(model, pictures, where), score)
         for part, measured in (("suppression", suppression), ("proposals", proposals), ("levels", levels)):
             row[part] = measured(model, pictures, where) if part in wanted else None
         rows.append(row)
@@ -209,7 +226,8 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
                 said))
     kinds = list(have["mistakes"][0]["mistakes"]) if have["mistakes"] else []
     out.append((f"Finds that score {record['score']:g} or more", ["run", *kinds],
-                [[r["name"], *(str(r["mistakes"][k]) for k in kinds)] for r in have["mistakes"]]))
+                [[r["name"] + said, *(str(r[k][c]) for c in kinds)] for r in have["mistakes"]
+                 for k, said in (("before", ", before it is named again"), ("mistakes", "")) if k in r]))
     asked = [f"AR{n}" for n in COUNTS]
     out.append(("Recall of proposals", ["run", *asked],
                 [[r["name"], *(f"{r['proposals'][k]:.3f}" for k in asked)] for r in have["proposals"]]))
