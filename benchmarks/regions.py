@@ -68,7 +68,7 @@ def memory(plain: bool) -> dict[str, float]:
     """MiB that a step of the head keeps for the way back, and by how much the process grew at most."""
     torch.manual_seed(0)
     if plain:  # what autograd does by itself
-        relation._PairLogs.apply = relation._pair_logs  # type: ignore[assignment,method-assign]
+        relation._PairLogs.apply = relation._pair_logs
     pool = Align(7, levels=1)
     head = relation.RelationHead(In((256,), (16,), 80, logits=81), pool, WIDTH)
     x, boxes = torch.randn(1, 256, 38, 63), boxes_of(1, REGIONS, 600)

@@ -231,7 +231,8 @@ def test_prediction_modules_are_bottlenecks(module: Any) -> None:
 def test_a_prediction_module_may_begin_as_its_shortcut() -> None:
     inp, x = replace(IN, anchors=(8, 8)), torch.randn(2, 12, 9, 9)
     for still in (True, False):
-        block: Any = PredictionHead(inp, "c", width=6, still=still).before[0][0]  # type: ignore[index]
+        before: Any = PredictionHead(inp, "c", width=6, still=still).before
+        block = before[0][0]
         assert torch.equal(block(x), block.downsample(x).relu()) == still
 
 

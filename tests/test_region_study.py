@@ -36,7 +36,8 @@ def test_ap_falls_where_a_group_is_found_less_exactly() -> None:
 
 
 def test_only_sure_mistakes_count_and_each_is_named() -> None:
-    boxes = [[10, 10, 30, 30], [10, 10, 30, 30], [60, 60, 90, 90], [0, 60, 20, 80], [60, 60, 78, 78], [40, 0, 55, 9]]
+    boxes: list[list[float]] = [[10, 10, 30, 30], [10, 10, 30, 30], [60, 60, 90, 90], [0, 60, 20, 80],
+                                [60, 60, 78, 78], [40, 0, 55, 9]]
     record = told(boxes, [0.9, 0.8, 0.7, 0.6, 0.5, 0.2], [0, 0, 0, 1, 1, 1])
     assert regions.mistakes(record, 0.3) == {"class": 1, "localisation": 1, "both": 0, "duplicate": 1, "background": 1,
                                              "right": 1}
