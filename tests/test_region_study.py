@@ -1,4 +1,4 @@
-"""The study of heads that look inside regions: its parts on answers that are known, its page, what a user may do wrong."""
+"""The study of heads that look inside regions: its parts on known answers, its page, faults of a user."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_only_sure_mistakes_count_and_each_is_named() -> None:
 
 @pytest.mark.parametrize("paper,own", [("faster-rcnn", 0.3), ("relation-networks", regions.NONE)])
 def test_suppression_and_recall_are_asked_of_the_model_and_it_stays_as_it_was(paper: str, own: float) -> None:
-    """With the least overlap allowed fewer boxes are left than with the most; what suppresses nothing is asked so too."""
+    """At the least overlap fewer boxes are left than at the most; what suppresses nothing is asked so too."""
     torch.manual_seed(0)
     data = scenes(3, "val")
     model: Any = stemma.build(paper, "small", info=data.info).eval()
