@@ -150,8 +150,8 @@ def read(
                                     "is not closed", "close it, or remove it", False, "broken record"))
                 continue
             if any(row[head.width :]):
-                faults.append(Fault(str(path), f"line {k}", "", f"has {len(row)} cells for {head.width} columns: which is "
-                                    "which is not known", "put what holds the delimiter, as a decimal comma, between "
+                faults.append(Fault(str(path), f"line {k}", "", f"has {len(row)} cells for {head.width} columns: "
+                                    "which is which is not known", "put what holds the delimiter, as a decimal comma, between "
                                     "quotation marks", False, "broken record"))
                 continue
             if not name:
@@ -162,7 +162,7 @@ def read(
                 continue
             page = of.get(name)
             if page is None:
-                page = of[name] = Page(name, _size(cell, name, pictures), path)
+                page = of[name] = Page(name, _size(cell, name, pictures, split, path), path)
             if len(row) <= max(v for c, v in head.at.items() if c in _BOX):
                 page.why = f"its line {k} ends after {len(row)} cells"
                 continue
@@ -222,7 +222,7 @@ def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
     return bool(boxes) and max((v for b in boxes for v in b if math.isfinite(v)), default=2.0) <= 1.0
 
 
-def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]:
+def _size(cell: _Cells, name: str, pictures: Pictures | None, split: str, origin: Path) -> tuple[int, int]:
     """(height, width): as written, or of the file where fractions need it."""
     try:
         h, w = (int(_number(cell(c))) for c in ("height", "width"))
@@ -232,7 +232,7 @@ def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]
     if pictures is None:
         return 0, 0
     try:
-        found = pictures.find(name)
+        found = pages.found_by(pictures, name, split, origin)
         return header(pictures.root / found).size if found is not None else (0, 0)
     except (LookupError, DataError):
         return 0, 0  # named where pictures are vetted

@@ -1,6 +1,7 @@
 """labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
 
-Shapes of one label and one group_id are parts of one object. A point or a line has no extent and takes its picture out.
+Shapes of one label and one group_id are parts of one object. A point is a keypoint of the object with its group_id,
+called by its label; one without such an object, and a line, have no extent and take their picture out.
 What is called __ignore__ is a place in which nothing counts, as in the tool's own converters: a crowd of every class.
 Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,27 +62,26 @@ def read(
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
 
-    def every() -> set[str]:
+    def others() -> Iterator[Page]:
         own = set(source.files)
-        out: set[str] = set()
         for other in splits(where, labels).values():
             for path in other.files:
                 if path not in own:
                     try:
-                        out |= {s.name for s in _page(path).shapes if s.name}
+                        yield _page(path)
                     except DataError:
                         continue  # named where its own split is opened
-        return out
 
     ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
     notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
-    said = {s.name for p in found for s in p.shapes if s.name} | every()
+    said = pages.classes_of(found) | pages.classes_of(others())
     kinds = sorted(said - {_IGNORED}) or sorted(said)
     for page in found if _IGNORED not in kinds else ():
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
-    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=lambda: kinds,
-                          word="shape", faults=faults, notes=notes, follow_links=follow_links)
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
+                          notes=notes, every=lambda: kinds, every_point=lambda: pages.points_of(others()),
+                          follow_links=follow_links)
 
 
 def _page(path: Path) -> Page:
@@ -93,18 +93,28 @@ def _page(path: Path) -> Page:
     name = doc.get("imagePath")
     page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path)
     parts: dict[tuple[str, Any], Shape] = {}
+    spots: list[pages.Spot] = []
+    objects: dict[Any, list[Shape]] = {}
     for k, row in enumerate(rows):
         shape = _shape(row, k, size) if isinstance(row, dict) else Shape("", record=k, why="is no shape")
         group = row.get("group_id") if isinstance(row, dict) else None
-        group = group if isinstance(group, (int, str)) else None
         group = group if isinstance(group, (int, float, str)) else None
+        if isinstance(row, dict) and row.get("shape_type") == "point":
+            xy = row.get("points")
+            at = xy[0] if isinstance(xy, list) and len(xy) == 1 and isinstance(xy[0], list) else []
+            x, y = (real(v) for v in at) if len(at) == 2 else (math.nan, math.nan)
+            spots.append(pages.Spot(shape.name, x, y, group, record=k))
+            continue
         key = (shape.name, group)
         if group is not None and key in parts and parts[key].rings and shape.rings and not shape.why:
             parts[key].rings += shape.rings  # another part of the same object
             continue
         if group is not None:
             parts.setdefault(key, shape)
+        if group is not None:
+            objects.setdefault(group, []).append(shape)
         page.shapes.append(shape)
+    pages.grouped(page, spots, objects)
     return page
 
 
