@@ -150,9 +150,9 @@ def read(
                                     "is not closed", "close it, or remove it", False, "broken record"))
                 continue
             if any(row[head.width :]):
-                faults.append(Fault(str(path), f"line {k}", "", f"has {len(row)} cells for {head.width} columns: "
-                                    "which is which is not known", "put what holds the delimiter, as a decimal comma, between "
-                                    "quotation marks", False, "broken record"))
+                said = f"has {len(row)} cells for {head.width} columns: which is which is not known"
+                faults.append(Fault(str(path), f"line {k}", "", said, "put what holds the delimiter, as a decimal "
+                                    "comma, between quotation marks", False, "broken record"))
                 continue
             if not name:
                 faults.append(Fault(str(path), f"line {k}", "", "names no picture", "correct it, or remove it", False,
