@@ -798,6 +798,7 @@ def command(*words: str) -> tuple[int, str, str]:
 
     _app()
     out, err, code = io.StringIO(), io.StringIO(), 0
+    before = screen.out._file, screen.err._file  # what follows must not write elsewhere for it
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -810,7 +811,7 @@ def command(*words: str) -> tuple[int, str, str]:
             code = 70
             traceback.print_exc(file=err)
         finally:
-            screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
+            screen.out._file, screen.err._file = before
     return code, out.getvalue(), err.getvalue()
 
 
