@@ -27,7 +27,7 @@ def wall(pictures: list[dict[str, Any]], systems: list[dict[str, Any]], classes:
         bases.append(tag("image", id=ident, href=data_uri(folder / p["image"]), width=p["width"], height=p["height"]))
         boxes = p["truth"].get("boxes")
         cells = [_cell(p, p["truth"], ident, "Ground truth",
-                       p["file"] + (f" · {len(boxes)} objects" if boxes is not None else ""), colour, folder)]
+                       p["file"] + (f" · {len(boxes)} object{'s' * (len(boxes) != 1)}" if boxes is not None else ""), colour, folder)]
         for s in systems:
             if s["id"] in p["systems"]:
                 shown = p["systems"][s["id"]]
