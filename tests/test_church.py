@@ -14,7 +14,7 @@ from stemma.data.language.meanings import DOMAINS
 from stemma.parts.language.church import town
 from stemma.parts.language.church.infer import METHODS, Posterior, Program, infer
 from stemma.parts.language.church.reader import ChurchError, Pair, Symbol, read, write
-from stemma.parts.language.church.run import Limits
+from stemma.parts.language.church.run import Drawn, Limits, Rejected, room
 
 
 def value(text: str, **more: Any) -> Any:
@@ -152,6 +152,54 @@ def test_golden_scenes() -> None:
     two = infer(read(model + """(condition (>= (count-of (both? (is-colour? 'blue) (is-shape? 'can))) 2))
         (query (> (count-of (is-shape? 'mug)) 0))"""), "rejection", 800)
     assert two.chance() == pytest.approx(0.958, abs=0.03)
+
+
+BATCHES = {  # programs that a batch of worlds can run, and what they give in the mean
+    "(define s (mem (lambda (x) (gaussian 5 2)))) (condition (> (s 'a) (s 'b))) (query (- (s 'a) (s 'a)))": 0.0,
+    "(query (if (flip 0.3) 1 5))": 3.8, "(query (boolean->number (and (flip 0.5) (flip 0.5))))": 0.25,
+    "(query (boolean->number (or (flip 0.5) (not (flip 0.5)) (flip 0.5))))": 0.875,
+    "(query (* (exponential 2) (if (flip) 2 4)))": 1.5, "(query (sum (map (lambda (x) (uniform 0 x)) '(1 2 3))))": 3.0,
+    "(query (if (and #t (< (random-integer 10) 3)) (random-integer 3) (/ 2 2)))": 1.0,
+    "(define p (uniform 0 1)) (condition (flip p)) (query p)": 2 / 3,
+    "(query (min (uniform 0 1) (uniform 0 1) 2))": 1 / 3, "(query (boolean->number (< 0 (gaussian 0 1) 1)))": 0.3413,
+}
+
+
+@pytest.mark.parametrize("text", BATCHES)
+def test_batches_of_worlds_say_what_single_ones_do(text: str) -> None:
+    from stemma.parts.language.church import wide
+
+    program = Program(read(text))
+    found = wide.drawn(program, 20_000, 3, 10**6)
+    assert found is not None and len(found[0]) == 20_000
+    v = np.array(found[0], float)
+    assert abs(v.mean() - BATCHES[text]) <= 4.5 * v.std() / math.sqrt(len(v)) + 1e-4
+    one = [x for x in (_in(program, seed) for seed in range(400)) if x is not None]
+    assert 400 / len(one) == pytest.approx(found[1] / 20_000, rel=0.25)
+    assert abs(np.mean(np.array(one, float)) - v.mean()) <= 4.5 * v.std() / math.sqrt(len(one)) + 1e-9
+
+
+def _in(program: Program, seed: int) -> Any:
+    with room(program.limits):
+        try:
+            return program.run(Drawn(program.limits, program.names, random.Random(seed)))
+        except Rejected:
+            return None
+
+
+@pytest.mark.parametrize("text", [
+    "(define (f n) (if (flip) n (f (+ n 1)))) (query (f 0))",  # how deep it goes differs
+    "(query (if (flip) 'a 'b))", "(query (if (flip) 1 2.5))", "(query (list-ref '(1 2 3) (random-integer 3)))",
+    "(define f (mem (lambda (x) (flip)))) (query (f (random-integer 3)))",
+    "(define (f) (if (flip) (define y 1) 2)) (f) (query 1)", "(query (if (flip) (begin (condition (flip)) 1) 0))",
+    "(query (filter (lambda (x) (flip)) '(1 2 3)))", "(query (cond ((flip) 1) (else 2)))", "(query (uniform-draw '(a b)))",
+    "(query (/ 1 (random-integer 2)))", "(query (equal? (flip) (flip)))", "(factor (gaussian 0 1)) (query 1)",
+    "(query (case (random-integer 2) ((0) 1) (else 2)))", "(query (* 9007199254740992 (+ 2 (random-integer 2))))",
+])
+def test_what_hangs_on_a_draw_is_run_world_by_world(text: str) -> None:
+    from stemma.parts.language.church import wide
+
+    assert wide.drawn(Program(read(text)), 10, 0, 1000) is None
 
 
 def test_conditions_that_never_hold_are_found() -> None:

@@ -346,6 +346,9 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
         (CAPITALS.replace("5", "inf"), None, "finite number"),
         (CAPITALS, "country,capital\nfrance,rome\n", "does not say is true"), (CAPITALS, "a,b\nx,y\n", "columns"),
         (CAPITALS + "x\n", None, "has 1 fields"), ("country,capital\n", None, "no row"),
+        (CAPITALS + "\nmalta,,1\n", None, "line 7, field 'capital': has an empty cell"), (",,\n,,\n", None, "without a heading"),
+        (CAPITALS.replace("capital", "country"), None, "'country' more than once"),
+        (CAPITALS, "country,capital\n,rome\n", "empty cell"),
     ):
         with pytest.raises(DataError, match=why):
             read(folder_of(tmp_path / "b", facts, documents))
@@ -482,3 +485,34 @@ def test_the_commands_train_evaluate_and_predict(tmp_path: Path, capsys: pytest.
     with pytest.raises(SystemExit) as stop:
         main(["predict", where, "nobody"])
     assert stop.value.code == 2 and "'nobody' is no who" in capsys.readouterr().err
+
+
+def test_calibrated_by_words_and_not_by_facts_and_the_converse(tmp_path: Path) -> None:
+    from stemma.studies import calibrations
+
+    record = calibrations.study(tmp_path / "out", 1, (0.5,))
+    m = record["means"]
+    assert m["words"]["token_error"] < 0.01 and m["words"]["miscalibration"] > 0.9
+    assert m["facts"]["miscalibration"] < 1e-9 and m["facts"]["token_error"] > 0.1
+    assert m["truth"]["miscalibration"] < 1e-9 and m["truth"]["token_error"] < 0.01
+    assert m["prompts"]["r"] > 0.3 and (tmp_path / "out" / "calibrations.json").is_file()
+    assert "Two levels of facts" in calibrations.answer(record)
+
+
+def test_two_levels_are_those_of_an_enumeration() -> None:
+    """A world that is small enough to list: the mass of next words, and the model's own, against every sentence."""
+    from stemma.studies import calibrations
+
+    world = open_facts("facts:alpha=1,words=5,facts=200,documents=100")
+    said = calibrations.two_levels(world, 0)
+    assert said["miscalibration"] < 1e-9 and 0 < said["hallucination"] < 1
+    codes = np.arange(int(world.possible))
+    counts = np.zeros(len(codes))
+    counts[world.codes] = 1
+    rows = world.rows(world.codes[world.held])[:7]
+    for at in range(len(world.sizes)):
+        ahead = calibrations._ahead(world, world.codes, np.ones(len(world.codes)), rows, at)
+        every = world.rows(codes)
+        for row, got in zip(rows, ahead):
+            here = (every[:, :at] == row[:at]).all(1)
+            assert got.tolist() == [counts[here & (every[:, at] == w)].sum() for w in range(world.sizes[at])]

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+import stemma
 from engine_help import short
+from stemma.engine.language.learning import Learner
 from stemma.engine.pictures import passes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import clock, prices
 from stemma.engine.running.clock import Stopwatch
+from stemma.engine.transfer import training
 from test_clock import Hands
 from test_passes import go, seen  # noqa: F401  a fixture
 
@@ -154,3 +157,53 @@ def test_a_fit_without_gradient_is_counted_as_the_first_time(  # noqa: F811  pyt
         spent = run.record["spent"]
         ends.append((spent["steps"], spent["seconds"], (run.path / "last.safetensors").read_bytes()))
     assert ends[0] == ends[1] and ends[0][0] > 12 and seen[0] == seen[1]
+
+
+def test_language_counts_steps_at_their_price_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second training, in which every step takes three times as long, is as many steps, and leaves the same bytes
+    as one of that number of steps; so does the counting of pairs, which is not full from what was tried out."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    narrow = {"net.width": 16, "net.layers": 1, "net.heads": 2, "recipe.batch": 16}
+    for preset, sets, steps in (("small", narrow, 8), ("nearest", {"recipe.batch": 90}, 5)):
+        ends = []
+        for name, cost in (("4s", 0.5), ("again", 1.5), (f"{steps}steps", 1.0)):
+            with monkeypatch.context() as m:
+                hands, real = Hands(m), Learner._step
+
+                def step(self: Learner, hands: Hands = hands, real: Any = real, cost: float = cost) -> None:
+                    real(self)
+                    hands.turn(cost)
+
+                m.setattr(Learner, "_step", step)
+                m.setattr(torch, "get_num_threads", lambda: 1)
+                run = stemma.train("rational-meaning", "scenes:pairs=400", "4s" if name == "again" else name, preset,
+                                   tmp_path / preset / name, sets=sets, device="cpu", progress=False, val_every=0)
+            assert run.record["spent"]["steps"] == steps and run.record["spent"]["worked"] == steps * cost
+            ends.append((run.path / "last.safetensors").read_bytes())
+        assert len(set(ends)) == 1
+
+
+def test_trainings_of_a_protocol_count_steps_at_their_price_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source and each training of a grid: as many steps, and the same bytes, when each takes three times as long."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    ends, counts = [], []
+    for cost in (0.5, 1.5):
+        with monkeypatch.context() as m:
+            hands, real = Hands(m), training.Training.go
+
+            def go(self: training.Training, stretch: int = training.STRETCH, hands: Hands = hands, real: Any = real,
+                   cost: float = cost) -> bool:
+                before = self.steps
+                over: bool = real(self, stretch)
+                hands.turn(cost * (self.steps - before))
+                return over
+
+            m.setattr(training.Training, "go", go)
+            m.setattr(torch, "get_num_threads", lambda: 1)
+            run = stemma.train("imagenet-transfer", "drawn:counts", "60s", "small", tmp_path / str(cost), device="cpu",
+                               progress=False, sets={"network.name": "tiny-2", "probe.count": 2, "recipe.batch": 8})
+        ends.append((run.path / "last.safetensors").read_bytes())
+        counts.append(run.record["spent"]["steps"])
+    assert ends[0] == ends[1] and counts[0] == counts[1] > 50
+    assert {k.partition(",")[0] for f in (tmp_path / "cache" / "prices").iterdir() for k in json.loads(f.read_text())
+            } >= {"source"}

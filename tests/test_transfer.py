@@ -266,6 +266,8 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
     assert any("fifth" in n for n in whole.notes) and open_set(tmp_path / "whole").digest == whole.digest
     split = open_set(drawn_folder(tmp_path / "split", splits=("train", "valid", "test")))
     assert [len(p) for p in split.parts.values()] == [40, 40, 40] and not split.notes
+    (tmp_path / "split" / "valid" / "five").mkdir()
+    assert open_set(tmp_path / "split").notes == ("1 folder(s) hold no picture and are no class there: five of val",)
     lines = [f"{c}/{i}.png {c}" for c in whole.classes for i in range(10)]
     (tmp_path / "whole" / "train.txt").write_text("\n".join(lines[::2]))
     (tmp_path / "whole" / "test.txt").write_text("\n".join(lines[1::2]))
@@ -480,6 +482,30 @@ def test_the_commands_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         assert code == 2 and mend in text, (words, text)
 
 
+@pytest.mark.parametrize(("linear", "tuned", "random", "verdicts"), [
+    ([.6, .7, .8, .85], [.7, .8, .9, .95], [.68, .79, .88, .94], "pass pass pass"),  # a gain of .015 at most
+    ([.6, .7, .8, .85], [.7, .8, .9, .95], [.3, .4, .5, .55], "pass fail fail"),
+    ([.85, .8, .7, .6], [.95, .9, .8, .7], [.5, .5, .4, .4], "fail fail fail"),
+    ([.5, .6, .7, .75], [.8, .86, .89, .92], [.55, .85, .76, .92], "pass inconclusive inconclusive"),
+])
+def test_the_papers_findings_are_held_against_a_comparison(linear: list[float], tuned: list[float], random: list[float],
+                                                           verdicts: str) -> None:
+    from stemma.engine.transfer.findings import findings
+
+    top = carried.logit(np.array([.6, .7, .75, .8]), 50_000)
+
+    def way(values: list[float]) -> dict[str, Any]:
+        table = np.array([values, values]).T
+        mean = carried.adjusted(carried.logit(table, 1000)).mean(1)
+        c = carried.correlation(top, mean)
+        return {"sets": ["a", "b"], "table": table.tolist(), "r": {"r": c.r, "low": c.low, "high": c.high, "n": c.n}}
+
+    found = findings({"linear": way(linear), "fine-tuned": way(tuned), "random start": way(random)})
+    assert " ".join(f["verdict"] for f in found) == verdicts, found
+    alone = findings({"linear": way(linear)})
+    assert [f["verdict"] for f in alone] == [verdicts.split()[0], "inconclusive", "inconclusive"]
+
+
 def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     sets = {k: v for k, v in SETS.items() if k != "network.name"}
     again: dict[str, Any] = {"budget": "2steps", "out": tmp_path / "c", "device": "cpu", "sets": sets, "jobs": 2}
@@ -496,6 +522,8 @@ def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     assert linear["r"]["r"] == pytest.approx(stats.pearsonr(top, mean).statistic)
     page = (tmp_path / "c" / "report.html").read_text()
     assert "n = 4 networks" in page and "tiny-6" in page and page.count("<svg") > 8
+    assert [f["verdict"] in ("pass", "fail", "inconclusive") for f in r["findings"]] == [True] * 3
+    assert "carry over better" in page and f"n = {len(names)}" in r["findings"][0]["says"]
     kept = json.loads((tmp_path / "c" / "results.json").read_text())["systems"][0]["runs"][0]["finished"]
     more = stemma.compare([*names[:3], names[3]], "drawn:waves,drawn:counts", **again)
     assert more.results["systems"][0]["runs"][0]["finished"] == kept

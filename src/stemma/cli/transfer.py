@@ -66,6 +66,8 @@ def compared(results: dict[str, Any]) -> None:
             t.add_row(escape(s["title"]), number(s["top1"]), *(number(v) for v in said["table"][i]),
                       number(said["adjusted"][i]), number(said["intervals"][i]))
         out.print(t)
+    for f in results["findings"]:
+        out.print(f"{escape(f['finding'])}: [bold]{f['verdict']}[/], {escape(f['says'])}", soft_wrap=True)
     for r in results["failed"]:
         err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
                   soft_wrap=True)

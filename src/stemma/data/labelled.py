@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
-from .images import child, read_image, safe_join, walk
+from .images import child, listing, read_image, safe_join, walk
 
 Labels = NDArray[Any]
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -262,7 +263,17 @@ def _folder(path: Path) -> Labelled:
                         "put the pictures of each class into a folder of its own")
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path / folders[s], of, [at[f.rpartition("/")[0]] for f in of]) for s, of in files.items()}
-    return _finished(path.resolve().name, classes, parts, dict(files))
+    bare = [f"{d} of {s}" if len(folders) > 1 else d for s, name in folders.items() for d in _bare(path / name)]
+    notes = [f"{len(bare)} folder(s) hold no picture and are no class there: {', '.join(bare[:3])}"
+             + " ..." * (len(bare) > 3)] if bare else []
+    return _finished(path.resolve().name, classes, parts, dict(files), notes)
+
+
+def _bare(root: Path) -> list[str]:
+    """Folders with neither a picture nor a folder in them."""
+    found = [Path(at) for at, folders, _ in os.walk(root) if not [f for f in folders if not f.startswith(".")]]
+    return sorted(p.relative_to(root).as_posix() for p in found if p != root and not listing(p)
+                  and not any(x.startswith(".") for x in p.relative_to(root).parts))
 
 
 def _files(root: Path, files: list[str], labels: list[int]) -> Part:

@@ -74,6 +74,7 @@ def render(r: dict[str, Any]) -> str:
     colour = {s["id"]: i % PALETTE for i, s in enumerate(r["systems"])}
     sections = [("results", "Results", "Networks and data sets", "".join(_table(r, way, colour) for way in r["ways"])),
                 ("source", "Source", "Accuracy at the source, and what is carried over", _scatters(r, colour)),
+                ("findings", "Findings", "What the paper found, held against these networks", _findings(r)),
                 ("course", "In order", "Over the data sets in order", _course(r, colour)),
                 ("sets", "Sets", "Each data set by itself", _sets(r, colour)),
                 ("paths", "Paths", "Along the path of strengths", _paths(r, colour)),
@@ -82,6 +83,12 @@ def render(r: dict[str, Any]) -> str:
     about = f"{', '.join(s['name'] for s in r['sets'])} · {r['seeds']} seed(s) each · preset {r['preset']}"
     return page(r, title, about,
                 answered(r, "In short", answer(r)), sections)
+
+
+def _findings(r: dict[str, Any]) -> str:
+    rows = [tag("tr", *(tag("td", text(f[k])) for k in ("finding", "verdict", "says"))) for f in r.get("findings", ())]
+    return remark("Pass, fail, or inconclusive: what cannot be told from what was run.") + table(
+        "".join(tag("th", h, cls="plain") for h in ("finding", "verdict", "numbers")), rows) if rows else ""
 
 
 def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:

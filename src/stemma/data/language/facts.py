@@ -15,7 +15,8 @@ factoid is a row of word numbers, or its code: the row read as one number, first
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, fields, replace
+import itertools
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -225,18 +226,18 @@ def family(data: Any, seed: int = 0) -> list[str]:
     if kind not in LEXICA:
         raise StemmaError(f"no world of facts is called '{kind}'; there are {', '.join(LEXICA)}, and folders with "
                           "facts.csv")
-    worlds = [World(kind, seed=seed)]
+    said: dict[str, list[Any]] = {}
     types: dict[str, Any] = {f.name: {"int": int, "float": float, "str": str}[str(f.type)] for f in fields(World)[1:]}
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")
         if key not in types:
             raise StemmaError(f"{data}: a world has no '{key}'; it has {', '.join(types)}")
         try:
-            values = [types[key](v) for v in value.split("+")]
+            said[key] = [types[key](v) for v in value.split("+")]
         except ValueError:
             raise StemmaError(f"{data}: {key} takes a number, not '{value}'") from None
-        worlds = [replace(w, **{key: v}) for w in worlds for v in values]
-    return [w.name for w in worlds]
+    said.setdefault("seed", [seed])
+    return [World(kind, **dict(zip(said, v))).name for v in itertools.product(*said.values())]
 
 
 def world_of(name: str) -> World:
@@ -258,7 +259,7 @@ def open_facts(data: Any, seed: int = 0) -> Facts:
 def read(folder: Path, seed: int = 0) -> Facts:
     """A world from a folder: facts.csv, all that is true, and documents.csv, what was told; without the second, as many
     documents as there are facts are drawn. Half of the documents are held out where they are given."""
-    head, rows = _rows(folder / "facts.csv")
+    head, rows, lines = _rows(folder / "facts.csv")
     weight = [1.0] * len(rows)
     if head[-1] == "weight":
         head = head[:-1]
@@ -269,10 +270,10 @@ def read(folder: Path, seed: int = 0) -> Facts:
                 weight[n] = -1.0
             if not 0 < weight[n] < float("inf"):
                 raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[-1]}'",
-                                "write a finite number above 0", f"line {n + 2}", "weight")
+                                "write a finite number above 0", f"line {lines[n]}", "weight")
         rows = [r[:-1] for r in rows]
     given = (folder / "documents.csv").is_file()
-    also, documents = _rows(folder / "documents.csv") if given else (head, [])
+    also, documents, told_at = _rows(folder / "documents.csv") if given else (head, [], [])
     if also != head:
         raise DataError(str(folder / "documents.csv"), f"has the columns {', '.join(also)}, and facts.csv has "
                         f"{', '.join(head)}", "give both the same columns, without weight", "line 1")
@@ -280,7 +281,7 @@ def read(folder: Path, seed: int = 0) -> Facts:
     for n, r in enumerate(rows):
         if tuple(r) in place:
             raise DataError(str(folder / "facts.csv"), f"says '{' '.join(r)}' twice", "leave one out, or add the "
-                            "weights", f"line {n + 2}")
+                            "weights", f"line {lines[n]}")
         place[tuple(r)] = n
     if len(place) < 2:
         raise DataError(str(folder / "facts.csv"), f"has {len(place)} fact(s)", "give two or more")
@@ -288,7 +289,7 @@ def read(folder: Path, seed: int = 0) -> Facts:
         if tuple(r) not in place:
             raise DataError(str(folder / "documents.csv"), f"tells '{' '.join(r)}', which facts.csv does not say is "
                             "true", "add it there, or leave the document out: the theorem is about true documents",
-                            f"line {n + 2}")
+                            f"line {told_at[n]}")
     lists = [sorted({r[i] for r in rows}) for i in range(len(head))]
     numbers = [{w: i for i, w in enumerate(x)} for x in lists]
     sizes = tuple(map(len, lists))
@@ -308,20 +309,31 @@ def read(folder: Path, seed: int = 0) -> Facts:
     return Facts(folder.name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None)
 
 
-def _rows(file: Path) -> tuple[list[str], list[list[str]]]:
+def _rows(file: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    """The headings, the rows and the line that each ends on; lines with nothing in them are none."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as f:
-            head, *rows = [[c.strip() for c in r] for r in csv.reader(f) if r] or [[]]
+            table = csv.reader(f)
+            found = [([c.strip() for c in r], table.line_num) for r in table if r] or [([], 1)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(str(file), f"cannot be read ({error})",
                         "write a CSV table in UTF-8 with a line of headings") from None
-    for n, r in enumerate(rows):
+    (head, at), (rows, lines) = found[0], ([r for r, _ in found[1:]], [n for _, n in found[1:]])
+    if "" in head or not head:
+        raise DataError(str(file), "has a column without a heading", "write a name there", f"line {at}")
+    if twice := sorted({h for h in head if head.count(h) > 1}):
+        raise DataError(str(file), f"has the heading '{twice[0]}' more than once", "give each column a name of its own",
+                        f"line {at}")
+    for n, r in zip(lines, rows):
         if len(r) != len(head):
             raise DataError(str(file), f"has {len(r)} fields where the heading has {len(head)}",
-                            "give each line as many", f"line {n + 2}")
+                            "give each line as many", f"line {n}")
+        if "" in r:
+            raise DataError(str(file), "has an empty cell", "write a word there, or leave the line out", f"line {n}",
+                            head[r.index("")])
     if not rows:
         raise DataError(str(file), "has no row under its heading", "write one row for each fact or document")
-    return head, rows
+    return head, rows, lines
 
 
 __all__ = ["FORMAT", "Facts", "World", "distinct", "family", "known", "open_facts", "read", "world_of"]

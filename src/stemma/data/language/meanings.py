@@ -5,10 +5,14 @@ The worlds and their constants are those of Wong, Grand et al. 2023 (arXiv 2306.
 
     tug-of-war | kinship | scenes | planning, with :pairs=4000,seed=0
 
-A pair is a template with its blanks filled. A tenth of the fillings, and some templates whole, are never trained on.
+A template is a phrase, or a phrase within a frame ("is it true that ...?"), with blanks. A pair is a template with its
+blanks filled. A tenth of the fillings, and some templates whole, are never trained on: phrases that are heard within
+frames and never plain, and frames that are heard about other phrases. So all their words are trained on, and these ways
+of putting them together are not (as Lake & Baroni 2018, arXiv 1711.00350, divide theirs).
 """
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass, field
@@ -32,11 +36,12 @@ WORD = re.compile(r"[a-z0-9-]+|[?.,]")
 @dataclass(frozen=True)
 class Template:
     """A sentence and its meaning with blanks: {a} {b} {c} names, {x} {y} words that mean something. `held`: never
-    trained on."""
+    trained on. `framed`: a phrase within a frame."""
 
     says: str
     means: str
     held: bool = False
+    framed: bool = False
 
     @property
     def blanks(self) -> tuple[str, ...]:
@@ -74,7 +79,24 @@ class Domain:
 
 def _t(text: str) -> tuple[Template, ...]:
     rows = [line.split(" => ") for line in text.strip().splitlines()]
-    return tuple(Template(says.strip().lstrip("*"), means.strip(), says.startswith("*")) for says, means in rows)
+    plain = [Template(says.strip().lstrip("*"), means.strip(), says.startswith("*")) for says, means in rows]
+    return (*plain, *(framed for i, t in enumerate(plain) for framed in _framed(t, i)))
+
+
+# frames by what ends the phrase that they hold: a sentence that tells, a question
+FRAMES = {
+    ".": (("is it true that {}?", "(query {})"), ("it is not true that {}.", "(condition (not {}))"),
+          ("we know that {}.", "(condition {})"), ("suppose that {}.", "(condition {})")),
+    "?": (("tell me, {}?", "(query {})"), ("do you know, {}?", "(query {})"), ("i wonder, {}?", "(query {})")),
+}
+HELD = 7  # one of so many frames of a phrase that is trained on is not
+
+
+def _framed(t: Template, number: int) -> list[Template]:
+    """A phrase within each frame. One that is held out plain is trained on in all its frames."""
+    phrase, meant = t.says[:-1], t.means.partition(" ")[2][:-1]
+    return [Template(says.format(phrase), means.format(meant), not t.held and (number + 2 * k) % HELD == 0, True)
+            for k, (says, means) in enumerate(FRAMES[t.says[-1]])]
 
 
 DOMAINS: dict[str, Domain] = {d.name: d for d in (
@@ -169,33 +191,30 @@ class Pair:
 
 def pairs_of(domain: Domain) -> list[Pair]:
     """Every sentence of a domain's grammar: each template with each filling of its blanks."""
-    found = []
-    for number, t in enumerate(domain.templates):
-        people = [b for b in t.blanks if b in "abc"]
-        words = [b for b in t.blanks if b not in "abc"]
-        for who in itertools.permutations(domain.people, len(people)):
-            for what in itertools.product(*(domain.words[b].items() for b in words)):
-                names = dict(zip(people, who))
-                says, means = t.says, t.means
-                for b, (word, code) in zip(words, what):
-                    says, means = says.replace(f"{{{b}}}", word), means.replace(f"{{{b}}}", code)
-                for b, name in names.items():
-                    says, means = says.replace(f"{{{b}}}", name), means.replace(f"{{{b}}}", name)
-                found.append(Pair(says, means, number))
+    return [p for i in range(len(domain.templates)) for p in filled(domain, i, every=True)]
+
+
+def filled(domain: Domain, number: int, every: bool = False) -> list[Pair]:
+    """A template with each filling of its words and the first names; with `every`, all names."""
+    t, found = domain.templates[number], []
+    people = [b for b in t.blanks if b in "abc"]
+    words = [b for b in t.blanks if b not in "abc"]
+    for who in itertools.islice(itertools.permutations(domain.people, len(people)), None if every else 1):
+        for what in itertools.product(*(domain.words[b].items() for b in words)):
+            says, means = t.says, t.means
+            for b, (word, code) in zip(words, what):
+                says, means = says.replace(f"{{{b}}}", word), means.replace(f"{{{b}}}", code)
+            for b, name in zip(people, who):
+                says, means = says.replace(f"{{{b}}}", name), means.replace(f"{{{b}}}", name)
+            found.append(Pair(says, means, number))
     return found
 
 
 def parsed(domain: Domain, sentence: str) -> str | None:
     """What a sentence means by the grammar itself; None where the grammar does not have it. Names may be any word."""
     text = " ".join(WORD.findall(sentence.lower()))
-    for t in domain.templates:
-        pattern = re.escape(" ".join(x if x in ("a", "b", "c", "x", "y") and False else x for x in _spaced(t.says)))
-        seen: set[str] = set()
-        for b in re.findall(r"\\{(\w)\\}", pattern):
-            what = "|".join(sorted(map(re.escape, domain.words.get(b, {})), key=len, reverse=True)) or r"[a-z0-9-]+"
-            pattern = pattern.replace(rf"\{{{b}\}}", rf"(?P<{b}>{what})" if b not in seen else rf"(?P={b})", 1)
-            seen.add(b)
-        if (m := re.fullmatch(pattern, text)) is not None:
+    for t, pattern in zip(domain.templates, _patterns(domain.name)):
+        if (m := pattern.fullmatch(text)) is not None:
             means = t.means
             for b, word in m.groupdict().items():
                 means = means.replace(f"{{{b}}}", domain.words[b][word]) if b in domain.words else means
@@ -203,6 +222,21 @@ def parsed(domain: Domain, sentence: str) -> str | None:
                 means = means if b in domain.words else means.replace(f"{{{b}}}", word)
             return means
     return None
+
+
+@functools.lru_cache(maxsize=8)
+def _patterns(name: str) -> list[re.Pattern[str]]:
+    """Of each template of a domain what its sentences look like."""
+    domain, out = DOMAINS[name], []
+    for t in domain.templates:
+        pattern = re.escape(" ".join(_spaced(t.says)))
+        seen: set[str] = set()
+        for b in re.findall(r"\\{(\w)\\}", pattern):
+            what = "|".join(sorted(map(re.escape, domain.words.get(b, {})), key=len, reverse=True)) or r"[a-z0-9-]+"
+            pattern = pattern.replace(rf"\{{{b}\}}", rf"(?P<{b}>{what})" if b not in seen else rf"(?P={b})", 1)
+            seen.add(b)
+        out.append(re.compile(pattern))
+    return out
 
 
 def _spaced(says: str) -> list[str]:
@@ -213,7 +247,7 @@ def _spaced(says: str) -> list[str]:
 @dataclass(frozen=True)
 class Meanings:
     """A domain's pairs as they are trained on and held out: `train`, `combinations` (fillings not seen), `templates`
-    (sentences of a form not seen)."""
+    (sentences of a form not seen, each form in turn)."""
 
     domain: Domain
     train: tuple[Pair, ...]
@@ -258,8 +292,10 @@ def open_meanings(data: Any, seed: int = 0) -> Meanings:
     count, own = (int(v.partition("=")[2]) for v in name.partition(":")[2].split(","))
     rng = np.random.default_rng([own, 31])
     every = pairs_of(domain)
-    held = tuple(p for p in every if domain.templates[p.template].held)
-    groups = [[p for p in every if p.template == i] for i, t in enumerate(domain.templates) if not t.held]
+    by: list[list[Pair]] = [[] for _ in domain.templates]
+    for p in every:
+        by[p.template].append(p)
+    groups = [g for g, t in zip(by, domain.templates) if not t.held]
     train: list[list[Pair]] = []
     aside: list[Pair] = []
     for group in groups:
@@ -269,7 +305,9 @@ def open_meanings(data: Any, seed: int = 0) -> Meanings:
         train.append([group[i] for i in order[cut:]])
     drawn = [train[i][rng.integers(len(train[i]))] for i in rng.integers(len(train), size=count)]
     mix = lambda x: tuple(x[i] for i in rng.permutation(len(x)))  # noqa: E731
-    return Meanings(domain, tuple(drawn), mix(aside), mix(held), name)
+    held = [mix(g) for g, t in zip(by, domain.templates) if t.held]
+    turns = (p for turn in itertools.zip_longest(*held) for p in turn if p is not None)
+    return Meanings(domain, tuple(drawn), mix(aside), tuple(turns), name)
 
 
 # ---------------------------------------------------------------- sentences as numbers
@@ -310,5 +348,5 @@ def text_of(domain: Domain, tokens: list[int], names: list[str]) -> str:
     return re.sub(r"\( ", "(", re.sub(r" \)", ")", " ".join(out).replace("' ", "'")))
 
 
-__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "known",
-           "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]
+__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "filled",
+           "known", "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]

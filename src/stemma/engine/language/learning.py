@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...core.interrupts import Wishes
 from ...core.types import StemmaError
-from ..running import checkpoint, devices, optim, progress, schedule
+from ..running import checkpoint, devices, optim, prices, progress, schedule
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
@@ -51,6 +51,7 @@ class Learner(Loop):
         self.loss, self.wishes, self.saved = float("nan"), wishes or Wishes(), Spent()
         self.optimizer = None if self.counts else optim.make_optimizer(model, self.recipe, batch / self.recipe.batch)
         self.order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
+        self.prices: prices.Prices = {}  # of a step, or of a row that is counted
 
     @property
     def spent(self) -> Spent:
@@ -69,11 +70,14 @@ class Learner(Loop):
             ending = Ending(self.wishes, self._save, self._record, self.bar.line, left)
             try:
                 with ending.within():
+                    self._find_price()
                     self._between()
                     while self.fraction < 1:
                         self.clock.start()
+                        begin = self.images
                         self._step()
-                        self.clock.lap()
+                        price = self.prices.get("row")
+                        self.clock.lap(None if price is None else price * (self.images - begin))
                         self._between()
                     if self.counts:
                         self.corpus.counted(self.model)
@@ -82,6 +86,33 @@ class Learner(Loop):
                     ending.finished(self.budget.cut(self.spent))
             finally:
                 self.bar.stop()
+
+    def _find_price(self) -> None:
+        """What a row costs, for a budget of seconds of processor time: as it was found before, else by trying steps
+        out, of which nothing is left."""
+        if self.budget.unit != "seconds" or self.clock.by != "processor" or self.steps:
+            return
+        kept = prices.Kept(checkpoint.describe(self.model) | {
+            "data": self.corpus.name, "batch": self.batch, "threads": self.clock.threads,
+            "processor": devices.processor()})
+        weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+
+        def step() -> float:
+            self.model.load_state_dict(weights)  # what counts would else be full soon
+            self.images = 0
+            self._step()
+            return float(self.images)
+
+        def tried() -> prices.Prices:
+            return {"row": prices.found(step, Stopwatch(self.device, self.clock.threads),
+                                        prices.room(self.budget.amount))}
+
+        self.prices = kept.read() or kept.write(tried())
+        self.model.load_state_dict(weights)
+        if self.optimizer is not None:
+            self.optimizer.state.clear()
+        self.steps = self.images = self.summed = 0
+        self.sums = {}
 
     def _rows(self) -> np.ndarray:
         """The next batch's rows: in order where they are counted, else in an order of their own for each epoch."""
@@ -165,7 +196,7 @@ class Learner(Loop):
             tensors |= {f"optim/{k}": v for k, v in memory.items()}
         tensors |= {f"sums/{k}": v for k, v in self.sums.items()}
         meta = {"format": checkpoint.FORMAT, "steps": self.steps, "images": self.images, **self.clock.kept(),
-                "validations": self.validations, "best": self.best, "optim": plain,
+                "prices": self.prices, "validations": self.validations, "best": self.best, "optim": plain,
                 "summed": self.summed, "said": self.run.said}
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.images)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -178,6 +209,7 @@ class Learner(Loop):
         self.model.load_state_dict(part("model/"))
         for name in ("steps", "images", "validations", "best", "summed"):
             setattr(self, name, meta[name])
+        self.prices = meta.get("prices", {})
         self.clock.resume(meta)
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         if self.optimizer is not None:
@@ -203,8 +235,7 @@ def opened(card: Any, data: Any, preset: str, sets: dict[str, Any] | None, seed:
     corpus = corpus_for(paper, spec.subject, data, seed)
     torch.manual_seed(seed)
     model: Any = checkpoint.build(paper, preset, sets=sets, info=corpus.info)
-    if hasattr(corpus, "handed"):
-        corpus.handed(model, seed)
+    corpus.handed(model, seed)
     return model, corpus
 
 

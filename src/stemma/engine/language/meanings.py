@@ -43,6 +43,12 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.said)
 
+    def handed(self, model: nn.Module, seed: int) -> None:
+        """Raises `StemmaError` where a language model is to be asked and there is none: it would train to nothing."""
+        m: Any = model
+        if m.net.way == "model":
+            runtime.look_at(m.net.path)
+
     def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
         """{"said" [N, L], "meant" [N, T]} of pairs."""
         at = torch.from_numpy(rows)

@@ -27,13 +27,9 @@ class Runtime(Protocol):
 
 
 def prompt_of(domain: Domain, sentence: str, examples: int) -> str:
-    """The world, pairs of sentences and meanings (one of each form in turn, none of a form that is held out), and the
-    sentence."""
-    pairs: dict[int, meanings.Pair] = {}
-    for p in meanings.pairs_of(domain):
-        if not domain.templates[p.template].held:
-            pairs.setdefault(p.template, p)
-    shown = list(pairs.values())
+    """The world, pairs of sentences and meanings (one of each plain form in turn, none of a form that is held out), and
+    the sentence."""
+    shown = [meanings.filled(domain, i)[0] for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
     step = max(1, len(shown) // max(examples, 1))
     told = "\n\n".join(f";; {p.says}\n{p.means}" for p in shown[::step][:examples])
     return f"{domain.model}\n{told}\n\n;; {sentence.strip()}\n"
@@ -73,9 +69,10 @@ def grammar_of(domain: Domain, sentence: str) -> str:
         return f"bare-{_rule(name)}"
 
     heads: dict[str, set[str]] = {"condition": set(), "query": set()}
-    for p in meanings.pairs_of(domain):
-        form = read(p.means)[0]
-        heads[str(form[0])].add(kind(form[1]))
+    for i, t in enumerate(domain.templates):
+        for p in meanings.filled(domain, i) if not t.framed else ():
+            form = read(p.means)[0]
+            heads[str(form[0])].add(kind(form[1]))
     want = "query" if question(sentence) else "condition"
     rules = [f'root ::= "({want} " ({" | ".join(sorted(heads[want]))}) ")"']
     for f, uses in sorted(functions.items()):
@@ -97,17 +94,25 @@ def _rule(name: str) -> str:
     return "-".join(str(ord(c)) if not c.isalnum() else c for c in name)
 
 
+def look_at(path: str) -> None:
+    """Raises `StemmaError` where no language model is named, its file is none, or nothing is installed that runs it."""
+    if not path:
+        raise StemmaError("no language model is named; say --set net.path=FILE.gguf when it is trained, or take the "
+                          "preset small or grammar")
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise StemmaError(f"a language model by path needs the package xllamacpp: pip install '{EXTRA}'")
+    if not Path(path).is_file():
+        raise StemmaError(f"no language model at '{path}'; name a GGUF file with --set net.path=FILE")
+    with open(path, "rb") as f:
+        if f.read(4) != b"GGUF":
+            raise StemmaError(f"{path} is no GGUF file")
+
+
 class Xllama:
     """`xllamacpp`, llama.cpp as a wheel. Raises `StemmaError` where it or the file is not there."""
 
     def __init__(self, path: str) -> None:
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise StemmaError(f"a language model by path needs the package xllamacpp: pip install '{EXTRA}'")
-        if not Path(path).is_file():
-            raise StemmaError(f"no language model at '{path}'; name a GGUF file with --set net.path=FILE")
-        with open(path, "rb") as f:
-            if f.read(4) != b"GGUF":
-                raise StemmaError(f"{path} is no GGUF file")
+        look_at(path)
         import xllamacpp
 
         params = xllamacpp.CommonParams()
@@ -128,9 +133,6 @@ class Xllama:
 @functools.lru_cache(maxsize=1)
 def runtime_at(path: str) -> Runtime:
     """The runtime of a model's file, kept."""
-    if not path:
-        raise StemmaError("no language model is named; say --set net.path=FILE.gguf when it is trained, or take the "
-                          "preset small or grammar")
     return Xllama(path)
 
 
@@ -148,4 +150,4 @@ def ask(net: Any, domain: Domain, sentence: str, temperature: float = 0.0, seed:
     return write(forms[0]) if forms and isinstance(forms[0], list) and not isinstance(forms[0], Symbol) else None
 
 
-__all__ = ["Runtime", "Xllama", "ask", "grammar_of", "prompt_of", "question", "runtime_at"]
+__all__ = ["Runtime", "Xllama", "ask", "grammar_of", "look_at", "prompt_of", "question", "runtime_at"]

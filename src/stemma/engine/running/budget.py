@@ -51,7 +51,7 @@ class Budget:
 
     Seconds are seconds of *work* in training (fetching batches and stepping). On a CPU that is processor time over the
     threads that the training was given, so that on a busy machine it lasts longer; on a GPU it is time by the clock.
-    On a CPU a training on pictures finds what a step costs before it begins, and counts steps at that price
+    On a CPU a training finds what a step costs before it begins, and counts steps at that price
     (`prices`): seconds then are as many steps as they buy, whatever else the machine does, and the next time too.
     Validation, filling the cache of drawn scenes, compiling and saving do not count, and a resumed run continues the
     seconds that it had used. Where a clock decides (GPUs, several processes, the first life of an agent or fit without

@@ -28,7 +28,7 @@ from ...core.training import trained_as
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
 from ...parts.backbones.onto import onto_timm
-from ...parts.backbones.timm_backbone import PACKAGED, no_pretrained
+from ...parts.backbones.timm_backbone import DEPTHS, no_pretrained
 
 FORMAT = 1
 KEY = "stemma"
@@ -241,7 +241,7 @@ def _on_timm(card: papers.Paper, spec: Any, recipe: Recipe, given: str) -> tuple
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
     try:
-        return onto_timm(spec, recipe, name, "none" if not weights else "package" if name == PACKAGED else "timm")
+        return onto_timm(spec, recipe, name, "none" if not weights else "package" if name in DEPTHS else "timm")
     except StemmaError as error:
         raise StemmaError(f"{card.cli_name} on {name}: {error}") from error
 

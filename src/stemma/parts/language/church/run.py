@@ -6,6 +6,7 @@ its own, named by the remembering function and the arguments, so that a draw is 
 """
 from __future__ import annotations
 
+import functools
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,19 @@ class Rejected(Exception):
     """A condition is false in this world."""
 
 
+class NotWide(ChurchError):
+    """A program that a batch of worlds cannot run (`wide`)."""
+
+
+class Many:
+    """A number or truth that differs between the worlds of a batch: `values`, a NumPy row of them."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+
 class World:
     """One run. A subclass says where draws come from."""
 
@@ -44,6 +58,10 @@ class World:
     def condition(self, true: Any) -> None:
         if true is False:
             raise Rejected
+
+    def fork(self, test: Many, then: Code, other: Code, e: Any, a: int) -> Any:
+        """What a branch gives whose test differs between worlds."""
+        raise NotImplementedError
 
     def charge(self, cells: int) -> None:
         self.cells -= cells
@@ -130,6 +148,8 @@ def key_of(x: Any) -> Any:
         return float(x)
     if isinstance(x, str):
         return ("s" if isinstance(x, Symbol) else "t", str(x))
+    if isinstance(x, Many):
+        raise NotWide("what differs between worlds is no key")
     return ("f", id(x))
 
 
@@ -284,7 +304,10 @@ class Compiler:
         other: Code = self.code(x[3], scope) if len(x) == 4 else lambda w, e, a: False
 
         def run(w: World, e: Any, a: int) -> Any:
-            return (then if test(w, e, w.place((a, "if"))) is not False else other)(w, e, a)
+            true = test(w, e, w.place((a, "if")))
+            if type(true) is Many:
+                return w.fork(true, then, other, e, a)
+            return (then if true is not False else other)(w, e, a)
 
         return run
 
@@ -298,7 +321,10 @@ class Compiler:
 
         def run(w: World, e: Any, a: int) -> Any:
             for i, (test, then) in enumerate(rows):
-                if test(w, e, w.place((a, "cond", i))) is not False:
+                true = test(w, e, w.place((a, "cond", i)))
+                if type(true) is Many:
+                    raise NotWide("rows of cond that differ between worlds")
+                if true is not False:
                     return then(w, e, w.place((a, "then", i)))
             return False
 
@@ -335,10 +361,16 @@ class Compiler:
     def _chain(self, x: list[Any], scope: Scope, all_: bool) -> Code:
         codes = [self.code(v, scope) for v in x[1:]]
 
-        def run(w: World, e: Any, a: int) -> Any:
+        def run(w: World, e: Any, a: int, begin: int = 0) -> Any:
             value: Any = all_
-            for i, c in enumerate(codes):
-                value = c(w, e, w.place((a, i)))
+            for i in range(begin, len(codes)):
+                value = codes[i](w, e, w.place((a, i)))
+                if type(value) is Many:
+                    if i == len(codes) - 1:
+                        return value
+                    rest = functools.partial(run, begin=i + 1)
+                    stay = functools.partial(_as_it_is, False if all_ else value)
+                    return w.fork(value, rest, stay, e, a) if all_ else w.fork(value, stay, rest, e, a)
                 if (value is False) == all_:
                     return value
             return value
@@ -441,6 +473,10 @@ FORMS = {n: n for n in ("quote", "if", "cond", "case", "and", "or", "lambda", "l
                                                                                   "rejection-query": "rejection"}
 
 
+def _as_it_is(value: Any, w: World, e: Any, a: int) -> Any:
+    return value
+
+
 def _length(x: list[Any], n: int) -> None:
     if len(x) != n:
         raise ChurchError(f"{write(x)[:60]}: {x[0]} takes {n - 1} thing(s), not {len(x) - 1}")
@@ -490,5 +526,5 @@ def room(limits: Limits) -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-__all__ = ["Builtin", "Closure", "Code", "Compiler", "Drawn", "FORMS", "Frame", "Limits", "Rejected", "Remembered",
-           "Scope", "World", "apply", "key_of", "room"]
+__all__ = ["Builtin", "Closure", "Code", "Compiler", "Drawn", "FORMS", "Frame", "Limits", "Many", "NotWide", "Rejected",
+           "Remembered", "Scope", "World", "apply", "key_of", "room"]
