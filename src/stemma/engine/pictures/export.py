@@ -114,7 +114,7 @@ def export(
                           "--outputs raw")
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
-    inputs = {"images": _picture(side, 0)}
+    inputs = {"images": drawn(side, 0)}
     if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw"
                                                                       else net.predict).parameters:
         count = net.recipe.proposals.count
@@ -145,7 +145,7 @@ def _look(plain: Plain, inputs: dict[str, Tensor], side: tuple[int, int]) -> int
     """How many objects the model finds in the first of some drawn scenes in which it finds any, which becomes the
     picture of `inputs`. None where its outputs are no objects."""
     for seed in range(LOOKS):
-        inputs["images"] = _picture(side, seed)
+        inputs["images"] = drawn(side, seed)
         with torch.no_grad():
             labels = dict(plain.said(*inputs.values())).get("labels")
         if plain.outputs == "raw" or labels is None or labels.ndim != 2:
@@ -200,7 +200,7 @@ def _sized(net: Any, size: tuple[int, int] | None) -> Any:
     return net
 
 
-def _picture(side: tuple[int, int], seed: int) -> Tensor:
+def drawn(side: tuple[int, int], seed: int) -> Tensor:
     """A drawn scene of a size, `1 3 H W` in 0..1: a network that has learned sees more in it than in noise."""
     from ...data.scenes import Scenes
 
@@ -333,4 +333,4 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-__all__ = ["Plain", "export", "named_tensors"]
+__all__ = ["Plain", "drawn", "export", "named_tensors"]
