@@ -4,13 +4,15 @@
     python benchmarks/papers.py                                  # every paper of `localization` that has no result yet,
                                                                  then the page
     python benchmarks/papers.py fpn ssd --budget 3000images      # some of them
+    python benchmarks/papers.py --budget 40s --seeds 3 --long    # and two more seeds of each that has none, and each at
+                                                                 the length that its `small` preset says itself
     python benchmarks/papers.py --tests                          # run each paper's tests, and note what passed and how
                                                                  far oracles agree; no training
     python benchmarks/papers.py --page                           # write docs/papers.md from what is known,
                                                                  training nothing
 
 Results are kept in docs/papers.json after every paper, and a paper that was interrupted goes on where its run was
-saved, so that the whole may be done in parts. A result counts for one budget, data set and seed; --again measures anew.
+saved, so that the whole may be done in parts. A result counts for one budget and data set; --again measures anew.
 All systems train under the same budget, in which each sees as many pictures as it manages (the page says how many),
 and are measured on the same held-out scenes with their last weights.
 """
@@ -20,6 +22,7 @@ import argparse
 import ast
 import importlib
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -273,6 +276,18 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     }
 
 
+def asked(p: Any, budget: str, seeds: int, long: bool, row: dict[str, Any]) -> Iterator[tuple[Any, str, str, int]]:
+    """(where the result goes, under which name, budget, seed) of each training that a row lacks."""
+    if "learned" not in row:
+        yield row, "learned", budget, 0
+    others = row.setdefault("others", {})
+    for seed in range(1, seeds):
+        if str(seed) not in others:
+            yield others, str(seed), budget, seed
+    if long and "long" not in row and p.recipe("small").length != budget:
+        yield row, "long", p.recipe("small").length, 0
+
+
 # ---------------------------------------------------------------- the page
 
 
@@ -309,6 +324,27 @@ def said_of(oracle: str, agreement: float | str | None) -> str:
             else f"{oracle}: equal")
 
 
+def reached(row: dict[str, Any], measure: str) -> list[float]:
+    """What every seed of a row reached by a measure, the first seed first."""
+    every = [row["learned"], *(row.get("others", {})[k] for k in sorted(row.get("others", {}), key=int))]
+    return [r["trained"][measure] for r in every if measure in r["trained"]]
+
+
+def spread(values: list[float]) -> str:
+    """A mean, and with two values or more their deviation and how many they are."""
+    if len(values) < 2:
+        return score(values[0] if values else None)
+    return f"{score(statistics.mean(values))} ± {score(statistics.stdev(values))} ({len(values)} seeds)"
+
+
+def longer(row: dict[str, Any]) -> str:
+    """What the preset reached in the length that it says itself."""
+    if "long" not in row:
+        return ""
+    r = row["long"]
+    return f"{score(r['trained'].get(r['main']))} ({r['budget']}, {r['images']:,} images)"
+
+
 def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
     """What each parent reached under the same budget, in the measure that both have."""
     mine = known[p.name].get("learned")
@@ -317,12 +353,14 @@ def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
         if not mine or not theirs:
             yield f"{edge.paper.label}: not measured"
             continue
+        parent = known[edge.paper.name]
         both = [m for m in (mine["main"], theirs["main"]) if m in mine["trained"] and m in theirs["trained"]]
         if not both:
             yield f"{edge.paper.label}: measured by {theirs['main']}"
             continue
-        here = "" if both[0] == mine["main"] else f" (this one {score(mine['trained'][both[0]])})"
-        yield f"{edge.paper.label}: {both[0]} {score(theirs['trained'][both[0]])}{here}"
+        means = [score(statistics.mean(reached(r, both[0]))) for r in (known[p.name], parent)]
+        here = "" if both[0] == mine["main"] else f" (this one {means[0]})"
+        yield f"{edge.paper.label}: {both[0]} {means[1]}{here}"
 
 
 def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -330,9 +368,10 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
     lines = [
         "# The papers, one by one", "",
         "This page is written by `python benchmarks/papers.py`; nothing in it is typed by hand.", "",
-        f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, seed {settings['seed']}, on "
+        f"Learned: the `small` preset after {settings['budget']} of `{settings['data']}`, on "
         f"{settings['val']} held-out scenes, beside its own net with random weights and beside its parents under the "
-        "same budget. One seed each: gaps under .03 are noise. Seconds are those "
+        "same budget; and, where that was measured, after the length that the preset says itself. Mean and deviation "
+        "where a row says its seeds, else one seed: gaps under .03 are noise. Seconds are those of the first seed, "
         "of the training loop by the clock, and of the processor over training and both measurements. Rows were "
         "measured on several days, and 40 seconds hold more work on one machine than on another: where a parent saw "
         "another number of images, the two rows say nothing of the idea. `small` presets "
@@ -341,9 +380,9 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "(`tests/test_lineage.py`).", "",
         "An oracle is called what it is: another `library`, `authors' numbers`, `restated by us` (the published "
         "procedure in slow code of ours) or `our own other path`. The first two alone are independent.", "",
-        "| paper | file | measure | untrained | learned | its parents | images | seconds (core) | counts | tests "
-        "| oracles |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| paper | file | measure | untrained | learned | at its own length | its parents | images | seconds (core) "
+        "| counts | tests | oracles |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for p in papers:
         row = known.get(p.name, {})
@@ -360,11 +399,11 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         cells = [f"[{p.label}](#{p.cli_name})", f"{row.get('lines', '')} lines"]
         if learned:
             m = learned["main"]
-            cells += [m, score(learned["untrained"].get(m)), f"**{score(learned['trained'].get(m))}**",
+            cells += [m, score(learned["untrained"].get(m)), f"**{spread(reached(row, m))}**", longer(row),
                       "; ".join(beside(p, known)) or "–",
                       f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})"]
         else:
-            cells += ["", "", row.get("failed", "not measured"),
+            cells += ["", "", row.get("failed", "not measured"), "",
                       "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
         lines.append("| " + " | ".join([*cells, counted, done, "; ".join(oracles) or "–"]) + " |")
     for p in papers:
@@ -391,7 +430,8 @@ def main() -> None:
     ap.add_argument("--budget", default="3000images")
     ap.add_argument("--data", default="scenes:128:6000")
     ap.add_argument("--val", type=int, default=200)
-    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--seeds", type=int, default=1, help="trainings of each")
+    ap.add_argument("--long", action="store_true", help="each for the length that its preset says itself, too")
     ap.add_argument("--tests", nargs="*", type=Path, metavar="REPORT",
                     help="train nothing; run each paper's tests, or read what pytest said of them: make test-slow "
                     "REPORT=slow.xml")
@@ -406,7 +446,7 @@ def main() -> None:
     from stemma.engine.running.checkpoint import write_text
 
     cache = args.out.with_suffix(".json")
-    settings = {k: getattr(args, k) for k in ("budget", "data", "val", "seed")}
+    settings = {k: getattr(args, k) for k in ("budget", "data", "val")} | {"seed": 0}
     stored = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
     every = cards.papers()
     shown = every  # agents have rows too; what they learn is measured elsewhere (`benchmarks/worlds.py`)
@@ -434,20 +474,24 @@ def main() -> None:
     keep()
     for p in () if still else chosen:
         row = known.setdefault(p.name, {})
-        preset = "small"
-        if args.again or "learned" not in row:
-            print(f"{p.cli_name}: training", flush=True)
+        if args.again:
+            for key in ("learned", "others", "long"):
+                row.pop(key, None)
+        for into, key, budget, seed in asked(p, args.budget, args.seeds, args.long, row):
+            print(f"{p.cli_name}: training, {budget}, seed {seed}", flush=True)
             try:
-                folder = args.runs / f"{p.name}-{args.budget}-s{args.seed}"
-                row["learned"] = learn(p, preset, args.data, args.budget, args.val, args.seed, folder)
+                folder = args.runs / f"{p.name}-{budget}-s{seed}"
+                got = learn(p, "small", args.data, budget, args.val, seed, folder)
+                into[key] = got | {"budget": budget}
                 row.pop("failed", None)
-                got, m = row["learned"], row["learned"]["main"]
+                m = got["main"]
                 print(f"  {m} {score(got['untrained'].get(m))} -> {score(got['trained'].get(m))}, {got['seconds']} s",
                       flush=True)
             except StemmaError as error:
                 row["failed"] = str(error)
                 print(f"  {error}", flush=True)
-        keep()
+                break
+            keep()
     if args.tests is not None:
         cases = cases_of(args.tests or [run_tests(sorted({t["id"] for p in chosen for t in found[p.name]}))])
         for p in chosen:

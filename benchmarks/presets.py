@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+
+import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs" / "presets.json"
+TEST = "tests/test_presets.py::test_a_preset_trains_through_all_its_phases"
 NOTE = """Made by `python benchmarks/presets.py`: each preset through all phases of its own recipe, from weights that
 are drawn and scaled as trained ones are, on drawn scenes at the least size that it takes; fully connected layers of
 2,048 numbers and more are narrowed to 256. The loss is that of one batch, where a phase begins and where it ends.
@@ -35,24 +36,39 @@ def presets() -> list[str]:
     return [f"{c.cli_name}:{p}" for c in vision for p in c.presets]
 
 
-def row(preset: str) -> dict[str, Any]:
-    """Run the test of one preset; what it noted, or why it failed."""
-    name, which = preset.split(":")
+class Keeper:
+    """What pytest tells while it runs: a row of each preset, kept as soon as its test ends."""
+
+    def __init__(self, rows: dict[str, Any], tests: dict[str, str]) -> None:
+        self.rows, self.tests = rows, tests
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and not (report.when == "setup" and report.failed):
+            return
+        preset = self.tests[report.nodeid]
+        found = dict(report.user_properties)
+        seen: dict[str, Any] = json.loads(str(found["row"])) if "row" in found else {"preset": preset}
+        if report.failed:
+            lines = [line for line in str(report.longrepr).splitlines() if "Error" in line or "assert" in line]
+            seen["failed"] = " ".join((lines or ["no answer"])[-1].split())[-200:]
+        self.rows[preset] = seen
+        new = KEPT.with_suffix(".new")
+        new.write_text(json.dumps(self.rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        new.replace(KEPT)
+        print(f"\n{preset}: {seen.get('failed', 'trained')}, {report.duration:.0f} s", flush=True)
+
+
+def measure(wanted: list[str], rows: dict[str, Any]) -> None:
+    """Run the test of each preset, one after another in this process."""
+    tests = {}
+    for preset in wanted:
+        name, which = preset.split(":")
+        tests[f"{TEST}[{name.replace('-', '_')}-{which}]"] = preset
+    os.chdir(ROOT)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        xml = Path(folder) / "junit.xml"
-        test = (f"tests/test_presets.py::test_a_preset_trains_through_all_its_phases"
-                f"[{name.replace('-', '_')}-{which}]")
-        command = [sys.executable, "-m", "pytest", test, "-m", "slow or not slow", "--junit-xml", str(xml),
-                   "--basetemp", str(Path(folder) / "runs"), "--tb", "line"]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
-                              capture_output=True)
-        noted = ElementTree.parse(xml).iter("property") if xml.is_file() else ()
-        found = {p.get("name"): p.get("value") for p in noted}
-    seen: dict[str, Any] = json.loads(str(found["row"])) if "row" in found else {"preset": preset}
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if "Error" in line or "assert" in line]
-        seen["failed"] = " ".join((lines or ["no answer"])[-1].split())[-200:]
-    return seen
+        pytest.main([*tests, "-m", "slow or not slow", "--basetemp", str(Path(folder) / "runs"), "--tb", "short",
+                     "-o", "tmp_path_retention_policy=none", "-p", "no:cacheprovider"], [Keeper(rows, tests)])
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
@@ -73,10 +89,8 @@ def main() -> None:
     asked = parser.parse_args()
     rows: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
     wanted = [p for p in presets() if p in asked.presets or p.split(":")[0] in asked.presets]
-    for preset in [] if asked.table else wanted or [p for p in presets() if p not in rows]:
-        rows[preset] = row(preset)
-        KEPT.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        print(preset, rows[preset].get("failed", "trained"), flush=True)
+    if not asked.table and (wanted := wanted or [p for p in presets() if p not in rows]):
+        measure(wanted, rows)
     print(f"{NOTE}\n{table(rows)}")
 
 

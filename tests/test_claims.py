@@ -65,6 +65,7 @@ def test_a_number_is_reproduced_contradicted_or_not_spoken_to(values: tuple[floa
                                                               word: str, why: str) -> None:
     verdict = of_number(first(), measured("fast_rcnn", *values, **more))
     assert verdict.word == word and why in verdict.why
+    assert "published 100s" not in verdict.why, "the length of a preset of ours is no published one"
 
 
 def order() -> Order:

@@ -147,7 +147,11 @@ def test_a_faulty_program_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.Mon
         main(["show", "fpn"])
 
 
-def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+                                  tmp_path: Path) -> None:
+    make_yolo(tmp_path / "my folder")
+    monkeypatch.chdir(tmp_path)
+
     def interrupted(*args: object, **more: object) -> None:
         raise KeyboardInterrupt
 

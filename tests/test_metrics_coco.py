@@ -13,7 +13,7 @@ from made_data import noise
 from metrics_cases import coco_case, columns_of, drawn, record, reference, shot
 from stemma.core.types import DataError, StemmaError
 from stemma.data.open import open_dataset
-from stemma.data.readers.coco import _PERSON
+from stemma.data.readers.coco import PERSON
 from stemma.engine.pictures.answers import write_coco
 from stemma.metrics import Evaluator, coco
 from stemma.metrics.detection import Kind, to_rles
@@ -163,7 +163,7 @@ def labelled(root: Path, seed: int, images: int = 12) -> dict[str, Any]:
     than a pixel, areas beside a border of sizes, polygons, crowds, keypoints; the document."""
     r = np.random.default_rng(seed)
     doc: dict[str, Any] = {"images": [], "annotations": [], "categories": [
-        {"id": 9, "name": "b"}, {"id": 2, "name": "a", "keypoints": list(_PERSON), "skeleton": []}]}
+        {"id": 9, "name": "b"}, {"id": 2, "name": "a", "keypoints": list(PERSON), "skeleton": []}]}
     for i in r.permutation(images).tolist():
         noise(root / "images" / f"{i}.png", 150, 200, i)
         doc["images"].append({"id": i * 7 + 1, "file_name": f"{i}.png", "height": 150, "width": 200})

@@ -22,7 +22,7 @@ import stemma
 from pretend import pretend
 from stemma.core import paper as cards
 from stemma.core.paper import Paper
-from stemma.core.part import leaves
+from stemma.core.part import edit, leaves
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.fit import train
 from stemma.engine.pictures.trainer import Trainer
@@ -34,7 +34,8 @@ EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
 # steps of the shortest phase of a small preset; the box loss of R-FCN's second look doubles in its first twenty, while
 # the first begins to find objects for it, and the whole falls below its beginning after thirty
 LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40, "r_fcn": 60}
-LEAST = {"overfeat": 256}  # windows of 231 pixels
+LEAST = {"overfeat": 256}  # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture
+LARGE: dict[str, Any] = {"objects": (1, 1), "sizes": (0.75, 0.95)}
 SIZES = (96, 128, 160, 192, 224, 256, 300, 320, 384, 448, 512)  # pixels, the first that a preset can have
 STEPS, MORE, PASS = 4, 12, 2  # steps of the shortest phase; of a small preset of one phase; pictures of a step
 WIDE, NARROW = 2048, 256  # fully connected layers of so many numbers have fewer here: their weights are most of a net's
@@ -147,12 +148,17 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
         sets |= {"size": size} | narrowed(card.spec(preset))
     if recipe.proposals.kind != "none":  # boxes near the truth and far from it; outside sources have tests of their own
         sets |= {"recipe.proposals.kind": "jitter", "recipe.proposals.count": 48}
-    data = Scenes(4, min(size, 160), seed=3, split="train").cache()
+    things = LARGE if name in LEAST and not small(preset) else {}
+    data = Scenes(4, min(size, 160), seed=3, split="train", **things).cache()
+    shares = [p.share for p in recipe.phases if not p.run] or [1.0]
+    for i, p in enumerate(recipe.phases):  # a method whose published share is no step of so short a training has one
+        if p.run and p.share < min(shares):
+            recipe = edit(recipe, f"phases.{i}.share", min(shares))
+            sets[f"recipe.phases.{i}.share"] = min(shares)
     model = stemma.build(name, preset=preset, sets=sets, info=data.info)
     if not small(preset):
         pretend(model)
     phases = recipe.phases
-    shares = [p.share for p in phases if not p.run] or [1.0]
     steps = LONGER.get(name, MORE if not phases else STEPS) if small(preset) else STEPS
     budget = math.ceil(steps * (sum(p.share for p in phases) or 1.0) / min(shares)) + PASS
     course = Course(monkeypatch)

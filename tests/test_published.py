@@ -17,7 +17,9 @@ from stemma.data.open import held_out, open_dataset, open_pair, splits
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside, results
 from stemma.engine.pictures.measure import evaluate
+from stemma.engine.pictures.wing import prepare
 from stemma.engine.running import checkpoint
+from stemma.engine.wings import Asked
 from stemma.metrics import Evaluator
 from stemma.metrics.voc import voc
 
@@ -101,6 +103,18 @@ def test_boxes_from_outside_cost_what_they_cost(monkeypatch: pytest.MonkeyPatch)
     assert outside.cost(Scenes(3), cards.get("fpn").recipe("small")) == (0.0, 0.0)
     said = results.beside("fast-rcnn", 900.0, 200)
     assert "900 ms a picture" in said and "180 s of one core for the 200 training pictures, beside its budget" in said
+
+
+def test_a_comparison_makes_all_boxes_before_its_first_training(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the pictures that learning curves are measured on, too, which would else be made inside a training."""
+    made: set[str] = set()
+    monkeypatch.setattr(outside, "fill", lambda data, **_: made.update(names(data.base)))
+    root = make_voc(tmp_path / "voc", XML, splits=SPLITS)
+    told = {"format": None, "data_options": {}, "limit": None, "size": "64", "upright": "preset"}
+    prepare(Asked({"fast-rcnn": ("fast_rcnn", "small")}, str(root), lambda _: {}, told)).compute()
+    assert made == set(names(open_dataset(root, "train")) + names(open_dataset(root, "val"))
+                       + names(open_dataset(root, "test"))) and len(made) == 3
 
 
 def test_a_model_answers_by_the_papers_settings() -> None:

@@ -1,7 +1,10 @@
 """World models: the oracles and identities of their parts, and what the skeleton must allow."""
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,6 +216,71 @@ def test_the_memory_is_torchs_lstm(restart: bool) -> None:
     flag = first.float()[..., None]
     x = torch.cat([posts["stoch"][:, :-1], action[:, 1:], *([flag[:, :-1]] if restart else [])], -1)
     torch.testing.assert_close(posts["deter"][:, 1:], lstm(x)[0])
+
+
+RELEASED = os.environ.get("STEMMA_WORLD_MODELS_RNN", "")  # carracing/rnn/rnn.json of hardmaru/WorldModelsExperiments
+
+
+def released(forget: float, order: str) -> MDNRNN:
+    """Our memory with the authors' weights, which are kept in ten thousandths: what leads from an LSTM's output to the
+    mixtures, its bias, the LSTM's four blocks in TensorFlow's order, theirs. `forget` is added to the gate f, whose
+    place `order` says."""
+    to_mixture, mixture_bias, kernel, bias = (
+        torch.tensor(x, dtype=torch.float64) / 1e4 for x in json.loads(Path(RELEASED).read_text(encoding="utf-8")))
+    net = MDNRNN(In((64,), (1,), actions=3), hidden=256, mixtures=5).double()
+    blocks, biases = dict(zip(order, kernel.chunk(4, 1))), dict(zip(order, bias.chunk(4)))
+    kernel, bias = torch.cat([blocks[k] for k in "ifgo"], 1), torch.cat([biases[k] + forget * (k == "f") for k in "ifgo"])
+    by_kind = to_mixture.reshape(256, 32, 3, 5).permute(2, 1, 3, 0), mixture_bias.reshape(32, 3, 5).permute(1, 0, 2)
+    net.load_state_dict({
+        "drive.weight": kernel[:35].mT, "drive.bias": bias, "recur.weight": kernel[35:].mT,
+        "mixture.weight": by_kind[0].reshape(480, 256), "mixture.bias": by_kind[1].reshape(480),
+    })
+    return net
+
+
+def dreamt(net: MDNRNN, steps: int = 120) -> tuple[float, float]:
+    """Of dreams from the codes' prior at half gas: nats a number that the next code costs, and the mean square of the
+    last codes."""
+    torch.manual_seed(0)
+    state, nats = net.initial(torch.zeros(1, dtype=torch.float64), 32), []
+    state["stoch"] = torch.randn(32, 32, dtype=torch.float64)
+    action = torch.tensor([[0.0, 0.5, 0.0]], dtype=torch.float64).expand(32, -1)
+    with torch.no_grad():
+        for _ in range(steps):
+            state = net.prior(state, action)
+            said = net.said(state["deter"])
+            nats.append(mixture_nll(state["stoch"], said["logit"], said["mean"], said["log_std"]).mean())
+    return float(torch.stack(nats[20:]).mean()), float(state["stoch"].square().mean())
+
+
+@pytest.mark.skipif(not RELEASED, reason="STEMMA_WORLD_MODELS_RNN names no rnn.json, as the authors released it")
+@pytest.mark.oracle("the authors' cell, restated, with the weights that they released", "world_models")
+def test_the_authors_released_memory_is_ours() -> None:
+    """Their numbers fill our memory, count by count; their cell, written down again in NumPy, says the same from them;
+    and in dreams they are at home in this cell alone: without its bias of 1 for what is kept, or with the blocks in
+    torch's order, each next code costs more."""
+    net = released(1.0, "igfo")
+    assert sum(p.numel() for p in net.parameters()) == 422_368
+    w, v, kernel, bias = (np.asarray(x) / 1e4 for x in json.loads(Path(RELEASED).read_text(encoding="utf-8")))
+    dice = np.random.default_rng(0)
+    x = dice.standard_normal((30, 35))
+    h = c = np.zeros(256)
+    theirs = []
+    for now in x:
+        i, j, f, o = np.split(np.concatenate([now, h]) @ kernel + bias, 4)
+        c = c / (1 + np.exp(-f - 1)) + np.tanh(j) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        theirs.append((h @ w + v).reshape(32, 3, 5))
+    ours, state = [], net.initial(torch.zeros(1, dtype=torch.float64), 1)
+    with torch.no_grad():
+        for now in torch.from_numpy(x):
+            state = net.prior(state | {"stoch": now[None, :32]}, now[None, 32:])
+            said = net.said(state["deter"])
+            ours.append(torch.stack([said["logit"], said["mean"], said["log_std"]], -2)[0])
+    torch.testing.assert_close(torch.stack(ours), torch.from_numpy(np.stack(theirs)), atol=1e-9, rtol=0)
+    nats, square = dreamt(net)
+    assert 0.5 < square < 2, "dreams leave the codes' prior"
+    assert nats + 0.05 < dreamt(released(0.0, "igfo"))[0] and nats + 0.2 < dreamt(released(1.0, "ifgo"))[0]
 
 
 def test_what_nothing_foretold_costs_nothing() -> None:

@@ -27,6 +27,8 @@ def evaluated(result: dict[str, Any]) -> None:
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
             t.add_row(k, number(v), *ends)
     out.print(t)
+    if "rules" in result:
+        out.print(f"[dim]by the rules of {escape(result['rules'])}[/]")
     if explained := result.get("explained"):
         _explained(explained)
     if result.get("timed_by") == "processor":
@@ -34,6 +36,8 @@ def evaluated(result: dict[str, Any]) -> None:
                   "trusted[/]", soft_wrap=True)
     if per_class:
         keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
+        while len(keys) > 1 and sum(2 + max(len(k), 5) for k in keys) + max(map(len, per_class)) + 2 > out.width:
+            keys.pop()  # --json has them all
         t = table("class", *keys, numbers=tuple(keys))
         for name, row in per_class.items():
             t.add_row(escape(name), *(number(row.get(k)) for k in keys))

@@ -60,4 +60,16 @@ def of_wings(name: str) -> Iterator[dict[str, Any]]:
             yield getattr(import_module(f".{wing}", __package__), name, {})
 
 
-__all__ = ["asks_wings", "gathers", "of_wings", "reads_data"]
+def look_first(paper: str, data: str | None, format: str | None) -> None:
+    """Raises what is wrong with `data` before torch is loaded: what `engine/WING/first.py` says, where the paper's wing
+    has one."""
+    from ..report.cards import cards
+
+    name = paper.strip().lower().replace("_", "-")
+    task = next((c.task for c in cards() if c.cli_name == name), None) if data else None
+    for wing in sorted(p.parent.name for p in Path(__file__).parent.parent.glob("engine/*/first.py")):
+        if task in import_module(f"..engine.{wing}", __package__).TASKS:
+            import_module(f"..engine.{wing}.first", __package__).look(data, format)
+
+
+__all__ = ["asks_wings", "gathers", "look_first", "of_wings", "reads_data"]

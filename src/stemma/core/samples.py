@@ -63,6 +63,9 @@ class Info:
     panoptic: Classes | None = None
     points: Points | None = None
     white: float | None = None  # of pictures of more than 8 bits: the value that is white in all of them
+    # of federated data (LVIS), in which a picture was searched for some classes alone: how frequent each class is among
+    # the pictures, "r", "c" or "f". `truth` then says in `extra` which classes are "absent" and which "partial"
+    frequency: tuple[str, ...] = ()
     # channels that are shown, with their widths (0: a picture); and the sizes of groups of classes of which one is
     # chosen at a time
     inputs: tuple[tuple[str, int], ...] = ()

@@ -434,24 +434,24 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
     about = ", ".join([report.format, f"{len(report.classes)} class{'es' * (len(report.classes) != 1)}", *report.kinds])
     console.print(f"[bold]{escape(report.where)}[/]  {about}")
     if report.splits:
+        boxed = any(s.objects or s.unit == "objects" for s in report.splits.values())
         table = _titled(console, "splits")
-        for column in ("split", "images", "objects", "crowd", "empty", "objects an image", "image sizes (h x w)",
-                       "small", "medium", "large"):
-            table.add_column(column, justify="left" if column == "split" else "right")
+        for column in ("split", "images", *(("objects", "crowd", "empty", "objects an image") if boxed else ())):
+            table.add_column(column, justify="left" if column == "split" else "right", overflow="fold")
         for name, s in report.splits.items():
-            least, most = s.image_sizes.get("least", [0, 0]), s.image_sizes.get("most", [0, 0])
-            size = f"{least[0]} x {least[1]}" if least == most else f"{least[0]} x {least[1]} to {most[0]} x {most[1]}"
             each = (f"{s.per_image['least']:g} to {s.per_image['most']:g}, median {s.per_image['median']:g}"
                     if s.per_image else "-")
-            table.add_row(name, f"{s.images:,}", f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each, size,
-                          *(f"{v:,}" for v in s.coco_sizes.values()))
+            own = (f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each) if boxed else ()
+            table.add_row(name, f"{s.images:,}", *own)
         console.print(table)
+        if any(s.image_sizes for s in report.splits.values()):
+            _render_sizes(report, console, boxed)
         total = Counter[str]()
         for s in report.splits.values():
             total.update(s.classes)
         unit = next(iter(report.splits.values())).unit
         table = _titled(console, f"{unit} of each class")
-        table.add_column("class")
+        table.add_column("class", overflow="fold")
         for name in report.splits:
             table.add_column(name, justify="right")
         ranked = [c for c, _ in total.most_common()]
@@ -497,6 +497,19 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         last = ("training refuses the data until those named so are mended" if report.refused
                 else "none that training refuses; it mends or skips what it can")
         console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
+
+
+def _render_sizes(report: Report, console: Console, boxed: bool) -> None:
+    """A table of how large pictures and objects are."""
+    table = _titled(console, "sizes, height x width; objects by COCO's borders of area" if boxed
+                    else "sizes, height x width")
+    for column in ("split", "images", *(("small", "medium", "large") if boxed else ())):
+        table.add_column(column, justify="left" if column == "split" else "right", overflow="fold")
+    for name, s in report.splits.items():
+        least, most = s.image_sizes.get("least", [0, 0]), s.image_sizes.get("most", [0, 0])
+        size = f"{least[0]} x {least[1]}" if least == most else f"{least[0]} x {least[1]} to {most[0]} x {most[1]}"
+        table.add_row(name, size, *(f"{v:,}" for v in s.coco_sizes.values()) if boxed else ())
+    console.print(table)
 
 
 def _titled(console: Console, title: str, header: bool = True) -> Table:

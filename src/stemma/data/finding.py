@@ -46,12 +46,13 @@ class Pictures:
             self._last.setdefault(_key(n), []).append(n)
             self._last.setdefault(_key(os.path.splitext(n)[0]), []).append(n)
 
-    def find(self, name: str, near: str = "") -> str | None:
+    def find(self, name: str, near: str = "", beside: str = "") -> str | None:
         """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts;
         None where none ends so.
 
-        near: a word of the path that decides between equals, such as the name of a split. Raises `LookupError`, naming
-        two, where several fit alike.
+        Between equals decides `near`, a word of the path such as the name of a split, and then the way to `beside`, the
+        folder of the file that says the name: the picture with which it has most folders in common. Raises
+        `LookupError`, naming two, where several fit alike.
         """
         name = plain_name(name)
         if name in self._whole:
@@ -65,6 +66,9 @@ class Pictures:
             found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
         if len(found) > 1 and near:
             found = [n for n in found if near in n.split("/")] or found
+        if len(found) > 1 and beside:
+            shared = [len(os.path.commonprefix([n.split("/")[:-1], beside.split("/")])) for n in found]
+            found = [n for n, k in zip(found, shared, strict=True) if k == max(shared)]
         if len(found) > 1 and os.path.splitext(parts[-1])[1].lower() in SUFFIXES:
             found = [n for n in found if n.rsplit("/", 1)[-1] == parts[-1]] or found
         if len(found) > 1:

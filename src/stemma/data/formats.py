@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.samples import Classes, DataError, Dataset
+from .classes import folders
 from .division import divide
 from .files import Unused, unused
 from .options import flag_of
@@ -106,6 +107,8 @@ def recognise(where: str | Path) -> str:
                         f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
     below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
     hint = next((n for n in below if formats_at(path / n)), "")
+    if not hint and (by_class := folders.error(path)):
+        raise by_class
     mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
     raise DataError(str(path), "holds no data set of a known format", mend, field="format")
 

@@ -35,12 +35,12 @@ from numpy.typing import NDArray
 
 from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
+from .classes.folders import SPLITS
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
 from .images import child, listing, read_image, safe_join, walk
 
 Labels = NDArray[Any]
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 HELD = 0.2  # of training to validate on, of all to test on
 LEAST = 16  # pixels: objects with a shorter side are no crops
 FEWEST = 10  # crops of training: classes with fewer are left out

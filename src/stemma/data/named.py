@@ -28,6 +28,8 @@ class ByName:
         self._segment = _table(info.panoptic, like.panoptic)
         self._info = replace(
             info, classes=_with_ids(like.classes, info.classes),
+            frequency=tuple(dict(zip(info.classes.names, info.frequency)).get(n, "") for n in like.classes.names)
+            if info.frequency else (),
             semantic=like.semantic if info.semantic is not None else None,
             panoptic=like.panoptic if info.panoptic is not None else None,
         )
@@ -67,6 +69,9 @@ class ByName:
             if column is not None:
                 new[name] = column[keep]
         new["labels"] = label[keep]
+        if "absent" in s.extra:
+            searched = {k: self._of[s.extra[k]] for k in ("absent", "partial")}
+            new["extra"] = s.extra | {k: v[v >= 0] for k, v in searched.items()}
         if s.image_labels is not None:
             there = np.zeros(len(self.like.classes), np.float32)
             known = self._of >= 0

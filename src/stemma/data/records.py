@@ -82,6 +82,7 @@ class Table:
     amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
     depth: list[tuple[tuple[int, int], ...]] | None = None  # of each picture: (record in front, record behind)
     visible: np.ndarray | None = None  # float64 (O,) share of a box that can be seen, NaN where that is not said
+    searched: list[tuple[np.ndarray, np.ndarray]] | None = None  # of each picture: labels that are absent, and partial
 
     def origin(self, i: int) -> str:
         return self.source if isinstance(self.source, str) else self.source[i]
@@ -107,6 +108,7 @@ class Table:
             source=self.source if isinstance(self.source, str) else [self.source[k] for k in keep],
             maps=None if self.maps is None else [self.maps[k] for k in keep],
             depth=None if self.depth is None else [self.depth[k] for k in keep],
+            searched=None if self.searched is None else [self.searched[k] for k in keep],
         )
 
 
@@ -164,6 +166,7 @@ class Draft:
     used: set[str] = field(default_factory=set)  # files that were read besides pictures and maps
     sized: bool = True  # the source says the sizes of the pictures
     hint: str = ""  # what to do where no picture has an object
+    frequency: tuple[str, ...] = ()  # of the classes of federated data
     crowds: str = "crowds"  # what the format calls objects that do not count
     unmark: str = "write iscrowd 0"
 
@@ -326,6 +329,8 @@ class Records:
             area=t.area[at].copy(), file=str(self.path(i)), id=int(t.ids[i]),
             visible=None if t.visible is None else t.visible[at].copy(),
         )
+        if t.searched is not None:
+            sample.extra["absent"], sample.extra["partial"] = t.searched[i]
         if t.keypoints is not None and "keypoints" in self.wanted:
             sample.keypoints = t.keypoints[at].copy()
         if self.layers is not None and t.maps is not None:
@@ -590,13 +595,15 @@ def finish(
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
         t, sizes = t.images(at), [sizes[k] for k in at]
-    have, semantic = draft.classes, draft.semantic
+    have, semantic, frequency = draft.classes, draft.semantic, draft.frequency
     if classes is not None and classes.names != have.names:
         t, have, semantic = _relabel(t, draft, classes)
+        known = dict(zip(draft.classes.names, draft.frequency))
+        frequency = tuple(known.get(n, "") for n in have.names) if known else ()
     kinds = draft.kinds
     if "masks" in kinds and semantic is None and draft.layers is None and len(have) < IGNORE - 1:
         semantic, kinds = with_background(have), (*kinds, "semantic")
-    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white)
+    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency)
     return Records(t, info, draft, faults, split, sizes)
 
 
@@ -657,7 +664,8 @@ def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Cla
     used = np.unique(t.labels)
     if (to[used] < 0).any():
         raise _disagree(draft, draft.classes, want)
-    return replace(t, labels=to[t.labels]), want, None
+    searched = None if t.searched is None else [(to[a][to[a] >= 0], to[b][to[b] >= 0]) for a, b in t.searched]
+    return replace(t, labels=to[t.labels], searched=searched), want, None
 
 
 def _disagree(draft: Draft, have: Classes, want: Classes) -> DataError:

@@ -129,11 +129,17 @@ def first_command(
     where: str, format: str | None = None, data_options: dict[str, Any] | None = None
 ) -> dict[str, str] | None:
     """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
-    does."""
+    does. Raises what a wing says of data that it cannot open, where no other one can."""
+    wrong: StemmaError | None = None
     for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
         asked = getattr(wing_of(task), "first_command", None)
-        if asked is not None and (found := asked(where, format, data_options)) is not None:
-            return dict(found)
+        try:
+            if asked is not None and (found := asked(where, format, data_options)) is not None:
+                return dict(found)
+        except StemmaError as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise wrong
     return None
 
 

@@ -12,6 +12,7 @@ objects where there are none) is NaN inside and None in what these two return, s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
     "amodal": ("masks",), "keypoints": ("boxes", "keypoints"),
 }
 _PREFIX: dict[Kind, str] = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
+LVIS = ("LVIS: a detection counts where its class is marked or known to be absent, one of a class that is not marked "
+        "everywhere costs nothing, at most 300 a picture")
 PIXEL_TASKS = ("semantic", "panoptic")
 # widths, in pixels of the file, of the bands around true edges in which a semantic map is measured besides
 TRIMAP = (2, 5, 10)
@@ -135,7 +138,9 @@ class Evaluator:
         self.hidden: dict[int, amodal.Hidden] = {}  # of an amodal task: what is occluded, by position
         self.agnostic = task in ("proposals", "amodal")
         self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
-        self.record = Record(self.classes.names, self.kinds)
+        # of LVIS's data; measures without classes look at all that is found
+        self.frequency = info.frequency if task in ("detection", "instances") and self.classes == info.classes else ()
+        self.record = Record(self.classes.names, self.kinds, self.frequency)
         self._orders: dict[int, None] = {}  # positions of the pictures, as they came
 
     def _pixel_metric(self) -> Any:
@@ -167,7 +172,8 @@ class Evaluator:
             if not self._orders and self._free and prediction.get("masks") is not None and truth.masks is not None:
                 self.kinds = ("boxes", "masks")
                 self.record = Record(self.classes.names, self.kinds)
-            self.record.add(picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal"))
+            one = picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal")
+            self.record.add(one if self.frequency else replace(one, absent=None, partial=None))
             if self.task == "amodal":
                 self.hidden[order] = amodal.hidden(truth, prediction)
         self._orders[order] = None
@@ -182,7 +188,7 @@ class Evaluator:
             raise StemmaError("evaluators of different tasks or classes do not merge")
         if self.pixels is None:
             if not self._orders:
-                self.kinds, self.record = other.kinds, Record(self.classes.names, other.kinds)
+                self.kinds, self.record = other.kinds, Record(self.classes.names, other.kinds, self.frequency)
             if other._orders:
                 self.record.merge(other.record)
         elif both := self._orders.keys() & other._orders.keys():
@@ -203,6 +209,8 @@ class Evaluator:
         seen of an object also MR2_reasonable, MR2_small, MR2_heavy, MR2_all), count_error (mean |found -
         true| of detections that score above .5) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
         VOC_AP50 under the whole curve (2010 on), VOC_AP50_11 at eleven recalls (2007).
+        LVIS's data are measured by LVIS's rules ("rules" says so): APr, APc and APf of rare, common and frequent
+        classes and AR300 in the place of AR1 to AR100, and none of VOC's.
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
         point_AP, image_AP.
         Amodal: the same of whole masks with labels aside, mask_AR10, mask_AR100, mask_AR1000, recall by occlusion
@@ -239,9 +247,11 @@ class Evaluator:
                 per_class[name]["MR2"] = rate
             out |= {"EER": coco.mean_of(equal_error(found)), "MR2": missed.mean, "point_AP": point_ap(self.record).mean}
             out |= {f"MR2_{name}": rate for name, rate in by_subset(self.record).items()}
-            out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
-        out["count_error"] = counts(self.record).error
-        return dict(plain(out | {"per_class": per_class}))
+            if not self.frequency:  # VOC knows no classes that were not searched for
+                out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
+        if not self.frequency:
+            out["count_error"] = counts(self.record).error
+        return dict(plain(out | {"per_class": per_class} | ({"rules": LVIS} if self.frequency else {})))
 
     def _whole(self) -> dict[str, Any]:
         rates = [self.hidden[p.order].rates for p in self.record]
@@ -255,7 +265,7 @@ class Evaluator:
             raise StemmaError(f"this evaluator measures {' and '.join(self.kinds) or self.task}, not {kind}")
         sizes, truths, found = coco.columns(list(self.record), kind)
         return coco.evaluate(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind),
-                             agnostic=self.agnostic)
+                             agnostic=self.agnostic, federated=coco.Federated.of(self.record))
 
     def tallies(self, fingerprint: str = "") -> Tallies:
         """What each picture adds to the measures by which systems are ranked,
@@ -283,7 +293,7 @@ class Evaluator:
         recall = self.task == "proposals"
         sizes, truths, found = coco.columns(list(self.record), kind)
         return coco.tally(sizes, self.classes.names, truths, found, kind, sigmas=self._sigmas(kind),
-                          agnostic=self.agnostic, recall=recall)
+                          agnostic=self.agnostic, recall=recall, federated=coco.Federated.of(self.record))
 
     def _sigmas(self, kind: Kind) -> tuple[float, ...]:
         return self.info.points.sigmas if self.info.points is not None and kind == "keypoints" else ()

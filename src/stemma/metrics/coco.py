@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.types import DataError, StemmaError
 from ..core.values import flag, ident
-from .detection import INSTALL, Bools, Floats, Ints, Kind, Picture, Rle, mean_of, rle_tools
+from .detection import INSTALL, MOST, Bools, Floats, Ints, Kind, Picture, Record, Rle, mean_of, rle_tools
 from .resample import Group, Ratios, Tally, ranked
 
 _AT_ONCE = 500  # images whose matches are held as hotcoco hands them out, a list of lists each
@@ -43,6 +43,7 @@ class Scores:
     thresholds: Floats  # (T,)
     areas: tuple[str, ...]
     limits: tuple[int, ...]
+    frequency: tuple[str, ...] = ()  # of the classes, where LVIS's rules were followed
 
     def ap(self, threshold: float | None = None, area: str = "all", limit: int | None = None,
            label: int | None = None) -> float:
@@ -79,6 +80,10 @@ class Scores:
                                                                                            for s in sizes}
         out = {"AP": self.ap(), "AP50": self.ap(0.5), "AP75": self.ap(0.75)} | {f"AP_{s}": self.ap(area=s)
                                                                                 for s in sizes}
+        if self.frequency:
+            for f in "rcf":
+                of = self.precision[:, :, np.array(self.frequency) == f, 0, -1]
+                out[f"AP{f}"] = mean_of(of[~np.isnan(of)])
         return out | {f"AR{n}": self.ar(limit=n) for n in self.limits} | {f"AR_{s}": self.ar(area=s) for s in sizes}
 
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -125,6 +130,28 @@ class Found:
     keypoints: Floats | None = None  # (D, K, 3)
 
 
+@dataclass(frozen=True)
+class Federated:
+    """What LVIS's rules ask besides: how frequent each class is ("r", "c", "f"), and of each image the labels of which
+    there is no object, and those of which not every object is marked."""
+
+    frequency: tuple[str, ...]
+    absent: Sequence[Ints]
+    partial: Sequence[Ints]
+
+    @classmethod
+    def of(cls, record: Record) -> Federated | None:
+        """That of a record; None where its data are not federated."""
+        none = np.zeros(0, np.int64)
+        lists = [(p.absent if p.absent is not None else none, p.partial if p.partial is not None else none)
+                 for p in record] if record.frequency else []
+        return cls(record.frequency, [a for a, _ in lists], [b for _, b in lists]) if record.frequency else None
+
+    def part(self, begin: int, count: int) -> Federated:
+        """Of `count` images from `begin` on."""
+        return replace(self, absent=self.absent[begin : begin + count], partial=self.partial[begin : begin + count])
+
+
 Columns = TypeVar("Columns", Truths, Found)
 
 
@@ -139,6 +166,7 @@ def evaluate(
     thresholds: Floats | None = None,
     sigmas: Sequence[float] = (),
     agnostic: bool = False,
+    federated: Federated | None = None,
 ) -> Scores:
     """COCO's evaluation of columns.
 
@@ -147,31 +175,36 @@ def evaluate(
     thresholds: IoU or OKS (.5 to .95 by .05).
     sigmas: one a keypoint; COCO's for 17 points and 0.05 each for another number when not given.
     agnostic: labels do not count.
+    federated: follow LVIS's rules: a detection counts where its class is there or known to be absent, one of a class
+    that is not marked everywhere costs nothing, and the best 300 of a picture are looked at, of all classes together.
 
     The size of a detection is its mask's area, its box's, or that of the box around its keypoints, as in COCO's result
     files. Raises `StemmaError` where hotcoco is absent, or a number is NaN, or the columns do not fit together.
     """
-    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind)
-    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic, points)
+    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind, federated)
+    return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic, points,
+                () if federated is None else federated.frequency)
 
 
 def tally(
     sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind = "boxes", *,
     limit: int | None = None, sigmas: Sequence[float] = (), agnostic: bool = False, recall: bool = False,
+    federated: Federated | None = None,
 ) -> Tally:
     """AP (with `recall` AR) over .5 to .95 and objects of all sizes as `evaluate` has it, by picture: `resample.Tally`.
 
     limit: detections an image and class that count (100; keypoints 20). Raises as `evaluate`.
     """
-    limits = (limit,) if limit else (20,) if kind == "keypoints" else (100,)
+    limits = (limit,) if limit else (20,) if kind == "keypoints" else (MOST,) if federated is not None else (100,)
     classes, levels = 1 if agnostic else len(names), len(THRESHOLDS)
     positives = np.zeros((len(sizes), classes), np.int64)
     groups: list[Group] = []
     for begin in range(0, len(sizes), _AT_ONCE):
         some = sizes[begin : begin + _AT_ONCE]
         parts = _of(truths, begin, len(some)), _of(found, begin, len(some))
-        hotcoco, gt, dt, points = _loaded(some, names, *parts, kind)
-        run, _ = _asked(hotcoco, gt, dt, kind, limits, None, sigmas, agnostic, points, ("all",))
+        own = None if federated is None else federated.part(begin, len(some))
+        hotcoco, gt, dt, points = _loaded(some, names, *parts, kind, own)
+        run, _ = _asked(hotcoco, gt, dt, kind, limits, None, sigmas, agnostic, points, ("all",), own is not None)
         run.evaluate()
         every = [one for one in run.eval_imgs if one is not None]
         for one in sorted(every, key=lambda one: int(one["image_id"])):
@@ -204,7 +237,8 @@ def _of(columns: Columns, begin: int, count: int) -> Columns:
 
 
 def _loaded(
-    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind
+    sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind,
+    federated: Federated | None = None,
 ) -> tuple[Any, Any, Any, int]:
     """hotcoco, truth and results as it holds them, and the number of keypoints.
     Image i has the id i + 1, class c the id c + 1."""
@@ -213,8 +247,14 @@ def _loaded(
     except ImportError as error:
         raise StemmaError(INSTALL) from error
     _check(sizes, names, truths, found, kind)
-    images = [{"id": i + 1, "height": int(h), "width": int(w), "file_name": ""} for i, (h, w) in enumerate(sizes)]
+    images: list[dict[str, Any]] = [{"id": i + 1, "height": int(h), "width": int(w), "file_name": ""}
+                                    for i, (h, w) in enumerate(sizes)]
     categories = [{"id": c + 1, "name": n} for c, n in enumerate(names)]
+    if federated is not None:
+        for im, absent, partial in zip(images, federated.absent, federated.partial, strict=True):
+            im |= {"neg_category_ids": [int(c) + 1 for c in absent],
+                   "not_exhaustive_category_ids": [int(c) + 1 for c in partial]}
+        categories = [c | {"frequency": f or "f"} for c, f in zip(categories, federated.frequency, strict=True)]
     if kind == "keypoints":
         gt = hotcoco.COCO({"images": images, "categories": categories, "annotations": list(_point_truths(truths))})
         dt = gt.load_res(list(_point_results(found)))
@@ -238,7 +278,7 @@ def evaluate_files(
     limits: Sequence[int] | None = None
 ) -> Scores:
     """COCO's evaluation of a result list against an annotation file (paths, or their parsed JSON).
-    Classes come by category id.
+    Classes come by category id. A file whose images say `neg_category_ids` is LVIS's, and measured by its rules.
 
     Ids may be numbers or text. As in pycocotools, a result that holds a box beside its mask or keypoints has the size
     of the box (`evaluate` takes the mask's). Raises `DataError` naming the file and record that cannot be used.
@@ -274,13 +314,27 @@ def evaluate_files(
         rows.append({**r, "image_id": image, "category_id": category})
     names = tuple(str(c["name"]) for c in categories)
     points = len(found[0]["keypoints"]) // 3 if kind == "keypoints" and found else 0
+    frequency = _federated(images, categories) if kind != "keypoints" else ()
     try:
         gt = hotcoco.COCO({"images": images, "categories": categories, "annotations": annotations})
-        return _run(hotcoco, gt, gt.load_res(rows), kind, names, limits, None, (), False, points)
+        return _run(hotcoco, gt, gt.load_res(rows), kind, names, limits, None, (), False, points, frequency)
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
         # what is wrong inside a record of many kinds, hotcoco says best
         raise DataError(where, f"cannot be measured against {said}: {' '.join(str(error).split())[:300]}",
                         "correct what is named there") from error
+
+
+def _federated(images: list[dict[str, Any]], categories: list[dict[str, Any]]) -> tuple[str, ...]:
+    """How frequent the classes of LVIS's data are, () of others; ids in the images' lists become those of `categories`.
+    """
+    if not any(isinstance(im.get("neg_category_ids"), list) for im in images):
+        return ()
+    new = {c["was"]: c["id"] for c in categories}
+    for im in images:
+        for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+            given = im.get(key)
+            im[key] = [new[i] for v in (given if isinstance(given, list) else ()) if (i := ident(v)) in new]
+    return tuple(str(c.get("frequency") or "f") for c in categories)
 
 
 def _truth_of(data: dict[str, Any], said: str,
@@ -420,9 +474,10 @@ def _point_results(found: Found) -> Iterator[dict[str, Any]]:
 def _asked(
     hotcoco: Any, gt: Any, dt: Any, kind: Kind, limits: Sequence[int], thresholds: Floats | None,
     sigmas: Sequence[float], agnostic: bool, points: int, sizes: Sequence[str] = tuple(AREAS),
+    lvis: bool = False,
 ) -> tuple[Any, tuple[str, ...]]:
-    """hotcoco's evaluation with its settings made, and the names of its area ranges."""
-    run = hotcoco.COCOeval(gt, dt, _NAMES[kind])
+    """hotcoco's evaluation with its settings made, and the names of its area ranges. lvis: by LVIS's rules."""
+    run = hotcoco.COCOeval(gt, dt, _NAMES[kind], lvis_style=lvis)
     areas = {k: v for k, v in AREAS.items() if k in sizes and (kind != "keypoints" or k != "small")}
     run.params.max_dets = list(limits)
     run.params.iou_thrs = list(THRESHOLDS if thresholds is None else thresholds)
@@ -442,9 +497,10 @@ def _asked(
 def _run(
     hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
     thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
+    frequency: tuple[str, ...] = (),
 ) -> Scores:
-    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (1, 10, 100))))
-    run, areas = _asked(hotcoco, gt, dt, kind, limits, thresholds, sigmas, agnostic, points)
+    limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (MOST,) if frequency else (1, 10, 100))))
+    run, areas = _asked(hotcoco, gt, dt, kind, limits, thresholds, sigmas, agnostic, points, lvis=bool(frequency))
     run.evaluate()
     run.accumulate()
     out = run.eval
@@ -453,7 +509,7 @@ def _run(
     return Scores(
         kind, ("object",) if agnostic else names, np.where(undefined, np.nan, precision),
         np.where(recall < 0, np.nan, recall), np.where(undefined, np.nan, np.asarray(out["scores"], np.float64)),
-        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), areas, limits,
+        np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), areas, limits, frequency,
     )
 
 
@@ -469,5 +525,5 @@ def _read(source: Any, kind: type) -> Any:
     return value
 
 
-__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Found", "Scores", "Truths", "columns", "evaluate", "evaluate_files",
-           "mean_of", "tally"]
+__all__ = ["AREAS", "RECALLS", "THRESHOLDS", "Federated", "Found", "Scores", "Truths", "columns", "evaluate",
+           "evaluate_files", "mean_of", "tally"]

@@ -107,6 +107,8 @@ class Picture:
     found_masks: tuple[Rle, ...] | None = None
     found_keypoints: Floats | None = None  # (D, K, 3)
     visible: Floats | None = None  # (G,) share of a box that can be seen, NaN unknown
+    absent: Ints | None = None  # of federated data: labels of which there is no object
+    partial: Ints | None = None  # and those of which not every object is marked
 
 
 def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -168,22 +170,25 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
         area = np.array([m.area for m in true_masks], np.float64)
         bounds = np.asarray(rle_tools().toBbox([m.as_dict() for m in true_masks]), np.float64).reshape(-1, 4)
         true_boxes = np.concatenate([bounds[:, :2], bounds[:, :2] + bounds[:, 2:]], 1)
+    searched = [np.asarray(truth.extra[k], np.int64) if "absent" in truth.extra else None
+                for k in ("absent", "partial")]
     seen = np.full(len(true_boxes), np.nan) if truth.visible is None else np.asarray(truth.visible, np.float64)
     return Picture(
         order, (int(truth.size[0]), int(truth.size[1])), true_boxes, np.asarray(truth.labels, np.int64),
         np.asarray(truth.crowd, bool), area, boxes, scores, labels, true_masks,
         np.asarray(truth.keypoints, np.float64) if "keypoints" in kinds else None, masks if "masks" in kinds else None,
-        points, seen,
+        points, seen, *searched,
     )
 
 
 class Record:
     """The pictures of an evaluation. Records of several processes merge;
-    a picture with an `order` already there is left out."""
+    a picture with an `order` already there is left out. frequency: of the classes of federated data."""
 
-    def __init__(self, names: Sequence[str], kinds: Sequence[Kind] = ("boxes",)) -> None:
+    def __init__(self, names: Sequence[str], kinds: Sequence[Kind] = ("boxes",), frequency: Sequence[str] = ()) -> None:
         self.names = tuple(names)
         self.kinds = tuple(kinds)
+        self.frequency = tuple(frequency)
         self._pictures: dict[int, Picture] = {}
 
     def __len__(self) -> int:
@@ -208,6 +213,7 @@ class Record:
         pictures = list(self)
         out: dict[str, NDArray[Any]] = {
             "names": np.array(self.names, np.str_), "kinds": np.array(self.kinds, np.str_),
+            "frequency": np.array(self.frequency, np.str_),
             "order": np.array([p.order for p in pictures], np.int64),
             "size": np.array([p.size for p in pictures], np.int64).reshape(-1, 2),
         }
@@ -232,7 +238,8 @@ class Record:
         """The record that `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             a = {k: file[k] for k in file.files}
-        new = Record([str(n) for n in a["names"]], cast("list[Kind]", [str(k) for k in a["kinds"]]))
+        new = Record([str(n) for n in a["names"]], cast("list[Kind]", [str(k) for k in a["kinds"]]),
+                     [str(f) for f in a["frequency"]])
         columns: dict[str, list[Any]] = {}
         for f in fields(Picture)[2:]:
             if f.name not in a:
@@ -289,8 +296,12 @@ def overlap(one: Picture, kind: Kind = "boxes") -> Floats:
 
 
 def by_score(one: Picture, limit: int | None = 100) -> Ints:
-    """Indices of a picture's detections, best first, the first `limit` of each class."""
+    """Indices of a picture's detections, best first, the first `limit` of each class. Of federated data: of the first
+    `MOST` of all classes, those of classes that the picture was searched for (LVIS's rules)."""
     order = np.argsort(-one.scores, kind="stable")
+    if one.absent is not None:
+        order = order[:MOST]
+        order = order[np.isin(one.found_labels[order], np.concatenate([one.labels, one.absent]))]
     if limit is None or len(order) <= limit:
         return order
     labels = one.found_labels[order]
@@ -302,6 +313,7 @@ def by_score(one: Picture, limit: int | None = 100) -> Ints:
 
 
 UNMATCHED, IGNORED = -1, -2
+MOST = 300  # detections a picture that LVIS counts
 
 
 def match(ious: Floats, found_labels: Ints, labels: Ints, crowd: Bools, threshold: float) -> Ints:
@@ -348,6 +360,8 @@ def matches(record: Record, threshold: float = 0.5, kind: Kind = "boxes", limit:
     for one in record:
         best = by_score(one, limit)
         m = match(overlap(one, kind)[best], one.found_labels[best], one.labels, one.crowd, threshold)
+        if one.partial is not None:  # what is found of such a class may well be there
+            m[(m == UNMATCHED) & np.isin(one.found_labels[best], one.partial)] = IGNORED
         kept = best[m != IGNORED]
         scores.append(one.scores[kept])
         labels.append(one.found_labels[kept])

@@ -29,6 +29,7 @@ _NAMES = {
     "map50-95": "AP", "ap_50": "AP50", "ap_75": "AP75", "aps": "AP_small", "apm": "AP_medium", "apl": "AP_large",
     "map_s": "AP_small", "map_m": "AP_medium", "map_l": "AP_large", "ar_1": "AR1", "ar_10": "AR10", "ar_100": "AR100",
     **{f"map_{s}": f"AP_{s}" for s in _SIZES}, **{f"mar_{n}": f"AR{n}" for n in (1, 10, 100)},
+    "ar@300": "AR300", "ar_300": "AR300", "apr": "APr", "apc": "APc", "apf": "APf",
     **{f"mar_{s}": f"AR_{s}" for s in _SIZES}, "mar@100": "AR100", "ar@100": "AR100", "ar@1": "AR1", "ar@10": "AR10",
 }
 
@@ -42,11 +43,15 @@ class Rule:
     numbers: Callable[[Record, Kind], Numbers]
 
 
-def _coco(change: Callable[[Picture], Picture] | None = None, **how: Any) -> Callable[[Record, Kind], Numbers]:
+def _coco(change: Callable[[Picture], Picture] | None = None, lvis: bool = False,
+          **how: Any) -> Callable[[Record, Kind], Numbers]:
     def numbers(record: Record, kind: Kind) -> Numbers:
+        if lvis and not record.frequency:
+            return {}
         pictures = [change(p) if change is not None else p for p in record]
         sizes, truths, found = coco.columns(pictures, kind)
-        return coco.evaluate(sizes, record.names, truths, found, kind, **how).numbers()
+        federated = coco.Federated.of(record) if lvis else None
+        return coco.evaluate(sizes, record.names, truths, found, kind, federated=federated, **how).numbers()
 
     return numbers
 
@@ -82,6 +87,7 @@ def _wider(p: Picture) -> Picture:
 
 RULES = (
     Rule("COCO's rules, as here", "pycocotools 2.0.11, hotcoco 1.3.0", _coco()),
+    Rule("LVIS's rules, as here on its data", "lvis 0.5.3, hotcoco 1.3.0", _coco(lvis=True)),
     Rule("thresholds of IoU in float32", "torchmetrics 1.9.0", _coco(
         thresholds=np.linspace(0.5, 0.95, 10).astype(np.float32).astype(np.float64))),
     Rule("sizes by the box, not by `area`", "torchmetrics 1.9.0, files without `area`",
@@ -99,6 +105,23 @@ RULES = (
     Rule("VOC, all points", "VOC 2010 on, IoU .5", _voc("all")),
     Rule("VOC, 11 points", "VOC 2007, IoU .5", _voc("11")),
     Rule("VOC, 11 points, far edges are pixels", "VOC's own kit, IoU .5", _voc("11", True)),
+)
+
+
+def _sigmas(of: Callable[[int], tuple[float, ...]]) -> Callable[[Record, Kind], Numbers]:
+    def numbers(record: Record, kind: Kind) -> Numbers:
+        _, truths, _ = coco.columns(list(record), kind)
+        count = 0 if truths.keypoints is None else truths.keypoints.shape[1]
+        return _coco(sigmas=of(count))(record, kind) if count else {}
+
+    return numbers
+
+
+POINT_RULES = (  # of keypoints alone
+    Rule("one sigma, .05, for every keypoint", "data of other points than COCO's",
+         _sigmas(lambda k: (coco.UNIFORM,) * k)),
+    Rule("the first of COCO's sigmas", "hotcoco 1.3.0 of other points than COCO's",
+         _sigmas(lambda k: coco.PERSON[:k] if k <= len(coco.PERSON) else ())),
 )
 
 
@@ -147,8 +170,8 @@ def explain(record: Record, theirs: dict[Kind, Numbers]) -> list[dict[str, Any]]
     for kind, told in theirs.items():
         if kind not in record.kinds:
             raise StemmaError(f"their numbers are of {kind}, and what is measured here is {', '.join(record.kinds)}")
-        told = {k: v for k, v in told.items() if k in _LIST}
-        for rule in RULES:
+        told = {k: v for k, v in told.items() if k in (*_LIST, "APr", "APc", "APf", "AR300")}
+        for rule in (*RULES, *(POINT_RULES if kind == "keypoints" else ())):
             ours = {k: v for k, v in rule.numbers(record, kind).items() if k in told and not math.isnan(v)}
             apart = [abs(v - told[k]) for k, v in ours.items()]
             if apart:

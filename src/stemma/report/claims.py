@@ -199,9 +199,8 @@ def of_number(s: Stated, m: Measured) -> Verdict:
     if not s.data or m.known() != s.data:
         reasons.append(f"other data: {m.data or 'unnamed'}, claimed on {s.data or 'a set that is not named'}")
     if m.preset == "small" or m.preset.endswith("-small"):
-        reasons.append(f"other scale: preset {m.preset}")
-    published = s.paper.recipe(m.preset).length
-    if m.budget not in ("paper", published):
+        reasons.append(f"other scale: preset {m.preset}")  # and whatever its length, none was published
+    elif m.budget not in ("paper", published := s.paper.recipe(m.preset).length):
         reasons.append(f"other length: {m.budget}, published {published}")
     if m.settings:
         reasons.append(f"other settings: {', '.join(m.settings)}")

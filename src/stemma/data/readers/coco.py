@@ -36,7 +36,7 @@ _SPLIT = re.compile(
     r"(?:^|(?<=[^a-z]))(training|train|validation|valid|val|dev|testing|test)(?=\d{4}(?:\D|$)|[^a-z0-9]|$)", re.I
 )
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-_PERSON = (
+PERSON = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist",
     "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
@@ -196,9 +196,9 @@ def data_root(file: Path) -> Path:
 
 
 def find_images(root: Path, files: Sequence[str], split: str, source: Path,
-                images: str | Path | None = None) -> tuple[Path, str]:
+                images: str | Path | None = None, but: str | None = None) -> tuple[Path, str]:
     """(root, folder inside it) under which the names in `files` lie. `images` names the folder; else it is found by
-    looking for the files.
+    looking for the files. but: a folder that holds other files of these names, and is none.
 
     Every folder at most two levels below the root is tried with up to 32 of the names; most hits win, then the split's
     name, then "images".
@@ -217,6 +217,8 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
             except OSError:
                 continue
             folders += [f"{parent}/{s}" if parent else s for s in subs[:200]]
+    if but and but in folders:
+        folders.remove(but)
     year = source.stem[-4:]
 
     def rank(folder: str) -> tuple[int, int, int, int, int]:
@@ -435,7 +437,12 @@ def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
     drawn = ([x for x in lines if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)]
              if isinstance(lines, list) else [])
     pairs = [(a - 1, b - 1) for a, b in drawn]
-    sigmas = _PERSON_SIGMAS if tuple(names) == _PERSON else (_OTHER_SIGMA,) * len(names)
+    return points_named(names, pairs)
+
+
+def points_named(names: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) -> Points:
+    """Keypoints of these names with lines between them, by index."""
+    sigmas = _PERSON_SIGMAS if tuple(names) == PERSON else (_OTHER_SIGMA,) * len(names)
     return Points(tuple(names), mirror(names), tuple(p for p in pairs if all(0 <= v < len(names) for v in p)), sigmas)
 
 
@@ -490,6 +497,10 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
     gone = ~there
 
+    searched, frequency = _searched(part_of(doc, "images", source), index, label_of, categories)
+    if searched is not None:
+        notes.append("as in LVIS a picture was searched for some classes alone. It is measured by LVIS's rules; "
+                     "training takes what is not marked for background")
     of = {ident(k): (int(h), int(w)) for k, (h, w) in zip(index, sizes, strict=True)}
     rows = amodal.modal(part_of(doc, "annotations", source), of, said, faults, notes)
     at, kind, record, keep = [], [], [], []
@@ -565,9 +576,33 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         record=record, word="annotation", segments=segments, keypoints=keypoints, amodal=wholes if hidden else None,
         depth=[ordered.get(k, ()) for k in index] if ordered else None,
     )
+    t.searched = searched
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
-                 out=out, used={said})
+                 out=out, used={said}, frequency=frequency)
+
+
+def _searched(
+    images: Sequence[Any], index: Mapping[Any, int], label_of: Mapping[Any, int],
+    categories: Sequence[Mapping[str, Any]],
+) -> tuple[list[tuple[np.ndarray, np.ndarray]] | None, tuple[str, ...]]:
+    """(labels that are nowhere in each picture, and those of which not every object is marked; how frequent each class
+    is) of LVIS's data; (None, ()) of others. Gupta et al. 2019, 3.1: rare are classes of 1 to 10 pictures of training,
+    common ones of up to 100."""
+    if not any(isinstance(im, dict) and isinstance(im.get("neg_category_ids"), list) for im in images):
+        return None, ()
+    none = np.zeros(0, np.int64)
+    out = [(none, none)] * len(index)
+    for im in images:
+        i = lookup(index, im.get("id")) if isinstance(im, dict) else -1
+        if i >= 0:
+            lists = (im.get(k) for k in ("neg_category_ids", "not_exhaustive_category_ids"))
+            labels = [[c for v in (x if isinstance(x, list) else ()) if (c := lookup(label_of, v)) >= 0] for x in lists]
+            out[i] = np.array(labels[0], np.int64), np.array(labels[1], np.int64)
+    said = [str(c.get("frequency") or "") for c in categories]
+    counts = [whole(c.get("image_count"), 0) for c in categories]
+    return out, tuple(f if f in ("r", "c", "f") else "r" if n <= 10 else "c" if n <= 100 else "f"
+                      for f, n in zip(said, counts))
 
 
 def _root_row(rows: Sequence[Any], annotations: Sequence[Any], source: Path, files: Iterable[Path]) -> Any:

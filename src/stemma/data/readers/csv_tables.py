@@ -151,7 +151,7 @@ def read(
                 continue
             page = of.get(name)
             if page is None:
-                page = of[name] = Page(name, _size(cell, name, pictures), path)
+                page = of[name] = Page(name, _size(cell, name, pictures, split, path), path)
             shape = _shape(cell, k, page.size if fractions else (1, 1), described)
             if shape is not None:
                 page.shapes.append(shape)
@@ -208,7 +208,7 @@ def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
     return bool(boxes) and max((v for b in boxes for v in b if math.isfinite(v)), default=2.0) <= 1.0
 
 
-def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]:
+def _size(cell: _Cells, name: str, pictures: Pictures | None, split: str, origin: Path) -> tuple[int, int]:
     """(height, width): as written, or of the file where fractions need it."""
     try:
         h, w = (int(_number(cell(c))) for c in ("height", "width"))
@@ -218,7 +218,7 @@ def _size(cell: _Cells, name: str, pictures: Pictures | None) -> tuple[int, int]
     if pictures is None:
         return 0, 0
     try:
-        found = pictures.find(name)
+        found = pages.found_by(pictures, name, split, origin)
         return header(pictures.root / found).size if found is not None else (0, 0)
     except (LookupError, DataError):
         return 0, 0  # named where pictures are vetted

@@ -1,12 +1,16 @@
-"""CVAT for images 1.1: annotations.xml with boxes (also turned ones), polygons, ellipses and masks.
+"""CVAT for images 1.1: annotations.xml with boxes (also turned ones), polygons, ellipses, masks, skeletons and points.
 
-A turned box or ellipse is read as the polygon that it covers. Lines and points have no extent: they take their picture
-out. Tags speak of the whole picture and are passed over. Coordinates count from 0, edges continuous. Runs of a mask go
-row by row within its rectangle, background first (the format's documentation, "CVAT for images 1.1").
+A turned box or ellipse is read as the polygon that it covers. A skeleton is an object whose box its labelled points
+span, `outside` ones are not labelled and `occluded` ones hidden; its sub-labels name the keypoints, its drawing the
+lines. Points in a row are an object of as many keypoints; a point alone is a keypoint of the box or outline with its
+group_id. Lines, and points that belong to none, have no extent: they take their picture out. Tags speak of the whole
+picture and are passed over. Coordinates count from 0, edges continuous. Runs of a mask go row by row within its
+rectangle, background first (the format's documentation, "CVAT for images 1.1").
 """
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +24,12 @@ from ..files import read_bytes
 from ..images import MAX_PIXELS
 from ..records import Draft, Fault
 from . import pages
-from .coco import split_name
+from .coco import points_named, split_name
 from .pages import Page, Shape, Source
 from .voc import parse
 
 FORMAT = "cvat"
+_ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 
 
 def looks_like(path: Path) -> bool:
@@ -72,37 +77,92 @@ def read(
     found: list[Page] = []
     order: list[str] = []
     tags = 0
+    declared: list[str] = []
+    lines: list[tuple[int, int]] = []
     for path in source.files:
         root = _root(path)
         listed = [(e.findtext("name") or "").strip() for e in root.iterfind("meta//labels/label")
                   if not e.findtext("parent")]
         order += [n for n in listed if n and n not in order]
+        _declared(root, declared, lines)
         for image in root.iter("image"):
             subset = image.get("subset") or ""
             if source.split and (split_name(subset) or subset) != source.split:
                 continue
             page = Page(image.get("name") or "", (_whole(image, "height"), _whole(image, "width")), path)
-            for k, e in enumerate(image):
-                if e.tag == "tag":
-                    tags += 1
-                else:
-                    page.shapes.append(_shape(e, k, page.size))
+            tags += _fill(page, image)
             found.append(page)
     if tags:
         notes.append(f"{tags} tags speak of whole pictures and are not read")
-    used = {s.name for p in found for s in p.shapes if s.name}
+    used = pages.classes_of(found)
+    bare = sum(bool(s.points) and s.record in p.spanned for p in found for s in p.shapes)
+    if bare:
+        notes.append(f"{bare} objects are skeletons or points alone: their boxes are what their labelled points span")
     order = order if used <= set(order) else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
-                          every=lambda: _every(where, labels), word="shape", faults=faults, notes=notes,
-                          follow_links=follow_links)
+                          every=lambda: pages.classes_of(_every(where, labels)),
+                          every_point=lambda: pages.points_of(_every(where, labels)), word="shape", faults=faults,
+                          notes=notes, points=points_named(declared, lines) if declared and any(
+                              s.points for p in found for s in p.shapes) else None, follow_links=follow_links)
 
 
-def _every(where: Path, labels: str | Path | None) -> set[str]:
-    out: set[str] = set()
+def _every(where: Path, labels: str | Path | None) -> list[Page]:
+    """The pages of all splits, without names."""
+    out: list[Page] = []
     for source in splits(where, labels).values():
         for path in source.files:
-            out |= {e.get("label") or "" for i in _root(path).iter("image") for e in i if e.tag != "tag"} - {""}
+            for image in _root(path).iter("image"):
+                out.append(Page("", (_whole(image, "height"), _whole(image, "width")), path))
+                _fill(out[-1], image)
     return out
+
+
+def _fill(page: Page, image: ET.Element) -> int:
+    """Put an image's shapes into its page; how many tags it has."""
+    tags = 0
+    spots: list[pages.Spot] = []
+    objects: dict[Any, list[Shape]] = {}
+    for k, e in enumerate(image):
+        if e.tag == "tag":
+            tags += 1
+            continue
+        group = e.get("group_id")
+        group = None if group in (None, "", "0") else group
+        xy = _points(e) if e.tag == "points" else []
+        if e.tag == "points" and len(xy) <= 2:
+            x, y = xy if len(xy) == 2 else (math.nan, math.nan)
+            spots.append(pages.Spot((e.get("label") or "").strip(), x, y, group, _seen(e), k))
+            continue
+        shape = _shape(e, k, page.size)
+        if shape.points and shape.box is None:
+            pages.around(shape)
+            page.spanned.add(k)
+        page.shapes.append(shape)
+        if group is not None:
+            objects.setdefault(group, []).append(shape)
+    pages.grouped(page, spots, objects)
+    return tags
+
+
+def _seen(e: ET.Element) -> int:
+    return 1 if e.get("occluded") == "1" else 2
+
+
+def _declared(root: ET.Element, names: list[str], lines: list[tuple[int, int]]) -> None:
+    """Add the keypoints that the skeletons' labels name, and the lines of their drawings."""
+    for label in root.iterfind("meta//labels/label"):
+        if label.findtext("parent") and (name := (label.findtext("name") or "").strip()) and name not in names:
+            names.append(name)
+    for label in root.iterfind("meta//labels/label"):
+        drawing = label.findtext("svg") or ""
+        nodes = {a["data-node-id"]: a.get("data-label-name", "") for t in re.findall(r"<circle\b[^>]*", drawing)
+                 if "data-node-id" in (a := dict(_ATTRIBUTE.findall(t)))}
+        for t in re.findall(r"<line\b[^>]*", drawing):
+            a = dict(_ATTRIBUTE.findall(t))
+            ends = [nodes.get(a.get(f"data-node-{k}", ""), "") for k in ("from", "to")]
+            if all(n in names for n in ends):
+                pair = names.index(ends[0]), names.index(ends[1])
+                lines += [pair] if pair not in lines else []
 
 
 def _whole(e: ET.Element, key: str) -> int:
@@ -133,10 +193,21 @@ def _shape(e: ET.Element, k: int, size: tuple[int, int]) -> Shape:
         out.rings = [pages.ellipse(cx, cy, rx, ry, about)]
     elif e.tag == "mask":
         _mask(out, e, size)
+    elif e.tag == "points":
+        xy = _points(e)
+        out.points = {f"point_{i}": (xy[2 * i], xy[2 * i + 1], _seen(e)) for i in range(len(xy) // 2)}
+    elif e.tag == "skeleton":
+        for p in e.iterfind("points"):
+            at, name = _points(p), (p.get("label") or "").strip()
+            if p.get("outside") == "1":
+                continue
+            if len(at) != 2 or not name or name in out.points or not all(map(math.isfinite, at)):
+                out.why = f"the skeleton's point {name[:60]!r} is no place of its own"
+            out.points[name] = (*at, _seen(p)) if len(at) == 2 else (0.0, 0.0, 0)  # type: ignore[assignment]
+        out.why = out.why or ("" if out.points else "the skeleton has no labelled point")
     else:
-        out.why = {"polyline": "a line has no extent", "points": "points have no extent",
-                   "cuboid": "a cuboid is not read", "skeleton": "a skeleton is not read"}.get(
-                       e.tag, f"the shape <{e.tag[:40]}> is not read")
+        out.why = {"polyline": "a line has no extent", "cuboid": "a cuboid is not read"}.get(
+            e.tag, f"the shape <{e.tag[:40]}> is not read")
     return out
 
 

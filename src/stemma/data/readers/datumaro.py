@@ -1,6 +1,7 @@
 """Datumaro's own JSON: annotations/SPLIT.json beside images/SPLIT/. `categories.label` names the classes, an item is a
-picture, its annotations are boxes (left, top, width, height), polygons and masks by run lengths. Annotations of one
-group are parts of one object: their outlines are put together, and a box beside them is theirs."""
+picture, its annotations are boxes (left, top, width, height), polygons, masks by run lengths and points. Annotations of
+one group are parts of one object: their outlines are put together, a box beside them is theirs, and so are points,
+which `categories.points` names and joins; points without a group are an object that they span."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from stemma.core.values import flag, ident
 
 from ..records import Draft, Fault
 from . import pages, rle
-from .coco import load_json, real
+from .coco import load_json, points_named, real
+from .coco import whole as whole_number
 from .pages import Page, Shape, Source
 
 FORMAT = "datumaro"
-_OBJECTS = ("bbox", "polygon", "mask")
+_OBJECTS = ("bbox", "polygon", "mask", "points")
 
 
 def looks_like(path: Path) -> bool:
@@ -50,17 +52,42 @@ def read(
     passed: dict[str, int] = {}
     found: list[Page] = []
     order: list[str] = []
+    declared: list[str] = []
+    lines: list[tuple[int, int]] = []
     for path in source.files:
         doc, _ = load_json(path)
         own = _classes(doc, path)
         order += [n for n in own if n not in order]
+        named = _named(doc, own, declared, lines)
         rows = doc.get("items")
         if not isinstance(rows, list):
             raise DataError(str(path), "has no list of items", "check which file this is", field="items")
-        found += [p for k, row in enumerate(rows) if (p := _page(row, k, own, path, faults, passed)) is not None]
+        found += [p for k, row in enumerate(rows) if (p := _page(row, k, own, path, faults, passed, named)) is not None]
     notes = [f"{n} annotations of the kind {k} are no objects and are passed over" for k, n in passed.items()]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
-                          word="annotation", faults=faults, notes=notes, follow_links=follow_links)
+                          word="annotation", faults=faults, notes=notes, follow_links=follow_links,
+                          points=points_named(declared, lines) if declared and any(
+                              s.points for p in found for s in p.shapes) else None)
+
+
+def _named(doc: Any, classes: list[str], names: list[str], lines: list[tuple[int, int]]) -> dict[str, list[str]]:
+    """class -> the names of its keypoints; those, and the lines between them, are added to the lists."""
+    part = doc["categories"].get("points")
+    rows = part.get("items") if isinstance(part, dict) else None
+    out: dict[str, list[str]] = {}
+    for row in rows if isinstance(rows, list) else ():
+        label = ident(row.get("label_id")) if isinstance(row, dict) else None
+        own = row.get("labels") if isinstance(row, dict) else None
+        if not isinstance(label, int) or not 0 <= label < len(classes) or not isinstance(own, list) or not all(
+                isinstance(n, str) for n in own):
+            continue
+        out[classes[label]] = own
+        names += [n for n in own if n not in names]
+        for pair in row.get("joints") or () if isinstance(row.get("joints"), list) else ():
+            at = [ident(v) for v in pair] if isinstance(pair, list) and len(pair) == 2 else []
+            if len(at) == 2 and all(isinstance(v, int) and 1 <= v <= len(own) for v in at):
+                lines.append(tuple(names.index(own[v - 1]) for v in at))  # type: ignore[arg-type, operator]
+    return out
 
 
 def _classes(doc: Any, path: Path) -> list[str]:
@@ -75,7 +102,7 @@ def _classes(doc: Any, path: Path) -> list[str]:
 
 
 def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fault],
-          passed: dict[str, int]) -> Page | None:
+          passed: dict[str, int], named: dict[str, list[str]]) -> Page | None:
     image = row.get("image") if isinstance(row, dict) else None
     name = image.get("path") if isinstance(image, dict) else None
     name = name or (row.get("id") if isinstance(row, dict) else None)
@@ -94,17 +121,20 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
         if kind not in _OBJECTS:
             passed[str(kind)[:40]] = passed.get(str(kind)[:40], 0) + 1
             continue
-        shape = _shape(a, kind, classes, k)
+        shape = _shape(a, kind, classes, k, named)
         group = ident(a.get("group", 0))
         whole = groups.setdefault((group, shape.name), shape) if group else shape
         if whole is shape:
             page.shapes.append(shape)
         else:
             _join(whole, shape)
+    for shape in page.shapes:
+        if shape.points and shape.box is None and not shape.rings and shape.mask is None:
+            pages.around(shape)
     return page
 
 
-def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int) -> Shape:
+def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named: dict[str, list[str]]) -> Shape:
     label = ident(a.get("label_id", -1))
     shape = Shape(classes[label] if isinstance(label, int) and 0 <= label < len(classes) else "", record=number)
     if not shape.name:
@@ -127,6 +157,16 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int) -> Sha
     flat = [real(v) for v in values] if isinstance(values, list) else []
     if kind == "polygon":
         shape.rings = [flat]
+    elif kind == "points":
+        seen = a.get("visibility")
+        marks = [whole_number(v, 0) for v in seen] if isinstance(seen, list) else [2] * (len(flat) // 2)
+        own = named.get(shape.name) or [f"point_{i}" for i in range(len(flat) // 2)]
+        if len(flat) != 2 * len(own) or len(marks) != len(own) or not np.isfinite(flat).all():
+            shape.why = (f"has {len(flat)} numbers of points and {len(marks)} of visibility, where {len(own)} points "
+                         "are due")
+        else:
+            shape.points = {n: (flat[2 * i], flat[2 * i + 1], marks[i]) for i, n in enumerate(own)
+                            if marks[i] in (1, 2)}
     elif len(flat) == 4:
         x, y, w, h = flat
         shape.box = x, y, x + w, y + h
@@ -140,6 +180,7 @@ def _join(whole: Shape, part: Shape) -> None:
     whole.why = whole.why or part.why
     whole.crowd = whole.crowd or part.crowd
     whole.box = part.box if whole.box is None else whole.box
+    whole.points |= part.points
     if part.mask is not None and whole.mask is not None:
         try:
             masks = [rle.decode(m, *m["size"]) for m in (whole.mask, part.mask)]

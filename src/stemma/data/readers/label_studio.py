@@ -2,12 +2,14 @@
 the picture.
 
 Of a task that several people labelled, the annotation marked as ground truth is read, else the first that was not
-cancelled, and it is said. A turned rectangle is read as the polygon that it covers. Keypoints have no extent: they take
-their picture out. Labels of whole pictures (choices, ratings, texts) are passed over.
+cancelled, and it is said. A turned rectangle is read as the polygon that it covers. A keypoint belongs to the region
+that its parentID or a relation names, and is called by its label; without one it has no extent and takes its picture
+out. Labels of whole pictures (choices, ratings, texts) are passed over.
 """
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -54,9 +56,11 @@ def read(
     faults: list[Fault] = []
     notes: list[str] = []
     found = [p for path in source.files for p in _pages(path, faults, notes)]
+    def every() -> list[Page]:
+        return [p for o in splits(where, labels).values() for f in o.files for p in _pages(f, [], [])]
+
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
-                          every=lambda: {s.name for o in splits(where, labels).values() for f in o.files
-                                         for p in _pages(f, [], []) for s in p.shapes if s.name},
+                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
                           word="region", faults=faults, notes=notes, follow_links=follow_links)
 
 
@@ -77,18 +81,49 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
             bare += 1
             continue
         page = Page(name, (0, 0), path)
+        spots: list[pages.Spot] = []
+        regions: dict[Any, list[Shape]] = {}
+        parents = _related(rows)
         for j, row in enumerate(rows):
             found = _shape(row, j) if isinstance(row, Mapping) else (Shape("", record=j, why="is no region"), (0, 0))
             if found is None:
                 continue
             shape, size = found
             page.size = page.size if any(page.size) else size
+            key = row.get("id") if isinstance(row, Mapping) else None
+            key = key if isinstance(key, (str, int)) else None
+            if shape.points:
+                (xyv,) = shape.points.values()
+                spots.append(pages.Spot(shape.name, *xyv[:2], [*parents.get(key, []), None], record=j))
+                continue
+            if key is not None:
+                regions.setdefault(key, []).append(shape)
             page.shapes.append(shape)
+        for k, spot in enumerate(spots):  # the one of its relations that is an object
+            spots[k] = replace(spot, group=next((g for g in spot.group if g in regions), spot.group[0]))
+        pages.grouped(page, spots, regions)
         out.append(page)
     if several:
         notes.append(f"{several} tasks were labelled more than once; the ground truth is read, else the first")
     if bare:
         notes.append(f"{bare} tasks have no annotation and are not read")
+    return out
+
+
+def _related(rows: Sequence[Any]) -> dict[Any, list[Any]]:
+    """A region's id -> the ids of those that it belongs to, by its parentID and by relations, in either direction."""
+    out: dict[Any, list[Any]] = {}
+
+    def relate(one: Any, other: Any) -> None:
+        if isinstance(one, (str, int)) and isinstance(other, (str, int)):
+            out.setdefault(one, []).append(other)
+
+    for row in rows:
+        if isinstance(row, Mapping):
+            relate(row.get("id"), row.get("parentID", row.get("parent_id")))
+            if row.get("type") == "relation":
+                relate(row.get("from_id"), row.get("to_id"))
+                relate(row.get("to_id"), row.get("from_id"))
     return out
 
 
@@ -151,7 +186,7 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
         except (ValueError, IndexError, TypeError, OverflowError):
             out.why = "has a brush that cannot be decoded"
     elif "keypoint" in kind or "width" not in value:
-        out.why = "a point has no extent"
+        out.points = {out.name: (x * w, y * h, 2)}
     elif about:
         out.rings = [pages.turned(x * w, y * h, dx * w, dy * h, about, (x * w, y * h))]
     else:

@@ -1,6 +1,7 @@
 """labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
 
-Shapes of one label and one group_id are parts of one object. A point or a line has no extent and takes its picture out.
+Shapes of one label and one group_id are parts of one object. A point is a keypoint of the object with its group_id,
+called by its label; one without such an object, and a line, have no extent and take their picture out.
 Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
 """
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +60,19 @@ def read(
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
 
-    def every() -> set[str]:
+    def others() -> Iterator[Page]:
         own = set(source.files)
-        out: set[str] = set()
         for other in splits(where, labels).values():
             for path in other.files:
                 if path not in own:
                     try:
-                        out |= {s.name for s in _page(path).shapes if s.name}
+                        yield _page(path)
                     except DataError:
                         continue  # named where its own split is opened
-        return out
 
-    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="shape",
-                          faults=faults, follow_links=follow_links)
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
+                          every=lambda: pages.classes_of(others()), every_point=lambda: pages.points_of(others()),
+                          follow_links=follow_links)
 
 
 def _page(path: Path) -> Page:
@@ -84,18 +84,28 @@ def _page(path: Path) -> Page:
     name = doc.get("imagePath")
     page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path)
     parts: dict[tuple[str, Any], Shape] = {}
+    spots: list[pages.Spot] = []
+    objects: dict[Any, list[Shape]] = {}
     for k, row in enumerate(rows):
         shape = _shape(row, k, size) if isinstance(row, dict) else Shape("", record=k, why="is no shape")
         group = row.get("group_id") if isinstance(row, dict) else None
-        group = group if isinstance(group, (int, str)) else None
         group = group if isinstance(group, (int, float, str)) else None
+        if isinstance(row, dict) and row.get("shape_type") == "point":
+            xy = row.get("points")
+            at = xy[0] if isinstance(xy, list) and len(xy) == 1 and isinstance(xy[0], list) else []
+            x, y = (real(v) for v in at) if len(at) == 2 else (math.nan, math.nan)
+            spots.append(pages.Spot(shape.name, x, y, group, record=k))
+            continue
         key = (shape.name, group)
         if group is not None and key in parts and parts[key].rings and shape.rings and not shape.why:
             parts[key].rings += shape.rings  # another part of the same object
             continue
         if group is not None:
             parts.setdefault(key, shape)
+        if group is not None:
+            objects.setdefault(group, []).append(shape)
         page.shapes.append(shape)
+    pages.grouped(page, spots, objects)
     return page
 
 

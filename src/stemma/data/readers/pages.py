@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.core.samples import Classes, DataError
+from stemma.core.samples import Classes, DataError, Points
 
 from ..files import class_list, given_folder, read_bytes
 from ..finding import Pictures, plain_name
@@ -23,7 +23,7 @@ from ..images import MAX_PIXELS, child, header, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
-from .coco import split_name
+from .coco import PERSON, points_named, split_name
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 ROUND = 64  # points of a polygon that stands for a circle or an ellipse
@@ -42,6 +42,20 @@ class Shape:
     record: int = 0
     why: str = ""
     visible: float = math.nan  # share of the box that can be seen
+    points: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # name -> x, y, 1 hidden or 2 seen
+    kind: str = "broken record"  # of the fault, where it cannot be read
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point of its own: the keypoint's name, x, y, 1 hidden or 2 seen, and the `group` that says whose it is."""
+
+    name: str
+    x: float
+    y: float
+    group: Any = None
+    seen: int = 2
+    record: int = 0
 
 
 @dataclass
@@ -53,6 +67,7 @@ class Page:
     origin: Path
     shapes: list[Shape] = field(default_factory=list)
     split: str = ""
+    spanned: set[int] = field(default_factory=set)  # records of objects whose boxes follow from their points
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,41 @@ def filled(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict
     if y2 > y1 and x2 > x1:
         whole[y1:y2, x1:x2] = mask[y1 - top : y2 - top, x1 - left : x2 - left]
     return rle.encode(whole)
+
+
+def grouped(page: Page, spots: Iterable[Spot], objects: Mapping[Any, Sequence[Shape]]) -> None:
+    """Give points to the one object of their group, `objects` by group. A point that belongs to none takes its picture
+    out, and is told."""
+    for s in spots:
+        own = objects.get(s.group, ()) if s.group is not None else ()
+        if len(own) == 1 and s.name not in own[0].points and s.name and math.isfinite(s.x + s.y):
+            own[0].points[s.name] = s.x, s.y, s.seen
+            continue
+        why = ("has no name" if not s.name else "is in no group, so that no object has it" if s.group is None else
+               "is not made of two finite numbers" if not math.isfinite(s.x + s.y) else
+               f"has the group {s.group!r}, in which {len(own)} boxes or outlines are" if len(own) != 1 else
+               "is the second of this name in its object")
+        page.shapes.append(Shape(s.name or "point", record=s.record, why=f"the point {s.name[:60]!r} {why}",
+                                 kind="point without an object"))
+
+
+def classes_of(pages: Iterable[Page]) -> set[str]:
+    """Names of classes; points that are nobody's name none."""
+    return {s.name for p in pages for s in p.shapes if s.name and s.kind != "point without an object"}
+
+
+def points_of(pages: Iterable[Page]) -> set[str]:
+    """Names of the keypoints of objects."""
+    return {n for p in pages for s in p.shapes for n in s.points}
+
+
+def around(shape: Shape) -> None:
+    """The box of an object that has points alone: what they span."""
+    xy = np.array([p[:2] for p in shape.points.values()]).reshape(-1, 2)
+    if len(xy) < 2 or (np.ptp(xy, axis=0) <= 0).any():
+        shape.why = shape.why or f"{len(xy)} labelled points span no box"
+    else:
+        shape.box = (*xy.min(0).tolist(), *xy.max(0).tolist())
 
 
 def seen_share(box: Sequence[float], visible: Sequence[float]) -> float:
@@ -175,9 +225,10 @@ def draft_of(
     where: Path, source: Source, pages: Iterable[Page], format: str, split: str, *, images: str | Path | None = None,
     names: Any = None, order: Sequence[str] | None = None, every: Callable[[], Iterable[str]] | None = None,
     word: str = "object", faults: list[Fault] | None = None, notes: list[str] | None = None, follow_links: bool = False,
-    used: Iterable[Path] = (),
+    used: Iterable[Path] = (), points: Points | None = None, every_point: Callable[[], Iterable[str]] | None = None,
 ) -> Draft:
-    """A draft of the pages of a split.
+    """A draft of the pages of a split. points: the keypoints that the tool declares; else they are those that the
+    objects have, here or in any split (`every_point`).
 
     Classes are `names` where they are told, else `order` (the tool's own list), else what `every` says of all splits,
     sorted. Raises DataError where nothing can be used.
@@ -188,7 +239,7 @@ def draft_of(
     pictures = Pictures(root, walk(root, follow_links=True))
     pages = list(pages)
     found = list(class_list(names, base)) if names is not None else list(order or ())
-    said = sorted({s.name for p in pages for s in p.shapes if s.name} | set(every() if every is not None else ()))
+    said = sorted(classes_of(pages) | set(every() if every is not None else ()))
     known = names is not None or bool(order)
     if not known:
         found = said
@@ -205,6 +256,17 @@ def draft_of(
     hashed = hashlib.sha256("\0".join(found).encode("utf-8", "surrogatepass"))
     for path in source.files:
         hashed.update(read_bytes(path))
+    keypoints = None
+    if any(grown.points) or points is not None:
+        declared = points.names if points is not None else ()
+        more = {n for own in grown.points for n in own} | set(every_point() if every_point is not None else ())
+        named = [*declared, *sorted(more - set(declared))]
+        if set(named) == set(PERSON):
+            named = list(PERSON)
+        lines = [(named.index(declared[a]), named.index(declared[b])) for a, b in points.lines] if points else []
+        points = points_named(named, lines)
+        keypoints = np.array([[own.get(n, (0.0, 0.0, 0)) for n in named] for own in grown.points],
+                             dtype=np.float64).reshape(-1, len(named), 3)
     masks = any(s is not None for s in grown.segments)
     if masks:
         faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]}", "",
@@ -214,13 +276,26 @@ def draft_of(
         grown.files, grown.sizes, np.arange(len(grown.files)), grown.image,
         np.array(grown.boxes, dtype=np.float64).reshape(-1, 4), grown.labels, grown.origin, crowd=grown.crowd,
         record=grown.record, word=word, segments=grown.segments if masks else None,
-        visible=None if np.isnan(grown.visible).all() else grown.visible,
+        visible=None if np.isnan(grown.visible).all() else grown.visible, keypoints=keypoints,
     )
+    kinds = ("boxes", *(("masks",) if masks else ()), *(("keypoints",) if points is not None else ()))
     return Draft(
-        root, format, t, Classes(tuple(found)), ("boxes", *(("masks",) if masks else ())), hashed.hexdigest(),
+        root, format, t, Classes(tuple(found)), kinds, hashed.hexdigest(),
         str(source.files[0] if len(source.files) == 1 else where), faults, follow_links=follow_links, out=grown.out,
-        notes=notes, used={str(p) for p in (*source.files, *used)},
+        notes=notes, used={str(p) for p in (*source.files, *used)}, points=points,
     )
+
+
+def found_by(pictures: Pictures, name: str, split: str, origin: Path) -> str | None:
+    """The picture that a file of annotations means by a name: the one beside it, or nearest to it. Raises `LookupError`
+    where several are."""
+    name = plain_name(name)
+    try:
+        beside = origin.parent.resolve().relative_to(pictures.root.resolve()).as_posix().removeprefix(".")
+    except ValueError:
+        beside = ""
+    whole = f"{beside}/{name}" if beside and "/" not in name else name
+    return pictures.find(whole, near=split, beside=beside)
 
 
 @dataclass
@@ -238,17 +313,13 @@ class _Columns:
     record: list[int] = field(default_factory=list)
     segments: list[Any] = field(default_factory=list)
     visible: list[float] = field(default_factory=list)
+    points: list[dict[str, tuple[float, float, int]]] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
 
     def add(self, page: Page, pictures: Pictures, split: str, index: dict[str, int], base: Path) -> None:
         name = plain_name(page.name)
         try:
-            beside = page.origin.parent.resolve().relative_to(pictures.root.resolve()).as_posix().removeprefix(".")
-        except ValueError:
-            beside = ""
-        try:
-            hit = pictures.find(f"{beside}/{name}") if beside and "/" not in name else None
-            hit = hit or pictures.find(name, near=split)
+            hit = found_by(pictures, name, split, page.origin)
         except LookupError as e:
             self.faults.append(Fault(str(page.origin), f"image {page.name[:200]}", "", f"could mean {e}",
                                      "write the path below the data folder", False, "picture not told apart"))
@@ -281,7 +352,7 @@ class _Columns:
         if not s.why and box is None:
             s.why = "the object has neither a box nor a mask"
         if s.why or box is None:
-            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, "broken record"))
+            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind))
             self.out.add(i)
             return
         if s.name not in index:
@@ -295,7 +366,11 @@ class _Columns:
         self.record.append(s.record)
         self.segments.append(segment)
         self.visible.append(s.visible)
+        self.points.append(s.points)
 
 
-__all__ = ["IMAGES", "Page", "Shape", "Source", "any_fits", "candidates", "draft_of", "ellipse", "everywhere",
-           "file_splits", "filled", "seen_share", "split_name", "turned"]
+__all__ = [
+    "IMAGES", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "classes_of", "draft_of",
+    "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of", "seen_share", "split_name",
+    "turned",
+]

@@ -113,9 +113,9 @@ def read(
                         field="annotations")
     files, sizes, ids = [files[i] for i in order], sizes[order], ids[order]
     pngs = [of_image[i][0] for i in order]
-    root, image_folder = find_images(root, files, split, source, images)
     base = where if where.is_dir() else data_root(where)
     map_folder = _map_folder(base, pngs, split, source, maps) if encoding == "rgb" else source.name
+    root, image_folder = find_images(root, files, split, source, images, but=map_folder)
     notes: list[str] = []
     files, there = located(root, image_folder, files, ids, split, source, faults, notes, follow_links)
     paths = [f"{map_folder}/{p}" if map_folder else p for p in pngs]

@@ -28,12 +28,17 @@ def write(place: Path, book: Book) -> None:
     if book.points is not None:
         lines = [[a + 1, b + 1] for a, b in book.points.lines]
         categories = [c | {"keypoints": list(book.points.names), "skeleton": lines} for c in categories]
+    if book.frequency:
+        categories = [c | {"frequency": f} for c, f in zip(categories, book.frequency)]
     for split in book.splits:
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         for page in book.pages(split):
             h, w = page.size
             images.append({"id": page.id, "file_name": page.name, "height": h, "width": w})
+            if page.searched is not None:
+                images[-1] |= {k: [of[c] for c in v] for k, v in zip(
+                    ("neg_category_ids", "not_exhaustive_category_ids"), page.searched)}
             objects += [_object(page, k, of, len(objects) + k + 1, book.masks) for k in range(len(page.labels))]
         doc = {"images": images, "annotations": objects, "categories": categories}
         (place / "annotations" / f"{kind}_{split}.json").write_text(json.dumps(doc), encoding="utf-8")

@@ -12,6 +12,9 @@ from stemma.core.samples import Classes, Dataset, Points
 from ..readers import rle
 from ..records import Records
 
+SEARCHED = ("{n} pictures say which classes they were searched for, and that is left out: what is not marked will "
+            "count as absent")
+
 
 @dataclass(frozen=True)
 class Page:
@@ -27,6 +30,7 @@ class Page:
     area: np.ndarray
     segments: Sequence[Any]
     keypoints: np.ndarray | None
+    searched: tuple[np.ndarray, np.ndarray] | None = None  # labels that are absent, and partial, of federated data
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Book:
         """Whether objects have masks."""
         return any("masks" in d.info.kinds for d in self.splits.values())
 
+    @property
+    def frequency(self) -> tuple[str, ...]:
+        """Of the classes of federated data."""
+        return next(iter(self.splits.values())).info.frequency
+
     def pages(self, split: str) -> Iterator[Page]:
         """The split's pictures in order, one at a time."""
         data = self.splits[split]
@@ -52,7 +61,8 @@ class Book:
             s = data.truth(i)
             self.held[split, name] = len(s.labels)
             yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
-                       _segments(data, i, s.masks, len(s.labels)), s.keypoints)
+                       _segments(data, i, s.masks, len(s.labels)), s.keypoints,
+                       (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None)
 
     def lose(self, what: str, number: int = 1) -> None:
         """Count what cannot be held."""
@@ -79,4 +89,4 @@ def plain(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-__all__ = ["Book", "Page", "plain"]
+__all__ = ["SEARCHED", "Book", "Page", "plain"]

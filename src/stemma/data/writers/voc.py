@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .pages import Book, Page, plain
+from .pages import SEARCHED, Book, Page, plain
 
 FRACTIONS = "{n} boxes have fractions of pixels: all corners are written as edges from 0"
 CROWDS = "{n} crowds are written as difficult objects"
@@ -59,6 +59,7 @@ def _annotation(page: Page, name: str, book: Book, first: int) -> bytes:
     for key, value in (("width", w), ("height", h), ("depth", 3)):
         ET.SubElement(size, key).text = str(value)
     ET.SubElement(root, "segmented").text = "0"
+    book.lose(SEARCHED, int(page.searched is not None))
     for k, box in enumerate(page.boxes):
         one = ET.SubElement(root, "object")
         ET.SubElement(one, "name").text = book.classes.names[int(page.labels[k])]

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from ..readers import rle
-from .pages import Book, Page
+from .pages import SEARCHED, Book, Page
 
 CROWDS = "{n} pictures with crowds are left out: YOLO has no crowds"
 PIECES = "{n} masks in several pieces, or of run lengths, are written as their boxes: a line holds one outline"
@@ -38,6 +38,7 @@ def write(place: Path, book: Book) -> None:
                 book.lose(CROWDS)
                 (place / picture(split, page.name)).unlink()
                 continue
+            book.lose(SEARCHED, int(page.searched is not None))
             file = (place / "labels" / split / page.name).with_suffix(".txt")
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [_line(page, k, book) for k in range(len(page.labels))]

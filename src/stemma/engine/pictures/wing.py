@@ -10,6 +10,7 @@ from ...core import paper as papers
 from ...core.types import StemmaError
 from ...data.open import absolute, held_out, suited
 from ...data.packing import needed
+from ...data.subset import spread
 from ..running import checkpoint
 from ..wings import Asked, Ready
 from . import TASKS, begin, outside, results, starts
@@ -50,7 +51,7 @@ def prepare(asked: Asked) -> Ready:
 
     def compute() -> None:
         for recipe in recipes:
-            for part in (held.train, held.measured):
+            for part in (held.train, spread(held.val, CURVE), held.measured):
                 outside.fill(outside.with_proposals(part, recipe), show=asked.show)
 
     def collect(folder: Path, jobs: list[Any], errors: dict[str, str], about: dict[str, Any]) -> dict[str, Any]:

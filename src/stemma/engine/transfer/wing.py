@@ -76,9 +76,10 @@ def first_command(where: str, format: str | None = None,
         found = open_set(where)
     except DataError:
         return None
+    takers = " and ".join(p.cli_name for p in papers.papers() if p.task in TASKS)
     return {"command": f"stemma compare tiny-8 tiny-16 --data {where}",
-            "says": f"{len(found.classes)} classes of pictures: networks are carried over to them; give others by "
-            "their timm names, or files of weights"}
+            "says": f"{len(found.classes)} classes of pictures: {takers} take them, which carry networks over; give "
+            "others by their timm names, or files of weights"}
 
 
 def stands_for(name: str) -> str | None:

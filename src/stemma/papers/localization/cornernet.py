@@ -118,7 +118,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="random weights, without other data (sec. 4.1); 'pyramid', which is ours, from ImageNet's ResNet-50",
+    starts="random weights, without other data; 'pyramid', which is ours, from ImageNet's ResNet-50",
     summary="No anchors and no box regression: one set of heat maps finds top-left corners of each class, another "
     "bottom-right ones. A corner often lies where nothing of the object is seen, so each cell is told the largest "
     "feature along its row and its column, which is where the object's edges touch. Corners "

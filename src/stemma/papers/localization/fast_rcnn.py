@@ -91,7 +91,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's VGG-16, both fully connected layers included (sec. 2.2)",
+    starts="ImageNet's VGG-16, both fully connected layers included",
     presets=("paper", "multi-scale", "small"),
     summary="R-CNN convolves every proposal by itself. Here the picture is convolved once and each proposal pools a "
     "grid of 7 x 7 from the shared map, so a picture costs little more than a crop did. A softmax over the classes and "

@@ -96,7 +96,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's VGG-16, or ResNet-50 for 'c4'; what is new is drawn (sec. 3.1.3)",
+    starts="ImageNet's VGG-16, or ResNet-50 for 'c4'; what is new is drawn",
     presets=("paper", "alternating", "c4", "small", "c4-small"),
     summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the "
     "detector's own features says at every cell, for nine boxes of fixed shapes, whether there is an object and how to "

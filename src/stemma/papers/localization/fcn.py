@@ -64,7 +64,7 @@ PAPER = Paper(
     task="semantic",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's VGG-16, its fully connected layers as convolutions (sec. 4.1)",
+    starts="ImageNet's VGG-16, its fully connected layers as convolutions",
     presets=("paper", "32s", "16s", "at-once", "normalised", "small"),
     summary="A fully connected layer over a map is a convolution as large as the map, so an image classifier slides "
     "over a picture of any size and gives a coarse map of class scores. A transposed convolution brings the scores "

@@ -83,7 +83,7 @@ PAPER = Paper(
     tasks=(("classifier", "weak"), ("fast-classifier", "weak"), ("classifier-small", "weak")),
     spec=spec,
     recipe=recipe,
-    starts="random weights of deviation .01, which its own classification trains (sec. 3.1)",
+    starts="random weights of deviation .01, which its own classification trains",
     summary="A classifier's fully connected layers become convolutions, so that it answers at every place of a picture "
     "of any size at little more than the cost of one. The picture is taken at six sizes, and the last pool at each "
     "of its offsets, which makes windows dense. A second head on the same features says from each window where the "

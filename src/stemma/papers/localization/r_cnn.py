@@ -98,7 +98,7 @@ PAPER = Paper(
     tasks=(("classifier", "weak"), ("classifier-small", "weak")),
     spec=spec,
     recipe=recipe,
-    starts="its own classifier, trained on the labels of ILSVRC 2012: preset 'classifier' (sec. 2.3)",
+    starts="its own classifier, trained on the labels of ILSVRC 2012: preset 'classifier'",
     presets=("paper", "classifier", "small", "classifier-small"),
     summary="Selective search proposes about two thousand boxes a picture by merging segments. Each is cut out with "
     "some of its surroundings, stretched to 227 x 227 whatever its shape, and put through a network that was trained "

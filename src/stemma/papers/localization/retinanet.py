@@ -74,7 +74,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's ResNet-50 (sec. 4.1); the stem, C2 and all batch norms stay as they come",
+    starts="ImageNet's ResNet-50; the stem, C2 and all batch norms stay as they come",
     summary="A dense detector sees a hundred thousand easy backgrounds for each object, and their small losses add up "
     "to drown it. Instead of sampling them away, the cross entropy of each anchor is multiplied by how wrong it still "
     "is, to the power gamma: what is already right costs next to nothing. Two towers of convolutions, shared by the "

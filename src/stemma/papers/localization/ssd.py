@@ -108,7 +108,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's VGG-16, fc6 and fc7 cut down to convolutions (sec. 3)",
+    starts="ImageNet's VGG-16, fc6 and fc7 cut down to convolutions",
     summary="One pass, no proposals: small convolutions on six maps, from fine to a single cell, say for each of a set "
     "of default boxes how it moves and which class it holds, background included. Small things are found on fine maps "
     "and large ones on coarse. Since nearly every box is background, only the negatives of highest loss are trained, "

@@ -57,7 +57,7 @@ PAPER = Paper(
     task="semantic",
     spec=spec,
     recipe=recipe,
-    starts="random weights, drawn by the size of each layer's input (sec. 3)",
+    starts="random weights, drawn by the size of each layer's input",
     prepare=prepare,
     summary="Trained on some thirty pictures, it labels cells pixel by pixel. Each level of the way down is handed, "
     "uncut in channels, to the same level of the way up, where convolutions decide how to mix both. Elastic "

@@ -138,7 +138,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
-    starts="its first 20 convolutions, trained on ImageNet (sec. 2.2)",
+    starts="its first 20 convolutions, trained on ImageNet",
     summary="Detection as one regression. The picture is cut into a grid; the cell that holds an object's middle must "
     "find it. Each cell says a few boxes with a confidence, meant to be the IoU they will reach, and one distribution "
     "over classes. In training only the box that already fits best answers for the "

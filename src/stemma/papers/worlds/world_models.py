@@ -116,7 +116,8 @@ PAPER = Paper(
         "Doom's dream ends where the ending's logit is above 0, as published; the small preset draws endings with the "
         "chance that is foreseen.",
         "Temperature divides the mixture's logits and scales the noise by its root; it does not touch endings.",
-        "The authors' other strategies are recipe.life.then.2.strategy=open-es, pepg and ga, with their settings.",
+        "C is evolved by the package `cma`, as the authors' is; none of our own stands beside it. "
+        "recipe.life.then.2.strategy=open-es, pepg and ga are the authors' other strategies, with their settings.",
         "What is kept of an evolution is the distribution's mean, in the paper's presets the best one of those that "
         "are tried 1,024 times every 25 generations, as in the authors' code; small keeps the last. The published "
         "returns are of the best mean too.",

@@ -1,0 +1,1 @@
+"""Pictures in folders by class: labels of whole pictures, told from data with boxes and counted."""

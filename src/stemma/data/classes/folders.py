@@ -1,0 +1,84 @@
+"""Which folders hold pictures by class, told by names alone: no picture is opened.
+
+SPLIT/CLASS/PICTURE, CLASS/PICTURE, or train.txt, val.txt, test.txt of "path class" a line. `data.labelled` reads them.
+"""
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from ...core.samples import DataError
+from ..files import lines_of
+from ..images import SUFFIXES, child, walk
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+_ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "labels", "masks", "mask",
+                    "annotations", "annots", "maps", "gt", "img_dir", "ann_dir", "ann"})  # names of no class
+
+
+def counts(where: Path) -> dict[str, dict[str, int]]:
+    """split -> class -> pictures, folders without one included; "all" where it is not divided. Empty where the folder
+    is laid out otherwise."""
+    if not where.is_dir():
+        return {}
+    lists = {s: file for s, ways in SPLITS.items() for w in ways if (file := where / f"{w}.txt").is_file()}
+    if lists:
+        return _listed(where, lists)
+    parts = {s: name for s, ways in SPLITS.items() if (name := child(where, *ways))} or {"all": "."}
+    found = {s: _in(where / name) for s, name in parts.items()}
+    filled = {c for of in found.values() for c, n in of.items() if n}
+    return found if len(filled) > 1 and all(found.values()) else {}
+
+
+def _in(folder: Path) -> dict[str, int]:
+    """class -> pictures of one folder of class folders; empty where pictures lie beside them, or a folder has the name
+    of one of pictures or labels."""
+    files = walk(folder)
+    if any("/" not in f for f in files):
+        return {}
+    of = Counter(f.rpartition("/")[0] for f in files)
+    try:
+        below = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return {}
+    if {n.lower() for n in below} & _ROOMS:
+        return {}
+    empty = [n for n in below if not any(c == n or c.startswith(f"{n}/") for c in of)]
+    return {c: of.get(c, 0) for c in sorted([*of, *empty])}
+
+
+def _listed(where: Path, lists: dict[str, Path]) -> dict[str, dict[str, int]]:
+    out: dict[str, dict[str, int]] = {}
+    for split, file in lists.items():
+        of: Counter[str] = Counter()
+        try:
+            lines = [line for line in lines_of(file) if line]
+        except DataError:
+            return {}
+        for line in lines:
+            name, _, label = line.rpartition(" ") if not (where / line).is_file() else (line, "", "")
+            label = label or Path(name).parent.name
+            if not name or not label or Path(name).suffix.lower() not in SUFFIXES:
+                return {}
+            of[label] += 1
+        out[split] = dict(sorted(of.items()))
+    return out if len({c for of in out.values() for c in of}) > 1 else {}
+
+
+def error(where: Path) -> DataError | None:
+    """What is said where boxes are wanted; None for other folders."""
+    found = counts(where)
+    if not found:
+        return None
+    total: Counter[str] = Counter()
+    for of in found.values():
+        total.update(of)
+    named = ", ".join(f"{c} {n}" for c, n in total.most_common(4)) + (
+        f" and {len(total) - 4} more" if len(total) > 4 else "")
+    said = f"holds pictures in folders by class ({named}): labels of whole pictures, and no boxes"
+    return DataError(str(where), said, f"`stemma doctor {where}` counts them and says which command takes them; beside "
+                     f"pictures with boxes write BOXES+labels:{where}")
+
+
+__all__ = ["SPLITS", "counts", "error"]

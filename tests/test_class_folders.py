@@ -1,0 +1,117 @@
+"""Folders of class folders given to the common commands: told from data with boxes, counted, and never "0 objects"."""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from made_data import make_coco, make_maps, make_yolo, noise
+from stemma.core.types import DataError
+from stemma.data.classes import folders
+from stemma.data.labelled import open_set
+from stemma.data.open import open_dataset
+from test_cli import run
+
+SPLITS = {"train": {"cat": 3, "dog": 2, "owl": 2}, "val": {"cat": 1, "dog": 1}, "test": {"cat": 1, "dog": 1, "owl": 1}}
+
+
+def made(root: Path, splits: dict[str, dict[str, int]] = SPLITS) -> Path:
+    for s, of in splits.items():
+        for c, n in of.items():
+            (root / s / c).mkdir(parents=True, exist_ok=True)
+            for k in range(n):
+                noise(root / s / c / f"{k}.jpg", 20, 30, seed=sum(map(ord, s + c)) * 9 + k)
+    return root
+
+
+def test_splits_of_class_folders_are_counted(tmp_path: Path) -> None:
+    assert folders.counts(made(tmp_path / "a")) == SPLITS
+    assert folders.counts(made(tmp_path / "b", {".": {"cat": 2, "dog": 1}})) == {"all": {"cat": 2, "dog": 1}}
+    assert folders.counts(made(tmp_path / "c", {"train": {"cat": 2, "dog": 2, "owl": 0}}))["train"]["owl"] == 0
+    made(tmp_path / "d", {"pictures": {"cat": 2, "dog": 2}})
+    for split, lines in (("train", "pictures/cat/0.jpg cat\npictures/dog/0.jpg dog\n"), ("test", "pictures/cat/1.jpg\n")):
+        (tmp_path / "d" / f"{split}.txt").write_text(lines)
+    assert folders.counts(tmp_path / "d") == {"train": {"cat": 1, "dog": 1}, "test": {"cat": 1}}
+
+
+@pytest.mark.parametrize("how", ["pictures beside", "one class", "rooms", "nothing"])
+def test_other_folders_are_none(tmp_path: Path, how: str) -> None:
+    made(tmp_path, {".": {"one class": {"cat": 2}, "rooms": {"images": 2, "other": 2}}.get(how, {"cat": 2, "dog": 2})}
+         if how != "nothing" else {})
+    if how == "pictures beside":
+        noise(tmp_path / "x.jpg", 20, 30)
+    assert folders.counts(tmp_path) == {}
+    with pytest.raises(DataError, match="holds no data set of a known format"):
+        open_dataset(tmp_path)
+
+
+def test_a_system_that_needs_boxes_says_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = made(tmp_path / "animals")
+    for words in (("train", "ssd", "--preset", "small", "--data", str(root), "--out", str(tmp_path / "run")),
+                  ("convert", str(root), "--to", "coco", "--out", str(tmp_path / "out"))):
+        status, said, error = run(capsys, *words)
+        line = " ".join((said + error).split())
+        assert status == 2 and "Traceback" not in line and "0 objects" not in line
+        assert "holds pictures in folders by class (cat 5, dog 4, owl 3): labels of whole pictures, and no boxes" in line
+        assert "stemma doctor" in line and "BOXES+labels:" in line
+    assert not (tmp_path / "run").exists() and not (tmp_path / "out").exists()
+
+
+def test_the_doctor_prints_classes_by_split_and_empty_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = made(tmp_path / "animals")
+    status, said, _ = run(capsys, "doctor", str(root))
+    assert status == 0 and "pictures of each class" in said and "no faults" in said and "objects" not in said
+    rows = {r.split()[0]: r.split()[1:] for r in said.splitlines() if r.strip() and r.split()[0] in SPLITS["train"]}
+    assert rows == {"cat": ["3", "1", "1"], "dog": ["2", "1", "1"], "owl": ["2", "0", "1"]}
+    assert "val: no picture of the class owl" in said and "imagenet-transfer" in said
+    (root / "train" / "ape").mkdir()
+    (root / "train" / "dog" / "9.jpg").write_bytes(b"no picture")
+    (root / "val" / "dog" / "again.jpg").write_bytes((root / "train" / "cat" / "0.jpg").read_bytes())
+    status, said, _ = run(capsys, "doctor", str(root), "--json")
+    report = json.loads(said)
+    assert status == 1 and report["fault_counts"] == {"empty class": 1, "unreadable image": 1, "duplicate image": 1}
+    assert report["splits"]["train"]["classes"] == {"ape": 0, "cat": 3, "dog": 3, "owl": 2}
+    assert any("lie in two folders" in f["mend"] for f in report["faults"])
+    assert any("ape" in n for n in open_set(root).notes)
+
+
+def test_data_with_boxes_or_maps_stay_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    make_yolo(tmp_path / "yolo")
+    make_maps(tmp_path / "maps", [np.eye(40, 60, dtype=np.uint8)] * 2)
+    for name, kind in (("yolo", "yolo"), ("maps", "maps")):
+        _, said, _ = run(capsys, "doctor", str(tmp_path / name), "--json")
+        assert json.loads(said)["format"] == kind
+
+
+def test_a_wrong_folder_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    """By its line and in a process that has loaded no torch: `doctor`, `convert` and `train` of what needs boxes."""
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "notes.txt").write_text("nothing here")
+    code = ("import sys\nfrom stemma.cli import main\nsys.argv[1:] = {words}\ntry:\n    main()\nexcept SystemExit as e:\n"
+            "    print(e.code, 'torch' in sys.modules)\n")
+    for words in (["doctor", str(tmp_path / "wrong")], ["train", "ssd", "--data", str(tmp_path / "wrong")],
+                  ["train", "ssd", "--data", str(tmp_path / "nowhere")],
+                  ["convert", str(tmp_path / "wrong"), "--to", "coco", "--out", str(tmp_path / "out")]):
+        done = subprocess.run([sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == "2 False" and "Traceback" not in done.stderr, (words, done.stderr)
+        assert "no data set of a known format" in done.stderr or "no such file or folder" in done.stderr
+
+
+def test_what_the_doctor_prints_fits_eighty_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """No line of a table is longer, and no word of a heading broken."""
+    monkeypatch.setenv("COLUMNS", "80")
+    make_coco(tmp_path / "boxes")
+    made(tmp_path / "classes")
+    for folder in ("boxes", "classes"):
+        _, said, _ = run(capsys, "doctor", str(tmp_path / folder))
+        tables = said[said.index("splits") :].split("note ")[0].split("no faults")[0].splitlines()
+        assert tables and all(len(line) <= 80 for line in tables) and "…" not in "".join(tables)
+    _, said, _ = run(capsys, "doctor", str(tmp_path / "boxes"))
+    for heading in ("objects an image", "crowd", "empty", "medium", "large"):
+        assert heading in said
