@@ -2,6 +2,8 @@
 adds, counted by convolutions and matrix products alone.
 
     python benchmarks/steps.py dssd rfb-net repulsion-loss [--preset small] [--batch 16] [--rounds 9]
+    python benchmarks/steps.py tridentnet/faster-rcnn:c4-small       # beside another system than its first parent
+    python benchmarks/steps.py ga-rpn --predict                      # answers in the place of steps
 
 A child's step should take at most 1.15 times its parent's plus what it adds. The last column is how many times longer
 the child takes over how many times more it computes.
@@ -24,14 +26,21 @@ from stemma.data.scenes import Scenes
 from stemma.engine.running import optim
 
 
-def step_of(name: str, preset: str, count: int) -> Callable[[], None]:
-    """One step of a paper's own recipe on one batch of drawn scenes."""
+def step_of(name: str, preset: str, count: int, predict: bool) -> Callable[[], None]:
+    """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random."""
     torch.manual_seed(0)
     card = cards.get(name)
     recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)
     model: Any = stemma.build(name, preset, info=data.info).train()
     batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1).epoch(0)))
     optimizer = optim.make_optimizer(model, recipe)
+
+    def answer() -> None:
+        model.predict(batch.images, batch.sizes)
+
+    if predict:
+        model.eval()
+        return answer
 
     def run() -> None:
         optimizer.zero_grad()
@@ -53,10 +62,12 @@ def arithmetic(run: Callable[[], None]) -> int:
     return int(counter.get_total_flops())
 
 
-def measured(name: str, preset: str, count: int, rounds: int) -> str:
+def measured(asked: str, preset: str, count: int, rounds: int, predict: bool) -> str:
+    """asked: CHILD[:PRESET], and beside it /PARENT[:PRESET] where that is not its first parent at the same preset."""
+    (name, own), (parent, theirs_) = ((*part.split(":"), preset)[:2] for part in (asked + "/").split("/")[:2])
     card = cards.get(name)
-    parent = card.parents[0].paper.name
-    child, other = step_of(card.name, preset, count), step_of(parent, preset, count)
+    parent = parent or card.parents[0].paper.name
+    child, other = step_of(card.name, own, count, predict), step_of(parent, theirs_, count, predict)
     work = arithmetic(child) / arithmetic(other)
     for run in (child, other):
         run()
@@ -73,10 +84,11 @@ def main() -> None:
     p.add_argument("--preset", default="small")
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--predict", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(1)
     for name in a.papers:
-        print(measured(name, a.preset, a.batch, a.rounds), flush=True)
+        print(measured(name, a.preset, a.batch, a.rounds, a.predict), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from stemma.core.types import Batch, Targets
 from stemma.data.scenes import Scenes
-from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running.runs import Run
+from stemma.engine.running.training import Training
 from stemma.engine.wings import train
 
 SETS: dict[str, Any] = {"recipe.resize.size": 64, "recipe.precision": "fp32"}
@@ -44,14 +44,14 @@ def alone_and_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch, kills: in
     """A training left alone, and the same as if killed after each of its first `kills` steps: every step is computed by
     a trainer that came fresh from the disk."""
     alone = short(folder / "alone", **settings)
-    step, reached = Trainer._step, [0]
+    step, reached = Training._step, [0]
 
-    def one(self: Trainer, *a: Any) -> None:
+    def one(self: Training, *a: Any) -> None:
         if self.steps > reached[-1]:
             raise Killed
         step(self, *a)
 
-    monkeypatch.setattr(Trainer, "_step", one)
+    monkeypatch.setattr(Training, "_step", one)
     for k in range(kills):
         reached.append(k)
         with pytest.raises(Killed):

@@ -228,6 +228,14 @@ def test_prediction_modules_are_bottlenecks(module: Any) -> None:
     assert all(m.conv2.kernel_size == (1, 1) for m in plain)  # type: ignore[union-attr]
 
 
+def test_a_prediction_module_may_begin_as_its_shortcut() -> None:
+    inp, x = replace(IN, anchors=(8, 8)), torch.randn(2, 12, 9, 9)
+    for still in (True, False):
+        before: Any = PredictionHead(inp, "c", width=6, still=still).before
+        block = before[0][0]
+        assert torch.equal(block(x), block.downsample(x).relu()) == still
+
+
 @pytest.mark.oracle("torchvision's SSD head, equal weights", "dssd")
 def test_without_a_prediction_module_it_is_the_head_of_ssd() -> None:
     inp = replace(IN, anchors=(8, 8))

@@ -25,11 +25,12 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import drawn, folders
+from stemma.data.editing import captions, drawn, folders
 from stemma.data.editing.loading import PairLoader, stretched
+from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
-from stemma.engine.editing import bring, derive, measure, show
+from stemma.engine.editing import bring, derive, guests, making, measure, show
 from stemma.engine.running import checkpoint
 from stemma.metrics import edits as by
 from stemma.ops import edits as ops
@@ -39,6 +40,7 @@ from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, nois
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
 from stemma.skeletons.edit import EditBatch, well
+from stemma.studies import editors
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -615,6 +617,30 @@ def test_magicbrush_is_read_with_its_masks(tmp_path: Path) -> None:
         data.pair(1)
 
 
+def test_masks_that_cannot_be_used_are_told_and_their_pairs_kept(tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    root = brush_folder(tmp_path / "brush")
+    at = root / "train" / "images"
+    (at / "0" / "0-mask1.png").unlink()
+    Image.new("RGBA", (10, 8)).save(at / "1" / "1-mask1.png")
+    turns = json.loads((root / "dev" / "edit_turns.json").read_text())
+    turns[0]["mask"], turns[1]["mask"] = 7, "../../../x.png"
+    (root / "dev" / "edit_turns.json").write_text(json.dumps(turns))
+    with pytest.warns(UserWarning, match="2 fault.* whose pairs are used without"):
+        train = open_edits(root, "train")
+    assert [train.pair(i).mask is not None for i in range(len(train))] == [False, False, True]
+    with pytest.warns(UserWarning, match="2 fault"):
+        assert len(open_edits(root, "val")) == 3
+    with pytest.raises(DataError, match="has 10 x 8 pixels, and its picture 20 x 16"):
+        folders.open_folder(root, "train").pair(1)
+    code, out, _ = run(capsys, "doctor", str(root), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["fault_counts"] == {folders.MASK: 4}
+    assert found["splits"]["train"]["images"] == 3
+    said = {f["field"] + " " + f["problem"] for f in found["faults"]}
+    assert "mask is no text" in said and "mask has 10 x 8 pixels, and its picture 20 x 16" in said
+
+
 def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     root = pix2pix_folder(tmp_path / "clip", 20)
@@ -977,6 +1003,42 @@ def test_both_editors_are_compared_where_both_are_asked_for_answers(
     assert all(0 <= m["iou"] <= 1 and "framed" in m and "false_area" in m for m in by_name.values())
 
 
+def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "compare", "instruct-pix2pix", "instruct-diffusion", "u-net", "--data", "edits:16:24",
+                         "--budget", "3steps", "--out", "compare", "--batch", "4", "--device", "cpu", "--jobs", "1",
+                         "--set", "u-net:recipe.resize.size=32", "--set",
+                         "instruct-pix2pix:sampler.steps=2", "--set", "instruct-diffusion:sampler.steps=2")
+    assert code == 0 and "asked for the masks" in " ".join((out + err).split()), err
+    record = json.loads(Path("compare/results.json").read_text())
+    by_name = {s["paper"]: s["runs"][0] for s in record["systems"]}
+    assert set(by_name) == {"instruct_pix2pix", "instruct_diffusion", "u_net"} and record["wing"] == "editing"
+    for trial in by_name.values():
+        assert set(trial["by_kind"]) == {"mark"} and trial["edits"] == 24 and trial["size"] == 16
+        assert 0 <= trial["metrics"]["iou"] <= 1 and {"false_area", "framed"} <= set(trial["metrics"])
+        assert trial["copy"]["iou"] == trial["copy"]["false_area"] == 0 and len(trial["shown"]) == 6
+    page = Path("compare/report.html").read_text()
+    assert page.count("U-Net") >= 3 and "mask IoU" in page
+    code, _, err = run(capsys, "compare", "instruct-diffusion", "u-net", "--data", str(brush_folder(tmp_path / "b")))
+    assert code == 2 and "does not say what stands where" in " ".join(err.split())
+
+
+def test_a_guests_mask_is_what_it_says_of_the_thing_that_is_asked_for() -> None:
+    data = drawn.Edits(32, 40, "val", kinds=("mark",))
+    marked = Marked(data)
+    sample = marked[3]
+    assert sample.semantic is not None and sample.image is not None
+    for i in range(len(data)):
+        pair, truth = data.pair(i), marked.truth(i).semantic
+        assert truth is not None and pair.thing is not None and np.array_equal(pair.before, marked[i].image)
+        found = guests.masked(pair, truth, 32)
+        assert found["right"] == 1 and found.get("iou", 1.0) == 1.0 and found.get("false_area", 0.0) == 0.0
+        everything = np.full_like(truth, 1 + drawn.SHAPES.index(pair.thing))
+        assert guests.masked(pair, everything, 32)["right"] == 0
+
+
 def test_an_empty_instruction_gives_the_picture_back(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     found = show.predict(editor(), [x], instruction="  ", device="cpu")
@@ -1010,6 +1072,12 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "with --instruction" in said("predict", "editor.safetensors", "p.png")
     assert "name pictures" in said("predict", "editor.safetensors", "-i", "make it red")
     assert "between 1 and 1000" in said("predict", "editor.safetensors", "p.png", "-i", "x", "--steps", "0")
+    for scale in ("nan", "inf", "-1"):
+        assert "is a number of 0 or more" in said("predict", "editor.safetensors", "p.png", "-i", "x",
+                                                  "--image-guidance", scale)
+        assert "is a number of 0 or more" in said("evaluate", "editor.safetensors", "--data", "edits:16:2",
+                                                  "--text-guidance", scale)
+    assert "seed" in said("predict", "editor.safetensors", "p.png", "-i", "x", "--seed", "-1")
     assert "'threshold' means nothing here" in said("predict", "editor.safetensors", "p.png", "-i", "x", "-t", "0.5")
     assert "name the edits to measure on" in said("evaluate", "editor.safetensors")
     assert "no one graph" in said("export", "editor.safetensors", "m.onnx")
@@ -1055,3 +1123,118 @@ def test_a_pair_of_two_sizes_is_refused() -> None:
 
     with pytest.raises(DataError, match="4 x 4 pixels and the one after 5 x 4"):
         same_size(Pair(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), "x"))
+
+
+# ---------------------------------------------------------------- the making of examples
+
+
+def test_what_a_language_model_writes_is_taken_or_refused_by_the_releases_rules() -> None:
+    good = captions.read("a cat", "make it a dog\n%%\na dog\nEND and more")
+    assert good == captions.Told("a cat", "make it a dog", "a dog")
+    for written in ("make it a dog", "make it a dog\n%%\na dog\n%%\nmore\nEND", "do\n%%\nA Cat.\nEND", "\n%%\na\nEND"):
+        assert captions.read("a cat", written) is None
+    rng = np.random.default_rng(0)
+    for one in (captions.by_grammar(rng) for _ in range(200)):
+        was, now = one.before.split(), one.after.split()
+        changed = [(a, b) for a, b in zip(was, now, strict=True) if a != b]
+        assert len(changed) == 1 and changed[0][1] in one.instruction.split() and len(set(was[1:3] + was[5:])) == 4
+
+
+def test_a_pair_is_drawn_as_diffusers_draws_and_the_second_looks_where_the_first_does(tmp_path: Path) -> None:
+    """Without sharing the pictures are those of diffusers' text-to-image pipeline, one after the other; the first never
+    changes by it, and equal captions draw equal pictures."""
+    unet, vae, _ = released(tmp_path / "sd", 4)
+    m = bring.bring(tmp_path / "sd")
+    m.spec = replace(m.spec, sampler=replace(m.spec.sampler, eta=0.0, spacing="trailing"))
+    told = captions.Told("a b", "c", "d e")
+    draw = lambda one, share: making.drawn(m, one, [3], [share], [7.5], 16, steps=3)
+    first, second = draw(told, 0.0)
+    there = diffusers.StableDiffusionPipeline(
+        vae=vae, text_encoder=None, tokenizer=None, unet=unet, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False, scheduler=diffusers.DDIMScheduler(
+            1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=True,
+            timestep_spacing="trailing"))
+    there.set_progress_bar_config(disable=True)
+    noise = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(3))[None]
+    for words, ours in ((told.before, first), (told.after, second)):
+        with torch.no_grad():
+            theirs = there(prompt_embeds=m.text(m.text.tokens([words])), negative_prompt_embeds=m.text(m.null),
+                           num_inference_steps=3, guidance_scale=7.5, latents=noise.clone(), height=16, width=16,
+                           output_type="pt").images
+        torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=0)
+    again, shared_ = draw(told, 1.0)
+    torch.testing.assert_close(again, first, atol=1e-5, rtol=0)
+    assert (shared_ - second).abs().max() > 1e-4 and (first - second).abs().max() > 1e-4
+    same = draw(captions.Told("a b", "c", "a b"), 1.0)
+    torch.testing.assert_close(same[0], same[1], atol=1e-5, rtol=0)
+    both = making.drawn(m, told, [3, 4], [1.0, 0.0], [7.5, 7.5], 16, steps=3)  # a pair does not hang on its batch
+    torch.testing.assert_close(both[1][:1], shared_, atol=1e-4, rtol=0)
+
+
+def tiny_clip(folder: Path) -> Path:
+    """A CLIP of random weights, in transformers' layout."""
+    torch.manual_seed(0)
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    transformers.CLIPModel(transformers.CLIPConfig(
+        text_config={**tower, "vocab_size": 100, "max_position_embeddings": 8, "bos_token_id": 98, "eos_token_id": 99},
+        vision_config={**tower, "image_size": 8, "patch_size": 4}, projection_dim=16)).save_pretrained(folder)
+    return folder
+
+
+def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("editor.safetensors", editor("instruct_diffusion"))
+    words = ("import", "pairs", "editor.safetensors")
+    code, out, err = run(capsys, *words, "made", "--count", "12", "--keep", "2", "--steps", "2")
+    assert code == 0 and "24 pairs of 12 edits" in " ".join(out.split()) and "no --clip was given" in out, err
+    train = open_edits("made", "train")
+    assert len(train) == 10 and train.versions(0) == 2 and train.pair(0).captions is not None
+    assert train.pair(0).before.shape == (16, 16, 3) and len(open_edits("made", "test")) == 1
+    released(tmp_path / "sd", 4)
+    clip = tiny_clip(tmp_path / "clip")
+    for name in ("vocab.json", "merges.txt"):
+        (clip / name).write_bytes((tmp_path / "sd" / "tokenizer" / name).read_bytes())
+    monkeypatch.setattr(making, "kept_by_filter", lambda *a, most: by.kept_by_filter(*a, -1, -1, -1, most))
+    code, out, err = run(capsys, *words, "filtered", "--count", "2", "--samples", "5", "--keep", "2", "--steps", "1",
+                         "--clip", str(clip), "--json")
+    found = json.loads(out)
+    assert code == 0 and found["drawn"] == 10 and found["pairs"] <= 4 and found["filtered"], err
+    code, out, err = run(capsys, "evaluate", "editor.safetensors", "--data", "made", "--split", "train", "--limit", "3",
+                         "--clip", str(clip), "--steps", "1", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["copy"]["clip_picture"] == pytest.approx(1) and found["copy"]["clip_direction"] == 0, err
+    assert -1 <= found["clip_direction"] <= 1 and found["edits"] == 3
+    for why, *more in (("choose a new folder", "made"), ("none passes the filter", "x", "--clip", str(clip)),
+                       ("with --captions", "x", "--language", "lm"),
+                       ("a CLIP is a folder", "x", "--clip", "nowhere")):
+        if why.startswith("none"):
+            monkeypatch.setattr(making, "kept_by_filter", lambda *a, most: np.zeros(0, np.int64))
+        code, _, err = run(capsys, *words, *more, "--count", "1", "--samples", "1", "--steps", "1")
+        assert code == 2 and why in " ".join(err.split()) and "Traceback" not in err
+
+
+# ---------------------------------------------------------------- studies
+
+
+def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
+    found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
+    assert len(found["rows"]) == 4 and set(found["falls"]) == {"0.5", "1.0"}
+    page = (tmp_path / "a" / "scales.html").read_text()
+    assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
+    found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
+    assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
+    assert "one pass" in (tmp_path / "b" / "steps.html").read_text()
+    with pytest.raises(StemmaError, match="asked for masks and points"):
+        checkpoint.save(tmp_path / "p.safetensors", editor())
+        editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_features_of_one_pass_hang_on_picture_and_sentence_alone() -> None:
+    m, x = editor(), batch_of(editor())
+    said = ["mark the disc in red"] * 3
+    first = editors.features(m, x.images, said)
+    assert first.shape == (3, 32, 16, 16) and torch.equal(first, editors.features(m, x.images, said))
+    assert not torch.equal(first, editors.features(m, x.images, ["mark the square in red"] * 3))
+    assert not torch.equal(first, editors.features(m, x.images.flip(-1), said))

@@ -116,3 +116,16 @@ def test_a_common_file_names_no_task_and_no_wing(path: Path) -> None:
     taken = {x for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
              for x in (*(n.module or "").split("."), *(a.name for a in n.names))}
     assert not taken & wings, "imports from a wing"
+
+
+WINGS = sorted(p.parent for p in (ROOT / "engine").glob("*/wing.py"))
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda p: p.name)
+def test_a_wing_imports_no_other_wing(wing: Path) -> None:
+    """What two wings need lies in `engine/running`, or below the engine."""
+    others = {w.name for w in WINGS} - {wing.name}
+    assert len(others) >= 4
+    wrong = {f"{path.relative_to(ROOT)} imports {m}" for path in wing.rglob("*.py") for m in imports(path)
+             if m.split(".")[1] == "engine" and m.split(".")[2:3] and m.split(".")[2] in others}
+    assert not wrong, "\n".join(sorted(wrong))

@@ -207,8 +207,9 @@ def test_what_draws_is_divided_by_the_boxes_that_answer() -> None:
     """Eq. 2, and with both terms off and the parent's divisor the parent's loss."""
     b, said = the_batch(), {}
     spec: Any = repulsion_loss.spec("small")
-    for name, stage in (("parent", faster_rcnn.spec("small").stages[0]), ("child", spec.stages[0]),
-                        ("off", replace(spec.stages[0], divide="sampled", repel=None))):
+    for name, stage in (("parent", faster_rcnn.spec("small").stages[0]),
+                        ("child", replace(spec.stages[0], divide="positives")),
+                        ("off", replace(spec.stages[0], repel=None))):
         torch.manual_seed(0)
         model = replace(spec, stages=(stage,)).build(3).train()
         torch.manual_seed(1)
@@ -229,6 +230,8 @@ def test_the_published_settings() -> None:
     with torch.device("meta"):
         more = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in parent.build(1).parameters())
     assert more == fact.value
+    small: Any = repulsion_loss.spec("small").stages[0]
+    assert small.divide == "sampled" and small.repel.gt == small.repel.box == pytest.approx(0.5 * small.positive, 0.05)
     one: Any = repulsion_loss.spec("ssd")
     assert isinstance(one, Dense) and replace(one, rule=replace(one.rule, repel=None)) == ssd.spec()
     assert one.rule.repel == Repulsion(1.0, 0.0, sigma_gt=0.0)

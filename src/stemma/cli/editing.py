@@ -22,7 +22,9 @@ _GUIDED: dict[str, Any] = {
         "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
 }
 OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has
-    "evaluate": _GUIDED,
+    "evaluate": {**_GUIDED, "clip": Annotated[Path | None, typer.Option(
+        "--clip", help="The folder of a CLIP, which says whether pictures changed as their captions did.",
+        rich_help_panel=_PANEL)]},
     "predict": {
         "instruction": Annotated[str | None, typer.Option(
             "--instruction", "-i", help="What is to be done to the pictures: 'make the disc red'.",
@@ -74,7 +76,45 @@ def import_diffusers(
     return None
 
 
-IMPORTS = {"diffusers": import_diffusers}  # of `stemma import`
+def import_pairs(
+    model: Annotated[Path, typer.Argument(help="What draws the pictures: a run or weights file of an editor, or a "
+                                          "folder of diffusers (Stable Diffusion 1).")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, as InstructPix2Pix publishes its "
+                                           "pairs.")],
+    count: Annotated[int, typer.Option("--count", help="Edits in words.")] = 100,
+    samples: Annotated[int, typer.Option("--samples", help="Pairs that are drawn for each.")] = 100,
+    keep: Annotated[int, typer.Option("--keep", help="Pairs of each that are kept at most.")] = 4,
+    captions: Annotated[Path | None, typer.Option("--captions", help="A text file, a caption a line, for the language "
+                                                  "model.")] = None,
+    language: Annotated[Path | None, typer.Option("--language", help="The folder of a language model that writes the "
+                                                  "edits; without it a grammar of the drawn world does.")] = None,
+    clip: Annotated[Path | None, typer.Option("--clip", help="The folder of a CLIP that filters the pairs; without it "
+                                              "none is left out.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps from noise to a picture. The model's own when not "
+                                              "given.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of words and noise.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make pairs to learn from, as InstructPix2Pix did: edits in words, both pictures drawn with shared attention."""
+    from ..core.types import StemmaError
+    from ..engine.editing.making import make
+
+    try:
+        lines = captions.read_text(encoding="utf-8").splitlines() if captions is not None else []
+    except (OSError, ValueError) as error:
+        raise StemmaError(f"cannot read {captions}: {error}") from None
+    tell = None if as_json else lambda line: err.print(escape(line), soft_wrap=True)
+    found = make(model, target, count, samples, keep, sentences=lines, language=language, clip=clip, steps=steps,
+                 seed=seed, say=tell)
+    if as_json:
+        return print_json(found)
+    how = "kept by CLIP" if found["filtered"] else "none left out: no --clip was given"
+    out.print(f"[bold]{escape(found['where'])}[/]  {found['pairs']} pairs of {found['prompts']} edits, of "
+              f"{found['drawn']} that were drawn, {how}", soft_wrap=True)
+    return None
+
+
+IMPORTS = {"diffusers": import_diffusers, "pairs": import_pairs}  # of `stemma import`
 
 
 def plain(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -115,4 +155,4 @@ def compared(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "plain", "predicted"]
+__all__ = ["IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "import_pairs", "plain", "predicted"]

@@ -52,6 +52,7 @@ class Ready:
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings that systems gain by it
     files: tuple[str, ...] = ()  # folders and files that every machine needs which trains
     starts: dict[str, list[str]] = field(default_factory=dict)  # files of weights that systems begin from
+    told: dict[str, Any] = field(default_factory=dict)  # what every training is told besides, in `Job.told`
 
 
 class Wing(Protocol):
@@ -68,7 +69,9 @@ class Wing(Protocol):
     export: Callable[..., dict[str, Any]]
     prepare: Callable[[Asked], Ready]
     trial: Callable[..., dict[str, Any]]
-    # What not every wing has: latency(folders, data, format, device) -> how long an answer takes, where comparisons
+    # What not every wing has: GUESTS, tasks of other wings whose systems it compares with its own (it trains them by
+    # `train` of this module and measures them itself; what `Ready.told` holds comes back in `Job.told`);
+    # latency(folders, data, format, device) -> how long an answer takes, where comparisons
     # tell it; first_command(where, format, data_options) -> what to begin with on data, and why, or None.
     # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
@@ -96,19 +99,30 @@ def name_of(task: str) -> str:
 
 def wing_of(task: str) -> Wing:
     """The wing of a card's task."""
-    return cast(Wing, importlib.import_module(f"{__package__}.{name_of(task)}.wing"))
+    return named(name_of(task))
 
 
-def together(cards: Iterable[Paper]) -> Wing:
-    """The one wing of several systems. Raises `StemmaError` where they belong to more than one."""
+def named(name: str) -> Wing:
+    """The wing of a name."""
+    return cast(Wing, importlib.import_module(f"{__package__}.{name}.wing"))
+
+
+def together(systems: Iterable[tuple[Paper, str]]) -> str:
+    """The name of the one wing of several systems, each a card and a preset: theirs, or the one that has all the others
+    as guests. Raises `StemmaError` where there is none."""
     by_name: dict[str, Paper] = {}
-    for card in cards:
-        by_name.setdefault(name_of(card.task), card)
-    if len(by_name) > 1:
+    tasks: dict[str, set[str]] = {}
+    for card, preset in systems:
+        name = name_of(card.task_of(preset))
+        by_name.setdefault(name, card)
+        tasks.setdefault(name, set()).add(card.task_of(preset))
+    hosts = [name for name in by_name if all(of <= set(getattr(named(name), "GUESTS", ()))
+                                             for other, of in tasks.items() if other != name)]
+    if len(hosts) != 1:
         (one, a), (other, b) = list(by_name.items())[:2]
         raise StemmaError(f"{a.cli_name} is of {one} and {b.cli_name} of {other}: they have no common measure; compare "
                           "them apart")
-    return wing_of(next(iter(by_name.values())).task)
+    return hosts[0]
 
 
 def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any) -> Any:
@@ -206,5 +220,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "predict", "stands_for",
-           "together", "train", "weights", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "named", "predict",
+           "stands_for", "together", "train", "weights", "wing_of"]

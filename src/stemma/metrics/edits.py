@@ -62,6 +62,11 @@ def directional_similarity(first: Any, second: Any, said: Any, then: Any) -> np.
     return np.asarray((_unit(i1 - i0) * _unit(t1 - t0)).sum(-1))
 
 
+def cosine(first: Any, second: Any) -> np.ndarray:
+    """How alike rows of features are, float64 (N,)."""
+    return np.asarray((_unit(first) * _unit(second)).sum(-1))
+
+
 def kept_by_filter(first: Any, second: Any, said: Any, then: Any, pictures: float = 0.7, captions: float = 0.2,
                    directions: float = 0.2, most: int = 4) -> np.ndarray:
     """Which of the pairs made for one prompt are kept, best first: the pictures alike by `pictures`, each like its
@@ -85,5 +90,5 @@ def iou(found: np.ndarray, mask: np.ndarray) -> float | None:
     return float((found & mask).sum() / (found | mask).sum()) if mask.any() else None
 
 
-__all__ = ["CHANGED", "FOUND", "NEAR", "background_error", "changed", "coloured", "direction", "directional_similarity",
-           "done", "iou", "kept_by_filter"]
+__all__ = ["CHANGED", "FOUND", "NEAR", "background_error", "changed", "coloured", "cosine", "direction",
+           "directional_similarity", "done", "iou", "kept_by_filter"]

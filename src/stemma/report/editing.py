@@ -17,6 +17,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "right": ("edits made", "share of edits that are as they were asked for"),
     "background": ("else changed", "mean change of a colour, 0 to 1, where nothing should"),
     "direction": ("direction", "cosine of what changed and what should, over pixels"),
+    "clip_direction": ("CLIP direction", "cosine of how CLIP sees the picture change and how its caption does"),
+    "clip_picture": ("CLIP picture", "cosine of how CLIP sees the picture before and after"),
     "iou": ("mask IoU", "intersection over union of the mask that is read out of what was marked"),
     "iou_read": ("IoU, read", "the same of the mask that its reader sees"),
     "framed": ("boxes found", "share of what was marked whose box overlaps the thing's by half"),

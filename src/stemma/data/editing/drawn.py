@@ -108,14 +108,27 @@ class Edits:
     def versions(self, i: int) -> int:
         return 1
 
-    def pair(self, i: int, version: int = 0) -> Pair:
+    def scene(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture of edit i as it was, uint8 (H, W, 3), and what stands where in it, uint8 (H, W): 0 the ground, 1
+        and more a shape of `SHAPES`."""
+        _, _, _, ground, things = self._begun(i)
+        what = np.zeros((self.size, self.size), np.uint8)
+        for t in things:
+            what[cover(t, self.size) >= 0.5] = 1 + SHAPES.index(t.shape)
+        return _bytes(self._draw(ground, *things)), what
+
+    def _begun(self, i: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray, np.ndarray, tuple[Thing, Thing]]:
+        """(random numbers that go on, shapes, colours, ground, the two things) of edit i."""
         rng = np.random.default_rng([self.seed, _STREAM[self.split], i])
-        kind = self.kind(i)
         shapes = rng.permutation(SHAPES)
         colours = rng.permutation(list(COLOURS))
-        a, b = self._places(rng, shapes, colours)
+        things = self._places(rng, shapes, colours)
         ground = rng.uniform(0.35, 0.65) + rng.normal(0.0, 0.03, (3, self.size, self.size))
-        ground = ground.astype(np.float32)
+        return rng, shapes, colours, ground.astype(np.float32), things
+
+    def pair(self, i: int, version: int = 0) -> Pair:
+        rng, shapes, colours, ground, (a, b) = self._begun(i)
+        kind = self.kind(i)
         before = self._draw(ground, a, b)
         template = WORDS[kind][int(rng.integers(len(WORDS[kind])))]
         absent = kind in ANSWERS and rng.random() < ABSENT
@@ -146,7 +159,8 @@ class Edits:
             seen += PAINTED[kind].format(c=colour)
         return Pair(_bytes(before), _bytes(after), said, kind, region >= 0.5, point,
                     COLOURS[colour] if kind in ("recolour", *ANSWERS) else None,
-                    (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}", seen), f"{self.split} {i}")
+                    (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}", seen), shape,
+                    f"{self.split} {i}")
 
     def _places(self, rng: np.random.Generator, shapes: np.ndarray, colours: np.ndarray) -> tuple[Thing, Thing]:
         """Two things that do not touch."""

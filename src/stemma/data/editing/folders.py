@@ -13,7 +13,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from .pairs import Pair, info_of, same_size
 SPLITS = ("train", "val", "test")
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 DEV = {"train": "train", "dev": "val", "val": "val", "test": "test"}
-MISSING, SIZES, EMPTY, RECORD = "missing partner", "other size", "empty instruction", "record"
+MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,13 @@ class Folder:
         if e.mask:
             try:
                 with Image.open(self.path(e.mask)) as im:
-                    clear = np.asarray(im.convert("RGBA"))[..., 3] == 0
+                    mask = np.asarray(im.convert("RGBA"))[..., 3] == 0
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise DataError(str(self.path(e.mask)), f"is no mask that can be read ({str(error)[:60]})",
                                 "save it as PNG, or take it out of its entry", e.record, "mask") from None
-            mask = clear if clear.shape == before.shape[:2] else None
+            if mask.shape != before.shape[:2]:
+                raise DataError(str(self.path(e.mask)), _other_size(mask.shape, before.shape[:2]), "bring it to the "
+                                "picture's size, or take it out of its entry", e.record, "mask")
         return same_size(Pair(before, after, e.instruction, "edit", mask, captions=e.captions,
                               file=str(self.path(e.files[version % len(e.files)][0]))))
 
@@ -114,6 +116,24 @@ class Folder:
                 (h, w), (g, v) = sizes
                 yield Fault(str(self.root / pair[0]), e.record, "", f"has {w} x {h} pixels, and its partner {pair[1]} "
                             f"{v} x {g}", "bring both to one size; training leaves the pair out", True, SIZES)
+
+    def look_at_mask(self, i: int) -> Iterator[Fault]:
+        """Why an entry's mask cannot be used: it is not there, cannot be read, or has another size than its picture."""
+        e = self.entries[i]
+        if not e.mask:
+            return
+        mend = "mend it, or take it out of its entry; the pair is used without a mask"
+        try:
+            size = header(self.path(e.mask)).size
+            if size != (whole := header(self.path(e.files[0][0])).size):
+                yield Fault(str(self.root / e.mask), e.record, "mask", _other_size(size, whole), mend, True, MASK)
+        except DataError as error:
+            yield Fault(error.file, e.record, "mask", error.problem, mend, True, MASK)
+
+
+def _other_size(size: tuple[int, ...], whole: tuple[int, ...]) -> str:
+    """What is wrong with a mask of one (height, width) on a picture of another."""
+    return f"has {size[1]} x {size[0]} pixels, and its picture {whole[1]} x {whole[0]}"
 
 
 def format_at(path: Path) -> str:
@@ -147,13 +167,16 @@ def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
 
 
 def sound(folder: Folder) -> Folder:
-    """The same with the entries in which nothing is wrong; what is left out stands in `faults`. Headers are read."""
+    """The same with the entries in which nothing is wrong, without the masks that cannot be used; what is left out
+    stands in `faults`. Headers are read."""
     kept, faults = [], list(folder.faults)
     for i, e in enumerate(folder.entries):
         found = list(folder.look(i))
         faults += found
         if not found:
-            kept.append(e)
+            unusable = list(folder.look_at_mask(i))
+            faults += unusable
+            kept.append(replace(e, mask="") if unusable else e)
     return Folder(folder.root, folder.format, folder.split, kept, folder.digest, folder.follow_links, faults)
 
 
@@ -214,7 +237,10 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
                                     "mend the entry; training leaves it out", True, RECORD))
             continue
         at = lambda name: f"images/{name.partition('-')[0]}/{name}"
-        mask = at(r["mask"]) if isinstance(r.get("mask"), str) and out.path(at(r["mask"])).is_file() else ""
+        mask = at(said) if isinstance(said := r.get("mask"), str) else ""
+        if not isinstance(said, str | None):
+            out.faults.append(Fault(str(file), f"entry {n}", "mask", "is no text", "write the mask's file; the pair is "
+                                    "used without a mask", True, MASK))
         out.entries.append(Entry(r["instruction"], ((at(r["input"]), at(r["output"])),), f"{file.name}:{n}", mask))
     return out
 

@@ -46,8 +46,10 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
                         "InstructPix2Pix (seeds.json) or MagicBrush (edit_turns.json) publish them")
     found = folders.open_sound(Path(where), split, follow_links)
     if found.faults:
-        warnings.warn(f"{where}: {len(found.faults)} fault(s) in the split {split}, whose pairs are left out; `stemma "
-                      "doctor` names them", DataWarning, stacklevel=2)
+        masks = sum(f.kind == folders.MASK for f in found.faults)
+        said = [f"{n} fault(s) in the split {split}, whose pairs are {used}"
+                for n, used in ((len(found.faults) - masks, "left out"), (masks, "used without their masks")) if n]
+        warnings.warn(f"{where}: {'; '.join(said)}; `stemma doctor` names them", DataWarning, stacklevel=2)
     if not len(found):
         raise DataError(str(where), f"the split '{split}' holds no pair that can be read", "`stemma doctor` says why")
     return found

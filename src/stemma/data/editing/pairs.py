@@ -17,7 +17,7 @@ class Pair:
 
     kind: what sort of instruction it is. mask: bool (H, W), what it speaks of; None where that is not known. point: (x,
     y) of what is to be encircled, None where nothing is. colour: the one it names, RGB in 0..1. captions: the two
-    pictures in words, where they are known.
+    pictures in words, where they are known. thing: what the instruction is about, where that has a name.
     """
 
     before: np.ndarray
@@ -28,6 +28,7 @@ class Pair:
     point: tuple[float, float] | None = None
     colour: tuple[float, ...] | None = None
     captions: tuple[str, str] | None = None
+    thing: str | None = None
     file: str = ""
 
 

@@ -131,7 +131,8 @@ def compare(
     at_least(0, workers=workers)
     if on not in ("local", "ray"):
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
-    wing = wings.together(papers.get(name) for name, _ in systems.values())
+    home = wings.together((papers.get(name), p) for name, p in systems.values())
+    wing = wings.named(home)
     options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
                "upright": upright, "data_options": told, "start": given}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
@@ -153,7 +154,7 @@ def compare(
         Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
             str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
             _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
-            wall, told, agreed.precision, ready.starts.get(ident, []))
+            wall, told, agreed.precision, ready.starts.get(ident, []), home, ready.told)
         for seed in range(seeds) for ident, (name, p) in systems.items()
     ]
     states = _run_all(work, folder, at_once, threads, device, show,
@@ -166,7 +167,7 @@ def compare(
     about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
              | ready.about)
     about |= {"latency": _latencies(folder, done, states, device, threads, show) if hasattr(wing, "latency") else {}}
-    record = {"wing": wings.name_of(papers.get(work[0].paper).task), **ready.collect(folder, work, errors, about)}
+    record = {"wing": home, **ready.collect(folder, work, errors, about)}
     record = remarks.of(record, folder, work, about["latency"], agreed, notes) | {"starts": ready.starts}
     outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
     return Comparison(folder, record)

@@ -33,6 +33,8 @@ class Job:
     data_options: dict[str, Any] = field(default_factory=dict)  # how the data is read
     auto: str = "auto"  # what the precision "auto" means in this comparison
     start: list[str] = field(default_factory=list)  # weights to begin from
+    wing: str = ""  # whose comparison it is; "": that of the paper's task
+    told: dict[str, Any] = field(default_factory=dict)  # what the wing tells all trainings
 
     @property
     def length(self) -> Budget:

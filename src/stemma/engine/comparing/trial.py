@@ -33,7 +33,8 @@ def run(job: Job, noted: Path | None = None) -> dict[str, Any]:
     if (folder / "trial.json").is_file():
         done: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
         return done
-    said = wings.wing_of(papers.get(job.paper).task).trial(job, folder)
+    wing = wings.named(job.wing) if job.wing else wings.wing_of(papers.get(job.paper).task)
+    said = wing.trial(job, folder)
     said |= _timed(Run.open(folder).record) | {"warnings": warnings_in(noted) if noted else []}
     checkpoint.write_text(folder / "trial.json", json.dumps(checkpoint.jsonable(_finite(said))))
     return said

@@ -1,5 +1,5 @@
-"""Train an editor: the loop, its budgets and its exact resume are those of every picture system; batches are pairs and
-what is validated is edits."""
+"""Train an editor: the loop, its budgets and its exact resume are common; batches are pairs and what is validated is
+edits."""
 from __future__ import annotations
 
 import time
@@ -16,37 +16,36 @@ from ...data.editing.loading import PairLoader
 from ...data.editing.open import Chosen, absolute, mixed, restricted
 from ...data.editing.pairs import Pairs
 from ...skeletons.edit import EditBatch
-from ..pictures.fit import _folder
-from ..pictures.trainer import Plan, Trainer
 from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
-from ..running.runs import Run
+from ..running.runs import Run, begun_at
+from ..running.training import Plan, Training
 from . import measure
 
 VAL = 48  # edits of a validation
 
 
-class Teacher(Trainer):
+class Teacher(Training):
     """A training on pairs of pictures."""
 
     loader: PairLoader
 
     def _share(self, parts: int) -> None:
         self.parts, recipe = parts, self.recipe
-        pairs: Any = getattr(self.data, "pairs", self.data)
+        pairs = getattr(self.data, "pairs", self.data)
         self.loader = PairLoader(
             pairs, recipe, self.model.text.tokens, EditBatch, batch=self.plan.batch // parts, seed=self.plan.seed,
             workers=self.plan.workers, rank=self.fabric.global_rank, world=self.fabric.world_size,
         )
-        self.data = self.loader.at  # type: ignore[assignment]
+        self.data = self.loader.at
 
     def _enter_phase(self, fraction: float) -> None:
         super()._enter_phase(fraction)
         self.model.learns = self.recipe.phases[self.phase].losses if self.recipe.phases else "noise"
 
-    def _look_for_boxes(self) -> None:
+    def _look_ahead(self) -> None:
         """No boxes: drawn edits are drawn, and those of a folder read, before the clock starts."""
         if len(self.data) <= 20_000:
             self.loader.fill()
@@ -59,8 +58,7 @@ class Teacher(Trainer):
             was = m.training
             m.eval()
             with self.wishes.anywhere(self.control is None):
-                val: Any = self.val
-                found = measure.measure(val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
+                found = measure.measure(self.val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
                                         reader=m.reader)
             m.train(was)
             score, kinds = found.get("right"), found.pop("by_kind")
@@ -131,13 +129,13 @@ def train(
     }
     wishes = Wishes()
     with wishes.watched():
-        run, again = _folder(Path(out), record, resume, fabric)
+        run, again = begun_at(out, record, resume, fabric)
         if again and run.state == "finished" and length.over(run.record):
             return run
         plan = Plan(length, together, seed, val_every, Budget.parse(save_every) if save_every else None, patience,
                     workers, compile, False, log_every, progress, deterministic)
         with run.guarded():
-            teacher = Teacher(run, fabric, model, pairs, held, plan, wishes)  # type: ignore[arg-type]
+            teacher = Teacher(run, fabric, model, pairs, held, plan, wishes)
             if again:
                 if fabric.is_global_zero:
                     run.tidy()

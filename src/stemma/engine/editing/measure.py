@@ -2,8 +2,9 @@
 its pictures (masks, points). Beside it the baselines: the picture as it was, and a net that has learned nothing."""
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
+from .clip import Clip
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
 FALSE = 0.25  # share of a colour from which a pixel of something that is not there counts as marked
@@ -43,12 +45,11 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
     elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
-            area = float((share_of(before, made, pair.colour) >= FALSE).mean())
-            return out | {"false_area": area, "right": _number(area <= 0.02)}
+            return out | marked_well(share_of(before, made, pair.colour) >= FALSE, mask)
         if pair.kind == "mark":
-            marked = read_mask(before, made, pair.colour)
-            out["iou"], out["framed"] = by.iou(marked, mask), _framed(marked if read is None else read > 0.5, mask)
-            out["right"] = _number((out["iou"] or 0) >= 0.5)
+            out |= marked_well(read_mask(before, made, pair.colour), mask)
+            if read is not None:
+                out["framed"] = _framed(read > 0.5, mask)
             out["iou_read"] = by.iou(read > 0.5, mask) if read is not None else None
         elif pair.point is not None:
             ratio, radius = size[1] / pair.before.shape[1], RADIUS * size[0]
@@ -60,6 +61,15 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
             if read is not None:
                 out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
+
+
+def marked_well(marked: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
+    """The measures of a mask [H, W] that was read out of an answer, beside the true one, which may be empty."""
+    if not mask.any():
+        area = float(marked.mean())
+        return {"false_area": area, "right": _number(area <= 0.02)}
+    iou = by.iou(marked, mask)
+    return {"iou": iou, "framed": _framed(marked, mask), "right": _number((iou or 0) >= 0.5)}
 
 
 def _framed(marked: np.ndarray, mask: np.ndarray) -> float:
@@ -77,7 +87,8 @@ def editing(model: nn.Module, **options: Any) -> Made:
     m: Any = model
 
     def make(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.Tensor:
-        edited: torch.Tensor = m.edit(before, [p.instruction for p in pairs], seed=index, **options)
+        place = next(m.parameters()).device
+        edited: torch.Tensor = m.edit(before.to(place), [p.instruction for p in pairs], seed=index, **options)
         return edited
 
     return make
@@ -97,13 +108,14 @@ def _batches(pairs: Pairs, size: int, batch: int) -> Iterator[tuple[list[int], l
 
 
 def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = "cpu",
-            watch: Stopwatch | None = None, reader: nn.Module | None = None) -> dict[str, Any]:
+            watch: Stopwatch | None = None, reader: nn.Module | None = None,
+            judge: Clip | None = None) -> dict[str, Any]:
     """Means over edits, in all and by kind ("by_kind"). right: share that was made. background: mean change of what
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
     false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
-    found_read: what `reader` sees of them."""
-    values: dict[str, list[float]] = defaultdict(list)
-    kinds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found_read: what `reader` sees of them. clip_direction, clip_picture: whether pictures changed as their captions
+    did, and how alike they are before and after, where a `judge` is there and captions are."""
+    each: list[tuple[str, dict[str, float | None]]] = []
     for index, read, both in _batches(pairs, size, batch):
         if watch is not None:
             watch.start()
@@ -112,14 +124,36 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
         made = made.cpu()
         if watch is not None:
             watch.lap()
+        said = _judged(judge, read, both[:, 0], made) if judge is not None else {}
         for k, pair in enumerate(read):
-            for name, v in scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(),
-                                  seen[k]).items():
-                if v is not None:
-                    values[name].append(v)
-                    kinds[pair.kind][name].append(v)
+            each.append((pair.kind, said.get(k, {})))
+            each.append((pair.kind, scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k])))
+    return {**means(each), "edits": len(pairs)}
+
+
+def means(each: Iterable[tuple[str, dict[str, float | None]]]) -> dict[str, Any]:
+    """Means of the measures of (kind, measures), in all and "by_kind"; those that are None mean nothing of an edit."""
+    values: dict[str, list[float]] = defaultdict(list)
+    kinds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for kind, measures in each:
+        for name, v in measures.items():
+            if v is not None:
+                values[name].append(v)
+                kinds[kind][name].append(v)
     mean = lambda of: {k: float(np.mean(v)) for k, v in of.items()}
-    return {**mean(values), "edits": len(pairs), "by_kind": {k: mean(v) for k, v in kinds.items()}}
+    return {**mean(values), "by_kind": {k: mean(v) for k, v in kinds.items()}}
+
+
+def _judged(judge: Clip, pairs: list[Pair], before: torch.Tensor, made: torch.Tensor) -> dict[int, dict[str, Any]]:
+    """What CLIP says of the edits whose pictures are known in words and differ in them, by position."""
+    at = [k for k, p in enumerate(pairs) if p.captions and p.captions[0] != p.captions[1]]
+    if not at:
+        return {}
+    rows = [judge.pictures(list((x[at].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()))
+            for x in (before, made)]
+    words = [judge.sentences([(pairs[k].captions or ("", ""))[i] for k in at]) for i in (0, 1)]
+    along, alike = by.directional_similarity(*rows, *words), by.cosine(*rows)
+    return {k: {"clip_direction": float(a), "clip_picture": float(b)} for k, a, b in zip(at, along, alike, strict=True)}
 
 
 def _seen(reader: nn.Module, before: torch.Tensor, made: torch.Tensor, pairs: list[Pair]) -> list[np.ndarray]:
@@ -143,33 +177,49 @@ def untrained(model: nn.Module) -> Any:
     return bare.to(next(m.parameters()).device).eval()
 
 
+def scales(model: nn.Module, text: float | None, image: float | None) -> tuple[float, float]:
+    """The guidance's scales of sentence and picture: the model's own where none is given. Raises `StemmaError` for one
+    that is no finite number of 0 or more."""
+    m: Any = model
+    own = m.spec.guidance
+    for name, value in (("text", text), ("image", image)):
+        if value is not None and not 0 <= value < math.inf:
+            raise StemmaError(f"--{name}-guidance is a number of 0 or more, not {value:g}; {m.paper.cli_name}'s own "
+                              f"is {getattr(own, name):g}")
+    return own.text if text is None else text, own.image if image is None else image
+
+
 def evaluate(
     model: nn.Module | Run | str | Path, data: Any = None, *, split: str = "val", limit: int | None = None,
     which: str = "best", batch: int = 50, device: str = "auto", text_guidance: float | None = None,
     image_guidance: float | None = None, steps: int | None = None, progress: bool = False,
+    clip: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
-    picture as it was ("copy") and a net that has learned nothing ("untrained").
+    picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
 
-    Raises `StemmaError` where no data are named, and as `open_edits` does.
+    Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
     """
     m: Any = checkpoint.resolve(model, which)
     if data is None:
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
+    text, image = scales(m, text_guidance, image_guidance)
     pairs = held_out(data, m.spec.tasks, split, limit)
     device = pick_device(device)
+    judge = Clip(clip, device) if clip is not None else None
     m.to(device).eval()
-    options = {"text": text_guidance, "image": image_guidance, "steps": steps}
+    options = {"text": text, "image": image, "steps": steps}
     size, watch = m.recipe.resize.size, Stopwatch(device)
     watch.work = watch.wall = watch.own = 0.0
-    found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader)
+    found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader, judge)
     fresh: Any = untrained(m)
-    bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader)
+    bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader, judge)
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,
-        "copy": measure(pairs, size, copying, batch), "untrained": bare,
+        "copy": measure(pairs, size, copying, batch, judge=judge), "untrained": bare,
     }
 
 
-__all__ = ["BARE", "copying", "editing", "evaluate", "held_out", "measure", "scored", "untrained"]
+__all__ = ["BARE", "Made", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure", "scales",
+           "scored", "untrained"]

@@ -12,13 +12,14 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from ...core import outputs
-from ...core.types import StemmaError
+from ...core.types import StemmaError, at_least
 from ...data.images import read_image
-from ..pictures.asked import Asked, find_pictures
 from ..running import checkpoint
+from ..running.asked import Asked, find_pictures
 from ..running.devices import pick_device
 from ..running.progress import counting
 from ..running.runs import Run
+from .measure import Made, scales
 
 TALL = 192  # least height of a strip, pixels: small pictures are enlarged by whole numbers
 GAP = 4
@@ -62,8 +63,8 @@ def predict(
     uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), and the scales, steps and seed.
 
     out: a folder for NAME.png (before, after, what changed), NAME-edited.png and predictions.json. An empty instruction
-    gives the picture back. Raises `StemmaError` without pictures or instruction, and where something stands in the way
-    of a result.
+    gives the picture back. Raises `StemmaError` without pictures or instruction, for a scale that is no number of 0 or
+    more, and where something stands in the way of a result.
     """
     m: Any = checkpoint.resolve(model, which)
     if instruction is None:
@@ -71,11 +72,12 @@ def predict(
                           "--instruction")
     if images is None or isinstance(images, (list, tuple)) and not images:
         raise StemmaError(f"{m.paper.cli_name} edits pictures; name pictures: files, a folder, or a pattern in quotes")
-    asked, g = find_pictures(images), m.spec.guidance
+    text, image = scales(m, text_guidance, image_guidance)
+    at_least(0, seed=seed)
+    asked = find_pictures(images)
     files = _claimed(Path(out), asked, pictures) if out is not None else []
     m.to(pick_device(device)).eval()
-    told = {"text_guidance": g.text if text_guidance is None else text_guidance,
-            "image_guidance": g.image if image_guidance is None else image_guidance,
+    told = {"text_guidance": text, "image_guidance": image,
             "steps": m.spec.sampler.steps if steps is None else steps, "seed": seed}
     found = []
     with counting("editing", len(asked), progress) as bar:
@@ -117,8 +119,8 @@ def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in one.items() if k not in ("before", "after")} for one in found]
 
 
-def examples(model: Any, pairs: Any, size: int, folder: Path, count: int = 6) -> list[dict[str, Any]]:
-    """Strips of a few edits with truth, NAME.png in `folder`: before, as it should become, as it was made."""
+def examples(make: Made, pairs: Any, size: int, folder: Path, count: int = 6) -> list[dict[str, Any]]:
+    """Strips of a few edits with truth, NAME.png in `folder`: before, as it should become, as `make` made it."""
     from ...data.editing.loading import At
 
     at, done = At(pairs, size), []
@@ -126,8 +128,7 @@ def examples(model: Any, pairs: Any, size: int, folder: Path, count: int = 6) ->
     for k, i in enumerate(chosen):
         pair = at.truth(i)
         both = torch.from_numpy(at.sized(pair)).float() / 255
-        device = next(model.parameters()).device
-        made = model.edit(both[None, 0].to(device), [pair.instruction], seed=i)[0]
+        made = make(both[None, 0], [pair], [i])[0].cpu()
         parts = [_bytes(x) for x in (both[0], both[1], made)]
         times = max(1, 96 // size)
         drawn = np.concatenate([x.repeat(times, 0).repeat(times, 1) for x in parts], 1)

@@ -12,8 +12,9 @@ from ..comparing.job import Job
 from ..comparing.record import systems_of
 from ..running import checkpoint
 from ..running.devices import pick_device
+from ..running.runs import Run
 from ..wings import Asked, Ready
-from . import fit, measure, show
+from . import fit, guests, measure, show
 
 MAIN = "right"
 
@@ -27,13 +28,29 @@ def prepare(asked: Asked) -> Ready:
     size = asked.options.get("size")
     gained = {} if size in (None, "auto", "preset") else {ident: {"size": size} for ident in asked.systems}
     about: dict[str, Any] = {"where": asked.data}
+    told: dict[str, Any] = {}
+    visiting = [i for i, (name, preset) in asked.systems.items() if guests.is_guest(name, preset)]
+    for ident in visiting:
+        name, preset = asked.systems[ident]
+        gained.pop(ident, None)
+        checkpoint.plan(name, preset, asked.sets(name), guests.learned(asked.data, "train").info)
     for ident, (name, preset) in asked.systems.items():
-        _, spec, _ = checkpoint.plan(name, preset, asked.sets(name) | gained.get(ident, {}))
+        if ident in visiting:
+            continue
+        if visiting and "tasks" not in asked.sets(name):  # all are asked for masks
+            gained[ident] = {**gained.get(ident, {}), "tasks": str([list(t) for t in guests.ASKED])}
+        _, spec, recipe = checkpoint.plan(name, preset, asked.sets(name) | gained.get(ident, {}))
+        told["size"] = min(told.get("size", recipe.resize.size), recipe.resize.size)
         pairs, _ = fit.open_pair(asked.data, spec.tasks)
         held = measure.held_out(asked.data, spec.tasks, split_of(asked.data), asked.options["limit"])
         about |= {"name": pairs.info.name, "split": split_of(asked.data)}
         about.setdefault("held", {})[ident] = counts(held)
-    return Ready(asked.data, absolute(asked.data), {"data": about}, collect, sets=gained,
+    begin = None if not visiting else {"says": f"{' and '.join(visiting)} reads no sentence: all are asked for the "
+                                       f"masks of things, measured at {told['size']} pixels"}
+    for ident in visiting:
+        about["held"][ident] = {k: asked.options["limit"] or len(guests.learned(asked.data, split_of(asked.data)))
+                                for k, _ in guests.ASKED}
+    return Ready(asked.data, absolute(asked.data), {"data": about}, collect, sets=gained, told=told, begin=begin,
                  files=() if asked.data.startswith("edits") else (absolute(asked.data),))
 
 
@@ -44,16 +61,34 @@ def split_of(data: str) -> str:
 
 def trial(job: Job, folder: Path) -> dict[str, Any]:
     """Train (or finish) a job of `compare` and measure it: what its `trial.json` holds. Raises as `train` does."""
+    if guests.is_guest(job.paper, job.preset):
+        return _visit(job, folder)
     trained = fit.train(job.paper, job.data, job.length, job.preset, folder, job.seed, job.sets, resume=True,
                         device=job.device, batch=job.batch, workers=job.workers,
                         precision=job.precision_of(papers.get(job.paper).recipe(job.preset).precision),
                         val_every=1 / job.validations, progress=False)
-    record = trained.record
     model: Any = trained.load("best").to(pick_device(job.device))
     split = split_of(job.data)
     found = measure.evaluate(model, job.data, split=split, limit=job.limit, device=job.device)
     pairs = measure.held_out(job.data, model.spec.tasks, split, job.limit)
-    shown = show.examples(model, pairs, model.recipe.resize.size, folder / "shown")
+    shown = show.examples(measure.editing(model), pairs, model.recipe.resize.size, folder / "shown")
+    return _told(job, trained, model, found, shown)
+
+
+def _visit(job: Job, folder: Path) -> dict[str, Any]:
+    """The same of a system of another wing, which is asked for masks."""
+    trained = guests.train(job, folder)
+    model: Any = trained.load("best").to(pick_device(job.device))
+    size, split = job.told["size"], split_of(job.data)
+    found = guests.evaluate(model, job.data, split, job.limit, size, job.device)
+    pairs = measure.held_out(job.data, guests.ASKED, split, job.limit)
+    shown = show.examples(guests.painting(model, job.device), pairs, size, folder / "shown")
+    return _told(job, trained, model, found, shown)
+
+
+def _told(job: Job, trained: Run, model: Any, found: dict[str, Any], shown: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `trial.json` holds. The curve of a guest has no values: its validations measure something else."""
+    record = trained.record
     flat = lambda of: {k: v for k, v in of.items() if isinstance(v, float)}
     return {
         "id": job.id, "paper": model.paper.name, "title": model.paper.title, "label": model.paper.label,

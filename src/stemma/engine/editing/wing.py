@@ -10,7 +10,7 @@ from ...core.types import StemmaError
 from ...data.editing.open import is_edits
 from ..running import checkpoint
 from ..running.runs import Run
-from . import TASKS
+from . import GUESTS, TASKS
 from .fit import train
 from .measure import evaluate
 from .show import predict
@@ -43,5 +43,5 @@ def first_command(where: str, format: str | None = None,
             "wants a GPU"}
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "predict",
+__all__ = ["ABOUT", "GUESTS", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "predict",
            "prepare", "train", "trial"]

@@ -20,7 +20,7 @@ from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
-from ..running.runs import Run
+from ..running.runs import Run, begun_at
 from . import begin, starts
 from .measured import measured
 from .reading import kept_as, reading
@@ -126,7 +126,7 @@ def train(
     }
     wishes = Wishes()
     with wishes.watched():  # from here on the folder says that a training runs
-        run, again = _folder(Path(out), record, resume, fabric)
+        run, again = begun_at(out, record, resume, fabric)
         if again and run.state == "finished" and length.over(run.record):
             return run
         plan = Plan(length, together, seed, val_every, Budget.parse(save_every) if save_every else None, patience,
@@ -147,26 +147,6 @@ def train(
                     run.rewind(0)
             trainer.fit()
         return run
-
-
-def _folder(out: Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
-    """The run's folder, and whether it is continued. Raises `StemmaError` when it was run with other settings or
-    data."""
-    again = resume and (out / "run.json").is_file()
-    fabric.barrier()
-    if not again:
-        if fabric.is_global_zero:
-            Run.create(out, record)
-        fabric.barrier()
-        return Run.open(out), False
-    run = Run.open(out)
-    old = run.record
-    run.hold(record, "paper", "preset", "sets", "seed", "batch", "classes", "recipe")
-    if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
-        raise StemmaError(f"{out} was trained on other data ({old['data']['where']}), or its files have changed since; "
-                          "choose another --out")
-    fabric.barrier()
-    return run, True
 
 
 __all__ = ["train"]

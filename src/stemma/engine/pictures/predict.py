@@ -19,12 +19,12 @@ from ...core.types import Classes, DataError, Info, Sample, StemmaError
 from ...data.images import cut_to_8_bits, read_image, white_of
 from ...ops.masks import decode
 from ..running import checkpoint
+from ..running.asked import Asked, drawn_names, find_pictures
 from ..running.devices import pick_device, pick_precision
 from ..running.progress import counting
 from ..running.runs import Run
 from . import draw
 from .answers import apart, coco_entries, said_of
-from .asked import Asked, drawn_names, find_pictures
 from .compress import shortened
 from .measure import run_over
 from .outside import sourced

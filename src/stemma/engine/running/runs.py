@@ -146,3 +146,23 @@ class Run:
         """Forget what was said after the first `said` bytes: a resumed run says it again."""
         if self.said > said:
             os.truncate(self.path / "metrics.jsonl", said)
+
+
+def begun_at(out: str | Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
+    """The run's folder, begun by one of the processes, and whether it is continued. Raises `StemmaError` when it was
+    run with other settings or data."""
+    out = Path(out)
+    again = resume and (out / "run.json").is_file()
+    fabric.barrier()
+    if not again:
+        if fabric.is_global_zero:
+            Run.create(out, record)
+        fabric.barrier()
+        return Run.open(out), False
+    run = Run.open(out)
+    run.hold(record, "paper", "preset", "sets", "seed", "batch", "classes", "recipe")
+    if (before := run.record["data"])["fingerprint"] != record["data"]["fingerprint"]:
+        raise StemmaError(f"{out} was trained on other data ({before['where']}), or its files have changed since; "
+                          "choose another --out")
+    fabric.barrier()
+    return run, True

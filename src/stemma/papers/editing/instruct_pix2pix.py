@@ -76,8 +76,9 @@ PAPER = Paper(
         "`small` is ours: no autoencoder, a vector of hashed words in the place of CLIP, which scales and shifts "
         "features (FiLM) where the paper attends to words, velocity in the place of noise, ten steps, and scales of 2 "
         "and 1. It is asked for one kind of edit, a new colour; tasks says others.",
-        "The making of the examples is here as its filter (`metrics.edits.kept_by_filter`) and the reader of the "
-        "released folders; the models that write and draw them are not.",
+        "Examples are made by `stemma import pairs` (`engine.editing.making`): a language model by path, or a grammar "
+        "of the drawn world; pairs drawn with shared self-attention; the filter by a CLIP by path. The models "
+        "themselves no package brings.",
         "Mirroring is told to both pictures of a pair, never to the sentence: `left` stays `left`, as in the release.",
         "Weights of the release come by `stemma import diffusers`.",
     ),

@@ -27,11 +27,11 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
     """DSSD321 with VOC's boxes; "dssd513" with COCO's; "ssd321" and "ssd513", the SSDs on ResNet-101 that they begin
     from; "whole": "paper", all of which learns; "small"."""
     p = ssd.spec("small" if preset == "small" else "paper")
-    # not in the paper: two levels above a small net, narrow modules that multiply by about 1 at first, all learned at
-    # once; the shapes on boxes of 10 to 67 pixels
+    # not in the paper: two levels above a small net, narrow modules that multiply by about 1 at first and predict from
+    # their shortcuts, all learned at once; the shapes on boxes of 10 to 67 pixels
     if preset == "small":
         boxes = replace(ssd.BOXES_SMALL, ratios=((1.6, 2.0, 3.0),) * 4)
-        return replace(p, rule=replace(p.rule, anchors=boxes), head=part(PredictionHead, width=32),
+        return replace(p, rule=replace(p.rule, anchors=boxes), head=part(PredictionHead, width=32, still=True),
                        neck=part(DeconvolutionPath, layers=HALF * 2, width=32, wide=64, ones=True))
     size = 513 if preset.endswith("513") else 321
     path = ResidualExtras if preset.startswith("ssd") else DeconvolutionPath

@@ -107,16 +107,20 @@ class PredictionHead(nn.Module):
     branch gives the channels that it got; "c": to 4 x `width` channels, with a 1x1 on the shortcut; "d": two of these.
 
     `middle`: side of the bottleneck's second convolution, 1 in the figure and 3 in the authors' code. `kernels`: of the
-    two convolutions, level by level; empty: 3.
+    two convolutions, level by level; empty: 3. `still`: blocks begin as their shortcuts, their last norms at 0 (not in
+    the paper, which begins from maps that are trained).
     """
 
     def __init__(self, inp: In, module: Literal["a", "b", "c", "d"] = "c", width: int = 256, middle: int = 1,
-                 kernels: tuple[int, ...] = ()) -> None:
+                 kernels: tuple[int, ...] = (), still: bool = False) -> None:
         super().__init__()
         if module == "b" and any(c % 4 for c in inp.channels):
             raise StemmaError(f"prediction module b takes channels in fours, not {inp.channels}")
         self.before = nn.ModuleList(nn.Sequential(*self._blocks(c, module, width, middle)) for c in inp.channels)
         initialise(self.before)
+        for m in self.before.modules():
+            if still and isinstance(m, Bottleneck):
+                nn.init.zeros_(m.get_parameter("bn3.weight"))
         channels = inp.channels if module in "ab" else (4 * width,) * len(inp.channels)
         self.predict = LevelHeads(In(channels, inp.strides, inp.classes, anchors=inp.anchors, logits=inp.logits),
                                   kernels=kernels)

@@ -1,0 +1,250 @@
+"""What an editor's two scales trade, and how many steps its answers take.
+
+    python -m stemma.studies.editors scales runs/editor --data edits:16 --out runs/scales
+    python -m stemma.studies.editors steps runs/answers --data edits:16 --out runs/steps
+
+`scales`: edits made and change beside them over both scales of the guidance. Does what else changes fall, at every
+scale of the sentence, as the picture's scale rises? `steps`: masks and points by the number of denoising steps, in
+milliseconds of processor time and in accuracy, beside one pass that is not iterated: a linear reading, fitted to the
+same net's features (the input of its last layers, of pure noise beside the picture and the sentence).
+"""
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core import interrupts, outputs
+from ..core.sentence import first_sentence
+from ..core.types import StemmaError
+from ..data.editing.loading import At, mask_at
+from ..data.editing.open import restricted, spread
+from ..engine.editing import measure
+from ..engine.running import checkpoint
+from ..report import charts
+from ..report.sheet import POLICY, asset, remark
+from ..report.tags import table, tag, text
+
+STEPS = (1, 2, 3, 5, 20, 100)
+FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
+
+
+def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] = (1.0, 1.5, 2.0, 4.0, 7.5),
+           images: Sequence[float] = (0.6, 0.8, 1.0, 1.5, 2.2), limit: int = 60, split: str = "val") -> dict[str, Any]:
+    """The study's record and page: a row for each pair of scales."""
+    m, pairs = _opened(run, data, split, limit, out, "scales")
+    rows = []
+    for t in texts:
+        for i in images:
+            found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i))
+            rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"]})
+    falls = [all(b["background"] <= a["background"] for a, b in zip(of, of[1:]))
+             for t in texts for of in [[r for r in rows if r["text"] == t]]]
+    record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
+              "edits": len(pairs), "rows": rows, "falls": dict(zip(map(str, texts), falls, strict=True)),
+              "picture": _grid(m, pairs, texts, images)}
+    return _written(record, Path(out), "scales", scales_page(record))
+
+
+def steps(run: str | Path, data: str, out: str | Path, counts: Sequence[int] = STEPS, limit: int = 60,
+          split: str = "val") -> dict[str, Any]:
+    """The study's record and page: a row for each number of steps, and one for a single pass through the features."""
+    m, pairs = _opened(run, data, split, limit, out, "steps")
+    if m.reader is None or not hasattr(m.net, "last"):
+        raise StemmaError(f"{run} is no small instruct-diffusion, which is asked for masks and points; train one")
+    rows = []
+    for count in counts:
+        start = time.process_time()
+        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, steps=count))
+        rows.append({"way": f"{count} step{'s' * (count > 1)}", "passes": count,
+                     "ms": 1000 * (time.process_time() - start) / len(pairs)} | _answers(found))
+    rows.append(_one_pass(m, data, split, limit))
+    record = {"study": "steps", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
+              "edits": len(pairs), "rows": rows}
+    return _written(record, Path(out), "steps", steps_page(record))
+
+
+def _opened(run: str | Path, data: str, split: str, limit: int, out: str | Path, name: str) -> tuple[Any, Any]:
+    outputs.claim([Path(out) / f"{name}.json", Path(out) / f"{name}.html"])
+    m: Any = checkpoint.load(run).eval()
+    if m.paper.task_of(m.preset) != "editing":
+        raise StemmaError(f"{run} is a run of {m.paper.cli_name}, and this is about editors")
+    return m, measure.held_out(data, m.spec.tasks, split, limit)
+
+
+def _answers(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: found.get(k) for k in ("right", "iou", "found", "false_area")}
+
+
+def features(m: Any, pictures: Tensor, sentences: Sequence[str]) -> Tensor:
+    """What the network's last layers see at the first step, [B, C, H, W]: of noise, the picture and the sentence."""
+    kept: list[Tensor] = []
+    hook = m.net.last.register_forward_pre_hook(lambda _, given: kept.append(given[0]))
+    try:
+        with torch.no_grad():
+            given = m.codec.given(pictures)
+            noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(0))
+            m(noise, torch.full((len(given),), float(len(m.alphas) - 1)), given, m.text(m.text.tokens(sentences)))
+    finally:
+        hook.remove()
+    return kept[0]
+
+
+def _one_pass(m: Any, data: str, split: str, limit: int) -> dict[str, Any]:
+    """Masks by a linear reading of frozen features, fitted to edits of the training split."""
+    size = m.recipe.resize.size
+
+    def read(part: str, count: int) -> tuple[Tensor, list[Any], np.ndarray]:
+        at = At(spread(restricted(data, ["mark"], part), count), size)
+        pairs = [at.truth(i) for i in range(len(at))]
+        before = torch.from_numpy(np.stack([at.sized(p)[0] for p in pairs])).float() / 255
+        return before, pairs, np.stack([mask_at(p.mask, (size, size)) for p in pairs if p.mask is not None])
+
+    before, pairs, masks = read("train", FITTED)
+    x, y = features(m, before, [p.instruction for p in pairs]), torch.from_numpy(masks).float()
+    weight, bias = torch.zeros(1, x.shape[1], 1, 1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = F.binary_cross_entropy_with_logits(F.conv2d(x, weight, bias)[:, 0], y) + 1e-4 * weight.square().sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    before, pairs, masks = read(split, limit)
+    start = time.process_time()
+    with torch.no_grad():
+        said = (F.conv2d(features(m, before, [p.instruction for p in pairs]), weight, bias)[:, 0] > 0).numpy()
+    ms = 1000 * (time.process_time() - start) / len(pairs)
+    found = measure.means([("mark", measure.marked_well(a, b)) for a, b in zip(said, masks, strict=True)])
+    return {"way": "one pass, linear reading of features", "passes": 1, "ms": ms} | _answers(found)
+
+
+# ---------------------------------------------------------------- pages
+
+
+def _grid(m: Any, pairs: Any, texts: Sequence[float], images: Sequence[float]) -> str:
+    """One edit under every pair of scales, the picture as it was first in each row: PNG, base64."""
+    at, size = At(pairs, m.recipe.resize.size), m.recipe.resize.size
+    pair = at.truth(0)
+    before = torch.from_numpy(at.sized(pair)[0])[None].float() / 255
+    show = lambda x: (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    lines = [np.concatenate([show(before), *(show(m.edit(before, [pair.instruction], t, i)) for i in images)], 1)
+             for t in texts]
+    times = max(1, 64 // size)
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate(lines).repeat(times, 0).repeat(times, 1)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _written(record: dict[str, Any], out: Path, name: str, page: str) -> dict[str, Any]:
+    outputs.put_text(out / f"{name}.json", json.dumps({k: v for k, v in record.items() if k != "picture"}, indent=1))
+    outputs.put_text(out / f"{name}.html", page)
+    return record
+
+
+def _page(title: str, answer: str, note: str, *parts: str) -> str:
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("title", title), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("style", asset("page.css")))
+    main_ = tag("main", tag("div", tag("p", text(answer), cls="head"), cls="answer"), remark(text(note)), *parts)
+    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", title)), main_), lang="en") + "\n"
+
+
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    show = lambda v: "–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v)
+    return table("".join(tag("th", h, cls="plain") for h in heads),
+                 [tag("tr", *(tag("td", text(show(v))) for v in r)) for r in rows])
+
+
+def scales_answer(r: dict[str, Any]) -> str:
+    """What came of it, in a sentence."""
+    falls = [t for t, yes in r["falls"].items() if yes]
+    best = max(r["rows"], key=lambda x: (x["right"] or 0.0, -x["background"]))
+    least = [min((x for x in r["rows"] if str(x["text"]) == t), key=lambda x: x["background"])["image"]
+             for t in r["falls"]]
+    return (f"What else changes falls with every rise of the picture's scale at {len(falls)} of {len(r['falls'])} "
+            f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at "
+            f"{best['text']:g} and {best['image']:g}: {best['right']:.3f}, with a change of {best['background']:.3f} "
+            "beside them.")
+
+
+def scales_page(r: dict[str, Any]) -> str:
+    """The study as one page."""
+    parts = []
+    for key, name in (("right", "edits made"), ("background", "change beside them")):
+        lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
+                                                       if str(x["text"]) == t and x[key] is not None))
+                 for k, t in enumerate(r["falls"])]
+        legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+        parts.append(legend + charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales"))
+    image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '
+             'style="max-width:100%;image-rendering:pixelated">')
+    figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
+                                      "to the right and the sentence's downwards."))
+    heads = ("sentence", "picture", "edits made", "change beside them")
+    return _page("What two scales trade", scales_answer(r), f"{r['paper']}, {r['edits']} edits of {r['data']} "
+                 f"({r['split']}).", tag("div", *parts, cls="two"), figure,
+                 _rows(heads, [(x["text"], x["image"], x["right"], x["background"]) for x in r["rows"]]))
+
+
+def steps_answer(r: dict[str, Any]) -> str:
+    """What came of it, in a sentence."""
+    known = [x for x in r["rows"][:-1] if x["iou"] is not None]
+    best, most = max(x["iou"] for x in known), max(known, key=lambda x: x["passes"])
+    enough = min((x for x in known if x["iou"] >= best - 0.01), key=lambda x: x["passes"])
+    one = r["rows"][-1]
+    return (f"Masks are as good as they get ({enough['iou']:.3f} IoU) at {enough['way']}; {most['way']} have "
+            f"{most['iou']:.3f}, and one pass read linearly {one['iou']:.3f}, in {one['ms']:.1f} ms of the processor "
+            f"against {enough['ms']:.1f}.")
+
+
+def steps_page(r: dict[str, Any]) -> str:
+    """The study as one page."""
+    lines = [charts.Line(k, name, tuple((float(np.log10(x["passes"])), float(x[key])) for x in r["rows"][:-1]
+                                        if x[key] is not None))
+             for k, (key, name) in enumerate((("iou", "mask IoU"), ("found", "points found"),
+                                              ("false_area", "false area")))]
+    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+    heads = ("way", "ms of processor", "edits made", "mask IoU", "points found", "false area")
+    return _page("How many steps does an answer take?", steps_answer(r), f"{r['paper']}, {r['edits']} edits of "
+                 f"{r['data']} ({r['split']}). The linear reading is asked for masks alone.", legend,
+                 tag("div", charts.line_chart(lines, "log10 of the number of steps", "share", "Answers by steps"),
+                     style="max-width:40rem"),
+                 _rows(heads, [(x["way"], x["ms"], x["right"], x["iou"], x["found"], x["false_area"])
+                               for x in r["rows"]]))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The commands of this file's head."""
+    parser = argparse.ArgumentParser(prog="python -m stemma.studies.editors", description=first_sentence(__doc__ or ""))
+    parser.add_argument("what", choices=("scales", "steps"))
+    parser.add_argument("run")
+    parser.add_argument("--data", default="edits:16")
+    parser.add_argument("--out", default="")
+    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--split", default="val")
+    a = parser.parse_args(argv)
+    out = a.out or f"runs/{a.what}"
+    record = (scales if a.what == "scales" else steps)(a.run, a.data, out, limit=a.limit, split=a.split)
+    print((scales_answer if a.what == "scales" else steps_answer)(record))
+    print(Path(out) / f"{a.what}.html")
+
+
+if __name__ == "__main__":
+    interrupts.command(main)
+
+
+__all__ = ["features", "scales", "scales_answer", "scales_page", "steps", "steps_answer", "steps_page"]

@@ -1,0 +1,289 @@
+"""What is claimed of heads that look inside regions, held against finished runs: where it is gained, and by what.
+
+    python -m stemma.studies.regions runs/fpn runs/grid-rcnn --data scenes --of square --of disc,ellipse
+
+takes runs of detectors, measures them on the same pictures and writes regions.json and regions.html:
+
+    overlap      AP at each overlap that is asked for, of groups of classes apart (--of): Grid R-CNN's gain at .8 and .9
+    suppression  AP and miss rate against the overlap that boxes of a class may have: who needs NMS least
+    mistakes     false finds that score --score or more, by kind, and DCR's before: its hard false positives
+    proposals    recall of the 50, 100 and 300 best proposals: guided anchoring's fewer and better ones
+    levels       of which level the features of a region are, by its size: PANet's "more than half from others"
+
+A run is left out of a part that says nothing of it.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core import interrupts, outputs
+from ..core.sentence import first_sentence
+from ..core.types import Dataset, StemmaError
+from ..data.open import open_split, spread
+from ..engine.pictures import outside
+from ..engine.pictures.measure import run_over
+from ..engine.running import checkpoint
+from ..engine.running.devices import pick_device
+from ..metrics import Evaluator, coco
+from ..metrics.detection import Record
+from ..metrics.errors import errors
+from ..metrics.miss import miss_rate
+from ..metrics.recall import average_recall
+from ..ops import roi
+from ..parts.dense.post import PerClassNMS
+from ..report import charts
+from ..report.tags import table, tag, text
+from ..skeletons.refined import RefinedModel
+from ..skeletons.two_stage import TwoStageModel
+
+OVERLAPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+ALLOWED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # overlaps that boxes of a class may have
+COUNTS = (50, 100, 300)
+NONE = 10.0  # an overlap that no two boxes have: nothing is suppressed
+
+# ---------------------------------------------------------------- the parts
+
+
+def seen(model: nn.Module, data: Dataset, device: str, of: str = "predict") -> Record:
+    """What is true and what a model finds, or proposes, on every picture."""
+    m: Any = model
+    found = Evaluator(data.info, "detection" if of == "predict" else "proposals", kinds=("boxes",))
+    for part in run_over(m, data, m.recipe, batch=8, device=device, precision="fp32", needs=frozenset(), of=of):
+        for i, said in zip(part.batch.index.tolist(), part.predictions, strict=True):
+            found.add(data.truth(i), said, i)
+    return found.record
+
+
+def by_overlap(record: Record, groups: dict[str, tuple[int, ...]]) -> dict[str, list[float]]:
+    """AP at each of `OVERLAPS`, mean over the classes of each group."""
+    sizes, truths, found = coco.columns(list(record))
+    scores = coco.evaluate(sizes, record.names, truths, found)
+    return {name: [float(np.nanmean([scores.ap(t, label=k) for k in labels])) for t in OVERLAPS]
+            for name, labels in groups.items()}
+
+
+def mistakes(record: Record, least: float) -> dict[str, int]:
+    """False finds that score `least` or more, by kind (`metrics.errors`), and "right", those that are none."""
+    sure = Record(record.names, ("boxes",))
+    for one in record:
+        keep = one.scores >= least
+        sure.add(replace(one, found=one.found[keep], scores=one.scores[keep], found_labels=one.found_labels[keep],
+                         found_masks=None, found_keypoints=None))
+    count: dict[str, int] = {k: n for k, n in errors(sure).count.items() if k != "missed"}
+    return count | {"right": sum(len(one.scores) for one in sure) - sum(count.values())}
+
+
+@contextmanager
+def unrefined(model: RefinedModel) -> Iterator[None]:
+    """The model with the word of its detector alone."""
+    m: Any = model
+    m.predict = MethodType(TwoStageModel.predict, m)
+    try:
+        yield
+    finally:
+        del m.predict
+
+
+@contextmanager
+def allowed(model: nn.Module, iou: float) -> Iterator[None]:
+    """The model with suppression at another overlap."""
+    m: Any = model
+    was = m.spec
+    m.spec = replace(was, post=(replace(was.post[0], iou=iou), *was.post[1:]))
+    try:
+        yield
+    finally:
+        m.spec = was
+
+
+def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] | None:
+    """{"own": the overlap it was made for, "rows": [[overlap, AP, miss rate], ...]}; `NONE` among them where nothing is
+    suppressed by itself. None for a model that suppresses in another way."""
+    post = getattr(getattr(model, "spec", None), "post", ())
+    if not post or not isinstance(post[0], PerClassNMS):
+        return None
+    own, rows = post[0].iou, []
+    for iou in (*ALLOWED, *[own] * (own >= 1)):
+        with allowed(model, iou):
+            record = seen(model, data, device)
+        sizes, truths, found = coco.columns(list(record))
+        rows.append([iou, coco.evaluate(sizes, record.names, truths, found).ap(), miss_rate(record).mean])
+    return {"own": own, "rows": rows}
+
+
+def proposals(model: nn.Module, data: Dataset, device: str) -> dict[str, float] | None:
+    """Average recall of the best `COUNTS` proposals, classes aside; as many are asked for, of as many candidates. None
+    for a model that makes none."""
+    m: Any = model
+    rule = getattr(getattr(m, "spec", None), "rpn", None)
+    if rule is None:
+        return None
+    was, most = m.spec, max(COUNTS)
+    m.spec = replace(was, rpn=replace(rule, proposals=replace(rule.proposals, keep=most, pre=max(
+        rule.proposals.pre, 4 * most))))
+    try:
+        return average_recall(seen(m, data, device, "proposals"), COUNTS)
+    finally:
+        m.spec = was
+
+
+@torch.no_grad()
+def levels(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]] | None:
+    """For the objects that FPN's eq. 1 gives to each level: {"level": its number, "objects", "side": the mean root of
+    their areas in network pixels, "from": the share of fused features that each level has}. None for a model whose
+    regions read one level."""
+    m: Any = model
+    head = next((h for h in getattr(m, "heads", ()) if hasattr(h, "winners")), None)
+    if head is None:
+        return None
+    n = len(head.first)
+    own, side, share = np.zeros(0, np.int64), np.zeros(0), np.zeros((0, n))
+    for raw in outside.loader(m, data, m.recipe, batch=8, needs=frozenset({"boxes"})).epoch(0):
+        b = raw.to(device)
+        boxes, valid = b.targets.boxes, b.targets.valid
+        if not valid.any():
+            continue
+        of = head.winners(m(b.images).levels, boxes)[valid]
+        at = roi.level_of(boxes, head.strides[:n], head.pool.canonical)[valid]
+        area = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).sqrt()[valid]
+        own, side = np.concatenate([own, at.cpu().numpy()]), np.concatenate([side, area.cpu().numpy()])
+        share = np.concatenate([share, of.cpu().numpy()])
+    return [{"level": k, "objects": int((own == k).sum()), "side": float(side[own == k].mean()),
+             "from": share[own == k].mean(0).tolist()} for k in range(n) if (own == k).any()]
+
+
+# ---------------------------------------------------------------- the study
+
+
+def groups_of(asked: Sequence[str], names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Labels by group, "all" first; a group is "class,class". Raises `StemmaError` for a class that is none."""
+    found = {"all": tuple(range(len(names)))}
+    for group in asked:
+        mine = group.split(",")
+        unknown = [c for c in mine if c not in names]
+        if unknown:
+            raise StemmaError(f"--of {group}: there is no class '{unknown[0]}' among {', '.join(names)}")
+        found[group] = tuple(names.index(c) for c in mine)
+    return found
+
+
+def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "val", of: Sequence[str] = (),
+          score: float = 0.3, limit: int | None = None, parts: Sequence[str] = (), which: str = "last",
+          device: str = "auto") -> dict[str, Any]:
+    """The study's record, and its page in `out`. `parts`: those of `PARTS` that are asked for; all when none is."""
+    outputs.claim([Path(out) / "regions.json", Path(out) / "regions.html"])
+    for part in parts:
+        if part not in PARTS:
+            raise StemmaError(f"--part takes one of {', '.join(PARTS)}, not '{part}'")
+    wanted, where = tuple(parts) or PARTS, pick_device(device)
+    pictures = spread(open_split(data, split), limit)
+    rows = []
+    for run in runs:
+        model: Any = checkpoint.load(run, which, device=where).eval()
+        checkpoint.check_classes(model, pictures.info, pictures.info.name)
+        row: dict[str, Any] = {"run": str(run), "name": f"{model.paper.label} ({Path(run).name})"}
+        if {"overlap", "mistakes"} & set(wanted):
+            record = seen(model, pictures, where)
+            row["overlap"] = by_overlap(record, groups_of(of, record.names)) if "overlap" in wanted else None
+            row["mistakes"] = mistakes(record, score) if "mistakes" in wanted else None
+            if row["mistakes"] and isinstance(model, RefinedModel):
+                with unrefined(model):
+                    row["before"] = mistakes(seen(model, pictures, where), score)
+        for part, measured in (("suppression", suppression), ("proposals", proposals), ("levels", levels)):
+            row[part] = measured(model, pictures, where) if part in wanted else None
+        rows.append(row)
+    record_ = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "score": score, "rows": rows}
+    outputs.put_text(Path(out) / "regions.json", json.dumps(record_, indent=1))
+    outputs.put_text(Path(out) / "regions.html", page(record_))
+    return record_
+
+
+PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels")
+
+
+def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, heads, rows) of every part that has something to say."""
+    out: list[tuple[str, list[str], list[list[str]]]] = []
+    have = {p: [r for r in record["rows"] if r.get(p)] for p in PARTS}
+    said = [[r["name"], g, *(f"{v:.3f}" for v in values)] for r in have["overlap"]
+            for g, values in r["overlap"].items()]
+    out.append(("AP by the overlap asked for", ["run", "classes", *(f"{t:.2f}" for t in OVERLAPS)], said))
+    said = [[r["name"], measure, *(f"{row[k]:.3f}" for row in r["suppression"]["rows"][: len(ALLOWED)]),
+             next((f"{row[k]:.3f}" for row in r["suppression"]["rows"][len(ALLOWED):]), "")]
+            for r in have["suppression"] for measure, k in (("AP", 1), ("miss rate", 2))]
+    out.append(("By the overlap that boxes of a class may have", ["run", "", *(f"{t:.1f}" for t in ALLOWED), "any"],
+                said))
+    kinds = list(have["mistakes"][0]["mistakes"]) if have["mistakes"] else []
+    out.append((f"Finds that score {record['score']:g} or more", ["run", *kinds],
+                [[r["name"] + said, *(str(r[k][c]) for c in kinds)] for r in have["mistakes"]
+                 for k, said in (("before", ", before it is named again"), ("mistakes", "")) if k in r]))
+    asked = [f"AR{n}" for n in COUNTS]
+    out.append(("Recall of proposals", ["run", *asked],
+                [[r["name"], *(f"{r['proposals'][k]:.3f}" for k in asked)] for r in have["proposals"]]))
+    said = [[r["name"], str(x["level"]), str(x["objects"]), f"{x['side']:.0f}",
+             " ".join(f"{v:.2f}" for v in x["from"]), f"{1 - x['from'][x['level']]:.2f}"]
+            for r in have["levels"] for x in r["levels"]]
+    out.append(("Levels of the fused features, 0 the finest", ["run", "own level", "objects", "side", "share of each",
+                                                               "of others"], said))
+    return [part for part in out if part[2]]
+
+
+def page(record: dict[str, Any]) -> str:
+    """The study as one page: a table a part, and AP against overlap drawn."""
+    from ..report.sheet import POLICY, asset, remark
+
+    lines = [charts.Line(i, r["name"], tuple(zip(OVERLAPS, r["overlap"]["all"])))
+             for i, r in enumerate(record["rows"]) if r.get("overlap")]
+    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+              tag("title", "Heads of regions"),
+              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+              tag("style", asset("page.css")))
+    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+    body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), legend,
+            charts.line_chart(lines, "IoU", "AP", "AP by the overlap asked for", 1.0)]
+    for title, heads, rows in tables(record):
+        body += [tag("h2", title), table("".join(tag("th", text(h), cls="plain") for h in heads),
+                                         [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])]
+    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Heads of regions")),
+                                                    tag("main", *body)), lang="en") + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command of this file's head."""
+    parser = argparse.ArgumentParser(prog="python -m stemma.studies.regions",
+                                     description=first_sentence(__doc__ or ""))
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--of", action="append", default=[], metavar="CLASS,CLASS", help="a group of classes apart")
+    parser.add_argument("--part", action="append", default=[], choices=PARTS, help="that part alone")
+    parser.add_argument("--score", type=float, default=0.3)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--which", choices=("best", "last"), default="last")
+    parser.add_argument("--out", default="runs/regions")
+    parser.add_argument("--device", default="auto")
+    a = parser.parse_args(argv)
+    record = study(a.runs, a.data, a.out, a.split, a.of, a.score, a.limit, a.part, a.which, a.device)
+    for title, heads, rows in tables(record):
+        print(f"{title}: {', '.join(heads)}")
+        for row in rows:
+            print("  " + "  ".join(row))
+    print(Path(a.out) / "regions.html")
+
+
+if __name__ == "__main__":
+    interrupts.command(main)
+
+
+__all__ = ["by_overlap", "groups_of", "levels", "mistakes", "page", "proposals", "study", "suppression"]

@@ -1,0 +1,110 @@
+"""The study of heads that look inside regions: its parts on known answers, its page, faults of a user."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import stemma
+from engine_help import scenes, short
+from stemma.metrics.detection import Picture, Record
+from stemma.studies import regions
+
+
+def told(found: list[list[float]], scores: list[float], labels: list[int]) -> Record:
+    """One picture with a disc and a square, and what was found."""
+    record = Record(("disc", "square"), ("boxes",))
+    boxes = np.array([[10.0, 10, 30, 30], [60, 60, 90, 90]])
+    record.add(Picture(0, (100, 100), boxes, np.array([0, 1]), np.zeros(2, bool), np.array([400.0, 900.0]),
+                       np.array(found, float).reshape(-1, 4), np.array(scores), np.array(labels)))
+    return record
+
+
+def test_ap_falls_where_a_group_is_found_less_exactly() -> None:
+    """The disc is found exactly, the square with an IoU of 24 / 30."""
+    record = told([[10, 10, 30, 30], [60, 60, 84, 90]], [0.9, 0.8], [0, 1])
+    found = regions.by_overlap(record, regions.groups_of(["disc", "square"], record.names))
+    assert found["disc"] == pytest.approx([1.0] * 10)
+    assert found["square"] == pytest.approx([1.0] * 7 + [0.0] * 3)
+    assert found["all"] == pytest.approx([1.0] * 7 + [0.5] * 3)
+    with pytest.raises(stemma.StemmaError, match="--of disc,star: there is no class 'star' among disc, square"):
+        regions.groups_of(["disc,star"], record.names)
+
+
+def test_only_sure_mistakes_count_and_each_is_named() -> None:
+    boxes: list[list[float]] = [[10, 10, 30, 30], [10, 10, 30, 30], [60, 60, 90, 90], [0, 60, 20, 80],
+                                [60, 60, 78, 78], [40, 0, 55, 9]]
+    record = told(boxes, [0.9, 0.8, 0.7, 0.6, 0.5, 0.2], [0, 0, 0, 1, 1, 1])
+    assert regions.mistakes(record, 0.3) == {"class": 1, "localisation": 1, "both": 0, "duplicate": 1, "background": 1,
+                                             "right": 1}
+    assert regions.mistakes(record, 0.1)["background"] == 2 and regions.mistakes(record, 0.95)["right"] == 0
+
+
+@pytest.mark.parametrize("paper,own", [("faster-rcnn", 0.3), ("relation-networks", regions.NONE)])
+def test_suppression_and_recall_are_asked_of_the_model_and_it_stays_as_it_was(paper: str, own: float) -> None:
+    """At the least overlap fewer boxes are left than at the most; what suppresses nothing is asked so too."""
+    torch.manual_seed(0)
+    data = scenes(3, "val")
+    model: Any = stemma.build(paper, "small", info=data.info).eval()
+    was = model.spec
+    found = regions.suppression(model, data, "cpu")
+    assert found is not None and found["own"] == own
+    assert [row[0] for row in found["rows"]] == [*regions.ALLOWED, *[own] * (own > 1)]
+    left = []
+    for iou in (0.3, 0.8):
+        with regions.allowed(model, iou):
+            left.append(sum(len(one.scores) for one in regions.seen(model, data, "cpu")))
+    recall = regions.proposals(model, data, "cpu")
+    assert recall is not None and 0 <= recall["AR50"] <= recall["AR100"] <= recall["AR300"] and recall["AR300"] > 0
+    assert model.spec is was and left[0] <= left[1]
+    assert regions.levels(model, data, "cpu") is None
+
+
+def test_shares_of_levels_are_those_of_the_head_by_the_size_of_the_object() -> None:
+    torch.manual_seed(0)
+    data = scenes(4, "val")
+    model: Any = stemma.build("panet", "small", info=data.info).eval()
+    found = regions.levels(model, data, "cpu")
+    assert found is not None and sum(x["objects"] for x in found) == sum(len(data.truth(i).boxes) for i in range(4))
+    assert all(abs(sum(x["from"]) - 1) < 1e-5 for x in found)
+    sides = [x["side"] for x in sorted(found, key=lambda x: x["level"])]
+    assert sides == sorted(sides)
+
+
+def test_what_a_detector_said_before_its_finds_were_named_again() -> None:
+    """The same detector answers as a Faster R-CNN with its weights does; then DCR again as ever."""
+    torch.manual_seed(0)
+    data = scenes(2, "val")
+    model: Any = stemma.build("dcr", "small", info=data.info).eval()
+    plain: Any = stemma.build("faster-rcnn", "small", info=data.info).eval()
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("crop")})
+    plain.spec = replace(plain.spec, post=model.spec.post)
+    refined = regions.seen(model, data, "cpu")
+    with regions.unrefined(model):
+        before = regions.seen(model, data, "cpu")
+    for a, b, c in zip(before, regions.seen(plain, data, "cpu"), regions.seen(model, data, "cpu"), strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+        assert len(a.found) and not np.array_equal(a.scores, c.scores)
+    for a, b in zip(refined, regions.seen(model, data, "cpu"), strict=True):
+        np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def test_runs_side_by_side_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(short(tmp_path / name, "1steps", paper=name, val_every=0).path) for name in ("retinanet", "panet")]
+    data = scenes(2, "val")
+    record = regions.study(runs, data, tmp_path / "out", of=["square"], device="cpu")
+    one, two = record["rows"]
+    assert one["proposals"] is None and one["suppression"] is None and one["levels"] is None
+    assert two["levels"] and set(two["overlap"]) == {"all", "square"}
+    page = (tmp_path / "out" / "regions.html").read_text()
+    assert "<svg" in page and page.count("<h2>") == 5
+    assert [title for title, _, rows in regions.tables(record)] and (tmp_path / "out" / "regions.json").is_file()
+    regions.main([runs[0], "--data", "scenes:64:4", "--part", "mistakes", "--out", str(tmp_path / "b"),
+                  "--device", "cpu"])
+    assert "Finds that score 0.3 or more: run, class" in capsys.readouterr().out
+    with pytest.raises(stemma.StemmaError, match="--part takes one of overlap, suppression"):
+        regions.study(runs, data, tmp_path / "c", parts=["speed"])
