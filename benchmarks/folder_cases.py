@@ -21,8 +21,9 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -493,25 +494,39 @@ def main() -> int:
     scripts = sorted(p for p in args.cases.glob("*.py") if not args.only or p.stem in args.only)
     if not scripts:
         parser.error(f"no case in {args.cases}")
-    base = args.keep or made()
+    cases = {p.stem: (partial(written_by, p), CHECKS.get(p.stem, _no_check)) for p in scripts}
+    return table(cases, args.keep or made())
+
+
+def written_by(script: Path, at: Path) -> None:
+    """A script's input."""
+    done = subprocess.run([sys.executable, str(script), str(at)], capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"not written: {done.stderr[-200:]}")
+
+
+def _no_check(c: Case) -> Seen:
+    yield "no check", False
+
+
+def table(cases: Mapping[str, tuple[Callable[[Path], None], Callable[[Case], Seen]]], base: Path) -> int:
+    """Writes each case below `base`, judges it and prints its row; the number that is not right."""
     wrong = 0
-    for script in scripts:
-        at, free = base / script.stem / "input", base / script.stem / "output"
+    for name, (writer, rule) in cases.items():
+        at, free = base / name / "input", base / name / "output"
         at.mkdir(parents=True, exist_ok=True)
         free.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([sys.executable, str(script), str(at)], capture_output=True, text=True)
-        seen: list[tuple[str, bool]] = [(f"not written: {done.stderr[-200:]}", False)] if done.returncode else []
+        seen: list[tuple[str, bool]] = []
         try:
-            if not seen:
-                rule = CHECKS.get(script.stem)
-                seen = list(rule(Case(script.stem, at, free))) if rule is not None else [("no check", False)]
+            writer(at)
+            seen += rule(Case(name, at, free))
         except Exception as error:
             seen.append((f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", False))
         right = all(ok for _, ok in seen) and bool(seen)
         wrong += not right
         said = "; ".join(text if ok else f"[WRONG] {text}" for text, ok in seen)
-        print(f"{script.stem:24} {'right' if right else 'WRONG':6} {said}", flush=True)
-    print(f"{len(scripts) - wrong} of {len(scripts)} right")
+        print(f"{name:24} {'right' if right else 'WRONG':6} {said}", flush=True)
+    print(f"{len(cases) - wrong} of {len(cases)} right")
     return wrong
 
 

@@ -136,6 +136,7 @@ class DataError(StemmaError):
     """A fault in data: file, record, field and mend."""
 
     def __init__(self, file: str, problem: str, mend: str = "", record: str = "", field: str = ""):
+        problem = " ".join(problem.splitlines())  # a message of another library may have several
         where = ", ".join(x for x in (file, record and f"record {record}", field and f"field '{field}'") if x)
         super().__init__(f"{where}: {problem}" + (f". {mend}" if mend else ""))
         self.file, self.problem, self.mend, self.record, self.field = file, problem, mend, record, field

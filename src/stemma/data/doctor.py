@@ -22,7 +22,7 @@ from PIL import Image
 from stemma.core.samples import DataError, Dataset
 
 from .files import Unused
-from .formats import apart, drafts_at, unused_at
+from .formats import apart, drafts_at, scale_of, unused_at
 from .images import header, read_image
 from .open import is_scenes, module_of, open_dataset, same_classes
 from .records import Fault, Records, finish, size_error
@@ -132,7 +132,7 @@ def examine(
     opened = report.opened
     for name in apart(own):
         try:
-            opened[name] = finish(own[name](), name=path.name, split=name, on_fault="report")
+            opened[name] = finish(own[name](), name=path.name, split=name, on_fault="report", scale=scale_of(own, name))
             report.faults += opened[name].faults
         except DataError as e:
             if "unknown to this format" in e.problem:

@@ -109,7 +109,8 @@ def recognise(where: str | Path) -> str:
     hint = next((n for n in below if formats_at(path / n)), "")
     if not hint and (by_class := folders.error(path)):
         raise by_class
-    mend = (f"{path / hint} does; name that. " if hint else "") + f"Looked for: {_LOOKED}"
+    mend = ((f"{path / hint} does; name that. " if hint else "") + "Where folders have other names, say --format, "
+            f"{flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}")
     raise DataError(str(path), "holds no data set of a known format", mend, field="format")
 
 
@@ -208,21 +209,37 @@ def open_at(
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
         select = lambda files: _part(files, *part)  # noqa: E731
-    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select)
+    found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select,
+                   scale=scale_of(own, source))
     found.source = source
     return found
 
 
+def scale_of(own: dict[str, Callable[[], Draft]], split: str) -> Callable[[], list[Path]] | None:
+    """The pictures of the training split, which say what is white in those of another: a value means one grey in all
+    splits. None for training's own, and where there is none."""
+    if split == "train" or "train" not in own:
+        return None
+
+    def files() -> list[Path]:
+        draft = own["train"]()
+        return [draft.root / f for f in draft.table.files]
+
+    return files
+
+
 def unused_at(where: str | Path, format: str | None, opened: dict[str, Records], **options: Any) -> Unused | None:
     """Files of a data folder that none of its splits reads. `opened`: splits as they were opened, by name; the others
-    are read for their names. None where that fails: then nobody knows."""
+    that `apart` names are read for their names. None where that fails: then nobody knows."""
     path, module = module_of(where, format)
     used: set[str] = set()
     roots = [path if path.is_dir() else coco.data_root(path)]
     for data in opened.values():
         used |= data.used
         roots.append(data.root)
-    for name, reads in drafts_at(path, module, **options).items():
+    own = drafts_at(path, module, **options)
+    for name in apart(own):
+        reads = own[name]
         if not any(name == data.source for data in opened.values()):
             try:
                 draft = reads()

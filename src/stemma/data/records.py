@@ -10,7 +10,7 @@ import hashlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -571,10 +571,11 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
 
 def finish(
     draft: Draft, *, name: str, split: str, on_fault: OnFault = "mend", classes: Classes | None = None,
-    select: Any = None
+    select: Any = None, scale: Callable[[], Sequence[Path]] | None = None
 ) -> Records:
     """A vetted data set from a draft. `select(files) -> ascending index` takes a part of it;
-    `classes` is the list its labels must fit.
+    `classes` is the list its labels must fit; `scale` names the pictures that say what is white in wide ones, where
+    these are not its own.
 
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
     faults of records.
@@ -582,7 +583,7 @@ def finish(
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
     wrong = _nothing(draft, t, faults, split)
-    white = _white(t.files, draft)
+    white = _white(t.files, draft, scale)
     if on_fault != "report":
         if draft.table.files:
             settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
@@ -607,7 +608,7 @@ def finish(
     return Records(t, info, draft, faults, split, sizes)
 
 
-def _white(files: Sequence[str], draft: Draft) -> float | None:
+def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
     paths = [draft.root / f for f in files]
     if cut := cut_to_8_bits(paths):
@@ -615,6 +616,7 @@ def _white(files: Sequence[str], draft: Draft) -> float | None:
     found = white_of(paths)
     if found is None:
         return None
+    found = (white_of(scale()) if scale is not None else None) or found
     draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
                        f"the brightest pixel of {found.looked})")
     return found.value

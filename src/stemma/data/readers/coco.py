@@ -529,8 +529,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                                 "it is left out", True, "unknown image"))
             continue
         if not isinstance(a.get("bbox"), list) and not a.get("segmentation"):
-            faults.append(Fault(said, name, "bbox", "the annotation has no box and no mask", OUT, True,
-                                "broken record"))
+            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT,
+                                True, "broken record", files[i]))
             out.add(i)
             continue
         keep.append(a)
@@ -550,9 +550,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                     boxes[k] = rle.bounds(segments[k], int(sizes[at[k], 0]), int(sizes[at[k], 1]))
                 except (ValueError, OverflowError) as e:
                     wrong = f"cannot be decoded ({e})"
-            faults.append(Fault(said, f"annotation {record[k]}", "bbox",
+            faults.append(Fault(said, f"annotation {record[k]} of {files[at[k]]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
-                                OUT if wrong else "it is taken from the mask", True, "no box"))
+                                OUT if wrong else "it is taken from the mask", True, "no box", files[at[k]]))
             if wrong:
                 out.add(at[k])
     bare = [k for k, s in enumerate(segments) if s is None]

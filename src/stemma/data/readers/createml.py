@@ -58,13 +58,15 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
     for k, row in enumerate(doc):
         name = next((row[c] for c in ("image", "imagefilename") if isinstance(row.get(c), str)), "") if isinstance(
             row, dict) else ""
-        rows = row.get("annotations", []) if isinstance(row, dict) else None
-        if not name or not isinstance(rows, list):
-            faults.append(Fault(str(path), f"picture {k}", "image", "names no picture, or has no list 'annotations'",
-                                "it is left out", True, "broken record"))
+        rows = row.get("annotations") if isinstance(row, dict) else None
+        if not name:
+            faults.append(Fault(str(path), f"picture {k}", "image", "names no picture", "it is left out", True,
+                                "broken record"))
             continue
         page = Page(name, (0, 0), path)
-        for j, a in enumerate(rows):
+        if not isinstance(rows, list):
+            page.why = "has no list 'annotations'"
+        for j, a in enumerate(rows if isinstance(rows, list) else ()):
             c = a.get("coordinates") if isinstance(a, dict) else None
             label = (next((a[x] for x in ("label", "class") if isinstance(a.get(x), str)), "") if isinstance(a, dict)
                      else "")

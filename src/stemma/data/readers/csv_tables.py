@@ -37,6 +37,7 @@ _NAMES = {
     "bbox": ("bbox", "box"), "split": ("split", "set", "subset", "fold"), "group": ("isgroupof", "iscrowd"),
     "width": ("width", "img_width", "image_width"), "height": ("height", "img_height", "image_height"),
 }
+_BOX = ("x1", "y1", "x2", "y2", "x", "y", "w", "h", "bbox")
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ def read(
                 continue
             cell = _Cells(row, head)
             name = cell("file")
+            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")):
+                faults.append(Fault(str(path), f"line {k}", "", "holds several lines in one cell: a quotation mark "
+                                    "is not closed", "close it, or remove it", False, "broken record"))
+                continue
             if not name:
                 faults.append(Fault(str(path), f"line {k}", "", "names no picture", "correct it, or remove it", False,
                                     "broken record"))
@@ -152,6 +157,9 @@ def read(
             page = of.get(name)
             if page is None:
                 page = of[name] = Page(name, _size(cell, name, pictures, split, path), path)
+            if len(row) <= max(v for c, v in head.at.items() if c in _BOX) and len(row) > 1:
+                page.why = f"its line {k} ends after {len(row)} cells"
+                continue
             shape = _shape(cell, k, page.size if fractions else (1, 1), described)
             if shape is not None:
                 page.shapes.append(shape)

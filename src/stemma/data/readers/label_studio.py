@@ -26,6 +26,7 @@ from .pages import Page, Shape, Source
 
 FORMAT = "label-studio"
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
+_EXTENT = ("x", "width", "points", "radiusX", "rle")  # what alone a region of the picture has
 
 
 def looks_like(path: Path) -> bool:
@@ -77,10 +78,12 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
             continue
         rows, many = _result(task)
         several += many
+        page = Page(name, (0, 0), path)
+        if isinstance(rows, str):
+            page.why, rows = rows, []
         if rows is None:
             bare += 1
             continue
-        page = Page(name, (0, 0), path)
         spots: list[pages.Spot] = []
         regions: dict[Any, list[Shape]] = {}
         parents = _related(rows)
@@ -140,17 +143,21 @@ def _picture(task: Mapping[str, Any]) -> str:
     return unquote(local or at.path or texts[0]).lstrip("/")
 
 
-def _result(task: Mapping[str, Any]) -> tuple[list[Any] | None, bool]:
-    """(the regions of a task, whether there was a choice); None where nobody labelled it."""
+def _result(task: Mapping[str, Any]) -> tuple[list[Any] | str | None, bool]:
+    """(the regions of a task, whether there was a choice); None where nobody labelled it, and a text that says why they
+    cannot be read where somebody did."""
     listed = next((task[c] for c in ("annotations", "completions") if isinstance(task.get(c), list)), None)
+    if listed is None and isinstance(task.get("data"), Mapping):
+        return "the task has no list 'annotations'", False
     if listed is None:  # JSON_MIN: the regions stand in the task itself
-        own = [v for v in task.values() if isinstance(v, list) and v and all(isinstance(x, Mapping) for x in v)
-               and any("original_width" in x for x in v)]
+        own = [v for v in task.values() if isinstance(v, list)
+               and any(isinstance(x, Mapping) and "original_width" in x for x in v)]
         return [x for v in own for x in v], False  # it exports labelled tasks alone
     done = [a for a in listed if isinstance(a, Mapping) and not a.get("was_cancelled")
             and isinstance(a.get("result"), list)]
     if not done:
-        return None, False
+        broken = [a for a in listed if not isinstance(a, Mapping) or not a.get("was_cancelled")]
+        return "its annotation has no list 'result'" if broken else None, False
     best = next((a for a in done if a.get("ground_truth")), done[0])
     return list(best["result"]), len(done) > 1
 
@@ -162,8 +169,9 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
     named = next((value[c] for c in _KINDS if isinstance(value.get(c), list)), None)
     size = whole(row.get("original_height"), 0), whole(row.get("original_width"), 0)
     kind = str(row.get("type") or next((c for c in _KINDS if c in value), "")).lower()
-    if not any(w in kind for w in ("rectangle", "polygon", "ellipse", "brush", "keypoint", "labels")):
-        return None
+    known = any(w in kind for w in ("rectangle", "polygon", "ellipse", "brush", "keypoint", "labels"))
+    if not known and not any(c in value for c in _EXTENT):
+        return None if isinstance(row.get("type"), str) else (Shape("", record=k, why="is no region"), (0, 0))
     if named is None and kind in ("rectangle", "polygon", "ellipse", "brush", "keypoint"):
         return None  # the bare shape beside the labelled one of the same id
     out = Shape(str(named[0]).strip() if named else "", record=k)

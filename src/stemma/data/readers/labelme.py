@@ -1,7 +1,8 @@
 """labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
 
 Shapes of one label and one group_id are parts of one object. A point is a keypoint of the object with its group_id,
-called by its label; one without such an object, and a line, have no extent and take their picture out.
+called by its label; one without such an object, and a line, have no extent and take their picture out. What is called
+__ignore__ is a place in which nothing counts, as in the tool's own converters: a crowd of every class.
 Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
 """
 from __future__ import annotations
@@ -24,11 +25,12 @@ from .coco import load_json, real, whole
 from .pages import Page, Shape, Source
 
 FORMAT = "labelme"
+_IGNORED = "__ignore__"
 
 
 def looks_like(path: Path) -> bool:
     """Whether a JSON file or a folder holds labelme's annotations."""
-    return pages.any_fits(path, _fits, ".json") if path.is_dir() else _fits(path)
+    return pages.any_fits(path, _fits, ".json", beside=True) if path.is_dir() else _fits(path)
 
 
 def _fits(path: Path) -> bool:
@@ -44,7 +46,7 @@ def _fits(path: Path) -> bool:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its JSON files, by the folders that they lie in."""
-    return pages.file_splits(where, _fits, ".json", FORMAT, labels)
+    return pages.file_splits(where, _fits, ".json", FORMAT, labels, beside=True)
 
 
 def read(
@@ -70,8 +72,15 @@ def read(
                     except DataError:
                         continue  # named where its own split is opened
 
+    ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
+    notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
+    every = pages.classes_of([*found, *others()])
+    kinds = sorted(every - {_IGNORED}) or sorted(every)
+    for page in found if _IGNORED not in kinds else ():
+        page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
+            x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
-                          every=lambda: pages.classes_of(others()), every_point=lambda: pages.points_of(others()),
+                          every=lambda: kinds, every_point=lambda: pages.points_of(others()), notes=notes,
                           follow_links=follow_links)
 
 

@@ -60,7 +60,8 @@ class Spot:
 
 @dataclass
 class Page:
-    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes."""
+    """One picture: its name as it is written, its (height, width) or (0, 0), the file that says so, and its shapes;
+    `why` these cannot be read, where they cannot."""
 
     name: str
     size: tuple[int, int]
@@ -68,6 +69,7 @@ class Page:
     shapes: list[Shape] = field(default_factory=list)
     split: str = ""
     spanned: set[int] = field(default_factory=set)  # records of objects whose boxes follow from their points
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[
 
 def everywhere(place: Shape, names: Iterable[str]) -> list[Shape]:
     """A place in which nothing counts: a crowd of every class."""
-    return [Shape(n, place.box, crowd=True, record=place.record, why=place.why) for n in names]
+    return [Shape(n, place.box, place.rings, place.mask, True, place.record, place.why) for n in names]
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
@@ -163,9 +165,10 @@ def seen_share(box: Sequence[float], visible: Sequence[float]) -> float:
 
 
 def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: str, labels: str | Path | None = None,
-                folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> dict[str, Source]:
+                folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons"),
+                beside: bool = False) -> dict[str, Source]:
     """split -> files of annotations that `fits`: those at `where` itself, in a folder called like one of `folders`,
-    beside the images, or in a folder a split. Raises DataError where there are none."""
+    beside the images, or in a folder a split. Raises DataError where there are none. `beside`: as for `candidates`."""
     if where.is_file():
         return {"all": Source((where,))}
     if labels is not None:
@@ -175,7 +178,7 @@ def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: st
         folder = given_folder(where, labels, "labels")
         found = [folder / n for n in walk(folder, {ending}, follow_links=True) if fits(folder / n)]
     else:
-        found = candidates(where, fits, ending, folders)
+        found = candidates(where, fits, ending, folders, beside)
     if not found:
         raise DataError(str(where), f"holds no annotations of {kind}", f"looked for *{ending} here, in "
                         f"{', '.join(folders)}, beside the images and in a folder a split; say {spelled('labels')}")
@@ -194,8 +197,10 @@ def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: st
     return {s or "all": Source(tuple(p)) for s, p in parts.items()}
 
 
-def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: Sequence[str]) -> list[Path]:
-    """Files of annotations of a kind in the usual places."""
+def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: Sequence[str],
+               beside: bool = False) -> list[Path]:
+    """Files of annotations of a kind in the usual places; `beside`: where none is there, in any folder that holds
+    pictures too."""
     names = [n for n in walk(where, {ending}, follow_links=True)]
     near = {child(where, f) for f in (*folders, *IMAGES)} - {""}
     out = []
@@ -203,19 +208,24 @@ def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: 
         first, _, rest = n.partition("/")
         if not rest or first in near or split_name(first):
             out.append(where / n)
-    return [p for p in out if fits(p)]
+    found = [p for p in out if fits(p)]
+    if beside and not found:
+        pictured = {n.rpartition("/")[0] for n in walk(where, follow_links=True)} if names else set()
+        found = [where / n for n in names if n.rpartition("/")[0] in pictured and fits(where / n)]
+    return found
 
 
 def any_fits(where: Path, fits: Callable[[Path], bool], ending: str,
-             folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons")) -> bool:
-    """Whether a folder holds such annotations: a few files are looked at."""
+             folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons"),
+             beside: bool = False) -> bool:
+    """Whether a folder holds such annotations: a few files are looked at. `beside`: as for `candidates`."""
     seen: list[Path] = []
 
     def some(path: Path) -> bool:
         seen.append(path)
         return len(seen) <= 40 and fits(path)
 
-    return bool(candidates(where, some, ending, folders))
+    return bool(candidates(where, some, ending, folders, beside))
 
 
 # ---------------------------------------------------------------- the draft
@@ -250,7 +260,7 @@ def draft_of(
         twice = next(n for n in found if found.count(n) > 1)
         raise DataError(str(where), f"the class {twice!r} is named twice", "give each class its own name")
     index = {n: k for k, n in enumerate(found)}
-    grown = _Columns(faults)
+    grown = _Columns(faults, word)
     for page in pages:
         grown.add(page, pictures, split, index, base)
     hashed = hashlib.sha256("\0".join(found).encode("utf-8", "surrogatepass"))
@@ -269,7 +279,7 @@ def draft_of(
                              dtype=np.float64).reshape(-1, len(named), 3)
     masks = any(s is not None for s in grown.segments)
     if masks:
-        faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]}", "",
+        faults += [Fault(grown.origin[grown.image[k]], f"{word} {grown.record[k]} of {grown.files[grown.image[k]]}", "",
                          "has no mask, where others have one", "its box is taken as the mask", True, "no mask")
                    for k, s in enumerate(grown.segments) if s is None]
     t = table(
@@ -303,6 +313,7 @@ class _Columns:
     """Columns grown from pages."""
 
     faults: list[Fault]
+    word: str
     files: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     origin: list[str] = field(default_factory=list)
@@ -334,11 +345,15 @@ class _Columns:
             except DataError:
                 size = (0, 0)  # named as missing or unreadable where pictures are vetted
         self.sizes.append(size)
+        if page.why:
+            self.faults.append(Fault(str(page.origin), f"image {self.files[i]}", "", page.why, OUT, True,
+                                     "broken record", self.files[i]))
+            self.out.add(i)
         for s in page.shapes:
             self._shape(i, s, size, page, index)
 
     def _shape(self, i: int, s: Shape, size: tuple[int, int], page: Page, index: dict[str, int]) -> None:
-        record = f"object {s.record}"
+        record = f"{self.word} {s.record} of {self.files[i]}"
         if not s.why and not s.name:
             s.why = "the object has no class name"
         segment: Any = s.mask or s.rings or None
@@ -352,7 +367,7 @@ class _Columns:
         if not s.why and box is None:
             s.why = "the object has neither a box nor a mask"
         if s.why or box is None:
-            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind))
+            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind, self.files[i]))
             self.out.add(i)
             return
         if s.name not in index:

@@ -105,8 +105,11 @@ def _regions(path: Path, faults: list[Fault]) -> Iterable[Region]:
                 faults.append(Fault(str(path), f"picture {key[:80]}", "filename", "names no picture", "it is left out",
                                     True, "broken record"))
             continue
-        regions = entry.get("regions") or []
-        listed = list(regions.values()) if isinstance(regions, dict) else regions if isinstance(regions, list) else []
+        regions = entry.get("regions")
+        if not isinstance(regions, (dict, list)):
+            yield entry["filename"], {"why": "the picture has no list 'regions'"}, {}
+            continue
+        listed = list(regions.values()) if isinstance(regions, dict) else regions
         if not listed:
             yield entry["filename"], None, {}
         for r in listed:
@@ -137,8 +140,10 @@ def _name(attributes: dict[str, Any], key: str | None) -> str:
 
 
 def _shape(s: dict[str, Any], name: str, k: int) -> Shape:
-    out = Shape(name, record=k)
+    out = Shape(name, record=k, why=s.get("why", ""))
     kind = s.get("name")
+    if out.why:
+        return out
     if kind == "rect":
         x, y, w, h = (real(s.get(c)) for c in ("x", "y", "width", "height"))
         out.box = x, y, x + w, y + h

@@ -64,7 +64,18 @@ def folders(where: Path, deep: bool = False) -> tuple[str, str] | None:
         found = keys_of(where / xml, deep=bool(xml) or deep)
         if any(_is_voc(where / xml / n) for n in list(found.values())[:5]):
             return xml, child(where, "JPEGImages", "images", "imgs", "img") or xml
-    return None
+    return _other_names(where)
+
+
+def _other_names(where: Path) -> tuple[str, str] | None:
+    """(annotations, images) where both lie in folders of any names: the only one below that holds VOC's XML, and the
+    only other one that holds pictures."""
+    below = [p.name for p in sorted(where.iterdir()) if p.is_dir() and p.name[:1] != "." and not split_name(p.name)]
+    found = [n for n in below if any(_is_voc(where / n / x) for x in listing(where / n, {".xml"})[:5])]
+    if len(found) != 1:
+        return None
+    pictures = [n for n in below if n not in found and listing(where / n)]
+    return found[0], pictures[0] if len(pictures) == 1 else found[0]
 
 
 def _is_voc(path: Path) -> bool:
@@ -425,6 +436,11 @@ class _Rows:
         self._corners: list[tuple[float, float, float, float]] = []
 
     def add(self, image: int, root: ET.Element, path: str) -> None:
+        for o in root:
+            if o.tag != "object" and isinstance(o.tag, str) and next(o.iter("bndbox"), None) is not None:
+                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>", OUT, True,
+                                         "broken record"))
+                self.out.add(image)
         for k, o in enumerate(root.findall("object")):
             word = f"object {k}"
             name = (o.findtext("name") or "").strip()

@@ -119,7 +119,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise DataError(str(path), "is nested too deeply to be a data.yaml", "check what wrote it") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, LookupError) as e:
-        raise DataError(str(path), f"is no YAML that can be read ({str(e)[:120]})", "correct it") from None
+        said = " ".join(str(e).split())[:120]
+        raise DataError(str(path), f"is no YAML that can be read ({said})", "correct it") from None
     if not isinstance(doc, dict):
         raise DataError(str(path), "is no mapping with 'names', 'train' and 'val'", "write a data.yaml")
     return doc if written is None else doc | {"names": written}
@@ -587,6 +588,10 @@ class _Lines:
             text = text_of(raw, path)
         except DataError as e:
             return self._leave(image, path, "", e.problem, "broken annotation")
+        if text and not text.strip("\0\r\n\t "):
+            if "\0" in text:
+                self._leave(image, path, "", "is made of zeros: what it held is lost", "broken annotation")
+            return None
         index = {n: k for k, n in enumerate(self.classes)}
         for number, line in enumerate(text.splitlines(), 1):
             words = line.replace("\0", " ").split()

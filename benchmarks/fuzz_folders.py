@@ -1,0 +1,971 @@
+"""Small valid folders of ten formats, each spoilt one to three times by chance: is anything lost without a word?
+
+    python benchmarks/fuzz_folders.py                        10,000 folders, the table, and what failed
+    python benchmarks/fuzz_folders.py --count 500 --seed 3
+    python benchmarks/fuzz_folders.py --only 417 --keep /tmp/kept    one of them again, its folder kept
+
+Of each folder it is known which object was written on which picture, and which of them the spoiling took away (then
+nobody can know of it) or touched. On the folder run `stemma doctor --json`, what `train` reads, and of every eighth
+`stemma convert`, all in this process. What must hold:
+
+- no exception reaches the user but the product's own error;
+- every object that was written is read on its own picture (pictures are known by their pixels), or its picture, its
+  record or the file of its picture is named, or training refuses the data with a line;
+- a picture of which nothing was touched has no object but its own;
+- no file of the input, nor of what lies beside it, is changed.
+
+The exit status is the number of folders that failed, 100 at most.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import unicodedata
+import warnings
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+W, H = 48, 40
+CLASSES = ("bolt", "nut", "washer")
+ODD: tuple[Any, ...] = (None, "", "nan", "text", -1, -7.5, float("nan"), float("inf"), 1e300, 10**25, 0, 1, True, [],
+                        {}, [None], "7", "Ω", {"a": 1}, [1, 2])
+WORDS = ("", "nan", "inf", "-1", "-0.5", "1e300", "x", "99", "1,5", "0.5", "1", "0", "Ω", "#", '"', "NULL")
+
+
+@dataclass(eq=False)
+class Thing:
+    """An object as it was written: (x1, y1, x2, y2) in pixels. `state`: whole, touched, or gone with its record.
+    `said`: how messages may name its record."""
+
+    name: str
+    box: tuple[int, int, int, int]
+    state: str = "whole"
+    said: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Picture:
+    """A picture: where it lies in the folder, its split, its objects. `digest`: of its pixels. `labels`: the file that
+    is of it alone. `names`: all it was ever called."""
+
+    stem: str
+    split: str
+    things: list[Thing]
+    raw: bytes
+    digest: bytes
+    file: str = ""
+    labels: str = ""
+    names: set[str] = field(default_factory=set)
+    broken: bool = False
+    more: bool = False  # records were doubled: it may have others than its own
+
+
+@dataclass(eq=False)
+class Lines:
+    """A text of lines, each with the object that it tells."""
+
+    rows: list[tuple[str, Thing | None]]
+    part: str = " "
+
+
+@dataclass(eq=False)
+class Folder:
+    """A data set in memory: path -> JSON document, XML root, lines, or bytes. `of`: id of a node -> its object;
+    `pages`: id of a node -> the picture that it speaks of."""
+
+    format: str
+    pictures: list[Picture]
+    files: dict[str, Any] = field(default_factory=dict)
+    of: dict[int, Thing] = field(default_factory=dict)
+    pages: dict[int, Picture] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)  # path -> what it leads to
+    done: list[str] = field(default_factory=list)
+    shared: bool = False  # something that all records need was touched
+
+    @property
+    def things(self) -> list[Thing]:
+        return [t for p in self.pictures for t in p.things]
+
+    def touch(self, things: list[Thing]) -> None:
+        for t in things:
+            t.state = "touched" if t.state == "whole" else t.state
+
+
+# ---------------------------------------------------------------- pictures and formats
+
+
+@cache
+def _noise(k: int) -> tuple[bytes, bytes]:
+    """(PNG, digest of its pixels) of a picture of noise."""
+    pixels = np.random.default_rng(k).integers(0, 256, (H, W, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue(), digest(pixels)
+
+
+def digest(pixels: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=12).digest()
+
+
+def fresh(rng: np.random.Generator, format: str) -> Folder:
+    """Five pictures, one of them without objects, in one split or in two."""
+    divided = bool(rng.integers(2))
+    stems = [f"{'im' if rng.integers(2) else 'IMG_'}{k:02d}" for k in range(5)]
+    if rng.integers(3) == 0:
+        stems[0] = unicodedata.normalize("NFC", "bär é 0")
+    out = []
+    for k, stem in enumerate(stems):
+        things = []
+        for _ in range(0 if k == 2 else int(rng.integers(1, 4))):
+            x, y, w, h = (int(rng.integers(*r)) for r in ((1, 22), (1, 18), (6, 24), (6, 20)))
+            things.append(Thing(CLASSES[int(rng.integers(3))], (x, y, x + w, y + h)))
+        split = ("train" if k < 3 else "val") if divided else ""
+        raw, known = _noise(k)
+        out.append(Picture(stem, split, things, raw, known, names={stem}))
+    folder = Folder(format, out)
+    FORMATS[format](folder, rng, divided)
+    for p in out:
+        folder.files[p.file] = p.raw
+    return folder
+
+
+def _coco(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    number = 10
+    masks = bool(rng.integers(2))
+    for split in dict.fromkeys(p.split for p in f.pictures):
+        doc: dict[str, Any] = {"images": [], "annotations": [], "categories":
+                               [{"id": 3 * k + 1, "name": n, "supercategory": "part"} for k, n in enumerate(CLASSES)]}
+        for i, p in enumerate(f.pictures):
+            if p.split != split:
+                continue
+            p.file = f"images/{split}/{p.stem}.png" if split else f"images/{p.stem}.png"
+            im = {"id": i + 1, "file_name": f"{p.stem}.png", "width": W, "height": H}
+            f.pages[id(im)] = p
+            doc["images"].append(im)
+            for t in p.things:
+                x1, y1, x2, y2 = t.box
+                number += 1
+                a = {"id": number, "image_id": i + 1, "category_id": 3 * CLASSES.index(t.name) + 1,
+                     "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+                if masks:
+                    a["segmentation"] = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+                t.said = (f"annotation {number}",)
+                f.of[id(a)] = t
+                doc["annotations"].append(a)
+        f.files[f"annotations/instances_{split}.json" if split else "annotations/instances.json"] = doc
+
+
+def _yolo(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    polygons = rng.integers(4) == 0
+    for p in f.pictures:
+        inner = f"{p.split}/" if p.split else ""
+        p.file, p.labels = f"images/{inner}{p.stem}.png", f"labels/{inner}{p.stem}.txt"
+        rows: list[tuple[str, Thing | None]] = []
+        for t in p.things:
+            x1, y1, x2, y2 = t.box
+            v = ([x1 / W, y1 / H, x2 / W, y1 / H, x2 / W, y2 / H, x1 / W, y2 / H] if polygons else
+                 [(x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H])
+            rows.append((f"{CLASSES.index(t.name)} " + " ".join(f"{x:.6f}" for x in v), t))
+        f.files[p.labels] = Lines(rows)
+    head = ["path: .", *(["train: images/train", "val: images/val"] if divided else ["train: images", "val: images"])]
+    if divided or rng.integers(2):
+        names = f"names: [{', '.join(CLASSES)}]"
+        f.files["data.yaml"] = Lines([(r, None) for r in (*head[: 3 if divided else 1], "nc: 3", names)])
+    else:
+        f.files["classes.txt"] = Lines([(n, None) for n in CLASSES])
+
+
+def _voc(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    for p in f.pictures:
+        p.file, p.labels = f"JPEGImages/{p.stem}.png", f"Annotations/{p.stem}.xml"
+        root = ET.Element("annotation")
+        ET.SubElement(root, "filename").text = f"{p.stem}.png"
+        size = ET.SubElement(root, "size")
+        for tag, v in (("width", W), ("height", H), ("depth", 3)):
+            ET.SubElement(size, tag).text = str(v)
+        for t in p.things:
+            o = ET.SubElement(root, "object")
+            ET.SubElement(o, "name").text = t.name
+            ET.SubElement(o, "difficult").text = "0"
+            box = ET.SubElement(o, "bndbox")
+            for tag, v in zip(("xmin", "ymin", "xmax", "ymax"), (t.box[0] + 1, t.box[1] + 1, *t.box[2:])):
+                ET.SubElement(box, tag).text = str(v)
+            f.of[id(o)] = t
+        f.pages[id(root)] = p
+        f.files[p.labels] = root
+    for split in ("train", "val") if divided else ():
+        f.files[f"ImageSets/Main/{split}.txt"] = Lines([(p.stem, None) for p in f.pictures if p.split == split])
+
+
+def _cvat(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    labels = ET.SubElement(ET.SubElement(ET.SubElement(root, "meta"), "task"), "labels")
+    for n in CLASSES:
+        ET.SubElement(ET.SubElement(labels, "label"), "name").text = n
+    for k, p in enumerate(f.pictures):
+        p.file = f"images/{p.split}/{p.stem}.png" if p.split else f"images/{p.stem}.png"
+        e = ET.SubElement(root, "image", id=str(k), name=f"{p.stem}.png", width=str(W), height=str(H))
+        if p.split:
+            e.set("subset", p.split)
+        f.pages[id(e)] = p
+        for t in p.things:
+            x1, y1, x2, y2 = t.box
+            if rng.integers(2):
+                o = ET.SubElement(e, "box", label=t.name, occluded="0", xtl=str(x1), ytl=str(y1), xbr=str(x2),
+                                  ybr=str(y2))
+            else:
+                o = ET.SubElement(e, "polygon", label=t.name, points=f"{x1},{y1};{x2},{y1};{x2},{y2};{x1},{y2}")
+            f.of[id(o)] = t
+    f.files["annotations.xml"] = root
+
+
+def _labelme(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    for p in f.pictures:
+        p.file = f"{p.split}/{p.stem}.png" if p.split else f"{p.stem}.png"
+        p.labels = os.path.splitext(p.file)[0] + ".json"
+        doc = {"version": "5.2.1", "flags": {}, "shapes": [], "imagePath": f"{p.stem}.png", "imageData": None,
+               "imageHeight": H, "imageWidth": W}
+        for t in p.things:
+            x1, y1, x2, y2 = t.box
+            kind = "rectangle" if rng.integers(2) else "polygon"
+            shape = {"label": t.name, "points": [[x1, y1], [x2, y2]] if kind == "rectangle" else
+                     [[x1, y1], [x2, y1], [x2, y2], [x1, y2]], "group_id": None, "shape_type": kind, "flags": {}}
+            f.of[id(shape)] = t
+            doc["shapes"].append(shape)  # type: ignore[attr-defined]
+        f.pages[id(doc)] = p
+        f.files[p.labels] = doc
+
+
+def _via(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    for split in dict.fromkeys(p.split for p in f.pictures):
+        doc: dict[str, Any] = {}
+        for p in f.pictures:
+            if p.split != split:
+                continue
+            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
+            entry: dict[str, Any] = {"filename": f"{p.stem}.png", "size": len(p.raw), "regions": [],
+                                     "file_attributes": {}}
+            for t in p.things:
+                x1, y1, x2, y2 = t.box
+                if rng.integers(2):
+                    shape: dict[str, Any] = {"name": "rect", "x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
+                else:
+                    shape = {"name": "polygon", "all_points_x": [x1, x2, x2, x1], "all_points_y": [y1, y1, y2, y2]}
+                region = {"shape_attributes": shape, "region_attributes": {"label": t.name}}
+                f.of[id(region)] = t
+                entry["regions"].append(region)
+            f.pages[id(entry)] = p
+            doc[f"{p.stem}.png{len(p.raw)}"] = entry
+        f.files[f"{split}/via_region_data.json" if split else "via_region_data.json"] = doc
+
+
+def _label_studio(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    tasks = []
+    for k, p in enumerate(f.pictures):
+        p.file, p.split = f"images/{p.stem}.png", ""
+        rows = []
+        for j, t in enumerate(p.things):
+            x1, y1, x2, y2 = t.box
+            r = {"id": f"r{k}{j}", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
+                 "original_width": W, "original_height": H, "image_rotation": 0,
+                 "value": {"x": 100 * x1 / W, "y": 100 * y1 / H, "width": 100 * (x2 - x1) / W,
+                           "height": 100 * (y2 - y1) / H, "rotation": 0, "rectanglelabels": [t.name]}}
+            f.of[id(r)] = t
+            rows.append(r)
+        task = {"id": k + 1, "data": {"image": f"/data/upload/1/{p.stem}.png"}, "annotations": [
+            {"id": k + 50, "was_cancelled": False, "ground_truth": False, "result": rows}]}
+        f.pages[id(task)] = p
+        tasks.append(task)
+    f.files["result.json"] = tasks
+
+
+def _createml(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    for split in dict.fromkeys(p.split for p in f.pictures):
+        doc = []
+        for p in f.pictures:
+            if p.split != split:
+                continue
+            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
+            row: dict[str, Any] = {"image": f"{p.stem}.png", "annotations": []}
+            for t in p.things:
+                x1, y1, x2, y2 = t.box
+                a = {"label": t.name, "coordinates": {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2, "width": x2 - x1,
+                                                      "height": y2 - y1}}
+                f.of[id(a)] = t
+                row["annotations"].append(a)
+            f.pages[id(row)] = p
+            doc.append(row)
+        f.files[f"{split}/_annotations.createml.json" if split else "_annotations.createml.json"] = doc
+
+
+def _csv(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    part = ";" if rng.integers(4) == 0 else ","
+    for split in dict.fromkeys(p.split for p in f.pictures):
+        rows: list[tuple[str, Thing | None]] = [
+            (part.join(("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")), None)]
+        for p in f.pictures:
+            if p.split != split:
+                continue
+            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
+            for t in p.things:
+                t.said = (f"line {len(rows) + 1}",)
+                rows.append((part.join(map(str, (f"{p.stem}.png", W, H, t.name, *t.box))), t))
+            if not p.things:
+                rows.append((part.join((f"{p.stem}.png", str(W), str(H), "", "", "", "", "")), None))
+        f.files[f"{split}/_annotations.csv" if split else "_annotations.csv"] = Lines(rows, part)
+
+
+def _kitti(f: Folder, rng: np.random.Generator, divided: bool) -> None:
+    for p in f.pictures:
+        top = {"train": "training/", "val": "validation/", "": ""}[p.split]
+        p.file, p.labels = f"{top}image_2/{p.stem}.png", f"{top}label_2/{p.stem}.txt"
+        rows: list[tuple[str, Thing | None]] = []
+        for t in p.things:
+            box = " ".join(f"{v:.2f}" for v in t.box)
+            rows.append((f"{t.name} 0.00 0 -1.57 {box} 1.5 1.6 3.9 -2.1 1.7 18.4 -1.6", t))
+        f.files[p.labels] = Lines(rows)
+
+
+FORMATS: dict[str, Callable[[Folder, np.random.Generator, bool], None]] = {
+    "coco": _coco, "yolo": _yolo, "voc": _voc, "cvat": _cvat, "labelme": _labelme, "via": _via,
+    "label-studio": _label_studio, "createml": _createml, "csv": _csv, "kitti": _kitti,
+}
+
+
+# ---------------------------------------------------------------- spoiling what is written
+
+
+def _below(f: Folder, node: Any) -> list[Thing]:
+    """The objects in a part of a document."""
+    if id(node) in f.of:
+        return [f.of[id(node)]]
+    inner: Any = node.values() if isinstance(node, dict) else node if isinstance(node, (list, ET.Element)) else ()
+    return [t for x in inner for t in _below(f, x)]
+
+
+def _steps(node: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any, Any]]:
+    """(nodes above, parent, key) of everything in a JSON document."""
+    listed: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for k, v in listed:
+        yield (*way, node), node, k
+        yield from _steps(v, (*way, node))
+
+
+def _concerned(f: Folder, above: tuple[Any, ...], node: Any) -> list[Thing]:
+    """The objects that a change at a place of a document may touch: its own record, those below, or those of its
+    picture; all where it is of none."""
+    own = [f.of[id(n)] for n in (*above, node) if id(n) in f.of]
+    page = [f.pages[id(n)] for n in (*above, node) if id(n) in f.pages]
+    if own:
+        return own
+    if page:
+        return page[-1].things
+    f.shared = True
+    return f.things
+
+
+def json_value(f: Folder, rng: np.random.Generator) -> str:
+    """A value of a document is another, is gone, or has another key."""
+    name, doc = _pick(f, rng, (dict, list))
+    if doc is None:
+        return ""
+    ways = list(_steps(doc))
+    if not ways:
+        return ""
+    above, parent, key = ways[int(rng.integers(len(ways)))]
+    old = parent[key]
+    what = str(rng.choice(["odd", "odd", "odd", "drop", "rename", "double", "text"]))
+    whole = isinstance(parent, list) and (id(old) in f.of or id(old) in f.pages)
+    concerned = _below(f, old) if whole else _concerned(f, above, old)
+    if what == "drop":
+        del parent[key]
+        for t in concerned if whole else ():
+            t.state = "gone"
+        if whole and f.format == "coco" and id(old) in f.pages:
+            f.touch(f.pages[id(old)].things)
+    elif what == "rename" and isinstance(parent, dict):
+        parent[str(rng.choice([key.upper() or "A", f"{key}_", key.capitalize() + "s", ""]))] = parent.pop(key)
+    elif what == "double" and isinstance(parent, list):
+        parent.insert(int(rng.integers(len(parent) + 1)), copy.deepcopy(old))
+        for p in f.pictures:
+            p.more |= any(t in p.things for t in concerned) or id(old) in f.pages
+        if whole:
+            return f"{name}: a record of {key} twice"
+    elif what == "text":
+        parent[key] = json.dumps(old) if not isinstance(old, str) else old.upper()
+    else:
+        what, odd = "odd", ODD[int(rng.integers(len(ODD)))]
+        parent[key] = copy.deepcopy(odd)
+    f.touch(concerned)
+    new = parent.get(key) if isinstance(parent, dict) else ""
+    return f"{name}: {what} {key!r} of {str(old)[:60]!r} -> {str(new)[:40]}"
+
+
+def xml_value(f: Folder, rng: np.random.Generator) -> str:
+    """An element or attribute of a document is another, gone, or called otherwise."""
+    name, root = _pick(f, rng, (ET.Element,))
+    if root is None:
+        return ""
+    above = {c: p for p in root.iter() for c in p}
+    nodes = list(root.iter())
+    e = nodes[int(rng.integers(len(nodes)))]
+    way: list[Any] = [e]
+    while way[-1] in above:
+        way.append(above[way[-1]])
+    whole = id(e) in f.of or id(e) in f.pages
+    concerned = _below(f, e) if whole and e is not root else _concerned(f, tuple(way[::-1]), e)
+    what = str(rng.choice(["text", "attribute", "drop", "rename", "double"]))
+    if what == "drop" and e in above:
+        above[e].remove(e)
+        for t in concerned if whole else ():
+            t.state = "gone"
+    elif what == "rename":
+        e.tag = str(rng.choice([e.tag.capitalize(), e.tag + "s", "x"]))
+    elif what == "double" and e in above:
+        above[e].insert(0, copy.deepcopy(e))
+        for p in f.pictures:
+            p.more |= any(t in p.things for t in concerned)
+    elif what == "attribute" and e.attrib:
+        key = str(rng.choice(sorted(e.attrib)))
+        if rng.integers(3):
+            e.set(key, str(rng.choice(WORDS)))
+        else:
+            del e.attrib[key]
+    else:
+        e.text = str(rng.choice(WORDS))
+    f.touch(concerned)
+    return f"{name}: {what} <{e.tag}>"
+
+
+def line_value(f: Folder, rng: np.random.Generator) -> str:
+    """A line of a text has another word, one more or less, is twice there or not at all."""
+    name, text = _pick(f, rng, (Lines,))
+    if text is None or not text.rows:
+        return ""
+    k = int(rng.integers(len(text.rows)))
+    row, thing = text.rows[k]
+    words = row.split(text.part)
+    at = int(rng.integers(len(words)))
+    own = name in {p.labels for p in f.pictures}
+    concerned = [thing] if thing else [] if own else f.things
+    f.shared |= not thing and not own
+    what = str(rng.choice(["word", "word", "less", "more", "twice", "drop", "part", "blank"]))
+    if what == "drop":
+        text.rows.pop(k)
+        if thing:
+            thing.state = "gone"
+    elif what == "twice":
+        text.rows.insert(k, text.rows[k])
+        for p in f.pictures:
+            p.more |= thing in p.things
+        if thing:
+            return f"{name}: line {k + 1} twice"
+    elif what == "blank":
+        text.rows.insert(k, (str(rng.choice(["", "   ", "\t", "#", "# a remark"])), None))
+        for t in f.things:  # lines move
+            if f.format == "csv" and t.said:
+                t.said = (*t.said, f"line {int(t.said[0].split()[1]) + 1}")
+        return f"{name}: a blank line or a remark before line {k + 1}"
+    else:
+        words = {"word": [*words[:at], str(rng.choice(WORDS)), *words[at + 1 :]], "less": words[:at] + words[at + 1 :],
+                 "more": [*words, str(rng.choice(WORDS))], "part": words}[what]
+        text.rows[k] = ((";" if what == "part" else text.part).join(words), thing)
+        if thing and not text.rows[k][0].strip():
+            thing.state = "gone"
+        if thing and f.format == "csv":  # it may name another picture, which is not there
+            thing.said = (*thing.said, f"image {words[0] if words else ''}")
+    f.touch(concerned)
+    return f"{name}: {what} in line {k + 1} {row[:60]!r}"
+
+
+def _pick(f: Folder, rng: np.random.Generator, kinds: tuple[type, ...]) -> tuple[str, Any]:
+    names = sorted(n for n, v in f.files.items() if isinstance(v, kinds))
+    if not names:
+        return "", None
+    name = names[int(rng.integers(len(names)))]
+    return name, f.files[name]
+
+
+# ---------------------------------------------------------------- spoiling files
+
+
+def _text(f: Folder, rng: np.random.Generator) -> tuple[str, Any]:
+    """A file of annotations, now bytes, and what it was; "" where there is none."""
+    names = sorted(n for n, v in f.files.items() if not isinstance(v, bytes) or n.endswith(
+        (".json", ".xml", ".txt", ".csv", ".yaml")))
+    if not names:
+        return "", None
+    name = names[int(rng.integers(len(names)))]
+    old = f.files[name]
+    f.files[name] = written(old)
+    return name, old
+
+
+def written(value: Any) -> bytes:
+    """The bytes of a file."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, Lines):
+        return "".join(f"{r}\n" for r, _ in value.rows).encode()
+    if isinstance(value, ET.Element):
+        return ET.tostring(value, encoding="utf-8")
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _in_file(f: Folder, name: str) -> list[Thing]:
+    """The objects that a file may speak of."""
+    page = [p for p in f.pictures if p.labels == name]
+    f.shared |= not page
+    return page[0].things if page else f.things
+
+
+def spelling(f: Folder, rng: np.random.Generator) -> str:
+    """Byte order marks, ends of lines and encodings that editors write: nothing is lost by them."""
+    name, _ = _text(f, rng)
+    if not name:
+        return ""
+    raw = f.files[name]
+    what = str(rng.choice(["mark", "crlf", "cr", "mixed", "utf-16", "spaces", "end"]))
+    f.files[name] = {
+        "mark": lambda: b"\xef\xbb\xbf" + raw, "crlf": lambda: raw.replace(b"\n", b"\r\n"),
+        "cr": lambda: raw.replace(b"\n", b"\r"), "mixed": lambda: raw.replace(b"\n", b"\r\n", 1),
+        "utf-16": lambda: raw.decode("utf-8", "replace").encode("utf-16"), "spaces": lambda: raw + b"  \n\n \t\n",
+        "end": lambda: raw.rstrip(b"\n"),
+    }[what]()
+    return f"{name}: {what}"
+
+
+def damage(f: Folder, rng: np.random.Generator) -> str:
+    """A file of annotations is cut, empty, garbage, or holds a wrong byte."""
+    name, old = _text(f, rng)
+    if not name:
+        return ""
+    raw = f.files[name]
+    what = str(rng.choice(["cut", "empty", "garbage", "byte", "zeros", "pointer"]))
+    at = int(rng.integers(max(len(raw), 1)))
+    f.files[name] = {
+        "cut": lambda: raw[:at], "empty": lambda: b"", "garbage": lambda: rng.bytes(60),
+        "byte": lambda: raw[:at] + bytes([int(rng.integers(256))]) + raw[at + 1 :],
+        "zeros": lambda: bytes(len(raw)),
+        "pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 99\n",
+    }[what]()
+    f.touch(_in_file(f, name))
+    lines = name.endswith((".txt", ".csv"))
+    if lines and (what == "cut" or what == "empty" and not name.endswith(".csv")):
+        _cut(f, name, old, at if what == "cut" else 0)
+    for p in f.pictures:  # a wrong byte may end one name and begin another
+        p.more |= what in ("cut", "byte") and (p.labels == name or name not in {q.labels for q in f.pictures})
+    return f"{name}: {what}"
+
+
+def _cut(f: Folder, name: str, old: Any, at: int) -> None:
+    """Of a text of lines that ends at byte `at`, the objects of the lines that are no more there are gone."""
+    if not isinstance(old, Lines):
+        for t in _in_file(f, name):
+            t.state = "gone"
+        return
+    for row, thing in old.rows:
+        if thing is not None and at <= 0:
+            thing.state = "gone"
+        at -= len(row.encode()) + 1
+
+
+def paths(f: Folder, rng: np.random.Generator) -> str:
+    """Names of pictures in the annotations are paths of another machine, in other case, or have no ending."""
+    names = sorted({n for n in f.files if n not in {p.labels for p in f.pictures} and n.endswith(
+        (".json", ".xml", ".csv", ".txt"))} or {p.labels for p in f.pictures if f.format in ("voc", "labelme")})
+    if not names:
+        return ""
+    name = names[int(rng.integers(len(names)))]
+    text = written(f.files[name]).decode("utf-8", "replace")
+    style = str(rng.choice(["/home/me/set/{}", "../{}", "..\\\\pics\\\\{}", "C:\\\\data\\\\{}", "./{}", "upper", "bare",
+                            "nfd", "{} ", "http://host/a/{}?x=1"]))
+    if not name.endswith(".json"):
+        style = style.replace("\\\\", "\\")
+    for p in f.pictures:
+        whole = f"{p.stem}.png"
+        new = {"upper": whole.upper(), "bare": p.stem, "nfd": unicodedata.normalize("NFD", whole)}.get(
+            style, style.format(whole))
+        text = text.replace(whole, new)
+    f.files[name] = text.encode("utf-8", "surrogatepass")
+    return f"{name}: names as {style}"
+
+
+def picture(f: Folder, rng: np.random.Generator) -> str:
+    """A picture is gone, broken, of another size, another kind, in another place, or a link."""
+    p = f.pictures[int(rng.integers(len(f.pictures)))]
+    if p.file not in f.files:
+        return ""
+    raw = f.files.pop(p.file)
+    folder, _, last = p.file.rpartition("/")
+    stem, ending = os.path.splitext(last)
+    at = f"{folder}/" if folder else ""
+    what = str(rng.choice(["gone", "cut", "empty", "garbage", "text", "size", "jpeg", "upper", "ending", "deep", "nfd",
+                           "link", "inner link", "copy", "blank", "top"]))
+    new = p.file
+    if what in ("cut", "empty", "garbage", "text"):
+        raw = {"cut": raw[: len(raw) // 2], "empty": b"", "garbage": rng.bytes(200), "text": b"not found"}[what]
+        p.broken = True
+    elif what == "size":
+        with Image.open(io.BytesIO(p.raw)) as im:
+            grown = im.resize((W + 8, H + 3))
+        out = io.BytesIO()
+        grown.save(out, "PNG")
+        raw, p.digest = out.getvalue(), digest(np.asarray(grown))
+        f.touch(p.things)
+    elif what == "jpeg":
+        with Image.open(io.BytesIO(p.raw)) as im:
+            out = io.BytesIO()
+            im.save(out, "JPEG")
+        raw = out.getvalue()
+        with Image.open(io.BytesIO(raw)) as im:
+            p.digest = digest(np.asarray(im.convert("RGB")))
+        new = p.file if rng.integers(2) else f"{at}{stem}.jpg"
+    elif what in ("gone", "link"):
+        p.broken = what == "gone"
+        if what == "link":
+            f.links[p.file] = f"outside/{last}"
+            f.files["../outside/" + last] = raw
+    elif what == "inner link":
+        f.links[p.file] = f"in/{at}real_{last}"
+        f.files[f"{at}real_{last}"] = raw
+    elif what == "copy":
+        f.files[str(rng.choice([f"{at}{stem} copy{ending}", f"old/{last}", f"{at}deep/{last}"]))] = raw
+        p.more = True
+    else:
+        new = {"upper": f"{at}{stem.upper()}{ending}", "ending": f"{at}{stem}{ending.upper()}", "deep":
+               f"{at}a/b/{last}", "nfd": unicodedata.normalize("NFD", p.file), "blank": f"{at}{stem} {ending}",
+               "top": f"{last}"}[what]
+    if what not in ("gone", "link", "inner link"):
+        f.files[new] = raw
+    p.file = new
+    p.names |= {os.path.splitext(new.rpartition("/")[2])[0]}
+    return f"{at}{last}: {what}"
+
+
+def label_file(f: Folder, rng: np.random.Generator) -> str:
+    """A file of annotations is gone, elsewhere, called otherwise, doubled, or a link."""
+    own = [p for p in f.pictures if p.labels in f.files]
+    names = [p.labels for p in own] or [n for n in f.files if n.endswith((".json", ".xml", ".csv"))]
+    if not names:
+        return ""
+    name = sorted(names)[int(rng.integers(len(names)))]
+    of = [p for p in own if p.labels == name]
+    if isinstance(f.files[name], bytes) and not of:
+        return ""
+    value = f.files.pop(name)
+    folder, _, last = name.rpartition("/")
+    at = f"{folder}/" if folder else ""
+    stem, ending = os.path.splitext(last)
+    what = str(rng.choice(["gone", "upper", "ending", "deep", "other", "copy", "link", "nfd", "top"]))
+    new = {"upper": f"{at}{stem.upper()}{ending}", "ending": f"{at}{stem}{ending.upper()}", "deep": f"{at}a/{last}",
+           "other": f"{at}{stem}_old{ending}", "nfd": unicodedata.normalize("NFD", name), "top": last}.get(what, name)
+    if what == "gone":
+        inner = [t for _, t in value.rows if t] if isinstance(value, Lines) else _below(f, value)
+        for t in of[0].things if of else inner:
+            t.state = "gone"
+        return f"{name}: gone"
+    if what == "link":
+        f.files["../outside/" + last] = written(value)
+        f.links[name] = f"outside/{last}"
+        return f"{name}: a link that leads out"
+    if what == "copy":
+        f.files[str(rng.choice([f"{at}{stem} copy{ending}", f"old/{last}"]))] = written(value)
+        for p in f.pictures:
+            p.more = True
+    f.files[new] = value
+    for p in of:
+        p.labels = new
+        p.names |= {os.path.splitext(new.rpartition("/")[2])[0]}
+    return f"{name}: {what}"
+
+
+def other_files(f: Folder, rng: np.random.Generator) -> str:
+    """Files that other programs leave in a folder."""
+    p = f.pictures[int(rng.integers(len(f.pictures)))]
+    folder, _, last = p.file.rpartition("/")
+    at = f"{folder}/" if folder else ""
+    name, raw = (
+        (f"{at}._{last}", b"\0\5\x16\7" + bytes(80)), (f"{at}.DS_Store", bytes(40)), (f"{at}Thumbs.db", bytes(40)),
+        ("notes.txt", b"bolt and nut\n"), ("extra.json", b"{}"), ("extra.json", b"[1, 2"), ("extra.xml", b"<a/>"),
+        ("extra.csv", b"a,b\n1,2\n"), ("labels/old.txt", b"0 0.5 0.5 0.2 0.2\n"), (f"{at}video.mp4", bytes(99)),
+        ("extra.yaml", b"a: [1\n"), (f"{at}new.png", _noise(77)[0]), ("README.md", b"# parts\n"),
+        ("runs/run.json", b"{}"),
+    )[int(rng.integers(14))]
+    f.files.setdefault(name, raw)
+    return f"{name} besides"
+
+
+SPOILING: tuple[tuple[Callable[[Folder, np.random.Generator], str], int], ...] = (
+    (json_value, 6), (xml_value, 6), (line_value, 6), (spelling, 2), (damage, 2), (paths, 2), (picture, 4),
+    (label_file, 2), (other_files, 1),
+)
+
+
+def spoilt(seed: int, number: int) -> Folder:
+    """Folder `number` of a seed."""
+    rng = np.random.default_rng([seed, number])
+    f = fresh(rng, list(FORMATS)[number % len(FORMATS)])
+    weights = np.array([w for _, w in SPOILING], float)
+    want = int(rng.integers(1, 4))
+    while len(f.done) < want:
+        said = SPOILING[int(rng.choice(len(SPOILING), p=weights / weights.sum()))][0](f, rng)
+        f.done += [said] if said else []
+    return f
+
+
+def write(f: Folder, base: Path) -> Path:
+    """The folder `in` below `base`, and beside it `outside`, where links lead."""
+    place = base / "in"
+    place.mkdir(parents=True)
+    (base / "outside").mkdir()
+    for name, value in f.files.items():
+        path = base / name[3:] if name.startswith("../") else place / name
+        with contextlib.suppress(OSError):  # a file where a folder should be: then it is not there
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(written(value))
+    for name, to in f.links.items():
+        path = place / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(base / to)
+    return place
+
+
+# ---------------------------------------------------------------- judging
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder, with the hash of its bytes or where it leads."""
+    out = {}
+    for at, below, names in os.walk(folder):
+        for n in (*below, *names):
+            path = os.path.join(at, n)
+            out[path] = (b"link " + os.readlink(path).encode() if os.path.islink(path) else b"folder"
+                         if os.path.isdir(path) else hashlib.blake2b(Path(path).read_bytes(), digest_size=12).digest())
+    return out
+
+
+@dataclass
+class Seen:
+    """What the commands said of a folder, and what training reads: digest of a picture -> (class, box) of its objects.
+    `refused`: training does not begin, and `error` is the line that says so."""
+
+    lines: list[str] = field(default_factory=list)
+    read: dict[bytes, list[tuple[str, tuple[float, ...]]]] = field(default_factory=dict)
+    error: str = ""
+    crash: str = ""
+    warned: str = ""
+
+
+@cache
+def _app() -> None:
+    """The tree of commands is built once, not for every call."""
+    import typer.main
+
+    typer.main.get_command = cache(typer.main.get_command)
+
+
+def command(*words: str) -> tuple[int, str, str]:
+    """(exit status, what was printed, what was printed as an error) of a command; 70 for a traceback."""
+    from stemma.cli import main, screen
+    from stemma.data import records
+
+    _app()
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    records._SAID.clear()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        screen.out.file, screen.err.file = out, err
+        try:
+            main(list(words))
+        except SystemExit as done:
+            code = int(done.code or 0)
+        except BaseException:
+            code = 70
+            traceback.print_exc(file=err)
+        finally:
+            screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
+    return code, out.getvalue(), err.getvalue()
+
+
+def look(place: Path, out: Path, convert: str) -> Seen:
+    """The doctor, what training reads, and a conversion."""
+    from stemma.core.samples import StemmaError
+    from stemma.data import records
+    from stemma.data.open import open_dataset as opened
+    from stemma.data.open import open_pair, splits
+
+    seen = Seen()
+    code, said, wrong = command("doctor", str(place), "--json")
+    if code == 70:
+        seen.crash = wrong
+        return seen
+    seen.lines = wrong.splitlines()
+    format = None  # it is recognised once: looking for it is half of the time that a folder takes
+    if code in (0, 1):
+        found = json.loads(said)
+        format = found["format"]
+        seen.lines += [" ".join(str(x) for k, x in fault.items() if k not in ("kind", "safe", "box"))
+                       for fault in found["faults"]]
+        seen.lines += found["notes"] + [n for names in found["unused"].values() for n in names]
+    records._SAID.clear()
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            pair = open_pair(place, None, format)
+            names = splits(place, format)
+            for data in [*pair, *([opened(place, "test", format)] if "test" in names else [])]:
+                for i in range(len(data)):
+                    try:
+                        s = data[i]
+                    except StemmaError as e:  # training skips it
+                        seen.lines.append(str(e))
+                        continue
+                    assert s.image is not None
+                    rows = [(data.info.classes.names[int(k)], tuple(float(v) for v in b))
+                            for k, b in zip(s.labels, s.boxes)]
+                    seen.read[digest(s.image)] = rows
+        seen.warned = "\n".join(str(w.message) for w in heard)
+        seen.lines += seen.warned.splitlines()
+    except StemmaError as e:
+        seen.error = str(e)
+        if "\n" in seen.error.strip():
+            seen.crash = f"an error of several lines: {seen.error}"
+    except Exception:
+        seen.crash = traceback.format_exc()
+    if convert and not seen.crash:
+        code, said, wrong = command("convert", str(place), "--to", convert, "--out", str(out))
+        if code == 70 or code not in (0, 2):
+            seen.crash = f"convert --to {convert}: status {code}: {wrong}"
+        elif code == 2 and not wrong.strip():
+            seen.crash = "convert gives no line"
+    return seen
+
+
+def judge(f: Folder, seen: Seen) -> list[str]:
+    """What is wrong: an object that vanished, or one on a picture that is not its own."""
+    if seen.error:
+        return []  # training refuses the data, with a line
+    out = []
+    loud = [unicodedata.normalize("NFC", x) for x in seen.lines]
+    text = "\n".join(loud).casefold()
+    near = 1.02 if "corners count from" in text else 0.02  # one rule for all corners, and it is said
+    for p in f.pictures:
+        there = [t for t in p.things if t.state != "gone"]
+        rows = list(seen.read.get(p.digest, ()))
+        spare = list(rows)
+        lost = []
+        for t in there:
+            hit = next((r for r in spare if r[0] == t.name and np.abs(np.subtract(r[1], t.box)).max() < near), None)
+            if hit is not None:
+                spare.remove(hit)
+            else:
+                lost.append(t)
+        touched = [t for t in lost if t.state == "touched"]
+        others = len(lost) - len(touched)
+        vanished = [t for t in lost if t.state == "whole"] + touched[len(spare) :]
+        called = p.digest in seen.read and not lost and (not spare or p.more)
+        if called or not there and not spare:
+            continue
+        names = {unicodedata.normalize("NFC", n).casefold() for n in p.names}
+        if any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for n in names):
+            continue
+        for t in vanished:
+            if not any(re.search(rf"(?<!\w){re.escape(s)}(?!\w)", text) for s in t.said):
+                out.append(f"{p.file}: {t.name} {t.box} ({t.state}) is not read and not named")
+        strange = len(spare) - len(touched)
+        if strange > 0 and not p.more and not others and not f.shared:
+            out.append(f"{p.file}: has {strange} objects that nobody wrote: {spare[:2]}")
+    return out
+
+
+def one(seed: int, number: int, base: Path) -> tuple[Folder, str, list[str]]:
+    """(folder, outcome, what was wrong) of one folder; it is left at `base`."""
+    f = spoilt(seed, number)
+    place = write(f, base)
+    before = tree(base)
+    seen = look(place, base / "result", ("coco", "yolo", "voc")[number // 8 % 3] if number % 8 == 0 else "")
+    after = {k: v for k, v in tree(base).items() if not k.startswith(str(base / "result"))}
+    if seen.crash:
+        return f, "traceback", [seen.crash]
+    if after != before:
+        return f, "changed", [str(k) for k in before.keys() ^ after.keys()] or ["a file has other bytes"]
+    wrong = judge(f, seen)
+    if wrong:
+        return f, "vanished", wrong
+    if seen.error:
+        return f, "refused", []
+    whole = all(any(r[0] == t.name and np.abs(np.subtract(r[1], t.box)).max() < 0.02 for r in seen.read.get(
+        p.digest, ())) for p in f.pictures for t in p.things if t.state != "gone")
+    return f, "whole" if whole else "told", []
+
+
+OUTCOMES = ("whole", "told", "refused", "vanished", "traceback", "changed")
+
+
+def main() -> int:
+    """Spoil, look, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="The number of the first folder.")
+    parser.add_argument("--only", type=int, nargs="*", help="These folders alone, and what is said of them.")
+    parser.add_argument("--keep", type=Path, help="Where folders that fail are kept.")
+    args = parser.parse_args()
+    numbers = args.only if args.only is not None else range(args.first, args.first + args.count)
+    base = Path(tempfile.mkdtemp(prefix="stemma-fuzz-"))
+    table: Counter[tuple[str, str]] = Counter()
+    failed: list[int] = []
+    begun = told = time.monotonic()
+    try:
+        for done, n in enumerate(numbers, 1):
+            at = base / str(n)
+            f, outcome, wrong = one(args.seed, n, at)
+            table[f.format, outcome] += 1
+            if wrong:
+                failed.append(n)
+                print(f"[{n}] {f.format} {outcome}: {'; '.join(f.done)}", flush=True)
+                print("".join(f"      {w.strip()[-1500:]}\n" for w in wrong[:3]), end="", flush=True)
+                if args.keep:
+                    shutil.copytree(at, args.keep / str(n), symlinks=True, dirs_exist_ok=True)
+            elif args.only is not None:
+                print(f"[{n}] {f.format} {outcome}: {'; '.join(f.done)}")
+            shutil.rmtree(at, ignore_errors=True)
+            if time.monotonic() - told > 8:
+                told = time.monotonic()
+                print(f"... {done:,} folders, {len(failed)} failed, {told - begun:.0f} s", file=sys.stderr, flush=True)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    print(f"{'format':14}" + "".join(f"{o:>11}" for o in OUTCOMES))
+    for name in FORMATS:
+        print(f"{name:14}" + "".join(f"{table[name, o]:11,}" for o in OUTCOMES))
+    print(f"{'all':14}" + "".join(f"{sum(table[n, o] for n in FORMATS):11,}" for o in OUTCOMES))
+    if failed:
+        print(f"failed with --seed {args.seed}: --only {' '.join(map(str, failed))}")
+    return len(failed)
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    sys.exit(min(main(), 100))
