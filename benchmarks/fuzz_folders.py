@@ -788,7 +788,7 @@ def _app() -> None:
 
 def command(*words: str) -> tuple[int, str, str]:
     """(exit status, what was printed, what was printed as an error) of a command; 70 for a traceback."""
-    from stemma.cli import main, screen
+    from stemma.cli import main
     from stemma.data import records
 
     _app()
@@ -796,7 +796,6 @@ def command(*words: str) -> tuple[int, str, str]:
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("always")
-        screen.out.file, screen.err.file = out, err
         try:
             main(list(words))
         except SystemExit as done:
@@ -804,8 +803,6 @@ def command(*words: str) -> tuple[int, str, str]:
         except BaseException:
             code = 70
             traceback.print_exc(file=err)
-        finally:
-            screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
     return code, out.getvalue(), err.getvalue()
 
 
