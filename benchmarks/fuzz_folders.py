@@ -793,16 +793,14 @@ def _app() -> None:
 
 def command(*words: str) -> tuple[int, str, str]:
     """(exit status, what was printed, what was printed as an error) of a command; 70 for a traceback."""
-    from stemma.cli import main, screen
+    from stemma.cli import main
     from stemma.data import records
 
     _app()
     out, err, code = io.StringIO(), io.StringIO(), 0
-    before = screen.out._file, screen.err._file  # what follows must not write elsewhere for it
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("always")
-        screen.out.file, screen.err.file = out, err
         try:
             main(list(words))
         except SystemExit as done:
@@ -810,8 +808,6 @@ def command(*words: str) -> tuple[int, str, str]:
         except BaseException:
             code = 70
             traceback.print_exc(file=err)
-        finally:
-            screen.out._file, screen.err._file = before
     return code, out.getvalue(), err.getvalue()
 
 

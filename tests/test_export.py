@@ -13,6 +13,7 @@ from stemma.engine.pictures import export as exports
 from stemma.engine.pictures.flops import flops
 from stemma.engine.running import checkpoint
 from stemma.ops import deform
+from stemma.ops.nms import nms
 
 
 @pytest.mark.parametrize("name", ["fcn", "retinanet"])
@@ -49,6 +50,49 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
     got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["values", "order", "alive", "truths"])
     for a, b in zip(plain(x), got, strict=True):
         assert torch.equal(a, b) and a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("keep", [3, 150])
+def test_suppression_in_onnx_is_one_operator_and_answers_as_ours(tmp_path: Path, keep: int) -> None:
+    """Of several kinds, with equal scores, padding, boxes of no area and two that overlap by the threshold exactly."""
+    with_onnx()
+    import onnx
+
+    class Suppresses(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+            x = images.permute(0, 2, 3, 1).flatten(1, 2)
+            near, side = (x[..., :2] * 24).floor(), (x[..., 1:] * 9).floor()
+            kind = (x[..., 0] * 50).floor().long() % 5 - 1  # -1 is padding
+            boxes = torch.cat([near, near + side], 2)
+            return (nms(boxes, (x[..., 2] * 6).floor(), kind, 0.5, keep),
+                    nms(boxes, x[..., 2], None, 0.5, keep, groups=kind.clamp(min=0)))
+
+    x = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(1))
+    plain = exports.Plain(Suppresses())
+    want = [v.clone() for v in plain(x)]
+    assert all((v >= 0).any() for v in want) and (keep == 3 or any((v < 0).any() for v in want))
+    got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["ranked", "grouped"])
+    for a, b in zip(want, got, strict=True):
+        assert torch.equal(a, b)
+    operators = [n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node]
+    assert operators.count("NonMaxSuppression") == 2 and "Loop" not in operators
+
+
+@pytest.mark.parametrize("name", ["faster-rcnn", "ssd"])
+def test_what_finds_nothing_is_held_with_a_lower_score(tmp_path: Path, name: str) -> None:
+    with_onnx()
+    sets = {"post.0.score": 0.999} if name == "faster-rcnn" else {"rule.score": 0.999}
+    done = exports.export(stemma.build(name, "small", 3, sets=sets), tmp_path / "m.onnx", "onnx", (64, 64))
+    assert done["compared"] > 0 and done["difference"] < 1e-3
+    assert len(list(tmp_path.glob("*.onnx"))) == 1
+
+
+def test_what_could_not_be_compared_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = stemma.build("retinanet", "small", 3, sets={"rule.score": 2.0})  # no score is as high
+    monkeypatch.setattr(exports, "_lenient", lambda net, inputs: net)
+    with pytest.raises(StemmaError, match="finds nothing in 8 drawn scenes, whatever the least score, so that nothing"):
+        exports.export(model, tmp_path / "m.pt2", "torch", (64, 64))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -336,7 +336,7 @@ def test_maps_are_paired_by_their_paths(tmp_path: Path) -> None:
     assert data.table.maps == [("Masks/a/x_mask.PNG",), ("Masks/b/x_mask.PNG",)]  # type: ignore[attr-defined]
     (tmp_path / "Images").rename(tmp_path / "one")
     (tmp_path / "Masks").rename(tmp_path / "two")
-    with pytest.raises(DataError, match="no data set of a known format"):
+    with pytest.raises(DataError, match="holds pictures in folders by class"):
         open_dataset(tmp_path, "all")
     assert len(open_dataset(tmp_path, "all", format="maps", images="one", labels="two")) == 2
     with pytest.raises(DataError, match="say --images FOLDER .* and --labels FOLDER"):

@@ -20,10 +20,10 @@ from stemma.core.types import Batch, Classes, Detections, Info, PanopticMap, Poi
 from stemma.data.readers.coco import write_coco
 from stemma.engine.pictures import draw
 from stemma.engine.pictures.answers import to_file
-from stemma.engine.pictures.asked import drawn_names, find_pictures
 from stemma.engine.pictures.export import export
 from stemma.engine.pictures.predict import merge, shifted, windows
 from stemma.engine.running import checkpoint
+from stemma.engine.running.asked import drawn_names, find_pictures
 from stemma.ops.masks import decode, encode
 from stemma.report import lineage
 

@@ -146,6 +146,8 @@ def test_the_page_is_whole_and_self_contained(tmp_path: Path) -> None:
     for ident in ("results", "ideas", "learning", "precision", "classes", "errors", "confusion", "pictures", "made"):
         assert ident in s.ids
     assert "size 160: things are &lt;small&gt; there" in html
+    assert "<code>compare --same-recipe</code> trains all alike" in html
+    assert "`" not in html.split("<main")[-1].split("<script")[0]
     assert s.count["figure"] == 3 * 5 + 3 * 2
     assert not (tmp_path / "report.html.part").exists()
 

@@ -1,5 +1,6 @@
 """Which doctor looks at which data: a kind of data that is not pictures with truth brings its own,
-`data/KIND/doctor.py` with `knows(where)` and `examine`; all else is `data.doctor`'s."""
+`data/KIND/doctor.py` with `knows(where)` and `examine`, and `LOOSE` where much of other kinds looks like its own; all
+else is `data.doctor`'s."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from .doctor import examine
 
 def examiner(where: str | Path, format: str | None = None) -> Callable[..., Any]:
     """The `examine` for the data at `where`; a format that was named is one of pictures with truth."""
-    for own in sorted(Path(__file__).parent.glob("*/doctor.py")) if format is None else ():
-        module = import_module(f".{own.parent.name}.doctor", __package__)
+    names = sorted(own.parent.name for own in Path(__file__).parent.glob("*/doctor.py")) if format is None else []
+    modules = [import_module(f".{name}.doctor", __package__) for name in names]
+    for module in sorted(modules, key=lambda m: getattr(m, "LOOSE", False)):
         if module.knows(where):
             found: Callable[..., Any] = module.examine
             return found

@@ -30,7 +30,8 @@ def nms(
     A score of -inf or a label below 0 marks padding. Ties are broken by position.
 
     Exact in eager mode, where the candidates are read in chunks of falling score until the list is full (suppression
-    only ever looks upwards, so what is left unread cannot matter). A traced graph reads them all at once.
+    only ever looks upwards, so what is left unread cannot matter). A traced graph reads them all at once; what is
+    written as ONNX holds one operator in the place of rounds (`suppress`).
     """
     boxes, scores = boxes.detach().float(), scores.detach().float()
     n = boxes.shape[1]
@@ -40,11 +41,12 @@ def nms(
         scores = scores.masked_fill(labels < 0, -torch.inf)
     kind = labels if labels is not None else torch.zeros_like(scores, dtype=torch.long)
     if groups is not None:
-        kind = kind + groups * (kind.amax() + 1)
+        kind = kind + groups * (kind.max() + 1)
     ranked, order = scores.sort(dim=1, descending=True, stable=True)
     boxes, kind, valid = bx.take(boxes, order), kind.gather(1, order), ranked > -torch.inf
     if torch.compiler.is_compiling():
-        alive = _survivors(boxes, kind, valid, iou, TRIPS)
+        alive = (suppress(boxes, kind, valid, iou, keep) if torch.onnx.is_in_onnx_export()
+                 else _survivors(boxes, kind, valid, iou, TRIPS))
         return _best(alive, order, keep)
     find = _survivors_cpu if boxes.device.type == "cpu" else _survivors
     m = min(n, max(CHUNK, 2 * keep))
@@ -95,6 +97,18 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
     for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
         alive[b, torchvision.ops.nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
     return alive
+
+
+@torch.library.custom_op("stemma::suppress", mutates_args=())
+def suppress(boxes: Tensor, kind: Tensor, valid: Tensor, iou: float, keep: int) -> Tensor:
+    """Who survives among boxes "B N 4" sorted by falling score, "B N": one operator of a graph, which whoever writes
+    the graph puts the runtime's own in the place of. Of each kind the best `keep` are sure to be there."""
+    return _survivors_cpu(boxes, kind, valid, iou, 0)
+
+
+@suppress.register_fake
+def _(boxes: Tensor, kind: Tensor, valid: Tensor, iou: float, keep: int) -> Tensor:
+    return torch.empty_like(valid)
 
 
 def _best(alive: Bool[Tensor, "B N"], order: Int[Tensor, "B N"], keep: int) -> Int[Tensor, "B keep"]:

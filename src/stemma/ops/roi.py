@@ -146,6 +146,8 @@ def _use_bag(x: Tensor, boxes: Tensor, samples: int, method: Method) -> bool:
     if samples <= 0:
         assert method != "bag", "the adaptive number of samples depends on the boxes: torchvision's operator does it"
         return False
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
+        return False  # ONNX has an operator for regions, and for bags only a loop over them
     if method == "auto":
         return x.device.type != "cuda" or boxes.requires_grad
     return method == "bag"

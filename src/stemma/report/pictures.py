@@ -182,7 +182,7 @@ def _edges(r: dict[str, Any]) -> str:
     note = remark("Along every line of descent among the systems compared: what the child says that it changes of its "
                  "parent, as far as the two systems that were trained bear it out, and what that was worth here, "
                  "under this budget and on this data. Where they are trained differently too, that is said apart; "
-                 "<code>compare --same-recipe</code> trains all alike. "
+                 "`compare --same-recipe` trains all alike. "
                  "It is the whole step that is measured, not each sentence alone, "
                  "and a gain at a small budget need not hold at the published one. A gain is clear where the seeds do "
                  "not interlock and the interval over pictures, both systems measured on the same resamples of them, "
@@ -220,7 +220,7 @@ def _claims(r: dict[str, Any]) -> str:
         return ""
     note = remark("Two papers that state one measure on one set say which of them is better. Here both were trained "
                   "under one budget on these data: what that says to the ordering, and why where it says nothing. "
-                  "<code>stemma claims</code> lists each claim with its source.")
+                  "`stemma claims` lists each claim with its source.")
     rows = [tag("tr", tag("td", text(c["says"]), cls="left"), tag("td", text(c["verdict"])),
                 tag("td", text(c["why"]), cls="left")) for c in found]
     return note + table('<th class="left">claimed</th><th>verdict</th><th class="left">why</th>', rows,

@@ -1,6 +1,7 @@
 """What all pages share: sections, notes, folds, definitions, and what a page may load (nothing)."""
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -25,7 +26,8 @@ def asset(name: str) -> str:
 
 
 def remark(words_: str) -> str:
-    return tag("p", text(words_), cls="note")
+    """A paragraph beside the numbers; what stands between backticks is code."""
+    return tag("p", re.sub("`([^`]+)`", r"<code>\1</code>", text(words_)), cls="note")
 
 
 def beside(results: dict[str, Any]) -> str:

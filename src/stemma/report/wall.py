@@ -26,8 +26,8 @@ def wall(pictures: list[dict[str, Any]], systems: list[dict[str, Any]], classes:
         ident = f"p-{key}-{i}"
         bases.append(tag("image", id=ident, href=data_uri(folder / p["image"]), width=p["width"], height=p["height"]))
         boxes = p["truth"].get("boxes")
-        cells = [_cell(p, p["truth"], ident, "Ground truth",
-                       p["file"] + (f" · {len(boxes)} objects" if boxes is not None else ""), colour, folder)]
+        many = f" · {len(boxes)} object{'s' * (len(boxes) != 1)}" if boxes is not None else ""
+        cells = [_cell(p, p["truth"], ident, "Ground truth", p["file"] + many, colour, folder)]
         for s in systems:
             if s["id"] in p["systems"]:
                 shown = p["systems"][s["id"]]

@@ -17,6 +17,8 @@ from ..labelled import open_set
 from ..records import Fault
 from . import folders
 
+LOOSE = True  # any folders of pictures look so: other kinds are asked first
+
 
 def knows(where: str | Path) -> bool:
     """Whether a folder holds pictures by class and nothing that says boxes."""

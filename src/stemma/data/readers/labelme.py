@@ -1,8 +1,8 @@
 """labelme: one JSON a picture with `shapes`: polygons, rectangles, circles and masks (wkentaro/labelme 5).
 
 Shapes of one label and one group_id are parts of one object. A point is a keypoint of the object with its group_id,
-called by its label; one without such an object, and a line, have no extent and take their picture out.
-What is called __ignore__ is a place in which nothing counts, as in the tool's own converters: a crowd of every class.
+called by its label; one without such an object, and a line, have no extent and take their picture out. What is called
+__ignore__ is a place in which nothing counts, as in the tool's own converters: a crowd of every class.
 Coordinates count from 0, edges continuous. imageData is not read: pictures are files.
 """
 from __future__ import annotations
@@ -74,13 +74,13 @@ def read(
 
     ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
     notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
-    said = pages.classes_of(found) | pages.classes_of(others())
-    kinds = sorted(said - {_IGNORED}) or sorted(said)
+    every = pages.classes_of([*found, *others()])
+    kinds = sorted(every - {_IGNORED}) or sorted(every)
     for page in found if _IGNORED not in kinds else ():
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
-                          notes=notes, every=lambda: kinds, every_point=lambda: pages.points_of(others()),
+                          every=lambda: kinds, every_point=lambda: pages.points_of(others()), notes=notes,
                           follow_links=follow_links)
 
 

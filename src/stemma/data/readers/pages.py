@@ -68,8 +68,8 @@ class Page:
     origin: Path
     shapes: list[Shape] = field(default_factory=list)
     split: str = ""
-    why: str = ""
     spanned: set[int] = field(default_factory=set)  # records of objects whose boxes follow from their points
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ import inspect
 import io
 import logging
 import re
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ...core import outputs as outputs_of
-from ...core.part import diff
+from ...core.part import diff, leaves
 from ...core.types import StemmaError
 from ...data.proposals import grid
 from ..running import checkpoint
@@ -29,7 +30,9 @@ from .darknet import to_darknet
 Format = Literal["onnx", "torch", "darknet"]
 Outputs = Literal["raw", "predictions"]
 EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip install 'stemma-vision[onnx]'"
-INT32, BOOL = 6, 9  # ONNX's numbers of types
+FLOAT, INT32, BOOL = 1, 6, 9  # ONNX's numbers of types
+LOOKS = 8  # drawn scenes that are looked at until one is found in which the model finds something
+SUREST = 10  # of its objects, where none is as sure as the model asks
 TOLERANCE = 1e-3  # largest difference that is taken for rounding, as a share of the largest value of an output
 
 
@@ -85,10 +88,11 @@ def export(
     svd:     write it with the fully connected layers of its region heads shortened to these ranks (`compress`)
 
     Returns path, format, size, outputs {name: shape}, `difference` (the largest, absolute) by name and in all, and, for
-    predictions of objects, how many there were to compare (`compared`) in the drawn scene that is looked at.
+    predictions of objects, how many there were to compare (`compared`) in the drawn scene that is looked at. A model
+    that finds nothing in any is written a second time, for the comparison alone, with a least score at which it does.
     A model, or its rule, may say in `no_graph` why its predictions cannot be written.
     Raises `StemmaError` when a package is missing, the network cannot be traced, what would be written computes
-    something else, or a file stands at `path` that Stemma did not write.
+    something else or nothing that could be compared, or a file stands at `path` that Stemma did not write.
     """
     if format not in ("onnx", "torch", "darknet"):
         raise StemmaError(f"no export format '{format}'; there are onnx, torch and darknet")
@@ -110,33 +114,76 @@ def export(
                           "--outputs raw")
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
-    inputs = {"images": _picture(side)}
+    inputs = {"images": drawn(side, 0)}
     if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw"
                                                                       else net.predict).parameters:
         count = net.recipe.proposals.count
         boxes = torch.from_numpy(grid(side, count))
         inputs["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
+    compared = _look(plain, inputs, side)
+    if compared == 0:  # nothing to compare: what is written is held with a lower score in the place of the model's own
+        lenient = Plain(_lenient(net, inputs), outputs).eval()
+        compared = _look(lenient, inputs, side)
+        if not compared:
+            raise StemmaError(f"{path} is not written: {net.paper.cli_name} finds nothing in {LOOKS} drawn scenes, "
+                              "whatever the least score, so that nothing could be compared; --outputs raw is held by "
+                              "what the network says")
+        with tempfile.TemporaryDirectory() as scratch:
+            _held(lenient, inputs, Path(scratch) / path.name, format, path)
+    difference: dict[str, float] = {}
+    outputs_of.put(path, lambda fresh: difference.update(_held(plain, inputs, fresh, format, path)), "file")
+    with torch.no_grad():
+        shapes = {n: list(t.shape) for n, t in plain.said(*inputs.values())}
+    written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
+    if compared is not None:
+        written["compared"] = compared
+    return written | {"size": list(side), "outputs": shapes, "difference": max(difference.values(), default=0.0),
+                      "differences": difference}
+
+
+def _look(plain: Plain, inputs: dict[str, Tensor], side: tuple[int, int]) -> int | None:
+    """How many objects the model finds in the first of some drawn scenes in which it finds any, which becomes the
+    picture of `inputs`. None where its outputs are no objects."""
+    for seed in range(LOOKS):
+        inputs["images"] = drawn(side, seed)
+        with torch.no_grad():
+            labels = dict(plain.said(*inputs.values())).get("labels")
+        if plain.outputs == "raw" or labels is None or labels.ndim != 2:
+            return None
+        if found := int((labels >= 0).sum()):
+            return found
+    return 0
+
+
+def _lenient(net: Any, inputs: dict[str, Tensor]) -> nn.Module:
+    """The model with a least score that lets its surest objects through: as low as the widest gap between two of its
+    first scores, where rounding does not change their order."""
+    every = {path: 0.0 for path, value in leaves(net.spec) if path.rpartition(".")[2] == "score"
+             and isinstance(value, float) and value > 0}
+    free: Any = checkpoint.with_settings(net, every)
+    with torch.no_grad():
+        said = dict(Plain(free, "predictions").eval().said(*inputs.values()))
+    scores = said["scores"][said["labels"] >= 0].sort(descending=True).values[: SUREST + 1]
+    if len(scores) < 2:
+        return cast(nn.Module, free)
+    at = int((scores[:-1] - scores[1:]).argmax())
+    return checkpoint.with_settings(net, dict.fromkeys(every, float(scores[at : at + 2].mean())))
+
+
+def _held(plain: Plain, inputs: dict[str, Tensor], fresh: Path, format: Format, path: Path) -> dict[str, float]:
+    """Write the model to `fresh`, run that beside it, and say how far apart they are, by output. Raises `StemmaError`,
+    of `path`, where that is more than rounding."""
     with torch.no_grad():
         expected = plain.said(*inputs.values())
     names = [n for n, _ in expected]
-    difference: dict[str, float] = {}
-
-    def write(fresh: Path) -> None:
-        got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
-        difference.update({n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)})
-        wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
-                 if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
-        if wrong:
-            raise StemmaError(f"{path} is not written, for it would not compute what the model does: "
-                              f"{', '.join(wrong[:3])}")
-
-    outputs_of.put(path, write, "file")
-    worst = max(difference.values(), default=0.0)
-    shapes = {n: list(t.shape) for n, t in expected}
-    written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
-    if outputs == "predictions" and "labels" in dict(expected) and dict(expected)["labels"].ndim == 2:
-        written["compared"] = int((dict(expected)["labels"] >= 0).sum())
-    return written | {"size": list(side), "outputs": shapes, "difference": worst, "differences": difference}
+    got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
+    difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}
+    wrong = [f"{n} by {difference[n]:.3g}" for n, a in expected
+             if difference[n] > TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 1.0)]
+    if wrong:
+        raise StemmaError(f"{path} is not written, for it would not compute what the model does: "
+                          f"{', '.join(wrong[:3])}")
+    return difference
 
 
 def _sized(net: Any, size: tuple[int, int] | None) -> Any:
@@ -153,11 +200,11 @@ def _sized(net: Any, size: tuple[int, int] | None) -> Any:
     return net
 
 
-def _picture(side: tuple[int, int]) -> Tensor:
+def drawn(side: tuple[int, int], seed: int) -> Tensor:
     """A drawn scene of a size, `1 3 H W` in 0..1: a network that has learned sees more in it than in noise."""
     from ...data.scenes import Scenes
 
-    image = Scenes(1, size=min(2048, max(32, *side)))[0].image
+    image = Scenes(1, size=min(2048, max(32, *side)), seed=seed)[0].image
     assert image is not None
     whole = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     return torch.nn.functional.interpolate(whole, side, mode="bilinear", align_corners=False)
@@ -181,7 +228,8 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
             torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names,
                               dynamo=True, external_data=False, verbose=False,
                               custom_translation_table={torch.ops.aten.sort.stable: _stable_sort,
-                                                        torch.ops.torchvision.roi_pool.default: _roi_pool})
+                                                        torch.ops.torchvision.roi_pool.default: _roi_pool,
+                                                        torch.ops.stemma.suppress.default: _suppress})
         except OSError:
             raise
         except Exception as error:
@@ -218,6 +266,31 @@ def _roi_pool(x: Any, rois: Any, scale: float, height: int, width: int) -> Any:
 
     op: Any = opset18
     return op.MaxRoiPool(x, rois, pooled_shape=[int(height), int(width)], spatial_scale=float(scale)), op.Shape(rois)
+
+
+def _suppress(boxes: Any, kind: Any, valid: Any, iou: float, keep: int) -> Any:
+    """`ops.nms.suppress` as ONNX's NonMaxSuppression: the kinds that are there as its classes, a box's place from the
+    end as its score, so that equals keep their order, and boxes of no area, which suppress nothing, drawn to a line
+    (it takes any two corners)."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    number = lambda *v: op.Constant(value_ints=list(v))
+    _, _, inverse, _ = op.Unique(op.Reshape(kind, number(-1)), sorted=1)
+    dense = op.Unsqueeze(op.Reshape(inverse, op.Shape(kind)), number(1))  # B 1 N
+    kinds = op.Add(op.ReduceMax(inverse, keepdims=0), op.Constant(value_int=1))
+    each = op.Unsqueeze(op.Range(op.Constant(value_int=0), kinds, op.Constant(value_int=1)), number(0, 2))  # 1 K 1
+    mine = op.And(op.Equal(dense, each), op.Unsqueeze(valid, number(1)))
+    count = op.Gather(op.Shape(kind), op.Constant(value_int=1))
+    place = op.Cast(op.Range(count, op.Constant(value_int=0), op.Constant(value_int=-1)), to=FLOAT)
+    near, far = op.Split(boxes, axis=2, num_outputs=2)
+    picked = op.NonMaxSuppression(
+        op.Concat(near, op.Max(near, far), axis=2), op.Where(mine, place, op.Constant(value_float=0.0)),
+        number(keep), op.Constant(value_floats=[iou]), op.Constant(value_floats=[0.0]))
+    at = op.Gather(picked, number(0, 2), axis=1)
+    none = op.Expand(op.Constant(value_int=0), op.Shape(kind))
+    there = op.Expand(op.Constant(value_int=1), op.Slice(op.Shape(at), number(0), number(1)))
+    return op.Cast(op.ScatterND(none, at, there), to=BOOL)
 
 
 def _torch(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str]) -> list[Tensor]:
@@ -260,4 +333,4 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-__all__ = ["Plain", "export", "named_tensors"]
+__all__ = ["Plain", "drawn", "export", "named_tensors"]

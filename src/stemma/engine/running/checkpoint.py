@@ -401,20 +401,28 @@ def as_published(model: nn.Module) -> tuple[nn.Module, dict[str, tuple[Any, Any]
     """A copy of a model, weights and all, that answers by its paper's test-time settings (least score, NMS, how many
     are kept, steps of a CRF), and which of them that changed: {path: (before, after)}."""
     m: Any = model
-    published, spec, changed = dict(leaves(m.paper.spec("paper"))), m.spec, {}
+    published, changed = dict(leaves(m.paper.spec("paper"))), {}
     for path, value in leaves(m.spec):
         other = published.get(path, value)
         if path.rpartition(".")[2] in TESTED and other != value and type(other) is type(value):
-            spec, changed[path] = edit(spec, path, other), (value, other)
+            changed[path] = (value, other)
+    return with_settings(m, {k: v for k, (_, v) in changed.items()}), changed
+
+
+def with_settings(model: nn.Module, sets: dict[str, Any]) -> nn.Module:
+    """A copy of a model, weights and all, with other settings {path of its spec: value} that no weight depends on."""
+    m: Any = model
+    spec = m.spec
+    for path, value in sets.items():
+        spec = edit(spec, path, value)
     with no_pretrained():
-        other_net: Any = spec.build(m.classes)
-    other_net.load_state_dict(m.state_dict())
-    other_net.train(m.training).to(next(iter(m.state_dict().values())).device)
-    sets = m.sets | {k: v for k, (_, v) in changed.items()}
-    adorn(other_net, m.paper, m.preset, m.recipe, m.info, sets)
+        other: Any = spec.build(m.classes)
+    other.load_state_dict(m.state_dict())
+    other.train(m.training).to(next(iter(m.state_dict().values())).device)
+    adorn(other, m.paper, m.preset, m.recipe, m.info, m.sets | sets)
     if hasattr(m, "meta"):
-        other_net.meta = m.meta
-    return cast(nn.Module, other_net), changed
+        other.meta = m.meta
+    return cast(nn.Module, other)
 
 
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
