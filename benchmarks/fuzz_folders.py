@@ -574,9 +574,10 @@ def damage(f: Folder, rng: np.random.Generator) -> str:
     f.touch(_in_file(f, name))
     for t in _in_file(f, name):  # the file is named, or what stands in it now
         t.said = (*t.said, name.rpartition("/")[2].casefold()) if what not in ("cut", "byte") else (
-            *t.said, "is not there") if what == "byte" and name.endswith(".csv") else t.said
-    lines = name.endswith((".txt", ".csv"))
-    if lines and (what == "cut" or what == "empty" and not name.endswith(".csv")):
+            *t.said, "is not there") if what == "byte" and name.lower().endswith(".csv") else t.said
+    table = name.lower().endswith(".csv")
+    lines = table or name.lower().endswith(".txt")
+    if lines and (what == "cut" or what == "empty" and not table):
         _cut(f, name, old, at if what == "cut" else 0)
     for p in f.pictures:  # a wrong byte may end one name and begin another
         p.more |= what in ("cut", "byte") and (p.labels == name or name not in {q.labels for q in f.pictures})
