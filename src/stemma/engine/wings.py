@@ -20,6 +20,7 @@ from ..core import paper as papers
 from ..core.paper import Paper
 from ..core.types import StemmaError
 from .running import checkpoint
+from .running.budget import Budget
 from .running.runs import Run
 
 
@@ -184,6 +185,8 @@ def train(
     Raises `StemmaError` for one that is not.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
+    if budget is not None:  # said wrongly it is told before data are opened
+        Budget.parse(budget, options.get("wall"))
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
     return run
 

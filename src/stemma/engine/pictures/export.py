@@ -114,26 +114,25 @@ def export(
                           "--outputs raw")
     side = size or (net.recipe.resize.size,) * 2
     plain = Plain(net, outputs).eval()
-    inputs = {"images": drawn(side, 0)}
+    more: dict[str, Tensor] = {}
     if outside.wants(net.recipe) and "proposals" in inspect.signature(net.forward if outputs == "raw"
                                                                       else net.predict).parameters:
         count = net.recipe.proposals.count
         boxes = torch.from_numpy(grid(side, count))
-        inputs["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
-    compared = _look(plain, inputs, side)
+        more["proposals"] = torch.cat([boxes, boxes.new_zeros(count - len(boxes), 4)])[None]
+    inputs, expected, compared = _look(plain, more, side)
     if compared == 0:  # nothing to compare: what is written is held with a lower score in the place of the model's own
         lenient = Plain(_lenient(net, inputs), outputs).eval()
-        compared = _look(lenient, inputs, side)
+        told, said, compared = _look(lenient, more, side)
         if not compared:
             raise StemmaError(f"{path} is not written: {net.paper.cli_name} finds nothing in {LOOKS} drawn scenes, "
                               "whatever the least score, so that nothing could be compared; --outputs raw is held by "
                               "what the network says")
         with tempfile.TemporaryDirectory() as scratch:
-            _held(lenient, inputs, Path(scratch) / path.name, format, path)
+            _held(lenient, told, said, Path(scratch) / path.name, format, path)
     difference: dict[str, float] = {}
-    outputs_of.put(path, lambda fresh: difference.update(_held(plain, inputs, fresh, format, path)), "file")
-    with torch.no_grad():
-        shapes = {n: list(t.shape) for n, t in plain.said(*inputs.values())}
+    outputs_of.put(path, lambda fresh: difference.update(_held(plain, inputs, expected, fresh, format, path)), "file")
+    shapes = {n: list(t.shape) for n, t in expected}
     written = {"path": str(path), "format": format, "bytes": path.stat().st_size}
     if compared is not None:
         written["compared"] = compared
@@ -141,18 +140,22 @@ def export(
                       "differences": difference}
 
 
-def _look(plain: Plain, inputs: dict[str, Tensor], side: tuple[int, int]) -> int | None:
-    """How many objects the model finds in the first of some drawn scenes in which it finds any, which becomes the
-    picture of `inputs`. None where its outputs are no objects."""
+def _look(
+    plain: Plain, more: dict[str, Tensor], side: tuple[int, int]
+) -> tuple[dict[str, Tensor], list[tuple[str, Tensor]], int | None]:
+    """The inputs with the first of some drawn scenes in which the model finds anything (the last where it finds
+    nothing), what it says of them, and how many objects that are; None where its outputs are no objects. more: its
+    inputs beside the picture."""
     for seed in range(LOOKS):
-        inputs["images"] = drawn(side, seed)
+        inputs = {"images": drawn(side, seed), **more}
         with torch.no_grad():
-            labels = dict(plain.said(*inputs.values())).get("labels")
+            said = plain.said(*inputs.values())
+        labels = dict(said).get("labels")
         if plain.outputs == "raw" or labels is None or labels.ndim != 2:
-            return None
+            return inputs, said, None
         if found := int((labels >= 0).sum()):
-            return found
-    return 0
+            break
+    return inputs, said, found
 
 
 def _lenient(net: Any, inputs: dict[str, Tensor]) -> nn.Module:
@@ -170,11 +173,10 @@ def _lenient(net: Any, inputs: dict[str, Tensor]) -> nn.Module:
     return checkpoint.with_settings(net, dict.fromkeys(every, float(scores[at : at + 2].mean())))
 
 
-def _held(plain: Plain, inputs: dict[str, Tensor], fresh: Path, format: Format, path: Path) -> dict[str, float]:
-    """Write the model to `fresh`, run that beside it, and say how far apart they are, by output. Raises `StemmaError`,
-    of `path`, where that is more than rounding."""
-    with torch.no_grad():
-        expected = plain.said(*inputs.values())
+def _held(plain: Plain, inputs: dict[str, Tensor], expected: list[tuple[str, Tensor]], fresh: Path, format: Format,
+          path: Path) -> dict[str, float]:
+    """Write the model to `fresh`, run that beside what it said, and say how far apart they are, by output. Raises
+    `StemmaError`, of `path`, where that is more than rounding."""
     names = [n for n, _ in expected]
     got = _onnx(plain, inputs, fresh, names) if format == "onnx" else _torch(plain, inputs, fresh, names)
     difference = {n: _difference(a, b) for (n, a), b in zip(expected, got, strict=True)}

@@ -21,11 +21,12 @@ from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
 from ..running.runs import Run, begun_at
+from ..running.training import Plan
 from . import begin, starts
 from .measured import measured
 from .reading import kept_as, reading
 from .tasks import check_kinds
-from .trainer import Plan, Trainer
+from .trainer import Trainer
 
 
 def train(
@@ -73,7 +74,6 @@ def train(
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
     at_least(1, batch=batch)
     at_least(0, seed=seed, workers=workers, patience=patience)
-    asked = None if budget is None else Budget.parse(budget, wall)  # said wrongly it is told before data are opened
     card = papers.get(paper) if isinstance(paper, str) else paper
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
@@ -103,7 +103,8 @@ def train(
     if together % (fabric.world_size * recipe.accumulate):
         raise StemmaError(f"a batch of {together} cannot be shared by {fabric.world_size} processes x "
                           f"{recipe.accumulate} parts; choose a multiple")
-    length = asked or Budget.parse(recipe.length, wall).for_batch(recipe.batch, together)
+    length = (Budget.parse(recipe.length, wall).for_batch(recipe.batch, together) if budget is None
+              else Budget.parse(budget, wall))
 
     torch.manual_seed(seed)
     if fabric.device.type == "cuda":

@@ -12,7 +12,7 @@ from ...core.types import Dataset
 from ...data.loader import Loader
 from ...data.subset import told_of
 from ..running.runs import Run
-from ..running.training import Held, Plan, Step, Training, weight_of
+from ..running.training import Plan, Training
 from . import outside, passes
 from .measure import measure
 from .tasks import main_metric, needs_of
@@ -73,4 +73,4 @@ class Trainer(Training):
         self._validated()
 
 
-__all__ = ["Held", "Plan", "Step", "Trainer", "weight_of"]
+__all__ = ["Trainer"]

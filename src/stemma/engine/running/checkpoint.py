@@ -386,9 +386,16 @@ def at_size(model: nn.Module, size: int | str) -> nn.Module:
     if wrong := [k for k in own if k not in state or state[k].shape != own[k].shape]:
         raise StemmaError(f"{m.paper.cli_name} learned {wrong[0]} for pictures of {m.recipe.resize.size} pixels, and "
                           f"it fits no others; train it with --size {size}")
+    return _taking(other, m, recipe, {"size": int(size)})
+
+
+def _taking(other: Any, m: Any, recipe: Recipe, sets: dict[str, Any]) -> nn.Module:
+    """Another build of a model with its weights, mode, device and what is said of it; `sets`: the settings that are
+    new."""
+    state = m.state_dict()
     other.load_state_dict(state)
     other.train(m.training).to(next(iter(state.values())).device)
-    adorn(other, m.paper, m.preset, recipe, m.info, {**m.sets, "size": int(size)})
+    adorn(other, m.paper, m.preset, recipe, m.info, m.sets | sets)
     if hasattr(m, "meta"):
         other.meta = m.meta
     return cast(nn.Module, other)
@@ -416,13 +423,8 @@ def with_settings(model: nn.Module, sets: dict[str, Any]) -> nn.Module:
     for path, value in sets.items():
         spec = edit(spec, path, value)
     with no_pretrained():
-        other: Any = spec.build(m.classes)
-    other.load_state_dict(m.state_dict())
-    other.train(m.training).to(next(iter(m.state_dict().values())).device)
-    adorn(other, m.paper, m.preset, m.recipe, m.info, m.sets | sets)
-    if hasattr(m, "meta"):
-        other.meta = m.meta
-    return cast(nn.Module, other)
+        other = spec.build(m.classes)
+    return _taking(other, m, m.recipe, sets)
 
 
 def start_from(model: nn.Module, source: str | Path | nn.Module) -> dict[str, Any]:
