@@ -506,6 +506,23 @@ def test_the_papers_findings_are_held_against_a_comparison(linear: list[float], 
     assert [f["verdict"] for f in alone] == [verdicts.split()[0], "inconclusive", "inconclusive"]
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_names_of_networks_are_whole_on_a_line_of_eighty(count: int, monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.cli import screen
+    from stemma.cli.transfer import compared
+
+    monkeypatch.setattr(screen.out, "_width", 80)
+    names, sets = ("tf_efficientnet_lite0:imagenet", "tiny-16"), [f"flowers-{k}" for k in range(count)]
+    monkeypatch.setattr("stemma.report.transfer.answer", lambda results: ("head", []))
+    compared({"systems": [{"title": n, "top1": 0.75} for n in names], "findings": [], "failed": [], "ways": {"linear": {
+        "sets": sets, "table": [[0.5] * count] * 2, "adjusted": [0.7, -0.7], "intervals": [1.1, 1.1]}}})
+    said = capsys.readouterr().out
+    assert all(f"{n} " in said for n in (*names, "source top-1", "flowers-0", "adjusted")) and "…" not in said
+    assert all(len(line.rstrip()) <= 80 for line in said.splitlines())
+    assert ("4 more set(s) stand in the report" in said) == (count == 5)
+
+
 def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     sets = {k: v for k, v in SETS.items() if k != "network.name"}
     again: dict[str, Any] = {"budget": "2steps", "out": tmp_path / "c", "device": "cpu", "sets": sets, "jobs": 2}

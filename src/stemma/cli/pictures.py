@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json
-from .screen import err, number, out, print_json, table
+from .screen import err, fitting, number, out, print_json, table
 
 OVER = "95 % over pictures"  # heading of the intervals
 
@@ -35,9 +35,8 @@ def evaluated(result: dict[str, Any]) -> None:
         out.print("[dim]images_per_second is of processor time: the machine was busy, and the clock could not be "
                   "trusted[/]", soft_wrap=True)
     if per_class:
-        keys = list(dict.fromkeys(k for row in per_class.values() for k in row))[:6]
-        while len(keys) > 1 and sum(2 + max(len(k), 5) for k in keys) + max(map(len, per_class)) + 2 > out.width:
-            keys.pop()  # --json has them all
+        keys = fitting(list(dict.fromkeys(k for row in per_class.values() for k in row))[:6],
+                       [max(per_class, key=len)])  # --json has them all
         t = table("class", *keys, numbers=tuple(keys))
         for name, row in per_class.items():
             t.add_row(escape(name), *(number(row.get(k)) for k in keys))

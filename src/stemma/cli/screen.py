@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -44,6 +45,15 @@ def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()
     for c in columns:
         t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers)
     return t
+
+
+def fitting(names: Iterable[str], beside: Iterable[str]) -> list[str]:
+    """The first columns of numbers, one at least, that a line has room for; beside: the longest text of each other
+    column."""
+    found, wide = list(names), lambda columns: sum(2 + max(len(c), 5) for c in columns)
+    while len(found) > 1 and wide(found) + wide(beside) > out.width:
+        found.pop()
+    return found
 
 
 def number(v: Any) -> str:

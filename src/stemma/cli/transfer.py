@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from .screen import err, number, out, table
+from .screen import err, fitting, number, out, table
 
 
 def evaluated(said: dict[str, Any]) -> None:
@@ -60,12 +60,16 @@ def compared(results: dict[str, Any]) -> None:
     for way, said in results["ways"].items():
         if not said["sets"]:
             continue
-        names = ("source top-1", *said["sets"], "adjusted", "± 95 %")
+        always = ("source top-1", "adjusted", "± 95 %")
+        sets = fitting(said["sets"], (*always, max((s["title"] for s in results["systems"]), key=len)))
+        names = (always[0], *sets, *always[1:])
         t = table("network", *names, numbers=names, title=way)
         for i, s in enumerate(results["systems"]):
-            t.add_row(escape(s["title"]), number(s["top1"]), *(number(v) for v in said["table"][i]),
+            t.add_row(escape(s["title"]), number(s["top1"]), *(number(v) for v in said["table"][i][: len(sets)]),
                       number(said["adjusted"][i]), number(said["intervals"][i]))
         out.print(t)
+        if left := len(said["sets"]) - len(sets):
+            out.print(f"[dim]{left} more set(s) stand in the report[/]")
     for f in results["findings"]:
         out.print(f"{escape(f['finding'])}: [bold]{f['verdict']}[/], {escape(f['says'])}", soft_wrap=True)
     for r in results["failed"]:
