@@ -241,22 +241,16 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page: a table a part, and AP against overlap drawn."""
-    from ..report.sheet import POLICY, asset, remark
+    from ..report.sheet import leaf, remark
 
     lines = [charts.Line(i, r["name"], tuple(zip(OVERLAPS, r["overlap"]["all"])))
              for i, r in enumerate(record["rows"]) if r.get("overlap")]
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", "Heads of regions"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), legend,
+    body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), charts.legend(lines),
             charts.line_chart(lines, "IoU", "AP", "AP by the overlap asked for", 1.0)]
     for title, heads, rows in tables(record):
         body += [tag("h2", title), table("".join(tag("th", text(h), cls="plain") for h in heads),
                                          [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])]
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Heads of regions")),
-                                                    tag("main", *body)), lang="en") + "\n"
+    return leaf("Heads of regions", *body)
 
 
 def main(argv: list[str] | None = None) -> None:
