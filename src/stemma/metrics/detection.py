@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -109,6 +109,18 @@ class Picture:
     visible: Floats | None = None  # (G,) share of a box that can be seen, NaN unknown
     absent: Ints | None = None  # of federated data: labels of which there is no object
     partial: Ints | None = None  # and those of which not every object is marked
+
+    def only(self, true: Any, found: Any) -> Picture:
+        """The picture with these objects and detections alone, each a slice, a mask or indices."""
+
+        def of(v: Any, keep: Any) -> Any:
+            return v if v is None else tuple(np.array(v, object)[keep]) if isinstance(v, tuple) else v[keep]
+
+        return replace(self, boxes=self.boxes[true], labels=self.labels[true], crowd=self.crowd[true],
+                       area=self.area[true], masks=of(self.masks, true), keypoints=of(self.keypoints, true),
+                       visible=of(self.visible, true), found=self.found[found], scores=self.scores[found],
+                       found_labels=self.found_labels[found], found_masks=of(self.found_masks, found),
+                       found_keypoints=of(self.found_keypoints, found))
 
 
 def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -77,9 +77,7 @@ def mistakes(record: Record, least: float) -> dict[str, int]:
     """False finds that score `least` or more, by kind (`metrics.errors`), and "right", those that are none."""
     sure = Record(record.names, ("boxes",))
     for one in record:
-        keep = one.scores >= least
-        sure.add(replace(one, found=one.found[keep], scores=one.scores[keep], found_labels=one.found_labels[keep],
-                         found_masks=None, found_keypoints=None))
+        sure.add(one.only(slice(None), one.scores >= least))
     count: dict[str, int] = {k: n for k, n in errors(sure).count.items() if k != "missed"}
     return count | {"right": sum(len(one.scores) for one in sure) - sum(count.values())}
 
