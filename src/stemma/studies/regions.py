@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MethodType
@@ -94,15 +94,21 @@ def unrefined(model: RefinedModel) -> Iterator[None]:
 
 
 @contextmanager
-def allowed(model: nn.Module, iou: float) -> Iterator[None]:
-    """The model with suppression at another overlap."""
+def changed(model: nn.Module, **slots: Any) -> Iterator[None]:
+    """The model with other slots of its spec, of those that are read as it answers."""
     m: Any = model
     was = m.spec
-    m.spec = replace(was, post=(replace(was.post[0], iou=iou), *was.post[1:]))
+    m.spec = replace(was, **slots)
     try:
         yield
     finally:
         m.spec = was
+
+
+def allowed(model: nn.Module, iou: float) -> AbstractContextManager[None]:
+    """The model with suppression at another overlap."""
+    m: Any = model
+    return changed(m, post=(replace(m.spec.post[0], iou=iou), *m.spec.post[1:]))
 
 
 def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] | None:
@@ -123,17 +129,12 @@ def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] 
 def proposals(model: nn.Module, data: Dataset, device: str) -> dict[str, float] | None:
     """Average recall of the best `COUNTS` proposals, classes aside; as many are asked for, of as many candidates. None
     for a model that makes none."""
-    m: Any = model
-    rule = getattr(getattr(m, "spec", None), "rpn", None)
+    rule, most = getattr(getattr(model, "spec", None), "rpn", None), max(COUNTS)
     if rule is None:
         return None
-    was, most = m.spec, max(COUNTS)
-    m.spec = replace(was, rpn=replace(rule, proposals=replace(rule.proposals, keep=most, pre=max(
-        rule.proposals.pre, 4 * most))))
-    try:
-        return average_recall(seen(m, data, device, "proposals"), COUNTS)
-    finally:
-        m.spec = was
+    more = replace(rule.proposals, keep=most, pre=max(rule.proposals.pre, 4 * most))
+    with changed(model, rpn=replace(rule, proposals=more)):
+        return average_recall(seen(model, data, device, "proposals"), COUNTS)
 
 
 @torch.no_grad()
