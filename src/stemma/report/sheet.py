@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -76,6 +77,12 @@ def leaf(title: str, *inside: str, heading: str = "") -> str:
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
 
 
+def grid(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of plain cells, which it makes safe."""
+    return table("".join(tag("th", text(h), cls="plain") for h in heads),
+                 [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])
+
+
 def made_on(results: dict[str, Any]) -> dict[str, str]:
     """The machine and the software of a comparison, as `definitions` takes them."""
     m = results.get("machine", {})
@@ -107,5 +114,5 @@ def fold(title: str, inside: str) -> str:
     return tag("details", tag("summary", text(title)), inside)
 
 
-__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "leaf",
-           "made_on", "page", "remark", "runs_of", "section"]
+__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "grid",
+           "leaf", "made_on", "page", "remark", "runs_of", "section"]

@@ -33,8 +33,8 @@ from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.running import checkpoint
 from ..report import charts
-from ..report.sheet import leaf, remark
-from ..report.tags import table, tag, text
+from ..report.sheet import grid, leaf, remark
+from ..report.tags import tag, text
 
 STEPS = (1, 2, 3, 5, 20, 100)
 FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
@@ -161,8 +161,7 @@ def _page(title: str, answer: str, note: str, *parts: str) -> str:
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     show = lambda v: "–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v)
-    return table("".join(tag("th", h, cls="plain") for h in heads),
-                 [tag("tr", *(tag("td", text(show(v))) for v in r)) for r in rows])
+    return grid(heads, [[show(v) for v in r] for r in rows])
 
 
 def scales_answer(r: dict[str, Any]) -> str:

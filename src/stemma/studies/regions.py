@@ -43,7 +43,7 @@ from ..metrics.recall import average_recall
 from ..ops import roi
 from ..parts.dense.post import PerClassNMS
 from ..report import charts
-from ..report.tags import table, tag, text
+from ..report.tags import tag
 from ..skeletons.refined import RefinedModel
 from ..skeletons.two_stage import TwoStageModel
 
@@ -240,15 +240,14 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page: a table a part, and AP against overlap drawn."""
-    from ..report.sheet import leaf, remark
+    from ..report.sheet import grid, leaf, remark
 
     lines = [charts.Line(i, r["name"], tuple(zip(OVERLAPS, r["overlap"]["all"])))
              for i, r in enumerate(record["rows"]) if r.get("overlap")]
     body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), charts.legend(lines),
             charts.line_chart(lines, "IoU", "AP", "AP by the overlap asked for", 1.0)]
     for title, heads, rows in tables(record):
-        body += [tag("h2", title), table("".join(tag("th", text(h), cls="plain") for h in heads),
-                                         [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])]
+        body += [tag("h2", title), grid(heads, rows)]
     return leaf("Heads of regions", *body)
 
 
