@@ -156,7 +156,7 @@ def _written(record: dict[str, Any], out: Path, name: str, page: str) -> dict[st
 
 
 def _page(title: str, answer: str, note: str, *parts: str) -> str:
-    return leaf(title, tag("div", tag("p", text(answer), cls="head"), cls="answer"), remark(text(note)), *parts)
+    return leaf(title, tag("div", tag("p", text(answer), cls="head"), cls="answer"), remark(note), *parts)
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
