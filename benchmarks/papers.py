@@ -491,7 +491,8 @@ def main() -> None:
                 row["failed"] = str(error)
                 print(f"  {error}", flush=True)
                 break
-            keep()
+            finally:
+                keep()
     if args.tests is not None:
         cases = cases_of(args.tests or [run_tests(sorted({t["id"] for p in chosen for t in found[p.name]}))])
         for p in chosen:

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import torch
 
+from stemma.engine.running.checkpoint import write_text
+
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs" / "presets.json"
 TEST = "tests/test_presets.py::test_a_preset_trains_through_all_its_phases"
@@ -52,9 +54,7 @@ class Keeper:
             lines = [line for line in str(report.longrepr).splitlines() if "Error" in line or "assert" in line]
             seen["failed"] = " ".join((lines or ["no answer"])[-1].split())[-200:]
         self.rows[preset] = seen
-        new = KEPT.with_suffix(".new")
-        new.write_text(json.dumps(self.rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        new.replace(KEPT)
+        write_text(KEPT, json.dumps(self.rows, indent=1, sort_keys=True) + "\n")
         print(f"\n{preset}: {seen.get('failed', 'trained')}, {report.duration:.0f} s", flush=True)
 
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from roi_align import regions as boxes_of
 from stemma.core.part import In
 from stemma.papers.localization.panet import pooled
 from stemma.parts.regions import relation
@@ -30,12 +31,6 @@ SETTINGS = {"128 px, 16 pictures, 48 regions of 64 channels": (16, 64, 128, 48),
             "512 px, 2 pictures, 256 regions of 256 channels": (2, 256, 512, 256)}
 STRIDES = (4, 8, 16, 32)
 REGIONS, WIDTH = 300, 1024
-
-
-def boxes_of(b: int, r: int, side: int) -> Tensor:
-    """Boxes of 1/16 to the whole of a picture's side, sizes spread evenly on a logarithmic scale."""
-    centre, size = torch.rand(b, r, 2) * side, side / 16 * 16 ** torch.rand(b, r, 2)
-    return torch.cat([(centre - size / 2).clamp(min=0), (centre + size / 2).clamp(max=side)], -1)
 
 
 def seconds(run: Callable[[], list[Tensor]], xs: list[Tensor]) -> float:

@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
     learned,
+    pytest_collection_modifyitems,
     pytest_make_collect_report,
     pytest_runtest_makereport,
     pytest_terminal_summary,

@@ -29,7 +29,13 @@ LIBRARIES = ("pycocotools", "faster-coco-eval", "hotcoco", "torchmetrics")
 
 
 def version(library: str) -> str:
-    return importlib.metadata.version(library)
+    """Of the library as it is installed; "" of panopticapi-lite where it is not, which is not among the extras."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        if library != "panopticapi-lite":
+            raise
+        return ""
 
 
 def measured(library: str, truth: dict[str, Any], found: list[dict[str, Any]], folder: Path,
@@ -101,9 +107,9 @@ PANOPTIC = ("panopticapi-lite", "hotcoco", "torchmetrics")
 
 
 def quality(library: str, truth: PanopticFiles, found: PanopticFiles, folder: Path, categories: list[dict[str, Any]],
-            ) -> float | str:
-    """PQ of a prediction, each a map of ids (H, W) and its segments {id, category_id, iscrowd}; "–" where the library is
-    not installed, the name of its error where it raises one. "here" is Stemma."""
+            ) -> Numbers | str:
+    """{"PQ"} of a prediction, each a map of ids (H, W) and its segments {id, category_id, iscrowd}, or the name of the
+    error that the library raises. "here" is Stemma."""
     for name, (ids, segments) in (("truth", truth), ("found", found)):
         (folder / name).mkdir(exist_ok=True)
         Image.fromarray(encode(ids)).save(folder / name / "a.png")
@@ -117,16 +123,14 @@ def quality(library: str, truth: PanopticFiles, found: PanopticFiles, folder: Pa
         warnings.simplefilter("ignore")
         try:
             if library == "here":
-                return _here(truth, found, categories)
+                return {"PQ": _here(truth, found, categories)}
             if library == "torchmetrics":
-                return _quality_of_torchmetrics(truth, found, categories)
+                return {"PQ": _quality_of_torchmetrics(truth, found, categories)}
             if library == "hotcoco":
                 from hotcoco.panoptic import pq_compute
             else:
                 from panopticapi.evaluation import pq_compute
-            return float(pq_compute(*files)["All"]["pq"])
-        except ImportError:
-            return "–"
+            return {"PQ": float(pq_compute(*files)["All"]["pq"])}
         except (KeyError, ValueError) as error:
             return type(error).__name__
 

@@ -1,4 +1,4 @@
-"""What tests of learning measured and how far it lies from failing; and, in CI, no test that is skipped.
+"""What tests of learning measured and how far it lies from failing; and, in CI, no test that is skipped; and files that tests are given.
 
 The last bits of a training differ between processors, and so, after many steps, do its numbers. A test that learns asks
 for half of what it gets on the machine it was written on, or less: `learned` notes by which factor, and the summary of
@@ -72,6 +72,15 @@ def no_skip(report: Any) -> None:
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"{reason}\nA skip is a failure where CI is set in the environment."
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test of a file that is in nobody's gift, marked `given(VARIABLE)`, is asked for where that variable of the
+    environment names the file; elsewhere it is left out, and so neither skipped nor passed."""
+    absent = {item for item in items if not all(os.environ.get(m.args[0]) for m in item.iter_markers("given"))}
+    if absent:
+        config.hook.pytest_deselected(items=list(absent))
+        items[:] = [item for item in items if item not in absent]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -34,10 +34,23 @@ def test_expected():
 '''
 
 
-def inner(folder: Path, ci: str | None, *options: str) -> str:
-    """What pytest says of the tests above, which know nothing but tests/learning.py."""
+GIVEN = '''
+import os
+import pytest
+
+@pytest.mark.given("STEMMA_TEST_FILE")
+def test_given():
+    assert os.environ["STEMMA_TEST_FILE"]
+
+def test_other():
+    pass
+'''
+
+
+def inner(folder: Path, ci: str | None, *options: str, tests: str = INNER) -> str:
+    """What pytest says of tests, those above, which know nothing but tests/learning.py."""
     shutil.copy(ROOT / "tests" / "learning.py", folder / "conftest.py")
-    (folder / "test_inner.py").write_text(INNER)
+    (folder / "test_inner.py").write_text(tests)
     (folder / "test_whole.py").write_text('import pytest\npytest.skip("nothing here", allow_module_level=True)\n')
     (folder / "pytest.ini").write_text("[pytest]\n")
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CI", "PYTEST_"))} | ({} if ci is None
@@ -57,6 +70,12 @@ def test_the_summary_lists_margins_and_ci_allows_no_skip(tmp_path: Path, options
     said = inner(tmp_path, "true", "--continue-on-collection-errors", *options)
     assert "2 failed, 2 passed, 1 xfailed, 1 error" in said and "skipped" not in said.splitlines()[-1], said
     assert "A skip is a failure where CI is set" in said
+
+
+def test_what_needs_a_file_is_left_out_where_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file, said in (("", "1 passed, 1 skipped, 1 deselected"), ("x", "2 passed, 1 skipped")):
+        monkeypatch.setenv("STEMMA_TEST_FILE", file)
+        assert said in inner(tmp_path, None, tests=GIVEN)
 
 
 def test_a_gain_that_an_untrained_system_has_is_none() -> None:

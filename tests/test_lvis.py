@@ -66,9 +66,10 @@ def drawn(seed: int = 0, many: bool = True) -> Files:
 def by_lvis(truth: str, found: list[dict[str, Any]]) -> dict[str, float]:
     import lvis  # not among the extras: it wants OpenCV
 
-    np.float = float  # type: ignore[attr-defined]  # of a numpy before 1.24, which lvis 0.5.3 asks for
-    run = lvis.LVISEval(lvis.LVIS(truth), lvis.LVISResults(truth, [dict(r) for r in found]), "bbox")
-    run.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "float", float, raising=False)  # of a numpy before 1.24, which lvis 0.5.3 asks for
+        run = lvis.LVISEval(lvis.LVIS(truth), lvis.LVISResults(truth, [dict(r) for r in found]), "bbox")
+        run.run()
     return {k: float(v) for k, v in run.results.items()}
 
 

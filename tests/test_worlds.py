@@ -253,13 +253,12 @@ def dreamt(net: MDNRNN, steps: int = 120) -> tuple[float, float]:
     return float(torch.stack(nats[20:]).mean()), float(state["stoch"].square().mean())
 
 
+@pytest.mark.given("STEMMA_WORLD_MODELS_RNN")
 @pytest.mark.oracle("the authors' cell, restated, with the weights that they released", "world_models")
 def test_the_authors_released_memory_is_ours() -> None:
     """Their numbers fill our memory, count by count; their cell, written down again in NumPy, says the same from them;
     and in dreams they are at home in this cell alone: without its bias of 1 for what is kept, or with the blocks in
-    torch's order, each next code costs more. Only where STEMMA_WORLD_MODELS_RNN names their file."""
-    if not RELEASED:
-        return
+    torch's order, each next code costs more."""
     net = released(1.0, "igfo")
     assert sum(p.numel() for p in net.parameters()) == 422_368
     w, v, kernel, bias = (np.asarray(x) / 1e4 for x in json.loads(Path(RELEASED).read_text(encoding="utf-8")))

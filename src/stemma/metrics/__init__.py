@@ -12,7 +12,6 @@ objects where there are none) is NaN inside and None in what these two return, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,8 +171,8 @@ class Evaluator:
             if not self._orders and self._free and prediction.get("masks") is not None and truth.masks is not None:
                 self.kinds = ("boxes", "masks")
                 self.record = Record(self.classes.names, self.kinds)
-            one = picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal")
-            self.record.add(one if self.frequency else replace(one, absent=None, partial=None))
+            self.record.add(picture(truth, prediction, len(self.classes), order, self.kinds, self.task == "amodal",
+                                    bool(self.frequency)))
             if self.task == "amodal":
                 self.hidden[order] = amodal.hidden(truth, prediction)
         self._orders[order] = None

@@ -142,10 +142,11 @@ class Federated:
     @classmethod
     def of(cls, record: Record) -> Federated | None:
         """That of a record; None where its data are not federated."""
-        none = np.zeros(0, np.int64)
-        lists = [(p.absent if p.absent is not None else none, p.partial if p.partial is not None else none)
-                 for p in record] if record.frequency else []
-        return cls(record.frequency, [a for a, _ in lists], [b for _, b in lists]) if record.frequency else None
+        if not record.frequency:
+            return None
+        absent, partial = ([np.zeros(0, np.int64) if v is None else v for v in of]
+                           for of in ([p.absent for p in record], [p.partial for p in record]))
+        return cls(record.frequency, absent, partial)
 
     def part(self, begin: int, count: int) -> Federated:
         """Of `count` images from `begin` on."""

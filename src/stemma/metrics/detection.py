@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -110,6 +110,18 @@ class Picture:
     absent: Ints | None = None  # of federated data: labels of which there is no object
     partial: Ints | None = None  # and those of which not every object is marked
 
+    def only(self, true: Any, found: Any) -> Picture:
+        """The picture with these objects and detections alone, each a slice, a mask or indices."""
+
+        def of(v: Any, keep: Any) -> Any:
+            return v if v is None else tuple(np.array(v, object)[keep]) if isinstance(v, tuple) else v[keep]
+
+        return replace(self, boxes=self.boxes[true], labels=self.labels[true], crowd=self.crowd[true],
+                       area=self.area[true], masks=of(self.masks, true), keypoints=of(self.keypoints, true),
+                       visible=of(self.visible, true), found=self.found[found], scores=self.scores[found],
+                       found_labels=self.found_labels[found], found_masks=of(self.found_masks, found),
+                       found_keypoints=of(self.found_keypoints, found))
+
 
 def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     array = np.asarray(value, dtype)
@@ -124,8 +136,8 @@ def _column(where: str, name: str, value: ArrayLike, shape: tuple[int, ...], dty
 
 
 def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int, kinds: Iterable[Kind] = ("boxes",),
-            amodal: bool = False) -> Picture:
-    """One image's record, checked.
+            amodal: bool = False, federated: bool = False) -> Picture:
+    """One image's record, checked; of federated data with what was searched for.
 
     `prediction` holds boxes (n, 4), scores (n,), labels (n,) and, where `kinds` asks, masks and keypoints (n, K, 3);
     all in pixels of the file. Boxes may be left out where there are masks: they are then the masks' bounds.
@@ -170,8 +182,8 @@ def picture(truth: Sample, prediction: dict[str, Any], classes: int, order: int,
         area = np.array([m.area for m in true_masks], np.float64)
         bounds = np.asarray(rle_tools().toBbox([m.as_dict() for m in true_masks]), np.float64).reshape(-1, 4)
         true_boxes = np.concatenate([bounds[:, :2], bounds[:, :2] + bounds[:, 2:]], 1)
-    searched = [np.asarray(truth.extra[k], np.int64) if "absent" in truth.extra else None
-                for k in ("absent", "partial")]
+    searched = ([np.asarray(truth.extra[k], np.int64) for k in ("absent", "partial")]
+                if federated and "absent" in truth.extra else [None, None])
     seen = np.full(len(true_boxes), np.nan) if truth.visible is None else np.asarray(truth.visible, np.float64)
     return Picture(
         order, (int(truth.size[0]), int(truth.size[1])), true_boxes, np.asarray(truth.labels, np.int64),

@@ -64,20 +64,8 @@ def _area(boxes: Floats) -> Floats:
     return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
 
-def _take(p: Picture, true: Any, found: Any) -> Picture:
-    """The picture with these objects and detections alone."""
-
-    def of(v: Any, keep: Any) -> Any:
-        return v if v is None else tuple(np.array(v, object)[keep]) if isinstance(v, tuple) else v[keep]
-
-    return replace(p, boxes=p.boxes[true], labels=p.labels[true], crowd=p.crowd[true], area=p.area[true],
-                   masks=of(p.masks, true), keypoints=of(p.keypoints, true), visible=of(p.visible, true),
-                   found=p.found[found], scores=p.scores[found], found_labels=p.found_labels[found],
-                   found_masks=of(p.found_masks, found), found_keypoints=of(p.found_keypoints, found))
-
-
 def _scored(least: float) -> Callable[[Picture], Picture]:
-    return lambda p: _take(p, slice(None), p.scores >= least)
+    return lambda p: p.only(slice(None), p.scores >= least)
 
 
 def _wider(p: Picture) -> Picture:
@@ -94,7 +82,7 @@ RULES = (
          _coco(lambda p: replace(p, area=_area(p.boxes)))),
     Rule("crowds are objects like others", "programs that do not read `iscrowd`",
          _coco(lambda p: replace(p, crowd=np.zeros_like(p.crowd)))),
-    Rule("crowds are not there", "files from which they were taken", _coco(lambda p: _take(p, ~p.crowd, slice(None)))),
+    Rule("crowds are not there", "files from which they were taken", _coco(lambda p: p.only(~p.crowd, slice(None)))),
     Rule("300 detections a picture count", "a raised limit", _coco(limits=(1, 10, 300))),
     Rule("1000 detections a picture count", "a raised limit", _coco(limits=(1, 10, 1000))),
     Rule("10 detections a picture count", "a lowered limit", _coco(limits=(1, 10))),

@@ -54,17 +54,17 @@ def direction(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float 
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
+def cosine(first: Any, second: Any) -> np.ndarray:
+    """How alike rows of features are, float64 (N,)."""
+    return np.asarray((_unit(first) * _unit(second)).sum(-1))
+
+
 def directional_similarity(first: Any, second: Any, said: Any, then: Any) -> np.ndarray:
     """cos(I1 - I0, T1 - T0) of rows of features: of the pictures before and after and of their captions, each of length
     1 before they are subtracted (InstructPix2Pix sec. 3.1.2, after Gal et al., arXiv 2108.00946). float64 (N,).
     0 where a difference is none."""
     i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
-    return np.asarray((_unit(i1 - i0) * _unit(t1 - t0)).sum(-1))
-
-
-def cosine(first: Any, second: Any) -> np.ndarray:
-    """How alike rows of features are, float64 (N,)."""
-    return np.asarray((_unit(first) * _unit(second)).sum(-1))
+    return cosine(i1 - i0, t1 - t0)
 
 
 def kept_by_filter(first: Any, second: Any, said: Any, then: Any, pictures: float = 0.7, captions: float = 0.2,
@@ -72,9 +72,8 @@ def kept_by_filter(first: Any, second: Any, said: Any, then: Any, pictures: floa
     """Which of the pairs made for one prompt are kept, best first: the pictures alike by `pictures`, each like its
     caption by `captions`, changed as the captions by `directions`, and of those the `most` whose direction is best
     (InstructPix2Pix's released code). Features as in `directional_similarity`; int64 (K,)."""
-    i0, i1, t0, t1 = (_unit(x) for x in (first, second, said, then))
     along = directional_similarity(first, second, said, then)
-    ok = (((i0 * i1).sum(-1) >= pictures) & ((i0 * t0).sum(-1) >= captions) & ((i1 * t1).sum(-1) >= captions)
+    ok = ((cosine(first, second) >= pictures) & (cosine(first, said) >= captions) & (cosine(second, then) >= captions)
           & (along >= directions))
     order = np.argsort(-along, kind="stable")
     return np.asarray(order[ok[order]][:most])

@@ -83,7 +83,4 @@ def _within(one: Picture, least: float, most: float, slack: float, seen: tuple[f
     keep: Bools = (said >= least / slack) & (said <= most * slack)
     share = np.ones(len(tall)) if one.visible is None else np.nan_to_num(one.visible, nan=1.0)
     crowd = one.crowd | (tall < least) | (tall > most) | (share < seen[0]) | (share > seen[1])
-    points = None if one.found_keypoints is None else one.found_keypoints[keep]
-    runs = None if one.found_masks is None else tuple(r for r, k in zip(one.found_masks, keep) if k)
-    return replace(one, crowd=crowd, found=one.found[keep], scores=one.scores[keep],
-                   found_labels=one.found_labels[keep], found_masks=runs, found_keypoints=points)
+    return replace(one.only(slice(None), keep), crowd=crowd)

@@ -6,9 +6,11 @@ system, with a dash and a marker of its own so that colour is never the only sig
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+
+from .tags import tag, text
 
 W, H = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 14, 50
@@ -123,6 +125,11 @@ def legend_swatch(system: int) -> str:
     return f'<svg class="swatch s{system}" viewBox="0 0 34 12" aria-hidden="true">{line}{marker(system, 17, 6)}</svg>'
 
 
+def legend(lines: Iterable[Line]) -> str:
+    """What each line of a chart is."""
+    return tag("ul", *(tag("li", legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+
+
 def whisker(
     mean: float, spread: float | None, low: float, high: float, label: str, over: Sequence[float] | None = None,
     side: str = "",
@@ -143,4 +150,4 @@ def whisker(
             f'<circle cx="{at(mean):.1f}" cy="13" r="5"/></svg>')
 
 
-__all__ = ["Line", "legend_swatch", "line_chart", "marker", "plain", "ticks", "whisker"]
+__all__ = ["Line", "legend", "legend_swatch", "line_chart", "marker", "plain", "ticks", "whisker"]

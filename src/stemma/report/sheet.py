@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -67,6 +68,21 @@ def page(results: dict[str, Any], title: str, about: str, answers: str, sections
     return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
 
 
+def leaf(title: str, *inside: str, heading: str = "") -> str:
+    """A page of a study as text: its heading (the title, unless told) and what it holds."""
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+               tag("title", title), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("style", asset("page.css")))
+    body = tag("body", tag("header", tag("h1", heading or title)), tag("main", *inside))
+    return "<!doctype html>" + tag("html", head, body, lang="en") + "\n"
+
+
+def grid(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of plain cells, which it makes safe."""
+    return table("".join(tag("th", text(h), cls="plain") for h in heads),
+                 [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])
+
+
 def made_on(results: dict[str, Any]) -> dict[str, str]:
     """The machine and the software of a comparison, as `definitions` takes them."""
     m = results.get("machine", {})
@@ -98,5 +114,5 @@ def fold(title: str, inside: str) -> str:
     return tag("details", tag("summary", text(title)), inside)
 
 
-__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "made_on",
-           "page", "remark", "runs_of", "section"]
+__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "grid",
+           "leaf", "made_on", "page", "remark", "runs_of", "section"]

@@ -33,8 +33,8 @@ from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.running import checkpoint
 from ..report import charts
-from ..report.sheet import POLICY, asset, remark
-from ..report.tags import table, tag, text
+from ..report.sheet import grid, leaf, remark
+from ..report.tags import tag, text
 
 STEPS = (1, 2, 3, 5, 20, 100)
 FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
@@ -156,17 +156,12 @@ def _written(record: dict[str, Any], out: Path, name: str, page: str) -> dict[st
 
 
 def _page(title: str, answer: str, note: str, *parts: str) -> str:
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", title), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
-    main_ = tag("main", tag("div", tag("p", text(answer), cls="head"), cls="answer"), remark(text(note)), *parts)
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", title)), main_), lang="en") + "\n"
+    return leaf(title, tag("div", tag("p", text(answer), cls="head"), cls="answer"), remark(note), *parts)
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     show = lambda v: "–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v)
-    return table("".join(tag("th", h, cls="plain") for h in heads),
-                 [tag("tr", *(tag("td", text(show(v))) for v in r)) for r in rows])
+    return grid(heads, [[show(v) for v in r] for r in rows])
 
 
 def scales_answer(r: dict[str, Any]) -> str:
@@ -188,8 +183,8 @@ def scales_page(r: dict[str, Any]) -> str:
         lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
                                                        if str(x["text"]) == t and x[key] is not None))
                  for k, t in enumerate(r["falls"])]
-        legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-        parts.append(legend + charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales"))
+        parts.append(charts.legend(lines)
+                     + charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales"))
     image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '
              'style="max-width:100%;image-rendering:pixelated">')
     figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
@@ -217,10 +212,9 @@ def steps_page(r: dict[str, Any]) -> str:
                                         if x[key] is not None))
              for k, (key, name) in enumerate((("iou", "mask IoU"), ("found", "points found"),
                                               ("false_area", "false area")))]
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
     heads = ("way", "ms of processor", "edits made", "mask IoU", "points found", "false area")
     return _page("How many steps does an answer take?", steps_answer(r), f"{r['paper']}, {r['edits']} edits of "
-                 f"{r['data']} ({r['split']}). The linear reading is asked for masks alone.", legend,
+                 f"{r['data']} ({r['split']}). The linear reading is asked for masks alone.", charts.legend(lines),
                  tag("div", charts.line_chart(lines, "log10 of the number of steps", "share", "Answers by steps"),
                      style="max-width:40rem"),
                  _rows(heads, [(x["way"], x["ms"], x["right"], x["iou"], x["found"], x["false_area"])

@@ -28,7 +28,6 @@ from ..engine.pictures import outside
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
 from ..report import charts
-from ..report.tags import table, tag, text
 from ..skeletons.dense import DenseRule
 
 
@@ -72,7 +71,7 @@ def study(
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page with its plot; an empty bin is drawn at one example."""
-    from ..report.sheet import POLICY, asset, remark
+    from ..report.sheet import grid, leaf, remark
 
     rows, bins = record["rows"], record["bins"]
     lines = [charts.Line(i, r["name"], tuple(((k + 0.5) / bins, math.log10(max(c, 1.0)))
@@ -80,21 +79,14 @@ def page(record: dict[str, Any]) -> str:
     body = []
     for r in rows:
         whole = max(sum(r["counts"]), 1.0)
-        cells = (r["name"], f"{whole:,.0f}", f"{100 * r['counts'][0] / whole:.2f} %",
-                 f"{100 * r['counts'][-1] / whole:.4f} %")
-        body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
+        body.append((r["name"], f"{whole:,.0f}", f"{100 * r['counts'][0] / whole:.2f} %",
+                     f"{100 * r['counts'][-1] / whole:.4f} %"))
     heads = ("run", "examples", f"norm below {1 / bins:.3g}", f"norm above {1 - 1 / bins:.3g}")
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", "Gradient norms"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
     note = remark(f"{record['pictures']} pictures of {record['data']} ({record['split']}). Easy examples lie left, "
                   "outliers right; the height is a logarithm.")
     chart = charts.line_chart(lines, "gradient norm", "log10 of the number of examples", "Gradient norms")
-    main = tag("main", note, legend, chart, table("".join(tag("th", h, cls="plain") for h in heads), body))
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "How hard do the examples pull?")),
-                                                    main), lang="en") + "\n"
+    return leaf("Gradient norms", note, charts.legend(lines), chart, grid(heads, body),
+                heading="How hard do the examples pull?")
 
 
 def main(argv: list[str] | None = None) -> None:

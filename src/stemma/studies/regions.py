@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MethodType
@@ -43,7 +43,7 @@ from ..metrics.recall import average_recall
 from ..ops import roi
 from ..parts.dense.post import PerClassNMS
 from ..report import charts
-from ..report.tags import table, tag, text
+from ..report.tags import tag
 from ..skeletons.refined import RefinedModel
 from ..skeletons.two_stage import TwoStageModel
 
@@ -77,9 +77,7 @@ def mistakes(record: Record, least: float) -> dict[str, int]:
     """False finds that score `least` or more, by kind (`metrics.errors`), and "right", those that are none."""
     sure = Record(record.names, ("boxes",))
     for one in record:
-        keep = one.scores >= least
-        sure.add(replace(one, found=one.found[keep], scores=one.scores[keep], found_labels=one.found_labels[keep],
-                         found_masks=None, found_keypoints=None))
+        sure.add(one.only(slice(None), one.scores >= least))
     count: dict[str, int] = {k: n for k, n in errors(sure).count.items() if k != "missed"}
     return count | {"right": sum(len(one.scores) for one in sure) - sum(count.values())}
 
@@ -96,15 +94,21 @@ def unrefined(model: RefinedModel) -> Iterator[None]:
 
 
 @contextmanager
-def allowed(model: nn.Module, iou: float) -> Iterator[None]:
-    """The model with suppression at another overlap."""
+def changed(model: nn.Module, **slots: Any) -> Iterator[None]:
+    """The model with other slots of its spec, of those that are read as it answers."""
     m: Any = model
     was = m.spec
-    m.spec = replace(was, post=(replace(was.post[0], iou=iou), *was.post[1:]))
+    m.spec = replace(was, **slots)
     try:
         yield
     finally:
         m.spec = was
+
+
+def allowed(model: nn.Module, iou: float) -> AbstractContextManager[None]:
+    """The model with suppression at another overlap."""
+    m: Any = model
+    return changed(m, post=(replace(m.spec.post[0], iou=iou), *m.spec.post[1:]))
 
 
 def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] | None:
@@ -125,17 +129,12 @@ def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] 
 def proposals(model: nn.Module, data: Dataset, device: str) -> dict[str, float] | None:
     """Average recall of the best `COUNTS` proposals, classes aside; as many are asked for, of as many candidates. None
     for a model that makes none."""
-    m: Any = model
-    rule = getattr(getattr(m, "spec", None), "rpn", None)
+    rule, most = getattr(getattr(model, "spec", None), "rpn", None), max(COUNTS)
     if rule is None:
         return None
-    was, most = m.spec, max(COUNTS)
-    m.spec = replace(was, rpn=replace(rule, proposals=replace(rule.proposals, keep=most, pre=max(
-        rule.proposals.pre, 4 * most))))
-    try:
-        return average_recall(seen(m, data, device, "proposals"), COUNTS)
-    finally:
-        m.spec = was
+    more = replace(rule.proposals, keep=most, pre=max(rule.proposals.pre, 4 * most))
+    with changed(model, rpn=replace(rule, proposals=more)):
+        return average_recall(seen(model, data, device, "proposals"), COUNTS)
 
 
 @torch.no_grad()
@@ -241,22 +240,15 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page: a table a part, and AP against overlap drawn."""
-    from ..report.sheet import POLICY, asset, remark
+    from ..report.sheet import grid, leaf, remark
 
     lines = [charts.Line(i, r["name"], tuple(zip(OVERLAPS, r["overlap"]["all"])))
              for i, r in enumerate(record["rows"]) if r.get("overlap")]
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", "Heads of regions"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), legend,
+    body = [remark(f"{record['pictures']} pictures of {record['data']} ({record['split']})."), charts.legend(lines),
             charts.line_chart(lines, "IoU", "AP", "AP by the overlap asked for", 1.0)]
     for title, heads, rows in tables(record):
-        body += [tag("h2", title), table("".join(tag("th", text(h), cls="plain") for h in heads),
-                                         [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])]
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Heads of regions")),
-                                                    tag("main", *body)), lang="en") + "\n"
+        body += [tag("h2", title), grid(heads, rows)]
+    return leaf("Heads of regions", *body)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -32,8 +32,8 @@ from ..engine.transfer import features, heads, training
 from ..ops import softmax_regression as regression
 from ..parts.classifier import Network
 from ..report import charts
-from ..report.sheet import POLICY, asset, definitions, remark
-from ..report.tags import table, tag, text
+from ..report.sheet import definitions, grid, leaf, remark
+from ..report.tags import tag, text
 from ..skeletons.protocol import Look
 
 ARMS = {"coarse": "A as one class", "real": "A split into its kinds", "chance": "A split by chance"}
@@ -155,24 +155,18 @@ def page(record: dict[str, Any]) -> str:
     lines = [charts.Line(i, ARMS[a], tuple((float(n), float(np.mean([r[a]["B"][str(n)] for r in record["runs"]])))
                                            for n in SHOTS)) for i, a in enumerate(ARMS)]
     heads_ = ("compared", "pictures a class", "gain on B", "95 % over seeds", "")
-    body = [tag("tr", *(tag("td", text(c)) for c in (
-        f"{ARMS[g['arm']]}, less {ARMS[g['than']]}", g["shots"], f"{g['gain']:+.3f}", f"{g['low']:+.3f} to "
-        f"{g['high']:+.3f}", g["word"]))) for g in record["gains"]]
+    body = [(f"{ARMS[g['arm']]}, less {ARMS[g['than']]}", g["shots"], f"{g['gain']:+.3f}",
+             f"{g['low']:+.3f} to {g['high']:+.3f}", g["word"]) for g in record["gains"]]
     on_a = "; ".join(f"{ARMS[a]}: {np.mean([r[a]['A'] for r in record['runs']]):.3f}" for a in ARMS)
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", "Does splitting a class help?"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
-    main_ = tag("main", tag("div", tag("p", text(answer(record)), cls="head"), cls="answer"),
-                remark("Seeds are paired; concepts are drawn, so that what lies near looks alike by construction."),
-                legend, tag("div", charts.line_chart(lines, "pictures a class", "accuracy on B", "Accuracy on B"),
-                            style="max-width:40rem"), table("".join(tag("th", h, cls="plain") for h in heads_), body),
-                definitions({"accuracy on the sixteen, a part of A counted as A": text(on_a), "B": text(
-                    "; ".join(record["concepts"])),
-                             "network": text(f"tiny-{record['width']}, {record['steps']} steps")}))
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Does splitting a class help?")),
-                                                    main_), lang="en") + "\n"
+    return leaf(
+        "Does splitting a class help?", tag("div", tag("p", text(answer(record)), cls="head"), cls="answer"),
+        remark("Seeds are paired; concepts are drawn, so that what lies near looks alike by construction."),
+        charts.legend(lines), tag("div", charts.line_chart(lines, "pictures a class", "accuracy on B", "Accuracy on B"),
+                                  style="max-width:40rem"),
+        grid(heads_, body),
+        definitions({"accuracy on the sixteen, a part of A counted as A": text(on_a),
+                     "B": text("; ".join(record["concepts"])),
+                     "network": text(f"tiny-{record['width']}, {record['steps']} steps")}))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from ..engine.running import checkpoint
 from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
-from ..report.tags import table, tag, text
+from ..report.tags import tag, text
 
 # dream, world; table 2
 PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}
@@ -94,7 +94,7 @@ def fooled(rows: list[dict[str, float]], chance: float) -> list[float]:
 
 def page(record: dict[str, Any]) -> str:
     """The study as one page with its plot."""
-    from ..report.sheet import POLICY, asset, definitions, remark
+    from ..report.sheet import definitions, grid, leaf, remark
 
     rows = record["rows"]
     lines = [charts.Line(0, "in the dream", tuple((r["temperature"], r["dream"]) for r in rows)),
@@ -113,10 +113,8 @@ def page(record: dict[str, Any]) -> str:
     body = []
     for r in rows:
         said = PAPER.get(r["temperature"], ("–", "–")) if record["env"] == "takecover" else ("–", "–")
-        cells = (f"{r['temperature']:g}", f"{r['dream']:.0f}", f"{100 * r['ended']:.0f} %", f"{r['real']:.0f}",
-                 f"{r['interval']:.0f}", *map(str, said))
-        body.append(tag("tr", *(tag("td", text(c)) for c in cells)))
-    legend = tag("ul", *(tag("li", charts.legend_swatch(x.system), text(x.name)) for x in lines), cls="legend")
+        body.append((f"{r['temperature']:g}", f"{r['dream']:.0f}", f"{100 * r['ended']:.0f} %", f"{r['real']:.0f}",
+                     f"{r['interval']:.0f}", *said))
     d = record["dream"]
     facts = {
         "world": text(record["env"]), "run": text(record["run"]),
@@ -125,18 +123,13 @@ def page(record: dict[str, Any]) -> str:
         "failures a step, by chance": text(f"{d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the dream at "
                                            "temperature 1"),
     }
-    top = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-              tag("title", "Temperature of the dream"),
-              tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-              tag("style", asset("page.css")))
     note = remark("A controller is evolved anew at each temperature in dreams of the same model, and then lives in the "
                   "world, where it has never been.")
-    main = tag("main", tag("div", tag("p", text(head), cls="head"), cls="answer"), tag("h2", "Dream and world"), note,
-               legend, tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"),
-                           style="max-width:40rem"), table("".join(tag("th", n, cls="plain") for n in names), body),
-               tag("h2", "How this was made"), definitions(facts))
-    return "<!doctype html>" + tag("html", top, tag("body", tag("header", tag("h1", "Can the agent fool its dream?")),
-                                                    main), lang="en") + "\n"
+    return leaf("Temperature of the dream", tag("div", tag("p", text(head), cls="head"), cls="answer"),
+                tag("h2", "Dream and world"), note, charts.legend(lines),
+                tag("div", charts.line_chart(lines, "temperature", "return", "Return against temperature"),
+                    style="max-width:40rem"), grid(names, body),
+                tag("h2", "How this was made"), definitions(facts), heading="Can the agent fool its dream?")
 
 
 def main(argv: list[str] | None = None) -> None:
