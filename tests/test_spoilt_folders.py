@@ -2,7 +2,6 @@
 what such folders found, each with its right value. `benchmarks/fuzz_folders.py` runs as many as one likes."""
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layouts import put
 from made_data import noise, voc_xml
 from stemma.core.types import DataError
 from stemma.data.doctor import Report, examine
@@ -56,11 +56,6 @@ def test_the_judge_sees_what_vanished(tmp_path: Path) -> None:
 def pictures(root: Path, count: int = 3, folder: str = "") -> None:
     for k in range(count):
         noise(root / folder / f"{k}.png", seed=k)
-
-
-def put(path: Path, doc: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(doc if isinstance(doc, str) else json.dumps(doc), encoding="utf-8")
 
 
 def held(where: Path, **options: Any) -> dict[str, int]:
