@@ -21,9 +21,11 @@ from PIL import Image
 from layouts import H, W, painted, percent, png64, put, region, runs
 from made_data import noise
 from stemma.core.types import DataError
+from stemma.data import formats, images
 from stemma.data.doctor import examine
+from stemma.data.doctors import examiner
 from stemma.data.formats import drafts_at, module_of
-from stemma.data.open import open_dataset, recognise, splits
+from stemma.data.open import open_dataset, open_pair, recognise, splits
 from stemma.data.readers.label_studio import brush
 from stemma.data.records import DataWarning
 
@@ -233,6 +235,26 @@ def test_classes_may_be_told(tmp_path: Path, layout: str) -> None:
     assert data.info.classes.names == ("dog", "bird", "cat") and held(data)["a.png"][0][0] == "cat"
     with pytest.raises(DataError, match="the class 'dog' is not in the list of classes"):
         opened(tmp_path, names=["cat", "bird"])
+
+
+def test_a_folder_is_recognised_once_and_walked_once_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By training and by the doctor, however many splits and formats there are."""
+    for split in ("train", "valid"):
+        pictures(tmp_path / split)
+        labelme(tmp_path / split, TRUTH)
+    asked, walked = [], []
+    find, rooms = formats.formats_at, images._rooms
+    monkeypatch.setattr(formats, "formats_at", lambda path: asked.append(path) or find(path))
+    monkeypatch.setattr("stemma.data.classes.doctor.formats_at", formats.formats_at)
+    monkeypatch.setattr(images, "_rooms", lambda *way: walked.append(way) or rooms(*way))
+    for look in (open_pair, lambda path: examiner(path)(path)):
+        asked.clear()
+        look(tmp_path)
+        assert asked == [tmp_path]
+    walked.clear()
+    assert find(tmp_path) == ["labelme"] and walked and len(set(walked)) == len(walked)
+    pictures(tmp_path / "later")
+    assert "later/images/a.png" in images.walk(tmp_path), "what is written afterwards is seen"
 
 
 @pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("labelme", "kitti", "supervisely", "datumaro")])

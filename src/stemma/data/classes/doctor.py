@@ -23,7 +23,7 @@ LOOSE = True  # any folders of pictures look so: other kinds are asked first
 def knows(where: str | Path) -> bool:
     """Whether a folder holds pictures by class and nothing that says boxes."""
     path = Path(where).expanduser()
-    return path.is_dir() and not formats_at(path) and bool(folders.counts(path))
+    return path.is_dir() and bool(folders.counts(path)) and not formats_at(path)
 
 
 def examine(

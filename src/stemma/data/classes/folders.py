@@ -34,16 +34,16 @@ def counts(where: Path) -> dict[str, dict[str, int]]:
 def _in(folder: Path) -> dict[str, int]:
     """class -> pictures of one folder of class folders; empty where pictures lie beside them, or a folder has the name
     of one of pictures or labels."""
-    files = walk(folder)
-    if any("/" not in f for f in files):
-        return {}
-    of = Counter(f.rpartition("/")[0] for f in files)
     try:
         below = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
     except OSError:
         return {}
     if {n.lower() for n in below} & _ROOMS:
         return {}
+    files = walk(folder)
+    if any("/" not in f for f in files):
+        return {}
+    of = Counter(f.rpartition("/")[0] for f in files)
     empty = [n for n in below if not any(c == n or c.startswith(f"{n}/") for c in of)]
     return {c: of.get(c, 0) for c in sorted([*of, *empty])}
 
