@@ -96,6 +96,22 @@ def test_a_picture_of_createml_without_annotations_is_no_background(tmp_path: Pa
     assert named(examine(tmp_path), "1.png", "annotations")
 
 
+def test_an_object_without_a_class_name_makes_no_class(tmp_path: Path) -> None:
+    """In CreateML's JSON and in Supervisely's, where no list names the classes: its picture is left out alone."""
+    pictures(tmp_path / "createml")
+    put(tmp_path / "createml/a.json", [{"image": f"{k}.png", "annotations": [
+        {"label": "cat" if k != 1 else "", "coordinates": BOX}]} for k in range(3)])
+    pictures(tmp_path / "supervisely", folder="ds/img")
+    for k in range(3):
+        put(tmp_path / f"supervisely/ds/ann/{k}.png.json", {"size": {"height": 40, "width": 60}, "tags": [], "objects": [
+            {"classTitle": "cat" if k != 1 else "", "geometryType": "rectangle",
+             "points": {"exterior": [[5, 6], [24, 15]], "interior": []}}]})
+    for name in ("createml", "supervisely"):
+        assert held(tmp_path / name) == {"0.png": 1, "2.png": 1}
+        report = examine(tmp_path / name)
+        assert report.classes == ("cat",) and named(report, "no class name", "1.png")
+
+
 def tasks(**change: Any) -> list[dict[str, Any]]:
     """Label Studio's export of three pictures; `change` is of the region of the second."""
     return [{"data": {"image": f"/data/upload/{k}.png"}, "annotations": [{"result": [
