@@ -297,11 +297,7 @@ def draft_of(
 def found_by(pictures: Pictures, name: str, split: str, origin: Path) -> str | None:
     """The picture that a file of annotations means by a name: the one beside it, or nearest to it. Raises `LookupError`
     where several are."""
-    name = plain_name(name)
-    try:
-        beside = origin.parent.resolve().relative_to(pictures.root.resolve()).as_posix().removeprefix(".")
-    except ValueError:
-        beside = ""
+    name, beside = plain_name(name), pictures.below(origin.parent)
     whole = f"{beside}/{name}" if beside and "/" not in name else name
     return pictures.find(whole, near=split, beside=beside)
 
