@@ -161,8 +161,7 @@ def _declared(root: ET.Element, names: list[str], lines: list[tuple[int, int]]) 
             a = dict(_ATTRIBUTE.findall(t))
             ends = [nodes.get(a.get(f"data-node-{k}", ""), "") for k in ("from", "to")]
             if all(n in names for n in ends):
-                pair = names.index(ends[0]), names.index(ends[1])
-                lines += [pair] if pair not in lines else []
+                lines.append((names.index(ends[0]), names.index(ends[1])))
 
 
 def _whole(e: ET.Element, key: str) -> int:
