@@ -650,10 +650,9 @@ def apart(a: Held, b: Held) -> tuple[float, int, str]:
                 return float("inf"), 0, f"objects {[r[:2] for r in mine]} {[r[:2] for r in theirs]}"
             for one, other in zip(mine, theirs):
                 far = max(far, float(np.abs(one[2] - other[2]).max()))
-                for m, n in ((one[3], other[3]),):
-                    if (m is None) != (n is None):
-                        return far, 0, "masks are there and are not"
-                    pixels += 0 if m is None else int((m != n).sum())
+                if (one[3] is None) != (other[3] is None):
+                    return far, 0, "masks are there and are not"
+                pixels += 0 if one[3] is None else int((one[3] != other[3]).sum())
                 if (one[4] is None) != (other[4] is None):
                     return far, 0, "points are there and are not"
                 if one[4] is not None:
