@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from folder_cases import Case, Seen, boxes_fit, made, stemma, table, tiny, tree, whole
+from stemma.core.samples import DataError
 
 W, H = 128, 96
 NAMES = ("bolt", "nut")
@@ -237,7 +238,7 @@ def _text_boxes(c: Case) -> Seen:
     said = stemma("doctor", c.at, "--json")
     try:
         found = c.counts()
-    except Exception as error:
+    except DataError as error:
         yield f"refused: {error}", "bbox" in str(error) or "box" in str(error)
         return
     yield f"{found}, status {said.code}", found == (12, 24)

@@ -784,20 +784,11 @@ class Seen:
     warned: str = ""
 
 
-@cache
-def _app() -> None:
-    """The tree of commands is built once, not for every call."""
-    import typer.main
-
-    typer.main.get_command = cache(typer.main.get_command)
-
-
 def command(*words: str) -> tuple[int, str, str]:
     """(exit status, what was printed, what was printed as an error) of a command; 70 for a traceback."""
     from stemma.cli import main
     from stemma.data import records
 
-    _app()
     out, err, code = io.StringIO(), io.StringIO(), 0
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
@@ -825,10 +816,8 @@ def look(place: Path, out: Path, convert: str) -> Seen:
         seen.crash = wrong
         return seen
     seen.lines = wrong.splitlines()
-    format = None  # it is recognised once: looking for it is half of the time that a folder takes
     if code in (0, 1):
         found = json.loads(said)
-        format = found["format"]
         seen.lines += [" ".join(str(x) for k, x in fault.items() if k not in ("kind", "safe", "box"))
                        for fault in found["faults"]]
         seen.lines += found["notes"] + [n for names in found["unused"].values() for n in names]
@@ -836,9 +825,8 @@ def look(place: Path, out: Path, convert: str) -> Seen:
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
-            pair = open_pair(place, None, format)
-            names = splits(place, format)
-            for data in [*pair, *([opened(place, "test", format)] if "test" in names else [])]:
+            pair = open_pair(place)
+            for data in [*pair, *([opened(place, "test")] if "test" in splits(place) else [])]:
                 for i in range(len(data)):
                     try:
                         s = data[i]

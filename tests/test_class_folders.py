@@ -76,6 +76,11 @@ def test_the_doctor_prints_classes_by_split_and_empty_ones(tmp_path: Path, capsy
     assert report["splits"]["train"]["classes"] == {"ape": 0, "cat": 3, "dog": 3, "owl": 2}
     assert any("lie in two folders" in f["mend"] for f in report["faults"])
     assert any("ape" in n for n in open_set(root).notes)
+    (root / "val").rename(root / "Validation")
+    (root / "Validation" / "cow").mkdir()
+    _, said, _ = run(capsys, "doctor", str(root), "--json")
+    assert {f["file"] for f in json.loads(said)["faults"] if f["kind"] == "empty class"} == {
+        str(root / "train" / "ape"), str(root / "Validation" / "cow")}, "as the folders are called"
 
 
 def test_data_with_boxes_or_maps_stay_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

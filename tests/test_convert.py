@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layouts import digest, held
 from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
-from stemma.core.samples import DataError, Dataset
+from stemma.core.samples import DataError
 from stemma.data.convert import FORMATS, convert
 from stemma.data.doctor import examine
-from stemma.data.open import open_split, splits
+from stemma.data.open import open_split
 from test_cli import run
 
 BLOB = np.zeros((40, 60), bool)
@@ -47,33 +48,16 @@ def rich(root: Path, whole: bool = False) -> Path:
     return root
 
 
-def digest(data: Dataset, i: int) -> str:
-    """A picture by its pixels."""
-    image = data[i].image
-    assert image is not None
-    return hash(image.tobytes()).__str__()
-
-
-def truth(where: Path | str, **options: Any) -> dict[str, dict[str, list[tuple[Any, ...]]]]:
+def truth(where: Path, **options: Any) -> dict[str, dict[str, list[tuple[Any, ...]]]]:
     """split -> picture, by its pixels -> (class, crowd, box) of its objects, sorted."""
-    out: dict[str, dict[str, list[tuple[Any, ...]]]] = {}
-    for split in splits(where, **options):
-        if split == "all":
-            continue
-        data = open_split(where, split, **options)
-        names = data.info.classes.names
-        out[split] = {}
-        for i in range(len(data)):
-            s = data.truth(i)
-            out[split][digest(data, i)] = sorted(
-                (names[c], bool(w), *(round(float(v), 2) for v in b)) for c, w, b in zip(s.labels, s.crowd, s.boxes))
-    return out
+    return {split: {picture: sorted((name, crowd, *(round(float(v), 2) for v in box)) for name, crowd, box, _, _ in rows)
+                    for picture, rows in pages.items()} for split, pages in held(where, **options)[0].items()}
 
 
 def masks(where: Path | str) -> dict[str, list[bytes]]:
     """picture of the training split -> its objects' masks, sorted."""
     data = open_split(where, "train")
-    return {digest(data, i): sorted(m.tobytes() for m in data.truth(i).masks)  # type: ignore[union-attr]
+    return {digest(data[i].image): sorted(m.tobytes() for m in data.truth(i).masks)  # type: ignore[union-attr]
             for i in range(len(data))}
 
 

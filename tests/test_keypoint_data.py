@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layouts import H, W, percent, put, region
+from layouts import LAYOUTS, LINES, H, W, percent, put, region
 from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
@@ -139,6 +139,13 @@ def test_points_of_label_studio_belong_to_what_they_name(tmp_path: Path, how: st
     np.testing.assert_allclose(data.truth(0).boxes, [[6, 4, 36, 24]])
     with pytest.raises(DataError, match="the point 'nose' is in no group"):
         opened(studio(tmp_path / "alone", box, nose))
+
+
+def test_a_line_that_two_classes_of_datumaro_share_is_one(tmp_path: Path) -> None:
+    it = LAYOUTS["datumaro"]
+    it.write(tmp_path, it.truth(frozenset({"points"})))
+    points = open_dataset(tmp_path, "train").info.points
+    assert points is not None and points.lines == LINES
 
 
 def test_points_of_datumaro_without_a_group_are_an_object(tmp_path: Path) -> None:

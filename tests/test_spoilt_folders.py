@@ -2,7 +2,6 @@
 what such folders found, each with its right value. `benchmarks/fuzz_folders.py` runs as many as one likes."""
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layouts import put
 from made_data import noise, voc_xml
 from stemma.core.types import DataError
 from stemma.data.doctor import Report, examine
@@ -58,11 +58,6 @@ def pictures(root: Path, count: int = 3, folder: str = "") -> None:
         noise(root / folder / f"{k}.png", seed=k)
 
 
-def put(path: Path, doc: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(doc if isinstance(doc, str) else json.dumps(doc), encoding="utf-8")
-
-
 def held(where: Path, **options: Any) -> dict[str, int]:
     """Picture -> its objects, as training reads them."""
     with warnings.catch_warnings():
@@ -99,6 +94,22 @@ def test_a_picture_of_createml_without_annotations_is_no_background(tmp_path: Pa
     put(tmp_path / "a.json", doc)
     assert held(tmp_path) == {"0.png": 1, "2.png": 1}
     assert named(examine(tmp_path), "1.png", "annotations")
+
+
+def test_an_object_without_a_class_name_makes_no_class(tmp_path: Path) -> None:
+    """In CreateML's JSON and in Supervisely's, where no list names the classes: its picture is left out alone."""
+    pictures(tmp_path / "createml")
+    put(tmp_path / "createml/a.json", [{"image": f"{k}.png", "annotations": [
+        {"label": "cat" if k != 1 else "", "coordinates": BOX}]} for k in range(3)])
+    pictures(tmp_path / "supervisely", folder="ds/img")
+    for k in range(3):
+        put(tmp_path / f"supervisely/ds/ann/{k}.png.json", {"size": {"height": 40, "width": 60}, "tags": [], "objects": [
+            {"classTitle": "cat" if k != 1 else "", "geometryType": "rectangle",
+             "points": {"exterior": [[5, 6], [24, 15]], "interior": []}}]})
+    for name in ("createml", "supervisely"):
+        assert held(tmp_path / name) == {"0.png": 1, "2.png": 1}
+        report = examine(tmp_path / name)
+        assert report.classes == ("cat",) and named(report, "no class name", "1.png")
 
 
 def tasks(**change: Any) -> list[dict[str, Any]]:

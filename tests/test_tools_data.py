@@ -18,15 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from layouts import H, W, painted, percent, png64, put, region, runs
 from made_data import noise
 from stemma.core.types import DataError
+from stemma.data import formats, images
 from stemma.data.doctor import examine
+from stemma.data.doctors import examiner
 from stemma.data.formats import drafts_at, module_of
-from stemma.data.open import open_dataset, recognise, splits
+from stemma.data.open import open_dataset, open_pair, recognise, splits
 from stemma.data.readers.label_studio import brush
 from stemma.data.records import DataWarning
 
-W, H = 60, 40
 Truth = dict[str, list[tuple[str, float, float, float, float]]]
 TRUTH: Truth = {  # with a picture without objects, and two of one base name
     "a.png": [("cat", 5, 6, 25, 16), ("dog", 30, 2, 58, 38)], "cam 1/b.png": [("dog", 1, 1, 20, 10)],
@@ -37,11 +39,6 @@ TRUTH: Truth = {  # with a picture without objects, and two of one base name
 def pictures(root: Path, truth: Truth = TRUTH, folder: str = "images") -> None:
     for k, name in enumerate(truth):
         noise(root / folder / name, H, W, seed=k)
-
-
-def put(path: Path, doc: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(doc if isinstance(doc, str) else json.dumps(doc), encoding="utf-8")
 
 
 def cvat_xml(images: str, labels: tuple[str, ...] = ("cat", "dog")) -> str:
@@ -93,16 +90,6 @@ def via_csv(root: Path, truth: Truth) -> None:
         if not objects:
             rows.writerow([n, 9, "{}", 0, 0, "{}", "{}"])
     put(root / "via.csv", out.getvalue())
-
-
-def region(kind: str, label: str, **value: Any) -> dict[str, Any]:
-    """A region as Label Studio writes it."""
-    return {"original_width": W, "original_height": H, "image_rotation": 0, "type": kind, "from_name": "label",
-            "to_name": "image", "id": label, "value": {**value, kind: [label]}}
-
-
-def percent(a: float, b: float, x: float, y: float) -> dict[str, float]:
-    return {"x": 100 * a / W, "y": 100 * b / H, "width": 100 * (x - a) / W, "height": 100 * (y - b) / H, "rotation": 0}
 
 
 def label_studio(root: Path, truth: Truth) -> None:
@@ -250,6 +237,26 @@ def test_classes_may_be_told(tmp_path: Path, layout: str) -> None:
         opened(tmp_path, names=["cat", "bird"])
 
 
+def test_a_folder_is_recognised_once_and_walked_once_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By training and by the doctor, however many splits and formats there are."""
+    for split in ("train", "valid"):
+        pictures(tmp_path / split)
+        labelme(tmp_path / split, TRUTH)
+    asked, walked = [], []
+    find, rooms = formats.formats_at, images._rooms
+    monkeypatch.setattr(formats, "formats_at", lambda path: asked.append(path) or find(path))
+    monkeypatch.setattr("stemma.data.classes.doctor.formats_at", formats.formats_at)
+    monkeypatch.setattr(images, "_rooms", lambda *way: walked.append(way) or rooms(*way))
+    for look in (open_pair, lambda path: examiner(path)(path)):
+        asked.clear()
+        look(tmp_path)
+        assert asked == [tmp_path]
+    walked.clear()
+    assert find(tmp_path) == ["labelme"] and walked and len(set(walked)) == len(walked)
+    pictures(tmp_path / "later")
+    assert "later/images/a.png" in images.walk(tmp_path), "what is written afterwards is seen"
+
+
 @pytest.mark.parametrize("layout", [k for k in WRITERS if k not in ("labelme", "kitti", "supervisely", "datumaro")])
 def test_a_file_may_be_named_itself(tmp_path: Path, layout: str) -> None:
     pictures(tmp_path)
@@ -293,48 +300,6 @@ def blob() -> np.ndarray:
     m[5:15, 10:30] = True
     m[8:12, 15:20] = False
     return m
-
-
-def png64(mask: np.ndarray) -> str:
-    out = io.BytesIO()
-    Image.fromarray(mask).save(out, format="PNG")
-    return base64.b64encode(out.getvalue()).decode()
-
-
-def runs(mask: np.ndarray) -> list[int]:
-    """Run lengths row by row, background first."""
-    flat = mask.reshape(-1)
-    cut = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff([0, *cut, len(flat)]).tolist()
-    return [0, *lengths] if flat[0] else lengths
-
-
-def painted(mask: np.ndarray) -> list[int]:
-    """A mask as Label Studio's brush writes it: RGBA values, alternately as runs and as single words."""
-    flat = np.stack([mask * 255] * 4, -1).astype(np.uint8).reshape(-1)
-    bits: list[int] = []
-
-    def give(value: int, n: int) -> None:
-        bits.extend(value >> (n - 1 - k) & 1 for k in range(n))
-
-    sizes = (3, 8, 12, 16)
-    give(len(flat), 32)
-    give(7, 5)
-    for s in sizes:
-        give(s - 1, 4)
-    cuts = [0, *(np.flatnonzero(np.diff(flat.astype(int))) + 1).tolist(), len(flat)]
-    for a, b in zip(cuts, cuts[1:]):
-        while a < b:
-            n = min(b - a, 1 << 16)
-            k = next(k for k, s in enumerate(sizes) if n - 1 < 1 << s)
-            give(int(k > 0), 1)  # short stretches are written as words
-            give(k, 2)
-            give(n - 1, sizes[k])
-            for v in flat[a : a + n][: 1 if k else n].tolist():
-                give(v, 8)
-            a += n
-    bits += [0] * (-len(bits) % 8)
-    return np.packbits(np.array(bits, dtype=np.uint8)).tolist()
 
 
 SQUARE = [20, 10, 40, 10, 40, 30, 20, 30]

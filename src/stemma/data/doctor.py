@@ -140,7 +140,7 @@ def examine(
             report.faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "unusable split"))
     if not opened:
         return report
-    report.unused = unused_at(where, format, opened, **options) or Unused()
+    report.unused = unused_at(where, module.FORMAT, opened, **options) or Unused()
     first = next(iter(opened.values()))
     report.kinds, report.classes = first.info.kinds, first.info.classes.names
     for other in list(opened)[1:]:

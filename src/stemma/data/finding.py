@@ -42,9 +42,20 @@ class Pictures:
         self.names = list(walk(root, suffixes, follow_links) if names is None else names)
         self._whole = set(self.names)
         self._last: dict[str, list[str]] = {}
+        self._below: dict[Path, str] = {}
         for n in self.names:
             self._last.setdefault(_key(n), []).append(n)
             self._last.setdefault(_key(os.path.splitext(n)[0]), []).append(n)
+
+    def below(self, folder: Path) -> str:
+        """Where a folder lies below the root, links followed; "" for the root itself and for what lies elsewhere."""
+        if folder not in self._below:
+            try:
+                inner = folder.resolve().relative_to(self.root.resolve()).as_posix().removeprefix(".")
+            except ValueError:
+                inner = ""
+            self._below[folder] = inner
+        return self._below[folder]
 
     def find(self, name: str, near: str = "", beside: str = "") -> str | None:
         """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts;

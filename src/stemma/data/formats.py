@@ -18,6 +18,7 @@ from ..core.samples import Classes, DataError, Dataset
 from .classes import folders
 from .division import divide
 from .files import Unused, unused
+from .images import walked_once
 from .options import flag_of
 from .readers import (
     caltech,
@@ -114,6 +115,7 @@ def recognise(where: str | Path) -> str:
     raise DataError(str(path), "holds no data set of a known format", mend, field="format")
 
 
+@walked_once()
 def formats_at(path: Path) -> list[str]:
     """The formats whose files lie in a folder."""
     found = [kind for kind in ("coco", "panoptic") if coco.json_groups(path, kind)]

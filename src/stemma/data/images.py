@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -259,15 +261,28 @@ def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]
 
     Hidden files, and what Stemma predicted and wrote there, are no data.
     """
-    wanted = frozenset(suffixes)
+    return _data_in(folder, _by_ending(folder), frozenset(suffixes))
+
+
+def _by_ending(folder: str | Path) -> dict[str, list[str]]:
+    """Names in a folder that are not hidden, by their endings in small letters."""
+    out: dict[str, list[str]] = {}
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in wanted
-                     and not e.name.startswith(".")]
-        ours = os.path.exists(os.path.join(folder, JOURNAL))
-        return sorted(n for n in names if not (ours and predicted(os.path.join(folder, n))))
+            for e in entries:
+                if not e.name.startswith("."):
+                    out.setdefault(os.path.splitext(e.name)[1].lower(), []).append(e.name)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return {}
+    return out
+
+
+def _data_in(folder: str | Path, of: dict[str, list[str]], wanted: frozenset[str]) -> list[str]:
+    """Of the names in a folder, by their endings, the wanted ones that Stemma did not predict, sorted."""
+    names = sorted(n for ending, some in of.items() if ending in wanted for n in some)
+    if names and os.path.exists(os.path.join(folder, JOURNAL)):
+        names = [n for n in names if not predicted(os.path.join(folder, n))]
+    return names
 
 
 def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: bool = False) -> list[str]:
@@ -277,7 +292,16 @@ def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: b
     Folders behind a link are entered with `follow_links` alone, each once.
     """
     wanted = frozenset(suffixes)
-    out: list[str] = []
+    return sorted(inner + n for at, inner, of in _WALKED.get()(os.fspath(folder), follow_links)
+                  for n in _data_in(at, of, wanted))
+
+
+Room = tuple[str, str, dict[str, list[str]]]
+
+
+def _rooms(folder: str, follow_links: bool) -> list[Room]:
+    """(path, the same below `folder` with a "/" behind it, names by their endings) of a folder and all below."""
+    out: list[Room] = []
     seen: set[str] = set()
     for at, folders, _ in os.walk(folder, followlinks=follow_links):
         if follow_links and (real := os.path.realpath(at)) in seen:
@@ -286,8 +310,22 @@ def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: b
         seen.add(real if follow_links else at)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         below = os.path.relpath(at, folder).replace(os.sep, "/")
-        out += [n if below == "." else f"{below}/{n}" for n in listing(at, wanted)]
-    return sorted(out)
+        out.append((at, "" if below == "." else f"{below}/", _by_ending(at)))
+    return out
+
+
+_WALKED: ContextVar[Callable[[str, bool], list[Room]]] = ContextVar("_WALKED", default=_rooms)
+
+
+@contextmanager
+def walked_once() -> Iterator[None]:
+    """Within, `walk` goes through a folder once, however many kinds of files it is asked for: what changes meanwhile is
+    not seen."""
+    token = _WALKED.set(cache(_rooms))
+    try:
+        yield
+    finally:
+        _WALKED.reset(token)
 
 
 def child(folder: str | Path, *names: str) -> str:
@@ -453,4 +491,4 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
 
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
-           "is_pointer", "listing", "read_image", "read_map", "safe_join", "to_uint8", "walk"]
+           "is_pointer", "listing", "read_image", "read_map", "safe_join", "to_uint8", "walk", "walked_once"]

@@ -35,10 +35,10 @@ from numpy.typing import NDArray
 
 from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
-from .classes.folders import SPLITS
+from .classes.folders import SPLITS, folder_of, lists_at, row_of
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
-from .images import child, listing, read_image, safe_join, walk
+from .images import listing, read_image, safe_join, walk
 
 Labels = NDArray[Any]
 HELD = 0.2  # of training to validate on, of all to test on
@@ -250,10 +250,9 @@ def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[
 
 
 def _folder(path: Path) -> Labelled:
-    lists = {s: file for s, ways in SPLITS.items() for w in ways if (file := path / f"{w}.txt").is_file()}
-    if lists:
+    if lists := lists_at(path):
         return _listed(path, lists)
-    folders = {s: name for s, ways in SPLITS.items() if (name := child(path, *ways))}
+    folders = {s: name for s in SPLITS if (name := folder_of(path, s))}
     if "train" not in folders:
         folders = {"train": "."}
     files = {s: [f for f in walk(path / name) if "/" in f] for s, name in folders.items()}
@@ -291,8 +290,7 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
         for number, line in enumerate(lines_of(file), 1):
             if not line:
                 continue
-            name, _, label = line.rpartition(" ") if not (path / line).is_file() else (line, "", "")
-            label = label or Path(name).parent.name
+            name, label = row_of(line, path)
             if not name or not label:
                 raise DataError(str(file), "has no class", "write path and class", f"line {number}")
             rows[split].append((name, label))

@@ -104,12 +104,18 @@ def open_split(data: str | Path | Dataset, split: str, format: str | None = None
     return cached(open_dataset(data, split, format, **options))
 
 
+def _found(where: str | Path, format: str | None) -> str | None:
+    """The format that was told, else the one that is recognised: once, and not for every split."""
+    return format if format or mix.is_mixture(where) or is_scenes(where) else recognise(where)
+
+
 def open_pair(
     data: str | Path | Dataset, val: str | Path | Dataset | None = None, format: str | None = None, **options: Any
 ) -> tuple[Dataset, Dataset]:
     """The pictures to train on and those to validate on. Of a `Dataset` without a `val`,
     every tenth picture is held out."""
     if isinstance(data, (str, Path)):
+        format = _found(data, format)
         names = splits(data, format, **options)
         whole = open_split(data, "train", format, **options)
         if val is None or val in names:
@@ -160,6 +166,7 @@ def held_out(
     the last weights are measured on the validation pictures, since the best were chosen by them.
     """
     format, options = suited(data, task, format, options)
+    format = _found(data, format)
     train, val = open_pair(data, None, format, **options)
     names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):

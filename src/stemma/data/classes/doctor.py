@@ -23,7 +23,7 @@ LOOSE = True  # any folders of pictures look so: other kinds are asked first
 def knows(where: str | Path) -> bool:
     """Whether a folder holds pictures by class and nothing that says boxes."""
     path = Path(where).expanduser()
-    return path.is_dir() and not formats_at(path) and bool(folders.counts(path))
+    return path.is_dir() and bool(folders.counts(path)) and not formats_at(path)
 
 
 def examine(
@@ -41,7 +41,7 @@ def examine(
     for split, of in found.items():
         report.splits[split] = SplitFigures(sum(of.values()), classes={c: of.get(c, 0) for c in names}, unit="pictures")
         for c in [c for c, n in of.items() if not n]:
-            report.faults.append(Fault(str(path / split / c if split != "all" else path / c), "", "",
+            report.faults.append(Fault(str(path / folders.folder_of(path, split) / c), "", "",
                                        "is a class folder without a picture", "fill it, or remove it: it is no class",
                                        True, "empty class"))
         for c in names:

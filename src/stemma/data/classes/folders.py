@@ -22,28 +22,44 @@ def counts(where: Path) -> dict[str, dict[str, int]]:
     is laid out otherwise."""
     if not where.is_dir():
         return {}
-    lists = {s: file for s, ways in SPLITS.items() for w in ways if (file := where / f"{w}.txt").is_file()}
-    if lists:
+    if lists := lists_at(where):
         return _listed(where, lists)
-    parts = {s: name for s, ways in SPLITS.items() if (name := child(where, *ways))} or {"all": "."}
+    parts = {s: name for s in SPLITS if (name := folder_of(where, s))} or {"all": ""}
     found = {s: _in(where / name) for s, name in parts.items()}
     filled = {c for of in found.values() for c, n in of.items() if n}
     return found if len(filled) > 1 and all(found.values()) else {}
 
 
+def folder_of(where: Path, split: str) -> str:
+    """What the folder of a split is called; "" where there is none, or the whole is meant."""
+    return child(where, *SPLITS.get(split, ()))
+
+
+def lists_at(where: Path) -> dict[str, Path]:
+    """split -> its list of pictures, where a folder is divided by lists."""
+    return {s: file for s, ways in SPLITS.items() for w in ways if (file := where / f"{w}.txt").is_file()}
+
+
+def row_of(line: str, where: Path) -> tuple[str, str]:
+    """(picture, class) of a line of a list: "path class", or a path whose folder is its class; "" for what is not
+    said."""
+    name, _, label = line.rpartition(" ") if not (where / line).is_file() else (line, "", "")
+    return name, label or Path(name).parent.name
+
+
 def _in(folder: Path) -> dict[str, int]:
     """class -> pictures of one folder of class folders; empty where pictures lie beside them, or a folder has the name
     of one of pictures or labels."""
-    files = walk(folder)
-    if any("/" not in f for f in files):
-        return {}
-    of = Counter(f.rpartition("/")[0] for f in files)
     try:
         below = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
     except OSError:
         return {}
     if {n.lower() for n in below} & _ROOMS:
         return {}
+    files = walk(folder)
+    if any("/" not in f for f in files):
+        return {}
+    of = Counter(f.rpartition("/")[0] for f in files)
     empty = [n for n in below if not any(c == n or c.startswith(f"{n}/") for c in of)]
     return {c: of.get(c, 0) for c in sorted([*of, *empty])}
 
@@ -57,8 +73,7 @@ def _listed(where: Path, lists: dict[str, Path]) -> dict[str, dict[str, int]]:
         except DataError:
             return {}
         for line in lines:
-            name, _, label = line.rpartition(" ") if not (where / line).is_file() else (line, "", "")
-            label = label or Path(name).parent.name
+            name, label = row_of(line, where)
             if not name or not label or Path(name).suffix.lower() not in SUFFIXES:
                 return {}
             of[label] += 1
@@ -81,4 +96,4 @@ def error(where: Path) -> DataError | None:
                      f"pictures with boxes write BOXES+labels:{where}")
 
 
-__all__ = ["SPLITS", "counts", "error"]
+__all__ = ["SPLITS", "counts", "error", "folder_of", "lists_at", "row_of"]

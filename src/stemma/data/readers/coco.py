@@ -441,9 +441,10 @@ def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
 
 
 def points_named(names: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) -> Points:
-    """Keypoints of these names with lines between them, by index."""
+    """Keypoints of these names with lines between them, by index; each line once, whoever else has it."""
     sigmas = _PERSON_SIGMAS if tuple(names) == PERSON else (_OTHER_SIGMA,) * len(names)
-    return Points(tuple(names), mirror(names), tuple(p for p in pairs if all(0 <= v < len(names) for v in p)), sigmas)
+    lines = tuple(dict.fromkeys(p for p in pairs if all(0 <= v < len(names) for v in p)))
+    return Points(tuple(names), mirror(names), lines, sigmas)
 
 
 def mirror(names: Sequence[str]) -> tuple[int, ...]:

@@ -45,8 +45,8 @@ def read(
     faults: list[Fault] = []
     found = [p for path in source.files for p in _pages(path, faults)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
-                          every=lambda: {s.name for o in splits(where, labels).values() for f in o.files
-                                         for p in _pages(f, []) for s in p.shapes},
+                          every=lambda: pages.classes_of(p for o in splits(where, labels).values() for f in o.files
+                                                         for p in _pages(f, [])),
                           word="annotation", faults=faults, follow_links=follow_links)
 
 

@@ -13,6 +13,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +100,20 @@ def read(
     if bare:
         notes.append(f"{bare} objects are skeletons or points alone: their boxes are what their labelled points span")
     order = order if used <= set(order) else []
+    every = cache(lambda: _every(where, labels))
+    points = points_named(declared, lines) if declared and any(s.points for p in found for s in p.shapes) else None
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
-                          every=lambda: pages.classes_of(_every(where, labels)),
-                          every_point=lambda: pages.points_of(_every(where, labels)), word="shape", faults=faults,
-                          notes=notes, points=points_named(declared, lines) if declared and any(
-                              s.points for p in found for s in p.shapes) else None, follow_links=follow_links)
+                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
+                          word="shape", faults=faults, notes=notes, points=points, follow_links=follow_links)
 
 
 def _every(where: Path, labels: str | Path | None) -> list[Page]:
     """The pages of all splits, without names."""
     out: list[Page] = []
-    for source in splits(where, labels).values():
-        for path in source.files:
-            for image in _root(path).iter("image"):
-                out.append(Page("", (_whole(image, "height"), _whole(image, "width")), path))
-                _fill(out[-1], image)
+    for path in dict.fromkeys(f for source in splits(where, labels).values() for f in source.files):
+        for image in _root(path).iter("image"):
+            out.append(Page("", (_whole(image, "height"), _whole(image, "width")), path))
+            _fill(out[-1], image)
     return out
 
 
@@ -161,8 +161,7 @@ def _declared(root: ET.Element, names: list[str], lines: list[tuple[int, int]]) 
             a = dict(_ATTRIBUTE.findall(t))
             ends = [nodes.get(a.get(f"data-node-{k}", ""), "") for k in ("from", "to")]
             if all(n in names for n in ends):
-                pair = names.index(ends[0]), names.index(ends[1])
-                lines += [pair] if pair not in lines else []
+                lines.append((names.index(ends[0]), names.index(ends[1])))
 
 
 def _whole(e: ET.Element, key: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -57,6 +58,8 @@ def read(
     faults: list[Fault] = []
     notes: list[str] = []
     found = [p for path in source.files for p in _pages(path, faults, notes)]
+
+    @cache
     def every() -> list[Page]:
         return [p for o in splits(where, labels).values() for f in o.files for p in _pages(f, [], [])]
 

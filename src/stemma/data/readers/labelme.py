@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,25 +62,21 @@ def read(
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
 
-    def others() -> Iterator[Page]:
-        own = set(source.files)
-        for other in splits(where, labels).values():
-            for path in other.files:
-                if path not in own:
-                    try:
-                        yield _page(path)
-                    except DataError:
-                        continue  # named where its own split is opened
-
+    others: list[Page] = []
+    for path in {f for other in splits(where, labels).values() for f in other.files} - set(source.files):
+        try:
+            others.append(_page(path))
+        except DataError:
+            continue  # named where its own split is opened
     ignored = sum(s.name == _IGNORED for p in found for s in p.shapes)
     notes = [f"{ignored} shapes are called {_IGNORED}: they are crowds of every class"] if ignored else []
-    every = pages.classes_of([*found, *others()])
+    every = pages.classes_of([*found, *others])
     kinds = sorted(every - {_IGNORED}) or sorted(every)
     for page in found if _IGNORED not in kinds else ():
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
-                          every=lambda: kinds, every_point=lambda: pages.points_of(others()), notes=notes,
+                          every=lambda: kinds, every_point=lambda: pages.points_of(others), notes=notes,
                           follow_links=follow_links)
 
 

@@ -249,10 +249,8 @@ def draft_of(
     pictures = Pictures(root, walk(root, follow_links=True))
     pages = list(pages)
     found = list(class_list(names, base)) if names is not None else list(order or ())
-    said = sorted(classes_of(pages) | set(every() if every is not None else ()))
-    known = names is not None or bool(order)
-    if not known:
-        found = said
+    if names is None and not order:
+        found = sorted(classes_of(pages) | set(every() if every is not None else ()))
     if not found:
         raise DataError(str(source.files[0] if source.files else where), "has no object of a class in any picture",
                         "add annotations; there is nothing to learn or to measure")
@@ -299,11 +297,7 @@ def draft_of(
 def found_by(pictures: Pictures, name: str, split: str, origin: Path) -> str | None:
     """The picture that a file of annotations means by a name: the one beside it, or nearest to it. Raises `LookupError`
     where several are."""
-    name = plain_name(name)
-    try:
-        beside = origin.parent.resolve().relative_to(pictures.root.resolve()).as_posix().removeprefix(".")
-    except ValueError:
-        beside = ""
+    name, beside = plain_name(name), pictures.below(origin.parent)
     whole = f"{beside}/{name}" if beside and "/" not in name else name
     return pictures.find(whole, near=split, beside=beside)
 

@@ -86,8 +86,9 @@ def read(
     found = [p for path in source.files if (p := _page(path, where, faults)) is not None]
     meta = next((f for f in (where / "meta.json", where.parent / "meta.json") if f.is_file()), None)
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=_classes(meta),
-                          every=lambda: {s.name for f in _files(where) if (p := _page(f, where, [])) is not None
-                                         for s in p.shapes}, word="figure", faults=faults, follow_links=follow_links,
+                          every=lambda: pages.classes_of(p for f in _files(where)
+                                                         if (p := _page(f, where, [])) is not None),
+                          word="figure", faults=faults, follow_links=follow_links,
                           used=[meta] if meta is not None else [])
 
 
