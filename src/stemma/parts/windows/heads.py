@@ -106,8 +106,9 @@ class MaskHead(WindowHead):
                                                                                     kernel // 2, 2, dropout)
         self.score = nn.Sequential(nn.Dropout(dropout), *score) if shared else score
         started(self, 0.0)
-        nn.init.normal_(self.decode.weight, 0.0, 0.01)
-        nn.init.zeros_(self.decode.bias)
+        for answer in (self.decode, score[-1]):  # both begin near the uniform answer
+            nn.init.normal_(answer.weight, 0.0, 0.01)
+            nn.init.zeros_(answer.bias)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         code = self.encode(self.reduce(x))

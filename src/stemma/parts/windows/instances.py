@@ -40,6 +40,8 @@ class InstanceHead(WindowHead):
         self.score = nn.Sequential(nn.Conv2d(c, width, 3, padding=1), nn.ReLU(inplace=True),
                                    nn.Conv2d(width, inp.logits, 1))
         started(self, 0.0)
+        for answer in (self.score[-1], self.parts[-1]):  # both begin near the uniform answer
+            nn.init.normal_(answer.weight, 0.0, 0.01)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         return self.score(x), self.parts(x)
