@@ -20,6 +20,7 @@ from ...core.types import Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops import masks as mk
 from ...ops.scalars import normaliser
+from ..transposed import Transposed
 from .heads import Align, Pool, upsample2
 from .regions import Regions
 
@@ -76,7 +77,7 @@ class MaskBranch(Branch):
         self.shares = pool is None
         channels = shared_channels if pool is None else inp.channels[0]
         self.body = tower(channels, width, 0 if pool is None else depth)
-        self.up = nn.ConvTranspose2d(channels if pool is None or depth == 0 else width, width, 2, 2)
+        self.up = Transposed(channels if pool is None or depth == 0 else width, width, 2, 2)
         self.last = nn.Conv2d(width, 1 if kind == "agnostic" else inp.classes + (background or kind == "softmax"), 1)
         he(self)
 
@@ -145,7 +146,7 @@ class KeypointBranch(Branch):
         super().__init__()
         self.pool, self.strides, self.points, self.decode, self.weight = pool, inp.strides, points, decode, weight
         self.body = tower(inp.channels[0], width, depth)
-        self.up = nn.ConvTranspose2d(width, points, 4, 2, 1)
+        self.up = Transposed(width, points, 4, 2, 1)
         he(self)
 
     def heat(self, xs: list[Tensor], boxes: Tensor) -> Float[Tensor, "B R K S S"]:
