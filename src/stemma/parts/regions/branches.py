@@ -95,9 +95,10 @@ class MaskBranch(Branch):
     def own(self, y: Float[Tensor, "BR C M M"], labels: Int[Tensor, "B R"]) -> Float[Tensor, "B R M M"]:
         """What each region's own filter of the last layer says of a map."""
         at = torch.zeros_like(labels) if self.kind == "agnostic" else labels.clamp(0, self.classes - 1)
-        filters = self.last.weight.flatten(1)[at.flatten()][:, None]
+        filters = self.last.weight.flatten(1)[at.flatten()][..., None]
         assert self.last.bias is not None
-        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(y.dtype), filters.to(y.dtype), y.flatten(2))
+        cells = y.flatten(2).mT  # channels last, so that their gradient lies in memory as they do
+        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(y.dtype), cells, filters.to(y.dtype))
         return out.float().view(*labels.shape, *y.shape[-2:])
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
