@@ -14,6 +14,7 @@ nobody can know of it) or touched. On the folder run `stemma doctor --json`, wha
   where there is one, or its picture, its record or the file of its picture is named, or training refuses the data with
   a line;
 - a picture of which nothing was touched has no object but its own;
+- what training skips or refuses the doctor names;
 - no file of the input, nor of what lies beside it, is changed.
 
 The exit status is the number of folders that failed, 100 at most.
@@ -421,7 +422,8 @@ def map_file(f: Folder, rng: np.random.Generator) -> str:
     stem, ending = os.path.splitext(last)
     at = f"{folder}/" if folder else ""
     what = str(rng.choice(["gone", "cut", "empty", "garbage", "text", "zeros", "one less", "one more", "size",
-                           "jpeg", "rgb", "palette", "alpha", "wide", "upper", "ending", "deep", "copy", "tail", "top", "link"]))
+                           "jpeg", "rgb", "palette", "alpha", "wide", "upper", "ending", "deep", "copy", "tail", "top",
+                           "link"]))
     new = p.map
     if what in ("gone", "cut", "empty", "garbage", "text"):
         raw = {"cut": raw[: len(raw) // 2], "garbage": rng.bytes(200), "text": b"not found"}.get(what, b"")
@@ -570,6 +572,7 @@ class Seen:
     error: str = ""
     crash: str = ""
     warned: str = ""
+    unknown: list[str] = field(default_factory=list)  # what training finds wrong and the doctor does not
 
 
 def command(*words: str) -> tuple[int, str, str]:
@@ -615,6 +618,7 @@ def look(place: Path, out: Path, convert: str) -> Seen:
         seen.lines += [" ".join(str(x) for k, x in fault.items() if k not in ("kind", "safe", "box"))
                        for fault in report["faults"]]
         seen.lines += report["notes"] + [n for names in report["unused"].values() for n in names]
+    known = "\n".join(seen.lines)
     records._SAID.clear()
     try:
         with warnings.catch_warnings(record=True) as heard:
@@ -626,6 +630,7 @@ def look(place: Path, out: Path, convert: str) -> Seen:
                         s = data[i]
                     except StemmaError as e:  # training skips it
                         seen.lines.append(str(e))
+                        seen.unknown += [str(e)] * (getattr(e, "file", "") not in known)
                         continue
                     assert s.image is not None
                     names, key = data.info.classes.names, digest(s.image)
@@ -635,13 +640,16 @@ def look(place: Path, out: Path, convert: str) -> Seen:
                         found = zip(labels, (s.semantic == k for k in labels))
                         seen.read[key] = [(names[k], bounds(m)) for k, m in found if m.any()]
                         continue
-                    seen.read[key] = [(names[int(k)], tuple(float(v) for v in b)) for k, b in zip(s.labels, s.boxes)]
+                    rows = [(names[int(k)], tuple(float(v) for v in b)) for k, b in zip(s.labels, s.boxes)]
+                    apart = {b: n for k, (n, b) in enumerate(rows) if s.crowd[k]}  # a crowd of every class is one
+                    seen.read[key] = [r for k, r in enumerate(rows) if not s.crowd[k] or apart[r[1]] == r[0]]
                     if s.masks is not None:
                         seen.drawn[key] = [(names[int(k)], bounds(m)) for k, m in zip(s.labels, s.masks)]
         seen.warned = "\n".join(str(w.message) for w in heard)
         seen.lines += seen.warned.splitlines()
     except StemmaError as e:
         seen.error = str(e)
+        seen.unknown += [str(e)] * (code == 0 and "there is no split 'train'" not in known)
         if "\n" in seen.error.strip():
             seen.crash = f"an error of several lines: {seen.error}"
     except Exception:
@@ -657,6 +665,8 @@ def look(place: Path, out: Path, convert: str) -> Seen:
 
 def judge(f: Folder, seen: Seen) -> list[str]:
     """What is wrong: an object that vanished, or one on a picture that is not its own."""
+    if seen.unknown:
+        return [f"the doctor does not know: {x}" for x in seen.unknown]
     if seen.error:
         return []  # training refuses the data, with a line
     masks = _held(f, seen, {**seen.read, **seen.drawn}) if seen.drawn else []

@@ -118,10 +118,31 @@ def test_bad_a_count_and_no_rows(tmp_path: Path) -> None:
     assert any("is followed by no number of faces" in f.problem for f in faults)
 
 
-def test_bad_a_face_of_no_height(tmp_path: Path) -> None:
-    faults = examine(wider(tmp_path, FACES.replace("30 10 8 9", "30 10 8 0"))).faults
-    (fault,) = [f for f in faults if f.kind == "no area"]
-    assert fault.record == "line 10" and "a face of 8 x 0 pixels" in fault.problem and fault.safe
+def test_bad_a_face_of_no_height_takes_its_picture_out(tmp_path: Path) -> None:
+    """One that is marked invalid has nothing in which anything could count."""
+    report = examine(wider(tmp_path, FACES.replace("30 10 8 9", "30 10 8 0")))
+    (fault,) = [f for f in report.faults if f.kind == "degenerate box"]
+    assert "line 10 of " in fault.record and "b.jpg" in fault.picture and fault.safe
+    report = examine(wider(tmp_path, FACES.replace("30 10 8 9 1 0 0 0", "30 10 8 0 1 0 0 1")))
+    assert not [f for f in report.faults if f.kind != "duplicate image"]
+
+
+@pytest.mark.parametrize("box", [0, None, {"fbox": [3, 5, 10, 30]}, {"tag": 1, "fbox": [3, 5, 10, 30]},
+                                 {"tag": "person", "fbox": [3, 5, 10, 30], "extra": {"ignore": "perhaps"}}])
+def test_bad_a_box_of_which_nobody_knows_whether_it_counts(tmp_path: Path, box: Any) -> None:
+    """It would be a place in which nothing counts, or background."""
+    root = odgt(tmp_path, [{"ID": "a", "gtboxes": [person(20), box]}, *LINES[1:]])
+    data = open_dataset(root, "all")
+    assert len(data) == 2 and any("box 1 of Images/a.jpg" in f.record for f in data.faults)
+
+
+def test_a_tag_and_a_label_in_other_case_are_the_same(tmp_path: Path) -> None:
+    root = odgt(tmp_path / "crowd", [{"ID": "a", "gtboxes": [person(20) | {"tag": "PERSON"}]}, *LINES[1:]])
+    assert open_dataset(root, "all")[0].crowd.tolist() == [False]
+    root = city(tmp_path / "city", objects=[("Pedestrian", [3, 5, 10, 30], [3, 5, 10, 15])])
+    assert open_dataset(root, "train").truth(0).crowd.tolist() == [False]
+    root = city(tmp_path / "other", objects=[("pedestrain", [3, 5, 10, 30], [3, 5, 10, 15])])
+    assert any("'pedestrain' of box 0 is none of" in f.problem for f in examine(root).faults)
 
 
 def test_bad_a_row_of_other_than_ten_numbers(tmp_path: Path) -> None:

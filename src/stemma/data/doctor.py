@@ -312,7 +312,8 @@ def _columns(data: Dataset, report: Report, limit: int | None = None) -> tuple[n
         t = data.table
         return t.image, t.labels, t.crowd, t.boxes, t.area, t.sizes, pixels
     only_maps = "boxes" not in data.info.kinds
-    view: Dataset = data.narrow({"semantic"} if only_maps else {"boxes"}) if isinstance(data, Records) else data
+    kinds = {"semantic"} if only_maps else {"boxes", "panoptic"}  # a panoptic map is looked into, as training does
+    view: Dataset = data.narrow(kinds) if isinstance(data, Records) else data
     parts: list[tuple[np.ndarray, ...]] = []
     sizes: list[tuple[int, int]] = []
     for i in range(len(view) if limit is None else min(limit, len(view))):
@@ -409,6 +410,8 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
                                     "high, or less")
     if report.unused:
         report.notes.append(f"not used: {report.unused.said()}")
+    if "train" not in opened and not report.derived:
+        report.notes.append(f"there is no split 'train' to learn from; {', '.join(opened)} can be measured on")
     if report.derived:
         report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a "
                             "hash of the file names")

@@ -414,6 +414,8 @@ def vet(
         record = f"image {t.ids[i]}"
         try:
             sizes[i] = folder.size(name, t.origin(i), record)
+            for m in t.maps[i] if t.maps is not None else ():
+                folder.size(m, t.origin(i), record, "map")
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             keep[i] = False

@@ -24,6 +24,7 @@ FORMAT = "citypersons"
 FOLDERS = ("annotations", "labels", "gtBboxCityPersons", "gtBbox_cityPersons_trainval")
 ENDING = "_gtBboxCityPersons.json"
 BOXES = ("full", "visible")
+LABELS = ("ignore", "pedestrian", "rider", "sitting person", "person (other)", "person group")
 PEDESTRIAN = 1  # of the classes of the .mat files: 0 ignored, 2 rider, 3 sitting, 4 other posture, 5 group
 
 
@@ -94,10 +95,11 @@ def _of_json(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
     page = Page(path.name.removesuffix(ENDING) + "_leftImg8bit.png", size, path)
     for k, o in enumerate(objects):
         o = o if isinstance(o, dict) else {}
-        box, label = matlab.numbers(o.get("bbox"), 4), o.get("label")
+        box, label = matlab.numbers(o.get("bbox"), 4), str(o.get("label")).strip().lower()
         shape = _shape(k, label != "pedestrian", box, matlab.numbers(o.get("bboxVis", o.get("bbox")), 4), which)
-        if not isinstance(label, str):
-            shape = Shape("pedestrian", record=k, why=f"box {k} has no text 'label'")
+        if label not in LABELS:
+            shape = Shape("pedestrian", record=k, why=f"the label {label[:40]!r} of box {k} is none of "
+                          f"{', '.join(LABELS)}")
         page.shapes += [shape] if shape is not None else []
     yield page
 

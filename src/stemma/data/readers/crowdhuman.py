@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.core.samples import DataError
+from stemma.core.values import flag
 
 from ..files import read_bytes, text_of
 from ..records import OUT, Draft, Fault
@@ -71,12 +72,18 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
     page = Page(f"{said['ID']}.jpg", (0, 0), path)
     key, about = BOXES[which]
     for k, b in enumerate(said["gtboxes"]):
-        b = b if isinstance(b, dict) else {}
-        said_of = b.get(about)
-        more: dict[str, Any] = said_of if isinstance(said_of, dict) else {}
-        aside = b.get("tag") != "person" or more.get("ignore") in (1, True, "1")
+        shape = Shape("person", record=k)
+        tag = b.get("tag") if isinstance(b, dict) else None
+        more = b.get(about) or {} if isinstance(tag, str) else {}
+        try:
+            aside = shape.crowd = isinstance(tag, str) and tag.lower() != "person" or flag(more.get("ignore"))
+        except (ValueError, AttributeError):
+            tag = None
+        if not isinstance(tag, str):
+            shape.why = f"box {k} has no text 'tag', or '{about}' says neither yes nor no of 'ignore'"
+            page.shapes.append(shape)
+            continue
         box = b.get(key)
-        shape = Shape("person", crowd=aside, record=number)
         if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
             x, y, w, h = (float(v) for v in box)
             shape.box = (x, y, x + w, y + h)
