@@ -411,7 +411,9 @@ def _maps(f: Folder, rng: np.random.Generator, divided: bool) -> None:
 
 
 def _supervisely(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    f.files["meta.json"] = {"classes": [{"title": n, "shape": "any", "color": "#00FF00", "id": k}
+    graphs = bool(rng.integers(2))
+    more = {"geometry_config": {"nodes": {k: {"label": k, "loc": [1, 1]} for k in "ab"}, "edges": []}} if graphs else {}
+    f.files["meta.json"] = {"classes": [{"title": n, "shape": "any", "color": "#00FF00", "id": k, **more}
                                         for k, n in enumerate(CLASSES)], "tags": []}
     for p in f.pictures:
         part = p.split or "ds"
@@ -419,11 +421,13 @@ def _supervisely(f: Folder, rng: np.random.Generator, divided: bool) -> None:
         doc: dict[str, Any] = {"description": "", "tags": [], "size": {"height": H, "width": W}, "objects": []}
         for t in p.things:
             x1, y1, x2, y2 = t.box
-            kind = str(rng.choice(["rectangle", "polygon", "bitmap"]))
+            kind = str(rng.choice(["rectangle", "graph"] if graphs else ["rectangle", "polygon", "bitmap"]))
             figure: dict[str, Any] = {"classTitle": t.name, "geometryType": kind, "tags": []}
             if kind == "bitmap":
                 mask = png(np.full((y2 - y1, x2 - x1), 255, np.uint8))
                 figure["bitmap"] = {"data": base64.b64encode(mask).decode(), "origin": [x1, y1]}
+            elif kind == "graph":
+                figure["nodes"] = {"a": {"loc": [x1, y1]}, "b": {"loc": [x2 - 1, y2 - 1]}}
             else:
                 figure["points"] = {"interior": [], "exterior": [[x1, y1], [x2 - 1, y2 - 1]] if kind == "rectangle" else
                                     [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]}

@@ -384,7 +384,8 @@ def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) 
         raise DataError(str(where), f"has nothing but 0 in all of its {len(maps)} maps",
                         "check that these are the right maps; there is nothing to learn", field="maps")
     if seen <= {1} or seen <= {255} or seen <= {1, 255}:
-        return Kind("binary")
+        return Kind("binary", notes=["maps hold one number besides 0: they are read as background and foreground; say "
+                                     f"{spelled('maps', 'instance')} where each is of one object"])
     total, between = int(histogram.sum()), int(histogram[1:255].sum())
     white, middle = int(histogram[256 - _NEAR :].sum()), int(histogram[_NEAR : 256 - _NEAR].sum())
     if total and max(seen) < 256 and (white > histogram[1 : 256 - _NEAR].sum() and 4 * middle < total
