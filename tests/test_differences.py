@@ -311,3 +311,18 @@ def test_a_file_without_numbers_is_told_in_a_line(text: str, tmp_path: Path) -> 
         differences.read(tmp_path / "theirs.json")
     with pytest.raises(StemmaError, match="their numbers are of masks, and what is measured here is boxes"):
         differences.explain(record(), {"masks": {"AP": 0.3}})
+
+
+@pytest.mark.parametrize("paper", ["retinanet", "panoptic-fpn"])
+def test_numbers_of_a_system_are_explained_where_it_is_measured(paper: str, tmp_path: Path) -> None:
+    """Its own numbers, written as another program's, come out by the rules that hold here."""
+    import stemma
+
+    model, data = stemma.build(paper, preset="small", classes=3), stemma.open("scenes:64:6", "val")
+    first = stemma.evaluate(model, data, limit=4)
+    theirs = {k: v for k, v in first.items() if k in ("AP", "AP50", "PQ", "SQ", "RQ_stuff") and v is not None}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    said = stemma.evaluate(model, data, limit=4, explain_difference=tmp_path / "theirs.json")["explained"]
+    kinds = {"boxes"} if paper == "retinanet" else {"panoptic"}
+    assert theirs and kinds <= {r["kind"] for r in said}
+    assert any(r["same"] and r["rule"].endswith("as here") for r in said if r["kind"] in kinds)

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import asks_wings, look_first, of_wings, reads_data
+from .reads import asks_wings, is_there, known, look_first, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -307,8 +307,9 @@ def train(
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
     named = place(data, env)
+    known(paper)
     if not resume:  # a run knows how its data are read
-        look_first(paper, data, format)
+        look_first([paper], data, format)
     from .. import train as run_training
     from ..engine.running.budget import Spent
 
@@ -345,6 +346,7 @@ def weights(
     as_json: Json = False,
 ) -> None:
     """What a system begins from, where people get such weights, and what there is without them."""
+    known(paper)
     from ..core import paper as cards
     from ..engine.wings import weights as asked
 
@@ -425,6 +427,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
+    is_there(run, which)
     from .. import evaluate as measure
 
     result = measure(run, place(data, env, needed=False), **said(
@@ -461,6 +464,7 @@ def predict(
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
     foresees, open loop."""
+    is_there(run, which)
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
@@ -514,11 +518,12 @@ def compare(
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
+    where = str(place(data, env))
+    look_first(papers, data, format)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
 
-    where = str(place(data, env))
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
@@ -554,6 +559,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the network for other runtimes, and check it against PyTorch on the spot."""
+    is_there(run, which)
     from .. import export as write
 
     kind = format or {".onnx": "onnx", ".pt2": "torch", ".weights": "darknet"}.get(file.suffix, "onnx")

@@ -111,7 +111,7 @@ def check_room(place: Path, where: str | Path) -> None:
     """Raises DataError unless the folder is new or empty, and no part of the data."""
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise DataError(str(place), "holds something already", "choose an empty or new folder with --out")
-    if not is_scenes(where):
+    if not is_scenes(where) and Path(where).expanduser().exists():
         data = Path(where).expanduser().resolve()
         if place.resolve().is_relative_to(data if data.is_dir() else data.parent):
             raise DataError(str(place), f"lies in the data folder {where}, where it would be read as a part of it",
