@@ -15,6 +15,7 @@ from PIL import Image
 from layouts import LAYOUTS, put
 from made_data import make_maps, noise, voc_xml
 from stemma.core.types import DataError
+from stemma.data.convert import convert
 from stemma.data.doctor import Report, examine
 from stemma.data.open import open_dataset, open_pair, recognise
 from stemma.data.records import DataWarning
@@ -419,7 +420,7 @@ def test_a_map_is_found_whatever_the_case_of_its_name(tmp_path: Path) -> None:
 
 def test_splits_whose_classes_disagree_are_refused(tmp_path: Path) -> None:
     """By training as by the doctor: a label would mean two things."""
-    root = laid_out("datumaro", tmp_path)
+    root = laid_out("datumaro", tmp_path / "in")
     path = root / "annotations" / "val.json"
     doc = json.loads(path.read_text())
     doc["categories"]["label"]["labels"].reverse()
@@ -428,6 +429,10 @@ def test_splits_whose_classes_disagree_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="class lists disagree"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         open_pair(root)
+    with pytest.raises(DataError, match="class lists disagree"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert(root, "yolo", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_data_without_a_training_split_say_so(tmp_path: Path) -> None:

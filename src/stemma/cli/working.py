@@ -167,7 +167,7 @@ def doctor(
     if fix is not None:
         from ..data.convert import check_room
 
-        check_room(fix, data)
+        check_room(fix, data, "--fix")
     if html is not None:
         from ..core.outputs import claim
 
@@ -183,7 +183,7 @@ def doctor(
         from ..data.convert import convert as written_as
 
         mended = written_as(data, report.format if report.format in FORMATS else "coco", fix, format,
-                            leave=report.unreadable, progress=_counted("copying") if shown else None,
+                            leave=[*report.unreadable, *report.twice], progress=_counted("copying") if shown else None,
                             **(data_options or {}))
     if as_json:
         print_json(report.as_dict() | {"begin": first} | ({} if mended is None else {"mended": mended.as_dict()}))

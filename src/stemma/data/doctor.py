@@ -85,6 +85,7 @@ class Report:
     opened: dict[str, Records] = field(default_factory=dict)  # the splits that can be opened
     objects: dict[str, Objects] = field(default_factory=dict)  # of each split that has any
     alike: list[tuple[str, int, str, int]] = field(default_factory=list)  # pairs: split, picture, split, picture
+    twice: list[str] = field(default_factory=list)  # files of one split that another one is, pixels and objects
 
     @property
     def status(self) -> int:
@@ -228,6 +229,8 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
             if first == second:
                 continue  # the same file in two splits is reported by name
             across = a_split != b_split
+            if not across and _same_truth(opened[a_split], a, b):
+                report.twice.append(str(second))
             report.faults.append(Fault(
                 str(second), f"image {opened[b_split].table.ids[b]}", "",
                 f"has the very pixels of {first}" + (f", in the splits {b_split} and {a_split}" if across else ""),
@@ -237,6 +240,20 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
             ))
     if near:
         _near(opened, jobs, looks, sorted(alone), report)
+
+
+def _same_truth(data: Records, a: int, b: int) -> bool:
+    """Whether two pictures of a split have the same objects."""
+    try:
+        one, other = data.truth(a), data.truth(b)
+    except DataError:
+        return False
+    rows = [sorted(zip(s.labels.tolist(), s.crowd.tolist(), s.boxes.tolist())) for s in (one, other)]
+    if rows[0] != rows[1]:
+        return False
+    maps = ((one.semantic, other.semantic), (one.panoptic, other.panoptic), (one.masks, other.masks),
+            (one.keypoints, other.keypoints))
+    return all((x is None) == (y is None) and (x is None or np.array_equal(x, y)) for x, y in maps)
 
 
 def _turns(looks: Sequence[_Look], paths: Sequence[Path], report: Report) -> None:

@@ -586,6 +586,13 @@ def finish(
     faults = draft.faults + faults
     wrong = _nothing(draft, t, faults, split)
     white = _white(t.files, draft, scale)
+    if t.keypoints is not None and draft.points is not None and len(t.boxes):
+        never = [n for n, seen in zip(draft.points.names, (t.keypoints[..., 2] > 0).any(0)) if not seen]
+        if len(never) == len(draft.points.names):
+            draft.notes.append(f"split '{split}' has no labelled keypoint in any of its {len(t.boxes)} objects: there "
+                               "are boxes to learn, and no points")
+        elif never:
+            draft.notes.append(f"split '{split}' has keypoints that are labelled in no object: {_few(never)}")
     if on_fault != "report":
         if draft.table.files:
             settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
