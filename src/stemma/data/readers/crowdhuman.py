@@ -15,6 +15,7 @@ from stemma.core.samples import DataError
 from stemma.core.values import flag
 
 from ..files import read_bytes, text_of
+from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import pages
 from .pages import Page, Shape, Source
@@ -40,16 +41,17 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
-    names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
+    names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `which` boxes: full, visible or head. Raises DataError where nothing can be used."""
-    if which not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
+    """A draft of one split; `people`: which boxes, full, visible or head. Raises DataError where nothing can be used."""
+    if people not in BOXES:
+        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
+                        f"{spelled('people', 'visible')}", field="people")
     faults: list[Fault] = []
     found: list[Page] = []
     for path in source.files:
         for number, line in enumerate(text_of(read_bytes(path), path).splitlines(), 1):
-            if line.strip() and (page := _page(path, number, line, which, faults)) is not None:
+            if line.strip() and (page := _page(path, number, line, people, faults)) is not None:
                 found.append(page)
     aside = sum(s.crowd for p in found for s in p.shapes)
     notes = [f"{aside} of the boxes are to be ignored: they are crowds"] if aside else []
