@@ -4,9 +4,9 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import shutil
 import os
 import pickle
+import shutil
 import time
 import warnings
 from collections.abc import Callable

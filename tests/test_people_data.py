@@ -432,4 +432,4 @@ def test_which_boxes_of_people_is_an_option_of_every_command(tmp_path: Path, whi
     status, said, _ = run(capsys, "doctor", str(root), "--people", "feet")
     assert status == 1 and "has no boxes called 'feet'" in said
     status, _, error = run(capsys, "doctor", str(make_yolo(tmp_path / "yolo")), "--people", "full")
-    assert status == 2 and "'--people' is unknown to this format" in error and "which" not in error
+    assert status == 2 and "'--people' is unknown to this format" in error and ", which" not in error

@@ -43,7 +43,8 @@ def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
     names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `people`: which boxes, full, visible or head. Raises DataError where nothing can be used."""
+    """A draft of one split; `people`: which boxes, full, visible or head. Raises DataError where nothing can be
+    used."""
     if people not in BOXES:
         raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
                         f"{spelled('people', 'visible')}", field="people")
