@@ -253,7 +253,7 @@ def _same_truth(data: Records, a: int, b: int) -> bool:
         return False
     maps = ((one.semantic, other.semantic), (one.panoptic, other.panoptic), (one.masks, other.masks),
             (one.keypoints, other.keypoints))
-    return all((x is None) == (y is None) and (x is None or np.array_equal(x, y)) for x, y in maps)
+    return all(x is y is None or x is not None and y is not None and np.array_equal(x, y) for x, y in maps)
 
 
 def _turns(looks: Sequence[_Look], paths: Sequence[Path], report: Report) -> None:

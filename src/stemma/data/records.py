@@ -587,7 +587,8 @@ def finish(
     wrong = _nothing(draft, t, faults, split)
     white = _white(t.files, draft, scale)
     if t.keypoints is not None and draft.points is not None and len(t.boxes):
-        never = [n for n, seen in zip(draft.points.names, (t.keypoints[..., 2] > 0).any(0)) if not seen]
+        labelled = np.flatnonzero((t.keypoints[..., 2] > 0).any(axis=0)).tolist()
+        never = [n for k, n in enumerate(draft.points.names) if k not in labelled]
         if len(never) == len(draft.points.names):
             draft.notes.append(f"split '{split}' has no labelled keypoint in any of its {len(t.boxes)} objects: there "
                                "are boxes to learn, and no points")
