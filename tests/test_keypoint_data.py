@@ -182,3 +182,17 @@ def test_points_that_nobody_labelled_are_told(tmp_path: Path) -> None:
     assert any("split 'val' has keypoints that are labelled in no object: 'left_ear'" in n for n in said)
     with pytest.warns(DataWarning, match="no labelled keypoint"):
         open_dataset(tmp_path, "train")
+
+
+def test_points_beside_their_objects_are_told(tmp_path: Path) -> None:
+    """Fractions of the picture, where pixels are due."""
+    layout = LAYOUTS["coco_points"]
+    layout.write(tmp_path, layout.truth(frozenset({"points"})))
+    assert not any("beside their objects" in n for n in examine(tmp_path).notes)
+    path = tmp_path / "annotations" / "person_keypoints_train.json"
+    doc = json.loads(path.read_text())
+    for a in doc["annotations"]:
+        a["keypoints"] = [v / (W, H, 1)[k % 3] for k, v in enumerate(a["keypoints"])]
+    put(path, doc)
+    (said,) = [n for n in examine(tmp_path).notes if "beside their objects" in n]
+    assert "split 'train'" in said and " of images/train/a.png: are they fractions" in said

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -401,6 +402,12 @@ def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float,
 def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
     report.notes += dict.fromkeys(note for data in opened.values() for note in data.notes)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for c in report.classes:
+        alike[re.sub(r"[\s_-]+", "", c).casefold()].append(c)
+    for same in (names for names in alike.values() if len(names) > 1):
+        report.notes.append(f"{' and '.join(map(repr, same))} are classes of their own, and differ in case, blanks or "
+                            "hyphens alone: give them one name where they are one")
     for name, figures in report.splits.items():
         if figures.empty:
             report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "
