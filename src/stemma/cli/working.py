@@ -519,7 +519,8 @@ def compare(
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
     where = str(place(data, env))
-    look_first(papers, data, format)
+    begun = (folder / "compare.json").is_file()  # it knows how its data are read
+    look_first(papers, None if begun else data, format)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
