@@ -121,6 +121,12 @@ def json_value(f: Folder, rng: np.random.Generator) -> str:
             t.state = "gone"  # a list of nothing says that there is nothing
         parent[key] = copy.deepcopy(odd)
     f.touch(concerned)
+    if key == "image_id" and what == "odd" and not isinstance(parent[key], bool):  # it may mean another picture now
+        meant = [q for q in f.pictures if str(f.pictures.index(q) + 1) == str(parent[key])]
+        for t in concerned if meant else ():
+            t.state = "gone"
+        for q in meant:
+            q.more = True
     new = parent.get(key) if isinstance(parent, dict) else ""
     return f"{name}: {what} {key!r} of {str(old)[:60]!r} -> {str(new)[:40]}"
 

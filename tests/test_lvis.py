@@ -16,6 +16,7 @@ import pytest
 from made_data import noise
 from stemma.core.types import Info
 from stemma.data.convert import convert
+from stemma.data.doctor import examine
 from stemma.data.named import ByName
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
@@ -221,3 +222,17 @@ def test_processes_renamed_classes_and_curves_follow_the_rules(tmp_path: Path) -
         (i, int(c)) in searched for i, p in enumerate(whole.record) for c in p.found_labels)
     tallied = whole.tallies().by_measure["AP"].at(np.ones((1, len(whole))))
     assert tallied[0] == pytest.approx(whole.result()["AP"], abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_object_of_a_class_that_is_nowhere_is_told(tmp_path: Path) -> None:
+    """Its picture says that nobody found one: one of the two is wrong."""
+    truth, _ = drawn()
+    root = folder(tmp_path, truth)
+    assert not [f for f in examine(root).faults if f.kind == "absent class"]
+    first = truth["annotations"][0]
+    im = next(im for im in truth["images"] if im["id"] == first["image_id"])
+    im["neg_category_ids"].append(first["category_id"])
+    (root / "annotations" / "lvis_v1_val.json").write_text(json.dumps(truth))
+    (fault,) = [f for f in examine(root).faults if f.kind == "absent class"]
+    assert fault.safe and "annotation 1 of" in fault.record and "neg_category_ids" in fault.problem

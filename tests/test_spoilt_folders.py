@@ -200,6 +200,19 @@ def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(tmp_path: Path) ->
         held(tmp_path)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_nor_does_one_in_a_column_that_nobody_reads(tmp_path: Path, closed: bool) -> None:
+    """A remark of two lines is one."""
+    pictures(tmp_path)
+    head, *rows = (f"{r},{'remark' if not k else 'good'},{k}" for k, r in enumerate(ROWS))
+    put(tmp_path / "labels.csv", "\n".join([head, rows[0].replace("good", '"two\nlines"'), *rows[1:]]))
+    assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1}
+    rows = [rows[0].replace("good", '"good'), rows[1], rows[2].replace("good", 'good"' if closed else "good")]
+    put(tmp_path / "labels.csv", "\n".join([head, *rows]))
+    with pytest.raises(DataError, match="quotation mark"):
+        held(tmp_path)
+
+
 def test_a_row_that_ends_early_is_no_picture_without_objects(tmp_path: Path) -> None:
     pictures(tmp_path)
     put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,cat,5,6"]))

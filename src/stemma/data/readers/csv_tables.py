@@ -145,7 +145,7 @@ def read(
                 continue
             cell = _Cells(row, head)
             name = cell("file")
-            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")):
+            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")) or _rows_within(row, head):
                 faults.append(Fault(str(path), f"line {k}", "", "holds several lines in one cell: a quotation mark "
                                     "is not closed", "close it, or remove it", False, "broken record"))
                 continue
@@ -192,6 +192,12 @@ class _Cells:
     def __call__(self, what: str) -> str:
         k = self.head.at.get(what, -1)
         return self.row[k] if 0 <= k < len(self.row) else ""
+
+
+def _rows_within(row: list[str], head: Head) -> bool:
+    """Whether a cell of whatever column holds what looks like other rows."""
+    return any(max(line.count(d) for d in ",;\t") >= head.width // 2
+               for text in row if "\n" in text for line in text.split("\n")[1:])
 
 
 def _only(cell: _Cells) -> str:
