@@ -60,7 +60,7 @@ josh has a strength of more than 60 => (condition (> (strength 'josh) 60))
 is it true that bob is weaker than tom? => (query (stronger-than? 'tom 'bob))
 would john lose to mary? => (query (won-against '(mary) '(john)))
 tell me how strong eve is? => (query (strength 'eve))
-who is lazier, tom or sue? => (query (lazier-than? 'tom 'sue))
+which of tom and sue is lazier? => (query (lazier-of 'tom 'sue))
 what is the laziness of josh? => (query (laziness 'josh))
 """, "kinship": """
 blake's father is avery => (condition (father-of? 'avery 'blake))
