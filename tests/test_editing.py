@@ -808,6 +808,40 @@ def test_boxes_and_classes_come_out_of_masks() -> None:
     m.edit = lambda x, said, **o: asked.append(said) or real(x, said, **o)
     got = derive.masks(m, torch.rand(2, 3, 16, 16), ("disc", "square"), steps=1)
     assert got.shape == (2, 2, 16, 16) and asked == [["mark the disc in blue"] * 2, ["mark the square in blue"] * 2]
+    assert derive.classify(np.zeros((1, 3, 4, 4), bool)).tolist() == [-1]
+
+
+def test_what_is_derived_from_true_masks_is_right_and_from_none_nothing() -> None:
+    edits = drawn.Edits(64, 30, "val", kinds=("mark",))
+    of = {edits.scene(i)[0].tobytes(): edits.scene(i)[1] for i in range(30)}
+    for i in range(30):  # a thing by itself stands where it stands beside the other
+        picture, thing = edits.alone(i)
+        first = edits.scene(i)[1] == 1 + thing
+        assert first.any() and (picture[first] == edits.scene(i)[0][first]).all() and derive.free(picture) in drawn.COLOURS
+        of[picture.tobytes()] = np.where(first, 1 + thing, 0)
+
+    def ask(pictures: list[np.ndarray], turn: int = 0) -> np.ndarray:
+        return np.stack([[of[p.tobytes()] == 1 + (t + turn) % 3 for t in range(3)] for p in pictures])
+
+    said = derive.derived(ask, edits)
+    assert said["named"] == said["ap50"] == 1 and said["ap"] == pytest.approx(1) == said["mask_ap"]
+    assert sum(said["taken_for"][s][s] for s in drawn.SHAPES) == 30
+    wrong = derive.derived(lambda p: ask(p, 1), edits)
+    assert wrong["named"] == 0 == wrong["ap50"] and sum(wrong["taken_for"][s][""] for s in drawn.SHAPES) == 0
+    none = derive.derived(lambda p: np.zeros((len(p), 3, 16, 16), bool), edits)
+    assert none["named"] == 0 == none["ap"] and sum(none["taken_for"][s][""] for s in drawn.SHAPES) == 30
+
+
+def test_a_mark_is_asked_for_in_a_colour_that_the_picture_lacks() -> None:
+    m, asked = editor("instruct_diffusion"), []
+    real = m.edit
+    m.edit = lambda x, said, **o: asked.append((x, said)) or real(x, said, **o)
+    edits = drawn.Edits(16, 6, "val", kinds=("mark",))
+    got = derive.by_marking(m, 16, "cpu", steps=1)([edits.scene(i)[0] for i in range(6)])
+    assert got.shape == (6, 3, 16, 16) and len(asked) == 3
+    for x, said in zip(*asked[0]):
+        colour = torch.tensor(drawn.COLOURS[said.split()[-1]]).view(3, 1, 1)
+        assert float((x - colour).square().sum(0).min()) > 0.1
 
 
 def test_a_reader_that_has_not_learned_says_what_the_colour_says() -> None:
@@ -1001,6 +1035,7 @@ def test_both_editors_are_compared_where_both_are_asked_for_answers(
     by_name = {s["paper"]: s["runs"][0]["metrics"] for s in results["systems"]}
     assert "iou_read" in by_name["instruct_diffusion"] and "iou_read" not in by_name["instruct_pix2pix"]
     assert all(0 <= m["iou"] <= 1 and "framed" in m and "false_area" in m for m in by_name.values())
+    assert all(0 <= m["named"] <= 1 and 0 <= m["ap50"] <= 1 for m in by_name.values()) and "box AP" in page
 
 
 def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(

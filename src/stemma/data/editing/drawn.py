@@ -117,6 +117,11 @@ class Edits:
             what[cover(t, self.size) >= 0.5] = 1 + SHAPES.index(t.shape)
         return _bytes(self._draw(ground, *things)), what
 
+    def alone(self, i: int) -> tuple[np.ndarray, int]:
+        """The first thing of edit i by itself on its ground: uint8 (H, W, 3), and which of `SHAPES` it is."""
+        _, _, _, ground, (a, _) = self._begun(i)
+        return _bytes(self._draw(ground, a)), SHAPES.index(a.shape)
+
     def _begun(self, i: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray, np.ndarray, tuple[Thing, Thing]]:
         """(random numbers that go on, shapes, colours, ground, the two things) of edit i."""
         rng = np.random.default_rng([self.seed, _STREAM[self.split], i])

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ...core.types import StemmaError
-from ...data.editing.drawn import COLOURS, RADIUS
+from ...data.editing.drawn import COLOURS, RADIUS, is_drawn, open_drawn
 from ...data.editing.loading import At, mask_at
 from ...data.editing.open import Tasks, mixed, restricted, spread
 from ...data.editing.pairs import ANSWERS, Pair, Pairs
@@ -24,6 +24,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
+from . import derive
 from .clip import Clip
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
@@ -197,6 +198,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
     picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
+    Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`).
 
     Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
     """
@@ -214,6 +216,11 @@ def evaluate(
     found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader, judge)
     fresh: Any = untrained(m)
     bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader, judge)
+    if is_drawn(data) and "mark" in pairs.info.kinds:
+        edits = open_drawn(str(data), split, ["mark"])
+        for net, said in ((m, found), (fresh, bare)):
+            said |= derive.derived(derive.by_marking(net, size, device, **options), edits,
+                                   min(limit or derive.PICTURES, derive.PICTURES))
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,
