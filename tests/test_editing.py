@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 pytest.importorskip("diffusers", reason="published editors need diffusers: pip install 'stemma-vision[editing]'")
@@ -25,8 +26,8 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import captions, drawn, folders
-from stemma.data.editing.loading import PairLoader, stretched
+from stemma.data.editing import captions, drawn, folders, hard
+from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
@@ -40,7 +41,7 @@ from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, nois
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
 from stemma.skeletons.edit import EditBatch, well
-from stemma.studies import editors
+from stemma.studies import editors, failures
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -1264,6 +1265,35 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:
+    edits = failures.prompts()
+    pairs = [edits.pair(i) for i in range(60)]
+    assert {c: sum(p.kind == c for p in pairs) for c in failures.CLASSES} == dict.fromkeys(failures.CLASSES, 12)
+    assert [p.instruction for p in pairs] == [failures.prompts().pair(i).instruction for i in range(60)]
+    checkpoint.save(tmp_path / "e.safetensors", editor())
+    true = torch.from_numpy(np.stack([stretched(p.after, (16, 16)).transpose(2, 0, 1) for p in pairs])) / 255
+    found = failures.study([tmp_path / "e.safetensors"], tmp_path / "a", steps=1)
+    assert sum(found["systems"][0]["right"]) <= 3 and found["systems"][0]["taught"] == ["recolour", "mirrored"]
+    page = (tmp_path / "a" / "failures.html").read_text()
+    assert "data:image/png;base64," in page and all(c in page for c in failures.CLASSES) and "not taught: count" in page
+    for k, pair in enumerate(pairs):
+        both = At(edits, 16).sized(pair) / np.float32(255)
+        assert measure.scored(pair, *both, true[k].numpy())["right"] == 1, pair.instruction
+        assert measure.scored(pair, *both, both[0])["right"] == 0, pair.instruction
+
+
+@pytest.mark.parametrize("kind", hard.HARD)
+def test_the_harder_edits_are_asked_for_by_name_and_change_what_they_say(kind: str) -> None:
+    data = restricted("edits:64:40", [kind], "val")
+    assert data.info.kinds == (kind,) and kind not in drawn.KINDS and kind not in restricted("edits:64", (), "val").info.kinds
+    for i in range(40):
+        p = data.pair(i)
+        assert p.mask is not None and p.captions is not None and p.captions[0].count(" and ") == 1
+        differs = (np.abs(p.before.astype(int) - p.after) > 12).any(-1)
+        grown = ndimage.binary_dilation(p.mask, iterations=2)
+        assert differs.any() and not (differs & ~grown).any(), p.instruction
 
 
 def test_features_of_one_pass_hang_on_picture_and_sentence_alone() -> None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from ...core.types import StemmaError
 from ...data.editing.drawn import COLOURS, RADIUS, is_drawn, open_drawn
+from ...data.editing.hard import HARD
 from ...data.editing.loading import At, mask_at
 from ...data.editing.open import Tasks, mixed, restricted, spread
 from ...data.editing.pairs import ANSWERS, Pair, Pairs
@@ -44,6 +45,8 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
     }
     if pair.kind == "recolour" and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
+    elif pair.kind in HARD and mask is not None and pair.colour is not None:
+        out["right"] = _number(_hard(pair, mask, before, after, made))
     elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
             return out | marked_well(share_of(before, made, pair.colour) >= FALSE, mask)
@@ -62,6 +65,16 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
             if read is not None:
                 out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
+
+
+def _hard(pair: Pair, mask: np.ndarray, before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool:
+    """Whether a drawn edit of the harder sorts was made."""
+    assert pair.colour is not None
+    if pair.kind == "viewpoint":
+        return bool(by.done(before, after, made))
+    right = {"count": lambda c: by.as_many(after, made, c), "move": lambda c: by.moved(before, after, made, c),
+             "spatial": lambda c: bool(by.coloured(made, mask, c, list(COLOURS.values())))}[pair.kind]
+    return right(pair.colour) and by.left_alone(before, after, made)
 
 
 def marked_well(marked: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
