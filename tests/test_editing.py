@@ -42,6 +42,7 @@ from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
 from stemma.skeletons.edit import EditBatch, well
 from stemma.studies import editors, failures
+from stemma.studies import pairs as origins
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -1294,6 +1295,42 @@ def test_the_harder_edits_are_asked_for_by_name_and_change_what_they_say(kind: s
         differs = (np.abs(p.before.astype(int) - p.after) > 12).any(-1)
         grown = ndimage.binary_dilation(p.mask, iterations=2)
         assert differs.any() and not (differs & ~grown).any(), p.instruction
+
+
+def test_pairs_of_three_origins_teach_alike_many_and_write_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few: dict[str, Any] = {"count": 3, "limit": 4, "judged": 2, "pictures": 20}
+    monkeypatch.setattr(origins, "PICTURES", 64)
+    monkeypatch.setattr(origins, "ALIKE", (2.0, 2.0, 2.0))
+    with pytest.raises(StemmaError, match="of 24 pairs none passes the filter"):
+        origins.study(tmp_path / "a", "2steps", **few)
+    monkeypatch.setattr(origins, "ALIKE", (-1.0, -1.0, -1.0))
+    found = origins.study(tmp_path / "a", "2steps", **few)
+    rows = {r["arm"]: r for r in found["rows"]}
+    assert set(rows) == set(origins.ARMS) and len({r["pairs"] for r in found["rows"]}) == 1 <= rows["made"]["pairs"]
+    assert rows["rendered"]["true"] == 1 and all(-1 <= r["direction"] <= 1 and 0 <= r["right"] <= 1 for r in found["rows"])
+    assert "data:image/png;base64," in (tmp_path / "a" / "pairs.html").read_text()
+    steps = [json.loads((tmp_path / "a" / n / "run.json").read_text())["spent"]["steps"] for n in ("drawer", *origins.ARMS)]
+    assert steps == [2] * 4
+
+
+def test_a_pair_is_true_where_the_colours_of_its_captions_are() -> None:
+    edits = drawn.Edits(16, 60, "val", kinds=("recolour",))
+    for p in (edits.pair(i) for i in range(60)):
+        assert p.captions is not None
+        one = captions.Told(p.captions[0], p.instruction, p.captions[1])
+        assert origins.true_to(one, p.before, p.after) and not origins.true_to(one, p.before, p.before)
+    asked = origins.prompts(40, 1)
+    assert len(asked) == 40 and all("into a" not in t.instruction and t.before != t.after for t in asked)
+
+
+def test_towers_learn_which_sentence_is_a_pictures_and_the_filter_keeps_by_it() -> None:
+    towers = origins.judge(16, 60, 0)
+    edits = drawn.Edits(16, 40, "val", kinds=("recolour",))
+    each = [edits.pair(i) for i in range(40)]
+    rows = (towers.pictures([p.before for p in each]), towers.pictures([p.after for p in each]),
+            *(towers.sentences([p.captions[k] for p in each if p.captions]) for k in (0, 1)))
+    assert by.directional_similarity(*rows).mean() > 0.3
+    assert abs(by.directional_similarity(*rows[:2], rows[3], rows[2]) + by.directional_similarity(*rows)).max() < 1e-6
 
 
 def test_features_of_one_pass_hang_on_picture_and_sentence_alone() -> None:

@@ -210,4 +210,5 @@ def open_drawn(where: str, split: str, kinds: Sequence[str] = KINDS) -> Edits:
     return Edits(int(found[1] or 64), count, split, kinds=kinds)
 
 
-__all__ = ["ABSENT", "COLOURS", "KINDS", "RADIUS", "SHAPES", "Edits", "Thing", "cover", "is_drawn", "open_drawn", "shown", "things_of"]
+__all__ = ["ABSENT", "COLOURS", "KINDS", "RADIUS", "SHAPES", "Edits", "Thing", "cover", "is_drawn", "open_drawn",
+           "shown", "things_of"]
