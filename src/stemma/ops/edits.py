@@ -36,13 +36,13 @@ def share_of(before: Any, after: Any, colour: Any) -> Any:
     return ((after - before) * to).sum(-3) / (to * to).sum(-3).clip(CLEAR**2)
 
 
-def shows(before: Any, colour: Sequence[float]) -> Any:
+def shows(before: Any, colour: Any) -> Any:
     """bool [..., H, W]: where a mark of that colour would show."""
     to = _column(colour, before) - before
     return (to * to).sum(-3) >= CLEAR**2
 
 
-def read_mask(before: Any, after: Any, colour: Sequence[float], threshold: float = THRESHOLD) -> Any:
+def read_mask(before: Any, after: Any, colour: Any, threshold: float = THRESHOLD) -> Any:
     """The mask that was painted, bool [..., H, W]; False where it would not show."""
     return (share_of(before, after, colour) >= threshold) & shows(before, colour)
 

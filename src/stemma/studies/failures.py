@@ -59,8 +59,8 @@ def study(runs: Sequence[str | Path], out: str | Path, **options: Any) -> dict[s
         at = At(edits, m.recipe.resize.size)
         both = torch.from_numpy(np.stack([at.sized(p) for p in pairs])).float() / 255
         made = measure.editing(m, **options)(both[:, 0], pairs, list(range(len(pairs))))
-        right = [bool(measure.scored(p, *x.numpy(), y.numpy())["right"])
-                 for p, x, y in zip(pairs, both, made, strict=True)]
+        right = [bool(measure.scored(p, x.numpy(), y.numpy(), z.numpy())["right"])
+                 for p, x, y, z in zip(pairs, both[:, 0], both[:, 1], made, strict=True)]
         systems.append({"run": str(run), "paper": m.paper.label, "taught": taught(m), "size": at.size, "right": right,
                         "rate": {c: rate(right, pairs, c) for c in CLASSES}, "made": made})
     record = {"prompts": [{"says": p.instruction, "class": p.kind} for p in pairs], "options": options,

@@ -79,7 +79,8 @@ class Made:
         return self.pairs[i]
 
 
-Drawn = dict[str, list[tuple[Told, tuple[np.ndarray, np.ndarray]]]]  # of each sort, what was asked for and both pictures
+Two = tuple[np.ndarray, np.ndarray]  # pictures before and after, uint8 (H, W, 3)
+Drawn = dict[str, list[tuple[Told, Two]]]  # of each sort, with what was asked for
 
 
 class Towers(nn.Module):
@@ -127,7 +128,7 @@ def judge(size: int, steps: int, seed: int) -> Towers:
             group["lr"] = 2e-3 * (1 - k / steps)
         at = rng.integers(len(said), size=64)
         optimizer.zero_grad()
-        towers.loss(x[at], [said[i] for i in at]).backward()  # type: ignore[no-untyped-call]
+        towers.loss(x[at], [said[i] for i in at]).backward()
         optimizer.step()
     return towers.eval()
 
@@ -157,9 +158,9 @@ def drawn(drawer: Any, towers: Towers, asked: Sequence[Told], size: int, seed: i
         first, second = making.drawn(drawer, one, seeds, rng.uniform(*making.SHARE, SAMPLES).tolist(), scales, size)
         both = [(making.as_bytes(x), making.as_bytes(y)) for x, y in zip(first, second, strict=True)]
         out["made"] += [(one, b) for b in both[:KEPT]]
-        rows = (*(towers.pictures([b[k] for b in both]) for k in (0, 1)),
-                *(towers.sentences([s]) for s in (one.before, one.after)))
-        best = by.kept_by_filter(*rows, *ALIKE, most=KEPT)
+        looks = [towers.pictures([b[k] for b in both]) for k in (0, 1)]
+        reads = [towers.sentences([s]) for s in (one.before, one.after)]
+        best = by.kept_by_filter(looks[0], looks[1], reads[0], reads[1], *ALIKE, KEPT)
         out["filtered"] += [(one, both[int(k)]) for k in best]
     return out
 
@@ -170,11 +171,12 @@ def learned_from(arm: str, seed: int, size: int, kept: Drawn, count: int) -> Mad
         edits = Edits(size, count, "train", seed, kinds=(KIND,))
         return Made("train", [edits.pair(i) for i in range(count)])
     at = np.random.default_rng([seed, 43]).permutation(len(kept[arm]))[:count]
-    return Made("train", [Pair(*kept[arm][i][1], kept[arm][i][0].instruction, KIND,
-                               captions=(kept[arm][i][0].before, kept[arm][i][0].after)) for i in at])
+    chosen = [kept[arm][i] for i in at]
+    return Made("train", [Pair(x, y, one.instruction, KIND, captions=(one.before, one.after))
+                          for one, (x, y) in chosen])
 
 
-def told(pairs: Sequence[tuple[Told, Any]], towers: Towers) -> dict[str, float]:
+def told(pairs: Sequence[tuple[Told, Two]], towers: Towers) -> dict[str, float]:
     """What pairs are like: the share that is true, how far they changed as their captions did, and how much changed
     where no thing of either picture stands."""
     along, aside, right = [], [], []
@@ -206,9 +208,9 @@ def study(out: str | Path, budget: str = "90s", count: int = 250, seed: int = 0,
         raise StemmaError(f"of {SAMPLES * len(asked)} pairs none passes the filter; give the drawer a longer --budget")
     held = spread(Edits(64, limit, "val", seed, kinds=(KIND,)), limit)
     exact = Edits(size, min(number, 200), "train", seed, kinds=(KIND,))
-    looks = {**{k: told(v, towers) for k, v in kept.items()}, "rendered": told(
-        [(Told(*p.captions[:1], p.instruction, p.captions[1]), (p.before, p.after))  # type: ignore[index]
-         for p in map(exact.pair, range(len(exact)))], towers)}
+    rendered = [(Told(p.captions[0], p.instruction, p.captions[1]), (p.before, p.after))
+                for p in map(exact.pair, range(len(exact))) if p.captions]
+    looks = {k: told(v, towers) for k, v in (*kept.items(), ("rendered", rendered))}
     rows = []
     for arm in ARMS:
         data = learned_from(arm, seed, size, kept, number)

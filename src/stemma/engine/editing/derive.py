@@ -14,7 +14,7 @@ from ...core.types import Sample
 from ...data.editing.drawn import COLOURS, SHAPES, Edits
 from ...data.editing.loading import mask_at, stretched
 from ...metrics import coco
-from ...metrics.detection import picture
+from ...metrics.detection import Kind, Picture, picture
 from ...ops.edits import frames, patches, read_mask
 
 Ask = Callable[[list[np.ndarray]], np.ndarray]  # pictures, uint8 (H, W, 3) -> where each of `SHAPES` is, [B, T, S, S]
@@ -90,14 +90,14 @@ def derived(ask: Ask, edits: Edits, count: int = PICTURES) -> dict[str, Any]:
     found = detect(ask([s[0] for s in scenes]))
     rows = [picture(_truth(what, f["masks"].shape[-2:], i), f, len(SHAPES), i, ("boxes", "masks"))
             for i, ((_, what), f) in enumerate(zip(scenes, found, strict=True))]
-    boxes, areas = (coco.evaluate(*_asked(rows, kind), kind) for kind in ("boxes", "masks"))
+    boxes, areas = _scores(rows, "boxes"), _scores(rows, "masks")
     return {"named": float(np.mean(said == truth)), "ap": boxes.ap(), "ap50": boxes.ap(0.5), "mask_ap": areas.ap(),
             "taken_for": taken}
 
 
-def _asked(rows: list[Any], kind: Any) -> tuple[Any, ...]:
+def _scores(rows: list[Picture], kind: Kind) -> coco.Scores:
     sizes, truths, found = coco.columns(rows, kind)
-    return sizes, SHAPES, truths, found
+    return coco.evaluate(sizes, SHAPES, truths, found, kind)
 
 
 def _truth(what: np.ndarray, size: tuple[int, int], i: int) -> Sample:
