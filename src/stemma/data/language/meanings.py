@@ -26,6 +26,7 @@ from ...core.samples import Classes, Info, StemmaError
 
 FORMAT = "meanings"
 NAMES = ("tom", "john", "mary", "sue", "bob", "alice", "josh", "eve")
+PEOPLE = "abcd"  # blanks that are names
 KIN = ("avery", "blake", "charlie", "dana")
 SPECIAL = ("<pad>", "<begin>", "<end>", *(f"@{i}" for i in range(6)))  # @k: the k-th name of the sentence
 PAD, BEGIN, END, NAMED = 0, 1, 2, 3
@@ -35,7 +36,7 @@ WORD = re.compile(r"[a-z0-9-]+|[?.,]")
 
 @dataclass(frozen=True)
 class Template:
-    """A sentence and its meaning with blanks: {a} {b} {c} names, {x} {y} words that mean something. `held`: never
+    """A sentence and its meaning with blanks: {a} {b} {c} {d} names, {x} {y} words that mean something. `held`: never
     trained on. `framed`: a phrase within a frame."""
 
     says: str
@@ -69,7 +70,7 @@ class Domain:
         """Every word and every token that sentences and meanings are made of, names left out."""
         found: dict[str, None] = {}
         for t in self.templates:
-            texts = [re.sub(r"{[a-c]}", "", t.says), re.sub(r"{[a-c]}", "", t.means)]
+            texts = [re.sub(r"{[a-d]}", "", t.says), re.sub(r"{[a-d]}", "", t.means)]
             found |= dict.fromkeys(x for x in WORD.findall(re.sub(r"{\w}", "", texts[0])))
             found |= dict.fromkeys(x for x in TOKEN.findall(re.sub(r"{\w}", "", texts[1])))
         for table in self.words.values():
@@ -120,6 +121,8 @@ is {a} stronger than {b}? => (query (stronger-than? '{a} '{b}))
 is {a} lazier than {b}? => (query (lazier-than? '{a} '{b}))
 would {a} win against {b}? => (query (won-against '({a}) '({b})))
 would {a} and {b} win against {c}? => (query (won-against '({a} {b}) '({c})))
+{a} and {b} beat {c} and {d}. => (condition (won-against '({a} {b}) '({c} {d})))
+would {a} and {b} beat {c} and {d}? => (query (won-against '({a} {b}) '({c} {d})))
 did {a} beat {b}? => (query (won-against '({a}) '({b})))
 would {a} lose to {b}? => (query (won-against '({b}) '({a})))
 is {a} weaker than {b}? => (query (stronger-than? '{b} '{a}))
@@ -214,8 +217,8 @@ def pairs_of(domain: Domain) -> list[Pair]:
 def filled(domain: Domain, number: int, every: bool = False) -> list[Pair]:
     """A template with each filling of its words and the first names; with `every`, all names."""
     t, found = domain.templates[number], []
-    people = [b for b in t.blanks if b in "abc"]
-    words = [b for b in t.blanks if b not in "abc"]
+    people = [b for b in t.blanks if b in PEOPLE]
+    words = [b for b in t.blanks if b not in PEOPLE]
     for who in itertools.islice(itertools.permutations(domain.people, len(people)), None if every else 1):
         for what in itertools.product(*(domain.words[b].items() for b in words)):
             says, means = t.says, t.means
