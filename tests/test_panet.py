@@ -240,6 +240,14 @@ def test_the_recipe_is_that_of_the_authors_configuration() -> None:
     assert sorted(set(r.resize.scales)) == [400, 600, 800, 1000, 1200] and r.resize.scales.count(1200) == 2
 
 
+@pytest.mark.parametrize("preset,whole", [("boxes", "paper"), ("boxes-small", "small")])
+def test_boxes_alone_are_the_same_net_without_its_masks(preset: str, whole: str) -> None:
+    """As the paper's table of detection has it; data without masks will do."""
+    assert replace(panet.spec(whole), branches=()) == panet.spec(preset)
+    assert panet.recipe(preset) == panet.recipe(whole)
+    assert panet.PAPER.needs(preset) == "boxes" and panet.PAPER.needs(whole) == "masks"
+
+
 def test_boxes_and_masks_learn(learned: Learned) -> None:
     """Forty steps on one batch: the loss of all, and of the masks alone."""
     m, b = panet.spec("small").build(3).train(), batch()
