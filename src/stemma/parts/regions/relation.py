@@ -72,7 +72,8 @@ class _PairLogs(torch.autograd.Function):
 
 def _parts(pairs: Float[Tensor, "*B N M D"]) -> tuple[Float[Tensor, "P D"], ...]:
     """All pairs in turn, `PAIRS` at a time; of what is contiguous these are views."""
-    return pairs.flatten(0, -2).split(PAIRS)
+    parts: tuple[Tensor, ...] = pairs.flatten(0, -2).split(PAIRS)
+    return parts
 
 
 def _pair_logs(pairs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
