@@ -241,10 +241,10 @@ def test_retinanet_is_guided_on_both_towers() -> None:
 
 
 def test_places_and_shapes_learn(learned: Learned) -> None:
-    """Forty steps on one batch bring down what places and shapes cost."""
+    """Sixty steps on one batch bring down what places and shapes cost."""
     m, b = net().train(), batch()
     optimizer, seen = torch.optim.AdamW(m.parameters(), 3e-3), []
-    for _ in range(40):
+    for _ in range(60):
         losses = m.loss(b)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
