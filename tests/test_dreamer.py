@@ -23,6 +23,7 @@ from stemma.data.worlds.replay import Replay
 from stemma.engine.running import checkpoint, optim
 from stemma.engine.worlds import agents
 from stemma.papers.worlds import dreamerv3
+from stemma.parts.worlds import latents
 from stemma.parts.worlds.acting import Policy, Scale, Shadow, lambda_returns
 from stemma.parts.worlds.blocks import BlockGRU, gated
 from stemma.parts.worlds.nets import symexp, symlog
@@ -147,7 +148,7 @@ def test_one_block_is_a_dense_cell() -> None:
 
 @pytest.mark.parametrize("preset", ["small", "first-s"])
 def test_an_episode_within_a_sequence_is_one_of_its_own(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     m = tiny("gym:CartPole-v1", preset, **({"dynamics.cell.size": 16, "dynamics.hidden": 8} if preset != "small" else {}))
     code, action = torch.randn(2, 6, m.senses["vector"].out.channels[0]), torch.randn(2, 6, 2)
     first = torch.zeros(2, 6, dtype=torch.bool)

@@ -29,6 +29,7 @@ from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
 from stemma.engine.worlds import agents, lives, reading
 from stemma.papers.worlds import dreamerv3, dynalang
+from stemma.parts.worlds import latents
 from stemma.parts.worlds.normed import NumbersEncoder
 from stemma.parts.worlds.tokens import TokenEncoder, TokenHead
 
@@ -241,7 +242,7 @@ def test_a_token_may_be_learned_from_before_it_is_heard() -> None:
 def test_an_early_belief_is_drawn_from_the_frame_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """z_t of what is seen at t, whatever was before; foreseen from the memory before it and the action; the memory then
     holds it. A life within a sequence is one of its own."""
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     m = tiny(preset="early-small")
     d, g = m.dynamics, torch.Generator().manual_seed(0)
     code = torch.randn(2, 6, m.senses["image"].out.channels[0] + m.senses["token"].out.channels[0], generator=g)
@@ -282,7 +283,7 @@ def test_foreseeing_is_measured_as_it_is_defined() -> None:
     batch, own = reading.gathered(m, lived)
     assert own.sum(1).tolist() == [5, 7] and batch["token"].shape == (2, 7)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+        patch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
         whole, short = (reading.surprise(m, batch, r) for r in (True, False))
         code, state = m.encode(batch), m.dynamics.initial(torch.zeros(1), 2)
         for t in range(7):

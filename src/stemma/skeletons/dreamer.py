@@ -158,11 +158,17 @@ class Dreamer(WorldModel):
         spread = actor.entropy(policy).view(still.shape[:2])[:, :-1]
         losses = {"actor": -(weight * (gain + h.entropy * spread)).mean()}
         target = torch.cat([returns.detach(), torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)
+        missed = self._missed(said, target, slow)
         losses["critic"] = (weight * missed.view(still.shape[:2])[:, :-1]).mean()
         if h.replay and b[1] > 1:
             losses["replay"] = h.replay * self._lived(batch, posts, returns[:, 0].detach().view(b))
         return losses
+
+    def _missed(self, said: Tensor, target: Tensor, slow: Tensor) -> Tensor:
+        """The critic's loss on returns, and on what the slow critic says."""
+        far, behind = self.critic.losses(said, torch.stack([target, slow]))
+        missed: Tensor = far + self.spec.behaviour.pull * behind
+        return missed
 
     @property
     def _discount(self) -> float:
@@ -200,7 +206,7 @@ class Dreamer(WorldModel):
         going = (1 - batch["terminal"].float()) * head.discount
         returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
         target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = (self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)).view(last.shape)
+        missed = self._missed(said, target, slow).view(last.shape)
         mean: Tensor = (missed * ~last)[:, :-1].mean()
         return mean
 

@@ -43,9 +43,13 @@ class BlockGRU(nn.Module):
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
         seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
-        each = torch.cat([deter.unflatten(-1, (self.blocks, -1)), seen[:, None].expand(-1, self.blocks, -1)], -1)
-        raw = self.gates(self.hidden(each.flatten(-2))).unflatten(-1, (self.blocks, -1))
-        reset, new, update = (x.flatten(-2) for x in raw.chunk(3, -1))
+        # what all blocks see is one product over all of them, and no block has a copy of it
+        first: Any = self.hidden[0]
+        own, common = first.weight.split((self.size // self.blocks, seen.shape[-1]), 1)
+        x = torch.addmm(first.bias, seen, common.transpose(0, 1).flatten(1)).unflatten(-1, (self.blocks, -1))
+        x = x + torch.bmm(deter.unflatten(-1, (self.blocks, -1)).transpose(0, 1), own).transpose(0, 1)
+        raw = self.gates(self.hidden[1:](x.flatten(-2))).unflatten(-1, (self.blocks, 3, -1))
+        reset, new, update = (x.flatten(-2) for x in raw.unbind(-2))
         return gated((reset, new, update), deter)
 
 
@@ -111,9 +115,10 @@ class NormedRSSM(RSSM):
             return self.posterior(prior, embed), prior
         return super().step(state, action, embed, first)
 
-    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
         if self.start is None:
-            return super().observe(embed, action, first, state)
+            return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
         state = begun if state is None else state
         posts = []

@@ -46,6 +46,7 @@ class Dynamics(nn.Module):
     sequences are made of these."""
 
     out: In  # channels: the width of the features
+    spared: tuple[str, ...] = ()  # parts of the belief that a brief observation may leave out
 
     def initial(self, like: Tensor, count: int) -> State:
         """The belief before anything was seen, `count` times, of the kind and place of `like`."""
@@ -75,9 +76,9 @@ class Dynamics(nn.Module):
 
     def observe(
         self, embed: Float[Tensor, "B T E"], action: Float[Tensor, "B T A"], first: Bool[Tensor, "B T"],
-        state: State | None = None
+        state: State | None = None, brief: bool = False
     ) -> tuple[State, State]:
-        """(posteriors, priors) of whole sequences, each [B, T, ...]."""
+        """(posteriors, priors) of whole sequences, each [B, T, ...]; brief: without the parts that are `spared`."""
         state = self.initial(embed, len(embed)) if state is None else state
         posts, priors = [], []
         for t in range(embed.shape[1]):
@@ -196,7 +197,8 @@ class RSSM(Dynamics):
         stats = self.latent.stats(self.judge(F.relu(self.recall(deter) + seen)))
         return {**stats, "stoch": self.latent.sample(stats), "deter": deter}
 
-    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
         state = self.initial(embed, len(embed)) if state is None else state
         keep = (~first).to(embed.dtype)[..., None]
         posts = []
