@@ -22,14 +22,15 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym, homegrid, native, partly
+from . import gym, homegrid, messenger, native, partly
 from .gym import shrink
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
 PARTLY = ("text", "text-held", "video", "mute")
-HIDDEN = {"text": ("image", "vector"), "text-held": ("image", "vector"), "video": ("token",)}  # what none of them shows
+HIDDEN = {"text": ("image", "vector", "grid"), "text-held": ("image", "vector", "grid"), "video": ("token",)}  # what none of them shows
+READ = 100  # words of a manual, at most
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
@@ -331,6 +332,8 @@ def get(name: str) -> EnvCard:
         return _partly(own, kind)
     if kind == "homegrid":
         return _homegrid(own)
+    if kind == "messenger":
+        return _messenger(own)
     key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
@@ -344,7 +347,7 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
+                 "homegrid:future, messenger:s2; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -377,6 +380,15 @@ def _homegrid(name: str) -> EnvCard:
                    "homegrid", partial(homegrid.world, kind), homegrid.ACTIONS, homegrid.LIMIT, "choice",
                    (("image", 0), ("token", len(ids)), ("token_embed", homegrid.EMBEDDED)), (len(homegrid.ACTIONS),),
                    words)
+
+
+def _messenger(name: str) -> EnvCard:
+    stage, split = messenger.parsed(name)
+    told = {"s1": "nothing moves", "s2": "all move as they like", "s3": "some are not what they look like"}[stage]
+    return EnvCard(name, f"Messenger: who is who stands in a manual; {told}", "gymnasium",
+                   partial(messenger.world, name), messenger.ACTIONS, messenger.LIMITS[stage] + READ, "choice",
+                   (("grid", messenger.SIDE**2 * messenger.KINDS), ("token", len(messenger.words()))),
+                   (len(messenger.ACTIONS),), messenger.words())
 
 
 def _partly(name: str, kind: str) -> EnvCard:

@@ -11,6 +11,7 @@ from ...core.recipe import Life, Recipe, Stage
 from ...core.types import Info
 from ...parts.worlds.acting import Policy
 from ...parts.worlds.blocks import BlockGRU, NormedGRU, NormedRSSM
+from ...parts.worlds.grids import GridEncoder, GridHead
 from ...parts.worlds.latents import Categorical
 from ...parts.worlds.nats import FreeNats
 from ...parts.worlds.nets import Pixels
@@ -29,8 +30,11 @@ READS = ("deter", "stoch")
 
 def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: int, first: bool,
          ) -> tuple[Sense, Head]:
-    """How a channel comes in and is told: numbers (`width` of them) or a picture."""
+    """How a channel comes in and is told: numbers (`width` of them), a grid of places, or a picture."""
     norm = "layer" if first else "rms"
+    if channel == "grid":
+        return (Sense(channel, part(GridEncoder, depth=depth, norm=norm), width),
+                Head(channel, part(GridHead, depth=depth, norm=norm), reads=READS))
     if width:
         return (Sense(channel, part(NumbersEncoder, units=units, layers=layers, norm=norm), width),
                 Head(channel, part(NumbersHead, units=units, layers=layers, norm=norm), reads=READS))
@@ -73,7 +77,8 @@ def prepare(p: Dreaming, info: Info) -> Dreaming:
     picture, told = p.senses[0], p.heads[0]
     assert isinstance(p.actor, Part)
     first, units = p.actor["norm"] == "layer", p.actor["units"]
-    both = [seen(channel, width, 0, 0, units, p.actor["layers"], first) if width else (picture, told)
+    depth = picture.net["depth"]
+    both = [seen(channel, width, 0, depth, units, p.actor["layers"], first) if width else (picture, told)
             for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
     return replace(p, senses=tuple(s for s, _ in both), heads=(*(h for _, h in both), *p.heads[1:]),
                    actor=p.actor.but(choices=info.choices))
