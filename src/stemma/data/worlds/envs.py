@@ -22,7 +22,7 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym, homegrid, messenger, native, partly
+from . import gym, homegrid, langroom, messenger, native, partly
 from .gym import shrink
 
 Episode = dict[str, np.ndarray]
@@ -334,6 +334,8 @@ def get(name: str) -> EnvCard:
         return _homegrid(own)
     if kind == "messenger":
         return _messenger(own)
+    if kind == "langroom":
+        return _langroom(own)
     key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
@@ -347,7 +349,7 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future, messenger:s2; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
+                 "homegrid:future, messenger:s2, langroom:echo; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -380,6 +382,16 @@ def _homegrid(name: str) -> EnvCard:
                    "homegrid", partial(homegrid.world, kind), homegrid.ACTIONS, homegrid.LIMIT, "choice",
                    (("image", 0), ("token", len(ids)), ("token_embed", homegrid.EMBEDDED)), (len(homegrid.ACTIONS),),
                    words)
+
+
+def _langroom(name: str) -> EnvCard:
+    need("langroom", name)
+    task, words, actions = name.partition(":")[2], langroom.vocabulary(), langroom.actions()
+    if task not in langroom.TASKS:
+        raise StemmaError(f"no LangRoom of the task '{task}'; there are: {', '.join(langroom.TASKS)}")
+    return EnvCard(name, "LangRoom: move and speak, and say what colour a thing has", "langroom",
+                   partial(langroom.world, task), actions, langroom.LIMIT, "choice",
+                   (("image", 0), ("token", len(words))), (len(langroom.MOVES), len(words)), words)
 
 
 def _messenger(name: str) -> EnvCard:
@@ -431,7 +443,7 @@ def need(package: str, name: str) -> None:
     for p in dict.fromkeys(("gymnasium", package)):
         if importlib.util.find_spec(p) is None:
             more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
-            extra = EXTRA.replace("worlds", "homegrid") if p == "homegrid" else EXTRA
+            extra = EXTRA.replace("worlds", p) if p in ("homegrid", "langroom") else EXTRA
             raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install "
                               f"'{extra}'{more}")
 

@@ -127,8 +127,7 @@ class NormedRSSM(RSSM):
             state = self._judged(self.cell(stoch, did * ~new, deter), seen)
             posts.append(state)
         post = stacked(posts)
-        stats = self.latent.stats(self.expect(post["deter"]))
-        return post, {**stats, "stoch": self.latent.sample(stats), "deter": post["deter"]}
+        return post, self._foreseen(post["deter"], posts=post)
 
 
 __all__ = ["BlockGRU", "NormedGRU", "NormedRSSM", "gated", "within"]

@@ -46,6 +46,7 @@ class Dynamics(nn.Module):
     sequences are made of these."""
 
     out: In  # channels: the width of the features
+    latent: Any  # what the drawn part is distributed as
     spared: tuple[str, ...] = ()  # parts of the belief that a brief observation may leave out
 
     def initial(self, like: Tensor, count: int) -> State:
@@ -59,6 +60,11 @@ class Dynamics(nn.Module):
     def posterior(self, prior: State, embed: Float[Tensor, "B E"]) -> State:
         """The belief `prior` after it has seen."""
         raise NotImplementedError
+
+    def drawn(self, state: State) -> Tensor:
+        """The drawn part of what was foreseen, drawn anew."""
+        out: Tensor = self.latent.sample(state)
+        return out
 
     def features(self, state: State) -> Float[Tensor, "... F"]:
         raise NotImplementedError
@@ -186,7 +192,10 @@ class RSSM(Dynamics):
         return {**stats, "stoch": like.new_zeros(count, self.latent.width), "deter": like.new_zeros(count, self.size)}
 
     def prior(self, state: State, action: Tensor, temperature: float = 1.0) -> State:
-        deter = self.cell(state["stoch"], action, state["deter"])
+        return self._foreseen(self.cell(state["stoch"], action, state["deter"]), temperature)
+
+    def _foreseen(self, deter: Tensor, temperature: float = 1.0, posts: State | None = None) -> State:
+        """The prior that a memory implies, [..., H]; where it is learned from, `posts` are what was then seen."""
         stats = self.latent.stats(self.expect(deter))
         return {**stats, "stoch": self.latent.sample(stats, temperature), "deter": deter}
 
@@ -206,8 +215,7 @@ class RSSM(Dynamics):
             state = self._judged(self.cell(state["stoch"] * on, did, state["deter"] * on), seen)
             posts.append(state)
         post = stacked(posts)
-        stats = self.latent.stats(self.expect(post["deter"]))
-        return post, {**stats, "stoch": self.latent.sample(stats), "deter": post["deter"]}
+        return post, self._foreseen(post["deter"], posts=post)
 
     def features(self, state: State) -> Tensor:
         return torch.cat([state["stoch"], state["deter"]], -1)
