@@ -464,6 +464,23 @@ def test_reading_steps_earn_nothing_and_ignore_what_is_done(kind: str, flagged: 
     assert any(not np.array_equal(a["image"], b["image"]) for a, b in zip(seen[reads:], other[reads:]))
 
 
+def test_what_is_done_at_the_last_reading_step_is_carried_out(house: Any) -> None:
+    """One walks at it or stays, and is elsewhere; at any reading step before it both are where they were."""
+    moved = 0
+    for seed in range(6):
+        places = []
+        for way in (4, 0, 1, 2, 3):  # picks up, which moves nobody, or walks
+            env = envs.make("homegrid:task", 32, True, ("image",))
+            seen, _ = env.reset(seed=seed)
+            assert seen["reading"]
+            seen, *_ = env.step(np.eye(10, dtype=np.float32)[way])
+            assert not seen["reading"]
+            places.append(seen["image"])
+            env.close()
+        moved += any(not np.array_equal(places[0], p) for p in places[1:])
+    assert moved >= 4
+
+
 def test_a_life_in_homegrid_is_its_seeds_and_leaves_global_chance_alone(house: Any) -> None:
     random.seed(1)
     np.random.seed(1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym, homegrid, langroom, messenger, native, partly
+from . import gym, homegrid, langroom, messenger, native, partly, t_maze
 from .gym import shrink
 
 Episode = dict[str, np.ndarray]
@@ -336,6 +336,10 @@ def get(name: str) -> EnvCard:
         return _messenger(own)
     if kind == "langroom":
         return _langroom(own)
+    if kind == "t-maze":
+        return EnvCard(own, "a sign at the beginning, a corridor, a turn that it told", "gymnasium",
+                       partial(t_maze.world, own), t_maze.SIDES, t_maze.length_of(own) + 1, "choice",
+                       (("vector", t_maze.WIDTH),), (len(t_maze.SIDES),))
     key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
@@ -349,7 +353,7 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future, messenger:s2, langroom:echo; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
+                 "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 

@@ -103,21 +103,21 @@ class NumbersEncoder(nn.Module):
 
 
 class NumbersHead(nn.Module):
-    """A channel of numbers from the belief: squared error of their symlog, summed."""
+    """A channel of numbers from the belief: squared error of their symlog (`squash`), summed."""
 
-    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms") -> None:
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True) -> None:
         super().__init__()
-        self.net = topped(inp.channels[0], units, layers, inp.logits, norm=norm)
+        self.net, self.squash = topped(inp.channels[0], units, layers, inp.logits, norm=norm), squash
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N O"]:
         said: Tensor = self.net(x)
         return said
 
     def loss(self, said: Tensor, truth: Tensor) -> Float[Tensor, " N"]:
-        return (said - symlog(truth)).square().sum(-1)
+        return (said - (symlog(truth) if self.squash else truth)).square().sum(-1)
 
     def mean(self, said: Tensor) -> Tensor:
-        return symexp(said)
+        return symexp(said) if self.squash else said
 
 
 class PoolingEncoder(nn.Module):
@@ -238,16 +238,18 @@ class TwoHotHead(nn.Module):
     """A number as a distribution over bins: cross-entropy with its two-hot; the mean is that of the bins.
 
     Its last layer begins at 0, so that it first says exactly 0. curved False: bins of the symlog, and the mean is its
-    symexp (the first version).
+    symexp (the first version). To see what these are worth: squash False has equal bins of the number itself, from
+    -`far` to `far`; with one bin it says one number, whose error (of its symlog, unless `squash` is False) is squared.
     """
 
     bins: Tensor
 
     def __init__(self, inp: In, units: int = 1024, layers: int = 1, bins: int = 255, curved: bool = True,
-                 norm: str = "rms", reads: tuple[str, ...] = ()) -> None:
+                 norm: str = "rms", reads: tuple[str, ...] = (), squash: bool = True, far: float = 20.0) -> None:
         super().__init__()
-        self.net, self.curved = topped(inp.channels[0], units, layers, bins, 0.0, norm), curved
-        self.register_buffer("bins", bins_of(bins, curved=curved), persistent=False)
+        self.net = topped(inp.channels[0], units, layers, bins, 0.0, norm)
+        self.curved, self.squash, self.one = curved and squash and bins > 1, squash, bins == 1
+        self.register_buffer("bins", bins_of(bins, far, self.curved), persistent=False)
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
         said: Tensor = self.net(x)
@@ -259,13 +261,16 @@ class TwoHotHead(nn.Module):
 
     def losses(self, said: Float[Tensor, "N K"], truths: Float[Tensor, "M N"]) -> Float[Tensor, "M N"]:
         """The losses of several truths for what was said once."""
-        above, share = beside(truths if self.curved else symlog(truths), self.bins)
+        truths = symlog(truths) if self.squash and not self.curved else truths
+        if self.one:
+            return 0.5 * (said[..., 0] - truths).square()
+        above, share = beside(truths, self.bins)
         both = said.log_softmax(-1).gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
         return -torch.lerp(both[0], both[1], share)
 
     def mean(self, said: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
-        mean = balanced_mean(said.softmax(-1), self.bins)
-        return mean if self.curved else symexp(mean)
+        mean = said[..., 0] if self.one else balanced_mean(said.softmax(-1), self.bins)
+        return symexp(mean) if self.squash and not self.curved else mean
 
 
 class GoingHead(nn.Module):
