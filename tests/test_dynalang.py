@@ -571,11 +571,11 @@ def test_a_text_is_read_a_word_a_step_and_a_tenth_is_held_out(stories: Path, tmp
     whole = [card.words[i] for i in (*text.read, *text.held)]
     assert whole == found and len(text.held) == len(found) // 10
     said = " ".join(found)
-    for name, part in ((card.name, text.read), (card.held, text.held)):
+    for name, piece in ((card.name, text.read), (card.held, text.held)):
         with envs.Crew(name, senses=("token",)) as crew:
             one, again = crew.random([3, 3])
         told = " ".join(card.words[i] for i in one["token"])
-        assert told in said and told in " ".join(card.words[i] for i in part) and not one["action"].any()
+        assert told in said and told in " ".join(card.words[i] for i in piece) and not one["action"].any()
         assert np.array_equal(one["token"], again["token"]) and not one["reward"].any() and not one["terminal"].any()
     (tmp_path / "short.txt").write_text("too short")
     with pytest.raises(DataError, match="holds 2 words"):

@@ -148,7 +148,8 @@ def test_a_manual_names_its_figures_and_their_parts() -> None:
     for stage, seed in itertools.product(("s1", "s2", "s3"), range(20)):
         g = game(stage, seed)
         told = [s.split() for s in " ".join(g.manual()).split(" .") if s]
-        found = Counter((next(names[w] for w in s if w in names), next(meant[w] for w in s if w in meant)) for s in told)
+        found = Counter((next(names[w] for w in s if w in names), next(meant[w] for w in s if w in meant))
+                        for s in told)
         true = Counter(zip(g.names, g.parts))
         if stage == "s3":  # one sentence is not so: the enemy's figure as something else
             (false,) = (found - true).elements()

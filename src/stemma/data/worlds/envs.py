@@ -29,7 +29,8 @@ Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
 PARTLY = ("text", "text-held", "video", "mute")
-HIDDEN = {"text": ("image", "vector", "grid"), "text-held": ("image", "vector", "grid"), "video": ("token",)}  # what none of them shows
+SHOWN = ("image", "vector", "grid")
+HIDDEN = {"text": SHOWN, "text-held": SHOWN, "video": ("token",)}  # what none of them shows
 READ = 100  # words of a manual, at most
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
@@ -353,7 +354,8 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
+                 "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD "
+                 "show a part")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 

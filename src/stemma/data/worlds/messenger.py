@@ -45,7 +45,8 @@ def games(split: str) -> tuple[tuple[tuple[str, str, str], ...], ...]:
     if split == "train":
         several = itertools.product(("queen", "robot", "ship", "thief"), ("airplane", "scientist", "ship", "thief"),
                                     ("airplane", "queen", "robot", "scientist"))
-        single = (("dog", "fish", "bird"), ("fish", "bird", "dog"), ("sword", "ball", "mage"), ("ball", "mage", "sword"))
+        single = (("dog", "fish", "bird"), ("fish", "bird", "dog"), ("sword", "ball", "mage"),
+                  ("ball", "mage", "sword"))
         return tuple(g for g in several if len(set(g)) == 3), single
     odd = {"bird", "mage", "queen", "sword", "fish", "ship"}
     every = itertools.product(("airplane", "bird", "mage", "scientist"), ("dog", "queen", "robot", "sword"),
@@ -63,8 +64,8 @@ def motions() -> tuple[tuple[str, ...], ...]:
 
 # ---------------------------------------------------------------- what is told
 
-NAMES = {"airplane": ("airplane", "plane", "jet"), "mage": ("mage", "wizard", "sorcerer"), "dog": ("dog", "hound", "cur"),
-         "bird": ("bird", "hawk", "eagle"), "fish": ("fish", "trout", "pike"),
+NAMES = {"airplane": ("airplane", "plane", "jet"), "mage": ("mage", "wizard", "sorcerer"),
+         "dog": ("dog", "hound", "cur"), "bird": ("bird", "hawk", "eagle"), "fish": ("fish", "trout", "pike"),
          "scientist": ("scientist", "scholar", "chemist"), "thief": ("thief", "robber", "burglar"),
          "ship": ("ship", "boat", "ferry"), "ball": ("ball", "orb", "globe"), "robot": ("robot", "android", "machine"),
          "queen": ("queen", "empress", "sovereign"), "sword": ("sword", "blade", "sabre")}
@@ -234,7 +235,8 @@ def pictured(grid: np.ndarray) -> np.ndarray:
     colours = np.stack([0.55 + 0.45 * np.cos(hue + k) for k in (0.0, 2.1, 4.2)], 1) * 255
     colours[0] = colours[1] = 0
     picture = (grid[..., None] * colours).max(-2).clip(0, 255).astype(np.uint8)
-    return picture.repeat(16, 1).repeat(16, 2)
+    wide: np.ndarray = picture.repeat(16, 1).repeat(16, 2)
+    return wide
 
 
 __all__ = ["ACTIONS", "BARE", "BEARER", "FIGURES", "KINDS", "LIMITS", "MOTIONS", "PARTS", "SIDE", "Game", "games",

@@ -130,8 +130,8 @@ PAPER = Paper(
         Parent(
             planet.PAPER,
             (
-                (("()", "critic", "behaviour", "context", "taken", "looks"), "an actor and a critic learn in dreams, in the "
-                 "place of a search at each step; what was believed is kept with what was lived"),
+                (("()", "critic", "behaviour", "context", "taken", "looks"), "an actor and a critic learn in dreams, "
+                 "in the place of a search at each step; what was believed is kept with what was lived"),
                 ("actor", "a policy whose distribution is learned"),
                 ("pixels", "all eight bits, without noise"),
                 ("senses", "convolutions halved by their maxima, each normalised"),
@@ -162,8 +162,8 @@ PAPER = Paper(
         "Beliefs are kept as halves and class numbers, and written anew after each update that held them.",
         "The first version is one Adam with three clips and two rates; its epsilon is 1e-8 for all three, where the "
         "actor's and critic's were 1e-5, its weights begin as the second's, and its convolutions are of stride 2.",
-        "To see what a part is worth: looks.ahead=15 searches at each decision, looks.valued asks the critic what comes "
-        "then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
+        "To see what a part is worth: looks.ahead=15 searches at each decision, looks.valued asks the critic what "
+        "comes then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
         "rule.free=0 the free nat, behaviour.pull=0 the slow critic.",
         "Tasks of DeepMind control last two steps a decision.",
         "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures that are 32 pixels wide.",

@@ -36,7 +36,8 @@ def believed(kind: str, kw: dict[str, Any], small: bool) -> Part[Any]:
     """The code's other beliefs: drawn from the frame alone ("early"), with words apart ("token"), whose classes are
     foreseen together ("masked")."""
     if kind == "masked":
-        return part(MaskedRSSM, **kw, **({"embed": 32, "layers": 2, "heads": 2, "wide": 64} if small else {}))
+        p = part(MaskedRSSM, **kw)
+        return p.but(embed=32, layers=2, heads=2, wide=64) if small else p
     return part(TokenRSSM, **kw) if kind == "token" else part(EarlyRSSM, **kw)
 
 

@@ -221,7 +221,8 @@ class RSSM(Dynamics):
         return torch.cat([state["stoch"], state["deter"]], -1)
 
     def divergence(self, post: State, prior: State) -> Tensor:
-        return self.latent.kl(post, prior)
+        nats: Tensor = self.latent.kl(post, prior)
+        return nats
 
 
 class SSM(Dynamics):
@@ -254,7 +255,8 @@ class SSM(Dynamics):
         return state["stoch"]
 
     def divergence(self, post: State, prior: State) -> Tensor:
-        return self.latent.kl(post, prior)
+        nats: Tensor = self.latent.kl(post, prior)
+        return nats
 
 
 __all__ = ["RSSM", "SSM", "Dynamics", "GRUCell", "State", "at", "flat", "glorot", "stacked"]

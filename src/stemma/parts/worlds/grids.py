@@ -24,7 +24,8 @@ def kinds_of(width: int, side: int) -> int:
 
 
 class GridEncoder(nn.Module):
-    """The grid at 16 x 16 through two convolutions of 4 x 4 with stride 2, each with norm and SiLU: 4 x 4 x 2 `depth`."""
+    """The grid at 16 x 16 through two convolutions of 4 x 4 with stride 2,
+    each with norm and SiLU: 4 x 4 x 2 `depth`."""
 
     def __init__(self, inp: In, depth: int = 96, norm: str = "layer", side: int = 10) -> None:
         super().__init__()

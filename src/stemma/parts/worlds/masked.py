@@ -36,8 +36,8 @@ class MaskedClasses(nn.Module):
 
 
 class MaskedRSSM(NormedRSSM):
-    """A `NormedRSSM` whose prior is a masked model. To learn, a part of what was seen is hidden, of a size by the cosine
-    of a uniform number, and only there the divergence counts, as the mean over groups ("hidden" says which). To
+    """A `NormedRSSM` whose prior is a masked model. To learn, a part of what was seen is hidden, of a size by the
+    cosine of a uniform number, and only there the divergence counts, as the mean over groups ("hidden" says which). To
     foresee, all is hidden and filled in by `steps`: each draws every group and keeps the surest, ever more by a cosine.
 
     The authors' repository names this and does not hold its file: layers and schedule are MaskGIT's, sizes theirs.
