@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from stemma.data.worlds import envs
-from stemma.engine.running import checkpoint, optim
+from stemma.engine.running import checkpoint, devices, optim
 
 BATCH, STEPS = 16, 32
 FIRST = {"dynamics.cell.size": 256, "dynamics.cell.hidden": 64, "dynamics.hidden": 64, "dynamics.latent.groups": 16,
@@ -104,8 +104,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=4)
+    parser.add_argument("--keep", action="store_true", help="all keep freed memory, as ours does when it trains")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.keep:
+        devices.keep_memory()
     ways = {"small": ours("small"), "first": ours("first-s"), "sheeprl": sheeprls()}
     spent: dict[str, list[float]] = {k: [] for k in ways}
     for f, _ in ways.values():

@@ -159,10 +159,9 @@ class GRUCell(nn.Module):
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
         gates, new = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1)))).split((2 * self.size, self.size), -1)
-        reset, update = (gates + self.of_h(deter)).sigmoid().chunk(2, -1)
-        new = (new + self.of_reset(reset * deter)).tanh()
-        out: Tensor = new + update * (deter - new)
-        return out
+        reset, update = torch.addmm(gates, deter, self.of_h.weight.mT).sigmoid().chunk(2, -1)
+        new = torch.addmm(new, reset * deter, self.of_reset.weight.mT).tanh()
+        return torch.lerp(new, deter, update)
 
 
 class RSSM(Dynamics):
@@ -211,8 +210,11 @@ class RSSM(Dynamics):
         state = self.initial(embed, len(embed)) if state is None else state
         keep = (~first).to(embed.dtype)[..., None]
         posts = []
-        for seen, did, on in zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1)):
-            state = self._judged(self.cell(state["stoch"] * on, did, state["deter"] * on), seen)
+        forgets = [True] * first.shape[1] if torch.compiler.is_compiling() else first.any(0).tolist()
+        steps = zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1), forgets)
+        for seen, did, on, forget in steps:
+            stoch, deter = (state[k] * on if forget else state[k] for k in ("stoch", "deter"))
+            state = self._judged(self.cell(stoch, did, deter), seen)
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
