@@ -466,6 +466,20 @@ def test_a_window_remembers_what_is_in_it_and_nothing_before(monkeypatch: pytest
         assert len(agents.live_side_by_side(m.eval(), crew, [1])[0]["reward"]) == 7
 
 
+def test_a_world_may_pay_another_coin() -> None:
+    for name in ("gym:Pendulum-v1", "drawn-pendulum"):
+        plain_, more = envs.get(name), envs.get(f"times:0.01:{name}")
+        assert (more.choices, more.actions, more.law) == (plain_.choices, plain_.actions, plain_.law)
+        senses = tuple(k for k, _ in more.inputs)
+        with envs.Crew(name, senses=senses) as one, envs.Crew(more.name, senses=senses) as other:
+            (a,), (b,) = one.random([5]), other.random([5])
+        np.testing.assert_allclose(b["reward"], 0.01 * a["reward"], rtol=1e-6)
+        assert all(np.array_equal(a[k], b[k]) for k in a if k != "reward") and a["reward"].any()
+    for name in ("times:gym:CartPole-v1", "times:0:gym:CartPole-v1", "times:2"):
+        with pytest.raises(StemmaError, match="no factor and world"):
+            envs.get(name)
+
+
 def test_a_t_maze_asks_for_memory_alone() -> None:
     env = envs.make("t-maze:4", senses=("vector",))
     signs = set()
@@ -608,3 +622,23 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
     for k, n in inputs:
         assert seen[k].shape == ((32, 32, 3) if k == "image" else () if k == "token" else (n,))
     env.close()
+
+
+def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:
+    from stemma.studies import lookahead
+
+    sets = {k: v for k, v in TINY.items()} | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8,
+                                              "recipe.batch": 2, "recipe.life.then.0.ratio": 0.0}
+    run = agents.train("dreamerv3", "env:gym:CartPole-v1", "2steps", "small", tmp_path / "run", 0,
+                       sets | {"recipe.life.then.0.amount": 2}, progress=False, val_every=0, device="cpu")
+    given: dict[str, Any] = {"episodes": 2, "candidates": 8, "device": "cpu"}
+    record = lookahead.study(run.path, tmp_path / "s", (2,), **given)
+    assert [(r["way"], r["ahead"]) for r in record["rows"]] == [("actor", 0), *((w, 2) for w in lookahead.WAYS[1:])]
+    assert all(r["return"] > 0 and r["milliseconds"] > 0 for r in record["rows"])
+    again = lookahead.study(run.path, tmp_path / "s", (2, 3), **given)
+    assert len(again["rows"]) == 7 and record["rows"][1] in again["rows"]
+    assert "<svg" in (tmp_path / "s" / "lookahead.html").read_text()
+    with pytest.raises(StemmaError, match="other settings"):
+        lookahead.study(run.path, tmp_path / "s", (2,), **given | {"episodes": 3})
+    asked = [lookahead.looks_of(w, 5, 32) for w in lookahead.WAYS]
+    assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]

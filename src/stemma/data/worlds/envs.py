@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from .gym import shrink
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
-PARTLY = ("text", "text-held", "video", "mute")
+PARTLY = ("text", "text-held", "video", "mute", "times")
 SHOWN = ("image", "vector", "grid")
 HIDDEN = {"text": SHOWN, "text-held": SHOWN, "video": ("token",)}  # what none of them shows
 READ = 100  # words of a manual, at most
@@ -355,7 +356,7 @@ def get(name: str) -> EnvCard:
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
                  "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD "
-                 "show a part")
+                 "show a part, times:100:WORLD pays more")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -410,7 +411,15 @@ def _messenger(name: str) -> EnvCard:
 
 
 def _partly(name: str, kind: str) -> EnvCard:
-    """A world of which a part comes through (`partly`)."""
+    """A world of which a part comes through, or that pays otherwise (`partly`)."""
+    if kind == "times":
+        told, _, inner = name.partition(":")[2].partition(":")
+        if not re.fullmatch(r"\d*\.?\d+", told) or not float(told) or not inner:
+            raise StemmaError(f"'{name}' says no factor and world; write times:100:gym:CartPole-v1")
+        card, factor = get(inner), float(told)
+        return replace(card, name=f"times:{told}:{card.name}", about=f"{card.about}; rewards times {told}",
+                       inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.paying(
+                           make(card.name, size, grey, senses), factor))
     if kind in ("video", "mute"):
         card = get(name.partition(":")[2])
         if kind == "mute":
