@@ -155,11 +155,11 @@ PAPER = Paper(
         "whether or not they belong together.",
         "The small presets have the second version's net; their rate of 1e-3 for the model of the world, and the small "
         "lives of text and video, are ours.",
-        "Preset token holds the token against what was foreseen of it; the code's TokenRSSM against zeros (nets.py), so "
-        "that nothing is learned of it there. Preset masked is made after MaskGIT: the file that the code imports for "
+        "Preset token holds the token against what was foreseen of it, the code's TokenRSSM against zeros (nets.py): "
+        "nothing is learned of it there. Preset masked is made after MaskGIT: the file that the code imports for "
         "it is not in the repository.",
-        "Messenger's words are numbers in manuals of our own; the authors' manuals come as T5's numbers for each token. "
-        "A life that is won at its last step is won, where the authors' wrapper takes it for lost.",
+        "Messenger's words are numbers in manuals of our own, and the authors' come as T5's numbers for each token. A "
+        "life that is won at its last step is won, where the authors' wrapper takes it for lost.",
         "Heads that read the memory alone, and a loss on tokens that are only foreseen (their loss_scales.lm, 0 as "
         "published and 1 in the small presets), are settings: heads.N.reads and heads.N.foreseen.",
     ),

@@ -4,6 +4,8 @@ Axes: B sequences, T steps, H numbers of the memory, S of the drawn part, A of a
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,11 +44,19 @@ class BlockGRU(nn.Module):
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
-        seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
-        # what all blocks see is one product over all of them, and no block has a copy of it
+        return self.ready()(stoch, action, deter)
+
+    def ready(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The cell for the steps of a sequence, its weights laid out once: what all blocks see is one product over all
+        of them, and no block has a copy of it."""
         first: Any = self.hidden[0]
-        own, common = first.weight.split((self.size // self.blocks, seen.shape[-1]), 1)
-        x = torch.addmm(first.bias, seen, common.transpose(0, 1).flatten(1)).unflatten(-1, (self.blocks, -1))
+        own = first.weight[:, : self.size // self.blocks]
+        return partial(self._moved, own, first.weight[:, self.size // self.blocks :].transpose(0, 1).flatten(1))
+
+    def _moved(self, own: Tensor, common: Tensor, stoch: Tensor, action: Tensor, deter: Tensor) -> Tensor:
+        seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
+        first: Any = self.hidden[0]
+        x = torch.addmm(first.bias, seen, common).unflatten(-1, (self.blocks, -1))
         x = x + torch.bmm(deter.unflatten(-1, (self.blocks, -1)).transpose(0, 1), own).transpose(0, 1)
         raw = self.gates(self.hidden[1:](x.flatten(-2))).unflatten(-1, (self.blocks, 3, -1))
         reset, new, update = (x.flatten(-2) for x in raw.unbind(-2))

@@ -209,12 +209,12 @@ class RSSM(Dynamics):
                 brief: bool = False) -> tuple[State, State]:
         state = self.initial(embed, len(embed)) if state is None else state
         keep = (~first).to(embed.dtype)[..., None]
-        posts = []
+        posts, cell = [], getattr(self.cell, "ready", lambda: self.cell)()
         forgets = [True] * first.shape[1] if torch.compiler.is_compiling() else first.any(0).tolist()
         steps = zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1), forgets)
         for seen, did, on, forget in steps:
             stoch, deter = (state[k] * on if forget else state[k] for k in ("stoch", "deter"))
-            state = self._judged(self.cell(stoch, did, deter), seen)
+            state = self._judged(cell(stoch, did, deter), seen)
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
