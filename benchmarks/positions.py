@@ -86,7 +86,8 @@ def assembling(name: str, rounds: int) -> dict[str, object]:
     boxes = torch.cat([torch.zeros(r, 1), low, low + m - 1], 1)  # torchvision's last cell is included
 
     def pooled() -> Tensor:
-        return tv.ps_roi_pool(maps, boxes, k, 1.0)
+        found: Tensor = tv.ps_roi_pool(maps, boxes, k, 1.0)
+        return found
 
     def put_together() -> Tensor:
         return assemble(codes, (row * w + column)[None], ((h, w),), m)

@@ -183,7 +183,8 @@ def collapsed(pool: Any, strides: tuple[float, ...], boxes: Tensor) -> Tensor:
     at = torch.tensor(strides[-1:] if n == 1 else strides[:n], dtype=boxes.dtype, device=boxes.device)
     stride = at[0] if n == 1 else at[roi.level_of(boxes, tuple(int(s) for s in strides[:n]), pool.canonical)]
     side = boxes[..., 2:] - boxes[..., :2]
-    return (side < pool.size * (stride[..., None] if stride.ndim else stride)).any(-1)
+    few: Tensor = (side < pool.size * (stride[..., None] if stride.ndim else stride)).any(-1)
+    return few
 
 
 def missed_by_height(record: Record) -> list[dict[str, Any]]:

@@ -90,14 +90,14 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
     outputs.claim([Path(out) / "whole.json", Path(out) / "whole.html"])
     where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
     for run in runs:
-        model: Any = checkpoint.load(run, which, device=where).eval()
-        if not isinstance(model, CompletionModel):
-            raise StemmaError(f"{run}: {model.paper.cli_name} ({model.preset}) completes nothing that was seen; name "
-                              "runs of amodal-instance, or of semantic-amodal with the preset expand")
+        m: Any = checkpoint.load(run, which, device=where).eval()
+        label = f"{m.paper.label} ({Path(run).name})"
+        if not isinstance(m, CompletionModel):
+            raise StemmaError(f"{run}: {m.paper.cli_name} ({m.preset}) completes nothing that was seen; name runs of "
+                              "amodal-instance, or of semantic-amodal with the preset expand")
         for how in ANSWERS:
-            with answering(model, how):
-                rows.append({"run": str(run), "name": f"{model.paper.label} ({Path(run).name})", "answer": how,
-                             **measured(model, pictures, where)})
+            with answering(m, how):
+                rows.append({"run": str(run), "name": label, "answer": how, **measured(m, pictures, where)})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "rows": rows}
     outputs.put_text(Path(out) / "whole.json", json.dumps(record, indent=1))
     outputs.put_text(Path(out) / "whole.html", page(record))
