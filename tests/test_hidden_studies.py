@@ -103,3 +103,18 @@ def _answers(data: Any, which: str) -> Any:
         masks = getattr(truth, which)
         found.add(truth, {"masks": masks, "scores": np.ones(len(masks)), "labels": np.zeros(len(masks), int)}, i)
     return found
+
+
+def test_answers_without_classes_are_measured_on_objects_of_any(tmp_path: Path) -> None:
+    """Data of other classes are no obstacle to proposals and whole regions; to a detector they are."""
+    from stemma.data.convert import convert
+
+    convert("scenes:64:20", "coco-a", tmp_path / "other")
+    for paper, of in (("amodal-instance", "predict"), ("attractionet", "predict"), ("faster-rcnn", "proposals")):
+        run = short(tmp_path / paper, "1steps", paper=paper, val_every=0)
+        found = stemma.evaluate(run, str(tmp_path / "other"), split="test", of=of, device="cpu")
+        same = stemma.evaluate(run, "scenes:64:20", split="test", of=of, device="cpu")
+        key = "mask_AR100" if paper == "amodal-instance" else "AR100"
+        assert found["images"] == same["images"] == 2 and found[key] == pytest.approx(same[key]), paper
+    with pytest.raises(stemma.StemmaError, match="has no class that the model knows"):
+        stemma.evaluate(run, str(tmp_path / "other"), split="test", device="cpu")
