@@ -26,28 +26,33 @@ from stemma.data.scenes import Scenes
 from stemma.engine.running import optim
 
 
-def step_of(name: str, preset: str, count: int, predict: bool) -> Callable[[], None]:
-    """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random."""
+def system_of(name: str, preset: str, count: int, predict: bool) -> tuple[Callable[[], None], Callable[[], float]]:
+    """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random; and
+    what came out of it the last time: the loss, or the sum of scores."""
     torch.manual_seed(0)
     card = cards.get(name)
     recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)
-    model: Any = stemma.build(name, preset, info=data.info).train()
-    batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1).epoch(0)))
+    model: Any = stemma.build(name, preset, info=data.info).train(not predict)
+    kinds = frozenset({"boxes", "masks", "semantic", "panoptic", "keypoints", "amodal"}.intersection(data.info.kinds))
+    batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1,
+                             needs=kinds).epoch(0)))
     optimizer = optim.make_optimizer(model, recipe)
+    out: list[torch.Tensor] = []
 
     def answer() -> None:
-        model.predict(batch.images, batch.sizes)
+        out[:] = [model.predict(batch.images, batch.sizes).scores.sum()]
 
-    if predict:
-        model.eval()
-        return answer
-
-    def run() -> None:
+    def step() -> None:
         optimizer.zero_grad()
-        torch.stack(list(model.loss(batch).values())).sum().backward()
+        out[:] = [torch.stack(list(model.loss(batch).values())).sum()]
+        out[0].backward()
         optimizer.step()
 
-    return run
+    return answer if predict else step, lambda: float(out[0].detach())
+
+
+def step_of(name: str, preset: str, count: int, predict: bool) -> Callable[[], None]:
+    return system_of(name, preset, count, predict)[0]
 
 
 def seconds(run: Callable[[], None]) -> float:

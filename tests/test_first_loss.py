@@ -8,6 +8,7 @@ or its head is fed with features of the wrong scale.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside
 from stemma.parts.backbones.even import natural, unit
 from stemma.parts.backbones.timm_backbone import PACKAGED, Timm
+from stemma.parts.windows.distances import PixelHead
+from stemma.parts.windows.heads import MaskHead
+from stemma.parts.windows.instances import InstanceHead
 
 FACTOR = 3.0
 LITE = f"{PACKAGED}:imagenet"
@@ -169,3 +173,17 @@ def test_noise_has_the_spectrum_of_photographs_and_a_silent_level_is_left() -> N
             return [x * 8, x * 0]
 
     torch.testing.assert_close(unit(Silent()), torch.tensor([1 / 8, 1.0]), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda inp: MaskHead(inp), lambda inp: MaskHead(inp, kernel=10, hidden=128, widths=(1024,), shared=True),
+    lambda inp: InstanceHead(inp, k=3), lambda inp: PixelHead(inp),
+], ids=["masks", "masks-shared", "instances", "distances"])
+def test_heads_of_windows_begin_with_no_opinion(make: Callable[[In], nn.Module]) -> None:
+    """A layer of one logit that is drawn by its fan-out begins with answers of 45 and more, and published rates
+    end in no number within ten steps."""
+    torch.manual_seed(0)
+    head: Any = make(In((256,), (16,), 1, logits=3))
+    logits, more = head.eval()(torch.randn(2, 256, 14, 14).relu())
+    masks = head.masks(more.flatten(2).mT) if isinstance(head, MaskHead) else more
+    assert logits.std() < 1 and masks.std() < 1

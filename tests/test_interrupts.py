@@ -46,6 +46,19 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSI
 each_signal = pytest.mark.parametrize("number", list(STATUS), ids=lambda s: s.name)
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """As in a terminal: a signal that whoever began these tests has ignored, as nohup does, is ignored by all that they
+    begin."""
+    was = {number: signal.getsignal(number) for number in STATUS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in was.items():
+        signal.signal(number, handler)
+
+
 class Struck:
     """A process that leads a session of its own, as a terminal's job does; what it prints goes into a file."""
 
@@ -92,7 +105,7 @@ class Struck:
             self.status = os.waitstatus_to_exitcode(found[1])
         return self.status is not None
 
-    def wait_for(self, there: Callable[[], bool], most: float = 120.0, or_over: bool = False) -> None:
+    def wait_for(self, there: Callable[[], bool], most: float = 300.0, or_over: bool = False) -> None:
         """Until something is there; or_over: or it has ended."""
         until = time.monotonic() + most
         while not there():
@@ -108,7 +121,7 @@ class Struck:
         os.waitpid(self.pid, 0)
         return AssertionError(why)
 
-    def strike(self, number: int, group: bool = False, most: float = 60.0, or_over: bool = False) -> int:
+    def strike(self, number: int, group: bool = False, most: float = 300.0, or_over: bool = False) -> int:
         """Strike it, or all of its session as a terminal does. Its status; nobody whom it had started is left."""
         self.wait_for(lambda: self.hears, or_over=or_over)
         begun = interrupts.descendants(self.pid)
@@ -116,7 +129,7 @@ class Struck:
             (os.killpg if group else os.kill)(self.pid, number)
         return self.ended(begun, most)
 
-    def ended(self, begun: list[int], most: float = 60.0) -> int:
+    def ended(self, begun: list[int], most: float = 300.0) -> int:
         until = time.monotonic() + most
         while not self.over:
             if time.monotonic() > until:
@@ -434,7 +447,7 @@ def test_the_terminal_is_closed(tmp_path: Path) -> None:
             os._exit(code)
     run = tmp_path / "run with a space"
     threading.Thread(target=_read_all, args=(terminal,), daemon=True).start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not lines(run) and time.monotonic() < until:
         time.sleep(0.01)
     begun = interrupts.descendants(pid)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -418,6 +419,25 @@ def test_without_hotcoco_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
         coco.evaluate([], ["a"], *coco.columns([])[1:])
     with pytest.raises(StemmaError, match="pip install 'hotcoco"):
         coco.evaluate_files({}, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX's")
+def test_a_forked_process_is_told_that_it_cannot_measure(tmp_path: Path) -> None:
+    """hotcoco 1.3.0 shares its work among threads that a fork leaves behind."""
+    at, box = np.zeros(1, np.int64), np.array([[0.0, 0.0, 10.0, 10.0]])
+    one = ([(32, 32)], ["thing"], coco.Truths(at, at, box, np.array([100.0]), np.array([False])),
+           coco.Found(at, at, box, np.array([0.5])))
+    assert coco.evaluate(*one).names == ("thing",)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            coco.evaluate(*one)
+        except StemmaError as error:
+            (tmp_path / "said").write_text(str(error))
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert "forked" in (tmp_path / "said").read_text() and "get_context('spawn')" in (tmp_path / "said").read_text()
 
 
 def test_other_keypoints_take_their_sigmas() -> None:

@@ -8,6 +8,7 @@ T IoU thresholds, R recall levels, C classes, A area ranges, M detection limits.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..core.values import flag, ident
 from .detection import INSTALL, MOST, Bools, Floats, Ints, Kind, Picture, Record, Rle, mean_of, rle_tools
 from .resample import Group, Ratios, Tally, ranked
 
+_began = 0  # the process in which hotcoco works
 _AT_ONCE = 500  # images whose matches are held as hotcoco hands them out, a list of lists each
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -237,16 +239,29 @@ def _of(columns: Columns, begin: int, count: int) -> Columns:
     return replace(columns, **part | {"image": columns.image[at] - begin})
 
 
+def _library() -> Any:
+    """hotcoco, in the process in which it began. Raises `StemmaError` where it is absent, or in a process that was
+    forked from that one: the threads that hotcoco shares its work with did not come along, and it would wait for them
+    for ever."""
+    global _began
+    try:
+        import hotcoco
+    except ImportError as error:
+        raise StemmaError(INSTALL) from error
+    if _began not in (0, os.getpid()):
+        raise StemmaError("detections cannot be measured in a process that was forked from one in which some were "
+                          "measured already: start it with multiprocessing.get_context('spawn')")
+    _began = os.getpid()
+    return hotcoco
+
+
 def _loaded(
     sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind,
     federated: Federated | None = None,
 ) -> tuple[Any, Any, Any, int]:
     """hotcoco, truth and results as it holds them, and the number of keypoints.
     Image i has the id i + 1, class c the id c + 1."""
-    try:
-        import hotcoco
-    except ImportError as error:
-        raise StemmaError(INSTALL) from error
+    hotcoco = _library()
     _check(sizes, names, truths, found, kind)
     images: list[dict[str, Any]] = [{"id": i + 1, "height": int(h), "width": int(w), "file_name": ""}
                                     for i, (h, w) in enumerate(sizes)]
@@ -284,10 +299,7 @@ def evaluate_files(
     Ids may be numbers or text. As in pycocotools, a result that holds a box beside its mask or keypoints has the size
     of the box (`evaluate` takes the mask's). Raises `DataError` naming the file and record that cannot be used.
     """
-    try:
-        import hotcoco
-    except ImportError as error:
-        raise StemmaError(INSTALL) from error
+    hotcoco = _library()
     data, found = _read(truth, dict), _read(results, list)
     said, where = (str(x) if isinstance(x, (str, Path)) else name
                    for x, name in ((truth, "truth"), (results, "results")))

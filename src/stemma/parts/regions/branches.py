@@ -20,6 +20,7 @@ from ...core.types import Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops import masks as mk
 from ...ops.scalars import normaliser
+from ..transposed import Transposed
 from .heads import Align, Pool, upsample2
 from .regions import Regions
 
@@ -76,7 +77,7 @@ class MaskBranch(Branch):
         self.shares = pool is None
         channels = shared_channels if pool is None else inp.channels[0]
         self.body = tower(channels, width, 0 if pool is None else depth)
-        self.up = nn.ConvTranspose2d(channels if pool is None or depth == 0 else width, width, 2, 2)
+        self.up = Transposed(channels if pool is None or depth == 0 else width, width, 2, 2)
         self.last = nn.Conv2d(width, 1 if kind == "agnostic" else inp.classes + (background or kind == "softmax"), 1)
         he(self)
 
@@ -94,9 +95,10 @@ class MaskBranch(Branch):
     def own(self, y: Float[Tensor, "BR C M M"], labels: Int[Tensor, "B R"]) -> Float[Tensor, "B R M M"]:
         """What each region's own filter of the last layer says of a map."""
         at = torch.zeros_like(labels) if self.kind == "agnostic" else labels.clamp(0, self.classes - 1)
-        filters = self.last.weight.flatten(1)[at.flatten()][:, None]
+        filters = self.last.weight.flatten(1)[at.flatten()][..., None]
         assert self.last.bias is not None
-        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(y.dtype), filters.to(y.dtype), y.flatten(2))
+        cells = y.flatten(2).mT  # channels last, so that their gradient lies in memory as they do
+        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(y.dtype), cells, filters.to(y.dtype))
         return out.float().view(*labels.shape, *y.shape[-2:])
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
@@ -145,7 +147,7 @@ class KeypointBranch(Branch):
         super().__init__()
         self.pool, self.strides, self.points, self.decode, self.weight = pool, inp.strides, points, decode, weight
         self.body = tower(inp.channels[0], width, depth)
-        self.up = nn.ConvTranspose2d(width, points, 4, 2, 1)
+        self.up = Transposed(width, points, 4, 2, 1)
         he(self)
 
     def heat(self, xs: list[Tensor], boxes: Tensor) -> Float[Tensor, "B R K S S"]:

@@ -21,7 +21,7 @@ from ...ops.scalars import normaliser
 from ..backbones.chain import started
 from ..dense.coders import Distances
 from ..dense.sample import Sampler, TopShare
-from .heads import WindowHead, fully
+from .heads import WindowHead, fully, uncommitted
 from .patches import Canonical, cut
 from .windows import Looks, WindowsRaw
 
@@ -47,8 +47,8 @@ class PixelHead(WindowHead):
             self.refine = nn.Sequential(nn.Conv2d(c + points, refine, 5, padding=2), nn.ReLU(inplace=True),
                                         nn.Conv2d(refine, c, 1))
         started(self, 0.0)
-        for m in (self.score[-1], self.box[-1], *((self.landmarks[-1], self.refine[-1]) if points > 0 else ())):
-            nn.init.normal_(m.weight, 0.0, std)  # answers start near 0, which is background
+        uncommitted(self.score[-1], self.box[-1], *((self.landmarks[-1], self.refine[-1]) if points > 0 else ()),
+                    std=std)
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> tuple[Tensor, Tensor]:
         score, box = self.score(x), self.box(x)

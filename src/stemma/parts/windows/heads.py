@@ -41,6 +41,14 @@ def fully(channels: int, widths: tuple[int, ...], out: int, kernel: int, dilatio
     return nn.Sequential(*layers)
 
 
+def uncommitted(*answers: nn.Module, std: float = 0.01) -> None:
+    """Weights of last layers from a normal of deviation `std`: what they say begins near the even answer. By its
+    fan-out a layer of one logit would begin with weights of 1.4."""
+    for m in answers:
+        assert isinstance(m, nn.Conv2d | nn.Linear)
+        nn.init.normal_(m.weight, 0.0, std)
+
+
 class OffsetPool(nn.MaxPool2d):
     """OverFeat's offset max pooling with its results interleaved (sec. 3.3, fig. 3).
 
@@ -106,8 +114,8 @@ class MaskHead(WindowHead):
                                                                                     kernel // 2, 2, dropout)
         self.score = nn.Sequential(nn.Dropout(dropout), *score) if shared else score
         started(self, 0.0)
-        nn.init.normal_(self.decode.weight, 0.0, 0.01)
         nn.init.zeros_(self.decode.bias)
+        uncommitted(self.decode, score[-1])
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         code = self.encode(self.reduce(x))

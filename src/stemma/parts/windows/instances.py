@@ -21,7 +21,7 @@ from ...ops.scalars import normaliser
 from ..backbones.chain import started
 from ..dense.sample import Random
 from ..regions.regions import compact
-from .heads import WindowHead
+from .heads import WindowHead, uncommitted
 from .map_boxes import enclose
 from .patches import Canonical
 from .windows import Looks, WindowsRaw
@@ -40,6 +40,7 @@ class InstanceHead(WindowHead):
         self.score = nn.Sequential(nn.Conv2d(c, width, 3, padding=1), nn.ReLU(inplace=True),
                                    nn.Conv2d(width, inp.logits, 1))
         started(self, 0.0)
+        uncommitted(self.score[-1], self.parts[-1])
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         return self.score(x), self.parts(x)
