@@ -185,7 +185,7 @@ def test_nothing_that_is_there_is_touched(tmp_path: Path) -> None:
         convert(data, "coco", tmp_path / "mine")
     with pytest.raises(DataError, match="lies in the data folder"):
         convert(data, "coco", data / "coco")
-    with pytest.raises(DataError, match="no format that is written. use one of coco, voc, yolo"):
+    with pytest.raises(DataError, match="no format that is written. use one of coco, coco-a, voc, yolo"):
         convert(data, "pascal", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "mine"]
 

@@ -208,7 +208,7 @@ def _doubts(run: Path, splits: Any, show: bool) -> Any:
 
 def convert(
     data: Annotated[str, typer.Argument(help="A folder or annotation file, or `scenes`.")],
-    to: Annotated[str, typer.Option("--to", help="coco, voc or yolo.")],
+    to: Annotated[str, typer.Option("--to", help="coco, voc or yolo, or coco-a of data with hidden parts.")],
     folder: Annotated[Path, typer.Option("--out", "-o", help="The new folder.")],
     format: DataFormat = None,
     as_json: Json = False,

@@ -21,6 +21,7 @@ from .types import Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
                "editing", "transfer", "language"]
+AGNOSTIC = frozenset({"amodal", "proposals"})  # tasks whose answers name no class
 GROUPS = ("localization", "worlds", "editing", "transfer", "language")
 
 

@@ -25,7 +25,9 @@ from .open import is_scenes, open_split, splits
 from .records import Records
 from .writers.pages import Book
 
-FORMATS = tuple(sorted(m.name for m in iter_modules(writers.__path__) if m.name != "pages"))
+WRITERS = {m.name.replace("_", "-"): import_module(f"{writers.__name__}.{m.name}")
+           for m in iter_modules(writers.__path__) if m.name != "pages"}
+FORMATS = tuple(sorted(n for n, w in WRITERS.items() if not hasattr(w, "NEEDS")))  # that hold objects of any data
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,15 @@ class Converted:
 def convert(where: str | Path, to: str, place: str | Path, format: str | None = None, *,
             leave: Collection[str] = (), progress: Callable[[int, int], None] | None = None,
             **options: Any) -> Converted:
-    """Write the data set `where` into the new folder `place` in the format `to`, one of `FORMATS`.
+    """Write the data set `where` into the new folder `place` in the format `to`, one of `FORMATS`, or of `WRITERS`
+    where the data have what it needs.
 
     Data that is not divided is divided as training divides it. `leave`: files of pictures that are left out, as those
     that cannot be read. What was mended is listed in CHANGES.md. Raises DataError where the data cannot be read, has
     no objects to write, or the folder holds something or lies in the data's own.
     """
-    if to not in FORMATS:
-        raise DataError(str(to), "is no format that is written", f"use one of {', '.join(FORMATS)}")
+    if to not in WRITERS:
+        raise DataError(str(to), "is no format that is written", f"use one of {', '.join(sorted(WRITERS))}")
     place = Path(place).expanduser()
     check_room(place, where)
     own = {name: _without(open_split(where, name, format, **options), leave)
@@ -65,7 +68,10 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
     if "boxes" not in info.kinds:
         raise DataError(str(where), "holds maps of classes and no objects",
                         f"{to} is a format of objects; there is none here to write")
-    writer = import_module(f"{writers.__name__}.{to}")
+    writer: Any = WRITERS[to]
+    if (needs := getattr(writer, "NEEDS", "")) and any(needs not in d.info.kinds for d in own.values()):
+        raise DataError(str(where), f"has no {needs} masks, which {to} is made of",
+                        f"use one of {', '.join(FORMATS)}, or annotate whole objects with what is seen of them")
     book = Book(own, {k: _names(d) for k, d in own.items()}, info.classes, info.points)
     place.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
@@ -147,4 +153,4 @@ def _picture(data: Dataset, i: int, file: Path) -> None:
     Image.fromarray(image).save(file)
 
 
-__all__ = ["FORMATS", "Converted", "check_room", "convert"]
+__all__ = ["FORMATS", "WRITERS", "Converted", "check_room", "convert"]

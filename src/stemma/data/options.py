@@ -24,7 +24,7 @@ class Option:
 OPTIONS = (
     Option("images", "--images", "FOLDER", "Where the pictures lie, in the data folder or anywhere.", True),
     Option("labels", "--labels", "PLACE", "Where the annotations lie: a folder or file, or the name of one of several "
-           "(instances, person_keypoints; Main, Segmentation).", True),
+           "(instances, person_keypoints; Main, Segmentation; full, visible, head).", True),
     Option("maps", "--maps", "KIND", "What the numbers of maps are: instance, class or binary. Of panoptic data, the "
            "folder of maps.", True),
     Option("names", "--classes", "FILE",

@@ -33,15 +33,17 @@ def looks_like(path: Path) -> bool:
 
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
-    """split -> its .odgt."""
-    return pages.file_splits(where, _fits, ".odgt", "CrowdHuman", labels, FOLDERS)
+    """split -> its .odgt. `labels` may name boxes: full, visible or head."""
+    return pages.file_splits(where, _fits, ".odgt", "CrowdHuman", None if labels in BOXES else labels, FOLDERS)
 
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
     names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `which` boxes: full, visible or head. Raises DataError where nothing can be used."""
+    """A draft of one split; `which` boxes, or `labels`: full, visible or head. Raises DataError where nothing can be
+    used."""
+    which = str(labels) if labels in BOXES else which
     if which not in BOXES:
         raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
     faults: list[Fault] = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs
-from ...core.paper import Task
+from ...core.paper import AGNOSTIC, Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
 from ...data.named import named_as
@@ -124,7 +124,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     task, info = m.paper.task_of(m.preset) if of == "predict" else "proposals", data.info
     if not len(data):
         raise DataError(info.name, "the split holds no pictures", "Choose another split or add pictures")
-    checkpoint.check_classes(model, info, info.name)
+    if task not in AGNOSTIC or losses:
+        checkpoint.check_classes(model, info, info.name)
     recipe: Recipe = sourced(m.recipe, proposals)
     needs = needs_of(task, m.spec, info.kinds)
     if losses:
@@ -194,7 +195,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
-    Classes are matched by name; what the model does not know is left out of the truth, and said.
+    Classes are matched by name; what the model does not know is left out of the truth, and said. Answers that name no
+    class, proposals and whole regions, are measured on objects of all classes, unless `losses` are asked for.
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read, or that have no class in common.
     """
     from ..running.progress import counting
@@ -212,11 +214,13 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     m: Any = net
     format, told = reading(model, data, format, data_options)
     format, options = suited(data, m.paper.task_of(m.preset), format, told)
-    whole = named_as(open_split(data, split, format, **options), m.info, m.paper.task_of(m.preset))
-    dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
     task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
+    whole = open_split(data, split, format, **options)
+    if task not in AGNOSTIC or losses:  # what names no class is measured on objects of any, known or not
+        whole = named_as(whole, m.info, m.paper.task_of(m.preset))
+    dataset = spread(whole, limit)
     if out is not None:
         if task in ("semantic", "panoptic") and apart(net, m.info) is None:
             raise StemmaError(NO_MAPS)
