@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from roi_align import regions as boxes_of
 from stemma.core.part import In
-from stemma.papers.localization.panet import pooled
 from stemma.parts.regions import relation
 from stemma.parts.regions.heads import Align
 
@@ -48,7 +47,7 @@ def pooling(name: str, rounds: int) -> str:
     boxes, pool = boxes_of(b, r, side), Align(7, aligned=True)
 
     def four() -> list[Tensor]:
-        return pooled(pool, xs, STRIDES, boxes)
+        return pool.every(xs, STRIDES, boxes)
 
     def one() -> list[Tensor]:
         return [pool(xs, STRIDES, boxes)]

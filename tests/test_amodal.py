@@ -15,9 +15,10 @@ import stemma
 from learning import Learned
 from made_data import noise
 from stemma.core.types import Batch, DataError, StemmaError, Targets
+from stemma.data.convert import convert
 from stemma.data.doctor import examine
 from stemma.data.loader import Loader
-from stemma.data.open import open_dataset
+from stemma.data.open import open_dataset, open_split
 from stemma.data.readers import rle
 from stemma.data.readers.coco import write_coco, write_coco_a
 from stemma.data.scenes import Scenes
@@ -653,3 +654,23 @@ def test_a_comparison_has_a_section_of_whole_objects(tmp_path: Path) -> None:
                            out=tmp_path / "compared")
     page = (tmp_path / "compared" / "report.html").read_text()
     assert "Whole objects, hidden parts too" in page and {s["main"] for s in found.results["systems"]} == {"mask_AP", "AR100"}
+
+
+def test_hidden_parts_are_converted_whole_or_their_loss_is_said(tmp_path: Path) -> None:
+    """To COCO-A and back by the command's own way: masks, whole masks and order as they were; COCO says what it leaves."""
+    done = convert("scenes:64:12", "coco-a", tmp_path / "a")
+    first, again = (open_split(where, "train") for where in ("scenes:64:12", str(tmp_path / "a")))
+    hidden_parts = 0
+    for i in range(12):
+        a, b = first.truth(i), again.truth(i)
+        assert a.masks is not None and b.masks is not None and a.amodal is not None and b.amodal is not None
+        order = [next(k for k in range(len(b.masks)) if (b.masks[k] == m).all()) for m in a.masks]
+        np.testing.assert_array_equal(b.amodal[order], a.amodal)
+        assert len(b.extra["depth"]) == len(depth_pairs(a.masks, a.amodal))
+        hidden_parts += int((a.amodal & ~a.masks).any((1, 2)).sum())
+    assert any("have points, which are left out" in line for line in done.lost) and hidden_parts
+    for to in ("coco", "yolo", "voc"):
+        (said,) = [line for line in convert(tmp_path / "a", to, tmp_path / to).lost if "hidden" in line]
+        assert int(said.split()[0]) >= hidden_parts and said.endswith("which are left out; coco-a holds them")
+    with pytest.raises(DataError, match="has no amodal masks, which coco-a is made of.*use one of coco, voc, yolo"):
+        convert(tmp_path / "voc", "coco-a", tmp_path / "none")

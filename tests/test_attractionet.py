@@ -17,7 +17,7 @@ from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.ops import boxes as bx
 from stemma.papers.localization import attractionet
-from stemma.parts.regions.in_out import InOut, ManyNMS, Says, Seeds
+from stemma.parts.regions.in_out import InOut, ManyNMS, Offsets, Says, Seeds
 
 torch.set_num_threads(1)
 
@@ -94,6 +94,23 @@ def test_perfect_rows_and_columns_err_by_half_a_part_at_most(says: Says) -> None
     limit = (search[:, 2:] - search[:, :2]).repeat(1, 2) / 28 / 2
     assert ((found - box).abs() <= limit + 1e-3).all()
     assert place.target(search, box).shape[-2] == {"in-out": 1, "borders": 2, "combined": 3}[says]
+
+
+def test_four_numbers_of_the_same_region_say_the_box_and_cost_nothing_then() -> None:
+    """What in-out probabilities are held against: Fast R-CNN's codes of the box that is searched about."""
+    torch.manual_seed(0)
+    place = Offsets()
+    box = bx.from_centre(100 + 50 * torch.rand(1, 20, 2), 20 + 60 * torch.rand(1, 20, 2))
+    c, s = bx.centre_size(box)
+    about = bx.from_centre(c + 0.1 * s, s * 1.25)
+    search = place.search(about)
+    torch.testing.assert_close(search, InOut(1.8).search(about))
+    codes = torch.stack([torch.full((1, 20, 2), -0.08 / 0.1), torch.full((1, 20, 2), math.log(0.8) / 0.2)], -1)[..., None, :]
+    torch.testing.assert_close(place.decode(search, codes), box)
+    assert place.cost(codes, search, box).abs().max() < 1e-4
+    torch.testing.assert_close(place.cost(codes + 1, search, box), torch.full((1, 20), 4 * 0.5), rtol=1e-4, atol=1e-4)
+    paper, other = attractionet.spec("paper"), attractionet.spec("regression")
+    assert other.where["parts"] == 2 and replace(other, where=paper.where, place=paper.place, place_weight=20.0) == paper
 
 
 def test_an_object_beyond_the_search_region_is_cut_to_it() -> None:
@@ -186,9 +203,10 @@ def test_active_boxes_are_the_nets_own() -> None:
     assert (near > 0.4).float().mean() > 0.8
 
 
-def test_small_learns(learned: Learned) -> None:
+@pytest.mark.parametrize("preset", ["small", "regression-small"])
+def test_small_learns(preset: str, learned: Learned) -> None:
     """Recall of ten proposals at IoU .7 on pictures that it was trained on for a few steps."""
-    model = stemma.build("attractionet", "small", info=Scenes(1).info).train()
+    model = stemma.build("attractionet", preset, info=Scenes(1).info).train()
     batch = batch_of(model, 4)
 
     def recall() -> float:

@@ -14,6 +14,7 @@ from stemma.engine.pictures.flops import flops
 from stemma.engine.running import checkpoint
 from stemma.ops import deform
 from stemma.ops.nms import nms
+from stemma.ops.region_max import RegionMax
 
 
 @pytest.mark.parametrize("name", ["fcn", "retinanet"])
@@ -50,6 +51,24 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
     got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["values", "order", "alive", "truths"])
     for a, b in zip(plain(x), got, strict=True):
         assert torch.equal(a, b) and a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_maxima_of_regions_in_onnx_are_ours(tmp_path: Path, hole: bool) -> None:
+    """Looked up in the table, of a map of other height than width: the same numbers."""
+    with_onnx()
+
+    class Pools(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+            low = (images[:, 0, :6, :2] * 9).floor().int()
+            outer = torch.cat([low, low + 2 + (images[:, 1, :6, :2] * 7).floor().int()], -1)
+            inner = torch.cat([low + 1, low + 2], -1) if hole else None
+            return (RegionMax(images).pool(outer, 3, inner, "table"),)
+
+    x = torch.rand(2, 3, 12, 17, generator=torch.Generator().manual_seed(1))
+    plain = exports.Plain(Pools())
+    (got,) = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["pooled"])
+    assert torch.equal(plain(x)[0], got) and (got > 0).any() and (got == 0).any()  # bins beyond the map are 0
 
 
 @pytest.mark.parametrize("keep", [3, 150])

@@ -106,6 +106,25 @@ def test_fig_2_the_head_layer_by_layer() -> None:
     assert torch.allclose(head.loc.bias.sigmoid(), torch.tensor([0.01]))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("preset", ["small", "retinanet-small"])
+@torch.no_grad()
+def test_an_answer_adapts_only_cells_that_may_hold_an_object(preset: str) -> None:
+    """Sec. 3.2, inference: what is asked for is as in training, the rest is left out, and the answer is the same."""
+    m, b = net(preset).eval(), batch()
+    head, rule = (m.head, m.rule) if preset.startswith("retinanet") else (m.rpn_head, m.spec.rpn)
+    nn.init.normal_(head.loc.weight, std=0.3)
+    whole, spared = (getattr(r, "rpn", r) for r in (m(b.images), m(b.images, True)))
+    asked = rule.asked(whole.object)
+    assert 0.05 < asked.float().mean() < 0.95
+    torch.testing.assert_close(spared.logits[asked], whole.logits[asked], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(spared.codes[asked], whole.codes[asked], rtol=1e-5, atol=1e-6)
+    assert (spared.logits[~asked] - whole.logits[~asked]).abs().max() > 1e-3
+    tell = rule.propose if preset == "small" else rule.predict
+    for found, want in zip(vars(tell(spared)).values(), vars(tell(whole)).values()):
+        if want is not None:
+            torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.oracle("a lattice of widths and heights, searched one by one", "ga_rpn")
 def test_eq_4_the_best_shape_over_all_widths_and_heights() -> None:
     """vIoU: the nine sampled shapes come near the best over all, which a lattice finds, and never pass it."""
@@ -222,10 +241,10 @@ def test_retinanet_is_guided_on_both_towers() -> None:
 
 
 def test_places_and_shapes_learn(learned: Learned) -> None:
-    """Forty steps on one batch bring down what places and shapes cost."""
+    """Sixty steps on one batch bring down what places and shapes cost."""
     m, b = net().train(), batch()
     optimizer, seen = torch.optim.AdamW(m.parameters(), 3e-3), []
-    for _ in range(40):
+    for _ in range(60):
         losses = m.loss(b)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()

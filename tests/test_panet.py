@@ -180,7 +180,7 @@ def test_table_5_fused_early_or_by_sum() -> None:
     xs, at = levels(), boxes()
     early = AdaptiveHead(LEVELS, POOL, width=10, convs=0, depth=2, early=True)
     assert len(early.first) == 1
-    each = torch.stack(panet.pooled(POOL, xs, LEVELS.strides, at)).amax(0)
+    each = torch.stack(POOL.every(xs, LEVELS.strides, at)).amax(0)
     want = early.predict(early.rest(early.first[0](each.flatten(0, 1))).view(2, 3, -1))[0]
     torch.testing.assert_close(early(xs, at)[0], want)
     total = AdaptiveHead(LEVELS, POOL, width=10, convs=0, depth=2, fuse="sum")
@@ -198,7 +198,7 @@ def test_fully_connected_fusion_as_it_is_written(join: Any, rectify: bool) -> No
         nn.init.normal_(p, std=0.15)
     xs, at, labels = levels(), boxes(), torch.tensor([[0, 1, 2], [2, 2, 3]])
     y = torch.stack([layer(p.flatten(0, 1)) for layer, p in
-                     zip(branch.first, panet.pooled(POOL, xs, LEVELS.strides, at))]).amax(0)
+                     zip(branch.first, POOL.every(xs, LEVELS.strides, at))]).amax(0)
     y3 = branch.before(y)
     classes = branch.last(branch.up(branch.body(y3)).relu()).view(2, 3, 3, 6, 6)
     whole = branch.fc(branch.short(y3).flatten(1)).view(2, 3, 6, 6)
@@ -238,6 +238,14 @@ def test_the_recipe_is_that_of_the_authors_configuration() -> None:
     assert (r.lr, r.batch, r.length, r.resize.size, r.resize.longest) == (0.02, 16, "180000steps", 1000, 1400)
     assert [round(180_000 * m) for m in r.milestones] == [120_000, 160_000]
     assert sorted(set(r.resize.scales)) == [400, 600, 800, 1000, 1200] and r.resize.scales.count(1200) == 2
+
+
+@pytest.mark.parametrize("preset,whole", [("boxes", "paper"), ("boxes-small", "small")])
+def test_boxes_alone_are_the_same_net_without_its_masks(preset: str, whole: str) -> None:
+    """As the paper's table of detection has it; data without masks will do."""
+    assert replace(panet.spec(whole), branches=()) == panet.spec(preset)
+    assert panet.recipe(preset) == panet.recipe(whole)
+    assert panet.PAPER.needs(preset) == "boxes" and panet.PAPER.needs(whole) == "masks"
 
 
 def test_boxes_and_masks_learn(learned: Learned) -> None:

@@ -383,6 +383,18 @@ def test_columns_and_their_gradients_are_torchvisions(groups: int, stride: int, 
 
 
 @METHODS
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_cells_that_nobody_asks_for_are_left_out(method: Any, share: float) -> None:
+    """Of two pictures that ask for different numbers of cells; a stride, a mask and a bias beside."""
+    x, offset, w = torch.randn(2, 8, 12, 13), 3 * torch.randn(2, 36, 6, 7), torch.randn(6, 8, 3, 3)
+    rest = (torch.ones(6), 2, 1, 1, torch.rand(2, 18, 6, 7), method)
+    only = torch.rand(2, 6, 7) < share
+    only[1, :3] = False
+    found = deform.deform_conv2d(x, offset, w, *rest, only=only)
+    torch.testing.assert_close(found, deform.deform_conv2d(x, offset, w, *rest) * only[:, None], atol=1e-5, rtol=1e-5)
+
+
+@METHODS
 def test_stored_results_of_deformable_convolution(method: Any) -> None:
     stored = {k: torch.from_numpy(v) for k, v in np.load(GOLDENS, allow_pickle=False).items()}
     args = (stored["feat"], stored["dcn_offset"], stored["dcn_w"], stored["dcn_b"], 1, 1, 1)

@@ -12,6 +12,7 @@ import torch
 import stemma
 from engine_help import scenes, short
 from stemma.metrics.detection import Picture, Record
+from stemma.parts.regions.heads import MaxPool
 from stemma.studies import regions
 
 
@@ -93,6 +94,53 @@ def test_what_a_detector_said_before_its_finds_were_named_again() -> None:
         np.testing.assert_array_equal(a.scores, b.scores)
 
 
+def test_bins_collapse_where_a_region_has_fewer_cells_than_bins() -> None:
+    """7 bins of a map of stride 16: 112 pixels and up along both sides; over levels, by the level that is read."""
+    boxes = torch.tensor([[0.0, 0, 112, 112], [0, 0, 111, 300], [0, 0, 300, 111], [0, 0, 0, 0]])
+    assert regions.collapsed(MaxPool(7), (16,), boxes).tolist() == [False, True, True, True]
+    assert regions.collapsed(MaxPool(7), (4,), boxes[:, None]).tolist() == [[False], [False], [False], [True]]
+    # FPN's eq. 1: 112 pixels read stride 8, 448 read stride 32
+    square = torch.tensor([[0.0, 0, 112, 112], [0, 0, 448, 448], [0, 0, 448, 200]])
+    assert regions.collapsed(MaxPool(7, 4), (4, 8, 16, 32), square).tolist() == [False, False, False]
+    assert regions.collapsed(MaxPool(15, 4), (4, 8, 16, 32), square).tolist() == [True, True, True]
+
+
+def test_who_is_missed_is_told_by_height() -> None:
+    """The low object is found, the high one is not; an object at the end of a range belongs to the next."""
+    record = told([[10, 10, 30, 30]], [0.9], [0])
+    rows = regions.missed_by_height(record)
+    assert [r["objects"] for r in rows] == [1, 0, 0, 1] and [r["to"] for r in rows[:3]] == [22.5, 25.0, 27.5]
+    assert rows[0]["miss"] < 1e-6 and rows[3]["miss"] == pytest.approx(1.0) and np.isnan(rows[1]["miss"])
+
+
+@pytest.mark.parametrize("paper,preset,stride,bins", [("faster-rcnn", "small", 8, 7), ("rpn-bf", "small", 4, 5),
+                                                      ("rpn-bf", "rpn-small", None, None)])
+def test_miss_rate_and_collapsing_by_height(paper: str, preset: str, stride: int | None, bins: int | None) -> None:
+    """Every object and every proposal lies in one range of height; what is pooled is that of the head, or nothing."""
+    torch.manual_seed(0)
+    data = scenes(4, "val", 96)
+    model: Any = stemma.build(paper, preset, info=data.info).eval()
+    rows = regions.heights(model, data, "cpu")
+    assert sum(r["objects"] for r in rows) == sum(len(data.truth(i).boxes) for i in range(4))
+    assert rows[0]["from"] == 0 and rows[-1]["to"] == np.inf and all(0 <= r["miss"] < 1.01 for r in rows)
+    if stride is None or bins is None:
+        assert all(r["regions"] == 0 and np.isnan(r["collapsed"]) for r in rows)
+        return
+    every = [r["collapsed"] for r in rows if r["regions"]]
+    assert every == sorted(every, reverse=True) and every[0] == 1.0  # the lowest regions have no cell a bin
+    again = regions.seen(model, data, "cpu", "proposals")
+    wide = [(b.found[:, 2:] - b.found[:, :2]) * 128 / 96 for b in again]
+    count = sum(int((side < stride * bins).any(1).sum()) for side in wide)
+    assert abs(sum(r["regions"] * r["collapsed"] for r in rows if r["regions"]) - count) <= 1
+
+
+def test_proposals_are_measured_without_their_classes(tmp_path: Path) -> None:
+    run = short(tmp_path / "run", "1steps", paper="attractionet", val_every=0)
+    (row,) = regions.study([run.path], scenes(2, "val"), tmp_path / "out", parts=["overlap", "mistakes"],
+                           device="cpu")["rows"]
+    assert list(row["overlap"]) == ["all"] and len(row["overlap"]["all"]) == 10 and row["mistakes"] is None
+
+
 def test_runs_side_by_side_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(short(tmp_path / name, "1steps", paper=name, val_every=0).path) for name in ("retinanet", "panet")]
     data = scenes(2, "val")
@@ -101,7 +149,7 @@ def test_runs_side_by_side_on_a_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert one["proposals"] is None and one["suppression"] is None and one["levels"] is None
     assert two["levels"] and set(two["overlap"]) == {"all", "square"}
     page = (tmp_path / "out" / "regions.html").read_text()
-    assert "<svg" in page and page.count("<h2>") == 5
+    assert "<svg" in page and page.count("<h2>") == 6
     assert [title for title, _, rows in regions.tables(record)] and (tmp_path / "out" / "regions.json").is_file()
     regions.main([runs[0], "--data", "scenes:64:4", "--part", "mistakes", "--out", str(tmp_path / "b"),
                   "--device", "cpu"])

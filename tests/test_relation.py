@@ -129,10 +129,16 @@ def test_waves_are_those_of_the_transformer() -> None:
     assert embed(torch.zeros(2, 4), 64).shape == (2, 64)
 
 
+@pytest.mark.parametrize("at_a_time", [7, 1800, 10**6])
 @pytest.mark.oracle("autograd", "relation_networks")
-def test_the_way_back_of_the_pairs_is_autograds_and_keeps_no_embedding() -> None:
-    """What a step keeps of the pairs are four numbers each and the heads' weights: never [B, N, N, 64]."""
+def test_the_way_back_of_the_pairs_is_autograds_and_keeps_no_embedding(
+        at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step keeps of the pairs are four numbers each and the heads' weights: never [B, N, N, 64]. Nor is it ever
+    there of more pairs than are embedded at a time, forth or back."""
     torch.manual_seed(0)
+    monkeypatch.setattr(relation, "PAIRS", at_a_time)
+    there: list[int] = []
+    monkeypatch.setattr(relation, "embed", lambda p, dim: there.append(p.numel() // 4) or embed(p, dim))
     layers, pairs = [nn.Linear(64, 4), nn.Linear(64, 4)], geometry(some(30))
     slope = torch.randn(2, 30, 30, 8)
     kept: list[int] = []
@@ -144,6 +150,7 @@ def test_the_way_back_of_the_pairs_is_autograds_and_keeps_no_embedding() -> None
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
         ours = torch.cat(pair_logs(pairs, layers), -1)
     ours.backward(slope)
+    assert max(there) <= at_a_time and sum(there) == 2 * 2 * 30 * 30  # each pair twice
     found = [p.grad.clone() for layer in layers for p in layer.parameters()]
     for layer in layers:
         layer.zero_grad()

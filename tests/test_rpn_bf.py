@@ -388,6 +388,23 @@ def test_stages_take_what_the_last_forest_took_for_objects(monkeypatch: pytest.M
         assert torch.equal(v, again.state_dict()[k]), k
 
 
+def test_without_bootstrapping_one_stage_has_the_first_negatives_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All trees at once, on negatives that no forest has chosen."""
+    looks, mined = [0], staged._mine
+
+    def counted(*a: Any) -> Any:
+        looks[0] += 1
+        return mined(*a)
+
+    monkeypatch.setattr(staged, "_mine", counted)
+    batch = noisy_batch()
+    model, said = fitted([batch], boost=replace(FEW, stages=(sum(FEW.stages),)))
+    assert looks == [1] and model.forest.grown.tolist() == [sum(FEW.stages)] * 4
+    assert said[-1].startswith("stage 1 of 1:") and not any("stage 2" in line for line in said)
+    spec, recipe = (getattr(cards.get("rpn-bf"), k)("paper") for k in ("spec", "recipe"))
+    assert len(spec.boost.stages) + 1 == recipe.phases[1].passes  # so that one stage takes two
+
+
 def test_bad_a_stage_finds_fewer_negatives_than_it_asks_for() -> None:
     model, said = fitted([noisy_batch()], boost=replace(FEW, first=500))
     short = [line for line in said if "asked for" in line]
@@ -417,11 +434,14 @@ def test_a_grown_forest_is_saved_as_plain_tensors(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_predictions_of_a_forest_are_exported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format,name", [("torch", "net.pt2"), ("onnx", "net.onnx")])
+def test_predictions_of_a_forest_are_exported(tmp_path: Path, format: Any, name: str) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxruntime", reason="export to ONNX: pip install 'stemma-vision[onnx]'")
     model = stemma.build("rpn-bf", preset="small", classes=4, sets={"least": -1000.0})
     grown, _ = fitted([noisy_batch()], boost=rpn_bf.spec("small").boost)
     model.load_state_dict(grown.state_dict())
-    told = stemma.export(model.eval(), tmp_path / "net.pt2", format="torch", size=(128, 128))
+    told = stemma.export(model.eval(), tmp_path / name, format=format, size=(128, 128))
     assert told["difference"] < 1e-3 and told["compared"] > 0
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import stemma
 from engine_help import drawn_batch
 from learning import Learned
 from stemma.core.part import edit
@@ -230,6 +231,18 @@ def test_filters_of_their_own_and_other_stages_by_set_alone() -> None:
 def test_what_cannot_part_is_answered_in_a_line(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(StemmaError, match=said):
         net(**wrong)
+
+
+def test_looks_part_in_a_network_of_timm_whose_filters_have_one_channel_and_sides_of_5() -> None:
+    torch.manual_seed(0)
+    m: Any = stemma.build("tridentnet", "small", classes=3, sets={"backbone": "tf_efficientnet_lite0",
+                                                                  "stage": "body.blocks.2"}).eval()
+    (look,) = (m for m in m.backbone.modules() if isinstance(m, TridentConv))
+    assert look.kernel_size == (5, 5) and look.groups == look.in_channels > 1
+    x = torch.randn(6, look.in_channels, 9, 11)
+    want = [F.conv2d(x[2 * i : 2 * i + 2], look.weight, None, 1, 2 * d, d, look.groups) for i, d in enumerate((1, 2, 3))]
+    torch.testing.assert_close(look(x), torch.cat(want))
+    assert m(torch.rand(2, 3, 64, 64)).levels[0].shape[0] == 6
 
 
 def test_dilations_of_one_convolution_as_functional_calls() -> None:

@@ -36,6 +36,8 @@ OPTIONS = (
     Option("train_split", "--train-split", "NAME", "The split to train on: one of the data's own, or trainval, "
            "which is train and val together where there is none of that name."),
     Option("follow_links", "--follow-links", "", "Read what lies behind links that lead out of the data folder."),
+    Option("people", "--people", "KIND", "Of CrowdHuman, CityPersons and Caltech, which boxes: full, visible (what can "
+           "be seen), or CrowdHuman's head."),
     Option("encoding", "--encoding", "KIND", "Of panoptic maps: rgb, or 2ch for panopticapi's two channels."),
 )
 _BY_NAME = {o.name: o for o in OPTIONS}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.paper import Task
+from ..core.paper import AGNOSTIC, Task
 from ..core.types import Classes, Info, Sample, StemmaError
 from . import amodal, coco
 from .boundary import SHARE
@@ -135,7 +135,7 @@ class Evaluator:
                               f"{', '.join([*_KINDS, *PIXEL_TASKS])}")
         self.kinds: tuple[Kind, ...] = tuple(kinds or _KINDS.get(task, ()))
         self.hidden: dict[int, amodal.Hidden] = {}  # of an amodal task: what is occluded, by position
-        self.agnostic = task in ("proposals", "amodal")
+        self.agnostic = task in AGNOSTIC
         self._free = task == "proposals" and not kinds  # the first prediction tells whether there are masks to measure
         # of LVIS's data; measures without classes look at all that is found
         self.frequency = info.frequency if task in ("detection", "instances") and self.classes == info.classes else ()

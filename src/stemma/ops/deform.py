@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 import torchvision.ops as tv
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .constants import remember
@@ -34,12 +34,14 @@ def deform_conv2d(
     x: Float[Tensor, "B C H W"], offset: Float[Tensor, "B D Ho Wo"], weight: Float[Tensor, "O C k k"],
     bias: Float[Tensor, " O"] | None = None, stride: int = 1, padding: int = 0, dilation: int = 1,
     mask: Float[Tensor, "B E Ho Wo"] | None = None, method: Literal["auto", "columns", "torchvision"] = "auto",
+    only: Bool[Tensor, "B Ho Wo"] | None = None,
 ) -> Float[Tensor, "B O Ho Wo"]:
     """Eq. 2: each tap of the kernel reads at its place plus an offset of its own, bilinearly, and zero outside the map.
 
     `offset` has 2 k k channels a group, (y, x) of each tap; groups share the channels between them. `mask` multiplies
     what a tap reads. "torchvision" is its operator, used on a GPU; "columns" gathers the readings with `grid_sample`
     and multiplies once, which on a CPU takes a half to an eighth of the time, and which traces and exports.
+    `only`: cells that are asked for; the others are 0, and an eager CPU leaves their work out. Without gradient.
     Computed in float32 and returned in `x`'s dtype.
     """
     taps = weight.shape[-1] ** 2
@@ -49,22 +51,31 @@ def deform_conv2d(
                 padding, dilation)
         with torch.autocast(x.device.type, enabled=False):
             done: Tensor = tv.deform_conv2d(*args, mask=None if mask is None else mask.float())
-        return done.to(x.dtype)
+        return (done if only is None else done * only[:, None]).to(x.dtype)
     high, wide = offset.shape[-2:]
-    moved = offset.float().reshape(b * groups, taps, 2, high, wide)
+    moved = offset.float().reshape(b * groups, taps, 2, high * wide)
+    cells, at = torch.arange(high * wide, device=x.device), None
+    if only is not None and not x.is_cuda and not torch.compiler.is_compiling():
+        wanted = only.flatten(1)
+        most = max(1, int(wanted.sum(1).amax()))
+        at = wanted.byte().topk(most, dim=1).indices  # B n, with others among them where a picture has less
+        cells = at.repeat_interleave(groups, 0)[:, None]
+        moved = moved.gather(3, cells[:, None].expand(-1, taps, 2, -1))
     k = torch.arange(weight.shape[-1], device=x.device, dtype=moved.dtype) * dilation - padding
-    rows = torch.arange(high, device=x.device, dtype=moved.dtype) * stride
-    columns = torch.arange(wide, device=x.device, dtype=moved.dtype) * stride
-    y_at = moved[:, :, 0] + k.repeat_interleave(len(k))[:, None, None] + rows[:, None]
-    x_at = moved[:, :, 1] + k.repeat(len(k))[:, None, None] + columns
-    # (B G) C/G (K Ho) Wo
-    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at.flatten(1, 2), x_at.flatten(1, 2), "zeros")
-    seen = seen.unflatten(2, (taps, high))
+    y_at = moved[:, :, 0] + k.repeat_interleave(len(k))[:, None] + cells.div(wide, rounding_mode="floor") * stride
+    x_at = moved[:, :, 1] + k.repeat(len(k))[:, None] + cells.remainder(wide) * stride
+    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at, x_at, "zeros")  # (B G) C/G K n
     if mask is not None:
-        seen = seen * mask.float().reshape(b * groups, 1, taps, high, wide)
-    out: Tensor = weight.float().flatten(1) @ seen.reshape(b, -1, high * wide)
+        part = mask.float().reshape(b * groups, taps, high * wide)
+        part = part if at is None else part.gather(2, cells.expand(-1, taps, -1))
+        seen = seen * part[:, None]
+    # a product a picture: one for all would turn every reading first
+    out = torch.bmm(weight.float().flatten(1).expand(b, -1, -1), seen.reshape(b, -1, seen.shape[-1]))
     out = out if bias is None else out + bias.float()[:, None]
-    return out.view(b, -1, high, wide).to(x.dtype)
+    if at is not None:
+        out = out.new_zeros(b, len(weight), high * wide).scatter(2, at[:, None].expand_as(out), out)
+    out = out.view(b, -1, high, wide)
+    return (out if only is None else out * only[:, None]).to(x.dtype)
 
 
 def _spots(lo: Tensor, hi: Tensor, offset: Tensor, size: int, samples: int, limit: Tensor | int,

@@ -84,9 +84,10 @@ class RegionMax:
         base = (picture + up * self.wide + over) * (h * w)
         last_y, last_x = y2 - _two_to(up, self.tall), x2 - _two_to(over, self.wide)
         best: tuple[Tensor, Tensor] | None = None
-        for y in (y1, last_y):
-            for x in (x1, last_x):
-                row = (base + y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).flatten()
+        rows, columns = ([v.clamp(0, n - 1) for v in pair] for pair, n in (((y1, last_y), h), ((x1, last_x), w)))
+        for y in rows:
+            for x in columns:
+                row = (base + y * w + x).flatten()
                 v, p = values.index_select(0, row), places.index_select(0, row)
                 best = (v, p) if best is None else (torch.maximum(best[0], v), torch.where(v > best[0], p, best[1]))
         assert best is not None

@@ -21,7 +21,7 @@ from ..parts.backbones.tiny import TinyResNet
 from ..parts.dense.assign import Assign, ByIoU, Candidates
 from ..parts.dense.sample import Random
 from ..parts.preprocess import Preprocess
-from ..parts.regions.in_out import InOut, InOutHead, ManyNMS, ObjectHead, Seeds
+from ..parts.regions.in_out import InOut, InOutHead, ManyNMS, ObjectHead, Offsets, Seeds
 from ..parts.regions.regions import compact, there
 from ..parts.trunk import Trunk
 from ..parts.windows.patches import evenly
@@ -43,7 +43,7 @@ class Attend:
     where: Part[InOutHead] = part(InOutHead)
     object: Part[ObjectHead] = part(ObjectHead)
     seeds: Seeds = Seeds()
-    place: InOut = InOut()
+    place: InOut | Offsets = InOut()
     assign: Assign = ByIoU(0.5, 0.5)
     sample: Random = Random(128, 0.5)
     move: float = 0.4
@@ -117,7 +117,7 @@ class AttendModel(nn.Module):
             return torch.cat([first, self.moved([x.detach() for x in xs], some, sizes)], 1)
 
     def loss(self, batch: Batch) -> Losses:
-        """`object`: cross entropy; `place`: binary cross entropy of rows and columns of regions near an object."""
+        """`object`: cross entropy; `place`: what its rule says of rows and columns of regions near an object."""
         t, spec, sizes = batch.targets, self.spec, batch.sizes
         xs = self.backbone(spec.preprocess(batch.images))[-1:]
         size = (batch.images.shape[-2], batch.images.shape[-1])
@@ -139,8 +139,7 @@ class AttendModel(nn.Module):
             return losses | {"place": logits.sum() * 0}
         truth = bx.take(t.boxes, index.gather(1, place))
         near = real * (bx.iou_each(chosen, truth) >= spec.move) * t.valid.gather(1, index.gather(1, place))
-        cost = F.binary_cross_entropy_with_logits(logits, spec.place.target(search, truth), reduction="none")
-        cost = cost.flatten(2).mean(-1)
+        cost = spec.place.cost(logits, search, truth)
         return losses | {"place": spec.place_weight * (cost * near).sum() / normaliser(near.sum())}
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
@@ -131,6 +131,13 @@ class Rule(Protocol):
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections: ...
 
 
+@runtime_checkable
+class Sparing(Protocol):
+    """A rule that reads, in an answer, only the cells where `asked` is true of the head's third word."""
+
+    def asked(self, object: Float[Tensor, "*A"]) -> Bool[Tensor, "*A"]: ...
+
+
 RuleT = TypeVar("RuleT", bound=Rule, default=DenseRule)
 Kind = TypeVar("Kind")
 
@@ -174,9 +181,11 @@ def head_in(out: In, rule: Rule, classes: int) -> In:
                    logits=classes + built(rule.cls).extra)
 
 
-def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...], image: tuple[int, int]) -> DenseRaw:
-    """The head's word on these levels, with the anchors that it speaks of."""
-    logits, codes, *more = head(xs)
+def look(head: nn.Module, rule: Rule, xs: list[Tensor], strides: tuple[int, ...], image: tuple[int, int],
+         answer: bool = False) -> DenseRaw:
+    """The head's word on these levels, with the anchors that it speaks of. `answer`: no loss will read it, and what a
+    sparing rule does not ask for need not be said."""
+    logits, codes, *more = head(xs, rule.asked) if answer and isinstance(rule, Sparing) else head(xs)
     grid = lay(rule.anchors, tuple((x.shape[-2], x.shape[-1]) for x in xs), strides, image, logits)
     return DenseRaw(logits.float(), codes.float(), more[0].float() if more else None, grid.boxes, grid.stride,
                     grid.levels, image, more[1].float() if len(more) > 1 else None)
@@ -195,10 +204,10 @@ class DenseModel(nn.Module):
         self.out: In = self.neck.out
         self.head = spec.head.build(head_in(self.out, self.rule, classes))
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> DenseRaw:
+    def forward(self, images: Float[Tensor, "B 3 H W"], answer: bool = False) -> DenseRaw:
         """The network alone: no targets, no NMS, static shapes. This is what is compiled and exported."""
         xs = self.neck(self.backbone(self.spec.preprocess(images)))
-        return look(self.head, self.rule, xs, self.out.strides, (images.shape[-2], images.shape[-1]))
+        return look(self.head, self.rule, xs, self.out.strides, (images.shape[-2], images.shape[-1]), answer)
 
     def train(self, mode: bool = True) -> DenseModel:
         """As ever, but batch norms whose weights do not learn (`lr_mult`, a phase) keep their statistics too."""
@@ -211,4 +220,4 @@ class DenseModel(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Float[Tensor, "B 2"] | None = None) -> Detections:
-        return self.rule.predict(self(images), sizes)
+        return self.rule.predict(self(images, True), sizes)

@@ -87,13 +87,14 @@ class TwoStageModel(nn.Module):
         self.branches = nn.ModuleList(b.build(told[-1]) for b in spec.branches)
         self.sharing = any(b.shares for b in self.branches)
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> TwoStageRaw:
+    def forward(self, images: Float[Tensor, "B 3 H W"], answer: bool = False) -> TwoStageRaw:
+        """`answer`: no loss will read it (`dense.look`)."""
         xs = self.neck(self.backbone(self.spec.preprocess(images)))
         if self.rpn_head is None or self.spec.rpn is None:
             return TwoStageRaw(xs, None)
         n = self.spec.rpn_levels or len(xs)
         return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs[:n], self.out.strides,
-                                    (images.shape[-2], images.shape[-1])))
+                                    (images.shape[-2], images.shape[-1]), answer))
 
     def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool,
                 given: Tensor | None = None) -> Float[Tensor, "B P 4"]:
@@ -113,7 +114,7 @@ class TwoStageModel(nn.Module):
     @torch.no_grad()
     def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
         """What the first stage proposes, best first, labels aside: 0, or -1 where there are fewer than asked for."""
-        raw, rule = self(images), self.spec.rpn
+        raw, rule = self(images, True), self.spec.rpn
         if rule is None or raw.rpn is None:
             raise StemmaError("this system makes no proposals of its own")
         return rule.propose(raw.rpn, sizes, False)
@@ -191,7 +192,7 @@ class TwoStageModel(nn.Module):
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None,
                 raw: Any = None) -> Detections:
         sizes = self.known(images, sizes)
-        raw, spec, last = raw or self(images), self.spec, len(self.heads) - 1
+        raw, spec, last = raw or self(images, True), self.spec, len(self.heads) - 1
         xs = self.prepared(raw.levels)
         d = self.pairs(raw, xs, sizes, proposals)
         for post in spec.post:

@@ -9,6 +9,8 @@ takes runs of detectors, measures them on the same pictures and writes regions.j
     mistakes     false finds that score --score or more, by kind, and DCR's before: its hard false positives
     proposals    recall of the 50, 100 and 300 best proposals: guided anchoring's fewer and better ones
     levels       of which level the features of a region are, by its size: PANet's "more than half from others"
+    heights      the miss rate by the height of what is looked for, and the share of proposals whose bins collapse on
+                 the map that is pooled from: RPN+BF's reason why a second look degrades small people
 
 A run is left out of a part that says nothing of it.
 """
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
@@ -65,10 +67,13 @@ def seen(model: nn.Module, data: Dataset, device: str, of: str = "predict") -> R
     return found.record
 
 
-def by_overlap(record: Record, groups: dict[str, tuple[int, ...]]) -> dict[str, list[float]]:
-    """AP at each of `OVERLAPS`, mean over the classes of each group."""
+def by_overlap(record: Record, groups: dict[str, tuple[int, ...]], apart: bool = True) -> dict[str, list[float]]:
+    """AP at each of `OVERLAPS`, mean over the classes of each group; of all objects, where classes are not told
+    `apart`."""
     sizes, truths, found = coco.columns(list(record))
-    scores = coco.evaluate(sizes, record.names, truths, found)
+    scores = coco.evaluate(sizes, record.names, truths, found, agnostic=not apart)
+    if not apart:
+        return {"all": [scores.ap(t) for t in OVERLAPS]}
     return {name: [float(np.nanmean([scores.ap(t, label=k) for k in labels])) for t in OVERLAPS]
             for name, labels in groups.items()}
 
@@ -162,6 +167,58 @@ def levels(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]]
              "from": share[own == k].mean(0).tolist()} for k in range(n) if (own == k).any()]
 
 
+def pooling(model: nn.Module) -> tuple[Any, tuple[float, ...]] | None:
+    """(the pooling that looks inside regions, the strides of the maps that it reads); None where none does."""
+    m: Any = model
+    if getattr(m, "forest", None) is not None:
+        return m.spec.pool, tuple(m.out.strides[:1])
+    head = next((h for h in getattr(m, "heads", ()) if hasattr(h, "pool")), None)
+    return None if head is None else (head.pool, tuple(head.strides))
+
+
+def collapsed(pool: Any, strides: tuple[float, ...], boxes: Tensor) -> Tensor:
+    """bool (...): whether a region has fewer cells than bins along a side, so that bins repeat one another (RPN+BF
+    sec. 2). boxes: (..., 4), pixels of the network's input."""
+    n = min(getattr(pool, "levels", 1), len(strides))
+    at = torch.tensor(strides[-1:] if n == 1 else strides[:n], dtype=boxes.dtype, device=boxes.device)
+    stride = at[0] if n == 1 else at[roi.level_of(boxes, tuple(int(s) for s in strides[:n]), pool.canonical)]
+    side = boxes[..., 2:] - boxes[..., :2]
+    few: Tensor = (side < pool.size * (stride[..., None] if stride.ndim else stride)).any(-1)
+    return few
+
+
+def missed_by_height(record: Record) -> list[dict[str, Any]]:
+    """Of four ranges of height which hold as many objects each, in pixels of the files: {"from", "to", "objects",
+    "miss": MR-2 of them}."""
+    tall = np.concatenate([(b.boxes[:, 3] - b.boxes[:, 1])[~b.crowd] for b in record])
+    ends = [0.0, *np.quantile(tall, (0.25, 0.5, 0.75)).tolist(), np.inf] if len(tall) else [0.0, np.inf]
+    return [{"from": low, "to": high, "objects": int(((tall >= low) & (tall < high)).sum()),
+             "miss": miss_rate(record, least=low, most=np.nextafter(high, 0) if high < np.inf else high).mean}
+            for low, high in zip(ends, ends[1:])]
+
+
+@torch.no_grad()
+def heights(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]]:
+    """`missed_by_height` with "regions", the proposals of that height, and "collapsed", the share of those whose bins
+    do; NaN where nothing is pooled."""
+    m: Any = model
+    rows = missed_by_height(seen(model, data, device))
+    own, gone = np.zeros(0), np.zeros(0)
+    pool = pooling(model) if hasattr(m, "proposals") else None
+    for raw in outside.loader(m, data, m.recipe, batch=8, needs=frozenset()).epoch(0) if pool else ():
+        b = raw.to(device)
+        d = m.proposals(b.images, b.sizes)
+        high = (d.boxes[..., 3] - d.boxes[..., 1]) * (b.original[:, :1] / b.sizes[:, :1])
+        real = d.labels >= 0
+        own = np.concatenate([own, high[real].cpu().numpy()])
+        assert pool is not None
+        gone = np.concatenate([gone, collapsed(*pool, d.boxes)[real].cpu().numpy()])
+    for row in rows:
+        at = (own >= row["from"]) & (own < row["to"])
+        row |= {"regions": int(at.sum()), "collapsed": float(gone[at].mean()) if at.any() else float("nan")}
+    return rows
+
+
 # ---------------------------------------------------------------- the study
 
 
@@ -194,12 +251,14 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
         row: dict[str, Any] = {"run": str(run), "name": f"{model.paper.label} ({Path(run).name})"}
         if {"overlap", "mistakes"} & set(wanted):
             record = seen(model, pictures, where)
-            row["overlap"] = by_overlap(record, groups_of(of, record.names)) if "overlap" in wanted else None
-            row["mistakes"] = mistakes(record, score) if "mistakes" in wanted else None
+            apart = model.paper.task_of(model.preset) != "proposals"
+            row["overlap"] = by_overlap(record, groups_of(of, record.names), apart) if "overlap" in wanted else None
+            row["mistakes"] = mistakes(record, score) if "mistakes" in wanted and apart else None
             if row["mistakes"] and isinstance(model, RefinedModel):
                 with unrefined(model):
                     row["before"] = mistakes(seen(model, pictures, where), score)
-        for part, measured in (("suppression", suppression), ("proposals", proposals), ("levels", levels)):
+        for part, measured in (("suppression", suppression), ("proposals", proposals), ("levels", levels),
+                               ("heights", heights)):
             row[part] = measured(model, pictures, where) if part in wanted else None
         rows.append(row)
     record_ = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "score": score, "rows": rows}
@@ -208,7 +267,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
     return record_
 
 
-PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels")
+PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels", "heights")
 
 
 def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -235,6 +294,11 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
             for r in have["levels"] for x in r["levels"]]
     out.append(("Levels of the fused features, 0 the finest", ["run", "own level", "objects", "side", "share of each",
                                                                "of others"], said))
+    said = [[r["name"], f"{x['from']:.0f} to {x['to']:.0f}", str(x["objects"]), f"{x['miss']:.3f}", str(x["regions"]),
+             "" if x["collapsed"] != x["collapsed"] else f"{x['collapsed']:.3f}"]
+            for r in have["heights"] for x in r["heights"]]
+    out.append(("By height in pixels", ["run", "height", "objects", "miss rate", "proposals", "of which bins collapse"],
+                said))
     return [part for part in out if part[2]]
 
 
@@ -278,4 +342,5 @@ if __name__ == "__main__":
     interrupts.command(main)
 
 
-__all__ = ["by_overlap", "groups_of", "levels", "mistakes", "page", "proposals", "study", "suppression"]
+__all__ = ["by_overlap", "collapsed", "groups_of", "heights", "levels", "missed_by_height", "mistakes", "page",
+           "proposals", "study", "suppression"]

@@ -145,8 +145,9 @@ def _unreadable(seg: Any, h: int, w: int) -> str:
 # ---------------------------------------------------------------- writing
 
 
-def coco_a(dataset: Dataset, author: str = "stemma") -> dict[str, Any]:
-    """The truth of a data set with visible and amodal masks as COCO-A's document, regions from front to back."""
+def coco_a(dataset: Dataset, author: str = "stemma", names: Sequence[str] = ()) -> dict[str, Any]:
+    """The truth of a data set with visible and amodal masks as COCO-A's document, regions from front to back. names: of
+    the pictures; else the last part of their files'."""
     doc: dict[str, Any] = {"info": {"description": dataset.info.name}, "images": [], "annotations": []}
     for i in range(len(dataset)):
         s = dataset.truth(i)
@@ -157,7 +158,7 @@ def coco_a(dataset: Dataset, author: str = "stemma") -> dict[str, Any]:
         place = {k: n + 1 for n, k in enumerate(order)}
         regions = [_region(s.masks[k], s.amodal[k], dataset.info.classes, int(s.labels[k]), n + 1)
                    for n, k in enumerate(order)]
-        file = s.file.replace("\\", "/").rsplit("/", 1)[-1] or f"{i:06d}.png"
+        file = names[i] if names else s.file.replace("\\", "/").rsplit("/", 1)[-1] or f"{i:06d}.png"
         doc["images"].append({"id": i + 1, "file_name": file, "height": s.size[0], "width": s.size[1]})
         doc["annotations"].append({
             "id": i + 1, "image_id": i + 1, "author": author, "size": len(regions), "regions": regions,

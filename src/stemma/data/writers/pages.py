@@ -14,6 +14,7 @@ from ..records import Records
 
 SEARCHED = ("{n} pictures say which classes they were searched for, and that is left out: what is not marked will "
             "count as absent")
+HIDDEN = "{n} objects have hidden parts, which are left out; coco-a holds them"
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,13 @@ class Book:
         """Of the classes of federated data."""
         return next(iter(self.splits.values())).info.frequency
 
-    def pages(self, split: str) -> Iterator[Page]:
-        """The split's pictures in order, one at a time."""
+    def pages(self, split: str, hidden: bool = False) -> Iterator[Page]:
+        """The split's pictures in order, one at a time. `hidden`: hidden parts are held."""
         data = self.splits[split]
         for i, name in enumerate(self.names[split]):
             s = data.truth(i)
+            if s.amodal is not None and s.masks is not None and not hidden and (split, name) not in self.held:
+                self.lose(HIDDEN, int((s.amodal & ~s.masks).any((1, 2)).sum()))
             self.held[split, name] = len(s.labels)
             yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
                        _segments(data, i, s.masks, len(s.labels)), s.keypoints,
@@ -89,4 +92,4 @@ def plain(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-__all__ = ["SEARCHED", "Book", "Page", "plain"]
+__all__ = ["HIDDEN", "SEARCHED", "Book", "Page", "plain"]

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs
-from ...core.paper import Task
+from ...core.paper import AGNOSTIC, Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
 from ...data.named import named_as
 from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
-from ...metrics.detection import Kind
 from ...metrics.differences import explain, read
 from ...ops.scalars import alone
 from ..running import checkpoint
@@ -104,7 +103,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
             losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
             details: bool = False, proposals: str | None = None, of: str = "predict", between: bool = False,
-            ranks: Ranks = Ranks(), theirs: dict[Kind, dict[str, float]] | None = None) -> dict[str, Any]:
+            ranks: Ranks = Ranks(), theirs: dict[str, dict[str, float]] | None = None) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone, by the clock that
     `timed_by` names: the processor's where something else had the processor) and, when asked, `loss` and `losses`.
 
@@ -124,7 +123,8 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     task, info = m.paper.task_of(m.preset) if of == "predict" else "proposals", data.info
     if not len(data):
         raise DataError(info.name, "the split holds no pictures", "Choose another split or add pictures")
-    checkpoint.check_classes(model, info, info.name)
+    if task not in AGNOSTIC or losses:
+        checkpoint.check_classes(model, info, info.name)
     recipe: Recipe = sourced(m.recipe, proposals)
     needs = needs_of(task, m.spec, info.kinds)
     if losses:
@@ -156,7 +156,9 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     if details:
         out["details"] = evaluator.details()
     if theirs is not None:
-        out["explained"] = explain((also or evaluator).record, theirs)
+        objects = also if also is not None else evaluator if evaluator.pixels is None else None
+        out["explained"] = explain(None if objects is None else objects.record, theirs,
+                                   evaluator.pixels if task == "panoptic" else None)
     if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)
@@ -194,7 +196,8 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     `size`: at another size than it was trained at, as its paper's card says what a size means.
     Under `torchrun` the processes share the pictures, and all must call it; each has the same answer.
     `svd`: measure it with the fully connected layers of its region heads shortened to these ranks (`compress`).
-    Classes are matched by name; what the model does not know is left out of the truth, and said.
+    Classes are matched by name; what the model does not know is left out of the truth, and said. Answers that name no
+    class, proposals and whole regions, are measured on objects of all classes, unless `losses` are asked for.
     Raises `StemmaError`/`DataError` for a checkpoint or data that cannot be read, or that have no class in common.
     """
     from ..running.progress import counting
@@ -212,11 +215,13 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     m: Any = net
     format, told = reading(model, data, format, data_options)
     format, options = suited(data, m.paper.task_of(m.preset), format, told)
-    whole = named_as(open_split(data, split, format, **options), m.info, m.paper.task_of(m.preset))
-    dataset = spread(whole, limit)
     if of not in ("predict", "proposals"):
         raise StemmaError(f"what is measured is 'predict' or 'proposals', not '{of}'")
     task = m.paper.task_of(m.preset) if of == "predict" else "proposals"
+    whole = open_split(data, split, format, **options)
+    if task not in AGNOSTIC or losses:  # what names no class is measured on objects of any, known or not
+        whole = named_as(whole, m.info, m.paper.task_of(m.preset))
+    dataset = spread(whole, limit)
     if out is not None:
         if task in ("semantic", "panoptic") and apart(net, m.info) is None:
             raise StemmaError(NO_MAPS)

@@ -10,13 +10,17 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGG16
 from ...parts.dense.sample import Random
-from ...parts.regions.in_out import InOut, InOutHead, ManyNMS, ObjectHead, Says, Seeds
+from ...parts.regions.in_out import InOut, InOutHead, ManyNMS, ObjectHead, Offsets, Says, Seeds
 from ...skeletons.attend import Attend
 from . import mr_cnn
 
 
 def spec(preset: str = "paper") -> Attend:
-    """VGG-16 to conv5_3, 56 parts a side; "borders", "combined": LocNet's other answers; "small"."""
+    """VGG-16 to conv5_3, 56 parts a side; "borders", "combined": LocNet's other answers; "regression": what they stand
+    against; "small", "regression-small"."""
+    if preset.startswith("regression"):
+        net = spec(preset.removeprefix("regression").lstrip("-") or "paper")
+        return replace(net, where=net.where.but(parts=2), place=Offsets(), place_weight=1.0)
     if preset == "small":  # not in the paper: a residual trunk of stride 8, 24 parts, 500 seeds, two rounds
         return Attend(
             backbone=part(TinyResNet, widths=(32, 96), blocks=2, levels=(1,)),
@@ -33,7 +37,7 @@ def spec(preset: str = "paper") -> Attend:
 
 def recipe(preset: str = "paper") -> Recipe:
     """The size of the pictures is the authors'; rates and length are ours, as is all of "small"."""
-    if preset == "small":
+    if preset.endswith("small"):
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s",
             schedule="linear", milestones=(0.7,), warmup=0.03, ema=0.995, resize=Resize("shortest", 128, 256, 8),
@@ -59,7 +63,7 @@ PAPER = Paper(
     task="proposals",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "borders", "combined", "small"),
+    presets=("paper", "borders", "combined", "regression", "small", "regression-small"),
     summary="Where an object lies is asked as a question of every column and every row of a region about a box: does "
     "it cross the object? The box is the interval that these probabilities make likeliest. A network that refines any "
     "box so, and says how like an object it is, needs no good boxes to begin with: it starts from boxes that cover the "
@@ -93,8 +97,8 @@ PAPER = Paper(
         "are added to scores; a score here is divided, to lie in 0..1.",
         "A box that moved to an overlap of .9 with itself stays in the pool and is not refined again.",
         "LocNet refines a detector's boxes class by class; here all share one answer. Its likelihoods are all here: "
-        "`stemma train attractionet --preset borders`. The detector on the proposals is any that takes a file of them: "
-        "`--proposals`.",
+        "`stemma train attractionet --preset borders`. 'regression' says Fast R-CNN's four numbers by the same layers. "
+        "The detector on the proposals is any that takes a file of them: `--proposals`.",
     ),
     size=Size("the short side; seeds grow with it", resized),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...core.paper import Claim, Fact, Paper, Parent, Size
@@ -77,14 +77,18 @@ class Guided(DenseRule):
         return super().loss(self.guided(raw), t, classes, sizes, prefix) | {
             f"{prefix}loc": self.loc_weight * loc, f"{prefix}shape": self.shape_weight * shape}
 
+    def asked(self, object: Float[Tensor, "*A"]) -> Bool[Tensor, "*A"]:
+        """Where a place is sure enough."""
+        return object.float().sigmoid() >= self.least
+
     def rank(self, raw: Any) -> Float[Tensor, "B A"]:
-        return super().rank(raw).masked_fill(raw.object.sigmoid() < self.least, -torch.inf)
+        return super().rank(raw).masked_fill(~self.asked(raw.object), -torch.inf)
 
     def decode(self, raw: Any, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
         return super().decode(self.guided(raw), at, sizes)
 
     def predict(self, raw: Any, sizes: Tensor | None = None) -> Detections:
-        out = (raw.object.sigmoid() < self.least)[..., None]
+        out = ~self.asked(raw.object)[..., None]
         return super().predict(replace(self.guided(raw), logits=raw.logits.masked_fill(out, -1e4)), sizes)
 
 

@@ -16,7 +16,6 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import In, part
 from ...core.recipe import Recipe, Resize
 from ...core.types import StemmaError
-from ...ops import roi
 from ...parts.necks import PathAggregation
 from ...parts.regions.branches import MaskBranch, Shared, he, tower
 from ...parts.regions.heads import Align, Deltas, Predictor, RegionHead, Seen
@@ -25,13 +24,6 @@ from . import mask_rcnn
 
 Fuse = Literal["max", "sum", "product"]
 FUSE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"max": torch.maximum, "sum": torch.add, "product": torch.mul}
-
-
-def pooled(pool: Align, xs: list[Tensor], strides: tuple[int, ...],
-           boxes: Float[Tensor, "B R 4"]) -> list[Float[Tensor, "B R C s s"]]:
-    """Sec. 3.2: every region from each of the first levels, whatever its size."""
-    return [roi.roi_align(x, boxes, pool.size, s, pool.samples, pool.aligned)
-            for x, s in zip(xs[: pool.levels], strides)]
 
 
 class AdaptiveHead(RegionHead):
@@ -61,7 +53,7 @@ class AdaptiveHead(RegionHead):
 
     def levels(self, xs: list[Tensor], boxes: Tensor) -> list[Float[Tensor, BR *D]]:
         """What the first layer says of each level."""
-        each = [p.flatten(0, 1) for p in pooled(self.pool, xs, self.strides, boxes)]
+        each = [p.flatten(0, 1) for p in self.pool.every(xs, self.strides, boxes)]
         return ([self.first[0](reduce(self.fuse, each))] if self.early
                 else [layer(x) for layer, x in zip(self.first, each)])
 
@@ -109,7 +101,7 @@ class FusedMaskBranch(MaskBranch):
 
     def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"],
                shared: Shared) -> Float[Tensor, "B R M M"]:
-        each = pooled(self.align, xs, self.strides, boxes)
+        each = self.align.every(xs, self.strides, boxes)
         y = self.before(reduce(self.fuse, [layer(p.flatten(0, 1)) for layer, p in zip(self.first, each)]))
         whole = self.fc(self.short(y).flatten(1)).float()
         said = self.own(F.relu(self.up(self.body(y)), inplace=True), labels)
@@ -117,22 +109,24 @@ class FusedMaskBranch(MaskBranch):
 
 
 def spec(preset: str = "paper") -> TwoStage:
-    """ResNet-50 with all that the paper adds, the heavier head of its last step too; "small": ours, for two cores."""
-    p = mask_rcnn.spec(preset)
-    stage = p.stages[0]
-    if preset == "small":  # not in the paper: as its parent's small, and two channels into the mask's layer
+    """ResNet-50 with all that the paper adds, the heavier head of its last step too; "boxes": without masks, as in its
+    table of detection; "small" and "boxes-small": ours, for two cores."""
+    small = preset.endswith("small")
+    p = mask_rcnn.spec("small" if small else "paper")
+    stage, neck = p.stages[0], part(PathAggregation)
+    head, mask = part(AdaptiveHead), part(FusedMaskBranch, background=True)
+    if small:  # not in the paper: as its parent's small, and two channels into the mask's layer
+        neck = part(PathAggregation, width=64, norm="batch")
         head = part(AdaptiveHead, pool=stage.head["pool"], width=128, convs=0, depth=2, deltas="agnostic")
         mask = part(FusedMaskBranch, pool=p.branches[0]["pool"], width=64, depth=2, narrow=2, start=1)
-        return replace(p, neck=part(PathAggregation, width=64, norm="batch"), stages=(replace(stage, head=head),),
-                       branches=(mask,))
-    return replace(p, neck=part(PathAggregation), stages=(replace(stage, head=part(AdaptiveHead)),),
-                   branches=(part(FusedMaskBranch, background=True),))
+    branches = () if preset.startswith("boxes") else (mask,)
+    return replace(p, neck=neck, stages=(replace(stage, head=head),), branches=branches)
 
 
 def recipe(preset: str = "paper") -> Recipe:
     """180,000 steps of 16 pictures at .02, short sides of 400 to 1,200 (the authors' configuration)."""
-    if preset == "small":
-        return mask_rcnn.recipe(preset)
+    if preset.endswith("small"):
+        return mask_rcnn.recipe("small")
     scales = Resize("shortest", 1000, 1400, 32, (1200, 1200, 1000, 800, 600, 400))
     return replace(mask_rcnn.recipe(), length="180000steps", milestones=(2 / 3, 8 / 9), resize=scales)
 
@@ -143,8 +137,10 @@ PAPER = Paper(
     year=2018,
     arxiv="1803.01534",
     task="instances",
+    tasks=(("boxes", "detection"), ("boxes-small", "detection")),
     spec=spec,
     recipe=recipe,
+    presets=("paper", "boxes", "small", "boxes-small"),
     summary="In a pyramid, what the fine maps know of places reaches the coarse ones through a hundred layers. A "
     "second path from the bottom up makes that fewer than ten. Which level a region reads was said by its size; here "
     "it reads all of them, and the strongest answer to the first layer counts. And a fully connected layer, which sees "

@@ -13,13 +13,20 @@ from torch import Tensor, nn
 
 from ...core.types import StemmaError
 
+SIDES = ((3, 3), (5, 5))
+
 
 class TridentConv(nn.Conv2d):
-    """Sec. 3.2: the same 3x3 for every look, dilated as that look is; looks lie one after another in the batch. `fast`:
-    in prediction that one alone. `others` has filters for looks beyond the first, where they share none."""
+    """Sec. 3.2: the same filters for every look, dilated as that look is; looks lie one after another in the batch.
+    `fast`: in prediction that one alone. `others` has filters for looks beyond the first, where they share none.
+
+    Published on 3x3s; sides of 5 and filters of one channel each (timm's networks) are dilated alike.
+    """
 
     def __init__(self, of: nn.Conv2d, dilations: tuple[int, ...], fast: int, shared: bool) -> None:
-        super().__init__(of.in_channels, of.out_channels, 3, of.stride[0], padding=1, bias=of.bias is not None)
+        side = of.kernel_size[0]
+        super().__init__(of.in_channels, of.out_channels, side, of.stride[0], side // 2, groups=of.groups,
+                         bias=of.bias is not None)
         self.load_state_dict(of.state_dict())
         self.weight.requires_grad_(of.weight.requires_grad)
         self.looks, self.fast = dilations, fast
@@ -29,7 +36,8 @@ class TridentConv(nn.Conv2d):
         weights = [self.weight, *(self.others or [self.weight] * (len(self.looks) - 1))]
         every = list(zip(weights, self.looks))
         every = every if self.training or self.fast < 0 else every[self.fast : self.fast + 1]
-        return torch.cat([F.conv2d(part, w, self.bias, self.stride, d, d) for part, (w, d) in
+        rim = self.kernel_size[0] // 2
+        return torch.cat([F.conv2d(part, w, self.bias, self.stride, d * rim, d, self.groups) for part, (w, d) in
                           zip(x.chunk(len(every)), every, strict=True)])
 
 
@@ -37,13 +45,13 @@ def part_looks(trunk: nn.Module, stage: str, dilations: tuple[int, ...], fast: i
                looks: Callable[[], int]) -> None:
     """Lets the blocks but the first of a trunk's `stage` see a picture `looks()` times, in place; names stay.
 
-    Raises `StemmaError` where there is no such stage of several blocks of 3x3 convolutions.
+    Raises `StemmaError` where there is no such stage of several blocks of 3x3 or 5x5 convolutions.
     """
     blocks = list(dict(trunk.named_modules()).get(stage, nn.Sequential()).children())[1:]
-    inside = {id(m) for b in blocks for m in b.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)}
+    inside = {id(m) for b in blocks for m in b.modules() if isinstance(m, nn.Conv2d) and m.kernel_size in SIDES}
     if not inside:
-        raise StemmaError(f"stage={stage}: this backbone has no such stage of several blocks of 3x3 convolutions, "
-                          "where looks could part; say the path of one")
+        raise StemmaError(f"stage={stage}: this backbone has no such stage of several blocks of 3x3 or 5x5 "
+                          "convolutions, where looks could part; say the path of one")
     for name, m in list(trunk.named_modules()):
         if id(m) in inside and isinstance(m, nn.Conv2d):
             home, _, last = name.rpartition(".")

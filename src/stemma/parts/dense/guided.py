@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ...core.part import In
@@ -18,7 +18,7 @@ from ...ops import boxes as bx
 from ...ops.deform import deform_conv2d
 from .assign import Assigned, ByIoU, Candidates, nothing, spare_crowds
 from .heads import Tower, flat, normal, one_count, prior_bias
-from .raw import DenseRaw
+from .raw import Asked, DenseRaw
 
 Guided = tuple[Float[Tensor, "B A K"], Float[Tensor, "B A 4"], Float[Tensor, "B A"], Float[Tensor, "B A 2"]]
 
@@ -33,8 +33,10 @@ class Adaption(nn.Module):
         nn.init.normal_(self.offset.weight, std=0.1)
         nn.init.normal_(self.weight, std=0.01)
 
-    def forward(self, x: Float[Tensor, "B C H W"], shape: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B D H W"]:
-        return F.relu(deform_conv2d(x, self.offset(shape.detach()), self.weight, padding=1))
+    def forward(self, x: Float[Tensor, "B C H W"], shape: Float[Tensor, "B 2 H W"],
+                only: Bool[Tensor, "B H W"] | None = None) -> Float[Tensor, "B D H W"]:
+        """`only`: cells that are asked for; the others are 0."""
+        return F.relu(deform_conv2d(x, self.offset(shape.detach()), self.weight, padding=1, only=only))
 
 
 class GuidedHead(nn.Module):
@@ -52,14 +54,15 @@ class GuidedHead(nn.Module):
         nn.init.constant_(self.loc.bias, prior_bias(0.01))  # type: ignore[arg-type]
         self.adapt = Adaption(width, width, groups)
 
-    def level(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def level(self, x: Tensor, asked: Asked | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         y = F.relu(self.conv(x))
-        shape = self.shape(y)
-        z = self.adapt(y, shape)
-        return flat(self.cls(z), self.k), flat(self.box(z), 4), flat(self.loc(y), 1)[..., 0], flat(shape, 2)
+        shape, loc = self.shape(y), self.loc(y)
+        z = self.adapt(y, shape, None if asked is None else asked(loc[:, 0]))
+        return flat(self.cls(z), self.k), flat(self.box(z), 4), flat(loc, 1)[..., 0], flat(shape, 2)
 
-    def forward(self, xs: list[Tensor]) -> Guided:
-        logits, codes, loc, shape = (torch.cat(v, 1) for v in zip(*[self.level(x) for x in xs]))
+    def forward(self, xs: list[Tensor], asked: Asked | None = None) -> Guided:
+        """`asked`: of the location's logits, the cells whose features need be adapted (sec. 3.2, inference)."""
+        logits, codes, loc, shape = (torch.cat(v, 1) for v in zip(*[self.level(x, asked) for x in xs]))
         return logits, codes, loc, shape
 
 
@@ -83,14 +86,17 @@ class GuidedTowerHead(nn.Module):
             nn.init.constant_(m.bias, prior_bias(0.01))  # type: ignore[arg-type]
         self.adapt_cls, self.adapt_box = Adaption(width, width, groups), Adaption(width, width, groups)
 
-    def level(self, x: Tensor, i: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def level(self, x: Tensor, i: int, asked: Asked | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         y, z = self.cls_tower(x, i), self.box_tower(x, i)
-        shape = self.shape(z)
-        logits, codes = self.cls(self.adapt_cls(y, shape)), self.box(self.adapt_box(z, shape))
-        return flat(logits, self.k), flat(codes, 4), flat(self.loc(y), 1)[..., 0], flat(shape, 2)
+        shape, loc = self.shape(z), self.loc(y)
+        # a 3x3 follows, which reads what lies around
+        only = None if asked is None else F.max_pool2d(asked(loc).to(loc), 3, 1, 1)[:, 0] > 0
+        logits, codes = self.cls(self.adapt_cls(y, shape, only)), self.box(self.adapt_box(z, shape, only))
+        return flat(logits, self.k), flat(codes, 4), flat(loc, 1)[..., 0], flat(shape, 2)
 
-    def forward(self, xs: list[Tensor]) -> Guided:
-        logits, codes, loc, shape = (torch.cat(v, 1) for v in zip(*[self.level(x, i) for i, x in enumerate(xs)]))
+    def forward(self, xs: list[Tensor], asked: Asked | None = None) -> Guided:
+        said = [self.level(x, i, asked) for i, x in enumerate(xs)]
+        logits, codes, loc, shape = (torch.cat(v, 1) for v in zip(*said))
         return logits, codes, loc, shape
 
 

@@ -4,11 +4,14 @@ Axes: B images, A anchors over all levels, K logits.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Asked = Callable[[Tensor], Tensor]  # logits of "an object is here", of any shape -> where a rule asks for an answer
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class Align:
         n = min(self.levels, len(xs))
         return roi.roi_align_levels(xs[:n], boxes, self.size, strides[:n], self.samples, self.aligned, self.canonical)
 
+    def every(self, xs: list[Tensor], strides: tuple[int, ...], boxes: Tensor) -> list[Float[Tensor, "B R C s s"]]:
+        """Every region from each of the first `levels` levels, whatever its size (PANet sec. 3.2)."""
+        return [roi.roi_align(x, boxes, self.size, s, self.samples, self.aligned)
+                for x, s in zip(xs[: self.levels], strides)]
+
 
 @dataclass(frozen=True)
 class MaxPool:

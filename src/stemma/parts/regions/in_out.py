@@ -19,6 +19,7 @@ from ...ops import boxes as bx
 from ...ops.constants import remember
 from ...ops.nms import nms
 from ...ops.roi import roi_align
+from ..dense.coders import Delta
 from ..low_rank import linear
 
 Says = Literal["in-out", "borders", "combined"]
@@ -109,6 +110,11 @@ class InOut:
                  "combined": [inside[..., None, :], edges]}[self.says]
         return torch.cat(which, -2).float()
 
+    def cost(self, logits: Float[Tensor, "B R 2 V M"], search: Tensor, truth: Tensor) -> Float[Tensor, "B R"]:
+        """Binary cross entropy, the mean over a region's columns and rows."""
+        said = F.binary_cross_entropy_with_logits(logits, self.target(search, truth), reduction="none")
+        return said.flatten(2).mean(-1)
+
     def interval(self, logits: Float[Tensor, "*R V M"]) -> Int[Tensor, "*R 2"]:
         """The interval of greatest likelihood (eq. 4 to 6): with in-out the sub-array of greatest sum of logits, with
         borders the pair of greatest sum, first <= last; with both the greatest sum of the two."""
@@ -129,6 +135,36 @@ class InOut:
         ends = self.interval(logits)  # *R 2 2
         step = (search[..., 2:] - search[..., :2]) / self.parts
         return torch.cat([search[..., :2] + ends[..., 0] * step, search[..., :2] + (ends[..., 1] + 1) * step], -1)
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """What in-out probabilities stand against: two numbers an axis, how far the object's middle lies from the box's and
+    the logarithm of how much longer it is, in the steps of Fast R-CNN's codes. The same search region is looked at."""
+
+    factor: float = 1.8
+    codes: Delta = Delta((0.1, 0.1, 0.2, 0.2))
+
+    def search(self, boxes: Float[Tensor, "*R 4"]) -> Float[Tensor, "*R 4"]:
+        return InOut(self.factor).search(boxes)
+
+    def cost(self, logits: Float[Tensor, "B R 2 1 2"], search: Tensor, truth: Tensor) -> Float[Tensor, "B R"]:
+        """Smooth L1, summed over the four numbers."""
+        want = self.codes.encode(self.boxes(search), truth)
+        return F.smooth_l1_loss(self.flat(logits), want, reduction="none").sum(-1)
+
+    def decode(self, search: Float[Tensor, "*R 4"], logits: Float[Tensor, "*R 2 1 2"]) -> Float[Tensor, "*R 4"]:
+        return self.codes.decode(self.boxes(search), self.flat(logits))
+
+    def boxes(self, search: Float[Tensor, "*R 4"]) -> Float[Tensor, "*R 4"]:
+        """The boxes that search regions are of."""
+        c, s = bx.centre_size(search)
+        return bx.from_centre(c, (s / self.factor).clamp(min=1e-3))
+
+    @staticmethod
+    def flat(logits: Float[Tensor, "*R 2 1 2"]) -> Float[Tensor, "*R 4"]:
+        """Middle x, y, length x, y."""
+        return logits[..., 0, :].transpose(-1, -2).flatten(-2)
 
 
 @dataclass(frozen=True)

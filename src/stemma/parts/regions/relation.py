@@ -20,6 +20,7 @@ from ...ops import boxes as bx
 from .heads import Align, Deltas, FCHead, Pool, Seen
 
 FLOOR, WAVE, NEAR = 1e-6, 1000.0, 1e-3  # least weight of a pair, longest wave, least share of a side
+PAIRS = 2**13  # pairs that are embedded at a time
 
 
 def geometry(boxes: Float[Tensor, "*B N 4"]) -> Float[Tensor, "*B N N 4"]:
@@ -46,11 +47,14 @@ def embed(pairs: Float[Tensor, "*A 4"], dim: int) -> Float[Tensor, "*A {dim}"]:
 
 class _PairLogs(torch.autograd.Function):
     """log max(w, 1e-6), w the embedded pairs through a linear layer. What is kept for the way back are the four numbers
-    of a pair and the result; the embedding, sixteen times as large, is made anew."""
+    of a pair and the result; the embedding, sixteen times as large, is made anew, and never that of all pairs at once.
+    """
 
     @staticmethod
     def forward(ctx: Any, pairs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        out = _pair_logs(pairs, weight, bias)
+        out = pairs.new_empty(*pairs.shape[:-1], len(weight))
+        for part, said in zip(_parts(pairs), _parts(out), strict=True):
+            said.copy_(_pair_logs(part, weight, bias))
         ctx.save_for_backward(pairs, weight, out)
         return out
 
@@ -58,8 +62,18 @@ class _PairLogs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, Tensor]:
         pairs, weight, out = ctx.saved_tensors
-        flat = torch.where(out > out.new_tensor(FLOOR).log(), slope * (-out).exp(), 0.0).flatten(0, -2)
-        return None, flat.mT @ embed(pairs, weight.shape[1]).flatten(0, -2), flat.sum(0)
+        to_weight, to_bias, least = torch.zeros_like(weight), weight.new_zeros(len(weight)), out.new_tensor(FLOOR).log()
+        for part, said, pull in zip(_parts(pairs), _parts(out), _parts(slope), strict=True):
+            pull = torch.where(said > least, pull * (-said).exp(), 0.0)
+            to_weight.addmm_(pull.mT, embed(part, weight.shape[1]))
+            to_bias += pull.sum(0)
+        return None, to_weight, to_bias
+
+
+def _parts(pairs: Float[Tensor, "*B N M D"]) -> tuple[Float[Tensor, "P D"], ...]:
+    """All pairs in turn, `PAIRS` at a time; of what is contiguous these are views."""
+    parts: tuple[Tensor, ...] = pairs.flatten(0, -2).split(PAIRS)
+    return parts
 
 
 def _pair_logs(pairs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,8 +85,8 @@ def pair_logs(pairs: Float[Tensor, "*B N M 4"], layers: list[nn.Linear]) -> list
     with torch.autocast(pairs.device.type, enabled=False):
         weight = torch.cat([layer.weight for layer in layers]).float()
         bias = torch.cat([layer.bias for layer in layers]).float()
-        plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
-        out: Tensor = (_pair_logs if plain else _PairLogs.apply)(pairs.detach().float(), weight, bias)
+        logs: Any = _pair_logs if torch.compiler.is_compiling() else _PairLogs.apply
+        out: Tensor = logs(pairs.detach().float(), weight, bias)
     return list(out.split([layer.out_features for layer in layers], -1))
 
 

@@ -53,26 +53,30 @@ def assemble(codes: Float[Tensor, "B A K"], at: Int[Tensor, "B P"], passes: tupl
 
     Cells beyond the map's edge are those at the edge.
     """
-    b, n, kk = codes.shape
+    b, _, kk = codes.shape
     k = round(kk**0.5)
 
     def make() -> tuple[Tensor, ...]:
-        rows, start = [], 0
-        for h, w in passes:
-            rows.append(torch.tensor([start, h, w]).expand(h * w, 3))
-            start += h * w
-        return (torch.cat(rows).to(codes.device),)
+        """Where each cell's window begins in the widened maps, of which pass it is, and the way from there to each cell
+        of a window, by pass."""
+        begins, which, ways, start = [], [], [], 0
+        step = torch.arange(side)
+        part = step * k // side
+        for i, (h, w) in enumerate(passes):
+            tall, wide = h + side - 1, w + side - 1
+            begins.append((start + torch.arange(h)[:, None] * wide + torch.arange(w)).flatten())
+            which.append(torch.full((h * w,), i))
+            ways.append(((part[:, None] * k + part) * tall * wide + step[:, None] * wide + step).flatten())
+            start += kk * tall * wide
+        return tuple(v.to(codes.device) for v in (torch.cat(begins), torch.cat(which), torch.stack(ways)))
 
-    (table,) = remember(("instances", passes, codes.device), make)
-    start, h, w = table[at].unbind(-1)  # B P
-    y, x = (at - start).div(w, rounding_mode="floor"), (at - start) % w
-    step = torch.arange(side, device=at.device)
-    part = step * k // side
-    rows = (y[..., None] + step - side // 2).clamp(min=0).minimum(h[..., None] - 1)
-    cols = (x[..., None] + step - side // 2).clamp(min=0).minimum(w[..., None] - 1)
-    cell = start[..., None, None] + rows[..., :, None] * w[..., None, None] + cols[..., None, :]
-    index = cell * kk + (part[:, None] * k + part)
-    return codes.reshape(b, n * kk).gather(1, index.flatten(1)).view(index.shape)
+    begins, which, ways = remember(("instances", passes, k, side, codes.device), make)
+    edge = (side // 2, side - 1 - side // 2) * 2  # so far a window reaches over the map
+    maps = torch.cat([F.pad(own.transpose(1, 2).unflatten(2, size), edge, mode="replicate").flatten(1)
+                      for own, size in zip(codes.split([h * w for h, w in passes], 1), passes)], 1)
+    first = begins[at] + maps.shape[1] * torch.arange(b, device=at.device)[:, None]
+    index = first[..., None] + (ways if len(passes) == 1 else ways[which[at]])
+    return maps.flatten().index_select(0, index.flatten()).view(*at.shape, side, side)
 
 
 @dataclass(frozen=True)
