@@ -240,7 +240,7 @@ def test_a_node_that_cannot_run_it_is_told_clearly() -> None:
 # ---------------------------------------------------------------- two nodes
 
 
-CLOCKS = {"seconds", "wall", "share", "created", "command", "latency", "latency_ms", "train_images_per_second",
+CLOCKS = {"seconds", "wall", "worked", "share", "created", "command", "latency", "latency_ms", "train_images_per_second",
           "images_per_second", "predict_images_per_second", "peak_memory_mb", "finished", "notes", "machine"}
 
 
