@@ -3,13 +3,16 @@ denotes the right thing, at the first try and within five.
 
     python benchmarks/translations.py fresh --model FILE.gguf --runs RUNS --out fresh.json
     python benchmarks/translations.py prompts --model FILE.gguf --folder world-models --out prompts.json
+    python benchmarks/translations.py dialogues --model FILE.gguf --runs RUNS --out dialogues.json
 
 `fresh`: sixty sentences that were written for this (FRESH), fifteen of each domain, in words of the domain and put
 otherwise than its grammar puts them; what each means was written beside it. --runs holds a run of rational-meaning's
 preset small for each domain, `DOMAIN/run.json`. `prompts`: every pair of sentence and meaning that the prompt files of
 Wong, Grand et al. print, in a copy of their repository; the released world is the world, the other pairs of the file
 are shown, the answer is held to brackets that close. The first try takes the likeliest words; four more are drawn at
-.7. What answers is looked at again only where it was not right, and all that was asked is kept,
+.7. `dialogues`: one of each domain, sentence by sentence, each at the first try that can be run; the answers beside
+GOLDEN, what an independent sampler or logic gives. --each N takes N sentences of a domain or file, evenly spread, and
+--tries N of the tries. What answers is looked at again only where it was not right, and all that was asked is kept,
 so that it can be stopped.
 """
 from __future__ import annotations
@@ -30,10 +33,11 @@ from stemma.data.language import meanings
 from stemma.data.language.meanings import DOMAINS, Domain
 from stemma.engine.language import meanings as subject
 from stemma.engine.language import runtime
-from stemma.engine.language.dialogue import same
+from stemma.engine.language.dialogue import Dialogue, same
 from stemma.engine.running import checkpoint
 from stemma.parts.language.church.reader import ChurchError, read, write
 from stemma.parts.language.church.run import Limits
+from stemma.skeletons.meaning import Inference
 
 TRIES, WARM, TOKENS = 5, 0.7, 96
 WORLDS = {"d1-probabilistic-reasoning": "prompt", "d2-relational-reasoning": "prompt",
@@ -60,7 +64,7 @@ josh has a strength of more than 60 => (condition (> (strength 'josh) 60))
 is it true that bob is weaker than tom? => (query (stronger-than? 'tom 'bob))
 would john lose to mary? => (query (won-against '(mary) '(john)))
 tell me how strong eve is? => (query (strength 'eve))
-who is lazier, tom or sue? => (query (lazier-than? 'tom 'sue))
+which of tom and sue is lazier? => (query (lazier-of 'tom 'sue))
 what is the laziness of josh? => (query (laziness 'josh))
 """, "kinship": """
 blake's father is avery => (condition (father-of? 'avery 'blake))
@@ -113,6 +117,17 @@ does sue own a bicycle? => (query (has-bike 'sue))
 """}
 
 
+GOLDEN: dict[str, list[tuple[str, float | None]]] = {  # a sentence, and the mean of its posterior where it asks
+    "tug-of-war": [("tom beat john.", None), ("john and mary beat tom and sue.", None), ("how strong is mary?", 59.35),
+                   ("would mary win against tom?", 0.580)],
+    "kinship": [("avery is the father of blake.", None), ("avery is the father of charlie.", None),
+                ("is blake a sibling of charlie?", 1.0), ("is charlie the father of avery?", 0.0)],
+    "scenes": [("is there a mug?", 0.8606), ("there are at least two blue cans.", None), ("is there a mug?", 0.958)],
+    "planning": [("bob goes to the sushi place.", None), ("does bob like sushi?", 1.0),
+                 ("is the sushi place open?", 1.0)],
+}
+
+
 def pairs_in(text: str) -> list[tuple[str, str]]:
     return [(a.strip(), b.strip()) for a, b in (x.split(" => ") for x in text.strip().splitlines())]
 
@@ -150,26 +165,41 @@ def told(name: str, rows: list[list[bool]], seconds: float) -> None:
           f"{seconds:.0f} s", flush=True)
 
 
-def fresh(a: argparse.Namespace) -> None:
-    kept, limits = Kept(a.out), Limits()
+Asked = Callable[[Domain, str], Callable[[float, int], str | None]]  # a sentence -> what it means at each try
+
+
+def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
     net = SimpleNamespace(path=a.model, examples=12, tokens=TOKENS, temperature=0.0)
-    systems: dict[str, Callable[[Domain, str], Callable[[float, int], str | None]]] = {}
+    systems: dict[str, Asked] = {}
     if a.runs:
-        models = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in DOMAINS}
+        models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in DOMAINS}
+        old = [d for d, m in models.items() if subject.open_(m.info.name).info.classes != m.info.classes]
+        if old:
+            raise SystemExit(f"{', '.join(old)} of {a.runs} learned other words than the domain has now; train anew")
         systems["trained"] = lambda d, s: lambda t, k: subject.translate(models[d.name], d, [s], t, k)[0]
     systems["grammar"] = lambda d, s: lambda t, k: meanings.parsed(d, s)
     if a.model:
         systems[Path(a.model).stem] = lambda d, s: lambda t, k: runtime.ask(net, d, s, t, k)
-    for system, how in systems.items():
+    return systems
+
+
+def some(rows: list[Any], each: int) -> list[Any]:
+    """So many of them, evenly spread; 0: all."""
+    return [rows[i * len(rows) // each] for i in range(each)] if 0 < each < len(rows) else rows
+
+
+def fresh(a: argparse.Namespace) -> None:
+    kept, limits = Kept(a.out), Limits()
+    for system, how in systems_of(a).items():
         every: list[list[bool]] = []
         begin = time.process_time()
         for name, text in FRESH.items():
             rows, start = [], time.process_time()
-            for says, means in pairs_in(text):
+            for says, means in some(pairs_in(text), a.each):
                 says = says if says.endswith("?") else f"{says}."
                 rows.append(tried(kept, f"{system} {says}", how(DOMAINS[name], says),
                                   lambda f, n=name, m=means: same(DOMAINS[n], f, m, limits),  # type: ignore[misc]
-                                  1 if system == "grammar" else TRIES))
+                                  1 if system == "grammar" else a.tries))
             told(f"{system}, {name}", rows, time.process_time() - start)
             every += rows
         told(f"{system}, all", every, time.process_time() - begin)
@@ -180,7 +210,7 @@ def prompts(a: argparse.Namespace) -> None:
     kept, model = Kept(a.out), runtime.runtime_at(a.model)
     every: list[list[bool]] = []
     torch.set_num_threads(1)
-    for place, file in WORLDS.items():
+    for place, file in WORLDS.items() if not a.only else [(p, f) for p, f in WORLDS.items() if a.only in p]:
         folder = Path(a.folder) / "domains" / place
         world, text = (folder / "world-model.scm").read_text(), (folder / f"{file}.scm").read_text()
         found = re.findall(r";; (Condition|Query): ([^\n]*)\n(.*?)(?=\n;;|\Z)", text, re.S)
@@ -188,17 +218,44 @@ def prompts(a: argparse.Namespace) -> None:
         rows, begin = [], time.process_time()
         shown = re.sub(r"(?m)^\s*;.*\n", "", world)
         domain = SimpleNamespace(model=shown, name=place)
-        for i, (kind, says, means) in enumerate(pairs):
+        for i, (kind, says, means) in some(list(enumerate(pairs)), a.each):
             examples = "\n\n".join(f";; {k}: {s}\n{m}" for j, (k, s, m) in enumerate(pairs) if j != i)
             head = shown if len(shown) < 9000 else "\n".join(  # what is there, by name: the whole is too long
                 x for x in shown.splitlines() if x.startswith("(define"))
             prompt = f"{head}\n{examples}\n\n;; {kind}: {says}\n"
             say = functools.partial(answer, model, prompt)
             rows.append(tried(kept, f"{place} {says}", say,
-                              lambda f, d=domain, m=means: alike(d, f, m)))  # type: ignore[misc]
+                              lambda f, d=domain, m=means: alike(d, f, m), a.tries))  # type: ignore[misc]
         told(place, rows, time.process_time() - begin)
         every += rows
     told("all", every, 0.0)
+
+
+def dialogues(a: argparse.Namespace) -> None:
+    """A dialogue of each domain to its golden posterior."""
+    kept, inference = Kept(a.out), Inference(samples=400)
+    for system, how in systems_of(a).items():
+        reached = 0
+        for name, lines in GOLDEN.items():
+            def understood(sentence: str, n: str = name, s: str = system, h: Asked = how) -> list[str]:
+                ways = range(1 if s == "grammar" else a.tries)
+                found = [kept.ask(f"{s} {sentence} #{k}", lambda k=k: h(DOMAINS[n], sentence)(WARM if k else 0.0, k))
+                         for k in ways]  # type: ignore[misc]
+                return [x for x in dict.fromkeys(found) if x]
+
+            talk, well = Dialogue(DOMAINS[name], understood, inference), True
+            for says, golden in lines:
+                turn = talk.say(says)
+                told = f"{says:34} {turn.means}"
+                if golden is not None:
+                    mean = (turn.posterior or {}).get("mean")
+                    spread = (turn.posterior or {}).get("deviation") or (golden * (1 - golden)) ** 0.5
+                    near = mean is not None and abs(mean - golden) <= 4.5 * max(spread, 0.01) / inference.samples**0.5
+                    told, well = f"{told}  {mean if mean is None else round(mean, 3)} beside {golden}", well and near
+                print(f"  {told}{'  ' + turn.error if turn.error else ''}", flush=True)
+            reached += well
+            print(f"{system}, {name}: {'ends in the golden posterior' if well else 'does not'}", flush=True)
+        print(f"{system}: {reached} of {len(GOLDEN)}", flush=True)
 
 
 def answer(model: runtime.Runtime, prompt: str, temperature: float, seed: int) -> str | None:
@@ -229,11 +286,13 @@ def alike(domain: Any, found: str, means: str) -> bool:
 
 def main() -> None:
     ask = argparse.ArgumentParser()
-    ask.add_argument("way", choices=("fresh", "prompts"))
-    for name in ("model", "runs", "folder", "out"):
+    ask.add_argument("way", choices=("fresh", "prompts", "dialogues"))
+    for name in ("model", "runs", "folder", "out", "only"):
         ask.add_argument(f"--{name}", default="")
+    for name, value in (("each", 0), ("tries", TRIES)):
+        ask.add_argument(f"--{name}", type=int, default=value)
     a = ask.parse_args()
-    {"fresh": fresh, "prompts": prompts}[a.way](a)
+    {"fresh": fresh, "prompts": prompts, "dialogues": dialogues}[a.way](a)
 
 
 if __name__ == "__main__":

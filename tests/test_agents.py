@@ -622,8 +622,8 @@ def test_evaluate_says_returns_beside_chance(which: str, dreamer: Run, tmp_path:
     one, two = (lives.evaluate(run, episodes=4) for _ in range(2))
     drop = {"decisions_per_second"}
     assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in two.items() if k not in drop}
-    assert (len(one["returns"]) == 4 and one["interval"] > 0 and one["env"] == LIVES[which][1]
-            and isinstance(one["better"], bool))
+    assert (len(one["returns"]) == 4 and one["env"] == LIVES[which][1] and isinstance(one["better"], bool)
+            and (one["interval"] > 0) == (len(set(one["returns"])) > 1))  # at a door, four may all find nothing
     assert ("dream" in one) == (which != "planet")
     if "dream" in one:
         assert one["dream"]["real_rate"] > 0 and 0 <= one["dream"]["dream_ended"] <= 1
@@ -641,7 +641,7 @@ def test_a_film_shows_the_world_beside_what_is_foreseen(which: str, dreamer: Run
     from PIL import Image
 
     run = dreamer if which == "world-models" else life(tmp_path / "run", which)
-    said = lives.film(run, tmp_path / "film", episodes=2, steps=8)
+    said = lives.film(run, tmp_path / "film", episodes=8, steps=8)  # a life before a door may be short
     with Image.open(said["films"][0]) as gif:
         wide = 160 * {"dreamerv3": 4, "dynalang": 151}.get(which, 1)  # numbers as stripes, or a picture
         assert gif.n_frames > 5 and gif.size == (2 * wide + 4, 166)

@@ -3,6 +3,7 @@ own."""
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from stemma.data.worlds.replay import Replay
 from stemma.engine.running import checkpoint, optim
 from stemma.engine.worlds import agents
 from stemma.papers.worlds import dreamerv3
+from stemma.parts.worlds import latents
 from stemma.parts.worlds.acting import Policy, Scale, Shadow, lambda_returns
 from stemma.parts.worlds.blocks import BlockGRU, gated
 from stemma.parts.worlds.nets import symexp, symlog
 from stemma.parts.worlds.normed import BlockLinear, GoingHead, TwoHotHead, balanced_mean, bins_of, two_hot
+from stemma.parts.worlds.plan import Lookahead
 
 TINY = {"dynamics.cell.size": 32, "dynamics.cell.hidden": 8, "dynamics.hidden": 8, "behaviour.horizon": 3}
 
@@ -147,7 +150,7 @@ def test_one_block_is_a_dense_cell() -> None:
 
 @pytest.mark.parametrize("preset", ["small", "first-s"])
 def test_an_episode_within_a_sequence_is_one_of_its_own(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     m = tiny("gym:CartPole-v1", preset, **({"dynamics.cell.size": 16, "dynamics.hidden": 8} if preset != "small" else {}))
     code, action = torch.randn(2, 6, m.senses["vector"].out.channels[0]), torch.randn(2, 6, 2)
     first = torch.zeros(2, 6, dtype=torch.bool)
@@ -298,6 +301,206 @@ def test_one_batch_is_learned_by_heart(learned: Learned) -> None:
     learned("losses of the world model", loss.item(), at_most=0.4 * first, untrained=first)
 
 
+# ---------------------------------------------------------------- what a part is worth: one taken away at a time
+
+PLAIN = {"senses.0.net.squash": False, "heads.0.net.squash": False, "heads.1.net.squash": False, "critic.squash": False}
+
+
+def test_without_symlog_numbers_stay_as_they_are() -> None:
+    m, n = tiny("gym:Pendulum-v1"), tiny("gym:Pendulum-v1", **PLAIN)
+    x = torch.tensor([[0.3, -40.0, 7.0]])
+    for model, f in ((m, symlog), (n, lambda v: v)):
+        torch.testing.assert_close(model.senses["vector"](x), model.senses["vector"].net(f(x)))
+        head = model.nets["vector"]
+        said = head(torch.randn(1, 160))
+        torch.testing.assert_close(head.loss(said, x), (said - f(x)).square().sum(-1))
+        torch.testing.assert_close(symlog(head.mean(said)) if f is symlog else head.mean(said), said)
+    for head in (n.nets["reward"], n.critic):
+        torch.testing.assert_close(head.bins, torch.linspace(-20, 20, 255))
+        hot = two_hot(torch.tensor([3.3]), head.bins)
+        torch.testing.assert_close(head.mean((hot + 1e-12).log()), torch.tensor([3.3]), rtol=1e-4, atol=1e-4)
+    assert m.critic.bins[-1] > 1e8
+
+
+@pytest.mark.parametrize("squash", [True, False])
+def test_without_two_hot_one_number_is_told(squash: bool) -> None:
+    one = {"heads.1.net.bins": 1, "critic.bins": 1, "heads.1.net.squash": squash, "critic.squash": squash}
+    m = tiny("gym:CartPole-v1", **one).train()
+    f = symlog if squash else (lambda v: v)
+    said, truth = torch.randn(5, 1), torch.tensor([0.0, 1.0, -30.0, 4.0, 900.0])
+    for head in (m.nets["reward"], m.critic):
+        assert head(torch.randn(5, 160)).shape == (5, 1) and not head.mean(head(torch.randn(5, 160))).any()
+        torch.testing.assert_close(head.loss(said, truth), 0.5 * (said[:, 0] - f(truth)).square())
+        torch.testing.assert_close(f(head.mean(said)), said[:, 0])
+    assert all(v.isfinite() for v in m.loss(batch_of(m)).values())
+
+
+def test_without_free_nats_every_nat_costs() -> None:
+    m, n = tiny("gym:CartPole-v1"), tiny("gym:CartPole-v1", **{"rule.free": 0.0})
+    batch = batch_of(m)
+    kl = []
+    for model in (m, n):
+        torch.manual_seed(0)
+        kl.append(model.loss(batch, "^kl$")["kl"])
+    torch.manual_seed(0)
+    posts, priors = n.dynamics.observe(n.encode(batch), batch["action"], batch["first"])
+    nats = n.dynamics.divergence(posts, priors)
+    torch.testing.assert_close(kl[1], (1.0 + 0.1) * nats.mean())
+    torch.testing.assert_close(kl[0], (1.0 + 0.1) * (nats - 1).clamp(min=0).mean())
+    assert kl[1] > kl[0]
+
+
+def test_without_the_slow_critic_nothing_draws_the_fast_one() -> None:
+    m, n = tiny("gym:CartPole-v1").train(), tiny("gym:CartPole-v1", **{"behaviour.pull": 0.0}).train()
+    batch, losses = batch_of(m), []
+    for model in (m, n):
+        for v in model.shadow.buffers():
+            v.copy_(torch.randn(v.shape, generator=torch.Generator().manual_seed(3)))
+        torch.manual_seed(0)
+        losses.append(model.loss(batch)["critic"])
+    assert losses[0] != losses[1]
+    for v in n.shadow.buffers():
+        v.zero_()
+    torch.manual_seed(0)
+    n.scale.low.zero_(), n.scale.high.zero_()
+    torch.testing.assert_close(n.loss(batch)["critic"], losses[1])
+
+
+class Line:
+    """A model of a world that is known: a place moves by what is done; being near 3 earns; nothing ends."""
+
+    def __init__(self, looks: Lookahead, choices: tuple[int, ...]) -> None:
+        self.spec = SimpleNamespace(actor={"choices": choices}, looks=looks)
+        self.classes, self.dynamics, self.seen = sum(choices) or 1, self, 0
+        self.choices, self.critic = choices, self
+
+    def imagine(self, action: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        moved = action @ torch.tensor([[-1.0], [1.0]]) if self.choices else action
+        return {"stoch": state["stoch"][:, None] + moved.cumsum(1)}
+
+    def features(self, state: dict[str, Tensor]) -> Tensor:
+        return state["stoch"]
+
+    def foretold(self, path: Tensor) -> tuple[Tensor, Tensor]:
+        return -(path[..., 0] - 3).abs(), torch.full(path.shape[:2], 0.9)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
+
+    def mean(self, x: Tensor) -> Tensor:
+        self.seen += len(x)
+        return -20 * x[..., 0]  # behind the horizon it is better the other way
+
+    def dream(self, posts: Any, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        n = len(posts["stoch"])
+        assert steps is not None
+        return torch.zeros(n, steps + 1, 1), torch.full((n, steps + 1, self.classes), -1.0)
+
+
+@pytest.mark.parametrize("choices", [(), (2,)])
+def test_a_search_takes_the_actors_place(choices: tuple[int, ...]) -> None:
+    """It goes to where the rewards are; with the critic at its horizon, to what is worth more behind it."""
+    torch.manual_seed(0)
+    state = {"stoch": torch.tensor([[0.0], [6.0]])}
+    for valued in (False, True):
+        looks = Lookahead(ahead=3, valued=valued, candidates=64, elites=8)
+        model = Line(looks, choices)
+        first = looks.decide(model, state)  # type: ignore[arg-type]
+        way = first @ torch.tensor([[-1.0], [1.0]]) if choices else first
+        assert (way[0] < -0.3 if valued else way[0] > 0.3) and way[1] < -0.3 and (model.seen > 0) == valued
+        if choices:
+            assert first.sum(1).tolist() == [1, 1] and set(first.flatten().tolist()) == {0.0, 1.0}
+    path = torch.tensor([[[1.0], [2.0], [3.0]]])
+    by_hand = -2 + 0.9 * -1 + 0.81 * 0
+    told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))  # type: ignore[arg-type]
+    torch.testing.assert_close(told, torch.tensor([[by_hand]]))
+    assert path.shape == (1, 3, 1)
+
+
+@pytest.mark.parametrize("env", ["gym:CartPole-v1", "gym:Pendulum-v1"])
+def test_an_agent_that_looks_ahead_lives(env: str) -> None:
+    sets = {"looks.ahead": 3, "looks.seeded": 4, "looks.candidates": 16, "looks.elites": 4}
+    m, plain_ = tiny(env, **sets).eval(), tiny(env).eval()
+    seen = {"vector": torch.randn(2, 4 if "Cart" in env else 3), "first": torch.ones(2, dtype=torch.bool)}
+    called = []
+    own = Lookahead.decide
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lookahead, "decide", lambda *given: called.append(1) or own(*given))
+        for model in (m, plain_):
+            action, carry = model.act(seen)
+            assert action.shape == (2, model.classes) and action.abs().max() <= 1 and set(carry) > {"action", "deter"}
+    assert len(called) == 1
+    for sets, said in (({"looks.ahead": 3, "looks.seeded": 500}, "cannot be the actor's"),
+                       ({"looks.ahead": 3, "looks.elites": 500}, "elites")):
+        with pytest.raises(StemmaError, match=said):
+            tiny(env, **sets)
+
+
+def test_a_window_remembers_what_is_in_it_and_nothing_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
+    torch.manual_seed(0)
+    m = checkpoint.build("dreamerv3", "window-small", sets={
+        "dynamics.cell.size": 16, "dynamics.cell.hidden": 8, "dynamics.cell.window": 3, "dynamics.cell.layers": 1,
+        "dynamics.hidden": 8, "behaviour.horizon": 2}, info=envs.info_of("t-maze:5"))
+    d = m.dynamics
+    state = d.initial(torch.zeros(1), 2)
+    stoch = torch.randn(2, 6, d.latent.width)
+    told: list[list[Tensor]] = [[], []]
+    for which, begin in ((0, 0), (1, 3)):  # the same last three steps
+        past, filled = state["past"], state["filled"]
+        for t in range(begin, 6):
+            deter, past, filled = d.cell(stoch[:, t], torch.zeros(2, 2), past, filled)
+            told[which].append(deter)
+    torch.testing.assert_close(told[0][-1], told[1][-1])
+    assert not torch.allclose(told[0][4], told[1][1]) and not torch.allclose(told[0][-1], told[0][-2])
+    batch = batch_of(m)
+    losses = m.train().loss(batch)
+    assert all(v.isfinite() for v in losses.values()) and not m.context
+    code = m.encode(batch)
+    batch["first"][:] = False
+    batch["first"][:, 3] = True
+    whole, _ = d.observe(code, batch["action"], batch["first"])
+    alone, _ = d.observe(code[:, 3:], batch["action"][:, 3:], batch["first"][:, 3:])
+    torch.testing.assert_close(whole["deter"][:, 3:], alone["deter"], atol=1e-5, rtol=1e-5)
+    with agents.crew_for(m, "t-maze:5") as crew:
+        assert len(agents.live_side_by_side(m.eval(), crew, [1])[0]["reward"]) == 7
+
+
+def test_a_world_may_pay_another_coin() -> None:
+    for name in ("gym:Pendulum-v1", "drawn-pendulum"):
+        plain_, more = envs.get(name), envs.get(f"times:0.01:{name}")
+        assert (more.choices, more.actions, more.law) == (plain_.choices, plain_.actions, plain_.law)
+        senses = tuple(k for k, _ in more.inputs)
+        with envs.Crew(name, senses=senses) as one, envs.Crew(more.name, senses=senses) as other:
+            (a,), (b,) = one.random([5]), other.random([5])
+        np.testing.assert_allclose(b["reward"], 0.01 * a["reward"], rtol=1e-6)
+        assert all(np.array_equal(a[k], b[k]) for k in a if k != "reward") and a["reward"].any()
+    for name in ("times:gym:CartPole-v1", "times:0:gym:CartPole-v1", "times:2"):
+        with pytest.raises(StemmaError, match="no factor and world"):
+            envs.get(name)
+
+
+def test_a_t_maze_asks_for_memory_alone() -> None:
+    env = envs.make("t-maze:4", senses=("vector",))
+    signs = set()
+    for seed in range(8):
+        for side in (0, 1):
+            seen, _ = env.reset(seed=seed)
+            sign, told, over = int(seen["vector"].argmax()), [], False
+            while not over:
+                seen, reward, over, _, _ = env.step(np.eye(2, dtype=np.float32)[side])
+                told.append((int(seen["vector"].argmax()), reward))
+            assert [t[0] for t in told] == [2, 2, 2, 3, 3] and [t[1] for t in told[:-1]] == [0, 0, 0, 0]
+            assert told[-1][1] == (1.0 if side == sign else -1.0)
+            signs.add(sign)
+    assert signs == {0, 1}
+    for name in ("t-maze:", "t-maze:none", "t-maze:0"):
+        with pytest.raises(StemmaError, match="names no corridor"):
+            envs.get(name)
+    with pytest.raises(StemmaError, match="shows no image"):
+        envs.make("t-maze:4", senses=("image",))
+
+
 # ---------------------------------------------------------------- the newest first, and worlds
 
 
@@ -349,6 +552,31 @@ def test_no_step_of_an_episode_is_lost_doubled_or_anothers(tmp_path: Path) -> No
         gymnasium.registry.pop("Counting-v0")
 
 
+def test_a_late_reset_of_vector_environments_would_be_seen(tmp_path: Path) -> None:
+    """gymnasium's own vector reset comes a step late: of n steps taken, one an episode carries nothing out, and earns 0.
+    Counted beside what lives side by side here leave in the store, which has none of these."""
+    gymnasium.register("Counting-v0", entry_point=Counting, max_episode_steps=50)
+    try:
+        theirs = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("Counting-v0")] * 2)
+        theirs.reset(seed=0)
+        told = [theirs.step(np.zeros(2, np.int64)) for _ in range(18)]
+        idle = sum(int((seen[:, 1] == 0).sum()) for seen, *_ in told)
+        assert idle == 6 and sum(float(r.sum()) for _, r, *_ in told) == 2 * 3 * 15  # three lives of 5 steps and 1 idle
+        theirs.close()
+        m, store = tiny("gym:Counting-v0"), Replay(tmp_path)
+        with agents.crew_for(m, "gym:Counting-v0") as crew:
+            for n, e in enumerate(agents.live_side_by_side(m, crew, [1, 2, 3, 4, 5, 6])):
+                store.add(n, e)
+        begun = store.arrays["first"][: store.steps]
+        counted = store.arrays["vector"][: store.steps, 1]
+        # every step that is held but an episode's first was carried out and earned what it counted
+        assert store.steps == 6 * 6 and begun.sum() == 6 and (counted[begun] == 0).all() and (counted[~begun] > 0).all()
+        assert store.arrays["reward"][: store.steps].sum() == 6 * 15
+        assert (store.arrays["action"][: store.steps].sum(1) == ~begun).all()
+    finally:
+        gymnasium.registry.pop("Counting-v0")
+
+
 def test_names_of_worlds_say_what_is_seen_and_done() -> None:
     info = envs.info_of("gym:CartPole-v1+image")
     assert info.inputs == (("image", 0), ("vector", 4)) and info.choices == (2,)
@@ -394,3 +622,23 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
     for k, n in inputs:
         assert seen[k].shape == ((32, 32, 3) if k == "image" else () if k == "token" else (n,))
     env.close()
+
+
+def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:
+    from stemma.studies import lookahead
+
+    sets = {k: v for k, v in TINY.items()} | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8,
+                                              "recipe.batch": 2, "recipe.life.then.0.ratio": 0.0}
+    run = agents.train("dreamerv3", "env:gym:CartPole-v1", "2steps", "small", tmp_path / "run", 0,
+                       sets | {"recipe.life.then.0.amount": 2}, progress=False, val_every=0, device="cpu")
+    given: dict[str, Any] = {"episodes": 2, "candidates": 8, "device": "cpu"}
+    record = lookahead.study(run.path, tmp_path / "s", (2,), **given)
+    assert [(r["way"], r["ahead"]) for r in record["rows"]] == [("actor", 0), *((w, 2) for w in lookahead.WAYS[1:])]
+    assert all(r["return"] > 0 and r["milliseconds"] > 0 for r in record["rows"])
+    again = lookahead.study(run.path, tmp_path / "s", (2, 3), **given)
+    assert len(again["rows"]) == 7 and record["rows"][1] in again["rows"]
+    assert "<svg" in (tmp_path / "s" / "lookahead.html").read_text()
+    with pytest.raises(StemmaError, match="other settings"):
+        lookahead.study(run.path, tmp_path / "s", (2,), **given | {"episodes": 3})
+    asked = [lookahead.looks_of(w, 5, 32) for w in lookahead.WAYS]
+    assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]

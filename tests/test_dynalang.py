@@ -21,7 +21,7 @@ import stemma
 from engine_help import lived_in_pieces
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.part import In
+from stemma.core.part import In, part
 from stemma.core.types import DataError, StemmaError
 from stemma.data.worlds import envs, homegrid, partly
 from stemma.data.worlds.plain import plain
@@ -29,6 +29,10 @@ from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
 from stemma.engine.worlds import agents, lives, reading
 from stemma.papers.worlds import dreamerv3, dynalang
+from stemma.parts.worlds import latents
+from stemma.parts.worlds.blocks import NormedGRU
+from stemma.parts.worlds.latents import Categorical
+from stemma.parts.worlds.masked import MaskedRSSM
 from stemma.parts.worlds.normed import NumbersEncoder
 from stemma.parts.worlds.tokens import TokenEncoder, TokenHead
 
@@ -192,7 +196,9 @@ def test_where_nothing_is_said_it_is_dreamerv3s_value() -> None:
 
 
 @pytest.mark.parametrize("preset, inputs", [
-    ("small", (("image", 0), ("token", 9))), ("early-small", (("image", 0), ("token", 9))), ("small", (("vector", 4), ("token", 9))),
+    ("small", (("image", 0), ("token", 9))), ("early-small", (("image", 0), ("token", 9))),
+    ("token-small", (("image", 0), ("token", 9))), ("masked-small", (("image", 0), ("token", 9))),
+    ("token-small", (("image", 0),)), ("small", (("vector", 4), ("token", 9))),
     ("embedded-small", (("image", 0), ("token_embed", 6))), ("small", (("token", 9),))])
 def test_every_weight_learns_and_losses_are_numbers(preset: str, inputs: Any) -> None:
     m = tiny(preset=preset, info=info_of(inputs)).train()
@@ -241,7 +247,7 @@ def test_a_token_may_be_learned_from_before_it_is_heard() -> None:
 def test_an_early_belief_is_drawn_from_the_frame_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """z_t of what is seen at t, whatever was before; foreseen from the memory before it and the action; the memory then
     holds it. A life within a sequence is one of its own."""
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     m = tiny(preset="early-small")
     d, g = m.dynamics, torch.Generator().manual_seed(0)
     code = torch.randn(2, 6, m.senses["image"].out.channels[0] + m.senses["token"].out.channels[0], generator=g)
@@ -264,6 +270,67 @@ def test_an_early_belief_is_drawn_from_the_frame_alone(monkeypatch: pytest.Monke
     assert set(state) == {"logits", "stoch", "deter"}
 
 
+def test_words_apart_are_taken_in_as_they_are_and_foreseen_beside_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TokenRSSM: the frame's classes are of the frame alone, the memory takes in the token's one-hot, and the memory
+    before and the action foresee both; the token's loss is the cross-entropy of what was foreseen."""
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
+    m = tiny(preset="token-small")
+    d, batch = m.dynamics, batch_of(m)
+    batch["first"][:] = False
+    posts, priors = d.observe(m.encode(batch), batch["action"], batch["first"])
+    other = batch | {"token": (batch["token"] + 1) % 9}
+    again, _ = d.observe(m.encode(other), other["action"], other["first"])
+    torch.testing.assert_close(again["logits"], posts["logits"])
+    assert (again["deter"] != posts["deter"]).any() and d.words == 9
+    hot = F.one_hot(batch["token"][:, 2].long(), 9).float()
+    by_hand = d.cell(torch.cat([posts["stoch"][:, 2], hot], 1), batch["action"][:, 2], posts["deter"][:, 1])
+    torch.testing.assert_close(posts["deter"][:, 2], by_hand)
+    raw = d.expect(torch.cat([posts["deter"][:, 1], batch["action"][:, 2]], 1))
+    torch.testing.assert_close(priors["words"][:, 2], raw[:, -9:].log_softmax(1))
+    torch.testing.assert_close(posts["words"][:, 2].exp(), hot)
+    nll = F.cross_entropy(priors["words"].flatten(0, 1), batch["token"].flatten().long())
+    torch.testing.assert_close(m.loss(batch, "^token$")["token"], nll)
+    torch.testing.assert_close(reading.surprise(m, batch, draws=2).mean(), F.cross_entropy(
+        priors["words"][:, 1:].flatten(0, 1), batch["token"][:, 1:].flatten().long()))
+
+
+def test_classes_foreseen_together_can_hang_together(learned: Learned) -> None:
+    """MaskedRSSM: four groups that are always alike. Each by itself they agree by chance; together nearly always."""
+    torch.manual_seed(0)
+    d = MaskedRSSM(In((6,), (1,), actions=1), Categorical(4, 4), part(NormedGRU, size=8, hidden=8), 8, embed=16, layers=1,
+                   heads=2, wide=32, learned=False)
+    optimizer = torch.optim.Adam(d.parameters(), 1e-2)
+    deter = torch.zeros(64, 8)
+    alike = lambda: float((lambda i: (i == i[:, :1]).all(1).float())(d.drawn({"deter": torch.zeros(512, 8)}).unflatten(
+        1, (4, 4)).argmax(-1)).mean())
+    before = alike()
+    for _ in range(150):
+        hot = F.one_hot(torch.randint(4, (64, 1)).expand(64, 4), 4).float().flatten(1)
+        post = {"stoch": hot, "logits": d.latent.stats(hot * 20)["logits"], "deter": deter}
+        loss = d.divergence(post, d._foreseen(deter, posts=post)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    learned("part that is not alike", 1 - alike(), at_most=0.4, untrained=1 - before)
+
+
+def test_what_is_hidden_counts_and_all_is_filled_in() -> None:
+    m = tiny(preset="masked-small").train()
+    d, batch = m.dynamics, batch_of(m)
+    posts, priors = d.observe(m.encode(batch), batch["action"], batch["first"])
+    assert "hidden" not in posts and 0 < priors["hidden"].float().mean() < 1
+    each = torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=s["logits"])
+                                               for s in (posts, priors)))
+    by_hand = torch.where(priors["hidden"], each, 0).sum(-1) / priors["hidden"].sum(-1)
+    torch.testing.assert_close(d.divergence(posts, priors), by_hand)
+    with torch.no_grad():
+        ahead = d.prior({k: v[:, 0] for k, v in posts.items()}, batch["action"][:, 0])
+    assert (ahead["stoch"].unflatten(-1, (16, 8)).sum(-1) == 1).all() and ahead["hidden"].all()
+    torch.manual_seed(0)
+    one = d.prior({k: v[:, 0] for k, v in posts.items()}, batch["action"][:, 0], 0.0)["stoch"]
+    assert torch.equal(one, d.prior({k: v[:, 0] for k, v in posts.items()}, batch["action"][:, 0], 0.0)["stoch"])
+
+
 # ---------------------------------------------------------------- what is read, and how it is measured
 
 
@@ -282,7 +349,7 @@ def test_foreseeing_is_measured_as_it_is_defined() -> None:
     batch, own = reading.gathered(m, lived)
     assert own.sum(1).tolist() == [5, 7] and batch["token"].shape == (2, 7)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+        patch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
         whole, short = (reading.surprise(m, batch, r) for r in (True, False))
         code, state = m.encode(batch), m.dynamics.initial(torch.zeros(1), 2)
         for t in range(7):
@@ -397,6 +464,23 @@ def test_reading_steps_earn_nothing_and_ignore_what_is_done(kind: str, flagged: 
     assert any(not np.array_equal(a["image"], b["image"]) for a, b in zip(seen[reads:], other[reads:]))
 
 
+def test_what_is_done_at_the_last_reading_step_is_carried_out(house: Any) -> None:
+    """One walks at it or stays, and is elsewhere; at any reading step before it both are where they were."""
+    moved = 0
+    for seed in range(6):
+        places = []
+        for way in (4, 0, 1, 2, 3):  # picks up, which moves nobody, or walks
+            env = envs.make("homegrid:task", 32, True, ("image",))
+            seen, _ = env.reset(seed=seed)
+            assert seen["reading"]
+            seen, *_ = env.step(np.eye(10, dtype=np.float32)[way])
+            assert not seen["reading"]
+            places.append(seen["image"])
+            env.close()
+        moved += any(not np.array_equal(places[0], p) for p in places[1:])
+    assert moved >= 4
+
+
 def test_a_life_in_homegrid_is_its_seeds_and_leaves_global_chance_alone(house: Any) -> None:
     random.seed(1)
     np.random.seed(1)
@@ -433,6 +517,37 @@ def test_a_mission_is_streamed_a_word_a_step() -> None:
     assert heard[:4] == ["go", "to", "the", heard[3]] and heard[4] == "door" and heard[:5] == heard[5:]
 
 
+def test_one_moves_and_speaks_in_langroom() -> None:
+    """Two choices an action; the answer earns at the step at which the room says it, any other word is a fault."""
+    pytest.importorskip("langroom", reason="LangRoom: pip install 'stemma-vision[langroom]'")
+    card = envs.get("langroom:answer-only")
+    assert card.choices == (5, 15) and len(card.actions) == 20 and card.words[0] == "" and len(card.words) == 15
+    env, rng = envs.make(card.name, 16, False, ("image", "token")), np.random.default_rng(0)
+    one_hot = lambda move, word: np.concatenate([np.eye(5, dtype=np.float32)[move], np.eye(15, dtype=np.float32)[word]])
+    heard, pictures, found = [], [], []
+    for _ in range(2):
+        seen, _ = env.reset(seed=4)
+        told = [int(seen["token"])]
+        cut = False
+        while not cut:
+            seen, reward, over, cut, _ = env.step(one_hot(int(rng.integers(5)), 0))
+            assert reward == 0 and not over and env.observation_space.contains(seen)
+            told.append(int(seen["token"]))
+        heard.append(told)
+        pictures.append(seen["image"])
+    assert heard[0] == heard[1] and len(heard[0]) == 201 and (pictures[0] != pictures[1]).any()
+    colours = [card.words.index(c) for c in ("red", "green", "blue", "yellow")]
+    env.reset(seed=4)
+    for word in heard[0][1:]:  # who knows what will be said
+        found.append((word, env.step(one_hot(0, word))[1]))
+    assert all(r == pytest.approx(1.0 if w in colours else 0.0 if w == 0 else -0.01) for w, r in found)
+    assert sum(r == 1 for _, r in found) >= 3
+    with pytest.raises(StemmaError, match="there are: answer-only"):
+        envs.get("langroom:answer")
+    model = checkpoint.build("dynalang", "small", info=envs.info_of(card.name))
+    assert model.actor.choices == (5, 15)
+
+
 # ---------------------------------------------------------------- reading and watching, then acting
 
 
@@ -456,11 +571,11 @@ def test_a_text_is_read_a_word_a_step_and_a_tenth_is_held_out(stories: Path, tmp
     whole = [card.words[i] for i in (*text.read, *text.held)]
     assert whole == found and len(text.held) == len(found) // 10
     said = " ".join(found)
-    for name, part in ((card.name, text.read), (card.held, text.held)):
+    for name, piece in ((card.name, text.read), (card.held, text.held)):
         with envs.Crew(name, senses=("token",)) as crew:
             one, again = crew.random([3, 3])
         told = " ".join(card.words[i] for i in one["token"])
-        assert told in said and told in " ".join(card.words[i] for i in part) and not one["action"].any()
+        assert told in said and told in " ".join(card.words[i] for i in piece) and not one["action"].any()
         assert np.array_equal(one["token"], again["token"]) and not one["reward"].any() and not one["terminal"].any()
     (tmp_path / "short.txt").write_text("too short")
     with pytest.raises(DataError, match="holds 2 words"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 pytest.importorskip("diffusers", reason="published editors need diffusers: pip install 'stemma-vision[editing]'")
@@ -25,8 +26,8 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import captions, drawn, folders
-from stemma.data.editing.loading import PairLoader, stretched
+from stemma.data.editing import captions, drawn, folders, hard
+from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
@@ -40,7 +41,8 @@ from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, nois
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
 from stemma.skeletons.edit import EditBatch, well
-from stemma.studies import editors
+from stemma.studies import editors, failures
+from stemma.studies import pairs as origins
 
 TINY = {  # Stable Diffusion of two levels and some tens of channels
     "net.widths": (32, 64), "net.layers": 1, "net.attends": 1, "codec.widths": (32, 64), "codec.layers": 1,
@@ -808,6 +810,40 @@ def test_boxes_and_classes_come_out_of_masks() -> None:
     m.edit = lambda x, said, **o: asked.append(said) or real(x, said, **o)
     got = derive.masks(m, torch.rand(2, 3, 16, 16), ("disc", "square"), steps=1)
     assert got.shape == (2, 2, 16, 16) and asked == [["mark the disc in blue"] * 2, ["mark the square in blue"] * 2]
+    assert derive.classify(np.zeros((1, 3, 4, 4), bool)).tolist() == [-1]
+
+
+def test_what_is_derived_from_true_masks_is_right_and_from_none_nothing() -> None:
+    edits = drawn.Edits(64, 30, "val", kinds=("mark",))
+    of = {edits.scene(i)[0].tobytes(): edits.scene(i)[1] for i in range(30)}
+    for i in range(30):  # a thing by itself stands where it stands beside the other
+        picture, thing = edits.alone(i)
+        first = edits.scene(i)[1] == 1 + thing
+        assert first.any() and (picture[first] == edits.scene(i)[0][first]).all() and derive.free(picture) in drawn.COLOURS
+        of[picture.tobytes()] = np.where(first, 1 + thing, 0)
+
+    def ask(pictures: list[np.ndarray], turn: int = 0) -> np.ndarray:
+        return np.stack([[of[p.tobytes()] == 1 + (t + turn) % 3 for t in range(3)] for p in pictures])
+
+    said = derive.derived(ask, edits)
+    assert said["named"] == said["ap50"] == 1 and said["ap"] == pytest.approx(1) == said["mask_ap"]
+    assert sum(said["taken_for"][s][s] for s in drawn.SHAPES) == 30
+    wrong = derive.derived(lambda p: ask(p, 1), edits)
+    assert wrong["named"] == 0 == wrong["ap50"] and sum(wrong["taken_for"][s][""] for s in drawn.SHAPES) == 0
+    none = derive.derived(lambda p: np.zeros((len(p), 3, 16, 16), bool), edits)
+    assert none["named"] == 0 == none["ap"] and sum(none["taken_for"][s][""] for s in drawn.SHAPES) == 30
+
+
+def test_a_mark_is_asked_for_in_a_colour_that_the_picture_lacks() -> None:
+    m, asked = editor("instruct_diffusion"), []
+    real = m.edit
+    m.edit = lambda x, said, **o: asked.append((x, said)) or real(x, said, **o)
+    edits = drawn.Edits(16, 6, "val", kinds=("mark",))
+    got = derive.by_marking(m, 16, "cpu", steps=1)([edits.scene(i)[0] for i in range(6)])
+    assert got.shape == (6, 3, 16, 16) and len(asked) == 3
+    for x, said in zip(*asked[0]):
+        colour = torch.tensor(drawn.COLOURS[said.split()[-1]]).view(3, 1, 1)
+        assert float((x - colour).square().sum(0).min()) > 0.1
 
 
 def test_a_reader_that_has_not_learned_says_what_the_colour_says() -> None:
@@ -1001,6 +1037,7 @@ def test_both_editors_are_compared_where_both_are_asked_for_answers(
     by_name = {s["paper"]: s["runs"][0]["metrics"] for s in results["systems"]}
     assert "iou_read" in by_name["instruct_diffusion"] and "iou_read" not in by_name["instruct_pix2pix"]
     assert all(0 <= m["iou"] <= 1 and "framed" in m and "false_area" in m for m in by_name.values())
+    assert all(0 <= m["named"] <= 1 and 0 <= m["ap50"] <= 1 for m in by_name.values()) and "box AP" in page
 
 
 def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(
@@ -1229,6 +1266,71 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:
+    edits = failures.prompts()
+    pairs = [edits.pair(i) for i in range(60)]
+    assert {c: sum(p.kind == c for p in pairs) for c in failures.CLASSES} == dict.fromkeys(failures.CLASSES, 12)
+    assert [p.instruction for p in pairs] == [failures.prompts().pair(i).instruction for i in range(60)]
+    checkpoint.save(tmp_path / "e.safetensors", editor())
+    true = torch.from_numpy(np.stack([stretched(p.after, (16, 16)).transpose(2, 0, 1) for p in pairs])) / 255
+    found = failures.study([tmp_path / "e.safetensors"], tmp_path / "a", steps=1)
+    assert sum(found["systems"][0]["right"]) <= 3 and found["systems"][0]["taught"] == ["recolour", "mirrored"]
+    page = (tmp_path / "a" / "failures.html").read_text()
+    assert "data:image/png;base64," in page and all(c in page for c in failures.CLASSES) and "not taught: count" in page
+    for k, pair in enumerate(pairs):
+        both = At(edits, 16).sized(pair) / np.float32(255)
+        assert measure.scored(pair, *both, true[k].numpy())["right"] == 1, pair.instruction
+        assert measure.scored(pair, *both, both[0])["right"] == 0, pair.instruction
+
+
+@pytest.mark.parametrize("kind", hard.HARD)
+def test_the_harder_edits_are_asked_for_by_name_and_change_what_they_say(kind: str) -> None:
+    data = restricted("edits:64:40", [kind], "val")
+    assert data.info.kinds == (kind,) and kind not in drawn.KINDS and kind not in restricted("edits:64", (), "val").info.kinds
+    for i in range(40):
+        p = data.pair(i)
+        assert p.mask is not None and p.captions is not None and p.captions[0].count(" and ") == 1
+        differs = (np.abs(p.before.astype(int) - p.after) > 12).any(-1)
+        grown = ndimage.binary_dilation(p.mask, iterations=2)
+        assert differs.any() and not (differs & ~grown).any(), p.instruction
+
+
+def test_pairs_of_three_origins_teach_alike_many_and_write_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few: dict[str, Any] = {"count": 3, "limit": 4, "judged": 2, "pictures": 20}
+    monkeypatch.setattr(origins, "PICTURES", 64)
+    monkeypatch.setattr(origins, "ALIKE", (2.0, 2.0, 2.0))
+    with pytest.raises(StemmaError, match="of 24 pairs none passes the filter"):
+        origins.study(tmp_path / "a", "2steps", **few)
+    monkeypatch.setattr(origins, "ALIKE", (-1.0, -1.0, -1.0))
+    found = origins.study(tmp_path / "a", "2steps", **few)
+    rows = {r["arm"]: r for r in found["rows"]}
+    assert set(rows) == set(origins.ARMS) and len({r["pairs"] for r in found["rows"]}) == 1 <= rows["made"]["pairs"]
+    assert rows["rendered"]["true"] == 1 and all(-1 <= r["direction"] <= 1 and 0 <= r["right"] <= 1 for r in found["rows"])
+    assert "data:image/png;base64," in (tmp_path / "a" / "pairs.html").read_text()
+    steps = [json.loads((tmp_path / "a" / n / "run.json").read_text())["spent"]["steps"] for n in ("drawer", *origins.ARMS)]
+    assert steps == [2] * 4
+
+
+def test_a_pair_is_true_where_the_colours_of_its_captions_are() -> None:
+    edits = drawn.Edits(16, 60, "val", kinds=("recolour",))
+    for p in (edits.pair(i) for i in range(60)):
+        assert p.captions is not None
+        one = captions.Told(p.captions[0], p.instruction, p.captions[1])
+        assert origins.true_to(one, p.before, p.after) and not origins.true_to(one, p.before, p.before)
+    asked = origins.prompts(40, 1)
+    assert len(asked) == 40 and all("into a" not in t.instruction and t.before != t.after for t in asked)
+
+
+def test_towers_learn_which_sentence_is_a_pictures_and_the_filter_keeps_by_it() -> None:
+    towers = origins.judge(16, 60, 0)
+    edits = drawn.Edits(16, 40, "val", kinds=("recolour",))
+    each = [edits.pair(i) for i in range(40)]
+    rows = (towers.pictures([p.before for p in each]), towers.pictures([p.after for p in each]),
+            *(towers.sentences([p.captions[k] for p in each if p.captions]) for k in (0, 1)))
+    assert by.directional_similarity(*rows).mean() > 0.3
+    assert abs(by.directional_similarity(*rows[:2], rows[3], rows[2]) + by.directional_similarity(*rows)).max() < 1e-6
 
 
 def test_features_of_one_pass_hang_on_picture_and_sentence_alone() -> None:

@@ -46,7 +46,9 @@ def test_every_sentence_of_a_grammar_is_read_as_what_it_means_and_can_be_run(nam
     every = meanings.pairs_of(domain)
     assert len({p.says for p in every}) == len(every), "a sentence means one thing"
     seen: set[int] = set()
-    for p in every:
+    for i, p in enumerate(every):
+        if i % 4 and p.template in seen:
+            continue
         assert subject.exact(meanings.parsed(domain, p.says), p.means), p
         said, meant, names = meanings.numbered(domain, p.says, p.means)
         assert subject.exact(meanings.text_of(domain, [*meant, meanings.END], names), p.means)
@@ -142,6 +144,18 @@ def test_dialogues_of_the_other_domains() -> None:
     assert table.turns[-1].posterior and table.turns[-1].posterior["mean"] == pytest.approx(0.958, abs=0.05)
     lunch = talk("planning", "bob goes to the sushi place.", "does bob like sushi?", "is the sushi place open?", samples=20)
     assert [t.posterior and t.posterior["mean"] for t in lunch.turns[1:]] == pytest.approx([1, 1])
+
+
+def test_which_of_two_is_answered_by_a_name() -> None:
+    d = talk("tug-of-war", "josh beat lio.", "Who is stronger, Josh or Lio?", "how strong is sue?", samples=300)
+    who = d.turns[1].posterior
+    assert who and set(who["table"]) == {"josh", "lio"} and sum(who["table"].values()) == pytest.approx(1)
+    assert who["table"]["josh"] > 0.6 and [t.names for t in d.turns] == [["lio"], ["lio"], []]
+    assert dialogue.strangers(DOMAINS["tug-of-war"], "Who is braver, Josh or Lio?") == ["braver", "lio"]
+    kin = talk("kinship", "avery is the father of blake.", "who is the parent of blake, dana or avery?", samples=10)
+    assert kin.turns[-1].posterior and set(kin.turns[-1].posterior["table"]) <= {"avery", "dana"}
+    lunch = talk("planning", "tom likes pizza.", "sue does not like pizza.", "who likes pizza, sue or tom?", samples=10)
+    assert lunch.turns[-1].posterior and lunch.turns[-1].posterior["table"] == pytest.approx({"tom": 1.0})
 
 
 def test_worlds_grow_by_what_is_defined_and_sentences_are_taken_back() -> None:
@@ -358,6 +372,10 @@ def test_small_learns_to_translate(tmp_path: Path, learned: Learned) -> None:
     share = lambda m: np.mean([subject.exact(f, p.means) for f, p in zip(  # noqa: E731
         subject.translate(m, corpus.domain, [p.says for p in asked]), asked)])
     learned("share of sentences of new forms that are exact", share(run.load()), untrained=share(bare), at_least=0.4)
+    two = [p for p in corpus.data.combinations if p.says.startswith("who ")][:30]
+    two = [meanings.Pair(*(re.sub(rf"\\b{p.says[:-1].split()[-1]}\\b", "lio", t) for t in (p.says, p.means)), 0) for p in two]
+    asked = [*two, meanings.Pair("Who is stronger, Josh or Lio?", "(query (stronger-of 'josh 'lio))", 0)]
+    learned("share of questions which of two that are exact", share(run.load()), untrained=share(bare), at_least=0.4)
 
 
 def test_a_trained_translator_holds_a_dialogue_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str],

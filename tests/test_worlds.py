@@ -323,7 +323,7 @@ KINDS = ["rssm", "rnn", "ssm", "categorical", "ssm of classes"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_sequences_are_single_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     d = dynamics_of(kind)
     code, action, first = torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.rand(3, 6) < 0.3
     posts, priors = d.observe(code, action, first)
@@ -340,13 +340,55 @@ def test_whole_sequences_are_single_steps(kind: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_episode_in_a_sequence_is_a_sequence_of_its_own(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
-    monkeypatch.setattr(Tensor, "exponential_", lambda x: x.fill_(1.0))
+    monkeypatch.setattr(latents, "chosen", lambda weights: weights.argmax(-1))
     d = dynamics_of(kind)
     code, action, first = torch.randn(2, 6, 5), torch.randn(2, 6, 2), torch.zeros(2, 6, dtype=torch.bool)
     first[:, [0, 4]] = True
     whole, _ = d.observe(code, action, first)
     alone, _ = d.observe(code[:, 4:], action[:, 4:], first[:, 4:])
     torch.testing.assert_close(whole["stoch"][:, 4:], alone["stoch"], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("often", [0.0, 0.3, 1.0])
+def test_a_brief_observation_is_the_memory_step_by_step(often: float) -> None:
+    """torch's own recurrence over the pieces between empty memories: what is remembered and all gradients."""
+    torch.manual_seed(0)
+    d = MDNRNN(In((8,), (1,), actions=2), hidden=6, restart=True)
+    code, action, first = torch.randn(5, 9, 8), torch.randn(5, 9, 2), torch.rand(5, 9) < often
+    state = {k: torch.randn_like(v) for k, v in d.initial(code, 5).items()}
+    out = []
+    for brief in (False, True):
+        torch.manual_seed(1)
+        d.zero_grad()
+        posts, priors = d.observe(code, action, first, state, brief)
+        (posts["deter"].square().sum() + priors["mean"].square().sum()).backward()
+        assert ("cell" in posts) is not brief
+        out.append((posts["deter"], priors["logit"], *(p.grad for p in d.parameters() if p.grad is not None)))
+    assert len(out[0]) == len(out[1]) > 4
+    for a, b in zip(*out):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_the_cell_is_worked_out_where_a_head_reads_it() -> None:
+    spec = cards.get("world-models").spec("small")
+    assert spec.build(1).brief
+    spec = replace(spec, heads=(spec.heads[0], replace(spec.heads[1], reads=("cell",))))
+    assert not spec.build(1).brief
+
+
+@pytest.mark.parametrize("classes", [2, 8, 40])
+def test_shares_are_softmax_and_draws_come_by_them(classes: int) -> None:
+    raw = torch.randn(3, 4, classes, requires_grad=True)
+    weigh = torch.randn(3, 4, classes)
+    for log in (False, True):
+        ours, theirs = latents.shares(raw, log), (raw.log_softmax(-1) if log else raw.softmax(-1))
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(*(torch.autograd.grad((v * weigh).sum(), raw)[0] for v in (ours, theirs)))
+    torch.manual_seed(0)
+    weights = torch.tensor([0.0, 1.0, 3.0, 0.0, 4.0, 0.0])
+    drawn = latents.chosen(weights.expand(20_000, 6)).bincount(minlength=6) / 20_000
+    torch.testing.assert_close(drawn, weights / 8, atol=0.015, rtol=0)
+    assert not drawn[weights == 0].any()
 
 
 def test_the_deterministic_model_is_a_plain_recurrent_network() -> None:

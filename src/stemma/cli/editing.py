@@ -47,6 +47,11 @@ def evaluated(said: dict[str, Any]) -> None:
     for k in measures:
         t.add_row(COLUMNS[k][0], *(number(of.get(k)) for of in whose.values()))
     out.print(t)
+    if taken := said.get("taken_for"):
+        seen = table("asked of one thing, taken for", *taken, "nothing", numbers=(*taken, "nothing"))
+        for thing, of in taken.items():
+            seen.add_row(thing, *(str(of[k]) for k in (*taken, "")))
+        out.print(seen)
     out.print(f"{said['paper'].replace('_', '-')} on {said['edits']} edits of {escape(said['split'])}, "
               f"{said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; beside it the pictures as "
               f"they were, and an untrained net on {said['untrained']['edits']}")

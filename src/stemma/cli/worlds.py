@@ -45,8 +45,8 @@ def predicted(said: dict[str, Any], where: Path | None) -> None:
                   soft_wrap=True)
     if not said["films"]:
         return
-    what = "pixels" if "image" in said["error"] else "numbers, each over its range,"
-    ahead = said["error"].get("image") or said["error"]["vector"]
+    what = "pixels" if {"image", "grid"} & set(said["error"]) else "numbers, each over its range,"
+    ahead = next(said["error"][k] for k in ("image", "grid", "vector") if k in said["error"])
     steps = [s for s in (1, 5, 10, 20, 45) if s <= len(ahead)]
     out.print(f"the world on the left, what is foreseen on the right, closed eyes after {said['context']} frames; mean "
               f"squared error of {what} "

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.edits import patches
+
 CHANGED = 0.08  # a pixel of which one colour differs by more has changed
 NEAR = 0.3  # a colour within so much of another, in RGB of 0..1, passes for it
 FOUND = 2.0  # a point within so many radii of the disc is found
@@ -44,6 +46,37 @@ def coloured(made: np.ndarray, mask: np.ndarray, colour: Sequence[float],
         return None
     far = [float(np.linalg.norm(made[:, mask].mean(1) - np.asarray(c))) for c in (colour, *palette)]
     return far[0] <= min(NEAR, *far) + 1e-9
+
+
+def near(picture: np.ndarray, colour: Sequence[float]) -> np.ndarray:
+    """bool [H, W]: which pixels pass for a colour."""
+    return np.asarray(np.sqrt(np.square(picture - np.asarray(colour, picture.dtype)[:, None, None]).sum(0)) <= NEAR)
+
+
+def as_many(after: np.ndarray, made: np.ndarray, colour: Sequence[float]) -> bool:
+    """Whether as many patches of a colour are there as there should be."""
+    true, found = (len(patches(near(x, colour))) for x in (after, made))
+    return true == found
+
+
+def moved(before: np.ndarray, after: np.ndarray, made: np.ndarray, colour: Sequence[float]) -> bool:
+    """Whether what has a colour went at least half of its way, not further aside than half of it, and is as large as it
+    was by a factor of two."""
+    at = [near(x, colour) for x in (before, after, made)]
+    if not all(m.any() for m in at):
+        return False
+    first, true, found = (np.array([i.mean() for i in np.nonzero(m)]) for m in at)
+    way, went = true - first, found - first
+    far = float(np.linalg.norm(way))
+    along = float(went @ way) / max(far, 1e-9)
+    aside = float(np.sqrt(max(went @ went - along**2, 0.0)))
+    return bool(far > 0 and along >= far / 2 and aside <= far / 2 and 0.5 <= at[2].sum() / at[1].sum() <= 2)
+
+
+def left_alone(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool:
+    """Whether coloured things that should stay changed by no more than twice `CHANGED`, on average over pixels."""
+    stays = ~changed(before, after) & (before.max(0) - before.min(0) > NEAR)
+    return bool(not stays.any() or np.abs(made - before)[:, stays].mean() <= 2 * CHANGED)
 
 
 def direction(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> float | None:
@@ -89,5 +122,5 @@ def iou(found: np.ndarray, mask: np.ndarray) -> float | None:
     return float((found & mask).sum() / (found | mask).sum()) if mask.any() else None
 
 
-__all__ = ["CHANGED", "FOUND", "NEAR", "background_error", "changed", "coloured", "cosine", "direction",
-           "directional_similarity", "done", "iou", "kept_by_filter"]
+__all__ = ["CHANGED", "FOUND", "NEAR", "as_many", "background_error", "changed", "coloured", "cosine", "direction",
+           "directional_similarity", "done", "iou", "kept_by_filter", "left_alone", "moved", "near"]

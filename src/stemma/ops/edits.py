@@ -36,13 +36,13 @@ def share_of(before: Any, after: Any, colour: Any) -> Any:
     return ((after - before) * to).sum(-3) / (to * to).sum(-3).clip(CLEAR**2)
 
 
-def shows(before: Any, colour: Sequence[float]) -> Any:
+def shows(before: Any, colour: Any) -> Any:
     """bool [..., H, W]: where a mark of that colour would show."""
     to = _column(colour, before) - before
     return (to * to).sum(-3) >= CLEAR**2
 
 
-def read_mask(before: Any, after: Any, colour: Sequence[float], threshold: float = THRESHOLD) -> Any:
+def read_mask(before: Any, after: Any, colour: Any, threshold: float = THRESHOLD) -> Any:
     """The mask that was painted, bool [..., H, W]; False where it would not show."""
     return (share_of(before, after, colour) >= threshold) & shows(before, colour)
 
@@ -88,19 +88,23 @@ def centre(share: np.ndarray, painted: np.ndarray, radius: float) -> tuple[float
     return middle(weight)
 
 
+def patches(mask: np.ndarray, least: int = 4) -> list[np.ndarray]:
+    """The connected patches of a mask [H, W], each bool [H, W], the largest first; of less than `least` pixels none."""
+    from scipy.ndimage import label
+
+    numbered, count = label(mask)
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
+    return [numbered == k + 1 for k in np.argsort(-sizes, kind="stable") if sizes[k] >= least]
+
+
 def frames(mask: np.ndarray, least: int = 4) -> np.ndarray:
-    """Boxes around the connected patches of a mask [H, W], the largest first: float64 (N, 4), x1 y1 x2 y2 with
-    continuous edges. Patches of less than `least` pixels are none."""
-    from scipy.ndimage import find_objects, label
-
-    patches, _ = label(mask)
+    """Boxes around the `patches` of a mask [H, W]: float64 (N, 4), x1 y1 x2 y2 with continuous edges."""
     found = []
-    for k, at in enumerate(find_objects(patches), 1):
-        size = int((patches[at] == k).sum())
-        if size >= least:
-            found.append((-size, at[1].start, at[0].start, at[1].stop, at[0].stop))
-    return np.array([f[1:] for f in sorted(found)], np.float64).reshape(-1, 4)
+    for patch in patches(mask, least):
+        y, x = np.nonzero(patch)
+        found.append((x.min(), y.min(), x.max() + 1, y.max() + 1))
+    return np.array(found, np.float64).reshape(-1, 4)
 
 
-__all__ = ["ALPHA", "CLEAR", "THRESHOLD", "centre", "disc", "frames", "paint_disc", "paint_mask", "read_disc",
-           "read_mask", "share_of", "shows"]
+__all__ = ["ALPHA", "CLEAR", "THRESHOLD", "centre", "disc", "frames", "paint_disc", "paint_mask", "patches",
+           "read_disc", "read_mask", "share_of", "shows"]

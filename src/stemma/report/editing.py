@@ -26,6 +26,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "found_read": ("points, read", "the same of what its reader sees"),
     "distance": ("pixels off", "mean distance of the discs from their points, in the network's pixels"),
     "false_area": ("false area", "share of the picture marked for something that is not there"),
+    "named": ("named", "share of pictures of one thing that are classified as it: every thing is asked for, the one "
+              "that covers most wins"),
+    "ap": ("box AP", "COCO's, of what is detected by asking for every thing"),
+    "ap50": ("box AP50", "the same at an overlap of half"),
+    "mask_ap": ("mask AP", "the same of masks"),
 }
 MAIN = "right"
 

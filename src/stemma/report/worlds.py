@@ -158,6 +158,7 @@ def _evolved(systems: list[System], colour: dict[str, int]) -> str:
 def _foreseen(systems: list[System], colour: dict[str, int]) -> str:
     panels = []
     for key, head, label in (("image", "Pictures", "squared error of pixels"),
+                             ("grid", "Grids", "squared error of a grid's colours"),
                              ("vector", "Numbers", "squared error of numbers, each over its range"),
                              ("reward", "Rewards", "squared error of rewards")):
         have = [s for s in systems if s["runs"][0]["error"].get(key)]

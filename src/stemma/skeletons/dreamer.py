@@ -20,6 +20,7 @@ from ..parts.worlds.acting import Scale, Shadow, lambda_returns
 from ..parts.worlds.dynamics import State, flat
 from ..parts.worlds.latents import Categorical
 from ..parts.worlds.normed import TwoHotHead
+from ..parts.worlds.plan import Lookahead
 from .world import Episodes, World, WorldModel
 
 
@@ -49,10 +50,11 @@ class Behaviour:
 class Dreaming(World):
     """A `World` with a critic. `actor` is a policy whose distribution is learned; heads "reward" and "terminal" must be
     there. context: beliefs that were kept when an episode was lived begin its sequences. taken: which weights are taken
-    over from a model that it starts from, a pattern of their names."""
+    over from a model that it starts from, a pattern of their names. looks: whether it searches when it acts."""
 
     critic: Part[TwoHotHead]
     behaviour: Behaviour = Behaviour()
+    looks: Lookahead = Lookahead()
     context: bool = True
     taken: str = ".*"
 
@@ -73,6 +75,8 @@ class Dreamer(WorldModel):
         self.critic: Any = spec.critic.build(In((self.dynamics.out.channels[0],), (1,)))
         self.shadow, self.scale = Shadow(self.critic), Scale(spec.behaviour.rate, spec.behaviour.least)
         self.context, self.taken = int(spec.context), spec.taken
+        if spec.looks.ahead:
+            assert spec.looks.search
         self.fresh: State = {}  # beliefs of the last batch, as they are kept
 
     # ------------------------------------------------------------ what is kept with episodes
@@ -109,16 +113,18 @@ class Dreamer(WorldModel):
             losses |= {k: v for k, v in self.behave(batch, posts).items() if re.search(only, k)}
         return losses
 
-    def dream(self, posts: State) -> tuple[Float[Tensor, "N L F"], Float[Tensor, "N L A"]]:
-        """Features along dreams from every belief, the belief itself first, and what is done in each of them."""
+    def dream(self, posts: State, steps: int | None = None) -> tuple[Float[Tensor, "N L F"], Float[Tensor, "N L A"]]:
+        """Features along dreams of `steps` (the behaviour's horizon) from every belief, the belief itself first, and
+        what is done in each of them."""
         actor, through = self.actor, self.spec.behaviour.through
         assert actor is not None
+        steps = self.spec.behaviour.horizon if steps is None else steps
         state = {k: v.detach() for k, v in flat(posts).items()}
         features, actions = [], []
-        for t in range(self.spec.behaviour.horizon + 1):
+        for t in range(steps + 1):
             features.append(self.dynamics.features(state))
             actions.append(actor.sample(actor(self.of_actor({k: v.detach() for k, v in state.items()}))))
-            if t < self.spec.behaviour.horizon:
+            if t < steps:
                 moved = self.dynamics.prior(state, actions[-1])
                 state = {k: moved[k] for k in state} if through else {k: moved[k].detach() for k in state}
         return torch.stack(features, 1), torch.stack(actions, 1)
@@ -158,11 +164,17 @@ class Dreamer(WorldModel):
         spread = actor.entropy(policy).view(still.shape[:2])[:, :-1]
         losses = {"actor": -(weight * (gain + h.entropy * spread)).mean()}
         target = torch.cat([returns.detach(), torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)
+        missed = self._missed(said, target, slow)
         losses["critic"] = (weight * missed.view(still.shape[:2])[:, :-1]).mean()
         if h.replay and b[1] > 1:
             losses["replay"] = h.replay * self._lived(batch, posts, returns[:, 0].detach().view(b))
         return losses
+
+    def _missed(self, said: Tensor, target: Tensor, slow: Tensor) -> Tensor:
+        """The critic's loss on returns, and on what the slow critic says."""
+        far, behind = self.critic.losses(said, torch.stack([target, slow]))
+        missed: Tensor = far + self.spec.behaviour.pull * behind
+        return missed
 
     @property
     def _discount(self) -> float:
@@ -200,7 +212,7 @@ class Dreamer(WorldModel):
         going = (1 - batch["terminal"].float()) * head.discount
         returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
         target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = (self.critic.loss(said, target) + h.pull * self.critic.loss(said, slow)).view(last.shape)
+        missed = self._missed(said, target, slow).view(last.shape)
         mean: Tensor = (missed * ~last)[:, :-1].mean()
         return mean
 
@@ -219,7 +231,8 @@ class Dreamer(WorldModel):
             carry = self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
         past = {k: v for k, v in carry.items() if k != "action"}
         state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
-        action = actor.sample(actor(self.of_actor(state))).clamp(-1, 1)
+        action = (self.spec.looks.decide(self, state) if self.spec.looks.ahead else
+                  actor.sample(actor(self.of_actor(state))).clamp(-1, 1))
         return action, {k: state[k] for k in past} | {"action": action}
 
 

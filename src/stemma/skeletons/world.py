@@ -104,6 +104,8 @@ class WorldModel(nn.Module):
             if unknown := set(reads) - set(widths):
                 raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it "
                                   f"holds {', '.join(widths)}")
+        # what no head reads need not be worked out to learn
+        self.brief = not {r for h in spec.heads for r in h.reads} & set(self.dynamics.spared)
         wide = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
         told = {s.channel: s.width for s in spec.senses if s.width}
         self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=told.get(
@@ -157,7 +159,7 @@ class WorldModel(nn.Module):
         names = dict.fromkeys([*(h.channel for h in heads), *looked])
         truth = {c: self.values(c, batch, noise=self.training) for c in names}
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
-        posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before)
+        posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before, self.brief)
         rule = self.spec.rule
         rolled = (self.dynamics.overshoot(posts, batch["action"], batch["first"], rule.distance) if rule.distance > 1
                   else [])

@@ -75,6 +75,8 @@ def cover(t: Thing, size: int) -> np.ndarray:
 class Edits:
     """A split of drawn edits. Raises `DataError` for what cannot be drawn."""
 
+    known: tuple[str, ...] = KINDS  # that can be asked for
+
     def __init__(self, size: int = 64, count: int = 6000, split: str = "train", seed: int = 0,
                  kinds: Sequence[str] = KINDS):
         where = f"edits:{size}:{count}"
@@ -84,10 +86,10 @@ class Edits:
             raise DataError(where, "asks for no edit", "use a count of 1 or more", field="count")
         if split not in _STREAM:
             raise DataError(where, f"there is no split '{split}'", "it has train, val, test")
-        unknown = [k for k in kinds if k not in KINDS]
+        unknown = [k for k in kinds if k not in self.known]
         if unknown or not kinds:
             raise DataError(where, f"no edits of the kind {', '.join(unknown) or 'none'} are drawn",
-                            f"there are {', '.join(KINDS)}")
+                            f"there are {', '.join(self.known)}")
         self.size, self.count, self.split, self.seed, self.kinds = size, count, split, seed, tuple(kinds)
 
     @property
@@ -115,7 +117,12 @@ class Edits:
         what = np.zeros((self.size, self.size), np.uint8)
         for t in things:
             what[cover(t, self.size) >= 0.5] = 1 + SHAPES.index(t.shape)
-        return _bytes(self._draw(ground, *things)), what
+        return shown(self._draw(ground, *things)), what
+
+    def alone(self, i: int) -> tuple[np.ndarray, int]:
+        """The first thing of edit i by itself on its ground: uint8 (H, W, 3), and which of `SHAPES` it is."""
+        _, _, _, ground, (a, _) = self._begun(i)
+        return shown(self._draw(ground, a)), SHAPES.index(a.shape)
 
     def _begun(self, i: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray, np.ndarray, tuple[Thing, Thing]]:
         """(random numbers that go on, shapes, colours, ground, the two things) of edit i."""
@@ -154,12 +161,12 @@ class Edits:
         else:
             point = (a.x * self.size, a.y * self.size)
             after = paint_disc(before, point, RADIUS * self.size, COLOURS[colour])
-        seen = f"a {changed.colour} {changed.shape} and a {b.colour} {b.shape}"
+        seen = things_of(*([b] if kind == "remove" else [changed, b]))
         if kind in PAINTED and not absent:
             seen += PAINTED[kind].format(c=colour)
-        return Pair(_bytes(before), _bytes(after), said, kind, region >= 0.5, point,
+        return Pair(shown(before), shown(after), said, kind, region >= 0.5, point,
                     COLOURS[colour] if kind in ("recolour", *ANSWERS) else None,
-                    (f"a {a.colour} {a.shape} and a {b.colour} {b.shape}", seen), shape,
+                    (things_of(a, b), seen), shape,
                     f"{self.split} {i}")
 
     def _places(self, rng: np.random.Generator, shapes: np.ndarray, colours: np.ndarray) -> tuple[Thing, Thing]:
@@ -179,7 +186,12 @@ class Edits:
         return picture
 
 
-def _bytes(picture: np.ndarray) -> np.ndarray:
+def things_of(*things: Thing) -> str:
+    """Things in words: a red square and a blue disc."""
+    return " and ".join(f"a {t.colour} {t.shape}" for t in things)
+
+
+def shown(picture: np.ndarray) -> np.ndarray:
     """[3, H, W] in 0..1 as uint8 (H, W, 3)."""
     return np.ascontiguousarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
@@ -198,4 +210,5 @@ def open_drawn(where: str, split: str, kinds: Sequence[str] = KINDS) -> Edits:
     return Edits(int(found[1] or 64), count, split, kinds=kinds)
 
 
-__all__ = ["ABSENT", "COLOURS", "KINDS", "RADIUS", "SHAPES", "Edits", "Thing", "cover", "is_drawn", "open_drawn"]
+__all__ = ["ABSENT", "COLOURS", "KINDS", "RADIUS", "SHAPES", "Edits", "Thing", "cover", "is_drawn", "open_drawn",
+           "shown", "things_of"]

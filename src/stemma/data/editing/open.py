@@ -15,6 +15,7 @@ from ...core.samples import DataError, Info
 from ..records import DataWarning
 from . import folders
 from .drawn import is_drawn, open_drawn
+from .hard import Hard
 from .pairs import Pair, Pairs
 
 Tasks = tuple[tuple[str, float], ...]
@@ -137,8 +138,9 @@ def counts(pairs: Pairs) -> dict[str, int]:
 def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
     """A split with the edits of some kinds alone; drawn ones are drawn of these kinds."""
     if is_drawn(where):
-        own = [k for k in open_drawn(str(where), split).kinds if k in kinds]
-        return open_drawn(str(where), split, own) if own else open_drawn(str(where), split)
+        whole = open_drawn(str(where), split)
+        own = [k for k in Hard.known if k in kinds]
+        return Hard(whole.size, whole.count, split, kinds=own) if own else whole
     return open_edits(where, split)
 
 

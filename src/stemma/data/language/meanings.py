@@ -26,6 +26,7 @@ from ...core.samples import Classes, Info, StemmaError
 
 FORMAT = "meanings"
 NAMES = ("tom", "john", "mary", "sue", "bob", "alice", "josh", "eve")
+PEOPLE = "abcd"  # blanks that are names
 KIN = ("avery", "blake", "charlie", "dana")
 SPECIAL = ("<pad>", "<begin>", "<end>", *(f"@{i}" for i in range(6)))  # @k: the k-th name of the sentence
 PAD, BEGIN, END, NAMED = 0, 1, 2, 3
@@ -35,7 +36,7 @@ WORD = re.compile(r"[a-z0-9-]+|[?.,]")
 
 @dataclass(frozen=True)
 class Template:
-    """A sentence and its meaning with blanks: {a} {b} {c} names, {x} {y} words that mean something. `held`: never
+    """A sentence and its meaning with blanks: {a} {b} {c} {d} names, {x} {y} words that mean something. `held`: never
     trained on. `framed`: a phrase within a frame."""
 
     says: str
@@ -69,7 +70,7 @@ class Domain:
         """Every word and every token that sentences and meanings are made of, names left out."""
         found: dict[str, None] = {}
         for t in self.templates:
-            texts = [re.sub(r"{[a-c]}", "", t.says), re.sub(r"{[a-c]}", "", t.means)]
+            texts = [re.sub(r"{[a-d]}", "", t.says), re.sub(r"{[a-d]}", "", t.means)]
             found |= dict.fromkeys(x for x in WORD.findall(re.sub(r"{\w}", "", texts[0])))
             found |= dict.fromkeys(x for x in TOKEN.findall(re.sub(r"{\w}", "", texts[1])))
         for table in self.words.values():
@@ -120,6 +121,18 @@ is {a} stronger than {b}? => (query (stronger-than? '{a} '{b}))
 is {a} lazier than {b}? => (query (lazier-than? '{a} '{b}))
 would {a} win against {b}? => (query (won-against '({a}) '({b})))
 would {a} and {b} win against {c}? => (query (won-against '({a} {b}) '({c})))
+{a} and {b} beat {c} and {d}. => (condition (won-against '({a} {b}) '({c} {d})))
+would {a} and {b} beat {c} and {d}? => (query (won-against '({a} {b}) '({c} {d})))
+did {a} beat {b}? => (query (won-against '({a}) '({b})))
+would {a} lose to {b}? => (query (won-against '({b}) '({a})))
+is {a} weaker than {b}? => (query (stronger-than? '{b} '{a}))
+who is stronger, {a} or {b}? => (query (stronger-of '{a} '{b}))
+who is weaker, {a} or {b}? => (query (weaker-of '{a} '{b}))
+who is lazier, {a} or {b}? => (query (lazier-of '{a} '{b}))
+who works harder, {a} or {b}? => (query (busier-of '{a} '{b}))
+who would win, {a} or {b}? => (query (winner-of '{a} '{b}))
+if {a} played against {b}, who would win? => (query (winner-of '{a} '{b}))
+*{a} or {b}, who is stronger? => (query (stronger-of '{a} '{b}))
 """), {"x": {"strong": "(> (strength '{a}) 60)", "very strong": "(> (strength '{a}) 75)",
              "weak": "(< (strength '{a}) 40)", "very weak": "(< (strength '{a}) 25)",
              "lazy": "(> (laziness '{a}) 0.5)", "very lazy": "(> (laziness '{a}) 0.8)",
@@ -136,6 +149,9 @@ is {a} a {x} of {b}? => (query ({x} '{a} '{b}))
 {a} has no parents here. => (condition (null? (parents-of '{a})))
 how many parents has {a}? => (query (length (parents-of '{a})))
 how large is the family? => (query (length people))
+who is the {x} of {c}, {a} or {b}? => (query (which-of {x} '{a} '{b} '{c}))
+are {a} and {b} siblings? => (query (sibling-of? '{a} '{b}))
+*{a} or {b}, who is the {x} of {c}? => (query (which-of {x} '{a} '{b} '{c}))
 """), {"x": {w: f"{w}-of?" for w in ("parent", "child", "father", "mother", "son", "daughter", "sibling", "brother",
                                      "sister", "grandparent", "grandfather", "grandmother", "grandchild")}},
            "(length people)"),
@@ -175,6 +191,10 @@ does {a} have a bicycle? => (query (has-bike '{a}))
 where does {a} go? => (query (goes-to '{a}))
 *where will {a} have lunch? => (query (goes-to '{a}))
 does {a} pass {y}? => (query (passes? '{a} '{y}))
+who likes {x}, {a} or {b}? => (query (who-likes '{x} '{a} '{b}))
+do {a} and {b} like {x}? => (query (and (likes? '{a} '{x}) (likes? '{b} '{x})))
+do {a} and {b} go to the same place? => (query (eq? (goes-to '{a}) (goes-to '{b})))
+*{a} or {b}, who likes {x}? => (query (who-likes '{x} '{a} '{b}))
 """), {"x": {w: w for w in ("sushi", "pizza", "vegetarian")},
        "y": {w: w for w in ("danner", "barlow", "carson", "ames", "lawn")}}, "(goes-to '{a})"),
 )}
@@ -197,8 +217,8 @@ def pairs_of(domain: Domain) -> list[Pair]:
 def filled(domain: Domain, number: int, every: bool = False) -> list[Pair]:
     """A template with each filling of its words and the first names; with `every`, all names."""
     t, found = domain.templates[number], []
-    people = [b for b in t.blanks if b in "abc"]
-    words = [b for b in t.blanks if b not in "abc"]
+    people = [b for b in t.blanks if b in PEOPLE]
+    words = [b for b in t.blanks if b not in PEOPLE]
     for who in itertools.islice(itertools.permutations(domain.people, len(people)), None if every else 1):
         for what in itertools.product(*(domain.words[b].items() for b in words)):
             says, means = t.says, t.means
@@ -348,5 +368,5 @@ def text_of(domain: Domain, tokens: list[int], names: list[str]) -> str:
     return re.sub(r"\( ", "(", re.sub(r" \)", ")", " ".join(out).replace("' ", "'")))
 
 
-__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "filled",
-           "known", "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]
+__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "WORD",
+           "filled", "known", "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,14 +23,16 @@ import numpy as np
 
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
-from . import gym, homegrid, native, partly
+from . import gym, homegrid, langroom, messenger, native, partly, t_maze
 from .gym import shrink
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
-PARTLY = ("text", "text-held", "video", "mute")
-HIDDEN = {"text": ("image", "vector"), "text-held": ("image", "vector"), "video": ("token",)}  # what none of them shows
+PARTLY = ("text", "text-held", "video", "mute", "times")
+SHOWN = ("image", "vector", "grid")
+HIDDEN = {"text": SHOWN, "text-held": SHOWN, "video": ("token",)}  # what none of them shows
+READ = 100  # words of a manual, at most
 CLOSING = 5.0  # seconds that a process of a crew has to close its world
 
 
@@ -331,6 +334,14 @@ def get(name: str) -> EnvCard:
         return _partly(own, kind)
     if kind == "homegrid":
         return _homegrid(own)
+    if kind == "messenger":
+        return _messenger(own)
+    if kind == "langroom":
+        return _langroom(own)
+    if kind == "t-maze":
+        return EnvCard(own, "a sign at the beginning, a corridor, a turn that it told", "gymnasium",
+                       partial(t_maze.world, own), t_maze.SIDES, t_maze.length_of(own) + 1, "choice",
+                       (("vector", t_maze.WIDTH),), (len(t_maze.SIDES),))
     key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
@@ -344,7 +355,8 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future; text:FILE@WORLD, video:WORLD and mute:WORLD show a part")
+                 "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD "
+                 "show a part, times:100:WORLD pays more")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -379,8 +391,35 @@ def _homegrid(name: str) -> EnvCard:
                    words)
 
 
+def _langroom(name: str) -> EnvCard:
+    need("langroom", name)
+    task, words, actions = name.partition(":")[2], langroom.vocabulary(), langroom.actions()
+    if task not in langroom.TASKS:
+        raise StemmaError(f"no LangRoom of the task '{task}'; there are: {', '.join(langroom.TASKS)}")
+    return EnvCard(name, "LangRoom: move and speak, and say what colour a thing has", "langroom",
+                   partial(langroom.world, task), actions, langroom.LIMIT, "choice",
+                   (("image", 0), ("token", len(words))), (len(langroom.MOVES), len(words)), words)
+
+
+def _messenger(name: str) -> EnvCard:
+    stage, split = messenger.parsed(name)
+    told = {"s1": "nothing moves", "s2": "all move as they like", "s3": "some are not what they look like"}[stage]
+    return EnvCard(name, f"Messenger: who is who stands in a manual; {told}", "gymnasium",
+                   partial(messenger.world, name), messenger.ACTIONS, messenger.LIMITS[stage] + READ, "choice",
+                   (("grid", messenger.SIDE**2 * messenger.KINDS), ("token", len(messenger.words()))),
+                   (len(messenger.ACTIONS),), messenger.words())
+
+
 def _partly(name: str, kind: str) -> EnvCard:
-    """A world of which a part comes through (`partly`)."""
+    """A world of which a part comes through, or that pays otherwise (`partly`)."""
+    if kind == "times":
+        told, _, inner = name.partition(":")[2].partition(":")
+        if not re.fullmatch(r"\d*\.?\d+", told) or not float(told) or not inner:
+            raise StemmaError(f"'{name}' says no factor and world; write times:100:gym:CartPole-v1")
+        card, factor = get(inner), float(told)
+        return replace(card, name=f"times:{told}:{card.name}", about=f"{card.about}; rewards times {told}",
+                       inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.paying(
+                           make(card.name, size, grey, senses), factor))
     if kind in ("video", "mute"):
         card = get(name.partition(":")[2])
         if kind == "mute":
@@ -419,7 +458,7 @@ def need(package: str, name: str) -> None:
     for p in dict.fromkeys(("gymnasium", package)):
         if importlib.util.find_spec(p) is None:
             more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
-            extra = EXTRA.replace("worlds", "homegrid") if p == "homegrid" else EXTRA
+            extra = EXTRA.replace("worlds", p) if p in ("homegrid", "langroom") else EXTRA
             raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install "
                               f"'{extra}'{more}")
 

@@ -5,7 +5,8 @@ sec. 4.1; the package `homegrid`, which knows the older gym alone).
 
 A token a step: its number among those that the package has for its sentences, of which 0 is padding ("token"), or what
 T5's encoder says of it in its sentence ("token_embed"). In steps of "reading" the picture has half its brightness and
-the world stands still.
+the world stands still, but for the last of them: what is done there is carried out. Each kind has such steps, `task`
+and `corrections` one at the beginning of a life.
 
 The package keeps its sentences in a file that it would run to read; here its arrays are taken out of it (`plain`).
 """

@@ -1,8 +1,10 @@
-"""Worlds of which only a part comes through: text to be read, a world to be watched, a world without its words.
+"""Worlds of which only a part comes through: text to be read, a world to be watched, a world without its words; and one
+that pays another coin.
 
     text:FILE, text:FILE@WORLD        a file's words, one a step; with WORLD's words, actions and (unseen) pictures
     video:WORLD                       what WORLD shows where somebody acts by chance: no word, no reward, no own action
     mute:WORLD                        WORLD in which nothing is said: every token is padding
+    times:100:WORLD                   WORLD whose rewards are 100 times as large
 
 The last tenth of a text is held out: `text-held:FILE` is the world of it, in which what was read is evaluated.
 """
@@ -129,4 +131,16 @@ def muted(inner: Any) -> Any:
     return Muted(inner)
 
 
-__all__ = ["OTHER", "STRETCH", "Text", "muted", "reading", "split_of", "text_of", "watched"]
+def paying(inner: Any, factor: float) -> Any:
+    """`inner` whose rewards are `factor` times as large."""
+    import gymnasium
+
+    class Paying(gymnasium.Wrapper):
+        def step(self, action: Any) -> Any:
+            seen, reward, over, cut, more = self.env.step(action)
+            return seen, factor * float(reward), over, cut, more
+
+    return Paying(inner)
+
+
+__all__ = ["OTHER", "STRETCH", "Text", "muted", "paying", "reading", "split_of", "text_of", "watched"]

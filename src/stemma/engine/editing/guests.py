@@ -18,7 +18,7 @@ from ...ops.edits import paint_mask
 from .. import wings
 from ..comparing.job import Job
 from ..running.runs import Run
-from . import GUESTS, measure
+from . import GUESTS, derive, measure
 
 ASKED = (("mark", 1.0),)  # the kinds of instruction that a guest can answer
 
@@ -59,7 +59,13 @@ def evaluate(model: Any, data: str, split: str, limit: int | None, size: int, de
     pairs = measure.held_out(data, ASKED, split, limit)
     read = [pairs.pair(i) for i in range(len(pairs))]
     of = lambda maps: measure.means([(p.kind, masked(p, m, size)) for p, m in zip(read, maps, strict=True)])
-    own = lambda m: of(said(m, [p.before for p in read], device))
+    edits, count = open_drawn(data, split, [k for k, _ in ASKED]), min(limit or derive.PICTURES, derive.PICTURES)
+
+    def ask(m: Any) -> derive.Ask:
+        return lambda pictures: np.stack([[mask_at(found == 1 + t, (size, size)) for t in range(len(SHAPES))]
+                                          for found in said(m, pictures, device)])
+
+    own = lambda m: of(said(m, [p.before for p in read], device)) | derive.derived(ask(m), edits, count)
     return {**own(model), "copy": of([np.zeros(p.before.shape[:2], np.int64) for p in read]),
             "untrained": own(measure.untrained(model)), "size": size, "steps": 1, "edits": len(pairs)}
 

@@ -158,7 +158,7 @@ def make(
             b = min(left, TOGETHER)
             own = rng.integers(2**31, size=b).tolist()
             both = drawn(m, one, own, rng.uniform(*SHARE, b).tolist(), rng.uniform(*GUIDED, b).tolist(), side, steps)
-            pairs |= {s: (_bytes(x), _bytes(y)) for s, x, y in zip(own, *both, strict=True)}
+            pairs |= {s: (as_bytes(x), as_bytes(y)) for s, x, y in zip(own, *both, strict=True)}
             left, made = left - b, made + b
         if judge is not None:
             i0, i1 = (judge.pictures([p[k] for p in pairs.values()]) for k in (0, 1))
@@ -180,8 +180,9 @@ def make(
             "filtered": judge is not None, "direction": float(np.mean(alike)) if alike else None}
 
 
-def _bytes(x: Tensor) -> np.ndarray:
+def as_bytes(x: Float[Tensor, "3 H W"]) -> np.ndarray:
+    """A picture in 0..1 as uint8 (H, W, 3)."""
     return np.asarray((x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
-__all__ = ["GUIDED", "SHARE", "drawn", "language_model", "make", "told"]
+__all__ = ["GUIDED", "SHARE", "as_bytes", "drawn", "language_model", "make", "told"]

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from ...core.types import StemmaError
-from ...data.editing.drawn import COLOURS, RADIUS
+from ...data.editing.drawn import COLOURS, RADIUS, is_drawn, open_drawn
+from ...data.editing.hard import HARD
 from ...data.editing.loading import At, mask_at
 from ...data.editing.open import Tasks, mixed, restricted, spread
 from ...data.editing.pairs import ANSWERS, Pair, Pairs
@@ -24,6 +25,7 @@ from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
 from ..running.runs import Run
+from . import derive
 from .clip import Clip
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
@@ -43,6 +45,8 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
     }
     if pair.kind == "recolour" and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
+    elif pair.kind in HARD and mask is not None and pair.colour is not None:
+        out["right"] = _number(_hard(pair, mask, before, after, made))
     elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
             return out | marked_well(share_of(before, made, pair.colour) >= FALSE, mask)
@@ -61,6 +65,16 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
             if read is not None:
                 out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
+
+
+def _hard(pair: Pair, mask: np.ndarray, before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool:
+    """Whether a drawn edit of the harder sorts was made."""
+    assert pair.colour is not None
+    if pair.kind == "viewpoint":
+        return bool(by.done(before, after, made))
+    right = {"count": lambda c: by.as_many(after, made, c), "move": lambda c: by.moved(before, after, made, c),
+             "spatial": lambda c: bool(by.coloured(made, mask, c, list(COLOURS.values())))}[pair.kind]
+    return right(pair.colour) and by.left_alone(before, after, made)
 
 
 def marked_well(marked: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
@@ -197,6 +211,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
     picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
+    Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`).
 
     Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
     """
@@ -214,6 +229,11 @@ def evaluate(
     found = measure(pairs, size, editing(m, **options), batch, device, watch, m.reader, judge)
     fresh: Any = untrained(m)
     bare = measure(spread(pairs, BARE), size, editing(fresh, **options), batch, device, None, fresh.reader, judge)
+    if is_drawn(data) and "mark" in pairs.info.kinds:
+        edits = open_drawn(str(data), split, ["mark"])
+        for net, said in ((m, found), (fresh, bare)):
+            said |= derive.derived(derive.by_marking(net, size, device, **options), edits,
+                                   min(limit or derive.PICTURES, derive.PICTURES))
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...data.language.meanings import Domain
+from ...data.language.meanings import WORD, Domain
 from ...parts.language.church.infer import Posterior, Program, infer
 from ...parts.language.church.reader import ChurchError, Symbol, read, write
 from ...parts.language.church.run import Drawn, Limits, Rejected, room
@@ -48,6 +48,7 @@ class Turn:
     asks: str = ""
     posterior: dict[str, Any] | None = None
     error: str = ""
+    names: list[str] = field(default_factory=list)  # words that nobody here knows, and that were taken for names
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Dialogue:
             self.forms = self.forms[:-1]
         else:
             turn = self._taken(text)
+            turn.names = [] if text.startswith("(") else strangers(self.domain, text)
         self.turns.append(turn)
         return turn
 
@@ -115,6 +117,12 @@ class Dialogue:
         if "{a}" in watch and name is None:
             name = self.domain.people[0]
         return read(watch.replace("{a}", name or ""))[0]
+
+
+def strangers(domain: Domain, sentence: str) -> list[str]:
+    """The words of a sentence that are neither of the domain nor names that it has, each once."""
+    known = {*domain.vocabulary, *domain.people}
+    return [w for w in dict.fromkeys(WORD.findall(sentence.lower())) if w not in known]
 
 
 def shown(posterior: Posterior) -> dict[str, Any]:
@@ -163,4 +171,4 @@ def _apart(x: Any, y: Any) -> float:
     return float(write(x) != write(y))
 
 
-__all__ = ["Dialogue", "Turn", "checked", "same", "shown", "tried"]
+__all__ = ["Dialogue", "Turn", "checked", "same", "shown", "strangers", "tried"]

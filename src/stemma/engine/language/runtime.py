@@ -27,11 +27,11 @@ class Runtime(Protocol):
 
 
 def prompt_of(domain: Domain, sentence: str, examples: int) -> str:
-    """The world, pairs of sentences and meanings (one of each plain form in turn, none of a form that is held out), and
-    the sentence."""
+    """The world, pairs of sentences and meanings (of plain forms from first to last, none of a form that is held out),
+    and the sentence."""
     shown = [meanings.filled(domain, i)[0] for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
-    step = max(1, len(shown) // max(examples, 1))
-    told = "\n\n".join(f";; {p.says}\n{p.means}" for p in shown[::step][:examples])
+    count = min(examples, len(shown))
+    told = "\n\n".join(f";; {p.says}\n{p.means}" for p in (shown[i * len(shown) // count] for i in range(count)))
     return f"{domain.model}\n{told}\n\n;; {sentence.strip()}\n"
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ...core import outputs
 from ...core.types import StemmaError
-from ...data.worlds import envs
+from ...data.worlds import envs, messenger
 from ...data.worlds.replay import Replay
 from ..running import checkpoint
 from ..running.clock import Stopwatch
@@ -223,6 +223,9 @@ def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, ste
     beliefs = m.open_loop(batch, context, temperature)
     if "image" in m.heads:
         both = [episode["image"][:t], m.spec.pixels.back(m.said("image", beliefs))[0].cpu().numpy()]
+    elif "grid" in m.heads:
+        truth, said = episode["grid"][:t], m.said("grid", beliefs)[0].cpu().numpy()
+        both = [messenger.pictured(x.reshape(len(x), messenger.SIDE, messenger.SIDE, -1)) for x in (truth, said)]
     else:
         both = striped(episode["vector"][:t], m.said("vector", beliefs)[0].cpu().numpy())
     out = dict(zip(("real", "imagined"), both))
@@ -276,7 +279,7 @@ def film(
     with agents.crew_for(m, name) as crew:
         lived = agents.live_side_by_side(m, crew, seeds_of(agents.EVALUATION, seed, episodes))
     files: list[str] = []
-    shown = next((k for k in ("image", "vector") if k in m.heads and k in lived[0]), "")
+    shown = next((k for k in ("image", "grid", "vector") if k in m.heads and k in lived[0]), "")
     errors: dict[str, list[np.ndarray]] = {shown: [], "reward": []}
     torch.manual_seed(seed)
     for i, episode in enumerate(e for e in lived if shown and len(e["reward"]) > CONTEXT):

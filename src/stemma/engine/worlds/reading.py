@@ -56,7 +56,7 @@ def surprise(model: nn.Module, batch: dict[str, Tensor], remember: bool = True, 
     ahead, truth = at(priors, slice(1, None)), batch["token"][:, 1:, None].long()
     chance = torch.zeros(truth.shape[:2], device=truth.device)
     for _ in range(draws):
-        drawn = ahead | {"stoch": m.dynamics.latent.sample(ahead)}
+        drawn = ahead | {"stoch": m.dynamics.drawn(ahead)}
         chance += m.said("token", drawn).gather(-1, truth)[..., 0] / draws
     return -chance.clamp(min=1e-30).log()
 

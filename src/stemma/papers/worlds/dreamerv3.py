@@ -11,10 +11,12 @@ from ...core.recipe import Life, Recipe, Stage
 from ...core.types import Info
 from ...parts.worlds.acting import Policy
 from ...parts.worlds.blocks import BlockGRU, NormedGRU, NormedRSSM
+from ...parts.worlds.grids import GridEncoder, GridHead
 from ...parts.worlds.latents import Categorical
 from ...parts.worlds.nats import FreeNats
 from ...parts.worlds.nets import Pixels
 from ...parts.worlds.normed import BlockDecoder, GoingHead, NumbersEncoder, NumbersHead, PoolingEncoder, TwoHotHead
+from ...parts.worlds.window import Looking, WindowRSSM
 from ...skeletons.dreamer import Behaviour, Dreaming
 from ...skeletons.world import Head, Sense
 from . import planet
@@ -29,8 +31,11 @@ READS = ("deter", "stoch")
 
 def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: int, first: bool,
          ) -> tuple[Sense, Head]:
-    """How a channel comes in and is told: numbers (`width` of them) or a picture."""
+    """How a channel comes in and is told: numbers (`width` of them), a grid of places, or a picture."""
     norm = "layer" if first else "rms"
+    if channel == "grid":
+        return (Sense(channel, part(GridEncoder, depth=depth, norm=norm), width),
+                Head(channel, part(GridHead, depth=depth, norm=norm), reads=READS))
     if width:
         return (Sense(channel, part(NumbersEncoder, units=units, layers=layers, norm=norm), width),
                 Head(channel, part(NumbersHead, units=units, layers=layers, norm=norm), reads=READS))
@@ -41,20 +46,25 @@ def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: i
 
 def spec(preset: str = "paper") -> Dreaming:
     """200 million weights ("paper"), the other published sizes, the first version's smallest and largest ("first-s",
-    "first-xl"), and "small" for two cores. What is seen is the world's: `prepare`."""
-    first, small = preset in FIRST, preset == "small"
+    "first-xl"), "small" for two cores, and "window-small", which remembers by a transformer. What is seen is the
+    world's: `prepare`."""
+    first, small = preset in FIRST, preset.endswith("small")
     deter, hidden, classes, depth, units = SIZES.get(preset, (256, 64, 8, 8, 64))
     layers, shallow, groups, norm = 3, 1, 16 if small else 32, "rms"
     if first:
         deter, units, depth, layers = FIRST[preset]
         hidden, classes, shallow, norm = units, 32, layers, "layer"
     cell: Part[Any] = part(NormedGRU if first else BlockGRU, size=deter, hidden=hidden)
+    dynamics: Part[Any] = part(NormedRSSM, latent=Categorical(groups, classes), cell=cell, hidden=hidden,
+                               expecting=1 if first else 2, norm=norm, learned=first)
+    if preset == "window-small":  # not in the paper: to ask what the gated unit is worth
+        dynamics = part(WindowRSSM, latent=Categorical(groups, classes), hidden=hidden,
+                        cell=part(Looking, size=deter, hidden=hidden))
     sense, told = seen("image", 0, deter, depth, units, layers, first)
     return Dreaming(
         pixels=Pixels(32, grey=True, shift=0.5) if small else Pixels(64, shift=0.5),
         senses=(sense,),
-        dynamics=part(NormedRSSM, latent=Categorical(groups, classes), cell=cell, hidden=hidden,
-                      expecting=1 if first else 2, norm=norm, learned=first),
+        dynamics=dynamics,
         heads=(told,
                Head("reward", part(TwoHotHead, units=units, layers=shallow, curved=not first, norm=norm)),
                Head("terminal", part(GoingHead, units=units, layers=shallow, inside=not first, norm=norm))),
@@ -63,7 +73,7 @@ def spec(preset: str = "paper") -> Dreaming:
                    scale=1.0 if first else 0.01, norm=norm),
         critic=part(TwoHotHead, units=units, layers=layers, curved=not first, norm=norm),
         behaviour=Behaviour(replay=0.0 if first else 0.3, through=first),
-        context=not first,
+        context=not first and preset != "window-small",
     )
 
 
@@ -73,7 +83,8 @@ def prepare(p: Dreaming, info: Info) -> Dreaming:
     picture, told = p.senses[0], p.heads[0]
     assert isinstance(p.actor, Part)
     first, units = p.actor["norm"] == "layer", p.actor["units"]
-    both = [seen(channel, width, 0, 0, units, p.actor["layers"], first) if width else (picture, told)
+    depth = picture.net["depth"]
+    both = [seen(channel, width, 0, depth, units, p.actor["layers"], first) if width else (picture, told)
             for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
     return replace(p, senses=tuple(s for s, _ in both), heads=(*(h for _, h in both), *p.heads[1:]),
                    actor=p.actor.but(choices=info.choices))
@@ -85,8 +96,8 @@ def recipe(preset: str = "paper") -> Recipe:
     "size1m" has the 1,024 of its worlds of numbers, "first-s" and "first-xl" the first version's optimiser.
     "small" is ours: shorter sequences, a higher rate, 64 steps for each that is lived.
     """
-    first, small = preset in FIRST, preset == "small"
-    ratio = {"small": 64.0, "size1m": 1024.0}.get(preset, 32.0)
+    first, small = preset in FIRST, preset.endswith("small")
+    ratio = 64.0 if small else 1024.0 if preset == "size1m" else 32.0
     envs = 1 if small or preset == "size1m" else 16
     fit = Stage("learn", "fit", ratio=ratio, sequence=32 if small else 64, newest=not first)
     life = Life(first=(Stage("at first", "collect", 8 if small else 16),),
@@ -109,7 +120,7 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "size1m", "size12m", "size25m", "size50m", "size100m", "size400m", "first-s", "first-xl",
-             "small"),
+             "small", "window-small"),
     prepare=prepare,
     summary="One agent, one set of numbers, any world: numbers are squashed by symlog, rewards and values are told as "
     "distributions over bins, the divergence of what is seen from what was foreseen is split and has a free nat, "
@@ -119,8 +130,8 @@ PAPER = Paper(
         Parent(
             planet.PAPER,
             (
-                (("()", "critic", "behaviour", "context", "taken"), "an actor and a critic learn in dreams, in the "
-                 "place of a search at each step; what was believed is kept with what was lived"),
+                (("()", "critic", "behaviour", "context", "taken", "looks"), "an actor and a critic learn in dreams, "
+                 "in the place of a search at each step; what was believed is kept with what was lived"),
                 ("actor", "a policy whose distribution is learned"),
                 ("pixels", "all eight bits, without noise"),
                 ("senses", "convolutions halved by their maxima, each normalised"),
@@ -151,6 +162,9 @@ PAPER = Paper(
         "Beliefs are kept as halves and class numbers, and written anew after each update that held them.",
         "The first version is one Adam with three clips and two rates; its epsilon is 1e-8 for all three, where the "
         "actor's and critic's were 1e-5, its weights begin as the second's, and its convolutions are of stride 2.",
+        "To see what a part is worth: looks.ahead=15 searches at each decision, looks.valued asks the critic what "
+        "comes then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
+        "rule.free=0 the free nat, behaviour.pull=0 the slow critic.",
         "Tasks of DeepMind control last two steps a decision.",
         "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures that are 32 pixels wide.",
     ),

@@ -11,13 +11,16 @@ from ...core.recipe import Life, Recipe, Stage
 from ...core.types import Info
 from ...parts.worlds.blocks import NormedGRU
 from ...parts.worlds.early import EarlyRSSM
+from ...parts.worlds.masked import MaskedRSSM
 from ...parts.worlds.normed import NumbersEncoder, NumbersHead
+from ...parts.worlds.spoken import TokenHot, TokenRSSM, TokenToldHead
 from ...parts.worlds.tokens import TokenEncoder, TokenHead
 from ...skeletons.dreamer import Dreaming
 from ...skeletons.world import Head, Sense
 from . import dreamerv3
 
 VOCABULARY, EMBEDDED = 32_100, 512  # T5's tokens, and the numbers of its encoder for each
+BELIEFS = ("early", "token", "masked")
 MODEL = "^(senses|dynamics|heads)"  # the model of the world: what reading alone trains, and what is taken over
 
 
@@ -29,12 +32,21 @@ def heard(channel: str, width: int, units: int, layers: int, norm: str) -> tuple
     return Sense(channel, seen, width), Head(channel, told, reads=dreamerv3.READS)
 
 
+def believed(kind: str, kw: dict[str, Any], small: bool) -> Part[Any]:
+    """The code's other beliefs: drawn from the frame alone ("early"), with words apart ("token"), whose classes are
+    foreseen together ("masked")."""
+    if kind == "masked":
+        p = part(MaskedRSSM, **kw)
+        return p.but(embed=32, layers=2, heads=2, wide=64) if small else p
+    return part(TokenRSSM, **kw) if kind == "token" else part(EarlyRSSM, **kw)
+
+
 def spec(preset: str = "paper") -> Dreaming:
     """The agent between DreamerV3's two versions, at its largest size, with a token a step.
 
-    "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "early": the code's
-    other belief, of which the drawn part is the frame's alone (rssm_type). "small" and its like
-    are `dreamerv3`'s small, with one layer for a token, and tokens are learned before they are heard too.
+    "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "early", "token",
+    "masked": the code's other beliefs (`believed`). "small" and its like are `dreamerv3`'s small, with one layer for a
+    token, and tokens are learned before they are heard too.
     """
     small = preset.endswith("small")
     p = dreamerv3.spec("small" if small else "first-xl")
@@ -46,10 +58,14 @@ def spec(preset: str = "paper") -> Dreaming:
     channel, width = ("token_embed", EMBEDDED) if preset.startswith("embedded") else ("token", VOCABULARY)
     sense, head = heard(channel, width, units, layers, norm)
     head = replace(head, foreseen=1.0) if small else head
-    if preset.startswith("early"):
+    if preset.split("-")[0] in BELIEFS:
         d, cell = p.dynamics, p.dynamics["cell"]
-        p = replace(p, dynamics=part(EarlyRSSM, latent=d["latent"], hidden=d["hidden"], norm=norm, learned=not small,
-                                     cell=part(NormedGRU, size=cell["size"], hidden=cell["hidden"])))
+        kw = {"latent": d["latent"], "hidden": d["hidden"], "norm": norm, "learned": not small,
+              "cell": part(NormedGRU, size=cell["size"], hidden=cell["hidden"])}
+        p = replace(p, dynamics=believed(preset.split("-")[0], kw, small))
+    if preset.startswith("token"):  # the belief itself hears and tells
+        sense = replace(sense, net=part(TokenHot))
+        head = replace(head, net=part(TokenToldHead), reads=("words",), weight=0.0, foreseen=1.0)
     return replace(p, senses=(*p.senses, sense), heads=(*p.heads, head), taken=MODEL)
 
 
@@ -58,8 +74,14 @@ def prepare(p: Dreaming, info: Info) -> Dreaming:
     (sense, head), widths = (p.senses[-1], p.heads[-1]), dict(info.inputs)
     p = dreamerv3.prepare(replace(p, heads=p.heads[:-1]), info)
     if sense.channel not in widths:
-        return p
-    return replace(p, senses=(*p.senses, replace(sense, width=widths[sense.channel])), heads=(*p.heads, head))
+        return hearing(p, 0)
+    return hearing(replace(p, senses=(*p.senses, replace(sense, width=widths[sense.channel])), heads=(*p.heads, head)),
+                   widths[sense.channel])
+
+
+def hearing(p: Dreaming, words: int) -> Dreaming:
+    """A belief that takes in tokens themselves is told how many there are."""
+    return replace(p, dynamics=p.dynamics.but(words=words)) if p.dynamics.cls is TokenRSSM else p
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -94,8 +116,8 @@ PAPER = Paper(
     task="world",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "embedded", "text", "early", "small", "embedded-small", "text-small", "video-small",
-             "early-small"),
+    presets=("paper", "embedded", "text", "early", "token", "masked", "small", "embedded-small", "text-small",
+             "video-small", "early-small", "token-small", "masked-small"),
     prepare=prepare,
     summary="Language is not only orders: it says what is where, what will come and how things work. So it is no input "
     "of the policy but a thing of the world: one frame and one token a step are seen together, and the model of the "
@@ -133,6 +155,11 @@ PAPER = Paper(
         "whether or not they belong together.",
         "The small presets have the second version's net; their rate of 1e-3 for the model of the world, and the small "
         "lives of text and video, are ours.",
+        "Preset token holds the token against what was foreseen of it, the code's TokenRSSM against zeros (nets.py): "
+        "nothing is learned of it there. Preset masked is made after MaskGIT: the file that the code imports for "
+        "it is not in the repository.",
+        "Messenger's words are numbers in manuals of our own, and the authors' come as T5's numbers for each token. A "
+        "life that is won at its last step is won, where the authors' wrapper takes it for lost.",
         "Heads that read the memory alone, and a loss on tokens that are only foreseen (their loss_scales.lm, 0 as "
         "published and 1 in the small presets), are settings: heads.N.reads and heads.N.foreseen.",
     ),

@@ -8,12 +8,12 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
 from ...core.types import StemmaError
+from .latents import chosen, one_hot, shares
 from .normed import topped
 
 
@@ -44,8 +44,7 @@ class Policy(nn.Module):
         """Log probabilities of each group of choices."""
         out = []
         for x in said.split(self.choices, -1):
-            p = (1 - self.mix) * x.softmax(-1) + self.mix / x.shape[-1]
-            out.append(p.log() if self.mix else x.log_softmax(-1))
+            out.append(((1 - self.mix) * shares(x) + self.mix / x.shape[-1]).log() if self.mix else shares(x, log=True))
         return out
 
     def _normal(self, said: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,8 +56,7 @@ class Policy(nn.Module):
         if not self.choices:
             mean, std = self._normal(said)
             return mean + std * torch.randn_like(std)
-        return torch.cat([F.one_hot((x - torch.empty_like(x).exponential_().log()).argmax(-1), x.shape[-1]).to(x)
-                          for x in self._groups(said)], -1)
+        return torch.cat([one_hot(chosen(x.exp()), x) for x in self._groups(said.detach())], -1)
 
     def log_prob(self, said: Float[Tensor, "N P"], action: Float[Tensor, "N A"]) -> Float[Tensor, " N"]:
         if self.choices:

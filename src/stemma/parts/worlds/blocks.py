@@ -4,6 +4,8 @@ Axes: B sequences, T steps, H numbers of the memory, S of the drawn part, A of a
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,10 +44,22 @@ class BlockGRU(nn.Module):
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
+        return self.ready()(stoch, action, deter)
+
+    def ready(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The cell for the steps of a sequence, its weights laid out once: what all blocks see is one product over all
+        of them, and no block has a copy of it."""
+        first: Any = self.hidden[0]
+        own = first.weight[:, : self.size // self.blocks]
+        return partial(self._moved, own, first.weight[:, self.size // self.blocks :].transpose(0, 1).flatten(1))
+
+    def _moved(self, own: Tensor, common: Tensor, stoch: Tensor, action: Tensor, deter: Tensor) -> Tensor:
         seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
-        each = torch.cat([deter.unflatten(-1, (self.blocks, -1)), seen[:, None].expand(-1, self.blocks, -1)], -1)
-        raw = self.gates(self.hidden(each.flatten(-2))).unflatten(-1, (self.blocks, -1))
-        reset, new, update = (x.flatten(-2) for x in raw.chunk(3, -1))
+        first: Any = self.hidden[0]
+        x = torch.addmm(first.bias, seen, common).unflatten(-1, (self.blocks, -1))
+        x = x + torch.bmm(deter.unflatten(-1, (self.blocks, -1)).transpose(0, 1), own).transpose(0, 1)
+        raw = self.gates(self.hidden[1:](x.flatten(-2))).unflatten(-1, (self.blocks, 3, -1))
+        reset, new, update = (x.flatten(-2) for x in raw.unbind(-2))
         return gated((reset, new, update), deter)
 
 
@@ -111,9 +125,10 @@ class NormedRSSM(RSSM):
             return self.posterior(prior, embed), prior
         return super().step(state, action, embed, first)
 
-    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
         if self.start is None:
-            return super().observe(embed, action, first, state)
+            return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
         state = begun if state is None else state
         posts = []
@@ -122,8 +137,7 @@ class NormedRSSM(RSSM):
             state = self._judged(self.cell(stoch, did * ~new, deter), seen)
             posts.append(state)
         post = stacked(posts)
-        stats = self.latent.stats(self.expect(post["deter"]))
-        return post, {**stats, "stoch": self.latent.sample(stats), "deter": post["deter"]}
+        return post, self._foreseen(post["deter"], posts=post)
 
 
 __all__ = ["BlockGRU", "NormedGRU", "NormedRSSM", "gated", "within"]

@@ -46,6 +46,8 @@ class Dynamics(nn.Module):
     sequences are made of these."""
 
     out: In  # channels: the width of the features
+    latent: Any  # what the drawn part is distributed as
+    spared: tuple[str, ...] = ()  # parts of the belief that a brief observation may leave out
 
     def initial(self, like: Tensor, count: int) -> State:
         """The belief before anything was seen, `count` times, of the kind and place of `like`."""
@@ -58,6 +60,11 @@ class Dynamics(nn.Module):
     def posterior(self, prior: State, embed: Float[Tensor, "B E"]) -> State:
         """The belief `prior` after it has seen."""
         raise NotImplementedError
+
+    def drawn(self, state: State) -> Tensor:
+        """The drawn part of what was foreseen, drawn anew."""
+        out: Tensor = self.latent.sample(state)
+        return out
 
     def features(self, state: State) -> Float[Tensor, "... F"]:
         raise NotImplementedError
@@ -75,9 +82,9 @@ class Dynamics(nn.Module):
 
     def observe(
         self, embed: Float[Tensor, "B T E"], action: Float[Tensor, "B T A"], first: Bool[Tensor, "B T"],
-        state: State | None = None
+        state: State | None = None, brief: bool = False
     ) -> tuple[State, State]:
-        """(posteriors, priors) of whole sequences, each [B, T, ...]."""
+        """(posteriors, priors) of whole sequences, each [B, T, ...]; brief: without the parts that are `spared`."""
         state = self.initial(embed, len(embed)) if state is None else state
         posts, priors = [], []
         for t in range(embed.shape[1]):
@@ -152,10 +159,9 @@ class GRUCell(nn.Module):
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
         gates, new = self.of_x(F.relu(self.join(torch.cat([stoch, action], -1)))).split((2 * self.size, self.size), -1)
-        reset, update = (gates + self.of_h(deter)).sigmoid().chunk(2, -1)
-        new = (new + self.of_reset(reset * deter)).tanh()
-        out: Tensor = new + update * (deter - new)
-        return out
+        reset, update = torch.addmm(gates, deter, self.of_h.weight.mT).sigmoid().chunk(2, -1)
+        new = torch.addmm(new, reset * deter, self.of_reset.weight.mT).tanh()
+        return torch.lerp(new, deter, update)
 
 
 class RSSM(Dynamics):
@@ -185,7 +191,10 @@ class RSSM(Dynamics):
         return {**stats, "stoch": like.new_zeros(count, self.latent.width), "deter": like.new_zeros(count, self.size)}
 
     def prior(self, state: State, action: Tensor, temperature: float = 1.0) -> State:
-        deter = self.cell(state["stoch"], action, state["deter"])
+        return self._foreseen(self.cell(state["stoch"], action, state["deter"]), temperature)
+
+    def _foreseen(self, deter: Tensor, temperature: float = 1.0, posts: State | None = None) -> State:
+        """The prior that a memory implies, [..., H]; where it is learned from, `posts` are what was then seen."""
         stats = self.latent.stats(self.expect(deter))
         return {**stats, "stoch": self.latent.sample(stats, temperature), "deter": deter}
 
@@ -196,22 +205,26 @@ class RSSM(Dynamics):
         stats = self.latent.stats(self.judge(F.relu(self.recall(deter) + seen)))
         return {**stats, "stoch": self.latent.sample(stats), "deter": deter}
 
-    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
         state = self.initial(embed, len(embed)) if state is None else state
         keep = (~first).to(embed.dtype)[..., None]
-        posts = []
-        for seen, did, on in zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1)):
-            state = self._judged(self.cell(state["stoch"] * on, did, state["deter"] * on), seen)
+        posts, cell = [], getattr(self.cell, "ready", lambda: self.cell)()
+        forgets = [True] * first.shape[1] if torch.compiler.is_compiling() else first.any(0).tolist()
+        steps = zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1), forgets)
+        for seen, did, on, forget in steps:
+            stoch, deter = (state[k] * on if forget else state[k] for k in ("stoch", "deter"))
+            state = self._judged(cell(stoch, did, deter), seen)
             posts.append(state)
         post = stacked(posts)
-        stats = self.latent.stats(self.expect(post["deter"]))
-        return post, {**stats, "stoch": self.latent.sample(stats), "deter": post["deter"]}
+        return post, self._foreseen(post["deter"], posts=post)
 
     def features(self, state: State) -> Tensor:
         return torch.cat([state["stoch"], state["deter"]], -1)
 
     def divergence(self, post: State, prior: State) -> Tensor:
-        return self.latent.kl(post, prior)
+        nats: Tensor = self.latent.kl(post, prior)
+        return nats
 
 
 class SSM(Dynamics):
@@ -244,7 +257,8 @@ class SSM(Dynamics):
         return state["stoch"]
 
     def divergence(self, post: State, prior: State) -> Tensor:
-        return self.latent.kl(post, prior)
+        nats: Tensor = self.latent.kl(post, prior)
+        return nats
 
 
 __all__ = ["RSSM", "SSM", "Dynamics", "GRUCell", "State", "at", "flat", "glorot", "stacked"]

@@ -55,7 +55,10 @@ class EarlyRSSM(NormedRSSM):
         begun = self.initial(embed, len(embed))
         state = {k: torch.where(first.view(-1, *[1] * (v.ndim - 1)), begun[k], v) for k, v in state.items()}
         action = action * ~first[:, None]
-        return self._moved(state, action, self.judge(embed)), self.prior(state, action)
+        return self._seen(state, action, embed), self.prior(state, action)
+
+    def _seen(self, state: State, action: Tensor, embed: Float[Tensor, "B E"]) -> State:
+        return self._moved(state, action, self.judge(embed))
 
     observe = Dynamics.observe
 

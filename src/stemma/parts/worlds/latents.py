@@ -14,6 +14,28 @@ from jaxtyping import Float
 from torch import Tensor
 
 Stats = dict[str, Tensor]
+FEW = 24  # classes
+
+
+def chosen(weights: Float[Tensor, "... C"]) -> Tensor:
+    """Which of C, drawn with chances in proportion to `weights`: one uniform number for each draw."""
+    ends = weights.cumsum(-1)
+    return (ends[..., :-1] <= torch.rand_like(ends[..., :1]) * ends[..., -1:]).sum(-1)
+
+
+def one_hot(index: Tensor, like: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
+    """`index` as ones among zeros, of `like`'s last axis and kind."""
+    return torch.zeros_like(like).scatter_(-1, index[..., None], 1.0)
+
+
+def shares(raw: Float[Tensor, "... C"], log: bool = False) -> Float[Tensor, "... C"]:
+    """Softmax over the last axis, or its logarithm. A few classes are moved to the front for it: a CPU takes the last
+    axis row by row, and the first for many rows at once, ten times as fast."""
+    few = raw.shape[-1] < FEW and raw.device.type == "cpu"
+    x = raw.movedim(-1, 0).contiguous() if few else raw
+    axis = 0 if few else -1
+    x = x.log_softmax(axis) if log else x.softmax(axis)
+    return x.movedim(0, -1).contiguous() if few else x
 
 
 def normal_kl(mean_q: Tensor, std_q: Tensor, mean_p: Tensor, std_p: Tensor) -> Tensor:
@@ -78,18 +100,14 @@ class Categorical:
         return self.width
 
     def stats(self, raw: Float[Tensor, "... GC"]) -> Stats:
-        p = raw.unflatten(-1, (self.groups, self.classes)).softmax(-1)
+        p = shares(raw.unflatten(-1, (self.groups, self.classes)))
         return {"logits": ((1 - self.mix) * p + self.mix / self.classes).log()}
 
     def sample(self, s: Stats, temperature: float = 1.0) -> Float[Tensor, "... GC"]:
         """A draw as one-hot groups; the log probabilities are divided by `temperature`."""
-        logits = s["logits"] / temperature if temperature != 1 else s["logits"]
-        gumbel = -torch.empty_like(logits).exponential_().log()
-        hot = F.one_hot((logits + gumbel).argmax(-1), self.classes).to(logits)
-        if not logits.requires_grad:
-            return hot.flatten(-2)
-        p = logits.softmax(-1) if temperature != 1 else logits.exp()
-        return (hot + p - p.detach()).flatten(-2)
+        p = shares(s["logits"] / temperature) if temperature != 1 else s["logits"].exp()
+        hot = one_hot(chosen(p.detach()), p)
+        return (hot + p - p.detach() if p.requires_grad else hot).flatten(-2)
 
     def mode(self, s: Stats) -> Float[Tensor, "... GC"]:
         return F.one_hot(s["logits"].argmax(-1), self.classes).to(s["logits"]).flatten(-2)
@@ -105,4 +123,4 @@ class Categorical:
 
 Latent = Gaussian | Categorical
 
-__all__ = ["Categorical", "Gaussian", "Latent", "Stats", "normal_kl"]
+__all__ = ["Categorical", "Gaussian", "Latent", "Stats", "chosen", "normal_kl", "one_hot", "shares"]

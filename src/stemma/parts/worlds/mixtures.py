@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...core.part import In
 from .dynamics import Dynamics, State, stacked
-from .latents import Gaussian
+from .latents import Gaussian, chosen
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -23,10 +23,11 @@ def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: 
     """-ln of a mixture's density at `x`: number by number [..., Z] where `logit` is [..., Z, K], of all of them at once
     [...] where it is [..., K].
 
-    `logit` need not be normalised.
+    `logit` need not be normalised. The components are moved to the front: a sum over a few last numbers is slow.
     """
-    each = -0.5 * ((x[..., None] - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_TAU
-    return -(logit.log_softmax(-1) + (each if logit.ndim == each.ndim else each.sum(-2))).logsumexp(-1)
+    logit, mean, log_std = (v.movedim(-1, 0).contiguous() for v in (logit, mean, log_std))
+    each = -0.5 * ((x - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_TAU
+    return logit.logsumexp(0) - (logit + (each if logit.ndim == each.ndim else each.sum(-1))).logsumexp(0)
 
 
 def mixture_draw(
@@ -41,9 +42,7 @@ def mixture_draw(
     if temperature == 0:
         pick = logit.argmax(-1, keepdim=True)
     else:
-        # not normalised: its last is the sum
-        share = ((logit - logit.amax(-1, keepdim=True)) / temperature).exp().cumsum(-1)
-        pick = (share[..., :-1] < torch.rand_like(share[..., :1]) * share[..., -1:]).sum(-1, keepdim=True)
+        pick = chosen(((logit - logit.amax(-1, keepdim=True)) / temperature).exp())[..., None]
     pick = pick if logit.ndim == mean.ndim else pick[..., None, :].expand_as(mean[..., :1])
     centre = mean.gather(-1, pick)[..., 0]
     if temperature == 0:
@@ -61,6 +60,8 @@ class MDNRNN(Dynamics):
     from was a first one. `joint` (not in the paper): one mixture over the whole code in place of one for each of its
     numbers, so that what begins in several at once begins or does not.
     """
+
+    spared = ("cell",)
 
     def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False,
                  joint: bool = False) -> None:
@@ -117,22 +118,49 @@ class MDNRNN(Dynamics):
         prior = prior | {"deter": prior["deter"] * (1 - new), "cell": prior["cell"] * (1 - new), "begun": new}
         return self.posterior(prior, embed), prior
 
-    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None) -> tuple[State, State]:
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
         """As `Dynamics.observe`; all but the recurrence is worked out for the whole sequences. Priors are mixtures
-        ("logit", "mean", "log_std")."""
+        ("logit", "mean", "log_std"). brief: without the cell, and then torch's own recurrence does for a CPU."""
         state = self.initial(embed, len(embed)) if state is None else state
         coded, new = self._coded(embed), first.to(embed.dtype)[..., None]
         before = (torch.cat([state["stoch"][:, None], coded["stoch"][:, :-1]], 1),
                   torch.cat([state["begun"][:, None], new[:, :-1]], 1))
-        x = self.drive(self._inputs({"stoch": before[0], "begun": before[1]}, action))
-        h, c, keep = state["deter"], state["cell"], 1 - new
-        memory = []
-        for t in range(embed.shape[1]):
-            h, c = self._lstm(x[:, t], h, c)
-            h, c = h * keep[:, t], c * keep[:, t]
-            memory.append({"deter": h, "cell": c})
-        remembered = {**stacked(memory), "begun": new}
+        x = self._inputs({"stoch": before[0], "begun": before[1]}, action)
+        if brief and x.device.type == "cpu" and not torch.compiler.is_compiling():
+            remembered = {"deter": self._whole(x, first, state) * (1 - new), "begun": new}
+        else:
+            remembered = {**self._unrolled(self.drive(x), 1 - new, state), "begun": new}
         return {**coded, **remembered}, {**self.said(remembered["deter"]), **remembered}
+
+    def _unrolled(self, driven: Float[Tensor, "B T 4H"], keep: Float[Tensor, "B T 1"], state: State) -> State:
+        """Step by step: "deter" and "cell" [B, T, H]."""
+        h, c, memory = state["deter"], state["cell"], []
+        for x, on in zip(driven.unbind(1), keep.unbind(1)):
+            h, c = self._lstm(x, h, c)
+            h, c = h * on, c * on
+            memory.append({"deter": h, "cell": c})
+        return stacked(memory)
+
+    def _whole(self, x: Float[Tensor, "B T I"], first: Tensor, state: State) -> Float[Tensor, "B T H"]:
+        """"deter" by one call, whose sequences are the pieces between the steps at which the memory is emptied; at
+        these themselves it is what would have come."""
+        count, length = first.shape
+        row, step = first[:, :-1].nonzero().unbind(1)
+        rows = torch.cat([torch.arange(count), row])
+        begin = torch.cat([torch.zeros(count, dtype=torch.long), step + 1])
+        if len(row):
+            x = x[rows[:, None], (begin[:, None] + torch.arange(length)).clamp(max=length - 1)]
+        empty = x.new_zeros(1, len(row), self.hidden)
+        carried = [torch.cat([state[k][None], empty], 1) for k in ("deter", "cell")]
+        weights = [self.drive.weight, self.recur.weight, self.drive.bias, torch.zeros_like(self.drive.bias)]
+        out: Tensor = torch.lstm(x, carried, weights, True, 1, 0.0, self.training, False, True)[0]
+        if not len(row):
+            return out
+        passed = first.long().cumsum(1) - first.long()  # emptied so often before a step
+        earlier = torch.cat([torch.zeros(1, dtype=torch.long), first[:, :-1].sum(1).cumsum(0)[:-1]])
+        piece = torch.where(passed > 0, count + earlier[:, None] + passed - 1, torch.arange(count)[:, None])
+        return out[piece, torch.arange(length) - begin[piece]]
 
     def features(self, state: State) -> Tensor:
         return torch.cat([state["stoch"], state["deter"]], -1)

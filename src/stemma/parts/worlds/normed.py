@@ -50,8 +50,8 @@ class BlockLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out))
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N G"]:
-        y = torch.einsum("nki,kio->nko", x.unflatten(-1, (self.blocks, -1)), self.weight)
-        return y.flatten(-2) + self.bias
+        y = torch.bmm(x.unflatten(-1, (self.blocks, -1)).transpose(0, 1), self.weight)
+        return y.transpose(0, 1).flatten(-2) + self.bias
 
 
 def begin(module: nn.Module, scale: float = 1.0) -> Any:
@@ -103,21 +103,21 @@ class NumbersEncoder(nn.Module):
 
 
 class NumbersHead(nn.Module):
-    """A channel of numbers from the belief: squared error of their symlog, summed."""
+    """A channel of numbers from the belief: squared error of their symlog (`squash`), summed."""
 
-    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms") -> None:
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True) -> None:
         super().__init__()
-        self.net = topped(inp.channels[0], units, layers, inp.logits, norm=norm)
+        self.net, self.squash = topped(inp.channels[0], units, layers, inp.logits, norm=norm), squash
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N O"]:
         said: Tensor = self.net(x)
         return said
 
     def loss(self, said: Tensor, truth: Tensor) -> Float[Tensor, " N"]:
-        return (said - symlog(truth)).square().sum(-1)
+        return (said - (symlog(truth) if self.squash else truth)).square().sum(-1)
 
     def mean(self, said: Tensor) -> Tensor:
-        return symexp(said)
+        return symexp(said) if self.squash else said
 
 
 class PoolingEncoder(nn.Module):
@@ -212,48 +212,65 @@ def bins_of(count: int = 255, far: float = 20.0, curved: bool = True) -> Float[T
     return torch.cat([half, -half[:-1].flip(0)])
 
 
-def two_hot(x: Tensor, bins: Float[Tensor, " K"]) -> Float[Tensor, "... K"]:
-    """Numbers as weights of the two bins beside them, by distance; beyond the ends, the end."""
+def beside(x: Tensor, bins: Float[Tensor, " K"]) -> tuple[Tensor, Tensor]:
+    """(the bin above each number, its share of the two beside it, by distance); beyond the ends, the end."""
     x = x.clamp(bins[0], bins[-1])
     above = torch.searchsorted(bins, x.contiguous(), right=True).clamp(1, len(bins) - 1)
     low, high = bins[above - 1], bins[above]
-    share = ((x - low) / (high - low))[..., None]
-    return (F.one_hot(above - 1, len(bins)) * (1 - share) + F.one_hot(above, len(bins)) * share).to(bins.dtype)
+    return above, (x - low) / (high - low)
+
+
+def two_hot(x: Tensor, bins: Float[Tensor, " K"]) -> Float[Tensor, "... K"]:
+    """Numbers as weights of the two bins beside them."""
+    above, share = beside(x, bins)
+    share = share[..., None].to(bins.dtype)
+    return F.one_hot(above - 1, len(bins)) * (1 - share) + F.one_hot(above, len(bins)) * share
 
 
 def balanced_mean(p: Float[Tensor, "... K"], bins: Float[Tensor, " K"]) -> Tensor:
-    """The mean of mirrored bins under `p`, summed in pairs from without, so that equal weights are 0 and not nearly."""
+    """The mean of mirrored bins under `p`: of each pair the difference counts, so that equal weights are 0 and not
+    nearly."""
     half = len(bins) // 2
-    each = p * bins
-    return (each[..., :half].flip(-1) + each[..., half + 1 :]).sum(-1) + each[..., half]
+    return (p[..., half + 1 :] - p[..., :half].flip(-1)) @ bins[half + 1 :]
 
 
 class TwoHotHead(nn.Module):
     """A number as a distribution over bins: cross-entropy with its two-hot; the mean is that of the bins.
 
     Its last layer begins at 0, so that it first says exactly 0. curved False: bins of the symlog, and the mean is its
-    symexp (the first version).
+    symexp (the first version). To see what these are worth: squash False has equal bins of the number itself, from
+    -`far` to `far`; with one bin it says one number, whose error (of its symlog, unless `squash` is False) is squared.
     """
 
     bins: Tensor
 
     def __init__(self, inp: In, units: int = 1024, layers: int = 1, bins: int = 255, curved: bool = True,
-                 norm: str = "rms", reads: tuple[str, ...] = ()) -> None:
+                 norm: str = "rms", reads: tuple[str, ...] = (), squash: bool = True, far: float = 20.0) -> None:
         super().__init__()
-        self.net, self.curved = topped(inp.channels[0], units, layers, bins, 0.0, norm), curved
-        self.register_buffer("bins", bins_of(bins, curved=curved), persistent=False)
+        self.net = topped(inp.channels[0], units, layers, bins, 0.0, norm)
+        self.curved, self.squash, self.one = curved and squash and bins > 1, squash, bins == 1
+        self.register_buffer("bins", bins_of(bins, far, self.curved), persistent=False)
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
         said: Tensor = self.net(x)
         return said
 
     def loss(self, said: Float[Tensor, "N K"], truth: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-        target = two_hot(truth if self.curved else symlog(truth), self.bins)
-        return -(target * said.log_softmax(-1)).sum(-1)
+        """Cross-entropy with the two-hot of `truth`, of which two numbers are not 0."""
+        return self.losses(said, truth[None])[0]
+
+    def losses(self, said: Float[Tensor, "N K"], truths: Float[Tensor, "M N"]) -> Float[Tensor, "M N"]:
+        """The losses of several truths for what was said once."""
+        truths = symlog(truths) if self.squash and not self.curved else truths
+        if self.one:
+            return 0.5 * (said[..., 0] - truths).square()
+        above, share = beside(truths, self.bins)
+        both = said.log_softmax(-1).gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
+        return -torch.lerp(both[0], both[1], share)
 
     def mean(self, said: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
-        mean = balanced_mean(said.softmax(-1), self.bins)
-        return mean if self.curved else symexp(mean)
+        mean = said[..., 0] if self.one else balanced_mean(said.softmax(-1), self.bins)
+        return symexp(mean) if self.squash and not self.curved else mean
 
 
 class GoingHead(nn.Module):
@@ -286,4 +303,4 @@ class GoingHead(nn.Module):
 
 
 __all__ = ["BlockDecoder", "BlockLinear", "ByChannel", "GoingHead", "NumbersEncoder", "NumbersHead", "PoolingEncoder",
-           "TwoHotHead", "balanced_mean", "begin", "bins_of", "layers_of", "norm_of", "topped", "two_hot"]
+           "TwoHotHead", "balanced_mean", "begin", "beside", "bins_of", "layers_of", "norm_of", "topped", "two_hot"]

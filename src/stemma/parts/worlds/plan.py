@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,8 +16,22 @@ from torch import Tensor, nn
 from ...core.part import In
 from ...core.types import StemmaError
 from .dynamics import State
+from .latents import chosen, one_hot
 
 Returns = Callable[[Tensor], Tensor]
+
+
+class Dreams(Protocol):
+    """What a search at each decision asks of a model that dreams (`skeletons.dreamer`)."""
+
+    spec: Any
+    classes: int
+    critic: Any
+
+    @property
+    def dynamics(self) -> Any: ...
+    def dream(self, posts: State, steps: int | None = None) -> tuple[Tensor, Tensor]: ...
+    def foretold(self, path: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,15 @@ class CEM:
             raise StemmaError(f"a search keeps 1 or more elites of at least as many candidates, {self.elites} of "
                               f"{self.candidates} here, and looks 1 or more steps ahead, not {self.horizon}")
 
-    def search(self, returns: Returns, like: Tensor, count: int, actions: int) -> Plan:
-        """The plan for each of `count` situations, by `returns`: [B, J, H, A] to predicted returns [B, J]."""
+    def search(self, returns: Returns, like: Tensor, count: int, actions: int, choices: tuple[int, ...] = (),
+               tried_first: Float[Tensor, "B K H A"] | None = None) -> Plan:
+        """The plan for each of `count` situations, by `returns`: [B, J, H, A] to predicted returns [B, J].
+
+        choices: sizes of groups of which one is taken each; the plan's mean is their chances, which begin alike (not in
+        the paper). tried_first: sequences that stand among the candidates of the first iteration.
+        """
+        if choices:
+            return self._chosen(returns, like, count, choices, tried_first)
         mean = like.new_zeros(count, self.horizon, actions)
         std = torch.ones_like(mean)
         best: list[Tensor] = []
@@ -59,6 +81,8 @@ class CEM:
         for _ in range(self.iterations):
             drawn = torch.randn(count, self.candidates, self.horizon, actions, dtype=like.dtype, device=like.device)
             tried = torch.addcmul(mean[:, None], std[:, None], drawn).clamp(-1, 1)
+            if tried_first is not None and not best:
+                tried[:, : tried_first.shape[1]] = tried_first
             value, index = returns(tried).topk(self.elites, 1)
             elite = tried.gather(1, index[..., None, None].expand(-1, -1, self.horizon, actions))
             mean = elite.mean(1)
@@ -66,6 +90,69 @@ class CEM:
             best.append(value.mean(1))
             spread.append(std.mean((1, 2)))
         return Plan(mean, std, tuple(best), tuple(spread))
+
+    def _chosen(self, returns: Returns, like: Tensor, count: int, choices: tuple[int, ...],
+                tried_first: Tensor | None) -> Plan:
+        """The same for choices: candidates are one-hot, and chances are refit to the elites' shares."""
+        mean = torch.cat([like.new_full((count, self.horizon, n), 1 / n) for n in choices], -1)
+        best: list[Tensor] = []
+        spread: list[Tensor] = []
+        for _ in range(self.iterations):
+            wide = mean[:, None].expand(-1, self.candidates, -1, -1).split(choices, -1)
+            tried = torch.cat([one_hot(chosen(p), p) for p in wide], -1)
+            if tried_first is not None and not best:
+                tried[:, : tried_first.shape[1]] = tried_first
+            value, index = returns(tried).topk(self.elites, 1)
+            mean = tried.gather(1, index[..., None, None].expand(-1, -1, *tried.shape[2:])).mean(1)
+            best.append(value.mean(1))
+            spread.append((mean * (1 - mean)).sqrt().mean((1, 2)))
+        return Plan(mean, (mean * (1 - mean)).sqrt(), tuple(best), tuple(spread))
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """A search at each decision in the place of what the actor would do (the question to DreamerV3: what is an actor
+    worth?). ahead: steps that it looks, 0: it does not. valued: the critic says what comes behind them. seeded: so many
+    of the first candidates are the actor's own. Otherwise as `CEM`."""
+
+    ahead: int = 0
+    valued: bool = True
+    seeded: int = 0
+    candidates: int = 128
+    elites: int = 16
+    iterations: int = 4
+
+    @property
+    def search(self) -> CEM:
+        """The search. Raises `StemmaError` where its numbers do not go together."""
+        cem = CEM(self.ahead, self.candidates, self.elites, self.iterations)
+        cem.check()
+        if not 0 <= self.seeded <= self.candidates:
+            raise StemmaError(f"of {self.candidates} candidates {self.seeded} cannot be the actor's")
+        return cem
+
+    def decide(self, model: Dreams, state: State) -> Float[Tensor, "B A"]:
+        """The first action of the best plan from each belief; choices as one-hot numbers."""
+        choices, n, own = tuple(model.spec.actor["choices"]), len(state["stoch"]), None
+        if self.seeded:
+            wide = {k: v.repeat_interleave(self.seeded, 0)[:, None] for k, v in state.items()}
+            own = model.dream(wide, self.ahead - 1)[1].clamp(-1, 1).unflatten(0, (n, self.seeded))
+        plan = self.search.search(lambda a: self.worth(model, state, a), state["stoch"], n, model.classes, choices, own)
+        first = plan.mean[:, 0]
+        return torch.cat([one_hot(p.argmax(-1), p) for p in first.split(choices, -1)], -1) if choices else first
+
+    def worth(self, model: Dreams, state: State, action: Float[Tensor, "B J H A"]) -> Float[Tensor, "B J"]:
+        """What action sequences are foreseen to earn, each reward weighed by how likely life went on until then, with
+        what the critic says of where they end (`valued`)."""
+        b, j, _, _ = action.shape
+        ahead = model.dynamics.imagine(action.flatten(0, 1), {k: v.repeat_interleave(j, 0) for k, v in state.items()})
+        path = model.dynamics.features(ahead)
+        reward, going = model.foretold(path)
+        weight = torch.cat([torch.ones_like(going[:, :1]), going], 1).cumprod(1)
+        total = (weight[:, :-1] * reward).sum(1)
+        if self.valued:
+            total = total + weight[:, -1] * model.critic.mean(model.critic(path[:, -1]))
+        return total.view(b, j)
 
 
 class Controller(nn.Module):
@@ -109,4 +196,4 @@ class Controller(nn.Module):
         return x.tanh().flatten(0, 1)
 
 
-__all__ = ["CEM", "Controller", "Plan"]
+__all__ = ["CEM", "Controller", "Lookahead", "Plan"]

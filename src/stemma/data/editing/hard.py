@@ -1,0 +1,100 @@
+"""Drawn edits of the sorts that InstructPix2Pix was seen to fail at (its sec. 5): asked for by their kinds alone
+(`--set tasks=[['count',1.0],...]`), never part of what `edits:SIZE` holds by itself.
+
+count      add another square; leave nothing but the disc       as many as are asked for
+move       move the disc to the left                            the thing elsewhere
+spatial    make the upper shape red                             which one is said by where it stands
+viewpoint  turn the picture upside down; look closer            all of it seen otherwise
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .drawn import COLOURS, KINDS, Edits, Thing, cover, shown, things_of
+from .pairs import Pair
+
+HARD = ("count", "move", "spatial", "viewpoint")
+SIDES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
+SHIFTS = (0.3, 0.2, 0.15, 0.1)  # of the picture's side, the longest for which there is room
+APART, EDGE, CLOSER = 1.2, 0.01, 1.6
+SMALLER = (1.0, 0.85, 0.7)  # of a second thing, the largest for which there is room
+
+Done = tuple[str, np.ndarray, np.ndarray, str, str]  # instruction, picture after, region, colour, caption after
+
+
+class Hard(Edits):
+    """Drawn edits, these kinds among them."""
+
+    known = (*KINDS, *HARD)
+
+    def pair(self, i: int, version: int = 0) -> Pair:
+        kind = self.kind(i)
+        if kind not in HARD:
+            return super().pair(i, version)
+        rng, _, colours, ground, things = self._begun(i)
+        before = self._draw(ground, *things)
+        said, after, region, colour, then = MADE[kind](self, rng, ground, before, things, str(colours[2]))
+        return Pair(shown(before), shown(after), said, kind, region >= 0.5, None, COLOURS[colour],
+                    (things_of(*things), then), things[0].shape, f"{self.split} {i}")
+
+
+def free(things: tuple[Thing, ...], t: Thing) -> bool:
+    """Whether a thing stands within the picture and touches none of the others."""
+    inside = all(t.r + EDGE <= v <= 1 - t.r - EDGE for v in (t.x, t.y))
+    return inside and all(np.hypot(t.x - o.x, t.y - o.y) > APART * (t.r + o.r) for o in things)
+
+
+def _count(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.ndarray, things: tuple[Thing, Thing],
+           colour: str) -> Done:
+    a, b = things
+    places = rng.uniform(0.1, 0.9, (60, 2)).tolist()
+    there = next((t for k in SMALLER for x, y in places if free(things, t := replace(a, x=x, y=y, r=k * a.r))), None)
+    if there is None or rng.random() < 0.4:
+        return (f"leave nothing but the {a.shape}", e._draw(ground, a), cover(b, e.size), b.colour, things_of(a))
+    word = ("add another {}", "put a second {} in the picture")[int(rng.integers(2))]
+    return word.format(a.shape), e._draw(before, there), cover(there, e.size), a.colour, things_of(a, there, b)
+
+
+def _move(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.ndarray, things: tuple[Thing, Thing],
+          colour: str) -> Done:
+    a, b = things
+    room = {s: next((k for k in SHIFTS if free((b,), replace(a, x=a.x + u * k, y=a.y + v * k))), 0.0)
+            for s, (u, v) in SIDES.items()}
+    best = [s for s in SIDES if room[s] == max(room.values())]
+    side = best[int(rng.integers(len(best)))]
+    u, v = SIDES[side]
+    there = replace(a, x=a.x + u * room[side], y=a.y + v * room[side])
+    word = ("move the {} to the {}", "shift the {} to the {}")[int(rng.integers(2))]
+    region = np.maximum(cover(a, e.size), cover(there, e.size))
+    return word.format(a.shape, side), e._draw(ground, there, b), region, a.colour, things_of(there, b)
+
+
+def _spatial(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.ndarray, things: tuple[Thing, Thing],
+             colour: str) -> Done:
+    a, b = things
+    across, down = a.x - b.x, a.y - b.y
+    where = (("left" if across < 0 else "right") if abs(across) > abs(down) else ("upper" if down < 0 else "lower"))
+    word = ("make the {} shape {}", "paint the {} shape {}")[int(rng.integers(2))]
+    then = replace(a, colour=colour)
+    return word.format(where, colour), e._draw(ground, then, b), cover(a, e.size), colour, things_of(then, b)
+
+
+def _viewpoint(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.ndarray, things: tuple[Thing, Thing],
+               colour: str) -> Done:
+    everywhere, what = np.ones(before.shape[1:], np.float32), int(rng.integers(3))
+    a, b = things
+    if what == 0:
+        return "turn the picture upside down", before[:, ::-1, ::-1].copy(), everywhere, a.colour, things_of(a, b)
+    if what == 1:
+        return ("turn the picture a quarter to the left", np.rot90(before, axes=(1, 2)).copy(), everywhere, a.colour,
+                things_of(a, b))
+    near = [replace(t, x=CLOSER * (t.x - 0.5) + 0.5, y=CLOSER * (t.y - 0.5) + 0.5, r=CLOSER * t.r) for t in things]
+    return "look closer at the middle", e._draw(ground, *near), everywhere, a.colour, things_of(a, b)
+
+
+MADE: dict[str, Callable[..., Done]] = {"count": _count, "move": _move, "spatial": _spatial, "viewpoint": _viewpoint}
+
+__all__ = ["HARD", "Hard", "free"]
