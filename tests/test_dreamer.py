@@ -642,3 +642,17 @@ def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> Non
         lookahead.study(run.path, tmp_path / "s", (2,), **given | {"episodes": 3})
     asked = [lookahead.looks_of(w, 5, 32) for w in lookahead.WAYS]
     assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]
+
+
+def test_an_update_is_one_graph() -> None:
+    """Whole sequences and dreams, as torch traces them, without a break; the losses are those of the plain way."""
+    m = tiny("gym:CartPole-v1", **{"behaviour.horizon": 2}).eval()
+    batch = batch_of(m, 2, 3)
+    graph = torch.compile(m.loss, backend="eager", fullgraph=True)
+    out = []
+    for way in (m.loss, graph):
+        torch.manual_seed(1)
+        out.append(way(batch))
+    assert set(out[0]) == set(out[1])
+    for k, v in out[0].items():
+        torch.testing.assert_close(out[1][k], v, rtol=1e-4, atol=1e-5)

@@ -657,14 +657,14 @@ def test_only_the_model_of_the_world_is_taken_over(kind: str, house: Any, tmp_pa
         assert "language" not in asked and asked["return"] == 0
 
 
-@pytest.mark.parametrize("kind", ["text", "small"])
+@pytest.mark.parametrize("kind", ["text", "small", "token", "masked"])
 def test_killed_at_every_unit_and_resumed(kind: str, stories: Path, tmp_path: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     """In reading, in living and in learning: the same bytes."""
     if kind == "small":
         pytest.importorskip("homegrid", reason="HomeGrid needs the older gym: pip install 'stemma-vision[homegrid]'")
-    world = {"text": f"text:{stories}", "small": "homegrid:task"}[kind]
-    given = {"env": world, "preset": "text-small" if kind == "text" else "small", "val_every": 0,
+    world = {"text": f"text:{stories}", "small": "homegrid:task"}.get(kind, "messenger:s1")
+    given = {"env": world, "preset": "small" if kind == "small" else f"{kind}-small", "val_every": 0,
              "sets": {"recipe.life.first.0.amount": 1, "recipe.life.then.0.amount": 1}}
     alone = life(tmp_path / "alone", budget="3steps", **given)
     pieces, done = lived_in_pieces(lambda: life(tmp_path / "pieces", budget="3steps", **given), tmp_path / "pieces",
