@@ -1,7 +1,8 @@
-"""Small valid folders of ten formats, each spoilt one to three times by chance: is anything lost without a word?
+"""Small folders of every format that is read, each spoilt one to three times: is anything lost without a word?
 
     python benchmarks/fuzz_folders.py                        10,000 folders, the table, and what failed
     python benchmarks/fuzz_folders.py --count 500 --seed 3
+    python benchmarks/fuzz_folders.py --formats panoptic maps
     python benchmarks/fuzz_folders.py --only 417 --keep /tmp/kept    one of them again, its folder kept
 
 Of each folder it is known which object was written on which picture, and which of them the spoiling took away (then
@@ -9,9 +10,11 @@ nobody can know of it) or touched. On the folder run `stemma doctor --json`, wha
 `stemma convert`, all in this process. What must hold:
 
 - no exception reaches the user but the product's own error;
-- every object that was written is read on its own picture (pictures are known by their pixels), or its picture, its
-  record or the file of its picture is named, or training refuses the data with a line;
+- every object that was written is read on its own picture (pictures are known by their pixels), its box and its mask
+  where there is one, or its picture, its record or the file of its picture is named, or training refuses the data with
+  a line;
 - a picture of which nothing was touched has no object but its own;
+- what training skips or refuses the doctor names;
 - no file of the input, nor of what lies beside it, is changed.
 
 The exit status is the number of folders that failed, 100 at most.
@@ -35,321 +38,20 @@ import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-W, H = 48, 40
-CLASSES = ("bolt", "nut", "washer")
+from small_folders import FORMATS, Folder, H, Lines, Many, Picture, Thing, W, digest, fresh, noisy
+
 ODD: tuple[Any, ...] = (None, "", "nan", "text", -1, -7.5, float("nan"), float("inf"), 1e300, 10**25, 0, 1, True, [],
                         {}, [None], "7", "Ω", {"a": 1}, [1, 2])
+TABLES = ("csv", "open-images")  # messages name a record of theirs by its line
 WORDS = ("", "nan", "inf", "-1", "-0.5", "1e300", "x", "99", "1,5", "0.5", "1", "0", "Ω", "#", '"', "NULL")
-
-
-@dataclass(eq=False)
-class Thing:
-    """An object as it was written: (x1, y1, x2, y2) in pixels. `state`: whole, touched, or gone with its record.
-    `said`: how messages may name its record."""
-
-    name: str
-    box: tuple[int, int, int, int]
-    state: str = "whole"
-    said: tuple[str, ...] = ()
-
-
-@dataclass(eq=False)
-class Picture:
-    """A picture: where it lies in the folder, its split, its objects. `digest`: of its pixels. `labels`: the file that
-    is of it alone. `names`: all it was ever called."""
-
-    stem: str
-    split: str
-    things: list[Thing]
-    raw: bytes
-    digest: bytes
-    file: str = ""
-    labels: str = ""
-    names: set[str] = field(default_factory=set)
-    broken: bool = False
-    more: bool = False  # records were doubled: it may have others than its own
-
-
-@dataclass(eq=False)
-class Lines:
-    """A text of lines, each with the object that it tells."""
-
-    rows: list[tuple[str, Thing | None]]
-    part: str = " "
-
-
-@dataclass(eq=False)
-class Folder:
-    """A data set in memory: path -> JSON document, XML root, lines, or bytes. `of`: id of a node -> its object;
-    `pages`: id of a node -> the picture that it speaks of."""
-
-    format: str
-    pictures: list[Picture]
-    files: dict[str, Any] = field(default_factory=dict)
-    of: dict[int, Thing] = field(default_factory=dict)
-    pages: dict[int, Picture] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)  # path -> what it leads to
-    done: list[str] = field(default_factory=list)
-    shared: bool = False  # something that all records need was touched
-
-    @property
-    def things(self) -> list[Thing]:
-        return [t for p in self.pictures for t in p.things]
-
-    def touch(self, things: list[Thing]) -> None:
-        for t in things:
-            t.state = "touched" if t.state == "whole" else t.state
-
-
-# ---------------------------------------------------------------- pictures and formats
-
-
-@cache
-def _noise(k: int) -> tuple[bytes, bytes]:
-    """(PNG, digest of its pixels) of a picture of noise."""
-    pixels = np.random.default_rng(k).integers(0, 256, (H, W, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue(), digest(pixels)
-
-
-def digest(pixels: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=12).digest()
-
-
-def fresh(rng: np.random.Generator, format: str) -> Folder:
-    """Five pictures, one of them without objects, in one split or in two."""
-    divided = bool(rng.integers(2))
-    stems = [f"{'im' if rng.integers(2) else 'IMG_'}{k:02d}" for k in range(5)]
-    if rng.integers(3) == 0:
-        stems[0] = unicodedata.normalize("NFC", "bär é 0")
-    out = []
-    for k, stem in enumerate(stems):
-        things = []
-        for _ in range(0 if k == 2 else int(rng.integers(1, 4))):
-            x, y, w, h = (int(rng.integers(*r)) for r in ((1, 22), (1, 18), (6, 24), (6, 20)))
-            things.append(Thing(CLASSES[int(rng.integers(3))], (x, y, x + w, y + h)))
-        split = ("train" if k < 3 else "val") if divided else ""
-        raw, known = _noise(k)
-        out.append(Picture(stem, split, things, raw, known, names={stem}))
-    folder = Folder(format, out)
-    FORMATS[format](folder, rng, divided)
-    for p in out:
-        folder.files[p.file] = p.raw
-    return folder
-
-
-def _coco(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    number = 10
-    masks = bool(rng.integers(2))
-    for split in dict.fromkeys(p.split for p in f.pictures):
-        doc: dict[str, Any] = {"images": [], "annotations": [], "categories":
-                               [{"id": 3 * k + 1, "name": n, "supercategory": "part"} for k, n in enumerate(CLASSES)]}
-        for i, p in enumerate(f.pictures):
-            if p.split != split:
-                continue
-            p.file = f"images/{split}/{p.stem}.png" if split else f"images/{p.stem}.png"
-            im = {"id": i + 1, "file_name": f"{p.stem}.png", "width": W, "height": H}
-            f.pages[id(im)] = p
-            doc["images"].append(im)
-            for t in p.things:
-                x1, y1, x2, y2 = t.box
-                number += 1
-                a = {"id": number, "image_id": i + 1, "category_id": 3 * CLASSES.index(t.name) + 1,
-                     "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
-                if masks:
-                    a["segmentation"] = [[x1, y1, x2, y1, x2, y2, x1, y2]]
-                t.said = (f"annotation {number}",)
-                f.of[id(a)] = t
-                doc["annotations"].append(a)
-        f.files[f"annotations/instances_{split}.json" if split else "annotations/instances.json"] = doc
-
-
-def _yolo(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    polygons = rng.integers(4) == 0
-    for p in f.pictures:
-        inner = f"{p.split}/" if p.split else ""
-        p.file, p.labels = f"images/{inner}{p.stem}.png", f"labels/{inner}{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = []
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            v = ([x1 / W, y1 / H, x2 / W, y1 / H, x2 / W, y2 / H, x1 / W, y2 / H] if polygons else
-                 [(x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H])
-            rows.append((f"{CLASSES.index(t.name)} " + " ".join(f"{x:.6f}" for x in v), t))
-        f.files[p.labels] = Lines(rows)
-    head = ["path: .", *(["train: images/train", "val: images/val"] if divided else ["train: images", "val: images"])]
-    if divided or rng.integers(2):
-        names = f"names: [{', '.join(CLASSES)}]"
-        f.files["data.yaml"] = Lines([(r, None) for r in (*head[: 3 if divided else 1], "nc: 3", names)])
-    else:
-        f.files["classes.txt"] = Lines([(n, None) for n in CLASSES])
-
-
-def _voc(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for p in f.pictures:
-        p.file, p.labels = f"JPEGImages/{p.stem}.png", f"Annotations/{p.stem}.xml"
-        root = ET.Element("annotation")
-        ET.SubElement(root, "filename").text = f"{p.stem}.png"
-        size = ET.SubElement(root, "size")
-        for tag, v in (("width", W), ("height", H), ("depth", 3)):
-            ET.SubElement(size, tag).text = str(v)
-        for t in p.things:
-            o = ET.SubElement(root, "object")
-            ET.SubElement(o, "name").text = t.name
-            ET.SubElement(o, "difficult").text = "0"
-            box = ET.SubElement(o, "bndbox")
-            for tag, v in zip(("xmin", "ymin", "xmax", "ymax"), (t.box[0] + 1, t.box[1] + 1, *t.box[2:])):
-                ET.SubElement(box, tag).text = str(v)
-            f.of[id(o)] = t
-        f.pages[id(root)] = p
-        f.files[p.labels] = root
-    for split in ("train", "val") if divided else ():
-        f.files[f"ImageSets/Main/{split}.txt"] = Lines([(p.stem, None) for p in f.pictures if p.split == split])
-
-
-def _cvat(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    root = ET.Element("annotations")
-    ET.SubElement(root, "version").text = "1.1"
-    labels = ET.SubElement(ET.SubElement(ET.SubElement(root, "meta"), "task"), "labels")
-    for n in CLASSES:
-        ET.SubElement(ET.SubElement(labels, "label"), "name").text = n
-    for k, p in enumerate(f.pictures):
-        p.file = f"images/{p.split}/{p.stem}.png" if p.split else f"images/{p.stem}.png"
-        e = ET.SubElement(root, "image", id=str(k), name=f"{p.stem}.png", width=str(W), height=str(H))
-        if p.split:
-            e.set("subset", p.split)
-        f.pages[id(e)] = p
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            if rng.integers(2):
-                o = ET.SubElement(e, "box", label=t.name, occluded="0", xtl=str(x1), ytl=str(y1), xbr=str(x2),
-                                  ybr=str(y2))
-            else:
-                o = ET.SubElement(e, "polygon", label=t.name, points=f"{x1},{y1};{x2},{y1};{x2},{y2};{x1},{y2}")
-            f.of[id(o)] = t
-    f.files["annotations.xml"] = root
-
-
-def _labelme(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for p in f.pictures:
-        p.file = f"{p.split}/{p.stem}.png" if p.split else f"{p.stem}.png"
-        p.labels = os.path.splitext(p.file)[0] + ".json"
-        doc = {"version": "5.2.1", "flags": {}, "shapes": [], "imagePath": f"{p.stem}.png", "imageData": None,
-               "imageHeight": H, "imageWidth": W}
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            kind = "rectangle" if rng.integers(2) else "polygon"
-            shape = {"label": t.name, "points": [[x1, y1], [x2, y2]] if kind == "rectangle" else
-                     [[x1, y1], [x2, y1], [x2, y2], [x1, y2]], "group_id": None, "shape_type": kind, "flags": {}}
-            f.of[id(shape)] = t
-            doc["shapes"].append(shape)  # type: ignore[attr-defined]
-        f.pages[id(doc)] = p
-        f.files[p.labels] = doc
-
-
-def _via(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for split in dict.fromkeys(p.split for p in f.pictures):
-        doc: dict[str, Any] = {}
-        for p in f.pictures:
-            if p.split != split:
-                continue
-            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
-            entry: dict[str, Any] = {"filename": f"{p.stem}.png", "size": len(p.raw), "regions": [],
-                                     "file_attributes": {}}
-            for t in p.things:
-                x1, y1, x2, y2 = t.box
-                if rng.integers(2):
-                    shape: dict[str, Any] = {"name": "rect", "x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1}
-                else:
-                    shape = {"name": "polygon", "all_points_x": [x1, x2, x2, x1], "all_points_y": [y1, y1, y2, y2]}
-                region = {"shape_attributes": shape, "region_attributes": {"label": t.name}}
-                f.of[id(region)] = t
-                entry["regions"].append(region)
-            f.pages[id(entry)] = p
-            doc[f"{p.stem}.png{len(p.raw)}"] = entry
-        f.files[f"{split}/via_region_data.json" if split else "via_region_data.json"] = doc
-
-
-def _label_studio(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    tasks = []
-    for k, p in enumerate(f.pictures):
-        p.file, p.split = f"images/{p.stem}.png", ""
-        rows = []
-        for j, t in enumerate(p.things):
-            x1, y1, x2, y2 = t.box
-            r = {"id": f"r{k}{j}", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
-                 "original_width": W, "original_height": H, "image_rotation": 0,
-                 "value": {"x": 100 * x1 / W, "y": 100 * y1 / H, "width": 100 * (x2 - x1) / W,
-                           "height": 100 * (y2 - y1) / H, "rotation": 0, "rectanglelabels": [t.name]}}
-            f.of[id(r)] = t
-            rows.append(r)
-        task = {"id": k + 1, "data": {"image": f"/data/upload/1/{p.stem}.png"}, "annotations": [
-            {"id": k + 50, "was_cancelled": False, "ground_truth": False, "result": rows}]}
-        f.pages[id(task)] = p
-        tasks.append(task)
-    f.files["result.json"] = tasks
-
-
-def _createml(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for split in dict.fromkeys(p.split for p in f.pictures):
-        doc = []
-        for p in f.pictures:
-            if p.split != split:
-                continue
-            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
-            row: dict[str, Any] = {"image": f"{p.stem}.png", "annotations": []}
-            for t in p.things:
-                x1, y1, x2, y2 = t.box
-                a = {"label": t.name, "coordinates": {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2, "width": x2 - x1,
-                                                      "height": y2 - y1}}
-                f.of[id(a)] = t
-                row["annotations"].append(a)
-            f.pages[id(row)] = p
-            doc.append(row)
-        f.files[f"{split}/_annotations.createml.json" if split else "_annotations.createml.json"] = doc
-
-
-def _csv(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    part = ";" if rng.integers(4) == 0 else ","
-    for split in dict.fromkeys(p.split for p in f.pictures):
-        rows: list[tuple[str, Thing | None]] = [
-            (part.join(("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")), None)]
-        for p in f.pictures:
-            if p.split != split:
-                continue
-            p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
-            for t in p.things:
-                t.said = (f"line {len(rows) + 1}",)
-                rows.append((part.join(map(str, (f"{p.stem}.png", W, H, t.name, *t.box))), t))
-            if not p.things:
-                rows.append((part.join((f"{p.stem}.png", str(W), str(H), "", "", "", "", "")), None))
-        f.files[f"{split}/_annotations.csv" if split else "_annotations.csv"] = Lines(rows, part)
-
-
-def _kitti(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for p in f.pictures:
-        top = {"train": "training/", "val": "validation/", "": ""}[p.split]
-        p.file, p.labels = f"{top}image_2/{p.stem}.png", f"{top}label_2/{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = []
-        for t in p.things:
-            box = " ".join(f"{v:.2f}" for v in t.box)
-            rows.append((f"{t.name} 0.00 0 -1.57 {box} 1.5 1.6 3.9 -2.1 1.7 18.4 -1.6", t))
-        f.files[p.labels] = Lines(rows)
-
-
-FORMATS: dict[str, Callable[[Folder, np.random.Generator, bool], None]] = {
-    "coco": _coco, "yolo": _yolo, "voc": _voc, "cvat": _cvat, "labelme": _labelme, "via": _via,
-    "label-studio": _label_studio, "createml": _createml, "csv": _csv, "kitti": _kitti,
-}
 
 
 # ---------------------------------------------------------------- spoiling what is written
@@ -401,7 +103,7 @@ def json_value(f: Folder, rng: np.random.Generator) -> str:
         del parent[key]
         for t in concerned if whole else ():
             t.state = "gone"
-        if whole and f.format == "coco" and id(old) in f.pages:
+        if whole and f.format in ("coco", "lvis", "panoptic") and id(old) in f.pages:
             f.touch(f.pages[id(old)].things)
     elif what == "rename" and isinstance(parent, dict):
         parent[str(rng.choice([key.upper() or "A", f"{key}_", key.capitalize() + "s", ""]))] = parent.pop(key)
@@ -419,6 +121,12 @@ def json_value(f: Folder, rng: np.random.Generator) -> str:
             t.state = "gone"  # a list of nothing says that there is nothing
         parent[key] = copy.deepcopy(odd)
     f.touch(concerned)
+    if key == "image_id" and what == "odd" and not isinstance(parent[key], bool):  # it may mean another picture now
+        meant = [q for q in f.pictures if str(f.pictures.index(q) + 1) == str(parent[key])]
+        for t in concerned if meant else ():
+            t.state = "gone"
+        for q in meant:
+            q.more = True
     new = parent.get(key) if isinstance(parent, dict) else ""
     return f"{name}: {what} {key!r} of {str(old)[:60]!r} -> {str(new)[:40]}"
 
@@ -485,7 +193,7 @@ def line_value(f: Folder, rng: np.random.Generator) -> str:
     elif what == "blank":
         text.rows.insert(k, (str(rng.choice(["", "   ", "\t", "#", "# a remark"])), None))
         for t in f.things:  # lines move
-            if f.format == "csv" and t.said:
+            if f.format in TABLES and t.said:
                 t.said = (*t.said, f"line {int(t.said[0].split()[1]) + 1}")
         return f"{name}: a blank line or a remark before line {k + 1}"
     else:
@@ -494,7 +202,7 @@ def line_value(f: Folder, rng: np.random.Generator) -> str:
         text.rows[k] = ((";" if what == "part" else text.part).join(words), thing)
         if thing and not text.rows[k][0].strip():
             thing.state = "gone"
-        if thing and f.format == "csv":  # it may name another picture, which is not there
+        if thing and f.format in TABLES:  # it may name another picture, which is not there
             thing.said = (*thing.said, f"image {words[0] if words else ''}")
     f.touch(concerned)
     return f"{name}: {what} in line {k + 1} {row[:60]!r}"
@@ -514,7 +222,7 @@ def _pick(f: Folder, rng: np.random.Generator, kinds: tuple[type, ...]) -> tuple
 def _text(f: Folder, rng: np.random.Generator) -> tuple[str, Any]:
     """A file of annotations, now bytes, and what it was; "" where there is none."""
     names = sorted(n for n, v in f.files.items() if not isinstance(v, bytes) or n.endswith(
-        (".json", ".xml", ".txt", ".csv", ".yaml")))
+        (".json", ".xml", ".txt", ".csv", ".yaml", ".odgt")))
     if not names:
         return "", None
     name = names[int(rng.integers(len(names)))]
@@ -529,6 +237,8 @@ def written(value: Any) -> bytes:
         return value
     if isinstance(value, Lines):
         return "".join(f"{r}\n" for r, _ in value.rows).encode()
+    if isinstance(value, Many):
+        return "".join(f"{json.dumps(v, ensure_ascii=False)}\n" for v in value).encode()
     if isinstance(value, ET.Element):
         return ET.tostring(value, encoding="utf-8")
     return json.dumps(value, ensure_ascii=False).encode()
@@ -598,8 +308,9 @@ def _cut(f: Folder, name: str, old: Any, at: int) -> None:
 
 def paths(f: Folder, rng: np.random.Generator) -> str:
     """Names of pictures in the annotations are paths of another machine, in other case, or have no ending."""
-    names = sorted({n for n in f.files if n not in {p.labels for p in f.pictures} and n.endswith(
-        (".json", ".xml", ".csv", ".txt"))} or {p.labels for p in f.pictures if f.format in ("voc", "labelme")})
+    own = {p.labels for p in f.pictures}
+    names = sorted({n for n in f.files if n not in own and n.endswith((".json", ".xml", ".csv", ".txt", ".odgt"))}
+                   or (own if f.format in ("voc", "labelme") else ()))
     if not names:
         return ""
     name = names[int(rng.integers(len(names)))]
@@ -609,7 +320,7 @@ def paths(f: Folder, rng: np.random.Generator) -> str:
     if not name.endswith(".json"):
         style = style.replace("\\\\", "\\")
     for p in f.pictures:
-        whole = f"{p.stem}.png"
+        whole = p.called
         new = {"upper": whole.upper(), "bare": p.stem, "nfd": unicodedata.normalize("NFD", whole)}.get(
             style, style.format(whole))
         text = text.replace(whole, new)
@@ -672,7 +383,7 @@ def picture(f: Folder, rng: np.random.Generator) -> str:
 def label_file(f: Folder, rng: np.random.Generator) -> str:
     """A file of annotations is gone, elsewhere, called otherwise, doubled, or a link."""
     own = [p for p in f.pictures if p.labels in f.files]
-    names = [p.labels for p in own] or [n for n in f.files if n.endswith((".json", ".xml", ".csv"))]
+    names = [p.labels for p in own] or [n for n in f.files if n.endswith((".json", ".xml", ".csv", ".odgt", "_gt.txt"))]
     if not names:
         return ""
     name = sorted(names)[int(rng.integers(len(names)))]
@@ -706,6 +417,86 @@ def label_file(f: Folder, rng: np.random.Generator) -> str:
     return f"{name}: {what}"
 
 
+def map_file(f: Folder, rng: np.random.Generator) -> str:
+    """A map of numbers is gone, broken, of another size, kind or place, or has a number more or less."""
+    own = [p for p in f.pictures if p.map in f.files]
+    if not own:
+        return ""
+    p = own[int(rng.integers(len(own)))]
+    raw = f.files.pop(p.map)
+    folder, _, last = p.map.rpartition("/")
+    stem, ending = os.path.splitext(last)
+    at = f"{folder}/" if folder else ""
+    what = str(rng.choice(["gone", "cut", "empty", "garbage", "text", "zeros", "one less", "one more", "size",
+                           "jpeg", "rgb", "palette", "alpha", "wide", "upper", "ending", "deep", "copy", "tail", "top",
+                           "link"]))
+    new = p.map
+    if what in ("gone", "cut", "empty", "garbage", "text"):
+        raw = {"cut": raw[: len(raw) // 2], "garbage": rng.bytes(200), "text": b"not found"}.get(what, b"")
+        f.touch(p.things)
+    elif what in ("upper", "ending", "deep", "tail", "top"):
+        new = {"upper": f"{at}{stem.upper()}{ending}", "ending": f"{at}{stem}{ending.upper()}", "deep":
+               f"{at}a/b/{last}", "tail": f"{at}{stem}_mask{ending}", "top": last}[what]
+    elif what == "copy":
+        f.files[str(rng.choice([f"{at}{stem} copy{ending}", f"old/{last}", f"{at}deep/{last}"]))] = raw
+    elif what == "link":
+        f.files["../outside/" + last] = raw
+        f.links[p.map] = f"outside/{last}"
+    else:
+        raw, new = _redrawn(f, rng, p, raw, what)
+    if what not in ("gone", "link"):
+        f.files[new] = raw
+        p.map = new
+    p.names |= {os.path.splitext(new.rpartition("/")[2])[0]}
+    return f"{at}{last}: {what}"
+
+
+def _redrawn(f: Folder, rng: np.random.Generator, p: Picture, raw: bytes, what: str) -> tuple[bytes, str]:
+    """(bytes, path) of a map whose pixels are stored otherwise, or are others."""
+    try:
+        with Image.open(io.BytesIO(raw)) as im:
+            im.load()
+    except (OSError, SyntaxError, ValueError):
+        return raw, p.map
+    pixels = np.array(im)
+    grey = pixels.ndim == 2 and pixels.dtype == np.uint8
+    stored: dict[str, Any] = {}
+    name = p.map
+    if what in ("zeros", "one less"):
+        for t in p.things if what == "zeros" else p.things[:1]:
+            x1, y1, x2, y2 = t.box
+            pixels[y1:y2, x1:x2] = 0
+            t.state = "gone" if f.format == "maps" else "touched"
+        if what == "zeros":
+            pixels[:] = 0
+    elif what == "one more":
+        pixels[0:2, 0:3] = int(rng.choice([9, 77, 200, 254, 255]))
+        f.touch(p.things)
+        p.more = True
+    elif what == "size":
+        pixels = np.array(im.resize((W + 8, H + 3), Image.Resampling.NEAREST))
+        f.touch(p.things)
+    elif what == "jpeg":
+        stored = {"format": "JPEG"}
+        name = p.map if rng.integers(2) else os.path.splitext(p.map)[0] + ".jpg"
+        pixels = pixels[..., :3]
+        f.touch(p.things)
+        f.shared |= f.alike
+    elif what == "rgb" and grey:
+        pixels = np.stack([pixels] * 3, -1)
+    elif what == "alpha":
+        pixels = np.concatenate([*[np.atleast_3d(pixels)] * (3 if grey else 1), np.full((*pixels.shape[:2], 1), 255)],
+                                -1).astype(np.uint8)
+    elif what == "wide" and grey:
+        pixels = pixels.astype(np.uint16)
+    made = Image.fromarray(pixels)
+    if what == "palette" and grey:
+        made.putpalette([int(v) for v in rng.permutation(256).repeat(3)])
+    out = io.BytesIO()
+    made.save(out, **(stored or {"format": "PNG"}))
+    return out.getvalue(), name
+
+
 def other_files(f: Folder, rng: np.random.Generator) -> str:
     """Files that other programs leave in a folder."""
     p = f.pictures[int(rng.integers(len(f.pictures)))]
@@ -715,7 +506,7 @@ def other_files(f: Folder, rng: np.random.Generator) -> str:
         (f"{at}._{last}", b"\0\5\x16\7" + bytes(80)), (f"{at}.DS_Store", bytes(40)), (f"{at}Thumbs.db", bytes(40)),
         ("notes.txt", b"bolt and nut\n"), ("extra.json", b"{}"), ("extra.json", b"[1, 2"), ("extra.xml", b"<a/>"),
         ("extra.csv", b"a,b\n1,2\n"), ("labels/old.txt", b"0 0.5 0.5 0.2 0.2\n"), (f"{at}video.mp4", bytes(99)),
-        ("extra.yaml", b"a: [1\n"), (f"{at}new.png", _noise(77)[0]), ("README.md", b"# parts\n"),
+        ("extra.yaml", b"a: [1\n"), (f"{at}new.png", noisy(77)[0]), ("README.md", b"# parts\n"),
         ("runs/run.json", b"{}"),
     )[int(rng.integers(14))]
     f.files.setdefault(name, raw)
@@ -724,14 +515,14 @@ def other_files(f: Folder, rng: np.random.Generator) -> str:
 
 SPOILING: tuple[tuple[Callable[[Folder, np.random.Generator], str], int], ...] = (
     (json_value, 6), (xml_value, 6), (line_value, 6), (spelling, 2), (damage, 2), (paths, 2), (picture, 4),
-    (label_file, 2), (other_files, 1),
+    (label_file, 2), (map_file, 6), (other_files, 1),
 )
 
 
-def spoilt(seed: int, number: int) -> Folder:
+def spoilt(seed: int, number: int, formats: Sequence[str] = tuple(FORMATS)) -> Folder:
     """Folder `number` of a seed."""
     rng = np.random.default_rng([seed, number])
-    f = fresh(rng, list(FORMATS)[number % len(FORMATS)])
+    f = fresh(rng, formats[number % len(formats)])
     weights = np.array([w for _, w in SPOILING], float)
     want = int(rng.integers(1, 4))
     while len(f.done) < want:
@@ -772,16 +563,22 @@ def tree(folder: Path) -> dict[str, bytes]:
     return out
 
 
+Row = tuple[str, tuple[float, ...]]
+
+
 @dataclass
 class Seen:
-    """What the commands said of a folder, and what training reads: digest of a picture -> (class, box) of its objects.
-    `refused`: training does not begin, and `error` is the line that says so."""
+    """What the commands said of a folder, and what training reads: digest of a picture -> (class, box) of its objects;
+    `drawn`: the same with the bounds of their masks, where there are masks. Where training does not begin `error` is
+    the line that says so."""
 
     lines: list[str] = field(default_factory=list)
-    read: dict[bytes, list[tuple[str, tuple[float, ...]]]] = field(default_factory=dict)
+    read: dict[bytes, list[Row]] = field(default_factory=dict)
+    drawn: dict[bytes, list[Row]] = field(default_factory=dict)
     error: str = ""
     crash: str = ""
     warned: str = ""
+    unknown: list[str] = field(default_factory=list)  # what training finds wrong and the doctor does not
 
 
 def command(*words: str) -> tuple[int, str, str]:
@@ -803,6 +600,12 @@ def command(*words: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
+def bounds(mask: np.ndarray) -> tuple[float, ...]:
+    """(x1, y1, x2, y2) of what is True in a mask (H, W); zeros where nothing is."""
+    y, x = np.nonzero(mask)
+    return tuple(map(float, (x.min(), y.min(), x.max() + 1, y.max() + 1))) if len(x) else (0.0,) * 4
+
+
 def look(place: Path, out: Path, convert: str) -> Seen:
     """The doctor, what training reads, and a conversion."""
     from stemma.core.samples import StemmaError
@@ -817,10 +620,11 @@ def look(place: Path, out: Path, convert: str) -> Seen:
         return seen
     seen.lines = wrong.splitlines()
     if code in (0, 1):
-        found = json.loads(said)
+        report = json.loads(said)
         seen.lines += [" ".join(str(x) for k, x in fault.items() if k not in ("kind", "safe", "box"))
-                       for fault in found["faults"]]
-        seen.lines += found["notes"] + [n for names in found["unused"].values() for n in names]
+                       for fault in report["faults"]]
+        seen.lines += report["notes"] + [n for names in report["unused"].values() for n in names]
+    known = "\n".join(seen.lines)
     records._SAID.clear()
     try:
         with warnings.catch_warnings(record=True) as heard:
@@ -832,15 +636,26 @@ def look(place: Path, out: Path, convert: str) -> Seen:
                         s = data[i]
                     except StemmaError as e:  # training skips it
                         seen.lines.append(str(e))
+                        seen.unknown += [str(e)] * (getattr(e, "file", "") not in known)
                         continue
                     assert s.image is not None
-                    rows = [(data.info.classes.names[int(k)], tuple(float(v) for v in b))
-                            for k, b in zip(s.labels, s.boxes)]
-                    seen.read[digest(s.image)] = rows
+                    names, key = data.info.classes.names, digest(s.image)
+                    if "boxes" not in data.info.kinds:
+                        assert s.semantic is not None
+                        labels = [k for k, n in enumerate(names) if n != "background"]
+                        found = zip(labels, (s.semantic == k for k in labels))
+                        seen.read[key] = [(names[k], bounds(m)) for k, m in found if m.any()]
+                        continue
+                    rows = [(names[int(k)], tuple(float(v) for v in b)) for k, b in zip(s.labels, s.boxes)]
+                    apart = {b: n for k, (n, b) in enumerate(rows) if s.crowd[k]}  # a crowd of every class is one
+                    seen.read[key] = [r for k, r in enumerate(rows) if not s.crowd[k] or apart[r[1]] == r[0]]
+                    if s.masks is not None:
+                        seen.drawn[key] = [(names[int(k)], bounds(m)) for k, m in zip(s.labels, s.masks)]
         seen.warned = "\n".join(str(w.message) for w in heard)
         seen.lines += seen.warned.splitlines()
     except StemmaError as e:
         seen.error = str(e)
+        seen.unknown += [str(e)] * (code == 0 and "there is no split 'train'" not in known)
         if "\n" in seen.error.strip():
             seen.crash = f"an error of several lines: {seen.error}"
     except Exception:
@@ -856,15 +671,23 @@ def look(place: Path, out: Path, convert: str) -> Seen:
 
 def judge(f: Folder, seen: Seen) -> list[str]:
     """What is wrong: an object that vanished, or one on a picture that is not its own."""
-    if seen.error:
+    if seen.unknown:
+        return [f"the doctor does not know: {x}" for x in seen.unknown]
+    if seen.error or f.alike and "--maps instance" in "".join(seen.lines):
         return []  # training refuses the data, with a line
+    masks = _held(f, seen, {**seen.read, **seen.drawn}) if seen.drawn else []
+    return list(dict.fromkeys([*_held(f, seen, seen.read), *(f"mask of {w}" for w in masks)]))
+
+
+def _held(f: Folder, seen: Seen, read: dict[bytes, list[Row]]) -> list[str]:
+    """`judge` of what was read: boxes, or the bounds of masks."""
     out = []
     loud = [unicodedata.normalize("NFC", x) for x in seen.lines]
     text = "\n".join(loud).casefold()
     near = 1.02 if "corners count from" in text else 0.02  # one rule for all corners, and it is said
     for p in f.pictures:
         there = [t for t in p.things if t.state != "gone"]
-        rows = list(seen.read.get(p.digest, ()))
+        rows = list(read.get(p.digest, ()))
         spare = list(rows)
         lost = []
         for t in there:
@@ -876,7 +699,7 @@ def judge(f: Folder, seen: Seen) -> list[str]:
         touched = [t for t in lost if t.state == "touched"]
         others = len(lost) - len(touched)
         vanished = [t for t in lost if t.state == "whole"] + touched[len(spare) :]
-        called = p.digest in seen.read and not lost and (not spare or p.more)
+        called = p.digest in read and not lost and (not spare or p.more)
         if called or not there and not spare:
             continue
         names = {unicodedata.normalize("NFC", n).casefold() for n in p.names}
@@ -891,9 +714,10 @@ def judge(f: Folder, seen: Seen) -> list[str]:
     return out
 
 
-def one(seed: int, number: int, base: Path) -> tuple[Folder, str, list[str]]:
+def one(seed: int, number: int, base: Path,
+        formats: Sequence[str] = tuple(FORMATS)) -> tuple[Folder, str, list[str]]:
     """(folder, outcome, what was wrong) of one folder; it is left at `base`."""
-    f = spoilt(seed, number)
+    f = spoilt(seed, number, formats)
     place = write(f, base)
     before = tree(base)
     seen = look(place, base / "result", ("coco", "yolo", "voc")[number // 8 % 3] if number % 8 == 0 else "")
@@ -921,6 +745,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="The number of the first folder.")
+    parser.add_argument("--formats", nargs="*", default=list(FORMATS), choices=list(FORMATS), metavar="FORMAT")
     parser.add_argument("--only", type=int, nargs="*", help="These folders alone, and what is said of them.")
     parser.add_argument("--keep", type=Path, help="Where folders that fail are kept.")
     args = parser.parse_args()
@@ -932,7 +757,7 @@ def main() -> int:
     try:
         for done, n in enumerate(numbers, 1):
             at = base / str(n)
-            f, outcome, wrong = one(args.seed, n, at)
+            f, outcome, wrong = one(args.seed, n, at, args.formats)
             table[f.format, outcome] += 1
             if wrong:
                 failed.append(n)
@@ -949,11 +774,11 @@ def main() -> int:
     finally:
         shutil.rmtree(base, ignore_errors=True)
     print(f"{'format':14}" + "".join(f"{o:>11}" for o in OUTCOMES))
-    for name in FORMATS:
+    for name in args.formats:
         print(f"{name:14}" + "".join(f"{table[name, o]:11,}" for o in OUTCOMES))
-    print(f"{'all':14}" + "".join(f"{sum(table[n, o] for n in FORMATS):11,}" for o in OUTCOMES))
+    print(f"{'all':14}" + "".join(f"{sum(table[n, o] for n in args.formats):11,}" for o in OUTCOMES))
     if failed:
-        print(f"failed with --seed {args.seed}: --only {' '.join(map(str, failed))}")
+        print(f"failed with --seed {args.seed} of these formats: --only {' '.join(map(str, failed))}")
     return len(failed)
 
 

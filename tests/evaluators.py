@@ -123,7 +123,7 @@ def quality(library: str, truth: PanopticFiles, found: PanopticFiles, folder: Pa
         warnings.simplefilter("ignore")
         try:
             if library == "here":
-                return {"PQ": _here(truth, found, categories)}
+                return {"PQ": float(panoptic_metric(truth, found, categories).result()["PQ"])}
             if library == "torchmetrics":
                 return {"PQ": _quality_of_torchmetrics(truth, found, categories)}
             if library == "hotcoco":
@@ -135,7 +135,8 @@ def quality(library: str, truth: PanopticFiles, found: PanopticFiles, folder: Pa
             return type(error).__name__
 
 
-def _here(truth: PanopticFiles, found: PanopticFiles, categories: list[dict[str, Any]]) -> float:
+def panoptic_metric(truth: PanopticFiles, found: PanopticFiles, categories: list[dict[str, Any]]) -> PanopticMetric:
+    """What is measured here of such a prediction."""
     classes = Classes(tuple(c["name"] for c in categories), tuple(c["id"] for c in categories),
                       tuple(bool(c["isthing"]) for c in categories))
 
@@ -151,7 +152,7 @@ def _here(truth: PanopticFiles, found: PanopticFiles, categories: list[dict[str,
                     segments_crowd=np.array([bool(s.get("iscrowd")) for s in truth[1]], bool))
     metric = PanopticMetric(classes)
     metric.add(sample, {"panoptic": said, "segments": labels})
-    return float(metric.result()["PQ"])
+    return metric
 
 
 def _quality_of_torchmetrics(truth: PanopticFiles, found: PanopticFiles, categories: list[dict[str, Any]]) -> float:

@@ -389,7 +389,11 @@ def createml(root: Path, t: Truth) -> None:
 
 def supervisely(root: Path, t: Truth) -> None:
     folders(root, t, "{split}/img/{name}.png")
-    put(root / "meta.json", {"classes": [{"title": n, "shape": "any"} for n in classes(t)], "tags": []})
+    nodes = {f"k{k}": {"label": n, "loc": [k, k], "color": "#0000FF"} for k, n in enumerate(POINTS)}
+    graph = {"nodes": nodes, "edges": [{"src": f"k{a}", "dst": f"k{b}", "color": "#00FF00"} for a, b in LINES]}
+    pointed = any(x.points is not None for pages in t.values() for rows in pages.values() for x in rows)
+    put(root / "meta.json", {"tags": [], "classes": [
+        {"title": n, "shape": "any", **({"geometry_config": graph} if pointed else {})} for n in classes(t)]})
     for split, pages in t.items():
         for name, rows in pages.items():
             figures = []
@@ -404,9 +408,15 @@ def supervisely(root: Path, t: Truth) -> None:
                 else:
                     figures.append({"geometryType": "rectangle", "points": {
                         "exterior": [[a, b], [right - 1, low - 1]], "interior": []}})
+                figures[-1] |= {"classTitle": x.name}
+                if x.points is not None:
+                    figures[-1] |= {"instance": f"one {len(figures)}"}
+                    figures.append({"classTitle": x.name, "geometryType": "graph", "instance": figures[-1]["instance"],
+                                    "nodes": {f"k{k}": {"loc": [px, py]} for k, (px, py, v) in enumerate(x.points.tolist())
+                                              if v}})
             put(root / split / "ann" / f"{name}.png.json", {
                 "description": "", "tags": [], "size": {"height": H, "width": W},
-                "objects": [{"classTitle": x.name, "tags": [], **f} for x, f in zip(rows, figures)]})
+                "objects": [{"tags": [], **f} for f in figures]})
 
 
 def datumaro(root: Path, t: Truth) -> None:
@@ -553,6 +563,7 @@ LAYOUTS: dict[str, Layout] = {
     "via_csv": _layout("VIA, CSV", via_csv, "via", "fractions outlines"),
     "createml": _layout("CreateML", createml, "createml", "fractions"),
     "supervisely": _layout("Supervisely", supervisely, "supervisely", "outlines masks"),
+    "supervisely_points": _layout("Supervisely, graphs", supervisely, "supervisely", "points"),
     "datumaro": _layout("Datumaro", datumaro, "datumaro", "fractions outlines masks crowds points"),
     "kitti": _layout("KITTI", kitti, "kitti", "fractions"),
     "visdrone": _layout("VisDrone", visdrone, "visdrone", "crowds", names=("car", "bus")),

@@ -94,13 +94,16 @@ def test_data_with_boxes_or_maps_stay_what_they_are(tmp_path: Path, capsys: pyte
 
 
 def test_a_wrong_folder_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
-    """By its line and in a process that has loaded no torch: `doctor`, `convert` and `train` of what needs boxes."""
+    """By its line and in a process that has loaded no torch: `doctor`, `convert`, `train` and `compare` of what needs
+    boxes."""
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / "notes.txt").write_text("nothing here")
     code = ("import sys\nfrom stemma.cli import main\nsys.argv[1:] = {words}\ntry:\n    main()\nexcept SystemExit as e:\n"
             "    print(e.code, 'torch' in sys.modules)\n")
     for words in (["doctor", str(tmp_path / "wrong")], ["train", "ssd", "--data", str(tmp_path / "wrong")],
                   ["train", "ssd", "--data", str(tmp_path / "nowhere")],
+                  ["compare", "fpn", "ssd:small", "--data", str(tmp_path / "wrong")],
+                  ["convert", str(tmp_path / "nowhere"), "--to", "coco", "--out", str(tmp_path / "out")],
                   ["convert", str(tmp_path / "wrong"), "--to", "coco", "--out", str(tmp_path / "out")]):
         done = subprocess.run([sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, check=False)
         assert done.stdout.strip() == "2 False" and "Traceback" not in done.stderr, (words, done.stderr)

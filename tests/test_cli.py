@@ -179,6 +179,21 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    ("train retinanett -d scenes", "no paper named 'retinanett'; did you mean retinanet"),
+    ("train fpm -d scenes --resume", "no paper named 'fpm'"), ("compare fpn nosuch -d scenes", "no paper named 'nosuch'"),
+    ("compare fpn sdd:small -d scenes", "did you mean ssd or dssd"), ("show nosuch", "no paper named 'nosuch'"),
+    ("weights nosuch", "no paper named 'nosuch'"), ("diff fpn nosuch", "no paper named 'nosuch'"),
+    ("evaluate nowhere -d scenes", "no checkpoint at nowhere"), ("predict nowhere a.png", "no checkpoint at nowhere"),
+    ("export nowhere a.onnx", "no checkpoint at nowhere"), ("predict . a.png", "no weights in"),
+])
+def test_a_wrong_name_is_told_before_anything_heavy_is_loaded(words: str, said: str, tmp_path: Path) -> None:
+    program = ("import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit as e: assert e.code "
+               "== 2\nassert 'torch' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", program, *words.split()], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and said in done.stderr and not list(tmp_path.iterdir()), done.stderr
+
+
 def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +239,50 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(said)["format"] == "voc"
 
 
+
+
+ODD = {"caf\udce9.png": 0, "two\nlines.png": 1, "a 'b' & {x}.png": 2}  # bytes that are no UTF-8, and a line's end
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_names_that_are_no_lines_of_text_get_others(tmp_path: Path, to: str) -> None:
+    root = make_yolo(tmp_path / "data")
+    for name, seed in ODD.items():
+        noise(root / "images" / "train" / name, seed=20 + seed)
+        (root / "labels" / "train" / name.replace(".png", ".txt")).write_text("0 .5 .5 .2 .2")
+    done = convert(root, to, tmp_path / "out")
+    assert any("2 pictures have names that are no lines of text" in x and "caf%E9.png" in x for x in done.lost)
+    assert truth(root) == truth(tmp_path / "out") and not examine(tmp_path / "out").faults
+
+
+def test_a_name_that_is_no_text_is_shown_and_told_on_any_screen(tmp_path: Path) -> None:
+    """A page, a terminal of strict UTF-8 or of ASCII, and JSON hold it, with the byte spelled out."""
+    root = make_yolo(tmp_path / "data")
+    noise(root / "images" / "train" / "two.png", seed=30)
+    (root / "images" / "train" / "caf\udce9.png").write_bytes(b"no picture")
+    (root / "labels" / "train" / "caf\udce9.txt").write_text("0 .5 .5 .2 .2")
+    page = tmp_path / "page.html"
+    for coding, more in (("utf-8:strict", ["--html", str(page)]), ("ascii:strict", []), ("utf-8:strict", ["--json"])):
+        done = subprocess.run([sys.executable, "-m", "stemma", "doctor", str(root), *more], capture_output=True,
+                              env=os.environ | {"PYTHONIOENCODING": coding})
+        assert done.returncode == 1 and b"caf\\udce9.png" in done.stdout and b"Traceback" not in done.stderr, done.stderr
+    assert "caf\udce9.png" in json.dumps(json.loads(done.stdout), ensure_ascii=False) and "caf\\udce9.png" in page.read_text()
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_a_mended_copy_has_a_picture_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is there twice with the same objects is left out and named; one whose objects differ is for a person to
+    judge."""
+    root = make_yolo(tmp_path / "data")
+    images, labels = root / "images" / "train", root / "labels" / "train"
+    first = sorted(images.iterdir())[0]
+    for name, text in (("same", (labels / f"{first.stem}.txt").read_text()), ("other", "0 .5 .5 .2 .2")):
+        (images / f"{name}.png").write_bytes(first.read_bytes())
+        (labels / f"{name}.txt").write_text(text)
+    status, _, _ = run(capsys, "doctor", str(root), "--fix", str(tmp_path / "mended"))
+    changes = (tmp_path / "mended" / "CHANGES.md").read_text()
+    assert status == 1 and "same.png is left out" in changes and "other.png is left out" not in changes
+    assert [f.kind.split()[0] for f in examine(tmp_path / "mended").faults] == ["duplicate"]
+    status, _, error = run(capsys, "doctor", str(root), "--fix", str(root / "mended"))
+    assert status == 2 and "choose another folder with --fix" in error

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from engine_help import ROOT
-from evaluators import LIBRARIES, PANOPTIC, PanopticFiles, measured, quality, version
+from evaluators import LIBRARIES, PANOPTIC, PanopticFiles, measured, panoptic_metric, quality, version
 from stemma.core.types import StemmaError
-from stemma.metrics import differences
+from stemma.metrics import differences, panoptic_differences
 from stemma.metrics.detection import Picture, Record
 
 Files = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -107,6 +107,18 @@ def panoptic(case: str) -> tuple[PanopticFiles, PanopticFiles]:
         put(0, 10, 2, 2, 20, 10, 10)
     elif case == "panoptic-void":
         put(1, 10, 1, 14, 20, 8, 10)
+    elif case == "everything":  # of each two or three, sky in two pieces, and a dog found where a crowd of cats is
+        for k, x in enumerate((16, 30)):
+            put(0, 10 + k, 1, 2, x, 10, 10, 1)
+            put(1, 10 + k, 1, 2, x, 10, 10)
+        put(0, 20, 2, 2, 44, 10, 8)
+        for k, (category, x) in enumerate(((1, 2), (2, 14), (2, 20))):
+            put(1, 21 + k, category, 14, x, 8, 5)
+        put(0, 30, 1, 14, 45, 10, 10, 1)
+        put(1, 30, 2, 14, 45, 10, 10)
+        put(0, 31, 2, 14, 30, 10, 10)
+        put(1, 31, 2, 14, 30, 10, 6)
+        put(1, 32, 3, 25, 50, 15, 10)
     return (maps[0], rows[0]), (maps[1], rows[1])
 
 
@@ -233,6 +245,44 @@ def test_what_torchmetrics_says_comes_out_by_its_thresholds(tmp_path: Path) -> N
     assert not ours["same"] and ours["numbers"]["AP"] == pytest.approx([0.489274, 0.444554], abs=1e-6)
 
 
+CATEGORIES = [{"id": 1, "name": "cat", "isthing": 1}, {"id": 2, "name": "dog", "isthing": 1},
+              {"id": 3, "name": "sky", "isthing": 0}, {"id": 4, "name": "road", "isthing": 0}]
+
+
+@pytest.mark.parametrize("rule", panoptic_differences.RULES, ids=lambda r: r.name)
+def test_panoptic_numbers_made_by_a_rule_are_known_as_its(rule: panoptic_differences.Rule) -> None:
+    """Crowds, void, a missed segment and stuff in pieces at once: no two rules say the same of them."""
+    metric = panoptic_metric(*panoptic("everything"), CATEGORIES)
+    theirs = {k: round(v, 6) for k, v in rule.numbers(metric).items()}
+    said = differences.explain(None, {"panoptic": theirs}, metric)
+    assert [r["rule"] for r in said if r["same"]] == [rule.name] and said[0]["rule"] == rule.name
+    ours = {k: v for k, v in metric.result().items() if k in theirs}
+    assert panoptic_differences.RULES[0].numbers(metric) == pytest.approx(ours, abs=1e-12)
+
+
+@pytest.mark.parametrize("library", PANOPTIC)
+def test_what_a_program_says_of_segments_comes_out_by_its_rule(library: str, tmp_path: Path) -> None:
+    if not version(library):
+        pytest.skip(f"{library} is not installed")
+    truth, found = panoptic("everything")
+    theirs = quality(library, truth, found, tmp_path, CATEGORIES)
+    assert isinstance(theirs, dict)
+    said = differences.explain(None, {"panoptic": theirs}, panoptic_metric(truth, found, CATEGORIES))
+    assert library in said[0]["who"] and said[0]["apart"] < 1e-6 and not said[1]["same"]
+    assert not next(r for r in said if r["rule"].startswith("the paper's"))["same"]
+
+
+def test_panoptic_numbers_are_read_by_the_names_that_programs_give(tmp_path: Path) -> None:
+    wanted = {"PQ": 0.5, "PQ_things": 0.6, "RQ_stuff": 0.7}
+    for told in ({"All": {"pq": 0.5, "n": 9}, "Things": {"pq": 0.6}, "Stuff": {"rq": 0.7, "n": 4}},
+                 {"panoptic_seg": {"PQ": 50.0, "PQ_th": 60.0, "RQ_st": 70.0}}, wanted,
+                 {"coco_panoptic/PQ": 50.0, "coco_panoptic/PQ_th": 60.0, "coco_panoptic/RQ_st": 70.0}):
+        (tmp_path / "theirs.json").write_text(json.dumps(told))
+        assert differences.read(tmp_path / "theirs.json") == {"panoptic": pytest.approx(wanted)}
+    with pytest.raises(StemmaError, match="their numbers are of panoptic, and what is measured here is boxes"):
+        differences.explain(record(), {"panoptic": wanted})
+
+
 @pytest.mark.parametrize(("text", "wanted"), [
     ("[0.4, 0.6, 0.5, 0.1, 0.2, 0.3, 0.3, 0.4, 0.45, -1, 0.2, 0.3]", {"boxes": {"AP": 0.4, "AP75": 0.5, "AR100": 0.45}}),
     ('{"bbox": {"AP": 41.2, "AP50": 63.0, "APs": 20.5}, "segm": {"AP": 38.1}}',
@@ -261,3 +311,19 @@ def test_a_file_without_numbers_is_told_in_a_line(text: str, tmp_path: Path) -> 
         differences.read(tmp_path / "theirs.json")
     with pytest.raises(StemmaError, match="their numbers are of masks, and what is measured here is boxes"):
         differences.explain(record(), {"masks": {"AP": 0.3}})
+
+
+@pytest.mark.parametrize("paper", ["retinanet", "panoptic-fpn"])
+def test_numbers_of_a_system_are_explained_where_it_is_measured(paper: str, tmp_path: Path) -> None:
+    """Its own numbers, written as another program's, come out by the rules that hold here."""
+    import stemma
+
+    data = stemma.open_dataset("scenes:64:6", "val")
+    model = stemma.build(paper, preset="small", sets={"recipe.resize.size": 64}, info=data.info)
+    first = stemma.evaluate(model, data, limit=4)
+    theirs = {k: v for k, v in first.items() if k in ("AP", "AP50", "PQ", "SQ", "RQ_stuff") and v is not None}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    said = stemma.evaluate(model, data, limit=4, explain_difference=tmp_path / "theirs.json")["explained"]
+    kinds = {"boxes"} if paper == "retinanet" else {"panoptic"}
+    assert theirs and kinds <= {r["kind"] for r in said}
+    assert any(r["same"] and r["rule"].endswith("as here") for r in said if r["kind"] in kinds)

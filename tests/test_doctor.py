@@ -271,3 +271,9 @@ def test_the_other_real_sets_are_clean(shared_data: Path) -> None:
     for name, objects in (("coco549", 4760), ("dsb2018", 28_986), ("camvid", 0)):
         report = examine(shared_data / name)
         assert report.status == 0 and sum(f.objects for f in report.splits.values()) == objects, name
+
+
+def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path, yaml="path: .\ntrain: images/train\nnames: [Traffic light, traffic-light, cat]\n")
+    assert any(n.startswith("'Traffic light' and 'traffic-light' are classes of their own") for n in examine(root).notes)
+    assert not any("of their own" in n for n in examine(make_yolo(tmp_path / "two")).notes)

@@ -164,3 +164,35 @@ def test_points_of_datumaro_without_a_group_are_an_object(tmp_path: Path) -> Non
     put(tmp_path / "annotations" / "default.json", json.dumps(doc))
     with pytest.raises(DataError, match="has 3 numbers of points and 3 of visibility, where 3 points are due"):
         opened(tmp_path)
+
+
+def test_points_that_nobody_labelled_are_told(tmp_path: Path) -> None:
+    """Of all of them and of one, by the doctor and by training."""
+    layout = LAYOUTS["coco_points"]
+    layout.write(tmp_path, layout.truth(frozenset({"points"})))
+    for split, bare in (("train", (0, 1, 2)), ("val", (1,))):
+        path = tmp_path / "annotations" / f"person_keypoints_{split}.json"
+        doc = json.loads(path.read_text())
+        for a in doc["annotations"]:
+            for k in bare:
+                a["keypoints"][3 * k : 3 * k + 3] = [0, 0, 0]
+        put(path, doc)
+    said = examine(tmp_path).notes
+    assert any("split 'train' has no labelled keypoint in any of its" in n for n in said)
+    assert any("split 'val' has keypoints that are labelled in no object: 'left_ear'" in n for n in said)
+    with pytest.warns(DataWarning, match="no labelled keypoint"):
+        open_dataset(tmp_path, "train")
+
+
+def test_points_beside_their_objects_are_told(tmp_path: Path) -> None:
+    """Fractions of the picture, where pixels are due."""
+    layout = LAYOUTS["coco_points"]
+    layout.write(tmp_path, layout.truth(frozenset({"points"})))
+    assert not any("beside their objects" in n for n in examine(tmp_path).notes)
+    path = tmp_path / "annotations" / "person_keypoints_train.json"
+    doc = json.loads(path.read_text())
+    for a in doc["annotations"]:
+        a["keypoints"] = [v / (W, H, 1)[k % 3] for k, v in enumerate(a["keypoints"])]
+    put(path, doc)
+    (said,) = [n for n in examine(tmp_path).notes if "beside their objects" in n]
+    assert "split 'train'" in said and " of images/train/a.png: are they fractions" in said

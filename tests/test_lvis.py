@@ -16,8 +16,10 @@ import pytest
 from made_data import noise
 from stemma.core.types import Info
 from stemma.data.convert import convert
+from stemma.data.doctor import examine
 from stemma.data.named import ByName
 from stemma.data.open import open_dataset
+from stemma.data.readers import rle
 from stemma.metrics import Evaluator, Record
 from stemma.metrics.coco import evaluate_files
 from stemma.metrics.detection import matches
@@ -63,21 +65,41 @@ def drawn(seed: int = 0, many: bool = True) -> Files:
     return {"images": images, "annotations": truth, "categories": categories}, found
 
 
-def by_lvis(truth: str, found: list[dict[str, Any]]) -> dict[str, float]:
+def outlined(files: Files) -> Files:
+    """The same with outlines: polygons with a corner cut, and every third object two pieces as run lengths; masks are
+    found, and no boxes beside them."""
+    truth, found = files
+    for k, a in enumerate([*truth["annotations"], *found]):
+        x, y, w, h = a["bbox"]
+        ring = [x, y, x + w, y, x + w, y + 0.6 * h, x + 0.5 * w, y + h, x, y + h]
+        mask = rle.decode([ring], 200, 240)
+        if k % 3 == 0 and w > 12:
+            mask[:, int(x + 0.3 * w) : int(x + 0.4 * w) + 1] = False
+        if not mask.any():
+            mask[int(y), int(x)] = True
+        a["segmentation"] = [ring] if k % 3 and "id" in a else rle.encode(mask)
+        if "id" in a:
+            a["area"] = float(mask.sum())
+        else:
+            del a["bbox"]
+    return truth, found
+
+
+def by_lvis(truth: str, found: list[dict[str, Any]], kind: str) -> dict[str, float]:
     import lvis  # not among the extras: it wants OpenCV
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np, "float", float, raising=False)  # of a numpy before 1.24, which lvis 0.5.3 asks for
-        run = lvis.LVISEval(lvis.LVIS(truth), lvis.LVISResults(truth, [dict(r) for r in found]), "bbox")
+        run = lvis.LVISEval(lvis.LVIS(truth), lvis.LVISResults(truth, [dict(r) for r in found]), kind)
         run.run()
     return {k: float(v) for k, v in run.results.items()}
 
 
-def by_faster(truth: str, found: list[dict[str, Any]]) -> dict[str, float]:
+def by_faster(truth: str, found: list[dict[str, Any]], kind: str) -> dict[str, float]:
     from faster_coco_eval import COCO, COCOeval_faster
 
     gt = COCO(truth)
-    run = COCOeval_faster(gt, gt.loadRes([dict(r) for r in found]), "bbox", lvis_style=True)
+    run = COCOeval_faster(gt, gt.loadRes([dict(r) for r in found]), kind, lvis_style=True)
     run.params.maxDets = [300]
     run.evaluate()
     run.accumulate()
@@ -86,11 +108,11 @@ def by_faster(truth: str, found: list[dict[str, Any]]) -> dict[str, float]:
     return {ours: float(said[OF_FASTER.get(ours, ours)]) for ours in NAMES.values()}
 
 
-def by_hotcoco(truth: str, found: list[dict[str, Any]]) -> dict[str, float]:
+def by_hotcoco(truth: str, found: list[dict[str, Any]], kind: str) -> dict[str, float]:
     from hotcoco import LVIS, LVISeval, LVISResults
 
     gt = LVIS(truth)
-    run = LVISeval(gt, LVISResults(gt, found), "bbox")
+    run = LVISeval(gt, LVISResults(gt, found), kind)
     run.run()
     return dict(run.get_results())
 
@@ -107,35 +129,41 @@ def evaluated(data: Any, found: list[dict[str, Any]], info: Info | None = None) 
     """As `stemma evaluate` measures a split: pictures by their truth, predictions beside them."""
     info = info or data.info
     number = {i: k for k, i in enumerate(info.classes.ids)}
-    out = Evaluator(info, "detection")
+    masks = "segmentation" in found[0]
+    out = Evaluator(info, "instances" if masks else "detection")
     for i in range(len(data)):
         s = data.truth(i)
         own = [r for r in found if r["image_id"] == s.id]
-        boxes = np.array([r["bbox"] for r in own]).reshape(-1, 4)
+        boxes = np.array([r.get("bbox", [0, 0, 1, 1]) for r in own], float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         out.add(s, {"boxes": boxes, "scores": [r["score"] for r in own],
-                    "labels": [number[r["category_id"]] for r in own]}, i)
+                    "labels": [number[r["category_id"]] for r in own],
+                    **({"masks": [r["segmentation"] for r in own]} if masks else {})}, i)
     return out
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("kind", "seed"), [("bbox", 0), ("bbox", 1), ("segm", 0), ("segm", 1)])
 @pytest.mark.parametrize("oracle", [by_faster, by_hotcoco, *([by_lvis] if find_spec("lvis") else [])])
 @pytest.mark.filterwarnings("ignore")
-def test_federated_rules_give_the_numbers_of_others(tmp_path: Path, oracle: Callable[..., Any], seed: int) -> None:
-    """To 1e-6, from two files and from a folder. faster-coco-eval counts 300 detections of each class and not of each
+def test_federated_rules_give_the_numbers_of_others(tmp_path: Path, oracle: Callable[..., Any], kind: str,
+                                                    seed: int) -> None:
+    """To 1e-6, of boxes and of masks, from two files and from a folder. faster-coco-eval counts 300 detections of each class and not of each
     picture: it is asked where no picture has so many."""
     truth, found = drawn(seed, many=oracle is not by_faster)
+    if kind == "segm":
+        truth, found = outlined((truth, found))
     root = folder(tmp_path, truth)
     file = str(root / "annotations" / "lvis_v1_val.json")
     with contextlib.redirect_stdout(io.StringIO()):
-        theirs = oracle(file, found)
-    ours = evaluate_files(file, found).numbers()
+        theirs = oracle(file, found, kind)
+    ours = evaluate_files(file, found, "masks" if kind == "segm" else "boxes").numbers()
     data = open_dataset(root, "val")
     again = evaluated(data, found).result()
     for name, other in NAMES.items():
         want = theirs[other] if theirs[other] > -1 else float("nan")
         np.testing.assert_allclose(ours[name], want, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(np.nan if again[name] is None else again[name], want, atol=1e-6, err_msg=name)
+        mine = again[("mask_" if kind == "segm" else "") + name]
+        np.testing.assert_allclose(np.nan if mine is None else mine, want, atol=1e-6, err_msg=name)
     assert again["rules"].startswith("LVIS") and "AR100" not in again and "VOC_AP50" not in again
 
 
@@ -152,6 +180,10 @@ def test_what_is_drawn_tells_the_rules_apart(tmp_path: Path) -> None:
     assert len(best) > 300
     fewer = [r for r in found if r["image_id"] != 37] + best[:300]
     assert evaluate_files(truth, fewer).ap() == pytest.approx(want, abs=1e-12)
+    truth, found = outlined(drawn())
+    bare |= {"annotations": truth["annotations"]}
+    masks = evaluate_files(truth, found, "masks").ap()
+    assert abs(masks - want) > 1e-2 and abs(evaluate_files(bare, found, "masks").ap() - masks) > 1e-3
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -190,3 +222,17 @@ def test_processes_renamed_classes_and_curves_follow_the_rules(tmp_path: Path) -
         (i, int(c)) in searched for i, p in enumerate(whole.record) for c in p.found_labels)
     tallied = whole.tallies().by_measure["AP"].at(np.ones((1, len(whole))))
     assert tallied[0] == pytest.approx(whole.result()["AP"], abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_object_of_a_class_that_is_nowhere_is_told(tmp_path: Path) -> None:
+    """Its picture says that nobody found one: one of the two is wrong."""
+    truth, _ = drawn()
+    root = folder(tmp_path, truth)
+    assert not [f for f in examine(root).faults if f.kind == "absent class"]
+    first = truth["annotations"][0]
+    im = next(im for im in truth["images"] if im["id"] == first["image_id"])
+    im["neg_category_ids"].append(first["category_id"])
+    (root / "annotations" / "lvis_v1_val.json").write_text(json.dumps(truth))
+    (fault,) = [f for f in examine(root).faults if f.kind == "absent class"]
+    assert fault.safe and "annotation 1 of" in fault.record and "neg_category_ids" in fault.problem

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import pickle
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -304,6 +305,13 @@ def test_options_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pyte
         "split_file": [str(tmp_path / "names.txt"), "gone.txt"], "one_based": False, "maps": "class"}
     assert typed(said)[:4] == ["--images", "pictures", "--labels", "store"] and "--zero-based" in typed(said)
     assert typed({"names": ["a", "b"], "follow_links": True}) == ["--classes", "a,b", "--follow-links"]
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "y")
+    for kind in ("zip", "gztar"):
+        with pytest.raises(DataError, match="is an archive. unpack it, and name the folder"):
+            recognise(shutil.make_archive(str(tmp_path / "set"), kind, tmp_path / "y"))
 
 
 def test_every_option_is_told_by_its_readers(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from made_data import noise
+from made_data import make_yolo, noise
 from stemma.core.types import DataError, Sample
 from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
 from stemma.metrics import Evaluator, Record, miss_rate, picture
 from stemma.metrics.miss import SUBSETS, by_subset
+from test_cli import run
 
 
 def person(x: float, ignore: int = 0, tag: str = "person", **more: Any) -> dict[str, Any]:
@@ -41,7 +42,7 @@ LINES = [
 
 @pytest.mark.parametrize("which,box", [("full", [3, 5, 13, 35]), ("visible", [3, 5, 13, 17]), ("head", [5, 5, 9, 10])])
 def test_people_are_read_whole_seen_or_by_their_heads(tmp_path: Path, which: str, box: list[float]) -> None:
-    data = open_dataset(odgt(tmp_path, LINES), "all", which=which)
+    data = open_dataset(odgt(tmp_path, LINES), "all", people=which)
     assert data.info.format == "crowdhuman" and data.info.classes.names == ("person",) and len(data) == 3
     s = data[0]
     assert s.boxes[0].tolist() == box and s.crowd.tolist() == ([False, True] if which != "full"
@@ -72,10 +73,10 @@ def test_bad_a_person_without_the_box_that_is_wanted(tmp_path: Path) -> None:
     broken = person(3)
     del broken["vbox"]
     root = odgt(tmp_path, [{"ID": "a", "gtboxes": [broken]}, *LINES[1:]])
-    data = open_dataset(root, "all", which="visible")
+    data = open_dataset(root, "all", people="visible")
     assert len(data) == 2 and any("box 0 has no 'vbox'" in f.problem for f in data.faults)
-    with pytest.raises(DataError, match="no boxes called 'feet'.*full, visible, head"):
-        open_dataset(root, "all", which="feet")
+    with pytest.raises(DataError, match="no boxes called 'feet'.*full, visible, head: say --people visible"):
+        open_dataset(root, "all", people="feet")
 
 
 FACES = """0--Parade/a.jpg
@@ -119,10 +120,31 @@ def test_bad_a_count_and_no_rows(tmp_path: Path) -> None:
     assert any("is followed by no number of faces" in f.problem for f in faults)
 
 
-def test_bad_a_face_of_no_height(tmp_path: Path) -> None:
-    faults = examine(wider(tmp_path, FACES.replace("30 10 8 9", "30 10 8 0"))).faults
-    (fault,) = [f for f in faults if f.kind == "no area"]
-    assert fault.record == "line 10" and "a face of 8 x 0 pixels" in fault.problem and fault.safe
+def test_bad_a_face_of_no_height_takes_its_picture_out(tmp_path: Path) -> None:
+    """One that is marked invalid has nothing in which anything could count."""
+    report = examine(wider(tmp_path, FACES.replace("30 10 8 9", "30 10 8 0")))
+    (fault,) = [f for f in report.faults if f.kind == "degenerate box"]
+    assert "line 10 of " in fault.record and "b.jpg" in fault.picture and fault.safe
+    report = examine(wider(tmp_path, FACES.replace("30 10 8 9 1 0 0 0", "30 10 8 0 1 0 0 1")))
+    assert not [f for f in report.faults if f.kind != "duplicate image"]
+
+
+@pytest.mark.parametrize("box", [0, None, {"fbox": [3, 5, 10, 30]}, {"tag": 1, "fbox": [3, 5, 10, 30]},
+                                 {"tag": "person", "fbox": [3, 5, 10, 30], "extra": {"ignore": "perhaps"}}])
+def test_bad_a_box_of_which_nobody_knows_whether_it_counts(tmp_path: Path, box: Any) -> None:
+    """It would be a place in which nothing counts, or background."""
+    root = odgt(tmp_path, [{"ID": "a", "gtboxes": [person(20), box]}, *LINES[1:]])
+    data = open_dataset(root, "all")
+    assert len(data) == 2 and any("box 1 of Images/a.jpg" in f.record for f in data.faults)
+
+
+def test_a_tag_and_a_label_in_other_case_are_the_same(tmp_path: Path) -> None:
+    root = odgt(tmp_path / "crowd", [{"ID": "a", "gtboxes": [person(20) | {"tag": "PERSON"}]}, *LINES[1:]])
+    assert open_dataset(root, "all")[0].crowd.tolist() == [False]
+    root = city(tmp_path / "city", objects=[("Pedestrian", [3, 5, 10, 30], [3, 5, 10, 15])])
+    assert open_dataset(root, "train").truth(0).crowd.tolist() == [False]
+    root = city(tmp_path / "other", objects=[("pedestrain", [3, 5, 10, 30], [3, 5, 10, 15])])
+    assert any("'pedestrain' of box 0 is none of" in f.problem for f in examine(root).faults)
 
 
 def test_bad_a_row_of_other_than_ten_numbers(tmp_path: Path) -> None:
@@ -184,7 +206,7 @@ def test_caltechs_videos_are_read_frame_by_frame(tmp_path: Path) -> None:
     assert three.boxes.tolist() == [[7, 2, 27, 42]] and whole["train"][0].visible is None
     (unclear,) = by_name(whole["test"]).values()
     assert unclear.crowd.tolist() == [True, False] and any("to be ignored" in n for n in whole["test"].notes)
-    assert by_name(open_dataset(tmp_path, "train", which="visible"))["set00_V001_I00003"].boxes.tolist() == [[7, 2, 27, 12]]
+    assert by_name(open_dataset(tmp_path, "train", people="visible"))["set00_V001_I00003"].boxes.tolist() == [[7, 2, 27, 12]]
 
 
 @pytest.mark.parametrize("vers", [1.0, 1.3, 1.4])
@@ -292,7 +314,7 @@ def test_city_persons_are_read_with_what_can_be_seen(tmp_path: Path, mat: bool) 
         assert data.info.format == "citypersons" and data.info.classes.names == ("pedestrian",) and len(data) == 1
         assert s.boxes.tolist() == [[3, 5, 13, 35], [20, 0, 40, 20], [40, 0, 49, 9]]
         assert s.crowd.tolist() == [False, True, True] and s.visible.tolist() == [0.5, 1, 1]
-    assert open_dataset(tmp_path, "train", which="visible").truth(0).boxes[0].tolist() == [3, 5, 13, 20]
+    assert open_dataset(tmp_path, "train", people="visible").truth(0).boxes[0].tolist() == [3, 5, 13, 20]
 
 
 @pytest.mark.parametrize("mat", [False, True])
@@ -399,3 +421,16 @@ def test_evaluation_tells_the_subsets_where_data_say_what_is_seen(tmp_path: Path
     s.visible = None
     plain.add(s, {"boxes": s.boxes[:1], "scores": [0.9], "labels": [0]}, 0)
     assert not any(k.startswith("MR2_") for k in plain.result())
+
+
+@pytest.mark.parametrize("which", ["full", "visible"])
+def test_which_boxes_of_people_is_an_option_of_every_command(tmp_path: Path, which: str,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    root = odgt(tmp_path / "data", LINES)
+    assert run(capsys, "convert", str(root), "--to", "coco", "--out", str(tmp_path / which), "--people", which)[0] == 0
+    rows = [a for p in (tmp_path / which / "annotations").iterdir() for a in json.loads(p.read_text())["annotations"]]
+    assert {a["bbox"][3] for a in rows if not a["iscrowd"]} == {30 if which == "full" else 12}
+    status, said, _ = run(capsys, "doctor", str(root), "--people", "feet")
+    assert status == 1 and "has no boxes called 'feet'" in said
+    status, _, error = run(capsys, "doctor", str(make_yolo(tmp_path / "yolo")), "--people", "full")
+    assert status == 2 and "'--people' is unknown to this format" in error and ", which" not in error

@@ -1,7 +1,8 @@
-"""Folders of ten formats that are spoilt by chance: nothing is lost without a word, nothing of the input is changed; and
+"""Folders of every format that are spoilt by chance: nothing is lost without a word, nothing of the input is changed; and
 what such folders found, each with its right value. `benchmarks/fuzz_folders.py` runs as many as one likes."""
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -11,24 +12,37 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layouts import put
-from made_data import noise, voc_xml
+from layouts import LAYOUTS, put
+from made_data import make_maps, noise, voc_xml
 from stemma.core.types import DataError
+from stemma.data.convert import convert
 from stemma.data.doctor import Report, examine
-from stemma.data.open import open_dataset, recognise
+from stemma.data.open import open_dataset, open_pair, recognise
 from stemma.data.records import DataWarning
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import fuzz_folders  # noqa: E402
+import small_folders  # noqa: E402
 
 BOX = {"x": 5, "y": 6, "width": 20, "height": 10}
 
 
-@pytest.mark.parametrize("first", range(0, 60, 10))
+@pytest.mark.parametrize("format", small_folders.FORMATS)
+def test_what_is_spoilt_is_whole_before(tmp_path: Path, format: str) -> None:
+    folder = small_folders.fresh(np.random.default_rng(3), format)
+    seen = fuzz_folders.look(fuzz_folders.write(folder, tmp_path), tmp_path / "out", "")
+    assert not seen.crash and not seen.error and not fuzz_folders.judge(folder, seen)
+    for p in folder.pictures:
+        there = sorted((t.name, t.box) for t in p.things)
+        assert sorted(seen.read[p.digest]) == [(n, pytest.approx(b, abs=0.02)) for n, b in there], p.file
+
+
+@pytest.mark.parametrize("first", range(0, 84, 12))
 def test_spoilt_folders_lose_nothing_without_a_word(tmp_path: Path, first: int) -> None:
+    """Four of each format."""
     seen = set()
-    for n in range(first, first + 10):
+    for n in range(first, first + 12):
         folder, outcome, wrong = fuzz_folders.one(7, n, tmp_path / str(n))
         assert not wrong, f"--seed 7 --only {n}: {folder.done}: {wrong}"
         seen.add(outcome)
@@ -37,7 +51,7 @@ def test_spoilt_folders_lose_nothing_without_a_word(tmp_path: Path, first: int) 
 
 def test_the_judge_sees_what_vanished(tmp_path: Path) -> None:
     """The fuzzer's own check: an object that is neither read nor named, and one on a picture that is not its own."""
-    folder = fuzz_folders.fresh(np.random.default_rng(1), "yolo")
+    folder = small_folders.fresh(np.random.default_rng(1), "yolo")
     first, other = (p for p in folder.pictures[:2])
     seen = fuzz_folders.Seen(read={p.digest: [(t.name, tuple(map(float, t.box))) for t in p.things]
                                    for p in folder.pictures})
@@ -186,6 +200,19 @@ def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(tmp_path: Path) ->
         held(tmp_path)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_nor_does_one_in_a_column_that_nobody_reads(tmp_path: Path, closed: bool) -> None:
+    """A remark of two lines is one."""
+    pictures(tmp_path)
+    head, *rows = (f"{r},{'remark' if not k else 'good'},{k}" for k, r in enumerate(ROWS))
+    put(tmp_path / "labels.csv", "\n".join([head, rows[0].replace("good", '"two\nlines"'), *rows[1:]]))
+    assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1}
+    rows = [rows[0].replace("good", '"good'), rows[1], rows[2].replace("good", 'good"' if closed else "good")]
+    put(tmp_path / "labels.csv", "\n".join([head, *rows]))
+    with pytest.raises(DataError, match="quotation mark"):
+        held(tmp_path)
+
+
 def test_a_row_that_ends_early_is_no_picture_without_objects(tmp_path: Path) -> None:
     pictures(tmp_path)
     put(tmp_path / "labels.csv", "\n".join([*ROWS[:3], "2.png,cat,5,6"]))
@@ -260,3 +287,179 @@ def test_a_value_means_one_grey_in_every_split(tmp_path: Path) -> None:
         greys = {int(open_dataset(tmp_path, s)[0].image[0, 0, 0]) for s in ("train", "val")}
     assert greys == {round(300 * 255 / 4095)}
     assert all(data.info.white == 4095 for data in examine(tmp_path).opened.values())
+
+
+# ---------------------------------------------------------------- people, maps, segments
+
+
+def laid_out(name: str, root: Path) -> Path:
+    """A layout's own truth, without crowds, masks and points."""
+    layout = LAYOUTS[name]
+    layout.write(root, layout.truth(frozenset()))
+    return root
+
+
+def lost(report: Report, picture: str) -> bool:
+    """Whether a picture is named as one that is left out, or that training skips."""
+    return any(picture in f"{f} {f.picture}" and ("left out" in f.mend or "skips" in f.mend) for f in report.faults)
+
+
+@pytest.mark.parametrize("line", ["2,3,12,14,1,0,0", "2,3,12,14,1,4,0,0,0", "2,3,12,14,1,4"])
+def test_a_line_of_visdrone_of_other_than_eight_numbers_is_no_ignored_region(tmp_path: Path, line: str) -> None:
+    """A line that lost its category would mark a place of every class."""
+    root = laid_out("visdrone", tmp_path)
+    put(root / "VisDrone2019-DET-train" / "annotations" / "a.txt", line)
+    assert lost(examine(root), "a.txt")
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 2), (0, 1), (3, 2)])
+def test_faces_that_are_not_as_many_as_the_list_says_take_their_picture_out(tmp_path: Path, count: int, rows: int) -> None:
+    root = laid_out("wider", tmp_path)
+    lists = root / "wider_face_split" / "wider_face_train_bbx_gt.txt"
+    first, _, rest = lists.read_text().partition("0--train/cam_1/b.jpg")
+    put(lists, f"0--train/a.jpg\n{count}\n" + "5 6 10 11 0 0 0 0 0 0\n" * rows + "0--train/cam_1/b.jpg" + rest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = open_dataset(root, "train")
+    assert len(data) == 4 and lost(examine(root), "a.jpg") and not lost(examine(root), "b.jpg")
+
+
+def test_one_wrong_number_makes_no_pixels_of_fractions(tmp_path: Path) -> None:
+    root = laid_out("open_images", tmp_path)
+    table = root / "train-annotations-bbox.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].replace(",1,0.", ",1,71.", 1)
+    put(table, "\n".join(lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = open_dataset(root, "train")
+    assert len(data) == 4 and min(b[2] - b[0] for i in range(4) for b in data.truth(i).boxes) > 10
+    assert lost(examine(root), "a.png")
+
+
+def test_the_list_of_class_names_is_found_in_any_case_and_is_used(tmp_path: Path) -> None:
+    root = laid_out("open_images", tmp_path)
+    names = root / "class-descriptions-boxable.csv"
+    names.rename(root / "Class-Descriptions-Boxable.CSV")
+    report = examine(root)
+    assert report.classes == ("cat", "dog") and not report.unused.annotations
+    (root / "Class-Descriptions-Boxable.CSV").unlink()
+    assert any("2 classes are called by codes (/m/cat, /m/dog)" in n for n in examine(root).notes)
+
+
+@pytest.mark.parametrize("kind", ["cuboid_3d", None, "Bbox"])
+def test_an_annotation_of_datumaro_of_another_type_takes_its_picture_out(tmp_path: Path, kind: Any) -> None:
+    """Labels and captions are of whole pictures, and no objects."""
+    root = laid_out("datumaro", tmp_path)
+    path = root / "annotations" / "train.json"
+    doc = json.loads(path.read_text())
+    doc["items"][0]["annotations"][1]["type"] = kind
+    doc["items"][1]["annotations"].append({"type": "label", "label_id": 0})
+    put(path, doc)
+    report = examine(root)
+    assert lost(report, "a.png") and any("1 annotations of the kind label" in n for n in report.notes)
+    del doc["items"][0]["annotations"]
+    put(path, doc)
+    assert lost(examine(root), "a.png")
+
+
+def panoptic(root: Path) -> Path:
+    layout = LAYOUTS["panoptic"]
+    layout.write(root, layout.truth(frozenset()))
+    return root / "annotations" / "panoptic_train"
+
+
+def test_a_segment_without_a_pixel_takes_its_picture_out(tmp_path: Path) -> None:
+    """It would be an object with a box and an empty mask; the doctor says so before training does."""
+    path = panoptic(tmp_path) / "a.png"
+    with Image.open(path) as im:
+        pixels = np.array(im)
+    pixels[(pixels == pixels[10, 5]).all(-1)] = 0
+    Image.fromarray(pixels).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = open_dataset(tmp_path, "train")
+    with pytest.raises(DataError, match="has no pixel of the segment"):
+        [data.truth(i) for i in range(len(data))]
+    assert lost(examine(tmp_path), "panoptic_train/a.png")
+
+
+@pytest.mark.parametrize("name", ["panoptic", "maps"])
+def test_a_map_that_is_a_link_out_of_the_folder_is_not_read(tmp_path: Path, name: str) -> None:
+    root = laid_out(name, tmp_path / "in")
+    path = root / ("annotations/panoptic_train/a.png" if name == "panoptic" else "masks/train/a.png")
+    path.rename(tmp_path / "outside.png")
+    path.symlink_to(tmp_path / "outside.png")
+    assert any("is a link that leads outside" in f.problem and "a.png" in str(f) for f in examine(root).faults)
+    with pytest.raises(DataError, match="leads outside the data folder"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        open_dataset(root, "train")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(open_dataset(root, "train", follow_links=True)) == 5
+
+
+def test_numbers_of_maps_mean_the_same_in_every_split(tmp_path: Path) -> None:
+    """Two objects in the maps of training, one in each of validation's: these are objects too, and no foreground."""
+    one, two = np.zeros((2, 40, 60), np.uint8)
+    one[3:9, 4:20] = 1
+    two[3:9, 4:20], two[20:30, 4:20], two[20:30, 30:50] = 1, 2, 3
+    for split, maps in (("train", [two, one]), ("val", [one])):
+        for k, m in enumerate(maps):
+            noise(tmp_path / "images" / split / f"{k}.png", seed=k + 5 * (split == "val"))
+            (tmp_path / "masks" / split).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(m).save(tmp_path / "masks" / split / f"{k}.png")
+    for split in ("train", "val"):
+        assert open_dataset(tmp_path, split).info.classes.names == ("object",)
+    (tmp_path / "masks/train/0.png").write_bytes(b"no picture")  # and it takes nothing with it but its own
+    (tmp_path / "masks/train/0.png").rename(tmp_path / "masks/train/2.png")
+    Image.fromarray(two).save(tmp_path / "masks/train/0.png")
+    noise(tmp_path / "images/train/2.png", seed=9)
+    report = examine(tmp_path)
+    assert not report.refused and lost(report, "masks/train/2.png")
+
+
+def test_maps_of_one_number_say_how_they_are_read(tmp_path: Path) -> None:
+    make_maps(tmp_path, [np.eye(40, 60, dtype=np.uint8)] * 3)
+    assert any("background and foreground; say --maps instance" in n for n in examine(tmp_path).notes)
+
+
+def test_a_map_is_found_whatever_the_case_of_its_name(tmp_path: Path) -> None:
+    root = laid_out("maps", tmp_path)
+    (root / "masks/train/a.png").rename(root / "masks/train/A.PNG")
+    report = examine(root)
+    assert not report.faults and not report.unused and report.splits["train"].images == 5
+
+
+def test_splits_whose_classes_disagree_are_refused(tmp_path: Path) -> None:
+    """By training as by the doctor: a label would mean two things."""
+    root = laid_out("datumaro", tmp_path / "in")
+    path = root / "annotations" / "val.json"
+    doc = json.loads(path.read_text())
+    doc["categories"]["label"]["labels"].reverse()
+    put(path, doc)
+    assert examine(root).refused
+    with pytest.raises(DataError, match="class lists disagree"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        open_pair(root)
+    with pytest.raises(DataError, match="class lists disagree"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert(root, "yolo", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_a_training_split_say_so(tmp_path: Path) -> None:
+    root = laid_out("coco", tmp_path)
+    (root / "annotations" / "instances_train.json").unlink()
+    assert any("there is no split 'train' to learn from; val can be measured on" in n for n in examine(root).notes)
+
+
+def test_a_panoptic_set_of_void_alone_is_no_traceback(tmp_path: Path) -> None:
+    from stemma.data.look import places
+
+    data = open_dataset(panoptic(tmp_path).parent.parent, "train")
+    empty = [data.truth(i) for i in range(len(data))]
+    for s in empty:
+        s.semantic = np.full((40, 60), 255, np.uint8)
+        s.boxes, s.labels, s.crowd = s.boxes[:0], s.labels[:0], s.crowd[:0]
+    assert places(empty) is None

@@ -652,6 +652,47 @@ def test_holes_and_bitmaps_of_supervisely(tmp_path: Path) -> None:
         assert np.array_equal(mask_of(root), whole)
 
 
+NODES = {"f4a1": {"label": "nose", "loc": [3, 1], "color": "#0000FF"}, "b7": {"label": "left_ear", "loc": [1, 1]},
+         "c9": {"label": "right_ear", "loc": [5, 1]}}
+HEAD = {"title": "head", "shape": "graph", "geometry_config": {"nodes": NODES, "edges": [
+    {"src": "f4a1", "dst": "b7"}, {"src": "f4a1", "dst": "c9", "color": "#00FF00"}]}}
+GRAPH = {"classTitle": "head", "geometryType": "graph", "nodes": {
+    "f4a1": {"loc": [20, 10]}, "b7": {"loc": [14, 8], "disabled": True}}}
+
+
+def test_a_graph_of_supervisely_is_an_object_of_keypoints(tmp_path: Path) -> None:
+    """Its box is the rectangle of its points, both of whose corners are pixels; a point that is not there is not
+    labelled, a disabled one hidden; names and lines are the template's."""
+    root = alone(tmp_path, GRAPH)
+    put(root / "meta.json", {"classes": [HEAD]})
+    data = opened(root)
+    s, points = data.truth(0), data.info.points
+    assert points.names == ("nose", "left_ear", "right_ear") and points.lines == ((0, 1), (0, 2))
+    assert "keypoints" in data.info.kinds and [points.names[k] for k in points.flip] == ["nose", "right_ear", "left_ear"]
+    assert s.keypoints.tolist() == [[[20, 10, 2], [14, 8, 1], [0, 0, 0]]] and s.boxes.tolist() == [[14, 8, 21, 11]]
+
+
+def test_a_graph_and_a_figure_of_one_instance_are_one_object(tmp_path: Path) -> None:
+    box = {"classTitle": "head", "geometryType": "rectangle", "instance": "x1",
+           "points": {"exterior": [[10, 4], [29, 23]], "interior": []}}
+    root = alone(tmp_path, box, GRAPH | {"instance": "x1"}, GRAPH)
+    put(root / "meta.json", {"classes": [HEAD]})
+    s = opened(root).truth(0)
+    assert s.boxes.tolist() == [[10, 4, 30, 24], [14, 8, 21, 11]] and s.keypoints[:, 0].tolist() == [[20, 10, 2]] * 2
+
+
+@pytest.mark.parametrize(("nodes", "said"), [
+    ({}, "without nodes"), ({"f4a1": {"loc": [1]}}, "not two finite numbers"), ({"zz": {"loc": [1, 2]}}, "'zz'"),
+    ({"f4a1": {"loc": [4, 5], "disabled": "perhaps"}}, "neither yes nor no")])
+def test_bad_graphs_of_supervisely(tmp_path: Path, nodes: dict[str, Any], said: str) -> None:
+    root = alone(tmp_path, GRAPH | {"nodes": nodes})
+    noise(root / "ds" / "img" / "b.png", H, W, seed=3)
+    put(root / "ds" / "ann" / "b.png.json", {"size": {"height": H, "width": W}, "objects": [GRAPH]})
+    put(root / "meta.json", {"classes": [HEAD]})
+    data = opened(root)
+    assert len(data) == 1 and any(said in f.problem and "a.png" in f.picture for f in data.faults)
+
+
 def test_figures_without_an_extent_take_their_picture_out(tmp_path: Path) -> None:
     pictures(tmp_path)
     supervisely(tmp_path, TRUTH)

@@ -97,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
+    for stream in (sys.stdout, sys.stderr):  # a file's name need be no text, nor a screen know every letter
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with interrupts.raised(), warnings.catch_warnings():
             if not debug:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from .reads import known
 from .screen import number, out, print_json, table
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """A paper's card: what it is, what it changes of its parent, its settings, what it claims."""
+    known(paper)
     from ..core import paper as cards
     from ..core.part import leaves
 
@@ -308,6 +310,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Every setting in which two papers differ, and the sentences that say so."""
+    known(a, b)
     from ..core import paper as cards
     from ..core.part import diff as differences
 

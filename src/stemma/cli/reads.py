@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -60,16 +60,46 @@ def of_wings(name: str) -> Iterator[dict[str, Any]]:
             yield getattr(import_module(f".{wing}", __package__), name, {})
 
 
-def look_first(paper: str, data: str | None, format: str | None) -> None:
-    """Raises what is wrong with `data` before torch is loaded: what `engine/WING/first.py` says, where the paper's wing
-    has one."""
+def known(*papers: str) -> None:
+    """Raises `StemmaError` for a name that no paper has, before torch is loaded."""
+    from ..core.nearest import paper_key
+    from ..report.cards import names
+
+    for paper in papers:
+        paper_key(paper, names())
+
+
+def is_there(run: str, which: str) -> None:
+    """Raises `StemmaError` for a run that has no weights, before torch is loaded."""
+    from ..engine.running.places import there
+
+    there(run, which)
+
+
+def look_first(systems: Sequence[str], data: str | None, format: str | None) -> None:
+    """Raises what is wrong with the names of systems and with `data` before torch is loaded: what
+    `engine/WING/first.py` says, where the papers' wing has one. Such a wing's systems are papers; in others a name may
+    be a network's."""
+    from ..core.nearest import paper_key
+    from ..core.samples import StemmaError
     from ..report.cards import cards
 
-    name = paper.strip().lower().replace("_", "-")
-    task = next((c.task for c in cards() if c.cli_name == name), None) if data else None
+    of = {c.name: c.task for c in cards()}
+    tasks, strange = [], None
+    for word in systems:
+        try:
+            tasks.append(of[paper_key(word.partition(":")[0].partition("@")[0], of)])
+        except StemmaError as error:
+            strange = strange or error
+    if strange is not None and not tasks and len(systems) == 1 and ":" not in systems[0]:
+        raise strange
     for wing in sorted(p.parent.name for p in Path(__file__).parent.parent.glob("engine/*/first.py")):
-        if task in import_module(f"..engine.{wing}", __package__).TASKS:
-            import_module(f"..engine.{wing}.first", __package__).look(data, format)
+        own = import_module(f"..engine.{wing}", __package__).TASKS
+        if tasks and all(t in own for t in tasks):
+            if strange is not None:
+                raise strange
+            if data:
+                import_module(f"..engine.{wing}.first", __package__).look(data, format)
 
 
-__all__ = ["asks_wings", "gathers", "look_first", "of_wings", "reads_data"]
+__all__ = ["asks_wings", "gathers", "is_there", "known", "look_first", "of_wings", "reads_data"]

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import asks_wings, look_first, of_wings, reads_data
+from .reads import asks_wings, is_there, known, look_first, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -167,7 +167,7 @@ def doctor(
     if fix is not None:
         from ..data.convert import check_room
 
-        check_room(fix, data)
+        check_room(fix, data, "--fix")
     if html is not None:
         from ..core.outputs import claim
 
@@ -183,7 +183,7 @@ def doctor(
         from ..data.convert import convert as written_as
 
         mended = written_as(data, report.format if report.format in FORMATS else "coco", fix, format,
-                            leave=report.unreadable, progress=_counted("copying") if shown else None,
+                            leave=[*report.unreadable, *report.twice], progress=_counted("copying") if shown else None,
                             **(data_options or {}))
     if as_json:
         print_json(report.as_dict() | {"begin": first} | ({} if mended is None else {"mended": mended.as_dict()}))
@@ -307,8 +307,9 @@ def train(
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
     named = place(data, env)
+    known(paper)
     if not resume:  # a run knows how its data are read
-        look_first(paper, data, format)
+        look_first([paper], data, format)
     from .. import train as run_training
     from ..engine.running.budget import Spent
 
@@ -345,6 +346,7 @@ def weights(
     as_json: Json = False,
 ) -> None:
     """What a system begins from, where people get such weights, and what there is without them."""
+    known(paper)
     from ..core import paper as cards
     from ..engine.wings import weights as asked
 
@@ -425,6 +427,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
+    is_there(run, which)
     from .. import evaluate as measure
 
     result = measure(run, place(data, env, needed=False), **said(
@@ -461,6 +464,7 @@ def predict(
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
     foresees, open loop."""
+    is_there(run, which)
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
@@ -514,11 +518,13 @@ def compare(
 ) -> None:
     """Train several papers alike and write one report that says which did best, and why.
     Interrupted, the same command resumes."""
+    where = str(place(data, env))
+    begun = (folder / "compare.json").is_file()  # it knows how its data are read
+    look_first(papers, None if begun else data, format)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
 
-    where = str(place(data, env))
     with Board(budget, quiet=as_json) as board:
         done = run_comparison(
             papers, where, budget, seeds, preset, folder, jobs=jobs, on=on, format=format,
@@ -554,6 +560,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the network for other runtimes, and check it against PyTorch on the spot."""
+    is_there(run, which)
     from .. import export as write
 
     kind = format or {".onnx": "onnx", ".pt2": "torch", ".weights": "darknet"}.get(file.suffix, "onnx")

@@ -64,8 +64,8 @@ def put(path: str | Path, write: Callable[[Path], object], option: str = "--out"
 
 
 def put_text(path: str | Path, text: str, option: str = "--out", prediction: bool = False) -> Path:
-    """`put` of a text file, UTF-8."""
-    return put(path, lambda p: p.write_text(text, encoding="utf-8"), option, prediction)
+    """`put` of a text file, UTF-8; bytes of a file's name that are no text are spelled out."""
+    return put(path, lambda p: p.write_text(text, encoding="utf-8", errors="backslashreplace"), option, prediction)
 
 
 def clear(folder: str | Path) -> None:

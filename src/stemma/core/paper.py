@@ -1,7 +1,6 @@
 """A paper's card: where it comes from, what it changes, what it claims. The file's name is the paper's name."""
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .nearest import paper_key
 from .part import diff, leaves
 from .recipe import Recipe
 from .sentence import first_sentence
@@ -220,18 +220,8 @@ def get(name: str) -> Paper:
 
     Raises `StemmaError` with the nearest names when there is none.
     """
-    key = name.strip().lower().replace("-", "_")
     found = _modules()
-    if key not in found:
-        squeezed = {k.replace("_", ""): k for k in found}
-        if key.replace("_", "") in squeezed:
-            key = squeezed[key.replace("_", "")]
-        else:
-            near = difflib.get_close_matches(key, found, 3, 0.5)
-            hint = (f"did you mean {' or '.join(n.replace('_', '-') for n in near)}?" if near
-                    else "`stemma list` shows them all")
-            raise StemmaError(f"no paper named '{name}'; {hint}")
-    paper = importlib.import_module(found[key]).PAPER
+    paper = importlib.import_module(found[paper_key(name, found)]).PAPER
     assert isinstance(paper, Paper)
     return paper
 

@@ -6,6 +6,7 @@ is counted. The folder is there whole or not at all.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,10 +22,12 @@ from stemma.core.samples import DataError, Dataset
 
 from . import writers
 from .formats import apart
-from .open import is_scenes, open_split, splits
+from .open import is_scenes, open_split, same_classes, splits
 from .records import Records
 from .writers.pages import Book
 
+# what lists of names cannot hold: bytes that are no UTF-8, ends of lines
+_NO_TEXT = re.compile("[\udc80-\udcff\x00-\x1f\x7f\u0085\u2028\u2029]")
 WRITERS = {m.name.replace("_", "-"): import_module(f"{writers.__name__}.{m.name}")
            for m in iter_modules(writers.__path__) if m.name != "pages"}
 FORMATS = tuple(sorted(n for n, w in WRITERS.items() if not hasattr(w, "NEEDS")))  # that hold objects of any data
@@ -55,8 +58,9 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
     where the data have what it needs.
 
     Data that is not divided is divided as training divides it. `leave`: files of pictures that are left out, as those
-    that cannot be read. What was mended is listed in CHANGES.md. Raises DataError where the data cannot be read, has
-    no objects to write, or the folder holds something or lies in the data's own.
+    that cannot be read or are there twice. What was mended is listed in CHANGES.md. Raises DataError where the data
+    cannot be read, has no objects to write, its splits' classes disagree, or the folder holds something or lies in the
+    data's own.
     """
     if to not in WRITERS:
         raise DataError(str(to), "is no format that is written", f"use one of {', '.join(sorted(WRITERS))}")
@@ -65,6 +69,8 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
     own = {name: _without(open_split(where, name, format, **options), leave)
            for name in apart(splits(where, format, **options))}
     info = next(iter(own.values())).info
+    for data in own.values():
+        same_classes(info, data.info, str(where))
     if "boxes" not in info.kinds:
         raise DataError(str(where), "holds maps of classes and no objects",
                         f"{to} is a format of objects; there is none here to write")
@@ -73,6 +79,10 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
         raise DataError(str(where), f"has no {needs} masks, which {to} is made of",
                         f"use one of {', '.join(FORMATS)}, or annotate whole objects with what is seen of them")
     book = Book(own, {k: _names(d) for k, d in own.items()}, info.classes, info.points)
+    odd = [f for d in own.values() if isinstance(d, Records) for f in d.table.files if _NO_TEXT.search(f)]
+    if odd:
+        said = repr(_text(odd[0])).replace("{", "{{").replace("}", "}}")
+        book.lose("{n} pictures have names that are no lines of text, and get others, as " + said, len(odd))
     place.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
@@ -87,9 +97,10 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
         counts = {k: [book.held[k, n] for n in names if (work / writer.picture(k, n)).is_file()]
                   for k, names in book.names.items()}
         mended = list(dict.fromkeys(str(f) for d in own.values() if isinstance(d, Records) for f in d.faults))
-        mended += [f"{f} is left out: it cannot be used" for f in leave]
+        mended += [f"{f} is left out: it cannot be used, or is there twice" for f in leave]
         if mended:
-            (work / "CHANGES.md").write_text("".join(f"- {m}\n" for m in mended), encoding="utf-8")
+            (work / "CHANGES.md").write_text("".join(f"- {m}\n" for m in mended), encoding="utf-8",
+                                            errors="backslashreplace")
         if place.is_dir():
             place.rmdir()  # empty, as was looked
         os.chmod(work, 0o777 & ~_umask())
@@ -113,15 +124,15 @@ def _umask() -> int:
     return now
 
 
-def check_room(place: Path, where: str | Path) -> None:
-    """Raises DataError unless the folder is new or empty, and no part of the data."""
+def check_room(place: Path, where: str | Path, option: str = "--out") -> None:
+    """Raises DataError unless the folder, which `option` names, is new or empty, and no part of the data."""
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise DataError(str(place), "holds something already", "choose an empty or new folder with --out")
-    if not is_scenes(where):
+        raise DataError(str(place), "holds something already", f"choose an empty or new folder with {option}")
+    if not is_scenes(where) and Path(where).expanduser().exists():
         data = Path(where).expanduser().resolve()
         if place.resolve().is_relative_to(data if data.is_dir() else data.parent):
             raise DataError(str(place), f"lies in the data folder {where}, where it would be read as a part of it",
-                            "choose another folder with --out")
+                            f"choose another folder with {option}")
 
 
 def _names(data: Dataset) -> list[str]:
@@ -129,7 +140,7 @@ def _names(data: Dataset) -> list[str]:
     differ in their ending alone, in any case, get it into their name: labels are found by the rest."""
     if not isinstance(data, Records):
         return [f"{i:06d}.png" for i in range(len(data))]
-    paths = [PurePosixPath(f) for f in data.table.files]
+    paths = [PurePosixPath(_text(f)) for f in data.table.files]
     parents = {p.parent for p in paths}
     shared = len(os.path.commonpath(list(map(str, parents))).split("/")) if parents and parents != {PurePosixPath()} \
         and os.path.commonpath(list(map(str, parents))) else 0
@@ -138,8 +149,14 @@ def _names(data: Dataset) -> list[str]:
     for n in names:
         key = str(n.with_suffix("")).casefold()
         seen[key] = seen.get(key, 0) + 1
-    return [str(n) if seen[str(n.with_suffix("")).casefold()] == 1
-            else str(n.with_name(f"{n.stem}_{n.suffix[1:]}{n.suffix}")) for n in names]
+    out = [str(n) if seen[str(n.with_suffix("")).casefold()] == 1
+           else str(n.with_name(f"{n.stem}_{n.suffix[1:]}{n.suffix}")) for n in names]
+    return [n if out.index(n) == k else f"{k}_{n}" for k, n in enumerate(out)] if len(set(out)) < len(out) else out
+
+
+def _text(name: str) -> str:
+    """A name that is a line of UTF-8."""
+    return _NO_TEXT.sub(lambda m: f"%{ord(m[0]) & 255:02X}", name)
 
 
 def _picture(data: Dataset, i: int, file: Path) -> None:

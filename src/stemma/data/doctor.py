@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,7 @@ class Report:
     opened: dict[str, Records] = field(default_factory=dict)  # the splits that can be opened
     objects: dict[str, Objects] = field(default_factory=dict)  # of each split that has any
     alike: list[tuple[str, int, str, int]] = field(default_factory=list)  # pairs: split, picture, split, picture
+    twice: list[str] = field(default_factory=list)  # files of one split that another one is, pixels and objects
 
     @property
     def status(self) -> int:
@@ -228,6 +230,8 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
             if first == second:
                 continue  # the same file in two splits is reported by name
             across = a_split != b_split
+            if not across and _same_truth(opened[a_split], a, b):
+                report.twice.append(str(second))
             report.faults.append(Fault(
                 str(second), f"image {opened[b_split].table.ids[b]}", "",
                 f"has the very pixels of {first}" + (f", in the splits {b_split} and {a_split}" if across else ""),
@@ -237,6 +241,20 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
             ))
     if near:
         _near(opened, jobs, looks, sorted(alone), report)
+
+
+def _same_truth(data: Records, a: int, b: int) -> bool:
+    """Whether two pictures of a split have the same objects."""
+    try:
+        one, other = data.truth(a), data.truth(b)
+    except DataError:
+        return False
+    rows = [sorted(zip(s.labels.tolist(), s.crowd.tolist(), s.boxes.tolist())) for s in (one, other)]
+    if rows[0] != rows[1]:
+        return False
+    maps = ((one.semantic, other.semantic), (one.panoptic, other.panoptic), (one.masks, other.masks),
+            (one.keypoints, other.keypoints))
+    return all(x is y is None or x is not None and y is not None and np.array_equal(x, y) for x, y in maps)
 
 
 def _turns(looks: Sequence[_Look], paths: Sequence[Path], report: Report) -> None:
@@ -312,7 +330,8 @@ def _columns(data: Dataset, report: Report, limit: int | None = None) -> tuple[n
         t = data.table
         return t.image, t.labels, t.crowd, t.boxes, t.area, t.sizes, pixels
     only_maps = "boxes" not in data.info.kinds
-    view: Dataset = data.narrow({"semantic"} if only_maps else {"boxes"}) if isinstance(data, Records) else data
+    kinds = {"semantic"} if only_maps else {"boxes", "panoptic"}  # a panoptic map is looked into, as training does
+    view: Dataset = data.narrow(kinds) if isinstance(data, Records) else data
     parts: list[tuple[np.ndarray, ...]] = []
     sizes: list[tuple[int, int]] = []
     for i in range(len(view) if limit is None else min(limit, len(view))):
@@ -383,6 +402,12 @@ def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float,
 def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
     report.notes += dict.fromkeys(note for data in opened.values() for note in data.notes)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for c in report.classes:
+        alike[re.sub(r"[\s_-]+", "", c).casefold()].append(c)
+    for same in (names for names in alike.values() if len(names) > 1):
+        report.notes.append(f"{' and '.join(map(repr, same))} are classes of their own, and differ in case, blanks or "
+                            "hyphens alone: give them one name where they are one")
     for name, figures in report.splits.items():
         if figures.empty:
             report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "
@@ -409,6 +434,8 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
                                     "high, or less")
     if report.unused:
         report.notes.append(f"not used: {report.unused.said()}")
+    if "train" not in opened and not report.derived:
+        report.notes.append(f"there is no split 'train' to learn from; {', '.join(opened)} can be measured on")
     if report.derived:
         report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a "
                             "hash of the file names")

@@ -6,6 +6,8 @@ import gc
 import hashlib
 import inspect
 import re
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -94,6 +96,8 @@ def recognise(where: str | Path) -> str:
             coco.part_of(coco.load_json(path)[0], "annotations", path)
             coco.part_of(coco.load_json(path)[0], "images", path)
             return "coco"
+        if not kind and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+            raise DataError(str(path), "is an archive", "unpack it, and name the folder")
         if not kind:
             raise DataError(str(path), "is no file of annotations that is known",
                             f"name a folder, a COCO JSON or a data.yaml. Looked for: {_LOOKED}")
@@ -146,7 +150,7 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     known = inspect.signature(function).parameters
     unknown = [k for k in options if k not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values())]
     if unknown:
-        allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split")
+        allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split" and flag_of(k) != k)
         raise DataError(str(where), f"the option '{flag_of(unknown[0])}' is unknown to this format",
                         f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file'])}")
     collecting = gc.isenabled()

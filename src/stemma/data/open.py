@@ -120,6 +120,7 @@ def open_pair(
         whole = open_split(data, "train", format, **options)
         if val is None or val in names:
             held = open_split(data, str(val or "val"), format, **options)
+            same_classes(whole.info, held.info, str(data))
             say_unused(data, format, [whole, held], **options)
             return whole, held
         say_unused(data, format, [whole], **options)

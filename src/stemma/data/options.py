@@ -24,7 +24,7 @@ class Option:
 OPTIONS = (
     Option("images", "--images", "FOLDER", "Where the pictures lie, in the data folder or anywhere.", True),
     Option("labels", "--labels", "PLACE", "Where the annotations lie: a folder or file, or the name of one of several "
-           "(instances, person_keypoints; Main, Segmentation; full, visible, head).", True),
+           "(instances, person_keypoints; Main, Segmentation).", True),
     Option("maps", "--maps", "KIND", "What the numbers of maps are: instance, class or binary. Of panoptic data, the "
            "folder of maps.", True),
     Option("names", "--classes", "FILE",
@@ -36,6 +36,8 @@ OPTIONS = (
     Option("train_split", "--train-split", "NAME", "The split to train on: one of the data's own, or trainval, "
            "which is train and val together where there is none of that name."),
     Option("follow_links", "--follow-links", "", "Read what lies behind links that lead out of the data folder."),
+    Option("people", "--people", "KIND", "Of CrowdHuman, CityPersons and Caltech, which boxes: full, visible (what can "
+           "be seen), or CrowdHuman's head."),
     Option("encoding", "--encoding", "KIND", "Of panoptic maps: rgb, or 2ch for panopticapi's two channels."),
 )
 _BY_NAME = {o.name: o for o in OPTIONS}

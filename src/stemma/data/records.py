@@ -414,6 +414,8 @@ def vet(
         record = f"image {t.ids[i]}"
         try:
             sizes[i] = folder.size(name, t.origin(i), record)
+            for m in t.maps[i] if t.maps is not None else ():
+                folder.size(m, t.origin(i), record, "map")
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             keep[i] = False
@@ -584,6 +586,7 @@ def finish(
     faults = draft.faults + faults
     wrong = _nothing(draft, t, faults, split)
     white = _white(t.files, draft, scale)
+    draft.notes += _about_points(draft, t, split)
     if on_fault != "report":
         if draft.table.files:
             settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
@@ -606,6 +609,27 @@ def finish(
         semantic, kinds = with_background(have), (*kinds, "semantic")
     info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency)
     return Records(t, info, draft, faults, split, sizes)
+
+
+def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
+    """What is to be said of keypoints: those that nobody labelled, and those that lie beside their objects."""
+    if t.keypoints is None or draft.points is None or not len(t.boxes):
+        return []
+    seen = t.keypoints[..., 2] > 0
+    never = [n for n, k in zip(draft.points.names, seen.sum(0).tolist()) if not k]
+    if len(never) == len(draft.points.names):
+        return [f"split '{split}' has no labelled keypoint in any of its {len(t.boxes)} objects: there are boxes to "
+                "learn, and no points"]
+    notes = [f"split '{split}' has keypoints that are labelled in no object: {_few(never)}"] if never else []
+    low, high = t.boxes[:, None, :2], t.boxes[:, None, 2:]
+    half = (high - low) / 2  # a hand may leave the box of what is seen
+    beside = seen & ((t.keypoints[..., :2] < low - half) | (t.keypoints[..., :2] > high + half)).any(-1)
+    if 10 * beside.sum() > seen.sum():
+        k = int(np.flatnonzero(beside.any(1))[0])
+        notes.append(f"split '{split}': {int(beside.sum())} of {int(seen.sum())} labelled keypoints lie beside their "
+                     f"objects, by more than half of the box, the first of {t.word} {t.record[k]} of "
+                     f"{t.files[int(t.image[k])]}: are they fractions, or of a picture of another size?")
+    return notes
 
 
 def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:

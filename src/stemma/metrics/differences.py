@@ -6,19 +6,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.types import StemmaError
-from . import coco
+from . import coco, panoptic_differences
 from .detection import Floats, Kind, Picture, Record
+from .panoptic import PanopticMetric
 from .voc import voc
 
 Numbers = dict[str, float]
+PANOPTIC = "panoptic"  # a kind of numbers beside those of objects
 CLOSE = 5e-6  # numbers that were written with many digits agree up to here: float32, another order of sums
 _SIZES = ("small", "medium", "large")
 _LIST = ("AP", "AP50", "AP75", *(f"AP_{s}" for s in _SIZES), "AR1", "AR10", "AR100", *(f"AR_{s}" for s in _SIZES))
@@ -113,22 +116,24 @@ POINT_RULES = (  # of keypoints alone
 )
 
 
-def read(file: str | Path) -> dict[Kind, Numbers]:
-    """Their numbers, by kind and by our names: a list of COCO's twelve, or a dictionary by the names that COCO,
-    torchmetrics, MMDetection, detectron2 or ultralytics give, flat or by kind ("bbox", "segm"). Numbers above 1 are in
-    hundredths; those below 0 say nothing. Raises `StemmaError` where none is known."""
+def read(file: str | Path) -> dict[str, Numbers]:
+    """Their numbers, by kind ("boxes", "masks", "keypoints", "panoptic") and by our names: a list of COCO's twelve, or
+    a dictionary by the names that COCO, panopticapi, torchmetrics, MMDetection, detectron2 or ultralytics give, flat or
+    by kind ("bbox", "segm"). Numbers above 1 are in hundredths; those below 0 say nothing. Raises `StemmaError` where
+    none is known."""
     try:
         told = json.loads(Path(file).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise StemmaError(f"cannot read {file}: {error}; give a JSON file of the other program's numbers, such as "
                           '{"AP": 0.412, "AP50": 0.63}') from error
-    out: dict[Kind, Numbers] = {"boxes": {}, "masks": {}, "keypoints": {}}
-    for kind, name, value in _told(told, "boxes"):
+    out: dict[str, Numbers] = {"boxes": {}, "masks": {}, "keypoints": {}, PANOPTIC: {}}
+    for kind, name, value in (*_told(told, "boxes"), *_of_segments(told)):
         out[kind][name] = value
     out = {k: v for k, v in out.items() if v}
     if not out:
         raise StemmaError(f"{file} holds no number that is known here: name them AP, AP50, AP75, AP_small, AR100, ... "
-                          "(or as COCO, torchmetrics, MMDetection, detectron2 or ultralytics do)")
+                          "(or as COCO, torchmetrics, MMDetection, detectron2 or ultralytics do), and of panoptic "
+                          "quality PQ, SQ, RQ, PQ_things, PQ_stuff")
     if max(v for part in out.values() for v in part.values()) > 1:
         out = {k: {n: v / 100 for n, v in part.items()} for k, part in out.items()}
     return out
@@ -150,17 +155,40 @@ def _told(told: Any, kind: Kind) -> Iterable[tuple[Kind, str, float]]:
                 yield own, name, float(value)
 
 
-def explain(record: Record, theirs: dict[Kind, Numbers]) -> list[dict[str, Any]]:
+def _of_segments(told: Any, part: str = "") -> Iterable[tuple[str, str, float]]:
+    """Numbers of panoptic quality: panopticapi's {"All": {"pq": ...}, "Things": ..., "Stuff": ...}, or PQ, PQ_th and
+    PQ_st as others write them."""
+    for key, value in told.items() if isinstance(told, dict) else ():
+        name = re.sub(r"\s", "", str(key).rpartition("/")[2]).lower()
+        of = {"things": "_things", "stuff": "_stuff", "th": "_things", "st": "_stuff"}
+        if isinstance(value, dict):
+            yield from _of_segments(value, of.get(name, ""))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+            first, _, rest = name.partition("_")
+            if first in ("pq", "sq", "rq") and (not rest or rest in of):
+                yield PANOPTIC, first.upper() + (of[rest] if rest else part), float(value)
+
+
+def explain(record: Record | None, theirs: Mapping[str, Numbers],
+            panoptic: PanopticMetric | None = None) -> list[dict[str, Any]]:
     """Each rule, nearest first: `rule`, `who`, `kind`, `apart` (the largest difference to their numbers), `same`
     (whether no number differs), and `numbers`, ours by that rule beside theirs. One that says nothing of any of their
     numbers is left out. Raises `StemmaError` where theirs are of a kind that was not measured."""
     out = []
+    here = [*([PANOPTIC] if panoptic is not None else []), *(record.kinds if record is not None else ())]
+    known = (*_LIST, "APr", "APc", "APf", "AR300", *panoptic_differences.NAMES)
     for kind, told in theirs.items():
-        if kind not in record.kinds:
-            raise StemmaError(f"their numbers are of {kind}, and what is measured here is {', '.join(record.kinds)}")
-        told = {k: v for k, v in told.items() if k in (*_LIST, "APr", "APc", "APf", "AR300")}
-        for rule in (*RULES, *(POINT_RULES if kind == "keypoints" else ())):
-            ours = {k: v for k, v in rule.numbers(record, kind).items() if k in told and not math.isnan(v)}
+        if kind not in here:
+            raise StemmaError(f"their numbers are of {kind}, and what is measured here is {', '.join(here) or 'maps'}")
+        told = {k: v for k, v in told.items() if k in known}
+        rules: list[tuple[Any, Callable[[], Numbers]]]
+        if panoptic is not None and kind == PANOPTIC:
+            rules = [(r, partial(r.numbers, panoptic)) for r in panoptic_differences.RULES]
+        else:
+            own: Any = (*RULES, *(POINT_RULES if kind == "keypoints" else ()))
+            rules = [(r, partial(r.numbers, record, kind)) for r in own]
+        for rule, numbers in rules:
+            ours = {k: v for k, v in numbers().items() if k in told and not math.isnan(v)}
             apart = [abs(v - told[k]) for k, v in ours.items()]
             if apart:
                 same = all(a <= _near(told[k]) for a, k in zip(apart, ours))

@@ -6,6 +6,7 @@ else 1 + the segment's index.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,18 @@ def to_panoptic(semantic: NDArray[Any], masks: Bools, labels: Ints, depth: NDArr
     return ids, np.concatenate([np.asarray(stuff, np.int64), np.asarray(labels, np.int64)])
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the true segments T and the predicted P of a picture have in common. pixels[i, j]: those of true segment i
+    and predicted segment j; row and column 0 are void."""
+
+    pixels: Ints  # (T + 1, P + 1)
+    true: Ints  # (T,) classes
+    crowd: Bools  # (T,)
+    found: Ints  # (P,) classes
+    spared: Bools | None = None  # (T,) true segments that are not missed where nothing matches them
+
+
 class PanopticMetric:
     """PQ = sum of matched IoU / (TP + FP/2 + FN/2) a class, averaged over classes. Additive over images.
 
@@ -80,6 +93,7 @@ class PanopticMetric:
         self.iou = np.zeros(n)
         # of each picture PQ's two sums of every class
         self.shares: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self.shared: list[Shared] = []  # by which the numbers of other rules are had (`panoptic_differences`)
         self.pixels = SemanticMetric(classes)
         self.images = 0
 
@@ -113,7 +127,8 @@ class PanopticMetric:
         shared = np.bincount((t * (len(found_class) + 1) + p).ravel(),
                              minlength=(len(true_class) + 1) * (len(found_class) + 1))
         shared = shared.reshape(len(true_class) + 1, len(found_class) + 1)
-        tp, fp, fn, iou = _count(shared, true_class, crowd, found_class, len(self.classes))
+        self.shared.append(Shared(shared, true_class, crowd, found_class))
+        tp, fp, fn, iou = count(self.shared[-1], len(self.classes))
         self.tp += tp
         self.fp += fp
         self.fn += fn
@@ -130,6 +145,7 @@ class PanopticMetric:
         self.fn += other.fn
         self.iou += other.iou
         self.shares += other.shares
+        self.shared += other.shared
         self.pixels.merge(other.pixels)
         self.images += other.images
 
@@ -144,17 +160,8 @@ class PanopticMetric:
 
         Classes never seen count in no mean; NaN where none is seen.
         """
-        half = self.tp + 0.5 * self.fp + 0.5 * self.fn
-        seen = half > 0
-        zero = np.zeros(len(half))
-        pq = np.divide(self.iou, half, out=zero.copy(), where=seen)
-        sq = np.divide(self.iou, self.tp, out=zero.copy(), where=self.tp > 0)
-        rq = np.divide(self.tp, half, out=zero.copy(), where=seen)
-        things = np.asarray(self.classes.things)
-        out: dict[str, Any] = {}
-        for suffix, group in (("", seen), ("_things", seen & things), ("_stuff", seen & ~things)):
-            for name, values in (("PQ", pq), ("SQ", sq), ("RQ", rq)):
-                out[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
+        pq, sq, rq, seen = _by_class(self.tp, self.fp, self.fn, self.iou)
+        out: dict[str, Any] = dict(quality(self.tp, self.fp, self.fn, self.iou, np.asarray(self.classes.things)))
         out |= {k: v for k, v in self.pixels.result().items() if k.startswith("mIoU")}
         out["per_class"] = {
             name: {"PQ": float(pq[c]), "SQ": float(sq[c]), "RQ": float(rq[c]), "TP": int(self.tp[c]),
@@ -165,12 +172,30 @@ class PanopticMetric:
         return out
 
 
-def _count(shared: Ints, true_class: Ints, crowd: Bools, found_class: Ints,
-           classes: int) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
-    """One picture's matched, false and missed segments, and the sum of the IoUs of the matched, by class, (C,) each.
+def _by_class(tp: Any, fp: Any, fn: Any, iou: Any) -> tuple[Any, Any, Any, Bools]:
+    """PQ, SQ and RQ of each class (C,), 0 where they are undefined, and which classes are seen."""
+    half = tp + 0.5 * fp + 0.5 * fn
+    seen = half > 0
+    zero = np.zeros(len(half))
+    return (np.divide(iou, half, out=zero.copy(), where=seen), np.divide(iou, tp, out=zero.copy(), where=tp > 0),
+            np.divide(tp, half, out=zero.copy(), where=seen), seen)
 
-    shared[i, j]: pixels of true segment i and predicted segment j; row and column 0 are void.
-    """
+
+def quality(tp: Any, fp: Any, fn: Any, iou: Any, things: Bools, whole: bool = False) -> dict[str, float]:
+    """PQ, SQ and RQ over the classes that are seen, or the `whole` list, and with _things and _stuff behind; NaN over
+    none."""
+    pq, sq, rq, seen = _by_class(tp, fp, fn, iou)
+    seen = seen | whole
+    out: dict[str, float] = {}
+    for suffix, group in (("", seen), ("_things", seen & things), ("_stuff", seen & ~things)):
+        for name, values in (("PQ", pq), ("SQ", sq), ("RQ", rq)):
+            out[name + suffix] = float(values[group].mean()) if group.any() else float("nan")
+    return out
+
+
+def count(one: Shared, classes: int) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
+    """One picture's matched, false and missed segments, and the sum of the IoUs of the matched, by class, (C,) each."""
+    shared, true_class, crowd, found_class = one.pixels, one.true, one.crowd, one.found
     true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]
     found_class = np.where(found_area > 0, found_class, -1)
     if found_area[found_class < 0].any():
@@ -179,7 +204,7 @@ def _count(shared: Ints, true_class: Ints, crowd: Bools, found_class: Ints,
     union = true_area[:, None] + found_area[None] - both - on_void[None]
     same = (true_class[:, None] == found_class[None]) & ~crowd[:, None]
     i, j = np.nonzero(same & (2 * both > union))
-    lost = (true_area > 0) & ~crowd
+    lost = (true_area > 0) & ~crowd & (True if one.spared is None else ~one.spared)
     lost[i] = False
     ignored = on_void + np.where((true_class[:, None] == found_class[None]) & crowd[:, None], both, 0).sum(0)
     false = (found_class >= 0) & (2 * ignored <= found_area)

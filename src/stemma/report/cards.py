@@ -50,6 +50,11 @@ def cards() -> list[Card]:
     return sorted((_card(p) for p in _files()), key=lambda c: (c.year, c.name))
 
 
+def names() -> list[str]:
+    """Every paper's name, as its file is called."""
+    return [p.stem for p in _files()]
+
+
 def tree(all_cards: list[Card]) -> dict[str, list[str]]:
     """Children by parent's name, in the order of `all_cards`; "" holds the roots.
     A paper hangs under its first parent."""

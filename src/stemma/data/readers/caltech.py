@@ -73,11 +73,12 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
-    names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
+    names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `which` boxes: full or visible. Raises DataError where nothing can be used."""
-    if which not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
+    """A draft of one split; `people`: which boxes, full or visible. Raises DataError where nothing can be used."""
+    if people not in BOXES:
+        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
+                        f"{spelled('people', 'visible')}", field="people")
     faults: list[Fault] = []
     base = where if where.is_dir() else where.parent
     root = base if images is None else given_folder(base, images, "images")
@@ -86,8 +87,8 @@ def read(
         for name in walk(root, SUFFIXES, follow_links):
             if hit := FRAME.search(name):
                 frames.setdefault((hit[1], hit[2]), {})[int(hit[3])] = name
-    found = [p for path in source.files for p in (_video(path, frames, which, faults) if _vbb(path)
-                                                  else _frame(path, which, faults))]
+    found = [p for path in source.files for p in (_video(path, frames, people, faults) if _vbb(path)
+                                                  else _frame(path, people, faults))]
     if not found and not any(f.kind == "broken annotation" for f in faults):
         raise DataError(str(where), "has no picture of a frame of these videos",
                         f"write the frames of the .seq files as setSS_VVVV_IFFFFF.jpg, or say {spelled('images')}")

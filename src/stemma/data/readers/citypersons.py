@@ -16,6 +16,7 @@ from typing import Any
 from stemma.core.samples import DataError
 
 from ..files import read_bytes, text_of
+from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import matlab, pages
 from .pages import Page, Shape, Source
@@ -24,6 +25,7 @@ FORMAT = "citypersons"
 FOLDERS = ("annotations", "labels", "gtBboxCityPersons", "gtBbox_cityPersons_trainval")
 ENDING = "_gtBboxCityPersons.json"
 BOXES = ("full", "visible")
+LABELS = ("ignore", "pedestrian", "rider", "sitting person", "person (other)", "person group")
 PEDESTRIAN = 1  # of the classes of the .mat files: 0 ignored, 2 rider, 3 sitting, 4 other posture, 5 group
 
 
@@ -51,14 +53,15 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
-    names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
+    names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `which` boxes: full or visible. Raises DataError where nothing can be used."""
-    if which not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
+    """A draft of one split; `people`: which boxes, full or visible. Raises DataError where nothing can be used."""
+    if people not in BOXES:
+        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
+                        f"{spelled('people', 'visible')}", field="people")
     faults: list[Fault] = []
-    found = [p for path in source.files for p in (_of_mat(path, which, faults) if _mat(path)
-                                                  else _of_json(path, which, faults))]
+    found = [p for path in source.files for p in (_of_mat(path, people, faults) if _mat(path)
+                                                  else _of_json(path, people, faults))]
     aside = sum(s.crowd for p in found for s in p.shapes)
     notes = [f"{aside} of the boxes are to be ignored (riders, groups, regions): they are crowds"] if aside else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=("pedestrian",)
@@ -94,10 +97,11 @@ def _of_json(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
     page = Page(path.name.removesuffix(ENDING) + "_leftImg8bit.png", size, path)
     for k, o in enumerate(objects):
         o = o if isinstance(o, dict) else {}
-        box, label = matlab.numbers(o.get("bbox"), 4), o.get("label")
+        box, label = matlab.numbers(o.get("bbox"), 4), str(o.get("label")).strip().lower()
         shape = _shape(k, label != "pedestrian", box, matlab.numbers(o.get("bboxVis", o.get("bbox")), 4), which)
-        if not isinstance(label, str):
-            shape = Shape("pedestrian", record=k, why=f"box {k} has no text 'label'")
+        if label not in LABELS:
+            shape = Shape("pedestrian", record=k, why=f"the label {label[:40]!r} of box {k} is none of "
+                          f"{', '.join(LABELS)}")
         page.shapes += [shape] if shape is not None else []
     yield page
 

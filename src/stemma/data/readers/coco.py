@@ -539,6 +539,11 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         kind.append(c)
         record.append(number)
 
+    nowhere = [frozenset(x.tolist()) for x, _ in searched] if searched is not None else []
+    faults += [Fault(said, f"annotation {record[n]} of {files[i]}", "category_id", "is of the class "
+                     f"{classes.names[c]!r}, and neg_category_ids of its picture says that there is none",
+                     "it counts as there", True, "absent class", files[i])
+               for n, (i, c) in enumerate(zip(at, kind)) if nowhere and c in nowhere[i]]
     boxes = numbers([a.get("bbox") for a in keep], 4)
     boxes[:, 2:] += boxes[:, :2]
     segments: list[Any] | None = [a.get("segmentation") or None for a in keep]

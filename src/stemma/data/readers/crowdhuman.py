@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from stemma.core.samples import DataError
+from stemma.core.values import flag
 
 from ..files import read_bytes, text_of
+from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import pages
 from .pages import Page, Shape, Source
@@ -39,18 +41,19 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
-    names: str | Path | Sequence[str] | None = None, which: str = "full", follow_links: bool = False,
+    names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `which` boxes, or `labels`: full, visible or head. Raises DataError where nothing can be
-    used."""
-    which = str(labels) if labels in BOXES else which
-    if which not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{which}'", f"it has {', '.join(BOXES)}", field="which")
+    """A draft of one split; `people`: which boxes, full, visible or head, which `labels` may say too. Raises DataError
+    where nothing can be used."""
+    people = str(labels) if labels in BOXES else people
+    if people not in BOXES:
+        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
+                        f"{spelled('people', 'visible')}", field="people")
     faults: list[Fault] = []
     found: list[Page] = []
     for path in source.files:
         for number, line in enumerate(text_of(read_bytes(path), path).splitlines(), 1):
-            if line.strip() and (page := _page(path, number, line, which, faults)) is not None:
+            if line.strip() and (page := _page(path, number, line, people, faults)) is not None:
                 found.append(page)
     aside = sum(s.crowd for p in found for s in p.shapes)
     notes = [f"{aside} of the boxes are to be ignored: they are crowds"] if aside else []
@@ -73,12 +76,18 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
     page = Page(f"{said['ID']}.jpg", (0, 0), path)
     key, about = BOXES[which]
     for k, b in enumerate(said["gtboxes"]):
-        b = b if isinstance(b, dict) else {}
-        said_of = b.get(about)
-        more: dict[str, Any] = said_of if isinstance(said_of, dict) else {}
-        aside = b.get("tag") != "person" or more.get("ignore") in (1, True, "1")
+        shape = Shape("person", record=k)
+        tag = b.get("tag") if isinstance(b, dict) else None
+        more = b.get(about) or {} if isinstance(tag, str) else {}
+        try:
+            aside = shape.crowd = isinstance(tag, str) and tag.lower() != "person" or flag(more.get("ignore"))
+        except (ValueError, AttributeError):
+            tag = None
+        if not isinstance(tag, str):
+            shape.why = f"box {k} has no text 'tag', or '{about}' says neither yes nor no of 'ignore'"
+            page.shapes.append(shape)
+            continue
         box = b.get(key)
-        shape = Shape("person", crowd=aside, record=number)
         if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
             x, y, w, h = (float(v) for v in box)
             shape.box = (x, y, x + w, y + h)

@@ -3,7 +3,7 @@ _annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (Open
 without a head; a column bbox of "[x, y, width, height]".
 
 Columns may be parted by semicolons or tabs, and numbers have a decimal comma, as spreadsheets of some languages write
-them. Fractions are told from pixels once for all rows: none beyond 1 makes them fractions. A row without a box is a
+them. Fractions are told from pixels once for all rows: a box within one pixel is none. A row without a box is a
 picture without objects. IsGroupOf is a crowd.
 """
 from __future__ import annotations
@@ -145,7 +145,7 @@ def read(
                 continue
             cell = _Cells(row, head)
             name = cell("file")
-            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")):
+            if any("\n" in cell(c) for c in ("file", "class", "x1", "y1", "x2", "y2")) or _rows_within(row, head):
                 faults.append(Fault(str(path), f"line {k}", "", "holds several lines in one cell: a quotation mark "
                                     "is not closed", "close it, or remove it", False, "broken record"))
                 continue
@@ -175,9 +175,13 @@ def read(
         rows = [_Cells(r, h) for h, body in (*tables.values(), *others.values()) for r in body if any(r)]
         return {n for c in rows if _box(c) is not None and (n := described.get(c("class"), c("class") or _only(c)))}
 
-    notes = ["boxes are fractions of the picture: no number is beyond 1"] if fractions else []
+    notes = ["boxes are fractions of the picture: few numbers or none are beyond 1"] if fractions else []
+    codes = sorted({s.name for p in found for s in p.shapes if s.name.startswith(("/m/", "/g/"))})
+    if codes:
+        notes.append(f"{len(codes)} classes are called by codes ({', '.join(codes[:3])}), as class-descriptions*.csv "
+                     "beside the table would name them")
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="line",
-                          faults=faults, notes=notes, follow_links=follow_links)
+                          faults=faults, notes=notes, follow_links=follow_links, used=_descriptions(where))
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,12 @@ class _Cells:
     def __call__(self, what: str) -> str:
         k = self.head.at.get(what, -1)
         return self.row[k] if 0 <= k < len(self.row) else ""
+
+
+def _rows_within(row: list[str], head: Head) -> bool:
+    """Whether a cell of whatever column holds what looks like other rows."""
+    return any(max(line.count(d) for d in ",;\t") >= head.width // 2
+               for text in row if "\n" in text for line in text.split("\n")[1:])
 
 
 def _only(cell: _Cells) -> str:
@@ -217,9 +227,11 @@ def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
 
 
 def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
-    """Whether all boxes are fractions of their pictures."""
+    """Whether boxes are fractions of their pictures: one that lies in a single pixel is no box of pixels, so most
+    decide, and a wrong number here and there does not."""
     boxes = [b for head, rows in tables for r in rows if any(r) and (b := _box(_Cells(r, head))) is not None]
-    return bool(boxes) and max((v for b in boxes for v in b if math.isfinite(v)), default=2.0) <= 1.0
+    within = sum(max(b) <= 1.0 for b in boxes if all(map(math.isfinite, b)))
+    return 2 * within > sum(all(map(math.isfinite, b)) for b in boxes)
 
 
 def _size(cell: _Cells, name: str, pictures: Pictures | None, split: str, origin: Path) -> tuple[int, int]:
@@ -254,13 +266,19 @@ def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str,
 
 def _described(where: Path) -> dict[str, str]:
     """LabelName -> class, of OpenImages' class-descriptions*.csv."""
-    base = where if where.is_dir() else where.parent
     out: dict[str, str] = {}
-    for path in sorted([*base.glob("class-descriptions*.csv"), *base.glob("*/class-descriptions*.csv")]):
+    for path in _descriptions(where):
         for row in table_of(text_of(read_bytes(path), path), path):
             if len(row) == 2 and row[0].startswith("/"):
                 out[row[0].strip()] = row[1].strip()
     return out
+
+
+def _descriptions(where: Path) -> list[Path]:
+    """OpenImages' lists of names, here or one folder below."""
+    base = where if where.is_dir() else where.parent
+    return [base / n for n in walk(base, {".csv"}) if n.count("/") < 2
+            and n.rpartition("/")[2].lower().startswith("class-descriptions")]
 
 
 __all__ = ["FORMAT", "looks_like", "read", "splits"]

@@ -21,6 +21,7 @@ from .pages import Page, Shape, Source
 
 FORMAT = "datumaro"
 _OBJECTS = ("bbox", "polygon", "mask", "points")
+_ABOUT = ("label", "caption")  # of the whole picture, and of no object in it
 
 
 def looks_like(path: Path) -> bool:
@@ -116,10 +117,16 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
     page = Page(name, (h, w), path)
     groups: dict[tuple[int | str, str], Shape] = {}
     rows = row.get("annotations")
+    if not isinstance(rows, list):
+        page.why = "has no list of annotations"
     for k, a in enumerate(rows if isinstance(rows, list) else ()):
         kind = a.get("type") if isinstance(a, dict) else None
+        if kind in _ABOUT:
+            passed[kind] = passed.get(kind, 0) + 1
+            continue
         if kind not in _OBJECTS:
-            passed[str(kind)[:40]] = passed.get(str(kind)[:40], 0) + 1
+            page.shapes.append(Shape("object", record=k, why=f"an annotation of the type {str(kind)[:40]!r} is no "
+                                     "object with an extent"))
             continue
         shape = _shape(a, kind, classes, k, named)
         group = ident(a.get("group", 0))

@@ -27,7 +27,7 @@ from ..files import class_list, class_path, given_folder, lines_of, read_bytes, 
 from ..finding import Pictures, plain_name
 from ..images import check_name, child, read_map, walk
 from ..options import spelled
-from ..records import Draft, Fault, table
+from ..records import Draft, Fault, Folder, table
 from . import colours, rle
 from .coco import split_name
 
@@ -198,7 +198,7 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
     exact = {os.path.splitext(n)[0]: n for n in reversed(maps)}
     alone: dict[str, list[str]] = {}
     for n in maps:
-        alone.setdefault(os.path.splitext(n)[0].rpartition("/")[2], []).append(n)
+        alone.setdefault(os.path.splitext(n)[0].rpartition("/")[2].casefold(), []).append(n)
     chosen = pictures if source.listed is None else _named(where, source, pictures, faults)
     if among:
         chosen = [n for n in chosen if not any((s := os.path.splitext(n)[0]).endswith(t) and s[: -len(t)] in exact
@@ -211,7 +211,8 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
             continue
         label = next((exact[stem + t] for t in source.tails if stem + t in exact), None)
         if label is None:
-            label = next((alone[short + t][0] for t in source.tails if len(alone.get(short + t, ())) == 1), None)
+            ends = ((short + t).casefold() for t in source.tails)
+            label = next((alone[e][0] for e in ends if len(alone.get(e, ())) == 1), None)
         if label is None:
             faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps or where}",
                                 "the image is left out", True, "missing map"))
@@ -285,7 +286,7 @@ def flat(m: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Kind:
-    """What the maps of a split hold: `word` is "instance", "class", "binary", "soft" (binary, with in-between greys) or
+    """What the maps of a set hold: `word` is "instance", "class", "binary", "soft" (binary, with in-between greys) or
     "colour"; what is to be said of it."""
 
     word: str
@@ -297,11 +298,11 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
     """What the maps hold, by the lists beside them and a look at some. Raises DataError where it cannot be told."""
     listed = colours.find(where, source.maps, source.images)
     known = colours.read(listed) if listed is not None and not (where / "classes.txt").is_file() else None
-    if asked == "binary":
-        return Kind("soft" if max(int(read_map(where / m).max(initial=0)) for m in maps[:_LOOK]) > 1 else "binary")
-    if asked is not None:
+    if asked is not None and asked != "binary":
         return Kind(asked, known if asked == "class" else None)
-    sample = [maps[k] for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int))]
+    sample = _sample(where, maps)
+    if asked == "binary":
+        return Kind("soft" if max(int(read_map(where / m).max(initial=0)) for m in sample) > 1 else "binary")
     lossy = [m for m in sample if os.path.splitext(m)[1].lower() in _LOSSY]
     if known is not None and known.colours and not lossy:
         wild = _unknown_colour(where, sample, known)
@@ -317,6 +318,25 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
     if rows and any(c and c.lower() in ("instances", "objects", "count") for c in rows[0]):
         return Kind("instance")
     return _seen(where, maps, sample, bool(lossy))
+
+
+def _sample(where: Path, maps: Sequence[str]) -> list[str]:
+    """Some maps from all over the list; others in the place of those that cannot be read, which are named with their
+    pictures. Raises DataError where none can."""
+    spread = [maps[k] for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int))]
+    folder, out, wrong = Folder(where), [], []
+    for name in dict.fromkeys([*spread, *maps]):
+        try:
+            folder.size(name)
+            read_map(where / name)
+            out.append(name)
+        except DataError as e:
+            wrong.append(e)
+        if len(out) == len(spread):
+            break
+    if not out:
+        raise wrong[0]
+    return out
 
 
 def _unknown_colour(where: Path, sample: Sequence[str], known: colours.LabelMap) -> tuple[str, str] | None:
@@ -343,7 +363,10 @@ def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) 
     for name in dict.fromkeys([*sample, *maps]):
         if len(counts) >= len(sample) and seen:
             break  # more than the sample is looked at only while all is 0
-        m = flat(read_map(where / name))
+        try:
+            m = flat(read_map(where / name))
+        except DataError:
+            continue
         if m.ndim == 3 and lossy:
             m = np.asarray(m.max(2))  # chroma of a JPEG is never quite grey
         if m.ndim == 3:
@@ -361,7 +384,8 @@ def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) 
         raise DataError(str(where), f"has nothing but 0 in all of its {len(maps)} maps",
                         "check that these are the right maps; there is nothing to learn", field="maps")
     if seen <= {1} or seen <= {255} or seen <= {1, 255}:
-        return Kind("binary")
+        return Kind("binary", notes=["maps hold one number besides 0: they are read as background and foreground; say "
+                                     f"{spelled('maps', 'instance')} where each is of one object"])
     total, between = int(histogram.sum()), int(histogram[1:255].sum())
     white, middle = int(histogram[256 - _NEAR :].sum()), int(histogram[_NEAR : 256 - _NEAR].sum())
     if total and max(seen) < 256 and (white > histogram[1 : 256 - _NEAR].sum() and 4 * middle < total
@@ -427,7 +451,9 @@ def read(
                         "give image and map the same name")
     given = None if names is None else tuple(class_list(names, where) if not isinstance(names, str) or "," in names
                                              or (where / names).is_file() or Path(names).is_file() else [names])
-    kind = kind_of(where, source, [m for _, m in pairs], maps)
+    told = splits(where, images, labels)  # numbers mean the same in every split
+    both = {m: None for s in told.values() for _, m in (pairs if s == source else pairs_of(where, s, []))}
+    kind = kind_of(where, source, list(both), maps)
     hashed = hashlib.sha256(kind.word.encode())
     extra = [p for p in (class_path(where), where / "index.csv", kind.labels.path if kind.labels else None)
              if p is not None and p.is_file()]

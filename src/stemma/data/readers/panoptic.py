@@ -20,7 +20,7 @@ from stemma.core.samples import IGNORE, Classes, DataError, Sample
 from ..finding import plain_name
 from ..images import check_name, listing, read_map
 from ..options import spelled
-from ..records import Draft, Fault, table
+from ..records import Draft, Fault, Folder, table
 from . import rle
 from .coco import (
     choose_labels,
@@ -124,11 +124,18 @@ def read(
     to_thing = np.full(len(classes), -1, dtype=np.int64)
     to_thing[things] = np.arange(len(things))
     segments: dict[str, Segments] = {}
+    folder = Folder(root, follow_links)
     at, boxes, kind, crowd, area, record = [], [], [], [], [], []
     for n, i in enumerate(order):
         if not there[n]:
             continue  # named with its picture
-        if not (root / paths[n]).is_file():
+        try:
+            bare = folder.size(paths[n], str(said), f"image {ids[n]}") < 0
+        except DataError as e:
+            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            there[n] = False
+            continue
+        if bare:
             faults.append(Fault(str(said), f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there",
                                 "the image is left out", True, "missing map"))
             there[n] = False
@@ -206,7 +213,8 @@ def encode(ids: np.ndarray) -> np.ndarray:
 
 
 def _indices(ids: np.ndarray, segments: Segments, path: Path) -> np.ndarray:
-    """int32 (H, W): 0 void, else 1 + the segment's index. Raises DataError for an id that no segment has."""
+    """int32 (H, W): 0 void, else 1 + the segment's index. Raises DataError for an id that no segment has, and for one
+    that has no pixel: it would be trained as background."""
     order = np.argsort(segments.ids, kind="stable")
     ascending = segments.ids[order]
     if not len(order):
@@ -220,7 +228,12 @@ def _indices(ids: np.ndarray, segments: Segments, path: Path) -> np.ndarray:
     if wild.any():
         raise DataError(str(path), f"has the id {int(ids[wild][0])}, which segments_info does not name",
                         "write both again")
-    return np.where(hit, order[at] + 1, 0).astype(np.int32)
+    index = np.where(hit, order[at] + 1, 0).astype(np.int32)
+    bare = np.bincount(index.reshape(-1), minlength=len(order) + 1)[1:] == 0
+    if bare.any():
+        raise DataError(str(path), f"has no pixel of the segment {int(segments.ids[bare][0])}, which segments_info "
+                        "names", "write both again")
+    return index
 
 
 def _measured(path: Path, segments: Segments) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,10 @@
 rectangles, polygons with holes, and bitmaps, which are PNGs, most of them compressed, at their upper left point.
 
 The corners of a rectangle are pixels, both of them inside it: it is `right - left + 1` pixels wide (supervisely's
-geometry, `Rectangle.width`). Figures without an extent (points, lines, graphs) are no objects of a detector and take
-their picture out.
+geometry, `Rectangle.width`). A graph is an object of keypoints, which the class's template in meta.json names and joins
+(`geometry_config`); its box is the rectangle of its points (`GraphNodes.to_bbox`), or the one other figure of its
+`instance`. A disabled point counts as hidden. Figures without an extent (points, lines) are no objects of a detector
+and take their picture out.
 """
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import binascii
 import io
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,12 @@ import numpy as np
 from PIL import Image
 
 from stemma.core.samples import DataError
+from stemma.core.values import flag
 
 from ..images import MAX_PIXELS
 from ..records import OUT, Draft, Fault
 from . import pages, rle
-from .coco import load_json, real
+from .coco import load_json, points_named, real
 from .pages import Page, Shape, Source
 
 FORMAT = "supervisely"
@@ -83,27 +87,56 @@ def read(
 ) -> Draft:
     """A draft of one split. Raises DataError where nothing can be used."""
     faults: list[Fault] = []
-    found = [p for path in source.files if (p := _page(path, where, faults)) is not None]
     meta = next((f for f in (where / "meta.json", where.parent / "meta.json") if f.is_file()), None)
-    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=_classes(meta),
-                          every=lambda: pages.classes_of(p for f in _files(where)
-                                                         if (p := _page(f, where, [])) is not None),
+    order, templates = _classes(meta)
+
+    def every() -> list[Page]:
+        return [p for f in _files(where) if (p := _page(f, where, [], templates)) is not None]
+
+    found = [p for path in source.files if (p := _page(path, where, faults, templates)) is not None]
+    declared = list(dict.fromkeys(n for t in templates.values() for n in t.names.values()))
+    lines = [(declared.index(a), declared.index(b)) for t in templates.values() for a, b in t.lines]
+    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
+                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
                           word="figure", faults=faults, follow_links=follow_links,
-                          used=[meta] if meta is not None else [])
+                          used=[meta] if meta is not None else [],
+                          points=points_named(declared, lines) if declared else None)
 
 
-def _classes(meta: Path | None) -> list[str]:
-    """The project's own list of classes; empty where it has none."""
+@dataclass(frozen=True)
+class Template:
+    """The keypoints of a class: key of a node -> its name, and the names that lines join."""
+
+    names: dict[str, str]
+    lines: tuple[tuple[str, str], ...]
+
+
+def _classes(meta: Path | None) -> tuple[list[str], dict[str, Template]]:
+    """The project's own list of classes, and the template of those that are graphs; empty where it has none."""
     if meta is None:
-        return []
+        return [], {}
     doc, _ = load_json(meta)
     rows = doc.get("classes") if isinstance(doc, dict) else None
-    found = [r["title"].strip() for r in rows if isinstance(r, dict) and isinstance(r.get("title"), str)] if isinstance(
-        rows, list) else []
-    return list(dict.fromkeys(n for n in found if n))
+    known = {r["title"].strip(): r for r in (rows if isinstance(rows, list) else ())
+             if isinstance(r, dict) and isinstance(r.get("title"), str)}
+    drawn = {n: t for n, r in known.items() if (t := _template(r.get("geometry_config"))) is not None}
+    return [n for n in known if n], drawn
 
 
-def _page(path: Path, where: Path, faults: list[Fault]) -> Page | None:
+def _template(config: Any) -> Template | None:
+    nodes = config.get("nodes") if isinstance(config, dict) else None
+    if not isinstance(nodes, dict) or not nodes:
+        return None
+    names = {k: n["label"].strip() if isinstance(n, dict) and isinstance(n.get("label"), str) else "" for k, n in
+             nodes.items()}
+    told = list(names.values())
+    names = {k: n if n and told.count(n) == 1 else k for k, n in names.items()}
+    edges = config.get("edges")
+    ends = [(e.get("src"), e.get("dst")) for e in edges if isinstance(e, dict)] if isinstance(edges, list) else []
+    return Template(names, tuple((names[a], names[b]) for a, b in ends if a in names and b in names))
+
+
+def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Template]) -> Page | None:
     doc, _ = load_json(path)
     size = doc.get("size") if isinstance(doc, dict) else None
     rows = doc.get("objects") if isinstance(doc, dict) else None
@@ -114,13 +147,25 @@ def _page(path: Path, where: Path, faults: list[Fault]) -> Page | None:
     h, w = (int(v) if (v := real(size.get(k))) == v and 0 < v < 1 << 20 else 0 for k in ("height", "width"))
     picture = _home(path).parent / "img" / path.relative_to(_home(path)).with_suffix("")
     page = Page(picture.relative_to(where).as_posix(), (h, w), path)
+    bound: dict[str, list[Shape]] = {}
     for k, row in enumerate(rows):
-        page.shapes.append(_shape(row, (h, w), k) if isinstance(row, dict)
-                           else Shape("", record=k, why="is no figure"))
+        if not isinstance(row, dict):
+            page.shapes.append(Shape("", record=k, why="is no figure"))
+            continue
+        shape = _shape(row, (h, w), k, templates)
+        page.shapes.append(shape)
+        if isinstance(row.get("instance"), str) and row["instance"]:
+            bound.setdefault(row["instance"], []).append(shape)
+    for parts in bound.values():
+        whole = next((s for s in parts if not s.points), None)
+        if len(parts) == 2 and whole is not None and any(s.points for s in parts) and not any(s.why for s in parts):
+            (graph,) = (s for s in parts if s is not whole)
+            whole.points = graph.points
+            page.shapes.remove(graph)
     return page
 
 
-def _shape(row: dict[str, Any], size: tuple[int, int], number: int) -> Shape:
+def _shape(row: dict[str, Any], size: tuple[int, int], number: int, templates: dict[str, Template]) -> Shape:
     title, kind = row.get("classTitle"), row.get("geometryType")
     shape = Shape(title.strip() if isinstance(title, str) else "", record=number)
     given = row.get("points")
@@ -137,6 +182,8 @@ def _shape(row: dict[str, Any], size: tuple[int, int], number: int) -> Shape:
                 shape.mask = rle.encode(rle.decode([outer], *size) & ~inside)
             else:
                 shape.rings = [outer]
+        elif kind == "graph":
+            _graph(shape, row.get("nodes"), templates.get(shape.name))
         elif kind == "bitmap" and isinstance(row.get("bitmap"), dict):
             left, top = (int(v) for v in row["bitmap"]["origin"])
             shape.mask = pages.filled(_bitmap(row["bitmap"]["data"]), left, top, size)
@@ -145,6 +192,21 @@ def _shape(row: dict[str, Any], size: tuple[int, int], number: int) -> Shape:
     except _BROKEN as e:
         shape.why = f"its figure cannot be read ({str(e)[:80]})"
     return shape
+
+
+def _graph(shape: Shape, nodes: Any, template: Template | None) -> None:
+    """Give a shape the points of a graph and the rectangle of them. Raises ValueError."""
+    if not isinstance(nodes, dict) or not nodes:
+        raise ValueError("is a graph without nodes")
+    for key, node in nodes.items():
+        if template is not None and key not in template.names:
+            raise ValueError(f"has the node {key[:40]!r}, which the template of its class in meta.json has not")
+        node = node if isinstance(node, dict) else {}
+        x, y = _ring([node.get("loc")])
+        shape.points[template.names[key] if template is not None else key] = x, y, 2 - flag(node.get("disabled"))
+    x1, y1 = (min(p[k] for p in shape.points.values()) for k in (0, 1))
+    x2, y2 = (max(p[k] for p in shape.points.values()) for k in (0, 1))
+    shape.box = x1, y1, x2 + 1, y2 + 1
 
 
 def _ring(points: Any) -> list[float]:

@@ -89,9 +89,9 @@ def _shape(words: list[str], line: str, number: int) -> Shape:
     """A line as an object; one without a name counts for every class."""
     shape = Shape("object", record=number)
     try:
-        x, y, w, h, score, kind = (float(v) for v in words[:6])
+        x, y, w, h, score, kind, _, _ = (float(v) for v in words)
     except ValueError:
-        shape.why = f"{line[:60]!r} is not made of numbers, six at least"
+        shape.why = f"{line[:60]!r} is not made of eight numbers"
         return shape
     if kind != int(kind) or not _IGNORED <= kind <= _OTHERS:
         shape.why = f"the category {words[5][:20]} is none of 0 to {_OTHERS}"

@@ -79,17 +79,18 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
             continue
         at += 1
         wanted, rows = int(said), 0
-        while at < len(lines) and rows < max(wanted, 1) and not _named(lines[at]) and lines[at].strip():
-            at, rows = at + 1, rows + 1
-            if wanted:
-                _face(page, lines[at - 1], at, faults)
-        if rows < wanted:
+        while at < len(lines) and not _named(lines[at]) and lines[at].strip():
+            at += 1
+            if wanted or set(lines[at - 1].split()) != {"0"}:
+                rows += 1
+                _face(page, lines[at - 1], at)
+        if rows != wanted:
             page.shapes.append(Shape("face", record=at, why=f"{name[:60]!r} has the number {wanted} and {rows} lines "
                                      "of faces"))
     return found
 
 
-def _face(page: Page, line: str, number: int, faults: list[Fault]) -> None:
+def _face(page: Page, line: str, number: int) -> None:
     words = line.split()
     shape = Shape("face", record=number)
     try:
@@ -102,10 +103,8 @@ def _face(page: Page, line: str, number: int, faults: list[Fault]) -> None:
         x, y, w, h = values[:4]
         shape.crowd = values[INVALID] == 1
         shape.box = (float(x), float(y), float(x + w), float(y + h))
-        if w <= 0 or h <= 0:
-            faults.append(Fault(str(page.origin), f"line {number}", "", f"a face of {w} x {h} pixels",
-                                "the face is left out", True, "no area"))
-            return
+        if shape.crowd and min(w, h) <= 0:
+            return  # a place without area, in which nothing could count anyway
     page.shapes.append(shape)
 
 

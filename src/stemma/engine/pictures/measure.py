@@ -17,7 +17,6 @@ from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
 from ...data.named import named_as
 from ...data.open import open_split, spread, suited
 from ...data.proposals import sourced, wants
-from ...metrics.detection import Kind
 from ...metrics.differences import explain, read
 from ...ops.scalars import alone
 from ..running import checkpoint
@@ -104,7 +103,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",
             losses: bool = False, workers: int = 0, bar: Any = None, collect: list[dict[str, Any]] | None = None,
             details: bool = False, proposals: str | None = None, of: str = "predict", between: bool = False,
-            ranks: Ranks = Ranks(), theirs: dict[Kind, dict[str, float]] | None = None) -> dict[str, Any]:
+            ranks: Ranks = Ranks(), theirs: dict[str, dict[str, float]] | None = None) -> dict[str, Any]:
     """Metrics of a model over a data set, with `images`, `images_per_second` (inference alone, by the clock that
     `timed_by` names: the processor's where something else had the processor) and, when asked, `loss` and `losses`.
 
@@ -157,7 +156,9 @@ def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "c
     if details:
         out["details"] = evaluator.details()
     if theirs is not None:
-        out["explained"] = explain((also or evaluator).record, theirs)
+        objects = also if also is not None else evaluator if evaluator.pixels is None else None
+        out["explained"] = explain(None if objects is None else objects.record, theirs,
+                                   evaluator.pixels if task == "panoptic" else None)
     if between and len(data) <= MOST:
         out["intervals"] = intervals(tallies_of(evaluator, also, data.fingerprint))
     slowest, clock = max(speeds)

@@ -29,6 +29,7 @@ from ...core.types import Classes, DataError, Info, Points, StemmaError, at_leas
 from ...data.proposals import sourced
 from ...parts.backbones.onto import onto_timm
 from ...parts.backbones.timm_backbone import DEPTHS, no_pretrained
+from .places import find
 
 FORMAT = 1
 KEY = "stemma"
@@ -303,19 +304,6 @@ def _written(path: Path) -> bool:
     with open(path, "rb") as f:
         head = f.read(8)
         return f'"{KEY}":'.encode() in f.read(min(int.from_bytes(head, "little"), 1 << 24))
-
-
-def find(where: str | os.PathLike[str], which: str = "best") -> Path:
-    """The weights file that a path means: itself, or `best`/`last` in a run folder (`last` where there is no best)."""
-    path = Path(where)
-    if which not in ("best", "last"):
-        raise StemmaError(f"a run has 'best' and 'last' weights, not '{which}'")
-    if not path.is_dir():
-        return path
-    for name in (which, "last", "best"):
-        if (path / f"{name}.safetensors").is_file():
-            return path / f"{name}.safetensors"
-    raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors")
 
 
 def load(where: str | os.PathLike[str], which: str = "best", device: str = "cpu") -> nn.Module:
