@@ -240,8 +240,9 @@ def test_a_node_that_cannot_run_it_is_told_clearly() -> None:
 # ---------------------------------------------------------------- two nodes
 
 
-CLOCKS = {"seconds", "wall", "worked", "share", "created", "command", "latency", "latency_ms", "train_images_per_second",
-          "images_per_second", "predict_images_per_second", "peak_memory_mb", "finished", "notes", "machine"}
+CLOCKS = {"seconds", "wall", "worked", "share", "created", "command", "latency", "latency_ms",
+          "train_images_per_second", "images_per_second", "predict_images_per_second", "peak_memory_mb", "finished",
+          "notes", "machine"}
 
 
 def without_clocks(value: Any) -> Any:
