@@ -1,6 +1,7 @@
 """This tree beside the build of another commit: the same training steps or answers, by turns, in a process each.
 
     python benchmarks/builds.py HEAD~20 mask-rcnn fpn:paper [--batch 16] [--rounds 9] [--bf16] [--predict]
+    python benchmarks/builds.py HEAD~20 world-models planet dreamerv3
 
 Processor time of one thread; the ratio is the older build's over this one's, so that more is faster. Both begin with
 equal weights and the same batch, and the last column is how far their first losses (or scores) lie apart, relatively.
@@ -27,10 +28,12 @@ def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
     import torch
 
     from steps import seconds, system_of
+    from updates import AGENTS, update_of
 
     torch.set_num_threads(1)
     name, _, preset = asked.partition(":")
-    run, said = system_of(name, preset or "small", count, predict)
+    run, said = (update_of(name, preset or "small") if name in AGENTS
+                 else system_of(name, preset or "small", count, predict))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         for _ in sys.stdin:
             print(json.dumps((seconds(run), said())), flush=True)

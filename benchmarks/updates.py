@@ -1,0 +1,74 @@
+"""An update of an agent on lives at random: what `benchmarks/builds.py` takes turns with for agents.
+
+    python benchmarks/updates.py dreamerv3 [--rounds 9]      # milliseconds of one thread's processor time
+"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from stemma.data.worlds import envs
+from stemma.engine.running import checkpoint, devices, optim
+
+# world, pieces of life, their length, the losses that count, the parts that learn
+AGENTS: dict[str, tuple[str, int, int, str, str]] = {
+    "dreamerv3": ("gym:CartPole-v1", 16, 32, ".*", ".*"),
+    "planet": ("drawn-pendulum", 32, 20, ".*", ".*"),
+    "world-models": ("drawn-dodge", 32, 32, "^(transition|terminal|reward)$", r"^dynamics|^heads\.(terminal|reward)"),
+}
+
+
+def update_of(name: str, preset: str) -> tuple[Callable[[], None], Callable[[], float]]:
+    """An update of a model (of World Models' memory alone), and the loss that it began with."""
+    devices.keep_memory()
+    world, b, t, only, awake = AGENTS[name]
+    torch.manual_seed(0)
+    model: Any = checkpoint.build(name, preset, info=envs.info_of(world)).train()
+    px, g = model.spec.pixels, torch.Generator().manual_seed(1)
+    batch = {"action": torch.rand(b, t, model.classes, generator=g), "reward": torch.randn(b, t, generator=g),
+             "first": torch.rand(b, t, generator=g) < 0.02, "terminal": torch.rand(b, t, generator=g) < 0.02}
+    for s in model.spec.senses:
+        batch[s.channel] = (torch.randn(b, t, s.width, generator=g) if s.width else
+                            torch.randint(0, 256, (b, t, px.size, px.size, px.channels), dtype=torch.uint8, generator=g))
+    if awake != ".*":
+        with torch.no_grad():
+            batch["code"] = model.encode(batch)
+        del batch["image"]
+    optimizer = optim.make_optimizer(model, model.recipe)
+    if awake != ".*":
+        optim.set_awake(model, awake, set())
+    out: list[torch.Tensor] = []
+
+    def update() -> None:
+        out[:] = [torch.stack(list(model.learn(batch, only).values())).sum()]
+        out[0].backward()
+        optimizer.step()
+        model.zero_grad(set_to_none=True)
+        model.updated()
+
+    return update, lambda: float(out[0].detach())
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("agents", nargs="+", choices=AGENTS)
+    p.add_argument("--rounds", type=int, default=9)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    for name in a.agents:
+        update, _ = update_of(name, "small")
+        times = []
+        for _ in range(a.rounds + 2):
+            begin = time.process_time()
+            update()
+            times.append(1e3 * (time.process_time() - begin))
+        print(f"{name:16} {statistics.median(times[2:]):7.1f} ms ({min(times[2:]):.1f} to {max(times[2:]):.1f})")
+
+
+if __name__ == "__main__":
+    main()
