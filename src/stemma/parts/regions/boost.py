@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -130,8 +131,10 @@ def _split(x: Bytes, m: Numbers, rows: NDArray[np.int64] | None,
             places += 256 * np.arange(len(some))[:, None]
             sums[k : k + step] = np.bincount(places.ravel(), np.tile(m, len(some)), 256 * len(some)).reshape(-1, 256)
     else:
+        weights = torch.from_numpy(m)  # torch counts bytes as they are, in the same order; numpy widens them first
         for k, f in enumerate(features):
-            sums[k] = np.bincount(x[f] if rows is None else x[f].take(rows), m, 256)
+            own = x[f] if rows is None else x[f].take(rows)
+            sums[k] = torch.bincount(torch.from_numpy(own), weights, 256).numpy()
     gain = np.abs(sums.cumsum(1)[:, :-1] - 0.5 * m.sum())
     k, byte = divmod(int(gain.argmax()), 255)
     left = (x[features[k]] if rows is None else x[features[k]].take(rows)) <= byte
