@@ -33,8 +33,9 @@ def update_of(name: str, preset: str) -> tuple[Callable[[], None], Callable[[], 
     batch = {"action": torch.rand(b, t, model.classes, generator=g), "reward": torch.randn(b, t, generator=g),
              "first": torch.rand(b, t, generator=g) < 0.02, "terminal": torch.rand(b, t, generator=g) < 0.02}
     for s in model.spec.senses:
-        batch[s.channel] = (torch.randn(b, t, s.width, generator=g) if s.width else
-                            torch.randint(0, 256, (b, t, px.size, px.size, px.channels), dtype=torch.uint8, generator=g))
+        shape = (b, t, s.width) if s.width else (b, t, px.size, px.size, px.channels)
+        batch[s.channel] = (torch.randn(shape, generator=g) if s.width else
+                            torch.randint(0, 256, shape, dtype=torch.uint8, generator=g))
     if awake != ".*":
         with torch.no_grad():
             batch["code"] = model.encode(batch)
