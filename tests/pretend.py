@@ -28,7 +28,7 @@ def pretend(model: nn.Module, seed: int = 0) -> nn.Module:
         for head in whole.modules():
             if isinstance(head, Res5Head) and isinstance(head.stage[0], Bottleneck):
                 scaled(head.stage, last)
-            if isinstance(head, FCHead) and head.body[0].in_features == last.shape[1] * 49:
+            if isinstance(head, FCHead) and len(head.body) and head.body[0].in_features == last.shape[1] * 49:
                 scaled(head.body, F.adaptive_max_pool2d(last, 7).flatten(1))
     return model
 

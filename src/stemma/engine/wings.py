@@ -21,7 +21,7 @@ from ..core.paper import Paper
 from ..core.types import StemmaError
 from .running import checkpoint
 from .running.budget import Budget
-from .running.devices import pick_device
+from .running.devices import pick_device, pick_precision
 from .running.runs import Run
 
 
@@ -138,8 +138,8 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
         elif value:
             instead = wing.INSTEAD.get(name, "leave it out").format(value=value)
             raise StemmaError(f"'{name}' means nothing here: {card.cli_name} {wing.ABOUT}; {instead}")
-    if said.get("device"):  # a wrong one is told before data are opened
-        pick_device(said["device"])
+    if said.get("device") or said.get("precision"):  # wrong ones are told before data are opened
+        pick_precision(pick_device(said.get("device") or "auto"), said.get("precision") or "fp32")
     return function(*given, **said)
 
 
