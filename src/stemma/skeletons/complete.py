@@ -34,7 +34,7 @@ class Whole:
 
     `paste` makes its own occlusions from seen masks; None learns from true whole ones. A view is a square around the
     seen box, `room` times its longer side, of `side` pixels. Cells at `limit` or more are the object. `grow`: see
-    there; None says the whole at once.
+    there; None says the whole at once. `chunk` views are looked at together in an answer: it is memory alone.
     """
 
     sample: Canonical = Canonical(positives=4)
@@ -44,6 +44,7 @@ class Whole:
     room: float = 1.8
     limit: float = 0.5
     mask: int = 28
+    chunk: int = 64
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class CompletionModel(nn.Module):
 
     def say(self, images: Tensor, boxes: Tensor, seen: Tensor, frames: Tensor) -> Float[Tensor, "B K s s"]:
         """Logits of the whole objects over `frames`; `seen`: what is seen of them, a map inside `boxes`."""
+        n = boxes.shape[1] if self.training else max(1, self.rule.chunk // len(images))
+        return torch.cat([self._say(images, *some) for some in zip(boxes.split(n, 1), seen.split(n, 1),
+                                                                   frames.split(n, 1))], 1)
+
+    def _say(self, images: Tensor, boxes: Tensor, seen: Tensor, frames: Tensor) -> Tensor:
         mean = constant(self.spec.preprocess.mean, images)
         views = self.spec.preprocess(cut(images, frames, self.rule.side, mean))
         heat = read_in(seen, boxes, frames, self.rule.side).flatten(0, 1)[:, None]
