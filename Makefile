@@ -15,9 +15,11 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[weights,onnx,proposals,editing,test]'
 	touch $@
 
-# What tests need besides: worlds, HomeGrid with its older gym, and Ray, which not every system has packages of. In CI they have to be there.
+# What tests need besides: worlds, HomeGrid with its older gym, LangRoom without the pygame that it asks for and does not use (it would be
+# put over pygame-ce), and Ray, which not every system has packages of. In CI they have to be there.
 $(WHOLE): $(STAMP) pyproject.toml
-	@if $(BIN)/python -m pip install --quiet -e '.[worlds,homegrid,ray]'; then touch $@; \
+	@if $(BIN)/python -m pip install --quiet -e '.[worlds,homegrid,ray]' && \
+	$(BIN)/python -m pip install --quiet --no-deps 'langroom==0.1.2'; then touch $@; \
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "the extras 'worlds', 'homegrid' and 'ray' could not be installed: tests that need them are skipped"; fi
 

@@ -1,9 +1,11 @@
 """DreamerV3's definitions beside two other libraries', where they agree, and where they do not. Both are large, and are
 not asked for by any extra: what is said here was run with sheeprl 0.8.4 and torchrl 0.14.1, installed apart
 (`pip install --no-deps --target FOLDER sheeprl==0.8.4 torchrl==0.14.1 tensordict==0.14.3 pyvers orjson lightning
-python-dotenv hydra-core omegaconf antlr4-python3-runtime==4.9.3`, and `PYTHONPATH=FOLDER`)."""
+python-dotenv hydra-core omegaconf antlr4-python3-runtime==4.9.3`), and `STEMMA_DREAMERS=FOLDER pytest` asks for it."""
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -16,12 +18,13 @@ from stemma.parts.worlds.latents import Categorical
 from stemma.parts.worlds.nets import symexp, symlog
 from stemma.parts.worlds.normed import TwoHotHead, bins_of, two_hot
 
+pytestmark = pytest.mark.given("STEMMA_DREAMERS")
 WIDE = torch.cat([torch.logspace(-4, 5, 40), -torch.logspace(-4, 5, 40), torch.zeros(1)])
 
 
 @pytest.fixture(scope="module")
 def sheeprl() -> Any:
-    pytest.importorskip("sheeprl", reason="sheeprl 0.8.4 is no part of any extra; see the head of this file")
+    sys.path.append(os.environ["STEMMA_DREAMERS"])
     from sheeprl.algos.dreamer_v3 import utils
     from sheeprl.utils import distribution
     from sheeprl.utils import utils as common
@@ -31,7 +34,7 @@ def sheeprl() -> Any:
 
 @pytest.fixture(scope="module")
 def torchrl() -> Any:
-    pytest.importorskip("torchrl", reason="torchrl 0.14.1 is no part of any extra; see the head of this file")
+    sys.path.append(os.environ["STEMMA_DREAMERS"])
     from torchrl.modules.value_norm import PercentileValueNorm
     from torchrl.objectives import dreamer_v3
 

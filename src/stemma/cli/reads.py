@@ -97,7 +97,9 @@ def look_first(systems: Sequence[str], data: str | None, format: str | None) -> 
         own = import_module(f"..engine.{wing}", __package__).TASKS
         if tasks and all(t in own for t in tasks):
             if strange is not None:
-                raise strange
+                if "did you mean" in str(strange):
+                    raise strange
+                return  # no paper's name is near: it may be a network's, which loads torch to be told
             if data:
                 import_module(f"..engine.{wing}.first", __package__).look(data, format)
 
