@@ -398,6 +398,23 @@ def test_stopped_at_every_unit_and_resumed(which: str, tmp_path: Path, monkeypat
     same_end(tmp_path / "pieces", tmp_path / "alone")
 
 
+def test_killed_when_all_is_saved_but_not_yet_said_to_be_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not measured for the last time twice."""
+    life(tmp_path / "alone", "planet")
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(agents.Ending, "finished", killed)
+        life(tmp_path / "killed", "planet")
+    assert Run.open(tmp_path / "killed").state != "finished"
+    life(tmp_path / "killed", "planet")
+    same_end(tmp_path / "killed", tmp_path / "alone")
+    more = life(tmp_path / "killed", "planet", budget="6steps")
+    assert [e["step"] for e in more.metrics("val")][-1] == 6
+
+
 @each
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
 def test_killed_at_a_random_moment_and_resumed(which: str, tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ class Agent(Loop):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.es: Strategy | None = None
         self.elected: float | None = None
+        self.closed = False  # whether it was measured for the last time
         self.es_begin: Tensor | None = None
         self.codes: Tensor | None = None
         self.coded = False
@@ -207,8 +208,11 @@ class Agent(Loop):
                     self.prices.lap(self.clock, stage.name, self.frames - lived if stage.do == "collect" else 1)
                     self.tick += 1
                     self.here.done += 1
+                    self.closed = False
                     self._between()
-                self._validate()
+                if not self.closed:  # a kill may come between this and what follows
+                    self._validate()
+                    self.closed = True
                 self._save()
                 self.prices.settle()
                 ending.finished(self.budget.cut(self.spent))
@@ -499,6 +503,7 @@ class Agent(Loop):
             "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
             "summed": self.summed, "said": self.run.said, "gone": self.replay.gone, "handed": self.replay.handed,
+            "closed": self.closed,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -515,7 +520,7 @@ class Agent(Loop):
             setattr(self, name, meta[name])
         self.clock.resume(meta)
         self.score = float("nan") if meta["score"] is None else meta["score"]
-        self.elected = meta.get("elected")
+        self.elected, self.closed = meta.get("elected"), meta.get("closed", False)
         self.here = Here(**meta["here"])
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         self.replay.load(meta["low"], meta["count"])
