@@ -80,16 +80,16 @@ def look_first(systems: Sequence[str], data: str | None, format: str | None) -> 
     """Raises what is wrong with the names of systems and with `data` before torch is loaded: what
     `engine/WING/first.py` says, where the papers' wing has one. Such a wing's systems are papers; in others a name may
     be a network's."""
-    from ..core.nearest import paper_key
-    from ..core.samples import StemmaError
+    from ..core.nearest import NoPaper, paper_key
     from ..report.cards import cards
 
     of = {c.name: c.task for c in cards()}
-    tasks, strange = [], None
+    tasks: list[str] = []
+    strange: NoPaper | None = None
     for word in systems:
         try:
             tasks.append(of[paper_key(word.partition(":")[0].partition("@")[0], of)])
-        except StemmaError as error:
+        except NoPaper as error:
             strange = strange or error
     if strange is not None and not tasks and len(systems) == 1 and ":" not in systems[0]:
         raise strange
@@ -97,7 +97,7 @@ def look_first(systems: Sequence[str], data: str | None, format: str | None) -> 
         own = import_module(f"..engine.{wing}", __package__).TASKS
         if tasks and all(t in own for t in tasks):
             if strange is not None:
-                if "did you mean" in str(strange):
+                if strange.near:
                     raise strange
                 return  # no paper's name is near: it may be a network's, which loads torch to be told
             if data:

@@ -7,19 +7,25 @@ from collections.abc import Collection
 from .samples import StemmaError
 
 
+class NoPaper(StemmaError):
+    """A name that no paper has; `near`: those that are like it."""
+
+    def __init__(self, name: str, near: list[str]) -> None:
+        hint = f"did you mean {' or '.join(near)}?" if near else "`stemma list` shows them all"
+        super().__init__(f"no paper named '{name}'; {hint}")
+        self.near = near
+
+
 def paper_key(name: str, known: Collection[str]) -> str:
     """The one of `known`, papers by the names of their files, that `name` means: hyphens, underscores and case do not
-    matter. Raises `StemmaError` with the nearest names where there is none."""
+    matter. Raises `NoPaper` with the nearest names where there is none."""
     key = name.strip().lower().replace("-", "_")
     if key in known:
         return key
     squeezed = {k.replace("_", ""): k for k in known}
     if key.replace("_", "") in squeezed:
         return squeezed[key.replace("_", "")]
-    near = difflib.get_close_matches(key, known, 3, 0.5)
-    hint = (f"did you mean {' or '.join(n.replace('_', '-') for n in near)}?" if near
-            else "`stemma list` shows them all")
-    raise StemmaError(f"no paper named '{name}'; {hint}")
+    raise NoPaper(name, [n.replace("_", "-") for n in difflib.get_close_matches(key, known, 3, 0.5)])
 
 
-__all__ = ["paper_key"]
+__all__ = ["NoPaper", "paper_key"]

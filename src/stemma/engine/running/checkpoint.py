@@ -29,7 +29,7 @@ from ...core.types import Classes, DataError, Info, Points, StemmaError, at_leas
 from ...data.proposals import sourced
 from ...parts.backbones.onto import onto_timm
 from ...parts.backbones.timm_backbone import DEPTHS, no_pretrained
-from .places import find
+from .places import checked, find
 
 FORMAT = 1
 KEY = "stemma"
@@ -78,9 +78,7 @@ def read_tensors(path: str | Path, device: str = "cpu") -> tuple[dict[str, Tenso
 
 
 def _read(path: Path, device: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise StemmaError(f"no checkpoint at {path}")
-    with open(path, "rb") as f:
+    with open(checked(path), "rb") as f:
         head = f.read(16)
     if (head[:2] == b"\x80\x02" or head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") or head[:4] == b"PK\x03\x04"
         or b"ustar" in head):

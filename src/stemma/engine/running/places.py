@@ -20,12 +20,16 @@ def find(where: str | os.PathLike[str], which: str = "best") -> Path:
     raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors")
 
 
-def there(where: str | os.PathLike[str], which: str = "best") -> Path:
-    """`find`, of a file that is there. Raises `StemmaError`."""
-    path = find(where, which)
+def checked(path: Path) -> Path:
+    """A file that is there. Raises `StemmaError`."""
     if not path.is_file():
         raise StemmaError(f"no checkpoint at {path}")
     return path
 
 
-__all__ = ["find", "there"]
+def there(where: str | os.PathLike[str], which: str = "best") -> Path:
+    """`find`, of a file that is there. Raises `StemmaError`."""
+    return checked(find(where, which))
+
+
+__all__ = ["checked", "find", "there"]

@@ -155,7 +155,7 @@ class Agent(Loop):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.es: Strategy | None = None
         self.elected: float | None = None
-        self.closed = False  # whether it was measured for the last time
+        self.closed_at = -1  # the tick at which it was measured for the last time
         self.es_begin: Tensor | None = None
         self.codes: Tensor | None = None
         self.coded = False
@@ -208,11 +208,10 @@ class Agent(Loop):
                     self.prices.lap(self.clock, stage.name, self.frames - lived if stage.do == "collect" else 1)
                     self.tick += 1
                     self.here.done += 1
-                    self.closed = False
                     self._between()
-                if not self.closed:  # a kill may come between this and what follows
+                if self.closed_at != self.tick:  # a kill may come between this and what follows
                     self._validate()
-                    self.closed = True
+                    self.closed_at = self.tick
                 self._save()
                 self.prices.settle()
                 ending.finished(self.budget.cut(self.spent))
@@ -503,7 +502,7 @@ class Agent(Loop):
             "fresh": self.fresh, "score": self.score if math.isfinite(self.score) else None, "best": self.best,
             "elected": self.elected, "optim": scalars, "low": self.replay.low, "count": self.replay.count,
             "summed": self.summed, "said": self.run.said, "gone": self.replay.gone, "handed": self.replay.handed,
-            "closed": self.closed,
+            "closed_at": self.closed_at,
         }
         checkpoint.save(self.run.path / "last.safetensors", self.model, step=self.steps, images=self.frames)
         checkpoint.write_tensors(self.run.path / "state.safetensors", tensors, meta)
@@ -520,7 +519,7 @@ class Agent(Loop):
             setattr(self, name, meta[name])
         self.clock.resume(meta)
         self.score = float("nan") if meta["score"] is None else meta["score"]
-        self.elected, self.closed = meta.get("elected"), meta.get("closed", False)
+        self.elected, self.closed_at = meta.get("elected"), meta.get("closed_at", -1)
         self.here = Here(**meta["here"])
         self.sums = {k: v.to(self.device) for k, v in part("sums/").items()}
         self.replay.load(meta["low"], meta["count"])

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ...core.part import In
 from ...ops.constants import constant
 from ...ops.tiles import mirror_pad
-from ..transposed import Transposed
 from ..trunk import Trunk
 from .upsample import BilinearUp, Grid, overlap
 
@@ -213,7 +212,7 @@ class Expand(Decoder):
         self.up, self.mix, self.shifts = nn.ModuleList(), nn.ModuleList(), []
         grid = Grid.of(inp, -1)
         for i in range(len(widths) - 2, -1, -1):
-            self.up.append(Transposed(widths[i + 1], widths[i], 2, 2))
+            self.up.append(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, 2))
             self.mix.append(double_conv(2 * widths[i], widths[i], valid, norm))
             grid = grid.up(2, 2)
             self.shifts.append(grid.shift(Grid.of(inp, i)))

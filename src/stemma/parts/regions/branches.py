@@ -147,7 +147,7 @@ class KeypointBranch(Branch):
         super().__init__()
         self.pool, self.strides, self.points, self.decode, self.weight = pool, inp.strides, points, decode, weight
         self.body = tower(inp.channels[0], width, depth)
-        self.up = Transposed(width, points, 4, 2, 1)
+        self.up = nn.ConvTranspose2d(width, points, 4, 2, 1)
         he(self)
 
     def heat(self, xs: list[Tensor], boxes: Tensor) -> Float[Tensor, "B R K S S"]:

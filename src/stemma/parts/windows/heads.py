@@ -79,9 +79,7 @@ class ClassBoxHead(WindowHead):
         self.regressor = (fully(inp.channels[-1], boxes, 4 * (inp.classes if per_class else 1), kernel, pool) if boxes
                           else None)
         started(self, std)
-        for name, weight in self.named_parameters():
-            if name in (f"classifier.{3 * len(widths)}.weight", f"regressor.{3 * len(boxes)}.weight"):
-                nn.init.normal_(weight, 0.0, 0.01)  # the answers start small, whatever `std` is
+        uncommitted(*(net[-1] for net in (self.classifier, self.regressor) if net is not None))  # whatever `std` is
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor | None]:
         x = self.pool(x)
