@@ -143,7 +143,7 @@ def test_one_block_is_a_dense_cell() -> None:
     z, act, h = torch.randn(2, 5), torch.randn(2, 2) * 3, torch.randn(2, 8)
     seen = [net(v) for net, v in zip(cell.of, (h, z, act.clamp(-1, 1)))]
     raw = cell.gates(cell.hidden(torch.cat([h, *seen], 1))).chunk(3, 1)
-    torch.testing.assert_close(cell(z, act, h), gated(raw, h))  # type: ignore[arg-type]
+    torch.testing.assert_close(cell(z, act, h), gated(raw, h))
     blocks = BlockGRU(In((5,), (1,), actions=2), size=8, hidden=3, blocks=4)
     assert blocks.gates.weight.shape == (4, 2, 6)
 
@@ -405,14 +405,14 @@ def test_a_search_takes_the_actors_place(choices: tuple[int, ...]) -> None:
     for valued in (False, True):
         looks = Lookahead(ahead=3, valued=valued, candidates=64, elites=8)
         model = Line(looks, choices)
-        first = looks.decide(model, state)  # type: ignore[arg-type]
+        first = looks.decide(model, state)
         way = first @ torch.tensor([[-1.0], [1.0]]) if choices else first
         assert (way[0] < -0.3 if valued else way[0] > 0.3) and way[1] < -0.3 and (model.seen > 0) == valued
         if choices:
             assert first.sum(1).tolist() == [1, 1] and set(first.flatten().tolist()) == {0.0, 1.0}
     path = torch.tensor([[[1.0], [2.0], [3.0]]])
     by_hand = -2 + 0.9 * -1 + 0.81 * 0
-    told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))  # type: ignore[arg-type]
+    told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))
     torch.testing.assert_close(told, torch.tensor([[by_hand]]))
     assert path.shape == (1, 3, 1)
 
@@ -627,8 +627,8 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
 def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:
     from stemma.studies import lookahead
 
-    sets = {k: v for k, v in TINY.items()} | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8,
-                                              "recipe.batch": 2, "recipe.life.then.0.ratio": 0.0}
+    sets = TINY | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8, "recipe.batch": 2,
+                   "recipe.life.then.0.ratio": 0.0}
     run = agents.train("dreamerv3", "env:gym:CartPole-v1", "2steps", "small", tmp_path / "run", 0,
                        sets | {"recipe.life.then.0.amount": 2}, progress=False, val_every=0, device="cpu")
     given: dict[str, Any] = {"episodes": 2, "candidates": 8, "device": "cpu"}
