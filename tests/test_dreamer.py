@@ -15,6 +15,7 @@ pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'ste
 
 import gymnasium
 
+from engine_help import thrown_alike
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
@@ -338,12 +339,7 @@ def test_without_two_hot_one_number_is_told(squash: bool) -> None:
 def test_without_free_nats_every_nat_costs() -> None:
     m, n = tiny("gym:CartPole-v1"), tiny("gym:CartPole-v1", **{"rule.free": 0.0})
     batch = batch_of(m)
-    kl = []
-    for model in (m, n):
-        torch.manual_seed(0)
-        kl.append(model.loss(batch, "^kl$")["kl"])
-    torch.manual_seed(0)
-    posts, priors = n.dynamics.observe(n.encode(batch), batch["action"], batch["first"])
+    kl, posts, priors = thrown_alike((m, n), batch, "kl")
     nats = n.dynamics.divergence(posts, priors)
     torch.testing.assert_close(kl[1], (1.0 + 0.1) * nats.mean())
     torch.testing.assert_close(kl[0], (1.0 + 0.1) * (nats - 1).clamp(min=0).mean())

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from ..attention import pre_normed
 from .blocks import NormedGRU, NormedRSSM
 from .dynamics import State
 from .latents import Categorical, chosen, one_hot
@@ -25,8 +26,7 @@ class MaskedClasses(nn.Module):
         self.shown, self.recalled = nn.Linear(classes, embed), nn.Linear(memory, embed)
         self.hidden = nn.Parameter(torch.zeros(embed))
         self.place = nn.Parameter(torch.randn(groups, embed) * 0.02)
-        layer = nn.TransformerEncoderLayer(embed, heads, wide, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.net = nn.TransformerEncoder(layer, layers, nn.LayerNorm(embed), enable_nested_tensor=False)
+        self.net = pre_normed(embed, heads, wide, layers)
         self.told = nn.Linear(embed, classes)
 
     def forward(self, hot: Float[Tensor, "N G C"], hidden: Tensor, deter: Float[Tensor, "N H"]) -> Tensor:
