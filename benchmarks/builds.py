@@ -27,13 +27,17 @@ def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
     """A turn for every line of the standard input: its processor time and what came out, as a line of JSON."""
     import torch
 
+    from stemma.engine.running import devices
     from steps import seconds, system_of
-    from updates import AGENTS, update_of
+    from updates import AGENTS, agent_of, update_of
 
     torch.set_num_threads(1)
     name, _, preset = asked.partition(":")
-    run, said = (update_of(name, preset or "small") if name in AGENTS
-                 else system_of(name, preset or "small", count, predict))
+    if name in AGENTS:
+        devices.keep_memory()
+        run, said = update_of(name, agent_of(name, preset or "small"))
+    else:
+        run, said = system_of(name, preset or "small", count, predict)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         for _ in sys.stdin:
             print(json.dumps((seconds(run), said())), flush=True)

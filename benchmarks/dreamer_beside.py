@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -19,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from stemma.data.worlds import envs
-from stemma.engine.running import checkpoint, devices, optim
+from stemma.engine.running import devices
+from updates import AGENTS, agent_of, update_of
 
-BATCH, STEPS = 16, 32
+_, BATCH, STEPS, *_ = AGENTS["dreamerv3"]
 FIRST = {"dynamics.cell.size": 256, "dynamics.cell.hidden": 64, "dynamics.hidden": 64, "dynamics.latent.groups": 16,
          "dynamics.latent.classes": 8, "dynamics.expecting": 1, "senses.0.net.units": 64, "senses.0.net.layers": 3,
          "heads.0.net.units": 64, "heads.0.net.layers": 3, "heads.1.net.units": 64, "heads.1.net.layers": 1,
@@ -30,28 +29,10 @@ FIRST = {"dynamics.cell.size": 256, "dynamics.cell.hidden": 64, "dynamics.hidden
          "critic.layers": 3}
 
 
-def ours(preset: str) -> tuple[Callable[[], None], int]:
+def ours(preset: str, sets: dict[str, Any] | None = None) -> tuple[Callable[[], None], int]:
     """(one update, weights) of ours."""
-    torch.manual_seed(0)
-    m: Any = checkpoint.build("dreamerv3", preset, sets=FIRST if preset != "small" else {},
-                              info=envs.info_of("gym:CartPole-v1")).train()
-    g = torch.Generator().manual_seed(1)
-    batch = {"vector": torch.randn(BATCH, STEPS, 4, generator=g), "reward": torch.ones(BATCH, STEPS),
-             "action": torch.eye(2)[torch.randint(2, (BATCH, STEPS), generator=g)],
-             "first": torch.rand(BATCH, STEPS, generator=g) < 0.02,
-             "terminal": torch.rand(BATCH, STEPS, generator=g) < 0.02}
-    optimizer = optim.make_optimizer(m, m.recipe)
-
-    def update() -> None:
-        torch.stack(list(m.learn(batch, ".*").values())).sum().backward()
-        for pattern, longest in m.recipe.clips:
-            torch.nn.utils.clip_grad_norm_([p for n, p in m.named_parameters() if re.search(pattern, n)],
-                                           longest)
-        optimizer.step()
-        m.zero_grad(set_to_none=True)
-        m.updated()
-
-    return update, sum(p.numel() for p in m.parameters())
+    m = agent_of("dreamerv3", preset, sets)
+    return update_of("dreamerv3", m)[0], sum(p.numel() for p in m.parameters())
 
 
 def sheeprls() -> tuple[Callable[[], None], int]:
@@ -109,7 +90,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.keep:
         devices.keep_memory()
-    ways = {"small": ours("small"), "first": ours("first-s"), "sheeprl": sheeprls()}
+    ways = {"small": ours("small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls()}
     spent: dict[str, list[float]] = {k: [] for k in ways}
     for f, _ in ways.values():
         f()

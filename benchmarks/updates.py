@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -15,39 +16,46 @@ import torch
 from stemma.data.worlds import envs
 from stemma.engine.running import checkpoint, devices, optim
 
-# world, pieces of life, their length, the losses that count, the parts that learn
-AGENTS: dict[str, tuple[str, int, int, str, str]] = {
-    "dreamerv3": ("gym:CartPole-v1", 16, 32, ".*", ".*"),
-    "planet": ("drawn-pendulum", 32, 20, ".*", ".*"),
-    "world-models": ("drawn-dodge", 32, 32, "^(transition|terminal|reward)$", r"^dynamics|^heads\.(terminal|reward)"),
-}
+# world, pieces of life, their length
+AGENTS = {"dreamerv3": ("gym:CartPole-v1", 16, 32), "planet": ("drawn-pendulum", 32, 20),
+          "world-models": ("drawn-dodge", 32, 32)}
 
 
-def update_of(name: str, preset: str) -> tuple[Callable[[], None], Callable[[], float]]:
-    """An update of a model (of World Models' memory alone), and the loss that it began with."""
-    devices.keep_memory()
-    world, b, t, only, awake = AGENTS[name]
+def agent_of(name: str, preset: str, sets: dict[str, Any] | None = None) -> Any:
+    """An agent for its world, with weights at random."""
     torch.manual_seed(0)
-    model: Any = checkpoint.build(name, preset, info=envs.info_of(world)).train()
-    px, g = model.spec.pixels, torch.Generator().manual_seed(1)
+    return checkpoint.build(name, preset, sets=sets, info=envs.info_of(AGENTS[name][0])).train()
+
+
+def update_of(name: str, model: Any) -> tuple[Callable[[], None], Callable[[], float]]:
+    """An update as the last learning stage of its life makes them (of World Models, the memory's), and the loss that it
+    began with."""
+    _, b, t = AGENTS[name]
+    recipe, px, g = model.recipe, model.spec.pixels, torch.Generator().manual_seed(1)
+    stage = [s for s in recipe.life.then if s.do == "fit"][-1]
     batch = {"action": torch.rand(b, t, model.classes, generator=g), "reward": torch.randn(b, t, generator=g),
              "first": torch.rand(b, t, generator=g) < 0.02, "terminal": torch.rand(b, t, generator=g) < 0.02}
     for s in model.spec.senses:
         shape = (b, t, s.width) if s.width else (b, t, px.size, px.size, px.channels)
         batch[s.channel] = (torch.randn(shape, generator=g) if s.width else
                             torch.randint(0, 256, shape, dtype=torch.uint8, generator=g))
-    if awake != ".*":
+    if stage.stored:
         with torch.no_grad():
             batch["code"] = model.encode(batch)
         del batch["image"]
-    optimizer = optim.make_optimizer(model, model.recipe)
-    if awake != ".*":
-        optim.set_awake(model, awake, set())
+    optim.set_awake(model, stage.train, set())
+    optimizer = optim.make_optimizer(model, recipe)
+    norms = ((".*", recipe.clip), *recipe.clips) if recipe.clip else recipe.clips
+    cut = [([p for n, p in model.named_parameters() if re.search(pattern, n)], longest) for pattern, longest in norms]
     out: list[torch.Tensor] = []
 
     def update() -> None:
-        out[:] = [torch.stack(list(model.learn(batch, only).values())).sum()]
+        out[:] = [torch.stack(list(model.learn(batch, stage.losses).values())).sum()]
         out[0].backward()
+        for weights, longest in cut:
+            torch.nn.utils.clip_grad_norm_(weights, longest)
+        if stage.clip_value or recipe.clip_value:
+            torch.nn.utils.clip_grad_value_(model.parameters(), stage.clip_value or recipe.clip_value)
         optimizer.step()
         model.zero_grad(set_to_none=True)
         model.updated()
@@ -61,8 +69,9 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=9)
     a = p.parse_args()
     torch.set_num_threads(1)
+    devices.keep_memory()
     for name in a.agents:
-        update, _ = update_of(name, "small")
+        update, _ = update_of(name, agent_of(name, "small"))
         times = []
         for _ in range(a.rounds + 2):
             begin = time.process_time()

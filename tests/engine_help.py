@@ -83,6 +83,17 @@ def noisy_batch(images: int = 2) -> Batch:
                  torch.arange(images))
 
 
+def thrown_alike(models: Sequence[Any], batch: dict[str, Tensor], name: str) -> tuple[list[Tensor], Any, Any]:
+    """(that loss of each model of a world, the last one's posteriors and priors), every time from the same draws."""
+    losses = []
+    for m in models:
+        torch.manual_seed(0)
+        losses.append(m.loss(batch, f"^{name}$")[name])
+    torch.manual_seed(0)
+    last = models[-1]
+    return losses, *last.dynamics.observe(last.encode(batch), batch["action"], batch["first"])
+
+
 def script(code: str, *args: str, wait: bool = True, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Python in a process of its own that can import the tests."""
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])

@@ -15,6 +15,7 @@ pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'ste
 
 import gymnasium
 
+from engine_help import thrown_alike
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
@@ -143,7 +144,7 @@ def test_one_block_is_a_dense_cell() -> None:
     z, act, h = torch.randn(2, 5), torch.randn(2, 2) * 3, torch.randn(2, 8)
     seen = [net(v) for net, v in zip(cell.of, (h, z, act.clamp(-1, 1)))]
     raw = cell.gates(cell.hidden(torch.cat([h, *seen], 1))).chunk(3, 1)
-    torch.testing.assert_close(cell(z, act, h), gated(raw, h))  # type: ignore[arg-type]
+    torch.testing.assert_close(cell(z, act, h), gated(raw, h))
     blocks = BlockGRU(In((5,), (1,), actions=2), size=8, hidden=3, blocks=4)
     assert blocks.gates.weight.shape == (4, 2, 6)
 
@@ -338,12 +339,7 @@ def test_without_two_hot_one_number_is_told(squash: bool) -> None:
 def test_without_free_nats_every_nat_costs() -> None:
     m, n = tiny("gym:CartPole-v1"), tiny("gym:CartPole-v1", **{"rule.free": 0.0})
     batch = batch_of(m)
-    kl = []
-    for model in (m, n):
-        torch.manual_seed(0)
-        kl.append(model.loss(batch, "^kl$")["kl"])
-    torch.manual_seed(0)
-    posts, priors = n.dynamics.observe(n.encode(batch), batch["action"], batch["first"])
+    kl, posts, priors = thrown_alike((m, n), batch, "kl")
     nats = n.dynamics.divergence(posts, priors)
     torch.testing.assert_close(kl[1], (1.0 + 0.1) * nats.mean())
     torch.testing.assert_close(kl[0], (1.0 + 0.1) * (nats - 1).clamp(min=0).mean())
@@ -405,14 +401,14 @@ def test_a_search_takes_the_actors_place(choices: tuple[int, ...]) -> None:
     for valued in (False, True):
         looks = Lookahead(ahead=3, valued=valued, candidates=64, elites=8)
         model = Line(looks, choices)
-        first = looks.decide(model, state)  # type: ignore[arg-type]
+        first = looks.decide(model, state)
         way = first @ torch.tensor([[-1.0], [1.0]]) if choices else first
         assert (way[0] < -0.3 if valued else way[0] > 0.3) and way[1] < -0.3 and (model.seen > 0) == valued
         if choices:
             assert first.sum(1).tolist() == [1, 1] and set(first.flatten().tolist()) == {0.0, 1.0}
     path = torch.tensor([[[1.0], [2.0], [3.0]]])
     by_hand = -2 + 0.9 * -1 + 0.81 * 0
-    told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))  # type: ignore[arg-type]
+    told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))
     torch.testing.assert_close(told, torch.tensor([[by_hand]]))
     assert path.shape == (1, 3, 1)
 
@@ -627,8 +623,8 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
 def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:
     from stemma.studies import lookahead
 
-    sets = {k: v for k, v in TINY.items()} | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8,
-                                              "recipe.batch": 2, "recipe.life.then.0.ratio": 0.0}
+    sets = TINY | {"recipe.life.first.0.amount": 1, "recipe.life.then.0.sequence": 8, "recipe.batch": 2,
+                   "recipe.life.then.0.ratio": 0.0}
     run = agents.train("dreamerv3", "env:gym:CartPole-v1", "2steps", "small", tmp_path / "run", 0,
                        sets | {"recipe.life.then.0.amount": 2}, progress=False, val_every=0, device="cpu")
     given: dict[str, Any] = {"episodes": 2, "candidates": 8, "device": "cpu"}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 pytest.importorskip("gymnasium", reason="worlds need gymnasium: pip install 'stemma-vision[worlds]'")
 
 import stemma
-from engine_help import lived_in_pieces
+from engine_help import lived_in_pieces, thrown_alike
 from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In, part
@@ -233,12 +233,7 @@ def test_a_token_may_be_learned_from_before_it_is_heard() -> None:
     plain_, more = (tiny(**{"heads.3.foreseen": x}) for x in (0.0, 0.5))
     more.load_state_dict(plain_.state_dict())
     batch = batch_of(plain_)
-    out = []
-    for m in (plain_, more):
-        torch.manual_seed(0)
-        out.append(m.loss(batch, "^token$")["token"])
-    torch.manual_seed(0)
-    _, priors = more.dynamics.observe(more.encode(batch), batch["action"], batch["first"])
+    out, _, priors = thrown_alike((plain_, more), batch, "token")
     nll = -more.said("token", priors).gather(-1, batch["token"][..., None].long())[..., 0].log()
     told = ~batch["first"]
     torch.testing.assert_close(out[1] - out[0], 0.5 * nll[told].mean(), rtol=1e-4, atol=1e-5)

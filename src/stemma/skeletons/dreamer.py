@@ -75,8 +75,7 @@ class Dreamer(WorldModel):
         self.critic: Any = spec.critic.build(In((self.dynamics.out.channels[0],), (1,)))
         self.shadow, self.scale = Shadow(self.critic), Scale(spec.behaviour.rate, spec.behaviour.least)
         self.context, self.taken = int(spec.context), spec.taken
-        if spec.looks.ahead:
-            assert spec.looks.search
+        spec.looks.check()
         self.fresh: State = {}  # beliefs of the last batch, as they are kept
 
     # ------------------------------------------------------------ what is kept with episodes

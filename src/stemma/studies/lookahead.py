@@ -57,7 +57,9 @@ def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 
     for way, ahead in ((WAYS[0], 0), *((w, h) for w in WAYS[1:] for h in horizons)):
         if any((r["way"], r["ahead"]) == (way, ahead) for r in record["rows"]):
             continue
-        model.spec = replace(own, looks=looks_of(way, ahead, candidates))
+        looks = looks_of(way, ahead, candidates)
+        looks.check()
+        model.spec = replace(own, looks=looks)
         watch = Stopwatch(str(next(model.parameters()).device))
         torch.manual_seed(seed)
         with agents.crew_for(model, model.info.name) as crew:

@@ -382,22 +382,19 @@ def _native(name: str) -> EnvCard:
 @lru_cache(maxsize=8)
 def _homegrid(name: str) -> EnvCard:
     need("homegrid", name)
-    kind, (ids, words) = name.partition(":")[2], homegrid.vocabulary()
-    if kind not in homegrid.KINDS:
-        raise StemmaError(f"no HomeGrid of the kind '{kind}'; there are: {', '.join(homegrid.KINDS)}")
+    kind, (ids, words) = homegrid.kind_of(name), homegrid.vocabulary()
     return EnvCard(name, "HomeGrid: tasks in a house, told in words" + (f", and {kind}" if kind != "task" else ""),
-                   "homegrid", partial(homegrid.world, kind), homegrid.ACTIONS, homegrid.LIMIT, "choice",
+                   "homegrid", partial(homegrid.world, name), homegrid.ACTIONS, homegrid.LIMIT, "choice",
                    (("image", 0), ("token", len(ids)), ("token_embed", homegrid.EMBEDDED)), (len(homegrid.ACTIONS),),
                    words)
 
 
 def _langroom(name: str) -> EnvCard:
     need("langroom", name)
-    task, words, actions = name.partition(":")[2], langroom.vocabulary(), langroom.actions()
-    if task not in langroom.TASKS:
-        raise StemmaError(f"no LangRoom of the task '{task}'; there are: {', '.join(langroom.TASKS)}")
+    langroom.task_of(name)
+    words, actions = langroom.vocabulary(), langroom.actions()
     return EnvCard(name, "LangRoom: move and speak, and say what colour a thing has", "langroom",
-                   partial(langroom.world, task), actions, langroom.LIMIT, "choice",
+                   partial(langroom.world, name), actions, langroom.LIMIT, "choice",
                    (("image", 0), ("token", len(words))), (len(langroom.MOVES), len(words)), words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,6 +40,12 @@ def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
 
     small = Image.fromarray(picture).resize((size, size), Image.Resampling.BOX)
     return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
+
+
+def check_senses(world: str, senses: Iterable[str], shown: Sequence[str]) -> None:
+    """Raises `StemmaError` where a channel is asked for that a world does not show."""
+    if missing := [s for s in senses if s not in shown]:
+        raise StemmaError(f"{world} shows no {missing[0]}; it shows {', '.join(shown) or 'nothing'}")
 
 
 def is_id(name: str) -> bool:
@@ -128,4 +134,4 @@ def _part(x: float, n: int) -> int:
     return min(max(int((x + 1) / 2 * n), 0), n - 1)
 
 
-__all__ = ["LIMIT", "Foreign", "is_id", "look", "made", "scaled_to", "shrink"]
+__all__ = ["LIMIT", "Foreign", "check_senses", "is_id", "look", "made", "scaled_to", "shrink"]

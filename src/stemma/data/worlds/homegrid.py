@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import DataError, StemmaError
-from .gym import shrink
+from .gym import check_senses, shrink
 from .plain import plain
 
 KINDS = ("task", "future", "dynamics", "corrections")
@@ -92,16 +92,22 @@ def spoken(words: list[str]) -> str:
     return " ".join(w for w in words if w not in ("", INNER)).replace(" ,", ",")
 
 
-def world(kind: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
+def kind_of(name: str) -> str:
+    """The kind of a name. Raises `StemmaError` for one that there is not."""
+    kind = name.partition(":")[2]
+    if kind not in KINDS:
+        raise StemmaError(f"no HomeGrid of the kind '{kind}'; there are: {', '.join(KINDS)}")
+    return kind
+
+
+def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     """A house as a world of ours that shows the channels of `senses` and whether a step is one of "reading"; what is
     being said is told beside it as "said". Raises `StemmaError` for a kind or a channel that there is not."""
     import gymnasium
     from gymnasium import spaces
 
-    if kind not in KINDS:
-        raise StemmaError(f"no HomeGrid of the kind '{kind}'; there are: {', '.join(KINDS)}")
-    if missing := [s for s in senses if s not in ("image", "token", "token_embed")]:
-        raise StemmaError(f"HomeGrid shows no {missing[0]}; it shows image, token, token_embed")
+    kind = kind_of(name)
+    check_senses("HomeGrid", senses, ("image", "token", "token_embed"))
     house = package()
     speech: Any = importlib.import_module("homegrid.language_wrappers")
     own, speech.pickle = speech.pickle, SimpleNamespace(load=lambda f: plain(f.read()))
@@ -163,5 +169,5 @@ def world(kind: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     return House()
 
 
-__all__ = ["ACTIONS", "EMBEDDED", "INNER", "KINDS", "LIMIT", "package", "pieces", "sentences", "spoken",
+__all__ = ["ACTIONS", "EMBEDDED", "INNER", "KINDS", "LIMIT", "kind_of", "package", "pieces", "sentences", "spoken",
            "vocabulary", "world"]

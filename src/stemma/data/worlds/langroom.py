@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
-from .gym import shrink
+from .gym import check_senses, shrink
 
 TASKS = ("answer-only", "answer-and-echo", "echo")
 MOVES = ("stay", "down", "up", "right", "left")
@@ -31,18 +31,23 @@ def actions() -> tuple[str, ...]:
     return (*MOVES, *(f"say {w}" if w else "say nothing" for w in vocabulary()))
 
 
-def world(task: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
+def task_of(name: str) -> str:
+    """The task of a name. Raises `StemmaError` for one that there is not."""
+    task = name.partition(":")[2]
+    if task not in TASKS:
+        raise StemmaError(f"no LangRoom of the task '{task}'; there are: {', '.join(TASKS)}")
+    return task
+
+
+def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     """The room as a world of ours that shows the channels of `senses`. Raises `StemmaError` for a task or a channel
     that there is not."""
     import gymnasium
     from gymnasium import spaces
 
-    if task not in TASKS:
-        raise StemmaError(f"no LangRoom of the task '{task}'; there are: {', '.join(TASKS)}")
-    if missing := [s for s in senses if s not in ("image", "token")]:
-        raise StemmaError(f"LangRoom shows no {missing[0]}; it shows image, token")
+    task, words = task_of(name), len(vocabulary())
+    check_senses("LangRoom", senses, ("image", "token"))
     inner: Any = importlib.import_module("langroom").LangRoom(task=task, length=LIMIT)
-    words = len(vocabulary())
 
     class Room(gymnasium.Env):
         observation_space = spaces.Dict({
@@ -72,4 +77,4 @@ def world(task: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     return Room()
 
 
-__all__ = ["LIMIT", "MOVES", "TASKS", "actions", "vocabulary", "world"]
+__all__ = ["LIMIT", "MOVES", "TASKS", "actions", "task_of", "vocabulary", "world"]

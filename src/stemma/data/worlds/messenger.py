@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
+from .gym import check_senses
 
 SIDE, KINDS, BARE, BEARER = 10, 17, 15, 16  # 0 and 1 are ground, 14 a wall; then who has no message, and who has it
 FIGURES = ("airplane", "mage", "dog", "bird", "fish", "scientist", "thief", "ship", "ball", "robot", "queen", "sword")
@@ -191,8 +192,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     from gymnasium import spaces
 
     stage, split = parsed(name)
-    if missing := [s for s in senses if s not in ("grid", "token")]:
-        raise StemmaError(f"Messenger shows no {missing[0]}; it shows grid, token")
+    check_senses("Messenger", senses, ("grid", "token"))
     number = {w: i for i, w in enumerate(words())}
 
     class Messenger(gymnasium.Env):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
-from .gym import LIMIT, scaled_to, shrink
+from .gym import LIMIT, check_senses, scaled_to, shrink
 
 PREFIXES = ("gym:", "minigrid:")
 LEAST = 16  # a smaller array of bytes is a grid of codes and no picture
@@ -249,8 +249,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     mission = next(((keys, words_of(s)) for keys, s in leaves if is_text(s)), (None, None))
     numbers = [(keys, s) for keys, s in leaves if not is_picture(s) and not is_text(s)]
     widths = dict(found.inputs)
-    if missing := [k for k in senses if k not in widths and k != "image"]:
-        raise StemmaError(f"the environment '{name}' shows no {missing[0]}; it shows {', '.join(widths) or 'nothing'}")
+    check_senses(f"the environment '{name}'", (k for k in senses if k != "image"), tuple(widths))
     if "image" in senses and picture is None and "rgb_array" not in inner.metadata.get("render_modes", ()):
         raise StemmaError(f"the environment '{name}' does not draw itself, and a picture is wanted")
     act = doing(inner.action_space, found.choices)

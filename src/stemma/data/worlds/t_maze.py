@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
+from .gym import check_senses
 
 WIDTH, SIDES, MOST = 4, ("left", "right"), 10_000  # the sign's two numbers, the corridor, the junction
 
@@ -29,8 +30,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     from gymnasium import spaces
 
     long = length_of(name)
-    if missing := [s for s in senses if s != "vector"]:
-        raise StemmaError(f"a T-maze shows no {missing[0]}; it shows vector")
+    check_senses("a T-maze", senses, ("vector",))
 
     class Maze(gymnasium.Env):
         observation_space = spaces.Dict({"vector": spaces.Box(0.0, 1.0, (WIDTH,), np.float32)})

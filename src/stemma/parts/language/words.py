@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...core.part import In
+from ..attention import pre_normed
 from .knobs import Words
 
 
@@ -104,8 +105,7 @@ class Transformer(Nets):
     def __init__(self, inp: In, width: int = 64, layers: int = 2, heads: int = 4) -> None:
         super().__init__(inp, width)
         self.places = nn.Parameter(torch.randn(len(inp.channels), width) * 0.1)
-        block = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.blocks = nn.TransformerEncoder(block, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.blocks = pre_normed(width, heads, 4 * width, layers)
 
     def hidden(self, x: Float[Tensor, "N T D"]) -> Float[Tensor, "N T D"]:
         mask = torch.full((x.shape[1],) * 2, float("-inf"), device=x.device).triu(1)

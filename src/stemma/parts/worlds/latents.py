@@ -110,7 +110,7 @@ class Categorical:
         return (hot + p - p.detach() if p.requires_grad else hot).flatten(-2)
 
     def mode(self, s: Stats) -> Float[Tensor, "... GC"]:
-        return F.one_hot(s["logits"].argmax(-1), self.classes).to(s["logits"]).flatten(-2)
+        return one_hot(s["logits"].argmax(-1), s["logits"]).flatten(-2)
 
     def kl(self, q: Stats, p: Stats) -> Tensor:
         """KL(q || p) in nats, summed over the groups."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from ..attention import pre_normed
 from .blocks import NormedGRU, NormedRSSM
 from .dynamics import State
 from .latents import Categorical, chosen, one_hot
@@ -25,8 +26,7 @@ class MaskedClasses(nn.Module):
         self.shown, self.recalled = nn.Linear(classes, embed), nn.Linear(memory, embed)
         self.hidden = nn.Parameter(torch.zeros(embed))
         self.place = nn.Parameter(torch.randn(groups, embed) * 0.02)
-        layer = nn.TransformerEncoderLayer(embed, heads, wide, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.net = nn.TransformerEncoder(layer, layers, nn.LayerNorm(embed), enable_nested_tensor=False)
+        self.net = pre_normed(embed, heads, wide, layers)
         self.told = nn.Linear(embed, classes)
 
     def forward(self, hot: Float[Tensor, "N G C"], hidden: Tensor, deter: Float[Tensor, "N H"]) -> Tensor:
@@ -48,7 +48,7 @@ class MaskedRSSM(NormedRSSM):
                  heads: int = 4, wide: int = 256, steps: int = 4) -> None:
         super().__init__(inp, latent, cell, hidden, 0, norm, learned)
         self.masked = MaskedClasses(latent.groups, latent.classes, self.size, embed, layers, heads, wide)
-        self.steps, self.classes = steps, latent
+        self.steps = steps
         del self.expect
 
     def initial(self, like: Tensor, count: int) -> State:
@@ -58,14 +58,14 @@ class MaskedRSSM(NormedRSSM):
         return {k: v for k, v in state.items() if k != "hidden"}
 
     def _stats(self, hot: Tensor, hidden: Tensor, deter: Tensor) -> Tensor:
-        said: Tensor = self.classes.stats(self.masked(hot, hidden, deter).flatten(-2))["logits"]
+        said: Tensor = self.latent.stats(self.masked(hot, hidden, deter).flatten(-2))["logits"]
         return said
 
     def _foreseen(self, deter: Tensor, temperature: float = 1.0, posts: State | None = None) -> State:
         lead, memory = deter.shape[:-1], deter.flatten(0, -2)
         stoch, logits, hidden = self._filled(memory, temperature)
         if posts is not None:
-            n, groups = len(memory), self.classes.groups
+            n, groups = len(memory), self.latent.groups
             share = (torch.rand(n, 1, device=memory.device) * math.pi / 2).cos()
             hidden = torch.rand(n, groups, device=memory.device).argsort(1).argsort(1) < (share * groups).ceil()
             # the divergence alone moves what was seen, and not what is shown of it
@@ -75,12 +75,12 @@ class MaskedRSSM(NormedRSSM):
 
     def _filled(self, deter: Float[Tensor, "N H"], temperature: float) -> tuple[Tensor, Tensor, Tensor]:
         """(a draw [N, G C] through which gradients pass, logits of each group when it was drawn, where: all True)."""
-        n, groups = len(deter), self.classes.groups
+        n, groups = len(deter), self.latent.groups
         every = torch.ones(n, groups, dtype=torch.bool, device=deter.device)
-        hidden, hot = every, deter.new_zeros(n, groups, self.classes.classes)
+        hidden, hot = every, deter.new_zeros(n, groups, self.latent.classes)
         logits = soft = hot
         for step in range(self.steps):
-            said = self._stats(hot, hidden, deter) / temperature if temperature else self._stats(hot, hidden, deter)
+            said = self._stats(hot, hidden, deter) / (temperature or 1.0)
             p = said.softmax(-1)
             index = chosen(p.detach()) if temperature else p.argmax(-1)
             drawn = one_hot(index, p)

@@ -72,41 +72,31 @@ class CEM:
         choices: sizes of groups of which one is taken each; the plan's mean is their chances, which begin alike (not in
         the paper). tried_first: sequences that stand among the candidates of the first iteration.
         """
-        if choices:
-            return self._chosen(returns, like, count, choices, tried_first)
-        mean = like.new_zeros(count, self.horizon, actions)
-        std = torch.ones_like(mean)
+        deviation = lambda p: (p * (1 - p)).sqrt()
+        mean = (torch.cat([like.new_full((count, self.horizon, n), 1 / n) for n in choices], -1) if choices
+                else like.new_zeros(count, self.horizon, actions))
+        std = deviation(mean) if choices else torch.ones_like(mean)
         best: list[Tensor] = []
         spread: list[Tensor] = []
         for _ in range(self.iterations):
-            drawn = torch.randn(count, self.candidates, self.horizon, actions, dtype=like.dtype, device=like.device)
-            tried = torch.addcmul(mean[:, None], std[:, None], drawn).clamp(-1, 1)
+            tried = self._drawn(mean, std, choices)
             if tried_first is not None and not best:
                 tried[:, : tried_first.shape[1]] = tried_first
             value, index = returns(tried).topk(self.elites, 1)
-            elite = tried.gather(1, index[..., None, None].expand(-1, -1, self.horizon, actions))
+            elite = tried.gather(1, index[..., None, None].expand(-1, -1, *tried.shape[2:]))
             mean = elite.mean(1)
-            std = (elite.var(1, unbiased=False) + 1e-6).sqrt()
+            std = deviation(mean) if choices else (elite.var(1, unbiased=False) + 1e-6).sqrt()
             best.append(value.mean(1))
             spread.append(std.mean((1, 2)))
         return Plan(mean, std, tuple(best), tuple(spread))
 
-    def _chosen(self, returns: Returns, like: Tensor, count: int, choices: tuple[int, ...],
-                tried_first: Tensor | None) -> Plan:
-        """The same for choices: candidates are one-hot, and chances are refit to the elites' shares."""
-        mean = torch.cat([like.new_full((count, self.horizon, n), 1 / n) for n in choices], -1)
-        best: list[Tensor] = []
-        spread: list[Tensor] = []
-        for _ in range(self.iterations):
-            wide = mean[:, None].expand(-1, self.candidates, -1, -1).split(choices, -1)
-            tried = torch.cat([one_hot(chosen(p), p) for p in wide], -1)
-            if tried_first is not None and not best:
-                tried[:, : tried_first.shape[1]] = tried_first
-            value, index = returns(tried).topk(self.elites, 1)
-            mean = tried.gather(1, index[..., None, None].expand(-1, -1, *tried.shape[2:])).mean(1)
-            best.append(value.mean(1))
-            spread.append((mean * (1 - mean)).sqrt().mean((1, 2)))
-        return Plan(mean, (mean * (1 - mean)).sqrt(), tuple(best), tuple(spread))
+    def _drawn(self, mean: Tensor, std: Tensor, choices: tuple[int, ...]) -> Float[Tensor, "B J H A"]:
+        """Candidates from a belief over actions; of choices, one-hot."""
+        wide = mean[:, None].expand(-1, self.candidates, -1, -1)
+        if choices:
+            return torch.cat([one_hot(chosen(p), p) for p in wide.split(choices, -1)], -1)
+        drawn = torch.randn(wide.shape, dtype=mean.dtype, device=mean.device)
+        return torch.addcmul(mean[:, None], std[:, None], drawn).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -124,12 +114,15 @@ class Lookahead:
 
     @property
     def search(self) -> CEM:
-        """The search. Raises `StemmaError` where its numbers do not go together."""
-        cem = CEM(self.ahead, self.candidates, self.elites, self.iterations)
-        cem.check()
-        if not 0 <= self.seeded <= self.candidates:
-            raise StemmaError(f"of {self.candidates} candidates {self.seeded} cannot be the actor's")
-        return cem
+        """The search by itself."""
+        return CEM(self.ahead, self.candidates, self.elites, self.iterations)
+
+    def check(self) -> None:
+        """Raises `StemmaError` where the numbers of a search do not go together."""
+        if self.ahead:
+            self.search.check()
+            if not 0 <= self.seeded <= self.candidates:
+                raise StemmaError(f"of {self.candidates} candidates {self.seeded} cannot be the actor's")
 
     def decide(self, model: Dreams, state: State) -> Float[Tensor, "B A"]:
         """The first action of the best plan from each belief; choices as one-hot numbers."""

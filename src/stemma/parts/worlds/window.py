@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from ..attention import pre_normed
 from .blocks import NormedRSSM, within
 from .dynamics import Dynamics, State
 from .latents import Categorical, Latent
@@ -28,8 +29,7 @@ class Looking(nn.Module):
         self.size, self.hidden, self.window = size, hidden, window
         self.join = layers_of(inp.channels[0] + inp.actions, hidden, 1)
         self.place = nn.Parameter(torch.randn(window, hidden) * 0.02)  # counted from the step itself
-        layer = nn.TransformerEncoderLayer(hidden, heads, 4 * hidden, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.net = nn.TransformerEncoder(layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.net = pre_normed(hidden, heads, 4 * hidden, layers)
         self.told = nn.Linear(hidden, size)
 
     def forward(self, stoch: Tensor, action: Tensor, past: Float[Tensor, "B W E"],
