@@ -16,7 +16,6 @@ from typing import Any
 from stemma.core.samples import DataError
 
 from ..files import read_bytes, text_of
-from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import matlab, pages
 from .pages import Page, Shape, Source
@@ -56,9 +55,7 @@ def read(
     names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
     """A draft of one split; `people`: which boxes, full or visible. Raises DataError where nothing can be used."""
-    if people not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
-                        f"{spelled('people', 'visible')}", field="people")
+    pages.check_boxes(where, people, BOXES)
     faults: list[Fault] = []
     found = [p for path in source.files for p in (_of_mat(path, people, faults) if _mat(path)
                                                   else _of_json(path, people, faults))]
