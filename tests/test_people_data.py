@@ -335,8 +335,12 @@ def test_a_city_picture_of_one_pedestrian_and_one_of_none(tmp_path: Path, mat: b
 def test_bad_city_persons(tmp_path: Path) -> None:
     faults = examine(city(tmp_path, objects=[("pedestrian", [3, 5, 10], [3, 5, 10, 15])])).faults
     assert any("box 0 is not made of four numbers" in f.problem for f in faults)
-    next(tmp_path.rglob("*.json")).write_text('{"objects": 3}')
-    assert any("is no JSON object with a list 'objects'" in f.problem for f in examine(tmp_path).faults)
+    for text in ('{"objects": 3}', '{"objects": [], "imgHeight": Infinity}'):
+        next(tmp_path.rglob("*.json")).write_text(text)
+        assert any("is no JSON object with a list 'objects'" in f.problem for f in examine(tmp_path).faults)
+    wide = {"label": "pedestrian", "bbox": [3, 5, 10**400, 30]}
+    next(tmp_path.rglob("*.json")).write_text(json.dumps({"imgHeight": 48, "imgWidth": 64, "objects": [wide]}))
+    assert any("box 0 is not made of four numbers" in f.problem for f in examine(tmp_path).faults)
 
 
 def test_bad_city_persons_of_matlab(tmp_path: Path) -> None:

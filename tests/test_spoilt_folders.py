@@ -304,7 +304,8 @@ def lost(report: Report, picture: str) -> bool:
     return any(picture in f"{f} {f.picture}" and ("left out" in f.mend or "skips" in f.mend) for f in report.faults)
 
 
-@pytest.mark.parametrize("line", ["2,3,12,14,1,0,0", "2,3,12,14,1,4,0,0,0", "2,3,12,14,1,4"])
+@pytest.mark.parametrize("line", ["2,3,12,14,1,0,0", "2,3,12,14,1,4,0,0,0", "2,3,12,14,1,4", "2,3,12,14,1,inf,0,0",
+                                  "2,3,12,14,1,nan,0,0", "2,3,12,14,1,1.5,0,0"])
 def test_a_line_of_visdrone_of_other_than_eight_numbers_is_no_ignored_region(tmp_path: Path, line: str) -> None:
     """A line that lost its category would mark a place of every class."""
     root = laid_out("visdrone", tmp_path)

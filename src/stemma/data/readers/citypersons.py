@@ -87,7 +87,8 @@ def _of_json(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
         objects = said["objects"]
         size = int(said.get("imgHeight", 0)), int(said.get("imgWidth", 0))
         assert isinstance(objects, list)
-    except (ValueError, RecursionError, KeyError, TypeError, AssertionError, AttributeError, DataError) as e:
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError, AssertionError, AttributeError,
+            DataError) as e:
         why = f"is no JSON object with a list 'objects' ({str(e)[:60]})"
         faults.append(Fault(str(path), "", "objects", why, OUT, True, "broken annotation"))
         return
