@@ -23,7 +23,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
-from ..files import class_list, class_path, given_folder, lines_of, read_bytes, text_of
+from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
 from ..finding import Pictures, plain_name
 from ..images import check_name, child, read_map, walk
 from ..options import spelled
@@ -413,11 +413,10 @@ def _seen(folder: Folder, maps: Sequence[str], sample: Sequence[str], lossy: boo
 def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
     """The classes of classes.txt (line k names id k, or "id name" a line) and id -> label;
     names that mean void are ignored (255)."""
-    lines = [s.strip() for s in text_of(read_bytes(path), path).splitlines()]
     names: list[str] = []
     ids: list[int] = []
     label_of: dict[int, int] = {IGNORE: IGNORE}
-    rows = [s for s in lines if s]
+    rows = named_lines(path)
     numbered = all(len(s.split(None, 1)) == 2 and s.split(None, 1)[0].strip(":,").isascii()
                    and s.split(None, 1)[0].strip(":,").isdigit() for s in rows)
     for k, row in enumerate(rows):
