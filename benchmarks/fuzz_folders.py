@@ -46,7 +46,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from small_folders import FORMATS, Folder, H, Lines, Many, Picture, Thing, W, digest, fresh, noisy
+from small_folders import FORMATS, Folder, H, Lines, Many, Picture, Thing, W, digest, fresh, noisy, png
 
 ODD: tuple[Any, ...] = (None, "", "nan", "text", -1, -7.5, float("nan"), float("inf"), 1e300, 10**25, 0, 1, True, [],
                         {}, [None], "7", "Ω", {"a": 1}, [1, 2])
@@ -314,6 +314,8 @@ def paths(f: Folder, rng: np.random.Generator) -> str:
     if not names:
         return ""
     name = names[int(rng.integers(len(names)))]
+    if name not in f.files:
+        return ""
     text = written(f.files[name]).decode("utf-8", "replace")
     style = str(rng.choice(["/home/me/set/{}", "../{}", "..\\\\pics\\\\{}", "C:\\\\data\\\\{}", "./{}", "upper", "bare",
                             "nfd", "{} ", "http://host/a/{}?x=1"]))
@@ -345,10 +347,8 @@ def picture(f: Folder, rng: np.random.Generator) -> str:
         p.broken = True
     elif what == "size":
         with Image.open(io.BytesIO(p.raw)) as im:
-            grown = im.resize((W + 8, H + 3))
-        out = io.BytesIO()
-        grown.save(out, "PNG")
-        raw, p.digest = out.getvalue(), digest(np.asarray(grown))
+            grown = np.asarray(im.resize((W + 8, H + 3)))
+        raw, p.digest = png(grown), digest(grown)
         f.touch(p.things)
     elif what == "jpeg":
         with Image.open(io.BytesIO(p.raw)) as im:

@@ -30,6 +30,12 @@ class Thing:
     state: str = "whole"
     said: tuple[str, ...] = ()
 
+    @property
+    def extent(self) -> list[int]:
+        """[x, y, width, height]."""
+        x1, y1, x2, y2 = self.box
+        return [x1, y1, x2 - x1, y2 - y1]
+
 
 @dataclass(eq=False)
 class Picture:
@@ -89,13 +95,17 @@ class Folder:
 # ---------------------------------------------------------------- pictures and formats
 
 
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
 @cache
 def noisy(k: int) -> tuple[bytes, bytes]:
     """(PNG, digest of its pixels) of a picture of noise."""
     pixels = np.random.default_rng(k).integers(0, 256, (H, W, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue(), digest(pixels)
+    return png(pixels), digest(pixels)
 
 
 def digest(pixels: np.ndarray) -> bytes:
@@ -126,15 +136,19 @@ def fresh(rng: np.random.Generator, format: str) -> Folder:
     return folder
 
 
+def _split_files(f: Folder) -> dict[str, list[Picture]]:
+    """Split -> its pictures."""
+    return {s: [p for p in f.pictures if p.split == s] for s in dict.fromkeys(p.split for p in f.pictures)}
+
+
 def _coco(f: Folder, rng: np.random.Generator, divided: bool) -> None:
     number = 10
     masks = bool(rng.integers(2))
-    for split in dict.fromkeys(p.split for p in f.pictures):
+    for split, pictures in _split_files(f).items():
         doc: dict[str, Any] = {"images": [], "annotations": [], "categories":
                                [{"id": 3 * k + 1, "name": n, "supercategory": "part"} for k, n in enumerate(CLASSES)]}
-        for i, p in enumerate(f.pictures):
-            if p.split != split:
-                continue
+        for p in pictures:
+            i = f.pictures.index(p)
             p.file = f"images/{split}/{p.stem}.png" if split else f"images/{p.stem}.png"
             im = {"id": i + 1, "file_name": f"{p.stem}.png", "width": W, "height": H}
             f.pages[id(im)] = p
@@ -143,7 +157,7 @@ def _coco(f: Folder, rng: np.random.Generator, divided: bool) -> None:
                 x1, y1, x2, y2 = t.box
                 number += 1
                 a = {"id": number, "image_id": i + 1, "category_id": 3 * CLASSES.index(t.name) + 1,
-                     "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+                     "bbox": t.extent, "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
                 if masks:
                     a["segmentation"] = [[x1, y1, x2, y1, x2, y2, x1, y2]]
                 t.said = (f"annotation {number}",)
@@ -154,16 +168,17 @@ def _coco(f: Folder, rng: np.random.Generator, divided: bool) -> None:
 
 def _yolo(f: Folder, rng: np.random.Generator, divided: bool) -> None:
     polygons = rng.integers(4) == 0
+
+    def line(t: Thing) -> str:
+        x1, y1, x2, y2 = t.box
+        v = ([x1 / W, y1 / H, x2 / W, y1 / H, x2 / W, y2 / H, x1 / W, y2 / H] if polygons else
+             [(x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H])
+        return f"{CLASSES.index(t.name)} " + " ".join(f"{x:.6f}" for x in v)
+
     for p in f.pictures:
         inner = f"{p.split}/" if p.split else ""
         p.file, p.labels = f"images/{inner}{p.stem}.png", f"labels/{inner}{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = []
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            v = ([x1 / W, y1 / H, x2 / W, y1 / H, x2 / W, y2 / H, x1 / W, y2 / H] if polygons else
-                 [(x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H])
-            rows.append((f"{CLASSES.index(t.name)} " + " ".join(f"{x:.6f}" for x in v), t))
-        f.files[p.labels] = Lines(rows)
+        f.files[p.labels] = Lines([(line(t), t) for t in p.things])
     head = ["path: .", *(["train: images/train", "val: images/val"] if divided else ["train: images", "val: images"])]
     if divided or rng.integers(2):
         names = f"names: [{', '.join(CLASSES)}]"
@@ -221,25 +236,23 @@ def _labelme(f: Folder, rng: np.random.Generator, divided: bool) -> None:
     for p in f.pictures:
         p.file = f"{p.split}/{p.stem}.png" if p.split else f"{p.stem}.png"
         p.labels = os.path.splitext(p.file)[0] + ".json"
-        doc = {"version": "5.2.1", "flags": {}, "shapes": [], "imagePath": f"{p.stem}.png", "imageData": None,
-               "imageHeight": H, "imageWidth": W}
+        doc: dict[str, Any] = {"version": "5.2.1", "flags": {}, "shapes": [], "imagePath": f"{p.stem}.png",
+                               "imageData": None, "imageHeight": H, "imageWidth": W}
         for t in p.things:
             x1, y1, x2, y2 = t.box
             kind = "rectangle" if rng.integers(2) else "polygon"
             shape = {"label": t.name, "points": [[x1, y1], [x2, y2]] if kind == "rectangle" else
                      [[x1, y1], [x2, y1], [x2, y2], [x1, y2]], "group_id": None, "shape_type": kind, "flags": {}}
             f.of[id(shape)] = t
-            doc["shapes"].append(shape)  # type: ignore[attr-defined]
+            doc["shapes"].append(shape)
         f.pages[id(doc)] = p
         f.files[p.labels] = doc
 
 
 def _via(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for split in dict.fromkeys(p.split for p in f.pictures):
+    for split, pictures in _split_files(f).items():
         doc: dict[str, Any] = {}
-        for p in f.pictures:
-            if p.split != split:
-                continue
+        for p in pictures:
             p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
             entry: dict[str, Any] = {"filename": f"{p.stem}.png", "size": len(p.raw), "regions": [],
                                      "file_attributes": {}}
@@ -278,11 +291,9 @@ def _label_studio(f: Folder, rng: np.random.Generator, divided: bool) -> None:
 
 
 def _createml(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    for split in dict.fromkeys(p.split for p in f.pictures):
+    for split, pictures in _split_files(f).items():
         doc = []
-        for p in f.pictures:
-            if p.split != split:
-                continue
+        for p in pictures:
             p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
             row: dict[str, Any] = {"image": f"{p.stem}.png", "annotations": []}
             for t in p.things:
@@ -298,12 +309,10 @@ def _createml(f: Folder, rng: np.random.Generator, divided: bool) -> None:
 
 def _csv(f: Folder, rng: np.random.Generator, divided: bool) -> None:
     part = ";" if rng.integers(4) == 0 else ","
-    for split in dict.fromkeys(p.split for p in f.pictures):
+    for split, pictures in _split_files(f).items():
         rows: list[tuple[str, Thing | None]] = [
             (part.join(("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")), None)]
-        for p in f.pictures:
-            if p.split != split:
-                continue
+        for p in pictures:
             p.file = f"{split}/{p.stem}.png" if split else f"{p.stem}.png"
             for t in p.things:
                 t.said = (f"line {len(rows) + 1}",)
@@ -317,16 +326,8 @@ def _kitti(f: Folder, rng: np.random.Generator, divided: bool) -> None:
     for p in f.pictures:
         top = {"train": "training/", "val": "validation/", "": ""}[p.split]
         p.file, p.labels = f"{top}image_2/{p.stem}.png", f"{top}label_2/{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = []
-        for t in p.things:
-            box = " ".join(f"{v:.2f}" for v in t.box)
-            rows.append((f"{t.name} 0.00 0 -1.57 {box} 1.5 1.6 3.9 -2.1 1.7 18.4 -1.6", t))
-        f.files[p.labels] = Lines(rows)
-
-
-def _split_files(f: Folder) -> dict[str, list[Picture]]:
-    """Split -> its pictures."""
-    return {s: [p for p in f.pictures if p.split == s] for s in dict.fromkeys(p.split for p in f.pictures)}
+        f.files[p.labels] = Lines([("{} 0.00 0 -1.57 {:.2f} {:.2f} {:.2f} {:.2f} 1.5 1.6 3.9 -2.1 1.7 18.4 -1.6".format(
+            t.name, *t.box), t) for t in p.things])
 
 
 def _named(f: Folder, *names: str) -> None:
@@ -344,12 +345,6 @@ def _aside(f: Folder, once: bool = False) -> None:
             x1, y1, x2, y2 = t.box
             x1 = 1 + 16 * k
             t.box = (x1, y1, x1 + min(x2 - t.box[0], 13), y2)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
 
 
 def _panoptic(f: Folder, rng: np.random.Generator, divided: bool) -> None:
@@ -371,7 +366,7 @@ def _panoptic(f: Folder, rng: np.random.Generator, divided: bool) -> None:
                 ids[y1:y2, x1:x2] = 300 * k + 7
                 rows.append({"id": 300 * k + 7, "category_id": 3 * CLASSES.index(t.name) + 1, "iscrowd": 0})
                 if measured:
-                    rows[-1] |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+                    rows[-1] |= {"bbox": t.extent, "area": (x2 - x1) * (y2 - y1)}
                 t.said = (f"segment {k} of {p.stem}.png",)
                 f.of[id(rows[-1])] = t
             if sky:
@@ -447,7 +442,7 @@ def _datumaro(f: Folder, rng: np.random.Generator, divided: bool) -> None:
                 x1, y1, x2, y2 = t.box
                 a: dict[str, Any] = {"id": k, "label_id": CLASSES.index(t.name), "group": 0, "attributes": {},
                                      "z_order": 0}
-                a |= ({"type": "bbox", "bbox": [x1, y1, x2 - x1, y2 - y1]} if rng.integers(2) else
+                a |= ({"type": "bbox", "bbox": t.extent} if rng.integers(2) else
                       {"type": "polygon", "points": [x1, y1, x2, y1, x2, y2, x1, y2]})
                 f.of[id(a)] = t
                 own.append(a)
@@ -460,17 +455,13 @@ def _datumaro(f: Folder, rng: np.random.Generator, divided: bool) -> None:
 
 
 def _visdrone(f: Folder, rng: np.random.Generator, divided: bool) -> None:
-    names = ("car", "van", "bus")
-    _named(f, *names)
+    numbers = {"car": 4, "van": 5, "bus": 9}
+    _named(f, *numbers)
     for p in f.pictures:
         top = f"VisDrone2019-DET-{p.split}/" if p.split else ""
         p.file, p.labels = f"{top}images/{p.stem}.png", f"{top}annotations/{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = []
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            number = {"car": 4, "van": 5, "bus": 9}[t.name]
-            rows.append((f"{x1},{y1},{x2 - x1},{y2 - y1},1,{number},0,0", t))
-        f.files[p.labels] = Lines(rows, ",")
+        f.files[p.labels] = Lines([(",".join(map(str, (*t.extent, 1, numbers[t.name], 0, 0))), t) for t in p.things],
+                                  ",")
 
 
 def _wider(f: Folder, rng: np.random.Generator, divided: bool) -> None:
@@ -480,9 +471,7 @@ def _wider(f: Folder, rng: np.random.Generator, divided: bool) -> None:
         for p in pictures:
             p.file = f"WIDER_{split or 'train'}/images/0--March/{p.stem}.png"
             rows += [(f"0--March/{p.stem}.png", None), (str(len(p.things)), None)]
-            for t in p.things:
-                x1, y1, x2, y2 = t.box
-                rows.append((f"{x1} {y1} {x2 - x1} {y2 - y1} 0 0 0 0 0 0 ", t))
+            rows += [("{} {} {} {} 0 0 0 0 0 0 ".format(*t.extent), t) for t in p.things]
             rows += [] if p.things else [("0 0 0 0 0 0 0 0 0 0 ", None)]
         f.files[f"wider_face_split/wider_face_{split or 'train'}_bbx_gt.txt"] = Lines(rows)
 
@@ -495,9 +484,7 @@ def _crowdhuman(f: Folder, rng: np.random.Generator, divided: bool) -> None:
             p.called, p.file = p.stem, f"Images/{p.stem}.jpg"
             boxes = []
             for k, t in enumerate(p.things):
-                x1, y1, x2, y2 = t.box
-                box = [x1, y1, x2 - x1, y2 - y1]
-                a = {"tag": "person", "fbox": box, "vbox": list(box), "hbox": [x1, y1, 5, 5],
+                a = {"tag": "person", "fbox": t.extent, "vbox": t.extent, "hbox": [*t.box[:2], 5, 5],
                      "head_attr": {"ignore": 0, "occ": 0, "unsure": 0}, "extra": {"box_id": k, "occ": 0}}
                 f.of[id(a)] = t
                 boxes.append(a)
@@ -517,9 +504,7 @@ def _citypersons(f: Folder, rng: np.random.Generator, divided: bool) -> None:
         p.labels = f"gtBboxCityPersons/{part}/ulm/{p.stem}_gtBboxCityPersons.json"
         doc: dict[str, Any] = {"imgHeight": H, "imgWidth": W, "objects": []}
         for n, t in enumerate(p.things):
-            x1, y1, x2, y2 = t.box
-            box = [x1, y1, x2 - x1, y2 - y1]
-            o = {"instanceId": 24_000 + n, "label": "pedestrian", "bbox": box, "bboxVis": list(box)}
+            o = {"instanceId": 24_000 + n, "label": "pedestrian", "bbox": t.extent, "bboxVis": t.extent}
             f.of[id(o)] = t
             doc["objects"].append(o)
         f.pages[id(doc)] = p
@@ -532,11 +517,8 @@ def _caltech(f: Folder, rng: np.random.Generator, divided: bool) -> None:
         p.stem = f"set0{6 if p.split == 'val' else 0}_V000_I{30 * k + 29:05d}"
         p.names = {p.stem}
         p.file, p.labels = f"images/{p.stem}.png", f"annotations/{p.stem}.txt"
-        rows: list[tuple[str, Thing | None]] = [("% bbGt version=3", None)]
-        for t in p.things:
-            x1, y1, x2, y2 = t.box
-            rows.append((f"person {x1} {y1} {x2 - x1} {y2 - y1} 0 0 0 0 0 0 0", t))
-        f.files[p.labels] = Lines(rows)
+        boxes = [("person {} {} {} {} 0 0 0 0 0 0 0".format(*t.extent), t) for t in p.things]
+        f.files[p.labels] = Lines([("% bbGt version=3", None), *boxes])
 
 
 def _lvis(f: Folder, rng: np.random.Generator, divided: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layouts import digest, held
+from layouts import held
 from made_data import coco_doc, make_coco, make_voc, make_yolo, noise, voc_xml
 from stemma.core.samples import DataError
 from stemma.data.convert import FORMATS, convert
@@ -57,11 +57,10 @@ def truth(where: Path, **options: Any) -> dict[str, dict[str, list[tuple[Any, ..
                     for picture, rows in pages.items()} for split, pages in held(where, **options)[0].items()}
 
 
-def masks(where: Path | str) -> dict[str, list[bytes]]:
+def masks(where: Path) -> dict[str, list[bytes]]:
     """picture of the training split -> its objects' masks, sorted."""
-    data = open_split(where, "train")
-    return {digest(data[i].image): sorted(m.tobytes() for m in data.truth(i).masks)  # type: ignore[union-attr]
-            for i in range(len(data))}
+    return {picture: sorted(mask.tobytes() for _, _, _, mask, _ in rows)
+            for picture, rows in held(where)[0]["train"].items()}
 
 
 def made(root: Path, kind: str) -> Path:
@@ -237,8 +236,6 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert status == 2 and "holds something already" in error and "Traceback" not in error
     _, said, _ = run(capsys, "convert", str(data), "--to", "voc", "--out", str(tmp_path / "voc"), "--json")
     assert json.loads(said)["format"] == "voc"
-
-
 
 
 ODD = {"caf\udce9.png": 0, "two\nlines.png": 1, "a 'b' & {x}.png": 2}  # bytes that are no UTF-8, and a line's end

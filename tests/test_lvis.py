@@ -147,8 +147,8 @@ def evaluated(data: Any, found: list[dict[str, Any]], info: Info | None = None) 
 @pytest.mark.filterwarnings("ignore")
 def test_federated_rules_give_the_numbers_of_others(tmp_path: Path, oracle: Callable[..., Any], kind: str,
                                                     seed: int) -> None:
-    """To 1e-6, of boxes and of masks, from two files and from a folder. faster-coco-eval counts 300 detections of each class and not of each
-    picture: it is asked where no picture has so many."""
+    """To 1e-6, of boxes and of masks, from two files and from a folder. faster-coco-eval counts 300 detections of each
+    class and not of each picture: it is asked where no picture has so many."""
     truth, found = drawn(seed, many=oracle is not by_faster)
     if kind == "segm":
         truth, found = outlined((truth, found))

@@ -75,6 +75,14 @@ def test_class_maps_with_void(tmp_path: Path) -> None:
         data.truth(1)
 
 
+def test_a_remark_among_the_names_of_classes_is_no_class(tmp_path: Path) -> None:
+    make_maps(tmp_path, [np.tile(np.array([0, 1, 2], np.uint8), (40, 20))] * 2)
+    for text in ("# of the camera\nsky\n#\n\ncar\nroad\n", "0 sky\n# 1 is what moves\n1 car\n2 road\n"):
+        (tmp_path / "classes.txt").write_text(text)
+        data = open_dataset(tmp_path, "all")
+        assert data.info.classes.names == ("sky", "car", "road") and data.truth(0).semantic[0, :3].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("top", [1, 255])
 def test_binary_masks_are_background_and_foreground(tmp_path: Path, top: int) -> None:
     data = open_dataset(make_maps(tmp_path / "d", [(instances(3) > 0).astype(np.uint8) * top] * 2, labels="masks"),

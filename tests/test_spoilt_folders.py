@@ -304,7 +304,8 @@ def lost(report: Report, picture: str) -> bool:
     return any(picture in f"{f} {f.picture}" and ("left out" in f.mend or "skips" in f.mend) for f in report.faults)
 
 
-@pytest.mark.parametrize("line", ["2,3,12,14,1,0,0", "2,3,12,14,1,4,0,0,0", "2,3,12,14,1,4"])
+@pytest.mark.parametrize("line", ["2,3,12,14,1,0,0", "2,3,12,14,1,4,0,0,0", "2,3,12,14,1,4", "2,3,12,14,1,inf,0,0",
+                                  "2,3,12,14,1,nan,0,0", "2,3,12,14,1,1.5,0,0"])
 def test_a_line_of_visdrone_of_other_than_eight_numbers_is_no_ignored_region(tmp_path: Path, line: str) -> None:
     """A line that lost its category would mark a place of every class."""
     root = laid_out("visdrone", tmp_path)
@@ -364,9 +365,7 @@ def test_an_annotation_of_datumaro_of_another_type_takes_its_picture_out(tmp_pat
 
 
 def panoptic(root: Path) -> Path:
-    layout = LAYOUTS["panoptic"]
-    layout.write(root, layout.truth(frozenset()))
-    return root / "annotations" / "panoptic_train"
+    return laid_out("panoptic", root) / "annotations" / "panoptic_train"
 
 
 def test_a_segment_without_a_pixel_takes_its_picture_out(tmp_path: Path) -> None:
@@ -397,6 +396,31 @@ def test_a_map_that_is_a_link_out_of_the_folder_is_not_read(tmp_path: Path, name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(open_dataset(root, "train", follow_links=True)) == 5
+
+
+def test_maps_that_all_are_links_are_read_where_that_is_said(tmp_path: Path) -> None:
+    three = np.zeros((20, 30), np.uint8)
+    three[2:8, 2:8], three[10:15, 10:20], three[16:19, 2:8] = 1, 2, 3
+    one = np.minimum(three, 1)
+    root = make_maps(tmp_path / "in", [three, three, one], labels="masks")
+    (root / "masks").rename(tmp_path / "masks")
+    (root / "masks").mkdir()
+    for file in (tmp_path / "masks").iterdir():
+        (root / "masks" / file.name).symlink_to(file)
+    with pytest.raises(DataError, match="leads outside the data folder"):
+        open_dataset(root, "all")
+    assert len(open_dataset(root, "all", follow_links=True)) == 3
+
+
+def test_a_map_outside_of_the_folder_does_not_say_what_maps_hold(tmp_path: Path) -> None:
+    """It lies between those that are looked at, which are empty."""
+    bare = np.zeros((20, 30), np.uint8)
+    root = make_maps(tmp_path / "in", [bare] * 40, labels="masks")
+    Image.fromarray(np.eye(20, 30, dtype=np.uint8)).save(tmp_path / "outside.png")
+    (root / "masks" / "m8.png").unlink()
+    (root / "masks" / "m8.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(DataError, match="has nothing but 0 in all of its 40 maps"):
+        open_dataset(root, "all")
 
 
 def test_numbers_of_maps_mean_the_same_in_every_split(tmp_path: Path) -> None:

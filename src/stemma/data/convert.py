@@ -151,7 +151,8 @@ def _names(data: Dataset) -> list[str]:
         seen[key] = seen.get(key, 0) + 1
     out = [str(n) if seen[str(n.with_suffix("")).casefold()] == 1
            else str(n.with_name(f"{n.stem}_{n.suffix[1:]}{n.suffix}")) for n in names]
-    return [n if out.index(n) == k else f"{k}_{n}" for k, n in enumerate(out)] if len(set(out)) < len(out) else out
+    first = {n: k for k, n in reversed(list(enumerate(out)))}
+    return [n if first[n] == k else f"{k}_{n}" for k, n in enumerate(out)]
 
 
 def _text(name: str) -> str:

@@ -137,16 +137,14 @@ def places(truths: Sequence[Sample]) -> np.ndarray | None:
         return None
     if boxed:
         classes = np.unique(np.concatenate([s.labels[~s.crowd] for s in truths]))
+        filled = [_filled(s, classes) for s in truths]
     else:
         classes = np.unique(np.concatenate([np.unique(m) for m in maps]))
         classes = classes[classes != IGNORE]
+        filled = [np.array([_cells((m == c).astype(np.float32)) for c in classes]) for m in maps]
     if not len(classes):
         return None
-    if boxed:
-        found = np.stack([_filled(s, classes) for s in truths])
-    else:
-        found = np.stack([np.stack([_cells((s.semantic == c).astype(np.float32)) for c in classes])
-                          for s in truths if s.semantic is not None])
+    found = np.stack(filled)
     return np.concatenate([found, found.sum(1, keepdims=True).clip(0, 1)], 1)
 
 

@@ -76,9 +76,7 @@ def read(
     names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
     """A draft of one split; `people`: which boxes, full or visible. Raises DataError where nothing can be used."""
-    if people not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
-                        f"{spelled('people', 'visible')}", field="people")
+    pages.check_boxes(where, people, BOXES)
     faults: list[Fault] = []
     base = where if where.is_dir() else where.parent
     root = base if images is None else given_folder(base, images, "images")

@@ -16,7 +16,6 @@ from typing import Any
 from stemma.core.samples import DataError
 
 from ..files import read_bytes, text_of
-from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import matlab, pages
 from .pages import Page, Shape, Source
@@ -56,9 +55,7 @@ def read(
     names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
     """A draft of one split; `people`: which boxes, full or visible. Raises DataError where nothing can be used."""
-    if people not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
-                        f"{spelled('people', 'visible')}", field="people")
+    pages.check_boxes(where, people, BOXES)
     faults: list[Fault] = []
     found = [p for path in source.files for p in (_of_mat(path, people, faults) if _mat(path)
                                                   else _of_json(path, people, faults))]
@@ -90,7 +87,8 @@ def _of_json(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
         objects = said["objects"]
         size = int(said.get("imgHeight", 0)), int(said.get("imgWidth", 0))
         assert isinstance(objects, list)
-    except (ValueError, RecursionError, KeyError, TypeError, AssertionError, AttributeError, DataError) as e:
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError, AssertionError, AttributeError,
+            DataError) as e:
         why = f"is no JSON object with a list 'objects' ({str(e)[:60]})"
         faults.append(Fault(str(path), "", "objects", why, OUT, True, "broken annotation"))
         return

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stemma.core.samples import DataError
 from stemma.core.values import flag
 
 from ..files import read_bytes, text_of
-from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import pages
 from .pages import Page, Shape, Source
@@ -35,20 +33,17 @@ def looks_like(path: Path) -> bool:
 
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
-    """split -> its .odgt. `labels` may name boxes: full, visible or head."""
-    return pages.file_splits(where, _fits, ".odgt", "CrowdHuman", None if labels in BOXES else labels, FOLDERS)
+    """split -> its .odgt."""
+    return pages.file_splits(where, _fits, ".odgt", "CrowdHuman", labels, FOLDERS)
 
 
 def read(
     where: Path, source: Source, *, split: str = "", images: str | Path | None = None, labels: str | Path | None = None,
     names: str | Path | Sequence[str] | None = None, people: str = "full", follow_links: bool = False,
 ) -> Draft:
-    """A draft of one split; `people`: which boxes, full, visible or head, which `labels` may say too. Raises DataError
-    where nothing can be used."""
-    people = str(labels) if labels in BOXES else people
-    if people not in BOXES:
-        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(BOXES)}: say "
-                        f"{spelled('people', 'visible')}", field="people")
+    """A draft of one split; `people`: which boxes, full, visible or head. Raises DataError where nothing can be
+    used."""
+    pages.check_boxes(where, people, BOXES)
     faults: list[Fault] = []
     found: list[Page] = []
     for path in source.files:
@@ -77,13 +72,9 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
     key, about = BOXES[which]
     for k, b in enumerate(said["gtboxes"]):
         shape = Shape("person", record=k)
-        tag = b.get("tag") if isinstance(b, dict) else None
-        more = b.get(about) or {} if isinstance(tag, str) else {}
         try:
-            aside = shape.crowd = isinstance(tag, str) and tag.lower() != "person" or flag(more.get("ignore"))
-        except (ValueError, AttributeError):
-            tag = None
-        if not isinstance(tag, str):
+            shape.crowd = _aside(b, about)
+        except ValueError:
             shape.why = f"box {k} has no text 'tag', or '{about}' says neither yes nor no of 'ignore'"
             page.shapes.append(shape)
             continue
@@ -94,14 +85,27 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
             seen = b.get("vbox") if which == "full" else None
             if isinstance(seen, list) and len(seen) == 4 and all(isinstance(v, int | float) for v in seen):
                 shape.visible = pages.seen_share(shape.box, (0.0, 0.0, float(seen[2]), float(seen[3])))
-            if min(w, h) <= 0 and aside:
+            if min(w, h) <= 0 and shape.crowd:
                 continue  # a place without area, in which nothing could count anyway
-        elif aside and box is None:
+        elif shape.crowd and box is None:
             continue
         else:
             shape.why = f"box {k} has no '{key}' of four numbers"
         page.shapes.append(shape)
     return page
+
+
+def _aside(b: Any, about: str) -> bool:
+    """Whether what is found in a box neither gains nor costs. Raises ValueError where it does not say."""
+    tag = b.get("tag") if isinstance(b, dict) else None
+    if not isinstance(tag, str):
+        raise ValueError("no tag")
+    if tag.lower() != "person":
+        return True
+    more = b.get(about) or {}
+    if not isinstance(more, dict):
+        raise ValueError(f"no {about}")
+    return flag(more.get("ignore"))
 
 
 __all__ = ["FORMAT", "looks_like", "read", "splits"]

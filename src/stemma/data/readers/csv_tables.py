@@ -132,7 +132,8 @@ def read(
     faults: list[Fault] = []
     tables = {path: _table(path) for path in source.files}
     others = {f: _table(f) for s in splits(where, labels).values() for f in s.files if f not in tables}
-    described = _described(where)
+    lists = _descriptions(where)
+    described = _described(lists)
     fractions = _fractions([*tables.values(), *others.values()])
     base = where if where.is_dir() else where.parent
     root = base if images is None else given_folder(base, images, "images")
@@ -181,7 +182,7 @@ def read(
         notes.append(f"{len(codes)} classes are called by codes ({', '.join(codes[:3])}), as class-descriptions*.csv "
                      "beside the table would name them")
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="line",
-                          faults=faults, notes=notes, follow_links=follow_links, used=_descriptions(where))
+                          faults=faults, notes=notes, follow_links=follow_links, used=lists)
 
 
 @dataclass(frozen=True)
@@ -229,9 +230,9 @@ def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
 def _fractions(tables: Sequence[tuple[Head, list[list[str]]]]) -> bool:
     """Whether boxes are fractions of their pictures: one that lies in a single pixel is no box of pixels, so most
     decide, and a wrong number here and there does not."""
-    boxes = [b for head, rows in tables for r in rows if any(r) and (b := _box(_Cells(r, head))) is not None]
-    within = sum(max(b) <= 1.0 for b in boxes if all(map(math.isfinite, b)))
-    return 2 * within > sum(all(map(math.isfinite, b)) for b in boxes)
+    boxes = [b for head, rows in tables for r in rows if any(r) and (b := _box(_Cells(r, head))) is not None
+             and all(map(math.isfinite, b))]
+    return 2 * sum(max(b) <= 1.0 for b in boxes) > len(boxes)
 
 
 def _size(cell: _Cells, name: str, pictures: Pictures | None, split: str, origin: Path) -> tuple[int, int]:
@@ -264,10 +265,10 @@ def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str,
     return out
 
 
-def _described(where: Path) -> dict[str, str]:
+def _described(lists: Sequence[Path]) -> dict[str, str]:
     """LabelName -> class, of OpenImages' class-descriptions*.csv."""
     out: dict[str, str] = {}
-    for path in _descriptions(where):
+    for path in lists:
         for row in table_of(text_of(read_bytes(path), path), path):
             if len(row) == 2 and row[0].startswith("/"):
                 out[row[0].strip()] = row[1].strip()

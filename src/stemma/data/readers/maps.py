@@ -23,7 +23,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
-from ..files import class_list, class_path, given_folder, lines_of, read_bytes, text_of
+from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
 from ..finding import Pictures, plain_name
 from ..images import check_name, child, read_map, walk
 from ..options import spelled
@@ -294,13 +294,15 @@ class Kind:
     notes: list[str] = field(default_factory=list)
 
 
-def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None = None) -> Kind:
+def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None = None,
+            follow_links: bool = False) -> Kind:
     """What the maps hold, by the lists beside them and a look at some. Raises DataError where it cannot be told."""
     listed = colours.find(where, source.maps, source.images)
     known = colours.read(listed) if listed is not None and not (where / "classes.txt").is_file() else None
     if asked is not None and asked != "binary":
         return Kind(asked, known if asked == "class" else None)
-    sample = _sample(where, maps)
+    folder = Folder(where, follow_links)
+    sample = _sample(folder, maps)
     if asked == "binary":
         return Kind("soft" if max(int(read_map(where / m).max(initial=0)) for m in sample) > 1 else "binary")
     lossy = [m for m in sample if os.path.splitext(m)[1].lower() in _LOSSY]
@@ -317,18 +319,23 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
     rows = _index(where)
     if rows and any(c and c.lower() in ("instances", "objects", "count") for c in rows[0]):
         return Kind("instance")
-    return _seen(where, maps, sample, bool(lossy))
+    return _seen(folder, maps, sample, bool(lossy))
 
 
-def _sample(where: Path, maps: Sequence[str]) -> list[str]:
+def _map(folder: Folder, name: str) -> np.ndarray:
+    """A map as it is stored. Raises DataError where it cannot be read, or leads outside."""
+    folder.size(name)
+    return read_map(folder.root / name)
+
+
+def _sample(folder: Folder, maps: Sequence[str]) -> list[str]:
     """Some maps from all over the list; others in the place of those that cannot be read, which are named with their
     pictures. Raises DataError where none can."""
     spread = [maps[k] for k in np.unique(np.linspace(0, len(maps) - 1, min(_LOOK, len(maps))).astype(int))]
-    folder, out, wrong = Folder(where), [], []
+    out, wrong = [], []
     for name in dict.fromkeys([*spread, *maps]):
         try:
-            folder.size(name)
-            read_map(where / name)
+            _map(folder, name)
             out.append(name)
         except DataError as e:
             wrong.append(e)
@@ -354,8 +361,9 @@ def _codes(rgb: np.ndarray) -> np.ndarray:
     return out
 
 
-def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) -> Kind:
+def _seen(folder: Folder, maps: Sequence[str], sample: Sequence[str], lossy: bool) -> Kind:
     """`kind_of` without any list: by the numbers that stand in the maps."""
+    where = folder.root
     histogram = np.zeros(256, dtype=np.int64)
     seen: set[int] = set()
     counts: list[int] = []
@@ -364,7 +372,7 @@ def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) 
         if len(counts) >= len(sample) and seen:
             break  # more than the sample is looked at only while all is 0
         try:
-            m = flat(read_map(where / name))
+            m = flat(_map(folder, name))
         except DataError:
             continue
         if m.ndim == 3 and lossy:
@@ -405,11 +413,10 @@ def _seen(where: Path, maps: Sequence[str], sample: Sequence[str], lossy: bool) 
 def read_classes(path: Path) -> tuple[Classes, dict[int, int]]:
     """The classes of classes.txt (line k names id k, or "id name" a line) and id -> label;
     names that mean void are ignored (255)."""
-    lines = [s.strip() for s in text_of(read_bytes(path), path).splitlines()]
     names: list[str] = []
     ids: list[int] = []
     label_of: dict[int, int] = {IGNORE: IGNORE}
-    rows = [s for s in lines if s]
+    rows = named_lines(path)
     numbered = all(len(s.split(None, 1)) == 2 and s.split(None, 1)[0].strip(":,").isascii()
                    and s.split(None, 1)[0].strip(":,").isdigit() for s in rows)
     for k, row in enumerate(rows):
@@ -453,7 +460,7 @@ def read(
                                              or (where / names).is_file() or Path(names).is_file() else [names])
     told = splits(where, images, labels)  # numbers mean the same in every split
     both = {m: None for s in told.values() for _, m in (pairs if s == source else pairs_of(where, s, []))}
-    kind = kind_of(where, source, list(both), maps)
+    kind = kind_of(where, source, list(both), maps, follow_links)
     hashed = hashlib.sha256(kind.word.encode())
     extra = [p for p in (class_path(where), where / "index.csv", kind.labels.path if kind.labels else None)
              if p is not None and p.is_file()]

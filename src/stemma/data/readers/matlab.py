@@ -71,7 +71,7 @@ def numbers(value: Any, count: int) -> list[float] | None:
     """So many finite numbers, or None."""
     try:
         found = np.asarray(value, np.float64).reshape(-1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return [float(v) for v in found] if len(found) == count and np.isfinite(found).all() else None
 

@@ -161,6 +161,13 @@ def seen_share(box: Sequence[float], visible: Sequence[float]) -> float:
     return min(area[1] / area[0], 1.0) if area[0] > 0 else math.nan
 
 
+def check_boxes(where: Path, people: str, known: Iterable[str]) -> None:
+    """Raises DataError where a format of people has no boxes of a kind."""
+    if people not in known:
+        raise DataError(str(where), f"has no boxes called '{people}'", f"it has {', '.join(known)}: say "
+                        f"{spelled('people', 'visible')}", field="people")
+
+
 # ---------------------------------------------------------------- where things lie
 
 
@@ -379,7 +386,7 @@ class _Columns:
 
 
 __all__ = [
-    "IMAGES", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "classes_of", "draft_of",
-    "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of", "seen_share", "split_name",
-    "turned",
+    "IMAGES", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes", "classes_of",
+    "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of", "seen_share",
+    "split_name", "turned",
 ]

@@ -15,6 +15,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def read(
     meta = next((f for f in (where / "meta.json", where.parent / "meta.json") if f.is_file()), None)
     order, templates = _classes(meta)
 
+    @cache
     def every() -> list[Page]:
         return [p for f in _files(where) if (p := _page(f, where, [], templates)) is not None]
 

@@ -93,7 +93,7 @@ def _shape(words: list[str], line: str, number: int) -> Shape:
     except ValueError:
         shape.why = f"{line[:60]!r} is not made of eight numbers"
         return shape
-    if kind != int(kind) or not _IGNORED <= kind <= _OTHERS:
+    if kind not in range(_IGNORED, _OTHERS + 1):
         shape.why = f"the category {words[5][:20]} is none of 0 to {_OTHERS}"
         return shape
     shape.box = x, y, x + w, y + h

@@ -7,16 +7,12 @@ from pathlib import Path
 
 from ..readers.amodal import coco_a
 from ..readers.coco import write_json
+from .coco import picture
 from .pages import Book
 
 NEEDS = "amodal"
 POINTS = "{n} objects have points, which are left out: COCO-A has none"
 CROWDS = "{n} crowds are written as regions: COCO-A has no crowds"
-
-
-def picture(split: str, name: str) -> str:
-    """Where a picture of a split goes."""
-    return f"{split}/{name}"
 
 
 def write(place: Path, book: Book) -> None:
@@ -27,3 +23,6 @@ def write(place: Path, book: Book) -> None:
             book.lose(POINTS, 0 if page.keypoints is None else len(page.labels))
             book.lose(CROWDS, int(page.crowd.sum()))
         write_json(place / "annotations" / f"regions_{split}.json", coco_a(data, names=book.names[split]))
+
+
+__all__ = ["CROWDS", "NEEDS", "POINTS", "picture", "write"]
