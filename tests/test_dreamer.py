@@ -406,11 +406,9 @@ def test_a_search_takes_the_actors_place(choices: tuple[int, ...]) -> None:
         assert (way[0] < -0.3 if valued else way[0] > 0.3) and way[1] < -0.3 and (model.seen > 0) == valued
         if choices:
             assert first.sum(1).tolist() == [1, 1] and set(first.flatten().tolist()) == {0.0, 1.0}
-    path = torch.tensor([[[1.0], [2.0], [3.0]]])
     by_hand = -2 + 0.9 * -1 + 0.81 * 0
     told = Lookahead(3, False).worth(Line(looks, ()), {"stoch": torch.zeros(1, 1)}, torch.ones(1, 1, 3, 1))
     torch.testing.assert_close(told, torch.tensor([[by_hand]]))
-    assert path.shape == (1, 3, 1)
 
 
 @pytest.mark.parametrize("env", ["gym:CartPole-v1", "gym:Pendulum-v1"])
