@@ -35,12 +35,12 @@ def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
     name, _, preset = asked.partition(":")
     if name in AGENTS:
         devices.keep_memory()
-        run, said = update_of(name, agent_of(name, preset or "small"))
+        update, said = update_of(name, agent_of(name, preset or "small"))
+        run = torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)(update)
     else:
-        run, said = system_of(name, preset or "small", count, predict)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        for _ in sys.stdin:
-            print(json.dumps((seconds(run), said())), flush=True)
+        run, said = system_of(name, preset or "small", count, predict, bf16)
+    for _ in sys.stdin:
+        print(json.dumps((seconds(run), said())), flush=True)
 
 
 class Build:

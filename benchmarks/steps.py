@@ -14,6 +14,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,9 +28,11 @@ from stemma.data.scenes import Scenes
 from stemma.engine.running import optim
 
 
-def system_of(name: str, preset: str, count: int, predict: bool) -> tuple[Callable[[], None], Callable[[], float]]:
+def system_of(name: str, preset: str, count: int, predict: bool,
+              bf16: bool = False) -> tuple[Callable[[], None], Callable[[], float]]:
     """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random; and
-    what came out of it the last time: the loss, or the sum of scores."""
+    what came out of it the last time: the loss, or the sum of scores. As `train` does it: weights and pictures laid out
+    as the recipe says, and the network and its losses alone in bf16."""
     torch.manual_seed(0)
     card = cards.get(name)
     recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)
@@ -36,23 +40,29 @@ def system_of(name: str, preset: str, count: int, predict: bool) -> tuple[Callab
     kinds = frozenset({"boxes", "masks", "semantic", "panoptic", "keypoints", "amodal"}.intersection(data.info.kinds))
     batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1,
                              needs=kinds).epoch(0)))
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
+    batch = replace(batch, images=batch.images.contiguous(memory_format=layout))
     optimizer = optim.make_optimizer(model, recipe)
+    cast = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=bf16)
     out: list[torch.Tensor] = []
 
     def answer() -> None:
-        out[:] = [model.predict(batch.images, batch.sizes).scores.sum()]
+        with cast():
+            out[:] = [model.predict(batch.images, batch.sizes).scores.sum()]
 
     def step() -> None:
         optimizer.zero_grad()
-        out[:] = [torch.stack(list(model.loss(batch).values())).sum()]
+        with cast():
+            out[:] = [torch.stack(list(model.loss(batch).values())).sum()]
         out[0].backward()
         optimizer.step()
 
     return answer if predict else step, lambda: float(out[0].detach())
 
 
-def step_of(name: str, preset: str, count: int, predict: bool) -> Callable[[], None]:
-    return system_of(name, preset, count, predict)[0]
+def step_of(name: str, preset: str, count: int, predict: bool, bf16: bool = False) -> Callable[[], None]:
+    return system_of(name, preset, count, predict, bf16)[0]
 
 
 def seconds(run: Callable[[], None]) -> float:

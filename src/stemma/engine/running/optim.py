@@ -1,4 +1,4 @@
-"""Optimisers of a recipe: SGD, Adam, AdamW, Muon (orthogonalised momentum) with every matrix of one shape in one
+"""Optimisers of a recipe: SGD, Adam, AdamW, Muon (orthogonalised momentum) with all Gram matrices of one size in one
 product, and LaProp."""
 from __future__ import annotations
 
@@ -15,29 +15,36 @@ from ...core.recipe import Recipe
 from ...core.types import StemmaError
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: steepest at 0, singular values end in about 0.7..1.2
+SIDE = 32  # Gram matrices are filled up with zeros to a multiple of this, so that more of them are of one size
 
 
-def orthogonalise(x: Float[Tensor, "K M N"], steps: int = 5) -> Float[Tensor, "K M N"]:
-    """U V^T of each matrix (approximately), by Newton-Schulz steps on the Gram matrix.
+def factors(gram: Float[Tensor, "K M M"], steps: int = 5) -> Float[Tensor, "K M M"]:
+    """Of matrices x, from their gram = x x^T in float32: the Q with which Q x is U V^T of x (approximately), by
+    Newton-Schulz.
 
-    A step is x <- (a + b G + c G^2) x with G = x x^T. The factor is a polynomial in G,
-    so the steps can be taken on the M x M
-    matrices alone: G <- P G P, Q <- P Q, and x is touched twice in all. Wants M <= N. Computes in float32: the Gram
-    matrix squares the spread of the singular values, which bf16 would lose.
+    A step is x <- (a + b G + c G^2) x with G = x x^T. The factor is a polynomial in G, so the steps can be taken on the
+    M x M matrices alone: G <- P G P, Q <- P Q. Rows and columns of zeros below and beside a Gram matrix change nothing
+    of it.
     """
     a, b, c = NEWTON_SCHULZ
-    x = x.float()
-    x = x / (x.flatten(1).norm(dim=1).view(-1, 1, 1) + 1e-7)
-    gram = x @ x.mT
-    eye = torch.eye(gram.shape[-1], device=x.device, dtype=x.dtype)
+    norm = gram.diagonal(dim1=1, dim2=2).sum(1).sqrt().view(-1, 1, 1) + 1e-7
+    gram = gram / norm.square()
     total: Tensor | None = None
     for step in range(steps):
-        p = torch.baddbmm(b * gram + a * eye, gram, gram, alpha=c)
+        p = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        p.diagonal(dim1=1, dim2=2).add_(a)
         total = p if total is None else p @ total
         if step < steps - 1:
             gram = p @ gram @ p
     assert total is not None
-    return total @ x
+    return total / norm
+
+
+def orthogonalise(x: Float[Tensor, "K M N"], steps: int = 5) -> Float[Tensor, "K M N"]:
+    """U V^T of each matrix (approximately). Wants M <= N. Computes in float32: the Gram matrix squares the spread of
+    the singular values, which bf16 would lose."""
+    x = x.float()
+    return factors(x @ x.mT, steps) @ x
 
 
 def is_matrix(p: Tensor) -> bool:
@@ -91,20 +98,20 @@ class Muon(_ByGroup):
         momenta = [self.state[p]["momentum"] for p in live]
         torch._foreach_lerp_(momenta, grads, 1 - mu)
         updates = torch._foreach_lerp(grads, momenta, mu)
-        shapes: dict[tuple[int, int], list[int]] = {}
-        for i, p in enumerate(live):
-            rows, columns = p.shape[0], p[0].numel()
-            shapes.setdefault((min(rows, columns), max(rows, columns)), []).append(i)
-        if group["weight_decay"]:
-            torch._foreach_mul_(live, 1 - group["lr"] * group["weight_decay"])
-        for at in shapes.values():
-            tall = [live[i].shape[0] > live[i][0].numel() for i in at]
-            wide = torch.stack([u.mT if t else u for t, u in zip(tall, (updates[i].flatten(1) for i in at))])
-            done = orthogonalise(wide, group["steps"])
-            for i, t, u in zip(at, tall, done):
-                p = live[i]
-                scale = max(1.0, p.shape[0] / p[0].numel()) ** 0.5
-                p.add_((u.mT if t else u).reshape(p.shape), alpha=-group["lr"] * scale)
+        by_side: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for p, update in zip(live, updates):
+            order = sorted(range(1, p.ndim), key=p.stride, reverse=True)  # columns as they lie, so that none is moved
+            w, x = p.permute(0, *order).view(len(p), -1), update.permute(0, *order).flatten(1).float()
+            by_side.setdefault(-(-min(x.shape) // SIDE) * SIDE, []).append((w, x))
+        for side, pairs in by_side.items():
+            grams = torch.zeros(len(pairs), side, side, device=live[0].device)
+            for gram, (_, x) in zip(grams, pairs):
+                m = min(x.shape)
+                torch.mm(*((x, x.mT) if m == len(x) else (x.mT, x)), out=gram[:m, :m])
+            for q, (w, x) in zip(factors(grams, group["steps"]), pairs):
+                m, rate = min(x.shape), group["lr"] * max(1.0, x.shape[0] / x.shape[1]) ** 0.5
+                w.addmm_(*((q[:m, :m], x) if m == len(x) else (x, q[:m, :m])), alpha=-rate,
+                         beta=1 - group["lr"] * group["weight_decay"])
 
     def _adamw(self, group: dict[str, Any], live: list[Tensor]) -> None:
         for p in live:
