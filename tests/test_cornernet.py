@@ -37,6 +37,17 @@ def test_corner_pooling_is_a_cumulative_maximum_from_the_far_end(side: Side) -> 
     torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize("side", ["top", "left", "bottom", "right"])
+def test_the_steps_that_remember_who_won_say_the_same_and_equals_share_no_gradient(side: Side) -> None:
+    x = torch.randn(2, 3, 9, 12).relu().requires_grad_()  # many equals, all at 0
+    plain = corner_pool(x.detach(), side)
+    got = corner_pool(x, side)
+    assert torch.equal(got, plain)
+    (grad,) = torch.autograd.grad(got, x, torch.ones_like(got))
+    assert grad.sum() == got.numel() and torch.equal(grad, grad.round())  # each cell's gradient goes to one cell, whole
+    assert (grad * x).sum().item() == pytest.approx(got.sum().item(), rel=1e-5)  # and that one holds its value
+
+
 def test_fig_6_top_left_pooling_by_hand() -> None:
     x = torch.tensor([[2.0, 1.0, 3.0, 0.0, 2.0]])[None, None]
     assert corner_pool(x, "left").flatten().tolist() == [3, 3, 3, 2, 2]
