@@ -491,6 +491,8 @@ def _crowdhuman(f: Folder, rng: np.random.Generator, divided: bool) -> None:
             page = {"ID": p.stem, "gtboxes": boxes}
             f.pages[id(page)] = p
             docs.append(page)
+            for t in p.things:
+                t.said = (f"annotation_{split or 'train'}.odgt line {len(docs)}",)
         f.files[f"annotation_{split or 'train'}.odgt"] = docs
 
 
