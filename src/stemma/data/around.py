@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .readers.coco import split_name
+from .readers.coco import ALIASES
 
 DEPTH = 4  # how far below sets are looked for
 MOST = 60  # folders that are looked at: a home folder shall not be searched
 _PARTS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots",
                     "labels", "label", "masks", "mask", "maps", "gt", "imagesets", "ann", "main", "segmentation",
                     "segmentationclass", "segmentationobject"})  # folders within a data set
+
+_SPLITS = frozenset({"train", "val", "test", *ALIASES})
+_TAILS = ("annot", "annotations", "labels", "masks", "mask")
 
 Kinds = Callable[[Path], list[str]]  # `formats.formats_at`
 
@@ -44,7 +47,7 @@ def above(path: Path, kinds: Kinds) -> Path | None:
     """The data set of which a folder is a part by its name; None where it is not called so."""
     here = path.resolve()
     for folder in (here, here.parent):
-        if not (folder.name.lower() in _PARTS or split_name(folder.name) or _annotated(folder.name)):
+        if not _part(folder.name.lower()):
             return None
         try:
             if kinds(folder.parent):
@@ -66,11 +69,11 @@ def said(found: list[tuple[Path, list[str]]]) -> str:
     return few + (f" and {len(found) - 6} more" if len(found) > 6 else "")
 
 
-def _annotated(name: str) -> bool:
-    """Whether a folder is called as that of the maps of a split, `trainannot`."""
-    stem = name.lower()
-    return any(stem.endswith(t) and bool(split_name(stem[: -len(t)].rstrip("_-")))
-               for t in ("annot", "annotations", "labels", "masks", "mask"))
+def _part(name: str) -> bool:
+    """Whether a folder is called as one of pictures, of annotations, of a split (`train2017`), or of a split's maps
+    (`trainannot`)."""
+    stems = [name, *(name[: -len(t)].rstrip("_-") for t in _TAILS if name.endswith(t))]
+    return name in _PARTS or any(s.rstrip("0123456789") in _SPLITS for s in stems)
 
 
 def _folders(room: Path) -> list[str]:

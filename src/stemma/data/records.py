@@ -664,8 +664,8 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
                          f"the first fault: {lost}")
         first = draft.table.files[0]
         there = _beside(draft.root, first)
-        mend = (f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too" if there is not None else
-                f"put the images there or say {spelled('images')}")
+        mend = (f"put the images there or say {spelled('images')}" if there is None else
+                f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
                      f"the first one looked for is {draft.root / first}; {mend}")
     if not draft.counted or draft.table.maps is not None:
