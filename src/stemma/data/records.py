@@ -22,6 +22,7 @@ from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 from .images import check_name, cut_to_8_bits, header, read_image, white_of
 from .options import spelled
 from .readers import rle
+from .readers.segments import Segments
 
 OnFault = Literal["mend", "refuse", "report"]
 OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
@@ -76,7 +77,7 @@ class Table:
     record: np.ndarray  # int64 (O,) the source's number of each object, for messages
     source: list[str] | str  # the annotation file of each picture, or of all
     word: str = "object"  # what the source calls a record
-    segments: list[Any] | None = None  # of each object, None where it has none
+    segments: Segments | None = None  # of each object, None where it has none
     keypoints: np.ndarray | None = None  # float64 (O, K, 3)
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
     amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
@@ -93,7 +94,7 @@ class Table:
         return replace(
             self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
             area=self.area[at], record=self.record[at], segments=None if self.segments is None
-            else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
+            else self.segments.take(at), keypoints=None if self.keypoints is None else self.keypoints[at],
             amodal=None if self.amodal is None else [self.amodal[k] for k in at],
             visible=None if self.visible is None else self.visible[at],
         )
@@ -114,8 +115,9 @@ class Table:
 
 def table(
     files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
-    crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
-    keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
+    crowd: Any = None, area: Any = None, record: Any = None, word: str = "object",
+    segments: Segments | list[Any] | None = None, keypoints: np.ndarray | None = None,
+    maps: list[tuple[str, ...]] | None = None,
     amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None, visible: Any = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
@@ -130,7 +132,8 @@ def table(
         area=(np.full(n, np.nan) if area is None else np.asarray(area, dtype=np.float64).reshape(-1))[order],
         record=(np.arange(n, dtype=np.int64) if record is None
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
-        source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
+        source=source, word=word, segments=None if segments is None else
+        (segments if isinstance(segments, Segments) else Segments.of(segments)).take(order),
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
         amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
         visible=None if visible is None else np.asarray(visible, dtype=np.float64).reshape(-1)[order],
@@ -503,37 +506,35 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
 def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     faults: list[Fault] = []
     assert t.segments is not None
-    segments = list(t.segments)
-    sizes = t.sizes[t.image].tolist()
+    sizes = t.sizes[t.image]
     wrong: dict[int, str] = {}
+    new: dict[int, Any] = {}
+    odd = {k: t.segments[k] for k in t.segments.odd()}
     strings: list[int] = []
-    for k, seg in enumerate(segments):
-        if seg is None:
-            continue
-        h, w = sizes[k]
-        said = rle.problem(seg, h, w)
+    for k, seg in odd.items():
+        said = rle.problem(seg, *sizes[k].tolist())
         if said:
             wrong[k] = said
         elif isinstance(seg, list):
-            segments[k] = rle.compact(seg)
+            new[k] = rle.compact(seg)
         elif isinstance(seg["counts"], str | bytes):
             strings.append(k)
     for lo in range(0, len(strings), 4096):
         part = strings[lo : lo + 4096]
-        bad = rle.string_faults([segments[k]["counts"] for k in part],
-                                np.array([sizes[k][0] * sizes[k][1] for k in part]))
+        bad = rle.string_faults([odd[k]["counts"] for k in part], sizes[part].prod(1))
         wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
     for k in sorted(wrong):
-        seg = segments[k]
-        whole = [ring for ring in seg if not rle.problem([ring], *sizes[k])] if isinstance(seg, list) else []
-        segments[k] = rle.compact(whole) or None
+        seg = odd[k]
+        whole = ([ring for ring in seg if not rle.problem([ring], *sizes[k].tolist())] if isinstance(seg, list)
+                 else [])
+        new[k] = rle.compact(whole) or None
         i = int(t.image[k])
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
             t.files[i], tuple(t.boxes[k].tolist()),
         ))
-    t, more = _boxes_beside(replace(t, segments=segments))
+    t, more = _boxes_beside(replace(t, segments=t.segments.mended(new)) if new else t)
     return t, faults + more
 
 
@@ -542,7 +543,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     from below, corners in the place of width and height. The mask is drawn point by point,
     and the box follows from it."""
     assert t.segments is not None
-    around = rle.all_bounds(t.segments)
+    around = t.segments.bounds()
     with np.errstate(invalid="ignore", divide="ignore"):
         side = np.clip(np.minimum(t.boxes[:, 2:], around[:, 2:]) - np.maximum(t.boxes[:, :2], around[:, :2]), 0, None)
         one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (t.boxes, around))

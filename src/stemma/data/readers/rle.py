@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 # list of flat polygons [x, y, x, y, ...] (lists, or arrays once vetted), or {"size": [h, w],
 # "counts": list | str | bytes}
 Segmentation = Any
-_FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
+FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
 
 
 def problem(seg: Segmentation, h: int, w: int) -> str:
@@ -32,7 +32,7 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
                 return f"has a polygon of {len(ring)} numbers; three points or more make one"
             try:
                 low, high = min(ring), max(ring)
-                sane = math.isfinite(sum(ring)) and -_FAR < low and high < _FAR
+                sane = math.isfinite(sum(ring)) and -FAR < low and high < FAR
             except TypeError:
                 return "has a polygon with something that is no number"
             if not sane:

@@ -1,0 +1,323 @@
+"""COCO's JSON read record by record into columns, in the memory of the columns; and the columns kept on disk, so that a
+large file is parsed once.
+
+A document that is not plain is not read here: one that is no JSON as the standard has it (NaN, UTF-16, what is cut
+short), or has hidden parts of objects. A record that is not plain is handed on as it stands. So what is wrong is named
+where all other faults are, in the same words.
+"""
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import mmap
+import os
+import re
+import struct
+import time
+import zipfile
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from msgspec import Raw
+
+from stemma.core import outputs
+from stemma.core.samples import StemmaError
+
+from .amodal import VISIBLE
+from .segments import Growing, Segments, Store
+
+KEPT = 1 << 24  # bytes of a file from which on its columns are kept
+VERSION = 1  # of the kept columns
+_BLOCK = 1 << 22
+_FAR = 1 << 63
+_HIDDEN = ("regions", *VISIBLE, "amodal")
+_LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
+_DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
+            SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
+
+
+class _Row(msgspec.Struct, gc=False):
+    """An annotation as COCO writes it."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    segmentation: list[list[float]] | dict[str, Any] | None = None
+    area: float | None = None
+    iscrowd: bool | int | None = None
+    keypoints: list[float] | msgspec.UnsetType = msgspec.UNSET
+    regions: Raw | None = None
+    visible_mask: Raw | None = None
+    inmodal_seg: Raw | None = None
+    amodal: Raw | None = None
+
+
+@dataclass
+class Annotations:
+    """n annotations as columns. Those that are not as COCO writes them are in `odd` too, as they stand but for the
+    outline; their numbers here mean nothing."""
+
+    number: Int[np.ndarray, " n"]
+    image: Int[np.ndarray, " n"]
+    category: Int[np.ndarray, " n"]
+    boxes: Float[np.ndarray, "n 4"]  # x, y, width, height
+    area: Float[np.ndarray, " n"]  # NaN where the file does not say
+    crowd: Bool[np.ndarray, " n"]
+    segments: Segments
+    points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
+    lengths: Int[np.ndarray, " n"]  # how many of them each has; -1 without the field
+    odd: dict[int, Any]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+class _Growing:
+    """`Annotations` in the making."""
+
+    def __init__(self) -> None:
+        self.number, self.image, self.category, self.lengths = (array("q") for _ in range(4))
+        self.numbers, self.points, self.crowd = array("d"), array("d"), bytearray()
+        self.segments, self.odd = Growing(), dict[int, Any]()
+
+    def add(self, a: _Row) -> None:
+        self.number.append(a.id)
+        self.image.append(a.image_id)
+        self.category.append(a.category_id)
+        self.numbers.extend(a.bbox)
+        self.numbers.append(np.nan if a.area is None else a.area)
+        self.crowd.append(bool(a.iscrowd))
+        if isinstance(a.segmentation, list) and a.segmentation:
+            self.segments.polygons(a.segmentation)
+        else:
+            self.segments.add(a.segmentation or None)
+        if isinstance(a.keypoints, list):
+            self.points.extend(a.keypoints)
+            self.lengths.append(len(a.keypoints))
+        else:
+            self.lengths.append(-1)
+
+    def add_odd(self, a: Any) -> None:
+        self.odd[len(self.number)] = a
+        self.segments.add((a.pop("segmentation", None) or None) if isinstance(a, dict) else None)
+        for column in (self.number, self.image, self.category):
+            column.append(0)
+        self.numbers.extend((np.nan,) * 5)
+        self.crowd.append(0)
+        self.lengths.append(-1)
+
+    def done(self) -> Annotations:
+        number, image, category, lengths = (np.array(c, dtype=np.int64)
+                                            for c in (self.number, self.image, self.category, self.lengths))
+        numbers = np.array(self.numbers).reshape(-1, 5)
+        return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(),
+                           np.array(self.crowd, dtype=bool), self.segments.segments(), np.array(self.points), lengths,
+                           self.odd)
+
+
+def gathered(rows: Iterable[Any]) -> Annotations:
+    """The columns of annotations that are parsed already, all of them as they stand."""
+    new = _Growing()
+    for a in rows:
+        new.add_odd(dict(a) if isinstance(a, dict) else a)
+    return new.done()
+
+
+# ---------------------------------------------------------------- a document
+
+
+class NotPlain(Exception):
+    """A document that must be read as a whole."""
+
+
+class Document:
+    """A COCO file of which one record at a time is parsed. Raises `NotPlain`."""
+
+    def __init__(self, path: Path):
+        try:
+            with open(path, "rb") as f:
+                self._bytes = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            raise NotPlain from None
+        self.digest, self._gone = self._hash(), 0
+        try:
+            parts: dict[str, Raw] = msgspec.json.decode(self._bytes, type=dict[str, Raw])
+            self._images, self._annotations = (msgspec.json.decode(parts.pop(k), type=list[Raw])
+                                               for k in ("images", "annotations"))
+            self.parts = {k: _value(v) for k, v in parts.items()}
+        except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
+            raise NotPlain from None
+
+    def _hash(self) -> str:
+        """sha256 of the bytes, which are UTF-8."""
+        found, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+        begun = False  # a letter that goes on in the next block
+        for at in range(0, len(self._bytes), _BLOCK):
+            block = self._bytes[at : at + _BLOCK]
+            found.update(block)
+            if begun or not block.isascii():
+                try:
+                    text.decode(block, at + _BLOCK >= len(self._bytes))
+                except UnicodeDecodeError:
+                    raise NotPlain from None
+                begun = bool(text.getstate()[0])
+        return found.hexdigest()
+
+    def images(self) -> Iterator[Any]:
+        """The image records, whatever they are."""
+        return map(_value, self._images)
+
+    def annotations(self) -> Annotations:
+        """The annotations as columns."""
+        decode, new = msgspec.json.Decoder(_Row).decode, _Growing()
+        for k, raw in enumerate(self._annotations):
+            if k % 8192 == 8191:
+                self._forget(raw)
+            size = memoryview(raw).nbytes
+            if size > 4300 and _LONG.search(raw):
+                raise NotPlain
+            try:
+                a = decode(raw)
+            except msgspec.DecodeError:
+                whole = _value(raw)
+                if isinstance(whole, dict) and not whole.keys().isdisjoint(_HIDDEN):
+                    raise NotPlain from None
+                new.add_odd(whole)
+                continue
+            if not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
+                raise NotPlain
+            if a.iscrowd in (0, 1, None) and all(-_FAR <= v < _FAR for v in (a.id, a.image_id, a.category_id)):
+                new.add(a)
+            else:
+                new.add_odd(_value(raw))
+        return new.done()
+
+    def _forget(self, raw: Raw) -> None:
+        """Give back the memory of what lies before a record."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            begin, here = (np.frombuffer(x, np.uint8, 1).__array_interface__["data"][0] for x in (self._bytes, raw))
+            at = (here - begin) // mmap.PAGESIZE * mmap.PAGESIZE
+            if at > self._gone:
+                self._bytes.madvise(mmap.MADV_DONTNEED, self._gone, at - self._gone)
+                self._gone = at
+
+
+def _value(raw: Raw | bytes) -> Any:
+    """A part of a document as `json` has it. Raises `NotPlain`."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # such as a number beyond any float, which json reads
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        raise NotPlain from None
+
+
+# ---------------------------------------------------------------- kept on disk
+
+
+@dataclass
+class Listed:
+    """The I pictures of a document, in ascending id."""
+
+    files: list[str]
+    sizes: Int[np.ndarray, "I 2"]
+    ids: Int[np.ndarray, " I"]
+    keys: list[Any]  # the ids as the document has them (`ident`)
+    faults: list[list[Any]]  # the fields of each `Fault`, less the file
+    federated: list[dict[str, Any]]  # of LVIS's records, what says where was searched
+
+
+@dataclass
+class Plain:
+    """What a plain document says."""
+
+    digest: str
+    categories: list[Any]
+    images: Listed
+    rows: Annotations
+
+
+_COLUMNS = ("number", "image", "category", "boxes", "area", "crowd", "lengths")
+
+
+def _place(path: Path) -> Path:
+    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return outputs.cache() / "columns" / f"{name}.npz"
+
+
+def stamp(path: Path) -> list[int] | None:
+    """By what a file is known to be the same as before; None for a small one, and for one that was written a moment
+    ago, which could be written again within one tick of the clock."""
+    try:
+        s = path.stat()
+    except (OSError, ValueError):
+        return None
+    if s.st_size < KEPT or abs(time.time() - s.st_mtime) < 2:
+        return None
+    return [VERSION, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
+
+
+def keep(path: Path, known: list[int], plain: Plain) -> None:
+    """Columns onto the disk, for a file of this stamp. Where they cannot be written, the file is parsed again."""
+    r, t = plain.rows, plain.rows.segments.store
+    i = plain.images
+    text = {"stamp": known, "digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
+            "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
+            "others": [list(t.others), list(t.others.values())]}
+    columns = {name: getattr(r, name) for name in _COLUMNS} | {
+        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
+        "bounds": t.bounds, "points": _hundredths(t.points),
+        "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
+    place = _place(path)
+    try:
+        outputs.replace(place, lambda p: np.savez(p, **columns))
+    except (StemmaError, OSError):
+        pass  # a full or read-only disk: nothing is lost but time
+
+
+def kept(path: Path, known: list[int]) -> Plain | None:
+    """The columns of a file of this stamp; None where there are none, or others, or damaged ones: each array has its
+    checksum."""
+    try:
+        with np.load(_place(path), allow_pickle=False) as f:
+            text = _value(f["text"].tobytes())
+            if text["stamp"] != known:
+                return None
+            c = {name: f[name] for name in f.files if name != "text"}
+            points = c["points"]
+            if points.dtype != np.float64:
+                points = points.astype(np.float64)
+                points /= 100
+            store = Store(points, c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
+            rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
+                               odd=dict(zip(*text["odd"], strict=True)))
+            images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
+            return Plain(text["digest"], text["categories"], images, rows)
+    except (NotPlain, *_DAMAGED):
+        return None
+
+
+def _hundredths(points: np.ndarray) -> np.ndarray:
+    """int32 hundredths where these say the same, in half the space: COCO's polygons have two decimals."""
+    out = np.empty(len(points), np.int32)
+    for at in range(0, len(points), 1 << 20):
+        part = points[at : at + (1 << 20)]
+        whole = np.rint(part * 100)
+        if not (np.abs(whole) < 1 << 31).all() or not np.array_equal(whole / 100, part):
+            return points
+        out[at : at + len(part)] = whole
+    return out
+
+
+__all__ = ["Annotations", "Document", "Listed", "NotPlain", "Plain", "gathered", "keep", "kept", "stamp"]
