@@ -77,13 +77,15 @@ def _annotations(f: TextIO, rng: np.random.Generator, each: np.ndarray, sizes: n
         h, w = sizes[k].tolist()
         for _ in range(n):
             number += 1
-            bw, bh = (np.minimum(np.exp(rng.normal(4.0, 0.9, 2)), (w * 0.9, h * 0.9)) + 2).round(2).tolist()
-            x, y = round(float(rng.uniform(0, w - bw)), 2), round(float(rng.uniform(0, h - bh)), 2)
+            bw, bh = np.minimum(np.exp(rng.normal(4.0, 0.9, 2)) + 4, (w * 0.9, h * 0.9)).tolist()
+            x, y = rng.uniform(0, w - bw), rng.uniform(0, h - bh)
             crowd = bool(rng.random() < 0.012)
             seg: Any = _runs(rng, h, w) if crowd else _polygons(rng, x, y, bw, bh)
+            points = np.concatenate([[0, 0, w, h], *([] if crowd else seg)][not crowd :]).reshape(-1, 2)
+            (x, y), (bw, bh) = points.min(0).tolist(), np.ptp(points, 0).round(2).tolist()
             f.write(", " * (number > 1) + json.dumps({
                 "segmentation": seg, "area": round(bw * bh * 0.6, 4), "iscrowd": int(crowd), "image_id": k + 1,
-                "bbox": [0, 0, w, h] if crowd else [x, y, bw, bh], "category_id": int(rng.integers(1, classes + 1)),
+                "bbox": [x, y, bw, bh], "category_id": int(rng.integers(1, classes + 1)),
                 "id": 900_000 + number}))
 
 
@@ -126,7 +128,7 @@ def child(folder: str, hashed: bool) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.process_time()
-        data = open_dataset(folder, "train")
+        data = open_dataset(folder, "all")
         took = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     busy = [i for i in range(min(len(data), 400)) if len(data.truth(i).labels)][:200]

@@ -20,7 +20,7 @@ from ..core.samples import Classes, DataError, Dataset
 from .classes import folders
 from .division import divide
 from .files import Unused, unused
-from .images import walked_once
+from .images import subfolders, walked_once
 from .options import flag_of
 from .readers import (
     caltech,
@@ -43,7 +43,7 @@ from .readers import (
     wider,
     yolo,
 )
-from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
+from .records import DataWarning, Draft, OnFault, Records, finish, reads_of, same_classes, say_once, used_by
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
@@ -110,7 +110,7 @@ def recognise(where: str | Path) -> str:
     if found:
         raise DataError(str(path), f"could be {' or '.join(found)}",
                         f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
-    below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
+    below = [n for n in subfolders(path) if not n.startswith(".")][:50]
     hint = next((n for n in below if formats_at(path / n)), "")
     if not hint and (by_class := folders.error(path)):
         raise by_class
@@ -123,7 +123,7 @@ def recognise(where: str | Path) -> str:
 def formats_at(path: Path) -> list[str]:
     """The formats whose files lie in a folder."""
     found = [kind for kind in ("coco", "panoptic") if coco.json_groups(path, kind)]
-    parts = [p for p in path.iterdir() if p.is_dir() and coco.split_name(p.name)]
+    parts = [path / n for n in subfolders(path) if coco.split_name(n)]
     if voc.folders(path) is not None or any(voc.folders(p) is not None for p in parts):
         found.append("voc")
     if yolo.looks_like(path):
@@ -251,7 +251,7 @@ def unused_at(where: str | Path, format: str | None, opened: dict[str, Records],
                 draft = reads()
             except DataError:
                 return None
-            used |= used_by(draft)
+            used |= used_by(reads_of(draft))
             roots.append(draft.root)
     found = Unused()
     real = {r.resolve(): r for r in reversed(roots)}

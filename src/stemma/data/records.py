@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, cut_to_8_bits, header, read_image, white_of
+from .images import check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
 from .options import spelled
 from .readers import rle
 from .readers.segments import Segments
@@ -179,11 +179,19 @@ class Draft:
         return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new})
 
 
-def used_by(draft: Draft) -> frozenset[str]:
+Reads = tuple[Path, Sequence[str], Sequence[tuple[str, ...]], set[str]]  # root, pictures, maps, other files
+
+
+def reads_of(draft: Draft) -> Reads:
+    """What `used_by` makes paths of."""
+    return draft.root, draft.table.files, draft.table.maps or (), draft.used
+
+
+def used_by(reads: Reads) -> frozenset[str]:
     """Absolute paths of the pictures, maps and files of annotations that a draft names."""
-    maps = (m for row in draft.table.maps or () for m in row)
-    there = {os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps)}
-    return frozenset(there | {os.path.abspath(f) for f in draft.used})
+    root, files, maps, others = reads
+    there = {os.path.abspath(os.path.join(root, f)) for f in (*files, *(m for row in maps for m in row))}
+    return frozenset(there | {os.path.abspath(f) for f in others})
 
 
 class Folder:
@@ -217,7 +225,7 @@ class Folder:
     def size(self, name: str, source: str = "", record: str = "", fld: str = "file_name") -> int:
         """Bytes of the file `name`, -1 where there is none. Raises DataError where it leads outside."""
         check_name(name, source or str(self.root), record, fld)
-        directory, _, file = name.replace("\\", "/").rpartition("/")
+        directory, _, file = (name.replace("\\", "/") if "\\" in name else name).rpartition("/")
         if directory not in self._seen:
             self._seen[directory] = self._list(directory)
         size, inside = self._seen[directory].get(file, (-1, True))
@@ -242,7 +250,7 @@ class Records:
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
         self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
         self.source = split  # the data's own split that this is a part of
-        self.used = used_by(draft)
+        self._reads = reads_of(draft)
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -255,6 +263,11 @@ class Records:
     @property
     def info(self) -> Info:
         return self._info
+
+    @property
+    def used(self) -> frozenset[str]:
+        """`used_by` of what was read, pictures that were left out included."""
+        return used_by(self._reads)
 
     @property
     def fingerprint(self) -> str:
@@ -411,19 +424,19 @@ def vet(
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
-    sizes = np.full(len(t.files), -1, dtype=np.int64)
+    found = [-1] * len(t.files)
     twice: dict[str, int] = {}
-    for i, name in enumerate(t.files):
-        record = f"image {t.ids[i]}"
+    for i, (name, number) in enumerate(zip(t.files, t.ids.tolist(), strict=True)):
+        record = f"image {number}"
         try:
-            sizes[i] = folder.size(name, t.origin(i), record)
+            found[i] = folder.size(name, t.origin(i), record)
             for m in t.maps[i] if t.maps is not None else ():
                 folder.size(m, t.origin(i), record, "map")
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             keep[i] = False
             continue
-        if sizes[i] < 0:
+        if found[i] < 0:
             faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there",
                                 "its record is left out", True, "missing image"))
             keep[i] = False
@@ -443,6 +456,7 @@ def vet(
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
+    sizes = np.array(found, dtype=np.int64)
     lost = np.zeros(len(t.files), dtype=bool)
     lost[list(out)] = True
     if not keep.all():
@@ -635,7 +649,7 @@ def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
 
 def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
-    paths = [draft.root / f for f in files]
+    paths = [draft.root / f for f in files if may_be_wide(f)]
     if cut := cut_to_8_bits(paths):
         draft.notes.append(cut)
     found = white_of(paths)

@@ -582,9 +582,9 @@ def _plain(source: Path) -> columns.Plain | None:
         return found
     try:
         doc = columns.Document(source)
-        if not isinstance(doc.parts.get("categories"), list):
+        if not isinstance(doc.categories, list):
             return None
-        found = columns.Plain(doc.digest, doc.parts["categories"], _listed(doc.images(), source), doc.annotations())
+        found = columns.Plain(doc.digest, doc.categories, _listed(doc.images(), source), doc.annotations())
     except columns.NotPlain:
         return None
     if known is not None and columns.stamp(source) == known:

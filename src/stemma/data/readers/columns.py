@@ -20,8 +20,10 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -37,20 +39,31 @@ from .segments import Growing, Segments, Store
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
 VERSION = 1  # of the kept columns
 _BLOCK = 1 << 22
-_FAR = 1 << 63
+_ROWS = 64  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal")
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
             SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
 
 
+_Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class _Parts(msgspec.Struct, gc=False):
+    """A document whose records are left as they stand."""
+
+    images: list[Raw]
+    annotations: list[Raw]
+    categories: Raw
+
+
 class _Row(msgspec.Struct, gc=False):
     """An annotation as COCO writes it."""
 
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
+    id: _Id
+    image_id: _Id
+    category_id: _Id
+    bbox: Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
     segmentation: list[list[float]] | dict[str, Any] | None = None
     area: float | None = None
     iscrowd: bool | int | None = None
@@ -85,43 +98,36 @@ class _Growing:
     """`Annotations` in the making."""
 
     def __init__(self) -> None:
-        self.number, self.image, self.category, self.lengths = (array("q") for _ in range(4))
+        self.ids, self.lengths = array("q"), array("q")  # of an annotation, its picture and its category
         self.numbers, self.points, self.crowd = array("d"), array("d"), bytearray()
         self.segments, self.odd = Growing(), dict[int, Any]()
 
-    def add(self, a: _Row) -> None:
-        self.number.append(a.id)
-        self.image.append(a.image_id)
-        self.category.append(a.category_id)
-        self.numbers.extend(a.bbox)
-        self.numbers.append(np.nan if a.area is None else a.area)
-        self.crowd.append(bool(a.iscrowd))
-        if isinstance(a.segmentation, list) and a.segmentation:
-            self.segments.polygons(a.segmentation)
-        else:
-            self.segments.add(a.segmentation or None)
-        if isinstance(a.keypoints, list):
-            self.points.extend(a.keypoints)
-            self.lengths.append(len(a.keypoints))
-        else:
-            self.lengths.append(-1)
+    def extend(self, rows: list[_Row]) -> None:
+        self.ids.extend(chain.from_iterable([(a.id, a.image_id, a.category_id) for a in rows]))
+        self.numbers.extend(chain.from_iterable([(*a.bbox, nan if a.area is None else a.area) for a in rows]))
+        self.crowd.extend([bool(a.iscrowd) for a in rows])
+        self.segments.extend([a.segmentation or None for a in rows])
+        for points in [a.keypoints for a in rows]:
+            if type(points) is list:
+                self.points.fromlist(points)
+                self.lengths.append(len(points))
+            else:
+                self.lengths.append(-1)
 
     def add_odd(self, a: Any) -> None:
-        self.odd[len(self.number)] = a
+        self.odd[len(self.lengths)] = a
         self.segments.add((a.pop("segmentation", None) or None) if isinstance(a, dict) else None)
-        for column in (self.number, self.image, self.category):
-            column.append(0)
-        self.numbers.extend((np.nan,) * 5)
+        self.ids.extend((0, 0, 0))
+        self.numbers.extend((nan,) * 5)
         self.crowd.append(0)
         self.lengths.append(-1)
 
     def done(self) -> Annotations:
-        number, image, category, lengths = (np.array(c, dtype=np.int64)
-                                            for c in (self.number, self.image, self.category, self.lengths))
-        numbers = np.array(self.numbers).reshape(-1, 5)
+        number, image, category = np.array(self.ids, dtype=np.int64).reshape(-1, 3).T.copy()
+        numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 5)
         return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(),
-                           np.array(self.crowd, dtype=bool), self.segments.segments(), np.array(self.points), lengths,
-                           self.odd)
+                           np.array(self.crowd, dtype=bool), self.segments.segments(),
+                           np.array(self.points, dtype=np.float64), np.array(self.lengths, dtype=np.int64), self.odd)
 
 
 def gathered(rows: Iterable[Any]) -> Annotations:
@@ -150,12 +156,21 @@ class Document:
             raise NotPlain from None
         self.digest, self._gone = self._hash(), 0
         try:
-            parts: dict[str, Raw] = msgspec.json.decode(self._bytes, type=dict[str, Raw])
-            self._images, self._annotations = (msgspec.json.decode(parts.pop(k), type=list[Raw])
-                                               for k in ("images", "annotations"))
-            self.parts = {k: _value(v) for k, v in parts.items()}
-        except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
+            parts = msgspec.json.decode(self._bytes, type=_Parts)
+            self._images, self._annotations, self.categories = parts.images, parts.annotations, _value(parts.categories)
+        except (msgspec.DecodeError, RecursionError):
             raise NotPlain from None
+        self._begin = self._at(self._bytes)
+        lists = sorted((self._at(x[0]), self._at(x[-1])) for x in (self._images, self._annotations) if x)
+        gaps = zip([self._begin, *(b for _, b in lists)], [*(a for a, _ in lists), self._begin + len(self._bytes)])
+        if any(_LONG.search(self._bytes, a - self._begin, b - self._begin) for a, b in gaps):
+            raise NotPlain
+
+    @staticmethod
+    def _at(x: Any) -> int:
+        """Where bytes lie in the memory."""
+        at: int = np.frombuffer(x, np.uint8, 1).__array_interface__["data"][0]
+        return at
 
     def _hash(self) -> str:
         """sha256 of the bytes, which are UTF-8."""
@@ -179,34 +194,37 @@ class Document:
     def annotations(self) -> Annotations:
         """The annotations as columns."""
         decode, new = msgspec.json.Decoder(_Row).decode, _Growing()
-        for k, raw in enumerate(self._annotations):
-            if k % 8192 == 8191:
-                self._forget(raw)
-            size = memoryview(raw).nbytes
-            if size > 4300 and _LONG.search(raw):
+        plain: list[_Row] = []
+        for raw in self._annotations:
+            if memoryview(raw).nbytes > 4300 and _LONG.search(raw):
                 raise NotPlain
             try:
                 a = decode(raw)
             except msgspec.DecodeError:
+                a = None
+            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
+                raise NotPlain
+            if a is not None and a.iscrowd in (0, 1, None):
+                plain.append(a)
+                if len(plain) < _ROWS:
+                    continue
+            new.extend(plain)
+            plain.clear()
+            if a is None or a.iscrowd not in (0, 1, None):
                 whole = _value(raw)
                 if isinstance(whole, dict) and not whole.keys().isdisjoint(_HIDDEN):
-                    raise NotPlain from None
+                    raise NotPlain
                 new.add_odd(whole)
-                continue
-            if not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
-                raise NotPlain
-            if a.iscrowd in (0, 1, None) and all(-_FAR <= v < _FAR for v in (a.id, a.image_id, a.category_id)):
-                new.add(a)
-            else:
-                new.add_odd(_value(raw))
+            self._forget(raw)
+        new.extend(plain)
+        self._annotations.clear()
         return new.done()
 
     def _forget(self, raw: Raw) -> None:
         """Give back the memory of what lies before a record."""
         if hasattr(mmap, "MADV_DONTNEED"):
-            begin, here = (np.frombuffer(x, np.uint8, 1).__array_interface__["data"][0] for x in (self._bytes, raw))
-            at = (here - begin) // mmap.PAGESIZE * mmap.PAGESIZE
-            if at > self._gone:
+            at = (self._at(raw) - self._begin) // mmap.PAGESIZE * mmap.PAGESIZE
+            if at > self._gone + _BLOCK:
                 self._bytes.madvise(mmap.MADV_DONTNEED, self._gone, at - self._gone)
                 self._gone = at
 
@@ -277,7 +295,7 @@ def keep(path: Path, known: list[int], plain: Plain) -> None:
             "others": [list(t.others), list(t.others.values())]}
     columns = {name: getattr(r, name) for name in _COLUMNS} | {
         "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
-        "bounds": t.bounds, "points": _hundredths(t.points),
+        "bounds": t.bounds, "points": t.points,
         "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
     place = _place(path)
     try:
@@ -295,29 +313,13 @@ def kept(path: Path, known: list[int]) -> Plain | None:
             if text["stamp"] != known:
                 return None
             c = {name: f[name] for name in f.files if name != "text"}
-            points = c["points"]
-            if points.dtype != np.float64:
-                points = points.astype(np.float64)
-                points /= 100
-            store = Store(points, c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
+            store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
             rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
                                odd=dict(zip(*text["odd"], strict=True)))
             images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
             return Plain(text["digest"], text["categories"], images, rows)
     except (NotPlain, *_DAMAGED):
         return None
-
-
-def _hundredths(points: np.ndarray) -> np.ndarray:
-    """int32 hundredths where these say the same, in half the space: COCO's polygons have two decimals."""
-    out = np.empty(len(points), np.int32)
-    for at in range(0, len(points), 1 << 20):
-        part = points[at : at + (1 << 20)]
-        whole = np.rint(part * 100)
-        if not (np.abs(whole) < 1 << 31).all() or not np.array_equal(whole / 100, part):
-            return points
-        out[at : at + len(part)] = whole
-    return out
 
 
 __all__ = ["Annotations", "Document", "Listed", "NotPlain", "Plain", "gathered", "keep", "kept", "stamp"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -15,13 +16,15 @@ from jaxtyping import Bool, Float, Int
 
 from . import rle
 
+_BLOCK = 1 << 20  # numbers
+
 
 @dataclass
 class Store:
     """What `Segments` look into: S rows of R polygons of P numbers. A row is in `others`, or its polygons are sound:
     each of three points or more, even, finite and near (`rle.problem`)."""
 
-    points: Float[np.ndarray, " P"]  # x, y, x, y, ...
+    points: Float[np.ndarray, " P"] | Int[np.ndarray, " P"]  # x, y, x, y, ...; int32: in hundredths
     rings: Int[np.ndarray, " R1"]  # where each polygon begins in `points`, and the end of the last
     first: Int[np.ndarray, " S1"]  # where the polygons of each row begin in `rings`, and the end of the last
     bounds: Float[np.ndarray, "S 4"]  # of the polygons of a row; NaN without any, and in `others`
@@ -63,7 +66,8 @@ class Segments(Sequence[Any]):
         if s in t.others:
             return t.others[s]
         ends = t.rings[t.first[s] : t.first[s + 1] + 1].tolist()
-        return [t.points[a:b] for a, b in zip(ends, ends[1:])] or None
+        rings = [t.points[a:b] for a, b in zip(ends, ends[1:])]
+        return (rings if t.points.dtype == np.float64 else [r / 100 for r in rings]) or None
 
     def take(self, at: np.ndarray) -> Segments:
         """Those at an index; nothing is copied."""
@@ -100,40 +104,63 @@ class Growing:
     """`Segments` in the making, row by row."""
 
     def __init__(self) -> None:
-        self.points, self.rings, self.first = array("d"), array("q", [0]), array("q", [0])
-        self.others: dict[int, Any] = {}
+        self.lengths, self.counts, self.others = array("q"), array("q"), dict[int, Any]()  # of polygons, of rows
+        self.cents: array[int] | None = array("i")  # hundredths, while they say all that the numbers do
+        self.whole, self.points = array("d"), array("d")  # otherwise; and what came last
 
     def add(self, value: Any) -> None:
         """A segmentation as a file holds it."""
-        if value is None:
-            self.first.append(len(self.rings) - 1)
-            return
         rings = [_floats(r) for r in value] if isinstance(value, list) else []
         plain = [r for r in rings if r is not None]
         if plain and len(plain) == len(rings):
-            self.polygons(plain)
+            self.extend([plain])
         else:
-            self.other(value)
+            self.extend([() if isinstance(value, list) else value])
+            if isinstance(value, list):
+                self.others[len(self.counts) - 1] = value
 
-    def other(self, value: Any) -> None:
-        """What is not known to be polygons."""
-        self.others[len(self.first) - 1] = value
-        self.first.append(len(self.rings) - 1)
-
-    def polygons(self, value: list[list[float]]) -> None:
-        """Lists of floats; those that are too short or odd are vetted later."""
-        for r in value:
-            if len(r) < 6 or len(r) % 2:
-                return self.other(value)
-        for r in value:
+    def extend(self, values: Sequence[Any]) -> None:
+        """Of rows that hold lists of lists of floats, run lengths or nothing."""
+        plain = [v if type(v) is list else () for v in values]
+        rings = list(chain.from_iterable(plain))
+        lengths = list(map(len, rings))
+        if lengths and (min(lengths) < 6 or any(n & 1 for n in lengths)):  # vetted later
+            plain = [() if any(len(r) < 6 or len(r) & 1 for r in v) else v for v in plain]
+            rings = list(chain.from_iterable(plain))
+            lengths = list(map(len, rings))
+        for k, (v, p) in enumerate(zip(values, plain), len(self.counts)):
+            if v is not p and v:
+                self.others[k] = v
+        for r in rings:
             self.points.fromlist(r)
-            self.rings.append(len(self.points))
-        self.first.append(len(self.rings) - 1)
+        self.lengths.fromlist(lengths)
+        self.counts.extend(map(len, plain))
+        if len(self.points) >= _BLOCK:
+            self._pack()
+
+    def _pack(self) -> None:
+        """What came last, in half the space where hundredths say the same: COCO's polygons have two decimals."""
+        last = np.frombuffer(self.points)
+        if self.cents is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                cents = np.rint(last * 100)
+                same = bool((np.abs(cents) < 1 << 31).all()) and np.array_equal(cents / 100, last)
+            if same:
+                self.cents.frombytes(cents.astype(np.int32).tobytes())
+            else:
+                self.whole.frombytes((np.frombuffer(self.cents, np.int32) / 100).tobytes() if self.cents else b"")
+                self.cents = None
+        if self.cents is None:
+            self.whole.frombytes(last.tobytes())
+        self.points = array("d")
 
     def segments(self) -> Segments:
         """All of them; polygons that are not finite or reach too far are left to the vetting."""
-        points = np.frombuffer(self.points, dtype=np.float64) if self.points else np.zeros(0)
-        rings, first = np.array(self.rings, dtype=np.int64), np.array(self.first, dtype=np.int64)
+        if self.points:
+            self._pack()
+        points = np.frombuffer(self.cents or b"", np.int32) if self.cents is not None else np.frombuffer(self.whole)
+        rings, first = (np.concatenate([[0], np.cumsum(np.array(x, dtype=np.int64))]).astype(np.int64)
+                        for x in (self.lengths, self.counts))
         some = first[1:] > first[:-1]
         bounds = np.full((len(first) - 1, 4), np.nan)
         if len(rings) > 1:
@@ -142,6 +169,8 @@ class Growing:
                 line = points[axis::2]
                 bounds[some, axis] = np.minimum.reduceat(np.minimum.reduceat(line, starts), rows)
                 bounds[some, axis + 2] = np.maximum.reduceat(np.maximum.reduceat(line, starts), rows)
+            if points.dtype == np.int32:
+                bounds /= 100
         found = Segments(Store(points, rings, first, bounds, self.others))
         with np.errstate(invalid="ignore"):
             wild = some & ~((bounds > -rle.FAR) & (bounds < rle.FAR)).all(1)
