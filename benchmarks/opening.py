@@ -3,11 +3,13 @@ one in turns, each in a process of its own.
 
     python benchmarks/opening.py draw FOLDER [--pictures 118287] [--objects 860001] [--classes 80]
     python benchmarks/opening.py beside COMMIT FOLDER [--rounds 3] [--kept]
+    python benchmarks/opening.py same COMMIT [--count 2000] [--formats coco lvis panoptic]
     python benchmarks/opening.py parsers FOLDER
 
 Processor time of opening alone, system time included, and the peak of the process's memory, with everything that it had
 to import. The last column says whether both opened the same: a hash over every column, polygon and run length. `--kept`
-opens a second time with what the first opening kept.
+opens a second time with what the first opening kept. `same` writes small spoilt folders (`fuzz_folders.py`) and holds
+the doctor's reports, what training reads, and every message of both builds against one another.
 
 The file has the shape of train2017's: a polygon of 22 points in the mean with two decimals, one object of a hundred a
 crowd of run lengths, a few objects of several polygons. Its pictures are links to one small JPEG, because opening reads
@@ -176,6 +178,89 @@ def beside(commit: str, folder: Path, rounds: int, kept: bool) -> None:
                   f"{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
 
 
+# ---------------------------------------------------------------- the same said of spoilt folders
+
+
+def told(place: Path) -> dict[str, Any]:
+    """All that is said of a folder and read from it."""
+    from stemma.core.samples import StemmaError
+    from stemma.data import records
+    from stemma.data.doctor import examine
+    from stemma.data.open import open_dataset
+
+    out: dict[str, Any] = {}
+
+    def tried(name: str, work: Any) -> None:
+        records._SAID.clear()
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            try:
+                out[name] = work()
+            except StemmaError as e:
+                out[name] = str(e)
+        out[name, "warned"] = [str(w.message) for w in heard]
+
+    def rows(split: str) -> list[Any]:
+        data: Any = open_dataset(place, split)
+        found = [data.info.classes.names, data.info.kinds, data.fingerprint]
+        for i in range(len(data)):
+            try:
+                s = data.truth(i)
+            except StemmaError as e:
+                found.append(str(e))
+                continue
+            found.append([s.file, s.id, s.size, *(None if v is None else np.asarray(v).tolist() for v in (
+                s.boxes, s.labels, s.crowd, s.area, s.keypoints)), *(
+                    None if v is None else hashlib.blake2b(v.tobytes()).hexdigest()
+                    for v in (s.masks, s.amodal, s.semantic, s.panoptic))])
+        return found
+
+    tried("doctor", lambda: examine(place, workers=1).as_dict())
+    for split in ("train", "val", "test", "all"):
+        tried(split, lambda split=split: rows(split))
+    return {str(k): repr(v) for k, v in out.items()}
+
+
+def spoilt_child(base: Path, seed: int, count: int, formats: list[str]) -> None:
+    """A line of JSON a folder."""
+    import shutil
+
+    from fuzz_folders import spoilt, write
+    from small_folders import FORMATS
+
+    for number in range(count):
+        f = spoilt(seed, number, formats or tuple(FORMATS))
+        place = write(f, base)
+        print(json.dumps(told(place)), flush=True)
+        shutil.rmtree(base)
+
+
+def same(commit: str, seed: int, count: int, formats: list[str]) -> int:
+    """How many folders are told of otherwise."""
+    from builds import source_of
+
+    wrong = said = 0
+    with source_of(commit) as old, tempfile.TemporaryDirectory() as scratch:
+        words = [sys.executable, __file__, "spoilt", str(Path(scratch) / "base"), "--seed", str(seed), "--count",
+                 str(count), "--formats", *formats]
+        lines = []
+        for src in (old, ROOT / "src"):
+            env = {**os.environ, "PYTHONPATH": str(src), "OMP_NUM_THREADS": "1", "STEMMA_CACHE": f"{scratch}/cache"}
+            lines.append(subprocess.run(words, env=env, check=True, stdout=subprocess.PIPE, text=True)
+                         .stdout.splitlines())
+    for number, (a, b) in enumerate(zip(*map(lambda x: map(json.loads, x), lines), strict=True)):
+        said += sum(len(v) > 2 for v in a.values())
+        for k in a:
+            if a[k] != b[k]:
+                at = next(i for i, (x, y) in enumerate(zip(a[k] + "\0", b[k] + "\1")) if x != y)
+                print(f"folder {number}, {k}: ...{a[k][max(at - 90, 0) : at + 120]}\n    now ..."
+                      f"{b[k][max(at - 90, 0) : at + 120]}")
+                wrong += 1
+                break
+    print(f"{len(lines[0]):,} folders, {said:,} answers: {wrong} otherwise")
+    return wrong
+
+
 # ---------------------------------------------------------------- parsers
 
 
@@ -209,6 +294,12 @@ def main() -> None:
     both.add_argument("--rounds", type=int, default=3)
     both.add_argument("--kept", action="store_true")
     jobs.add_parser("parsers").add_argument("folder", type=Path)
+    for name in ("same", "spoilt"):
+        job = jobs.add_parser(name)
+        job.add_argument("commit" if name == "same" else "base")
+        job.add_argument("--seed", type=int, default=0)
+        job.add_argument("--count", type=int, default=2000)
+        job.add_argument("--formats", nargs="*", default=[])
     one = jobs.add_parser("child")
     one.add_argument("folder")
     one.add_argument("--hashed", action="store_true")
@@ -220,6 +311,10 @@ def main() -> None:
         beside(a.commit, a.folder, a.rounds, a.kept)
     elif a.job == "parsers":
         parsers(a.folder)
+    elif a.job == "same":
+        raise SystemExit(min(same(a.commit, a.seed, a.count, a.formats), 100))
+    elif a.job == "spoilt":
+        spoilt_child(Path(a.base), a.seed, a.count, a.formats)
     else:
         child(a.folder, a.hashed)
 

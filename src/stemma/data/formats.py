@@ -194,6 +194,7 @@ def splits_at(where: str | Path, format: str | None = None, **options: Any) -> t
     return (*first, *sorted(own - set(first)))
 
 
+@walked_once()
 def open_at(
     where: str | Path, split: str = "train", format: str | None = None, on_fault: OnFault = "mend", *,
     classes: Classes | None = None, **options: Any

@@ -351,6 +351,9 @@ _LOOKED: ContextVar[Callable[[str], tuple[list[str], dict[str, list[str]]]]] = C
 def walked_once() -> Iterator[None]:
     """Within, a folder is looked into once, and `walk` goes through it once, however many kinds of files are asked for:
     what changes meanwhile is not seen."""
+    if _LOOKED.get() is not _look:  # within another
+        yield
+        return
     tokens = _WALKED.set(cache(_rooms)), _LOOKED.set(cache(_look))
     try:
         yield

@@ -201,6 +201,7 @@ class Folder:
         self.root, self.follow = root, follow_links
         self.base = os.path.realpath(root)
         self._seen: dict[str, dict[str, tuple[int, bool]]] = {}
+        self.known: dict[str, int] = {}  # bytes of the files inside the root that were listed, by their plain names
 
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
@@ -227,7 +228,9 @@ class Folder:
         check_name(name, source or str(self.root), record, fld)
         directory, _, file = (name.replace("\\", "/") if "\\" in name else name).rpartition("/")
         if directory not in self._seen:
-            self._seen[directory] = self._list(directory)
+            there = self._seen[directory] = self._list(directory)
+            start = f"{directory}/" if directory else ""
+            self.known |= {start + n: size for n, (size, inside) in there.items() if inside and size >= 0}
         size, inside = self._seen[directory].get(file, (-1, True))
         if not inside:
             raise DataError(
@@ -426,8 +429,12 @@ def vet(
     keep = np.ones(len(t.files), dtype=bool)
     found = [-1] * len(t.files)
     twice: dict[str, int] = {}
-    for i, (name, number) in enumerate(zip(t.files, t.ids.tolist(), strict=True)):
-        record = f"image {number}"
+    for i, name in enumerate(t.files):
+        found[i] = folder.known.get(name, -1)
+        if found[i] >= 0 and t.maps is None and name not in twice:
+            twice[name] = i
+            continue
+        record = f"image {t.ids[i]}"
         try:
             found[i] = folder.size(name, t.origin(i), record)
             for m in t.maps[i] if t.maps is not None else ():
@@ -466,6 +473,21 @@ def vet(
     return t, faults + more, sizes[left].tolist()
 
 
+_BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
+
+
+def _judged(b: np.ndarray, hw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
+    limit = hw[:, [1, 0, 1, 0]].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        broken = ~np.isfinite(b).all(1)
+        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
+        cut = np.clip(b, 0.0, limit)
+        gone = ~broken & ~flat & ((cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1]))
+        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+    return broken, flat, gone, over
+
+
 def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
     extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
@@ -473,13 +495,8 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
-    limit = np.stack([hw[:, 1], hw[:, 0], hw[:, 1], hw[:, 0]], 1).astype(np.float64) if len(b) else np.zeros((0, 4))
-    with np.errstate(invalid="ignore"):
-        broken = ~np.isfinite(b).all(1)
-        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
-        clipped = np.clip(b, 0.0, limit)
-        gone = ~broken & ~flat & ((clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1]))
-        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+    broken, flat, gone, over = (np.concatenate(x) for x in zip(
+        *(_judged(b[k : k + _BLOCK], hw[k : k + _BLOCK]) for k in range(0, max(len(b), 1), _BLOCK))))
 
     def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
         for k in np.flatnonzero(rows):
@@ -496,7 +513,10 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     wrong = broken | flat | gone
-    t = replace(t, boxes=np.where(wrong[:, None], 0.0, np.where(over[:, None], clipped, b)))
+    boxes = b.copy()
+    boxes[over] = np.clip(b[over], 0.0, hw[over][:, [1, 0, 1, 0]])
+    boxes[wrong] = 0.0
+    t = replace(t, boxes=boxes)
     stays = ~out
     stays[t.image[wrong]] = False
     left = np.flatnonzero(stays)
@@ -552,17 +572,24 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     return t, faults + more
 
 
+def _lie_apart(boxes: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Which boxes are not those around their masks (M, 4); NaN where a mask has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        side = np.clip(np.minimum(boxes[:, 2:], around[:, 2:]) - np.maximum(boxes[:, :2], around[:, :2]), 0, None)
+        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (boxes, around))
+        common = side.prod(1)
+        found: np.ndarray = (common / (one + two - common) < 0.5) & (np.abs(boxes - around).max(1) > 2.0)
+    return found
+
+
 def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     """Boxes that overlap the bounds of their own masks by an IoU below one half, and not for a pixel or two: y counted
     from below, corners in the place of width and height. The mask is drawn point by point,
     and the box follows from it."""
     assert t.segments is not None
     around = t.segments.bounds()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        side = np.clip(np.minimum(t.boxes[:, 2:], around[:, 2:]) - np.maximum(t.boxes[:, :2], around[:, :2]), 0, None)
-        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (t.boxes, around))
-        common = side.prod(1)
-        apart = (common / (one + two - common) < 0.5) & (np.abs(t.boxes - around).max(1) > 2.0)
+    apart = np.concatenate([_lie_apart(t.boxes[k : k + _BLOCK], around[k : k + _BLOCK])
+                            for k in range(0, len(around), _BLOCK)] or [np.zeros(0, dtype=bool)])
     if not apart.any():
         return t, []
     if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records

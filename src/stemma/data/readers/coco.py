@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import mmap
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes
 from ..finding import Pictures, below_common, foreign, plain_name
-from ..images import check_name
+from ..images import check_name, subfolders
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import amodal, columns, rle
@@ -79,7 +78,8 @@ def looks_like(path: Path) -> str:
         stat = path.stat()
     except (OSError, ValueError):
         return ""
-    return _kind(str(path), stat.st_mtime_ns, stat.st_size)
+    known = columns.stamp(path)
+    return known and columns.kind(path, known) or _kind(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=256)
@@ -214,8 +214,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
         for parent in level:
             try:
-                with os.scandir(root / parent) as entries:
-                    subs = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+                subs = [n for n in subfolders(root / parent) if not n.startswith(".")]
             except OSError:
                 continue
             folders += [f"{parent}/{s}" if parent else s for s in subs[:200]]
@@ -588,7 +587,7 @@ def _plain(source: Path) -> columns.Plain | None:
     except columns.NotPlain:
         return None
     if known is not None and columns.stamp(source) == known:
-        columns.keep(source, known, found)
+        columns.keep(source, known, looks_like(source), found)
     return found
 
 
@@ -617,9 +616,15 @@ def _places(ids: np.ndarray, index: Mapping[Any, int]) -> np.ndarray:
     if not len(known):
         return np.full(len(ids), -1, dtype=np.int64)
     of = np.array([index[k] for k in known.tolist()], dtype=np.int64)
+    low, high = int(known.min()), int(known.max())
+    if high - low < 64 * len(known) + 1000:
+        every = np.full(high - low + 2, -1, dtype=np.int64)  # the last for what lies outside
+        every[known - low] = of
+        found: np.ndarray = every[np.where((ids < low) | (ids > high), high + 1, ids) - low]
+        return found
     order = np.argsort(known)
     at = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
-    found: np.ndarray = np.where(known[at] == ids, of[at], -1)
+    found = np.where(known[at] == ids, of[at], -1)
     return found
 
 
@@ -643,7 +648,8 @@ def _belonging(
         boxed[k] = isinstance(a.get("bbox"), list)
     some = np.flatnonzero(whole_record)
     again = np.zeros(n, dtype=bool)
-    again[np.delete(some, np.unique(number[some], return_index=True)[1])] = True
+    if (np.diff(np.sort(number[some])) == 0).any():
+        again[np.delete(some, np.unique(number[some], return_index=True)[1])] = True
     unknown, lost = whole_record & (label < 0), whole_record & (label >= 0) & (image < 0)
     keep = whole_record & (label >= 0) & (image >= 0)
     keep[keep] = there[image[keep]]  # the others are named with their pictures

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import json
 import mmap
 import os
@@ -39,7 +40,7 @@ from .segments import Growing, Segments, Store
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
 VERSION = 1  # of the kept columns
 _BLOCK = 1 << 22
-_ROWS = 64  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
+_ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal")
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
@@ -286,16 +287,16 @@ def stamp(path: Path) -> list[int] | None:
     return [VERSION, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
 
 
-def keep(path: Path, known: list[int], plain: Plain) -> None:
+def keep(path: Path, known: list[int], kind: str, plain: Plain) -> None:
     """Columns onto the disk, for a file of this stamp. Where they cannot be written, the file is parsed again."""
     r, t = plain.rows, plain.rows.segments.store
     i = plain.images
-    text = {"stamp": known, "digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
+    text = {"digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
             "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
             "others": [list(t.others), list(t.others.values())]}
-    columns = {name: getattr(r, name) for name in _COLUMNS} | {
+    columns: dict[str, Any] = {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
         "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
-        "bounds": t.bounds, "points": t.points,
+        "bounds": t.bounds, "points": t.points, "stamp": np.array(known, dtype=np.int64), "kind": np.array([kind]),
         "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
     place = _place(path)
     try:
@@ -304,22 +305,49 @@ def keep(path: Path, known: list[int], plain: Plain) -> None:
         pass  # a full or read-only disk: nothing is lost but time
 
 
-def kept(path: Path, known: list[int]) -> Plain | None:
-    """The columns of a file of this stamp; None where there are none, or others, or damaged ones: each array has its
-    checksum."""
+def kind(path: Path, known: list[int]) -> str:
+    """The kind of a file of this stamp whose columns are kept; "" of another."""
     try:
         with np.load(_place(path), allow_pickle=False) as f:
-            text = _value(f["text"].tobytes())
-            if text["stamp"] != known:
-                return None
-            c = {name: f[name] for name in f.files if name != "text"}
-            store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
-            rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
-                               odd=dict(zip(*text["odd"], strict=True)))
-            images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
-            return Plain(text["digest"], text["categories"], images, rows)
+            return str(f["kind"][0]) if f["stamp"].tolist() == known else ""
+    except _DAMAGED:
+        return ""
+
+
+def kept(path: Path, known: list[int]) -> Plain | None:
+    """The columns of a file of this stamp; None where there are none, or others, or damaged ones."""
+    if not kind(path, known):
+        return None
+    try:
+        c = _arrays(_place(path))
+        text = _value(c["text"].tobytes())
+        store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
+        rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
+                           odd=dict(zip(*text["odd"], strict=True)))
+        images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
+        return Plain(text["digest"], text["categories"], images, rows)
     except (NotPlain, *_DAMAGED):
         return None
 
 
-__all__ = ["Annotations", "Document", "Listed", "NotPlain", "Plain", "gathered", "keep", "kept", "stamp"]
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `np.load` gives of an .npz that is not compressed, its checksums held, in a fifth of the time: it reads a
+    quarter of a megabyte at once, and each twice."""
+    out: dict[str, np.ndarray] = {}
+    with open(path, "rb") as f, zipfile.ZipFile(f) as z:
+        whole = memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ))
+        for info in z.infolist():
+            at = info.header_offset + 30 + sum(struct.unpack_from("<HH", whole, info.header_offset + 26))
+            part = whole[at : at + info.file_size]
+            if info.compress_type or len(part) != info.file_size or zlib.crc32(part) != info.CRC:
+                raise zipfile.BadZipFile
+            head = io.BytesIO(part[:4096])
+            np.lib.format.read_magic(head)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+            values = np.frombuffer(part, dtype, offset=head.tell()).reshape(shape)
+            out[info.filename.removesuffix(".npy")] = values.copy()  # what is mapped would go with the file
+    return out
+
+
+__all__ = ["Annotations", "Document", "Listed", "NotPlain", "Plain", "gathered", "keep", "kept", "kind",
+           "stamp"]

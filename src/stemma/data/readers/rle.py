@@ -43,7 +43,7 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
         if not isinstance(size, list | tuple) or list(size) != [h, w]:
             return f"has run lengths for a picture of size {str(size)[:40]}, and the picture is [{h}, {w}]"
         if isinstance(counts, list):
-            if not all(type(c) is int and c >= 0 for c in counts):
+            if set(map(type, counts)) - {int} or min(counts, default=0) < 0:
                 return "has run lengths that are not whole numbers >= 0"
             return ("" if sum(counts) == h * w else f"has run lengths that sum to {sum(counts):,}, and the picture has "
                     f"{h * w:,} pixels")
