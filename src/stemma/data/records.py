@@ -529,7 +529,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     if unknown.any():
         area = t.area.copy()
         area[unknown] = (t.boxes[unknown, 2] - t.boxes[unknown, 0]) * (t.boxes[unknown, 3] - t.boxes[unknown, 1])
-        for k in np.flatnonzero(unknown):
+        for k in np.flatnonzero(unknown).tolist():
             if t.segments is not None and t.segments[k] is not None:
                 h, w = t.sizes[t.image[k]]
                 area[k] = rle.area(t.segments[k], int(h), int(w))

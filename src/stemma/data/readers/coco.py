@@ -531,10 +531,11 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         if not isinstance(a.get("bbox"), list) and segments[n] is not None:
             i = int(at[n])
             h, w = sizes[i].tolist()
-            wrong = rle.problem(segments[n], h, w)
+            outline = rle.listed(segments[n])
+            wrong = rle.problem(outline, h, w)
             if not wrong:
                 try:
-                    boxes[n] = rle.bounds(segments[n], h, w)
+                    boxes[n] = rle.bounds(outline, h, w)
                 except (ValueError, OverflowError) as e:
                     wrong = f"cannot be decoded ({e})"
             faults.append(Fault(said, f"annotation {record[n]} of {files[i]}", "bbox",
@@ -738,14 +739,11 @@ def _uses(path: Path, number: str) -> bool:
 
 def _named(rows: Sequence[Any] | columns.Annotations, number: Any) -> bool:
     """Whether an annotation has this category."""
-    listed: Iterable[Any] = rows
     if isinstance(rows, columns.Annotations):
         plain = np.ones(len(rows), dtype=bool)
         plain[list(rows.odd)] = False
-        if (rows.category[plain] == number).any():
-            return True
-        listed = rows.odd.values()
-    return any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in listed)
+        return bool((rows.category[plain] == number).any()) or _named(list(rows.odd.values()), number)
+    return any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in rows)
 
 
 class _Flat:

@@ -143,6 +143,11 @@ def compact(seg: Segmentation) -> Segmentation:
     return [np.asarray(ring, dtype=np.float64) for ring in seg] if isinstance(seg, list) else seg
 
 
+def listed(seg: Segmentation) -> Segmentation:
+    """`compact` undone."""
+    return [r.tolist() if isinstance(r, np.ndarray) else r for r in seg] if isinstance(seg, list) else seg
+
+
 def decode(seg: Segmentation, h: int, w: int) -> Bool[np.ndarray, "H W"]:
     """One segmentation as a bool mask."""
     mask: np.ndarray = np.asarray(coco_mask.decode(to_rle(seg, h, w))).astype(bool)

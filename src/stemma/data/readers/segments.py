@@ -89,7 +89,8 @@ class Segments(Sequence[Any]):
         none = t.first[1:] == t.first[:-1]
         for s, v in t.others.items():
             none[s] = v is None
-        return none[self.at]
+        found: np.ndarray = none[self.at]
+        return found
 
     def bounds(self) -> Float[np.ndarray, "O 4"]:
         """`rle.all_bounds` of vetted outlines."""
