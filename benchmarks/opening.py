@@ -4,12 +4,14 @@ one in turns, each in a process of its own.
     python benchmarks/opening.py draw FOLDER [--pictures 118287] [--objects 860001] [--classes 80]
     python benchmarks/opening.py beside COMMIT FOLDER [--rounds 3] [--kept]
     python benchmarks/opening.py same COMMIT [--count 2000] [--formats coco lvis panoptic]
+    python benchmarks/opening.py grow
     python benchmarks/opening.py parsers FOLDER
 
 Processor time of opening alone, system time included, and the peak of the process's memory, with everything that it had
 to import. The last column says whether both opened the same: a hash over every column, polygon and run length. `--kept`
 opens a second time with what the first opening kept. `same` writes small spoilt folders (`fuzz_folders.py`) and holds
-the doctor's reports, what training reads, and every message of both builds against one another.
+the doctor's reports, what training reads, and every message of both builds against one another. `grow` opens and reads
+sets of ever more pictures, classes and objects a picture, each in a process of its own.
 
 The file has the shape of train2017's: a polygon of 22 points in the mean with two decimals, one object of a hundred a
 crowd of run lengths, a few objects of several polygons. Its pictures are links to one small JPEG, because opening reads
@@ -42,8 +44,9 @@ NAME = "instances_train2017"
 # ---------------------------------------------------------------- drawing
 
 
-def draw(folder: Path, pictures: int, objects: int, classes: int, seed: int = 0) -> Path:
-    """A folder of COCO's layout; the JSON is written picture by picture."""
+def draw(folder: Path, pictures: int, objects: int, classes: int, side: int = 0, seed: int = 0) -> Path:
+    """A folder of COCO's layout; the JSON is written picture by picture. `side`: of square pictures, which can be read;
+    0 for COCO's sizes, which the pictures have not."""
     from PIL import Image
 
     rng = np.random.default_rng(seed)
@@ -53,11 +56,12 @@ def draw(folder: Path, pictures: int, objects: int, classes: int, seed: int = 0)
         name = folder / "train2017" / f"{k:012d}.jpg"
         if k % LINKS == 0:
             first = name
-            Image.new("RGB", (16, 16), (90, 120, 60)).save(name)
+            Image.effect_noise((side or 16, side or 16), 40).convert("RGB").save(name)
         else:
             os.link(first, name)
     each = np.bincount(rng.integers(0, pictures, objects), minlength=pictures)
     sizes = np.where(rng.random((pictures, 1)) < 0.7, (480, 640), (640, 480))
+    sizes = np.full_like(sizes, side) if side else sizes
     path = folder / "annotations" / f"{NAME}.json"
     with open(path, "w", encoding="utf-8") as f:
         f.write('{"info": {"description": "drawn in the shape of COCO 2017"}, "licenses": [], "images": [')
@@ -79,7 +83,7 @@ def _annotations(f: TextIO, rng: np.random.Generator, each: np.ndarray, sizes: n
         h, w = sizes[k].tolist()
         for _ in range(n):
             number += 1
-            bw, bh = np.minimum(np.exp(rng.normal(4.0, 0.9, 2)) + 4, (w * 0.9, h * 0.9)).tolist()
+            bw, bh = np.minimum(np.exp(rng.normal(4.0, 0.9, 2)) * w / 640 + 4, (w * 0.9, h * 0.9)).tolist()
             x, y = rng.uniform(0, w - bw), rng.uniform(0, h - bh)
             crowd = bool(rng.random() < 0.012)
             seg: Any = _runs(rng, h, w) if crowd else _polygons(rng, x, y, bw, bh)
@@ -261,6 +265,67 @@ def same(commit: str, seed: int, count: int, formats: list[str]) -> int:
     return wrong
 
 
+# ---------------------------------------------------------------- growth
+
+
+def grown_child(folder: str, count: int) -> None:
+    """Seconds of opening, milliseconds a picture of an epoch's batches by kind of truth, and megabytes after each."""
+    import torch
+
+    from stemma.core.recipe import Augment, Recipe, Resize
+    from stemma.data.loader import Loader
+    from stemma.data.open import open_dataset
+
+    torch.set_num_threads(1)
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+    before = peak()
+    start = time.process_time()
+    data = open_dataset(folder, "all")
+    out = {"opening s": time.process_time() - start, "opening MB": peak() - before}
+    recipe = Recipe(resize=Resize("square", 128), augment=Augment(flip=0.5))
+    for name, needs in {"boxes": {"boxes"}, "masks": {"boxes", "masks"}, "labels": {"boxes", "image_labels"}}.items():
+        loader = Loader(data, recipe, train=True, batch=16, needs=needs)
+        took = []
+        for turn in range(3):
+            begin, seen = time.process_time(), 0
+            for batch in loader.epoch(turn):
+                seen += len(batch)
+                if seen >= count:
+                    break
+            took.append(1e3 * (time.process_time() - begin) / seen)
+        out[f"{name} ms"] = statistics.median(took)
+    out["reading MB"] = peak() - before - out["opening MB"]
+    print(json.dumps(out))
+
+
+GROWTH = {
+    "pictures": [(1_000, 7, 80), (10_000, 7, 80), (100_000, 7, 80)],
+    "classes": [(1_000, 7, 1), (1_000, 7, 80), (1_000, 7, 1_000), (1_000, 7, 9_000)],
+    "objects a picture": [(1_000, 1, 80), (1_000, 10, 80), (1_000, 100, 80), (1_000, 500, 80)],
+}
+
+
+def grow(rounds: int) -> None:
+    for what, cases in GROWTH.items():
+        for pictures, each, classes in cases:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / "set"
+                draw(folder, pictures, pictures * each, classes, side=128)
+                env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+                found: list[dict[str, float]] = []
+                for k in range(rounds):
+                    env["STEMMA_CACHE"] = f"{scratch}/{k}"  # nothing is kept from the round before
+                    done = subprocess.run([sys.executable, __file__, "grown", str(folder)], check=True, env=env,
+                                          stdout=subprocess.PIPE, text=True)
+                    found.append(json.loads(done.stdout))
+            middle = {k: statistics.median(f[k] for f in found) for k in found[0]}
+            cells = (f"{v:.3g}" if k.endswith("s") else f"{v:.0f}" for k, v in middle.items())
+            print(f"| {what} | {pictures:,} | {each} | {classes:,} | {' | '.join(cells)} |", flush=True)
+
+
 # ---------------------------------------------------------------- parsers
 
 
@@ -294,6 +359,10 @@ def main() -> None:
     both.add_argument("--rounds", type=int, default=3)
     both.add_argument("--kept", action="store_true")
     jobs.add_parser("parsers").add_argument("folder", type=Path)
+    jobs.add_parser("grow").add_argument("--rounds", type=int, default=3)
+    some = jobs.add_parser("grown")
+    some.add_argument("folder")
+    some.add_argument("--count", type=int, default=320)
     for name in ("same", "spoilt"):
         job = jobs.add_parser(name)
         job.add_argument("commit" if name == "same" else "base")
@@ -313,6 +382,10 @@ def main() -> None:
         parsers(a.folder)
     elif a.job == "same":
         raise SystemExit(min(same(a.commit, a.seed, a.count, a.formats), 100))
+    elif a.job == "grow":
+        grow(a.rounds)
+    elif a.job == "grown":
+        grown_child(a.folder, a.count)
     elif a.job == "spoilt":
         spoilt_child(Path(a.base), a.seed, a.count, a.formats)
     else:
