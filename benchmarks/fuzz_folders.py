@@ -257,6 +257,8 @@ def spelling(f: Folder, rng: np.random.Generator) -> str:
     if not name:
         return ""
     raw = f.files[name]
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return ""  # an editor spells text, not bytes: what follows is for one of bytes
     what = str(rng.choice(["mark", "crlf", "cr", "mixed", "utf-16", "spaces", "end"]))
     f.files[name] = {
         "mark": lambda: b"\xef\xbb\xbf" + raw, "crlf": lambda: raw.replace(b"\n", b"\r\n"),
@@ -401,6 +403,8 @@ def label_file(f: Folder, rng: np.random.Generator) -> str:
         inner = [t for _, t in value.rows if t] if isinstance(value, Lines) else _below(f, value)
         for t in of[0].things if of else inner:
             t.state = "gone"
+        for t in f.things if last.startswith("class-descriptions") else ():  # the codes are the names then
+            t.said = (*t.said, "classes are called by codes")
         return f"{name}: gone"
     if what == "link":
         f.files["../outside/" + last] = written(value)
@@ -528,6 +532,12 @@ def spoilt(seed: int, number: int, formats: Sequence[str] = tuple(FORMATS)) -> F
     while len(f.done) < want:
         said = SPOILING[int(rng.choice(len(SPOILING), p=weights / weights.sum()))][0](f, rng)
         f.done += [said] if said else []
+    for p in f.pictures:  # a picture and its map that are both away, and no list names them: nobody can know
+        away = [p.file, p.map] if f.format == "maps" else []
+        if away and not {*away} & {*f.files, *f.links} and not any(
+                p.stem.encode() in written(v) for n, v in f.files.items() if n.lower().endswith((".txt", ".csv"))):
+            for t in p.things:
+                t.state = "gone"
     return f
 
 

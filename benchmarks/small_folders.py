@@ -473,7 +473,11 @@ def _wider(f: Folder, rng: np.random.Generator, divided: bool) -> None:
             rows += [(f"0--March/{p.stem}.png", None), (str(len(p.things)), None)]
             rows += [("{} {} {} {} 0 0 0 0 0 0 ".format(*t.extent), t) for t in p.things]
             rows += [] if p.things else [("0 0 0 0 0 0 0 0 0 0 ", None)]
-        f.files[f"wider_face_split/wider_face_{split or 'train'}_bbx_gt.txt"] = Lines(rows)
+        name = f"wider_face_{split or 'train'}_bbx_gt.txt"
+        for number, (_, t) in enumerate(rows, 1):
+            if t is not None:
+                t.said = (f"{name} line {number}",)
+        f.files[f"wider_face_split/{name}"] = Lines(rows)
 
 
 def _crowdhuman(f: Folder, rng: np.random.Generator, divided: bool) -> None:
@@ -491,6 +495,8 @@ def _crowdhuman(f: Folder, rng: np.random.Generator, divided: bool) -> None:
             page = {"ID": p.stem, "gtboxes": boxes}
             f.pages[id(page)] = p
             docs.append(page)
+            for t in p.things:
+                t.said = (f"annotation_{split or 'train'}.odgt line {len(docs)}",)
         f.files[f"annotation_{split or 'train'}.odgt"] = docs
 
 

@@ -110,6 +110,85 @@ def test_a_wrong_folder_is_told_before_anything_heavy_is_loaded(tmp_path: Path) 
         assert "no data set of a known format" in done.stderr or "no such file or folder" in done.stderr
 
 
+def test_a_wrong_folder_is_told_of_a_run_and_by_every_wing_before_torch_is_loaded(tmp_path: Path) -> None:
+    """`evaluate` and `predict` of a run, `train --val`, sets that are joined, and what other wings train on."""
+    from safetensors.numpy import save_file
+
+    wrong, nowhere = tmp_path / "wrong", str(tmp_path / "nowhere")
+    wrong.mkdir()
+    (wrong / "notes.txt").write_text("nothing here")
+    good = made(tmp_path / "good")
+    make_yolo(tmp_path / "yolo")
+    run_at = tmp_path / "run"
+    run_at.mkdir()
+    save_file({}, run_at / "best.safetensors", {"stemma": json.dumps({"paper": "retinanet", "preset": "small"})})
+    cases = [["evaluate", str(run_at), "--data", str(wrong)], ["evaluate", str(run_at), "--data", nowhere],
+             ["evaluate", str(run_at), "--data", str(wrong), "--images", "x"],
+             ["evaluate", str(run_at / "best.safetensors"), "--data", str(good)],
+             ["predict", str(run_at), str(wrong)], ["predict", str(run_at), nowhere],
+             ["train", "ssd", "--data", str(tmp_path / "yolo"), "--val", str(wrong)],
+             ["train", "ssd", "--data", str(tmp_path / "yolo"), "--val", nowhere],
+             ["train", "ssd", "--data", f"{tmp_path / 'yolo'}+{wrong}"],
+             ["train", "imagenet-transfer", "--data", str(wrong)], ["train", "imagenet-transfer", "--data", nowhere],
+             ["compare", "imagenet-transfer", "--data", str(wrong)],
+             ["train", "instruct-pix2pix", "--data", str(wrong)], ["train", "instruct-pix2pix", "--data", nowhere],
+             ["doctor", str(wrong), "--with", str(run_at), "--html", str(tmp_path / "page.html")]]
+    code = ("import sys\nfrom stemma.cli import main\nfor words in {cases}:\n    sys.argv[1:] = words\n    try:\n"
+            "        main()\n    except SystemExit as e:\n        print(e.code, 'torch' in sys.modules)\n"
+            "        print('next', file=sys.stderr)\n")
+    done = subprocess.run([sys.executable, "-c", code.format(cases=cases)], capture_output=True, text=True, check=False,
+                          cwd=tmp_path)
+    assert done.stdout.split("\n")[:-1] == ["2 False"] * len(cases), (done.stdout, done.stderr)
+    said = done.stderr.split("next\n")
+    for words, line in zip(cases, said, strict=False):
+        assert line.startswith("error: ") and line.count("\n") == 1, (words, line)
+        assert "wrong" in line or "nowhere" in line or "good" in line, (words, line)
+
+
+def test_a_folder_of_data_sets_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no data set and no folder of classes: the sets below are named, however deep, with their formats."""
+    store = tmp_path / "store"
+    make_yolo(store / "a")
+    make_coco(store / "deep" / "down" / "b")
+    for words in (["doctor", str(store)], ["train", "ssd", "--data", str(store)]):
+        status, _, error = run(capsys, *words)
+        line = " ".join(error.split())
+        assert status == 2 and f"{store / 'a'} (yolo), {store / 'deep/down/b'} (coco); name one" in line, line
+    status, _, error = run(capsys, "doctor", str(store / "deep"))
+    assert status == 2 and f"this folder below does: {store / 'deep/down/b'} (coco); name that" in " ".join(error.split())
+    make_coco(made(store / "deep" / "birds") / "old")
+    status, said, _ = run(capsys, "doctor", str(store / "deep" / "birds"), "--json")
+    assert json.loads(said)["format"] == "class folders", "a set beside its classes changes nothing"
+
+
+def test_a_part_of_a_data_set_names_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    make_coco(tmp_path / "boxes")
+    maps = make_maps(tmp_path / "maps", [np.eye(40, 60, dtype=np.uint8)] * 2)
+    parts = [maps / "images", maps / "labels"]
+    parts += [p for p in (tmp_path / "boxes").iterdir() if p.is_dir() and not list(p.glob("*.json"))]
+    assert len(parts) > 2
+    for part in parts:
+        status, _, error = run(capsys, "doctor", str(part))
+        assert status == 2 and f"it is a part of one. name {part.parent}" in " ".join(error.split()), (part, error)
+    # names of splits are no classes
+    for split in ("train2017", "val2017"):
+        (tmp_path / "bare" / split).mkdir(parents=True)
+        for k in range(2):
+            noise(tmp_path / "bare" / split / f"{k}.jpg", 20, 30, seed=len(split) + k)
+    status, _, error = run(capsys, "doctor", str(tmp_path / "bare"))
+    assert status == 2 and "it holds 4 pictures without annotations of any" in " ".join(error.split())
+
+
+def test_annotations_alone_say_where_the_pictures_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "boxes"
+    at = make_coco(root).parent
+    status, said, _ = run(capsys, "doctor", str(at), "--json")
+    (fault, *_) = [f for f in json.loads(said)["faults"] if f["kind"] == "unusable split"]
+    assert status == 1 and f"name {root}, which holds the annotations too" in fault["mend"]
+
+
 def test_what_the_doctor_prints_fits_eighty_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     """No line of a table is longer, and no word of a heading broken."""

@@ -229,7 +229,7 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
         (("evaluate", run_folder, "--data", data, "--limit", "0"), "limit must be 1 or more"),
         (("predict", run_folder), "name pictures"),
         (("predict", run_folder, "no*.jpg"), "no picture at no*.jpg"),
-        (("predict", run_folder, "one.png", "--threshold", "3"), "threshold is a score"),
+        (("predict", run_folder, str(tmp_path / "one.png"), "--threshold", "3"), "threshold is a score"),
         (("export", run_folder, str(tmp_path / "one.png" / "m.pt2"), "--size", "64"), "cannot write"),
         (("compare", "fcn", "--data", data, "--out", run_folder), "not a comparison's"),
     ):

@@ -116,7 +116,7 @@ def test_what_is_nothing_or_several_is_said(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path / "both", "all", format="yolo")) == 3
     with pytest.raises(DataError, match="format 'tfrecord' is unknown.*coco, voc, yolo, panoptic, maps"):
         open_dataset(tmp_path / "both", format="tfrecord")
-    with pytest.raises(DataError, match=r"set[/\\]inner does; name that"):
+    with pytest.raises(DataError, match=r"set[/\\]inner \(voc\); name that"):
         make_voc(tmp_path / "set/inner")
         recognise(tmp_path / "set")
     (tmp_path / "notes.txt").write_text("hello")
@@ -279,7 +279,7 @@ def test_real_folders_are_recognised_and_open_fast(shared_data: Path) -> None:
         assert times < 6, f"opening {name} took {times:.1f} times as long as parsing its annotations"
     with pytest.raises(DataError, match="could be coco or panoptic"):
         recognise(shared_data / "panoptic_sample/sample_data")
-    with pytest.raises(DataError, match="sample_data does; name that"):
+    with pytest.raises(DataError, match=r"sample_data \(coco or panoptic\); name that"):
         recognise(shared_data / "panoptic_sample")
 
 
@@ -376,3 +376,27 @@ def test_voc_folders_and_classes_that_options_name(tmp_path: Path) -> None:
     data = open_dataset(root, "all", format="voc", labels="boxes of mine", images=tmp_path / "store", names="dog,cat")
     assert len(data) == 3 and data.info.classes.names == ("dog", "cat") and data.truth(0).labels.tolist() == [1]
     assert data[0].image is not None
+
+
+def test_a_folder_of_two_formats_is_read_as_its_task_needs_and_a_run_remembers_what_it_was_told(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.engine.pictures import first
+    from stemma.engine.pictures.reading import kept_as, reading
+
+    make_coco(tmp_path / "two")
+    panoptic = {"images": [], "annotations": [{"segments_info": []}], "categories": []}
+    (tmp_path / "two" / "annotations" / "parts.json").write_text(json.dumps(panoptic))
+    (tmp_path / "two" / "annotations" / "instances_train.json").rename(tmp_path / "two" / "annotations" / "boxes.json")
+    monkeypatch.chdir(tmp_path / "two")
+    with pytest.raises(DataError, match="could be coco or panoptic.*--format coco or --format panoptic"):
+        first.look(".", None, ["detection"])
+    first.look(".", None, ["panoptic"])
+    first.look(".", "coco", ["detection"])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"data": {"format": "coco", **kept_as(".", "coco", {})}}))
+    first.look(".", None, ["detection"], str(run))
+    first.look(str(tmp_path / "two"), None, ["detection"], str(run / "best.safetensors"))
+    assert reading(run, ".", None, None) == ("coco", {}) and reading(run, ".", "panoptic", None) == ("panoptic", {})
+    assert reading(run, tmp_path, None, None) == (None, {}), "other data are not read so"
+    assert kept_as(".", None, {}) == {}, "what was not told is not kept"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,28 @@ def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, part: str, k: 
                 assert np.isfinite(data.truth(i).boxes).all()
         except DataError as e:
             assert str(e)
+
+
+@pytest.mark.data
+def test_the_sample_with_its_folders_named(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps and pictures have one root wherever the pictures lie: in the data, or elsewhere."""
+    root = shared_data / "panoptic_sample/sample_data"
+    whole = open_dataset(root, "all", format="panoptic")
+    shutil.copytree(root / "input_images", tmp_path / "elsewhere" / "pictures")
+    monkeypatch.chdir(root)
+    two = {"encoding": "2ch", "maps": "panoptic_examples_2ch_format", "names": root.parent / "panoptic_coco_categories.json"}
+    for where in (root, Path(".")):
+        for options in ({"images": "input_images"}, {"images": tmp_path / "elsewhere" / "pictures"}, two,
+                        {**two, "images": "input_images"}, {**two, "images": tmp_path / "elsewhere" / "pictures"}):
+            told = open_dataset(where, "all", format="panoptic", **options)  # type: ignore[arg-type]
+            assert len(told) == len(whole) == 2
+            for i in range(2):
+                a, b = whole[i], told[i]
+                np.testing.assert_array_equal(a.semantic, b.semantic)
+                np.testing.assert_array_equal(a.image, b.image)
+                assert sorted(a.boxes.tolist()) == sorted(b.boxes.tolist())
+    with pytest.raises(DataError, match="--maps FOLDER"):
+        open_dataset(root, "all", format="panoptic", encoding="2ch")
 
 
 @pytest.mark.data

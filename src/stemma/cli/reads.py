@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -76,8 +77,19 @@ def is_there(run: str, which: str) -> None:
     there(run, which)
 
 
-def look_first(systems: Sequence[str], data: str | None, format: str | None) -> None:
-    """Raises what is wrong with the names of systems and with `data` before torch is loaded: what
+def is_split(name: str, data: str, format: str | None, options: dict[str, Any] | None) -> bool:
+    """Whether data have a split of that name; true where they cannot be opened, which is told where they are."""
+    from ..core.samples import StemmaError
+    from ..data.open import splits
+
+    try:
+        return name in splits(data, format, **(options or {}))
+    except StemmaError:
+        return True
+
+
+def look_first(systems: Sequence[str], *data: str | None, format: str | None = None) -> None:
+    """Raises what is wrong with the names of systems and with each of `data` before torch is loaded: what
     `engine/WING/first.py` says, where the papers' wing has one. Such a wing's systems are papers; in others a name may
     be a network's."""
     from ..core.nearest import NoPaper, paper_key
@@ -93,15 +105,44 @@ def look_first(systems: Sequence[str], data: str | None, format: str | None) -> 
             strange = strange or error
     if strange is not None and not tasks and len(systems) == 1 and ":" not in systems[0]:
         raise strange
+    first = _first(tasks)
+    if first is None:
+        return
+    if strange is not None:
+        if strange.near:
+            raise strange
+        return  # no paper's name is near: it may be a network's, which loads torch to be told
+    for one in data:
+        if one:
+            first.look(one, format, tasks)
+
+
+def look_again(run: str, which: str, data: str | None = None, format: str | None = None,
+               images: Any = None) -> None:
+    """As `look_first`, of a run: its weights, and the data or pictures that it is asked about."""
+    is_there(run, which)
+    from ..engine.running.places import told
+    from ..report.cards import cards
+
+    paper, _ = told(run, which)
+    card = next((c for c in cards() if c.name == paper), None)
+    first = None if card is None else _first([card.task])
+    if first is None or card is None:
+        return
+    if data:
+        first.look(data, format, [card.task], run)
+    if images and hasattr(first, "pictures"):
+        first.pictures(images)
+
+
+def _first(tasks: Sequence[str]) -> ModuleType | None:
+    """`engine/WING/first.py` of the wing of these tasks; None where it has none."""
     for wing in sorted(p.parent.name for p in Path(__file__).parent.parent.glob("engine/*/first.py")):
         own = import_module(f"..engine.{wing}", __package__).TASKS
         if tasks and all(t in own for t in tasks):
-            if strange is not None:
-                if strange.near:
-                    raise strange
-                return  # no paper's name is near: it may be a network's, which loads torch to be told
-            if data:
-                import_module(f"..engine.{wing}.first", __package__).look(data, format)
+            return import_module(f"..engine.{wing}.first", __package__)
+    return None
 
 
-__all__ = ["asks_wings", "gathers", "is_there", "known", "look_first", "of_wings", "reads_data"]
+__all__ = ["asks_wings", "gathers", "is_split", "is_there", "known", "look_again", "look_first", "of_wings",
+           "reads_data"]

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json, examples
-from .reads import asks_wings, is_there, known, look_first, of_wings, reads_data
+from .reads import asks_wings, is_split, is_there, known, look_again, look_first, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
@@ -309,7 +309,9 @@ def train(
     named = place(data, env)
     known(paper)
     if not resume:  # a run knows how its data are read
-        look_first([paper], data, format)
+        look_first([paper], data, format=format)
+        if val is not None and data is not None and not is_split(val, data, format, data_options):
+            look_first([paper], val, format=format)
     from .. import train as run_training
     from ..engine.running.budget import Spent
 
@@ -427,7 +429,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model: AP, mIoU, PQ, AR or point mAP, as its task has it, in all and by class; an agent by its
     returns, beside chance."""
-    is_there(run, which)
+    look_again(run, which, data, format)
     from .. import evaluate as measure
 
     result = measure(run, place(data, env, needed=False), **said(
@@ -464,7 +466,7 @@ def predict(
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
     foresees, open loop."""
-    is_there(run, which)
+    look_again(run, which, images=images)
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
@@ -520,7 +522,7 @@ def compare(
     Interrupted, the same command resumes."""
     where = str(place(data, env))
     begun = (folder / "compare.json").is_file()  # it knows how its data are read
-    look_first(papers, None if begun else data, format)
+    look_first(papers, None if begun else data, format=format)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..core.samples import Classes, DataError, Dataset
+from . import around
 from .classes import folders
 from .division import divide
 from .files import Unused, unused
-from .images import walked_once
+from .images import walk, walked_once
 from .options import flag_of
 from .readers import (
     caltech,
@@ -109,14 +110,37 @@ def recognise(where: str | Path) -> str:
         return found[0]
     if found:
         raise DataError(str(path), f"could be {' or '.join(found)}",
-                        f"say which with --format {found[0]} (in Python format='{found[0]}')", field="format")
-    below = [p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")][:50]
-    hint = next((n for n in below if formats_at(path / n)), "")
-    if not hint and (by_class := folders.error(path)):
-        raise by_class
-    mend = ((f"{path / hint} does; name that. " if hint else "") + "Where folders have other names, say --format, "
-            f"{flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}")
-    raise DataError(str(path), "holds no data set of a known format", mend, field="format")
+                        f"say which with {' or '.join(f'--format {k}' for k in found)} (in Python format='{found[0]}')",
+                        field="format")
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> DataError:
+    """What is said of a folder that is no data set: which is, near it, what it holds, or what was looked for."""
+    near = sets_near(path)
+    if near:
+        one = len(near) == 1
+        return DataError(str(path), "holds no data set of a known format itself",
+                         f"{'this folder below does' if one else 'these folders below do'}: {around.said(near)}; name "
+                         f"{'that' if one else 'one'}", field="format")
+    if (whole := around.above(path, formats_at)) is not None:
+        return DataError(str(path), "holds no data set of a known format: it is a part of one", f"name {whole}",
+                         field="format")
+    if by_class := folders.error(path):
+        return by_class
+    pictures = len(walk(path))
+    holds = f"; it holds {pictures:,} picture{'s' * (pictures != 1)} without annotations of any" if pictures else ""
+    return DataError(str(path), f"holds no data set of a known format{holds}", "Where folders have other names, say "
+                     f"--format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
+
+
+@walked_once()
+def sets_near(path: Path) -> list[tuple[Path, list[str]]]:
+    """(folder, formats) of the data sets below a folder that is none, the nearest first; none where the folder holds
+    pictures by class, most of which lie elsewhere."""
+    found = around.below(path, formats_at)
+    classes = [c for of in folders.counts(path).values() for c, n in of.items() if n]
+    return found if not classes or 2 * around.among(path, found, classes) >= len(classes) else []
 
 
 @walked_once()

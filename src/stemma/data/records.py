@@ -662,9 +662,12 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
         if lost is not None:
             return fault("unusable split", f"none of the {n} images of split '{split}' can be used",
                          f"the first fault: {lost}")
+        first = draft.table.files[0]
+        there = _beside(draft.root, first)
+        mend = (f"put the images there or say {spelled('images')}" if there is None else
+                f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
-                     f"the first one looked for is {draft.root / draft.table.files[0]}; put the images there or "
-                     f"say {spelled('images')}")
+                     f"the first one looked for is {draft.root / first}; {mend}")
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):
@@ -675,6 +678,17 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
                      "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "
                      "object that is outlined alone; some labelling tools write 1 for all that is drawn by a brush")
     return None
+
+
+def _beside(root: Path, name: str) -> Path | None:
+    """Where a picture that is not in `root` lies in a folder beside it: the annotations alone were named."""
+    around = root.resolve().parent
+    try:
+        rooms = [r for r in sorted(around.iterdir()) if r.is_dir() and r.name != root.resolve().name][:50]
+        rooms += [s for r in rooms for s in sorted(r.iterdir())[:50] if s.is_dir()]
+        return next((r / name for r in rooms if (r / name).is_file()), None)
+    except (OSError, ValueError):
+        return None
 
 
 def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Classes | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
-from ..formats import formats_at
+from ..formats import formats_at, sets_near
 from ..images import read_image, walk
 from ..labelled import open_set
 from ..records import Fault
@@ -23,7 +23,7 @@ LOOSE = True  # any folders of pictures look so: other kinds are asked first
 def knows(where: str | Path) -> bool:
     """Whether a folder holds pictures by class and nothing that says boxes."""
     path = Path(where).expanduser()
-    return path.is_dir() and bool(folders.counts(path)) and not formats_at(path)
+    return path.is_dir() and bool(folders.counts(path)) and not formats_at(path) and not sets_near(path)
 
 
 def examine(

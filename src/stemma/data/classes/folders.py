@@ -11,6 +11,7 @@ from pathlib import Path
 from ...core.samples import DataError
 from ..files import lines_of
 from ..images import SUFFIXES, child, walk
+from ..readers.coco import split_name
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "labels", "masks", "mask",
@@ -48,13 +49,13 @@ def row_of(line: str, where: Path) -> tuple[str, str]:
 
 
 def _in(folder: Path) -> dict[str, int]:
-    """class -> pictures of one folder of class folders; empty where pictures lie beside them, or a folder has the name
-    of one of pictures or labels."""
+    """class -> pictures of one folder of class folders; empty where pictures lie beside them, where a folder has the
+    name of one of pictures or labels, and where all have the names of splits (train2017, val2017)."""
     try:
         below = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
     except OSError:
         return {}
-    if {n.lower() for n in below} & _ROOMS:
+    if {n.lower() for n in below} & _ROOMS or all(split_name(n) for n in below):
         return {}
     files = walk(folder)
     if any("/" not in f for f in files):

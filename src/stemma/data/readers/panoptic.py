@@ -8,6 +8,7 @@ appears in the panoptic and semantic maps.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
-from ..finding import plain_name
+from ..files import given_folder
+from ..finding import below, common, plain_name
 from ..images import check_name, listing, read_map
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
@@ -43,12 +45,14 @@ _BASE = np.array([1, 256, 65536], dtype=np.int32)
 
 
 def splits(where: Path, which: str | None = None, encoding: str = "rgb", labels: str | Path | None = None,
-           **_: Any) -> dict[str, Path]:
+           maps: str | Path | None = None, **_: Any) -> dict[str, Path]:
     """split -> JSON file; with encoding "2ch", the folder of PNGs as "all"."""
     if encoding == "2ch":
-        if not listing(where, {".png"}):
-            raise DataError(str(where), "holds no PNGs", "name the folder of two-channel PNGs")
-        return {"all": where}
+        folder = where if maps is None else given_folder(where, maps, "maps")
+        if not listing(folder, {".png"}):
+            raise DataError(str(folder), "holds no PNGs",
+                            f"name the folder of two-channel PNGs, or say {spelled('maps', 'FOLDER')}")
+        return {"all": folder}
     if encoding != "rgb":
         raise DataError(str(where), f"encoding={encoding!r} is unknown", "use 'rgb' or '2ch'")
     return choose_labels(where, FORMAT, which, labels)
@@ -72,7 +76,8 @@ def read(
     `names` or `categories` the category JSON that 2ch needs."""
     faults: list[Fault] = []
     if encoding == "2ch":
-        doc, digest, root = _two_channels(source, categories or names, images)
+        root = where if maps is not None else source.parent
+        doc, digest = _two_channels(source, root, categories or names, images)
         said = source
     else:
         doc, digest = load_json(source)
@@ -114,8 +119,12 @@ def read(
     files, sizes, ids = [files[i] for i in order], sizes[order], ids[order]
     pngs = [of_image[i][0] for i in order]
     base = where if where.is_dir() else data_root(where)
-    map_folder = _map_folder(base, pngs, split, source, maps) if encoding == "rgb" else source.name
+    map_folder = _map_folder(base, pngs, split, source, maps) if encoding == "rgb" else (
+        os.path.relpath(source, root).replace(os.sep, "/"))
+    own = root
     root, image_folder = find_images(root, files, split, source, images, but=map_folder)
+    if images is not None:  # maps and pictures need one root, by which both are called
+        root, (image_folder, map_folder) = _one_root(root, own / map_folder)
     notes: list[str] = []
     files, there = located(root, image_folder, files, ids, split, source, faults, notes, follow_links)
     paths = [f"{map_folder}/{p}" if map_folder else p for p in pngs]
@@ -182,6 +191,14 @@ def read(
         kinds = ("boxes", "masks", *kinds)
     return Draft(root, FORMAT, t, objects, kinds, digest, str(said), faults, semantic=classes, panoptic=classes,
                  layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={str(said)})
+
+
+def _one_root(*folders: Path) -> tuple[Path, list[str]]:
+    """(the deepest folder that holds all of `folders`, what they are called below it). Raises DataError."""
+    root = common(list(folders))
+    if root is None:
+        raise DataError(str(folders[0]), f"has no folder in common with {folders[1]}", "put both on one drive")
+    return root, [below(f, root).removeprefix(".") for f in folders]
 
 
 def _map_folder(root: Path, pngs: Sequence[str], split: str, source: Path, maps: str | Path | None) -> str:
@@ -266,9 +283,9 @@ class PanopticMaps:
             sample.masks = index[None] == np.asarray(sample.extra["record"])[:, None, None] + 1
 
 
-def _two_channels(folder: Path, categories: str | Path | None,
-                  images: str | Path | None) -> tuple[dict[str, Any], str, Path]:
-    """A document like the JSON's, from two-channel PNGs and a category list. Raises DataError."""
+def _two_channels(folder: Path, root: Path, categories: str | Path | None,
+                  images: str | Path | None) -> tuple[dict[str, Any], str]:
+    """A document like the JSON's and its digest, from two-channel PNGs and a category list. Raises DataError."""
     if categories is None:
         raise DataError(str(folder), "two-channel PNGs carry no class names",
                         f"say {spelled('names')}, a JSON list of categories", field="categories")
@@ -276,12 +293,11 @@ def _two_channels(folder: Path, categories: str | Path | None,
     rows = rows.get("categories") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise DataError(str(categories), "is no list of categories", "pass the category JSON")
-    root = folder.parent
     names = listing(folder, {".png"})
     hashed = hashlib.sha256(digest.encode())
     doc: dict[str, Any] = {"categories": rows, "images": [], "annotations": []}
     _, folder_of_images = find_images(root, [f"{Path(n).stem}.jpg" for n in names], "", folder / "x.json", images)
-    base = Path(images) if images is not None else root / folder_of_images
+    base = given_folder(root, images, "images") if images is not None else root / folder_of_images
     suffix = {Path(n).stem: Path(n).suffix for n in listing(base) if base != folder}
     for k, name in enumerate(names):
         ids = decode(folder / name)
@@ -291,4 +307,4 @@ def _two_channels(folder: Path, categories: str | Path | None,
                               "height": ids.shape[0], "width": ids.shape[1]})
         doc["annotations"].append({"image_id": k, "file_name": name,
                                    "segments_info": [{"id": int(v), "category_id": int(v) & 255} for v in present]})
-    return doc, hashed.hexdigest(), root
+    return doc, hashed.hexdigest()

@@ -78,6 +78,7 @@ def train(
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
                           "for agents, `stemma list --task world`)")
+    asked_format = format
     format, told = reading(out if resume else None, data, format, data_options)
     format, options = suited(data, card.task_of(preset), format, told)
     train_set, val_set = open_pair(data, val, format, **options)
@@ -121,7 +122,7 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun and begun.as_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set), "white": info.white, **kept_as(data, told)},
+                 "val_images": len(val_set), "white": info.white, **kept_as(data, asked_format, told)},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

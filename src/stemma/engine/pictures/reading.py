@@ -4,10 +4,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...core.types import Dataset
+from ...core.samples import Dataset
 from ...data.open import absolute
 from ...data.options import anchored
-from ..running.runs import Run
+from ..running.places import data_of
 
 
 def reading(
@@ -16,29 +16,17 @@ def reading(
     """Format and reader's options for `data`: those that were given, else those of the run that `model` names (a run,
     its folder, or a weights file in it) where it read the same data."""
     said = anchored(options, data)
-    kept = _kept(model)
-    if said or not kept.get("options") or not isinstance(data, (str, Path)) or kept.get("place") != absolute(data):
+    where = getattr(model, "path", model)
+    kept = data_of(where) if isinstance(where, (str, Path)) else {}
+    if said or not kept.get("place") or not isinstance(data, (str, Path)) or kept["place"] != absolute(data):
         return format, said
-    return format or kept.get("format"), dict(kept["options"])
+    return format or kept.get("format"), dict(kept.get("options") or {})
 
 
-def kept_as(data: str | Path | Dataset, options: dict[str, Any]) -> dict[str, Any]:
-    """What run.json keeps of it."""
+def kept_as(data: str | Path | Dataset, format: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What run.json keeps of it, where anything was told."""
     place = absolute(data) if isinstance(data, (str, Path)) else None
-    return {"place": place, "options": options} if options else {}
-
-
-def _kept(model: Any) -> dict[str, Any]:
-    if isinstance(model, Run):
-        path = model.path
-    elif isinstance(model, (str, Path)):
-        path = Path(model) if Path(model).is_dir() else Path(model).parent
-    else:
-        return {}
-    if not (path / "run.json").is_file():
-        return {}
-    found = Run.open(path).record.get("data")
-    return found if isinstance(found, dict) else {}
+    return {"place": place, "options": options} if options or format and place else {}
 
 
 __all__ = ["kept_as", "reading"]

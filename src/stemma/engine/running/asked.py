@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ...core import outputs
-from ...core.types import StemmaError
+from ...core.samples import StemmaError
 from ...data.finding import below, common
 from ...data.images import SUFFIXES
 

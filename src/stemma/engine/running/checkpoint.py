@@ -29,10 +29,9 @@ from ...core.types import Classes, DataError, Info, Points, StemmaError, at_leas
 from ...data.proposals import sourced
 from ...parts.backbones.onto import onto_timm
 from ...parts.backbones.timm_backbone import DEPTHS, no_pretrained
-from .places import checked, find
+from .places import KEY, checked, find
 
 FORMAT = 1
-KEY = "stemma"
 
 
 # ---------------------------------------------------------------- writing

@@ -1,10 +1,16 @@
-"""Where the weights of a run lie. It imports no torch, so that a wrong path is told at once."""
+"""Where the weights of a run lie, and what files beside and within say of it. It imports no torch, so that a wrong path
+is told at once."""
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ...core.samples import StemmaError
+
+KEY = "stemma"  # what a weights file's metadata is called
+_LONGEST = 1 << 26  # bytes of a header that is read
 
 
 def find(where: str | os.PathLike[str], which: str = "best") -> Path:
@@ -32,4 +38,28 @@ def there(where: str | os.PathLike[str], which: str = "best") -> Path:
     return checked(find(where, which))
 
 
-__all__ = ["checked", "find", "there"]
+def told(where: str | os.PathLike[str], which: str = "best") -> tuple[str, str]:
+    """(paper, preset) of a weights file by its header alone; empty where it does not say: then it is read as a whole,
+    which says what is wrong with it."""
+    try:
+        with open(find(where, which), "rb") as f:
+            size = int.from_bytes(f.read(8), "little")
+            head = json.loads(f.read(size)) if size <= _LONGEST else {}
+        meta = json.loads(head["__metadata__"][KEY])
+        return str(meta["paper"]), str(meta.get("preset", ""))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "", ""
+
+
+def data_of(where: str | os.PathLike[str]) -> dict[str, Any]:
+    """What run.json keeps of the data of a run (its folder, or a weights file in it); {} where there is none."""
+    path = Path(where) if Path(where).is_dir() else Path(where).parent
+    try:
+        found = json.loads((path / "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    kept = found.get("data") if isinstance(found, dict) else None
+    return kept if isinstance(kept, dict) else {}
+
+
+__all__ = ["KEY", "checked", "data_of", "find", "there", "told"]

@@ -13,6 +13,7 @@ from ...core.types import StemmaError
 from ...parts.backbones.timm_backbone import DEPTHS, packaged_state
 from ..running import checkpoint
 from ..running.foreign import read_state
+from ..running.places import KEY
 
 FILES = (".safetensors", ".pth", ".pt")
 HALF = (0.5, 0.5, 0.5)
@@ -98,7 +99,7 @@ def _meta(path: Path) -> dict[str, str]:
 
 
 def _is_ours(path: Path) -> bool:
-    return checkpoint.KEY in _meta(path)
+    return KEY in _meta(path)
 
 
 def _of_file(path: Path) -> Named:
