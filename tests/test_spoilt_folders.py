@@ -523,3 +523,15 @@ def test_caltechs_labels_have_one_number_in_all_splits(kind: str, tmp_path: Path
             [[], [frame_of("cyclist", (3, 5, 10, 30), labels=(labels := []))]], labels)
     for split in ("train", "val", "test"):
         assert open_dataset(root, split).info.classes.names == ("cyclist", "person")
+
+
+def test_a_stop_of_the_whole_is_no_fault_of_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command ends in its own way at SIGTERM; what runs many of them in one process ends then too."""
+    import folder_cases
+    from stemma import cli
+
+    for code in (129, 130, 143):
+        monkeypatch.setattr(cli, "main", lambda _, code=code: sys.exit(code))
+        for run in (folder_cases.stemma, fuzz_folders.command):
+            with pytest.raises(KeyboardInterrupt):
+                run("doctor", "scenes")
