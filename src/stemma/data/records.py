@@ -435,8 +435,8 @@ def vet(
             twice[name] = i
     for i in np.flatnonzero(keep & (t.sizes <= 0).any(1)).tolist():
         try:
-            own = [root / m for m in t.maps[i]] if t.maps is not None else []
-            t.sizes[i] = _drawn_on(header(root / t.files[i]), own)
+            drawn = [root / m for m in t.maps[i]] if t.maps is not None else []
+            t.sizes[i] = _drawn_on(header(root / t.files[i]), drawn)
         except DataError as e:
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
