@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         for _ in sys.stdin:
             print(json.dumps((seconds(run), said())), flush=True)
+
+
+@contextlib.contextmanager
+def source_of(commit: str) -> Iterator[Path]:
+    """The package's source at a commit, in a folder that lasts as long."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed = subprocess.run(["git", "archive", commit, "src"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        with tarfile.open(fileobj=BytesIO(packed.stdout)) as tar:
+            tar.extractall(folder, filter="data")
+        yield Path(folder) / "src"
 
 
 class Build:
@@ -96,12 +107,9 @@ def main() -> None:
     if a.child:
         return child(a.systems[0], a.batch, a.bf16, a.predict)
     more = ["--batch", str(a.batch), *(["--bf16"] if a.bf16 else []), *(["--predict"] if a.predict else [])]
-    with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run(["git", "archive", a.commit, "src"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        with tarfile.open(fileobj=BytesIO(packed.stdout)) as tar:
-            tar.extractall(folder, filter="data")
+    with source_of(a.commit) as old:
         for system in a.systems:
-            print(measured(Path(folder) / "src", system, a.rounds, more), flush=True)
+            print(measured(old, system, a.rounds, more), flush=True)
 
 
 if __name__ == "__main__":

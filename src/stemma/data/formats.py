@@ -21,7 +21,7 @@ from . import around
 from .classes import folders
 from .division import divide
 from .files import Unused, unused
-from .images import walk, walked_once
+from .images import subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
     caltech,
@@ -44,7 +44,7 @@ from .readers import (
     wider,
     yolo,
 )
-from .records import DataWarning, Draft, OnFault, Records, finish, same_classes, say_once, used_by
+from .records import DataWarning, Draft, OnFault, Records, finish, reads_of, same_classes, say_once, used_by
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
@@ -152,7 +152,7 @@ def sets_near(path: Path) -> list[tuple[Path, list[str]]]:
 def formats_at(path: Path) -> list[str]:
     """The formats whose files lie in a folder."""
     found = [kind for kind in ("coco", "panoptic") if coco.json_groups(path, kind)]
-    parts = [p for p in path.iterdir() if p.is_dir() and coco.split_name(p.name)]
+    parts = [path / n for n in subfolders(path) if coco.split_name(n)]
     if voc.folders(path) is not None or any(voc.folders(p) is not None for p in parts):
         found.append("voc")
     if yolo.looks_like(path):
@@ -223,6 +223,7 @@ def splits_at(where: str | Path, format: str | None = None, **options: Any) -> t
     return (*first, *sorted(own - set(first)))
 
 
+@walked_once()
 def open_at(
     where: str | Path, split: str = "train", format: str | None = None, on_fault: OnFault = "mend", *,
     classes: Classes | None = None, **options: Any
@@ -280,7 +281,7 @@ def unused_at(where: str | Path, format: str | None, opened: dict[str, Records],
                 draft = reads()
             except DataError:
                 return None
-            used |= used_by(draft)
+            used |= used_by(reads_of(draft))
             roots.append(draft.root)
     found = Unused()
     real = {r.resolve(): r for r in reversed(roots)}

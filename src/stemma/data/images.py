@@ -8,6 +8,7 @@ no training run survives.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ _WIDE = frozenset({  # kinds that may hold more than 8 bits
     ".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".pfm", ".jp2", ".j2k", ".jpf", ".jpx", ".fits", ".fit",
     ".im", ".sgi",
 })
+_PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
 LOOK = 64  # pictures of a set that are looked at for its scale
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
@@ -74,6 +76,8 @@ def safe_join(root: str | Path, name: str, follow_links: bool = False) -> Path:
 def check_name(name: str, source: str, record: str = "", field: str = "file_name") -> None:
     """Raises DataError where a file name read from `source` is empty, absolute,
     climbs with `..` or cannot be a file name."""
+    if isinstance(name, str) and len(name) <= 4096 and _PLAIN.fullmatch(name):
+        return
     bad = ""
     if not isinstance(name, str) or not name.strip():
         bad = "is not a file name"
@@ -230,12 +234,17 @@ class White(NamedTuple):
     looked: int
 
 
+def may_be_wide(name: str | Path) -> bool:
+    """Whether files of this ending can hold more than 8 bits."""
+    return os.path.splitext(name)[1].lower() in _WIDE
+
+
 def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
     """One scale for the wide pictures of a set, from `look` of them, evenly spread; None where none is wide.
 
     Files of kinds that hold 8 bits are not opened, nor are PNGs whose header says so decoded.
     """
-    able = [p for p in map(Path, paths) if p.suffix.lower() in _WIDE]
+    able = [Path(p) for p in paths if may_be_wide(p)]
     found: list[tuple[float, bool]] = []
     for k in np.unique(np.linspace(0, len(able) - 1, min(look, len(able))).astype(int)) if able else []:
         try:
@@ -264,17 +273,31 @@ def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]
     return _data_in(folder, _by_ending(folder), frozenset(suffixes))
 
 
+def subfolders(folder: str | Path) -> list[str]:
+    """Names of the folders directly in `folder`, sorted, hidden ones too. Raises `OSError`."""
+    return _LOOKED.get()(os.fspath(folder))[0]
+
+
 def _by_ending(folder: str | Path) -> dict[str, list[str]]:
     """Names in a folder that are not hidden, by their endings in small letters."""
-    out: dict[str, list[str]] = {}
     try:
-        with os.scandir(folder) as entries:
-            for e in entries:
-                if not e.name.startswith("."):
-                    out.setdefault(os.path.splitext(e.name)[1].lower(), []).append(e.name)
+        return _LOOKED.get()(os.fspath(folder))[1]
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return out
+
+
+def _look(folder: str) -> tuple[list[str], dict[str, list[str]]]:
+    """(names of the folders in a folder, sorted; names that are not hidden, by their endings in small letters)."""
+    below: list[str] = []
+    out: dict[str, list[str]] = {}
+    with os.scandir(folder) as entries:
+        for e in entries:
+            name = e.name
+            if e.is_dir():
+                below.append(name)
+            if name[:1] != ".":
+                out.setdefault(os.path.splitext(name)[1].lower(), []).append(name)
+    return sorted(below), out
 
 
 def _data_in(folder: str | Path, of: dict[str, list[str]], wanted: frozenset[str]) -> list[str]:
@@ -303,36 +326,46 @@ def _rooms(folder: str, follow_links: bool) -> list[Room]:
     """(path, the same below `folder` with a "/" behind it, names by their endings) of a folder and all below."""
     out: list[Room] = []
     seen: set[str] = set()
-    for at, folders, _ in os.walk(folder, followlinks=follow_links):
-        if follow_links and (real := os.path.realpath(at)) in seen:
-            folders.clear()
+    todo = [(folder, "")]
+    while todo:
+        at, below = todo.pop()
+        real = os.path.realpath(at) if follow_links else at
+        try:
+            folders, names = _LOOKED.get()(at)
+        except OSError:
             continue
-        seen.add(real if follow_links else at)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        below = os.path.relpath(at, folder).replace(os.sep, "/")
-        out.append((at, "" if below == "." else f"{below}/", _by_ending(at)))
+        if real in seen:
+            continue
+        seen.add(real)
+        inner = [(os.path.join(at, f), f"{below}{f}/") for f in folders if not f.startswith(".")]
+        todo += [(path, name) for path, name in reversed(inner) if follow_links or not os.path.islink(path)]
+        out.append((at, below, names))
     return out
 
 
 _WALKED: ContextVar[Callable[[str, bool], list[Room]]] = ContextVar("_WALKED", default=_rooms)
+_LOOKED: ContextVar[Callable[[str], tuple[list[str], dict[str, list[str]]]]] = ContextVar("_LOOKED", default=_look)
 
 
 @contextmanager
 def walked_once() -> Iterator[None]:
-    """Within, `walk` goes through a folder once, however many kinds of files it is asked for: what changes meanwhile is
-    not seen."""
-    token = _WALKED.set(cache(_rooms))
+    """Within, a folder is looked into once, and `walk` goes through it once, however many kinds of files are asked for:
+    what changes meanwhile is not seen."""
+    if _LOOKED.get() is not _look:  # within another
+        yield
+        return
+    tokens = _WALKED.set(cache(_rooms)), _LOOKED.set(cache(_look))
     try:
         yield
     finally:
-        _WALKED.reset(token)
+        _WALKED.reset(tokens[0])
+        _LOOKED.reset(tokens[1])
 
 
 def child(folder: str | Path, *names: str) -> str:
     """The first sub-folder that is called one of `names`, in this order and in any case; "" where there is none."""
     try:
-        with os.scandir(folder) as entries:
-            there = sorted(e.name for e in entries if e.is_dir())
+        there = subfolders(folder)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     for name in names:
@@ -491,4 +524,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
 
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
-           "is_pointer", "listing", "read_image", "read_map", "safe_join", "to_uint8", "walk", "walked_once"]
+           "is_pointer", "listing", "read_image", "read_map", "safe_join", "subfolders", "to_uint8", "walk",
+           "walked_once"]

@@ -19,9 +19,10 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import Header, check_name, cut_to_8_bits, header, image_size, read_image, white_of
+from .images import Header, check_name, cut_to_8_bits, header, image_size, may_be_wide, read_image, white_of
 from .options import spelled
 from .readers import rle
+from .readers.segments import Segments
 
 OnFault = Literal["mend", "refuse", "report"]
 OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
@@ -76,7 +77,7 @@ class Table:
     record: np.ndarray  # int64 (O,) the source's number of each object, for messages
     source: list[str] | str  # the annotation file of each picture, or of all
     word: str = "object"  # what the source calls a record
-    segments: list[Any] | None = None  # of each object, None where it has none
+    segments: Segments | None = None  # of each object, None where it has none
     keypoints: np.ndarray | None = None  # float64 (O, K, 3)
     maps: list[tuple[str, ...]] | None = None  # of each picture, relative to the root
     amodal: list[Any] | None = None  # segments of each object with its hidden part; None where that is not said
@@ -93,7 +94,7 @@ class Table:
         return replace(
             self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
             area=self.area[at], record=self.record[at], segments=None if self.segments is None
-            else [self.segments[k] for k in at], keypoints=None if self.keypoints is None else self.keypoints[at],
+            else self.segments.take(at), keypoints=None if self.keypoints is None else self.keypoints[at],
             amodal=None if self.amodal is None else [self.amodal[k] for k in at],
             visible=None if self.visible is None else self.visible[at],
         )
@@ -114,8 +115,9 @@ class Table:
 
 def table(
     files: list[str], sizes: Any, ids: Any, image: Any, boxes: Any, labels: Any, source: list[str] | str, *,
-    crowd: Any = None, area: Any = None, record: Any = None, word: str = "object", segments: list[Any] | None = None,
-    keypoints: np.ndarray | None = None, maps: list[tuple[str, ...]] | None = None,
+    crowd: Any = None, area: Any = None, record: Any = None, word: str = "object",
+    segments: Segments | list[Any] | None = None, keypoints: np.ndarray | None = None,
+    maps: list[tuple[str, ...]] | None = None,
     amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None, visible: Any = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
@@ -130,7 +132,8 @@ def table(
         area=(np.full(n, np.nan) if area is None else np.asarray(area, dtype=np.float64).reshape(-1))[order],
         record=(np.arange(n, dtype=np.int64) if record is None
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
-        source=source, word=word, segments=None if segments is None else [segments[k] for k in order],
+        source=source, word=word, segments=None if segments is None else
+        (segments if isinstance(segments, Segments) else Segments.of(segments)).take(order),
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
         amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
         visible=None if visible is None else np.asarray(visible, dtype=np.float64).reshape(-1)[order],
@@ -176,11 +179,19 @@ class Draft:
         return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new})
 
 
-def used_by(draft: Draft) -> frozenset[str]:
+Reads = tuple[Path, Sequence[str], Sequence[tuple[str, ...]], set[str]]  # root, pictures, maps, other files
+
+
+def reads_of(draft: Draft) -> Reads:
+    """What `used_by` makes paths of."""
+    return draft.root, draft.table.files, draft.table.maps or (), draft.used
+
+
+def used_by(reads: Reads) -> frozenset[str]:
     """Absolute paths of the pictures, maps and files of annotations that a draft names."""
-    maps = (m for row in draft.table.maps or () for m in row)
-    there = {os.path.abspath(os.path.join(draft.root, f)) for f in (*draft.table.files, *maps)}
-    return frozenset(there | {os.path.abspath(f) for f in draft.used})
+    root, files, maps, others = reads
+    there = {os.path.abspath(os.path.join(root, f)) for f in (*files, *(m for row in maps for m in row))}
+    return frozenset(there | {os.path.abspath(f) for f in others})
 
 
 class Folder:
@@ -190,6 +201,7 @@ class Folder:
         self.root, self.follow = root, follow_links
         self.base = os.path.realpath(root)
         self._seen: dict[str, dict[str, tuple[int, bool]]] = {}
+        self.known: dict[str, int] = {}  # bytes of the files inside the root that were listed, by their plain names
 
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
@@ -214,9 +226,11 @@ class Folder:
     def size(self, name: str, source: str = "", record: str = "", fld: str = "file_name") -> int:
         """Bytes of the file `name`, -1 where there is none. Raises DataError where it leads outside."""
         check_name(name, source or str(self.root), record, fld)
-        directory, _, file = name.replace("\\", "/").rpartition("/")
+        directory, _, file = (name.replace("\\", "/") if "\\" in name else name).rpartition("/")
         if directory not in self._seen:
-            self._seen[directory] = self._list(directory)
+            there = self._seen[directory] = self._list(directory)
+            start = f"{directory}/" if directory else ""
+            self.known |= {start + n: size for n, (size, inside) in there.items() if inside and size >= 0}
         size, inside = self._seen[directory].get(file, (-1, True))
         if not inside:
             raise DataError(
@@ -239,7 +253,7 @@ class Records:
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
         self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
         self.source = split  # the data's own split that this is a part of
-        self.used = used_by(draft)
+        self._reads = reads_of(draft)
         self.wanted = frozenset(info.kinds)
         self._digest, self._bytes = draft.digest, list(bytes_of)
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
@@ -252,6 +266,11 @@ class Records:
     @property
     def info(self) -> Info:
         return self._info
+
+    @property
+    def used(self) -> frozenset[str]:
+        """`used_by` of what was read, pictures that were left out included."""
+        return used_by(self._reads)
 
     @property
     def fingerprint(self) -> str:
@@ -408,19 +427,23 @@ def vet(
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
-    sizes = np.full(len(t.files), -1, dtype=np.int64)
+    found = [-1] * len(t.files)
     twice: dict[str, int] = {}
     for i, name in enumerate(t.files):
+        found[i] = folder.known.get(name, -1)
+        if found[i] >= 0 and t.maps is None and name not in twice:
+            twice[name] = i
+            continue
         record = f"image {t.ids[i]}"
         try:
-            sizes[i] = folder.size(name, t.origin(i), record)
+            found[i] = folder.size(name, t.origin(i), record)
             for m in t.maps[i] if t.maps is not None else ():
                 folder.size(m, t.origin(i), record, "map")
         except DataError as e:
             faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
             keep[i] = False
             continue
-        if sizes[i] < 0:
+        if found[i] < 0:
             faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there",
                                 "its record is left out", True, "missing image"))
             keep[i] = False
@@ -441,6 +464,7 @@ def vet(
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
+    sizes = np.array(found, dtype=np.int64)
     lost = np.zeros(len(t.files), dtype=bool)
     lost[list(out)] = True
     if not keep.all():
@@ -450,6 +474,21 @@ def vet(
     return t, faults + more, sizes[left].tolist()
 
 
+_BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
+
+
+def _judged(b: np.ndarray, hw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
+    limit = hw[:, [1, 0, 1, 0]].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        broken = ~np.isfinite(b).all(1)
+        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
+        cut = np.clip(b, 0.0, limit)
+        gone = ~broken & ~flat & ((cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1]))
+        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+    return broken, flat, gone, over
+
+
 def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
     extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
@@ -457,13 +496,8 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
-    limit = np.stack([hw[:, 1], hw[:, 0], hw[:, 1], hw[:, 0]], 1).astype(np.float64) if len(b) else np.zeros((0, 4))
-    with np.errstate(invalid="ignore"):
-        broken = ~np.isfinite(b).all(1)
-        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
-        clipped = np.clip(b, 0.0, limit)
-        gone = ~broken & ~flat & ((clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1]))
-        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+    broken, flat, gone, over = (np.concatenate(x) for x in zip(
+        *(_judged(b[k : k + _BLOCK], hw[k : k + _BLOCK]) for k in range(0, max(len(b), 1), _BLOCK))))
 
     def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
         for k in np.flatnonzero(rows):
@@ -480,7 +514,10 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     wrong = broken | flat | gone
-    t = replace(t, boxes=np.where(wrong[:, None], 0.0, np.where(over[:, None], clipped, b)))
+    boxes = b.copy()
+    boxes[over] = np.clip(b[over], 0.0, hw[over][:, [1, 0, 1, 0]])
+    boxes[wrong] = 0.0
+    t = replace(t, boxes=boxes)
     stays = ~out
     stays[t.image[wrong]] = False
     left = np.flatnonzero(stays)
@@ -493,7 +530,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     if unknown.any():
         area = t.area.copy()
         area[unknown] = (t.boxes[unknown, 2] - t.boxes[unknown, 0]) * (t.boxes[unknown, 3] - t.boxes[unknown, 1])
-        for k in np.flatnonzero(unknown):
+        for k in np.flatnonzero(unknown).tolist():
             if t.segments is not None and t.segments[k] is not None:
                 h, w = t.sizes[t.image[k]]
                 area[k] = rle.area(t.segments[k], int(h), int(w))
@@ -504,38 +541,46 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
 def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     faults: list[Fault] = []
     assert t.segments is not None
-    segments = list(t.segments)
-    sizes = t.sizes[t.image].tolist()
+    sizes = t.sizes[t.image]
     wrong: dict[int, str] = {}
+    new: dict[int, Any] = {}
+    odd = {k: t.segments[k] for k in t.segments.odd()}
     strings: list[int] = []
-    for k, seg in enumerate(segments):
-        if seg is None:
-            continue
-        h, w = sizes[k]
-        said = rle.problem(seg, h, w)
+    for k, seg in odd.items():
+        said = rle.problem(seg, *sizes[k].tolist())
         if said:
             wrong[k] = said
         elif isinstance(seg, list):
-            segments[k] = rle.compact(seg)
+            new[k] = rle.compact(seg)
         elif isinstance(seg["counts"], str | bytes):
             strings.append(k)
     for lo in range(0, len(strings), 4096):
         part = strings[lo : lo + 4096]
-        bad = rle.string_faults([segments[k]["counts"] for k in part],
-                                np.array([sizes[k][0] * sizes[k][1] for k in part]))
+        bad = rle.string_faults([odd[k]["counts"] for k in part], sizes[part].prod(1))
         wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
     for k in sorted(wrong):
-        seg = segments[k]
-        whole = [ring for ring in seg if not rle.problem([ring], *sizes[k])] if isinstance(seg, list) else []
-        segments[k] = rle.compact(whole) or None
+        seg = odd[k]
+        whole = ([ring for ring in seg if not rle.problem([ring], *sizes[k].tolist())] if isinstance(seg, list)
+                 else [])
+        new[k] = rle.compact(whole) or None
         i = int(t.image[k])
         faults.append(Fault(
             t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
             "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
             t.files[i], tuple(t.boxes[k].tolist()),
         ))
-    t, more = _boxes_beside(replace(t, segments=segments))
+    t, more = _boxes_beside(replace(t, segments=t.segments.mended(new)) if new else t)
     return t, faults + more
+
+
+def _lie_apart(boxes: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Which boxes are not those around their masks (M, 4); NaN where a mask has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        side = np.clip(np.minimum(boxes[:, 2:], around[:, 2:]) - np.maximum(boxes[:, :2], around[:, :2]), 0, None)
+        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (boxes, around))
+        common = side.prod(1)
+        found: np.ndarray = (common / (one + two - common) < 0.5) & (np.abs(boxes - around).max(1) > 2.0)
+    return found
 
 
 def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
@@ -543,12 +588,9 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     from below, corners in the place of width and height. The mask is drawn point by point,
     and the box follows from it."""
     assert t.segments is not None
-    around = rle.all_bounds(t.segments)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        side = np.clip(np.minimum(t.boxes[:, 2:], around[:, 2:]) - np.maximum(t.boxes[:, :2], around[:, :2]), 0, None)
-        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (t.boxes, around))
-        common = side.prod(1)
-        apart = (common / (one + two - common) < 0.5) & (np.abs(t.boxes - around).max(1) > 2.0)
+    around = t.segments.bounds()
+    apart = np.concatenate([_lie_apart(t.boxes[k : k + _BLOCK], around[k : k + _BLOCK])
+                            for k in range(0, len(around), _BLOCK)] or [np.zeros(0, dtype=bool)])
     if not apart.any():
         return t, []
     if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
@@ -635,7 +677,7 @@ def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
 
 def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
-    paths = [draft.root / f for f in files]
+    paths = [draft.root / f for f in files if may_be_wide(f)]
     if cut := cut_to_8_bits(paths):
         draft.notes.append(cut)
     found = white_of(paths)

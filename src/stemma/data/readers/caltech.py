@@ -17,7 +17,7 @@ from typing import Any
 from stemma.core.samples import DataError
 
 from ..files import given_folder, read_bytes, text_of
-from ..images import SUFFIXES, walk
+from ..images import SUFFIXES, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import matlab, pages
@@ -52,7 +52,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _sets(where: Path) -> list[str]:
-    return [p.name for p in where.iterdir() if p.is_dir() and re.fullmatch(r"set\d+", p.name)] if where.is_dir() else []
+    return [n for n in subfolders(where) if re.fullmatch(r"set\d+", n)] if where.is_dir() else []
 
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:

@@ -10,11 +10,11 @@ import hashlib
 import json
 import math
 import mmap
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes
 from ..finding import Pictures, below_common, foreign, plain_name
-from ..images import check_name
+from ..images import check_name, subfolders
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
-from . import amodal, rle
+from . import amodal, columns, rle
+from .segments import Segments
 
 FORMAT = "coco"
 _SPLIT = re.compile(
@@ -77,7 +78,8 @@ def looks_like(path: Path) -> str:
         stat = path.stat()
     except (OSError, ValueError):
         return ""
-    return _kind(str(path), stat.st_mtime_ns, stat.st_size)
+    known = columns.stamp(path)
+    return known and columns.kind(path, known) or _kind(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=256)
@@ -212,8 +214,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
         for parent in level:
             try:
-                with os.scandir(root / parent) as entries:
-                    subs = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+                subs = [n for n in subfolders(root / parent) if not n.startswith(".")]
             except OSError:
                 continue
             folders += [f"{parent}/{s}" if parent else s for s in subs[:200]]
@@ -374,7 +375,7 @@ def _isthing(c: Mapping[str, Any], path: Path) -> bool:
         raise DataError(str(path), str(e), "write 0 or 1", f"category {c['id']}", "isthing") from None
 
 
-def read_images(rows: Sequence[Any], path: Path,
+def read_images(rows: Iterable[Any], path: Path,
                 faults: list[Fault]) -> tuple[list[str], np.ndarray, np.ndarray, dict[Any, int]]:
     """File names as they are spelled here (`plain_name`), sizes (I, 2), ids (I,), and id -> position of the image
     records that can be used. Where names lead is for `located` to see."""
@@ -478,114 +479,210 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
          labels: str | Path | None = None, follow_links: bool = False) -> Draft:
     """A draft of one JSON file. Raises DataError where the document cannot be used at all;
     faults of single records are collected."""
-    doc, digest = load_json(source)
     faults: list[Fault] = []
     notes: list[str] = []
     said = str(source)
     pairs: dict[Any, amodal.Pairs] = {}
-    if isinstance(doc, dict):
-        doc, pairs = amodal.flat(doc, said, faults, notes)
-    listed = part_of(doc, "categories", source)
-    root_row = _root_row(listed, part_of(doc, "annotations", source), source,
+    plain, doc, raw = _plain(source), None, []
+    if plain is None:  # parsed as a whole
+        doc, digest = load_json(source)
+        if isinstance(doc, dict):
+            doc, pairs = amodal.flat(doc, said, faults, notes)
+        listed, raw = part_of(doc, "categories", source), part_of(doc, "annotations", source)
+        rows = None
+    else:
+        digest, listed, rows = plain.digest, plain.categories, plain.rows
+    root_row = _root_row(listed, lambda number: _named(raw if rows is None else rows, number), source,
                          choose_labels(where, FORMAT, which, labels).values())
     classes, label_of, categories = read_categories([c for c in listed if c is not root_row], source)
-    files, sizes, ids, index = _by_id(*read_images(part_of(doc, "images", source), source, faults))
+    pictures = plain.images if plain is not None else _listed(part_of(doc, "images", source), source)
+    files, sizes, ids, index = pictures.files, pictures.sizes, pictures.ids, dict(zip(pictures.keys, count()))
+    faults += [Fault(said, *f) for f in pictures.faults]
     root, inside = (find_images(where if where.is_dir() else data_root(where), files, split, source, images) if files
                     else (data_root(source), ""))
     if root_row is not None:
         notes.append(f"the category {root_row['name']!r} has no annotation and is the supercategory of all others: it "
                      "is left out of the classes")
     files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
-    gone = ~there
 
-    searched, frequency = _searched(part_of(doc, "images", source), index, label_of, categories)
+    searched, frequency = _searched(pictures.federated, index, label_of, categories)
     if searched is not None:
         notes.append("as in LVIS a picture was searched for some classes alone. It is measured by LVIS's rules; "
                      "training takes what is not marked for background")
-    of = {ident(k): (int(h), int(w)) for k, (h, w) in zip(index, sizes, strict=True)}
-    rows = amodal.modal(part_of(doc, "annotations", source), of, said, faults, notes)
-    at, kind, record, keep = [], [], [], []
-    seen: set[int] = set()
-    out: set[int] = set()
-    for k, a in enumerate(rows):
-        if not isinstance(a, dict):
-            faults.append(Fault(said, f"annotation {k}", "", "is no object, so its image is not known",
-                                "remove it, or write it again", False, "broken record"))
-            continue
-        number = whole(a.get("id"), k)
-        name = f"annotation {number}"
-        if "id" in a and number in seen:
-            faults.append(Fault(said, name, "id", "two annotations have this id", "both are kept", True,
-                                "duplicate id"))
-        seen.add(number)
-        i, c = lookup(index, a.get("image_id")), lookup(label_of, a.get("category_id"))
-        if c < 0:
-            faults.append(Fault(said, name, "category_id", f"the category {str(a.get('category_id'))[:40]} is not in "
-                                "'categories'", "add the category or remove the annotation", False, "unknown class"))
-            continue
-        if i >= 0 and gone[i]:
-            continue  # named with its picture
-        if i < 0:
-            faults.append(Fault(said, name, "image_id", f"there is no image {str(a.get('image_id'))[:40]}",
-                                "it is left out", True, "unknown image"))
-            continue
-        if not isinstance(a.get("bbox"), list) and not a.get("segmentation"):
-            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT,
-                                True, "broken record", files[i]))
-            out.add(i)
-            continue
-        keep.append(a)
-        at.append(i)
-        kind.append(c)
-        record.append(number)
-
-    nowhere = [frozenset(x.tolist()) for x, _ in searched] if searched is not None else []
-    faults += [Fault(said, f"annotation {record[n]} of {files[i]}", "category_id", "is of the class "
-                     f"{classes.names[c]!r}, and neg_category_ids of its picture says that there is none",
-                     "it counts as there", True, "absent class", files[i])
-               for n, (i, c) in enumerate(zip(at, kind)) if nowhere and c in nowhere[i]]
-    boxes = numbers([a.get("bbox") for a in keep], 4)
+    if rows is None:
+        of = {ident(k): (int(h), int(w)) for k, (h, w) in zip(index, sizes, strict=True)}
+        rows = columns.gathered(amodal.modal(raw, of, said, faults, notes))
+    keep, at, kind, number, out = _belonging(rows, files, there, index, label_of, said, faults)
+    record = number.tolist()
+    if searched is not None:
+        nowhere = [frozenset(x.tolist()) for x, _ in searched]
+        faults += [Fault(said, f"annotation {record[n]} of {files[i]}", "category_id", "is of the class "
+                         f"{classes.names[c]!r}, and neg_category_ids of its picture says that there is none",
+                         "it counts as there", True, "absent class", files[i])
+                   for n, (i, c) in enumerate(zip(at.tolist(), kind.tolist())) if c in nowhere[i]]
+    odd = [(int(n), rows.odd[int(k)]) for n, k in enumerate(keep) if int(k) in rows.odd] if rows.odd else []
+    boxes = rows.boxes[keep]
+    if odd:
+        boxes[[n for n, _ in odd]] = numbers([a.get("bbox") for _, a in odd], 4)
     boxes[:, 2:] += boxes[:, :2]
-    segments: list[Any] | None = [a.get("segmentation") or None for a in keep]
+    segments: Segments | None = rows.segments.take(keep)
     assert segments is not None
-    for k, a in enumerate(keep):
-        if not isinstance(a.get("bbox"), list) and segments[k] is not None:
-            wrong = rle.problem(segments[k], int(sizes[at[k], 0]), int(sizes[at[k], 1]))
+    for n, a in odd:
+        if not isinstance(a.get("bbox"), list) and segments[n] is not None:
+            i = int(at[n])
+            h, w = sizes[i].tolist()
+            outline = rle.listed(segments[n])
+            wrong = rle.problem(outline, h, w)
             if not wrong:
                 try:
-                    boxes[k] = rle.bounds(segments[k], int(sizes[at[k], 0]), int(sizes[at[k], 1]))
+                    boxes[n] = rle.bounds(outline, h, w)
                 except (ValueError, OverflowError) as e:
                     wrong = f"cannot be decoded ({e})"
-            faults.append(Fault(said, f"annotation {record[k]} of {files[at[k]]}", "bbox",
+            faults.append(Fault(said, f"annotation {record[n]} of {files[i]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
-                                OUT if wrong else "it is taken from the mask", True, "no box", files[at[k]]))
+                                OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
             if wrong:
-                out.add(at[k])
-    bare = [k for k, s in enumerate(segments) if s is None]
+                out.add(i)
+    bare = np.flatnonzero(segments.absent()).tolist()
     if len(bare) == len(segments):
         segments = None
     else:
         faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
                          "its box is taken as the mask", True, "no mask")
                    for k in bare]
-    points = points_of(categories) or _unnamed(keep, notes)
-    keypoints = (_keypoints(keep, record, points, said, faults) if points is not None
-                 and any("keypoints" in a for a in keep) else None)
-    wholes = [a.get("amodal") for a in keep]
+    area, crowd = rows.area[keep], rows.crowd[keep]
+    flat = _Flat(rows, keep, odd)
+    points = points_of(categories) or flat.unnamed(notes)
+    keypoints = flat.shaped(record, points, said, faults) if points is not None and flat.there else None
+    for n, a in odd:
+        area[n] = real(a.get("area"))
+    if odd:
+        crowd[[n for n, _ in odd]] = crowds([a for _, a in odd], [record[n] for n, _ in odd], said, faults)
+    wholes = dict((n, a["amodal"]) for n, a in odd if a.get("amodal") is not None)
     ordered = {ident(k): v for k, v in pairs.items()}
-    hidden = segments is not None and any(v is not None for v in wholes)
+    hidden = segments is not None and bool(wholes)
     kinds = ("boxes", *(("masks",) if segments is not None else ()), *(("amodal",) if hidden else ()),
              *(("keypoints",) if keypoints is not None else ()))
     t = table(
-        files, sizes, ids, at, boxes, kind, said, crowd=crowds(keep, record, said, faults),
-        area=[real(a.get("area")) for a in keep],
-        record=record, word="annotation", segments=segments, keypoints=keypoints, amodal=wholes if hidden else None,
+        files, sizes, ids, at, boxes, kind, said, crowd=crowd, area=area, record=number, word="annotation",
+        segments=segments, keypoints=keypoints, amodal=[wholes.get(n) for n in range(len(at))] if hidden else None,
         depth=[ordered.get(k, ()) for k in index] if ordered else None,
     )
     t.searched = searched
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
                  out=out, used={said}, frequency=frequency)
+
+
+def _plain(source: Path) -> columns.Plain | None:
+    """The columns of a plain document, from the disk where they are kept; None for another."""
+    known = columns.stamp(source)
+    found = columns.kept(source, known) if known is not None else None
+    if found is not None:
+        return found
+    try:
+        doc = columns.Document(source)
+        if not isinstance(doc.categories, list):
+            return None
+        found = columns.Plain(doc.digest, doc.categories, _listed(doc.images(), source), doc.annotations())
+    except columns.NotPlain:
+        return None
+    if known is not None and columns.stamp(source) == known:
+        columns.keep(source, known, looks_like(source), found)
+    return found
+
+
+_SEARCHED = ("neg_category_ids", "not_exhaustive_category_ids")
+
+
+def _listed(rows: Iterable[Any], source: Path) -> columns.Listed:
+    """What image records say, in ascending id."""
+    faults: list[Fault] = []
+    federated: list[dict[str, Any]] = []
+
+    def seen() -> Iterator[Any]:
+        for im in rows:
+            if isinstance(im, dict) and (federated or not im.keys().isdisjoint(_SEARCHED)):
+                federated.append({k: im[k] for k in ("id", *_SEARCHED) if k in im})
+            yield im
+
+    files, sizes, ids, index = _by_id(*read_images(seen(), source, faults))
+    said = [[f.record, f.field, f.problem, f.mend, f.safe, f.kind] for f in faults]
+    return columns.Listed(files, sizes, ids, list(index), said, federated)
+
+
+def _places(ids: np.ndarray, index: Mapping[Any, int]) -> np.ndarray:
+    """`lookup` of many whole numbers."""
+    known = np.array([k for k in index if isinstance(k, int) and -(2**63) <= k < 2**63], dtype=np.int64)
+    if not len(known):
+        return np.full(len(ids), -1, dtype=np.int64)
+    of = np.array([index[k] for k in known.tolist()], dtype=np.int64)
+    low, high = int(known.min()), int(known.max())
+    if high - low < 64 * len(known) + 1000:
+        every = np.full(high - low + 2, -1, dtype=np.int64)  # the last for what lies outside
+        every[known - low] = of
+        found: np.ndarray = every[np.where((ids < low) | (ids > high), high + 1, ids) - low]
+        return found
+    order = np.argsort(known)
+    at = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    found = np.where(known[at] == ids, of[at], -1)
+    return found
+
+
+def _belonging(
+    rows: columns.Annotations, files: Sequence[str], there: np.ndarray, index: Mapping[Any, int],
+    label_of: Mapping[Any, int], said: str, faults: list[Fault],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, set[int]]:
+    """The annotations that are an object of a picture that is `there` (bool, I), ascending, and of each the picture,
+    the label and the number; and the pictures that are left out, for one of theirs says nothing."""
+    n = len(rows)
+    image, label, number = _places(rows.image, index), _places(rows.category, label_of), rows.number.copy()
+    told, outlined, whole_record = np.ones(n, dtype=bool), ~rows.segments.absent(), np.ones(n, dtype=bool)
+    boxed = np.ones(n, dtype=bool)
+    for k, a in rows.odd.items():
+        number[k] = k
+        if not isinstance(a, dict):
+            whole_record[k] = False
+            continue
+        number[k], told[k] = whole(a.get("id"), k), "id" in a
+        image[k], label[k] = lookup(index, a.get("image_id")), lookup(label_of, a.get("category_id"))
+        boxed[k] = isinstance(a.get("bbox"), list)
+    some = np.flatnonzero(whole_record)
+    again = np.zeros(n, dtype=bool)
+    if (np.diff(np.sort(number[some])) == 0).any():
+        again[np.delete(some, np.unique(number[some], return_index=True)[1])] = True
+    unknown, lost = whole_record & (label < 0), whole_record & (label >= 0) & (image < 0)
+    keep = whole_record & (label >= 0) & (image >= 0)
+    keep[keep] = there[image[keep]]  # the others are named with their pictures
+    nothing = keep & ~boxed & ~outlined
+    out: set[int] = set()
+
+    def said_of(k: int, column: np.ndarray, name: str) -> str:
+        return str(rows.odd[k].get(name) if k in rows.odd else int(column[k]))[:40]
+
+    for k in np.flatnonzero(~whole_record | again & told | unknown | lost | nothing).tolist():
+        name = f"annotation {number[k]}"
+        if not whole_record[k]:
+            faults.append(Fault(said, f"annotation {k}", "", "is no object, so its image is not known",
+                                "remove it, or write it again", False, "broken record"))
+            continue
+        if again[k] and told[k]:
+            faults.append(Fault(said, name, "id", "two annotations have this id", "both are kept", True,
+                                "duplicate id"))
+        if unknown[k]:
+            faults.append(Fault(said, name, "category_id", f"the category {said_of(k, rows.category, 'category_id')} "
+                                "is not in 'categories'", "add the category or remove the annotation", False,
+                                "unknown class"))
+        elif lost[k]:
+            faults.append(Fault(said, name, "image_id", f"there is no image {said_of(k, rows.image, 'image_id')}",
+                                "it is left out", True, "unknown image"))
+        elif nothing[k]:
+            i = int(image[k])
+            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT,
+                                True, "broken record", files[i]))
+            out.add(i)
+    at = np.flatnonzero(keep & ~nothing)
+    return at, image[at], label[at], number[at], out
 
 
 def _searched(
@@ -611,9 +708,10 @@ def _searched(
                       for f, n in zip(said, counts))
 
 
-def _root_row(rows: Sequence[Any], annotations: Sequence[Any], source: Path, files: Iterable[Path]) -> Any:
+def _root_row(rows: Sequence[Any], used: Callable[[Any], bool], source: Path, files: Iterable[Path]) -> Any:
     """The category that stands for the data set itself: the others name it as their supercategory, it names none, and
-    no annotation of any split's file uses it. None where there is none. Roboflow writes such a row."""
+    no annotation of any split's file uses it (`used`: of this one's). None where there is none. Roboflow writes such a
+    row."""
     named = Counter(c.get("supercategory") for c in rows
                     if isinstance(c, dict) and c.get("supercategory") != c.get("name")
                     and isinstance(c.get("supercategory"), str))
@@ -622,7 +720,7 @@ def _root_row(rows: Sequence[Any], annotations: Sequence[Any], source: Path, fil
             or not isinstance(c.get("name"), str) or named[c["name"]] != len(rows) - 1 or len(rows) < 2):
             continue
         number = ident(c.get("id"))
-        if any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in annotations):
+        if used(number):
             return None
         others = (p for p in files if p != source)
         return None if any(_uses(p, str(number)) for p in others) else c
@@ -639,35 +737,55 @@ def _uses(path: Path, number: str) -> bool:
         return False  # what is wrong is said where the file itself is opened
 
 
-def _unnamed(rows: Sequence[Mapping[str, Any]], notes: list[str]) -> Points | None:
-    """Points of annotations whose categories name none: as many as most of them have, called by their numbers."""
-    counts = Counter(len(a["keypoints"]) // 3 for a in rows if isinstance(a.get("keypoints"), list) and a["keypoints"]
-                     and len(a["keypoints"]) % 3 == 0)
-    if not counts:
-        return None
-    k = counts.most_common(1)[0][0]
-    notes.append(f"{counts[k]} annotations have {k} keypoints that no category names; they are called point_0 to "
-                 f"point_{k - 1}, none the mirror image of another. Write 'keypoints' (names) and 'skeleton' into "
-                 "the category")
-    return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (_OTHER_SIGMA,) * k)
+def _named(rows: Sequence[Any] | columns.Annotations, number: Any) -> bool:
+    """Whether an annotation has this category."""
+    if isinstance(rows, columns.Annotations):
+        plain = np.ones(len(rows), dtype=bool)
+        plain[list(rows.odd)] = False
+        return bool((rows.category[plain] == number).any()) or _named(list(rows.odd.values()), number)
+    return any(isinstance(a, dict) and ident(a.get("category_id")) == number for a in rows)
 
 
-def _keypoints(rows: Sequence[Mapping[str, Any]], record: Sequence[int], points: Points, said: str,
-               faults: list[Fault]) -> np.ndarray:
-    k = len(points.names)
-    out = np.zeros((len(rows), k, 3))
-    for n, a in enumerate(rows):
-        flat = a.get("keypoints")
-        if not flat:
-            continue
-        row = numbers([flat], 3 * k)[0] if isinstance(flat, list) and len(flat) == 3 * k else np.full(3 * k, np.nan)
-        row = row.reshape(k, 3)
-        if not np.isfinite(row).all() or not np.isin(row[:, 2], (0, 1, 2)).all():
+class _Flat:
+    """The keypoints of the annotations that are kept, as flat lists of the file."""
+
+    def __init__(self, rows: columns.Annotations, keep: np.ndarray, odd: Sequence[tuple[int, Any]]):
+        self.values, self.lengths = rows.points, rows.lengths[keep]
+        self.starts = (np.cumsum(np.maximum(rows.lengths, 0)) - np.maximum(rows.lengths, 0))[keep]
+        self.odd = {n: a["keypoints"] for n, a in odd if "keypoints" in a}
+        self.there = bool(self.odd) or bool((self.lengths >= 0).any())
+
+    def unnamed(self, notes: list[str]) -> Points | None:
+        """Points of annotations whose categories name none: as many as most of them have, called by their numbers."""
+        lengths = self.lengths.copy()
+        for n, flat in self.odd.items():
+            lengths[n] = len(flat) if isinstance(flat, list) else 0
+        counts = Counter((lengths[(lengths > 0) & (lengths % 3 == 0)] // 3).tolist())
+        if not counts:
+            return None
+        k = counts.most_common(1)[0][0]
+        notes.append(f"{counts[k]} annotations have {k} keypoints that no category names; they are called point_0 to "
+                     f"point_{k - 1}, none the mirror image of another. Write 'keypoints' (names) and 'skeleton' into "
+                     "the category")
+        return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (_OTHER_SIGMA,) * k)
+
+    def shaped(self, record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:
+        """float64 (n, K, 3); what are no K points counts as unlabelled, and is named."""
+        k = len(points.names)
+        out = np.zeros((len(self.lengths), k, 3))
+        right = np.flatnonzero(self.lengths == 3 * k)
+        out[right] = self.values[self.starts[right, None] + np.arange(3 * k)].reshape(-1, k, 3)
+        wrong = (self.lengths > 0) & (self.lengths != 3 * k)
+        for n, flat in self.odd.items():
+            if flat:
+                fits = isinstance(flat, list) and len(flat) == 3 * k
+                out[n] = (numbers([flat], 3 * k)[0] if fits else np.full(3 * k, np.nan)).reshape(k, 3)
+        wrong |= ~(np.isfinite(out).all((1, 2)) & np.isin(out[:, :, 2], (0, 1, 2)).all(1))
+        for n in np.flatnonzero(wrong).tolist():
             faults.append(Fault(said, f"annotation {record[n]}", "keypoints", f"are not {k} times x, y and a "
                                 "visibility of 0, 1 or 2", "they count as unlabelled", True, "broken keypoints"))
-            continue
-        out[n] = row
-    return out
+        out[wrong] = 0
+        return out
 
 
 # ---------------------------------------------------------------- writing

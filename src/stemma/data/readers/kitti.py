@@ -11,7 +11,7 @@ from typing import Any
 from stemma.core.samples import DataError
 
 from ..files import given_folder, read_bytes, text_of
-from ..images import child, walk
+from ..images import child, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import pages
@@ -40,7 +40,7 @@ def _fits(path: Path) -> bool:
 def _folders(where: Path) -> list[list[str]]:
     """The label files of each folder that may hold KITTI's labels."""
     out = []
-    for part in ("", *(p.name for p in sorted(where.iterdir()) if p.is_dir() and split_name(p.name))):
+    for part in ("", *(n for n in subfolders(where) if split_name(n))):
         labels = child(where / part, *_LABELS)
         if labels:
             inner = f"{part}/{labels}" if part else labels

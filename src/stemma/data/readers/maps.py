@@ -25,7 +25,7 @@ from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
 from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
 from ..finding import Pictures, plain_name
-from ..images import check_name, child, read_map, walk
+from ..images import check_name, child, read_map, subfolders, walk
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
 from . import colours, rle
@@ -69,7 +69,7 @@ def _pictures_in(folder: Path) -> bool:
 
 def _subs(folder: Path) -> list[str]:
     try:
-        return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return [n for n in subfolders(folder) if not n.startswith(".")]
     except OSError:
         return []
 

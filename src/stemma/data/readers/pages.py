@@ -19,7 +19,7 @@ from stemma.core.samples import Classes, DataError, Points
 
 from ..files import class_list, given_folder, read_bytes
 from ..finding import Pictures, plain_name
-from ..images import MAX_PIXELS, child, header, walk
+from ..images import MAX_PIXELS, child, header, listing, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
@@ -217,7 +217,7 @@ def candidates(where: Path, fits: Callable[[Path], bool], ending: str, folders: 
             out.append(where / n)
     found = [p for p in out if fits(p)]
     if beside and not found:
-        pictured = {n.rpartition("/")[0] for n in walk(where, follow_links=True)} if names else set()
+        pictured = {d for d in {n.rpartition("/")[0] for n in names} if listing(where / d)}
         found = [where / n for n in names if n.rpartition("/")[0] in pictured and fits(where / n)]
     return found
 

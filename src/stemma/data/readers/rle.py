@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 # list of flat polygons [x, y, x, y, ...] (lists, or arrays once vetted), or {"size": [h, w],
 # "counts": list | str | bytes}
 Segmentation = Any
-_FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
+FAR = 1e6  # pixels; a polygon that reaches farther would only burn time in the rasteriser
 
 
 def problem(seg: Segmentation, h: int, w: int) -> str:
@@ -32,7 +32,7 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
                 return f"has a polygon of {len(ring)} numbers; three points or more make one"
             try:
                 low, high = min(ring), max(ring)
-                sane = math.isfinite(sum(ring)) and -_FAR < low and high < _FAR
+                sane = math.isfinite(sum(ring)) and -FAR < low and high < FAR
             except TypeError:
                 return "has a polygon with something that is no number"
             if not sane:
@@ -43,7 +43,7 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
         if not isinstance(size, list | tuple) or list(size) != [h, w]:
             return f"has run lengths for a picture of size {str(size)[:40]}, and the picture is [{h}, {w}]"
         if isinstance(counts, list):
-            if not all(type(c) is int and c >= 0 for c in counts):
+            if set(map(type, counts)) - {int} or min(counts, default=0) < 0:
                 return "has run lengths that are not whole numbers >= 0"
             return ("" if sum(counts) == h * w else f"has run lengths that sum to {sum(counts):,}, and the picture has "
                     f"{h * w:,} pixels")
@@ -141,6 +141,11 @@ def all_bounds(segs: Sequence[Segmentation | None]) -> Float[np.ndarray, "N 4"]:
 def compact(seg: Segmentation) -> Segmentation:
     """Sound polygons as arrays: a quarter of the memory of lists of numbers. Run lengths as they are."""
     return [np.asarray(ring, dtype=np.float64) for ring in seg] if isinstance(seg, list) else seg
+
+
+def listed(seg: Segmentation) -> Segmentation:
+    """`compact` undone."""
+    return [r.tolist() if isinstance(r, np.ndarray) else r for r in seg] if isinstance(seg, list) else seg
 
 
 def decode(seg: Segmentation, h: int, w: int) -> Bool[np.ndarray, "H W"]:

@@ -25,7 +25,7 @@ from PIL import Image
 from stemma.core.samples import DataError
 from stemma.core.values import flag
 
-from ..images import MAX_PIXELS
+from ..images import MAX_PIXELS, subfolders
 from ..records import OUT, Draft, Fault
 from . import pages, rle
 from .coco import load_json, points_named, real
@@ -53,7 +53,7 @@ def _fits(path: Path) -> bool:
 
 def _folders(where: Path) -> list[Path]:
     """Folders of annotations: PROJECT/DATASET/ann, or DATASET/ann where a data set is named."""
-    found = [where / "ann", *(p / "ann" for p in sorted(where.iterdir()) if p.is_dir())]
+    found = [where / "ann", *(where / n / "ann" for n in subfolders(where))]
     return [f for f in found if f.is_dir()]
 
 

@@ -30,7 +30,7 @@ from stemma.core.values import flag
 
 from ..files import class_file, class_list, class_path, given_folder, read_bytes
 from ..finding import Pictures, plain_name
-from ..images import SUFFIXES, check_name, child, listing, read_map, walk
+from ..images import SUFFIXES, check_name, child, listing, read_map, subfolders, walk
 from ..records import OUT, Draft, Fault, table, with_background
 from . import colours
 from .coco import split_name
@@ -70,7 +70,7 @@ def folders(where: Path, deep: bool = False) -> tuple[str, str] | None:
 def _other_names(where: Path) -> tuple[str, str] | None:
     """(annotations, images) where both lie in folders of any names: the only one below that holds VOC's XML, and the
     only other one that holds pictures."""
-    below = [p.name for p in sorted(where.iterdir()) if p.is_dir() and p.name[:1] != "." and not split_name(p.name)]
+    below = [n for n in subfolders(where) if n[:1] != "." and not split_name(n)]
     found = [n for n in below if any(_is_voc(where / n / x) for x in listing(where / n, {".xml"})[:5])]
     if len(found) != 1:
         return None
@@ -103,8 +103,7 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
         at = os.path.relpath(given_folder(where, labels, "labels"), where).replace(os.sep, "/")
         found = "" if at == "." else at, found[1] if found else child(where, "JPEGImages", "images", "imgs", "img")
     if found is None:
-        parts = {split_name(p.name): (p.name, folders(p, deep=True))
-                 for p in sorted(where.iterdir()) if p.is_dir() and split_name(p.name)}
+        parts = {split_name(n): (n, folders(where / n, deep=True)) for n in subfolders(where) if split_name(n)}
         out = {s: Source(None, *("/".join(x for x in (n, part) if x) for part in f))
                for s, (n, f) in parts.items() if f is not None}
         if out:

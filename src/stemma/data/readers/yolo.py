@@ -26,7 +26,7 @@ from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name
-from ..images import SUFFIXES, check_name, child, header, listing, walk
+from ..images import SUFFIXES, check_name, child, header, listing, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from .coco import split_name
@@ -268,7 +268,7 @@ def _parts(folder: Path) -> dict[str, str]:
     """split -> sub-folder that is called like one and holds pictures."""
     out: dict[str, str] = {}
     try:
-        below = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        below = [n for n in subfolders(folder) if not n.startswith(".")]
     except OSError:
         return out
     for name in below:
@@ -286,8 +286,8 @@ def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list
     parts = _parts(root / images) if images else {}
     if parts:
         return {s: source(f"{images}/{n}") for s, n in parts.items()}
-    dark = {split_name(m[1]) or m[1].lower(): p.name for p in sorted(root.iterdir())
-            if p.is_dir() and (m := _DARKNET.fullmatch(p.name))} if root.is_dir() else {}
+    dark = {split_name(m[1]) or m[1].lower(): n for n in subfolders(root)
+            if (m := _DARKNET.fullmatch(n))} if root.is_dir() else {}
     if dark:
         return {s if len(dark) > 1 else "all": source(n) for s, n in dark.items()}
     parts = _parts(root)
@@ -309,7 +309,7 @@ def looks_like(where: Path) -> bool:
     labels = child(where, "labels")
     if labels and walk(where / labels, {".txt"}, follow_links=True):
         return True
-    below = [p.name for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    below = [n for n in subfolders(where) if not n.startswith(".")]
     parts = [n for n in below if split_name(n) or _DARKNET.fullmatch(n)]
     parts += [n for n in (child(where, *_LABELS), child(where, *_IMAGES)) if n]
     texts = listing(where, {".txt"}) + [f"{n}/{t}" for n in dict.fromkeys(parts)

@@ -1,0 +1,353 @@
+"""COCO's JSON read record by record into columns, in the memory of the columns; and the columns kept on disk, so that a
+large file is parsed once.
+
+A document that is not plain is not read here: one that is no JSON as the standard has it (NaN, UTF-16, what is cut
+short), or has hidden parts of objects. A record that is not plain is handed on as it stands. So what is wrong is named
+where all other faults are, in the same words.
+"""
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import json
+import mmap
+import os
+import re
+import struct
+import time
+import zipfile
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from math import nan
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from msgspec import Raw
+
+from stemma.core import outputs
+from stemma.core.samples import StemmaError
+
+from .amodal import VISIBLE
+from .segments import Growing, Segments, Store
+
+KEPT = 1 << 24  # bytes of a file from which on its columns are kept
+VERSION = 1  # of the kept columns
+_BLOCK = 1 << 22
+_ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
+_HIDDEN = ("regions", *VISIBLE, "amodal")
+_LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
+_DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
+            SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
+
+
+_Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class _Parts(msgspec.Struct, gc=False):
+    """A document whose records are left as they stand."""
+
+    images: list[Raw]
+    annotations: list[Raw]
+    categories: Raw
+
+
+class _Row(msgspec.Struct, gc=False):
+    """An annotation as COCO writes it."""
+
+    id: _Id
+    image_id: _Id
+    category_id: _Id
+    bbox: Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
+    segmentation: list[list[float]] | dict[str, Any] | None = None
+    area: float | None = None
+    iscrowd: bool | int | None = None
+    keypoints: list[float] | msgspec.UnsetType = msgspec.UNSET
+    regions: Raw | None = None
+    visible_mask: Raw | None = None
+    inmodal_seg: Raw | None = None
+    amodal: Raw | None = None
+
+
+@dataclass
+class Annotations:
+    """n annotations as columns. Those that are not as COCO writes them are in `odd` too, as they stand but for the
+    outline; their numbers here mean nothing."""
+
+    number: Int[np.ndarray, " n"]
+    image: Int[np.ndarray, " n"]
+    category: Int[np.ndarray, " n"]
+    boxes: Float[np.ndarray, "n 4"]  # x, y, width, height
+    area: Float[np.ndarray, " n"]  # NaN where the file does not say
+    crowd: Bool[np.ndarray, " n"]
+    segments: Segments
+    points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
+    lengths: Int[np.ndarray, " n"]  # how many of them each has; -1 without the field
+    odd: dict[int, Any]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+class _Growing:
+    """`Annotations` in the making."""
+
+    def __init__(self) -> None:
+        self.ids, self.lengths = array("q"), array("q")  # of an annotation, its picture and its category
+        self.numbers, self.points, self.crowd = array("d"), array("d"), bytearray()
+        self.segments, self.odd = Growing(), dict[int, Any]()
+
+    def extend(self, rows: list[_Row]) -> None:
+        self.ids.extend(chain.from_iterable([(a.id, a.image_id, a.category_id) for a in rows]))
+        self.numbers.extend(chain.from_iterable([(*a.bbox, nan if a.area is None else a.area) for a in rows]))
+        self.crowd.extend([bool(a.iscrowd) for a in rows])
+        self.segments.extend([a.segmentation or None for a in rows])
+        for points in [a.keypoints for a in rows]:
+            if type(points) is list:
+                self.points.fromlist(points)
+                self.lengths.append(len(points))
+            else:
+                self.lengths.append(-1)
+
+    def add_odd(self, a: Any) -> None:
+        self.odd[len(self.lengths)] = a
+        self.segments.add((a.pop("segmentation", None) or None) if isinstance(a, dict) else None)
+        self.ids.extend((0, 0, 0))
+        self.numbers.extend((nan,) * 5)
+        self.crowd.append(0)
+        self.lengths.append(-1)
+
+    def done(self) -> Annotations:
+        number, image, category = np.array(self.ids, dtype=np.int64).reshape(-1, 3).T.copy()
+        numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 5)
+        return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(),
+                           np.array(self.crowd, dtype=bool), self.segments.segments(),
+                           np.array(self.points, dtype=np.float64), np.array(self.lengths, dtype=np.int64), self.odd)
+
+
+def gathered(rows: Iterable[Any]) -> Annotations:
+    """The columns of annotations that are parsed already, all of them as they stand."""
+    new = _Growing()
+    for a in rows:
+        new.add_odd(dict(a) if isinstance(a, dict) else a)
+    return new.done()
+
+
+# ---------------------------------------------------------------- a document
+
+
+class NotPlain(Exception):
+    """A document that must be read as a whole."""
+
+
+class Document:
+    """A COCO file of which one record at a time is parsed. Raises `NotPlain`."""
+
+    def __init__(self, path: Path):
+        try:
+            with open(path, "rb") as f:
+                self._bytes = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            raise NotPlain from None
+        self.digest, self._gone = self._hash(), 0
+        try:
+            parts = msgspec.json.decode(self._bytes, type=_Parts)
+            self._images, self._annotations, self.categories = parts.images, parts.annotations, _value(parts.categories)
+        except (msgspec.DecodeError, RecursionError):
+            raise NotPlain from None
+        self._begin = self._at(self._bytes)
+        lists = sorted((self._at(x[0]), self._at(x[-1])) for x in (self._images, self._annotations) if x)
+        gaps = zip([self._begin, *(b for _, b in lists)], [*(a for a, _ in lists), self._begin + len(self._bytes)])
+        if any(_LONG.search(self._bytes, a - self._begin, b - self._begin) for a, b in gaps):
+            raise NotPlain
+
+    @staticmethod
+    def _at(x: Any) -> int:
+        """Where bytes lie in the memory."""
+        at: int = np.frombuffer(x, np.uint8, 1).__array_interface__["data"][0]
+        return at
+
+    def _hash(self) -> str:
+        """sha256 of the bytes, which are UTF-8."""
+        found, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+        begun = False  # a letter that goes on in the next block
+        for at in range(0, len(self._bytes), _BLOCK):
+            block = self._bytes[at : at + _BLOCK]
+            found.update(block)
+            if begun or not block.isascii():
+                try:
+                    text.decode(block, at + _BLOCK >= len(self._bytes))
+                except UnicodeDecodeError:
+                    raise NotPlain from None
+                begun = bool(text.getstate()[0])
+        return found.hexdigest()
+
+    def images(self) -> Iterator[Any]:
+        """The image records, whatever they are."""
+        return map(_value, self._images)
+
+    def annotations(self) -> Annotations:
+        """The annotations as columns."""
+        decode, new = msgspec.json.Decoder(_Row).decode, _Growing()
+        plain: list[_Row] = []
+        for raw in self._annotations:
+            if memoryview(raw).nbytes > 4300 and _LONG.search(raw):
+                raise NotPlain
+            try:
+                a = decode(raw)
+            except msgspec.DecodeError:
+                a = None
+            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
+                raise NotPlain
+            if a is not None and a.iscrowd in (0, 1, None):
+                plain.append(a)
+                if len(plain) < _ROWS:
+                    continue
+            new.extend(plain)
+            plain.clear()
+            if a is None or a.iscrowd not in (0, 1, None):
+                whole = _value(raw)
+                if isinstance(whole, dict) and not whole.keys().isdisjoint(_HIDDEN):
+                    raise NotPlain
+                new.add_odd(whole)
+            self._forget(raw)
+        new.extend(plain)
+        self._annotations.clear()
+        return new.done()
+
+    def _forget(self, raw: Raw) -> None:
+        """Give back the memory of what lies before a record."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            at = (self._at(raw) - self._begin) // mmap.PAGESIZE * mmap.PAGESIZE
+            if at > self._gone + _BLOCK:
+                self._bytes.madvise(mmap.MADV_DONTNEED, self._gone, at - self._gone)
+                self._gone = at
+
+
+def _value(raw: Raw | bytes) -> Any:
+    """A part of a document as `json` has it. Raises `NotPlain`."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass  # such as a number beyond any float, which json reads
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        raise NotPlain from None
+
+
+# ---------------------------------------------------------------- kept on disk
+
+
+@dataclass
+class Listed:
+    """The I pictures of a document, in ascending id."""
+
+    files: list[str]
+    sizes: Int[np.ndarray, "I 2"]
+    ids: Int[np.ndarray, " I"]
+    keys: list[Any]  # the ids as the document has them (`ident`)
+    faults: list[list[Any]]  # the fields of each `Fault`, less the file
+    federated: list[dict[str, Any]]  # of LVIS's records, what says where was searched
+
+
+@dataclass
+class Plain:
+    """What a plain document says."""
+
+    digest: str
+    categories: list[Any]
+    images: Listed
+    rows: Annotations
+
+
+_COLUMNS = ("number", "image", "category", "boxes", "area", "crowd", "lengths")
+
+
+def _place(path: Path) -> Path:
+    name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return outputs.cache() / "columns" / f"{name}.npz"
+
+
+def stamp(path: Path) -> list[int] | None:
+    """By what a file is known to be the same as before; None for a small one, and for one that was written a moment
+    ago, which could be written again within one tick of the clock."""
+    try:
+        s = path.stat()
+    except (OSError, ValueError):
+        return None
+    if s.st_size < KEPT or abs(time.time() - s.st_mtime) < 2:
+        return None
+    return [VERSION, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
+
+
+def keep(path: Path, known: list[int], kind: str, plain: Plain) -> None:
+    """Columns onto the disk, for a file of this stamp. Where they cannot be written, the file is parsed again."""
+    r, t = plain.rows, plain.rows.segments.store
+    i = plain.images
+    text = {"digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
+            "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
+            "others": [list(t.others), list(t.others.values())]}
+    columns: dict[str, Any] = {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
+        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
+        "bounds": t.bounds, "points": t.points, "stamp": np.array(known, dtype=np.int64), "kind": np.array([kind]),
+        "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
+    place = _place(path)
+    try:
+        outputs.replace(place, lambda p: np.savez(p, **columns))
+    except (StemmaError, OSError):
+        pass  # a full or read-only disk: nothing is lost but time
+
+
+def kind(path: Path, known: list[int]) -> str:
+    """The kind of a file of this stamp whose columns are kept; "" of another."""
+    try:
+        with np.load(_place(path), allow_pickle=False) as f:
+            return str(f["kind"][0]) if f["stamp"].tolist() == known else ""
+    except _DAMAGED:
+        return ""
+
+
+def kept(path: Path, known: list[int]) -> Plain | None:
+    """The columns of a file of this stamp; None where there are none, or others, or damaged ones."""
+    if not kind(path, known):
+        return None
+    try:
+        c = _arrays(_place(path))
+        text = _value(c["text"].tobytes())
+        store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
+        rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
+                           odd=dict(zip(*text["odd"], strict=True)))
+        images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
+        return Plain(text["digest"], text["categories"], images, rows)
+    except (NotPlain, *_DAMAGED):
+        return None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `np.load` gives of an .npz that is not compressed, its checksums held, in a fifth of the time: it reads a
+    quarter of a megabyte at once, and each twice."""
+    out: dict[str, np.ndarray] = {}
+    with open(path, "rb") as f, zipfile.ZipFile(f) as z:
+        whole = memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ))
+        for info in z.infolist():
+            at = info.header_offset + 30 + sum(struct.unpack_from("<HH", whole, info.header_offset + 26))
+            part = whole[at : at + info.file_size]
+            if info.compress_type or len(part) != info.file_size or zlib.crc32(part) != info.CRC:
+                raise zipfile.BadZipFile
+            head = io.BytesIO(part[:4096])
+            np.lib.format.read_magic(head)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+            values = np.frombuffer(part, dtype, offset=head.tell()).reshape(shape)
+            out[info.filename.removesuffix(".npy")] = values.copy()  # what is mapped would go with the file
+    return out
+
+
+__all__ = ["Annotations", "Document", "Listed", "NotPlain", "Plain", "gathered", "keep", "kept", "kind",
+           "stamp"]
