@@ -50,9 +50,11 @@ def scaled(net: Any, x: Tensor) -> Any:
             seen.add(id(m))
             factor = 1 / out.std().clamp(min=1e-6)
             m.weight.mul_(factor)
-            if m.bias is not None:
-                m.bias.mul_(factor)
-            return out * factor
+            out = out * factor
+            if m.bias is not None:  # a plain wall is not silence to a trained net
+                old = m.bias * factor
+                shift = nn.init.normal_(m.bias, 0.0, 0.1) - old
+                out = out + (shift[:, None, None] if out.ndim == 4 else shift)
         return out
 
     hooks = []

@@ -199,7 +199,7 @@ def picture() -> Batch:
 
 
 def test_points_learn_and_boxes_get_nearer_than_the_regions(learned: Learned) -> None:
-    """Sixty steps on a batch of three objects: regions that lie beside them are moved nearer, which an untrained net
+    """Ninety steps on a batch of three objects: regions that lie beside them are moved nearer, which an untrained net
     does not do."""
     m, b = grid_rcnn.spec("small").build(3), picture()
     grid: Any = m.branches[0]
@@ -212,7 +212,7 @@ def test_points_learn_and_boxes_get_nearer_than_the_regions(learned: Learned) ->
         return after - before
 
     untrained, optimizer = gain(), torch.optim.AdamW(m.train().parameters(), 3e-3)
-    for _ in range(60):
+    for _ in range(90):
         losses = m.loss(b)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
