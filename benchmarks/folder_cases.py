@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+STOPPED = (129, 130, 143)  # what a command answers to SIGHUP, Ctrl-C and SIGTERM
 Seen = Iterator[tuple[str, bool]]
 CHECKS: dict[str, Callable[[Case], Seen]] = {}
 
@@ -79,6 +80,8 @@ def stemma(*words: object) -> Said:
             code = 70
         finally:
             screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
+    if code in STOPPED:
+        raise KeyboardInterrupt  # the whole was to end, and no case is wrong for it
     return Said(code, out.getvalue(), err.getvalue())
 
 

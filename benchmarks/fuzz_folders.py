@@ -607,6 +607,8 @@ def command(*words: str) -> tuple[int, str, str]:
         except BaseException:
             code = 70
             traceback.print_exc(file=err)
+    if code in (129, 130, 143):  # SIGHUP, Ctrl-C or SIGTERM: the whole was to end, and no folder is wrong for it
+        raise KeyboardInterrupt
     return code, out.getvalue(), err.getvalue()
 
 

@@ -202,3 +202,15 @@ def test_what_the_doctor_prints_fits_eighty_columns(tmp_path: Path, monkeypatch:
     _, said, _ = run(capsys, "doctor", str(tmp_path / "boxes"))
     for heading in ("objects an image", "crowd", "empty", "medium", "large"):
         assert heading in said
+
+
+def test_what_is_packed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import zipfile
+
+    for k in range(2):
+        noise(tmp_path / "set" / "images" / f"{k}.png", seed=k)
+    with zipfile.ZipFile(tmp_path / "set" / "labels.zip", "w") as packed:
+        packed.writestr("labels/0.txt", "0 .5 .5 .2 .2\n")
+    status, _, error = run(capsys, "doctor", str(tmp_path / "set"))
+    assert status == 2 and "holds 2 pictures without annotations of any. unpack labels.zip: archives are not read" in (
+        " ".join(error.split()))

@@ -149,3 +149,18 @@ def test_a_picture_that_cannot_be_read_is_not_drawn(tmp_path: Path) -> None:
     report = examine(tmp_path)
     text = page.render(report, doubts=[Doubt("train", 1, (1.0, 2.0, 3.0, 4.0), "cat", "", 0.0)])
     assert "unreadable image" in text and "1 place where" in text
+
+
+def test_bars_stand_on_one_line_and_classes_that_are_nowhere_are_folded(tmp_path: Path) -> None:
+    doc = coco_doc(6)
+    doc["categories"] += [{"id": 70 + k, "name": f"none{k}"} for k in range(3)]
+    report = examine(make_coco(tmp_path, doc, "all", 6).parent.parent)
+    text = page.render(report)
+    bars = re.findall(r'class="bin" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', text)
+    assert len(bars) == 44 and {float(y) + float(h) for y, h in bars} == {180.0}
+    assert min(float(h) for _, h in bars if float(h)) >= 1, "a bin with one object can be seen"
+    assert "3 classes do not appear" in text and "none0, none1, none2" in text and "<th>none0" not in text
+    heads = re.findall(r'<th class="plain" scope="col">(.*?)</th>', text)
+    assert "objects, all" in heads and "all" not in heads, "the only split is the whole"
+    report.faults += [page.Fault("a.json", str(k), "", "is broken", "mend it", True, "broken record") for k in range(60)]
+    assert "50 of 60 records" in page.render(report)

@@ -370,3 +370,26 @@ def test_camvid(shared_data: Path) -> None:
     assert s.image is not None and s.semantic is not None and s.semantic.shape == (360, 480) == s.image.shape[:2]
     assert (set(np.unique(s.semantic)) <= {*range(11), 255} and len(sets["val"].info.classes) == 11
             and "Unlabelled" not in sets["val"].info.classes.names)
+
+
+@pytest.mark.parametrize("drawn", ["stored", "turned"])
+def test_a_map_says_which_view_of_a_turned_picture_it_was_drawn_on(tmp_path: Path, drawn: str) -> None:
+    """EXIF turns the picture, and a PNG of numbers has none: the two fit in one of the views."""
+    bright = np.zeros((40, 60), np.uint8)
+    bright[5:15, 30:50] = 1
+    grey = Image.fromarray(np.stack([bright * 250] * 3, -1))
+    exif = grey.getexif()
+    exif[0x112] = 6
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for k in range(3):
+        grey.save(tmp_path / "images" / f"{k}.jpg", exif=exif, quality=95)
+        Image.fromarray(bright if drawn == "stored" else np.rot90(bright, -1).copy()).save(tmp_path / "masks" / f"{k}.png")
+    data = open_dataset(tmp_path, "all", on_fault="report")
+    assert len(data) == 3
+    for k in range(3):
+        s = data[k]
+        assert s.image is not None and s.semantic is not None
+        assert s.image.shape[:2] == s.semantic.shape == ((40, 60) if drawn == "stored" else (60, 40))
+        assert s.image[s.semantic == 1].mean() > 200 and s.image[s.semantic == 0].mean() < 20
+    assert any(f"3 read {'as stored' if drawn == 'stored' else 'turned'}" in n for n in examine(tmp_path).notes)

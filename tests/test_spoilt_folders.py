@@ -487,3 +487,51 @@ def test_a_panoptic_set_of_void_alone_is_no_traceback(tmp_path: Path) -> None:
         s.semantic = np.full((40, 60), 255, np.uint8)
         s.boxes, s.labels, s.crowd = s.boxes[:0], s.labels[:0], s.crowd[:0]
     assert places(empty) is None
+
+
+SEVERAL = [n for n in small_folders.FORMATS if n not in ("wider", "crowdhuman", "citypersons", "caltech")]  # of several classes
+
+
+@pytest.mark.parametrize("format", SEVERAL)
+def test_a_class_that_a_split_lacks_keeps_its_number(format: str, tmp_path: Path) -> None:
+    """Of every format, where one split or the other has no object of a class."""
+    lacking = set()
+    for seed in range(40):
+        folder = small_folders.fresh(np.random.default_rng(seed), format)
+        have = [{t.name for p in folder.pictures if p.split == s for t in p.things} for s in ("train", "val")]
+        lacks = {k for k in (0, 1) if have[1 - k] - have[k]}
+        if {p.split for p in folder.pictures} != {"train", "val"} or not lacks - lacking:
+            continue
+        lacking |= lacks
+        place = fuzz_folders.write(folder, tmp_path / str(seed))
+        train, val = (open_dataset(place, s, on_fault="report").info.classes for s in ("train", "val"))
+        assert train == val and have[0] | have[1] <= set(train.names) | {"object"}, (have, train, val)
+        if lacking == {0, 1}:
+            return
+    assert format == "label-studio", f"no folder of {format} lacked a class"
+
+
+@pytest.mark.parametrize("kind", ["videos", "texts"])
+def test_caltechs_labels_have_one_number_in_all_splits(kind: str, tmp_path: Path) -> None:
+    from test_people_data import TEXT, caltech, frame_of, texts, vbb
+
+    if kind == "texts":
+        root = texts(tmp_path, TEXT.replace("person 7", "cyclist 7"))
+    else:
+        root = caltech(tmp_path)
+        vbb(root / "annotations" / "set00" / "V001.vbb",
+            [[], [frame_of("cyclist", (3, 5, 10, 30), labels=(labels := []))]], labels)
+    for split in ("train", "val", "test"):
+        assert open_dataset(root, split).info.classes.names == ("cyclist", "person")
+
+
+def test_a_stop_of_the_whole_is_no_fault_of_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command ends in its own way at SIGTERM; what runs many of them in one process ends then too."""
+    import folder_cases
+    from stemma import cli
+
+    for code in (129, 130, 143):
+        monkeypatch.setattr(cli, "main", lambda _, code=code: sys.exit(code))
+        for run in (folder_cases.stemma, fuzz_folders.command):
+            with pytest.raises(KeyboardInterrupt):
+                run("doctor", "scenes")

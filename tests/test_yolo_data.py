@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from made_data import make_yolo, noise
 from stemma.core.types import DataError
+from stemma.data.convert import convert
 from stemma.data.open import open_dataset, recognise, splits
 from stemma.data.readers import rle
 from stemma.data.readers.yolo import label_file
@@ -379,3 +380,23 @@ def test_fuzzed_labels_raise_data_errors_alone(tmp_path: Path, lines: list[list[
         warnings.simplefilter("ignore")
         data = open_dataset(root, "all", on_fault="report")
         assert all(np.isfinite(data.truth(i).boxes).all() for i in range(len(data)))
+
+
+def test_a_class_may_begin_with_a_hash_and_a_remark_has_a_blank_behind_it(tmp_path: Path) -> None:
+    """A name left out would move the numbers of all that follow: every object would have another's class."""
+    root = tmp_path / "set"
+    for k in range(3):
+        noise(root / "images" / f"{k}.png", seed=k)
+        (root / "labels").mkdir(exist_ok=True)
+        (root / "labels" / f"{k}.txt").write_text(f"{k} .5 .5 .2 .2\n")
+    (root / "classes.txt").write_text("# what is drawn\n#hash\n#\nbolt, big\n## more\n- dash: x\n")
+    with pytest.warns(DataWarning, match="'#hash' is taken for a class: a remark has a blank behind its #"):
+        data = open_dataset(root, "all")
+    assert data.info.classes.names == ("#hash", "bolt, big", "- dash: x")
+    assert sorted(int(data[i].labels[0]) for i in range(3)) == [0, 1, 2]
+    for to in ("coco", "yolo", "voc"):
+        convert(root, to, tmp_path / to)
+        back = [open_dataset(tmp_path / to, s) for s in ("train", "val")]
+        assert {b.info.classes.names for b in back} == {data.info.classes.names}
+        found = {Path(s.file).stem: int(s.labels[0]) for b in back for s in (b[i] for i in range(len(b)))}
+        assert all(found[k] == int(k) for k in found) and found

@@ -192,7 +192,7 @@ def _look(data: Records, i: int, near: bool) -> _Look:
     digest = hashlib.blake2b(image.tobytes() + repr(image.shape).encode(), digest_size=16).digest()
     head, turn = header(path), ""
     if head.orientation != 1:
-        sure = data.sized and head.size != (head.height, head.width)
+        sure = (data.sized or t.maps is not None) and head.size != (head.height, head.width)
         turn = "either" if not sure else "turned" if declared == head.size else "stored"
     if not near:
         return _Look(digest, fault=fault, turn=turn)

@@ -126,8 +126,19 @@ def class_path(where: Path) -> Path | None:
 
 
 def named_lines(path: Path) -> list[str]:
-    """One name a line; empty lines and those that begin with # are none. Raises DataError."""
-    return [s for s in lines_of(path) if s and not s.startswith("#")]
+    """One name a line; empty lines and remarks are none, and what may be either is said. Raises DataError."""
+    from .records import say_once
+
+    found = [s for s in lines_of(path) if s and not is_remark(s)]
+    if doubtful := [s for s in found if s.startswith("#")]:
+        say_once(f"{path}: {doubtful[0]!r} is taken for a class: a remark has a blank behind its #")
+    return found
+
+
+def is_remark(line: str) -> bool:
+    """Whether a line is "#", or begins with "# ": without the blank it is a name that begins so, and left out it would
+    move the numbers of all that follow."""
+    return line == "#" or line.startswith(("# ", "#\t", "##"))
 
 
 # ---------------------------------------------------------------- what is not used

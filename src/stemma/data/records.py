@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
+from .images import Header, check_name, cut_to_8_bits, header, image_size, may_be_wide, read_image, white_of
 from .options import spelled
 from .readers import rle
 from .readers.segments import Segments
@@ -458,7 +458,8 @@ def vet(
             twice[name] = i
     for i in np.flatnonzero(keep & (t.sizes <= 0).any(1)).tolist():
         try:
-            t.sizes[i] = header(root / t.files[i]).size
+            drawn = [root / m for m in t.maps[i]] if t.maps is not None else []
+            t.sizes[i] = _drawn_on(header(root / t.files[i]), drawn)
         except DataError as e:
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
@@ -720,6 +721,18 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
                      "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "
                      "object that is outlined alone; some labelling tools write 1 for all that is drawn by a brush")
     return None
+
+
+def _drawn_on(picture: Header, maps: Sequence[Path]) -> tuple[int, int]:
+    """(height, width) of a picture as its maps have it: of the stored raster where they were drawn on that, and EXIF
+    would turn the picture alone."""
+    stored = (picture.height, picture.width)
+    if picture.size != stored and maps:
+        try:
+            return stored if image_size(maps[0]) == stored else picture.size
+        except DataError:
+            return picture.size  # the map is told where it is read
+    return picture.size
 
 
 def _beside(root: Path, name: str) -> Path | None:

@@ -162,7 +162,8 @@ def _faults(report: Report) -> str:
         head = "".join(tag("th", h, cls="plain", scope="col") for h in ("file", "record", "field", "problem", "mend"))
         more = remark(f"and {len(found) - LISTED:,} more; `stemma doctor --json` lists all") * (len(found) > LISTED)
         out.append(tag("h3", text(f"{len(found):,} × {kind}{refused}")) + _wall(figures)
-                   + fold(_many(min(len(found), LISTED), "record"), table(head, rows, "said") + more))
+                   + fold((f"{LISTED} of " if len(found) > LISTED else "") + _many(len(found), "record"),
+                          table(head, rows, "said") + more))
     return "".join(out)
 
 
@@ -224,12 +225,18 @@ def _classes(report: Report) -> str:
     unit = next(iter(report.splits.values())).unit
     top = max(total.values(), default=1) or 1
     rows = []
+    parts = report.splits if len(report.splits) > 1 else {}
     for name, n in total.most_common():
-        own = [s.classes.get(name, 0) for s in report.splits.values()]
+        if not n:
+            continue
+        own = [s.classes.get(name, 0) for s in parts.values()]
         bar = tag("td", text(f"{n:,}"), cls="main", style=f"--v:{100 * n / top:.1f}%")
         rows.append(tag("tr", tag("th", text(name), scope="row"), bar, *(tag("td", f"{v:,}") for v in own)))
-    head = "".join(tag("th", text(h), cls="plain", scope="col") for h in ("class", f"{unit}, all", *report.splits))
-    return table(head, rows)
+    head = "".join(tag("th", text(h), cls="plain", scope="col") for h in ("class", f"{unit}, all", *parts))
+    none = [n for n, v in total.items() if not v]
+    rest = fold(f"{len(none):,} {'class does' if len(none) == 1 else 'classes do'} not appear",
+                tag("p", text(", ".join(none)))) if none else ""
+    return table(head, rows) * bool(rows) + rest
 
 
 def _boxes(report: Report) -> str:
@@ -253,18 +260,18 @@ def _boxes(report: Report) -> str:
 def _bars(values: np.ndarray, edges: np.ndarray, label: str) -> str:
     """A histogram."""
     counts, _ = np.histogram(values, edges)
-    w, h, left, bottom = 320, 220, 40, 36
+    w, h, left, base, room = 320, 220, 40, 180, 172  # `base`: where bars stand, `room`: the tallest one's height
     top = max(int(counts.max()), 1)
     step = (w - left - 8) / len(counts)
     bars = [tag("rect", tag("title", f"{edges[k]:.2f} to {edges[k + 1]:.2f}: {n:,}"), cls="bin",
-                x=f"{left + k * step:.1f}", y=f"{(h - bottom) * (1 - n / top) + 8:.1f}", width=f"{step - 1:.1f}",
-                height=f"{(h - bottom - 8) * n / top + (0.5 if n else 0):.1f}") for k, n in enumerate(counts.tolist())]
+                x=f"{left + k * step:.1f}", y=f"{base - max(room * n / top, n > 0):.1f}", width=f"{step - 1:.1f}",
+                height=f"{max(room * n / top, n > 0):.1f}") for k, n in enumerate(counts.tolist())]
     words = [tag("text", charts.plain(v), cls="tick",
                  x=f"{left + (v - edges[0]) / (edges[-1] - edges[0]) * (w - left - 8):.1f}",
                  y=h - 20, text_anchor="middle") for v in charts.ticks(float(edges[0]), float(edges[-1]), 4)]
     words += [tag("text", label, cls="label", x=(w + left) / 2, y=h - 3, text_anchor="middle"),
               tag("text", charts.plain(top), cls="tick", x=left - 4, y=18, text_anchor="end"),
-              tag("text", "0", cls="tick", x=left - 4, y=h - bottom + 8, text_anchor="end")]
+              tag("text", "0", cls="tick", x=left - 4, y=base, text_anchor="end")]
     return tag("svg", *bars, *words, cls="chart", viewBox=f"0 0 {w} {h}", role="img", aria_label=f"histogram, {label}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,10 @@ def read(
                         f"write the frames of the .seq files as setSS_VVVV_IFFFFF.jpg, or say {spelled('images')}")
     aside = sum(s.crowd for p in found for s in p.shapes)
     notes = [f"{aside} of the boxes are to be ignored (groups, unclear persons): they are crowds"] if aside else []
-    others = {s.name for p in found for s in p.shapes} - {"person"}
-    order = None if names is not None or others else ("person",)
+    others = {s.name for p in found for s in p.shapes}
+    for path in sorted({f for s in splits(where, labels).values() for f in s.files} - set(source.files)):
+        others |= _named(path, path.stat().st_mtime_ns)  # a class has one number in all splits
+    order = None if names is not None else sorted(others) or ["person"]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order, word="object",
                           faults=faults, notes=notes, follow_links=follow_links)
 
@@ -133,6 +136,17 @@ def _video(path: Path, frames: dict[tuple[str, str], dict[int, str]], which: str
             hidden = (matlab.numbers(o.get("occl"), 1) or [0.0])[0] != 0
             page.shapes.append(_shape(labels[at], k, box, seen, hidden, which))
         yield page
+
+
+@lru_cache(maxsize=1 << 16)
+def _named(path: Path, changed: int) -> frozenset[str]:
+    """The classes of a file; none where it is broken, which is told where it is read."""
+    try:
+        said = _objects(path)[1] if _vbb(path) else [
+            line.split()[0] for line in text_of(read_bytes(path), path).splitlines()[1:] if len(line.split()) == 12]
+    except DataError:
+        return frozenset()
+    return frozenset("person" if n in ASIDE else n for n in said if n)
 
 
 def _objects(path: Path) -> tuple[list[list[Any]], list[str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stemma.core.samples import DataError
 
-from ..files import lines_of, read_bytes, table_of, text_of
+from ..files import is_remark, lines_of, read_bytes, table_of, text_of
 
 FILES = ("labelmap.txt", "label_map.txt", "label_colors.txt", "class_dict.csv", "_classes.csv", "dataset_meta.json")
 Colour = tuple[int, int, int]
@@ -72,7 +72,7 @@ def _colour(parts: list[str], path: Path, line: int) -> Colour:
 
 def _text(path: Path) -> Iterator[tuple[str, int | Colour]]:
     for k, line in enumerate(lines_of(path), 1):
-        if not line or line.startswith("#"):
+        if not line or is_remark(line):
             continue
         if ":" in line:
             name, colour = line.split(":")[:2]
