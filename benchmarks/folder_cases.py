@@ -63,14 +63,13 @@ class Said:
 
 def stemma(*words: object) -> Said:
     """The command line, in this process."""
-    from stemma.cli import main, screen
+    from stemma.cli import main
     from stemma.data import records
 
     out, err, code = io.StringIO(), io.StringIO(), 0
     records._SAID.clear()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("always")
-        screen.out.file, screen.err.file = out, err
         try:
             main([str(w) for w in words])
         except SystemExit as done:
@@ -78,8 +77,6 @@ def stemma(*words: object) -> Said:
         except BaseException:
             traceback.print_exc()
             code = 70
-        finally:
-            screen.out.file, screen.err.file = sys.__stdout__, sys.__stderr__
     if code in STOPPED:
         raise KeyboardInterrupt  # the whole was to end, and no case is wrong for it
     return Said(code, out.getvalue(), err.getvalue())

@@ -535,3 +535,14 @@ def test_a_stop_of_the_whole_is_no_fault_of_one_folder(monkeypatch: pytest.Monke
         for run in (folder_cases.stemma, fuzz_folders.command):
             with pytest.raises(KeyboardInterrupt):
                 run("doctor", "scenes")
+
+
+def test_after_a_command_was_listened_to_the_consoles_speak_where_python_does(capsys: pytest.CaptureFixture[str]) -> None:
+    import folder_cases
+    from stemma.cli import screen
+
+    said = folder_cases.stemma("train", "no-such-paper", "--data", "scenes:64:16")
+    assert said.code == 2 and "no-such-paper" in said.err and not said.out
+    for console, read in ((screen.out, 0), (screen.err, 1)):
+        console.print("heard")
+        assert capsys.readouterr()[read] == "heard\n"

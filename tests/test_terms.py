@@ -255,8 +255,6 @@ def test_without_a_terminal_the_board_speaks_every_ten_seconds(monkeypatch: pyte
 
     now = [0.0]
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    # one of its own: a test before, interrupted while it printed, may have left the common one holding its lines
-    monkeypatch.setattr(live, "err", type(live.err)(stderr=True, highlight=False, emoji=False))
     board = live.Board("60s")
     job = Job("fpn-s0", "fpn", "small", 0, "scenes", "60s", "/x")
     states = [engine.State(job, "training"), engine.State(dataclasses.replace(job, id="ssd-s0"))]
