@@ -180,6 +180,15 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_a_card_does_not_wait_for_pytorchs_compiler() -> None:
+    """torchvision 0.29.1 imports `torch._dynamo` for one question in `ops/roi_align.py`: as long again as PyTorch."""
+    program = ("import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+               "assert 'torch' in sys.modules and not {'torchvision', 'torch._dynamo', 'timm'} & set(sys.modules)")
+    for words in (["show", "fpn"], ["diff", "faster-rcnn", "fpn"], ["claims", "fpn"]):
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ("train retinanett -d scenes", "no paper named 'retinanett'; did you mean retinanet"),
     ("train fpm -d scenes --resume", "no paper named 'fpm'"), ("compare fpn nosuch -d scenes", "no paper named 'nosuch'"),

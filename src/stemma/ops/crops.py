@@ -5,9 +5,10 @@ Axes: N regions, B images, H W pixels, s side of a crop.
 from __future__ import annotations
 
 import torch
-import torchvision.ops as tv
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from .compiled import compiled
 
 
 def with_context(boxes: Float[Tensor, "N 4"], side: int, pad: int, square: bool = False) -> Float[Tensor, "N 4"]:
@@ -33,7 +34,7 @@ def warp(images: Float[Tensor, "B C H W"], boxes: Float[Tensor, "N 4"], image: I
     """
     h, w = images.shape[-2:]
     rois = torch.cat([image.to(boxes)[:, None], boxes], 1)
-    crops: Tensor = tv.roi_align(images, rois.to(images.dtype), side, 1.0, 1, True)
+    crops: Tensor = compiled().roi_align(images, rois.to(images.dtype), side, 1.0, 1, True)
     at = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) / side
 
     def inside(low: Tensor, high: Tensor, limit: int) -> Bool[Tensor, "N s"]:

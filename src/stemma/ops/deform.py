@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-import torchvision.ops as tv
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .compiled import compiled
 from .constants import remember
 from .psroi import LEAST, bags
 from .roi import level_of
@@ -50,7 +50,7 @@ def deform_conv2d(
         args = (x.float(), offset.float(), weight.float(), None if bias is None else bias.float(), stride,
                 padding, dilation)
         with torch.autocast(x.device.type, enabled=False):
-            done: Tensor = tv.deform_conv2d(*args, mask=None if mask is None else mask.float())
+            done: Tensor = compiled().deform_conv2d(*args, mask=None if mask is None else mask.float())
         return (done if only is None else done * only[:, None]).to(x.dtype)
     high, wide = offset.shape[-2:]
     moved = offset.float().reshape(b * groups, taps, 2, high * wide)

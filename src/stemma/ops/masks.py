@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision.ops as tv
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from .compiled import compiled
 
 Rle = dict[str, Any]  # {"size": [height, width], "counts": bytes}, COCO's compressed form
 
@@ -62,7 +63,7 @@ def crop(masks: Bool[Tensor, "B N H W"], boxes: Float[Tensor, "B R 4"], owner: I
     b, n, h, w = masks.shape
     index = torch.arange(b, device=boxes.device)[:, None] * n + owner
     rois = torch.cat([index[..., None].to(boxes.dtype), boxes], -1).flatten(0, 1)
-    share: Tensor = tv.roi_align(masks.to(boxes.dtype).view(b * n, 1, h, w), rois, size, 1.0, -1, False)
+    share: Tensor = compiled().roi_align(masks.to(boxes.dtype).view(b * n, 1, h, w), rois, size, 1.0, -1, False)
     return share.view(b, -1, size, size)
 
 

@@ -5,11 +5,11 @@ Axes: B images, N candidates, K kept.
 from __future__ import annotations
 
 import torch
-import torchvision
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from . import boxes as bx
+from .compiled import compiled
 
 TRIPS = 32  # rounds in a traced graph: enough for chains of 32 boxes, each suppressed by the one before
 CHUNK = 1024  # candidates looked at first: the best of them nearly always fill the list
@@ -95,7 +95,7 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
     far = far + (kind * span)[..., None]
     alive = torch.zeros_like(valid)
     for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
-        alive[b, torchvision.ops.nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
+        alive[b, compiled().nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
     return alive
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torchvision
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .compiled import compiled
 
 Method = Literal["auto", "copies", "table"]
 COPIES = 2**27  # numbers in the copies of a map, at most
@@ -117,7 +118,7 @@ class RegionMax:
             x = (x[:, None] * ~inside[:, :, None]).flatten(0, 1)
         place = torch.arange(len(x), device=x.device).repeat_interleave(b * r // len(x))
         last = torch.cat([outer[..., :2], outer[..., 2:] - 1], -1).view(-1, 4)
-        out: Tensor = torchvision.ops.roi_pool(x, torch.cat([place[:, None], last], 1).to(x), size, 1.0)
+        out: Tensor = compiled().roi_pool(x, torch.cat([place[:, None], last], 1).to(x), size, 1.0)
         return out.view(b, r, *out.shape[1:]).to(self.x.dtype)
 
     def _looked_up(self, outer: Tensor, size: int, hole: Tensor | None) -> Tensor:

@@ -16,11 +16,11 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-import torchvision.ops as tv
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .compiled import compiled
 from .constants import remember
 from .region_max import RegionMax, cells
 
@@ -173,7 +173,7 @@ def roi_align(
     """
     b, _, h, w = x.shape
     if not _use_bag(x, boxes, samples, method):
-        out: Tensor = tv.roi_align(x.float(), _flat(boxes.float()), size, 1.0 / stride, samples, aligned)
+        out: Tensor = compiled().roi_align(x.float(), _flat(boxes.float()), size, 1.0 / stride, samples, aligned)
         return out.view(b, -1, *out.shape[1:]).to(x.dtype)
     scaled = boxes.float() / stride - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = scaled.unbind(-1)
@@ -259,5 +259,5 @@ def roi_pool(x: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B R 4"], size: i
     """
     if torch.compiler.is_compiling():
         return RegionMax(x).pool(cells(boxes, stride), size)
-    out: Tensor = tv.roi_pool(x.float(), _flat(boxes.float()), size, 1.0 / stride)
+    out: Tensor = compiled().roi_pool(x.float(), _flat(boxes.float()), size, 1.0 / stride)
     return out.view(len(x), -1, *out.shape[1:]).to(x.dtype)

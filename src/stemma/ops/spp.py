@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torchvision.ops as tv
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .compiled import compiled
 
 
 def cells_of(
@@ -54,7 +55,7 @@ def pyramid_pool(
         # halved precision has no such kernel, nor room for large indices
         rois = torch.cat([image.to(windows)[:, None], windows], 1).float()
         wide = x if x.dtype == torch.float64 else x.float()
-        return torch.cat([tv.roi_pool(wide, rois.to(wide), n, 1.0).flatten(1) for n in levels], 1).to(x.dtype)
+        return torch.cat([compiled().roi_pool(wide, rois.to(wide), n, 1.0).flatten(1) for n in levels], 1).to(x.dtype)
     b, c, h, w = x.shape
     table = torch.nn.functional.pad(x.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0)).permute(0, 2, 3, 1).reshape(-1, c)
     first, length = windows[:, :2].long(), (windows[:, 2:] - windows[:, :2]).long() + 1

@@ -223,6 +223,7 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
+        import torchvision.ops  # noqa: F401  (registers the operator that is translated below)
     except ImportError as error:
         raise StemmaError(EXTRA) from error
     with _quiet():

@@ -6,7 +6,6 @@ from math import prod
 from typing import Any, Literal
 
 import torch
-import torchvision.ops  # noqa: F401  (registers the operator that is counted below)
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,6 +29,8 @@ def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predi
     do; pooling, norms, NMS and interpolation are not.
     """
     m: Any = model
+    import torchvision.ops  # noqa: F401  (registers the operator that is counted here)
+
     ours: dict[Any, Any] = {torch.ops.torchvision.deform_conv2d: _deformed}
     if not isinstance(images, Tensor):
         images = torch.zeros(1, 3, *images, device=next(model.parameters()).device)

@@ -6,18 +6,20 @@ import functools
 import logging
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from ...core.types import StemmaError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _FABRIC = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -113,12 +115,29 @@ def autocast(device: str, precision: str) -> torch.autocast:
     return torch.autocast(device.split(":")[0], dtype=low or torch.bfloat16, enabled=low is not None)
 
 
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Within it, a package that nobody has imported yet is as one that is not installed."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def make_fabric(device: str = "auto", precision: str = "auto", *, unused: bool = False) -> Fabric:
     """A launched Fabric: one process, or all that `torchrun` started (DDP; gloo on CPUs, nccl on GPUs).
 
     `unused`: some parameters get no gradient in some steps (phases). With batch-norm, ranks keep statistics of their
     own slice; `train(..., sync_bn=True)` shares them on GPUs.
     """
+    with _without("torchmetrics"):  # of which Fabric 2.6 asks the version by importing all of it, transformers included
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+
     device = pick_device(device)
     kind = device.split(":")[0]
     processes = int(os.environ.get("WORLD_SIZE", "1"))

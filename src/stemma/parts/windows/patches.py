@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torchvision.ops as tv
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...core.types import Targets
 from ...ops import boxes as bx
+from ...ops.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,6 @@ def cut(images: Float[Tensor, "B C H W"], windows: Float[Tensor, "B P 4"], side:
     b, p = windows.shape[:2]
     owner = torch.arange(b, device=windows.device).repeat_interleave(p).to(windows)
     colour = mean.to(images)[:, None, None]
-    found: Tensor = tv.roi_align((images - colour).float(),
+    found: Tensor = compiled().roi_align((images - colour).float(),
                                  torch.cat([owner[:, None], windows.flatten(0, 1)], 1).float(), side, 1.0, -1, True)
     return found + colour
