@@ -3,6 +3,7 @@ are those of the file that is there, or are made anew."""
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from stemma.core.types import DataError
-from stemma.data.open import open_dataset
+from stemma.data.open import cached, open_dataset
 from stemma.data.readers import coco, columns
 from stemma.data.readers.segments import _BLOCK, Growing, Segments
 
@@ -262,6 +263,68 @@ def test_a_file_that_was_written_a_moment_ago_or_is_small_is_not_kept(large: Pat
     monkeypatch.setattr(columns, "KEPT", 1 << 24)
     told(large)
     assert not (large.parents[1] / "cache").exists()
+
+
+def test_what_is_kept_does_not_change_within_a_version(tmp_path: Path) -> None:
+    """Else columns that an earlier build kept would be taken for those of this one, words of faults included."""
+    images = [{"id": 7, "file_name": "b.jpg", "height": 40, "width": 60}, {"id": 7, "file_name": "a\\\\b.jpg"}, 5,
+              {"id": "x", "file_name": "c.jpg", "neg_category_ids": [1]}, {"id": 2}]
+    plain_row = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4.5], "area": 9}
+    rows = [plain_row | {"segmentation": [[1, 2, 4, 2, 4, 6.25]], "keypoints": [1, 2, 2]}, plain_row | {"id": "word"},
+            plain_row | {"segmentation": {"size": [40, 60], "counts": [2400]}}, plain_row | {"segmentation": [[1, 2]]}, 7]
+    place = tmp_path / "a.json"
+    place.write_text(json.dumps({"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}))
+    plain, said = coco._plain(place), hashlib.blake2b(digest_size=8)
+    assert plain is not None and plain.rows.odd and plain.rows.segments.store.others and plain.images.faults
+    for name, column in sorted(columns._written(plain).items()):
+        said.update(f"{name} {column.dtype} {column.shape}".encode() + column.tobytes())
+    assert (columns.VERSION, said.hexdigest()) == (1, "b9dc7964c70b98a9"), "raise VERSION, and write the new hash here"
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError])
+def test_what_can_be_read_and_not_written_is_not_kept(large: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      error: type[Exception]) -> None:
+    """A record that is nested as deeply as can just be read; columns of which there is no room for a second copy."""
+    def full(*_: Any, **__: Any) -> str:
+        raise error
+
+    whole = as_a_whole(monkeypatch, large)
+    with monkeypatch.context() as m:
+        m.setattr(json, "dumps", full)
+        assert told(large) == whole
+    assert not (large.parents[1] / "cache").exists()
+
+
+def test_numbers_of_files_beyond_63_bits_are_kept(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As file systems of a network have them."""
+    stat = os.stat
+
+    def far(path: Any, **options: Any) -> os.stat_result:
+        found = stat(path, **options)
+        return os.stat_result((found[0], found[1] + (1 << 63), *found[2:]), {
+            "st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns, "st_mtime": found.st_mtime})
+
+    monkeypatch.setattr(os, "stat", far)
+    assert (large.stat().st_ino >> 63) == 1
+    first = told(large)
+    unread(monkeypatch)
+    assert told(large) == first
+
+
+@pytest.mark.parametrize("named", ["", None])
+def test_a_user_without_a_home_opens_data_and_keeps_nothing(large: Path, monkeypatch: pytest.MonkeyPatch,
+                                                            named: str | None) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    whole = as_a_whole(monkeypatch, large)
+    monkeypatch.setattr(Path, "home", staticmethod(homeless))
+    monkeypatch.chdir(large.parents[1])
+    monkeypatch.delenv("STEMMA_CACHE") if named is None else monkeypatch.setenv("STEMMA_CACHE", named)
+    assert told(large) == told(large) == whole
+    scenes = cached(open_dataset("scenes:32:4"))
+    assert len(scenes) == 4 and scenes[3].image is not None
+    assert sorted(p.name for p in large.parents[1].iterdir()) == ["data"]
 
 
 def test_where_nothing_can_be_kept_the_data_opens(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,13 @@ JOURNAL = ".stemma-written.jsonl"
 
 
 def cache() -> Path:
-    """Where what can be made anew is kept (drawn scenes, boxes, features, prices): `$STEMMA_CACHE`, else
-    ~/.cache/stemma."""
-    return Path(os.environ.get("STEMMA_CACHE", Path.home() / ".cache" / "stemma"))
+    """Where what can be made anew is kept (drawn scenes, boxes, features, prices, columns): `$STEMMA_CACHE`, else
+    ~/.cache/stemma; for a user without a home, a path that takes no file, so that nothing is kept."""
+    said = os.environ.get("STEMMA_CACHE")
+    try:
+        return Path(said).expanduser() if said else Path.home() / ".cache" / "stemma"
+    except RuntimeError:
+        return Path(os.devnull) / "stemma"
 
 
 def ours(path: str | Path) -> bool:

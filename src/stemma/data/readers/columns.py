@@ -275,7 +275,7 @@ def _place(path: Path) -> Path:
     return outputs.cache() / "columns" / f"{name}.npz"
 
 
-def stamp(path: Path) -> list[int] | None:
+def stamp(path: Path) -> str | None:
     """By what a file is known to be the same as before; None for a small one, and for one that was written a moment
     ago, which could be written again within one tick of the clock."""
     try:
@@ -284,42 +284,44 @@ def stamp(path: Path) -> list[int] | None:
         return None
     if s.st_size < KEPT or abs(time.time() - s.st_mtime) < 2:
         return None
-    return [VERSION, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
+    return " ".join(map(str, (VERSION, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)))
 
 
-def keep(path: Path, known: list[int], kind: str, plain: Plain) -> None:
+def keep(path: Path, known: str, kind: str, plain: Plain) -> None:
     """Columns onto the disk, for a file of this stamp. Where they cannot be written, the file is parsed again."""
-    r, t = plain.rows, plain.rows.segments.store
-    i = plain.images
+    try:
+        columns = _written(plain) | {"stamp": np.array([known]), "kind": np.array([kind])}
+        outputs.replace(_place(path), lambda p: np.savez(p, **columns))
+    except (StemmaError, OSError, RecursionError, MemoryError):
+        pass  # a full or read-only disk, a record that is nested too deeply: nothing is lost but time
+
+
+def _written(plain: Plain) -> dict[str, Any]:
+    """The columns and, as JSON, the rest."""
+    r, t, i = plain.rows, plain.rows.segments.store, plain.images
     text = {"digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
             "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
             "others": [list(t.others), list(t.others.values())]}
-    columns: dict[str, Any] = {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
-        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
-        "bounds": t.bounds, "points": t.points, "stamp": np.array(known, dtype=np.int64), "kind": np.array([kind]),
-        "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
-    place = _place(path)
-    try:
-        outputs.replace(place, lambda p: np.savez(p, **columns))
-    except (StemmaError, OSError):
-        pass  # a full or read-only disk: nothing is lost but time
+    return {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
+        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first, "bounds": t.bounds,
+        "points": t.points, "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
 
 
-def kind(path: Path, known: list[int]) -> str:
+def kind(path: Path, known: str) -> str:
     """The kind of a file of this stamp whose columns are kept; "" of another."""
     try:
         with np.load(_place(path), allow_pickle=False) as f:
-            return str(f["kind"][0]) if f["stamp"].tolist() == known else ""
+            return str(f["kind"][0]) if f["stamp"].tolist() == [known] else ""
     except _DAMAGED:
         return ""
 
 
-def kept(path: Path, known: list[int]) -> Plain | None:
+def kept(path: Path, known: str) -> Plain | None:
     """The columns of a file of this stamp; None where there are none, or others, or damaged ones."""
-    if not kind(path, known):
-        return None
     try:
         c = _arrays(_place(path))
+        if c["stamp"].tolist() != [known]:
+            return None
         text = _value(c["text"].tobytes())
         store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
         rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
