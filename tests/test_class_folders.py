@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from made_data import make_coco, make_maps, make_yolo, noise
+from made_data import make_coco, make_maps, make_voc, make_yolo, noise
 from stemma.core.types import DataError
 from stemma.data.classes import folders
+from stemma.data.formats import formats_at
 from stemma.data.labelled import open_set
 from stemma.data.open import open_dataset
 from test_cli import run
@@ -172,6 +174,14 @@ def test_a_part_of_a_data_set_names_the_whole(tmp_path: Path, capsys: pytest.Cap
     for part in parts:
         status, _, error = run(capsys, "doctor", str(part))
         assert status == 2 and f"it is a part of one. name {part.parent}" in " ".join(error.split()), (part, error)
+    # a set of voc's beside pictures in a folder of any name
+    loose = tmp_path / "loose" / "pictures"
+    make_voc(tmp_path / "loose")
+    (tmp_path / "loose" / "JPEGImages").rename(loose)
+    (tmp_path / "loose" / "Annotations").rename(tmp_path / "loose" / "said of them")
+    shutil.rmtree(tmp_path / "loose" / "ImageSets", ignore_errors=True)
+    status, _, error = run(capsys, "doctor", str(loose))
+    assert status == 2 and f"name {loose.parent}" in " ".join(error.split())
     # names of splits are no classes
     for split in ("train2017", "val2017"):
         (tmp_path / "bare" / split).mkdir(parents=True)
@@ -179,6 +189,35 @@ def test_a_part_of_a_data_set_names_the_whole(tmp_path: Path, capsys: pytest.Cap
             noise(tmp_path / "bare" / split / f"{k}.jpg", 20, 30, seed=len(split) + k)
     status, _, error = run(capsys, "doctor", str(tmp_path / "bare"))
     assert status == 2 and "it holds 4 pictures without annotations of any" in " ".join(error.split())
+
+
+@pytest.mark.parametrize("name", ["images", "train"])
+def test_what_lies_elsewhere_below_a_home_folder_makes_no_set_of_it(tmp_path: Path, name: str,
+                                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Pictures without annotations, in a folder beside which works of any kind lie."""
+    shape = {"label": "a", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}
+    page = {"version": "5.0", "flags": {}, "shapes": [shape], "imagePath": "y.png", "imageHeight": 40, "imageWidth": 60}
+    for place in (tmp_path / "work" / "deep" / "down", tmp_path / "labelled"):
+        noise(place / "y.png")
+        (place / "y.json").write_text(json.dumps(page))
+    make_coco(tmp_path / "coco")
+    noise(tmp_path / name / "x.png")
+    assert formats_at(tmp_path) == ["labelme"]
+    status, _, error = run(capsys, "doctor", str(tmp_path / name))
+    assert status == 2 and "it holds 1 picture without annotations of any" in " ".join(error.split()), error
+    (tmp_path / name / "x.json").write_text(json.dumps(page | {"imagePath": "x.png"}))
+    assert run(capsys, "doctor", str(tmp_path / name), "--json")[0] == 0
+
+
+def test_a_picture_of_another_set_is_not_pointed_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A set whose pictures are away, beside one that has pictures of the same names."""
+    for name in ("a", "b"):
+        make_coco(tmp_path / name)
+        (tmp_path / name / "images" / "train").rename(tmp_path / name / "pictures")
+    shutil.rmtree(tmp_path / "a" / "pictures")
+    _, said, _ = run(capsys, "doctor", str(tmp_path / "a"), "--json")
+    (mend,) = [f["mend"] for f in json.loads(said)["faults"] if f["kind"] == "unusable split"]
+    assert "put the images there" in mend and str(tmp_path / "b") not in mend
 
 
 def test_annotations_alone_say_where_the_pictures_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -372,9 +372,10 @@ def test_camvid(shared_data: Path) -> None:
             and "Unlabelled" not in sets["val"].info.classes.names)
 
 
+@pytest.mark.parametrize("copied", [False, True], ids=["maps without EXIF", "maps with the EXIF of their pictures"])
 @pytest.mark.parametrize("drawn", ["stored", "turned"])
-def test_a_map_says_which_view_of_a_turned_picture_it_was_drawn_on(tmp_path: Path, drawn: str) -> None:
-    """EXIF turns the picture, and a PNG of numbers has none: the two fit in one of the views."""
+def test_a_map_says_which_view_of_a_turned_picture_it_was_drawn_on(tmp_path: Path, drawn: str, copied: bool) -> None:
+    """EXIF turns the picture, and a map of numbers is read as it is stored: the two fit in one of the views."""
     bright = np.zeros((40, 60), np.uint8)
     bright[5:15, 30:50] = 1
     grey = Image.fromarray(np.stack([bright * 250] * 3, -1))
@@ -384,7 +385,8 @@ def test_a_map_says_which_view_of_a_turned_picture_it_was_drawn_on(tmp_path: Pat
     (tmp_path / "masks").mkdir()
     for k in range(3):
         grey.save(tmp_path / "images" / f"{k}.jpg", exif=exif, quality=95)
-        Image.fromarray(bright if drawn == "stored" else np.rot90(bright, -1).copy()).save(tmp_path / "masks" / f"{k}.png")
+        drawing = Image.fromarray(bright if drawn == "stored" else np.rot90(bright, -1).copy())
+        drawing.save(tmp_path / "masks" / f"{k}.png", **({"exif": exif} if copied else {}))
     data = open_dataset(tmp_path, "all", on_fault="report")
     assert len(data) == 3
     for k in range(3):

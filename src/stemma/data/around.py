@@ -2,18 +2,15 @@
 which it is a part."""
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+from .images import ROOMS, listing, shown, without
 from .readers.coco import ALIASES
 
 DEPTH = 4  # how far below sets are looked for
 MOST = 60  # folders that are looked at: a home folder shall not be searched
-_PARTS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots",
-                    "labels", "label", "masks", "mask", "maps", "gt", "imagesets", "ann", "main", "segmentation",
-                    "segmentationclass", "segmentationobject"})  # folders within a data set
-
+_PARTS = ROOMS | {"label", "imagesets", "main", "segmentation", "segmentationclass", "segmentationobject"}
 _SPLITS = frozenset({"train", "val", "test", *ALIASES})
 _TAILS = ("annot", "annotations", "labels", "masks", "mask")
 
@@ -27,7 +24,9 @@ def below(path: Path, kinds: Kinds) -> list[tuple[Path, list[str]]]:
     for _ in range(DEPTH):
         deeper = []
         for room in rooms:
-            for name in _folders(room):
+            for name in shown(room):
+                if (room / name).is_symlink():
+                    continue
                 looked += 1
                 if looked > MOST:
                     return found
@@ -44,17 +43,26 @@ def below(path: Path, kinds: Kinds) -> list[tuple[Path, list[str]]]:
 
 
 def above(path: Path, kinds: Kinds) -> Path | None:
-    """The data set of which a folder is a part by its name; None where it is not called so."""
+    """The data set of which a folder is a part by its name; None where it is not called so. Of the folders beside it
+    those alone are looked into that are called so too, or hold files of no picture: what lies elsewhere below a home
+    folder or the root of a disk makes no set of it."""
     here = path.resolve()
     for folder in (here, here.parent):
-        if not _part(folder.name.lower()):
+        if not _part(folder.name):
             return None
+        whole = folder.parent
         try:
-            if kinds(folder.parent):
-                return folder.parent
+            with without(whole, {n for n in shown(whole) if not _part(n) and _apart(whole / n)}):
+                if kinds(whole):
+                    return whole
         except OSError:
             return None
     return None
+
+
+def _apart(folder: Path) -> bool:
+    """Whether a folder could be a data set, or a store of some."""
+    return bool(shown(folder) or listing(folder))
 
 
 def among(path: Path, found: list[tuple[Path, list[str]]], names: list[str]) -> int:
@@ -72,16 +80,9 @@ def said(found: list[tuple[Path, list[str]]]) -> str:
 def _part(name: str) -> bool:
     """Whether a folder is called as one of pictures, of annotations, of a split (`train2017`), or of a split's maps
     (`trainannot`)."""
+    name = name.lower()
     stems = [name, *(name[: -len(t)].rstrip("_-") for t in _TAILS if name.endswith(t))]
     return name in _PARTS or any(s.rstrip("0123456789") in _SPLITS for s in stems)
-
-
-def _folders(room: Path) -> list[str]:
-    try:
-        with os.scandir(room) as entries:
-            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
-    except OSError:
-        return []
 
 
 __all__ = ["above", "among", "below", "said"]

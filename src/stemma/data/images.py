@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -35,6 +35,8 @@ SUFFIXES = frozenset({  # every kind that Pillow opens by itself
     ".vda", ".vst", ".pcx", ".dcx", ".dds", ".sgi", ".rgb", ".rgba", ".bw", ".qoi", ".ico", ".icns", ".cur", ".im",
     ".msp", ".xbm", ".xpm", ".psd", ".ras", ".fits", ".fit", ".blp", ".fli", ".flc", ".ftc", ".ftu", ".gbr", ".pxr",
 })  # but .pcd, which is a cloud of points more often than a Photo CD
+ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "ann",
+                   "labels", "masks", "mask", "maps", "gt"})  # folders of pictures and of labels within a data set
 _WIDE = frozenset({  # kinds that may hold more than 8 bits
     ".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".pfm", ".jp2", ".j2k", ".jpf", ".jpx", ".fits", ".fit",
     ".im", ".sgi",
@@ -278,6 +280,14 @@ def subfolders(folder: str | Path) -> list[str]:
     return _LOOKED.get()(os.fspath(folder))[0]
 
 
+def shown(folder: str | Path) -> list[str]:
+    """`subfolders` that are not hidden; none where the folder cannot be looked into."""
+    try:
+        return [n for n in subfolders(folder) if not n.startswith(".")]
+    except OSError:
+        return []
+
+
 def _by_ending(folder: str | Path) -> dict[str, list[str]]:
     """Names in a folder that are not hidden, by their endings in small letters."""
     try:
@@ -354,7 +364,26 @@ def walked_once() -> Iterator[None]:
     if _LOOKED.get() is not _look:  # within another
         yield
         return
-    tokens = _WALKED.set(cache(_rooms)), _LOOKED.set(cache(_look))
+    with _seen_by(_look):
+        yield
+
+
+@contextmanager
+def without(folder: Path, names: Container[str]) -> Iterator[None]:
+    """Within, the folders of these names directly in `folder` are not there."""
+    at = os.fspath(folder)
+
+    def look(path: str) -> tuple[list[str], dict[str, list[str]]]:
+        below, of = _look(path)
+        return [n for n in below if path != at or n not in names], of
+
+    with _seen_by(look):
+        yield
+
+
+@contextmanager
+def _seen_by(look: Callable[[str], tuple[list[str], dict[str, list[str]]]]) -> Iterator[None]:
+    tokens = _WALKED.set(cache(_rooms)), _LOOKED.set(cache(look))
     try:
         yield
     finally:
@@ -524,5 +553,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
 
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
-           "is_pointer", "listing", "read_image", "read_map", "safe_join", "subfolders", "to_uint8", "walk",
-           "walked_once"]
+           "is_pointer", "listing", "read_image", "read_map", "safe_join", "shown", "subfolders", "to_uint8", "walk",
+           "walked_once", "without"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import Header, check_name, cut_to_8_bits, header, image_size, may_be_wide, read_image, white_of
+from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
 from .options import spelled
 from .readers import rle
 from .readers.segments import Segments
@@ -729,14 +729,18 @@ def _drawn_on(picture: Header, maps: Sequence[Path]) -> tuple[int, int]:
     stored = (picture.height, picture.width)
     if picture.size != stored and maps:
         try:
-            return stored if image_size(maps[0]) == stored else picture.size
+            drawn = header(maps[0])  # as it is stored: a map is read so, whatever EXIF was copied into it
+            return stored if (drawn.height, drawn.width) == stored else picture.size
         except DataError:
             return picture.size  # the map is told where it is read
     return picture.size
 
 
 def _beside(root: Path, name: str) -> Path | None:
-    """Where a picture that is not in `root` lies in a folder beside it: the annotations alone were named."""
+    """Where a picture that is not in `root` lies in a folder beside it: the annotations alone were named. None where
+    `root` is not called so: a picture of that name beside it is another set's."""
+    if root.resolve().name.lower() not in ROOMS:
+        return None
     around = root.resolve().parent
     try:
         rooms = [r for r in sorted(around.iterdir()) if r.is_dir() and r.name != root.resolve().name][:50]

@@ -4,18 +4,16 @@ SPLIT/CLASS/PICTURE, CLASS/PICTURE, or train.txt, val.txt, test.txt of "path cla
 """
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
 from ...core.samples import DataError
 from ..files import lines_of
-from ..images import SUFFIXES, child, walk
+from ..images import ROOMS, SUFFIXES, child, shown, walk
 from ..readers.coco import split_name
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-_ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "labels", "masks", "mask",
-                    "annotations", "annots", "maps", "gt", "img_dir", "ann_dir", "ann"})  # names of no class
+_ROOMS = ROOMS | {"img_dir", "ann_dir"}  # names of no class
 
 
 def counts(where: Path) -> dict[str, dict[str, int]]:
@@ -51,10 +49,7 @@ def row_of(line: str, where: Path) -> tuple[str, str]:
 def _in(folder: Path) -> dict[str, int]:
     """class -> pictures of one folder of class folders; empty where pictures lie beside them, where a folder has the
     name of one of pictures or labels, and where all have the names of splits (train2017, val2017)."""
-    try:
-        below = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return {}
+    below = shown(folder)
     if {n.lower() for n in below} & _ROOMS or all(split_name(n) for n in below):
         return {}
     files = walk(folder)

@@ -26,7 +26,7 @@ from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes
 from ..finding import Pictures, below_common, foreign, plain_name
-from ..images import check_name, subfolders
+from ..images import check_name, shown
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import amodal, columns, rle
@@ -213,11 +213,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
     for depth in (1, 2):
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
         for parent in level:
-            try:
-                subs = [n for n in subfolders(root / parent) if not n.startswith(".")]
-            except OSError:
-                continue
-            folders += [f"{parent}/{s}" if parent else s for s in subs[:200]]
+            folders += [f"{parent}/{s}" if parent else s for s in shown(root / parent)[:200]]
     if but and but in folders:
         folders.remove(but)
     year = source.stem[-4:]

@@ -25,7 +25,7 @@ from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
 from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
 from ..finding import Pictures, plain_name
-from ..images import check_name, child, read_map, subfolders, walk
+from ..images import check_name, child, read_map, shown, walk
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
 from . import colours, rle
@@ -67,19 +67,12 @@ def _pictures_in(folder: Path) -> bool:
     return bool(walk(folder, follow_links=True))
 
 
-def _subs(folder: Path) -> list[str]:
-    try:
-        return [n for n in subfolders(folder) if not n.startswith(".")]
-    except OSError:
-        return []
-
-
 def layouts(where: Path) -> dict[str, Source]:
     """split -> source of the first layout that fits; empty where none does."""
     if not where.is_dir():
         return {}
     out: dict[str, Source] = {}
-    folders = _subs(where)
+    folders = shown(where)
     for name in folders:
         for tail in _BESIDE:
             beside = child(where, f"{name}{tail}") if split_name(name) else ""
@@ -90,7 +83,7 @@ def layouts(where: Path) -> dict[str, Source]:
         return out
     for image in (n for w in _IMAGES if (n := child(where, w))):
         for label in (n for w in _MAPS if (n := child(where, w))):
-            for sub in _subs(where / image):
+            for sub in shown(where / image):
                 own = child(where / label, sub)
                 if split_name(sub) and own and _pictures_in(where / image / sub) and maps_in(where / label / own):
                     out.setdefault(split_name(sub), Source(f"{image}/{sub}", f"{label}/{own}"))
@@ -143,7 +136,7 @@ def splits(where: Path, images: str | Path | None = None, labels: str | Path | N
     if images is not None or labels is not None:
         at = [_told(where, given, option) if given is not None else child(where, *names) for given, option, names in (
             (images, "images", _IMAGES), (labels, "labels", _MAPS))]
-        parts = {split_name(s): (s, own) for s in _subs(where / at[0])
+        parts = {split_name(s): (s, own) for s in shown(where / at[0])
                  if split_name(s) and (own := child(where / at[1], s))}
         return ({k: Source(f"{at[0]}/{s}", f"{at[1]}/{own}") for k, (s, own) in parts.items()}
                 or {"all": Source(at[0], at[1])})

@@ -30,7 +30,7 @@ from stemma.core.values import flag
 
 from ..files import class_file, class_list, class_path, given_folder, read_bytes
 from ..finding import Pictures, plain_name
-from ..images import SUFFIXES, check_name, child, listing, read_map, subfolders, walk
+from ..images import SUFFIXES, check_name, child, listing, read_map, shown, subfolders, walk
 from ..records import OUT, Draft, Fault, table, with_background
 from . import colours
 from .coco import split_name
@@ -70,7 +70,7 @@ def folders(where: Path, deep: bool = False) -> tuple[str, str] | None:
 def _other_names(where: Path) -> tuple[str, str] | None:
     """(annotations, images) where both lie in folders of any names: the only one below that holds VOC's XML, and the
     only other one that holds pictures."""
-    below = [n for n in subfolders(where) if n[:1] != "." and not split_name(n)]
+    below = [n for n in shown(where) if not split_name(n)]
     found = [n for n in below if any(_is_voc(where / n / x) for x in listing(where / n, {".xml"})[:5])]
     if len(found) != 1:
         return None

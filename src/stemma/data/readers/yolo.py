@@ -26,7 +26,7 @@ from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name
-from ..images import SUFFIXES, check_name, child, header, listing, subfolders, walk
+from ..images import SUFFIXES, check_name, child, header, listing, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from .coco import split_name
@@ -267,11 +267,7 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
 def _parts(folder: Path) -> dict[str, str]:
     """split -> sub-folder that is called like one and holds pictures."""
     out: dict[str, str] = {}
-    try:
-        below = [n for n in subfolders(folder) if not n.startswith(".")]
-    except OSError:
-        return out
-    for name in below:
+    for name in shown(folder):
         if split_name(name) and split_name(name) not in out and walk(folder / name, follow_links=True):
             out[split_name(name)] = name
     return out
@@ -309,8 +305,7 @@ def looks_like(where: Path) -> bool:
     labels = child(where, "labels")
     if labels and walk(where / labels, {".txt"}, follow_links=True):
         return True
-    below = [n for n in subfolders(where) if not n.startswith(".")]
-    parts = [n for n in below if split_name(n) or _DARKNET.fullmatch(n)]
+    parts = [n for n in shown(where) if split_name(n) or _DARKNET.fullmatch(n)]
     parts += [n for n in (child(where, *_LABELS), child(where, *_IMAGES)) if n]
     texts = listing(where, {".txt"}) + [f"{n}/{t}" for n in dict.fromkeys(parts)
                                         for t in walk(where / n, {".txt"}, follow_links=True)]
