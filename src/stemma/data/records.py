@@ -477,8 +477,14 @@ def vet(
 _BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
 
 
-def _judged(b: np.ndarray, hw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
+def _blocks(judge: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
+    """What `judge` says of columns (M, ...), asked block by block: (..., M)."""
+    starts = range(0, max(len(columns[0]), 1), _BLOCK)
+    return np.concatenate([judge(*(c[k : k + _BLOCK] for c in columns)) for k in starts], -1)
+
+
+def _judged(b: np.ndarray, hw: np.ndarray) -> np.ndarray:
+    """bool (4, M): which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
     limit = hw[:, [1, 0, 1, 0]].astype(np.float64)
     with np.errstate(invalid="ignore"):
         broken = ~np.isfinite(b).all(1)
@@ -486,7 +492,7 @@ def _judged(b: np.ndarray, hw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
         cut = np.clip(b, 0.0, limit)
         gone = ~broken & ~flat & ((cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1]))
         over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
-    return broken, flat, gone, over
+    return np.stack([broken, flat, gone, over])
 
 
 def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
@@ -496,8 +502,7 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
-    broken, flat, gone, over = (np.concatenate(x) for x in zip(
-        *(_judged(b[k : k + _BLOCK], hw[k : k + _BLOCK]) for k in range(0, max(len(b), 1), _BLOCK))))
+    broken, flat, gone, over = _blocks(_judged, b, hw)
 
     def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
         for k in np.flatnonzero(rows):
@@ -589,8 +594,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     and the box follows from it."""
     assert t.segments is not None
     around = t.segments.bounds()
-    apart = np.concatenate([_lie_apart(t.boxes[k : k + _BLOCK], around[k : k + _BLOCK])
-                            for k in range(0, len(around), _BLOCK)] or [np.zeros(0, dtype=bool)])
+    apart = _blocks(_lie_apart, t.boxes, around)
     if not apart.any():
         return t, []
     if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records

@@ -26,19 +26,30 @@ def corner_pool(x: Float[Tensor, "B C H W"], side: Side) -> Float[Tensor, "B C H
     """
     if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
         return cast(Tensor, _CornerPool.apply(x, side))
-    rows = side in ("top", "bottom")
-    n = x.shape[-2 if rows else -1]
-    step = 1
-    while step < n:
-        if side in ("top", "left"):
-            far = x[..., step:, :] if rows else x[..., step:]
-            pad = (0, 0, 0, step) if rows else (0, step)
-        else:
-            far = x[..., : n - step, :] if rows else x[..., : n - step]
-            pad = (0, 0, step, 0) if rows else (step, 0)
-        x = torch.maximum(x, F.pad(far, pad, value=-torch.inf))
-        step *= 2
+    pad = (0, 0) if side in ("top", "bottom") else ()
+    for step in _steps(x, side):
+        beyond = (0, step) if side in ("top", "left") else (step, 0)
+        x = torch.maximum(x, F.pad(_pair(x, side, step)[1], (*pad, *beyond), value=-torch.inf))
     return x
+
+
+def _axis(side: Side) -> int:
+    return -2 if side in ("top", "bottom") else -1
+
+
+def _steps(x: Tensor, side: Side) -> list[int]:
+    """1, 2, 4, ... cells, as long as any lie so far apart."""
+    steps = [1]
+    while steps[-1] < x.shape[_axis(side)]:
+        steps.append(2 * steps[-1])
+    return steps[:-1]
+
+
+def _pair(x: Tensor, side: Side, step: int) -> tuple[Tensor, Tensor]:
+    """The cells that have one `step` away, and those."""
+    n = x.shape[_axis(side)] - step
+    first, second = x.narrow(_axis(side), 0, n), x.narrow(_axis(side), step, n)
+    return (first, second) if side in ("top", "left") else (second, first)
 
 
 class _CornerPool(torch.autograd.Function):
@@ -47,14 +58,11 @@ class _CornerPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, side: Side) -> Tensor:
-        ctx.axis, ctx.onwards = 2 if side in ("top", "bottom") else 3, side in ("top", "left")
-        n, won, step = x.shape[ctx.axis], [], 1
-        x = x.clone()
-        while step < n:
-            near, far = _CornerPool.pair(ctx, x, step)
+        ctx.side, won, x = side, [], x.clone()
+        for step in _steps(x, side):
+            near, far = _pair(x, side, step)
             won.append(far > near)
             near.copy_(torch.maximum(near, far))
-            step *= 2
         ctx.save_for_backward(*won)
         return x
 
@@ -62,19 +70,12 @@ class _CornerPool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         grad = grad.clone()
-        for i, won in reversed(list(enumerate(ctx.saved_tensors))):
-            near, far = _CornerPool.pair(ctx, grad, 2**i)
+        for step, won in reversed(list(zip(_steps(grad, ctx.side), ctx.saved_tensors))):
+            near, far = _pair(grad, ctx.side, step)
             passed = near * won
             near.sub_(passed)
             far.add_(passed)
         return grad, None
-
-    @staticmethod
-    def pair(ctx: Any, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """The cells that have one `step` away, and those."""
-        n = x.shape[ctx.axis] - step
-        first, second = x.narrow(ctx.axis, 0, n), x.narrow(ctx.axis, step, n)
-        return (first, second) if ctx.onwards else (second, first)
 
 
 def corner_radii(h: Float[Tensor, "*A"], w: Float[Tensor, "*A"],
