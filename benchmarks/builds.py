@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class Build:
         self.process.wait()
 
 
+def ratio(pairs: Iterable[tuple[float, float]]) -> str:
+    """How many times as much the first of each pair is as the second: the median, and the least and most."""
+    each = [a / b for a, b in pairs]
+    return f"{statistics.median(each):.2f}x ({min(each):.2f} to {max(each):.2f})"
+
+
 def measured(old: Path, asked: str, rounds: int, more: list[str]) -> str:
     with contextlib.ExitStack() as stack:
         before, now = (Build(src, [asked, *more]) for src in (old, ROOT / "src"))
@@ -88,10 +94,8 @@ def measured(old: Path, asked: str, rounds: int, more: list[str]) -> str:
             if i == 0:  # later steps begin from weights that differ by rounding
                 apart = abs(x - y) / max(abs(x), 1e-12)
             pairs += [(a, b)] if i > 1 else []
-    ratios = [a / b for a, b in pairs]
     was, is_ = (1e3 * statistics.median(v) for v in zip(*pairs))
-    return (f"{asked:20} {was:7.1f} -> {is_:7.1f} ms  {statistics.median(ratios):.2f}x "
-            f"({min(ratios):.2f} to {max(ratios):.2f})  apart {apart:.1e}")
+    return f"{asked:20} {was:7.1f} -> {is_:7.1f} ms  {ratio(pairs)}  apart {apart:.1e}"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from builds import ratio
 from steps import seconds, step_of
 
 KINDS = ("aten::convolution", "aten::convolution_backward")
@@ -52,10 +53,8 @@ def measured(asked: str, count: int, rounds: int, predict: bool, bf16: bool) -> 
         step()
     again = alone(step)
     pairs = [(seconds(step), seconds(again)) for _ in range(rounds + 2)][2:]
-    ratios = [a / b for a, b in pairs]
     whole, part = (1e3 * statistics.median(v) for v in zip(*pairs))
-    return (f"{name:16} {whole:7.1f} ms, its convolutions {part:7.1f} ms  {statistics.median(ratios):.2f}x "
-            f"({min(ratios):.2f} to {max(ratios):.2f})")
+    return f"{name:16} {whole:7.1f} ms, its convolutions {part:7.1f} ms  {ratio(pairs)}"
 
 
 def main() -> None:

@@ -134,17 +134,17 @@ def child(folder: str, hashed: bool) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.process_time()
-        data = open_dataset(folder, "all")
+        data: Any = open_dataset(folder, "all")
         took = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     busy = [i for i in range(min(len(data), 400)) if len(data.truth(i).labels)][:200]
-    view = data.narrow({"masks"})  # type: ignore[attr-defined]
+    view = data.narrow({"masks"})
     masks = []
     for i in busy:
         begin = time.process_time()
         view.truth(i)
         masks.append(1e3 * (time.process_time() - begin))
-    print(json.dumps({"seconds": took, "mb": peak, "pictures": len(data), "objects": len(data.table.boxes),  # type: ignore[attr-defined]
+    print(json.dumps({"seconds": took, "mb": peak, "pictures": len(data), "objects": len(data.table.boxes),
                       "masks": statistics.median(masks) if masks else 0.0, "said": said_of(data) if hashed else "",
                       "warned": sorted(str(w.message) for w in caught)}))
 
@@ -159,7 +159,7 @@ def opened(src: Path, folder: Path, cache: Path, hashed: bool = False) -> dict[s
 
 
 def beside(commit: str, folder: Path, rounds: int, kept: bool) -> None:
-    from builds import source_of
+    from builds import ratio, source_of
 
     with contextlib.ExitStack() as stack:
         old = stack.enter_context(source_of(commit))
@@ -177,9 +177,8 @@ def beside(commit: str, folder: Path, rounds: int, kept: bool) -> None:
     for name, at in (("first opening", 1), *((("second opening", 2),) if kept else ())):
         for what, unit in (("seconds", "s"), ("mb", "MB"), ("masks", "ms a picture's masks")):
             a, b = [p[0][what] for p in pairs], [p[at][what] for p in pairs]
-            ratios = [x / y for x, y in zip(a, b, strict=True)]
             print(f"{name:15} {statistics.median(a):8.2f} -> {statistics.median(b):7.2f} {unit}   "
-                  f"{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+                  f"{ratio(zip(a, b, strict=True))}", flush=True)
 
 
 # ---------------------------------------------------------------- the same said of spoilt folders
