@@ -267,7 +267,7 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     steps = list(run.metrics("train"))
     torch.manual_seed(seed)
     trained = stemma.evaluate(run, data, which="last", limit=val)
-    net = stemma.build(p.name, preset=preset, info=run.load("last").info)  # type: ignore[attr-defined]
+    net = stemma.build(p.name, preset=preset, info=run.load("last").info)
     untrained = stemma.evaluate(net, data, limit=val)
     return {
         "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained),

@@ -240,7 +240,7 @@ def dialogues(a: argparse.Namespace) -> None:
             def understood(sentence: str, n: str = name, s: str = system, h: Asked = how) -> list[str]:
                 ways = range(1 if s == "grammar" else a.tries)
                 found = [kept.ask(f"{s} {sentence} #{k}", lambda k=k: h(DOMAINS[n], sentence)(WARM if k else 0.0, k))
-                         for k in ways]  # type: ignore[misc]
+                         for k in ways]
                 return [x for x in dict.fromkeys(found) if x]
 
             talk, well = Dialogue(DOMAINS[name], understood, inference), True

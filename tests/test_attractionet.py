@@ -221,6 +221,6 @@ def test_small_learns(preset: str, learned: Learned) -> None:
     torch.manual_seed(0)
     for _ in range(50):
         optimizer.zero_grad()
-        sum(model.loss(batch).values()).backward()  # type: ignore[union-attr]
+        sum(model.loss(batch).values()).backward()
         optimizer.step()
     learned("recall of ten at IoU .7", recall(), at_least=0.14, untrained=before)

@@ -482,7 +482,7 @@ def test_fuzzed_documents_raise_data_errors_alone(tmp_path: Path, images: list[o
         warnings.simplefilter("ignore")
         for mode in ("report", "mend"):
             try:
-                data = open_dataset(path, "all", format="coco", on_fault=mode)  # type: ignore[arg-type]
+                data = open_dataset(path, "all", format="coco", on_fault=mode)
                 for i in range(len(data)):
                     s = data.truth(i)
                     assert np.isfinite(s.boxes).all() and (s.boxes[:, 2:] > s.boxes[:, :2]).all()
@@ -511,7 +511,7 @@ def test_coco549(shared_data: Path) -> None:
     counts = {"train": (343, 2974), "val": (206, 1786)}
     for split, (images, objects) in counts.items():
         data = open_dataset(shared_data / "coco549", split)
-        assert ((len(data), len(data.info.classes)) == (images, 80)  # type: ignore[attr-defined]
+        assert ((len(data), len(data.info.classes)) == (images, 80)
                 and data.counts().sum() == objects)
         assert (data.counts() > 0).all() and not data.faults  # type: ignore[attr-defined]
         assert data.info.classes.ids[-1] == 90 and {"boxes", "masks"} <= set(data.info.kinds)

@@ -106,7 +106,7 @@ def test_similarity_and_information_are_what_they_must(tmp_path: Path) -> None:
     graph = read_wordnet(tmp_path / "wn")
     every = list(graph.parents)
     for by in ("counts", "descendants"):
-        content = graph.content(by)  # type: ignore[arg-type]
+        content = graph.content(by)
         near = graph.nearness(every, every, content)
         assert np.allclose(near, near.T) and np.allclose(np.diag(near), 1) and near.min() >= 0 and near.max() <= 1 + 1e-12
         assert near[every.index(ident["dog"]), every.index(ident["car"])] == 0  # only the root is common

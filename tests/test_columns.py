@@ -32,7 +32,7 @@ def document(rng: np.random.Generator) -> dict[str, Any]:
     pointed, federated = rng.random() < 0.3, rng.random() < 0.2
     images = [{"id": 10 * k + 1, "file_name": f"pictures/{k}.jpg", "height": H, "width": W} for k in range(4)]
     if federated:
-        images[int(rng.integers(4))]["neg_category_ids"] = [1]  # type: ignore[assignment]
+        images[int(rng.integers(4))]["neg_category_ids"] = [1]
     rows = []
     for k in range(12):
         x, y, w, h = (rng.random(4) * 20 + 1).round(2).tolist()

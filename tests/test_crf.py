@@ -108,7 +108,7 @@ def test_the_exact_form_is_the_equations() -> None:
 def test_no_iterations_or_no_weight_leave_the_labels(method: Any) -> None:
     energy, colours, _ = (v[..., :40, :40] for v in scene(64))
     for how in ({"iterations": 0}, {"smooth": 0.0, "appearance": 0.0}):
-        torch.testing.assert_close(mean_field(energy[None], colours[None], method=method,  # type: ignore[arg-type]
+        torch.testing.assert_close(mean_field(energy[None], colours[None], method=method,
                                               **how)[0], (-energy).softmax(0))
 
 

@@ -406,7 +406,7 @@ def test_a_backbone_is_kept_with_what_it_means(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out)["tensors"] == 5 * 52
     model = stemma.build("yolo-v3", "paper", 3, SETS["yolo-v3"])
     assert "Darknet's weights of 52 convolutions" in starts.begin(model, out).says
-    last = body.stages[4][4].body[1][0].weight.numel()  # type: ignore[union-attr,index]
+    last = body.stages[4][4].body[1][0].weight.numel()  # type: ignore[index]
     path.write_bytes(np.array([0, 2, 0, 0, 0], np.int32).tobytes() + values[: -last - 4 * 256].tobytes())
     with pytest.raises(StemmaError, match="holds 51 of darknet53's 52 convolutions"):
         layouts.of_darknet(path, "darknet53")

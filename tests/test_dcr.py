@@ -243,6 +243,6 @@ def test_small_learns_drawn_scenes(tmp_path: Path, learned: Learned) -> None:
     run = stemma.train("dcr", data, "160steps", "small", tmp_path / "run", val=val, val_every=0, progress=False,
                        precision="fp32")
     torch.manual_seed(0)
-    before = stemma.build("dcr", "small", info=run.load("last").info)  # type: ignore[attr-defined]
+    before = stemma.build("dcr", "small", info=run.load("last").info)
     learned("AP50", stemma.evaluate(run, val, which="last")["AP50"], at_least=0.05,
             untrained=stemma.evaluate(before, val)["AP50"])

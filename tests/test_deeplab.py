@@ -134,13 +134,13 @@ def test_aspp_sums_its_branches_and_a_rate_beyond_the_map_is_a_1x1() -> None:
     torch.manual_seed(0)
     inp, x = In((6,), (8,), 3), torch.randn(2, 6, 9, 7)
     plain = ASPP(inp, rates=(1, 2, 9)).eval()
-    want = sum(F.conv2d(x, m.weight, m.bias, padding=m.dilation, dilation=m.dilation)  # type: ignore[misc]
+    want = sum(F.conv2d(x, m.weight, m.bias, padding=m.dilation, dilation=m.dilation)
                for m in plain.score)
     torch.testing.assert_close(plain([x]), want)
     far = plain.score[2]
-    torch.testing.assert_close(far(x),  # type: ignore[index, arg-type]
+    torch.testing.assert_close(far(x),
                                F.conv2d(x, far.weight[..., 1:2, 1:2], far.bias))
-    assert plain.score[0].weight.std().item() == pytest.approx(0.01, rel=0.3)  # type: ignore[union-attr, operator]
+    assert plain.score[0].weight.std().item() == pytest.approx(0.01, rel=0.3)  # type: ignore[operator]
     deep = ASPP(inp, rates=(2, 3), width=5).eval()
     branches = [s(F.relu(b(F.relu(a(x))))) for a, b, s in zip(deep.fc6, deep.fc7, deep.score)]
     torch.testing.assert_close(deep([x]), branches[0] + branches[1])
@@ -254,7 +254,7 @@ def test_the_rate_falls_as_a_power_of_what_is_left() -> None:
 def test_pictures_are_scaled_and_cut_to_windows() -> None:
     y, x = np.mgrid[:60, :90]
     image = np.stack([y * 4, x * 2, 0 * x], -1).astype(np.uint8)
-    s = Sample(image, (60, 90), np.zeros((0, 4), np.float32), *(np.zeros(0),) * 3,  # type: ignore[arg-type]
+    s = Sample(image, (60, 90), np.zeros((0, 4), np.float32), *(np.zeros(0),) * 3,
                semantic=(x // 10).astype(np.uint8))
     seen = set()
     for seed in range(12):

@@ -324,6 +324,6 @@ def test_small_learns(learned: Learned) -> None:
     torch.manual_seed(0)
     for _ in range(60):
         optimizer.zero_grad()
-        sum(model.loss(batch).values()).backward()  # type: ignore[union-attr]
+        sum(model.loss(batch).values()).backward()
         optimizer.step()
     learned("recall at IoU .5", gap(), at_least=0.3, untrained=before)

@@ -298,7 +298,7 @@ def test_numbers_are_read_by_the_names_that_programs_give(text: str, wanted: dic
     read = differences.read(tmp_path / "theirs.json")
     assert set(read) == set(wanted)
     for kind, numbers in wanted.items():
-        got = read[kind]  # type: ignore[index]
+        got = read[kind]
         assert {k: got[k] for k in numbers} == pytest.approx(numbers)
         assert all(0 <= v <= 1 for v in got.values())
 

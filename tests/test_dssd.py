@@ -225,7 +225,7 @@ def test_prediction_modules_are_bottlenecks(module: Any) -> None:
         want = theirs(want)
     torch.testing.assert_close(ours(x), want)
     plain = PredictionHead(replace(IN, anchors=(8, 8)), module, width=6).before[0]
-    assert all(m.conv2.kernel_size == (1, 1) for m in plain)  # type: ignore[union-attr]
+    assert all(m.conv2.kernel_size == (1, 1) for m in plain)
 
 
 def test_a_prediction_module_may_begin_as_its_shortcut() -> None:
@@ -354,8 +354,8 @@ def test_objects_are_found(learned: Learned) -> None:
 
 def test_heads_of_one_side_are_those_that_stood() -> None:
     a, b = LevelHeads(replace(IN, anchors=(8, 8)), 3), LevelHeads(replace(IN, anchors=(8, 8)), kernels=(5, 3))
-    assert [m.kernel_size for m in a.cls] == [(3, 3)] * 2  # type: ignore[union-attr]
-    assert ([m.kernel_size for m in b.cls] == [(5, 5), (3, 3)]  # type: ignore[union-attr]
+    assert [m.kernel_size for m in a.cls] == [(3, 3)] * 2
+    assert ([m.kernel_size for m in b.cls] == [(5, 5), (3, 3)]
             and isinstance(a.cls[0], nn.Conv2d))
     assert isinstance(Bottleneck(8, 2).downsample, type(None))
 

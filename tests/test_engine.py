@@ -291,7 +291,7 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_made(tmp_path: Path
             return len(data)
 
     with pytest.raises(DataError, match="needs boxes, masks"):
-        train("mask-rcnn", Boxes(), "1steps", out=tmp_path / "run", progress=False)  # type: ignore[arg-type]
+        train("mask-rcnn", Boxes(), "1steps", out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -171,7 +171,7 @@ def test_both_kinds_of_maps_pay_in_training_and_one_answers() -> None:
 def test_the_second_look_says_classes_alone_and_regions_stay() -> None:
     m = grid_rcnn.spec("small").build(3)
     head: Any = m.heads[0]
-    assert head.predict.box is None and not m.branches[0].shares and m.branches[0].moves  # type: ignore[union-attr]
+    assert head.predict.box is None and not m.branches[0].shares and m.branches[0].moves
     _, deltas = head.predict(torch.randn(2, 5, 128))
     boxes = torch.tensor([3.0, 4, 30, 50]).expand(2, 5, 1, 4)
     assert torch.equal(m.spec.stages[0].coder.decode(boxes, deltas), boxes)

@@ -189,7 +189,7 @@ def test_a_window_gives_the_mask_that_its_maps_say() -> None:
     raw = m.look(b.images, m.spec.scales)
     h, w = raw.passes[2]  # the picture as it is
     start, cell = raw.levels[0] + raw.levels[1], (h // 2) * w + w // 2
-    logits, codes = torch.full_like(raw.logits, -9.0), torch.full_like(raw.codes, -9.0)  # type: ignore[arg-type]
+    logits, codes = torch.full_like(raw.logits, -9.0), torch.full_like(raw.codes, -9.0)
     logits[0, start + cell] = 9.0
     canvas = codes[0, start : start + h * w].view(h, w, -1)
     canvas[h // 2 - 2 : h // 2 + 3, w // 2 - 2 : w // 2 + 3] = 9.0
@@ -230,7 +230,7 @@ def test_small_learns_drawn_scenes(tmp_path: Path, learned: Learned) -> None:
     run = stemma.train("instance-fcn", data, "100steps", "small", tmp_path / "run", val=val, val_every=0,
                        progress=False, precision="fp32")
     torch.manual_seed(0)
-    before = stemma.build("instance-fcn", "small", info=run.load("last").info)  # type: ignore[attr-defined]
+    before = stemma.build("instance-fcn", "small", info=run.load("last").info)
     learned("AR100 of masks", stemma.evaluate(run, val, which="last")["mask_AR100"], at_least=0.1,
             untrained=stemma.evaluate(before, val)["mask_AR100"])
 

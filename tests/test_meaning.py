@@ -262,14 +262,14 @@ def test_the_adapter_asks_with_the_world_and_examples_and_takes_one_expression()
     net = stemma.build(PAPER, "paper", classes=60).net
     domain = DOMAINS["tug-of-war"]
     stub = Stub(" (query (strength 'zoe))\n\n;; next: (condition #t)")
-    assert runtime.ask(net, domain, "How strong is Zoe?", runtime=stub) == "(query (strength 'zoe))"  # type: ignore[arg-type]
+    assert runtime.ask(net, domain, "How strong is Zoe?", runtime=stub) == "(query (strength 'zoe))"
     (prompt, grammar), = stub.asked
     assert domain.model in prompt and prompt.endswith(";; How strong is Zoe?\n") and prompt.count(";;") == 13
     held = [t.says for t in domain.templates if t.held]
     assert not any(p.says in prompt for p in meanings.pairs_of(domain) if domain.templates[p.template].says in held)
     assert 'person ::= "zoe"' in grammar and 'root ::= "(query "' in grammar
     for answer in ("(query (strength", "", "import os", ")"):
-        assert runtime.ask(net, domain, "How strong is Zoe?", runtime=Stub(answer)) is None  # type: ignore[arg-type]
+        assert runtime.ask(net, domain, "How strong is Zoe?", runtime=Stub(answer)) is None
 
 
 def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_real_language_model_answers_within_the_grammar() -> None:
     """With STEMMA_GGUF=FILE a real model is asked; without one the grammar alone is held, by the tests above."""
     net = stemma.build(PAPER, "paper", classes=60, sets={"net.path": GGUF}).net
     for name, says in (("tug-of-war", "tom beat john."), ("scenes", "is there a red mug?")):
-        said = runtime.ask(net, DOMAINS[name], says)  # type: ignore[arg-type]
+        said = runtime.ask(net, DOMAINS[name], says)
         assert said and dialogue.checked(said)[0] == ("query" if says.endswith("?") else "condition")
 
 

@@ -209,7 +209,7 @@ def test_a_file_that_is_something_else_is_named(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(StemmaError, match="pictures.npz does not hold"):
             Tallies.read(path)
-    np.savez(path, order=np.arange(3), fingerprint=np.array("x"),  # type: ignore[arg-type]
+    np.savez(path, order=np.arange(3), fingerprint=np.array("x"),
              **{"mIoU/ratios/above": np.ones((2, 2)), "mIoU/ratios/below": np.ones((2, 2))})
     with pytest.raises(StemmaError, match="for 3 pictures"):
         Tallies.read(path)

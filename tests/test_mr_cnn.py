@@ -108,9 +108,9 @@ def test_a_region_with_a_hole_is_pooled_as_a_map_with_zeros_there(method: Any) -
 def test_a_hole_as_large_as_the_region_leaves_nothing_and_none_leaves_roi_pool() -> None:
     x, outer, hole = holes()
     for method in ("copies", "table"):
-        assert RegionMax(x).pool(outer, 7, outer, method).abs().max() == 0  # type: ignore[arg-type]
+        assert RegionMax(x).pool(outer, 7, outer, method).abs().max() == 0
         wide = torch.cat([outer[..., :2], outer[..., 2:] - 1], -1).float()
-        assert torch.equal(RegionMax(x).pool(outer, 7, None, method),  # type: ignore[arg-type]
+        assert torch.equal(RegionMax(x).pool(outer, 7, None, method),
                            roi_pool(x, wide, 7, 1.0))
 
 
@@ -119,7 +119,7 @@ def test_the_gradient_of_a_region_with_a_hole_is_that_of_the_zeroed_map() -> Non
     slope, slopes = torch.randn(2, 4, 5, 4, 4), []
     for method in ("copies", "table"):
         y = x.clone().requires_grad_(True)
-        out = RegionMax(y).pool(outer, 4, hole, method)  # type: ignore[arg-type]
+        out = RegionMax(y).pool(outer, 4, hole, method)
         (out * slope).sum().backward()
         assert y.grad is not None
         slopes.append(y.grad)

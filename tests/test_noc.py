@@ -86,7 +86,7 @@ def test_the_fifth_stage_on_a_region_is_torchvisions_layer4() -> None:
         wanted = head.predict(theirs(pooled).mean((2, 3)))
         for a, b in zip(head([x], boxes), wanted):
             torch.testing.assert_close(a[0], b, atol=1e-4, rtol=1e-4)
-    assert noc.spec("res5").stages[0].head.cls is Res5Head  # type: ignore[union-attr]
+    assert noc.spec("res5").stages[0].head.cls is Res5Head
 
 
 # ---------------------------------------------------------------- two sizes

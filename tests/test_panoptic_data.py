@@ -176,7 +176,7 @@ def test_the_sample_with_its_folders_named(shared_data: Path, tmp_path: Path, mo
     for where in (root, Path(".")):
         for options in ({"images": "input_images"}, {"images": tmp_path / "elsewhere" / "pictures"}, two,
                         {**two, "images": "input_images"}, {**two, "images": tmp_path / "elsewhere" / "pictures"}):
-            told = open_dataset(where, "all", format="panoptic", **options)  # type: ignore[arg-type]
+            told = open_dataset(where, "all", format="panoptic", **options)
             assert len(told) == len(whole) == 2
             for i in range(2):
                 a, b = whole[i], told[i]

@@ -90,10 +90,10 @@ def test_sec_4_1_settings_and_the_rates_of_the_code() -> None:
             assert g["base_lr"] == pytest.approx(0.2 * (4 if trunk else 1) * (2 if conv and name.endswith("bias")
                                                                               else 1)), name
     head = SetHead(In((64,), (32,), 1, anchors=(S,), logits=2))
-    assert (head.reduce.weight.std().item() == pytest.approx(0.005, rel=0.05)  # type: ignore[union-attr]
+    assert (head.reduce.weight.std().item() == pytest.approx(0.005, rel=0.05)
             and not head.reduce.bias.any())
     for w in (head.cell.read.weight, head.cell.recall.weight, head.box[0].weight, head.confidence[4].weight):
-        assert (w.abs().max() <= 0.1  # type: ignore[operator, union-attr]
+        assert (w.abs().max() <= 0.1  # type: ignore[operator]
                 and w.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.1))
     assert (head.shrink, head.scale, head.dropout.p, head.cell.tied, head.cell.tanh) == (0.01, 100, 0.15, True, False)
 

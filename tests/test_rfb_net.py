@@ -127,7 +127,7 @@ def test_a_block_is_the_authors(kind: Any, stride: int, visual: int, scale: floa
     branches, linear, shortcut = theirs.eval()
     x = torch.randn(2, 64, 19, 17)
     with torch.no_grad():
-        want = (linear(torch.cat([b(x) for b in branches], 1)) * scale  # type: ignore[union-attr,operator]
+        want = (linear(torch.cat([b(x) for b in branches], 1)) * scale
                 + shortcut(x)).relu()
         torch.testing.assert_close(ours(x), want, rtol=1e-4, atol=1e-4)
     assert want.shape[2:] == (-(-19 // stride), -(-17 // stride))

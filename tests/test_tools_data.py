@@ -465,7 +465,7 @@ def test_tasks_that_several_people_labelled(tmp_path: Path) -> None:
     assert len(data) == 1 and data.truth(0).boxes.tolist() == [[3, 3, 20, 20]]
     assert examine(tmp_path).unused.pictures == ["b.png"], "nobody labelled it: it is no picture without objects"
     both[2]["ground_truth"] = False
-    both[1]["result"].append(choice)  # type: ignore[attr-defined]
+    both[1]["result"].append(choice)
     put(tmp_path / "e.json", doc)
     assert opened(tmp_path).truth(0).boxes.tolist() == [[2, 2, 20, 20]]
 

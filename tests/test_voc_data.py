@@ -170,7 +170,7 @@ def test_a_lone_list_of_all_is_no_split(tmp_path: Path) -> None:
 def test_a_few_slips_do_not_tell_how_the_rest_counts(tmp_path: Path) -> None:
     """As in VOC 2012, some of whose annotations have fractions."""
     rows = [("cat", 1, 5, 30, 30)] * 2 + [("cat", 0, 5, 30, 30), ("dog", 45.7, 8, 55, 30), ("dog", 5, 5, 30, 30)]
-    root = make_voc(tmp_path / "v", [voc_xml((r,)) for r in rows])  # type: ignore[arg-type]
+    root = make_voc(tmp_path / "v", [voc_xml((r,)) for r in rows])
     with pytest.warns(DataWarning, match=r"count from 1, and a few cannot \(1 corners are 0 and 2 are 1, 1 of 5 boxes "
                       r"have fractions; .*v2\.xml\); say --zero-based"):
         data = open_dataset(root, "all")

@@ -380,7 +380,7 @@ def test_image_labels_come_from_objects_where_the_data_have_boxes_alone() -> Non
 
     recipe = overfeat.recipe("classifier-small")
     needs = frozenset({"image_labels"})
-    derived = next(iter(Loader(Boxes(), recipe, train=False, batch=6, needs=needs)  # type: ignore[arg-type]
+    derived = next(iter(Loader(Boxes(), recipe, train=False, batch=6, needs=needs)
                         .epoch(0))).targets
     given = next(iter(Loader(data, recipe, train=False, batch=6, needs=needs).epoch(0))).targets
     assert derived.image_labels is not None and given.image_labels is not None

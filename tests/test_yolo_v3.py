@@ -88,7 +88,7 @@ def test_backbone_and_neck_are_the_released_layers() -> None:
     layers: list[Tensor] = []
     at = plain(x, body.stem)
     for stage in body.stages:
-        for m in stage:  # type: ignore[union-attr]
+        for m in stage:
             at = plain(plain(at, m.body[0]), m.body[1]) + at if isinstance(m, Residual) else plain(at, m)
         layers.append(at)
     torch.testing.assert_close(body(x), layers[2:])
@@ -99,7 +99,7 @@ def test_backbone_and_neck_are_the_released_layers() -> None:
         if above is not None:  # [upsample] and [route] -1, then the backbone's
             y = torch.cat([above.repeat_interleave(2, 2).repeat_interleave(2, 3), y], 1)
         assert len(neck.bodies[i]) == 5  # type: ignore[arg-type]
-        for block in neck.bodies[i]:  # type: ignore[union-attr]
+        for block in neck.bodies[i]:
             y = plain(y, block)
         want.insert(0, plain(y, neck.outs[i]))  # type: ignore[arg-type]
         above = plain(y, neck.downs[i - 1]) if i else None  # type: ignore[arg-type]
