@@ -283,3 +283,23 @@ def test_a_mended_copy_has_a_picture_once(tmp_path: Path, capsys: pytest.Capture
     assert [f.kind.split()[0] for f in examine(tmp_path / "mended").faults] == ["duplicate"]
     status, _, error = run(capsys, "doctor", str(root), "--fix", str(root / "mended"))
     assert status == 2 and "choose another folder with --fix" in error
+
+
+@pytest.mark.parametrize("name", ["# of bolts", "##", "a\nb", "a\x0bb", "a\ud800", "\x1b[31mred", " ", "#nut", "## nut", "x\ty",
+                                  "- a: b", "'\"&<", "{a}"])
+def test_a_class_of_any_name_comes_back_or_is_refused(tmp_path: Path, name: str) -> None:
+    """A list of one name a line would lose a remark, or make two of what holds an end of line."""
+    doc = coco_doc(3)
+    doc["categories"][0]["name"] = name
+    make_coco(tmp_path / "set", doc, "train", 3)
+    want = open_split(tmp_path / "set", "train").info.classes.names
+    assert name in want
+    lines, text = name in ("#nut", "x\ty", "- a: b", "'\"&<", "{a}"), "\ud800" not in name
+    for to, can in (("coco", True), ("yolo", text), ("voc", lines)):
+        if can:
+            convert(tmp_path / "set", to, tmp_path / to)
+            assert open_split(tmp_path / to, "train").info.classes.names == want
+        else:
+            with pytest.raises(DataError, match=f"a name that {to} cannot hold. rename it, or use coco"):
+                convert(tmp_path / "set", to, tmp_path / to)
+            assert not (tmp_path / to).exists()

@@ -389,10 +389,10 @@ def test_a_class_may_begin_with_a_hash_and_a_remark_has_a_blank_behind_it(tmp_pa
         noise(root / "images" / f"{k}.png", seed=k)
         (root / "labels").mkdir(exist_ok=True)
         (root / "labels" / f"{k}.txt").write_text(f"{k} .5 .5 .2 .2\n")
-    (root / "classes.txt").write_text("# what is drawn\n#hash\n#\nbolt, big\n## more\n- dash: x\n")
-    with pytest.warns(DataWarning, match="'#hash' is taken for a class: a remark has a blank behind its #"):
+    (root / "classes.txt").write_text("# what is drawn\n##hash\n#\nbolt, big\n## more\n- dash: x\n")
+    with pytest.warns(DataWarning, match="'##hash' is taken for a class: a remark has a blank behind its #"):
         data = open_dataset(root, "all")
-    assert data.info.classes.names == ("#hash", "bolt, big", "- dash: x")
+    assert data.info.classes.names == ("##hash", "bolt, big", "- dash: x")
     assert sorted(int(data[i].labels[0]) for i in range(3)) == [0, 1, 2]
     for to in ("coco", "yolo", "voc"):
         convert(root, to, tmp_path / to)

@@ -78,11 +78,14 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
     if (needs := getattr(writer, "NEEDS", "")) and any(needs not in d.info.kinds for d in own.values()):
         raise DataError(str(where), f"has no {needs} masks, which {to} is made of",
                         f"use one of {', '.join(FORMATS)}, or annotate whole objects with what is seen of them")
+    if odd := [n for n in info.classes.names if not getattr(writer, "holds", lambda name: True)(n)]:
+        raise DataError(str(where), f"has the class {odd[0][:80]!r}, a name that {to} cannot hold", "rename it, or use "
+                        "coco, which holds any")
     book = Book(own, {k: _names(d) for k, d in own.items()}, info.classes, info.points)
-    odd = [f for d in own.values() if isinstance(d, Records) for f in d.table.files if _NO_TEXT.search(f)]
-    if odd:
-        said = repr(_text(odd[0])).replace("{", "{{").replace("}", "}}")
-        book.lose("{n} pictures have names that are no lines of text, and get others, as " + said, len(odd))
+    others = [f for d in own.values() if isinstance(d, Records) for f in d.table.files if _NO_TEXT.search(f)]
+    if others:
+        said = repr(_text(others[0])).replace("{", "{{").replace("}", "}}")
+        book.lose("{n} pictures have names that are no lines of text, and get others, as " + said, len(others))
     place.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:

@@ -5,6 +5,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,8 @@ from .images import SUFFIXES, is_pointer, listing
 from .options import spelled
 
 NOTES = frozenset({".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".tsv", ".names", ".data", ".labels"})
+# bytes that are no UTF-8, signs that XML has not, ends of lines
+_NO_LINE = re.compile("[\ud800-\udfff\ufffe\uffff\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029]")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -136,9 +139,15 @@ def named_lines(path: Path) -> list[str]:
 
 
 def is_remark(line: str) -> bool:
-    """Whether a line is "#", or begins with "# ": without the blank it is a name that begins so, and left out it would
-    move the numbers of all that follow."""
-    return line == "#" or line.startswith(("# ", "#\t", "##"))
+    """Whether a line is "#", or begins with "# ", however many of them: without the blank it is a name that begins so,
+    and left out it would move the numbers of all that follow."""
+    rest = line.lstrip("#")
+    return rest != line and not rest[:1].strip()
+
+
+def fits_line(name: str) -> bool:
+    """Whether a list of one name a line gives a name back, but for blanks around it."""
+    return bool(name.strip()) and not is_remark(name.strip()) and not _NO_LINE.search(name)
 
 
 # ---------------------------------------------------------------- what is not used
@@ -214,6 +223,6 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 
 __all__ = [
-    "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "given_folder", "inside",
+    "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "fits_line", "given_folder", "inside",
     "lines_of", "named_lines", "read_bytes", "table_of", "text_of", "unused",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import fits_line
 from .pages import SEARCHED, Book, Page, plain
 
 FRACTIONS = "{n} boxes have fractions of pixels: all corners are written as edges from 0"
@@ -19,6 +20,11 @@ POINTS = "{n} objects' points are left out: an annotation holds boxes"
 def picture(split: str, name: str) -> str:
     """Where a picture of a split goes: every one into one folder, under its split's name."""
     return f"JPEGImages/{split}/{name}"
+
+
+def holds(name: str) -> bool:
+    """Whether a class may be called so: it is a line of the class list."""
+    return fits_line(name)
 
 
 def write(place: Path, book: Book) -> None:

@@ -24,6 +24,11 @@ def picture(split: str, name: str) -> str:
     return f"images/{split}/{name}"
 
 
+def holds(name: str) -> bool:
+    """Whether a class may be called so: data.yaml is UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
 def write(place: Path, book: Book) -> None:
     """Write data.yaml and a file of lines for each picture; takes the pictures that cannot be held away."""
     doc: dict[str, Any] = {split: f"images/{split}" for split in book.splits}
