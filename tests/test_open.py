@@ -399,4 +399,8 @@ def test_a_folder_of_two_formats_is_read_as_its_task_needs_and_a_run_remembers_w
     first.look(str(tmp_path / "two"), None, ["detection"], str(run / "best.safetensors"))
     assert reading(run, ".", None, None) == ("coco", {}) and reading(run, ".", "panoptic", None) == ("panoptic", {})
     assert reading(run, tmp_path, None, None) == (None, {}), "other data are not read so"
+    (run / "run.json").write_text(json.dumps({"data": {"format": "panoptic", **kept_as(".", "panoptic", {"maps": "x"})}}))
+    assert reading(run, ".", None, None) == reading(run, ".", "panoptic", None) == ("panoptic", {"maps": "x"})
+    assert reading(run, ".", "coco", None) == ("coco", {}), "options are of a format"
+    assert reading(run, ".", None, {"which": "boxes"}) == (None, {"which": "boxes"})
     assert kept_as(".", None, {}) == {}, "what was not told is not kept"
