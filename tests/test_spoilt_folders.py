@@ -546,3 +546,23 @@ def test_after_a_command_was_listened_to_the_consoles_speak_where_python_does(ca
     for console, read in ((screen.out, 0), (screen.err, 1)):
         console.print("heard")
         assert capsys.readouterr()[read] == "heard\n"
+
+
+@pytest.mark.parametrize("format", ["yolo", "voc", "labelme", "kitti", "supervisely", "visdrone", "caltech"])
+def test_one_file_that_is_no_text_costs_its_own_picture_alone(format: str, tmp_path: Path) -> None:
+    """Of every format that has a file of annotations a picture."""
+    for seed in range(30):
+        folder = small_folders.fresh(np.random.default_rng(seed), format)
+        place = fuzz_folders.write(folder, tmp_path / str(seed))
+        pictured = {p.stem for p in folder.pictures}
+        files = [p for p in sorted(place.rglob("*")) if p.suffix in (".txt", ".xml", ".json") and p.is_file()
+                 and p.name.split(".")[0] in pictured]
+        before = sum(s.images for s in examine(place, workers=1).splits.values())
+        if len(files) >= 3 and before == len(folder.pictures):
+            files[0].write_bytes(files[0].read_bytes().rstrip()[:-1] + b"\xff\xfe\xff")
+            report = examine(place, workers=1)
+            assert sum(s.images for s in report.splits.values()) == before - 1
+            (fault,) = [f for f in report.faults if f.kind == "broken annotation"]
+            assert Path(fault.file) == files[0] and "left out" in fault.mend
+            return
+    raise AssertionError(f"no folder of {format} has three files")

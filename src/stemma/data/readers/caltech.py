@@ -167,7 +167,12 @@ def _objects(path: Path) -> tuple[list[list[Any]], list[str]]:
 def _frame(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
     """The page of a text file: label, left, top, width, height, hidden, the same four of what is seen, ignored,
     angle."""
-    raw = read_bytes(path)
+    try:
+        raw = read_bytes(path)
+        lines = text_of(raw, path).splitlines()
+    except DataError as e:
+        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        return
     found = TEXT.match(raw)
     if found is None or found[1] != b"3":
         said = "does not begin with '% bbGt version=3'" if found is None else (
@@ -175,7 +180,7 @@ def _frame(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
         faults.append(Fault(str(path), "", "version", said, OUT, True, "broken annotation"))
         return
     page = Page(re.sub(r"\.(jpe?g|png)$", "", path.stem, flags=re.I), (0, 0), path)
-    for number, line in enumerate(text_of(raw, path).splitlines()[1:], 2):
+    for number, line in enumerate(lines[1:], 2):
         words = line.split()
         if not words:
             continue

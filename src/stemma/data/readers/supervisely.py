@@ -139,7 +139,11 @@ def _template(config: Any) -> Template | None:
 
 
 def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Template]) -> Page | None:
-    doc, _ = load_json(path)
+    try:
+        doc, _ = load_json(path)
+    except DataError as e:
+        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        return None
     size = doc.get("size") if isinstance(doc, dict) else None
     rows = doc.get("objects") if isinstance(doc, dict) else None
     if not isinstance(size, dict) or not isinstance(rows, list):
