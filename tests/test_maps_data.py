@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image
 from made_data import make_maps, noise
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
+from stemma.data.images import read_map
 from stemma.data.open import open_dataset, recognise, splits
 from stemma.data.records import DataWarning
 
@@ -56,6 +59,57 @@ def test_ids_need_not_be_consecutive(tmp_path: Path, step: int) -> None:
     assert s.masks is not None and data.info.classes.names == ("nucleus",)
     np.testing.assert_array_equal(s.masks, [m == k * step for k in (1, 2, 3, 4)])
     np.testing.assert_array_equal(s.extra["instances"], m // step)
+
+
+def few_bits(path: Path, m: np.ndarray, bits: int) -> None:
+    """Writes a map as grey PNG or TIFF of 2 or 4 bits, its numbers as they are."""
+    h, w = m.shape
+    per = 8 // bits
+    row = np.zeros((h, -(-w // per), per), np.uint8)
+    row.reshape(h, -1)[:, :w] = m
+    packed = (row << (8 - bits * (1 + np.arange(per)))).sum(2).astype(np.uint8)
+    if path.suffix == ".png":
+        raw = np.concatenate([np.zeros((h, 1), np.uint8), packed], 1).tobytes()
+        parts = [b"IHDR" + struct.pack(">IIBBBBB", w, h, bits, 0, 0, 0, 0), b"IDAT" + zlib.compress(raw), b"IEND"]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(p) - 4) + p + struct.pack(">I", zlib.crc32(p)) for p in parts))
+    else:
+        raw = packed.tobytes()
+        tags = [(256, w), (257, h), (258, bits), (259, 1), (262, 1), (273, 122), (277, 1), (278, h), (279, len(raw))]
+        entries = b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in tags)
+        path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 9) + entries + bytes(4) + raw)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_numbers_of_few_bits_are_read_as_they_are_stored(tmp_path: Path, suffix: str, bits: int) -> None:
+    """Pillow 13.0.0 reads grey of 2 and 4 bits as tones: of the classes 0 to 3 in 2 bits it makes 0, 85, 170 and 255.
+    rasterio 1.4.4 (GDAL's option NBITS) writes maps so, and reads the numbers again
+    (`findings/rasterio-few-bits.sh`). Tones are what black and white is cut by."""
+    m = instances(2 ** bits - 1, np.uint8)
+    root = make_maps(tmp_path / "d", [m])
+    (root / "labels/m0.png").unlink()
+    few_bits(root / f"labels/m0{suffix}", m, bits)
+    (root / "classes.txt").write_text("\n".join(f"class {k}" for k in range(2**bits)))
+    s = open_dataset(root, "all", maps="class").truth(0)
+    assert s.semantic is not None
+    np.testing.assert_array_equal(s.semantic, m)
+    (root / "classes.txt").unlink()
+    s = open_dataset(root, "all", maps="instance").truth(0)
+    assert s.masks is not None and len(s.masks) == 2**bits - 1
+    s = open_dataset(root, "all", maps="binary").truth(0)
+    assert s.semantic is not None
+    np.testing.assert_array_equal(s.semantic, m >= 2 ** (bits - 1))  # the brighter half
+
+
+@pytest.mark.parametrize("most", [1, 5, 20, 254, 256, 1000, 65534])
+@pytest.mark.parametrize("plain", [False, True])
+def test_portable_grey_maps_of_every_largest_number(tmp_path: Path, most: int, plain: bool) -> None:
+    """Pillow 13.0.0 stretches these too, to 255 or 65535 (GDAL's option MAXVAL writes such)."""
+    m = np.unique(np.linspace(0, most, min(most + 1, 4000)).astype(np.int64))[None]
+    data = (" ".join(map(str, m[0])).encode() if plain else m.astype(">u2" if most > 255 else "u1").tobytes())
+    (tmp_path / "m.pgm").write_bytes(f"P{2 if plain else 5} {m.shape[1]} 1 {most}\n".encode() + data)
+    np.testing.assert_array_equal(read_map(tmp_path / "m.pgm"), m)
 
 
 def test_class_maps_with_void(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ _WIDE = frozenset({  # kinds that may hold more than 8 bits
     ".im", ".sgi",
 })
 _PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
+_FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
@@ -175,9 +176,10 @@ def read_image(
     return _turn(out, turn)
 
 
-def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False) -> np.ndarray:
+def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False, tones: bool = False) -> np.ndarray:
     """A map of ids as it is stored: (H, W) of uint8, uint16 or int32, palettes as their indices, or (H, W, 3) uint8 for
-    colour-coded maps. `colours`: (H, W, 3) uint8 of any map, palettes as the colours that they stand for."""
+    colour-coded maps. `colours`: (H, W, 3) uint8 of any map, palettes as the colours that they stand for. `tones`: what
+    the numbers stand for where their largest is white, 0 to 255 of any number of bits, in place of the numbers."""
     path = Path(path)
     head = header(path)
     if head.height * head.width > limit:
@@ -187,6 +189,7 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as im:
+                stretched = None if colours or tones else _stretched(im)
                 plain = "RGB" if colours else {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
                 out = np.array(im if plain is None else im.convert(plain))
     except FileNotFoundError:
@@ -200,7 +203,23 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False) -
                         "store ids as a grey or palette PNG of 8 or 16 bits")
     if out.dtype.byteorder == ">":
         out = out.astype(out.dtype.newbyteorder("="))
+    if stretched is not None:
+        least, most = stretched
+        out = ((out.astype(np.int64) * least + most // 2) // most).astype(out.dtype)
     return out
+
+
+def _stretched(im: Image.Image) -> tuple[int, int] | None:
+    """(The largest number that a file has room for, what Pillow makes of it) of an opened picture that is not decoded
+    yet; None where numbers are read as they are stored. Pillow reads grey of 2 and 4 bits and portable grey maps of
+    another largest number than 255 as tones: what is not white already is stretched until it is."""
+    tiles = getattr(im, "tile", None)
+    codec, _, _, args, *_ = tiles[0] if tiles else ("", None, 0, "")
+    told = args if isinstance(args, tuple) else (args,)
+    if codec.startswith("ppm") and len(told) > 1 and isinstance(told[1], int):
+        return told[1], 65535 if im.mode == "I" else 255
+    bits = _FEW_BITS.match(str(told[0])) if told else None
+    return (2 ** int(bits[1]) - 1, 255) if bits else None
 
 
 def to_uint8(pixels: np.ndarray, white: float | None = None) -> np.ndarray:

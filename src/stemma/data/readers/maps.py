@@ -297,7 +297,8 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
     folder = Folder(where, follow_links)
     sample = _sample(folder, maps)
     if asked == "binary":
-        return Kind("soft" if max(int(read_map(where / m).max(initial=0)) for m in sample) > 1 else "binary")
+        brightest = max(int(read_map(where / m, tones=True).max(initial=0)) for m in sample)
+        return Kind("soft" if brightest > 1 else "binary")
     lossy = [m for m in sample if os.path.splitext(m)[1].lower() in _LOSSY]
     if known is not None and known.colours and not lossy:
         wild = _unknown_colour(where, sample, known)
@@ -513,8 +514,8 @@ def _without_void(rows: list[tuple[str, int]], path: Path) -> tuple[Classes, dic
     return Classes(tuple(n for n, _ in kept), tuple(k for _, k in kept), (False,) * len(kept)), label_of
 
 
-def _sized(path: Path, size: tuple[int, int], colours: bool = False) -> np.ndarray:
-    m = read_map(path, colours=colours)
+def _sized(path: Path, size: tuple[int, int], colours: bool = False, tones: bool = False) -> np.ndarray:
+    m = read_map(path, colours=colours, tones=tones)
     if m.shape[:2] != size:
         raise DataError(str(path), f"is {m.shape[1]} x {m.shape[0]}, and its picture is {size[1]} x {size[0]}",
                         "give both one size")
@@ -556,14 +557,15 @@ class InstanceMaps:
 @dataclass(frozen=True)
 class ClassMaps:
     """Every number is a class: `labels` pairs the numbers that may stand in a map with their labels, 255 for ignored.
-    `colours`: the numbers are those of colours, R + 256 G + 65536 B. `cut`: numbers from it on are 1, others 0."""
+    `colours`: the numbers are those of colours, R + 256 G + 65536 B. `cut`: tones (0 to 255) from it on are 1, others
+    0."""
 
     labels: tuple[tuple[int, int], ...]
     colours: bool = False
     cut: int = 0
 
     def __call__(self, sample: Sample, paths: tuple[Path, ...], wanted: frozenset[str]) -> None:
-        raw = _sized(paths[0], sample.size, self.colours)
+        raw = _sized(paths[0], sample.size, self.colours, tones=bool(self.cut))
         raw = _codes(raw) if self.colours else flat(raw)
         if raw.ndim != 2 and self.cut:
             raw = np.asarray(raw.max(2))
