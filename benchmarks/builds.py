@@ -55,11 +55,11 @@ def source_of(commit: str) -> Iterator[Path]:
 
 
 class Build:
-    """A process that takes turns with the package at `src`."""
+    """A process that takes turns with the package at `src`: a script that answers each line with two numbers."""
 
-    def __init__(self, src: Path, settings: list[str]) -> None:
+    def __init__(self, src: Path, settings: list[str], script: str = __file__) -> None:
         env = {**os.environ, "PYTHONPATH": f"{src}{os.pathsep}{ROOT / 'benchmarks'}", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen([sys.executable, __file__, "--child", "-", *settings], env=env, text=True,
+        self.process = subprocess.Popen([sys.executable, script, *settings], env=env, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def turn(self) -> tuple[float, float]:
@@ -85,7 +85,7 @@ def ratio(pairs: Iterable[tuple[float, float]]) -> str:
 
 def measured(old: Path, asked: str, rounds: int, more: list[str]) -> str:
     with contextlib.ExitStack() as stack:
-        before, now = (Build(src, [asked, *more]) for src in (old, ROOT / "src"))
+        before, now = (Build(src, ["--child", "-", asked, *more]) for src in (old, ROOT / "src"))
         for build in (before, now):
             stack.callback(build.end)
         apart, pairs = 0.0, []

@@ -1,10 +1,12 @@
 """What two heads of regions cost where arithmetic does not tell it.
 
     python benchmarks/regions.py [--rounds 9]
+    python benchmarks/regions.py --beside HEAD~20 [--rounds 9]      # pooling alone, by turns with an older build
 
 PANet pools every region from four levels, each for a first layer of its own, where FPN pools it from one: processor
-time of both, in turns, forward and backward. Relation Networks: what a step of the paper's two modules keeps for the
-way back among 300 regions, and the most memory that it takes, beside the same with the embedding of all pairs kept.
+time of both, in turns, forward and backward, memory kept as in training. Relation Networks: what a step of the paper's
+two modules keeps for the way back among 300 regions, and the most memory that it takes, beside the same with the
+embedding of all pairs kept.
 """
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from builds import ROOT, Build, source_of
 from roi_align import regions as boxes_of
 from stemma.core.part import In
+from stemma.engine.running import devices
 from stemma.parts.regions import relation
 from stemma.parts.regions.heads import Align
 
@@ -32,14 +36,8 @@ STRIDES = (4, 8, 16, 32)
 REGIONS, WIDTH = 300, 1024
 
 
-def seconds(run: Callable[[], list[Tensor]], xs: list[Tensor]) -> float:
-    start = time.process_time()
-    found = run()
-    torch.autograd.grad(found, xs, [torch.ones_like(v) for v in found])
-    return time.process_time() - start
-
-
-def pooling(name: str, rounds: int) -> str:
+def pooled(name: str) -> Callable[[], tuple[float, float]]:
+    """Seconds of the processor that four levels take and that one takes, forward and backward."""
     b, c, side, r = SETTINGS[name]
     torch.manual_seed(0)
     xs = [torch.randn(b, c, side // s, side // s).to(memory_format=torch.channels_last).requires_grad_()
@@ -52,10 +50,47 @@ def pooling(name: str, rounds: int) -> str:
     def one() -> list[Tensor]:
         return [pool(xs, STRIDES, boxes)]
 
-    pairs = [(seconds(four, xs), seconds(one, xs)) for _ in range(rounds + 1)][1:]
-    low, middle, high = statistics.quantiles([a / z for a, z in pairs], n=4)
+    slopes = {way: [torch.ones_like(v) for v in way()] for way in (four, one)}
+
+    def seconds(way: Callable[[], list[Tensor]]) -> float:
+        start = time.process_time()
+        torch.autograd.grad(way(), xs, slopes[way])
+        return time.process_time() - start
+
+    return lambda: (seconds(four), seconds(one))
+
+
+def pooling(name: str, rounds: int) -> str:
+    turn = pooled(name)
+    pairs = [turn() for _ in range(rounds + 2)][2:]
     mine, theirs = (1e3 * statistics.median(v) for v in zip(*pairs))
-    return f"{name}: four levels {mine:.0f} ms, one {theirs:.0f} ms, {middle:.2f}x ({low:.2f} to {high:.2f})"
+    return f"{name}: four levels {mine:.0f} ms, one {theirs:.0f} ms, {spread([a / z for a, z in pairs])}"
+
+
+def spread(ratios: list[float]) -> str:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f}x ({low:.2f} to {high:.2f})"
+
+
+def turns(name: str) -> None:
+    """A turn for every line of the standard input, as a line of JSON."""
+    turn = pooled(name)
+    for _ in sys.stdin:
+        print(json.dumps(turn()), flush=True)
+
+
+def beside(commit: str, rounds: int) -> None:
+    """The older build's time over this one's."""
+    with source_of(commit) as old:
+        for name in SETTINGS:
+            builds = [Build(src, ["--turns", name], __file__) for src in (old, ROOT / "src")]
+            pairs = [[build.turn() for build in builds] for _ in range(rounds + 2)][2:]
+            for build in builds:
+                build.end()
+            for i, way in enumerate(("four levels", "one level")):
+                was, is_ = (1e3 * statistics.median(v[k][i] for v in pairs) for k in (0, 1))
+                ratio = spread([before[i] / now[i] for before, now in pairs])
+                print(f"{name}, {way}: {was:.1f} -> {is_:.1f} ms, {ratio}", flush=True)
 
 
 def memory(plain: bool) -> dict[str, float]:
@@ -91,12 +126,19 @@ def resident(what: str) -> float:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--beside", metavar="COMMIT", help="an older build")
+    p.add_argument("--turns", choices=tuple(SETTINGS), help=argparse.SUPPRESS)
     p.add_argument("--memory", choices=("ours", "plain"), help="in a process of its own: one way alone, as JSON")
     a = p.parse_args()
     torch.set_num_threads(1)
     if a.memory:
         print(json.dumps(memory(a.memory == "plain")))
         return
+    devices.keep_memory()
+    if a.turns:
+        return turns(a.turns)
+    if a.beside:
+        return beside(a.beside, a.rounds)
     for name in SETTINGS:
         print(pooling(name, a.rounds), flush=True)
     for way, said in (("ours", "pairs made anew"), ("plain", "embedding kept")):

@@ -25,14 +25,15 @@ import stemma
 from stemma.core import paper as cards
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
-from stemma.engine.running import optim
+from stemma.engine.running import devices, optim
 
 
 def system_of(name: str, preset: str, count: int, predict: bool,
               bf16: bool = False) -> tuple[Callable[[], None], Callable[[], float]]:
     """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random; and
-    what came out of it the last time: the loss, or the sum of scores. As `train` does it: weights and pictures laid out
-    as the recipe says, and the network and its losses alone in bf16."""
+    what came out of it the last time: the loss, or the sum of scores. As `train` does it: freed memory kept for the
+    next step, weights and pictures laid out as the recipe says, and the network and its losses alone in bf16."""
+    devices.keep_memory()
     torch.manual_seed(0)
     card = cards.get(name)
     recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)

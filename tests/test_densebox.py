@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 from torchvision.models.detection._utils import BoxLinearCoder
@@ -80,6 +81,18 @@ def test_coarser_levels_are_brought_to_the_finest_bilinearly() -> None:
     assert y.shape == (1, 2, 4, 4) and neck.out == In((2,), (4,))
     line = torch.tensor([0.0, 0.25, 0.75, 1.0])  # where 0, 1 lie under four cells of half the side
     torch.testing.assert_close(y[0, 1], line + 2 * line[:, None])
+
+
+def test_the_gradient_of_joined_levels_is_that_of_plain_enlarging() -> None:
+    torch.manual_seed(0)
+    xs = [torch.randn(2, c, s, s).to(memory_format=torch.channels_last).requires_grad_()
+          for c, s in ((3, 8), (5, 4), (6, 2))]
+    (y,) = Joined(In((3, 5, 6), (4, 8, 16)))(xs)
+    plain = torch.cat([F.interpolate(x, size=(8, 8), mode="bilinear", align_corners=False) for x in xs], 1)
+    slope = torch.randn_like(y)
+    assert torch.equal(y, plain)
+    for mine, theirs in zip(torch.autograd.grad(y, xs, slope), torch.autograd.grad(plain, xs, slope)):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
 
 
 # ---------------------------------------------------------------- targets

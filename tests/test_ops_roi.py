@@ -3,6 +3,7 @@ masks in and out of pictures."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
 
+from stemma.ops import crops, roi
 from stemma.ops import masks as mk
 from stemma.ops.roi import level_of, roi_align, roi_align_levels, roi_pool
 
@@ -41,16 +43,16 @@ def test_stored_results_of_torchvision(aligned: bool, samples: int) -> None:
     stored = np.load(GOLDENS, allow_pickle=False)
     x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])
     want = torch.from_numpy(stored[f"roi_align_7_s8_aligned{int(aligned)}_sr{samples}"])
-    for i, roi in enumerate(rois):
-        got = roi_align(x[int(roi[0])][None], roi[None, None, 1:], 7, 8, samples, aligned)[0, 0]
+    for i, box in enumerate(rois):
+        got = roi_align(x[int(box[0])][None], box[None, None, 1:], 7, 8, samples, aligned)[0, 0]
         torch.testing.assert_close(got, want[i], atol=1e-5, rtol=0)
 
 
 def test_stored_results_of_roi_pool() -> None:
     stored = np.load(GOLDENS, allow_pickle=False)
     x, rois = torch.from_numpy(stored["feat"]), torch.from_numpy(stored["rois"])
-    for i, roi in enumerate(rois):
-        assert torch.equal(roi_pool(x[int(roi[0])][None], roi[None, None, 1:], 7, 8)[0, 0],
+    for i, box in enumerate(rois):
+        assert torch.equal(roi_pool(x[int(box[0])][None], box[None, None, 1:], 7, 8)[0, 0],
                            torch.from_numpy(stored["roi_pool_7_s8"])[i])
 
 
@@ -100,6 +102,73 @@ def test_all_levels_in_one_call_as_torchvision() -> None:
         torch.testing.assert_close(got, want, atol=atol, rtol=0)
         for mine, theirs in zip(torch.autograd.grad((got * weight).sum(), xs), expected):
             torch.testing.assert_close(mine, theirs, atol=10 * atol, rtol=1e-5)
+
+
+def former_pairs(of: Callable[[Tensor, Tensor], Tensor], ys: Tensor, xs: Tensor) -> Tensor:
+    """What `of` makes of each cell of one axis and each of the other, bin by bin: the former way, by broadcasting."""
+    b, r, s, m = ys.shape
+    return of(ys[:, :, :, None, :, None], xs[:, :, None, :, None, :]).reshape(b * r * s * s, m * xs.shape[-1])
+
+
+def former_gradient(rows: Tensor, weight: Tensor, grad: Tensor, cells: int) -> Tensor:
+    """Of a table: every pair adds its weight times the gradient of its bag to the row that it names."""
+    each = grad.repeat_interleave(rows.shape[1], 0) * weight.flatten()[:, None]
+    return torch.zeros(cells, grad.shape[1]).index_add(0, rows.flatten().long(), each)
+
+
+def test_the_cells_of_a_bin_are_listed_as_by_broadcasting() -> None:
+    torch.manual_seed(0)
+    for m, n in ((4, 4), (3, 3), (4, 3)):
+        ys, xs = torch.rand(2, 5, 7, m), torch.rand(2, 5, 7, n)
+        for of in (torch.add, torch.mul):
+            assert torch.equal(roi._pairs(of, ys, xs).reshape(-1, m * n), former_pairs(of, ys, xs))
+
+
+@pytest.mark.parametrize(("pictures", "own", "bags", "n"), [
+    (1, 40, 60, 9), (3, 40, 20, 16), (2, 40000, 5000, 4), (2, 7, 0, 4),  # the third needs 64 bits, the last reads nothing
+])
+def test_pairs_are_sorted_picture_by_picture_as_all_at_once(pictures: int, own: int, bags: int, n: int) -> None:
+    torch.manual_seed(0)
+    rows = torch.randint(0, own, (pictures, bags * n)).add(torch.arange(pictures)[:, None] * own).int().view(-1, n)
+    place, first = roi._by_row(rows, pictures * own, pictures)
+    want, order = rows.flatten().sort(stable=True)
+    assert torch.equal(place.long(), order)
+    assert torch.equal(first.long(), torch.searchsorted(want, torch.arange(pictures * own, dtype=torch.int32)))
+    if bags:
+        table, weight = torch.randn(pictures * own, 6, requires_grad=True), torch.rand(rows.shape)
+        out = roi.Bags.apply(table, rows, weight, pictures)
+        grad = torch.randn_like(out)
+        (got,) = torch.autograd.grad(out, table, grad)
+        torch.testing.assert_close(got, former_gradient(rows, weight, grad, pictures * own), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.oracle("torchvision's roi_align")
+@pytest.mark.parametrize(("b", "p", "h", "w", "side"), [(2, 6, 64, 67, 32), (3, 2, 40, 90, 96), (2, 3, 20, 20, 8)])
+def test_crops_are_averaged_as_by_torchvision(b: int, p: int, h: int, w: int, side: int) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(b, 3, h, w, requires_grad=True)
+    half = side / 2 * 2 ** (torch.rand(b, p, 1) * 3 - 1.5)
+    middle = torch.rand(b, p, 2) * torch.tensor([w, h])
+    boxes = torch.cat([middle - half, middle + half], -1)
+    boxes[0, 0] = 0  # of no area, as where nothing was drawn
+    assert max(h, w) <= crops.FEW * side
+    got = crops.averaged(images, boxes, side)
+    want = tv.roi_align(images, flat(boxes), side, 1.0, -1, True)
+    assert not got[0].any() and want[1:].any()
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+    slope = torch.randn_like(want)
+    mine, theirs = (torch.autograd.grad(v, images, slope)[0] for v in (got, want))
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(crops.averaged(images, boxes, side), got)
+
+
+def test_crops_of_a_large_picture_are_torchvisions() -> None:
+    torch.manual_seed(0)
+    images, boxes = torch.rand(2, 3, 50, 30), torch.tensor([[[3.0, 5, 21, 23]], [[-4.0, 20, 40, 64]]])
+    assert 50 > crops.FEW * 8
+    assert torch.equal(crops.averaged(images, boxes, 8), tv.roi_align(images, flat(boxes), 8, 1.0, -1, True))
+    assert crops.averaged(images, boxes[:, :0], 32).shape == (0, 3, 32, 32)
 
 
 def ramp(h: int, w: int) -> Tensor:

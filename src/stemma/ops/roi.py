@@ -80,13 +80,14 @@ def _close(step: Tensor) -> bool:
 
 def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor],
           xs: tuple[Tensor, Tensor]) -> Tensor:
-    """Rows `base + y width + x` of the table, weighed and summed: B R C s s, laid out with channels last."""
+    """Rows `base + y width + x` of the table, which has as many of each picture, weighed and summed: B R C s s, laid
+    out with channels last."""
     (yc, yw), (xc, xw) = ys, xs
     b, r, s = yc.shape[:3]
     yc, n = yc * width + base[..., None, None], yc.shape[3] * xc.shape[3]
     if table.device.type == "cpu" and not torch.compiler.is_compiling():
         rows, weight = _pairs(torch.add, yc, xc).view(-1, n), _pairs(torch.mul, yw, xw).view(-1, n)
-        out = cast(Tensor, Bags.apply(table, rows, weight))
+        out = cast(Tensor, Bags.apply(table, rows, weight, b))
     else:
         rows = yc[:, :, :, None, :, None] + xc[:, :, None, :, None, :]
         weight = yw[:, :, :, None, :, None] * xw[:, :, None, :, None, :]
@@ -96,10 +97,10 @@ def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Te
 
 
 def _pairs(of: Callable[[Tensor, Tensor], Tensor], ys: Tensor, xs: Tensor) -> Float[Tensor, "N K"]:
-    """Of every region, in the order (bin y, bin x, y, x), what `of` makes of a number of each axis (B R s n). With the
-    regions innermost, and turned at the end: along bins and their few cells there is nothing to vectorise."""
-    y, x = (v.flatten(0, 1).permute(1, 2, 0).contiguous() for v in (ys, xs))
-    return of(y[:, None, :, None], x[None, :, None, :]).flatten(0, 3).T.contiguous()
+    """Of every region, in the order (bin y, bin x, y, x), what `of` makes of a number of each axis (B R s n). The cells
+    of a bin are listed for both axes first: a processor takes all of them at once, but few along one axis."""
+    y, x = ys.repeat_interleave(xs.shape[-1], -1), xs.repeat(1, 1, 1, ys.shape[-1])
+    return of(y[:, :, :, None], x[:, :, None])
 
 
 class Bags(torch.autograd.Function):
@@ -107,19 +108,20 @@ class Bags(torch.autograd.Function):
 
     The gradient of a row is the sum of the gradients of the bags that read it: again bags, of the other table. Sorting
     the (row, bag) pairs by row gives them. This is about twice as fast on a CPU as the gradient that `F.embedding_bag`
-    brings.
+    brings. Table and bags may be lists of `pictures` one after another, whose bags read no other's rows: then they are
+    sorted picture by picture.
     """
 
     @staticmethod
     def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"],
-                weight: Float[Tensor, "K n"]) -> Float[Tensor, "K C"]:
+                weight: Float[Tensor, "K n"], pictures: int = 1) -> Float[Tensor, "K C"]:
         ctx.save_for_backward(rows, weight, table if weight.requires_grad else table[:0])
-        ctx.cells = len(table)
+        ctx.cells, ctx.pictures = len(table), pictures
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, Tensor | None]:
+    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, Tensor | None, None]:
         rows, weight, table = ctx.saved_tensors
         slope: Tensor | None = None
         if ctx.needs_input_grad[2]:  # of a weight: its row times the gradient of its bag
@@ -127,16 +129,23 @@ class Bags(torch.autograd.Function):
             mine = torch.arange(len(rows), dtype=rows.dtype).repeat_interleave(rows.shape[1])
             slope = torch.ops.aten._embedding_bag_per_sample_weights_backward(grad.contiguous(), table, rows.flatten(),
                                                                               start, mine, 0).view_as(weight)
-        small = torch.int16 if ctx.cells < 2**15 else torch.int32  # short keys sort faster
-        row, place = rows.flatten().to(small).sort()
-        if ctx.cells < 2**15:
-            first = torch.searchsorted(row, torch.arange(ctx.cells, dtype=small))
-        else:  # counting beats searching in a long table
-            readers = torch.bincount(rows.flatten(), minlength=ctx.cells)
-            first = readers.cumsum(0) - readers
+        place, first = _by_row(rows, ctx.cells, ctx.pictures)
         bag = place.div(rows.shape[1], rounding_mode="floor")
         share = weight.flatten().index_select(0, place)  # a tenth of the time of weight[place]
-        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=share), None, slope
+        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum", per_sample_weights=share), None, slope, None
+
+
+def _by_row(rows: Int[Tensor, "K n"], cells: int, pictures: int) -> tuple[Int[Tensor, " Kn"], Int[Tensor, " {cells}"]]:
+    """(the pairs' places in `rows`, flattened, in the order of the rows that they name; where in that list each row
+    begins). Row and place are one number, the row above, so that a sort of numbers alone does it, which numpy has."""
+    own, mine = cells // pictures, rows.numel() // pictures
+    bits = mine.bit_length()
+    kind = torch.int32 if own.bit_length() + bits < 32 else torch.int64
+    picture = torch.arange(pictures, dtype=kind)[:, None]
+    key = (rows.reshape(pictures, mine).to(kind) - picture * own << bits) + torch.arange(mine, dtype=kind)
+    key.numpy().sort()
+    first = torch.searchsorted(key, (torch.arange(own, dtype=kind) << bits).repeat(pictures, 1), out_int32=True)
+    return ((key & (1 << bits) - 1) + picture * mine).flatten(), (first + picture * mine).flatten()
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -202,18 +211,20 @@ def roi_align_levels(
         rows, start = [], 0
         for h, w in shapes:
             rows.append((h, w, start))
-            start += h * w * b
+            start += h * w
         return torch.tensor(rows, dtype=torch.int32, device=device), torch.tensor([1.0 / s for s in strides],
                                                                                   device=device)
 
     table, scale = remember(("roi levels", shapes, tuple(strides), b, device), make)
     h, w, start = table[level].unbind(-1)
-    base = start + torch.arange(b, device=device, dtype=torch.int32)[:, None] * (h * w)
+    cells = sum(h * w for h, w in shapes)
+    base = start + torch.arange(b, device=device, dtype=torch.int32)[:, None] * cells
     scaled = boxes.float() * scale[level][..., None] - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = scaled.unbind(-1)
     ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples,
                                                                               w[..., None, None], aligned)
-    return _bags(torch.cat([_rows(x) for x in xs]).float(), base, w[..., None, None], ya, xa).to(dtype)
+    every = torch.cat([x.flatten(2).mT for x in xs], 1).flatten(0, 1)  # all levels of a picture, then of the next
+    return _bags(every.float(), base, w[..., None, None], ya, xa).to(dtype)
 
 
 def _canvas(xs: Sequence[Tensor], strides: Sequence[int]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " L"],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...core.types import Targets
 from ...ops import boxes as bx
-from ...ops.compiled import compiled
+from ...ops.crops import averaged
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,5 @@ def around(middle: Float[Tensor, "*A 2"], side: Float[Tensor, "*A"]) -> Float[Te
 def cut(images: Float[Tensor, "B C H W"], windows: Float[Tensor, "B P 4"], side: int,
         mean: Float[Tensor, " C"]) -> Float[Tensor, "BP C {side} {side}"]:
     """The windows as pictures of `side` pixels, averaged where they shrink, `mean` beyond the picture's edge."""
-    b, p = windows.shape[:2]
-    owner = torch.arange(b, device=windows.device).repeat_interleave(p).to(windows)
     colour = mean.to(images)[:, None, None]
-    found: Tensor = compiled().roi_align((images - colour).float(),
-                                 torch.cat([owner[:, None], windows.flatten(0, 1)], 1).float(), side, 1.0, -1, True)
-    return found + colour
+    return averaged(images - colour, windows, side) + colour
