@@ -161,6 +161,8 @@ def test_crops_are_averaged_as_by_torchvision(b: int, p: int, h: int, w: int, si
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=0)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(crops.averaged(images, boxes, side), got)
+    with torch.no_grad():  # as an exported graph
+        assert torch.equal(crops.averaged(images, boxes, side), want)
 
 
 def test_crops_of_a_large_picture_are_torchvisions() -> None:

@@ -55,10 +55,11 @@ def averaged(images: Float[Tensor, "B C H W"], boxes: Float[Tensor, "B P 4"],
 
     That is RoIAlign with its adaptive number of samples, through torchvision. On a CPU, of images that are few crops
     wide, it is two products: what a row of a crop reads of each row of the image is one number, and so with columns.
-    Computed in float32.
+    Not without gradient: an answer is read as its exported graph reads it, to the last bit. Computed in float32.
     """
     b, c, h, w = images.shape
-    if images.is_cuda or torch.compiler.is_compiling() or max(h, w) > FEW * side or not boxes.numel():
+    learns = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if not learns or images.is_cuda or max(h, w) > FEW * side or not boxes.numel():
         image = torch.arange(b, device=boxes.device).repeat_interleave(boxes.shape[1]).to(boxes)
         rois = torch.cat([image[:, None], boxes.flatten(0, 1)], 1).float()
         found: Tensor = compiled().roi_align(images.float(), rois, side, 1.0, -1, True)
