@@ -25,6 +25,8 @@ VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instan
                                                             "panoptic", "proposals", "weak", "amodal")]
 SMALL = [(n, p) for n in VISION for p in cards.get(n).presets if p == "small" or p.endswith("-small")]
 each = pytest.mark.parametrize("name,preset", SMALL)
+# two windows of a lattice overlap by just .8, which float64, asked one by one, and float32, in a graph, take differently
+BESIDE = {k: {"modal.rule.nms": 0.81} for k in (("semantic_amodal", "expand-small"), ("amodal_instance", "small"))}
 
 
 @functools.cache
@@ -32,11 +34,11 @@ def scenes(count: int = 8) -> Scenes:
     return Scenes(count, size=128, seed=3, split="train")
 
 
-def model_of(name: str, preset: str, seed: int = 0) -> Any:
+def model_of(name: str, preset: str, seed: int = 0, sets: dict[str, Any] | None = None) -> Any:
     torch.manual_seed(seed)
     card = cards.get(name)
     info = scenes().info
-    return stemma.build(name, preset=preset, classes=len(info.classes_for(card.task_of(preset))), info=info)
+    return stemma.build(name, preset=preset, sets=sets, classes=len(info.classes_for(card.task_of(preset))), info=info)
 
 
 def batch_of(name: str, preset: str, count: int = 2, epoch: int = 0) -> Batch:
@@ -173,7 +175,7 @@ def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Pat
 @pytest.mark.slow
 @each
 def test_the_exported_graph_says_the_same(name: str, preset: str) -> None:
-    model, batch = model_of(name, preset).eval(), batch_of(name, preset)
+    model, batch = model_of(name, preset, sets=BESIDE.get((name, preset))).eval(), batch_of(name, preset)
     with torch.no_grad():
         boxes = more(model, batch, "forward")
         graph = torch.export.export(model, (batch.images,), boxes).module()
