@@ -199,8 +199,8 @@ def picture() -> Batch:
 
 
 def test_points_learn_and_boxes_get_nearer_than_the_regions(learned: Learned) -> None:
-    """Ninety steps on a batch of three objects: regions that lie beside them are moved nearer, which an untrained net
-    does not do."""
+    """Ninety steps on a batch of three objects, shorter and shorter in the second half: regions that lie beside them are
+    moved nearer, which an untrained net does not do. Of five seeds, .14 to .26."""
     m, b = grid_rcnn.spec("small").build(3), picture()
     grid: Any = m.branches[0]
     real = b.targets.labels >= 0
@@ -212,9 +212,10 @@ def test_points_learn_and_boxes_get_nearer_than_the_regions(learned: Learned) ->
         return after - before
 
     untrained, optimizer = gain(), torch.optim.AdamW(m.train().parameters(), 3e-3)
-    for _ in range(90):
+    for k in range(90):
+        optimizer.param_groups[0]["lr"] = 3e-3 * min(1, 2 - k / 45)
         losses = m.loss(b)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
-    learned("gain of overlap", gain(), at_least=0.07, untrained=untrained)
+    learned("gain of overlap", gain(), at_least=0.06, untrained=untrained)
