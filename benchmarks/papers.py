@@ -271,7 +271,8 @@ def learn(p: Any, preset: str, data: str, budget: str, val: int, seed: int, fold
     untrained = stemma.evaluate(net, data, limit=val)
     return {
         "main": main_metric(p.task_of(preset)), "trained": numbers(trained), "untrained": numbers(untrained),
-        "images": steps[-1]["images"], "steps": steps[-1]["step"], "seconds": round(steps[-1]["wall"], 1),
+        "day": time.strftime("%Y-%m-%d"), "images": steps[-1]["images"], "steps": steps[-1]["step"],
+        "seconds": round(steps[-1]["wall"], 1),
         "core_seconds": round(time.process_time() - began, 1), "parameters": run.record["parameters"],
     }
 
@@ -353,6 +354,9 @@ def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
         if not mine or not theirs:
             yield f"{edge.paper.label}: not measured"
             continue
+        if mine.get("day") != theirs.get("day"):
+            yield f"{edge.paper.label}: measured on another day"
+            continue
         parent = known[edge.paper.name]
         both = [m for m in (mine["main"], theirs["main"]) if m in mine["trained"] and m in theirs["trained"]]
         if not both:
@@ -372,17 +376,17 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         f"{settings['val']} held-out scenes, beside its own net with random weights and beside its parents under the "
         "same budget; and, where that was measured, after the length that the preset says itself. Mean and deviation "
         "where a row says its seeds, else one seed: gaps under .03 are noise. Seconds are those of the first seed, "
-        "of the training loop by the clock, and of the processor over training and both measurements. Rows were "
-        "measured on several days, and 40 seconds hold more work on one machine than on another: where a parent saw "
-        "another number of images, the two rows say nothing of the idea. `small` presets "
+        "of the training loop by the clock, and of the processor over training and both measurements. 40 seconds hold "
+        "more work on one machine and day than on another, so a row stands beside its parents' of one day alone; rows "
+        "without a day are older, most of them of busier machines. `small` presets "
         "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
         "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
         "An oracle is called what it is: another `library`, `authors' numbers`, `restated by us` (the published "
         "procedure in slow code of ours) or `our own other path`. The first two alone are independent.", "",
         "| paper | file | measure | untrained | learned | at its own length | its parents | images | seconds (core) "
-        "| counts | tests | oracles |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| day | counts | tests | oracles |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for p in papers:
         row = known.get(p.name, {})
@@ -401,10 +405,11 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
             m = learned["main"]
             cells += [m, score(learned["untrained"].get(m)), f"**{spread(reached(row, m))}**", longer(row),
                       "; ".join(beside(p, known)) or "–",
-                      f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})"]
+                      f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})",
+                      learned.get("day", "")]
         else:
             cells += ["", "", row.get("failed", "not measured"), "",
-                      "; ".join(e.paper.label for e in p.parents) or "–", "", ""]
+                      "; ".join(e.paper.label for e in p.parents) or "–", "", "", ""]
         lines.append("| " + " | ".join([*cells, counted, done, "; ".join(oracles) or "–"]) + " |")
     for p in papers:
         row = known.get(p.name, {})
