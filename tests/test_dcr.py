@@ -1,6 +1,7 @@
 """DCR: crops of what a frozen detector found, chosen, named again, multiplied; what is remembered of a picture."""
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def test_published_counts() -> None:
 
 
 @pytest.mark.oracle("torchvision's resnet152", "dcr")
+def test_the_crops_net_learns_at_the_authors_rates() -> None:
+    """Four pictures at .0005 for the detector, at .0001 for the crops' net, its last layer ten times as fast (lr and
+    fc_lr of the settings of branch dcr_v1)."""
+    for preset in ("paper", "fpn"):
+        r = cards.get("dcr").recipe(preset)
+        rate = {name: r.lr * next((v for p, v in r.lr_mult if re.search(p, name)), 1.0)
+                for name in ("backbone.conv1.weight", "crop.conv1.weight", "crop_name.weight")}
+        assert list(rate.values()) == pytest.approx([4 * 5e-4, 4 * 1e-4, 4 * 1e-3])
+
+
 def test_the_crops_net_is_torchvisions_resnet152() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.resnet152(num_classes=5).eval()

@@ -53,7 +53,7 @@ def recipe(preset: str = "paper") -> Recipe:
         return replace(faster_rcnn.recipe("small"), phases=phases, milestones=(0.8,))
     return Recipe(
         lr=2e-3, momentum=0.9, weight_decay=5e-4, batch=4, length="16epochs", milestones=(5.33 / 16, 13.33 / 16),
-        warmup=0.0, lr_mult=((r"^crop_name\.", 20.0), (r"^crop\.", 2.0)), augment=Augment(flip=0.0), phases=phases,
+        warmup=0.0, lr_mult=((r"^crop_name\.", 2.0), (r"^crop\.", 0.2)), augment=Augment(flip=0.0), phases=phases,
         resize=Resize("shortest", 800, 1333, 32) if preset == "fpn" else Resize("shortest", 600, 1000, 16),
     )
 
