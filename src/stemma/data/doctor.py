@@ -139,7 +139,7 @@ def examine(
         except DataError as e:
             if "unknown to this format" in e.problem:
                 raise
-            report.faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "unusable split"))
+            report.faults.append(Fault.of(e, "unusable split"))
     if not opened:
         return report
     report.unused = unused_at(where, module.FORMAT, opened, **options) or Unused()

@@ -51,6 +51,12 @@ class Fault:
     picture: str = ""
     box: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, error: DataError, kind: str, mend: str = "") -> Fault:
+        """What an error says, as a fault of a kind. `mend`: what training does about it by itself; without it the
+        error's own advice stands, and training does nothing."""
+        return cls(error.file, error.record, error.field, error.problem, mend or error.mend, bool(mend), kind)
+
     def __str__(self) -> str:
         return str(self.error())
 
@@ -440,7 +446,7 @@ def vet(
             for m in t.maps[i] if t.maps is not None else ():
                 folder.size(m, t.origin(i), record, "map")
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            faults.append(Fault.of(e, "path"))
             keep[i] = False
             continue
         if found[i] < 0:

@@ -50,7 +50,7 @@ def examine(
     try:
         data = open_set(path)
     except DataError as e:
-        report.faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "nothing to learn"))
+        report.faults.append(Fault.of(e, "nothing to learn"))
         return report
     report.notes += data.notes
     for split, part in data.parts.items():

@@ -119,7 +119,7 @@ def _video(path: Path, frames: dict[tuple[str, str], dict[int, str]], which: str
     try:
         lists, labels = _objects(path)
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return
     of = re.search(r"(set\d+)[/_](V\d+)", path.with_suffix("").as_posix())
     for frame, name in sorted(frames.get((of[1], of[2]) if of else ("", ""), {}).items()):
@@ -171,7 +171,7 @@ def _frame(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
         raw = read_bytes(path)
         lines = text_of(raw, path).splitlines()
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return
     found = TEXT.match(raw)
     if found is None or found[1] != b"3":

@@ -111,7 +111,7 @@ def _of_mat(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
             raise DataError(str(path), "holds no variable called anno_..., such as anno_train_aligned",
                             "download it anew")
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return
     for record in matlab.rows(next(iter(held.values()))):
         record = record if isinstance(record, dict) else {}

@@ -262,7 +262,7 @@ def located(
             try:
                 check_name(files[k], str(source), f"image {ids[k]}")
             except DataError as e:
-                faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+                faults.append(Fault.of(e, "path"))
     if found:
         first = files[lost[0]] if lost else files[0]
         notes.append(f"{found} file names, as {first[:120]!r}, lead nowhere below {root}; the pictures were found by "

@@ -93,7 +93,7 @@ def _page(path: Path, faults: list[Fault]) -> Page | None:
     try:
         lines = text_of(read_bytes(path), path).splitlines()
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return None
     page = Page(os.path.splitext(path.name)[0], (0, 0), path)
     for k, line in enumerate(lines, 1):

@@ -60,7 +60,7 @@ def read(
         try:
             found.append(_page(path))
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+            faults.append(Fault.of(e, "broken annotation", OUT))
 
     others: list[Page] = []
     for path in {f for other in splits(where, labels).values() for f in other.files} - set(source.files):

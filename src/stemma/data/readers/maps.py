@@ -257,7 +257,7 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
             check_name(image, str(path), record, "image")
             check_name(label, str(path), record, "map")
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            faults.append(Fault.of(e, "path"))
             continue
         if label not in maps:
             faults.append(Fault(str(path), record, "map", f"the map {source.maps}/{label} is not there",

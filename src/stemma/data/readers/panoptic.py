@@ -102,7 +102,7 @@ def read(
         try:
             check_name(name, str(said), f"annotation {k}")
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            faults.append(Fault.of(e, "path"))
             continue
         of_image[i] = (name, a["segments_info"])
     for i in range(len(files)):
@@ -141,7 +141,7 @@ def read(
         try:
             bare = folder.size(paths[n], str(said), f"image {ids[n]}") < 0
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            faults.append(Fault.of(e, "path"))
             there[n] = False
             continue
         if bare:

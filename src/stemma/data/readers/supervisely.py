@@ -142,7 +142,7 @@ def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Tem
     try:
         doc, _ = load_json(path)
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return None
     size = doc.get("size") if isinstance(doc, dict) else None
     rows = doc.get("objects") if isinstance(doc, dict) else None

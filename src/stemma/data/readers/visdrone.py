@@ -73,7 +73,7 @@ def _page(path: Path, where: Path, faults: list[Fault]) -> Page | None:
     try:
         lines = text_of(read_bytes(path), path).splitlines()
     except DataError as e:
-        faults.append(Fault(e.file, e.record, e.field, e.problem, OUT, True, "broken annotation"))
+        faults.append(Fault.of(e, "broken annotation", OUT))
         return None
     beside = path.parent.parent / "images"  # of its own split: names are told apart by their folders alone
     stem = os.path.splitext(path.name)[0]

@@ -301,8 +301,7 @@ def read(
                 raw = read_bytes(where / name)
                 root = parse(raw, where / name)
             except DataError as e:
-                faults.append(Fault(e.file, e.record, e.field, e.problem, "the image is left out", True,
-                                    "broken annotation"))
+                faults.append(Fault.of(e, "broken annotation", "the image is left out"))
                 continue
             hashed.update(raw)
             trees[name], texts[name] = root, raw
@@ -387,7 +386,7 @@ def _listed(raw: bytes, path: Path, keys: _Keys, faults: list[Fault]) -> list[tu
         try:
             check_name(plain_name(text), str(path), f"line {number}", "name")
         except DataError as e:
-            faults.append(Fault(e.file, e.record, e.field, e.problem, e.mend, False, "path"))
+            faults.append(Fault.of(e, "path"))
             continue
         faults.append(Fault(str(path), f"line {number}", "name", f"{text[:200]!r} is neither an annotation nor a "
                             "picture that is there", "it is left out", True, "broken annotation"))

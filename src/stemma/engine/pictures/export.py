@@ -21,6 +21,7 @@ from ...core import outputs as outputs_of
 from ...core.part import diff, leaves
 from ...core.types import StemmaError
 from ...data.proposals import grid
+from ...ops.compiled import compiled
 from ..running import checkpoint
 from ..running.runs import Run
 from . import outside
@@ -223,9 +224,9 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
-        import torchvision.ops  # noqa: F401  (registers the operator that is translated below)
     except ImportError as error:
         raise StemmaError(EXTRA) from error
+    compiled()  # registers the operator that is translated here
     with _quiet():
         try:
             torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names,

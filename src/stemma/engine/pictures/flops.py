@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ...ops.compiled import compiled
+
 
 def _deformed(x: torch.Size, weight: torch.Size, *rest: Any, out_shape: torch.Size, **more: Any) -> int:
     """torchvision's deformable convolution, which PyTorch's counter passes over: it multiplies as a plain one does."""
@@ -29,8 +31,7 @@ def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predi
     do; pooling, norms, NMS and interpolation are not.
     """
     m: Any = model
-    import torchvision.ops  # noqa: F401  (registers the operator that is counted here)
-
+    compiled()  # registers the operator that is counted here
     ours: dict[Any, Any] = {torch.ops.torchvision.deform_conv2d: _deformed}
     if not isinstance(images, Tensor):
         images = torch.zeros(1, 3, *images, device=next(model.parameters()).device)
