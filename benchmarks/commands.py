@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builds import ROOT, source_of
+from builds import ROOT, ratio, source_of
 
 COMMANDS = ("--help", "list", "tree", "show fpn", "diff faster-rcnn fpn", "weights fpn", "claims fpn")
 
@@ -35,14 +35,14 @@ def main() -> None:
     p.add_argument("commit", help="the older build")
     p.add_argument("commands", nargs="*", default=COMMANDS)
     p.add_argument("--rounds", type=int, default=7)
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     with source_of(a.commit) as old:
         for command in a.commands:
             turns = [(cost(old, command.split()), cost(ROOT / "src", command.split())) for _ in range(a.rounds + 1)][1:]
-            ratios = [was[0] / now[0] for was, now in turns]
             before, here = ([statistics.median(v) for v in zip(*side)] for side in zip(*turns))
-            print(f"{command:22} {before[0]:5.2f} -> {here[0]:5.2f} s  {statistics.median(ratios):.2f}x "
-                  f"({min(ratios):.2f} to {max(ratios):.2f})  {before[1]:6.0f} -> {here[1]:5.0f} MB", flush=True)
+            said = ratio((was[0], now[0]) for was, now in turns)
+            print(f"{command:22} {before[0]:5.2f} -> {here[0]:5.2f} s  {said}  {before[1]:6.0f} -> {here[1]:5.0f} MB",
+                  flush=True)
 
 
 if __name__ == "__main__":

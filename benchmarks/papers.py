@@ -378,7 +378,7 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "where a row says its seeds, else one seed: gaps under .03 are noise. Seconds are those of the first seed, "
         "of the training loop by the clock, and of the processor over training and both measurements. 40 seconds hold "
         "more work on one machine and day than on another, so a row stands beside its parents' of one day alone; rows "
-        "without a day are older, most of them of busier machines. `small` presets "
+        "without a day are older. `small` presets "
         "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
         "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",

@@ -189,6 +189,14 @@ def test_a_card_does_not_wait_for_pytorchs_compiler() -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_a_training_does_not_wait_for_torchmetrics() -> None:
+    """lightning-fabric 2.6.6 imports all of it to learn its version (`utilities/imports.py`); others may still have it."""
+    program = ("import sys; from stemma.engine.running.devices import make_fabric\nmake_fabric('cpu', 'fp32')\n"
+               "assert 'lightning_fabric' in sys.modules and 'torchmetrics' not in sys.modules\nimport torchmetrics")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ("train retinanett -d scenes", "no paper named 'retinanett'; did you mean retinanet"),
     ("train fpm -d scenes --resume", "no paper named 'fpm'"), ("compare fpn nosuch -d scenes", "no paper named 'nosuch'"),

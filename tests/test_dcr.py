@@ -47,7 +47,6 @@ def test_published_counts() -> None:
     assert sum(p.numel() for x in (m.crop, m.crop_name) for p in x.parameters()) == CARD.facts[0].value
 
 
-@pytest.mark.oracle("torchvision's resnet152", "dcr")
 def test_the_crops_net_learns_at_the_authors_rates() -> None:
     """Four pictures at .0005 for the detector, at .0001 for the crops' net, its last layer ten times as fast (lr and
     fc_lr of the settings of branch dcr_v1)."""
@@ -58,6 +57,7 @@ def test_the_crops_net_learns_at_the_authors_rates() -> None:
         assert list(rate.values()) == pytest.approx([4 * 5e-4, 4 * 1e-4, 4 * 1e-3])
 
 
+@pytest.mark.oracle("torchvision's resnet152", "dcr")
 def test_the_crops_net_is_torchvisions_resnet152() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.resnet152(num_classes=5).eval()
