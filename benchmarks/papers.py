@@ -28,6 +28,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -35,6 +36,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
 # of all papers alike
+ELSEWHERE = {  # the section of docs/measured.md that says what papers of a wing learn, which no 40 s of scenes can
+    "worlds": "agents", "editing": "editors", "transfer": "networks-that-are-carried-over",
+    "language": "sentences-and-their-meanings"}
 GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")
 Node = tuple[str, str]  # module, name at its top level
 
@@ -346,6 +350,14 @@ def longer(row: dict[str, Any]) -> str:
     return f"{score(r['trained'].get(r['main']))} ({r['budget']}, {r['images']:,} images)"
 
 
+def apart(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Whether two rows were measured at times too different to be compared: more than a day lies between, or one does
+    not say."""
+    if "day" not in mine or "day" not in theirs:
+        return True
+    return abs((date.fromisoformat(mine["day"]) - date.fromisoformat(theirs["day"])).days) > 1
+
+
 def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
     """What each parent reached under the same budget, in the measure that both have."""
     mine = known[p.name].get("learned")
@@ -354,7 +366,7 @@ def beside(p: Any, known: dict[str, Any]) -> Iterator[str]:
         if not mine or not theirs:
             yield f"{edge.paper.label}: not measured"
             continue
-        if mine.get("day") != theirs.get("day"):
+        if apart(mine, theirs):
             yield f"{edge.paper.label}: measured on another day"
             continue
         parent = known[edge.paper.name]
@@ -377,8 +389,8 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
         "same budget; and, where that was measured, after the length that the preset says itself. Mean and deviation "
         "where a row says its seeds, else one seed: gaps under .03 are noise. Seconds are those of the first seed, "
         "of the training loop by the clock, and of the processor over training and both measurements. 40 seconds hold "
-        "more work on one machine and day than on another, so a row stands beside its parents' of one day alone; rows "
-        "without a day are older. `small` presets "
+        "more work on one machine and day than on another, so a row stands beside its parents' of that day or the next "
+        "alone. `small` presets "
         "are ours, for two cores; they are not the papers' settings.", "", "Besides its own tests, each paper runs the "
         "battery (`tests/test_battery.py`), and every sentence of its lineage is held against the two systems "
         "(`tests/test_lineage.py`).", "",
@@ -408,7 +420,9 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
                       f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})",
                       learned.get("day", "")]
         else:
-            cells += ["", "", row.get("failed", "not measured"), "",
+            section = ELSEWHERE.get(p.spec.__module__.split(".")[-2])
+            where = f"[measured apart](measured.md#{section})" if section else "not measured"
+            cells += ["", "", row.get("failed", where), "",
                       "; ".join(e.paper.label for e in p.parents) or "–", "", "", ""]
         lines.append("| " + " | ".join([*cells, counted, done, "; ".join(oracles) or "–"]) + " |")
     for p in papers:

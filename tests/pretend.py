@@ -17,10 +17,10 @@ SHORTCUT = 0.5  # what a residual branch adds, beside what it is added to
 
 @torch.no_grad()
 def pretend(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw the weights of every backbone of `model`, and of what classifiers bring besides (a last stage, fully
-    connected layers on 7 x 7 bins), and scale them on `natural` pictures."""
+    """Draw the weights of every backbone of `model`, of a net that names crops, and of what classifiers bring besides (a
+    last stage, fully connected layers on 7 x 7 bins), and scale them on `natural` pictures."""
     torch.manual_seed(seed)
-    bodies = [(n, m) for n, m in model.named_modules() if n.rpartition(".")[2] == "backbone"]
+    bodies = [(n, m) for n, m in model.named_modules() if n.rpartition(".")[2] in ("backbone", "crop")]
     for name, body in bodies:
         whole: Any = model.get_submodule(name.rpartition(".")[0])
         pictures = whole.spec.preprocess((0.226 * natural(2, 160) + 0.45).clamp(0, 1))
