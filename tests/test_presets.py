@@ -38,8 +38,9 @@ LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 
 LEAPS = {"noc:naive": 80}
 LEAST = {"overfeat": 256}  # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture
 LARGE: dict[str, Any] = {"objects": (1, 1), "sizes": (0.75, 0.95)}
-# windows that a net looks at one by one, in an answer: published, four pictures take a processor hours
-FEWER: dict[str, dict[str, Any]] = {"attractionet": {"seeds.count": 300}, "amodal_instance": {"modal.rule.keep": 20}}
+# windows that a net looks at one by one, in an answer or in a step: published, four pictures take a processor hours
+FEWER: dict[str, dict[str, Any]] = {"attractionet": {"seeds.count": 300}, "amodal_instance": {"modal.rule.keep": 20},
+                                    "dcr:fpn": {"draw.count": 8, "post.0.keep": 20}}
 SIZES = (96, 128, 160, 192, 224, 256, 300, 320, 384, 448, 512)  # pixels, the first that a preset can have
 STEPS, MORE, PASS = 4, 12, 2  # steps of the shortest phase; of a small preset of one phase; pictures of a step
 WIDE, NARROW = 2048, 256  # fully connected layers of so many numbers have fewer here: their weights are most of a net's
@@ -149,7 +150,7 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     size, recipe = size_of(card, preset), card.recipe(preset)
     sets: dict[str, Any] = {"recipe.precision": "fp32"}
     if not small(preset):
-        sets |= {"size": size} | narrowed(card.spec(preset)) | FEWER.get(name, {})
+        sets |= {"size": size} | narrowed(card.spec(preset)) | FEWER.get(name, {}) | FEWER.get(f"{name}:{preset}", {})
     if recipe.proposals.kind != "none":  # boxes near the truth and far from it; outside sources have tests of their own
         sets |= {"recipe.proposals.kind": "jitter", "recipe.proposals.count": 48}
     things = LARGE if name in LEAST and not small(preset) else {}
