@@ -7,7 +7,7 @@ weights of EfficientNet-Lite0 that `--backbone tf_efficientnet_lite0:imagenet` g
 torchvision's references/detection: SGD of momentum .9 and weight decay 1e-4, a rate of .02 for sixteen pictures scaled
 to the batch (RetinaNet: .01), a thousandth of it warmed up over at most 1,000 steps, divided by ten after 16/26 and
 22/26 of the training, horizontal flips. `--optimizer adamw` gives it the optimiser of our small presets instead.
-Pictures, sizes, splits and measures are ours. Prints one line of JSON.
+Pictures, sizes, splits and measures are ours. Prints one line of JSON; `--out` keeps the weights for `answers.py`.
 """
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import detection as tv
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -97,6 +98,7 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"])
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--out", help="a file of safetensors")
     a = p.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(a.seed)
@@ -136,6 +138,8 @@ def main() -> None:
                 break
         epoch += 1
     found = evaluate(net, test, recipe, first)
+    if a.out:
+        save_file(net.state_dict(), a.out, {"settings": json.dumps(vars(a))})
     print(json.dumps({"model": a.model, "optimizer": a.optimizer, "budget": a.budget, "steps": spent.steps,
                       "images": spent.images,
                       "images_per_second": spent.images / spent.seconds, "untrained": untrained, **found}))

@@ -22,7 +22,7 @@ def spec(preset: str = "paper") -> TwoStage:
     plus = part(GridBranch, width=576, dilation=1, stride=2, groups=36, half=True, most=192)
     if preset == "small":
         pool = Align(14, aligned=True, levels=3, canonical=96.0)
-        small = plus.but(pool=pool, convs=3, width=72, each=8, groups=9, most=16, std=0.05)
+        small = plus.but(pool=pool, convs=3, width=36, each=4, groups=9, most=8, std=0.05)
         return replace(net, post=(PerClassNMS(0.3, 0.02, 50, pre=400),), branches=(small,))
     return replace(net, branches=(plus,)) if preset == "plus" else net
 
