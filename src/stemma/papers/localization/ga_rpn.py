@@ -33,8 +33,8 @@ class Guided(DenseRule):
     the rule is about the anchors made of both, which no loss moves.
 
     `locate` pays for places, an object's middle `centre` against what lies outside its `ignore`, which weighs `spare`;
-    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these or,
-    as the rule divides, by the positive ones. In prediction cells whose place is less sure than `least` are left out.
+    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these
+    or, as the rule is, by the positive ones. In prediction cells whose place is less sure than `least` are left out.
     """
 
     shapes: Delta = Delta((0.07, 0.07, 0.14, 0.14))
