@@ -18,6 +18,7 @@ from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, ga_rpn
 from stemma.parts.dense.assign import Candidates
 from stemma.parts.dense.guided import Adaption, ByBestShape, GuidedHead, bounded, locations
+from stemma.parts.dense.sample import Everything
 
 INP = In((8, 8, 8), (4, 8, 16), 1, anchors=(1, 1, 1), logits=1)
 
@@ -238,6 +239,28 @@ def test_retinanet_is_guided_on_both_towers() -> None:
     assert set(losses) == {"cls", "box", "loc", "shape"}
     d = m.eval().predict(b.images, b.sizes)
     assert d.boxes.shape[0] == 2 and m.head.adapt_cls.weight is not m.head.adapt_box.weight
+
+
+@pytest.mark.oracle("cell by cell: all that answer for an object, and their mean", "ga_rpn")
+def test_retinanets_shapes_are_not_sampled_and_are_divided_by_those_that_answer() -> None:
+    """GARetinaHead of mmdetection has no sampler of shapes (ga_sampling is False)."""
+    m, b = net("retinanet-small").train(), batch()
+    torch.manual_seed(1)
+    raw = m(b.images)
+    raw = replace(raw, shape=torch.randn_like(raw.shape))
+    rule = m.rule
+    state, index = rule.assign_shape(Candidates(raw.references(), raw.stride), b.targets)
+    made, total, count = bx.centre_size(rule.made(raw))[1], 0.0, 0
+    for i, a in (state == 1).nonzero().tolist():
+        box = b.targets.boxes[i, index[i, a]]
+        for said, want in zip(made[i, a].tolist(), (box[2:] - box[:2]).tolist(), strict=True):
+            off = 1 - min(said / want, want / said)
+            total += off * off / 0.4 if off < 0.2 else off - 0.1
+        count += 1
+    assert count > 3
+    torch.testing.assert_close(rule.loss(raw, b.targets, 3, b.sizes)["shape"],
+                               torch.tensor(rule.shape_weight * total / count), rtol=1e-4, atol=1e-6)
+    assert ga_rpn.spec("retinanet").rule.sample_shape == Everything()
 
 
 def test_places_and_shapes_learn(learned: Learned) -> None:

@@ -50,7 +50,8 @@ def test_the_published_counts() -> None:
             assert isinstance(b, GridBranch) and b.size == 56
             y = b.draw(b.convs(torch.empty(2, 256, 14, 14)))
             assert y.shape == (2, 9, side, side)
-            assert len([m for m in b.convs if isinstance(m, nn.Conv2d)]) == 8
+            rates = [m.dilation for m in b.convs if isinstance(m, nn.Conv2d)]
+            assert rates == [(2, 2) if preset == "paper" else (1, 1)] * 8  # sec. 3.1: eight dilated convolutions
 
 
 def test_mmdetections_settings_of_the_released_head() -> None:

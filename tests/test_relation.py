@@ -351,6 +351,17 @@ def test_every_preset_is_built_and_staged_is_the_same_net() -> None:
     assert relation_networks.spec().post[0].iou > 1 and relation_networks.spec("nms").post[0].iou < 1  # type: ignore
 
 
+def test_removal_on_fpn_has_the_numbers_of_its_configuration() -> None:
+    """FIRST_N 150 and LEARN_NMS_CLASS_SCORE_TH .05, where the plain one has 100 and .01."""
+    from stemma.core.part import In
+
+    for preset, first, least in (("paper", 100, 0.01), ("fpn", 150, 0.05)):
+        removal = relation_networks.spec(preset).removal
+        assert removal is not None
+        m = removal.build(In((16,), (1,), 3))
+        assert (m.first, m.least) == (first, least)
+
+
 @pytest.mark.slow
 def test_small_learns_drawn_scenes(tmp_path: Path, learned: Learned) -> None:
     data, val = Scenes(400, 128).cache(), Scenes(60, 128, split="val").cache()

@@ -1,4 +1,4 @@
-"""RFB Net: counts, boxes cut to the picture, the blocks beside plain ones, what they reach, settings, resume."""
+"""RFB Net: counts, boxes clamped by centre and size, the blocks beside plain ones, what they reach, settings, resume."""
 from __future__ import annotations
 
 import math
@@ -16,6 +16,7 @@ from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import StemmaError
+from stemma.ops import boxes as bx
 from stemma.papers.localization import rfb_net, ssd
 from stemma.parts.backbones.vgg import WIDTHS, Extras, L2Norm
 from stemma.parts.dense.anchors import DefaultBoxes, lay
@@ -92,7 +93,8 @@ def test_the_count_of_parameters_is_that_of_the_code() -> None:
 @pytest.mark.parametrize("preset,side,maps", [("paper", 300, (38, 19, 10, 5, 3, 1)),
                                               ("rfb512", 512, (64, 32, 16, 8, 4, 2, 1))])
 @pytest.mark.oracle("the authors' prior boxes restated", "rfb_net")
-def test_boxes_are_cut_to_the_picture(preset: str, side: int, maps: tuple[int, ...]) -> None:
+def test_centres_and_sides_are_clamped_and_corners_are_not(preset: str, side: int, maps: tuple[int, ...]) -> None:
+    """Their PriorBox lists (cx, cy, w, h) in shares of the picture, and clamps these four to 0..1."""
     boxes = rfb_net.spec(preset).rule.anchors
     assert isinstance(boxes, DefaultBoxes) and boxes.clip
     want = []
@@ -104,14 +106,14 @@ def test_boxes_are_cut_to_the_picture(preset: str, side: int, maps: tuple[int, .
                 for r in ratios:
                     sizes += [(small * math.sqrt(r), small / math.sqrt(r)),
                               (small / math.sqrt(r), small * math.sqrt(r))]
-                want += [[at[0] - w / 2 / side, at[1] - h / 2 / side, at[0] + w / 2 / side, at[1] + h / 2 / side]
-                         for w, h in sizes]
+                want += [[*at, w / side, h / side] for w, h in sizes]
     grid = lay(boxes, tuple((f, f) for f in maps), (8,) * len(maps), (side, side), torch.zeros(1))
-    torch.testing.assert_close(grid.boxes, side * torch.tensor(want).clamp(0, 1), rtol=0, atol=1e-3)
-    assert (grid.boxes[:, 2:] > grid.boxes[:, :2]).all()
+    their = side * torch.tensor(want).clamp(0, 1)
+    torch.testing.assert_close(torch.cat(bx.centre_size(grid.boxes), 1), their, rtol=0, atol=1e-3)
+    assert grid.boxes.min() < 0 and grid.boxes.max() > side  # a box at the edge keeps its shape
     whole = ssd.spec().rule.anchors
     free = lay(whole, tuple((f, f) for f in maps[:6]), (8,) * 6, (300, 300), torch.zeros(1)).boxes
-    assert free.min() < 0 and free.max() > 300  # SSD's own are not
+    assert (free[:, 2:] - free[:, :2]).max() > 300  # SSD's own are longer than the picture
 
 
 # ---------------------------------------------------------------- the blocks

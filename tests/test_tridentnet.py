@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import nms
 
 import stemma
 from engine_help import drawn_batch
@@ -170,11 +171,46 @@ def test_sec_3_3_anchors_on_objects_of_other_sizes_are_not_asked() -> None:
         w, h = min(x2, 40) - max(x1, 10), min(y2, 40) - max(y1, 10)
         both = max(w, 0) * max(h, 0)
         over = both / ((x2 - x1) * (y2 - y1) + 900 - both) > 0.3
-        assert state[0, a] == (-1 if over and base[0, a] == 0 else base[0, a])
+        assert state[0, a] == (-1 if over else base[0, a])
         asked += over and int(base[0, a]) == 0
     assert asked > 0
+    # an anchor that answers for an object of its own range, and overlaps one of another by more than .3
+    two = Targets(torch.tensor([[[10.0, 10, 40, 40], [10, 10, 52, 52]]]), torch.tensor([[0, 1]]),
+                  crowd=torch.tensor([[True, False]]))
+    at = Candidates(torch.tensor([[[10.0, 10, 50, 50], [20.0, 20, 52, 52]]]))
+    assert ByIoU(0.5, 0.3, crowd=1.0)(at, two)[0].tolist() == [[1, 1]]
+    assert OwnRange(0.5, 0.3, crowd=1.0)(at, two)[0].tolist() == [[-1, 1]]
     plain = Targets(boxes, t.labels)
     assert torch.equal(OwnRange(0.5, 0.3)(c, plain)[0], ByIoU(0.5, 0.3)(c, plain)[0])
+
+
+@pytest.mark.oracle("anchors of a look's sizes, ranked and suppressed by torchvision", "tridentnet")
+def test_proposals_of_other_sizes_are_left_out_before_they_suppress_any() -> None:
+    m, b = net().train(), batch()
+    torch.manual_seed(3)
+    raw = m(b.images)
+    dense = raw.rpn
+    raw = replace(raw, rpn=replace(dense, logits=torch.randn_like(dense.logits),
+                                   codes=0.5 * torch.randn_like(dense.codes)))
+    sizes, p = b.sizes.repeat(3, 1), m.spec.rpn
+    found = m.propose(raw, sizes, True)
+    every = bx.clip(p.coder.decode(raw.rpn.references(), raw.rpn.codes), sizes)
+    for k in range(6):
+        side = bx.area(every[k]).sqrt()
+        least, most = m.spec.ranges[k // 2]
+        own = ((side >= least) & (side <= most)).nonzero()[:, 0]
+        own = own[raw.rpn.logits[k, own, 0].argsort(descending=True)][: p.proposals.pre_train]
+        big = ((every[k, own, 2:] - every[k, own, :2]) >= p.proposals.min_side).all(1)
+        own = own[big]
+        at = own[nms(every[k, own], raw.rpn.logits[k, own, 0], p.proposals.nms)][: p.proposals.keep_train]
+        torch.testing.assert_close(found[k, : len(at)], every[k, at])
+        assert bx.area(found[k, len(at) :]).sum() == 0
+
+
+def test_the_fast_net_is_trained_on_all_sizes_by_all_looks() -> None:
+    """As tridentnet_r101v2c4_c5_fastapprox_1x.py, which has train_scaleaware False."""
+    spec = tridentnet.spec("fast")
+    assert spec.fast == 1 and spec.ranges == ((0.0, ENDLESS),) * 3 and spec.dilations == (1, 2, 3)
 
 
 def test_in_training_each_look_is_given_its_own_objects_and_regions(monkeypatch: pytest.MonkeyPatch) -> None:

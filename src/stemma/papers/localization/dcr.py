@@ -111,6 +111,7 @@ PAPER = Paper(
         "view.enlarge=1.5; size: view.side=112.",
         "Both nets are trained in one run, as phases. To take a trained detector, --start its run and --set "
         "recipe.phases.0.share=0.001; what has the same name and shape is taken.",
+        "Weights of both nets decay by 5e-4, the detector's; the code's crops have 1e-4 in a run of their own.",
         "The code's crop net is ResNet-152 in its second form, with batch norm that learns neither scale nor "
         "statistics; ours is the first form, as torchvision's weights are. All of the 300 regions are named, 300 crops "
         "a picture.",

@@ -21,7 +21,7 @@ from ...parts.dense.coders import Delta
 from ...parts.dense.guided import ByBestShape, GuidedHead, GuidedTowerHead, bounded, locations
 from ...parts.dense.losses import ClassLoss, Focal, SmoothL1
 from ...parts.dense.post import PerClassNMS
-from ...parts.dense.sample import Random, Sampler, draw
+from ...parts.dense.sample import Everything, Random, Sampler, draw
 from ...parts.dense.select import Proposals
 from ...skeletons.dense import Dense, DenseRule
 from . import fpn, retinanet
@@ -33,8 +33,8 @@ class Guided(DenseRule):
     the rule is about the anchors made of both, which no loss moves.
 
     `locate` pays for places, an object's middle `centre` against what lies outside its `ignore`, which weighs `spare`;
-    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose. In prediction cells
-    whose place is less sure than `least` are left out.
+    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these
+    or, as the rule is, by the positive ones. In prediction cells whose place is less sure than `least` are left out.
     """
 
     shapes: Delta = Delta((0.07, 0.07, 0.14, 0.14))
@@ -72,8 +72,9 @@ class Guided(DenseRule):
         shape = raw.shape.sum() * 0
         if t.boxes.shape[1]:
             want = bx.centre_size(bx.take(t.boxes, index))[1]
-            off = bounded(bx.centre_size(self.made(raw))[1], want, self.bend)
-            shape = torch.where(used & (state == 1), off, 0.0).sum() / normaliser(used.sum().float())
+            off, own = bounded(bx.centre_size(self.made(raw))[1], want, self.bend), used & (state == 1)
+            count = used if self.divide == "sampled" else own
+            shape = torch.where(own, off, 0.0).sum() / normaliser(count.sum().float())
         return super().loss(self.guided(raw), t, classes, sizes, prefix) | {
             f"{prefix}loc": self.loc_weight * loc, f"{prefix}shape": self.shape_weight * shape}
 
@@ -106,7 +107,7 @@ def spec(preset: str = "paper") -> Any:
     if preset.startswith("retinanet"):
         r = retinanet.spec(size)
         rule = guide(r.rule, 2.1 if small else 4.0, 0.5 if small else 0.0, shapes=Delta(), box=SmoothL1(0.04),
-                     assign_shape=ByBestShape(0.5, 0.4, least=0.4),
+                     assign_shape=ByBestShape(0.5, 0.4, least=0.4), sample_shape=Everything(),
                      assign=r.rule.assign if small else ByIoU(0.5, 0.5, rescue=True))
         return replace(r, rule=rule, head=part(GuidedTowerHead, depth=1, norm="batch") if small else
                        part(GuidedTowerHead))

@@ -68,7 +68,7 @@ PAPER = Paper(
         Parent(
             ssd.PAPER,
             (
-                ("rule.anchors", "four shapes on the finest map too; boxes are cut to the picture"),
+                ("rule.anchors", "four shapes on the finest map too; no side longer than the picture"),
                 ("backbone.scale", "no normalisation of conv4_3"),
                 ("neck", "a block of branches on conv4_3, on fc7 and in the place of the strided extra levels; batch "
                  "norm in all of them"),
@@ -93,6 +93,8 @@ PAPER = Paper(
         "neck.kind and neck.first take rfb, rfb-s, inception, aspp and deformable: the blocks of the paper's "
         "comparison. The paper leaves their widths open; here they divide channels alike, and neck.narrow evens out "
         "the weights.",
+        "The code's 'clip' clamps a box's centre and sides to the picture, not its corners: boxes still reach over the "
+        "edge.",
         "Branches are added in full (neck.scale=1), as the code's nets do; its blocks' own default is .1.",
         "Blocks dilate by 2, 3 and 5 (visual 2), the last two of 512 by 1, 2 and 3, and 1, 3, 3 and 5 on conv4_3.",
         "Boxes of COCO have 7 % of the side on the finest map: --set rule.anchors.small=21,45,99,153,207,261 with the "

@@ -63,11 +63,9 @@ class TridentModel(TwoStageModel):
         """Which boxes are of no size that their look answers for."""
         if self.looks < len(self.spec.ranges):
             return torch.zeros_like(boxes[..., 0], dtype=torch.bool)
-        side = bx.area(boxes).sqrt() / self.spec.scale
-        least, most = torch.tensor(self.spec.ranges, device=boxes.device).T.repeat_interleave(
-            len(boxes) // self.looks, 1)[..., None]
-        out: Tensor = (side < least) | (side > most)
-        return out
+        side, each = bx.area(boxes).sqrt() / self.spec.scale, len(boxes) // self.looks
+        least, most = torch.tensor(self.spec.ranges, device=boxes.device).T.repeat_interleave(each, 1)[..., None]
+        return torch.logical_or(side < least, side > most)
 
     def folded(self, v: Any) -> Any:
         """A tensor of B pictures, once for each look."""
@@ -77,6 +75,12 @@ class TridentModel(TwoStageModel):
         return with_truth(boxes, t) if self.spec.append else boxes
 
     def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool, given: Tensor | None = None) -> Tensor:
+        """In training those of a look's sizes; others are left out before they suppress any (authors' code)."""
+        p, dense = self.spec.rpn, raw.rpn
+        if training and p is not None and dense is not None:
+            out = self.out_of_range(bx.clip(p.coder.decode(dense.references(), dense.codes), sizes))
+            rank = dense.logits[..., :1].masked_fill(out[..., None], -torch.inf)
+            raw = replace(raw, rpn=replace(dense, logits=torch.cat([rank, dense.logits[..., 1:]], -1)))
         boxes = super().propose(raw, sizes, training, given)
         return kept(boxes, ~self.out_of_range(boxes)) if training else boxes
 
@@ -95,8 +99,7 @@ class TridentModel(TwoStageModel):
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None,
                 raw: Any = None) -> Detections:
         raw, sizes = raw or self(images), self.folded(self.known(images, sizes))
-        xs = self.prepared(raw.levels)
-        d = self.merged(self.pairs(raw, xs, sizes, self.folded(proposals)))
+        d = self.merged(self.pairs(raw, xs := self.prepared(raw.levels), sizes, self.folded(proposals)))
         for post in self.spec.post:
             d = post(d, lambda at: self.by_class(0, xs[0], self.folded(at), sizes))
         return d
@@ -105,12 +108,11 @@ class TridentModel(TwoStageModel):
     def proposals(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None) -> Detections:
         """The first stage's, of all looks, those of their sizes, suppressed together."""
         d, p = self.merged(super().proposals(images, self.folded(self.known(images, sizes)))), self.spec.rpn
-        assert p is not None
-        return d.take(nms(d.boxes, d.scores, d.labels, p.proposals.nms, p.proposals.keep))
+        return d if p is None else d.take(nms(d.boxes, d.scores, d.labels, p.proposals.nms, p.proposals.keep))
 
 
 def spec(preset: str = "paper") -> TridentNet:
-    """ResNet-50-C4; "fast": the middle look alone predicts; "small": ours, for two cores."""
+    """ResNet-50-C4; "fast": the middle look alone predicts, all learn any size; "small": ours, for two cores."""
     small = preset == "small"
     p = faster_rcnn.spec("c4-small" if small else "c4")
     assert p.rpn is not None and isinstance(p.rpn.assign, ByIoU)
@@ -123,7 +125,8 @@ def spec(preset: str = "paper") -> TridentNet:
                           append=True)
     rpn = replace(p.rpn, assign=assign, proposals=Proposals(6000, 300, 12000, 500))
     stage = replace(stage, sample=Random(128, 0.5), count=128, positive=0.5)
-    return TridentNet(**same | {"rpn": rpn, "stages": (stage,)}, fast=1 if preset == "fast" else -1)
+    net = TridentNet(**same | {"rpn": rpn, "stages": (stage,)})
+    return replace(net, fast=1, ranges=((0.0, ENDLESS),) * 3) if preset == "fast" else net
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -154,12 +157,9 @@ PAPER = Paper(
         (("ranges", "scale"), "each look is trained on objects of its own sizes, and answers for them alone"),
         ("fast", "one look may answer for all"),
         ("append", "objects do not stand in for proposals"),
-        ("backbone", "a residual net cut after its fourth stage, as Faster R-CNN's 'c4'"),
+        (("backbone", "post"), "a residual net cut after its fourth stage, boxes that may overlap by half: as 'c4'"),
         ("rpn", "fifteen anchors a cell as 'c4'; those on objects of other sizes are not asked; 500 boxes a look"),
-        ("stages", "the fifth stage on each region, as 'c4'; 128 regions a look, half of them objects, one "
-         "box "
-         "whatever the class"),
-        ("post", "boxes of a class may overlap by half, as 'c4'"),
+        ("stages", "the fifth stage on a region, as 'c4'; 128 regions a look, half of them objects, one box for all"),
     )),),
     claims=(
         Claim("COCO minival box AP, R101", 0.406, "authors' code, README"),
@@ -174,7 +174,7 @@ PAPER = Paper(
         "picture with a short side of 480, as most of COCO's, at 800. Ranges of (0, 1e5) for all make an ensemble.",
         "The paper's results are of ResNet-101: backbone.depth=101. Filters of a look's own: shared=false. One to four "
         "looks: dilations and ranges of as many. Another stage: stage=layer2.",
-        "Objects of other ranges count as crowds: regions that lie in one by more than half are not asked, either.",
+        "Objects of other ranges count as crowds: regions that lie in one by more than half are not asked, where the "
+        "code lets them answer for it. 'fast' trains without ranges, as the authors' configuration does.",
     ),
-    size=Size("the short side; anchors are shares of it and go along, and ranges stay those of the file", resized),
-)
+    size=Size("the short side; anchors are shares of it and go along, and ranges stay those of the file", resized))

@@ -57,8 +57,10 @@ def lay(anchors: Anchors, maps: tuple[HW, ...], strides: tuple[int, ...], image:
             boxes.append(torch.stack(torch.broadcast_tensors(*sides), -1).reshape(-1, 4))
             stride.append(torch.full((h * w * len(cell),), float(s), device=device))
         every = torch.cat(boxes)
-        inside = isinstance(anchors, DefaultBoxes) and anchors.clip
-        return bx.clip(every, image) if inside else every, torch.cat(stride)
+        if isinstance(anchors, DefaultBoxes) and anchors.clip:
+            edge = torch.tensor((image[1], image[0]), device=device, dtype=torch.float32)
+            every = bx.from_centre(*(torch.minimum(v.clamp(min=0), edge) for v in bx.centre_size(every)))
+        return every, torch.cat(stride)
 
     boxes, stride = remember((anchors, maps, strides, image, device), make)
     return Grid(boxes, stride, tuple(h * w * n for (h, w), n in zip(maps, anchors.counts(len(maps)))))
@@ -140,7 +142,9 @@ class DefaultBoxes:
     large), then for each ratio r the boxes of area small^2 with width / height = r and 1 / r. Pixels.
 
     `steps` are the distances between cells (empty: the strides); centres lie in the middle of a cell, or the first of
-    each level at `starts`. `limit` cuts width and height (0: not at all), `clip` whatever lies outside the picture.
+    each level at `starts`. `limit` cuts width and height (0: not at all). `clip` keeps centres in the picture and sides
+    no longer than it, as the authors' code of RFB Net and others in PyTorch, which clamp centre and size; what of a box
+    lies outside is not cut off.
     """
 
     small: tuple[float, ...] = (30.0, 60.0, 111.0, 162.0, 213.0, 264.0)

@@ -103,8 +103,8 @@ class ByIoU:
 
 @dataclass(frozen=True)
 class OwnRange(ByIoU):
-    """By overlap, with objects of other ranges of size among the crowds: background that overlaps one by more than
-    `spare` is not asked (TridentNet sec. 3.3)."""
+    """By overlap, with objects of other ranges of size among the crowds: what overlaps one by more than `spare` is not
+    asked, even where it would answer for an object of its own range (TridentNet sec. 3.3 and the authors' code)."""
 
     spare: float = 0.3
 
@@ -113,7 +113,7 @@ class OwnRange(ByIoU):
         if t.crowd is None or t.boxes.shape[1] == 0:
             return state, index
         near = bx.iou(t.boxes, c.boxes).masked_fill(~(t.crowd & (t.labels >= 0))[..., None], 0.0).amax(1)
-        return torch.where((state == 0) & (near > self.spare), -1, state), index
+        return torch.where(near > self.spare, -1, state), index
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,11 @@ class GridBranch(Branch):
     """Sec. 3: `points` heat maps over the region made twice as large, 4 x the pooling's side; decoding reads the best
     cell of each, and an edge is the mean of its points, weighed by their probabilities.
 
-    The maps: convolutions, the first of `stride`, the others dilated; two transfers (eq. 4); two deconvolutions by
-    points. With and without transfers, both pay binary cross entropy against a cross of radius `radius`, on at most
-    `most` regions a picture, moved and stretched by up to `jitter` of their size. `half`: each point has that half of
-    its maps in which it can lie (Grid R-CNN Plus, arXiv 1906.05688). `each`: channels a point;
-    `std`: deviation of the deconvolutions' first weights.
+    The maps: dilated convolutions, the first of `stride`; two transfers (eq. 4); two deconvolutions by points. With and
+    without transfers, both pay binary cross entropy against a cross of radius `radius`, on at most `most` regions a
+    picture, moved and stretched by up to `jitter` of their size. `half`: each point has that half of its maps in which
+    it can lie (Grid R-CNN Plus, arXiv 1906.05688). `each`: channels a point; `std`: deviation of the deconvolutions'
+    first weights.
     """
 
     moves = True
@@ -79,8 +79,7 @@ class GridBranch(Branch):
         layers: list[nn.Module] = []
         for i in range(convs):
             c, d = inp.channels[0] if i == 0 else width, points * each if i == convs - 1 else width
-            rate = dilation if i else 1
-            layers += [nn.Conv2d(c, d, 3, stride if i == 0 else 1, rate, rate),
+            layers += [nn.Conv2d(c, d, 3, stride if i == 0 else 1, dilation, dilation),
                        *([nn.GroupNorm(groups, d)] if groups else []), nn.ReLU(inplace=True)]
         self.convs = nn.Sequential(*layers)
         self.transfers = nn.ModuleList(Transfer(self.side, each) for _ in range(2 * fused))
