@@ -398,6 +398,7 @@ def test_both_masks_leave_as_coco_json_and_the_hidden_part_is_hatched() -> None:
     row = next(coco_entries(entry, 1, (1,)))
     whole, seen = (rle.decode(row[k], 96, 96) for k in ("segmentation", "visible_mask"))
     assert not (seen & ~whole).any()
+    assert row["occlude_rate"] == pytest.approx(1 - seen.sum() / whole.sum() if whole.any() else 0)
     visible, amodal = a_scene()
     layer = draw.overlay(said(list(amodal), [0.9, 0.8, 0.7], list(visible)), (H, W))
     assert layer is not None
