@@ -25,7 +25,7 @@ import numpy as np
 from ..core import outputs
 from ..core.sentence import first_sentence
 from ..core.types import Sample, StemmaError
-from ..data.readers.amodal import annotations
+from ..data.readers.amodal import annotated
 from ..data.readers.coco import load_json
 from ..data.scenes import Scenes
 from ..metrics import plain
@@ -72,7 +72,7 @@ def drawn(count: int, noise: float, seed: int = 0) -> Iterator[tuple[Sample, Sam
 def told(file: str | Path) -> Iterator[tuple[Sample, Sample]]:
     """Every two annotations of a picture in a COCO-A file. Raises `StemmaError` where no picture has two."""
     found = 0
-    for several in annotations(load_json(Path(file))[0], str(file)).values():
+    for several in annotated(load_json(Path(file))[0], str(file)).values():
         for pair in combinations(several, 2):
             found += 1
             yield pair

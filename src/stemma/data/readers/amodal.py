@@ -83,7 +83,7 @@ def _ordered(a: dict[str, Any], first: int, count: int, said: str, faults: list[
     return tuple(found)
 
 
-def annotations(doc: Any, said: str) -> dict[Any, list[Sample]]:
+def annotated(doc: Any, said: str) -> dict[Any, list[Sample]]:
     """Every annotation of each picture of a COCO-A document, by image id: visible and whole masks and the depth order,
     labels of things and stuff. Raises `DataError` for what is no such document and for a mask that cannot be read."""
     rows = doc.get("annotations") if isinstance(doc, dict) else None
