@@ -14,7 +14,7 @@ from torch import Tensor
 import stemma
 from learning import Learned
 from made_data import noise
-from stemma.core.types import Batch, DataError, StemmaError, Targets
+from stemma.core.types import Batch, Classes, DataError, Info, StemmaError, Targets
 from stemma.data.convert import convert
 from stemma.data.doctor import examine
 from stemma.data.loader import Loader
@@ -26,7 +26,7 @@ from stemma.engine.pictures import draw
 from stemma.engine.pictures.answers import coco_entries, to_file
 from stemma.engine.pictures.trainer import Trainer
 from stemma.metrics import Evaluator
-from stemma.metrics.amodal import CRITERIA, hidden, matched, occlusion
+from stemma.metrics.amodal import CRITERIA, agreement, hidden, matched, occlusion
 from stemma.ops.depth import depth_pairs, front_first
 from stemma.ops.masks import bounds, crop
 from stemma.papers.localization import amodal_instance, deepmask, semantic_amodal
@@ -185,6 +185,62 @@ def test_recall_by_occlusion_ignores_and_does_not_delete() -> None:
     assert set(r) >= {"mask_AP", "mask_AR10", "mask_AR1000", "order_invisible"} and "AP" not in r
 
 
+def test_recall_of_things_and_of_stuff_apart() -> None:
+    """As onlyThings of amodaleval: the other kind is ignored, so that what finds it costs nothing."""
+    visible, whole = a_scene()
+    truth = sample_of(visible, whole)
+    truth.labels = np.array([0, 0, 1])
+    classes = Classes(("thing", "stuff"), things=(True, False))
+    evaluator = Evaluator(Info("two", "made", classes, ("boxes", "masks", "amodal")), "amodal")
+    evaluator.add(truth, said([whole[0], whole[2]], [0.9, 0.8]), 0)
+    r = evaluator.result()
+    assert r["mask_AR100_things"] == pytest.approx(0.5) and r["mask_AR100_stuff"] == 1.0
+    assert r["mask_AR1000_things"] == pytest.approx(0.5)
+    plain = Evaluator(Scenes(1).info, "amodal")
+    plain.add(sample_of(visible, whole), said(list(whole), [0.9, 0.8, 0.7]), 0)
+    assert "mask_AR100_things" not in plain.result()
+
+
+def agreement_slowly(one: Any, other: Any) -> tuple[float, int, int]:
+    """(F at IoU .5, pairs of partners that both order, alike), pair by pair; the surest pairs first."""
+    iou = {(i, j): float((a & b).sum() / (a | b).sum()) for i, a in enumerate(one.amodal)
+           for j, b in enumerate(other.amodal)}
+    best = sorted(range(len(one.amodal)), key=lambda i: -max(v for k, v in iou.items() if k[0] == i))
+    partner: dict[int, int] = {}
+    for i in best:
+        free = {j: v for (k, j), v in iou.items() if k == i and j not in partner.values()}
+        if free and max(free.values()) >= 0.5:
+            partner[i] = max(free, key=lambda j: free[j])
+    there = [tuple(p) for p in depth_pairs(other.masks, other.amodal).tolist()]
+    both = [(partner[i], partner[j]) for i, j in depth_pairs(one.masks, one.amodal).tolist()
+            if i in partner and j in partner]
+    alike = sum(p in there for p in both)
+    return 2 * len(partner) / (len(one.amodal) + len(other.amodal)), alike + sum(p[::-1] in there for p in both), alike
+
+
+@pytest.mark.oracle("agreement region by region, pair by pair", "semantic_amodal", how="the same counts")
+def test_two_annotators_agree_on_regions_and_on_their_order() -> None:
+    rng = np.random.default_rng(4)
+    seen = 0
+    for _ in range(10):
+        samples = []
+        corner = np.stack([rng.integers(0, 35, 5), rng.integers(0, 20, 5)], 1)
+        side = rng.integers(10, 22, (5, 2))
+        for order in (rng.permutation(5), rng.permutation(5)):
+            moved = corner + rng.integers(-2, 3, (5, 2)).clip(-corner)
+            whole = np.stack([square(x, y, x + w, y + h) for (x, y), (w, h) in zip(moved[order], side[order])])
+            visible = np.stack([m & ~whole[:k].any(0) for k, m in enumerate(whole)])
+            samples.append(sample_of(visible, whole))
+        a = agreement(*samples)
+        f, ordered, alike = agreement_slowly(*samples)
+        assert a.f == pytest.approx(f) and (a.ordered, a.alike) == (ordered, alike) and a.counts == (5, 5)
+        seen += ordered
+        same = agreement(samples[0], samples[0])
+        assert same.f == 1 and same.alike == same.ordered and (same.best == 1).all()
+        np.testing.assert_allclose(a.rates, occlusion(samples[0].masks, samples[0].amodal))
+    assert seen > 10
+
+
 def test_labels_are_aside_and_a_perfect_answer_is_perfect() -> None:
     data = Scenes(6, size=96, seed=5)
     evaluator, other = Evaluator(data.info, "amodal"), Evaluator(data.info, "amodal")
@@ -236,6 +292,7 @@ def test_coco_as_regions_are_read_with_their_hidden_parts_and_order(tmp_path: Pa
     data = open_dataset(written(tmp_path, coco_a_doc()), "all")
     visible, whole = a_scene()
     assert set(data.info.kinds) >= {"boxes", "masks", "amodal"} and data.info.classes.names == ("thing", "stuff")
+    assert data.info.classes.things == (True, False)
     s = data.truth(0)
     assert s.masks is not None and s.amodal is not None
     np.testing.assert_array_equal(s.masks, visible)
@@ -341,6 +398,7 @@ def test_both_masks_leave_as_coco_json_and_the_hidden_part_is_hatched() -> None:
     row = next(coco_entries(entry, 1, (1,)))
     whole, seen = (rle.decode(row[k], 96, 96) for k in ("segmentation", "visible_mask"))
     assert not (seen & ~whole).any()
+    assert row["occlude_rate"] == pytest.approx(1 - seen.sum() / whole.sum() if whole.any() else 0)
     visible, amodal = a_scene()
     layer = draw.overlay(said(list(amodal), [0.9, 0.8, 0.7], list(visible)), (H, W))
     assert layer is not None

@@ -35,22 +35,34 @@ def test_published_counts() -> None:
 
 
 def test_seeds_cover_a_picture_evenly() -> None:
-    seeds = Seeds()((1000, 1400), torch.zeros(1))
-    w, h = (seeds[:, 2] - seeds[:, 0]), (seeds[:, 3] - seeds[:, 1])
-    shapes = {(round(float(a)), round(float(b))) for a, b in zip(w, h)}
-    assert len(shapes) == 25 and min(shapes) == (16, 16) and max(shapes) == (384, 384)
-    assert (seeds[:, :2] >= -1e-3).all() and (seeds[:, 2] <= 1400.01).all() and (seeds[:, 3] <= 1000.01).all()
-    one = seeds[(w > 380) & (h > 380)]
-    for axis, side in ((0, 1400), (1, 1000)):
-        at = one[:, axis].unique()
-        assert at[0].item() == pytest.approx(0, abs=1e-3) and at[-1].item() == pytest.approx(side - 384, abs=0.1)
-        assert (at.diff() - at.diff()[0]).abs().max() < 0.1
-    assert len(Seeds(16, 64, 1, 10_000, 0.5)((16, 32), torch.zeros(1))) == 3
+    """AttractioNet_create_seed_boxes.m on a picture of 640 x 480, which the network sees 1,000 pixels high."""
+    widths = [16, 32, 16, 32, 50, 25, 50, 72, 36, 72, 96, 48, 96, 128, 64, 128, 192, 96, 192, 256, 128, 256, 384, 192, 384]
+    heights = [16, 16, 32, 32, 25, 50, 50, 36, 72, 72, 48, 96, 96, 64, 128, 128, 96, 192, 192, 128, 256, 256, 192, 384, 384]
+    assert Seeds().shapes == tuple((float(a), float(b)) for a, b in zip(widths, heights, strict=True))
+    seeds = Seeds()((1000, 1333), torch.zeros(1, dtype=torch.float64)) * 0.48
+    size = (seeds[:, 2:] - seeds[:, :2]).round().int()
+    assert 9_900 < len(seeds) <= 10_000
+    assert (seeds >= -1e-6).all() and (seeds[:, 2] <= 640).all() and (seeds[:, 3] <= 480 + 1e-6).all()
+    counts = []
+    for w, h in zip(widths, heights, strict=True):
+        one = seeds[(size == torch.tensor([w, h])).all(1)]
+        counts.append(len(one))
+        for axis, (side, length) in enumerate(((w, 639.84), (h, 480))):
+            at = one[:, axis].unique()
+            assert at[0].item() == pytest.approx(length - side - at[-1].item(), abs=0.1)  # as much room at either end
+            assert len(at) == 1 or (at.diff() - at.diff()[0]).abs().max() < 1e-6
+    assert counts[0] == max(counts) and min(counts) > 0
+    few = Seeds()((500, 500), torch.zeros(1))  # 240 pixels of the file
+    assert few[0].tolist() == pytest.approx([0, 0, 500, 500]) and ((few[:, 2:] - few[:, :2]).amax(1) < 501).all()
+    assert len(Seeds(((64.0, 64.0),), 1.0)((16, 32), torch.zeros(1))) == 1
 
 
 def likelihood(p: list[list[float]], says: Says, a: int, b: int) -> float:
-    """Eq. 4 to 6: the logarithm of the probability that the object spans parts a to b."""
+    """What the authors' decoding looks for the most of: the logarithm of the probability that the object spans parts a
+    to b; of borders alone that of the two."""
     total, rows = 0.0, list(p)
+    if says == "borders":
+        return math.log(rows[0][a]) + math.log(rows[1][b])
     if says != "borders":
         inside = rows.pop(0)
         total += sum(math.log(v if a <= i <= b else 1 - v) for i, v in enumerate(inside))
@@ -121,25 +133,31 @@ def test_an_object_beyond_the_search_region_is_cut_to_it() -> None:
     assert inside[1].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
-@pytest.mark.oracle("torchvision's nms, threshold after threshold", "attractionet", how="the same boxes and order")
-def test_suppression_at_many_thresholds_is_one_after_another() -> None:
+@pytest.mark.oracle("the authors' postprocess by torchvision's nms", "attractionet", how="the same boxes and order")
+def test_suppression_at_many_thresholds_is_the_authors() -> None:
+    """Each threshold on what the first left, not one after another; the lowest fills the first places."""
     torch.manual_seed(0)
     boxes = bx.from_centre(30 * torch.rand(1, 120, 2), 15 + 15 * torch.rand(1, 120, 2))
     scores = torch.rand(1, 120)
     scores[0, 100:] = 0
     many = ManyNMS((0.9, 0.7, 0.5, 0.4), (60, 30, 20, 6))
     found, said = many(boxes, scores)
-    left, level = torch.arange(100), dict[int, int]()
-    for t, keep in zip(many.thresholds, many.keeps):
-        at = torchvision.ops.nms(boxes[0, left], scores[0, left], t)[:keep]
-        left = left[at]
-        for k in left.tolist():
-            level[k] = level.get(k, 0) + 1
-    want = sorted(level, key=lambda k: (-level[k], -float(scores[0, k])))
+    first = torchvision.ops.nms(boxes[0, :100], scores[0, :100], 0.9)[:60]
+    chosen: list[int] = []
+    want: list[float] = []
+    for i in (3, 2, 1, 0):
+        at = first[torchvision.ops.nms(boxes[0, first], scores[0, first], many.thresholds[i])] if i else first
+        more = [k for k in at.tolist() if k not in chosen][: many.keeps[i] - len(chosen)]
+        chosen += more
+        want += [(i + float(scores[0, k])) / 4 for k in more]
     n = int((said > 0).sum())
-    assert n == len(want) and (said.diff() <= 0).all() and said.max() <= 1
-    torch.testing.assert_close(found[0, :n], boxes[0, want])
-    torch.testing.assert_close(said[0, :n], torch.tensor([(level[k] + float(scores[0, k])) / 5 for k in want]))
+    assert n == len(chosen) and (said.diff() <= 0).all() and said.max() <= 1
+    torch.testing.assert_close(found[0, :n], boxes[0, chosen])
+    torch.testing.assert_close(said[0, :n], torch.tensor(want))
+    in_turn = first
+    for t, keep in zip(many.thresholds[1:], many.keeps[1:], strict=True):
+        in_turn = in_turn[torchvision.ops.nms(boxes[0, in_turn], scores[0, in_turn], t)][:keep]
+    assert in_turn.tolist() != chosen[:6]  # which is another answer
 
 
 def batch_of(model: Any, count: int = 4) -> Batch:
@@ -167,6 +185,43 @@ def test_a_box_is_moved_to_what_its_rows_and_columns_say_and_again() -> None:
     best = bx.iou(d["boxes"][:1], truth[None])
     assert best.item() > 0.9 and (d["labels"] == 0).all()
     assert looked == sorted(looked, reverse=True) and looked[-1] < looked[0] / 3
+
+
+@pytest.mark.oracle("algorithm 1 in plain steps", "attractionet", how="the same pool")
+def test_a_refined_box_has_the_score_of_the_box_that_it_came_from() -> None:
+    model = stemma.build("attractionet", "small", info=Scenes(1).info).eval()
+    pools: list[tuple[Tensor, Tensor]] = []
+
+    class Kept(ManyNMS):
+        def __call__(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+            pools.append((boxes, scores))
+            return super().__call__(boxes, scores)
+
+    model.spec = replace(model.spec, rounds=3, last=Kept(keeps=model.spec.last.keeps))
+    with torch.no_grad():
+        images, size = torch.rand(1, 3, 128, 128), torch.tensor([[128.0, 128.0]])
+        model.predict(images)
+        xs = model.backbone(model.spec.preprocess(images))[-1:]
+        boxes = bx.clip(model.spec.seeds((128, 128), images)[None], (128, 128))
+        want_boxes, want_scores = [], []
+        for k in range(3):
+            said = model.object(xs, boxes).softmax(-1)[0, :, 1]
+            whole = (boxes[0, :, 2:] - boxes[0, :, :2]).amin(-1) > 1e-2  # what lies beyond the picture's edge is none
+            boxes, said = boxes[:, whole], said[whole]
+            if k == 0:
+                at = torchvision.ops.nms(boxes[0], said, 0.9)[: model.spec.keep]
+                boxes, said = boxes[:, at], said[at]
+            new = model.moved(xs, boxes, size)
+            want_boxes.append(new[0])
+            want_scores.append(said)
+            still = bx.iou_each(boxes, new)[0] < 0.9
+            boxes, said = new[:, still], said[still]
+            at = torchvision.ops.nms(boxes[0], said, 0.9)[: model.spec.keep]
+            boxes = boxes[:, at]
+    boxes, scores = pools[0]
+    real = scores[0] > 0
+    torch.testing.assert_close(boxes[0, real], torch.cat(want_boxes), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(scores[0, real], torch.cat(want_scores), rtol=1e-4, atol=1e-5)
 
 
 def test_regions_far_from_objects_are_not_asked_where() -> None:

@@ -1,6 +1,7 @@
 """The studies of unseen classes and of whole objects: their parts on known answers, their pages, faults of a user."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import torch
 
 import stemma
 from engine_help import scenes, short
+from stemma.core.types import StemmaError
+from stemma.data.readers.amodal import coco_a
+from stemma.data.scenes import Scenes
 from stemma.metrics.detection import Picture, Record
-from stemma.studies import unseen, whole
+from stemma.studies import annotators, unseen, whole
 
 
 def test_pictures_with_an_object_of_a_held_out_class_are_left_out() -> None:
@@ -118,3 +122,22 @@ def test_answers_without_classes_are_measured_on_objects_of_any(tmp_path: Path) 
         assert found["images"] == same["images"] == 2 and found[key] == pytest.approx(same[key]), paper
     with pytest.raises(stemma.StemmaError, match="has no class that the model knows"):
         stemma.evaluate(run, str(tmp_path / "other"), split="test", device="cpu")
+
+
+def test_annotators_agree_less_on_what_is_hidden_and_files_with_several_are_read(tmp_path: Path,
+                                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    still = annotators.numbers(annotators.drawn(12, 0.0))
+    assert still["F"] == still["order"] == 1 and set(still["IoU"].values()) <= {1.0, None}
+    shaken = annotators.numbers(annotators.drawn(40, 0.08))
+    assert shaken["IoU"]["heavy"] < shaken["IoU"]["none"] < 1 and shaken["F"] < 1 and shaken["ordered"] > 20
+    data = Scenes(3, size=64, seed=2)
+    doc = coco_a(data)
+    doc["annotations"] += [{**a, "id": 9 + k} for k, a in enumerate(doc["annotations"])]
+    (tmp_path / "two.json").write_text(json.dumps(doc))
+    annotators.main([str(tmp_path / "two.json"), "--out", str(tmp_path / "out")])
+    record = json.loads((tmp_path / "out" / "annotators.json").read_text())
+    assert record["pairs"] == 3 and record["F"] == record["order"] == 1.0
+    assert "3 pairs of annotations: F 1.000" in capsys.readouterr().out
+    (tmp_path / "one.json").write_text(json.dumps(coco_a(data)))
+    with pytest.raises(StemmaError, match="no picture has two annotations"):
+        annotators.main([str(tmp_path / "one.json"), "--out", str(tmp_path / "no")])

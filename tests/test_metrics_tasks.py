@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from metrics_cases import coco_case, drawn, record, reference, shot
 from stemma.core.types import Classes, Info, Sample
 from stemma.metrics import Evaluator, coco, counts, matches
+from stemma.metrics.count import between
 from stemma.metrics.curves import equal_error
 from stemma.metrics.detection import Record, box_iou, to_rles
 from stemma.metrics.miss import LEVELS, miss_rate
@@ -267,13 +268,25 @@ def test_counting_people() -> None:
     assert counts(r).error == pytest.approx(2 / 3) and counts(r).bias == 0
 
 
+def test_boxes_between_two_people() -> None:
+    """Repulsion Loss counts false positives that lie on two at once: IoU of a third with both, .5 and .2 not reached or
+    passed."""
+    left, right, far = (0, 0, 10, 10, 0), (10, 0, 20, 10, 0), (40, 0, 50, 10, 0)
+    middle, near = (5, 0, 15, 10, 0), (2, 0, 12, 10, 0)  # of the latter 2/3 with the left one
+    one = shot([left, right, far], [(*middle, 0.9), (*near, 0.9), (*left, 0.8), (*middle, 0.4)], order=0)
+    other = shot([left, (10, 0, 20, 10, 1)], [(*middle, 0.9)], order=1)  # of another class
+    crowd = shot([left, (10, 0, 20, 10, 0, 1)], [(*middle, 0.9)], order=2)
+    assert between(record(one)) == 1 and between(record(other, crowd)) == 0
+    assert between(record(one, other, crowd)) == pytest.approx(1 / 3) and math.isnan(between(record()))
+
+
 def test_detection_reports_them() -> None:
     truth = Sample(None, (500, 500), np.array([[0, 0, 50, 50], [100, 100, 200, 200]], np.float32), np.array([0, 1]),
                    np.zeros(2, bool), np.ones(2, np.float32))
     e = Evaluator(INFO, "detection")
     e.add(truth, {"boxes": [[0, 0, 50, 50], [90, 90, 290, 290]], "scores": [0.9, 0.4], "labels": [0, 1]})
     result = e.result()
-    assert (result["EER"], result["point_AP"], result["count_error"]) == (0.5, 1.0, 1.0)
+    assert (result["EER"], result["point_AP"], result["count_error"], result["between"]) == (0.5, 1.0, 1.0, 0.0)
     assert result["MR2"] == pytest.approx((1 + 1e-10) / 2) and result["per_class"]["b"]["MR2"] == pytest.approx(1.0)
 
 

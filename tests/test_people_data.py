@@ -403,7 +403,7 @@ def test_mr2_of_the_published_subsets(seed: int) -> None:
         data.append((truth, visible, np.concatenate([found, scores[:, None]], 1)))
         sample = Sample(None, (400, 400), truth, np.zeros(6, np.int64), np.zeros(6, bool), np.full(6, 900.0), visible=visible)
         record.add(picture(sample, {"boxes": found, "scores": scores, "labels": np.zeros(len(found), int)}, 1, i))
-    assert set(SUBSETS) == {"reasonable", "small", "heavy", "all"}
+    assert set(SUBSETS) == {"reasonable", "small", "heavy", "all", "bare", "partial"}
     got = by_subset(record)
     for name, (low, high, least, most) in SUBSETS.items():
         assert got[name] == pytest.approx(published(data, (low, high), (least, most)), abs=1e-12), name

@@ -21,7 +21,7 @@ from ..core.types import Classes, Info, Sample, StemmaError
 from . import amodal, coco
 from .boundary import SHARE
 from .confusion import confusion
-from .count import counts
+from .count import between, counts
 from .curves import calibration, equal_error, f1, precision_recall
 from .detection import RECALLS, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
 from .errors import errors
@@ -205,15 +205,17 @@ class Evaluator:
         same with "mask_", keypoints AP, AP50, AP75, AP_medium, AP_large, AR, AR50, AR75, AR_medium, AR_large with
         "keypoint_". Of boxes besides:
         EER (where precision equals recall), MR2 (log-average miss rate, less is better; where data tell what can be
-        seen of an object also MR2_reasonable, MR2_small, MR2_heavy, MR2_all), count_error (mean |found -
-        true| of detections that score above .5) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
+        seen of an object also MR2_reasonable, MR2_small, MR2_heavy, MR2_all, MR2_bare, MR2_partial), count_error (mean
+        |found - true| of detections that score above .5), between (those a picture that overlap two objects of their
+        class by .2 to .5 each) and point_AP (their centres as points); and Pascal VOC's mAP at IoU .5,
         VOC_AP50 under the whole curve (2010 on), VOC_AP50_11 at eleven recalls (2007).
         LVIS's data are measured by LVIS's rules ("rules" says so): APr, APc and APf of rare, common and frequent
         classes and AR300 in the place of AR1 to AR100, and none of VOC's.
         Proposals: AR10, AR100, AR1000, and by size AR100_small, ..., AR1000_small, ...; of masks with "mask_". Weak:
         point_AP, image_AP.
         Amodal: the same of whole masks with labels aside, mask_AR10, mask_AR100, mask_AR1000, recall by occlusion
-        (mask_AR100_none, _partial, _heavy, and of 1,000) and the share of pairs put in the right order by each
+        (mask_AR100_none, _partial, _heavy, and of 1,000) and, where there are both, of things and of stuff
+        (mask_AR100_things, _stuff, and of 1,000), and the share of pairs put in the right order by each
         criterion (order_score, order_area, order_y, order_invisible, order_oracle).
         Semantic: mIoU, pixel_accuracy, mean_accuracy, fwIoU,
         boundary_F (tolerance .0075 of the diagonal), trimap_mIoU_2, _5, _10 within so many pixels of a true edge, and
@@ -249,13 +251,13 @@ class Evaluator:
             if not self.frequency:  # VOC knows no classes that were not searched for
                 out |= {"VOC_AP50": voc(self.record).mean, "VOC_AP50_11": voc(self.record, points="11").mean}
         if not self.frequency:
-            out["count_error"] = counts(self.record).error
+            out |= {"count_error": counts(self.record).error, "between": between(self.record)}
         return dict(plain(out | {"per_class": per_class} | ({"rules": LVIS} if self.frequency else {})))
 
     def _whole(self) -> dict[str, Any]:
         rates = [self.hidden[p.order].rates for p in self.record]
         found = (self.scores("masks").numbers() | average_recall(self.record, kind="masks")
-                 | amodal.by_occlusion(self.record, rates))
+                 | amodal.by_occlusion(self.record, rates) | amodal.by_kind(self.record, self.classes.things))
         return {"mask_" + k: v for k, v in found.items()} | amodal.order_accuracy(self.hidden.values())
 
     def scores(self, kind: Kind = "boxes") -> coco.Scores:

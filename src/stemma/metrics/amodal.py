@@ -115,14 +115,72 @@ def by_occlusion(record: Record, rates: list[Floats], limits: tuple[int, ...] = 
 
     rates: of each picture's objects, in the order of the record.
     """
-    sizes, truths, found = coco.columns(list(record), "masks")
     rate = np.concatenate(rates) if rates else np.zeros(0)
-    # COCO's evaluation ignores objects by their area; here one stands for each range: inside small, medium, large
-    stand = np.select([rate <= 0, rate <= HEAVY], [1.0, 50.0**2], 200.0**2)
+    return _apart(record, np.select([rate <= 0, rate <= HEAVY], [0, 1], 2), OCCLUSION, limits)
+
+
+def by_kind(record: Record, things: tuple[bool, ...], limits: tuple[int, ...] = (10, 100, 1000)) -> dict[str, float]:
+    """The same of things and of stuff, the other kind ignored and not deleted (`onlyThings` of amodaleval): keys
+    AR100_things, AR100_stuff, ...; {} where the classes are of one kind alone. things: of each class."""
+    if len(set(things)) < 2:
+        return {}
+    labels = np.concatenate([p.labels for p in record]) if len(record) else np.zeros(0, np.int64)
+    return _apart(record, np.where(np.asarray(things)[labels], 0, 1), ("things", "stuff"), limits)
+
+
+def _apart(record: Record, group: Ints, names: tuple[str, ...], limits: tuple[int, ...]) -> dict[str, float]:
+    """AR by group of objects; `group` of each, in the order of the record, is a place in `names`, of which there are
+    three at most."""
+    sizes, truths, found = coco.columns(list(record), "masks")
+    # COCO's evaluation ignores objects by their area; here one stands for each group: inside small, medium, large
+    stand = np.array([1.0, 50.0**2, 200.0**2])[group]
     scores = coco.evaluate(sizes, record.names, replace(truths, area=stand), found, "masks", limits=limits,
                            agnostic=True)
     return {f"AR{n}_{name}": scores.ar(area=a, limit=n) for n in sorted({100, max(limits)})
-            for name, a in zip(OCCLUSION, ("small", "medium", "large"))}
+            for name, a in zip(names, ("small", "medium", "large"), strict=False)}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What two annotators of one picture say alike."""
+
+    best: Floats  # (A,) greatest IoU of each region of the first with a region of the second
+    rates: Floats  # (A,) how much of each is occluded, as the first says
+    pairs: int  # regions of both that each has a partner for at IoU .5
+    counts: tuple[int, int]  # regions of the first, of the second
+    ordered: int  # pairs of such regions that both put in an order
+    alike: int  # and those of them that both put in the same
+
+    @property
+    def f(self) -> float:
+        """F of the regions of one against those of the other, paired at IoU .5; NaN where neither has any."""
+        return 2 * self.pairs / sum(self.counts) if sum(self.counts) else float("nan")
+
+
+def agreement(one: Sample, other: Sample, least: float = 0.5) -> Agreement:
+    """How far two annotations of one picture agree (Zhu et al. 2015, sec. 4): on whole regions, each taking the free
+    one that it overlaps most by `least` at least, and on the depth order of those that both have.
+
+    Raises `DataError` where visible or amodal masks are missing.
+    """
+    sides = []
+    for s in (one, other):
+        if s.amodal is None or s.masks is None:
+            raise DataError(s.file or f"image {s.id}", "has no visible and amodal masks, which this measure needs",
+                            field="amodal")
+        pairs = np.asarray(s.extra.get("depth", depth_pairs(s.masks, s.amodal)), np.int64).reshape(-1, 2)
+        sides.append(([m.as_dict() for m in to_rles(s.amodal)], {(int(a), int(b)) for a, b in pairs}))
+    (a, first), (b, second) = sides
+    iou = np.zeros((len(a), len(b)))
+    if a and b:
+        iou = np.asarray(rle_tools().iou(a, b, [False] * len(b)), np.float64).reshape(len(a), len(b))
+    rows = np.argsort(-iou.max(1, initial=0.0), kind="stable")
+    partner = {int(rows[d]): g for g, d in enumerate(matched(iou[rows], least)) if d >= 0}
+    both = [(partner[i], partner[j]) for i, j in first if i in partner and j in partner]
+    alike = sum(p in second for p in both)
+    assert one.masks is not None and one.amodal is not None
+    return Agreement(iou.max(1, initial=0.0), occlusion(one.masks, one.amodal), len(partner), (len(a), len(b)),
+                     alike + sum(p[::-1] in second for p in both), alike)
 
 
 def order_accuracy(pictures: Iterable[Hidden]) -> dict[str, float]:
@@ -133,4 +191,5 @@ def order_accuracy(pictures: Iterable[Hidden]) -> dict[str, float]:
             for c in CRITERIA}
 
 
-__all__ = ["CRITERIA", "OCCLUSION", "Hidden", "by_occlusion", "depth_pairs", "hidden", "occlusion", "order_accuracy"]
+__all__ = ["CRITERIA", "OCCLUSION", "Agreement", "Hidden", "agreement", "by_kind", "by_occlusion", "depth_pairs",
+           "hidden", "occlusion", "order_accuracy"]

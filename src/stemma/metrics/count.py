@@ -1,11 +1,11 @@
-"""Counting by detection: how far the number found is from the number there."""
+"""Counting by detection: how far the number found is from the number there, and how many lie between two objects."""
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .detection import Ints, Record
+from .detection import Ints, Picture, Record, box_iou
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,18 @@ def counts(record: Record, score: float = 0.5) -> Counts:
     true = [np.bincount(p.labels[~p.crowd], minlength=c) for p in record]
     found = [np.bincount(p.found_labels[p.scores > score], minlength=c) for p in record]
     return Counts(record.names, np.array(true, np.int64).reshape(-1, c), np.array(found, np.int64).reshape(-1, c))
+
+
+def between(record: Record, score: float = 0.5, low: float = 0.2, high: float = 0.5) -> float:
+    """Mean over images of the detections above `score` that lie between objects: each overlaps two of its class or
+    more by over `low`, and none of its class by `high` (the false positives of Repulsion Loss, arXiv 1711.07752
+    sec. 3.3). Crowd objects aside; NaN without images."""
+    found = [_between(p, score, low, high) for p in record]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _between(p: Picture, score: float, low: float, high: float) -> int:
+    keep, true = p.scores > score, ~p.crowd
+    both = box_iou(p.found[keep], p.boxes[true])
+    both = np.where(p.found_labels[keep][:, None] == p.labels[true], both, 0.0)
+    return int((((both > low).sum(1) >= 2) & (both < high).all(1)).sum())

@@ -9,10 +9,11 @@ from .detection import Bools, Floats, Matches, Picture, Record, matches, mean_of
 
 LEVELS = np.logspace(-2.0, 0.0, 9)  # false positives an image at which miss rates are read
 # of people that can be seen in part: least and most height in pixels, least and most share that is seen; CityPersons'
-# evaluation (Zhang et al. 2017, arXiv 1702.05693), whose "reasonable" is Caltech's
+# evaluation (Zhang et al. 2017, arXiv 1702.05693), whose "reasonable" is Caltech's, and the two that Repulsion Loss
+# (arXiv 1711.07752) parts that in: occluded by up to a tenth, and by more
 SUBSETS: dict[str, tuple[float, float, float, float]] = {
     "reasonable": (50, np.inf, 0.65, np.inf), "small": (50, 75, 0.65, np.inf), "heavy": (50, np.inf, 0.2, 0.65),
-    "all": (20, np.inf, 0.2, np.inf),
+    "all": (20, np.inf, 0.2, np.inf), "bare": (50, np.inf, 0.9, np.inf), "partial": (50, np.inf, 0.65, 0.9),
 }
 
 

@@ -23,6 +23,10 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "MR2_small": ("MR⁻² small", "the same of those from 50 to 75 pixels high", "score"),
     "MR2_heavy": ("MR⁻² heavy", "the same of people of whom from .2 to .65 can be seen", "score"),
     "MR2_all": ("MR⁻² all", "the same of people 20 pixels high or more of whom .2 can be seen", "score"),
+    "MR2_bare": ("MR⁻² bare", "the same of people 50 pixels high or more of whom .9 can be seen", "score"),
+    "MR2_partial": ("MR⁻² partial", "the same of those of whom from .65 to .9 can be seen", "score"),
+    "between": ("between objects", "boxes a picture that score above .5 and overlap two objects of their class by .2 "
+                "to .5 each", "rate"),
     "count_error": ("|count error|", "mean absolute error of the number of objects in a picture, boxes scoring above "
                     ".5 counted", "rate"),
     "point_AP": ("point mAP", "average precision of the best point of each class in a picture, 18 pixels beside a "
@@ -39,6 +43,8 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "mask_AR100_partial": ("mask AR@100 q≤.25", "AR@100 of whole masks of objects hidden by up to a quarter", "score"),
     "mask_AR100_heavy": ("mask AR@100 q>.25", "AR@100 of whole masks of objects hidden by more than a quarter",
                          "score"),
+    "mask_AR100_things": ("mask AR@100 things", "AR@100 of whole masks of things", "score"),
+    "mask_AR100_stuff": ("mask AR@100 stuff", "AR@100 of whole masks of stuff", "score"),
     "order_invisible": ("order", "share of pairs of which the region that loses fewer of the common pixels is in front",
                         "score"),
     "mask_AP": ("mask AP", "mask average precision, mean over IoU .50 to .95", "score"),
@@ -101,14 +107,17 @@ OBJECTS = ("AP", "point_AP", "AR100", "mask_AP")  # those whose truth is boxes
 FOLDED = {"AP": ("point_AP", "AR10", "AR100")}  # shown in the fold of a section, and in the table of the others
 KINDS = {  # of the measures of a section, where one table has no room for all
     "Boxes": ("AP50", "AP75", "AP_small", "AP_medium", "AP_large", "MR2", "MR2_reasonable", "MR2_small", "MR2_heavy",
-              "MR2_all", "count_error", "point_AP", "image_AP", "AR100", "AR10", "AR1000"),
+              "MR2_all", "MR2_bare", "MR2_partial", "between", "count_error", "point_AP", "image_AP", "AR100", "AR10",
+              "AR1000"),
     "Masks and keypoints": ("mask_AR10", "mask_AR100", "mask_AR1000", "mask_AP", "mask_AP50", "keypoint_AP"),
-    "Hidden parts": ("mask_AR100_none", "mask_AR100_partial", "mask_AR100_heavy", "order_invisible"),
+    "Hidden parts": ("mask_AR100_none", "mask_AR100_partial", "mask_AR100_heavy", "mask_AR100_things",
+                     "mask_AR100_stuff", "order_invisible"),
     "Maps": ("PQ", "SQ", "RQ", "mIoU", "mIoU_stuff_foreground", "boundary_F", "pixel_accuracy"),
 }
 # a table of their own
 COSTS = ("parameters", "flops", "images_per_second", "latency_ms", "outside_ms", "peak_memory_mb")
-LESS = ("MR2", "MR2_reasonable", "MR2_small", "MR2_heavy", "MR2_all", "calibration")  # scores of which less is better
+LESS = ("MR2", "MR2_reasonable", "MR2_small", "MR2_heavy", "MR2_all", "MR2_bare", "MR2_partial",
+        "calibration")  # scores of which less is better
 ERRORS = {
     "class": "right place, wrong class", "localisation": "right class, poor box", "both": "wrong class and poor box",
     "duplicate": "a second box on one object", "background": "a box on nothing", "missed": "an object not found",

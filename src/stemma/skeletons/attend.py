@@ -34,8 +34,9 @@ class Attend:
     Training: of the seeds, of `about` boxes near the truth (moved and stretched by up to `jitter` of their size) and of
     what the net itself makes of both (`active`), `sample` are asked whether they hold an object, `assign` says which;
     those that overlap one by `move` are asked where it is, which weighs `place_weight`.
-    Prediction: `rounds` of refining the `keep` best that overlap no better one by `nms`; a box that moved to an overlap
-    of `settled` with itself is not refined again. All that was seen goes into `last`.
+    Prediction: in each of `rounds` the `keep` best boxes that overlap no better one by `nms` are scored and refined; a
+    refined box goes into the pool with the score of the box that it came from (algorithm 1). One that moved to an
+    overlap of `settled` with itself is not refined again. The pool goes into `last`.
     """
 
     preprocess: Preprocess = Preprocess()
@@ -148,25 +149,23 @@ class AttendModel(nn.Module):
         raw, spec = self(images), self.spec
         if sizes is None:
             sizes = images.new_tensor(raw.image).float().expand(len(images), 2)
-        xs = [raw.level]
+        xs, pool = [raw.level], []
         boxes = bx.clip(raw.seeds.expand(len(images), -1, -1), sizes)
-        scores = self.score(raw.logits, boxes)
-        pool = [(boxes, scores)]
-        for _ in range(spec.rounds):
-            boxes = self.best(boxes, scores)
+        boxes, scores = self.best(boxes, self.score(raw.logits, boxes))
+        for k in range(spec.rounds):
+            scores = self.score(self.object(xs, boxes), boxes) if k else scores
             new = self.moved(xs, boxes, sizes)
-            scores = self.score(self.object(xs, new), new)
             pool.append((new, scores))
-            scores = torch.where(bx.iou_each(boxes, new) >= spec.settled, 0.0, scores)
-            boxes = new
+            boxes, _ = self.best(new, torch.where(bx.iou_each(boxes, new) >= spec.settled, 0.0, scores))
         found, said = spec.last(torch.cat([b for b, _ in pool], 1), torch.cat([s for _, s in pool], 1))
         return Detections(found * (said > 0)[..., None], said, torch.where(said > 0, 0, -1))
 
-    def best(self, boxes: Float[Tensor, "B R 4"], scores: Float[Tensor, "B R"]) -> Float[Tensor, "B K 4"]:
-        """Those to be refined, best first; places left over have no area."""
+    def best(self, boxes: Float[Tensor, "B R 4"], scores: Float[Tensor, "B R"]) -> tuple[Tensor, Tensor]:
+        """(those to be refined, best first; their scores); places left over have no area and score 0."""
         rank = torch.where(scores > 0, scores, -torch.inf)
         at = nms(boxes, rank, None, self.spec.nms, min(self.spec.keep, boxes.shape[1]))
-        return there(bx.take(boxes, at.clamp(min=0)) * (at >= 0)[..., None])
+        boxes = there(bx.take(boxes, at.clamp(min=0)) * (at >= 0)[..., None])
+        return boxes, (scores.gather(1, at.clamp(min=0)) * (at >= 0))[:, : boxes.shape[1]]
 
     @staticmethod
     def score(logits: Float[Tensor, "B R 2"], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R"]:

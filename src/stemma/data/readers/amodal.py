@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from hotcoco import mask as coco_mask
 
-from stemma.core.samples import Classes, Dataset
+from stemma.core.samples import Classes, DataError, Dataset, Sample
 from stemma.ops.depth import depth_pairs, front_first
 
 from ..records import Fault
@@ -56,7 +56,7 @@ def flat(doc: dict[str, Any], said: str, faults: list[Fault],
     if more:
         notes.append(f"{more} pictures' worth of regions are by a second annotator or a later one: of each picture the "
                      "first is read")
-    categories = [{"id": 1, "name": "thing"}, {"id": 2, "name": "stuff"}]
+    categories = [{"id": 1, "name": "thing", "isthing": 1}, {"id": 2, "name": "stuff", "isthing": 0}]
     return {**doc, "annotations": out, "categories": categories}, pairs
 
 
@@ -81,6 +81,43 @@ def _ordered(a: dict[str, Any], first: int, count: int, said: str, faults: list[
                             "no order is measured in this picture", True, "depth order"))
         return ()
     return tuple(found)
+
+
+def annotated(doc: Any, said: str) -> dict[Any, list[Sample]]:
+    """Every annotation of each picture of a COCO-A document, by image id: visible and whole masks and the depth order,
+    labels of things and stuff. Raises `DataError` for what is no such document and for a mask that cannot be read."""
+    rows = doc.get("annotations") if isinstance(doc, dict) else None
+    listed = doc.get("images") if isinstance(doc, dict) else None
+    if not isinstance(rows, list) or not isinstance(listed, list):
+        raise DataError(said, "has no annotations of pictures", "give a COCO-A file", field="annotations")
+    sizes = {i.get("id"): (i.get("height"), i.get("width")) for i in listed if isinstance(i, dict)}
+    found: dict[Any, list[Sample]] = {}
+    for a in rows:
+        regions = a.get("regions") if isinstance(a, dict) else None
+        if not isinstance(regions, list) or not regions:
+            continue
+        h, w = sizes.get(a.get("image_id"), (None, None))
+        if not (isinstance(h, int) and isinstance(w, int) and h > 0 and w > 0):
+            raise DataError(said, "is of a picture whose size is not told", "list it under 'images'",
+                            f"annotation {str(a.get('id'))[:40]}", "image_id")
+        masks = []
+        for k, r in enumerate(regions):
+            r = r if isinstance(r, dict) else {}
+            seg = r.get("segmentation")
+            seg = [seg] if isinstance(seg, list) and seg and not isinstance(seg[0], list) else seg
+            for name, one in (("visible_mask", next((r[v] for v in VISIBLE if r.get(v)), seg)), ("segmentation", seg)):
+                if wrong := _unreadable(one, h, w):
+                    raise DataError(said, wrong, "correct it", f"region {k + 1} of annotation {str(a.get('id'))[:40]}",
+                                    name)
+                masks.append(rle.decode(one, h, w))
+        seen, whole = np.stack(masks[::2]), np.stack(masks[1::2])
+        n, faults = len(regions), list[Fault]()
+        pairs = np.asarray(_ordered(a, 0, n, said, faults), np.int64).reshape(-1, 2)
+        kind = np.array([1 if isinstance(r, dict) and r.get("isStuff") else 0 for r in regions])
+        found.setdefault(a["image_id"], []).append(Sample(
+            None, (h, w), np.zeros((n, 4), np.float32), kind, np.zeros(n, bool), whole.sum((1, 2)).astype(np.float32),
+            masks=seen, amodal=whole, extra={"depth": pairs}, file=said))
+    return found
 
 
 def modal(rows: Sequence[Any], sizes: dict[Any, tuple[int, int]], said: str, faults: list[Fault],

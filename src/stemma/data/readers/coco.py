@@ -490,7 +490,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         digest, listed, rows = plain.digest, plain.categories, plain.rows
     root_row = _root_row(listed, lambda number: _named(raw if rows is None else rows, number), source,
                          choose_labels(where, FORMAT, which, labels).values())
-    classes, label_of, categories = read_categories([c for c in listed if c is not root_row], source)
+    classes, label_of, categories = read_categories([c for c in listed if c is not root_row], source, bool(pairs))
     pictures = plain.images if plain is not None else _listed(part_of(doc, "images", source), source)
     files, sizes, ids, index = pictures.files, pictures.sizes, pictures.ids, dict(zip(pictures.keys, count()))
     faults += [Fault(said, *f) for f in pictures.faults]

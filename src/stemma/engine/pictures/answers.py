@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...core import outputs
 from ...core.types import Batch, Classes, Dataset, Detections, Info, PanopticMap, Prediction, SemanticMap, StemmaError
 from ...data.finding import below_common
+from ...metrics.amodal import occlusion
 from ...ops.components import components
 from ...ops.masks import encode, patches
 
@@ -122,8 +123,8 @@ def said_of(info: Info, task: str) -> Info:
 
 
 def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The COCO result records of one image's detections, to the last bit: what is measured again is what was
-    measured."""
+    """The COCO result records of one image's detections, to the last bit: what is measured again is what was measured.
+    Of whole objects with what is seen of them also how much is hidden, `occlude_rate`."""
     for k in range(len(prediction["scores"])):
         x1, y1, x2, y2 = (float(v) for v in prediction["boxes"][k])
         entry: dict[str, Any] = {
@@ -135,6 +136,8 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
                 counts = prediction[name][k]["counts"]
                 entry[field] = {"size": list(prediction[name][k]["size"]),
                                 "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+        if "visible" in prediction:
+            entry["occlude_rate"] = float(occlusion([prediction["visible"][k]], [prediction["masks"][k]])[0])
         if "keypoints" in prediction:
             entry["keypoints"] = [float(v) for v in np.asarray(prediction["keypoints"][k]).reshape(-1)]
         yield entry

@@ -14,6 +14,8 @@ from ...parts.regions.in_out import InOut, InOutHead, ManyNMS, ObjectHead, Offse
 from ...skeletons.attend import Attend
 from . import mr_cnn
 
+SIDES = (12.0, 21.0, 36.7, 64.0)  # of the seeds in scenes
+
 
 def spec(preset: str = "paper") -> Attend:
     """VGG-16 to conv5_3, 56 parts a side; "borders", "combined": LocNet's other answers; "regression": what they stand
@@ -21,13 +23,14 @@ def spec(preset: str = "paper") -> Attend:
     if preset.startswith("regression"):
         net = spec(preset.removeprefix("regression").lstrip("-") or "paper")
         return replace(net, where=net.where.but(parts=2), place=Offsets(), place_weight=1.0)
-    if preset == "small":  # not in the paper: a residual trunk of stride 8, 24 parts, 500 seeds, two rounds
+    if preset == "small":  # not in the paper: a residual trunk of stride 8, 24 parts, 500 seeds, three rounds
         return Attend(
             backbone=part(TinyResNet, widths=(32, 96), blocks=2, levels=(1,)),
             where=part(InOutHead, width=64, bins=7, parts=24, norm=True),
             object=part(ObjectHead, width=128, bins=4, dropout=0.0),
-            seeds=Seeds(12.0, 64.0, 4, 500, 0.25), place=InOut(1.8, 24), sample=Random(32, 0.5), place_weight=3.0,
-            about=24, rounds=2, keep=150,
+            seeds=Seeds(tuple((a, b) for a in SIDES for b in SIDES), 1.0, 500, 0.25), place=InOut(1.8, 24),
+            sample=Random(32, 0.5), place_weight=3.0,
+            about=24, rounds=3, keep=150,
             last=ManyNMS(keeps=(300, 300, 200, 150, 100, 60, 30, 15)),
         )
     says: Says = "borders" if preset == "borders" else "combined" if preset == "combined" else "in-out"
@@ -49,9 +52,8 @@ def recipe(preset: str = "paper") -> Recipe:
 
 def resized(spec: Attend, recipe: Recipe, size: int) -> tuple[Attend, Recipe]:
     """Seeds are as large as they were beside the picture."""
-    ratio = size / recipe.resize.size
-    seeds = replace(spec.seeds, least=spec.seeds.least * ratio, most=spec.seeds.most * ratio)
-    return replace(spec, seeds=seeds), recipe.at(size)
+    scale = spec.seeds.scale * (size / recipe.resize.size)
+    return replace(spec, seeds=replace(spec.seeds, scale=scale)), recipe.at(size)
 
 
 README = "README of the authors' code"
@@ -85,16 +87,15 @@ PAPER = Paper(
         Fact("seeds at most", 10_000, 80, source="the authors' code"),
     ),
     notes=(
-        "Widths and heights of the seeds are five geometric steps from 16 to 384 pixels and every pair of them, 25 "
-        "shapes; the authors' 25 are listed in their code. Their distance, an eighth of a side, grows until 10,000 "
-        "are enough.",
+        "Seeds are of the 25 shapes of the authors' code, 16 to 384 pixels of the file. A net knows its own pixels "
+        "alone, so that both are tied by seeds.scale, that of a short side of 480, as most of COCO's, at 1,000.",
         "Columns and rows are counted with continuous edges: the k-th of M spans (k - 1) W / M to k W / M. The "
         "released codes subtract 1 and add .5, each in its own way.",
         "The loss of columns and rows weighs 20; pairs overlap by .4. A region is an object from an overlap of .5 on.",
         "Boxes to learn from are drawn about the truth, from the seeds, and from what the net makes of both at the "
         "moment; the authors alternate with proposals made ahead.",
-        "What survives more of the eight thresholds of the last suppression comes first, as in the code, where levels "
-        "are added to scores; a score here is divided, to lie in 0..1.",
+        "What survives a lower threshold of the last suppression comes first, as in the code, where levels are added "
+        "to scores; a score here is divided, to lie in 0..1.",
         "A box that moved to an overlap of .9 with itself stays in the pool and is not refined again.",
         "LocNet refines a detector's boxes class by class; here all share one answer. Its likelihoods are all here: "
         "`stemma train attractionet --preset borders`. 'regression' says Fast R-CNN's four numbers by the same layers. "

@@ -126,6 +126,8 @@ PAPER = Paper(
         "in what they released.",
         "The forest looks at the 40 best candidates of a picture; the authors drop candidates by a score that leaves "
         "40 a picture in the mean of the test set.",
+        "A step's positives, up to 20, pay as one example each, and background fills up to 120; in the code they weigh "
+        "20 together however few they are, beside 100 of background.",
         "50 pixels of Caltech's 480 rows are 75 of 720. Of the pictures that a step of the authors' takes, half hold a "
         "person; ours come as they are. The rate and its fall are Faster R-CNN's.",
         "A score that is given out is 1/2 + H / (2 + 2 |H|), which ranks as H does. 'rpn' is the proposal network as "

@@ -116,10 +116,12 @@ class InOut:
         return said.flatten(2).mean(-1)
 
     def interval(self, logits: Float[Tensor, "*R V M"]) -> Int[Tensor, "*R 2"]:
-        """The interval of greatest likelihood (eq. 4 to 6): with in-out the sub-array of greatest sum of logits, with
-        borders the pair of greatest sum, first <= last; with both the greatest sum of the two."""
+        """The interval of greatest likelihood (eq. 4 to 6): with in-out the sub-array of greatest sum of logits; with
+        borders the pair of greatest product of their two probabilities alone, first <= last; with both the greatest sum
+        of logits of the two (authors' code)."""
         bound = math.log(1 / self.clip - 1)
         z = logits.clamp(-bound, bound)
+        z = F.logsigmoid(z) if self.says == "borders" else z
         begin, end = torch.zeros_like(z[..., 0, :]), torch.zeros_like(z[..., 0, :])
         if self.says != "borders":
             total = z[..., 0, :].cumsum(-1)
@@ -167,66 +169,98 @@ class Offsets:
         return logits[..., 0, :].transpose(-1, -2).flatten(-2)
 
 
+SHAPES = ((16.0, 16.0), *(shape for s in (32.0, 50.0, 72.0, 96.0, 128.0, 192.0, 256.0, 384.0)
+                          for shape in ((s, s / 2), (s / 2, s), (s, s))))  # the authors' 25: width, height
+
+
 @dataclass(frozen=True)
 class Seeds:
-    """AttractioNet sec. 3.2: boxes that cover a picture evenly: widths and heights from `least` to `most` in `steps`
-    geometric steps, every pair, an eighth of a side apart, or as much more as keeps them to `count`."""
+    """AttractioNet sec. 3.2: boxes that cover a picture evenly, laid as by the authors' code.
 
-    least: float = 16.0
-    most: float = 384.0
-    steps: int = 5
+    `shapes` are widths and heights in pixels of the file, each `scale` of the network's. Each that is smaller than the
+    picture has its share of `count`, small ones more; its boxes lie `apart` of a side from one another, 4 pixels at
+    least, or as much more as keeps them to the share, and come nearer while some of `count` are left over. Where a
+    shape is too large, the whole picture is a seed.
+    """
+
+    shapes: tuple[tuple[float, float], ...] = SHAPES
+    scale: float = 1000 / 480
     count: int = 10_000
     apart: float = 1 / 8
 
     def __call__(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "S 4"]:
-        """For a picture of (height, width) pixels; some reach over its edge by less than half."""
+        """For a picture of (height, width) pixels of the network's."""
         def make() -> tuple[Tensor, ...]:
-            apart = self.apart
-            while len(rows := self.laid(size, apart)) > self.count:
-                apart *= 1.1
-            return (torch.tensor(rows, dtype=like.dtype, device=like.device).view(-1, 4),)
+            rows = self.laid(size[1] / self.scale, size[0] / self.scale)
+            return (self.scale * torch.tensor(rows, dtype=like.dtype, device=like.device).view(-1, 4),)
 
         return remember((self, size, like.device, like.dtype), make)[0]
 
-    def laid(self, size: tuple[int, int], apart: float) -> list[tuple[float, float, float, float]]:
-        h, w = size
-        sides = [self.least * (self.most / self.least) ** (k / max(self.steps - 1, 1)) for k in range(self.steps)]
-        rows = []
-        for bw in sides:
-            for bh in sides:
-                if bw > 1.5 * w or bh > 1.5 * h:
-                    continue
-                xs, ys = (self.line(n, side, apart) for n, side in ((w, bw), (h, bh)))
-                rows += [(x - bw / 2, y - bh / 2, x + bw / 2, y + bh / 2) for y in ys for x in xs]
+    def laid(self, w: float, h: float) -> list[tuple[float, float, float, float]]:
+        """The same in pixels of the file."""
+        shapes = [(a, b) for a, b in self.shapes if a < w and b < h]
+        rows = [(0.0, 0.0, w, h)] if len(shapes) < len(self.shapes) else []
+        if not shapes:
+            return rows
+        wide, high = (max(sides) for sides in zip(*shapes, strict=True))
+        ratios = [int(min(24, wide // a) * min(24, high // b)) for a, b in shapes]
+        share = self.count // sum(ratios)
+
+        def many(shape: tuple[float, float], step: tuple[float, float]) -> int:
+            return math.prod(len(self.line(n, side, by)) for n, side, by in zip((w, h), shape, step, strict=True))
+
+        steps = []
+        for shape, ratio in zip(shapes, ratios, strict=True):
+            step = (max(4.0, shape[0] * self.apart), max(4.0, shape[1] * self.apart))
+            while many(shape, step) > ratio * share and many(shape, step) > 1:
+                step = (step[0] + 2, step[1] + 2)
+            steps.append(step)
+        left = self.count - len(rows) - sum(map(many, shapes, steps))
+        for i in [*range(len(shapes))][::-1] * 3:
+            for k in range(6):
+                nearer = (steps[i][0] * (0.75 + 0.05 * k), steps[i][1] * (0.75 + 0.05 * k))
+                more = many(shapes[i], nearer) - many(shapes[i], steps[i])
+                if left > more:
+                    steps[i], left = nearer, left - more
+                    break
+        for (a, b), step in zip(shapes, steps, strict=True):
+            xs, ys = self.line(w, a, step[0]), self.line(h, b, step[1])
+            rows += [(x, y, x + a, y + b) for y in ys for x in xs]
         return rows
 
     @staticmethod
-    def line(length: float, side: float, apart: float) -> list[float]:
-        """Middles along a side of the picture, evenly, the first and last half a box from its ends."""
-        room = max(length - side, 0.0)
-        n = max(int(room / (side * apart)), 0)
-        return [length / 2 if n == 0 else side / 2 + k * room / n for k in range(n + 1)]
+    def line(length: float, side: float, step: float) -> list[float]:
+        """Where boxes begin along a side of the picture: what is left over lies half at either end."""
+        room = length - side
+        return [room % step / 2 + k * step for k in range(int(room // step) + 1)]
 
 
 @dataclass(frozen=True)
 class ManyNMS:
-    """AttractioNet's last suppression: at falling thresholds, of what the one before left. What survives longer comes
-    first: a score is the number of thresholds survived and the objectness, over the number of them and one."""
+    """AttractioNet's last suppression (the authors' postprocess): at the first threshold, and what is left of that at
+    each of the others by itself. Of what survives the last, the best `keeps` come first; then of what survives the one
+    before, until so many are there as that keeps; and so on. A score is the place of the threshold and the objectness,
+    over the number of thresholds."""
 
     thresholds: tuple[float, ...] = (0.95, 0.90, 0.85, 0.80, 0.75, 0.65, 0.60, 0.55)
     keeps: tuple[int, ...] = (2000, 1000, 400, 200, 100, 40, 20, 10)
 
     def __call__(self, boxes: Float[Tensor, "B K 4"], scores: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
         """(boxes, scores), best first; a score of 0 is padding, before and after."""
-        rank = torch.where(scores > 0, scores, -torch.inf)
-        at = nms(boxes, rank, None, self.thresholds[0], self.keeps[0])
+        at = nms(boxes, torch.where(scores > 0, scores, -torch.inf), None, self.thresholds[0],
+                 min(self.keeps[0], scores.shape[1]))
         boxes, scores = bx.take(boxes, at.clamp(min=0)), scores.gather(1, at.clamp(min=0)) * (at >= 0)
-        level = (scores > 0).to(scores)
-        for threshold, keep in zip(self.thresholds[1:], self.keeps[1:], strict=True):
-            alive = (level == level.amax(1, keepdim=True)) & (scores > 0)
-            at = nms(boxes, torch.where(alive, scores, -torch.inf), None, threshold, min(keep, scores.shape[1]))
-            mark = torch.zeros_like(torch.cat([level, level[:, :1]], 1))
-            level = level + mark.scatter(1, torch.where(at >= 0, at, level.shape[1]), 1.0)[:, :-1]
-        said = (level + scores) * (scores > 0) / (len(self.thresholds) + 1)
+        n = scores.shape[1]
+        level, taken = torch.zeros_like(scores), torch.zeros_like(scores, dtype=torch.bool)
+        for i in range(len(self.thresholds) - 1, -1, -1):
+            alive = scores > 0
+            if i:
+                own = nms(boxes, torch.where(alive, scores, -torch.inf), None, self.thresholds[i], n)
+                alive = torch.zeros_like(torch.cat([alive, alive[:, :1]], 1)).scatter(
+                    1, torch.where(own >= 0, own, n), True)[:, :-1]
+            free = alive & ~taken
+            free = free & (free.cumsum(1) + taken.sum(1, keepdim=True) <= self.keeps[i])
+            level, taken = torch.where(free, float(i), level), taken | free
+        said = (level + scores) * taken / len(self.thresholds)
         order = said.sort(dim=1, descending=True, stable=True).indices
         return bx.take(boxes, order), said.gather(1, order)
