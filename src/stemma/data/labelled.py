@@ -6,6 +6,8 @@
                                   or train.txt, val.txt, test.txt, "path class" a line
     digits.npz                    x_train, y_train, x_test, y_test (x_val, y_val), or x, y; pictures uint8 (N, H, W) or
                                   (N, H, W, 3), or features float (N, D), which no network is asked for
+    my/cog_l5                     features_train/X_Y.pth and features_test/X_Y.pth, features as ImageNet-CoG's code
+                                  extracts them (tensors X (N, D), Y (N,)); no network is asked for them
     crops:my/boxes                every object of a set with boxes, cut out, by its class (any format of `data.open`)
     labels:my/boxes               its pictures, by all the classes that are in them
     levels:my/cog                 levels.json (or .pkl) beside folders of concepts, n02084071,
@@ -44,6 +46,7 @@ Labels = NDArray[Any]
 HELD = 0.2  # of training to validate on, of all to test on
 LEAST = 16  # pixels: objects with a shorter side are no crops
 FEWEST = 10  # crops of training: classes with fewer are left out
+EXTRACTED = "features_{}/X_Y.pth"
 ARRAYS = (("x", "y"), ("images", "labels"), ("data", "target"), ("X", "Y"))
 
 
@@ -108,6 +111,8 @@ def open_set(where: str | Path) -> Labelled:
     path = Path(where).expanduser()
     if not path.exists():
         raise DataError(str(where), "there is no such folder or file", "check the path; drawn needs none")
+    if (path / EXTRACTED.format("train")).is_file():
+        return _extracted(path)
     return _arrays(path) if path.is_file() else _folder(path)
 
 
@@ -217,6 +222,32 @@ def _arrays(path: Path) -> Labelled:
     parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
     every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
     return _finished(path.stem, [str(n) for n in names], parts, every, features=wide)
+
+
+def _extracted(path: Path) -> Labelled:
+    """Features that ImageNet-CoG's extract_features.py wrote, a file a split; of a pickle tensors are read alone."""
+    import torch
+
+    found: dict[str, tuple[NDArray[Any], Labels]] = {}
+    for split in SPLITS:
+        if (file := path / EXTRACTED.format(split)).is_file():
+            try:
+                held = torch.load(file, map_location="cpu", weights_only=True)
+                x, y = (held[k].numpy() for k in ("X", "Y"))
+            except Exception as e:  # torch raises pickle's own errors, and what else a strange file asks for
+                raise DataError(str(file), f"holds no tensors X and Y ({' '.join(str(e).split())[:80]})",
+                                "extract the features again: torch.save({'X': float (N, D), 'Y': long (N,)})") from None
+            if x.ndim != 2 or y.ndim != 1 or y.dtype.kind not in "iu":
+                raise DataError(str(file), f"has X of shape {x.shape} and Y of {y.dtype} {y.shape}",
+                                "X is (N, D), and Y a row of class numbers")
+            found[split] = x, y
+    names, wide = _class_names(str(path), [y for _, y in found.values()]), found["train"][0].shape[1]
+    if other := next((s for s, (x, _) in found.items() if x.shape[1] != wide), None):
+        raise DataError(str(path), f"{other} has {found[other][0].shape[1]} features a picture and train {wide}",
+                        "extract both by one network")
+    parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
+    every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
+    return _finished(path.resolve().name, [str(n) for n in names], parts, every, features=wide)
 
 
 def _class_names(where: str, labels: list[Labels]) -> list[Any]:
