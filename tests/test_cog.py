@@ -178,6 +178,14 @@ def test_features_that_the_authors_code_extracted_are_carried_over(tmp_path: Pat
     run = course.train("imagenet-cog", str(tmp_path / "cog_l5"), "3steps", "small", tmp_path / "run", 0, {
         "probe.trials": 2, "probe.epochs": 20, "probe.shots": (1,), "source": None}, progress=False, device="cpu")
     assert measure.evaluate(run, device="cpu")["accuracy"] > 0.8
+    assert run.load("last").heads[0].in_features == 6
+    with pytest.raises(StemmaError, match="extracted before"):
+        measure.predict(run, np.zeros((32, 32, 3), np.uint8), device="cpu")
+    np.savez(tmp_path / "rows.npz", x_train=x["train"], y_train=y["train"], x_test=x["test"], y_test=y["test"])
+    other = course.train("imagenet-transfer", f"{tmp_path / 'rows.npz'},{tmp_path / 'cog_l5'}", "3steps", "small",
+                         tmp_path / "other", 0, {"probe.count": 3, "source": None}, progress=False, device="cpu")
+    found = measure.evaluate(other, device="cpu")["sets"]
+    assert found["rows"]["value"] == found["cog_l5"]["value"] > 0.8
 
     class Runs:
         def __reduce__(self) -> Any:

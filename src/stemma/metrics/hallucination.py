@@ -76,7 +76,7 @@ def resampled(counts: np.ndarray, draws: int = 1000, seed: int = 0, level: float
     rng = np.random.default_rng(seed)
     rates = np.array([(rng.multinomial(n, p / p.sum()) == 1).sum() / n for _ in range(draws)])
     low, high = missing + np.quantile(rates - rates.mean(), [(1 - level) / 2, (1 + level) / 2])
-    return max(float(low), 0.0), min(float(high), 1.0)
+    return max(float(low), 0.0), min(max(float(high), missing), 1.0)
 
 
 # ---------------------------------------------------------------- calibration

@@ -60,10 +60,12 @@ def units_of(spec: Protocol, sets: Sequence[Labelled]) -> list[Unit]:
 
 
 def info_of(sets: Sequence[Labelled]) -> Info:
-    """What a model must know of its data sets."""
+    """What a model must know of its data sets; of such whose rows are features also how many numbers these have."""
+    wide = tuple(s.features for s in sets)
     names = set_names((s.name, s.classes) for s in sets)
     return Info("+".join(s.name for s in sets), "labelled", Classes(names), ("classes",),
-                inputs=tuple((s.name, int(s.many)) for s in sets), choices=tuple(len(s.classes) for s in sets))
+                inputs=tuple((s.name, int(s.many)) for s in sets),
+                choices=(*(len(s.classes) for s in sets), *(wide if any(wide) else ())))
 
 
 class Course:

@@ -62,6 +62,8 @@ PAPER = Paper(
         "share and denotation are ours to measure.",
         "Worlds have the released constants; programs, names and sentences are ours, as is the planner's ending: a "
         "trip ends at the first kitchen, and lunch is had once.",
+        "Of the dynamic scenes the physics is the released one, whose friction pulls to the left whichever way a thing "
+        "moves; scenes are not drawn as pictures.",
         "The released generator of scenes puts one thing more on the table than it draws; so does ours, which makes "
         "the chance of some mug .8606.",
         "A gaussian takes a deviation, also where a released model calls it a variance.",

@@ -68,7 +68,8 @@ class Policy(nn.Module):
         """The entropies between which an actor's lies: (surest, by chance), in nats."""
         if self.choices:
             return 0.0, sum(math.log(n) for n in self.choices)
-        numbers, whole = self.net[-1].out_features // 2, 0.5 * math.log(2 * math.pi) + 0.5
+        last: Any = self.net[-1]
+        numbers, whole = int(last.out_features) // 2, 0.5 * math.log(2 * math.pi) + 0.5
         return numbers * (math.log(self.least) + whole), numbers * (math.log(self.most) + whole)
 
     def entropy(self, said: Float[Tensor, "N P"]) -> Float[Tensor, " N"]:
