@@ -307,6 +307,20 @@ def test_what_is_wrong_with_a_set_is_said_in_a_line(tmp_path: Path, make: Any, s
         open_sets(make(tmp_path))
 
 
+def test_some_pictures_of_each_class_are_learned_from_and_all_others_measured_on(tmp_path: Path) -> None:
+    """Caltech-101's division: 30 random pictures of each class, whatever was train or test before."""
+    x, y = np.arange(400, dtype=np.float32).reshape(200, 2), np.repeat(np.arange(4), 50)
+    np.savez(tmp_path / "caltech.npz", x_train=x[::2], y_train=y[::2], x_test=x[1::2], y_test=y[1::2])
+    one, again = (open_set(f"few:10:{tmp_path / 'caltech.npz'}") for _ in range(2))
+    count = {s: np.bincount(p.labels).tolist() for s, p in one.parts.items()}
+    assert count == {"train": [8] * 4, "val": [2] * 4, "test": [40] * 4} and one.digest == again.digest
+    rows = [tuple(p.read(i)) for p in one.parts.values() for i in range(len(p))]
+    assert len(set(rows)) == len(rows) == 200 and one.name == "caltech"
+    assert one.digest != open_set(f"few:11:{tmp_path / 'caltech.npz'}").digest
+    with pytest.raises(DataError, match="few:30:PLACE"):
+        open_set("few:caltech")
+
+
 def test_drawn_pictures_are_the_same_each_time_and_their_classes_even() -> None:
     for name, drawn in drawn_classes.SETS.items():
         x, y = drawn.split("val")

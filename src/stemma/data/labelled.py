@@ -8,6 +8,8 @@
                                   (N, H, W, 3), or features float (N, D), which no network is asked for
     my/cog_l5                     features_train/X_Y.pth and features_test/X_Y.pth, features as ImageNet-CoG's code
                                   extracts them (tensors X (N, D), Y (N,)); no network is asked for them
+    few:30:my/caltech             of any of these 30 pictures of each class by chance to learn from, all others to
+                                  measure on, as Caltech-101 is divided
     crops:my/boxes                every object of a set with boxes, cut out, by its class (any format of `data.open`)
     labels:my/boxes               its pictures, by all the classes that are in them
     levels:my/cog                 levels.json (or .pkl) beside folders of concepts, n02084071,
@@ -106,6 +108,8 @@ def open_set(where: str | Path) -> Labelled:
     kind, colon, rest = str(where).partition(":")
     if kind == "drawn" and colon:
         return _drawn(rest)
+    if kind == "few" and colon:
+        return _fewer(rest)
     if kind in ("crops", "labels") and colon:
         return _of_boxes(kind, rest)
     path = Path(where).expanduser()
@@ -165,9 +169,29 @@ def _taken(part: Part, index: Sequence[int]) -> Part:
 
 def few(part: Part, each: int, seed: int) -> Part:
     """`each` pictures of every class, by chance; all of a class that has fewer. In the order of the split."""
+    return _taken(part, _some(part, each, seed))
+
+
+def _some(part: Part, each: int, seed: int) -> list[int]:
     rng = np.random.default_rng([seed, each, 11])
     index = [rng.permutation(np.flatnonzero(part.labels == c))[:each] for c in np.unique(part.labels)]
-    return _taken(part, sorted(np.concatenate(index).tolist()))
+    return sorted(np.concatenate(index).tolist())
+
+
+def _fewer(text: str) -> Labelled:
+    """"30:PLACE": so many pictures of each class of all that are at PLACE to learn from, the others to measure on."""
+    number, _, place = text.partition(":")
+    if not number.isdecimal() or not int(number) or not place:
+        raise DataError(f"few:{text}", "says not how many pictures of which set", "write few:30:PLACE")
+    one = open_set(place)
+    if one.many:
+        raise DataError(place, "has pictures of several classes", "few: takes sets of one class a picture")
+    whole = joined(joined(one.parts["train"], one.parts["val"]), one.parts["test"])
+    chosen = _some(whole, int(number), 0)
+    index = {"train": chosen, "test": np.setdiff1d(np.arange(len(whole)), chosen).tolist()}
+    note = f"{number} pictures of each class by chance to learn from, the others to measure on"
+    return _finished(one.name, one.classes, {s: _taken(whole, at) for s, at in index.items()},
+                     {s: [str(i) for i in at] for s, at in index.items()}, [note], one.features)
 
 
 def joined(one: Part, other: Part) -> Part:

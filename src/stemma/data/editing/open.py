@@ -24,9 +24,11 @@ Tasks = tuple[tuple[str, float], ...]
 
 def each_of(where: Any) -> list[str]:
     """The places that `where` names, with commas between; itself where it is one."""
-    if not isinstance(where, str) or "," not in where or Path(where).exists():
-        return [where]
-    return [s.strip() for s in where.split(",") if s.strip()]
+    parts = [s.strip() for s in where.split(",") if s.strip()] if isinstance(where, str) else []
+    try:
+        return [where] if len(parts) < 2 or Path(where).exists() else parts
+    except (OSError, ValueError):
+        return parts
 
 
 def is_edits(where: Any) -> bool:
@@ -216,5 +218,5 @@ def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
     return open_edits(where, split)
 
 
-__all__ = ["Chosen", "Tasks", "absolute", "counts", "is_edits", "mixed", "open_edits", "restricted", "splits", "spread",
-           "told"]
+__all__ = ["Chosen", "Joined", "Tasks", "absolute", "counts", "each_of", "is_edits", "mixed", "open_edits",
+           "restricted", "splits", "spread", "told"]
