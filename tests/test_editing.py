@@ -1379,15 +1379,16 @@ def test_joints_are_encircled_where_they_are_and_left_stays_left_in_a_mirror() -
 def test_editors_learn_of_data_that_they_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Drawn scenes with masks, and drawn edits beside them."""
     where = "asked:scenes:48:12,edits:16:12"
-    pairs = open_edits(where, "train")
-    assert set(pairs.info.kinds) >= {"mark", "recolour"} and pairs.kind(0) == "mark" and len(pairs) == 24
-    assert pairs.kind(12) == "recolour" and np.array_equal(pairs.pair(12).before, open_edits("edits:16:12").pair(0).before)
+    pairs, own = open_edits(where, "train"), open_edits("asked:scenes:48:12", "train")
+    assert own.kind(0) == "mark" and own.kind(12) == "encircle" and len(pairs) == len(own) + 12
+    assert set(pairs.info.kinds) >= {"mark", "encircle", "recolour"} and pairs.kind(len(own)) == "recolour"
+    assert np.array_equal(pairs.pair(len(own)).before, open_edits("edits:16:12").pair(0).before)
     sets = {"recipe.resize.size": 16, "net.widths": (16, 32), "sampler.steps": 2, "recipe.batch": 4}
     done = stemma.train("instruct-diffusion", where, "4steps", out=tmp_path / "run", sets=sets, device="cpu",
                        progress=False, val_every=0)
     assert done.state == "finished" and done.record["data"]["where"] == where
     said = measure.evaluate(done, "asked:scenes:48:12", limit=4, device="cpu")
-    assert set(said["by_kind"]) == {"mark"} and "ap" not in said
+    assert set(said["by_kind"]) == {"mark", "encircle"} and "ap" not in said
     code, out, _ = run(capsys, "doctor", "asked:scenes:48:12")
     assert code == 0 and "mark" in out
     with pytest.raises(DataError, match="nothing can be marked or encircled"):
