@@ -25,7 +25,7 @@ from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_classes
 from stemma.data.labelled import few, open_set, open_sets
 from stemma.engine.running.budget import Budget
-from stemma.engine.transfer import course, features, training
+from stemma.engine.transfer import course, features, results, training
 from stemma.engine.transfer.named import named
 from stemma.metrics import carried
 from stemma.ops import softmax_regression as regression
@@ -172,6 +172,12 @@ def test_correlations_and_exchanges_are_those_of_scipy() -> None:
     better, worse = int((one & ~other).sum()), int((other & ~one).sum())
     assert carried.exchanged(one, other) == pytest.approx(stats.binomtest(better, better + worse).pvalue, abs=0.006)
     assert math.isnan(carried.correlation(x[:2], y[:2]).r)
+    for right in (one, one[:397]):
+        assert np.array_equal(carried.unpacked(carried.packed(right), len(right)), right)
+    system = lambda right: {"runs": [{"results": {"sets": [
+        {"name": "cars", "count": {"test": 400}, "right": carried.packed(right)}, {"name": "voc", "count": {"test": 9}}]}}]}
+    assert results.apart([system(one), system(other)]) == {"cars": carried.exchanged(one, other)}
+    assert results.apart([system(one)]) == {} and results.apart([system(one), system(one)]) == {"cars": 1.0}
 
 
 @pytest.mark.oracle("scikit-learn's precision_recall_curve", "imagenet_transfer", how="11-point average precision")
@@ -545,6 +551,10 @@ def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     r = done.results
     assert not done.failed and {s["title"] for s in r["systems"]} == {"tiny-2", "tiny-3", "tiny-4", "tiny-6"}
     linear = r["ways"]["linear"]
+    first = [s["runs"][0]["results"]["sets"][0] for s in r["systems"][:2]]
+    answers = [carried.unpacked(s["right"], s["count"]["test"]) for s in first]
+    assert [a.mean() for a in answers] == pytest.approx([s["linear"]["test"] for s in first])
+    assert r["apart"]["waves"] == carried.exchanged(*answers) and set(r["apart"]) == {"waves", "counts"}
     assert linear["sets"] == ["waves", "counts"] and np.allclose(np.sum(linear["adjusted"]), 0, atol=1e-9)
     assert linear["adjusted"] == sorted(linear["adjusted"], reverse=True) and linear["r"]["n"] == 4
     table = np.array(linear["table"])

@@ -95,8 +95,8 @@ PAPER = Paper(
         "A budget in steps is that of a fine-tuning, one in time is shared among all trainings of the grid; the path "
         "of strengths is always walked whole.",
         "Of what regularises the source, label smoothing and dropout are settings (source.smoothing, source.dropout); "
-        "batch norm without its scale, an auxiliary head, and accuracy over steps or pictures a class are not built, "
-        "and a comparison does not call the permutation test of two networks (metrics.carried.exchanged).",
+        "batch norm without its scale, an auxiliary head, and accuracy over steps or pictures a class are not built. "
+        "The permutation test is of the best network and the next, set by set.",
         "The point of early stopping on validation is not looked for: each training goes to its end.",
     ),
 )
