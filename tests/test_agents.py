@@ -376,6 +376,8 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
             and sum(e["length"] for e in lived) == record["spent"]["images"])
     again: Any = stemma.load(run.path, "last")
     assert again.info.name == LIVES[which][1]
+    told = [e["told"] for e in run.metrics("train")]
+    assert told and all(x["gradient"] > 0 and ("randomness" in x) == (which in ("dreamerv3", "dynalang")) for x in told)
     if which == "planet":
         assert [e["policy"] for e in lived] == ["random", "random", "agent"]
     elif which in ("dreamerv3", "dynalang"):  # for each step that was lived, two were learned from, 16 an update
@@ -641,7 +643,11 @@ def test_evaluate_says_returns_beside_chance(which: str, dreamer: Run, tmp_path:
     assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in two.items() if k not in drop}
     assert (len(one["returns"]) == 4 and one["env"] == LIVES[which][1] and isinstance(one["better"], bool)
             and (one["interval"] > 0) == (len(set(one["returns"])) > 1))  # at a door, four may all find nothing
-    assert ("dream" in one) == (which != "planet")
+    assert ("dream" in one) == (which != "planet") == ("search" not in one)
+    if "search" in one:
+        planner = run.load("last").spec.actor
+        assert all(len(v) == planner.iterations for v in one["search"].values())
+        assert one["search"]["elite_stds"][-1] <= one["search"]["elite_stds"][0] < 1
     if "dream" in one:
         assert one["dream"]["real_rate"] > 0 and 0 <= one["dream"]["dream_ended"] <= 1
     with pytest.raises(StemmaError, match="action"):

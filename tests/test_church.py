@@ -11,7 +11,7 @@ import pytest
 
 from stemma.core.types import StemmaError
 from stemma.data.language.meanings import DOMAINS
-from stemma.parts.language.church import town
+from stemma.parts.language.church import line, town
 from stemma.parts.language.church.infer import METHODS, Posterior, Program, infer
 from stemma.parts.language.church.reader import ChurchError, Pair, Symbol, read, write
 from stemma.parts.language.church.run import Drawn, Limits, Rejected, room
@@ -332,6 +332,56 @@ def test_kinship_is_a_family() -> None:
     rng = random.Random(0)
     other = [size(rng, 0) for _ in range(4000)]
     assert abs(v[:, 0].mean() - np.mean(other)) < 4 * np.std(other) / math.sqrt(500)
+
+
+@pytest.mark.oracle("a push on a line", "rational_meaning", how="the released program, restated, and laws of collisions")
+def test_a_push_on_a_line_is_the_released_one() -> None:
+    """Each step of world-model.scm by its own names: force_after_friction, v_next, x_next, elastic_collision_subject_v."""
+    rng = random.Random(0)
+    for _ in range(200):
+        shape, push = rng.choice(("ball", "block")), abs(rng.gauss(5, 3))
+        masses = (abs(rng.gauss(5, 3)) + 0.01, abs(rng.gauss(5, 3)) + 0.01)
+        still, moving = {"ball": (0.02, 0.01), "block": (0.05, 0.02)}[shape]
+
+        def after_friction(f: float, v: float, m: float, still: float = still, moving: float = moving) -> float:
+            if abs(v) > 0:
+                return f - moving * m * 9.8
+            return 0 if f < still * m * 9.8 else f - moving * m * 9.8
+
+        v_next = lambda v, a: v + a * 0.5 if v * (v + a * 0.5) >= 0 else 0
+        things = [[x, v_next(0, after_friction(f, 0, m) / m)] for x, f, m in zip((-3, 0), (push, 0), masses)]
+        wanted, events = [[tuple(t) for t in things]], []
+        for time in range(9):
+            if (things[0][0] - things[1][0]) ** 2 <= 4:
+                v = [(2 * masses[1 - i] * things[1 - i][1] + things[i][1] * (masses[i] - masses[1 - i])) / sum(masses)
+                     for i in (0, 1)]
+                events += [(time, i, things[i][1], v[i]) for i in (0, 1)]
+                things = [[x + w, w] for (x, _), w in zip(things, v)]
+            else:
+                things = [[x + 0.5 * v, v_next(v, after_friction(0, v, m) / m)] for (x, v), m in zip(things, masses)]
+            wanted.append([tuple(t) for t in things])
+        states, hits = line.course(shape, masses, push)
+        np.testing.assert_allclose(states, wanted, atol=1e-12)
+        assert [h[:2] for h in hits] == [e[:2] for e in events]
+        np.testing.assert_allclose([h[2:] for h in hits], [e[2:] for e in events], atol=1e-12)
+        for one, other in zip(hits[::2], hits[1::2]):  # momentum and energy stay
+            for power in (1, 2):
+                assert sum(m * v**power for m, v in zip(masses, (one[2], other[2]))) == pytest.approx(
+                    sum(m * v**power for m, v in zip(masses, (one[3], other[3]))))
+        assert (push < still * masses[0] * 9.8) == all(s[0][1] == 0 for s in states)
+    assert line.course("ball", (5, 5), 20.0)[1][0][3] == 0, "equal masses exchange what they have"
+
+
+def test_what_is_seen_on_the_line_tells_of_masses_and_pushes() -> None:
+    model = DOMAINS["motion"].model
+    told = lambda *more: infer(read(model + " ".join(more)), "rejection", 300, 1)
+    prior = told("(query (push-of 'red))").mean
+    assert told("(condition (quickly? 'blue)) (query (push-of 'red))").mean > prior + 0.5
+    assert told("(condition (not (moves? 'red))) (query (push-of 'red))").mean < prior - 0.5
+    assert told("(condition (hits? 'red)) (query (collide? 'line))").chance() == pytest.approx(1)
+    assert told("(condition (very-light? 'red)) (query (heavier-of 'red 'blue))").chance(read("'blue")[0][1]) > 0.8
+    with pytest.raises(ChurchError, match="a ball or a block"):
+        infer(read("(run-push 'cube 1 1 1)"), "rejection", 1)
 
 
 @pytest.mark.oracle("the way to lunch", "rational_meaning", how="networkx shortest paths, 64 towns")

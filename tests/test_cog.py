@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from learning import Learned
 from stemma.core import paper as cards
 from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_concepts
-from stemma.data.concepts import choose, read_levels, read_split, read_wordnet, unpacked
+from stemma.data.concepts import choose, read_counts, read_levels, read_split, read_wordnet, unpacked
 from stemma.data.labelled import open_sets
-from stemma.engine.transfer import heads
+from stemma.engine.transfer import course, heads, measure
 from stemma.skeletons.protocol import Search
 from stemma.studies import concepts as study
 from stemma.studies import splitting
@@ -134,6 +135,65 @@ def test_a_selection_leaves_out_what_was_seen_what_is_above_it_and_persons(tmp_p
     assert means[0] > means[1] and len(found.levels[0]) + len(found.levels[1]) == 7
     with pytest.raises(DataError, match="leaves 0 concepts"):
         choose(graph, [ident["cat"]], [ident["cat"]], graph.content())
+
+
+def test_concepts_with_few_pictures_are_left_out_and_counts_tell_information(tmp_path: Path) -> None:
+    """732 pictures to learn from and 50 to measure on, as the authors' loader asks."""
+    ident = dictionary(tmp_path / "wn")
+    graph = read_wordnet(tmp_path / "wn")
+    file, pool = tmp_path / "pictures.txt", tmp_path / "pool.txt"
+    file.write_text("".join(f"{ident[n]} {k}\n" for n, k in (("dog", 782), ("wolf", 781), ("car", 1300), ("pet", 9000))))
+    counts = read_counts(file)
+    assert counts[ident["wolf"]] == 781
+    found = choose(graph, graph.parents, [ident["cat"]], graph.content(), levels=2, without=ident["person"],
+                   pictures=counts)
+    assert found.steps[-1] == ("of 782 pictures or more", 3)
+    assert {graph.names[c] for level in found.levels for c in level} == {"dog", "car", "pet"}
+    pool.write_text("\n".join(ident[n] for n in ("dog", "car", "pet", "bicycle", "wolf")))
+    (tmp_path / "seen.txt").write_text(ident["cat"])
+    asked = {"pool": pool, "seen": tmp_path / "seen.txt", "pictures": file}
+    said = study.selected(tmp_path / "wn", content="pictures", least=0, **asked)
+    content = replace(graph, counts=counts).content("counts")
+    assert said.scores[ident["dog"]] == pytest.approx(graph.lin(ident["dog"], ident["cat"], content))
+    with pytest.raises(StemmaError, match="--pictures"):
+        study.selected(tmp_path / "wn", content="pictures", pool=pool, seen=tmp_path / "seen.txt")
+    file.write_text("dog many\n")
+    with pytest.raises(DataError, match="n02084071 1603"):
+        read_counts(file)
+
+
+def test_features_that_the_authors_code_extracted_are_carried_over(tmp_path: Path) -> None:
+    """extract_features.py: {"X": float32 (N, D), "Y": long (N,), "name"} a split."""
+    rng = np.random.default_rng(0)
+    y = {s: np.repeat([4, 7, 9], n) for s, n in (("train", 20), ("test", 8))}
+    x = {s: (rng.normal(0, 0.3, (len(v), 6)) + np.eye(6)[v % 6]).astype(np.float32) for s, v in y.items()}
+    for s in y:
+        (tmp_path / "cog_l5" / f"features_{s}").mkdir(parents=True)
+        torch.save({"X": torch.from_numpy(x[s]), "Y": torch.from_numpy(y[s]), "name": "cog_l5"},
+                   tmp_path / "cog_l5" / f"features_{s}" / "X_Y.pth")
+    (one,) = open_sets(tmp_path / "cog_l5")
+    assert one.name == "cog_l5" and one.features == 6 and one.classes == ("4", "7", "9")
+    assert {s: len(p) for s, p in one.parts.items()} == {"train": 48, "val": 12, "test": 24}
+    np.testing.assert_array_equal(one.parts["test"].read(9), x["test"][9])
+    run = course.train("imagenet-cog", str(tmp_path / "cog_l5"), "3steps", "small", tmp_path / "run", 0, {
+        "probe.trials": 2, "probe.epochs": 20, "probe.shots": (1,), "source": None}, progress=False, device="cpu")
+    assert measure.evaluate(run, device="cpu")["accuracy"] > 0.8
+    assert run.load("last").heads[0].in_features == 6
+    with pytest.raises(StemmaError, match="extracted before"):
+        measure.predict(run, np.zeros((32, 32, 3), np.uint8), device="cpu")
+    np.savez(tmp_path / "rows.npz", x_train=x["train"], y_train=y["train"], x_test=x["test"], y_test=y["test"])
+    other = course.train("imagenet-transfer", f"{tmp_path / 'rows.npz'},{tmp_path / 'cog_l5'}", "3steps", "small",
+                         tmp_path / "other", 0, {"probe.count": 3, "source": None}, progress=False, device="cpu")
+    found = measure.evaluate(other, device="cpu")["sets"]
+    assert found["rows"]["value"] == found["cog_l5"]["value"] > 0.8
+
+    class Runs:
+        def __reduce__(self) -> Any:
+            return print, ("never",)
+
+    torch.save({"X": Runs()}, tmp_path / "cog_l5" / "features_test" / "X_Y.pth")
+    with pytest.raises(DataError, match="no tensors X and Y"):
+        open_sets(tmp_path / "cog_l5")
 
 
 @real

@@ -2,6 +2,9 @@
 own."""
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +28,8 @@ from stemma.data.worlds.replay import Replay
 from stemma.engine.running import checkpoint, optim
 from stemma.engine.worlds import agents
 from stemma.papers.worlds import dreamerv3
-from stemma.parts.worlds import latents
-from stemma.parts.worlds.acting import Policy, Scale, Shadow, lambda_returns
+from stemma.parts.worlds import latents, normed
+from stemma.parts.worlds.acting import Policy, Scale, Shadow, accounted, lambda_returns
 from stemma.parts.worlds.blocks import BlockGRU, gated
 from stemma.parts.worlds.nets import symexp, symlog
 from stemma.parts.worlds.normed import BlockLinear, GoingHead, TwoHotHead, balanced_mean, bins_of, two_hot
@@ -272,6 +275,44 @@ def test_dreams_teach_the_model_of_the_world_nothing() -> None:
     torch.stack(list(losses.values())).sum().backward()
     heard = {n.split(".")[0] for n, p in m.named_parameters() if p.grad is not None and p.grad.any()}
     assert heard <= {"actor", "critic"} and "critic" in heard
+
+
+def test_blocks_begin_as_the_authors_code_counts_their_inputs() -> None:
+    """nets.py `Initializer.compute_fans`: of a kernel (blocks, in, out) the fan-in is blocks x in."""
+    torch.manual_seed(0)
+    for preset, inputs in (("size1m", 512), ("small", 512 // 8)):
+        p = dreamerv3.spec(preset)
+        kept, drawn = (x["whole"] for x in (p.dynamics["cell"], p.heads[0].net))
+        assert kept == drawn == (preset != "small")
+        wide = normed.begin(BlockLinear(512, 4096, 8, kept)).weight.std().item()
+        assert wide == pytest.approx(inputs**-0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("env", ["gym:CartPole-v1", "gym:Pendulum-v1"])
+def test_an_actor_says_how_random_it_is(env: str) -> None:
+    """The authors' `imag_loss`: rand, ret_rate, adv_mag, of the same dream; a new actor is nearly by chance."""
+    m = tiny(env).train()
+    m.actor.net[-1].weight.data.zero_()
+    torch.manual_seed(0)
+    m.loss(batch_of(m))
+    said = {k: float(v) for k, v in m.told.items()}
+    n = m.classes
+    if env.endswith("CartPole-v1"):
+        own, least, most = math.log(n), 0.0, math.log(n)
+    else:
+        at = lambda std: n * float(torch.distributions.Normal(0, std).entropy())
+        own, least, most = at(0.9 * torch.tensor(2.0).sigmoid() + 0.1), at(0.1), at(1.0)
+    assert said["entropy"] == pytest.approx(own, rel=1e-4)
+    assert said["randomness"] == pytest.approx((own - least) / (most - least), rel=1e-4)
+    assert 0 <= said["return_rate"] <= 1 and said["advantage"] >= 0
+
+
+def test_what_dreams_came_to_is_the_authors_metrics() -> None:
+    returns, value = torch.tensor([[3.0, 0.5], [-2.0, 1.0]]), torch.tensor([[1.0, 1.0], [1.0, 1.0]])
+    said = accounted(returns, value, torch.full((2, 2), 0.3), (torch.tensor(-1.0), torch.tensor(2.0)), (0.1, 0.5))
+    assert {k: pytest.approx(float(v)) for k, v in said.items()} == {
+        "entropy": 0.3, "randomness": 0.5, "return": (2 + 0.75 - 0.5 + 1) / 4, "return_rate": 0.5,
+        "advantage": (1 + 0.25 + 1.5 + 0) / 4}
 
 
 def test_kept_beliefs_begin_a_sequence() -> None:
@@ -616,6 +657,16 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
     for k, n in inputs:
         assert seen[k].shape == ((32, 32, 3) if k == "image" else () if k == "token" else (n,))
     env.close()
+
+
+def test_deepmind_control_lives_in_a_process_of_its_own() -> None:
+    """torch's compiler and the software renderer each bring an LLVM; which is first decides whether both live."""
+    pytest.importorskip("dm_control", reason="DeepMind control: pip install 'stemma-vision[worlds]'")
+    done = subprocess.run([sys.executable, "-c", "from stemma.data.worlds import envs\n"
+                           "envs.info_of('dmc:cartpole-swingup')\n"
+                           "envs.make('dmc:cartpole-swingup', 16, True, ('vector',)).reset(seed=0)"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
 
 
 def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from learning import Learned
 from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
+from stemma.core.samples import Classes, Info, Points, Sample
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import captions, drawn, folders, hard
+from stemma.data.editing import asked, captions, drawn, folders, hard
 from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
@@ -181,6 +183,21 @@ def test_ancestral_steps_are_those_of_diffusers() -> None:
     ours = Sampler(20, eta=1.0, spacing="linspace")(word, first, alphas, "eps", 20, lambda: next(made))
     torch.testing.assert_close(ours, x, atol=2e-3, rtol=0)
     assert torch.equal(level(alphas, torch.tensor([7.0], dtype=torch.float64)), alphas[7:8])
+
+
+def test_an_edit_begins_as_wide_as_k_diffusions_first_sigma() -> None:
+    """k-diffusion begins with noise times its first sigma; in our coordinates that over sqrt(1 + sigma^2)."""
+    sigma = diffusers.EulerAncestralDiscreteScheduler(1000, 0.00085, 0.012, "scaled_linear",
+                                                      timestep_spacing="linspace").sigmas[0]
+    alphas, noise = Noise().alphas(), torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(7))
+    begun = Sampler(5, spacing="linspace").first(noise, alphas, 5)
+    torch.testing.assert_close(begun, noise * sigma / (1 + sigma**2).sqrt(), atol=1e-5, rtol=0)
+    assert (begun - noise).abs().max() > 1e-3 and Sampler(5, spacing="trailing").first(noise, alphas, 5) is noise
+    m = editor(preset="paper", **{"sampler.eta": 0.0})
+    x = batch_of(m, 1)
+    drawn = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(7))
+    told = m.edit(x.images, x.tokens, steps=2, noise=m.spec.sampler.first(drawn, m.alphas, 2))
+    torch.testing.assert_close(m.edit(x.images, x.tokens, steps=2, seed=7), told)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 20])
@@ -1206,6 +1223,176 @@ def test_a_pair_is_drawn_as_diffusers_draws_and_the_second_looks_where_the_first
     torch.testing.assert_close(same[0], same[1], atol=1e-5, rtol=0)
     both = making.drawn(m, told, [3, 4], [1.0, 0.0], [7.5, 7.5], 16, steps=3)  # a pair does not hang on its batch
     torch.testing.assert_close(both[1][:1], shared_, atol=1e-4, rtol=0)
+
+
+def test_attention_is_shared_for_as_many_steps_as_the_release_shares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`prompt2prompt_threshold > i / (len(sigmas) - 2)`, with a sigma more than steps."""
+    m, alike = editor(), []
+
+    def word(x: Tensor, t: Tensor, sentence: Tensor) -> Tensor:
+        alike.append(torch.equal(*sentence[2:].split(1)))
+        return torch.zeros_like(x[:, :3])
+
+    monkeypatch.setattr(m.net, "forward", word)
+    for share in (0.1, 0.5, 0.9):
+        alike.clear()
+        making.drawn(m, captions.Told("a red disc", "c", "a blue disc"), [3], [share], [7.5], 16, steps=11)
+        assert alike == [share > i / (12 - 2) for i in range(11)]
+
+
+def test_a_prediction_has_the_size_and_the_scales_that_are_asked_for() -> None:
+    m, picture = editor(**{"sampler.steps": 1}), np.zeros((30, 40, 3), np.uint8)
+    (own,), (large,) = (show.predict(m, [picture], instruction="make it red", device="cpu", size=s) for s in (None, 32))
+    assert own["before"].shape == (12, 16, 3) and large["after"].shape == (24, 32, 3)
+    varied = show.predict(m, [picture] * 8, instruction="make it red", device="cpu", vary=True)
+    for k, scale in (("text_guidance", 2.0), ("image_guidance", 1.0)):
+        said = [one[k] for one in varied]
+        assert len(set(said)) > 4 and all(0.8 * scale <= v <= 1.2 * scale for v in said) and own[k] == scale
+    again = show.predict(m, [picture] * 8, instruction="make it red", device="cpu", vary=True)
+    assert [one["text_guidance"] for one in again] == [one["text_guidance"] for one in varied]
+    with pytest.raises(StemmaError, match="size"):
+        show.predict(m, [picture], instruction="make it red", device="cpu", size=0)
+
+
+# ---------------------------------------------------------------- data sets that are asked about
+
+
+class Held:
+    """A data set in memory: maps of three classes of which a picture holds two, or a person with four joints."""
+
+    fingerprint, split = "held", "train"
+
+    def __init__(self, kind: str, count: int = 40) -> None:
+        self.kind, self.count = kind, count
+        classes = Classes(("Sky", "Grass_Land", "road") if kind == "semantic" else ("person",))
+        points = Points(("nose", "pelvis", "left_knee", "right_knee"), (0, 1, 3, 2))
+        self.info = Info("held", "held", classes, ("boxes", kind), semantic=classes if kind == "semantic" else None,
+                         points=points if kind == "keypoints" else None)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def truth(self, i: int) -> Sample:
+        return self[i]
+
+    def __getitem__(self, i: int) -> Sample:
+        rng = np.random.default_rng(i)
+        picture = rng.integers(90, 160, (40, 60, 3), dtype=np.uint8)
+        none = np.zeros(0, np.float32)
+        if self.kind == "semantic":
+            what = np.full((40, 60), i % 3, np.uint8)
+            what[10:30, 15:45] = (i + 1) % 3
+            what[0] = 255
+            return Sample(picture, (40, 60), np.zeros((0, 4), np.float32), none.astype(np.int64), none.astype(bool), none,
+                          semantic=what, file=f"{i}", id=i)
+        # as one sees a person: the left knee on the right
+        at = np.array([[30, 8, 2], [30, 22, 2], [38, 32, 2], [22, 32, 0 if i == 1 else 2]], np.float32)
+        for (x, y, _), c in zip(at, ((255, 0, 255), (0, 255, 0), (0, 0, 255), (0, 0, 255))):
+            picture[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2] = c
+        return Sample(picture, (40, 60), np.array([[18, 2, 42, 38]], np.float32), np.zeros(1, np.int64),
+                      np.zeros(1, bool), np.ones(1, np.float32), keypoints=at[None], file=f"{i}", id=i)
+
+
+def test_what_is_asked_to_be_marked_can_be_read_back_and_a_fifth_is_not_there() -> None:
+    data = Held("semantic")
+    edits = asked.Asked(data, "train")
+    assert edits.info.kinds == ("mark",) and len(edits) == 40 and edits.versions(0) == asked.VISITS
+    away, said, colours = 0, set(), set()
+    for i in range(40):
+        for v in range(5):
+            p = edits.pair(i, v)
+            assert p.before.shape == (40, 40, 3) and p.mask is not None and p.colour is not None and p.thing
+            there = {("sky", "grass land", "road")[(i + k) % 3] for k in (0, 1)}
+            away += (gone := p.thing not in there)
+            assert gone == (not p.mask.any()) and np.array_equal(p.before[~p.mask], p.after[~p.mask])
+            if not gone:
+                before, after = (x.transpose(2, 0, 1).astype(np.float32) / 255 for x in (p.before, p.after))
+                found, shows = ops.read_mask(before, after, p.colour), ops.shows(before, p.colour)
+                assert np.array_equal(found, p.mask & shows)
+            name = next(c for c, rgb in asked.MARKS.items() if np.allclose(np.array(rgb) / 255, p.colour))
+            said.add(next(t for t in asked.MARKING if t.format(object=p.thing, color=name) == p.instruction))
+            colours.add(name)
+    assert abs(away / 200 - 0.2) < 3 * (0.16 / 200) ** 0.5 and len(said) == 11 and len(colours) == 8
+    held = asked.Asked(data, "val")
+    assert held.versions(3) == 1 and np.array_equal(held.pair(3).before, data[3].image[:, 10:50])
+    empty = replace(data[0], semantic=np.full((40, 60), 255, np.uint8))
+    nothing = edits._marked(empty, np.random.default_rng(0))
+    assert nothing.instruction == "leave the picture as it is." and np.array_equal(nothing.before, nothing.after)
+
+
+@pytest.mark.parametrize("turned", [0.0, 30.0, -80.0])
+def test_a_persons_crop_is_the_releases(turned: float) -> None:
+    """`get_affine_transform` of dataset/pose/pose.py: three points of a square and where they come to lie."""
+    centre, side, s = np.array([30.0, 20.0]), 45.0, asked.SIDE
+    a = np.pi * turned / 180
+    turn = np.array([0.5 * side * np.sin(a), -0.5 * side * np.cos(a)])  # get_dir of (0, -side / 2)
+    src = np.array([centre, centre + turn, centre + turn + [turn[1], -turn[0]]])
+    dst = np.array([[s / 2, s / 2], [s / 2, 0.0], [0.0, 0.0]])
+    third = src[1] + [-(src[0] - src[1])[1], (src[0] - src[1])[0]]
+    np.testing.assert_allclose(third, src[2])
+    np.testing.assert_allclose(dst[1] + [-(dst[0] - dst[1])[1], (dst[0] - dst[1])[0]], dst[2])
+    trans = np.linalg.solve(np.c_[src, np.ones(3)], dst).T
+    points = np.array([[5.0, 9.0], [44.0, 31.0]])
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[30:33, 43:46] = 255
+    crop, at = asked.cropped(picture, centre, side, turned, points)
+    np.testing.assert_allclose(at, points @ trans[:, :2].T + trans[:, 2], atol=1e-6)
+    y, x = np.nonzero(crop[..., 0] > 200)
+    there = np.array([44.5, 31.5]) @ trans[:, :2].T + trans[:, 2]
+    if (there > 20).all() and (there < s - 20).all():
+        np.testing.assert_allclose([x.mean() + 0.5, y.mean() + 0.5], there, atol=0.6)
+
+
+def test_joints_are_encircled_where_they_are_and_left_stays_left_in_a_mirror() -> None:
+    data = Held("keypoints", 3)
+    edits = asked.Asked(data, "train")
+    assert edits.info.kinds == ("encircle",) and len(edits) == 3
+    sides, many, unseen, turned = set(), set(), 0, 0
+    for v in range(asked.VISITS):
+        for i in (0, 1):
+            p = edits.pair(i, v)
+            words = [s for s in p.instruction.split("the people") if s.strip(" ,")]
+            many.add(p.instruction.count("of the people"))
+            assert p.mask is not None and np.array_equal(p.before[~p.mask], p.after[~p.mask]) and words
+            unseen += p.point is None and not p.mask.any()
+            if p.point is None or p.thing is None or "knee" not in p.thing:
+                continue
+            magenta, green = ((np.abs(p.before.astype(int) - c).sum(2) < 60) for c in ((255, 0, 255), (0, 255, 0)))
+            if magenta.any() and green.any():
+                nose, hip = (np.array(np.nonzero(m)).mean(1)[::-1] + 0.5 for m in (magenta, green))
+                down, out = hip - nose, np.array(p.point) - hip
+                sides.add((p.thing, bool(down[0] * out[1] - down[1] * out[0] > 0)))
+                turned += abs(down[0]) > 0.2 * abs(down[1])
+            assert p.colour is not None and p.radius == asked.RADIUS
+            read = ops.read_disc(*(x.transpose(2, 0, 1).astype(np.float32) / 255 for x in (p.before, p.after)),
+                                 p.colour, asked.RADIUS * asked.SIDE)
+            if p.instruction.count("of the people") == 1 and read is not None and all(20 < c < 236 for c in p.point):
+                assert np.hypot(*np.subtract(read, p.point)) < 1.5
+    assert sides == {("left_knee", False), ("right_knee", True)}
+    assert many == {1, 2, 3, 4} and unseen > 0 and turned > 0
+    edits.split = "val"
+    held = edits.pair(2)
+    assert held.instruction.count("of the people") == 1 and held.mask is not None
+    assert held.mask.sum() == sum((x - 10) ** 2 + (y - 10) ** 2 <= 101 for x in range(21) for y in range(21))
+
+
+def test_editors_learn_of_data_that_they_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drawn scenes with masks, and drawn edits beside them."""
+    where = "asked:scenes:48:12,edits:16:12"
+    pairs, own = open_edits(where, "train"), open_edits("asked:scenes:48:12", "train")
+    assert own.kind(0) == "mark" and own.kind(12) == "encircle" and len(pairs) == len(own) + 12
+    assert set(pairs.info.kinds) >= {"mark", "encircle", "recolour"} and pairs.kind(len(own)) == "recolour"
+    assert np.array_equal(pairs.pair(len(own)).before, open_edits("edits:16:12").pair(0).before)
+    sets = {"recipe.resize.size": 16, "net.widths": (16, 32), "sampler.steps": 2, "recipe.batch": 4}
+    done = stemma.train("instruct-diffusion", where, "4steps", out=tmp_path / "run", sets=sets, device="cpu",
+                       progress=False, val_every=0)
+    assert done.state == "finished" and done.record["data"]["where"] == where
+    said = measure.evaluate(done, "asked:scenes:48:12", limit=4, device="cpu")
+    assert set(said["by_kind"]) == {"mark", "encircle"} and "ap" not in said
+    code, out, _ = run(capsys, "doctor", "asked:scenes:48:12")
+    assert code == 0 and "mark" in out
+    with pytest.raises(DataError, match="nothing can be marked or encircled"):
+        asked.Asked(SimpleNamespace(info=Info("x", "x", Classes(("a",)), ("boxes",))), "train")
 
 
 def tiny_clip(folder: Path) -> Path:

@@ -293,6 +293,41 @@ def test_binned_miscalibration_is_of_the_order_of_its_noise_where_there_is_none(
     assert rates.binned(np.log(p), p, 0.0, np.zeros(0))[0] < 1e-9 and noise < 0.1
 
 
+def test_what_is_nearly_alike_shares_a_block(tiny: Facts) -> None:
+    """Blocks listed one by one; as fine as can be they are the level sets, and coarser is never more."""
+    net = table(tiny, "good-turing")
+    log_g = net.log_prob(torch.from_numpy(tiny.rows(tiny.codes))).numpy()
+    rest = 1 - float(np.exp(log_g).sum())
+    false = np.full(40, net.log_rest())
+    wanted: dict[int, list[float]] = {}
+    for g, p in [*zip(np.exp(log_g), tiny.p), *((math.exp(net.log_rest() or 0), None) for _ in false)]:
+        i = next(i for i in itertools.count() if 0.8 ** (i + 1) < g <= 0.8**i * (1 + 1e-9))
+        block = wanted.setdefault(i, [0.0, 0.0])
+        block[0] += p or 0.0
+        block[1] += g if p is not None else rest / len(false)
+    by_hand = sum(abs(p - g) for p, g in wanted.values()) / 2
+    found = rates.nearly_alike(log_g, tiny.p, rest, false, 0.2)
+    assert found == pytest.approx(by_hand)
+    levels = rates.level_sets(log_g, tiny.p, rest, net.log_rest()).miscalibration
+    assert rates.nearly_alike(log_g, tiny.p, rest, false, 1e-6) == pytest.approx(levels)
+    assert 0 <= found <= levels and rates.nearly_alike(np.log(tiny.p), tiny.p, 0.0, np.zeros(0)) < 1e-9
+
+
+def test_intervals_hold_what_they_are_of() -> None:
+    """The missing mass whatever the law, and what other documents of it tell once."""
+    held = [0, 0]
+    for seed in range(40):
+        world = open_facts("facts:facts=500,documents=1000,alpha=0.8", seed)
+        counts = world.counts()
+        low, high = rates.certain(counts)
+        held[0] += low <= rates.missing_mass(world.p, counts) <= high
+        assert high - low >= rates.interval(counts)[1] - rates.interval(counts)[0]
+        low, high = rates.resampled(counts, 100)
+        held[1] += low <= rates.expected_monofacts(world.p, 1000) <= high
+    assert held[0] == 40 and held[1] >= 32
+    assert rates.resampled(np.array([5, 7])) == (0.0, 0.0)
+
+
 # ---------------------------------------------------------------- worlds and their folders
 
 

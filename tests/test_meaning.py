@@ -142,6 +142,10 @@ def test_dialogues_of_the_other_domains() -> None:
     assert kin.turns[-1].posterior and kin.turns[-1].posterior["mean"] == pytest.approx(1)
     table = talk("scenes", "there are at least two blue cans.", "is there a mug?", samples=300)
     assert table.turns[-1].posterior and table.turns[-1].posterior["mean"] == pytest.approx(0.958, abs=0.05)
+    line = talk("motion", "the red ball is pushed hard.", "the red one hits the other.", "are both balls?",
+                "does the blue one move?", samples=40)
+    assert not any(t.error for t in line.turns)
+    assert [t.posterior and t.posterior["mean"] for t in line.turns[2:]] == pytest.approx([1, 1])
     lunch = talk("planning", "bob goes to the sushi place.", "does bob like sushi?", "is the sushi place open?", samples=20)
     assert [t.posterior and t.posterior["mean"] for t in lunch.turns[1:]] == pytest.approx([1, 1])
 

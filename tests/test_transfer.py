@@ -25,7 +25,7 @@ from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_classes
 from stemma.data.labelled import few, open_set, open_sets
 from stemma.engine.running.budget import Budget
-from stemma.engine.transfer import course, features, training
+from stemma.engine.transfer import course, features, results, training
 from stemma.engine.transfer.named import named
 from stemma.metrics import carried
 from stemma.ops import softmax_regression as regression
@@ -172,6 +172,12 @@ def test_correlations_and_exchanges_are_those_of_scipy() -> None:
     better, worse = int((one & ~other).sum()), int((other & ~one).sum())
     assert carried.exchanged(one, other) == pytest.approx(stats.binomtest(better, better + worse).pvalue, abs=0.006)
     assert math.isnan(carried.correlation(x[:2], y[:2]).r)
+    for right in (one, one[:397]):
+        assert np.array_equal(carried.unpacked(carried.packed(right), len(right)), right)
+    system = lambda right: {"runs": [{"results": {"sets": [
+        {"name": "cars", "count": {"test": 400}, "right": carried.packed(right)}, {"name": "voc", "count": {"test": 9}}]}}]}
+    assert results.apart([system(one), system(other)]) == {"cars": carried.exchanged(one, other)}
+    assert results.apart([system(one)]) == {} and results.apart([system(one), system(one)]) == {"cars": 1.0}
 
 
 @pytest.mark.oracle("scikit-learn's precision_recall_curve", "imagenet_transfer", how="11-point average precision")
@@ -305,6 +311,20 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_set_is_said_in_a_line(tmp_path: Path, make: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_sets(make(tmp_path))
+
+
+def test_some_pictures_of_each_class_are_learned_from_and_all_others_measured_on(tmp_path: Path) -> None:
+    """Caltech-101's division: 30 random pictures of each class, whatever was train or test before."""
+    x, y = np.arange(400, dtype=np.float32).reshape(200, 2), np.repeat(np.arange(4), 50)
+    np.savez(tmp_path / "caltech.npz", x_train=x[::2], y_train=y[::2], x_test=x[1::2], y_test=y[1::2])
+    one, again = (open_set(f"few:10:{tmp_path / 'caltech.npz'}") for _ in range(2))
+    count = {s: np.bincount(p.labels).tolist() for s, p in one.parts.items()}
+    assert count == {"train": [8] * 4, "val": [2] * 4, "test": [40] * 4} and one.digest == again.digest
+    rows = [tuple(p.read(i)) for p in one.parts.values() for i in range(len(p))]
+    assert len(set(rows)) == len(rows) == 200 and one.name == "caltech"
+    assert one.digest != open_set(f"few:11:{tmp_path / 'caltech.npz'}").digest
+    with pytest.raises(DataError, match="few:30:PLACE"):
+        open_set("few:caltech")
 
 
 def test_drawn_pictures_are_the_same_each_time_and_their_classes_even() -> None:
@@ -531,6 +551,10 @@ def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     r = done.results
     assert not done.failed and {s["title"] for s in r["systems"]} == {"tiny-2", "tiny-3", "tiny-4", "tiny-6"}
     linear = r["ways"]["linear"]
+    first = [s["runs"][0]["results"]["sets"][0] for s in r["systems"][:2]]
+    answers = [carried.unpacked(s["right"], s["count"]["test"]) for s in first]
+    assert [a.mean() for a in answers] == pytest.approx([s["linear"]["test"] for s in first])
+    assert r["apart"]["waves"] == carried.exchanged(*answers) and set(r["apart"]) == {"waves", "counts"}
     assert linear["sets"] == ["waves", "counts"] and np.allclose(np.sum(linear["adjusted"]), 0, atol=1e-9)
     assert linear["adjusted"] == sorted(linear["adjusted"], reverse=True) and linear["r"]["n"] == 4
     table = np.array(linear["table"])

@@ -32,6 +32,12 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing al
         **_GUIDED,
         "seed": Annotated[int | None, typer.Option(
             "--seed", help="Of the noise that an edit begins with. \\[default: 0]", rich_help_panel=_PANEL)],
+        "size": Annotated[int | None, typer.Option(
+            "--size", help="Edit at so many pixels, the longer side. Those at which it learned when not given; the "
+            "authors of InstructPix2Pix edit at 512 what learned at 256.", rich_help_panel=_PANEL)],
+        "vary": Annotated[bool | None, typer.Option(
+            "--vary/--no-vary", help="Draw each picture's two scales, up to a fifth less or more. \\[default: no-vary]",
+            rich_help_panel=_PANEL)],
     },
 }
 

@@ -51,10 +51,12 @@ def _rates(said: dict[str, Any]) -> None:
     t = table("of what is said", "value", "", numbers=("value",))
     t.add_row("hallucination", number(said["hallucination"]), f"by {said['said']:,} sentences "
               f"{said['drawn_hallucination']:.3f} ± {1.96 * said['drawn_error']:.3f}")
-    t.add_row("monofact rate", number(said["monofacts"]), f"what was never told lies in {said['missing_low']:.3f} to "
-              f"{said['missing_high']:.3f}, and is {said['missing']:.3f}")
+    t.add_row("monofact rate", number(said["monofacts"]), f"of other documents {said['resampled_low']:.3f} to "
+              f"{said['resampled_high']:.3f}")
+    t.add_row("never told", number(said["missing"]), f"by Esty {said['missing_low']:.3f} to "
+              f"{said['missing_high']:.3f}, whatever the law {said['certain_low']:.3f} to {said['certain_high']:.3f}")
     t.add_row("miscalibration", number(said["miscalibration"]), f"by bins {said['binned']:.3f}, of which drawing alone "
-              f"gives {said['binned_noise']:.3f}")
+              f"gives {said['binned_noise']:.3f}; of those alike to a tenth {said['alike']:.3f}")
     t.add_row("bound", number(said["bound"]), escape(said["says"]))
     t.add_row("slack", number(said["slack"]), "VIOLATED" if said["violated"] else "")
     t.add_row("nats a sentence", number(said["nats"]), "held out")

@@ -25,6 +25,10 @@ def evaluated(said: dict[str, Any]) -> None:
                   f"{number(w['perplexity'])}), {number(w['forgetful'])} from one step alone; counts of words "
                   f"{number(w['unigram'])}, of pairs {number(w['bigram'])}; {w['tokens']} tokens that nothing was "
                   "learned from")
+    if found := said.get("search", {}).get("elite_stds"):
+        r = said["search"]["elite_returns"]
+        out.print(f"[dim]its search, {len(r)} iterations: return foreseen of the plans that are kept {number(r[0])} to "
+                  f"{number(r[-1])}, how far they lie apart {number(found[0])} to {number(found[-1])}[/]")
     if "dream" in said:
         d = said["dream"]
         out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "

@@ -23,6 +23,7 @@ from .files import read_bytes, text_of
 
 PERSON = "n00007846"  # all that are kinds of person are left out
 LEVELS = 5
+PICTURES = 782  # that a concept has at least: 732 to learn from and 50 to measure on (CoG's data/datasets.py)
 Content = Literal["counts", "descendants"]
 
 
@@ -148,6 +149,19 @@ def read_list(file: str | Path) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def read_counts(file: str | Path) -> dict[str, int]:
+    """How many pictures concepts have, "n02084071 1603" a line. Raises `DataError`."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(text_of(read_bytes(Path(file)), file).splitlines(), 1):
+        fields = line.replace(",", " ").split()
+        if fields and not (len(fields) == 2 and re.fullmatch(r"n\d{8}", fields[0]) and fields[1].isdecimal()):
+            raise DataError(str(file), f"holds {line.strip()[:40]!r}", "write a concept and its count a line, such as "
+                            "n02084071 1603", f"line {number}")
+        if fields:
+            found[fields[0]] = int(fields[1])
+    return found
+
+
 # ---------------------------------------------------------------- levels
 
 
@@ -167,11 +181,13 @@ class Chosen:
 
 def choose(
     graph: Concepts, pool: Iterable[str], seen: Sequence[str], content: Mapping[str, float], agg: str = "max",
-    size: int = 0, levels: int = LEVELS, without: str = PERSON,
+    size: int = 0, levels: int = LEVELS, without: str = PERSON, pictures: Mapping[str, int] | None = None,
+    least: int = PICTURES,
 ) -> Chosen:
     """Levels of a pool of concepts by how near they are to those that were seen.
 
-    What was seen is left out, and what is above it, and every kind of `without`. The rest is sorted by the largest (agg
+    What was seen is left out, and what is above it, and every kind of `without`; where it is known how many pictures
+    each concept has, those with fewer than `least` too. The rest is sorted by the largest (agg
     "max") or the mean similarity to the seen ones and cut into as many equal groups; of each the middle `size` are
     taken (0: all).
     """
@@ -186,6 +202,9 @@ def choose(
     if without in graph.parents:
         left = [c for c in left if without not in graph.ancestors[c]]
         steps.append((f"no kind of {graph.names.get(without, without)}", len(left)))
+    if pictures is not None:
+        left = [c for c in left if pictures.get(c, 0) >= least]
+        steps.append((f"of {least} pictures or more", len(left)))
     if len(left) < levels:
         raise DataError("the pool", f"leaves {len(left)} concepts for {levels} levels", "take a larger pool")
     near = graph.nearness(left, seen, content)
@@ -291,5 +310,5 @@ def unpacked(raw: bytes, file: str | Path = "") -> Any:
     return found
 
 
-__all__ = ["LEVELS", "PERSON", "Chosen", "Concepts", "choose", "read_levels", "read_list", "read_split",
-           "read_wordnet", "unpacked"]
+__all__ = ["LEVELS", "PERSON", "PICTURES", "Chosen", "Concepts", "choose", "read_counts", "read_levels", "read_list",
+           "read_split", "read_wordnet", "unpacked"]

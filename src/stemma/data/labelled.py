@@ -6,6 +6,10 @@
                                   or train.txt, val.txt, test.txt, "path class" a line
     digits.npz                    x_train, y_train, x_test, y_test (x_val, y_val), or x, y; pictures uint8 (N, H, W) or
                                   (N, H, W, 3), or features float (N, D), which no network is asked for
+    my/cog_l5                     features_train/X_Y.pth and features_test/X_Y.pth, features as ImageNet-CoG's code
+                                  extracts them (tensors X (N, D), Y (N,)); no network is asked for them
+    few:30:my/caltech             of any of these 30 pictures of each class by chance to learn from, all others to
+                                  measure on, as Caltech-101 is divided
     crops:my/boxes                every object of a set with boxes, cut out, by its class (any format of `data.open`)
     labels:my/boxes               its pictures, by all the classes that are in them
     levels:my/cog                 levels.json (or .pkl) beside folders of concepts, n02084071,
@@ -44,6 +48,7 @@ Labels = NDArray[Any]
 HELD = 0.2  # of training to validate on, of all to test on
 LEAST = 16  # pixels: objects with a shorter side are no crops
 FEWEST = 10  # crops of training: classes with fewer are left out
+EXTRACTED = "features_{}/X_Y.pth"
 ARRAYS = (("x", "y"), ("images", "labels"), ("data", "target"), ("X", "Y"))
 
 
@@ -103,11 +108,15 @@ def open_set(where: str | Path) -> Labelled:
     kind, colon, rest = str(where).partition(":")
     if kind == "drawn" and colon:
         return _drawn(rest)
+    if kind == "few" and colon:
+        return _fewer(rest)
     if kind in ("crops", "labels") and colon:
         return _of_boxes(kind, rest)
     path = Path(where).expanduser()
     if not path.exists():
         raise DataError(str(where), "there is no such folder or file", "check the path; drawn needs none")
+    if (path / EXTRACTED.format("train")).is_file():
+        return _extracted(path)
     return _arrays(path) if path.is_file() else _folder(path)
 
 
@@ -160,9 +169,29 @@ def _taken(part: Part, index: Sequence[int]) -> Part:
 
 def few(part: Part, each: int, seed: int) -> Part:
     """`each` pictures of every class, by chance; all of a class that has fewer. In the order of the split."""
+    return _taken(part, _some(part, each, seed))
+
+
+def _some(part: Part, each: int, seed: int) -> list[int]:
     rng = np.random.default_rng([seed, each, 11])
     index = [rng.permutation(np.flatnonzero(part.labels == c))[:each] for c in np.unique(part.labels)]
-    return _taken(part, sorted(np.concatenate(index).tolist()))
+    return sorted(np.concatenate(index).tolist())
+
+
+def _fewer(text: str) -> Labelled:
+    """"30:PLACE": so many pictures of each class of all that are at PLACE to learn from, the others to measure on."""
+    number, _, place = text.partition(":")
+    if not number.isdecimal() or not int(number) or not place:
+        raise DataError(f"few:{text}", "says not how many pictures of which set", "write few:30:PLACE")
+    one = open_set(place)
+    if one.many:
+        raise DataError(place, "has pictures of several classes", "few: takes sets of one class a picture")
+    whole = joined(joined(one.parts["train"], one.parts["val"]), one.parts["test"])
+    chosen = _some(whole, int(number), 0)
+    index = {"train": chosen, "test": np.setdiff1d(np.arange(len(whole)), chosen).tolist()}
+    note = f"{number} pictures of each class by chance to learn from, the others to measure on"
+    return _finished(one.name, one.classes, {s: _taken(whole, at) for s, at in index.items()},
+                     {s: [str(i) for i in at] for s, at in index.items()}, [note], one.features)
 
 
 def joined(one: Part, other: Part) -> Part:
@@ -217,6 +246,32 @@ def _arrays(path: Path) -> Labelled:
     parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
     every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
     return _finished(path.stem, [str(n) for n in names], parts, every, features=wide)
+
+
+def _extracted(path: Path) -> Labelled:
+    """Features that ImageNet-CoG's extract_features.py wrote, a file a split; of a pickle tensors are read alone."""
+    import torch
+
+    found: dict[str, tuple[NDArray[Any], Labels]] = {}
+    for split in SPLITS:
+        if (file := path / EXTRACTED.format(split)).is_file():
+            try:
+                held = torch.load(file, map_location="cpu", weights_only=True)
+                x, y = (held[k].numpy() for k in ("X", "Y"))
+            except Exception as e:  # torch raises pickle's own errors, and what else a strange file asks for
+                raise DataError(str(file), f"holds no tensors X and Y ({' '.join(str(e).split())[:80]})",
+                                "extract the features again: torch.save({'X': float (N, D), 'Y': long (N,)})") from None
+            if x.ndim != 2 or y.ndim != 1 or y.dtype.kind not in "iu":
+                raise DataError(str(file), f"has X of shape {x.shape} and Y of {y.dtype} {y.shape}",
+                                "X is (N, D), and Y a row of class numbers")
+            found[split] = x, y
+    names, wide = _class_names(str(path), [y for _, y in found.values()]), found["train"][0].shape[1]
+    if other := next((s for s, (x, _) in found.items() if x.shape[1] != wide), None):
+        raise DataError(str(path), f"{other} has {found[other][0].shape[1]} features a picture and train {wide}",
+                        "extract both by one network")
+    parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
+    every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
+    return _finished(path.resolve().name, [str(n) for n in names], parts, every, features=wide)
 
 
 def _class_names(where: str, labels: list[Labels]) -> list[Any]:

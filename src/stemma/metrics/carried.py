@@ -111,5 +111,15 @@ def exchanged(one: NDArray[np.bool_], other: NDArray[np.bool_], draws: int = 100
     return float((drawn >= seen).mean())
 
 
+def packed(right: NDArray[np.bool_]) -> str:
+    """Which pictures are right, as text: four a letter."""
+    return np.packbits(right).tobytes().hex()
+
+
+def unpacked(text: str, count: int) -> NDArray[np.bool_]:
+    """The reverse of `packed`, (count,)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
+
+
 __all__ = ["MEASURES", "Correlation", "Measure", "adjusted", "correlation", "exchanged", "intervals", "logit",
-           "measured"]
+           "measured", "packed", "unpacked"]

@@ -54,6 +54,31 @@ def interval(counts: np.ndarray, z: float = 1.96) -> tuple[float, float]:
     return max(rate - half, 0.0), min(rate + half, 1.0)
 
 
+def certain(counts: np.ndarray, delta: float = 0.05) -> tuple[float, float]:
+    """Where the missing mass lies with probability 1 - delta, whatever the law of the facts (McAllester and Schapire,
+    COLT 2000, the theorem's own term): the monofact rate ± `concentration`."""
+    half = concentration(int(counts.sum()), delta)
+    rate = monofacts(counts)
+    return max(rate - half, 0.0), min(rate + half, 1.0)
+
+
+def resampled(counts: np.ndarray, draws: int = 1000, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Where the monofact rate lies over so many other documents of the same law, which is not known: documents are
+    drawn anew from a smoothed one (a parametric bootstrap), Good and Turing's mass spread evenly over as many facts not
+    told as Chao's estimate says there are, N1^2 / (2 N2), the rest by counts. How far the rates lie apart is taken of
+    them, and not where they lie, for there are more facts than Chao's. Drawing from the documents themselves tells
+    nothing here: what is told once comes twice, or not at all."""
+    n, once, twice = int(counts.sum()), int((counts == 1).sum()), int((counts == 2).sum())
+    missing = once / n
+    more = max(round(once**2 / (2 * max(twice, 1))), 1) if once else 0
+    told = counts[counts > 0]
+    p = np.concatenate([(1 - missing) * told / n, np.full(more, missing / max(more, 1))])
+    rng = np.random.default_rng(seed)
+    rates = np.array([(rng.multinomial(n, p / p.sum()) == 1).sum() / n for _ in range(draws)])
+    low, high = missing + np.quantile(rates - rates.mean(), [(1 - level) / 2, (1 + level) / 2])
+    return max(float(low), 0.0), min(max(float(high), missing), 1.0)
+
+
 # ---------------------------------------------------------------- calibration
 
 
@@ -113,6 +138,20 @@ def binned(log_g: np.ndarray, p: np.ndarray, rest: float, drawn: np.ndarray, bin
     return levels.miscalibration, float(noise)
 
 
+def nearly_alike(log_g: np.ndarray, p: np.ndarray, rest: float, drawn: np.ndarray, eps: float = 0.1) -> float:
+    """Miscalibration where sentences whose probabilities are alike to a factor 1 - eps share a block: g within
+    ((1 - eps)^(i + 1), (1 - eps)^i], the paper's blocks of nearly equal ones. drawn: log probabilities [M] of false
+    sentences that the model said; each stands for its part of `rest`."""
+    values = np.concatenate([log_g, drawn])
+    block = np.where(np.isfinite(values), np.floor(np.maximum(values, -1e6) / math.log1p(-eps) + 1e-9), -1)
+    _, into = np.unique(block, return_inverse=True)
+    mass = np.concatenate([np.exp(log_g), np.full(len(drawn), rest / max(len(drawn), 1))])
+    if not len(drawn) and rest:
+        into, mass = np.append(into, into.max() + 1), np.append(mass, rest)
+    true = np.concatenate([p, np.zeros(len(mass) - len(p))])
+    return Levels(np.bincount(into, true), np.bincount(into, mass)).miscalibration
+
+
 # ---------------------------------------------------------------- the bound
 
 
@@ -168,5 +207,6 @@ def token_error(probability: np.ndarray, hit: np.ndarray, bins: int = 15) -> flo
     return float(np.abs(said - right).sum() / len(hit))
 
 
-__all__ = ["Bound", "Levels", "binned", "bound", "concentration", "expected_missing", "expected_monofacts",
-           "good_turing", "interval", "level_sets", "missing_mass", "monofacts", "sparsity", "token_error"]
+__all__ = ["Bound", "Levels", "binned", "bound", "certain", "concentration", "expected_missing", "expected_monofacts",
+           "good_turing", "interval", "level_sets", "missing_mass", "monofacts", "nearly_alike", "resampled",
+           "sparsity", "token_error"]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core.part import In, Part
 from ..core.types import Losses, StemmaError
-from ..parts.worlds.acting import Scale, Shadow, lambda_returns
+from ..parts.worlds.acting import Scale, Shadow, accounted, lambda_returns
 from ..parts.worlds.dynamics import State, flat
 from ..parts.worlds.latents import Categorical
 from ..parts.worlds.normed import TwoHotHead
@@ -161,6 +161,7 @@ class Dreamer(WorldModel):
             chosen = actor.log_prob(policy, done.flatten(0, 1)).view(still.shape[:2])[:, :-1]
             gain = chosen * gain.detach()
         spread = actor.entropy(policy).view(still.shape[:2])[:, :-1]
+        self.told = accounted(returns, judged[:, :-1], spread, (self.scale.low, scale), actor.spreads())
         losses = {"actor": -(weight * (gain + h.entropy * spread)).mean()}
         target = torch.cat([returns.detach(), torch.zeros_like(returns[:, :1])], 1).flatten()
         missed = self._missed(said, target, slow)

@@ -179,9 +179,9 @@ class EditModel(nn.Module):
             said = self(z.repeat(n, 1, 1, 1), times, given, sentence).chunk(n)
             return said[0] if n == 1 else together(weights, dict(zip(passes, said, strict=True)))
 
-        z = draw() if noise is None else noise
-        count = self.spec.sampler.steps if steps is None else steps
-        z = self.spec.sampler(tell, z, self.alphas.cpu(), self.spec.aim, count, draw)
+        count, alphas = self.spec.sampler.steps if steps is None else steps, self.alphas.cpu()
+        z = self.spec.sampler.first(draw(), alphas, count) if noise is None else noise
+        z = self.spec.sampler(tell, z, alphas, self.spec.aim, count, draw)
         made: Tensor = self.codec.back(z).float()
         return made
 

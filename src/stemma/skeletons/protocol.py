@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In, Part
-from ..core.types import Losses
+from ..core.types import Losses, StemmaError
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Protocol:
 
     top1: the network's accuracy where it was trained, where that is known (0: not). measures: (name of a set, measure);
     others are told by "top-1", sets of several classes a picture by "map-11". sets: (name, classes, whether a picture
-    may have several of them), from the data.
+    may have several of them), from the data. rows: of each, how many numbers a row has where rows are features that
+    were extracted before, of which no network is asked; 0: pictures.
     """
 
     network: Part[Any]
@@ -133,6 +134,7 @@ class Protocol:
     measures: tuple[tuple[str, str], ...] = ()
     top1: float = 0.0
     sets: tuple[tuple[str, int, bool], ...] = ()
+    rows: tuple[int, ...] = ()
 
     def build(self, classes: int) -> Carried:
         return Carried(self, classes)
@@ -150,7 +152,9 @@ class Carried(nn.Module):
         self.spec, self.classes = spec, classes
         self.network: Any = spec.network.build(In((3,), (1,)))
         rows = spec.sets or (("all", classes, False),)
-        self.heads = nn.ModuleList(nn.Linear(self.network.width, n) for _, n, _ in rows)
+        wide = spec.rows or (0,) * len(rows)
+        self.heads = nn.ModuleList(nn.Linear(w or self.network.width, n)
+                                   for (_, n, _), w in zip(rows, wide, strict=True))
         for h in self.heads:
             nn.init.zeros_(h.weight), nn.init.zeros_(h.bias)  # type: ignore[arg-type]
 
@@ -159,9 +163,16 @@ class Carried(nn.Module):
         return self.network.features(self.spec.look(pictures))  # type: ignore[no-any-return]
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """uint8 (B, H, W, 3) -> logits (B, C) of each data set."""
+        """uint8 (B, H, W, 3) -> logits (B, C) of each data set. Raises `StemmaError` where one has no pictures."""
+        self._shown()
         x = self.brought(self.features(pictures))
         return [h(x) for h in self.heads]
+
+    def _shown(self) -> None:
+        if any(self.spec.rows):
+            name = next(s[0] for s, w in zip(self.spec.sets, self.spec.rows) if w)
+            raise StemmaError(f"'{name}' is a set of features that were extracted before, and no picture can be "
+                              "asked about: carry a network over to pictures")
 
     def brought(self, features: Tensor) -> Tensor:
         """Features as the classifiers take them: of length 1 where they are found by a search."""
@@ -169,7 +180,9 @@ class Carried(nn.Module):
 
     @torch.no_grad()
     def predict(self, pictures: Tensor) -> list[Tensor]:
-        """Probabilities (B, C) for each data set; of sets of several classes a picture each class by itself."""
+        """Probabilities (B, C) for each data set; of sets of several classes a picture each class by itself. Raises
+        `StemmaError` where one has no pictures."""
+        self._shown()
         return self.answers(self.features(pictures))
 
     def answers(self, features: Float[Tensor, "B D"]) -> list[Tensor]:

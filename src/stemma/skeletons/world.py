@@ -85,6 +85,7 @@ class WorldModel(nn.Module):
     def __init__(self, spec: World, actions: int) -> None:
         super().__init__()
         self.spec, self.classes = spec, actions
+        self.told: dict[str, Tensor] = {}  # what the last loss says besides, for the record alone
         px = spec.pixels
         inputs = {s.channel: In((px.channels,), (1,), size=px.size) if s.channel == "image"
                   else In((s.width,), (1,), size=1) for s in spec.senses}

@@ -6,12 +6,15 @@ concepts of WordNet in five levels.
 
 DICT holds data.noun and index.sense of WordNet 3.0 (Debian: wordnet-base, wordnet-sense-index). --pool and --seen take
 files with a concept a line; without them they are the MIIL release of ImageNet-21K and the thousand of ImageNet-1K.
+--pictures takes a file with a concept and how many pictures it has a line: concepts with fewer than --least are left
+out, as the paper does, and --content pictures tells information by these counts.
 """
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
 from ..core.types import StemmaError
-from ..data.concepts import Chosen, choose, read_list, read_wordnet
+from ..data.concepts import PICTURES, Chosen, choose, read_counts, read_list, read_wordnet
 
 LISTS = {"pool": "imagenet21k_miil_w21_synsets.txt", "seen": "imagenet_synsets.txt"}
 
@@ -30,14 +33,22 @@ def listed(file: str | Path | None, which: str) -> list[str]:
 
 
 def selected(folder: str | Path, pool: str | Path | None = None, seen: str | Path | None = None, agg: str = "max",
-             content: Any = "counts", smooth: float = 1.0, size: int = 0) -> Chosen:
-    """The levels (`concepts.choose`) of the pool by the dictionary in `folder`. Raises `DataError`."""
+             content: Any = "counts", smooth: float = 1.0, size: int = 0, pictures: str | Path | None = None,
+             least: int = PICTURES) -> Chosen:
+    """The levels (`concepts.choose`) of the pool by the dictionary in `folder`. content: "counts", "descendants", or
+    "pictures", the counts of that file. Raises `DataError`."""
     graph = read_wordnet(folder)
+    there = read_counts(pictures) if pictures is not None else None
+    if content == "pictures":
+        if there is None:
+            raise StemmaError("information is told by counts of pictures: name their file with --pictures")
+        graph, content = replace(graph, counts=there), "counts"
     known = listed(seen, "seen")
     if lost := [c for c in known if c not in graph.parents]:
         raise StemmaError(f"{len(lost)} concepts that were seen are not in {folder}, first {lost[0]}: the offsets are "
                           "those of WordNet 3.0")
-    return choose(graph, listed(pool, "pool"), known, graph.content(content, smooth), agg, size)
+    return choose(graph, listed(pool, "pool"), known, graph.content(content, smooth), agg, size, pictures=there,
+                  least=least)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,14 +59,17 @@ def main(argv: list[str] | None = None) -> None:
     ask.add_argument("--seen", help="file of concepts that were seen")
     ask.add_argument("--agg", choices=("max", "mean"), default="max",
                      help="nearness to the nearest one seen, or the mean")
-    ask.add_argument("--content", choices=("counts", "descendants"), default="counts",
+    ask.add_argument("--content", choices=("counts", "descendants", "pictures"), default="counts",
                      help="what information is told by")
     ask.add_argument("--smooth", type=float, default=1.0, help="added to each count")
     ask.add_argument("--size", type=int, default=0, help="concepts of a level, the middle ones; 0: all")
+    ask.add_argument("--pictures", help="file of concepts and how many pictures each has")
+    ask.add_argument("--least", type=int, default=PICTURES, help="pictures that a concept has at least")
     ask.add_argument("--out", help="write levels.json, which --data levels:FOLDER reads")
     a = ask.parse_args(argv)
     try:
-        found = selected(a.dictionary, a.pool, a.seen, a.agg, a.content, a.smooth, a.size)
+        found = selected(a.dictionary, a.pool, a.seen, a.agg, a.content, a.smooth, a.size, a.pictures,
+                         a.least)
         for said, count in found.steps:
             print(f"{count:>8,}  {said}")
         for i, (level, mean) in enumerate(zip(found.levels, found.means()), 1):

@@ -9,8 +9,9 @@ from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
 from ..records import Fault
 from . import folders
+from .asked import is_asked
 from .drawn import KINDS, is_drawn
-from .open import counts, open_edits, splits
+from .open import counts, each_of, open_edits, splits
 from .open import is_edits as knows
 
 
@@ -22,13 +23,16 @@ def examine(
     alone. Raises `DataError` for an option that says nothing here."""
     if unknown := [k for k in options if k != "follow_links"]:
         raise DataError(str(where), f"the option '{unknown[0]}' means nothing to edits", "leave it out")
-    if is_drawn(where):
-        report = Report(str(where), "edits", KINDS)
+    if is_drawn(where) or is_asked(where) or len(each_of(where)) > 1:
+        kinds = KINDS if is_drawn(where) else open_edits(where, splits(where)[0]).info.kinds
+        report = Report(str(where), "edits", kinds)
         for name in splits(where):
             drawn = open_edits(where, name)
             report.splits[name] = SplitFigures(len(drawn), fingerprint=drawn.fingerprint, classes=counts(drawn),
                                                unit="instructions")
-        report.notes.append("edits are drawn, without files or faults")
+        report.notes.append("edits are drawn, without files or faults" if is_drawn(where) else
+                            "edits are made of other data, whose faults `stemma doctor` names where it is asked of "
+                            "them by themselves")
         return report
     path = Path(where)
     report = Report(str(path), folders.format_at(path), ("edit",))

@@ -17,7 +17,8 @@ class Pair:
 
     kind: what sort of instruction it is. mask: bool (H, W), what it speaks of; None where that is not known. point: (x,
     y) of what is to be encircled, None where nothing is. colour: the one it names, RGB in 0..1. captions: the two
-    pictures in words, where they are known. thing: what the instruction is about, where that has a name.
+    pictures in words, where they are known. thing: what the instruction is about, where that has a name. radius: of
+    the disc that encircles, as a share of the picture's height, where it is another than drawn edits have.
     """
 
     before: np.ndarray
@@ -30,6 +31,7 @@ class Pair:
     captions: tuple[str, str] | None = None
     thing: str | None = None
     file: str = ""
+    radius: float | None = None
 
 
 @runtime_checkable

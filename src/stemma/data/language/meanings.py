@@ -1,9 +1,9 @@
-"""Sentences beside the programs that they mean: four domains, each a model of a small world in Church and a grammar of
+"""Sentences beside the programs that they mean: five domains, each a model of a small world in Church and a grammar of
 what may be said of it.
 
 The worlds and their constants are those of Wong, Grand et al. 2023 (arXiv 2306.12672); programs and sentences are ours.
 
-    tug-of-war | kinship | scenes | planning, with :pairs=4000,seed=0
+    tug-of-war | kinship | scenes | motion | planning, with :pairs=4000,seed=0
 
 A template is a phrase, or a phrase within a frame ("is it true that ...?"), with blanks. A pair is a template with its
 blanks filled. A tenth of the fillings, and some templates whole, are never trained on: phrases that are heard within
@@ -173,6 +173,35 @@ how many things are {y}? => (query (count-of (is-colour? '{y})))
 how many things are there? => (query (length (things 'table)))
 """), {"x": {w: w for w in ("mug", "can", "bowl")}, "y": {w: w for w in ("red", "blue", "green", "yellow")}},
            "(length (things 'table))"),
+    Domain("motion", (), _t("""
+red and blue are {x}s. => (condition (eq? (shape-of 'line) '{x}))
+the {y} one is {z}. => (condition ({z} '{y}))
+the {y} {x} is {z}. => (condition (and (eq? (shape-of 'line) '{x}) ({z} '{y})))
+*there is a {y} {x}, and it is {z}. => (condition (and (eq? (shape-of 'line) '{x}) ({z} '{y})))
+the red one is pushed {w}. => (condition ({w} 'red))
+the red {x} is pushed {w}. => (condition (and (eq? (shape-of 'line) '{x}) ({w} 'red)))
+the {y} one hits the other. => (condition (hits? '{y}))
+the {y} {x} hits the other. => (condition (and (eq? (shape-of 'line) '{x}) (hits? '{y})))
+there is a collision. => (condition (collide? 'line))
+the {y} one moves. => (condition (moves? '{y}))
+the {y} one never moves. => (condition (not (moves? '{y})))
+the {y} one moves {v}. => (condition ({v} '{y}))
+is the {y} one {z}? => (query ({z} '{y}))
+is there a collision? => (query (collide? 'line))
+does the {y} one move? => (query (moves? '{y}))
+does the {y} one move {v}? => (query ({v} '{y}))
+*does the {y} one hit the other? => (query (hits? '{y}))
+what is the mass of the {y} one? => (query (mass-of '{y}))
+how hard is the push? => (query (push-of 'red))
+what is the velocity of the {y} one after it is hit? => (query (velocity-after '{y}))
+what is the top speed of the {y} one? => (query (top-speed '{y}))
+are both {x}s? => (query (eq? (shape-of 'line) '{x}))
+which one is heavier? => (query (heavier-of 'red 'blue))
+"""), {"x": {w: w for w in ("ball", "block")}, "y": {w: w for w in ("red", "blue")},
+       "z": {"somewhat heavy": "somewhat-heavy?", "quite heavy": "quite-heavy?", "somewhat light": "somewhat-light?",
+             "very light": "very-light?"},
+       "w": {"hard": "pushed-hard?", "lightly": "pushed-lightly?"}, "v": {"quickly": "quickly?", "slowly": "slowly?"}},
+           "(mass-of 'red)"),
     Domain("planning", NAMES, _t("""
 {a} likes {x}. => (condition (likes? '{a} '{x}))
 {a} does not like {x}. => (condition (not (likes? '{a} '{x})))

@@ -201,14 +201,10 @@ def _control(domain: str, task: str, repeat: int) -> Callable[..., Any]:
     """A task of DeepMind control from its camera. Software rendering is made some twenty times faster: no shadows,
     no samples, no mirrors, and a buffer of the picture's own size; only the decision's last step is drawn."""
     def build(size: int, grey: bool, senses: tuple[str, ...] = ("image",)) -> Any:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-        # torch's compiler brings an LLVM of its own, and crashes where the software renderer has loaded another before
-        with suppress(ImportError):
-            importlib.import_module("triton")
         import gymnasium
         from gymnasium import spaces
 
-        suite = importlib.import_module("dm_control.suite")
+        suite = _suite()
         probe = suite.load(domain, task)
         count = int(np.prod(probe.action_spec().shape))
 
@@ -262,6 +258,15 @@ def _control(domain: str, task: str, repeat: int) -> Callable[..., Any]:
     return build
 
 
+def _suite() -> Any:
+    """DeepMind control's tasks, rendered in software. torch's compiler brings an LLVM of its own, and crashes where the
+    renderer has loaded another before: it is brought in first."""
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    with suppress(ImportError):
+        importlib.import_module("triton")
+    return importlib.import_module("dm_control.suite")
+
+
 def _numbers(probe: Any) -> int:
     """How many numbers a control task shows."""
     return int(sum(np.prod(s.shape, dtype=int) for s in probe.observation_spec().values()))
@@ -271,8 +276,7 @@ def _numbers(probe: Any) -> int:
 def _of_control(name: str) -> EnvCard:
     """`dmc:walker-walk`: a task of DeepMind control with its own numbers, two steps a decision."""
     need("dm_control", name)
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    suite = importlib.import_module("dm_control.suite")
+    suite = _suite()
     key = name.removeprefix("dmc:").removesuffix("+image").replace("-", "_")
     key = f"ball_in_{key}" if key.startswith("cup_") else key
     pair = next((p for p in suite.ALL_TASKS if "_".join(p) == key), None)

@@ -102,7 +102,8 @@ def drawn(
 
         def tell(z: Tensor, t: float) -> Tensor:
             nonlocal at
-            on = torch.tensor([at < share * count for share in shares], device=place)
+            # step i is i / (steps - 1) of the way, as the released code counts it
+            on = torch.tensor([at < share * (count - 1) for share in shares], device=place)
             at += 1
             if looks:
                 same.on = on
@@ -115,7 +116,8 @@ def drawn(
             guided: Tensor = without + w * (with_ - without)
             return guided
 
-        z = m.spec.sampler(tell, noise(), m.alphas.cpu(), m.spec.aim, count, noise)
+        alphas = m.alphas.cpu()
+        z = m.spec.sampler(tell, m.spec.sampler.first(noise(), alphas, count), alphas, m.spec.aim, count, noise)
     made: Tensor = m.codec.back(z).float()
     return made[:b], made[b:]
 

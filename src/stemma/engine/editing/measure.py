@@ -56,7 +56,7 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
                 out["framed"] = _framed(read > 0.5, mask)
             out["iou_read"] = by.iou(read > 0.5, mask) if read is not None else None
         elif pair.point is not None:
-            ratio, radius = size[1] / pair.before.shape[1], RADIUS * size[0]
+            ratio, radius = size[1] / pair.before.shape[1], (pair.radius or RADIUS) * size[0]
             far = lambda at: (float(np.hypot(at[0] - pair.point[0] * ratio, at[1] - pair.point[1] * ratio)) if at
                               else np.inf)
             found = read_disc(before, made, pair.colour, radius)

@@ -23,6 +23,7 @@ from .measure import Made, scales
 
 TALL = 192  # least height of a strip, pixels: small pictures are enlarged by whole numbers
 GAP = 4
+VARIED = 0.2  # share by which scales are drawn apart: 6 to 9 and 1.2 to 1.8 of InstructPix2Pix's
 
 
 def fitted(picture: np.ndarray, size: int, step: int) -> np.ndarray:
@@ -57,11 +58,14 @@ def _bytes(x: torch.Tensor) -> np.ndarray:
 def predict(
     model: nn.Module | Run | str | Path, images: Any = None, out: str | Path | None = None, *, instruction: str
     | None = None, text_guidance: float | None = None, image_guidance: float | None = None, steps: int | None = None,
-    seed: int = 0, which: str = "best", device: str = "auto", pictures: bool = True, progress: bool = False,
+    seed: int = 0, size: int | None = None, vary: bool = False, which: str = "best", device: str = "auto",
+    pictures: bool = True, progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Edit pictures as `instruction` says. One dict a picture: `file`, `file_name`, `instruction`, `before` and `after`
     uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), and the scales, steps and seed.
 
+    size: of the longer side, about (`fitted`); that at which it learned where not given. vary: each picture has scales
+    of its own, up to a fifth less or more, that the seed draws (the released `edit_app.py`).
     out: a folder for NAME.png (before, after, what changed), NAME-edited.png and predictions.json. An empty instruction
     gives the picture back. Raises `StemmaError` without pictures or instruction, for a scale that is no number of 0 or
     more, and where something stands in the way of a result.
@@ -74,16 +78,19 @@ def predict(
         raise StemmaError(f"{m.paper.cli_name} edits pictures; name pictures: files, a folder, or a pattern in quotes")
     text, image = scales(m, text_guidance, image_guidance)
     at_least(0, seed=seed)
+    at_least(1, size=size)
     asked = find_pictures(images)
     files = _claimed(Path(out), asked, pictures) if out is not None else []
     m.to(pick_device(device)).eval()
-    told = {"text_guidance": text, "image_guidance": image,
-            "steps": m.spec.sampler.steps if steps is None else steps, "seed": seed}
+    count = m.spec.sampler.steps if steps is None else steps
     found = []
     with counting("editing", len(asked), progress) as bar:
         for i, source in enumerate(asked.sources):
             raw = read_image(source) if isinstance(source, (str, Path)) else np.asarray(source)
-            before = fitted(raw, m.recipe.resize.size, m.step)
+            before = fitted(raw, size or m.recipe.resize.size, m.step)
+            by = np.random.default_rng([seed, i]).uniform(1 - VARIED, 1 + VARIED, 2) if vary else np.ones(2)
+            told = {"text_guidance": round(text * by[0], 2) if vary else text,
+                    "image_guidance": round(image * by[1], 2) if vary else image, "steps": count, "seed": seed}
             after = _edited(m, before, instruction, told) if instruction.strip() else before
             found.append({"file": str(source) if isinstance(source, (str, Path)) else asked.names[i],
                           "file_name": asked.names[i], "instruction": instruction, **told, "before": before,

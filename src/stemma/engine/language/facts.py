@@ -21,6 +21,7 @@ from ..running import checkpoint
 
 SAYS = "worlds of facts (facts:alpha=0.5, references, arithmetic, or a folder with facts.csv)"
 DELTA = 0.01  # the paper's 99 %
+RESAMPLES = 200  # other documents of the same law, of which the monofact rate is told
 SAID = 5000  # sentences that are drawn to be looked at
 TITLE = "What must be said that is not true"
 known = facts.known
@@ -114,7 +115,7 @@ def measure(model: nn.Module, corpus: Corpus, seed: int = 0, limit: int | None =
     """All that is said of a model in a world: exact rates, the same by `limit` sentences (5,000), calibration by bins
     and by next words, and what each post-training knob would do."""
     m: Any = model
-    said = limit or SAID
+    said, counts = limit or SAID, corpus.world.counts()
     out = {"world": corpus.name, "short": short(corpus), "about": corpus.about, **corpus.check(m), **exact(m, corpus)}
     rows = m.draw(said, seed)
     false = ~corpus.world.true(rows.numpy())
@@ -123,7 +124,10 @@ def measure(model: nn.Module, corpus: Corpus, seed: int = 0, limit: int | None =
     mis, noise = rates.binned(log_g, corpus.world.p, out["hallucination"], drawn)
     rate = float(false.mean())
     out |= {"said": said, "drawn_hallucination": rate, "drawn_error": math.sqrt(rate * (1 - rate) / said),
-            "binned": mis, "binned_noise": noise, "token_error": token_error(m, corpus)}
+            "binned": mis, "binned_noise": noise, "token_error": token_error(m, corpus),
+            "alike": rates.nearly_alike(log_g, corpus.world.p, out["hallucination"], drawn)}
+    for name, (low, high) in (("certain", rates.certain(counts)), ("resampled", rates.resampled(counts, RESAMPLES))):
+        out |= {f"{name}_low": low, f"{name}_high": high}
     out["knobs"] = [_turned(m, corpus, name, knobs, seed, said) for name, knobs in settings(m, rows)]
     if hasattr(m.net, "all_logits"):
         out["prompts"] = prompted(m, corpus)

@@ -11,8 +11,9 @@ from .progress import Training
 
 
 class Loop:
-    """A work in units that counts `steps` and adds up `sums` of losses ("": the total) over `summed` of them. Who has
-    it says `fraction` and `spent`, and how to write a line, to validate and to save."""
+    """A work in units that counts `steps` and adds up `sums` of losses ("": the total; "told/NAME": what else a model
+    says of itself) over `summed` of them. Who has it says `fraction` and `spent`, and how to write a line, to validate
+    and to save."""
 
     bar: Training
     wishes: Wishes
@@ -65,8 +66,9 @@ class Loop:
         if self.summed:
             values = {k: float(v) / self.summed for k, v in self.sums.items()}
             self.loss = values.pop("")
+            told = {k.removeprefix("told/"): values.pop(k) for k in [*values] if k.startswith("told/")}
             self.sums, self.summed = {}, 0
-            self._write({"kind": "train", "loss": self.loss, "losses": values})
+            self._write({"kind": "train", "loss": self.loss, "losses": values} | ({"told": told} if told else {}))
 
 
 __all__ = ["Loop"]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...core.interrupts import Wishes
 from ...core.types import Classes, Info, StemmaError
 from ...data.labelled import Labelled, Part, joined, open_set, open_sets, say
-from ...metrics.carried import measured
+from ...metrics.carried import measured, packed
 from ...ops import softmax_regression as regression
 from ...skeletons.protocol import Protocol, Search, set_names
 from ..running import checkpoint, devices, prices, progress
@@ -60,10 +60,12 @@ def units_of(spec: Protocol, sets: Sequence[Labelled]) -> list[Unit]:
 
 
 def info_of(sets: Sequence[Labelled]) -> Info:
-    """What a model must know of its data sets."""
+    """What a model must know of its data sets; of such whose rows are features also how many numbers these have."""
+    wide = tuple(s.features for s in sets)
     names = set_names((s.name, s.classes) for s in sets)
     return Info("+".join(s.name for s in sets), "labelled", Classes(names), ("classes",),
-                inputs=tuple((s.name, int(s.many)) for s in sets), choices=tuple(len(s.classes) for s in sets))
+                inputs=tuple((s.name, int(s.many)) for s in sets),
+                choices=(*(len(s.classes) for s in sets), *(wide if any(wide) else ())))
 
 
 class Course:
@@ -204,6 +206,12 @@ class Course:
     def _labels(self, s: int, *splits: str) -> Tensor:
         return torch.from_numpy(np.concatenate([self.sets[s].parts[x].labels for x in splits])).to(self.device)
 
+    def _answered(self, s: int, scores: np.ndarray) -> None:
+        """Keep which pictures of test are told right, so that two networks can be held against one another."""
+        labels = self.sets[s].parts["test"].labels
+        if labels.ndim == 1:
+            self.results["sets"][s]["right"] = packed(scores.argmax(1) == labels)
+
     def _measured(self, s: int, split: str, scores: np.ndarray) -> float:
         return measured(self.results["sets"][s]["measure"], scores, self.sets[s].parts[split].labels)
 
@@ -244,6 +252,7 @@ class Course:
         with torch.no_grad():
             head.weight.copy_(weight.mT), head.bias.copy_(bias)
         scores = (self._rows(s, "test").to(weight) @ weight + bias).cpu().numpy()
+        self._answered(s, scores)
         rough = [p["strength"] for p in said["path"] if not p["converged"]]
         said["linear"] = {"strength": best["strength"], "val": best["val"], "test": self._measured(s, "test", scores),
                           "not_converged": len(rough)}
@@ -323,6 +332,7 @@ class Course:
             said |= found
         else:
             said["linear"] = found
+            self._answered(s, scores.numpy())
             head = self.model.heads[s]
             with torch.no_grad():
                 head.weight.copy_(weight), head.bias.copy_(bias)

@@ -149,12 +149,13 @@ def _pictures(what: Any) -> Any:
 
 
 def untrained(m: Any, sets: list[Labelled], seed: int) -> dict[str, float]:
-    """What the same network with random weights carries over: its best of a sparse path, by validation, on test."""
+    """What the same network with random weights carries over: its best of a sparse path, by validation, on test. Of
+    features that were extracted before it says nothing."""
     torch.manual_seed(seed)
     network = m.spec.network.build(course._inputs()).to(next(m.parameters()).device).eval()
     out = {}
     probe = m.spec.probe if isinstance(m.spec.probe, Path_) else Path_()
-    for s in sets:
+    for s in (x for x in sets if not x.features):
         train, val, test = (m.brought(features.of(network, m.spec.look, s.parts[k], s.features).double())
                             for k in ("train", "val", "test"))
         rows, y = regression.turned(train), torch.from_numpy(s.parts["train"].labels)

@@ -49,7 +49,19 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     record["ways"] = {w: _way(record["systems"], w) for w in ways}
     failed = [{"title": about["titles"].get(k.rsplit("-s", 1)[0], k.rsplit("-s", 1)[0]),
                "seed": int(k.rsplit("-s", 1)[1]), "status": "failed", "error": v} for k, v in errors.items()]
+    record["apart"] = apart(record["systems"])
     return {**record, "findings": findings(record["ways"]), "failed": failed}
+
+
+def apart(systems: list[dict[str, Any]]) -> dict[str, float]:
+    """{set: p} of the best network and the next on each set whose answers both have, by exchanging them picture by
+    picture (`metrics.carried.exchanged`); of the first seed's classifiers."""
+    if len(systems) < 2:
+        return {}
+    one, other = ({s["name"]: s for s in x["runs"][0]["results"]["sets"]} for x in systems[:2])
+    right = lambda x: carried.unpacked(x["right"], x["count"]["test"])
+    return {n: carried.exchanged(right(one[n]), right(other[n])) for n in one if n in other and "right" in one[n]
+            and "right" in other[n] and one[n]["count"] == other[n]["count"]}
 
 
 def ways_of(systems: list[dict[str, Any]]) -> list[str]:
@@ -94,4 +106,4 @@ def _way(systems: list[dict[str, Any]], way: str) -> dict[str, Any]:
     return out
 
 
-__all__ = ["collect", "value_of", "ways_of"]
+__all__ = ["apart", "collect", "value_of", "ways_of"]

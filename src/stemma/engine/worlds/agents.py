@@ -322,6 +322,7 @@ class Agent(Loop):
         if self.recipe.warmup_steps:
             optim.set_rate(optimizer, min(1.0, (self.steps + 1) / self.recipe.warmup_steps))
         self.model.train()
+        self.model.told = {}
         losses = self.model.learn(batch, stage.losses)
         total = torch.stack(list(losses.values())).sum()
         total.backward()
@@ -330,6 +331,7 @@ class Agent(Loop):
             raise StemmaError(f"the loss is not a finite number at step {self.steps} ({said}); lower the rate (--set "
                               f"recipe.lr={self.recipe.lr / 2:g})")
         awake = [p for g in optimizer.param_groups for p in g["params"]]
+        told = self.model.told | {"gradient": nn.utils.get_total_norm([p.grad for p in awake if p.grad is not None])}
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(awake, self.recipe.clip)
         for pattern, longest in self.recipe.clips:
@@ -341,7 +343,7 @@ class Agent(Loop):
         self.model.updated()
         if self.model.context:
             self.replay.renew(rows[:, self.model.context :], {k: v.cpu().numpy() for k, v in self.model.fresh.items()})
-        for k, v in (*losses.items(), ("", total)):
+        for k, v in (*losses.items(), ("", total), *((f"told/{k}", v) for k, v in told.items())):
             self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach()
         self.steps, self.summed = self.steps + 1, self.summed + 1
         self.fresh = self.fresh or not self.evolves

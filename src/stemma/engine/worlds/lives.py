@@ -15,6 +15,7 @@ from ...core import outputs
 from ...core.types import StemmaError
 from ...data.worlds import envs, messenger
 from ...data.worlds.replay import Replay
+from ...parts.worlds.plan import CEM
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
@@ -55,7 +56,7 @@ def evaluate(
     device: str = "auto", workers: int = 0, seed: int = 0, random_episodes: int | None = None,
 ) -> dict[str, Any]:
     """Returns of the agent without noise over `episodes` seeds that it has not lived, with a 95 % interval,
-    beside those of chance.
+    beside those of chance. Of one that plans, "search" says how its search narrows (`searched`).
 
     random: as many episodes (or `random_episodes`) under the world's own law of chance; that law is named. Where the
     model foresees words, "language" says how well (`check_words`); "reading" is how many steps of a life are for that.
@@ -81,6 +82,8 @@ def evaluate(
         "returns": [float(x) for x in returns], "random_returns": [float(x) for x in chance],
     }
     out["better"] = out["return"] - out["interval"] > out["random"] + out["random_interval"]
+    if isinstance(m.spec.actor, CEM):
+        out["search"] = searched(m, lived)
     if "reading" in lived[0]:
         out["reading"] = float(np.mean([e["reading"].sum() for e in lived]))
     if reading.reads(m, lived):
@@ -101,6 +104,20 @@ def check_words(model: nn.Module, folder: Path | None, name: str, lived: list[en
     else:
         known = [e["token"] for e in by_chance(model, name, len(lived), seed + 1)]
     return reading.foretold(model, by_chance(model, apart, len(lived), seed) if apart else lived, known)
+
+
+@torch.no_grad()
+def searched(model: nn.Module, lived: list[envs.Episode], most: int = 8) -> dict[str, list[float]]:
+    """How a search narrows, by iteration, mean over what is believed after the first frames of some lives:
+    "elite_returns", foreseen for the plans that it keeps, and "elite_stds", how far these lie apart."""
+    m: Any = model
+    device, t = next(model.parameters()).device, min(CONTEXT, *(len(e["reward"]) for e in lived))
+    torch.manual_seed(0)
+    seen = {k: torch.from_numpy(np.stack([e[k][:t] for e in lived[:most]])).to(device)
+            for k in (*m.senses, "action", "first") if k in lived[0]}
+    posts, _ = m.dynamics.observe(m.encode(seen), seen["action"], seen["first"])
+    plan = m.plan({k: v[:, -1] for k, v in posts.items()})
+    return {k: [float(x.mean()) for x in getattr(plan, k)] for k in ("elite_returns", "elite_stds")}
 
 
 def seeds_of(begin: int, seed: int, count: int) -> list[int]:

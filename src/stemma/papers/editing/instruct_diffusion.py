@@ -76,6 +76,9 @@ PAPER = Paper(
         "The mixture of the release weighs its data sets (AIC .1, GoPro 2, REDS .2, SIDD 20, CLWD .2, InstructPix2Pix "
         ".2, GIER 2, others 1). Here kinds of instruction are weighed: --set tasks=.",
         "The reader is in the paper and not in its release; its widths are ours.",
+        "Data with masks, maps or keypoints are asked about by --data asked:DATA, in the release's words, colours, "
+        "crops and discs; several with commas between. Restoration (deblurring, denoising, watermarks) and referring "
+        "expressions are not built; pairs of them in a folder of edits are learned from like any.",
         "Boxes and classes come out of masks (`engine.editing.derive`), as in its tasks that no example showed.",
     ),
 )

@@ -79,6 +79,8 @@ PAPER = Paper(
         "Examples are made by `stemma import pairs` (`engine.editing.making`): a language model by path, or a grammar "
         "of the drawn world; pairs drawn with shared self-attention; the filter by a CLIP by path. The models "
         "themselves no package brings.",
+        "Pictures are edited, and examples drawn, at the 256 pixels at which it learns; the release edits at 512 what "
+        "learned at 256, and draws its examples at 512 (--size 512).",
         "Mirroring is told to both pictures of a pair, never to the sentence: `left` stays `left`, as in the release.",
         "Weights of the release come by `stemma import diffusers`.",
     ),

@@ -79,6 +79,8 @@ PAPER = Paper(
         "sentences and its miscalibration is its whole distance from the truth; the binned one stands beside it.",
         "Every place of a sentence has its own words, so a model can say nothing but possible sentences and its mass "
         "on the false ones is one less its mass on the facts: exact, and not sampled.",
+        "The corollary for facts that are regular but for a factor, and a mixture with nearest neighbours, are not "
+        "built.",
         "Documents that no fact is in (the paper's empty factoid) are left out: every document tells one.",
     ),
 )

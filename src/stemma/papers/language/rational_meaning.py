@@ -47,7 +47,7 @@ PAPER = Paper(
     "into an expression of Church, a probabilistic Scheme: an observation becomes a condition on a model of the world, "
     "a question a query, a new word a definition. Inference in the grown program does the rest, so that what is "
     "answered follows from all that was said and from what is known of the world: matches of tug-of-war, families, "
-    "things on a table, plans for lunch.",
+    "things on a table, things that collide, plans for lunch.",
     claims=(
         Claim("mean of a player's strength before anything is said, tug-of-war", 50, "the released world model"),
         Claim("deviation of a player's strength, tug-of-war", 20, "the released world model"),
@@ -62,6 +62,8 @@ PAPER = Paper(
         "share and denotation are ours to measure.",
         "Worlds have the released constants; programs, names and sentences are ours, as is the planner's ending: a "
         "trip ends at the first kitchen, and lunch is had once.",
+        "Of the dynamic scenes the physics is the released one, whose friction pulls to the left whichever way a thing "
+        "moves; scenes are not drawn as pictures.",
         "The released generator of scenes puts one thing more on the table than it draws; so does ours, which makes "
         "the chance of some mug .8606.",
         "A gaussian takes a deviation, also where a released model calls it a variance.",

@@ -65,6 +65,9 @@ PAPER = Paper(
         "so few labels would not give; probe.inside=true holds out some of the few.",
         "Trials are Optuna's, which need not give the same numbers in its next version; each is a function of those "
         "before it and of the seed, so that a search that is resumed goes on as it would have.",
+        "With --pictures, how many each concept has, those with fewer than 782 are left out. Features that the "
+        "authors' code extracted are data too (FOLDER/features_train/X_Y.pth). Drops relative to ImageNet-1K, "
+        "differences to ResNet-50 and groups of models are not worked out.",
         "Drawn concepts (--data drawn:levels) are a tree in which each step fixes one thing more of a picture, so that "
         "near ones look alike by construction.",
     ),

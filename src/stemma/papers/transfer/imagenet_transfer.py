@@ -53,8 +53,9 @@ def recipe(preset: str = "paper") -> Recipe:
 
 def prepare(p: Protocol, info: Info) -> Protocol:
     """A classifier for each data set."""
-    return replace(p, sets=tuple((name, n, bool(many)) for (name, many), n in zip(info.inputs, info.choices,
-                                                                                strict=True)))
+    count = len(info.inputs)
+    sets = tuple((name, n, bool(many)) for (name, many), n in zip(info.inputs, info.choices[:count], strict=True))
+    return replace(p, sets=sets, rows=info.choices[count:])
 
 
 PAPER = Paper(
@@ -93,6 +94,9 @@ PAPER = Paper(
         "measures several and draws their accuracy where they were trained against how they carry over.",
         "A budget in steps is that of a fine-tuning, one in time is shared among all trainings of the grid; the path "
         "of strengths is always walked whole.",
+        "Of what regularises the source, label smoothing and dropout are settings (source.smoothing, source.dropout); "
+        "batch norm without its scale, an auxiliary head, and accuracy over steps or pictures a class are not built. "
+        "The permutation test is of the best network and the next, set by set.",
         "The point of early stopping on validation is not looked for: each training goes to its end.",
     ),
 )

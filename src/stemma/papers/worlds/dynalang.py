@@ -151,6 +151,9 @@ PAPER = Paper(
         "bins for rewards and values. What this file does not say is `dreamerv3`'s, presets first-xl and small.",
         "Padding, no word, has a code of zeros here and a learned one there: an agent in a silent world is DreamerV3. "
         "In text the frame's code is zeros, as there.",
+        "A belief begins at its likeliest classes, as the first version's; the code draws them, and begins its dreams' "
+        "going on by the truth. Two of the paper's baselines, sentences embedded whole at the beginning and agents "
+        "without a model, and its worlds of VLN-CE are not built.",
         "A stretch of text begins with an empty belief; the authors' reader carries its own from one into the next, "
         "whether or not they belong together.",
         "The small presets have the second version's net; their rate of 1e-3 for the model of the world, and the small "

@@ -87,6 +87,13 @@ class Sampler:
         back = total - torch.arange(count, dtype=torch.float64) * (total / count)
         return back.round() - 1
 
+    def first(self, drawn: Tensor, alphas: Tensor, steps: int) -> Tensor:
+        """What a walk of `steps` begins from, of standard noise: on k-diffusion's times its first sigma times the
+        noise, sqrt(1 - a) in our coordinates and a little less than one; else the noise itself, as DDIM has it."""
+        if self.spacing != "linspace":
+            return drawn
+        return drawn * math.sqrt(1 - float(level(alphas, self.times(steps, len(alphas))[:1])[0]))
+
     def __call__(self, tell: Callable[[Tensor, float], Tensor], z: Tensor, alphas: Tensor, aim: Aim, steps: int,
                  draw: Callable[[], Tensor]) -> Tensor:
         """From noise `z` to a picture. tell(z_t, t) is what the guided network says; `draw` gives standard noise, once

@@ -64,6 +64,14 @@ class Policy(nn.Module):
         mean, std = self._normal(said)
         return (-0.5 * ((action - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
 
+    def spreads(self) -> tuple[float, float]:
+        """The entropies between which an actor's lies: (surest, by chance), in nats."""
+        if self.choices:
+            return 0.0, sum(math.log(n) for n in self.choices)
+        last: Any = self.net[-1]
+        numbers, whole = int(last.out_features) // 2, 0.5 * math.log(2 * math.pi) + 0.5
+        return numbers * (math.log(self.least) + whole), numbers * (math.log(self.most) + whole)
+
     def entropy(self, said: Float[Tensor, "N P"]) -> Float[Tensor, " N"]:
         if self.choices:
             return torch.stack([-(x.exp() * x).sum(-1) for x in self._groups(said)]).sum(0)
@@ -129,4 +137,16 @@ def lambda_returns(
     return torch.stack(out[:0:-1], 1)
 
 
-__all__ = ["Policy", "Scale", "Shadow", "lambda_returns"]
+def accounted(returns: Float[Tensor, "N L"], value: Float[Tensor, "N L"], spread: Float[Tensor, "N L"],
+              scale: tuple[Tensor, Tensor], spreads: tuple[float, float]) -> dict[str, Tensor]:
+    """What dreams came to, for the record alone, as the authors' code has it: "entropy" of the actor, and its place
+    between the surest one and chance ("randomness", 0..1); mean "return" on the running scale (where it begins, how
+    wide it is), and how often that is 1 or more ("return_rate"); mean size of the "advantage"."""
+    (low, wide), (least, most) = scale, spreads
+    scaled = (returns - low) / wide
+    return {k: v.detach().float().mean() for k, v in (
+        ("entropy", spread), ("randomness", (spread - least) / (most - least)), ("return", scaled),
+        ("return_rate", (scaled.abs() >= 1).float()), ("advantage", ((returns - value) / wide).abs()))}
+
+
+__all__ = ["Policy", "Scale", "Shadow", "accounted", "lambda_returns"]

@@ -32,15 +32,16 @@ def gated(raw: tuple[Tensor, Tensor, Tensor], deter: Tensor) -> Tensor:
 
 class BlockGRU(nn.Module):
     """(stoch, action, deter) -> deter: a layer over each of the three, then `blocks` small gated units, each of which
-    sees all three layers but its own part of the memory alone (rssm.py `_core`; app. B of the second version)."""
+    sees all three layers but its own part of the memory alone (rssm.py `_core`; app. B of the second version).
+    whole: as `BlockLinear`."""
 
-    def __init__(self, inp: In, size: int = 8192, hidden: int = 1024, blocks: int = 8) -> None:
+    def __init__(self, inp: In, size: int = 8192, hidden: int = 1024, blocks: int = 8, whole: bool = False) -> None:
         super().__init__()
         self.size, self.blocks = size, blocks
         self.of = nn.ModuleList(layers_of(n, hidden, 1) for n in (size, inp.channels[0], inp.actions))
-        self.hidden = nn.Sequential(begin(BlockLinear(size + 3 * hidden * blocks, size, blocks)), norm_of("rms", size),
-                                    nn.SiLU())
-        self.gates = begin(BlockLinear(size, 3 * size, blocks))
+        self.hidden = nn.Sequential(begin(BlockLinear(size + 3 * hidden * blocks, size, blocks, whole)),
+                                    norm_of("rms", size), nn.SiLU())
+        self.gates = begin(BlockLinear(size, 3 * size, blocks, whole))
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:

@@ -39,13 +39,14 @@ class ByChannel(nn.Module):
 
 
 class BlockLinear(nn.Module):
-    """A linear map whose matrix is block-diagonal: `blocks` equal parts of the input, each to its own of the output."""
+    """A linear map whose matrix is block-diagonal: `blocks` equal parts of the input, each to its own of the output.
+    whole: its weights begin as narrow as if each block saw all of the input (so the authors' code counts)."""
 
-    def __init__(self, width: int, out: int, blocks: int) -> None:
+    def __init__(self, width: int, out: int, blocks: int, whole: bool = False) -> None:
         super().__init__()
         if width % blocks or out % blocks:
             raise StemmaError(f"{width} and {out} numbers do not part into {blocks} blocks")
-        self.blocks = blocks
+        self.blocks, self.fan = blocks, width if whole else width // blocks
         self.weight = nn.Parameter(torch.empty(blocks, width // blocks, out // blocks))
         self.bias = nn.Parameter(torch.zeros(out))
 
@@ -55,15 +56,14 @@ class BlockLinear(nn.Module):
 
 
 def begin(module: nn.Module, scale: float = 1.0) -> Any:
-    """Weights from a normal cut at two deviations, of variance 1 / fan-in, times `scale`; biases 0."""
+    """Weights from a normal cut at two deviations, of variance 1 / fan-in once it is cut, times `scale`; biases 0."""
     for m in module.modules():
         if not isinstance(m, nn.Linear | nn.Conv2d | BlockLinear):
             continue
-        fan = m.weight.shape[1] if isinstance(m, BlockLinear) else m.weight[0].numel()
+        fan = m.fan if isinstance(m, BlockLinear) else m.weight[0].numel()
         std = 1.1368 * scale / math.sqrt(fan)
         with torch.no_grad():
-            m.weight.zero_() if not scale else nn.init.trunc_normal_(m.weight, 0.0, std, -2 * std / 1.1368,
-                                                                     2 * std / 1.1368)
+            m.weight.zero_() if not scale else nn.init.trunc_normal_(m.weight, 0.0, std, -2 * std, 2 * std)
             if m.bias is not None:
                 m.bias.zero_()
     return module
@@ -151,11 +151,11 @@ class BlockDecoder(ImageHead):
     small picture, then doubled and convolved four times. Squared error, summed over pixels.
 
     It reads ("deter", "stoch"); `deter` numbers of what it reads are the remembered ones.
-    blocks 0: one linear map of both, and transposed convolutions of 4 x 4 (the first version).
+    blocks 0: one linear map of both, and transposed convolutions of 4 x 4 (the first version). whole: as `BlockLinear`.
     """
 
     def __init__(self, inp: In, deter: int = 8192, depth: int = 64, units: int = 1024, blocks: int = 8,
-                 norm: str = "rms", sigmoid: bool = True) -> None:
+                 norm: str = "rms", sigmoid: bool = True, whole: bool = False) -> None:
         super().__init__()
         if inp.size % 16 or deter >= inp.channels[0]:
             raise StemmaError(f"this decoder draws pictures of a side that 16 divides, not {inp.size}, from {deter} "
@@ -165,7 +165,7 @@ class BlockDecoder(ImageHead):
         flat, bias = widths[-1] * side * side, norm == "rms"
         self.side, self.top = side, widths[-1]
         if blocks:
-            self.recalled = begin(BlockLinear(deter, flat, blocks))
+            self.recalled = begin(BlockLinear(deter, flat, blocks, whole))
             self.drawn = topped(inp.channels[0] - deter, 2 * units, 1, flat, norm=norm)
             self.first = nn.Sequential(ByChannel(norm, widths[-1]), nn.SiLU())
         else:

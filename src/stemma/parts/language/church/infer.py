@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import town as _town  # noqa: F401 (gives its primitive to programs)
+from . import line as _line  # noqa: F401 (gives its primitive to programs)
+from . import town as _town  # noqa: F401 (likewise)
 from .builtins import BASE
 from .chance import Law
 from .reader import ChurchError, Symbol, write
