@@ -33,8 +33,8 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
         more.append(f"Next is {systems[1]['title']}, {gap:.2f} below in adjusted logits, {sure}.")
         if r.get("apart"):
             told = ", ".join(f"{p:.2g} on {n}" for n, p in r["apart"].items())
-            more.append("Were their answers exchanged by chance, picture by picture, they would lie as far apart with a "
-                        f"probability of {told} (100,000 draws).")
+            more.append("Were their answers exchanged by chance, picture by picture, they would lie as far apart with "
+                        f"a probability of {told} (100,000 draws).")
     for way, said in r["ways"].items():
         if (line := together(said, way)) is not None:
             more.append(line)
