@@ -12,7 +12,7 @@ from torch import Tensor
 
 import stemma
 from learning import Learned
-from stemma.core.types import Batch
+from stemma.core.types import Batch, StemmaError
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.ops import boxes as bx
@@ -222,6 +222,11 @@ def test_a_refined_box_has_the_score_of_the_box_that_it_came_from() -> None:
     real = scores[0] > 0
     torch.testing.assert_close(boxes[0, real], torch.cat(want_boxes), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(scores[0, real], torch.cat(want_scores), rtol=1e-4, atol=1e-5)
+
+
+def test_bad_no_round_at_all() -> None:
+    with pytest.raises(StemmaError, match="rounds=0: boxes are scored and refined once at least"):
+        stemma.build("attractionet", "small", 3, {"rounds": 0})
 
 
 def test_regions_far_from_objects_are_not_asked_where() -> None:

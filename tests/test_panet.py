@@ -85,6 +85,25 @@ def test_the_second_path_as_it_is_written(size: tuple[int, int]) -> None:
         torch.testing.assert_close(found, want)
 
 
+@pytest.mark.oracle("the authors' steps with group norm restated", "panet")
+def test_a_step_of_the_second_path_with_norms_by_groups() -> None:
+    """FPN.py of the authors with USE_GN: a convolution, 32 groups, a ReLU; then the level is added."""
+    neck = edit(panet.spec(), "neck.norm", "group").neck.but(width=64).build(In((4, 6), (4, 8)))
+    norms = [m for m in neck.modules() if isinstance(m, nn.GroupNorm)]
+    assert len(norms) == 2 * 2 + 2 and {m.num_groups for m in norms} == {32}
+    for p in neck.parameters():
+        nn.init.normal_(p, std=0.2)
+    xs = [torch.randn(1, 4, 16, 24), torch.randn(1, 6, 8, 12)]
+    p2, p3 = FPN.forward(neck, xs)
+
+    def step(x: torch.Tensor, block: Any, stride: int) -> torch.Tensor:
+        y = F.conv2d(x, block[0].weight, None, stride, 1)
+        return F.group_norm(y, 32, block[1].weight, block[1].bias).relu()
+
+    n3 = step(step(p2, neck.down[0], 2) + p3, neck.path[0][0], 1)
+    torch.testing.assert_close(neck(xs)[1], n3, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.oracle("mmdetection's PAFPN restated, which has no activations", "panet")
 def test_without_activations_over_sums_it_is_the_public_variant() -> None:
     neck = PathAggregation(In((4, 6, 8, 10), (4, 8, 16, 32)), 8, activate=False, start="sums")

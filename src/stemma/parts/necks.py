@@ -1,6 +1,7 @@
 """Necks: what stands between the backbone's levels and the heads."""
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -12,6 +13,8 @@ from ..core.part import In
 from ..ops.reorg import Order, reorg
 from .backbones.darknet import conv_leaky
 from .trunk import Trunk
+
+Norm = Literal["none", "batch", "group"]
 
 
 class Same(Trunk):
@@ -56,7 +59,7 @@ class FPN(Trunk):
     `fusion`: how a lateral and the map from above join. `top_down=False` leaves the laterals alone (the paper's
     bottom-up pyramid), `lateral=False` upsamples C5 alone (its table 1 e), `finest=True` hands out the finest level
     only (its table 1 f).
-    `norm`: "batch" puts batch norm after every convolution and drops their biases.
+    `norm`: "batch" and "group" put a norm after every convolution and drop their biases; groups are 32.
 
     Maps are upsampled to the size of the level below, so odd sizes need no padding.
     """
@@ -64,7 +67,7 @@ class FPN(Trunk):
     def __init__(
         self, inp: In, width: int = 256, extra: Literal["none", "pool", "c5", "p5"] = "none",
         fusion: Literal["add", "product", "concat"] = "add",
-        top_down: bool = True, lateral: bool = True, finest: bool = False, norm: Literal["none", "batch"] = "none",
+        top_down: bool = True, lateral: bool = True, finest: bool = False, norm: Norm = "none",
     ) -> None:
         super().__init__()
         n = len(inp.channels)
@@ -115,10 +118,12 @@ class FPN(Trunk):
         return outs
 
 
-def conv(channels: int, width: int, kernel: int, norm: str, stride: int = 1) -> nn.Module:
-    """A convolution of a pyramid; batch norm after it takes its bias."""
+def conv(channels: int, width: int, kernel: int, norm: Norm, stride: int = 1) -> nn.Module:
+    """A convolution of a pyramid; a norm after it takes its bias."""
     plain = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=norm == "none")
-    return plain if norm == "none" else nn.Sequential(plain, nn.BatchNorm2d(width))
+    if norm == "none":
+        return plain
+    return nn.Sequential(plain, nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(math.gcd(32, width), width))
 
 
 def _start(net: nn.Module) -> None:
@@ -138,7 +143,7 @@ class PathAggregation(FPN):
     the place of what its 3x3 made of it; with both, and no norm, it is the PAFPN of public code.
     """
 
-    def __init__(self, inp: In, width: int = 256, norm: Literal["none", "batch"] = "none", depth: int = 1,
+    def __init__(self, inp: In, width: int = 256, norm: Norm = "none", depth: int = 1,
                  activate: bool = True, start: Literal["path", "sums"] = "path") -> None:
         super().__init__(inp, width, norm=norm)
         n = len(inp.channels) - 1

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In, Part, part
-from ..core.types import Batch, Detections, Losses, Targets
+from ..core.types import Batch, Detections, Losses, StemmaError, Targets
 from ..ops import boxes as bx
 from ..ops.nms import nms
 from ..ops.scalars import normaliser
@@ -80,6 +80,8 @@ class AttendModel(nn.Module):
 
     def __init__(self, spec: Attend, classes: int) -> None:
         super().__init__()
+        if spec.rounds < 1:
+            raise StemmaError(f"rounds={spec.rounds}: boxes are scored and refined once at least")
         self.spec, self.classes = spec, classes
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
         self.where: nn.Module = spec.where.build(self.backbone.out)

@@ -167,7 +167,7 @@ PAPER = Paper(
         "Two fully connected layers in the place of the heavier head: stages.0.head.convs=0 and depth=2. Table 5 is "
         "stages.0.head.fuse and early, table 6 branches.0.join and start; the second path's length is neck.depth.",
         "The paper normalises over all GPUs after every new layer, the authors' released code by groups; here no new "
-        "layer has a norm (neck.norm=batch).",
+        "layer has a norm. Both pyramids can have one: neck.norm=batch or group.",
         "neck.activate=false and neck.start=sums make the PAFPN of mmdetection, which has no ReLUs and whose path runs "
         "through the sums.",
         "Settings of the pictures and the length are those of the authors' configuration for masks; its network is "
