@@ -24,7 +24,7 @@ from stemma.core.samples import DataError, Dataset
 
 from .files import Unused
 from .formats import apart, drafts_at, scale_of, unused_at
-from .images import header, read_image
+from .images import header, pages_of, read_image
 from .open import is_scenes, module_of, open_dataset, same_classes
 from .records import Fault, Records, finish, size_error
 
@@ -215,7 +215,13 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
                 report.faults.append(look.fault)
             if progress is not None:
                 progress(done, len(jobs))
-    _turns(looks, [opened[name].path(i) for name, i in jobs], report)
+    paths = [opened[name].path(i) for name, i in jobs]
+    _turns(looks, paths, report)
+    stacks = [p for p, look in zip(paths, looks) if look.digest and pages_of(p) > 1]
+    if stacks:
+        have = "s have" if len(stacks) > 1 else " has"
+        report.notes.append(f"{len(stacks)} picture{have} several pages, of which the first alone is read: "
+                            f"{stacks[0]} has {pages_of(stacks[0])}")
     same: dict[bytes, list[int]] = defaultdict(list)
     for k, look in enumerate(looks):
         if look.digest:

@@ -6,8 +6,10 @@ A picture's key is its path below the root. A base name alone is a key only wher
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from stemma.core.samples import DataError
 
@@ -15,13 +17,29 @@ from .images import SUFFIXES, check_name, walk
 
 
 def plain_name(name: str) -> str:
-    """One spelling of a path: `/` between its parts, no `.` among them. Leading `/`, drives and `..` stay, for
-    `check_name` to judge."""
+    """One spelling of a path: `/` between its parts, no `.` among them; of an address on the web the path alone.
+    Leading `/`, drives and `..` stay, for `check_name` to judge."""
+    if "://" in name and (there := on_the_web(name)):
+        return there
     if "\\" not in name and "./" not in name and "//" not in name:
         return name
     text = name.replace("\\", "/")
     parts = text.split("/")
     return "/".join(p for k, p in enumerate(parts) if p not in ("", ".") or (k == 0 and p == ""))
+
+
+def on_the_web(name: str) -> str:
+    """The path of an address, such as "https://host/set/a%20b.jpg?key=1": "set/a b.jpg". "" of another name."""
+    try:
+        at = urlsplit(name)
+    except ValueError:
+        return ""
+    return unquote(at.path).strip("/") if len(at.scheme) > 1 and at.netloc else ""
+
+
+def same_letters(name: str) -> str:
+    """A name for comparing: in small letters, and those with accents in one piece. Macs take them apart."""
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 def foreign(name: str) -> bool:
@@ -72,6 +90,9 @@ class Pictures:
         if not parts:
             return None
         found = self._last.get(_key(parts[-1]), [])
+        if not found and "%" in name:
+            parts = [unquote(p) for p in parts]
+            found = self._last.get(_key(parts[-1]), [])
         if len(found) > 1:
             alike = [_alike(parts, n) for n in found]
             found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
@@ -88,14 +109,14 @@ class Pictures:
 
 
 def _key(name: str) -> str:
-    return name.rsplit("/", 1)[-1].casefold()
+    return same_letters(name.rsplit("/", 1)[-1])
 
 
 def _alike(parts: list[str], name: str) -> int:
     """How many of the folders before the last part two paths have in common, from the end."""
     k = 0
     for a, b in zip(reversed(parts[:-1]), reversed(name.split("/")[:-1])):
-        if a.casefold() != b.casefold():
+        if same_letters(a) != same_letters(b):
             break
         k += 1
     return k
@@ -124,4 +145,4 @@ def below_common(files: Sequence[str]) -> list[str]:
     return [below(Path(f), base) if path else f for f, path in zip(files, there, strict=True)]
 
 
-__all__ = ["Pictures", "below", "below_common", "common", "foreign", "plain_name"]
+__all__ = ["Pictures", "below", "below_common", "common", "foreign", "on_the_web", "plain_name", "same_letters"]

@@ -123,6 +123,20 @@ def header(path: str | Path) -> Header:
         raise _unreadable(path, e) from None
 
 
+def pages_of(path: str | Path) -> int:
+    """How many pictures a TIFF holds, as a stack of a microscope; 1 for other kinds, whose frames are an animation's,
+    and for what cannot be read."""
+    if os.path.splitext(path)[1].lower() not in (".tif", ".tiff"):
+        return 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as im:
+                return int(getattr(im, "n_frames", 1))
+    except _BROKEN:
+        return 1
+
+
 def is_pointer(raw: bytes) -> bool:
     """Whether these bytes are what Git LFS leaves in the place of a file that was not fetched."""
     return len(raw) < 1024 and raw.startswith(b"version ") and b"\noid sha256:" in raw
@@ -572,5 +586,5 @@ def _turn(a: np.ndarray, orientation: int) -> np.ndarray:
 
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "Header", "check_name", "child", "cut_to_8_bits", "header", "image_size",
-           "is_pointer", "listing", "read_image", "read_map", "safe_join", "shown", "subfolders", "to_uint8", "walk",
-           "walked_once", "without"]
+           "is_pointer", "listing", "pages_of", "read_image", "read_map", "safe_join", "shown", "subfolders",
+           "to_uint8", "walk", "walked_once", "without"]

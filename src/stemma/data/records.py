@@ -20,6 +20,7 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
 from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
+from .misread import Spelt, misread
 from .options import spelled
 from .readers import rle
 from .readers.segments import Segments
@@ -178,6 +179,7 @@ class Draft:
     frequency: tuple[str, ...] = ()  # of the classes of federated data
     crowds: str = "crowds"  # what the format calls objects that do not count
     unmark: str = "write iscrowd 0"
+    spelt: Spelt = ""  # what the four numbers of its boxes are
 
     def images(self, keep: np.ndarray) -> Draft:
         """The draft with the pictures at the ascending index `keep`."""
@@ -435,6 +437,7 @@ def vet(
     keep = np.ones(len(t.files), dtype=bool)
     found = [-1] * len(t.files)
     twice: dict[str, int] = {}
+    unreadable = set(out)
     for i, name in enumerate(t.files):
         found[i] = folder.known.get(name, -1)
         if found[i] >= 0 and t.maps is None and name not in twice:
@@ -454,10 +457,13 @@ def vet(
                                 "its record is left out", True, "missing image"))
             keep[i] = False
         elif name in twice:
-            own = not isinstance(t.source, str)  # an annotation file of its own: both records say the same
+            first = twice[name]
+            same = not isinstance(t.source, str) and _alike(t, first, i) and (first in unreadable) >= (i in unreadable)
+            other = "" if same or isinstance(t.source, str) else f" by {t.origin(first)}, with other objects"
             faults.append(Fault(t.origin(i), record, "file_name",
-                                f"the image {name} is listed before, as image {t.ids[twice[name]]}",
-                                "the second record is left out" if own else "remove one of the two records", own,
+                                f"the image {name} is listed before{other}, as image {t.ids[first]}",
+                                "the second record is left out" if same else "put all of its objects into one of the "
+                                "two records and remove the other" if other else "remove one of the two records", same,
                                 "image listed twice"))
             keep[i] = False
         else:
@@ -472,12 +478,24 @@ def vet(
             keep[i] = False
     sizes = np.array(found, dtype=np.int64)
     lost = np.zeros(len(t.files), dtype=bool)
-    lost[list(out)] = True
+    lost[list(unreadable)] = True
     if not keep.all():
         at = np.flatnonzero(keep)
         t, sizes, lost = t.images(at), sizes[at], lost[at]
     t, more, left = vet_boxes(t, lost)
     return t, faults + more, sizes[left].tolist()
+
+
+def _alike(t: Table, one: int, two: int) -> bool:
+    """Whether two records of one picture say the same of it: their objects, or their maps."""
+    if t.maps is not None and t.maps[one] != t.maps[two]:
+        return False
+    rows = []
+    for i in (one, two):
+        a, b = np.searchsorted(t.image, (i, i + 1))
+        found = np.concatenate([t.boxes[a:b], t.labels[a:b, None], t.crowd[a:b, None]], 1)
+        rows.append(found[np.lexsort(found.T)])
+    return np.array_equal(rows[0], rows[1], equal_nan=True)
 
 
 _BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
@@ -557,9 +575,19 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     new: dict[int, Any] = {}
     odd = {k: t.segments[k] for k in t.segments.odd()}
     strings: list[int] = []
+
+    def fault(k: int, problem: str, mend: str, kind: str) -> None:
+        i = int(t.image[k])
+        faults.append(Fault(t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", problem, mend, True,
+                            kind, t.files[i], tuple(t.boxes[k].tolist())))
+
     for k, seg in odd.items():
         said = rle.problem(seg, *sizes[k].tolist())
-        if said:
+        if said and (other := rle.respelled(seg)) is not None and not rle.problem(other, *sizes[k].tolist()):
+            new[k] = rle.compact(other)
+            fault(k, "the polygon is not written as a list of flat lists [[x, y, x, y, ...]]", "it is read as one",
+                  "polygon in other brackets")
+        elif said:
             wrong[k] = said
         elif isinstance(seg, list):
             new[k] = rle.compact(seg)
@@ -569,17 +597,15 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
         part = strings[lo : lo + 4096]
         bad = rle.string_faults([odd[k]["counts"] for k in part], sizes[part].prod(1))
         wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
+    runs = [k for k, seg in odd.items() if k not in wrong and isinstance(seg, dict)]
+    wrong.update({k: "has no pixel" for k, n in zip(runs, rle.areas([odd[k] for k in runs])) if not n})
     for k in sorted(wrong):
         seg = odd[k]
         whole = ([ring for ring in seg if not rle.problem([ring], *sizes[k].tolist())] if isinstance(seg, list)
                  else [])
         new[k] = rle.compact(whole) or None
-        i = int(t.image[k])
-        faults.append(Fault(
-            t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", f"the mask {wrong[k]}",
-            "its sound polygons are kept" if whole else "its box is taken as the mask", True, "broken mask",
-            t.files[i], tuple(t.boxes[k].tolist()),
-        ))
+        fault(k, f"the mask {wrong[k]}", "its sound polygons are kept" if whole else "its box is taken as the mask",
+              "broken mask")
     t, more = _boxes_beside(replace(t, segments=t.segments.mended(new)) if new else t)
     return t, faults + more
 
@@ -637,12 +663,14 @@ def finish(
     """
     t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
+    if (other := _misread(draft)) is not None:
+        faults.append(other)
     wrong = _nothing(draft, t, faults, split)
     white = _white(t.files, draft, scale)
     draft.notes += _about_points(draft, t, split)
     if on_fault != "report":
         if draft.table.files:
-            settle(faults, on_fault, f"{name}, split '{split}'", len(draft.table.files) - len(t.files))
+            settle(faults, on_fault, f"{name}, split '{split}'", len(set(draft.table.files)) - len(t.files))
         for note in draft.notes:
             say_once(f"{draft.root}: {note}")
         if wrong is not None:
@@ -662,6 +690,14 @@ def finish(
         semantic, kinds = with_background(have), (*kinds, "semantic")
     info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency)
     return Records(t, info, draft, faults, split, sizes)
+
+
+def _misread(draft: Draft) -> Fault | None:
+    """The fault of boxes that were written by another rule than they are read by."""
+    t = draft.table
+    bare = np.ones(len(t.boxes), dtype=bool) if t.segments is None else t.segments.absent()
+    found = misread(t.boxes, t.sizes[t.image], bare, draft.spelt) if len(t.boxes) else None
+    return None if found is None else Fault(draft.source, "", "box", *found, False, "boxes in other numbers")
 
 
 def _about_points(draft: Draft, t: Table, split: str) -> list[str]:

@@ -48,7 +48,8 @@ def row_of(line: str, where: Path) -> tuple[str, str]:
 
 def _in(folder: Path) -> dict[str, int]:
     """class -> pictures of one folder of class folders; empty where pictures lie beside them, where a folder has the
-    name of one of pictures or labels, and where all have the names of splits (train2017, val2017)."""
+    name of one of pictures or labels, and where all have the names of splits (train2017, val2017), or lie in such
+    folders further down (leftImg8bit/train/aachen, MOT17-02/img1)."""
     below = shown(folder)
     if {n.lower() for n in below} & _ROOMS or all(split_name(n) for n in below):
         return {}
@@ -56,6 +57,8 @@ def _in(folder: Path) -> dict[str, int]:
     if any("/" not in f for f in files):
         return {}
     of = Counter(f.rpartition("/")[0] for f in files)
+    if of and all(any(split_name(n) or n.lower().rstrip("0123456789") in _ROOMS for n in c.split("/")[1:]) for c in of):
+        return {}
     empty = [n for n in below if not any(c == n or c.startswith(f"{n}/") for c in of)]
     return {c: of.get(c, 0) for c in sorted([*of, *empty])}
 

@@ -13,10 +13,11 @@ import mmap
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
 from ..files import given_folder, read_bytes
-from ..finding import Pictures, below_common, foreign, plain_name
+from ..finding import Pictures, below_common, foreign, plain_name, same_letters
 from ..images import check_name, shown
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
@@ -43,6 +44,8 @@ PERSON = (
     "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )
 _PERSON_SIGMAS = (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089)
+_PASTED = 1 << 26  # bytes of a file from which on nobody puts two together by hand
+_LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _OTHER_SIGMA = 0.05  # where the source publishes none
 # groups that are not meant when `instances` lies beside them
 _MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")
@@ -53,11 +56,11 @@ _MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")
 
 def load_json(path: Path) -> tuple[Any, str]:
     """A JSON document and the sha256 of its bytes. Raises DataError for truncated,
-    too deeply nested and undecodable files."""
+    too deeply nested and undecodable files, and where two documents were pasted into one."""
     raw = read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        return json.loads(raw), digest
+        return json.loads(raw, object_pairs_hook=partial(_once, path) if _twice(raw) else None), digest
     except json.JSONDecodeError as e:
         cut = e.pos >= len(e.doc.rstrip()) - 1 or "Unterminated" in e.msg
         what = "the JSON ends too early: the file is truncated" if cut else f"is no JSON ({e.msg})"
@@ -70,6 +73,22 @@ def load_json(path: Path) -> tuple[Any, str]:
     except ValueError as e:
         raise DataError(str(path), f"holds a number that cannot be read ({str(e)[:80]})",
                         "check what wrote it") from None
+
+
+def _twice(raw: bytes) -> bool:
+    """Whether a list of a document may stand there twice: none does of a plain one."""
+    return len(raw) < _PASTED and any(raw.find(k) != raw.rfind(k) for k in _LISTS)
+
+
+def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which a list that stands twice would be lost. Raises DataError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key in (k.decode().strip('"') for k in _LISTS):
+            if sum(k == key and isinstance(v, list) for k, v in pairs) > 1:
+                raise DataError(str(path), f"has the list {key!r} twice in one object: all but the last would be lost",
+                                "put both into one list", field=key)
+    return found
 
 
 def looks_like(path: Path) -> str:
@@ -153,17 +172,26 @@ def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
         if not split_name(where.stem):
             return {group: {"all": where}}
         beside = [p for p in sorted(where.parent.glob("*.json")) if group_name(p.stem) == group and split_name(p.stem)]
+        beside.sort(key=lambda p: _year(p.stem) == _year(where.stem))  # of two of one split, that of the same year
         found = {split_name(p.stem): p for p in beside if p == where or _is(p, kind)}
         return {group: {**found, split_name(where.stem): where}}
     out: dict[str, dict[str, Path]] = {}
-    for path in sorted([*where.glob("*.json"), *where.glob("[aA]nnotations/*.json"), *where.glob("labels/*.json")]):
-        if _is(path, kind):
-            out.setdefault(group_name(path.stem), {})[split_name(path.stem) or "all"] = path
-    if not out:  # one folder a split, each with its own file
-        for path in sorted(where.glob("*/*.json")):
-            if split_name(path.parent.name) and _is(path, kind):
-                out.setdefault(group_name(path.stem), {})[split_name(path.parent.name)] = path
+    for group, split, path in _json_files(where, kind):
+        out.setdefault(group, {})[split] = path
     return out
+
+
+def _json_files(where: Path, kind: str) -> list[tuple[str, str, Path]]:
+    """(group, split, file) of the JSON files of one kind in a folder."""
+    found = [(group_name(p.stem), split_name(p.stem) or "all", p) for p in sorted(
+        [*where.glob("*.json"), *where.glob("[aA]nnotations/*.json"), *where.glob("labels/*.json")]) if _is(p, kind)]
+    return found or [(group_name(p.stem), split_name(p.parent.name), p) for p in sorted(where.glob("*/*.json"))
+                     if split_name(p.parent.name) and _is(p, kind)]  # one folder a split, each with its own file
+
+
+def _year(stem: str) -> str:
+    """The digits at the end of a file's name."""
+    return stem[len(stem.rstrip("0123456789")) :]
 
 
 def _is(path: Path, kind: str) -> bool:
@@ -177,19 +205,28 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     if not groups:
         raise DataError(str(where), f"holds no {kind} JSON",
                         f"looked for *.json, annotations/*.json and SPLIT/*.json with the keys of {kind} annotations")
-    if which is not None:
-        if which not in groups:
-            raise DataError(str(where), f"has no annotations called '{which}'", f"it has {', '.join(groups)}")
-        return groups[which]
-    if len(groups) == 1:
-        return next(iter(groups.values()))
-    if "instances" in groups:
-        return groups["instances"]
-    main = [g for g in groups if g not in _MINOR]
+    if which is not None and which not in groups:
+        raise DataError(str(where), f"has no annotations called '{which}'", f"it has {', '.join(groups)}")
+    main = [which] if which is not None else [g for g in groups if g not in _MINOR or len(groups) == 1]
+    main = ["instances"] if "instances" in main else main
     if len(main) == 1:
+        if where.is_dir():
+            _one_of_each_split(where, kind, main[0])
         return groups[main[0]]
     raise DataError(str(where), f"has several annotation files ({', '.join(groups)})",
                     f"say {spelled('labels', next(iter(groups)))}, or name the file itself")
+
+
+def _one_of_each_split(where: Path, kind: str, group: str) -> None:
+    """Raises DataError where two files of a group are of one split: one of them would be passed over."""
+    of: dict[str, Path] = {}
+    for _, split, path in (f for f in _json_files(where, kind) if f[0] == group):
+        if split in of:
+            both = " and ".join(p.relative_to(where).as_posix() for p in (of[split], path))
+            raise DataError(str(where), f"has two annotation files of the split '{split}', {both}",
+                            f"name the one that is meant with {spelled('labels', path.relative_to(where).as_posix())}, "
+                            "or put both into one", field="labels")
+        of[split] = path
 
 
 def data_root(file: Path) -> Path:
@@ -239,35 +276,52 @@ def located(
     """
     joined = [f"{inside}/{f}" if inside else f for f in files]
     keep = np.ones(len(files), dtype=bool)
-    lost = [k for k, f in enumerate(files) if foreign(f)]
+    lost = {k: None for k, f in enumerate(files) if foreign(f)}
     sample = np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)).tolist() if files else []
     folder = split_name(inside.rsplit("/", 1)[-1])
     if folder and split in ("train", "val", "test") and folder != split:
         notes.append(f"the pictures of split '{split}' are taken from {inside}, where its file names are found")
-    if not lost and any((root / joined[k]).is_file() for k in sample):
+    known = [(root / joined[k]).is_file() for k in sample]
+    there = any(known)
+    odd = {k for k, f in enumerate(files) if not (f.isascii() and "%" not in f or foreign(f)
+                                                  or (root / joined[k]).is_file())}
+    if there and all(known) and not lost and not odd:
         return joined, keep
     pictures, found = Pictures(root, follow_links=follow_links), 0
-    for k in lost or range(len(files)):
+    gone = set(range(len(files))) if lost or not there else {
+        k for k, f in enumerate(joined) if k not in odd and not (root / f).is_file()}
+    for k in sorted({*(lost or gone), *odd}):
         try:
             hit = pictures.find(files[k], near=split)
         except LookupError as e:
+            if there and k not in lost:
+                continue  # it is named as missing
             faults.append(Fault(str(source), f"image {ids[k]}", "file_name", f"{files[k][:200]!r} could mean {e}",
                                 "write the path below the data folder", False, "picture not told apart"))
             keep[k] = False
             continue
-        if hit is not None:
+        if there and k in odd and k not in lost and hit is not None and _same(hit, joined[k]):
+            joined[k] = hit
+        elif there and k not in lost and hit is not None and not {split_name(p) for p in hit.split("/")} <= {"", split}:
+            continue  # a picture of another split that is called so, too
+        elif hit is not None:
             joined[k], found = hit, found + 1
-        elif lost:
+        elif foreign(files[k]):
             keep[k] = False
             try:
                 check_name(files[k], str(source), f"image {ids[k]}")
             except DataError as e:
                 faults.append(Fault.of(e, "path"))
     if found:
-        first = files[lost[0]] if lost else files[0]
+        first = files[next(iter(lost or sorted(gone | odd)))]
         notes.append(f"{found} file names, as {first[:120]!r}, lead nowhere below {root}; the pictures were found by "
                      "the last parts of them")
     return joined, keep
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths are one but for how their letters are written."""
+    return same_letters(unquote(one)) == same_letters(unquote(other))
 
 
 # ---------------------------------------------------------------- columns
@@ -528,6 +582,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
             i = int(at[n])
             h, w = sizes[i].tolist()
             outline = rle.listed(segments[n])
+            if rle.problem(outline, h, w) and (other := rle.respelled(outline)) is not None:
+                outline = other
             wrong = rle.problem(outline, h, w)
             if not wrong:
                 try:
@@ -567,7 +623,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     t.searched = searched
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
-                 out=out, used={said}, frequency=frequency)
+                 out=out, used={said}, frequency=frequency, spelt="size")
 
 
 def _plain(source: Path) -> columns.Plain | None:
@@ -577,11 +633,13 @@ def _plain(source: Path) -> columns.Plain | None:
     if found is not None:
         return found
     try:
+        if source.stat().st_size < _PASTED and _twice(source.read_bytes()):
+            return None
         doc = columns.Document(source)
         if not isinstance(doc.categories, list):
             return None
         found = columns.Plain(doc.digest, doc.categories, _listed(doc.images(), source), doc.annotations())
-    except columns.NotPlain:
+    except (columns.NotPlain, OSError):
         return None
     if known is not None and columns.stamp(source) == known:
         columns.keep(source, known, looks_like(source), found)

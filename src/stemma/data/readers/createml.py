@@ -1,5 +1,6 @@
-"""CreateML: a JSON list of pictures with boxes, each by its centre and size in pixels (Apple's object detection format;
-also Roboflow's _annotations.createml.json in a folder a split)."""
+"""CreateML: a JSON list of pictures with boxes, each by its centre and size in pixels (Apple's object detection format,
+its keys `image` and `annotations` or `imagefilename` and `annotation`; also Roboflow's _annotations.createml.json in a
+folder a split)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def _fits(path: Path) -> bool:
             head = f.read(1 << 16)
     except OSError:
         return False
-    return (head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and b'"image' in head and b'"annotations"' in head
+    return (head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and b'"image' in head and b'"annotation' in head
             and (b'"coordinates"' in head or b'"annotations":[]' in head.replace(b" ", b""))
             and b'"result"' not in head)
 
@@ -47,7 +48,7 @@ def read(
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
                           every=lambda: pages.classes_of(p for o in splits(where, labels).values() for f in o.files
                                                          for p in _pages(f, [])),
-                          word="annotation", faults=faults, follow_links=follow_links)
+                          word="annotation", faults=faults, follow_links=follow_links, spelt="centre")
 
 
 def _pages(path: Path, faults: list[Fault]) -> list[Page]:
@@ -58,7 +59,7 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
     for k, row in enumerate(doc):
         name = next((row[c] for c in ("image", "imagefilename") if isinstance(row.get(c), str)), "") if isinstance(
             row, dict) else ""
-        rows = row.get("annotations") if isinstance(row, dict) else None
+        rows = row.get("annotations", row.get("annotation")) if isinstance(row, dict) else None
         if not name:
             faults.append(Fault(str(path), f"picture {k}", "image", "names no picture", "it is left out", True,
                                 "broken record"))

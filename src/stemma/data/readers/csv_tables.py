@@ -1,6 +1,7 @@
 """CSV tables of boxes with the usual column names: filename, class, xmin, ymin, xmax, ymax (TensorFlow's and Roboflow's
 _annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); path, x1, y1, x2, y2, class
-without a head; a column bbox of "[x, y, width, height]".
+without a head; a column bbox of "[x, y, width, height]" in any brackets; x_center, y_center, width, height. Names may
+have capitals, blanks or hyphens. width and height are those of the box where no other columns say its size.
 
 Columns may be parted by semicolons or tabs, and numbers have a decimal comma, as spreadsheets of some languages write
 them. Fractions are told from pixels once for all rows: a box within one pixel is none. A row without a box is a
@@ -8,9 +9,9 @@ picture without objects. IsGroupOf is a crowd.
 """
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from stemma.core.values import flag
 from ..files import given_folder, read_bytes, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
+from ..misread import Spelt
 from ..records import Draft, Fault
 from . import pages
 from .coco import split_name
@@ -28,30 +30,43 @@ from .pages import Page, Shape, Source
 
 FORMAT = "csv"
 _NAMES = {
-    "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "path", "img", "file", "imgname"),
-    "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name"),
+    "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "imagename", "image_path", "path",
+             "img", "img_name", "file", "imgname"),
+    "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name",
+              "categoryname", "category_name", "type", "species", "class_id", "classid", "label_id", "category_id",
+              "categoryid"),
     "x1": ("xmin", "x_min", "x1", "left", "bx1"), "y1": ("ymin", "y_min", "y1", "top", "by1"),
     "x2": ("xmax", "x_max", "x2", "right", "bx2"), "y2": ("ymax", "y_max", "y2", "bottom", "by2"),
     "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
     ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
+    "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x"),
+    "cy": ("cy", "y_center", "ycenter", "center_y", "y_centre", "centre_y"),
     "bbox": ("bbox", "box"), "split": ("split", "set", "subset", "fold"), "group": ("isgroupof", "iscrowd"),
     "width": ("width", "img_width", "image_width"), "height": ("height", "img_height", "image_height"),
 }
-_BOX = ("x1", "y1", "x2", "y2", "x", "y", "w", "h", "bbox")
+_SIZES = ("w", "h")
+_UNKNOWN = "-1"  # as OpenImages' IsGroupOf of boxes that nobody was asked about
+_LAYOUTS = (("x1", "y1", "x2", "y2"), ("x", "y", *_SIZES), ("cx", "cy", *_SIZES), ("bbox",))  # the first there is
+_BOX = frozenset(c for layout in _LAYOUTS for c in layout)
 
 
 @dataclass(frozen=True)
 class Head:
-    """Which column is what; `first` is the line of the first row, `width` the number of columns."""
+    """Which column is what; `first` is the line of the first row, `width` the number of columns, `names` theirs."""
 
     at: dict[str, int]
     first: int
     width: int
+    names: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """The columns that say the box; none where none do."""
+        return next((x for x in _LAYOUTS if set(x) <= set(self.at)), ())
 
     @property
     def usable(self) -> bool:
-        corners = {"x1", "y1", "x2", "y2"} <= set(self.at) or {"x", "y", "w", "h"} <= set(self.at) or "bbox" in self.at
-        return corners and "file" in self.at
+        return bool(self.layout) and "file" in self.at
 
 
 def looks_like(path: Path) -> bool:
@@ -63,7 +78,12 @@ def _fits(path: Path) -> bool:
     try:
         with open(path, "rb") as f:
             head = f.read(1 << 14)
-        rows = _rows(text_of(head[: head.rfind(b"\n") + 1] or head, path), path)[:20]
+        whole = head[: head.rfind(b"\n") + 1] or head
+        try:
+            text = text_of(whole, path)
+        except DataError:
+            text = whole.decode("latin-1")  # the encoding is told where the table is read
+        rows = _rows(text, path)[:20]
     except (OSError, DataError):
         return False
     found = _head(rows)
@@ -73,11 +93,16 @@ def _fits(path: Path) -> bool:
 def _head(rows: list[list[str]]) -> Head | None:
     if not rows:
         return None
-    said = [c.strip().lower().lstrip("\ufeff") for c in rows[0]]
+    said = [re.sub(r"[\s_-]+", "_", c.strip().lower().lstrip("\ufeff")) for c in rows[0]]
     at = {what: next(said.index(w) for w in words if w in said) for what, words in _NAMES.items()
           if any(w in said for w in words)}
     if "file" in at:
-        return Head(at, 2, len(said))
+        found = Head(at, 2, len(said), tuple(rows[0]))
+        if not found.usable and ({"x", "y"} <= set(at) or {"cx", "cy"} <= set(at)):
+            sizes = {new: at[old] for new, old in zip(_SIZES, ("width", "height")) if old in at and new not in at}
+            found = Head({k: v for k, v in at.items() if k not in ("width", "height")} | sizes, 2, len(said),
+                         found.names)
+        return found
     # path,x1,y1,x2,y2,class
     if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
         return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1, 6)
@@ -177,12 +202,27 @@ def read(
         return {n for c in rows if _box(c) is not None and (n := described.get(c("class"), c("class") or _only(c)))}
 
     notes = ["boxes are fractions of the picture: few numbers or none are beyond 1"] if fractions else []
+    for path, (head, _) in tables.items():
+        if head.names and "class" not in head.at:
+            notes.append(f"no column of {path.name} is known to say a class ({', '.join(head.names)[:200]}): all of "
+                         "its boxes are of the class 'object'. Call the column that does 'class'")
+    unknown = sum(_Cells(r, h)("group") == _UNKNOWN for h, body in tables.values() for r in body)
+    if unknown:
+        notes.append(f"of {unknown} boxes it is not known whether they are of a group ({_UNKNOWN}): they count as no "
+                     "crowds")
     codes = sorted({s.name for p in found for s in p.shapes if s.name.startswith(("/m/", "/g/"))})
     if codes:
         notes.append(f"{len(codes)} classes are called by codes ({', '.join(codes[:3])}), as class-descriptions*.csv "
                      "beside the table would name them")
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=every, word="line",
-                          faults=faults, notes=notes, follow_links=follow_links, used=lists)
+                          faults=faults, notes=notes, follow_links=follow_links, used=lists, spelt=_spelt(tables))
+
+
+def _spelt(tables: Mapping[Path, tuple[Head, Any]]) -> Spelt:
+    """What the numbers of boxes are; "" where two tables have other columns."""
+    kinds: set[Spelt] = {"corners" if "x1" in h.layout else "centre" if "cx" in h.layout else "size"
+                         for h, _ in tables.values()}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 @dataclass(frozen=True)
@@ -209,21 +249,22 @@ def _only(cell: _Cells) -> str:
 def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
     """Corners as they are written; None where the row has no box, NaN where it has a broken one."""
     nan = (math.nan,) * 4
-    at = cell.head.at
+    layout = cell.head.layout
     try:
-        if {"x1", "y1", "x2", "y2"} <= set(at):
-            cells = [cell(c) for c in ("x1", "y1", "x2", "y2")]
-            return None if not any(cells) else tuple(_number(c) for c in cells)  # type: ignore[return-value]
-        if {"x", "y", "w", "h"} <= set(at):
-            cells = [cell(c) for c in ("x", "y", "w", "h")]
-        else:
+        if layout == ("bbox",):
             text = cell("bbox")
-            cells = [str(v) for v in json.loads(text)] if text else []
+            cells = re.split(r"\s*[,;]\s*|\s+", text.strip("[](){} ")) if text else []
+        else:
+            cells = [cell(c) for c in layout]
         if not any(cells):
             return None
         x, y, w, h = (_number(c) for c in cells)
+        if "x1" in layout:
+            return x, y, w, h
+        if "cx" in layout:
+            x, y = x - w / 2, y - h / 2
         return x, y, x + w, y + h
-    except (ValueError, TypeError, RecursionError):
+    except ValueError:
         return nan
 
 
@@ -259,7 +300,8 @@ def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str,
     h, w = scale
     out = Shape(described.get(label, label), tuple(v * s for v, s in zip(box, (w, h, w, h))), record=line)
     try:
-        out.crowd = bool(cell("group")) and flag(cell("group"))
+        group = cell("group")
+        out.crowd = group not in ("", _UNKNOWN) and flag(group)
     except ValueError as e:
         out.why = str(e)
     return out

@@ -86,7 +86,7 @@ def read(
         free = [s for s in page.shapes if s.name.lower() == _CARELESS]
         page.shapes = own + [x for s in free for x in pages.everywhere(s, kinds)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, every=lambda: kinds,
-                          word="line", faults=faults, notes=notes, follow_links=follow_links)
+                          word="line", faults=faults, notes=notes, follow_links=follow_links, spelt="corners")
 
 
 def _page(path: Path, faults: list[Fault]) -> Page | None:
@@ -102,9 +102,9 @@ def _page(path: Path, faults: list[Fault]) -> Page | None:
             continue
         shape = Shape(words[0], record=k)
         try:
-            shape.box = tuple(float(w) for w in words[4:8])
-        except ValueError:
-            shape.why = f"{line[:60]!r} has no box of four numbers"
+            shape.box = tuple([float(w) for w in words[1:]][3:7])
+        except ValueError:  # such as a class of two words, behind which all columns are one further on
+            shape.why = f"{line[:60]!r} is not one word and 14 numbers"
         if len(words) not in (15, 16):
             shape.why = shape.why or f"has {len(words)} words; a line of KITTI has 15, or 16 with a score"
         page.shapes.append(shape)

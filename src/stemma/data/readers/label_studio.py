@@ -8,6 +8,7 @@ out. Labels of whole pictures (choices, ratings, texts) are passed over.
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,6 +28,7 @@ from .pages import Page, Shape, Source
 
 FORMAT = "label-studio"
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what the tool puts before the name of a picture that is uploaded
 _EXTENT = ("x", "width", "points", "radiusX", "rle")  # what alone a region of the picture has
 
 
@@ -81,7 +83,7 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
             continue
         rows, many = _result(task)
         several += many
-        page = Page(name, (0, 0), path)
+        page = Page(name, (0, 0), path, other=_UPLOADED.sub("", name.rpartition("/")[2]))
         if isinstance(rows, str):
             page.why, rows = rows, []
         if rows is None:

@@ -87,7 +87,7 @@ def _page(path: Path) -> Page:
         raise DataError(str(path), "has no list 'shapes'", "check which file this is", field="shapes")
     size = whole(doc.get("imageHeight"), 0), whole(doc.get("imageWidth"), 0)
     name = doc.get("imagePath")
-    page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path)
+    page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path, other=path.stem)
     parts: dict[tuple[str, Any], Shape] = {}
     spots: list[pages.Spot] = []
     objects: dict[Any, list[Shape]] = {}

@@ -24,7 +24,7 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
 from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
-from ..finding import Pictures, plain_name
+from ..finding import Pictures, plain_name, same_letters
 from ..images import check_name, child, read_map, shown, walk
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
@@ -191,7 +191,7 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
     exact = {os.path.splitext(n)[0]: n for n in reversed(maps)}
     alone: dict[str, list[str]] = {}
     for n in maps:
-        alone.setdefault(os.path.splitext(n)[0].rpartition("/")[2].casefold(), []).append(n)
+        alone.setdefault(same_letters(os.path.splitext(n)[0].rpartition("/")[2]), []).append(n)
     chosen = pictures if source.listed is None else _named(where, source, pictures, faults)
     if among:
         chosen = [n for n in chosen if not any((s := os.path.splitext(n)[0]).endswith(t) and s[: -len(t)] in exact
@@ -204,7 +204,7 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
             continue
         label = next((exact[stem + t] for t in source.tails if stem + t in exact), None)
         if label is None:
-            ends = ((short + t).casefold() for t in source.tails)
+            ends = (same_letters(short + t) for t in source.tails)
             label = next((alone[e][0] for e in ends if len(alone.get(e, ())) == 1), None)
         if label is None:
             faults.append(Fault(str(where / source.images / image), "", "", f"has no map in {source.maps or where}",
@@ -285,6 +285,8 @@ class Kind:
     word: str
     labels: colours.LabelMap | None = None
     notes: list[str] = field(default_factory=list)
+    void: bool = False  # of binary ones: 255 beside 1 is ignored
+    cut: int = 128  # of soft ones: the least tone of foreground
 
 
 def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None = None,
@@ -297,8 +299,8 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
     folder = Folder(where, follow_links)
     sample = _sample(folder, maps)
     if asked == "binary":
-        brightest = max(int(read_map(where / m, tones=True).max(initial=0)) for m in sample)
-        return Kind("soft" if brightest > 1 else "binary")
+        values = set[int]().union(*(np.unique(read_map(where / m, tones=True)).tolist() for m in sample))
+        return Kind("binary" if values <= {0, 1} else "soft", cut=1 if 1 in values and values <= {0, 1, 255} else 128)
     lossy = [m for m in sample if os.path.splitext(m)[1].lower() in _LOSSY]
     if known is not None and known.colours and not lossy:
         wild = _unknown_colour(where, sample, known)
@@ -360,6 +362,7 @@ def _seen(folder: Folder, maps: Sequence[str], sample: Sequence[str], lossy: boo
     where = folder.root
     histogram = np.zeros(256, dtype=np.int64)
     seen: set[int] = set()
+    both = False  # 1 and 255 in one map
     counts: list[int] = []
     consecutive = True
     for name in dict.fromkeys([*sample, *maps]):
@@ -380,11 +383,16 @@ def _seen(folder: Folder, maps: Sequence[str], sample: Sequence[str], lossy: boo
             histogram[ids] += n
         ids = ids[ids > 0]
         seen.update(ids.tolist())
+        both |= bool({1, 255} <= set(ids.tolist()))
         counts.append(len(ids))
         consecutive &= bool(len(ids) == 0 or (ids[0] == 1 and ids[-1] == len(ids)))
     if not seen:
         raise DataError(str(where), f"has nothing but 0 in all of its {len(maps)} maps",
                         "check that these are the right maps; there is nothing to learn", field="maps")
+    if both and seen <= {1, 255}:
+        return Kind("binary", notes=["maps hold 1 and 255 besides 0: 1 is read as foreground, and 255 beside it is "
+                                     f"ignored, as in Pascal VOC; say {spelled('maps', 'binary')} where it is "
+                                     "foreground too"], void=True)
     if seen <= {1} or seen <= {255} or seen <= {1, 255}:
         return Kind("binary", notes=["maps hold one number besides 0: they are read as background and foreground; say "
                                      f"{spelled('maps', 'instance')} where each is of one object"])
@@ -471,7 +479,8 @@ def read(
         layers = InstanceMaps()
     elif kind.word in ("binary", "soft"):
         classes = semantic = Classes(given or ("background", "foreground"), (0, 1), (False, False))
-        layers = ClassMaps(((0, 0), (1, 1), (255, 1)), cut=128 if kind.word == "soft" else 0)
+        layers = ClassMaps(((0, 0), (1, 1), (255, IGNORE if kind.void else 1)),
+                           cut=kind.cut if kind.word == "soft" else 0)
     else:
         semantic, layers = _classes_of(where, kind, given)
         classes = semantic

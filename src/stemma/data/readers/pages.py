@@ -20,6 +20,7 @@ from stemma.core.samples import Classes, DataError, Points
 from ..files import class_list, given_folder, read_bytes
 from ..finding import Pictures, plain_name
 from ..images import MAX_PIXELS, child, header, listing, walk
+from ..misread import Spelt
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
@@ -69,6 +70,7 @@ class Page:
     shapes: list[Shape] = field(default_factory=list)
     split: str = ""
     spanned: set[int] = field(default_factory=set)  # records of objects whose boxes follow from their points
+    other: str = ""  # another name of the picture, for where none has the first
     why: str = ""
 
 
@@ -243,9 +245,10 @@ def draft_of(
     names: Any = None, order: Sequence[str] | None = None, every: Callable[[], Iterable[str]] | None = None,
     word: str = "object", faults: list[Fault] | None = None, notes: list[str] | None = None, follow_links: bool = False,
     used: Iterable[Path] = (), points: Points | None = None, every_point: Callable[[], Iterable[str]] | None = None,
+    spelt: Spelt = "",
 ) -> Draft:
     """A draft of the pages of a split. points: the keypoints that the tool declares; else they are those that the
-    objects have, here or in any split (`every_point`).
+    objects have, here or in any split (`every_point`). `spelt`: what the four numbers of a box are.
 
     Classes are `names` where they are told, else `order` (the tool's own list), else what `every` says of all splits,
     sorted. Raises DataError where nothing can be used.
@@ -268,6 +271,14 @@ def draft_of(
     grown = _Columns(faults, word)
     for page in pages:
         grown.add(page, pictures, split, index, base)
+    if grown.renamed:
+        said, file = grown.renamed[0]
+        notes.append(f"{_many(grown.renamed)} no picture that is there, the first {said[:120]!r}, which is read as "
+                     f"{file}")
+    if grown.crossed:
+        said, file = grown.crossed[0]
+        notes.append(f"{_many(grown.crossed)} another picture than that of their own name: the one that is called like "
+                     f"{file} names {said[:120]!r}, which is taken. Are these the right pictures?")
     hashed = hashlib.sha256("\0".join(found).encode("utf-8", "surrogatepass"))
     for path in source.files:
         hashed.update(read_bytes(path))
@@ -297,8 +308,12 @@ def draft_of(
     return Draft(
         root, format, t, Classes(tuple(found)), kinds, hashed.hexdigest(),
         str(source.files[0] if len(source.files) == 1 else where), faults, follow_links=follow_links, out=grown.out,
-        notes=notes, used={str(p) for p in (*source.files, *used)}, points=points,
+        notes=notes, used={str(p) for p in (*source.files, *used)}, points=points, spelt=spelt,
     )
+
+
+def _many(rows: Sequence[Any]) -> str:
+    return f"{len(rows)} annotation{'s' * (len(rows) > 1)} name{'s' * (len(rows) == 1)}"
 
 
 def found_by(pictures: Pictures, name: str, split: str, origin: Path) -> str | None:
@@ -327,11 +342,17 @@ class _Columns:
     visible: list[float] = field(default_factory=list)
     points: list[dict[str, tuple[float, float, int]]] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
+    renamed: list[tuple[str, str]] = field(default_factory=list)  # a page's name, and the picture of its other name
+    crossed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, page: Page, pictures: Pictures, split: str, index: dict[str, int], base: Path) -> None:
         name = plain_name(page.name)
         try:
             hit = found_by(pictures, name, split, page.origin)
+            other = found_by(pictures, page.other, split, page.origin) if page.other else None
+            if other is not None and (hit is None or hit != other and page.other == page.origin.stem):
+                (self.renamed if hit is None else self.crossed).append((page.name, other))
+            hit = hit or other
         except LookupError as e:
             self.faults.append(Fault(str(page.origin), f"image {page.name[:200]}", "", f"could mean {e}",
                                      "write the path below the data folder", False, "picture not told apart"))

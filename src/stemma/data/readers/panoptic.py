@@ -167,7 +167,12 @@ def read(
         rects, sizes_of = numbers([x[3] for x in kept], 4), np.array([x[4] for x in kept])
         rects[:, 2:] += rects[:, :2]
         if not (np.isfinite(rects).all() and (sizes_of > 0).all()):
-            found, pixels = _measured(root / paths[n], mine)
+            try:
+                found, pixels = _measured(root / paths[n], mine)
+            except DataError as e:  # one broken map; the others are sound
+                faults.append(Fault.of(e, "unusable map", "the image is left out"))
+                there[n] = False
+                continue
             rects = np.where(np.isfinite(rects).all(1, keepdims=True), rects, found)
             sizes_of = np.where(sizes_of > 0, sizes_of, pixels)
         for k, (_, label, many, _, _) in enumerate(kept):

@@ -51,6 +51,26 @@ def problem(seg: Segmentation, h: int, w: int) -> str:
     return f"is neither polygons nor run lengths ({type(seg).__name__})"
 
 
+def respelled(seg: Segmentation) -> list[list[float]] | None:
+    """Polygons that were written in other brackets, as flat lists: one flat list alone, points as pairs [x, y] or as
+    {"x": x, "y": y}, of one polygon or of several. None for what is none of them."""
+    if not isinstance(seg, list) or not seg:
+        return None
+    if (one := _flat(seg)) is not None:
+        return [one]
+    rings = [_flat(r) if isinstance(r, list) else None for r in seg]
+    return None if None in rings else rings  # type: ignore[return-value]
+
+
+def _flat(ring: list[Any]) -> list[float] | None:
+    """The numbers of one polygon, however its points are written; None where it is none."""
+    if all(isinstance(p, dict) for p in ring):
+        ring = [[p.get("x"), p.get("y")] for p in ring]
+    if all(isinstance(p, list) and len(p) == 2 for p in ring):
+        ring = [v for p in ring for v in p]
+    return ring if all(isinstance(v, int | float) and not isinstance(v, bool) for v in ring) else None
+
+
 def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"]) -> Bool[np.ndarray, " S"]:
     """True where a compressed string is no run lengths of a picture with so many pixels.
     All strings are decoded in one vectorised pass.
@@ -183,6 +203,11 @@ def jsonable(rle: Mapping[str, Any]) -> dict[str, Any]:
 def area(seg: Segmentation, h: int, w: int) -> float:
     """Pixels under one segmentation."""
     return float(coco_mask.area(to_rle(seg, h, w)))
+
+
+def areas(segs: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Pixels under each of many vetted run lengths."""
+    return [float(v) for v in coco_mask.area([to_rle(s, *s["size"]) for s in segs])] if segs else []
 
 
 def bounds(seg: Segmentation, h: int, w: int) -> tuple[float, float, float, float]:

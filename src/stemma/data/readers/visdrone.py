@@ -66,7 +66,7 @@ def read(
     for page in found:
         page.shapes = [t for s in page.shapes for t in (pages.everywhere(s, NAMES) if not s.name else [s])]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=NAMES, word="line",
-                          faults=faults, notes=notes, follow_links=follow_links)
+                          faults=faults, notes=notes, follow_links=follow_links, spelt="size")
 
 
 def _page(path: Path, where: Path, faults: list[Fault]) -> Page | None:

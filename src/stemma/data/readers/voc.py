@@ -37,9 +37,11 @@ from .coco import split_name
 
 FORMAT = "voc"
 _NAME = re.compile(r"<object>\s*(?:<(?!name>|object>)[^<>]*>[^<>]*</[^<>]*>\s*)*<name>([^<>]*)</name>")
+_OBJECT = re.compile(rb"<object", re.I)
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([\w.:-]{1,40})["']""")
 _ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
-_BOX = re.compile(rb"<bndbox>(.*?)</bndbox>", re.S)
-_CORNER = re.compile(rb"<([xy]m(?:in|ax))>\s*([0-9.]{1,20})\s*</")
+_BOX = re.compile(rb"<bndbox>(.*?)</bndbox>", re.S | re.I)
+_CORNER = re.compile(rb"<([xy]m(?:in|ax))>\s*([0-9.]{1,20})\s*</", re.I)
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
         found = "" if at == "." else at, found[1] if found else child(where, "JPEGImages", "images", "imgs", "img")
     if found is None:
         parts = {split_name(n): (n, folders(where / n, deep=True)) for n in subfolders(where) if split_name(n)}
-        out = {s: Source(None, *("/".join(x for x in (n, part) if x) for part in f))
+        own = {s: Source(None, *("/".join(x for x in (n, part) if x) for part in f))
                for s, (n, f) in parts.items() if f is not None}
-        if out:
-            return out
+        if own:
+            return own
         found = folders(where, deep=True)
     if found is None:
         raise DataError(str(where), "holds no VOC annotations", "looked for Annotations/*.xml, *.xml and SPLIT/*.xml")
@@ -125,19 +127,35 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
         return {"all": Source(None, *found)}
     if len(plain) == 1 and not split_name(plain[0]):  # CVAT's default.txt lists all there is
         return {"all": Source("/".join(x for x in (base, chosen, names[plain[0]]) if x), *found)}
-    return {split_name(n) or n: Source("/".join(x for x in (base, chosen, names[n]) if x), *found) for n in plain}
+    out: dict[str, Source] = {}
+    for n in plain:
+        split, source = split_name(n) or n, Source("/".join(x for x in (base, chosen, names[n]) if x), *found)
+        if split in out:
+            first = Path(str(out[split].stems)).name
+            raise DataError(str(sets / chosen), f"has two lists of the split '{split}', {first} and {names[n]}",
+                            "put all of its names into one of them, and remove the other")
+        out[split] = source
+    return out
+
+
+def decoded(raw: bytes) -> str:
+    """The text of an XML file: in the encoding that it declares, as gb2312 or windows-1251; else UTF-8, or UTF-16 with
+    its mark. What is none of them is taken byte by byte, as Latin 1."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", "replace")
+    said = _DECLARED.match(raw)
+    for encoding in ("utf-8-sig", said[1].decode("ascii") if said else "latin-1"):
+        try:
+            return raw.decode(encoding)
+        except (UnicodeError, LookupError):
+            continue
+    return raw.decode("latin-1")
 
 
 def parse(raw: bytes, path: Path) -> ET.Element:
     """The root of an XML file. Raises DataError for what is not well formed, and for any document type or entity: they
     are never expanded."""
-    try:
-        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            text = raw.decode("utf-16")
-        else:
-            text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
+    text = decoded(raw)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise DataError(str(path), "declares a document type or entities, which annotations do not need",
                         "remove the <!DOCTYPE ...> part")
@@ -149,6 +167,14 @@ def parse(raw: bytes, path: Path) -> ET.Element:
                         "write the file again") from None
     except (ValueError, RecursionError) as e:
         raise DataError(str(path), f"is no XML that can be read ({str(e)[:80]})", "write the file again") from None
+    return root
+
+
+def _plain(root: ET.Element) -> ET.Element:
+    """An annotation whose elements are called in small letters, however a tool writes them: <Object>, <BndBox>."""
+    for e in root.iter():
+        if isinstance(e.tag, str) and not e.tag.islower():
+            e.tag = e.tag.lower()
     return root
 
 
@@ -174,7 +200,7 @@ class Survey:
         for block in _BOX.findall(text):
             at: dict[bytes, float] = {}
             for k, v in _CORNER.findall(block):
-                at[k] = _float(v.decode())
+                at[k.lower()] = _float(v.decode())
             if len(at) < 4 or not (at[b"xmax"] > at[b"xmin"] and at[b"ymax"] > at[b"ymin"]):
                 continue  # a slip of the mouse tells nothing
             self.boxes += 1
@@ -203,12 +229,12 @@ def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dic
             if text is None:
                 text = read_bytes(where / name)
             out._corners(text, name)
-            found = _NAME.findall(text.decode("utf-8", "replace"))
-            if len(found) == text.count(b"<object"):
+            found = _NAME.findall(decoded(text))
+            if len(found) == len(_OBJECT.findall(text)):
                 out.names.update(unescape(n.strip()) for n in found)
                 continue
             try:
-                root = parts[name] if name in parts else parse(text, where / name)
+                root = parts[name] if name in parts else _plain(parse(text, where / name))
             except DataError:
                 continue  # reported where its own split is opened
             out.names.update(n for o in root.findall("object") if (n := (o.findtext("name") or "").strip()))
@@ -216,12 +242,12 @@ def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dic
     return out
 
 
-def _pictures_of(where: Path, folder: str, every: Sequence[str]) -> tuple[Pictures, dict[str, str]]:
-    """The pictures of a folder, and key -> picture where one has the very path of an annotation."""
+def _pictures_of(where: Path, folder: str, every: Sequence[str]) -> tuple[Pictures, dict[str, list[str]]]:
+    """The pictures of a folder, and key -> pictures that have the very path of an annotation, with any endings."""
     pictures = Pictures(where / folder)
-    exact: dict[str, str] = {}
+    exact: dict[str, list[str]] = {}
     for n in pictures.names:
-        exact.setdefault(os.path.splitext(n)[0], n)
+        exact.setdefault(os.path.splitext(n)[0], []).append(n)
     return pictures, {k: exact[k] for k in every if k in exact}
 
 
@@ -279,6 +305,7 @@ def read(
         base, folder = (given, "") if folder.startswith("..") else (where, folder.removeprefix("."))
     every = keys_of(where / source.annotations)
     pictures, own = _pictures_of(base, folder, list(every))
+    taken = {n for names_of in own.values() for n in names_of}
     listed: list[tuple[str, str | None]] = [(k, None) for k in every]
     if source.stems is not None:
         raw = read_bytes(where / source.stems)
@@ -299,7 +326,7 @@ def read(
         if name:
             try:
                 raw = read_bytes(where / name)
-                root = parse(raw, where / name)
+                root = _plain(parse(raw, where / name))
             except DataError as e:
                 faults.append(Fault.of(e, "broken annotation", "the image is left out"))
                 continue
@@ -308,7 +335,7 @@ def read(
         else:
             bare += 1
         try:
-            file = known or own.get(key) or _named(key, root, pictures, set(own.values()))
+            file = known or _own(own.get(key, ()), root) or _named(key, root, pictures, taken)
         except LookupError as e:
             faults.append(Fault(str(where / name), "", "filename", f"could mean {e}",
                                 "write the picture's folder into <filename>", False, "picture not told apart"))
@@ -361,7 +388,7 @@ def read(
         out=rows.out,
         used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
         str(p) for p in (class_path(where), colours.find(where)) if p}, crowds="difficult",
-        unmark="write <difficult>0</difficult>",
+        unmark="write <difficult>0</difficult>", spelt="corners",
     )
     if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
@@ -391,6 +418,12 @@ def _listed(raw: bytes, path: Path, keys: _Keys, faults: list[Fault]) -> list[tu
         faults.append(Fault(str(path), f"line {number}", "name", f"{text[:200]!r} is neither an annotation nor a "
                             "picture that is there", "it is left out", True, "broken annotation"))
     return out
+
+
+def _own(found: Sequence[str], root: ET.Element | None) -> str | None:
+    """Of the pictures that have an annotation's path, with several endings, the one that its <filename> says."""
+    said = "" if root is None or len(found) < 2 else plain_name((root.findtext("filename") or "").strip())
+    return next((n for n in found if n.rpartition("/")[2] == said.rpartition("/")[2]), found[0] if found else None)
 
 
 def _named(key: str, root: ET.Element | None, pictures: Pictures, taken: set[str]) -> str | None:
@@ -443,9 +476,11 @@ class _Rows:
             word = f"object {k}"
             name = (o.findtext("name") or "").strip()
             box = o.find("bndbox")
-            if not name or box is None:
-                field, said = ("name", "class name") if not name else ("bndbox", "box")
-                self.faults.append(Fault(path, word, field, f"the object has no {said}", OUT, True, "broken record"))
+            several = len(o.findall("bndbox")) > 1 or len(o.findall("name")) > 1
+            if not name or box is None or several:
+                field, said = (("bndbox", "several names or boxes") if several else ("name", "no class name")
+                               if not name else ("bndbox", "no box"))
+                self.faults.append(Fault(path, word, field, f"the object has {said}", OUT, True, "broken record"))
                 self.out.add(image)
                 continue
             hard = False

@@ -55,7 +55,7 @@ def read(
     notes = [f"{aside} faces are marked invalid: they are crowds"] if aside else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=("face",)
                           if names is None else None, word="line", faults=faults, notes=notes,
-                          follow_links=follow_links)
+                          follow_links=follow_links, spelt="size")
 
 
 def _pages(path: Path, faults: list[Fault]) -> list[Page]:

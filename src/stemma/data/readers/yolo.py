@@ -25,7 +25,7 @@ from stemma.core.samples import Classes, DataError, Points
 from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
-from ..finding import Pictures, foreign, plain_name
+from ..finding import Pictures, foreign, plain_name, same_letters
 from ..images import SUFFIXES, check_name, child, header, listing, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
@@ -236,7 +236,7 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
         else:
             root, entry = folder, ""
         parts = _parts(root / entry)
-        return ({s: Source(root, (f"{entry}/{n}" if entry else n,), config) for s, n in parts.items()}
+        return ({s: Source(root, tuple(f"{entry}/{n}" if entry else n for n in of), config) for s, of in parts.items()}
                 or {"all": Source(root, (entry,), config)})
     out: dict[str, Source] = {}
     absent: list[str] = []
@@ -264,36 +264,37 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
     return _found(root, config, notes, absent)
 
 
-def _parts(folder: Path) -> dict[str, str]:
-    """split -> sub-folder that is called like one and holds pictures."""
-    out: dict[str, str] = {}
+def _parts(folder: Path) -> dict[str, list[str]]:
+    """split -> sub-folders that are called like it and hold pictures, as train2014 and train2017."""
+    out: dict[str, list[str]] = {}
     for name in shown(folder):
-        if split_name(name) and split_name(name) not in out and walk(folder / name, follow_links=True):
-            out[split_name(name)] = name
+        if split_name(name) and walk(folder / name, follow_links=True):
+            out.setdefault(split_name(name), []).append(name)
     return out
 
 
 def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list[str]) -> dict[str, Source]:
     """The sources of a folder whose configuration names none."""
-    def source(entry: str, loose: bool = False) -> Source:
-        return Source(root, (entry,), config, tuple(absent), notes, loose)
+    def source(*entries: str, loose: bool = False) -> Source:
+        return Source(root, entries, config, tuple(absent), notes, loose)
 
     images = child(root, *_IMAGES)
     parts = _parts(root / images) if images else {}
     if parts:
-        return {s: source(f"{images}/{n}") for s, n in parts.items()}
+        return {s: source(*(f"{images}/{n}" for n in of)) for s, of in parts.items()}
     dark = {split_name(m[1]) or m[1].lower(): n for n in subfolders(root)
             if (m := _DARKNET.fullmatch(n))} if root.is_dir() else {}
     if dark:
         return {s if len(dark) > 1 else "all": source(n) for s, n in dark.items()}
     parts = _parts(root)
     if parts:
-        own = {n: child(root / n, *_IMAGES) for n in parts.values()}
-        return {s: source(f"{n}/{own[n]}" if own[n] else n, not own[n]) for s, n in parts.items()}
+        own = {n: child(root / n, *_IMAGES) for of in parts.values() for n in of}
+        return {s: source(*(f"{n}/{own[n]}" if own[n] else n for n in of), loose=not all(own[n] for n in of))
+                for s, of in parts.items()}
     if images and walk(root / images, follow_links=True):
         return {"all": source(images)}
     if walk(root, follow_links=True):
-        return {"all": source("", True)}
+        return {"all": source("", loose=True)}
     raise DataError(str(config or root), "names no train, val or test images",
                     f"write train: images/train and val: images/val, or say {spelled('images')}")
 
@@ -315,7 +316,7 @@ def looks_like(where: Path) -> bool:
 
 
 def _stem(path: str) -> str:
-    return os.path.splitext(path.rpartition("/")[2])[0].lower()
+    return same_letters(os.path.splitext(path.rpartition("/")[2])[0])
 
 
 def _row_like(path: Path) -> bool:
@@ -404,7 +405,7 @@ class _Labels:
         if folder not in self._there:
             found: dict[str, str] = {}
             for n in listing(folder, {".txt"}):
-                found.setdefault(n[:-4].casefold() + "/", n)  # any case; "/" keeps it apart from an exact one
+                found.setdefault(same_letters(n[:-4]) + "/", n)  # any case; "/" keeps it apart from an exact one
                 found[n[:-4]] = n
             self._there[folder] = found
         return self._there[folder]
@@ -438,7 +439,7 @@ class _Labels:
         stem = os.path.splitext(image.rpartition("/")[2])[0]
         for folder in self._folders(image):
             there = self._stems(folder)
-            found = there.get(stem) or there.get(stem.casefold() + "/")
+            found = there.get(stem) or there.get(same_letters(stem) + "/")
             if found is not None:
                 return folder / found
         return None
@@ -458,7 +459,8 @@ def read(
     config, doc, base, _ = _settings(where)
     root = source.root
     given = None if labels is None else given_folder(base, labels, "labels")
-    classes, said = _names(base, root, source, doc, names, given)
+    notes = list(source.notes)
+    classes, said = _names(base, root, source, doc, names, given, notes)
     points = _points(doc, config)
     hashed = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogatepass"))
     files, lists, used = image_files(source)
@@ -493,9 +495,9 @@ def read(
         raw = read_bytes(path)
         hashed.update(raw)
         reader.add(i, raw, path)
-    reader.finish(sizes)
+    reader.finish(sizes, config)
     bare = [n for n, p in zip(files, found) if p is None]
-    notes = [*source.notes, *reader.notes]
+    notes += reader.notes
     if bare and len(bare) < len(files):
         notes.append(f"{len(bare)} of {len(files)} images have no label file and are read as images without objects, "
                      f"the first {bare[0]}")
@@ -515,22 +517,36 @@ def read(
     read_files = {str(p) for p in [*used, *of, *([config] if config else []), *([said] if said else [])]}
     return Draft(root, FORMAT, t, Classes(classes), kinds, hashed.hexdigest(), str(source.config or where), faults,
                  points=points, follow_links=follow_links, out=reader.out, notes=notes, used=read_files, hint=hint,
-                 sized=False)
+                 sized=False, spelt="centre")
 
 
-def _names(base: Path, root: Path, source: Source, doc: Mapping[str, Any], names: Any,
-           labels: Path | None) -> tuple[tuple[str, ...], Path | None]:
-    """(class names, the file that lists them where it is not the configuration). Raises DataError."""
+def _class_path(base: Path, root: Path, source: Source, labels: Path | None) -> Path | None:
+    """The first class list at the top, or in a folder of labels or of images."""
+    above = [Path(e).parent for e in source.entries if Path(e).name.lower() in [n.lower() for n in _IMAGES]]
+    folders = [base, *([labels] if labels else []), *(root / f for f in (child(root, "labels"), *source.entries)),
+               *(root / a / f for a in above for n in _LABELS if (f := child(root / a, n)))]
+    return next((p for f in folders if f.is_dir() and (p := class_path(f)) is not None), None)
+
+
+def _names(base: Path, root: Path, source: Source, doc: Mapping[str, Any], names: Any, labels: Path | None,
+           notes: list[str]) -> tuple[tuple[str, ...], Path | None]:
+    """(class names, the file that lists them where it is not the configuration). Another list that disagrees is noted.
+    Raises DataError."""
     listed: Path | None = None
     if names is not None:
         out = tuple(class_list(names, base))
     elif source.config is not None and (doc.get("names") is not None or source.config.suffix.lower() != ".data"):
         if source.config.suffix.lower() == ".data":
             listed = class_path(base)
-        return class_names(doc, source.config), listed
+        out = class_names(doc, source.config)
+        other = None if listed else _class_path(base, root, source, labels)
+        if other is not None and (theirs := tuple(class_list(other, base))) != out:
+            notes.append(f"{other} lists other classes than {source.config.name}, or in another order "
+                         f"({', '.join(theirs[:4])}{', ...' if len(theirs) > 4 else ''} and {', '.join(out[:4])}"
+                         f"{', ...' if len(out) > 4 else ''}); those of {source.config.name} are taken")
+        return out, listed
     else:
-        folders = [base, *([labels] if labels else []), *(root / f for f in (child(root, "labels"), *source.entries))]
-        listed = next((p for f in folders if f.is_dir() and (p := class_path(f)) is not None), None)
+        listed = _class_path(base, root, source, labels)
         if listed is None:
             raise DataError(str(base), "has neither a data.yaml nor a classes.txt", "write the class names into "
                             f"data.yaml: names: [first, second], or say {spelled('names')}")
@@ -607,17 +623,27 @@ class _Lines:
             self.rows.append(_Line(image, path, number, label, values, line))
         return None
 
-    def finish(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def finish(self, sizes: Sequence[tuple[int, int]], config: Path | None = None) -> None:
         """What each line means, now that all are known."""
+        if self.points is None and (found := _poses([r.values for r in self.rows])) is not None:
+            k, each = found
+            first = self.rows[[len(r.values) for r in self.rows].index(4 + k * each)]
+            self.faults.append(Fault(
+                str(first.path), f"line {first.number}", "", f"is a box and {k} keypoints of {each} numbers, as all "
+                f"lines of {5 + k * each} numbers are, and no kpt_shape says so",
+                f"write kpt_shape: [{k}, {each}] into {config or 'a data.yaml'}", False, "poses without kpt_shape"))
+            self.rows = [r for r in self.rows if len(r.values) == 4]
         more = {n: [r.values for r in self.rows if len(r.values) == n] for n in (5, 6)} if self.points is None else {}
         sixth = [v[4] for v in more.get(5, ())]
-        scored = bool(sixth) and all(0 <= s <= 1 or (s == s and abs(s) < 1e9 and s == int(s)) for s in sixth)
+        scored = bool(sixth) and all(0 <= s <= 1 or (0 <= s < 1e9 and s == int(s)) for s in sixth)
         # a triangle has fractions alone; `class box confidence track` has whole numbers beyond one at its end
         tracked = any(v[5] > 1 and v[5] == v[5] // 1 for v in more.get(6, ())) and all(
             0 <= v[4] <= 1 and v[5] >= 0 and v[5] == v[5] // 1 for v in more[6])
         if scored:
-            what = "confidences" if all(0 <= s <= 1 for s in sixth) else "confidences or numbers of tracks"
-            self.notes.append(f"{len(sixth)} lines have a sixth number, as models write it ({what}); it is left out")
+            sure = all(0 <= s <= 1 for s in sixth)
+            self.notes.append(f"{len(sixth)} lines have a sixth number, as models write it "
+                              f"({'confidences' if sure else 'confidences or numbers of tracks'}); it is left out"
+                              + ("" if sure else ". Were they angles, these boxes would be read as if none was turned"))
         if tracked:
             self.notes.append(f"{len(more[6])} lines have a confidence and the number of a track; these are left out")
         for r in self.rows:
@@ -674,6 +700,36 @@ class _Lines:
         rows = np.array(values, dtype=np.float64).reshape(k, -1)
         seen = rows[:, 2:3] if rows.shape[1] == 3 else 2.0 * (rows > 0).any(1, keepdims=True)
         return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float64) * (seen > 0), seen], 1)
+
+
+def _poses(rows: Sequence[Sequence[float]]) -> tuple[int, int] | None:
+    """(number of keypoints, numbers of each) where all lines but boxes are a box and its keypoints, and none is a
+    polygon: of (x, y, v) every third number is 0, 1 or 2, which no fractions are; of (x, y) all lie in the box, and the
+    box's width and height, taken for a point of a polygon, would often lie far from the others."""
+    long = [r for r in rows if len(r) > 5]
+    n = len(long[0]) if long else 0
+    if n < 7 or any(len(r) != n for r in long):
+        return None
+    values = np.array(long, dtype=np.float64)
+    if not np.isfinite(values).all():
+        return None
+    middle, side = values[:, None, :2], values[:, None, 2:4]
+    for each in (3, 2):
+        if (n - 4) % each:
+            continue
+        points = values[:, 4:].reshape(len(values), -1, each)
+        seen = points[..., 2] > 0 if each == 3 else np.any(points > 0, axis=-1)
+        beside: np.ndarray = np.any(np.abs(points[..., :2] - middle) > side / 2 + 0.01, axis=-1) & seen
+        if beside.any(1).sum() > 0.05 * len(values) or not seen.any():
+            continue
+        if each == 3 and np.isin(points[..., 2], (0, 1, 2)).all():
+            return points.shape[1], each
+        others = np.where(seen[..., None], points[..., :2], middle)
+        low, high = np.minimum(others.min(1), middle[:, 0]), np.maximum(others.max(1), middle[:, 0])
+        far = ((side[:, 0] < 2 * low - high) | (side[:, 0] > 2 * high - low)).any(-1)
+        if each == 2 and 4 * far.sum() > len(values):
+            return points.shape[1], each
+    return None
 
 
 def _points(doc: Mapping[str, Any], config: Path | None) -> Points | None:

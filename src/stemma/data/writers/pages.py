@@ -9,6 +9,7 @@ import numpy as np
 
 from stemma.core.samples import Classes, Dataset, Points
 
+from ..images import header
 from ..readers import rle
 from ..records import Records
 
@@ -32,6 +33,7 @@ class Page:
     segments: Sequence[Any]
     keypoints: np.ndarray | None
     searched: tuple[np.ndarray, np.ndarray] | None = None  # labels that are absent, and partial, of federated data
+    turn: int = 1  # by which EXIF turns the picture, where its truth was drawn on the raster as it is stored
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Book:
             self.held[split, name] = len(s.labels)
             yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
                        _segments(data, i, s.masks, len(s.labels)), s.keypoints,
-                       (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None)
+                       (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None, _turn(data, i, s.size))
 
     def lose(self, what: str, number: int = 1) -> None:
         """Count what cannot be held."""
@@ -75,6 +77,11 @@ class Book:
     def losses(self) -> list[str]:
         """What was lost, a line each."""
         return [what.format(n=f"{n:,}") for what, n in self.lost.items()]
+
+
+def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
+    head = header(data.path(i)) if isinstance(data, Records) else None
+    return head.orientation if head is not None and size not in (head.size, (0, 0)) else 1
 
 
 def _segments(data: Dataset, i: int, masks: np.ndarray | None, count: int) -> Sequence[Any]:

@@ -50,20 +50,30 @@ def write(place: Path, book: Book) -> None:
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _line(page: Page, k: int, book: Book) -> str:
+def _upright(page: Page, xy: np.ndarray) -> np.ndarray:
+    """Points (N, 2) on a picture as it is looked at: its lines say no size that could tell that they were drawn on the
+    raster as it is stored, which EXIF turns (`images.header`)."""
     h, w = page.size
+    x, y = xy.T.astype(np.float64)
+    turned = {5: (y, x), 6: (h - y, x), 7: (h - y, w - x), 8: (y, w - x)}.get(page.turn, (x, y))
+    return np.stack(turned, 1)
+
+
+def _line(page: Page, k: int, book: Book) -> str:
+    h, w = page.size if page.turn < 5 else page.size[::-1]
     size = np.array([w, h], dtype=np.float64)
-    low, high = page.boxes[k, :2], page.boxes[k, 2:]
+    ends = _upright(page, page.boxes[k].reshape(2, 2))
+    low, high = ends.min(0), ends.max(0)
     segment = page.segments[k]
     values = np.concatenate([(low + high) / 2 / size, (high - low) / size])
     if page.keypoints is not None:
         points = page.keypoints[k].astype(np.float64)
-        points[:, :2] /= size
+        points[:, :2] = _upright(page, points[:, :2]) * (points[:, 2:] > 0) / size
         values = np.concatenate([values, points.reshape(-1)])
         book.lose(MASKS, int(segment is not None))
     elif isinstance(segment, list) and len(segment) == 1:
-        values = (np.asarray(segment[0], dtype=np.float64).reshape(-1, 2) / size).reshape(-1)
-        around = np.array(rle.bounds([list(map(float, segment[0]))], h, w))
+        values = (_upright(page, np.asarray(segment[0], dtype=np.float64).reshape(-1, 2)) / size).reshape(-1)
+        around = np.array(rle.bounds([list(map(float, segment[0]))], *page.size))
         book.lose(BESIDE, int(np.abs(around - page.boxes[k]).max() > 0.01))
     elif segment is not None:
         book.lose(PIECES)

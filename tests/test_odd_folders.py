@@ -1,0 +1,666 @@
+"""Folders as people put them together by hand: boxes in other numbers, one picture in two files, several files of one
+split, names in other letters, class lists that disagree. Nothing may be lost or mislabelled without a word."""
+from __future__ import annotations
+
+import json
+import unicodedata
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_data import noise
+from stemma.core.types import DataError
+from stemma.data.convert import convert
+from stemma.data.doctor import Report, examine
+from stemma.data.images import read_image
+from stemma.data.misread import misread
+from stemma.data.open import open_dataset, splits
+from stemma.data.records import DataWarning
+
+W, H = 60, 40
+NAMES = ("bolt", "nut")
+Box = tuple[int, float, float, float, float]  # class, x1, y1, x2, y2
+Write = Callable[[Path, Sequence[tuple[str, Sequence[Box]]]], None]
+
+
+def objects(k: int) -> list[Box]:
+    """Two boxes, one in each half of a picture."""
+    return [(k % 2, 3 + k, 4, 20 + k, 18 + k), ((k + 1) % 2, 36, 20 - k, 50 + k, 37)]
+
+
+def put(path: Path, doc: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(doc if isinstance(doc, bytes) else (doc if isinstance(doc, str) else json.dumps(doc)).encode())
+    return path
+
+
+def pictures(root: Path, count: int = 6, name: str = "images/{}.png") -> list[list[Box]]:
+    """Pictures of noise and their objects."""
+    for k in range(count):
+        noise(root / name.format(k), H, W, seed=k)
+    return [objects(k) for k in range(count)]
+
+
+def coco(rows: Sequence[tuple[str, Sequence[Box]]], box: Callable[..., Any] = lambda a, b, x, y: [a, b, x - a, y - b],
+         **more: Any) -> dict[str, Any]:
+    """A COCO document; `box` writes corners as four numbers."""
+    return {
+        "images": [{"id": i, "file_name": n, "width": W, "height": H} for i, (n, _) in enumerate(rows)],
+        "categories": [{"id": c, "name": n} for c, n in enumerate(NAMES)],
+        "annotations": [{"id": 10 * i + j, "image_id": i, "category_id": c, "bbox": box(*at)} | {
+            k: v(*at) for k, v in more.items()} for i, (_, own) in enumerate(rows) for j, (c, *at) in enumerate(own)]}
+
+
+def labelme(name: str, own: Sequence[Box]) -> dict[str, Any]:
+    return {"imagePath": name, "imageHeight": H, "imageWidth": W, "shapes": [
+        {"label": NAMES[c], "points": [[a, b], [x, y]], "shape_type": "rectangle"} for c, a, b, x, y in own]}
+
+
+def voc(name: str, own: Sequence[Box], first: int = 1) -> str:
+    rows = "".join(f"<object><name>{NAMES[c]}</name><bndbox><xmin>{a + first}</xmin><ymin>{b + first}</ymin><xmax>{x}"
+                   f"</xmax><ymax>{y}</ymax></bndbox></object>" for c, a, b, x, y in own)
+    return f"<annotation><filename>{name}</filename>{rows}</annotation>"
+
+
+def yolo(own: Sequence[Box]) -> str:
+    return "".join(f"{c} {(a + x) / 2 / W} {(b + y) / 2 / H} {(x - a) / W} {(y - b) / H}\n" for c, a, b, x, y in own)
+
+
+def opened(root: Path, split: str = "all", **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return open_dataset(root, split, **options)
+
+
+def examined(root: Path) -> Report:
+    return examine(root, decode=False)
+
+
+def held(data: Any, truth: Sequence[Sequence[Box]] | None = None) -> None:
+    """Every picture k, called by its number, has its own objects."""
+    assert len(data) == 6
+    for i in range(6):
+        s = data.truth(i)
+        k = int("".join(c for c in Path(s.file).stem if c.isdigit()))
+        want = sorted((NAMES[c], *at) for c, *at in (truth or [objects(j) for j in range(6)])[k])
+        found = sorted((data.info.classes.names[c], *b) for c, b in zip(s.labels, s.boxes.round(3).tolist()))
+        assert found == want, s.file
+
+
+# ---------------------------------------------------------------- boxes in other numbers
+
+
+def fractions(a: float, b: float, x: float, y: float) -> tuple[float, ...]:
+    return a / W, b / H, x / W, y / H
+
+
+def write_coco(root: Path, box: Callable[..., Any]) -> None:
+    put(root / "annotations.json", coco([(f"{k}.png", own) for k, own in enumerate(pictures(root))], box))
+
+
+def write_csv(root: Path, head: str, box: Callable[..., Any]) -> None:
+    rows = [f"filename,class,{head}"]
+    rows += [",".join(map(str, (f"{k}.png", NAMES[c], *box(*at)))) for k, own in enumerate(pictures(root))
+             for c, *at in own]
+    put(root / "labels.csv", "\n".join(rows))
+
+
+def write_createml(root: Path, box: Callable[..., Any]) -> None:
+    put(root / "annotations.json", [{"image": f"{k}.png", "annotations": [
+        {"label": NAMES[c], "coordinates": dict(zip(("x", "y", "width", "height"), box(*at)))} for c, *at in own]}
+        for k, own in enumerate(pictures(root))])
+
+
+def write_yolo(root: Path, box: Callable[..., Any]) -> None:
+    for k, own in enumerate(pictures(root)):
+        put(root / f"labels/{k}.txt", "".join(f"{c} {' '.join(map(str, box(*at)))}\n" for c, *at in own))
+    put(root / "data.yaml", "names: [bolt, nut]")
+
+
+def write_voc(root: Path, box: Callable[..., Any]) -> None:
+    for k, own in enumerate(pictures(root, name="JPEGImages/{}.png")):
+        put(root / f"Annotations/{k}.xml", voc(f"{k}.png", [(c, *box(*at)) for c, *at in own], 0))
+
+
+def write_labelme(root: Path, box: Callable[..., Any]) -> None:
+    for k, own in enumerate(pictures(root, name="{}.png")):
+        put(root / f"{k}.json", labelme(f"{k}.png", [(c, *box(*at)) for c, *at in own]))
+
+
+def corners(*at: float) -> tuple[float, ...]:
+    return at
+
+
+def size(a: float, b: float, x: float, y: float) -> tuple[float, ...]:
+    return a, b, x - a, y - b
+
+
+@pytest.mark.parametrize(("write", "box", "said"), [
+    (write_coco, corners, "read as x, y, width, height, and as x1, y1, x2, y2 all"),
+    (lambda r, b: write_csv(r, "x,y,w,h", b), corners, "read as x, y, width, height, and as x1, y1, x2, y2 all"),
+    (lambda r, b: write_csv(r, "xmin,ymin,xmax,ymax", b), size,
+     "have no extent .* as x1, y1, x2, y2, and as x, y, width"),
+    (write_createml, corners, "read as cx, cy, width, height, and as x1, y1, x2, y2 all"),
+    (write_yolo, fractions, "read as cx, cy, width, height, and as x1, y1, x2, y2 all"),
+    (write_voc, size, "have no extent .* as x1, y1, x2, y2, and as x, y, width, height"),
+    (write_coco, lambda *at: list(size(*fractions(*at))), "12 of 12 boxes lie within the first pixel"),
+    (write_voc, fractions, "12 of 12 boxes lie within the first pixel"),
+    (write_labelme, fractions, "12 of 12 boxes lie within the first pixel"),
+])
+def test_boxes_in_other_numbers_are_refused(tmp_path: Path, write: Any, box: Any, said: str) -> None:
+    write(tmp_path, box)
+    with pytest.raises(DataError, match=said):
+        opened(tmp_path)
+    report = examined(tmp_path)
+    assert report.refused and [f.kind for f in report.faults if not f.safe and "unusable" not in f.kind] == [
+        "boxes in other numbers"]
+
+
+def test_boxes_that_are_meant_as_they_are_written_pass() -> None:
+    """Whole pictures, a few that leave theirs, one pixel at the corner, and numbers of any kind."""
+    rng = np.random.default_rng(0)
+    hw = np.full((400, 2), (400, 600))
+    low = rng.uniform(0, (500, 300), (400, 2))
+    boxes = np.concatenate([low, low + rng.uniform(5, 150, (400, 2))], 1)  # a third leave their pictures
+    whole = np.tile([0.0, 0.0, 600.0, 400.0], (400, 1))
+    for b in (boxes, whole, np.tile([0.0, 0.0, 1.0, 1.0], (400, 1)), np.full((400, 4), np.nan)):
+        for spelt in ("", "corners", "size", "centre"):
+            assert misread(b, hw, np.ones(400, bool), spelt) is None  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- outlines in other brackets
+
+
+@pytest.mark.parametrize("way", ["flat", "pairs", "pairs of one", "dictionaries"])
+def test_polygons_in_other_brackets_are_read(tmp_path: Path, way: str) -> None:
+    def ring(a: float, b: float, x: float, y: float) -> Any:
+        points = [[a, b], [x, b], [x, y], [a, y]]
+        flat = [v for p in points for v in p]
+        return {"flat": flat, "pairs": [points], "pairs of one": points,
+                "dictionaries": [[{"x": x, "y": y} for x, y in points]]}[way]
+
+    put(tmp_path / "annotations.json", coco([(f"{k}.png", own) for k, own in enumerate(pictures(tmp_path))],
+                                            segmentation=ring))
+    with pytest.warns(DataWarning, match="12 x polygon in other brackets.*it is read as one"):
+        data = open_dataset(tmp_path, "all")
+    held(data)
+    s = data.truth(2)
+    assert s.masks is not None
+    for mask, (_, a, b, x, y) in zip(s.masks, objects(2)):
+        assert mask.sum() == (x - a) * (y - b) and mask[int(b) : int(y), int(a) : int(x)].all()
+
+
+# ---------------------------------------------------------------- one picture in two files
+
+
+def two_labelme(root: Path, first: Sequence[Box], second: Sequence[Box]) -> None:
+    for k, own in enumerate(pictures(root, name="{}.png")):
+        put(root / f"{k}.json", labelme(f"{k}.png", first if k == 0 else own))
+    put(root / "0_again.json", labelme("0.png", second))
+
+
+def two_csv(root: Path, first: Sequence[Box], second: Sequence[Box]) -> None:
+    own = pictures(root)
+    for n, rows in (("a", [first, *own[1:]]), ("b", [second])):
+        put(root / f"{n}.csv", "filename,class,xmin,ymin,xmax,ymax\n" + "".join(
+            f"{k}.png,{NAMES[c]},{a},{b},{x},{y}\n" for k, of in enumerate(rows) for c, a, b, x, y in of))
+
+
+def two_cvat(root: Path, first: Sequence[Box], second: Sequence[Box]) -> None:
+    own = pictures(root)
+    for n, rows in (("a", [first, *own[1:]]), ("b", [second])):
+        put(root / f"{n}.xml", "<annotations><version>1.1</version>" + "".join(
+            f'<image id="{k}" name="{k}.png" width="{W}" height="{H}">' + "".join(
+                f'<box label="{NAMES[c]}" xtl="{a}" ytl="{b}" xbr="{x}" ybr="{y}"/>' for c, a, b, x, y in of)
+            + "</image>" for k, of in enumerate(rows)) + "</annotations>")
+
+
+def two_label_studio(root: Path, first: Sequence[Box], second: Sequence[Box]) -> None:
+    own = pictures(root)
+    for n, rows in (("a", [first, *own[1:]]), ("b", [second])):
+        put(root / f"{n}.json", [{"data": {"image": f"/data/{k}.png"}, "annotations": [{"result": [
+            {"id": f"{j}", "type": "rectanglelabels", "original_width": W, "original_height": H, "value": {
+                "x": a / W * 100, "y": b / H * 100, "width": (x - a) / W * 100, "height": (y - b) / H * 100,
+                "rectanglelabels": [NAMES[c]]}} for j, (c, a, b, x, y) in enumerate(of)]}]}
+            for k, of in enumerate(rows)])
+
+
+@pytest.mark.parametrize("write", [two_labelme, two_csv, two_cvat, two_label_studio])
+def test_a_picture_in_two_files_loses_no_object(tmp_path: Path, write: Any) -> None:
+    both = objects(0)
+    for n, (first, second) in enumerate(((both[:1], both[1:]), ((), both), (both, ()), (both, both[::-1]))):
+        if write is two_csv and not (first and second):
+            continue  # a table has no row of a picture without objects
+        root = tmp_path / str(n)
+        write(root, first, second)
+        if n < 3:
+            with pytest.raises(DataError, match="0.png is listed before by .*, with other objects"):
+                opened(root)
+            assert [f.kind for f in examined(root).faults if not f.safe] == ["image listed twice"]
+        else:
+            with pytest.warns(DataWarning, match="1 x image listed twice.; the first"):
+                held(open_dataset(root, "all"))
+
+
+def test_labelmes_own_name_finds_a_picture_that_was_renamed(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="new_{}.png")):
+        put(tmp_path / f"new_{k}.json", labelme(f"{k}.jpg", own))
+    held(opened(tmp_path))
+    assert any("6 annotations name no picture that is there, the first '0.jpg', which is read as new_0.png" in n
+               for n in examined(tmp_path).notes)
+
+
+def test_labelmes_path_that_names_another_picture_is_told(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="{}.png")):
+        if k != 4:
+            put(tmp_path / f"{k}.json", labelme("4.png" if k == 5 else f"{k}.png", own))
+    assert any("the one that is called like 5.png names '4.png', which is taken" in n for n in examined(tmp_path).notes)
+
+
+def test_label_studio_finds_the_picture_that_was_uploaded(tmp_path: Path) -> None:
+    two_label_studio(tmp_path, objects(0), ())
+    (tmp_path / "b.json").unlink()
+    put(tmp_path / "a.json", (tmp_path / "a.json").read_text().replace("/data/", "/data/upload/3/8c6fcf5f-"))
+    held(opened(tmp_path))
+
+
+# ---------------------------------------------------------------- several files of one split
+
+
+def test_two_documents_pasted_into_one_are_told(tmp_path: Path) -> None:
+    rows = [(f"{k}.png", own) for k, own in enumerate(pictures(tmp_path))]
+    one, two = (json.dumps(coco(r)) for r in (rows[:3], rows[3:]))
+    put(tmp_path / "annotations.json", f"{one[:-1]}, {two[1:]}")
+    with pytest.raises(DataError, match="has the list 'images' twice in one object: all but the last would be lost"):
+        opened(tmp_path)
+    doc = coco(rows) | {"info": {"images": 6, "annotations": "twelve"}}
+    put(tmp_path / "annotations.json", doc)
+    held(opened(tmp_path))
+
+
+def test_two_annotation_files_of_a_split_are_told_apart(tmp_path: Path) -> None:
+    for year, some in (("2014", range(3)), ("2017", range(3, 6))):
+        put(tmp_path / f"annotations/instances_train{year}.json", coco([(f"{k}.png", objects(k)) for k in some]))
+        for k in some:
+            noise(tmp_path / f"train{year}/{k}.png", H, W, seed=k)
+    put(tmp_path / "annotations/instances_val2014.json", coco([("2.png", objects(2))]))
+    put(tmp_path / "annotations/instances_val2017.json", coco([("3.png", objects(3))]))
+    with pytest.raises(DataError, match="two annotation files of the split 'train', .*2014.json and .*2017.json"):
+        splits(tmp_path)
+    told = {"labels": "annotations/instances_train2014.json"}
+    data = opened(tmp_path, "train", **told)
+    assert [Path(data.truth(i).file).name for i in range(len(data))] == ["0.png", "1.png", "2.png"]
+    assert opened(tmp_path, "val", **told).truth(0).file.endswith("2.png")  # of the same year
+
+
+def test_two_lists_of_a_split_are_told(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        put(tmp_path / f"Annotations/{k}.xml", voc(f"{k}.png", own))
+    for name, of in (("train", "0\n1"), ("val", "2"), ("valid", "3\n4\n5")):
+        put(tmp_path / f"ImageSets/Main/{name}.txt", of)
+    with pytest.raises(DataError, match="has two lists of the split 'val', val.txt and valid.txt"):
+        splits(tmp_path)
+
+
+def test_folders_of_one_split_are_read_together(tmp_path: Path) -> None:
+    for k in range(6):
+        part = ("train2014", "train2017", "val")[k // 2]
+        noise(tmp_path / f"images/{part}/{k}.png", H, W, seed=k)
+        put(tmp_path / f"labels/{part}/{k}.txt", yolo(objects(k)))
+    put(tmp_path / "classes.txt", "bolt\nnut\n")
+    assert [len(opened(tmp_path, s)) for s in ("train", "val")] == [4, 2]
+
+
+# ---------------------------------------------------------------- names in other letters
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo", "csv", "maps"])
+def test_letters_in_pieces_are_the_same_letters(tmp_path: Path, format: str, few: bool) -> None:
+    """A Mac writes the accents of names apart, and annotations have them in one piece."""
+    def name(k: int, form: Any) -> str:
+        return unicodedata.normalize(form, f"caf\u00e9 {k}" if k < 3 or not few else f"cafe {k}")
+
+    folder = {"voc": "JPEGImages", "csv": "."}.get(format, "images")
+    for k in range(6):
+        noise(tmp_path / folder / f"{name(k, 'NFD')}.png", H, W, seed=k)
+        if format == "voc":
+            put(tmp_path / f"Annotations/{name(k, 'NFC')}.xml", voc(f"{name(k, 'NFC')}.png", objects(k)))
+        if format == "yolo":
+            put(tmp_path / f"labels/{name(k, 'NFC')}.txt", yolo(objects(k)))
+        if format == "maps":
+            path = tmp_path / f"masks/{name(k, 'NFC')}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.full((H, W), k > 0, np.uint8)).save(path)
+    rows = [(f"{name(k, 'NFC')}.png", objects(k)) for k in range(6)]
+    if format == "coco":
+        put(tmp_path / "annotations.json", coco(rows))
+    if format == "yolo":
+        put(tmp_path / "data.yaml", "names: [bolt, nut]")
+    if format == "csv":
+        put(tmp_path / "labels.csv", "filename,class,xmin,ymin,xmax,ymax\n" + "".join(
+            f"{n},{NAMES[c]},{a},{b},{x},{y}\n" for n, own in rows for c, a, b, x, y in own))
+    data = opened(tmp_path)
+    if format != "maps":
+        return held(data)
+    assert len(data) == 6 and sum(int(data.truth(i).semantic.max()) for i in range(6)) == 5
+    return None
+
+
+def test_another_folders_picture_is_no_picture_in_other_letters(tmp_path: Path) -> None:
+    for k in range(1, 6):
+        noise(tmp_path / f"images/train/caf\u00e9{k}.png", H, W, seed=k)
+    noise(tmp_path / "images/val/caf\u00e90.png", H, W)
+    for split, some in (("train", range(6)), ("val", range(1))):
+        rows = [(f"caf\u00e9{k}.png", objects(k)) for k in some]
+        put(tmp_path / f"annotations/instances_{split}.json", coco(rows))
+    with pytest.warns(DataWarning, match="1 x missing image"):
+        assert len(open_dataset(tmp_path, "train")) == 5
+
+
+@pytest.mark.parametrize("name", ["https://host.example/bucket/im%20{}.png?key=1", "im%20{}.png", "sub/im%20{}.png"])
+def test_addresses_on_the_web_are_names(tmp_path: Path, name: str) -> None:
+    rows = [(name.format(k), own) for k, own in enumerate(pictures(tmp_path, name="images/im {}.png"))]
+    put(tmp_path / "annotations.json", coco(rows))
+    held(opened(tmp_path))
+
+
+def test_pictures_of_one_list_may_lie_in_several_folders(tmp_path: Path) -> None:
+    rows = []
+    for k in range(6):
+        noise(tmp_path / f"images/{NAMES[k % 2]}/{k}.png", H, W, seed=k)
+        rows.append((f"{k}.png", objects(k)))
+    put(tmp_path / "annotations.json", coco(rows))
+    held(opened(tmp_path))
+    (tmp_path / "images/bolt/0.png").unlink()
+    noise(tmp_path / "test/0.png", H, W, seed=9)  # of another split: none of the list's
+    assert len(opened(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "windows-1251", "utf-8", "latin-1", "no-such"])
+def test_xml_is_read_in_the_encoding_that_it_declares(tmp_path: Path, encoding: str) -> None:
+    names = {"gb2312": ("螺栓", "螺母"), "windows-1251": ("болт", "гайка")}.get(encoding, ("\u00e9crou", "nut"))
+    codec = "utf-8" if encoding == "no-such" else encoding
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        text = voc(f"{k}.png", own).replace("bolt", names[0]).replace("nut", names[1])
+        head = f'<?xml version="1.0" encoding="{encoding}"?>' if encoding != "latin-1" else ""
+        put(tmp_path / f"Annotations/{k}.xml", (head + text).encode(codec if k else "utf-8"))
+    data = opened(tmp_path)
+    assert set(data.info.classes.names) == set(names) and data.counts().tolist() == [6, 6]
+
+
+def test_elements_may_be_called_in_capitals(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        text = voc(f"{k}.png", own)
+        put(tmp_path / f"Annotations/{k}.xml", text.replace("object>", "Object>").replace("bndbox>", "BndBox>").replace(
+            "name>", "Name>").replace("xmin", "Xmin") if k < 3 else text)
+    held(opened(tmp_path))
+
+
+def test_an_object_of_two_boxes_takes_its_picture_out(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        text = voc(f"{k}.png", own)
+        put(tmp_path / f"Annotations/{k}.xml", text if k else text.replace("</object><object><name>nut</name>", ""))
+    with pytest.warns(DataWarning, match="1 picture is left out.*the object has several names or boxes"):
+        assert len(open_dataset(tmp_path, "all")) == 5
+
+
+def test_filename_says_which_ending(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        noise(tmp_path / f"JPEGImages/{k}.jpg", H, W, seed=k + 100)
+        put(tmp_path / f"Annotations/{k}.xml", voc(f"{k}.png", own))
+    data = opened(tmp_path)
+    held(data)
+    assert all(data.truth(i).file.endswith(".png") for i in range(6))
+
+
+# ---------------------------------------------------------------- tables and lists
+
+
+@pytest.mark.parametrize(("head", "cells"), [
+    ("Image Name,Label Name,X Min,Y Min,X Max,Y Max", lambda n, c, a, b, x, y: (n, c, a, b, x, y)),
+    ("image-path,species,x1,y1,x2,y2", lambda n, c, a, b, x, y: (n, c, a, b, x, y)),
+    ("image,x,y,width,height,label", lambda n, c, a, b, x, y: (n, a, b, x - a, y - b, c)),
+    ("image,x_center,y_center,width,height,class", lambda n, c, a, b, x, y: (
+        n, (a + x) / 2 / W, (b + y) / 2 / H, (x - a) / W, (y - b) / H, c)),
+    ("image,cx,cy,w,h,width,height,class", lambda n, c, a, b, x, y: (
+        n, (a + x) / 2, (b + y) / 2, x - a, y - b, W, H, c)),
+])
+def test_columns_are_known_by_many_names(tmp_path: Path, head: str, cells: Any) -> None:
+    rows = [",".join(map(str, cells(f"{k}.png", NAMES[c], *at))) for k, own in enumerate(pictures(tmp_path))
+            for c, *at in own]
+    put(tmp_path / "labels.csv", "\n".join([head, *rows]))
+    held(opened(tmp_path))
+
+
+def test_a_table_without_a_known_class_says_so(tmp_path: Path) -> None:
+    write_csv(tmp_path, "xmin,ymin,xmax,ymax", corners)
+    put(tmp_path / "labels.csv", (tmp_path / "labels.csv").read_text().replace("class", "what it is", 1))
+    assert opened(tmp_path).info.classes.names == ("object",)
+    assert any("no column of labels.csv is known to say a class (filename, what it is, " in n
+               for n in examined(tmp_path).notes)
+
+
+def test_a_table_in_another_encoding_is_told(tmp_path: Path) -> None:
+    write_csv(tmp_path, "xmin,ymin,xmax,ymax", corners)
+    put(tmp_path / "labels.csv", (tmp_path / "labels.csv").read_text().replace("nut", "\u00e9crou").encode("cp1252"))
+    with pytest.raises(DataError, match="labels.csv: is no UTF-8 text .*save it as UTF-8"):
+        opened(tmp_path)
+
+
+def test_groups_that_nobody_knows_of_are_none(tmp_path: Path) -> None:
+    write_csv(tmp_path, "xmin,ymin,xmax,ymax,IsGroupOf", lambda *at: (*at, (1, -1, 0)[int(at[1]) % 3]))
+    data = opened(tmp_path)
+    want = [[int(b) % 3 == 0 for _, _, b, *_ in objects(k)] for k in range(6)]
+    assert [data.truth(i).crowd.tolist() for i in range(6)] == want
+    assert any("it is not known whether they are of a group (-1)" in n for n in examined(tmp_path).notes)
+
+
+def test_createmls_other_keys(tmp_path: Path) -> None:
+    write_createml(tmp_path, lambda a, b, x, y: ((a + x) / 2, (b + y) / 2, x - a, y - b))
+    text = (tmp_path / "annotations.json").read_text()
+    put(tmp_path / "annotations.json", text.replace('"image"', '"imagefilename"').replace('"annotations"',
+                                                                                        '"annotation"'))
+    held(opened(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["[{} {} {} {}]", "({}, {}, {}, {})", "{};{};{};{}"])
+def test_boxes_in_a_cell_stand_in_any_brackets(tmp_path: Path, text: str) -> None:
+    rows = [f'{k}.png,{NAMES[c]},"{text.format(a, b, x - a, y - b)}"' for k, own in enumerate(pictures(tmp_path))
+            for c, a, b, x, y in own]
+    put(tmp_path / "labels.csv", "\n".join(["image,class,bbox", *rows]))
+    held(opened(tmp_path))
+
+
+def test_a_class_of_two_words_shifts_no_column_of_kitti(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="image_2/{}.png")):
+        put(tmp_path / f"label_2/{k}.txt", "".join(f"{'Person sitting' if k == 3 else NAMES[c]} 0 0 -1.5 {a} {b} {x} {y} "
+                                                   "1 1 1 0 0 9 0\n" for c, a, b, x, y in own))
+    with pytest.warns(DataWarning, match="1 picture is left out.*'Person sitting .* is not one word and 14 numbers"):
+        data = open_dataset(tmp_path, "all")
+    assert len(data) == 5 and data.truth(0).boxes.tolist() == [list(b) for _, *b in objects(0)]
+
+
+def test_class_lists_that_disagree_are_told(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path)):
+        put(tmp_path / f"labels/{k}.txt", yolo(own))
+    put(tmp_path / "data.yaml", "names: [bolt, nut]")
+    put(tmp_path / "labels/classes.txt", "nut\nbolt\n")
+    held(opened(tmp_path))
+    assert any("classes.txt lists other classes than data.yaml, or in another order (nut, bolt and bolt, nut)" in n
+               for n in examined(tmp_path).notes)
+    put(tmp_path / "labels/classes.txt", "bolt\nnut\n")
+    assert not any("lists other classes" in n for n in examined(tmp_path).notes)
+
+
+def test_class_lists_of_splits_in_another_order_are_refused(tmp_path: Path) -> None:
+    for k in range(6):
+        split = "train" if k < 4 else "val"
+        noise(tmp_path / f"{split}/images/{k}.png", H, W, seed=k)
+        put(tmp_path / f"{split}/labels/{k}.txt", yolo(objects(k)))
+    put(tmp_path / "train/labels/classes.txt", "bolt\nnut\n")
+    put(tmp_path / "val/labels/classes.txt", "nut\nbolt\n")
+    assert [f.kind for f in examined(tmp_path).faults] == ["class lists disagree"]
+
+
+# ---------------------------------------------------------------- lines of YOLO
+
+
+@pytest.mark.parametrize("each", [2, 3])
+def test_poses_that_nothing_declares_are_no_polygons(tmp_path: Path, each: int) -> None:
+    for k, own in enumerate(pictures(tmp_path)):
+        rows = [line + "".join(f" {px / W} {py / H}" + " 2" * (each == 3) for px, py in (
+            (a + 2, b + 2), (x - 2, b + 2), (x - 2, y - 2), (a + 2, y - 2)))
+            for line, (_, a, b, x, y) in zip(yolo(own).splitlines(), own)]
+        put(tmp_path / f"labels/{k}.txt", "\n".join(rows))
+    put(tmp_path / "data.yaml", "names: [bolt, nut]")
+    with pytest.raises(DataError, match=rf"line 1: is a box and 4 keypoints of {each} numbers.*\[4, {each}\] into"):
+        opened(tmp_path)
+    put(tmp_path / "data.yaml", f"names: [bolt, nut]\nkpt_shape: [4, {each}]")
+    held(opened(tmp_path))
+
+
+@pytest.mark.parametrize("points", [4, 6, 24])
+def test_polygons_of_one_number_of_points_are_no_poses(tmp_path: Path, points: int) -> None:
+    """Also those about the middle of their pictures, where a first pair could be a middle and a second a size."""
+    turn = np.arange(points) * 2 * np.pi / points
+    for k in range(6):
+        noise(tmp_path / f"images/{k}.png", H, W, seed=k)
+        xy = np.stack([0.5 + (0.2 + k / 40) * np.cos(turn + k), 0.5 + 0.3 * np.sin(turn + k)], 1).reshape(-1)
+        put(tmp_path / f"labels/{k}.txt", "0 " + " ".join(map(str, xy)))
+    put(tmp_path / "data.yaml", "names: [bolt, nut]")
+    assert "masks" in opened(tmp_path).info.kinds and not examined(tmp_path).faults
+
+
+def test_a_turned_box_is_not_taken_for_a_score(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path)):
+        put(tmp_path / f"labels/{k}.txt", "".join(f"{r} {90 - 20 * k}\n" for r in yolo(own).splitlines()))
+    put(tmp_path / "data.yaml", "names: [bolt, nut]")
+    with pytest.raises(DataError, match="a box that is turned is not read"):
+        for k in range(6):
+            put(tmp_path / f"labels/{k}.txt", "".join(f"{r} {-10 - k}\n" for r in yolo(objects(k)).splitlines()))
+        opened(tmp_path)
+    for k in range(6):
+        put(tmp_path / f"labels/{k}.txt", "".join(f"{r} {10 + k}\n" for r in yolo(objects(k)).splitlines()))
+    assert any("Were they angles" in n for n in examined(tmp_path).notes)
+
+
+# ---------------------------------------------------------------- pictures and maps
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_on_the_raster_are_turned_for_yolo(tmp_path: Path, orientation: int) -> None:
+    """Its lines hold no size that could tell on which view of a turned picture they were drawn."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rows = []
+    for k in range(6):
+        pixels = np.full((H, W, 3), 90, np.uint8)
+        c, a, b, x, y = objects(k)[0]
+        pixels[int(b) : int(y), int(a) : int(x)] = (255, 40, 40)
+        (tmp_path / "in/images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"in/images/{k}.png", exif=exif)
+        rows.append((f"{k}.png", [objects(k)[0]]))
+
+    def ring(a: float, b: float, x: float, y: float) -> Any:
+        return [[a, b, x, b, x, y, a, y]]
+
+    for n, more in enumerate(({}, {"segmentation": ring})):
+        put(tmp_path / "in/annotations.json", coco(rows, **more))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            convert(tmp_path / "in", "yolo", tmp_path / f"out{n}")
+        data = opened(tmp_path / f"out{n}", "train")
+        for i in range(len(data)):
+            s = data.truth(i)
+            red = np.argwhere(read_image(s.file)[..., 1] < 60)
+            np.testing.assert_allclose(s.boxes[0], [*red.min(0)[::-1], *(red.max(0)[::-1] + 1)], atol=1e-4)
+
+
+def test_pages_of_a_stack_are_told(tmp_path: Path) -> None:
+    rows = []
+    for k in range(6):
+        pixels = Image.fromarray(noise(tmp_path / f"images/{k}.tif", H, W, seed=k))
+        if k < 2:
+            pixels.save(tmp_path / f"images/{k}.tif", save_all=True, append_images=[pixels] * 3)
+        rows.append((f"{k}.tif", objects(k)))
+    put(tmp_path / "annotations.json", coco(rows))
+    assert any("2 pictures have several pages, of which the first alone is read" in n and "0.tif has 4" in n
+               for n in examine(tmp_path).notes)
+
+
+def test_run_lengths_without_a_pixel_are_told(tmp_path: Path) -> None:
+    rows = [(f"{k}.png", own) for k, own in enumerate(pictures(tmp_path))]
+    doc = coco(rows, segmentation=lambda a, b, x, y: [[a, b, x, b, x, y, a, y]])
+    doc["annotations"][0]["segmentation"] = {"size": [H, W], "counts": [H * W]}
+    put(tmp_path / "annotations.json", doc)
+    with pytest.warns(DataWarning, match="1 x broken mask.*the mask has no pixel. its box is taken as the mask"):
+        data = open_dataset(tmp_path, "all")
+    held(data)
+    assert data.truth(0).masks[0].sum() == 17 * 14  # type: ignore[index]
+
+
+def test_void_beside_a_class_is_ignored(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    m = np.zeros((H, W), np.uint8)
+    m[4:20, 4:20], m[6:18, 6:18] = 255, 1
+    (tmp_path / "masks").mkdir()
+    for k in range(6):
+        Image.fromarray(m).save(tmp_path / f"masks/{k}.png")
+    with pytest.warns(DataWarning, match="1 is read as foreground, and 255 beside it is ignored"):
+        data = open_dataset(tmp_path, "all")
+    semantic = data.truth(0).semantic
+    assert semantic is not None
+    np.testing.assert_array_equal(semantic, m)
+    told = opened(tmp_path, maps="binary").truth(0).semantic
+    np.testing.assert_array_equal(told, m > 0)
+
+
+@pytest.mark.parametrize("maps", [None, "binary"])
+def test_ones_in_some_maps_and_255_in_others_are_foreground(tmp_path: Path, maps: str | None) -> None:
+    pictures(tmp_path)
+    (tmp_path / "masks").mkdir()
+    m = np.zeros((H, W), np.uint8)
+    m[4:20, 4:20] = 1
+    for k in range(6):
+        Image.fromarray(m * (255 if k % 2 else 1)).save(tmp_path / f"masks/{k}.png")
+    data = opened(tmp_path, **({} if maps is None else {"maps": maps}))
+    for i in range(6):
+        np.testing.assert_array_equal(data.truth(i).semantic, m)
+
+
+def test_one_broken_map_leaves_the_other_segments(tmp_path: Path) -> None:
+    from stemma.data.readers.panoptic import encode
+
+    doc: dict[str, Any] = {"images": [], "annotations": [], "categories": [
+        {"id": 1, "name": "bolt", "isthing": 1}, {"id": 2, "name": "floor", "isthing": 0}]}
+    for k in range(4):
+        noise(tmp_path / f"train/{k}.jpg", H, W, seed=k)
+        ids = np.full((H, W), 9)
+        ids[5:20, 5:20] = 4
+        path = tmp_path / f"annotations/panoptic_train/{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(encode(ids)).save(path)
+        doc["images"].append({"id": k, "file_name": f"{k}.jpg", "height": H, "width": W})
+        doc["annotations"].append({"image_id": k, "file_name": f"{k}.png", "segments_info": [
+            {"id": 4, "category_id": 1}, {"id": 9, "category_id": 2}]})
+    path.write_bytes(path.read_bytes()[:100])
+    put(tmp_path / "annotations/panoptic_train.json", doc)
+    report = examined(tmp_path)
+    assert [(f.kind, f.safe, f.mend) for f in report.faults] == [("unusable map", True, "the image is left out")]
+    assert report.splits["train"].images == 3
+
+
+@pytest.mark.parametrize("layout", ["leftImg8bit/{split}/aachen/a_{k}.png gtFine/{split}/aachen/a_{k}_labelIds.png",
+                                    "seq1/img1/{k}.jpg seq2/img1/{k}.jpg"])
+def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> None:
+    for k in range(4):
+        for name in layout.split():
+            noise(tmp_path / name.format(split="train" if k < 3 else "val", k=k), H, W, seed=k)
+    with pytest.raises(DataError, match="holds no data set of a known format; it holds 8 pictures"):
+        opened(tmp_path)
