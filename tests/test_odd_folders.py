@@ -605,6 +605,19 @@ def test_run_lengths_without_a_pixel_are_told(tmp_path: Path) -> None:
     assert data.truth(0).masks[0].sum() == 17 * 14  # type: ignore[index]
 
 
+def test_a_set_of_which_a_format_holds_no_picture_is_not_written(tmp_path: Path) -> None:
+    """YOLO has no crowds, so that their pictures are left out: here all of them, and then all of val."""
+    for split in ("train", "val"):
+        rows = [(f"{k}.png", own) for k, own in enumerate(pictures(tmp_path, name=f"in/images/{split}/{{}}.png"))]
+        put(tmp_path / f"in/annotations/instances_{split}.json", coco(rows, iscrowd=lambda a, b, x, y: int(a < 30)))
+    with pytest.raises(DataError, match="has no picture that yolo can hold: 12 pictures with crowds are left out.* coco"):
+        convert(tmp_path / "in", "yolo", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    put(tmp_path / "in/annotations/instances_train.json", coco(rows))
+    found = convert(tmp_path / "in", "yolo", tmp_path / "out")
+    assert found.pictures == {"train": 6, "val": 0} and "1 of the splits have no picture left: val" in found.lost
+
+
 def test_void_beside_a_class_is_ignored(tmp_path: Path) -> None:
     pictures(tmp_path)
     m = np.zeros((H, W), np.uint8)

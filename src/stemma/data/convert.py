@@ -99,6 +99,12 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
         writer.write(work, book)
         counts = {k: [book.held[k, n] for n in names if (work / writer.picture(k, n)).is_file()]
                   for k, names in book.names.items()}
+        if not any(counts.values()):
+            raise DataError(str(where), f"has no picture that {to} can hold: {'; '.join(book.losses())[:300]}",
+                            f"use one of {', '.join(n for n in FORMATS if n != to)}")
+        bare = [k.replace("{", "{{").replace("}", "}}") for k, of in counts.items() if not of]
+        if bare:
+            book.lose("{n} of the splits have no picture left: " + ", ".join(bare), len(bare))
         mended = list(dict.fromkeys(str(f) for d in own.values() if isinstance(d, Records) for f in d.faults))
         mended += [f"{f} is left out: it cannot be used, or is there twice" for f in leave]
         if mended:
