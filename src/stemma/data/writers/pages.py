@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.core.samples import Classes, Dataset, Points
+from stemma.core.samples import Classes, DataError, Dataset, Points
 
 from ..images import header
 from ..readers import rle
@@ -80,8 +80,11 @@ class Book:
 
 
 def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
-    head = header(data.path(i)) if isinstance(data, Records) else None
-    return head.orientation if head is not None and size not in (head.size, (0, 0)) else 1
+    try:
+        head = header(data.path(i)) if isinstance(data, Records) else None
+    except DataError:
+        return 1  # it is copied as it is, and told where it is read
+    return head.orientation if head is not None and size == (head.height, head.width) != head.size else 1
 
 
 def _segments(data: Dataset, i: int, masks: np.ndarray | None, count: int) -> Sequence[Any]:
