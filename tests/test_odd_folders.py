@@ -20,6 +20,7 @@ from stemma.data.doctor import Report, examine
 from stemma.data.images import read_image
 from stemma.data.misread import misread
 from stemma.data.open import open_dataset, splits
+from stemma.data.readers import rle
 from stemma.data.records import DataWarning
 
 W, H = 60, 40
@@ -193,6 +194,12 @@ def test_polygons_in_other_brackets_are_read(tmp_path: Path, way: str) -> None:
     assert s.masks is not None
     for mask, (_, a, b, x, y) in zip(s.masks, objects(2)):
         assert mask.sum() == (x - a) * (y - b) and mask[int(b) : int(y), int(a) : int(x)].all()
+
+
+@pytest.mark.parametrize("seg", [[10**400] * 6, [[[10**400, 1]] * 3], [[]], [{}], [{"x": 1}] * 3, [True] * 6, [[[]]]])
+def test_what_is_no_polygon_in_any_brackets_stays_none(seg: Any) -> None:
+    found = rle.respelled(seg)
+    assert found is None or rle.problem(found, H, W)
 
 
 # ---------------------------------------------------------------- one picture in two files

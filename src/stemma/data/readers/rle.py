@@ -68,7 +68,12 @@ def _flat(ring: list[Any]) -> list[float] | None:
         ring = [[p.get("x"), p.get("y")] for p in ring]
     if all(isinstance(p, list) and len(p) == 2 for p in ring):
         ring = [v for p in ring for v in p]
-    return ring if all(isinstance(v, int | float) and not isinstance(v, bool) for v in ring) else None
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in ring):
+        return None
+    try:
+        return [float(v) for v in ring]
+    except OverflowError:  # a number of hundreds of digits
+        return None
 
 
 def string_faults(strings: Sequence[str | bytes], pixels: Int[np.ndarray, " S"]) -> Bool[np.ndarray, " S"]:
