@@ -351,10 +351,10 @@ def longer(row: dict[str, Any]) -> str:
 
 
 def apart(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """Whether two rows were measured at times too different to be compared: more than a day lies between, or one does
-    not say."""
+    """Whether two rows were measured at times too different to be compared: more than a day lies between, or one alone
+    says when."""
     if "day" not in mine or "day" not in theirs:
-        return True
+        return mine.get("day") != theirs.get("day")
     return abs((date.fromisoformat(mine["day"]) - date.fromisoformat(theirs["day"])).days) > 1
 
 

@@ -175,12 +175,17 @@ def test_a_second_byte_order_mark_is_no_part_of_a_class(tmp_path: Path) -> None:
     assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1} and examine(tmp_path).classes == ("cat",)
 
 
-def test_an_object_of_voc_of_another_tag_takes_its_picture_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["Object", "objects"])
+def test_an_object_of_voc_of_another_tag_is_read_or_takes_its_picture_out(tmp_path: Path, tag: str) -> None:
+    """In other letters it is one of VOC's."""
     pictures(tmp_path, folder="JPEGImages")
     for k in range(3):
-        put(tmp_path / f"Annotations/{k}.xml", voc_xml().replace("object>", "Object>") if k == 1 else voc_xml())
+        put(tmp_path / f"Annotations/{k}.xml", voc_xml().replace("object>", f"{tag}>") if k == 1 else voc_xml())
+    if tag == "Object":
+        assert held(tmp_path) == {"0.png": 1, "1.png": 1, "2.png": 1}
+        return
     assert held(tmp_path) == {"0.png": 1, "2.png": 1}
-    assert named(examine(tmp_path), "1.xml", "<Object>")
+    assert named(examine(tmp_path), "1.xml", f"<{tag}>")
 
 
 def test_voc_in_folders_of_any_names(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
             continue
         rows, many = _result(task)
         several += many
-        page = Page(name, (0, 0), path, other=_UPLOADED.sub("", name.rpartition("/")[2]))
+        last = name.rpartition("/")[2]
+        page = Page(name, (0, 0), path, other=_UPLOADED.sub("", last) if _UPLOADED.match(last) else "")
         if isinstance(rows, str):
             page.why, rows = rows, []
         if rows is None:

@@ -345,11 +345,21 @@ class _Columns:
     renamed: list[tuple[str, str]] = field(default_factory=list)  # a page's name, and the picture of its other name
     crossed: list[tuple[str, str]] = field(default_factory=list)
 
+    @staticmethod
+    def _other(page: Page, pictures: Pictures, split: str, needed: bool) -> str | None:
+        """The picture of a page's other name. Where several are, none; or `LookupError`, where it is needed."""
+        try:
+            return found_by(pictures, page.other, split, page.origin) if page.other else None
+        except LookupError:
+            if needed:
+                raise
+            return None
+
     def add(self, page: Page, pictures: Pictures, split: str, index: dict[str, int], base: Path) -> None:
         name = plain_name(page.name)
         try:
             hit = found_by(pictures, name, split, page.origin)
-            other = found_by(pictures, page.other, split, page.origin) if page.other else None
+            other = self._other(page, pictures, split, hit is None)
             if other is not None and (hit is None or hit != other and page.other == page.origin.stem):
                 (self.renamed if hit is None else self.crossed).append((page.name, other))
             hit = hit or other
