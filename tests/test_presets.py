@@ -34,9 +34,8 @@ EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
 # steps of the shortest phase of a small preset; the box loss of R-FCN's second look doubles in its first twenty, while
 # the first begins to find objects for it, and the whole falls below its beginning after thirty
 LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40, "r_fcn": 60}
-# of a published one: one layer on all the numbers of a region, without a warm-up, leaps before it falls; a regression
-# that begins at nothing moves slowly at first
-LEAPS = {"noc:naive": 80, "attractionet:regression": 30}
+# of a published one: one layer on all the numbers of a region, without a warm-up, leaps before it falls
+LEAPS = {"noc:naive": 80}
 LEAST = {"overfeat": 256}  # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture
 LARGE: dict[str, Any] = {"objects": (1, 1), "sizes": (0.75, 0.95)}
 # windows that a net looks at one by one, in an answer or in a step: published, four pictures take a processor hours
