@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 import stemma
+from exported import opened
 from stemma.core.types import Dataset
 from stemma.data.images import read_image
 from stemma.data.open import held_out
@@ -37,25 +38,17 @@ Answer = Callable[[Path], dict[str, np.ndarray]]  # of a picture's file: boxes (
 LEAST = 0.05  # score, of all alike; AP at .05 and at 0 differ by thousandths
 
 
-def run_folder(path: Path, data: Dataset) -> Answer:
+def run_folder(path: Path) -> Answer:
     """Stemma, eager."""
     model = stemma.load(path)
     return lambda file: stemma.predict(model, file, threshold=LEAST, device="cpu")[0]
 
 
-def onnx_file(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def exported(path: Path, data: Dataset) -> Answer:
+def exported(path: Path) -> Answer:
     """Stemma's predictions as a graph. The picture keeps its form; what is left of the input is black."""
     from PIL import Image
 
-    session = onnx_file(path)
+    session = opened(path)
     height, width = session.get_inputs()[0].shape[2:]
     names = [o.name for o in session.get_outputs()]
 
@@ -102,7 +95,7 @@ def ultralytics_file(path: Path, data: Dataset) -> Answer:
     from ultralytics import YOLO  # type: ignore[import-not-found, unused-ignore]
 
     net = YOLO(path, task="detect")
-    side = onnx_file(path).get_inputs()[0].shape[2:]
+    side = opened(path).get_inputs()[0].shape[2:]
     place: dict[int, int] = {}
 
     def answer(file: Path) -> dict[str, np.ndarray]:
@@ -119,11 +112,11 @@ def ultralytics_file(path: Path, data: Dataset) -> Answer:
 def system(path: Path, data: Dataset) -> Answer:
     """What answers, by what a path is."""
     if path.is_dir():
-        return run_folder(path, data)
+        return run_folder(path)
     if path.suffix == ".safetensors":
         return torchvision_file(path, data)
-    ours = "boxes" in [o.name for o in onnx_file(path).get_outputs()]
-    return exported(path, data) if ours else ultralytics_file(path, data)
+    ours = "boxes" in [o.name for o in opened(path).get_outputs()]
+    return exported(path) if ours else ultralytics_file(path, data)
 
 
 def main() -> None:

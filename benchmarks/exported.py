@@ -24,13 +24,18 @@ import stemma
 from stemma.engine.pictures.export import drawn, export
 
 
-def session(path: Path) -> Callable[[np.ndarray], Any]:
-    """What runs a file on one thread."""
+def opened(path: Path) -> Any:
+    """A file in ONNX Runtime on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    runs = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def session(path: Path) -> Callable[[np.ndarray], Any]:
+    """What runs a file on one thread."""
+    runs = opened(path)
     return lambda x: runs.run(None, {"images": x})
 
 

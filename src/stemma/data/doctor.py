@@ -217,11 +217,11 @@ def _decode_all(opened: dict[str, Records], report: Report, progress: Progress |
                 progress(done, len(jobs))
     paths = [opened[name].path(i) for name, i in jobs]
     _turns(looks, paths, report)
-    stacks = [p for p, look in zip(paths, looks) if look.digest and pages_of(p) > 1]
+    stacks = [(p, n) for p, look in zip(paths, looks) if look.digest and (n := pages_of(p)) > 1]
     if stacks:
         have = "s have" if len(stacks) > 1 else " has"
         report.notes.append(f"{len(stacks)} picture{have} several pages, of which the first alone is read: "
-                            f"{stacks[0]} has {pages_of(stacks[0])}")
+                            f"{stacks[0][0]} has {stacks[0][1]}")
     same: dict[bytes, list[int]] = defaultdict(list)
     for k, look in enumerate(looks):
         if look.digest:
