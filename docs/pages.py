@@ -26,6 +26,18 @@ ROOMS = {  # as `docs/house.md` has them
     "studies": "Questions about papers, each an experiment with a page.",
 }
 
+HELPS = """
+import runpy, sys
+for module in sys.argv[1:]:
+    sys.argv[1:] = ["--help"]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+        print(end="\\0")
+"""
+
 MARKUP = re.compile(r"\[/?[a-z ]*\]")  # the terminal's: [bold], [/]
 
 
@@ -51,19 +63,31 @@ def commands(source: Path) -> str:
     said = help_of("typer", "stemma.cli", "utils", "docs", "--name", "stemma", source=source)
     studies = [p.stem for p in sorted((source / "studies").glob("*.py")) if p.stem != "__init__"]
     lines = [unmarked(said).replace("# `stemma`", "# Commands", 1).rstrip(), "", "## Studies", ""]
-    for name in studies:
-        shown = help_of(f"stemma.studies.{name}", "--help", source=source)
+    for name, shown in zip(studies, helps(studies, source), strict=True):
         lines += [f"### `python -m stemma.studies.{name}`", "", "```text", shown.rstrip(), "```", ""]
     return "\n".join(lines)
 
 
+def helps(studies: list[str], source: Path) -> list[str]:
+    """What `python -m stemma.studies.NAME --help` prints, of each: one process, as each alone would import PyTorch."""
+    modules = [f"stemma.studies.{name}" for name in studies]
+    said = printed("-c", HELPS, *modules, source=source).split("\0")
+    if len(said) != len(studies) + 1:
+        raise RuntimeError(f"{len(studies)} studies, {len(said) - 1} helps: one of them prints no help and goes on")
+    return said[:-1]
+
+
 def help_of(module: str, *args: str, source: Path) -> str:
     """What `python -m module args` prints, at a width of 100 and without colours."""
+    return printed("-m", module, *args, source=source)
+
+
+def printed(*words: str, source: Path) -> str:
     path = os.pathsep.join([str(source.parent), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-m", module, *args], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"python -m {module} {' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
+        raise RuntimeError(f"python {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 

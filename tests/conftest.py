@@ -27,6 +27,7 @@ from learning import (  # noqa: F401  pytest finds its hooks and fixtures here
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("STEMMA_DEVICE", "cpu")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a process that a test begins would compile the whole package again
 # drawn scenes and what steps cost, apart from those of whoever works here
 os.environ.setdefault("STEMMA_CACHE", str(Path(__file__).resolve().parents[1] / ".stemma-cache"))
 torch.set_num_threads(1)

