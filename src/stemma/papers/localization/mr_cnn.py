@@ -93,6 +93,7 @@ PAPER = Paper(
             ("stages", "ten regions and a semantic one are pooled from the maps, each with layers of its own"),
             ("view", "regions pool for themselves"),
             ("first", "all proposals are moved"),
+            ("svm", "negatives may overlap one another"),
             ("ridge", "no ridge regressions: two layers on a region 1.3 times the box"),
             ("moves", "the regression learns from all that overlaps an object by .4"),
             ("post", "found boxes are looked at again, and the overlapping ones vote"),
