@@ -307,6 +307,21 @@ def test_phases_train_one_thing_after_another() -> None:
         assert set(m.loss(batch())) == {"semantic", "regions", "box"}  # looked at, nothing learns
 
 
+def test_layers_learn_at_the_rates_of_their_solvers() -> None:
+    """The authors' prototxts: biases twice as fast as their weights, the layer on the semantic region a hundredth as
+    fast as the others, the regression from ten times the rate."""
+    from stemma.engine.running.optim import groups_of
+
+    recipe = mr_cnn.recipe()
+    with torch.device("meta"):
+        groups = groups_of(mr_cnn.spec().build(20), recipe)
+    rate = {n: g["base_lr"] / recipe.lr for g in groups for n in g["names"]}
+    for layer, k in (("each.0.0", 1), ("each.9.3", 1), ("each.10.0", 0.01), ("soft.10", 1), ("regress.0", 10),
+                     ("deltas", 10)):
+        assert rate[f"heads.0.{layer}.weight"] == pytest.approx(k)
+        assert rate[f"heads.0.{layer}.bias"] == pytest.approx(2 * k)
+
+
 @pytest.mark.oracle("scikit-learn's LinearSVC", "mr_cnn")
 def test_the_svms_are_scikit_learns_on_the_features_of_all_regions() -> None:
     """Sec. 3.2: objects against what overlaps none of their class by .3, hinge, C = .001, positives twice."""

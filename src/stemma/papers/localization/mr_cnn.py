@@ -52,20 +52,22 @@ def spec(preset: str = "paper") -> MultiRegion:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """The authors' solvers one after the other: maps 250,000 steps, regions 160,000, regression 180,000, SVMs; "small":
-    ours, for two cores."""
+    """Maps 250,000 steps, then the authors' solvers: regions 180,000, a tenth every 80,000, regression 180,000, a tenth
+    every 60,000, and SVMs; "small": ours, for two cores."""
     maps, regions, moves = r"^neck\.", r"heads\.0\.(each|soft)\.", r"heads\.0\.(regress|deltas)\."
     if preset == "small":
         p, fit = spp_net.recipe("small"), Phase("SVMs", 0.15, run="fit", passes=2)
         return replace(p, milestones=(0.7,), ema=0.995, resize=Resize("shortest", 128, 256, 32), phases=(
             Phase("maps and regions", 0.65, rf"^backbone|{maps}|{regions}"), Phase("regression", 0.2, moves), fit))
-    steps, fit = (250_000, 160_000, 180_000), Phase("SVMs", 2 * r_cnn.VOC // 2, run="fit", passes=2)
-    phases = (Phase("maps", steps[0], maps), Phase("regions", steps[1], regions),
-              Phase("regression", steps[2], moves), fit)
+    steps, fit = (250_000, 180_000, 180_000), Phase("SVMs", 2 * r_cnn.VOC // 2, run="fit", passes=2)
+    phases = (Phase("maps", steps[0], maps, milestones=(0.2, 0.4, 0.6, 0.8)),
+              Phase("regions", steps[1], regions, milestones=(4 / 9, 8 / 9)),
+              Phase("regression", steps[2], moves, milestones=(1 / 3, 2 / 3)), fit)
     return Recipe(
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=2, length=f"{sum(steps) + 2 * r_cnn.VOC // 2}steps",
         milestones=(0.5,), warmup=0.0,
-        lr_mult=((r"^backbone\.", 0.0), (moves, 10.0), (r"heads\.0\.each\.10\.", 0.01), (r"\.bias$", 2.0)),
+        lr_mult=((r"^backbone\.", 0.0), (rf"{moves}.*bias$", 20.0), (moves, 10.0),
+                 (r"heads\.0\.each\.10\..*bias$", 0.02), (r"heads\.0\.each\.10\.", 0.01), (r"\.bias$", 2.0)),
         augment=Augment(flip=0.5), resize=Resize("shortest", 1200, 2000, 1, SCALES),
         proposals=spp_net.recipe().proposals, phases=() if preset == "joint" else phases,
     )
@@ -130,8 +132,9 @@ PAPER = Paper(
         "nothing else is shared. Until the SVMs are fitted the mean of the regions' softmaxes scores; 'joint' keeps a "
         "softmax over all features and trains all but VGG's layers at once.",
         "Pictures are drawn two a step and regions from these, at one size a batch; the code draws 128 regions from "
-        "everywhere, each at a size at random near its best. One rate schedule runs over all phases; the code's begin "
-        "anew, a tenth every 50,000, 80,000 and 60,000 steps.",
+        "everywhere, each at a size at random near its best.",
+        "How the maps were trained was not released: they take the steps and rates of the layer on their region, which "
+        "learns for 250,000 steps, a tenth every 50,000, in the code, and beside the other ten regions here.",
         "The code learns from selective search and edge boxes together, and finds among edge boxes (--proposals "
         "edge-boxes).",
         "small has no ImageNet to start from: its convolutions learn with the maps and regions, and rest for the "
