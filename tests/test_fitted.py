@@ -26,6 +26,7 @@ from stemma.data.loader import Loader
 from stemma.data.proposals import Proposed
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside
+from stemma.engine.running.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.ops.crops import warp, with_context
 from stemma.ops.spp import cells_of, pyramid_pool
@@ -312,6 +313,17 @@ def test_of_negatives_that_lie_on_one_another_the_hardest_is_kept() -> None:
         miner.mine(x, overlap, boxes)
         assert [sorted(torch.cat(rows)[:, 0].tolist()) for rows in miner.negatives] == wanted
     assert isinstance(spp_net.spec(), Fitted) and spp_net.spec().svm == SVM(apart=0.7)  # type: ignore[union-attr]
+
+
+def test_spp_nets_last_biases_alone_are_spared_from_decay() -> None:
+    """pascal_finetune_fc_spm_train.prototxt: biases learn twice as fast, and that of fc8 does not decay."""
+    recipe = spp_net.recipe()
+    with torch.device("meta"):
+        groups = groups_of(spp_net.spec().build(20), recipe)
+    decay = {n: (g["base_lr"] / recipe.lr, g["weight_decay"]) for g in groups for n in g["names"]}
+    wanted = {f"head.{k}.{n}": (r, 0.0 if (k, n) == ("cls", "bias") else 5e-4) for k in ("body.0", "body.3", "cls")
+              for n, r in (("weight", 1.0), ("bias", 2.0))}
+    assert decay == wanted
 
 
 def test_overlap_by_class() -> None:

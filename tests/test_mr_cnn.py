@@ -309,13 +309,15 @@ def test_phases_train_one_thing_after_another() -> None:
 
 def test_layers_learn_at_the_rates_of_their_solvers() -> None:
     """The authors' prototxts: biases twice as fast as their weights, the layer on the semantic region a hundredth as
-    fast as the others, the regression from ten times the rate."""
+    fast as the others, the regression from ten times the rate; no decay of its biases and of last layers'."""
     from stemma.engine.running.optim import groups_of
 
     recipe = mr_cnn.recipe()
     with torch.device("meta"):
         groups = groups_of(mr_cnn.spec().build(20), recipe)
     rate = {n: g["base_lr"] / recipe.lr for g in groups for n in g["names"]}
+    free = {n for g in groups for n in g["names"] if not g["weight_decay"]}
+    assert free == {f"heads.0.{n}.bias" for n in ("deltas", "each.10.0", *(f"soft.{i}" for i in range(11)))}
     for layer, k in (("each.0.0", 1), ("each.9.3", 1), ("each.10.0", 0.01), ("soft.10", 1), ("regress.0", 10),
                      ("deltas", 10)):
         assert rate[f"heads.0.{layer}.weight"] == pytest.approx(k)

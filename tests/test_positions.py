@@ -318,6 +318,13 @@ def test_deformable_nets_take_the_steps_of_the_authors_code() -> None:
     assert cards.get("r_fcn").spec().post[0].score == 0, "the code has no threshold"
 
 
+def test_without_mining_background_lies_near_objects() -> None:
+    """rfcn_config_simple.m: 128 of each of two pictures, a quarter objects, background of an overlap of .1 to .5."""
+    mined, drawn = (cards.get("r_fcn").spec(p).stages[0] for p in ("paper", "random"))
+    assert (drawn.assign.low, drawn.assign.neg, drawn.sample.count, drawn.sample.positive) == (0.1, 0.5, 128, 0.25)
+    assert mined.assign.low == 0 and mined.once and not drawn.once
+
+
 def test_all_regions_are_seen_once_and_the_hardest_pay() -> None:
     m, b = cards.get("r_fcn").spec("small").build(4).eval(), batch()
     s = m.spec.stages[0]

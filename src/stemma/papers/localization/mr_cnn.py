@@ -68,7 +68,8 @@ def recipe(preset: str = "paper") -> Recipe:
         milestones=(0.5,), warmup=0.0,
         lr_mult=((r"^backbone\.", 0.0), (rf"{moves}.*bias$", 20.0), (moves, 10.0),
                  (r"heads\.0\.each\.10\..*bias$", 0.02), (r"heads\.0\.each\.10\.", 0.01), (r"\.bias$", 2.0)),
-        augment=Augment(flip=0.5), resize=Resize("shortest", 1200, 2000, 1, SCALES),
+        no_decay=r"heads\.0\.(soft|deltas|each\.10)\..*bias$", augment=Augment(flip=0.5),
+        resize=Resize("shortest", 1200, 2000, 1, SCALES),
         proposals=spp_net.recipe().proposals, phases=() if preset == "joint" else phases,
     )
 

@@ -10,6 +10,7 @@ from ...core.recipe import Augment, Recipe, Resize
 from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.dense.anchors import Legacy
+from ...parts.dense.assign import ByIoU
 from ...parts.dense.heads import RPNHead
 from ...parts.dense.losses import SmoothL1
 from ...parts.dense.post import PerClassNMS
@@ -35,7 +36,7 @@ def spec(preset: str = "paper") -> TwoStage:
     stage = replace(p.stages[0], head=part(VoteHead, pool=pool), sample=Hardest(128), once=True, positive=1.0,
                     box=SmoothL1(1.0))
     if preset == "random":
-        stage = replace(stage, sample=Random(128, 0.25), once=False, positive=0.25)
+        stage = replace(stage, assign=ByIoU(0.5, 0.5, low=0.1), sample=Random(128, 0.25), once=False, positive=0.25)
     rpn = replace(p.rpn, proposals=Proposals(6000, 300, 6000, 300, 0.7, 1e-3))
     if preset == "coco":
         rpn = replace(rpn, anchors=Legacy((4.0, 8.0, 16.0, 32.0)))
@@ -119,6 +120,8 @@ PAPER = Paper(
         "A bin takes the mean of all cells that it touches, boxes rounded to pixels, as in the code. Boxes here have "
         "continuous edges, so the code's +1 is in them. torchvision's operator leaves out the map's last row and "
         "column; 'align' is its bilinear sibling.",
+        "'random' draws 128 of a picture, a quarter of them objects, and background that overlaps an object by .1 at "
+        "least, as the code's settings without mining.",
         "Both losses are divided by the regions that learn, 128 a picture unless there are fewer; the code divides the "
         "box loss by a fixed 128 a picture.",
         "The schedule on VOC is the released code's; the paper has eight pictures a step, 20,000 steps at .001 and "

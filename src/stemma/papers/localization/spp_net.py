@@ -69,7 +69,8 @@ def recipe(preset: str = "paper") -> Recipe:
     steps, fit = 90_000, 2 * r_cnn.VOC // 2
     return replace(
         p, batch=2, length=f"{steps + fit}steps", milestones=(1 / 3, 2 / 3),
-        lr_mult=((r"^backbone", 0.0), (r"bias$", 2.0)), resize=Resize("shortest", 1200, 2000, 1, SIZES),
+        lr_mult=((r"^backbone", 0.0), (r"bias$", 2.0)), no_decay=r"^head\.cls\.bias$",
+        resize=Resize("shortest", 1200, 2000, 1, SIZES),
         phases=(Phase("fine-tune", steps), Phase("SVMs and boxes", fit, run="fit", passes=2)),
     )
 
