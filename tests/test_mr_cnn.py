@@ -3,12 +3,14 @@ its losses and phases."""
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision.ops as tv
 from torch import Tensor
 
 import stemma
@@ -258,10 +260,29 @@ def test_looking_again_keeps_every_iteration_and_each_box_its_class() -> None:
     assert len(looked) == 2 and torch.equal(looked[0], first.boxes)
 
 
+def test_near_duplicates_are_dropped_before_boxes_move() -> None:
+    """demo_object_detection_with_iterative_loc.m: proposals are pruned by class at an IoU of .95 and a margin of -2.5,
+    and what is left is regressed."""
+    first = mr_cnn.spec().first
+    assert first is not None and first.iou == 0.95 and first.score == pytest.approx(1 / (1 + np.exp(2.5)), abs=1e-4)
+    m = replace(mr_cnn.spec("small"), first=replace(first, score=0.0), post=(PerClassNMS(1.0, 0.0, 200),)).build(4).eval()
+    m.head.deltas.bias.data.view(-1, 4)[:, 0] = 2.0  # every box goes the same way, wide ones farther
+    images, low = torch.rand(1, 3, 128, 128), torch.rand(1, 8, 2) * 30
+    given = torch.cat([low, low + 30], -1)
+    given = torch.cat([given, given + torch.tensor([0.0, 0.0, 0.5, 0.5])], 1)
+    with torch.no_grad():
+        d = m.predict(images, proposals=given)
+        raw = m(images)
+        scores, moved = m.by_class(0, m.prepared(raw.levels)[0], given, torch.tensor([[128.0, 128.0]]))
+    for c in range(4):
+        kept, mine = tv.nms(given[0], scores[0, :, c], 0.95), d.labels[0] == c
+        assert len(kept) == int(mine.sum()) == 8
+        torch.testing.assert_close(d.boxes[0][mine], moved[0, kept, c])
+        torch.testing.assert_close(d.scores[0][mine], scores[0, kept, c])
+
+
 def test_the_steps_serve_other_systems() -> None:
     """Iterative localisation and voting after Fast R-CNN and Faster R-CNN."""
-    from dataclasses import replace
-
     from stemma.papers.localization import fast_rcnn, faster_rcnn
 
     for paper, more in ((fast_rcnn, {"proposals": batch().targets.proposals}), (faster_rcnn, {})):
@@ -364,8 +385,6 @@ def test_until_the_svms_are_fitted_the_regions_softmaxes_score() -> None:
 
 
 def test_the_joint_net_learns_from_one_softmax_through_everything() -> None:
-    from dataclasses import replace
-
     spec = mr_cnn.spec("joint")
     assert spec.svm is None and spec.stages[0].cls.extra == 1 and mr_cnn.recipe("joint").phases == ()
     small = mr_cnn.spec("small")

@@ -13,7 +13,7 @@ from ...parts.backbones.vgg import VGG16
 from ...parts.dense.assign import ByIoU
 from ...parts.dense.coders import Delta
 from ...parts.dense.losses import L2, Sigmoid, Softmax
-from ...parts.dense.post import Again, Voting
+from ...parts.dense.post import Again, PerClassNMS, Voting
 from ...parts.dense.sample import Random
 from ...parts.regions.multi_region import MultiRegionHead, SemanticMaps
 from ...skeletons.multi_region import MultiRegion
@@ -34,19 +34,20 @@ def spec(preset: str = "paper") -> MultiRegion:
     net = MultiRegion(
         preprocess=p.preprocess, backbone=part(Scales, body=part(VGG16, ceil=True), sizes=SCALES),
         neck=part(SemanticMaps, of=SCALES, sizes=SEMANTIC),
-        rpn=None, stages=(stage,), svm=p.svm, post=(Again(score=0.0759), Voting(0.3, 0.018, 100)),
+        rpn=None, stages=(stage,), svm=p.svm, first=PerClassNMS(0.95, 0.0759, 2000),
+        post=(Again(score=0.0, iou=1.0), Voting(0.3, 0.018, 100)),
     )
     if preset == "small":  # not in the paper: a small net with batch norm, one level of stride 8
         head = part(MultiRegionHead, bins=4, width=64, dropout=0.0, semantic_bins=4, semantic_width=64,
                     semantic_std=0.02)
         stage = replace(stage, head=head, sample=Random(24, 0.33), coder=Delta((0.1, 0.1, 0.2, 0.2)), count=24)
         return replace(
-            net, backbone=part(TinyResNet, widths=(24, 64), blocks=2, levels=(1,)),
+            net, backbone=part(TinyResNet, widths=(24, 64), blocks=2, levels=(1,)), first=None,
             neck=part(SemanticMaps, fc=64, width=32, kernel=3, dropout=0.0, norm=True), stages=(stage,),
             moves=(ByIoU(0.4, 0.4), Random(16, 1.0)), post=(Again(score=0.02, keep=100), Voting(0.3, 0.02, 50)),
         )
     if preset == "joint":
-        return replace(net, svm=None, stages=(replace(stage, cls=Softmax()),),
+        return replace(net, svm=None, first=None, stages=(replace(stage, cls=Softmax()),),
                        post=(Again(score=0.05), Voting(0.3, 0.05, 100, by="score")))
     return net
 
@@ -95,7 +96,7 @@ PAPER = Paper(
             ("neck", "maps beside them that learned from filled boxes which class covers what"),
             ("stages", "ten regions and a semantic one are pooled from the maps, each with layers of its own"),
             ("view", "regions pool for themselves"),
-            ("first", "all proposals are moved"),
+            ("first", "of the proposals of a class near-duplicates alone are dropped before they move"),
             ("svm", "negatives may overlap one another"),
             ("ridge", "no ridge regressions: two layers on a region 1.3 times the box"),
             ("moves", "the regression learns from all that overlaps an object by .4"),
@@ -123,8 +124,8 @@ PAPER = Paper(
         "post.1.by=score.",
         "A score is the sigmoid of an SVM's margin: ranks are those of the margins, and -2.5 and -4, the first and the "
         "last threshold, are .0759 and .018.",
-        "The code prunes the proposals before it moves them, we after: of the boxes of a class that overlap by .95 the "
-        "best stays, 100 a class.",
+        "As in the code, of a class's proposals that overlap by .95 the best moves, 100 of a class; 'joint' and small "
+        "move all, and drop near-duplicates where they went.",
         "A hole is the inner rectangle with its first and last cells; the code leaves these in, so there the rim of an "
         "object is seen by both neighbours. Rectangles become cells as in RoIPool; the code has SPP-net's margins.",
         "The paper does not say how the maps' loss counts classes whose boxes overlap: here each class is a binary "

@@ -131,7 +131,7 @@ PAPER = Paper(
         "The proposal network starts and is trained as Faster R-CNN's; the paper alternates in four steps (on COCO "
         "five), which are `faster-rcnn`'s phases. The position-sensitive maps come from InstanceFCN, which "
         "is not here.",
-        "'coco' draws the short side of each picture from 400 to 800 pixels, the paper's multi-scale training, which "
-        "is where its 29.9 comes from.",
+        "'coco' draws the short side of each step's pictures from 400 to 800 pixels, the paper's multi-scale training, "
+        "which is where its 29.9 comes from.",
     ),
 )
