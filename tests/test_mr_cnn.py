@@ -22,6 +22,7 @@ from stemma.papers.localization import mr_cnn
 from stemma.parts.dense.post import Again, PerClassNMS, Voting
 from stemma.parts.regions.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled
 from stemma.parts.regions.regions import with_truth
+from stemma.skeletons.multi_region import drawn
 
 
 @functools.cache
@@ -309,6 +310,18 @@ def test_each_loss_teaches_its_own_layers() -> None:
                        "box": {"backbone", "regress", "deltas"}}
     assert {n for n, p in m.named_parameters() if not p.requires_grad} == {"heads.0.classify.weight",
                                                                            "heads.0.classify.bias"}
+
+
+def test_the_regression_learns_from_what_overlaps_an_object_alone() -> None:
+    """train_net_bbox_reg.m draws regions that overlap an object by .4 and no others: with few of them the loss is their
+    mean."""
+    b, (assign, sample) = batch(), mr_cnn.spec().moves
+    m = replace(mr_cnn.spec("small"), moves=(assign, sample)).build(4).eval()
+    r = drawn(replace(m.spec.stages[0], assign=assign, sample=sample), with_truth(b.targets.proposals, b.targets),
+              b.targets, 4)
+    iou = bx.iou(r.boxes, b.targets.boxes).amax(2)
+    assert 12 < int(r.weight.sum()) < 2 * 23 and (iou[r.weight > 0] >= 0.4).all()
+    assert torch.equal(r.weight, r.positive)
 
 
 def test_phases_train_one_thing_after_another() -> None:

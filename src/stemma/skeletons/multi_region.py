@@ -34,7 +34,7 @@ class MultiRegion(TwoStage):
     trains everything at once. `first` chooses among the proposals of each class before they move; None: all move.
     """
 
-    moves: tuple[Assign, Sampler] = (ByIoU(0.4, 0.4), Random(64, 1.0))
+    moves: tuple[Assign, Sampler] = (ByIoU(0.4, 0.4, low=0.4), Random(64, 1.0))  # no background fills the draw up
     svm: SVM | None = SVM()
     first: PerClassNMS | None = None
     chunk: int = 256

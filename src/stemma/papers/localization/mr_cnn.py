@@ -134,7 +134,8 @@ PAPER = Paper(
         "nothing else is shared. Until the SVMs are fitted the mean of the regions' softmaxes scores; 'joint' keeps a "
         "softmax over all features and trains all but VGG's layers at once.",
         "Pictures are drawn two a step and regions from these, at one size a batch; the code draws 128 regions from "
-        "everywhere, each at a size at random near its best.",
+        "everywhere, each at a size at random near its best. The regression learns the box of the object that a region "
+        "overlaps most; in the code those of all classes that it overlaps by .4.",
         "How the maps were trained was not released: they take the steps and rates of the layer on their region, which "
         "learns for 250,000 steps, a tenth every 50,000, in the code, and beside the other ten regions here.",
         "The code learns from selective search and edge boxes together, and finds among edge boxes (--proposals "
