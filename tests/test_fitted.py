@@ -2,6 +2,7 @@
 OpenCV's conventions and scikit-learn."""
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from stemma.data.loader import Loader
 from stemma.data.proposals import Proposed
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside
+from stemma.engine.running.optim import groups_of
 from stemma.ops import boxes as bx
 from stemma.ops.crops import warp, with_context
 from stemma.ops.spp import cells_of, pyramid_pool
@@ -37,7 +39,7 @@ from stemma.parts.regions.regions import Regions
 from stemma.parts.regions.ridge import Ridge, fit_class, fit_ridge, whiten
 from stemma.parts.regions.svm import SVM, Miner, fit_svm, objective
 from stemma.parts.windows.views import PyramidPool, Warp
-from stemma.skeletons.fitted import FittedModel
+from stemma.skeletons.fitted import Fitted, FittedModel
 from stemma.skeletons.fitting import overlap_by_class
 
 torch.set_num_threads(1)
@@ -301,6 +303,29 @@ def test_of_the_first_picture_all_negatives_and_then_the_hard_ones() -> None:
     assert miner.fits == 2
 
 
+def test_of_negatives_that_lie_on_one_another_the_hardest_is_kept() -> None:
+    """SPP-net sec. 4.1: a negative is removed if it overlaps another by more than .7; of each picture and class."""
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 9.0], [0.0, 0.0, 10.0, 6.0], [40.0, 0.0, 50.0, 10.0]])
+    x, overlap = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[0.0, 0.0]] * 3 + [[0.0, 0.5]])
+    for apart, wanted in ((1.0, [[1, 2, 3, 4], [1, 2, 3]]), (0.7, [[2, 3, 4], [2, 3]])):
+        miner = Miner(2, 1, SVM(apart=apart, easy=-9.0, grow=100))
+        miner.started, miner.weight = True, torch.full((2, 1), 0.1)
+        miner.mine(x, overlap, boxes)
+        assert [sorted(torch.cat(rows)[:, 0].tolist()) for rows in miner.negatives] == wanted
+    assert isinstance(spp_net.spec(), Fitted) and spp_net.spec().svm == SVM(apart=0.7)  # type: ignore[union-attr]
+
+
+def test_spp_nets_last_biases_alone_are_spared_from_decay() -> None:
+    """pascal_finetune_fc_spm_train.prototxt: biases learn twice as fast, and that of fc8 does not decay."""
+    recipe = spp_net.recipe()
+    with torch.device("meta"):
+        groups = groups_of(spp_net.spec().build(20), recipe)
+    decay = {n: (g["base_lr"] / recipe.lr, g["weight_decay"]) for g in groups for n in g["names"]}
+    wanted = {f"head.{k}.{n}": (r, 0.0 if (k, n) == ("cls", "bias") else 5e-4) for k in ("body.0", "body.3", "cls")
+              for n, r in (("weight", 1.0), ("bias", 2.0))}
+    assert decay == wanted
+
+
 def test_overlap_by_class() -> None:
     iou = torch.tensor([[0.2, 0.7, 0.4, 0.9], [0.0, 0.1, 0.6, 0.9]])
     assert torch.equal(overlap_by_class(iou, torch.tensor([2, 0, 2, -1]), 3),
@@ -405,18 +430,40 @@ def test_lengths_of_features_are_brought_to_twenty() -> None:
     assert torch.allclose(m.scales[1] * torch.cat(total).mean(), torch.tensor(20.0), rtol=1e-3)
 
 
-def test_proposals_are_suppressed_and_what_is_left_moves() -> None:
-    """rcnn_test.m and rcnn_test_bbox_regressor.m: NMS at .3 among the proposals of a class; the boxes given out are
-    where the survivors went."""
-    spec = r_cnn.detector("small")
-    first = r_cnn.detector().first
-    assert first is not None and first.iou == 0.3 and spp_net.spec().first == first
-    spec = replace(spec, first=replace(first, score=0.0), post=(PerClassNMS(1.0, 0.0, 200),))
+def moving(spec: Any) -> tuple[Any, Tensor, Tensor]:
+    """(a detector of three classes whose regressions push boxes right, down or nowhere, a picture, twenty boxes)."""
     torch.manual_seed(0)
     m = spec.build(3).eval()
     m.ridge_mean.copy_(torch.tensor([[0.3, 0.0, 0.0, 0.0], [0.0, 0.3, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
     images, corner = torch.rand(1, 3, 96, 96), torch.rand(1, 20, 2) * 40
-    boxes = torch.cat([corner, corner + 24], -1)
+    return m, images, torch.cat([corner, corner + 24], -1)
+
+
+def test_in_r_cnn_all_proposals_move_and_are_suppressed_where_they_went() -> None:
+    """rcnn_test_bbox_regressor.m moves what rcnn_test.m scored, and imdb_eval_voc.m suppresses at .3: once."""
+    published = r_cnn.detector()
+    assert isinstance(published.post[0], PerClassNMS) and published.post[0].iou == 0.3
+    m, images, boxes = moving(replace(r_cnn.detector("small"), first=published.first, post=published.post))
+    boxes[:, ::2, 2:] += 16  # large ones go farther, away from those they lay on
+    m.ridge_mean.mul_(2)
+    with torch.no_grad():
+        raw, d = m(images, boxes), m.predict(images, proposals=boxes)
+    for c in range(3):
+        moved = raw.boxes[0, :, c].clamp(0, 96)
+        kept, mine = tv.nms(moved, raw.scores[0, :, c], 0.3), d.labels[0] == c
+        torch.testing.assert_close(d.boxes[0][mine], moved[kept])
+        torch.testing.assert_close(d.scores[0][mine], raw.scores[0, kept, c])
+        assert (kept.tolist() == tv.nms(boxes[0], raw.scores[0, :, c], 0.3).tolist()) == (c == 2)  # which stays in place
+
+
+def test_in_spp_net_proposals_are_suppressed_and_what_is_left_moves() -> None:
+    """spp_test.m and spp_test_bbox_regressor.m: NMS at .3 among the proposals of a class that score -1.5; the boxes
+    given out are where the survivors went."""
+    published = spp_net.spec()
+    assert isinstance(published, Fitted) and published.first is not None and published.first.iou == 0.3
+    assert published.first.score == pytest.approx(1 / (1 + math.exp(3)), abs=1e-4)
+    m, images, boxes = moving(replace(spp_net.spec("small"), first=replace(published.first, score=0.0),
+                                      post=(PerClassNMS(1.0, 0.0, 200),)))
     with torch.no_grad():
         raw, d = m(images, boxes), m.predict(images, proposals=boxes)
     for c in range(3):

@@ -3,12 +3,14 @@ its losses and phases."""
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision.ops as tv
 from torch import Tensor
 
 import stemma
@@ -20,6 +22,7 @@ from stemma.papers.localization import mr_cnn
 from stemma.parts.dense.post import Again, PerClassNMS, Voting
 from stemma.parts.regions.multi_region import TEN, MultiRegionHead, Region, SemanticMaps, filled
 from stemma.parts.regions.regions import with_truth
+from stemma.skeletons.multi_region import drawn
 
 
 @functools.cache
@@ -258,10 +261,29 @@ def test_looking_again_keeps_every_iteration_and_each_box_its_class() -> None:
     assert len(looked) == 2 and torch.equal(looked[0], first.boxes)
 
 
+def test_near_duplicates_are_dropped_before_boxes_move() -> None:
+    """demo_object_detection_with_iterative_loc.m: proposals are pruned by class at an IoU of .95 and a margin of -2.5,
+    and what is left is regressed."""
+    first = mr_cnn.spec().first
+    assert first is not None and first.iou == 0.95 and first.score == pytest.approx(1 / (1 + np.exp(2.5)), abs=1e-4)
+    m = replace(mr_cnn.spec("small"), first=replace(first, score=0.0), post=(PerClassNMS(1.0, 0.0, 200),)).build(4).eval()
+    m.head.deltas.bias.data.view(-1, 4)[:, 0] = 2.0  # every box goes the same way, wide ones farther
+    images, low = torch.rand(1, 3, 128, 128), torch.rand(1, 8, 2) * 30
+    given = torch.cat([low, low + 30], -1)
+    given = torch.cat([given, given + torch.tensor([0.0, 0.0, 0.5, 0.5])], 1)
+    with torch.no_grad():
+        d = m.predict(images, proposals=given)
+        raw = m(images)
+        scores, moved = m.by_class(0, m.prepared(raw.levels)[0], given, torch.tensor([[128.0, 128.0]]))
+    for c in range(4):
+        kept, mine = tv.nms(given[0], scores[0, :, c], 0.95), d.labels[0] == c
+        assert len(kept) == int(mine.sum()) == 8
+        torch.testing.assert_close(d.boxes[0][mine], moved[0, kept, c])
+        torch.testing.assert_close(d.scores[0][mine], scores[0, kept, c])
+
+
 def test_the_steps_serve_other_systems() -> None:
     """Iterative localisation and voting after Fast R-CNN and Faster R-CNN."""
-    from dataclasses import replace
-
     from stemma.papers.localization import fast_rcnn, faster_rcnn
 
     for paper, more in ((fast_rcnn, {"proposals": batch().targets.proposals}), (faster_rcnn, {})):
@@ -290,6 +312,18 @@ def test_each_loss_teaches_its_own_layers() -> None:
                                                                            "heads.0.classify.bias"}
 
 
+def test_the_regression_learns_from_what_overlaps_an_object_alone() -> None:
+    """train_net_bbox_reg.m draws regions that overlap an object by .4 and no others: with few of them the loss is their
+    mean."""
+    b, (assign, sample) = batch(), mr_cnn.spec().moves
+    m = replace(mr_cnn.spec("small"), moves=(assign, sample)).build(4).eval()
+    r = drawn(replace(m.spec.stages[0], assign=assign, sample=sample), with_truth(b.targets.proposals, b.targets),
+              b.targets, 4)
+    iou = bx.iou(r.boxes, b.targets.boxes).amax(2)
+    assert 12 < int(r.weight.sum()) < 2 * 23 and (iou[r.weight > 0] >= 0.4).all()
+    assert torch.equal(r.weight, r.positive)
+
+
 def test_phases_train_one_thing_after_another() -> None:
     from stemma.engine.running.optim import set_awake
 
@@ -305,6 +339,23 @@ def test_phases_train_one_thing_after_another() -> None:
         for p in m.parameters():
             p.requires_grad_(False)
         assert set(m.loss(batch())) == {"semantic", "regions", "box"}  # looked at, nothing learns
+
+
+def test_layers_learn_at_the_rates_of_their_solvers() -> None:
+    """The authors' prototxts: biases twice as fast as their weights, the layer on the semantic region a hundredth as
+    fast as the others, the regression from ten times the rate; no decay of its biases and of last layers'."""
+    from stemma.engine.running.optim import groups_of
+
+    recipe = mr_cnn.recipe()
+    with torch.device("meta"):
+        groups = groups_of(mr_cnn.spec().build(20), recipe)
+    rate = {n: g["base_lr"] / recipe.lr for g in groups for n in g["names"]}
+    free = {n for g in groups for n in g["names"] if not g["weight_decay"]}
+    assert free == {f"heads.0.{n}.bias" for n in ("deltas", "each.10.0", *(f"soft.{i}" for i in range(11)))}
+    for layer, k in (("each.0.0", 1), ("each.9.3", 1), ("each.10.0", 0.01), ("soft.10", 1), ("regress.0", 10),
+                     ("deltas", 10)):
+        assert rate[f"heads.0.{layer}.weight"] == pytest.approx(k)
+        assert rate[f"heads.0.{layer}.bias"] == pytest.approx(2 * k)
 
 
 @pytest.mark.oracle("scikit-learn's LinearSVC", "mr_cnn")
@@ -347,8 +398,6 @@ def test_until_the_svms_are_fitted_the_regions_softmaxes_score() -> None:
 
 
 def test_the_joint_net_learns_from_one_softmax_through_everything() -> None:
-    from dataclasses import replace
-
     spec = mr_cnn.spec("joint")
     assert spec.svm is None and spec.stages[0].cls.extra == 1 and mr_cnn.recipe("joint").phases == ()
     small = mr_cnn.spec("small")

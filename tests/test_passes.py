@@ -1,6 +1,7 @@
 """Phases without gradient: a method of the model sees training pictures, and what it fits survives a kill."""
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from engine_help import SETS, scenes
 from stemma.core import paper as papers
 from stemma.core.paper import Paper
-from stemma.core.recipe import Phase
+from stemma.core.recipe import Phase, Recipe
 from stemma.core.types import Batch, StemmaError
 from stemma.engine.pictures.fit import train
 from stemma.engine.running import checkpoint, schedule
@@ -168,3 +169,17 @@ def test_rates_run_over_the_phases_with_gradient() -> None:
     assert [round(schedule.learning(phases, f), 6) for f in (0, 0.2, 0.4, 0.5, 0.6, 0.8,
                                                              1)] == [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
     assert schedule.learning((), 0.3) == 0.3 and schedule.span(phases, 1) == (0.4, pytest.approx(0.6))
+
+
+def test_a_phase_with_milestones_begins_the_schedule_anew() -> None:
+    phases = (Phase("a", 0.4, milestones=(0.5,)), Phase("b", 0.4, milestones=(0.25, 0.75)), Phase("c", 0.2))
+    r = Recipe(milestones=(0.9,), warmup=0.0, phases=phases)
+    rates = {f: schedule.rate(r, f, schedule.phase_at(phases, f)) for f in (0, 0.1, 0.25, 0.45, 0.55, 0.75, 0.85, 0.95)}
+    assert rates == pytest.approx({0: 1, 0.1: 1, 0.25: 0.1, 0.45: 1, 0.55: 0.1, 0.75: 0.01, 0.85: 1, 0.95: 0.1})
+    assert checkpoint.recipe_from(json.loads(json.dumps(r.as_dict()))) == r
+    for name, preset, wanted in (("faster_rcnn", "alternating", [(60, 80), (30, 40), (60, 80), (30, 40)]),
+                                 ("mr_cnn", "paper", [(200, 250), (160, 180), (120, 180)])):
+        r = papers.get(name).recipe(preset)  # thousands of steps before the last drop, and in all, as the solvers say
+        whole, total = float(r.length.removesuffix("steps")), sum(p.share for p in r.phases)
+        assert [(p.milestones[-1] * k, k) for p in r.phases if not p.run for k in [p.share / total * whole / 1e3]
+                ] == [pytest.approx(w, rel=1e-3) for w in wanted]

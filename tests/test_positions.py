@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,7 @@ def test_the_fifth_stage_keeps_the_stride_and_is_dilated() -> None:
                 and m.backbone.layer4[0].conv1.stride == (1, 1))
         assert (m.rpn_head.conv[0].in_channels == 1024 and m.rpn_head.conv[0].out_channels == 512
                 and m.heads[0].reduce[0].in_channels == 2048)
+        assert m.backbone.ceil  # the authors' Caffe pools so
         assert m(torch.empty(1, 3, 608, 1008)).rpn.logits.shape == (1, 38 * 63 * 9, 2)
         assert cards.get("r_fcn").spec("coco").rpn.anchors.counts(1) == (12,)
 
@@ -299,6 +301,28 @@ def test_published_schedules() -> None:
         groups = groups_of(card.spec().build(20), voc)
     rate = {n: g["base_lr"] / voc.lr for g in groups for n in g["names"]}
     assert rate["heads.0.cls.bias"] == rate["rpn_head.box.bias"] == 2 and rate["heads.0.cls.weight"] == 1
+
+
+def test_deformable_nets_take_the_steps_of_the_authors_code() -> None:
+    """resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml: seven epochs over 16,551 pictures and their mirror images, at
+    .0005 on the sum over four, decay .0005, a warm-up of 1,000 steps; test.py: what scores .001, 300 of a picture."""
+    card, seen = cards.get("deformable_convnets"), 2 * 16_551
+    for preset in ("paper", "faster"):
+        r = card.recipe(preset)
+        steps = float(r.length.removesuffix("epochs")) * 16_551 / r.batch
+        assert steps == pytest.approx(7 * seen / 4) and r.milestones[0] * steps == pytest.approx(4.83 * seen / 4)
+        assert r.warmup * steps == pytest.approx(1000, rel=0.02) and r.lr == pytest.approx(4 * 0.0005)
+        assert r.lr * r.weight_decay == pytest.approx(0.0005 * 0.0005) and re.search(r.no_decay, "heads.0.cls.bias")
+        (post,) = card.spec(preset).post
+        assert (post.score, post.keep, post.iou) == (0.001, 300, 0.3)
+    assert cards.get("r_fcn").spec().post[0].score == 0, "the code has no threshold"
+
+
+def test_without_mining_background_lies_near_objects() -> None:
+    """rfcn_config_simple.m: 128 of each of two pictures, a quarter objects, background of an overlap of .1 to .5."""
+    mined, drawn = (cards.get("r_fcn").spec(p).stages[0] for p in ("paper", "random"))
+    assert (drawn.assign.low, drawn.assign.neg, drawn.sample.count, drawn.sample.positive) == (0.1, 0.5, 128, 0.25)
+    assert mined.assign.low == 0 and mined.once and not drawn.once
 
 
 def test_all_regions_are_seen_once_and_the_hardest_pay() -> None:

@@ -42,6 +42,12 @@ def test_a_field_that_differs_is_in_a_sentence(change: dict[str, Any]) -> None:
         assert (f"{value:g}" if isinstance(value, float) else str(value)) in what
 
 
+def test_milestones_of_phases_are_told_and_are_of_the_schedule() -> None:
+    old, new = (Recipe(phases=(Phase("late", 1.0, milestones=m),)) for m in ((0.5,), (0.75,)))
+    assert [what for _, what in differences(old, new)] == ["in its phases rates fall elsewhere"]
+    assert trained_as(new, Recipe(lr=0.5)) == Recipe(lr=0.5, phases=(Phase("late", 1.0),))
+
+
 def test_equal_recipes_are_told_by_nothing() -> None:
     assert differences(Recipe(), Recipe()) == () and untold(Recipe(), Recipe()) == []
 

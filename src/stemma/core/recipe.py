@@ -111,7 +111,8 @@ class Phase:
     """A stretch of training with part of the network asleep. `share` of the budget; regexes over parameter names.
 
     With `run`, no gradient is taken: the model's method of that name is handed up to `passes` passes over training
-    pictures, and fits what it fits. The learning rate's schedule runs over the other phases.
+    pictures, and fits what it fits. The learning rate's schedule runs over the other phases. In a phase with
+    `milestones`, fractions of it, the schedule begins anew and ends with it.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Phase:
     losses: str = ".*"
     run: str = ""
     passes: int = 1
+    milestones: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

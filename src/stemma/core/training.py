@@ -66,8 +66,9 @@ def _boxes(old: Recipe, new: Recipe, names: list[str]) -> str:
 
 def _phases(old: Recipe, new: Recipe, names: list[str]) -> str:
     of = lambda r: _value(tuple(f"{p.name} {p.share:.3g}" for p in r.phases)) if r.phases else "one"  # noqa: E731
-    same = of(old) == of(new)
-    return "in its phases other parts learn" if same else f"phases {of(new)} in the place of {of(old)}"
+    if of(old) != of(new):
+        return f"phases {of(new)} in the place of {of(old)}"
+    return f"in its phases {'rates fall elsewhere' if all('milestones' in n for n in names) else 'other parts learn'}"
 
 
 GROUPS: tuple[Group, ...] = (
@@ -114,7 +115,8 @@ def untold(old: Recipe, new: Recipe) -> list[str]:
 def trained_as(own: Recipe, other: Recipe) -> Recipe:
     """`own` with all of `other` but what a system's shape asks for: how pictures come, boxes from outside, phases,
     rates of its own layers."""
-    return replace(own, **{f.name: getattr(other, f.name) for f in fields(Recipe) if f.name not in OWN})
+    phases = tuple(replace(p, milestones=()) for p in own.phases)  # they are of the schedule
+    return replace(own, phases=phases, **{f.name: getattr(other, f.name) for f in fields(Recipe) if f.name not in OWN})
 
 
 __all__ = ["GROUPS", "differences", "trained_as", "untold"]

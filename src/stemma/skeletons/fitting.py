@@ -68,7 +68,7 @@ def fit(model: Fits, pictures: Pictures, say: Callable[[str], None]) -> None:
             if svm is not None:
                 if svm.examples == "proposals" and iou.shape[2]:
                     miner.add(top, torch.where(over >= svm.above, t.labels[i][which], -1))
-                miner.mine(top, overlap_by_class(iou[i, at], t.labels[i], model.classes))
+                miner.mine(top, overlap_by_class(iou[i, at], t.labels[i], model.classes), boxes[i, at])
             near = (over > ridge.above).nonzero()[:, 0] if ridge is not None else at[:0]
             objects = which[near]
             deltas = coder.encode(boxes[i, at[near]], t.boxes[i, objects])

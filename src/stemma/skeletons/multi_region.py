@@ -12,14 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.types import Batch, Losses, Targets
+from ..core.types import Batch, Detections, Losses, Targets
 from ..parts.dense.assign import Assign, ByIoU
 from ..parts.dense.coders import Coder
 from ..parts.dense.losses import Softmax
+from ..parts.dense.post import PerClassNMS, every_pair
 from ..parts.dense.sample import Random, Sampler
 from ..parts.regions.heads import own
 from ..parts.regions.multi_region import MultiRegionHead, SemanticMaps, mean
-from ..parts.regions.regions import Regions, with_truth
+from ..parts.regions.regions import Regions, there, with_truth
 from ..parts.regions.svm import SVM
 from .fitting import Pictures, fit
 from .stages import Stage
@@ -30,11 +31,12 @@ from .two_stage import TwoStage, TwoStageModel, TwoStageRaw
 class MultiRegion(TwoStage):
     """`stages[0]` draws what the layers of each region learn from, by a softmax of their own, `moves` what the
     regression learns from; then `svm` is fitted to all features together. `svm` None: one softmax over all features
-    trains everything at once.
+    trains everything at once. `first` chooses among the proposals of each class before they move; None: all move.
     """
 
-    moves: tuple[Assign, Sampler] = (ByIoU(0.4, 0.4), Random(64, 1.0))
+    moves: tuple[Assign, Sampler] = (ByIoU(0.4, 0.4, low=0.4), Random(64, 1.0))  # no background fills the draw up
     svm: SVM | None = SVM()
+    first: PerClassNMS | None = None
     chunk: int = 256
 
     def build(self, classes: int) -> MultiRegionModel:
@@ -72,6 +74,14 @@ class MultiRegionModel(TwoStageModel):
             out["box"] = mean(stage.box_cost(own(head.moves(raw.levels, r.boxes).float(), r.labels), r, t) * r.positive,
                               r)
         return out
+
+    def pairs(self, raw: TwoStageRaw, xs: list[list[Tensor]], sizes: Tensor, proposals: Tensor | None) -> Detections:
+        """Every region as every class, moved; of the regions that `first` chooses."""
+        d, first = super().pairs(raw, xs, sizes, proposals), self.spec.first
+        if first is None:
+            return d
+        still = there(self.propose(raw, sizes, False, proposals))
+        return d.take(first.places(every_pair(still[:, :, None], d.scores.unflatten(1, (still.shape[1], -1)))))
 
     def awake(self, layers: nn.Module) -> bool:
         """Whether the layers learn now; all do where none does, as when a loss is only looked at."""

@@ -147,7 +147,7 @@ def recipe_from(d: dict[str, Any]) -> Recipe:
     if life is not None:
         life = Life(**life | {k: tuple(Stage(**s) for s in life[k]) for k in ("first", "then")})
     augment, phases = (Augment(**{k: _tuples(v) for k, v in d["augment"].items()}),
-                       tuple(Phase(**p) for p in d["phases"]))
+                       tuple(Phase(**{k: _tuples(v) for k, v in p.items()}) for p in d["phases"]))
     return Recipe(**plain, resize=resize, augment=augment, proposals=proposals, phases=phases, life=life)
 
 

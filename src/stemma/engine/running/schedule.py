@@ -3,6 +3,7 @@ linear or constant."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ...core.recipe import Phase, Recipe
 
@@ -57,6 +58,16 @@ def learning(phases: tuple[Phase, ...], fraction: float) -> float:
             length += end - begin
             taken += min(max(fraction - begin, 0.0), end - begin)
     return taken / length if length else fraction
+
+
+def rate(recipe: Recipe, fraction: float, phase: int, steps: float = math.inf) -> float:
+    """What the base rate is multiplied with at `fraction` of the budget, in the phase of that index (-1: none): by the
+    phase's own milestones and the part of it that is over, where it has some, else by the schedule over all phases that
+    learn."""
+    if phase >= 0 and (own := recipe.phases[phase].milestones):
+        begin, end = span(recipe.phases, phase)
+        return factor(replace(recipe, milestones=own), (fraction - begin) / max(end - begin, 1e-12), steps)
+    return factor(recipe, learning(recipe.phases, fraction), steps)
 
 
 def phase_at(phases: tuple[Phase, ...], fraction: float) -> int:

@@ -186,9 +186,8 @@ class Training(ABC):
     def _step(self, batches: Iterator[Batch], fraction: float) -> None:
         devices.seed_step(self.plan.seed, self.steps, self.fabric.global_rank)
         self._enter_phase(fraction)
-        self.rate = optim.set_rate(self.optimizer,
-                                   schedule.factor(self.recipe, schedule.learning(self.recipe.phases, fraction),
-                                                   self.steps) * (not self.still))
+        self.rate = optim.set_rate(self.optimizer, schedule.rate(self.recipe, fraction, self.phase, self.steps)
+                                   * (not self.still))
         self.model.train()
         self.pixels = 0.0
         for part in range(self.parts):

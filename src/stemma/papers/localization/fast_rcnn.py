@@ -135,6 +135,8 @@ PAPER = Paper(
         "does so class by class, which is not offered.",
         "Background overlaps an object by .1 to .5, so a picture without objects pays no loss (stages.0.assign.low=0 "
         "asks all, as Faster R-CNN does).",
+        "What scores .05 is given out, 100 of a picture, as in the later code; the first release suppresses 40 regions "
+        "of a class and picture on average, whatever they score (post.0.score=0).",
         "The objects themselves are among the regions, as in the code.",
         "Truncated SVD follows training: stemma.compress(model, (1024, 256)), or --svd 1024,256 of `stemma predict`, "
         "`evaluate` and `export`; what it makes is an ordinary checkpoint with the setting stages.0.head.ranks.",

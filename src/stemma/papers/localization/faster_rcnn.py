@@ -68,11 +68,12 @@ def recipe(preset: str = "paper") -> Recipe:
         lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)), resize=Resize("shortest", 600, 1000, 1),
     )
     if preset == "alternating":
-        shared, heads = r"backbone|neck|rpn_head", r"heads"
-        looked = r"^(cls|box)"  # the second look's losses, and not the proposal network's, whose names end so
-        return replace(plain, length="240000steps", milestones=(3 / 4,), phases=(
-            Phase("proposals", 1 / 3, shared, r"^rpn_"), Phase("regions", 1 / 6, r"backbone|neck|heads", looked),
-            Phase("proposals again", 1 / 3, r"rpn_head", r"^rpn_"), Phase("regions again", 1 / 6, heads, looked),
+        proposed, looked = r"^rpn_", r"^(cls|box)"  # the losses of either look
+        return replace(plain, length="240000steps", phases=tuple(
+            Phase(name, share, learn, losses, milestones=(3 / 4,)) for name, share, learn, losses in (
+                ("proposals", 1 / 3, r"backbone|neck|rpn_head", proposed),
+                ("regions", 1 / 6, r"backbone|neck|heads", looked),
+                ("proposals again", 1 / 3, r"rpn_head", proposed), ("regions again", 1 / 6, r"heads", looked))
         ))
     return plain
 
@@ -141,12 +142,13 @@ PAPER = Paper(
         "(rpn.assign.crowd=1 asks it).",
         "Colours are scaled as torchvision's VGG weights want them; the released Caffe net takes 0..255 in BGR less "
         "the mean pixel.",
-        "'alternating' trains the four steps as phases of one run; the second starts from the first's backbone, where "
-        "the paper starts again from ImageNet. The rate falls once, at three quarters of the whole, where the code's "
-        "steps each start at 1e-3 and fall at three quarters of their own.",
+        "'alternating' trains the four steps as phases of one run, each with a rate of 1e-3 that falls at three "
+        "quarters of it. The second starts from the first's backbone, where the paper starts again from ImageNet; and "
+        "its proposals are made anew at each step, on features that learn, where the paper makes them once, on the "
+        "first's.",
         "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 bent at 1/9 where detectron2 has none, "
-        "two samples a bin and side, and strides on the 3x3 convolutions, where torchvision's ImageNet weights have "
-        "them and detectron2's have not.",
+        "two samples a bin and side, pictures of 800 pixels alone where detectron2 draws from 640 to 800, and strides "
+        "on the 3x3 convolutions, where torchvision's ImageNet weights have them and detectron2's have not.",
     ),
     size=Size("the short side; anchors are shares of it and go along", resized),
 )

@@ -71,6 +71,8 @@ PAPER = Paper(
         "the proposal network, trained end to end, where the authors say that others found less gain. The sampler goes "
         "into any system: stages.0.sample=HardestAfterNMS(64), or rpn.sample, or rule.sample of SSD, set in Python.",
         "Length and rate are the parent's: 40,000 steps in 'fast', as the authors' code has them.",
+        "The code gives out what scores .00001, 2,000 of a picture; here it is the parent's .05 and 100 (post.0.score, "
+        "post.0.keep).",
         "Loss to rank by: class and box together, as in the paper. Both passes share weights; ours has no read-only "
         "copy, since no gradient is recorded.",
         "Dropout rests in the look that ranks; in the authors' code it is on, with dice of its own.",

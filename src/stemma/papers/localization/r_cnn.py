@@ -44,15 +44,14 @@ def detector(preset: str = "paper") -> Fitted:
     stage = Stage(head=part(FeatureLayers), assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), coder=Delta(), count=128)
     net = Fitted(
         preprocess=CAFFE, backbone=part(CaffeNet), neck=part(Same), rpn=None, stages=(stage,),
-        post=(PerClassNMS(0.3, 0.0, 100, pre=2000),),
-        first=PerClassNMS(0.3, 0.0474, 2000), view=Warp(227, 16), svm=SVM(), ridge=Ridge(),
+        post=(PerClassNMS(0.3, 0.0, 100, pre=2000),), view=Warp(227, 16), svm=SVM(), ridge=Ridge(),
     )
     if preset == "small":
         head = part(FeatureLayers, widths=(128,), dropout=0.0, std=0.0, bias=0.0, norm=True)
         stage = replace(stage, head=head, sample=Random(384, 0.25), count=384)
         return replace(
             net, preprocess=Preprocess(), backbone=part(TinyResNet, widths=(24, 64), levels=(1,)), stages=(stage,),
-            view=Warp(48, 4), first=None, post=(PerClassNMS(0.3, 0.0, 50, pre=400),),
+            view=Warp(48, 4), post=(PerClassNMS(0.3, 0.0, 50, pre=400),),
         )
     return net
 
@@ -133,9 +132,9 @@ PAPER = Paper(
         "svm.above=.3. The softmax's own scores: spec field svm set to None in Python.",
         "liblinear's dual coordinate descent is replaced by Newton's method on a hinge that is rounded less and less, "
         "until the duality gap is small; the objective is the same.",
-        "Proposals are suppressed at .3 class by class and what is left is moved, as in the code, whose evaluation "
-        "suppresses once more; it gives out 100 boxes a class, we 100 a picture. small moves all boxes and suppresses "
-        "where they went.",
+        "All boxes move, and are suppressed at .3 class by class where they went, as in the code, whose evaluation "
+        "suppresses; it keeps the 100 best proposals of a class before, and gives out what is left of them, we 100 a "
+        "picture.",
         "Crops are read by bilinear interpolation at real coordinates; the authors round boxes to pixels, which count "
         "from 1 and have a width of x2 - x1 + 1.",
         "The SVM of a class has margins and no probabilities: a margin m is given out as the score 1 / (1 + exp(-2m)), "

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...ops.nms import nms
+
 
 @dataclass(frozen=True)
 class SVM:
@@ -21,8 +23,9 @@ class SVM:
     `above`, the rule of fine-tuning. Negatives of a class overlap each of its objects by less than `below`; what lies
     between is left out.
     Mining: of the first picture all negatives, of every other those that score above `hard`; after more than `grow` new
-    ones of a class its SVM is fitted anew, and negatives that score below `easy` are dropped. Features are scaled to a
-    mean length of `length`.
+    ones of a class its SVM is fitted anew, and negatives that score below `easy` are dropped. Of those of one picture
+    that overlap by more than `apart` the one with the highest score is kept (SPP-net sec. 4.1: .7). Features are scaled
+    to a mean length of `length`.
     """
 
     cost: float = 1e-3
@@ -34,6 +37,7 @@ class SVM:
     hard: float = -1.0001
     easy: float = -1.2
     grow: int = 2000
+    apart: float = 1.0
     length: float = 20.0
 
 
@@ -133,12 +137,20 @@ class Miner:
             if c >= 0:
                 self.positives[c].append(x[labels == c])
 
-    def mine(self, x: Float[Tensor, "N D"], overlap: Float[Tensor, "N C"]) -> None:
+    def mine(self, x: Float[Tensor, "N D"], overlap: Float[Tensor, "N C"],
+             boxes: Float[Tensor, "N 4"] | None = None) -> None:
         """The regions of one picture, with their best IoU with an object of each class: keep what is hard,
-        and fit what has grown."""
+        and fit what has grown. `boxes` say which of them overlap."""
         wanted: Bool[Tensor, "N C"] = overlap < self.s.below
+        scores = x @ self.weight.T + self.bias
         if self.started:
-            wanted &= x @ self.weight.T + self.bias > self.s.hard
+            wanted &= scores > self.s.hard
+        if self.s.apart < 1:
+            assert boxes is not None, "which negatives overlap is told by their boxes"
+            kept = nms(boxes.expand(len(wanted.T), -1, -1), scores.T.masked_fill(~wanted.T, -torch.inf),
+                       iou=self.s.apart, keep=len(x))
+            room = torch.zeros(len(wanted.T), len(x) + 1, dtype=torch.bool, device=x.device)
+            wanted = room.scatter(1, torch.where(kept >= 0, kept, len(x)), True)[:, :-1].T
         for c, n in enumerate(wanted.sum(0).tolist()):
             if n:
                 self.negatives[c].append(x[wanted[:, c]])
