@@ -23,7 +23,7 @@ from stemma.parts.dense.assign import ByCell, ByIoU
 from stemma.parts.dense.coders import RootCell
 from stemma.parts.dense.heads import RPNHead
 from stemma.parts.dense.losses import GIoU, Sigmoid, SmoothL1, Softmax
-from stemma.parts.dense.sample import Everything, Random
+from stemma.parts.dense.sample import Everything, HardestAfterNMS, HardNegatives, Random
 from stemma.parts.dense.select import PerClass, PerLevel, Proposals
 from stemma.skeletons.dense import Dense, DenseModel, DenseRaw, DenseRule
 
@@ -328,6 +328,33 @@ def test_ssd_biases_learn_twice_as_fast_and_do_not_decay() -> None:
         biases = {name.endswith(".bias") for name in group["names"]}
         assert len(biases) == 1
         assert (group["base_lr"], group["weight_decay"]) == ((2e-3, 0.0) if biases.pop() else (1e-3, 5e-4))
+
+
+@pytest.mark.parametrize("preset", ["paper", "cfg"])
+def test_yolos_weights_decay_and_neither_biases_nor_norms_do(preset: str) -> None:
+    """As update_convolutional_layer and its likes do in Darknet."""
+    with torch.device("meta"):
+        net = yolo_v1.spec(preset).build(20)
+    decays = {n for g in groups_of(net, yolo_v1.recipe(preset)) if g["weight_decay"] == 5e-4 for n in g["names"]}
+    assert decays == {n for n, p in net.named_parameters() if p.ndim > 1 and not n.endswith("bias")}
+
+
+def test_table_1_d_hard_example_mining_takes_retinanets_rule() -> None:
+    """Focal loss paper, sec. 5.1: the anchors of highest loss after suppression, each picture's own, pay alone; or as in
+    SSD three of background for each positive."""
+    torch.manual_seed(0)
+    spec, t, few = retinanet.spec("small"), targets_of(2, 5), HardestAfterNMS(16, 0.7)
+    raw = spec.build(8)(torch.rand(2, 3, 128, 128))
+    rule = replace(spec.rule, cls=Sigmoid(), sample=few, divide="sampled")
+    state, _, label = rule.targets(raw, t, 8)
+    cost = rule.cls(raw.logits, label)
+    used = few(state, cost, raw.references(), label)
+    assert (used.sum(1) == 16).all() and (used & (state == 1)).any()
+    assert rule.loss(raw, t, 8)["cls"].item() == pytest.approx((cost * used).sum().item() / 32, rel=1e-5)
+    three = HardNegatives(3)(state, cost)
+    loss = replace(rule, sample=HardNegatives(3)).loss(raw, t, 8)
+    assert three.sum() == 4 * (state == 1).sum()
+    assert loss["cls"].item() == pytest.approx((cost * three).sum().item() / three.sum().item(), rel=1e-5)
 
 
 def test_retinanet_makes_p6_from_c5_and_torchvisions_from_p5() -> None:

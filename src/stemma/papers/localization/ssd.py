@@ -145,7 +145,8 @@ PAPER = Paper(
         "Negatives are boxes below IoU .5 with everything; a picture without objects has none and pays nothing, as in "
         "the authors' code.",
         "The loss is divided by the positives of the whole batch.",
-        "Biases learn at twice the rate and do not decay, as in the authors' code.",
+        "Biases learn at twice the rate and do not decay, as in the authors' code. Boxes are cut to the picture before "
+        "NMS, there after it.",
         "Colours always change, by factors of .5 to 1.5 and a turn of hue; the code draws each change with probability "
         "one half and shifts the brightness by at most 32 of 255. Pictures are resized bilinearly, the code's by an "
         "interpolation drawn at random.",
