@@ -2,8 +2,10 @@
 invariances, one graph."""
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,6 +299,30 @@ def test_a_loss_on_boxes_is_given_boxes() -> None:
     own = Targets(raw.anchors[None, [3, 200]].expand(2, -1, -1), torch.zeros(2, 2, dtype=torch.long))
     exact = replace(rule, assign=ByIoU(0.999, 0.999), box=GIoU(), cls=Sigmoid()).loss(right, own, 8)["box"]
     assert exact.item() == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name,after", [("ssd", True), ("yolo_v1", True), ("yolo_v2", True), ("retinanet", False)])
+def test_boxes_are_whole_while_they_suppress(name: str, after: bool) -> None:
+    """Two boxes of one class that are the same inside the picture and not beyond it (IoU .28): the first SSD and YOLO
+    cut what is left, Detectron what comes in."""
+    card: Any = importlib.import_module(f"stemma.papers.localization.{name}")
+    rule, side = card.spec().rule, 448 if name == "yolo_v1" else 128
+    wide, inside = torch.tensor([[-95.0, -95, 105, 105], [0, 0, 105, 105]])
+    if name.startswith("yolo"):
+        stride = 64 if name == "yolo_v1" else 32
+        grid = lay(rule.anchors, ((side // stride,) * 2,), (stride,), (side, side), torch.zeros(()))
+        per = rule.anchors.counts(1)[0]
+        at = [0, 1] if name == "yolo_v1" else [0, (side // stride + 1) * per]  # the cells of their centres
+        anchors, strides = grid.boxes[at], grid.stride[at]
+    else:
+        anchors, strides = torch.stack([wide, inside]), torch.full((2,), 8.0)
+    codes = rule.coder.encode(anchors, torch.stack([wide, inside]))
+    logits = torch.tensor([[2.0, -9, -9], [1.5, -9, -9]])
+    raw = DenseRaw(logits[None], codes[None], torch.tensor([[0.9, 0.8]]), anchors, strides, (2,), (side, side))
+    d = rule.predict(raw)
+    assert (d.labels == 0).sum() == (2 if after else 1)
+    for box in d.boxes[d.labels == 0]:
+        torch.testing.assert_close(box, inside, atol=1e-3, rtol=0)
 
 
 def test_detections_are_cut_to_each_picture() -> None:

@@ -74,16 +74,16 @@ class YoloRule:
         return {"box": self.coord * box.sum() / count, "object": seen.sum() / count, "cls": cls.sum() / count}
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
-        """Eq. 1: a box's score for a class is its confidence times the cell's probability of the class."""
+        """Eq. 1: a box's score is its confidence times the cell's probability of the class. Boxes are cut after NMS."""
         assert raw.object is not None
         scores: Float[Tensor, "B A C"] = self.cls.scores(raw.logits) * raw.object.clamp(0, 1)[..., None]
-        boxes = bx.clip(self.coder.decode(raw.references(), raw.codes), raw.image if sizes is None else sizes)
+        boxes = self.coder.decode(raw.references(), raw.codes)
         c = scores.shape[2]
         label = torch.arange(c, device=scores.device).expand_as(scores).flatten(1)
-        scores = scores.flatten(1)
-        boxes = boxes.repeat_interleave(c, 1)
+        scores, boxes = scores.flatten(1), boxes.repeat_interleave(c, 1)
         label = torch.where(scores > self.score, label, -1)
-        return Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        d = Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        return replace(d, boxes=bx.clip(d.boxes, raw.image if sizes is None else sizes))
 
 
 def spec(preset: str = "paper") -> Dense[YoloRule]:
@@ -166,8 +166,8 @@ PAPER = Paper(
         "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to "
         "float rounding.",
         "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the "
-        "code writes all; its demo shows those above .2. Boxes are cut to the picture before NMS, in the code after "
-        "it; confidences and probabilities to 0..1 before they are multiplied, in the code not at all.",
+        "code writes all; its demo shows those above .2. Confidences and probabilities are cut to 0..1 before they are "
+        "multiplied; the code multiplies what the net says.",
         "The loss is eq. 3; the released code's gradients are those of half of it, so its rate r moves as far as "
         "r / 2 here. Biases and batch norms do not decay, as in the code.",
         "Brightness, contrast, saturation and hue change; the paper changes exposure and saturation, by up to "

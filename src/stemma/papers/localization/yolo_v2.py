@@ -167,8 +167,7 @@ PAPER = Paper(
         "a data set.",
         "Pictures are changed as YOLO's; the released configuration crops by up to .3 and turns hues by .1, and its "
         "classifier rotates by up to 7 degrees.",
-        "The best 1,000 pairs of box and class go on to NMS (rule.pre), cut to the picture, and the best 100 are kept; "
-        "the code keeps all, and cuts afterwards.",
+        "The best 1,000 pairs of box and class go on to NMS (rule.pre), and the best 100 are kept; the code keeps all.",
         "The released code ends with 200 batches at the largest size; here sizes are drawn to the end.",
     ),
     presets=("paper", "small", "coco", "classifier", "classifier-448", "classifier-small", "yolo9000",
