@@ -6,9 +6,9 @@ the picture and to every kind of truth together; coordinates are continuous, pix
 Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, zoom, window, quarter turn,
 vertical flip, horizontal flip. The elastic warp comes after resizing (`elastic`), so that its pixels are the network's.
 
-What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), clips their boxes,
-and drops those left with a side under one pixel. A picture that had objects keeps at least one: a draw that would lose
-all is drawn again, and after `TRIES` left out.
+What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), scaling and
+translating all of them; boxes are clipped, and dropped where a side under one pixel is left. A picture that had
+objects keeps at least one: a draw that would lose all is drawn again, and after `TRIES` left out.
 """
 from __future__ import annotations
 
@@ -325,13 +325,13 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def jitter(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarray) -> Sample:
     """YOLOv1's scaling and translation by up to `fraction` of the picture (Redmon et al., section 2.2): each side of
     the view moves in or out by up to that; what was beyond the picture is `fill`.
-    Objects whose centre leaves the view are lost."""
+    Of objects that reach out of the view what is left stays, wherever their centre is (as in the released code)."""
     h, w = s.size
     for _ in range(TRIES):
         dx1, dx2, dy1, dy2 = ((2 * rng.random(4) - 1) * fraction).tolist()
         box = (round(dx1 * w), round(dy1 * h), max(round(w + dx2 * w), round(dx1 * w) + 1),
                max(round(h + dy2 * h), round(dy1 * h) + 1))
-        cut = window(s, box, fill)
+        cut = window(s, box, fill, np.ones(len(s.boxes), bool))
         if len(cut.boxes) or not len(s.boxes):
             return cut
     return s
