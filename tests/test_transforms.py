@@ -200,6 +200,24 @@ def test_scaling_and_translating_keeps_what_is_left_of_an_object() -> None:
     assert 5 <= min(widths) < 10 and max(widths) == 20
 
 
+def test_a_window_somewhere_keeps_what_is_left_of_an_object_and_of_its_mask() -> None:
+    """CornerNet's _clip_detections asks for a width and a height alone. The first object is as wide as the picture, so
+    that its centre is in few windows; of the second the box reaches further than the mask."""
+    s = blobs(0, 40, 90, 0)
+    wide, corner = np.zeros((2, 40, 90), bool)
+    wide[:20], corner[30:34, 86:] = True, True
+    masks = np.stack([wide, corner])
+    s = replace(s, boxes=np.array([[0, 0, 90, 20], [60, 24, 90, 34]], np.float32), labels=np.array([0, 1]),
+                crowd=np.zeros(2, bool), area=masks.sum((1, 2)).astype(np.float32), masks=masks, amodal=None,
+                keypoints=None, panoptic=None, segments=None, image_labels=None, proposals=None)
+    seen = set()
+    for seed in range(40):
+        t = aug.cut(s, np.random.default_rng(seed), (40, 30), FILL)
+        assert t.masks is not None and 0 in t.labels and t.masks.any((1, 2)).all()
+        seen.add(tuple(t.labels.tolist()))
+    assert seen == {(0,), (0, 1)}
+
+
 def test_iou_crop_crops_and_holds_its_promise() -> None:
     s = blobs(5, 60, 80)
     sizes = {aug.iou_crop(s, np.random.default_rng(k), FILL).size for k in range(30)}
