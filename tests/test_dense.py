@@ -2,8 +2,10 @@
 invariances, one graph."""
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from stemma.parts.dense.assign import ByCell, ByIoU
 from stemma.parts.dense.coders import RootCell
 from stemma.parts.dense.heads import RPNHead
 from stemma.parts.dense.losses import GIoU, Sigmoid, SmoothL1, Softmax
-from stemma.parts.dense.sample import Everything, Random
+from stemma.parts.dense.sample import Everything, HardestAfterNMS, HardNegatives, Random
 from stemma.parts.dense.select import PerClass, PerLevel, Proposals
 from stemma.skeletons.dense import Dense, DenseModel, DenseRaw, DenseRule
 
@@ -299,6 +301,30 @@ def test_a_loss_on_boxes_is_given_boxes() -> None:
     assert exact.item() == pytest.approx(0.0, abs=1e-5)
 
 
+@pytest.mark.parametrize("name,after", [("ssd", True), ("yolo_v1", True), ("yolo_v2", True), ("retinanet", False)])
+def test_boxes_are_whole_while_they_suppress(name: str, after: bool) -> None:
+    """Two boxes of one class that are the same inside the picture and not beyond it (IoU .28): the first SSD and YOLO
+    cut what is left, Detectron what comes in."""
+    card: Any = importlib.import_module(f"stemma.papers.localization.{name}")
+    rule, side = card.spec().rule, 448 if name == "yolo_v1" else 128
+    wide, inside = torch.tensor([[-95.0, -95, 105, 105], [0, 0, 105, 105]])
+    if name.startswith("yolo"):
+        stride = 64 if name == "yolo_v1" else 32
+        grid = lay(rule.anchors, ((side // stride,) * 2,), (stride,), (side, side), torch.zeros(()))
+        per = rule.anchors.counts(1)[0]
+        at = [0, 1] if name == "yolo_v1" else [0, (side // stride + 1) * per]  # the cells of their centres
+        anchors, strides = grid.boxes[at], grid.stride[at]
+    else:
+        anchors, strides = torch.stack([wide, inside]), torch.full((2,), 8.0)
+    codes = rule.coder.encode(anchors, torch.stack([wide, inside]))
+    logits = torch.tensor([[2.0, -9, -9], [1.5, -9, -9]])
+    raw = DenseRaw(logits[None], codes[None], torch.tensor([[0.9, 0.8]]), anchors, strides, (2,), (side, side))
+    d = rule.predict(raw)
+    assert (d.labels == 0).sum() == (2 if after else 1)
+    for box in d.boxes[d.labels == 0]:
+        torch.testing.assert_close(box, inside, atol=1e-3, rtol=0)
+
+
 def test_detections_are_cut_to_each_picture() -> None:
     model, batch = ssd.spec("small").build(8).eval(), batch_of()
     out = model.predict(batch.images, torch.tensor([[128.0, 128.0], [50.0, 70.0]]))
@@ -328,6 +354,33 @@ def test_ssd_biases_learn_twice_as_fast_and_do_not_decay() -> None:
         biases = {name.endswith(".bias") for name in group["names"]}
         assert len(biases) == 1
         assert (group["base_lr"], group["weight_decay"]) == ((2e-3, 0.0) if biases.pop() else (1e-3, 5e-4))
+
+
+@pytest.mark.parametrize("preset", ["paper", "cfg"])
+def test_yolos_weights_decay_and_neither_biases_nor_norms_do(preset: str) -> None:
+    """As update_convolutional_layer and its likes do in Darknet."""
+    with torch.device("meta"):
+        net = yolo_v1.spec(preset).build(20)
+    decays = {n for g in groups_of(net, yolo_v1.recipe(preset)) if g["weight_decay"] == 5e-4 for n in g["names"]}
+    assert decays == {n for n, p in net.named_parameters() if p.ndim > 1 and not n.endswith("bias")}
+
+
+def test_table_1_d_hard_example_mining_takes_retinanets_rule() -> None:
+    """Focal loss paper, sec. 5.1: the anchors of highest loss after suppression, each picture's own, pay alone; or as in
+    SSD three of background for each positive."""
+    torch.manual_seed(0)
+    spec, t, few = retinanet.spec("small"), targets_of(2, 5), HardestAfterNMS(16, 0.7)
+    raw = spec.build(8)(torch.rand(2, 3, 128, 128))
+    rule = replace(spec.rule, cls=Sigmoid(), sample=few, divide="sampled")
+    state, _, label = rule.targets(raw, t, 8)
+    cost = rule.cls(raw.logits, label)
+    used = few(state, cost, raw.references(), label)
+    assert (used.sum(1) == 16).all() and (used & (state == 1)).any()
+    assert rule.loss(raw, t, 8)["cls"].item() == pytest.approx((cost * used).sum().item() / 32, rel=1e-5)
+    three = HardNegatives(3)(state, cost)
+    loss = replace(rule, sample=HardNegatives(3)).loss(raw, t, 8)
+    assert three.sum() == 4 * (state == 1).sum()
+    assert loss["cls"].item() == pytest.approx((cost * three).sum().item() / three.sum().item(), rel=1e-5)
 
 
 def test_retinanet_makes_p6_from_c5_and_torchvisions_from_p5() -> None:

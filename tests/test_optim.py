@@ -141,6 +141,15 @@ def test_rates_decay_and_freezing_by_name() -> None:
             and groups["3.weight"]["weight_decay"] == 0.01)
 
 
+def test_decay_is_spared_by_the_kind_of_module_that_holds_a_parameter() -> None:
+    model = net()
+    groups = {n: g["weight_decay"] for g in groups_of(model, Recipe(weight_decay=0.01, no_decay=r"\.bias$|^BatchNorm"))
+              for n in g["names"]}
+    norms = {n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert norms and {n for n, decay in groups.items() if not decay} == (
+        {f"{n}.weight" for n in norms} | {n for n in groups if n.endswith(".bias")})
+
+
 def test_set_rate_scales_every_group() -> None:
     optimizer = make_optimizer(net(), Recipe(optimizer="adamw", lr=0.1, lr_mult=((r"^6\.", 10.0),)))
     assert set_rate(optimizer, 0.1) == pytest.approx(0.1)

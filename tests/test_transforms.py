@@ -186,6 +186,38 @@ def test_crops_and_jitter_never_lose_every_object(seed: int) -> None:
     assert len(aug.iou_crop(empty, rng, FILL).boxes) == 0 == len(aug.jitter(empty, rng, 0.4, FILL).boxes)
 
 
+def test_scaling_and_translating_keeps_what_is_left_of_an_object() -> None:
+    """Darknet's fill_truth_region clips boxes and asks for no centre (ReInspect's annotation_jitter neither): 20 pixels
+    at the edge, of which a view that is moved by up to 15 leaves 5 at least."""
+    image = np.zeros((80, 100, 3), np.uint8)
+    s = Sample(image, (80, 100), np.array([[0, 10, 20, 70], [30, 20, 70, 60]], np.float32), np.array([0, 1]),
+               np.zeros(2, bool), np.ones(2, np.float32))
+    widths = []
+    for seed in range(60):
+        t = aug.jitter(s, np.random.default_rng(seed), 0.15, FILL)
+        assert t.labels.tolist() == [0, 1] and (t.boxes >= 0).all() and (t.boxes <= [*t.size[::-1]] * 2).all()
+        widths.append(t.boxes[0, 2] - t.boxes[0, 0])
+    assert 5 <= min(widths) < 10 and max(widths) == 20
+
+
+def test_a_window_somewhere_keeps_what_is_left_of_an_object_and_of_its_mask() -> None:
+    """CornerNet's _clip_detections asks for a width and a height alone. The first object is as wide as the picture, so
+    that its centre is in few windows; of the second the box reaches further than the mask."""
+    s = blobs(0, 40, 90, 0)
+    wide, corner = np.zeros((2, 40, 90), bool)
+    wide[:20], corner[30:34, 86:] = True, True
+    masks = np.stack([wide, corner])
+    s = replace(s, boxes=np.array([[0, 0, 90, 20], [60, 24, 90, 34]], np.float32), labels=np.array([0, 1]),
+                crowd=np.zeros(2, bool), area=masks.sum((1, 2)).astype(np.float32), masks=masks, amodal=None,
+                keypoints=None, panoptic=None, segments=None, image_labels=None, proposals=None)
+    seen = set()
+    for seed in range(40):
+        t = aug.cut(s, np.random.default_rng(seed), (40, 30), FILL)
+        assert t.masks is not None and 0 in t.labels and t.masks.any((1, 2)).all()
+        seen.add(tuple(t.labels.tolist()))
+    assert seen == {(0,), (0, 1)}
+
+
 def test_iou_crop_crops_and_holds_its_promise() -> None:
     s = blobs(5, 60, 80)
     sizes = {aug.iou_crop(s, np.random.default_rng(k), FILL).size for k in range(30)}

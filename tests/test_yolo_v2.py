@@ -20,6 +20,7 @@ from stemma.core.recipe import Recipe, Resize
 from stemma.core.types import Classes, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.engine.running import checkpoint
+from stemma.engine.running.optim import groups_of
 from stemma.ops.kmeans import kmeans, shape_iou
 from stemma.ops.reorg import reorg
 from stemma.papers.localization import yolo_v1, yolo_v2
@@ -95,6 +96,14 @@ def test_the_pair_with_yolo_v1_differs_in_what_the_paper_changes_alone() -> None
     one, two = yolo_v1.spec("small"), yolo_v2.spec("small")
     assert {k.split(".")[0] for k in diff(one, two)} == {"rule", "backbone", "neck", "head"}
     assert diff(one.backbone, two.backbone) == {"levels": ((2,), (1, 2))}
+
+
+@pytest.mark.parametrize("preset", ["paper", "yolo9000", "classifier", "classifier-448"])
+def test_weights_decay_and_neither_biases_nor_norms_do(preset: str) -> None:
+    with torch.device("meta"):
+        net = yolo_v2.spec(preset).build(20)
+    decays = {n for g in groups_of(net, yolo_v2.recipe(preset)) if g["weight_decay"] == 5e-4 for n in g["names"]}
+    assert decays == {n for n, p in net.named_parameters() if p.ndim == 4}
 
 
 # ---------------------------------------------------------------- folding

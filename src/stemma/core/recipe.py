@@ -217,7 +217,7 @@ class Recipe:
     ema: float = 0.0  # decay of the averaged weights; 0 = off
     accumulate: int = 1
     lr_mult: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, factor); 0 freezes
-    no_decay: str = ""  # regex of parameters without weight decay
+    no_decay: str = ""  # regex of parameters without weight decay: their names, or the kind of module that holds them
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool = True
     resize: Resize = Resize()

@@ -6,9 +6,10 @@ the picture and to every kind of truth together; coordinates are continuous, pix
 Order, on the picture as it was read: colour, expand, IoU crop, scale and translate, zoom, window, quarter turn,
 vertical flip, horizontal flip. The elastic warp comes after resizing (`elastic`), so that its pixels are the network's.
 
-What becomes of objects: a crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), clips their boxes,
-and drops those left with a side under one pixel. A picture that had objects keeps at least one: a draw that would lose
-all is drawn again, and after `TRIES` left out.
+What becomes of objects: the IoU crop keeps those whose centre lies in it (Liu et al., SSD, section 2.2), every other
+change all of which something is left; boxes are clipped, and dropped where a side under one pixel or none of the mask
+is left. A picture that had objects keeps at least one: a draw that would lose all is drawn again, and after `TRIES`
+left out.
 """
 from __future__ import annotations
 
@@ -197,7 +198,7 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
     `fill` (3,) uint8.
 
     `keep` (N,) bool says which objects stay; None keeps those whose centre lies inside. Boxes are clipped, objects left
-    with a side under `LEAST` dropped, keypoints that fall outside become unlabelled.
+    with a side under `LEAST` or with nothing of their mask dropped, keypoints that fall outside become unlabelled.
     """
     x1, y1, x2, y2 = box
     if keep is None:
@@ -231,6 +232,9 @@ def window(s: Sample, box: tuple[int, int, int, int], fill: np.ndarray, keep: np
         image = canvas
     boxes = clip(s.boxes)
     keep = keep & ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1)
+    if s.masks is not None:
+        whole = s.masks if s.amodal is None else s.masks | s.amodal
+        keep = keep & (whole[:, sy, sx].any((1, 2)) | ~whole.any((1, 2)))
     keypoints = s.keypoints
     if keypoints is not None:
         keypoints = keypoints[keep].copy()
@@ -325,13 +329,13 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def jitter(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarray) -> Sample:
     """YOLOv1's scaling and translation by up to `fraction` of the picture (Redmon et al., section 2.2): each side of
     the view moves in or out by up to that; what was beyond the picture is `fill`.
-    Objects whose centre leaves the view are lost."""
+    Of objects that reach out of the view what is left stays, wherever their centre is (as in the released code)."""
     h, w = s.size
     for _ in range(TRIES):
         dx1, dx2, dy1, dy2 = ((2 * rng.random(4) - 1) * fraction).tolist()
         box = (round(dx1 * w), round(dy1 * h), max(round(w + dx2 * w), round(dx1 * w) + 1),
                max(round(h + dy2 * h), round(dy1 * h) + 1))
-        cut = window(s, box, fill)
+        cut = window(s, box, fill, np.ones(len(s.boxes), bool))
         if len(cut.boxes) or not len(s.boxes):
             return cut
     return s
@@ -345,12 +349,12 @@ def zoom(s: Sample, rng: np.random.Generator, factors: tuple[float, ...]) -> Sam
 
 
 def cut(s: Sample, rng: np.random.Generator, size: tuple[int, int], fill: np.ndarray) -> Sample:
-    """A window of `size` (height, width) somewhere in the picture; a smaller picture is filled up at the right and
-    below."""
+    """A window of `size` (height, width) somewhere in the picture, with what is left of any object (as in CornerNet's
+    code); a smaller picture is filled up at the right and below."""
     (h, w), (height, width) = s.size, size
     for _ in range(TRIES):
         y, x = int(rng.integers(max(h - height, 0) + 1)), int(rng.integers(max(w - width, 0) + 1))
-        part = window(s, (x, y, x + width, y + height), fill)
+        part = window(s, (x, y, x + width, y + height), fill, np.ones(len(s.boxes), bool))
         if len(part.boxes) or not len(s.boxes):
             break
     return part

@@ -39,7 +39,7 @@ class DenseRule:
     A loss that remembers is a `Part`; the model builds it and keeps it (`awaken`). `divide` says by what the summed
     losses are divided: the batch's positives (SSD), each picture's own positives and then the pictures (RetinaNet), or
     the batch's sampled candidates (RPN). At least 1. A loss over the batch divides by itself. `repel` drives boxes from
-    what is not theirs.
+    what is not theirs. Answers are cut to the picture `cut` NMS: before it (RetinaNet) or after it (SSD).
     """
 
     anchors: Anchors = Pyramid()
@@ -56,6 +56,7 @@ class DenseRule:
     keep: int = 100
     proposals: Proposals = Proposals()
     repel: Repulsion | None = None
+    cut: Literal["before", "after"] = "before"
 
     def targets(self, raw: DenseRaw, t: Targets, classes: int,
                 sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,11 +97,13 @@ class DenseRule:
         return n, normaliser(torch.full_like(n.sum(), len(n)).float())
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
-        """The selected candidates above `score`, decoded and cut to the picture, then NMS within a class."""
+        """The selected candidates above `score`, decoded; NMS within a class."""
         scores, label, at = self.select(raw.logits, built(self.cls), raw.levels)
-        boxes = self.decode(raw, at, sizes)
+        boxes, edges = self.said(raw, at), raw.image if sizes is None else sizes
+        boxes = bx.clip(boxes, edges) if self.cut == "before" else boxes
         label = torch.where(scores > self.score, label, -1)
-        return Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        d = Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        return d if self.cut == "before" else replace(d, boxes=bx.clip(d.boxes, edges))
 
     def rank(self, raw: DenseRaw) -> Float[Tensor, "B A"]:
         """How much more an anchor of one class looks like an object than like background, as a logit."""
@@ -114,8 +117,11 @@ class DenseRule:
 
     def decode(self, raw: DenseRaw, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
         """The boxes of the anchors at `at` "B M", cut to the picture."""
-        boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at))
-        return bx.clip(boxes, raw.image if sizes is None else sizes)
+        return bx.clip(self.said(raw, at), raw.image if sizes is None else sizes)
+
+    def said(self, raw: DenseRaw, at: Tensor) -> Float[Tensor, "B M 4"]:
+        """The boxes of the anchors at `at` "B M"."""
+        return self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at))
 
 
 @runtime_checkable

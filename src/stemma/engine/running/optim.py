@@ -159,12 +159,14 @@ class LaProp(_ByGroup):
 
 def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict[str, Any]]:
     """Parameter groups of equal treatment. Each has `base_lr`, the rate before the schedule: recipe rate x `scale` x
-    the first `lr_mult` whose regex matches the name. A factor of 0 freezes. Groups are in a fixed order.
+    the first `lr_mult` whose regex matches the name. A factor of 0 freezes. `no_decay` is held against the name and
+    against the kind of module that holds the parameter. Groups are in a fixed order.
 
     Raises `StemmaError` when a regex is wrong, or matches no parameter, or everything is frozen.
     """
     used: set[str] = set()
     groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
+    kinds = {n: type(m).__name__ for n, m in model.named_modules()}
     for name, p in model.named_parameters():
         mult = 1.0
         for pattern, value in recipe.lr_mult:
@@ -176,7 +178,8 @@ def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict
             p.requires_grad_(False)
         if not p.requires_grad:
             continue
-        decay = not (recipe.no_decay and _matches(recipe.no_decay, name, "no_decay"))
+        decay = not (recipe.no_decay and any(_matches(recipe.no_decay, said, "no_decay")
+                                             for said in (name, kinds[name.rpartition(".")[0]])))
         matrix = recipe.optimizer == "muon" and is_matrix(p)
         lr = recipe.lr if recipe.optimizer != "muon" or matrix else recipe.other_lr or recipe.lr / 10
         group = groups.setdefault((mult, decay, matrix), {

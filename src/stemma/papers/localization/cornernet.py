@@ -142,9 +142,9 @@ PAPER = Paper(
         "the pictures of a GPU.",
         "A radius of IoU .3 is the released setting; it takes the true roots, where later copies of the code halve "
         "them wrongly.",
-        "Crops: the picture scaled by 1 / .6 to 1 / 1.3 and cut to 511, with the objects whose centre is in it; the "
-        "code lays them around any point 128 pixels from the edges, so that they may reach out, and keeps what is left "
-        "of any object. Its colours change in brightness, contrast and saturation, ours a little in hue as well.",
+        "Crops: the picture scaled by 1 / .6 to 1 / 1.3 and cut to 511, with what is left of any object; the code lays "
+        "them around any point 128 pixels from the edges, so that they may reach out. Its colours change in "
+        "brightness, contrast and saturation, ours a little in hue as well.",
         "scales=0.5,0.75,1,1.25,1.5 is the test at several scales, without the code's averaging of boxes that overlap. "
         "head.pool=false: no corner pooling.",
         "Pictures are padded to a multiple of 128 on the right and below; the code pads to such a size less one, "

@@ -103,7 +103,9 @@ PAPER = Paper(
         "Anchors have whole-numbered sides and torchvision's spacing (rpn.anchors.whole), so that its weights "
         "give its boxes.",
         "Smooth L1 of the second look bends at 1/9, as in torchvision; Fast R-CNN and the paper bend at 1.",
-        "The paper trains 80,000 steps; the 90,000 are those of its authors' later code and of every table since.",
+        "The paper trains 80,000 steps; the 90,000 are those of its authors' later code and of every table since. In "
+        "their first (Detectron) biases learn twice as fast and do not decay; in detectron2, in torchvision and here "
+        "they are like the rest.",
     ),
     size=Size("the short side; every level keeps its anchor, and objects that grow are found on coarser levels"),
 )

@@ -111,8 +111,9 @@ PAPER = Paper(
         "learns on that size alone).",
         "Windows whose middle lies outside the picture are not asked. No contrast normalisation, as in the paper. One "
         "regressor for all classes, which the paper found better, is head.per_class=false.",
-        "With image labels alone ('classifier') every window learns the labels; several share the softmax's mass. The "
-        "answer is each class's best window.",
+        "With image labels alone ('classifier') every window of the picture learns the labels, where the paper cuts "
+        "out five of 221 pixels and their mirror images; several labels share the softmax's mass. The answer is each "
+        "class's best window.",
     ),
     presets=("paper", "fast", "classifier", "fast-classifier", "small", "classifier-small"),
     size=Size("the shorter side of the largest look; windows keep their pixels, and looks are added between it and the "

@@ -165,7 +165,8 @@ PAPER = Paper(
         "confidence is the likeliest class's; stitching does not look at classes. With one class this is the paper's.",
         "The losses are means over cells (boxes) and over hypotheses (confidences), as in the code; the paper "
         "writes sums.",
-        "Cells whose centre is padding pay nothing; in cells that touch a crowd region only what is matched does.",
+        "Cells whose centre is padding pay nothing; in cells that touch a crowd region only what is matched does. "
+        "Colours have ImageNet's mean and deviation; the code takes 0..255 in BGR less the mean picture of its data.",
         "The gates of the memory are tied, and its output passes no tanh, as in the code and sec. 4.1; head.tied and "
         "head.tanh make it the usual one.",
         "A picture is scaled and moved by up to a tenth; the paper moves by up to 32 pixels, the code by 16. The code "

@@ -40,6 +40,7 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
     rule = DenseRule(
         anchors=DefaultBoxes(), assign=Bipartite(0.5), sample=HardNegatives(3), cls=Softmax(), box=SmoothL1(1.0),
         coder=Delta((0.1, 0.1, 0.2, 0.2)), divide="positives", score=0.01, select=PerClass(400), nms=0.45, keep=200,
+        cut="after",
     )
     p = Dense(rule=rule, preprocess=VGG, backbone=part(VGGReduced), neck=part(Extras, layers=EXTRAS_300),
               head=part(LevelHeads))
@@ -54,7 +55,7 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
         return replace(p, neck=part(Extras, layers=EXTRAS_512), rule=replace(rule, anchors=BOXES_512))
     if preset == "torchvision":
         mean = Preprocess((0.48235, 0.45882, 0.40784), VGG.std)  # rounded there
-        return replace(p, preprocess=mean, rule=replace(rule, anchors=BOXES_COCO))
+        return replace(p, preprocess=mean, rule=replace(rule, anchors=BOXES_COCO, cut="before"))
     return p
 
 
@@ -145,14 +146,16 @@ PAPER = Paper(
         "Negatives are boxes below IoU .5 with everything; a picture without objects has none and pays nothing, as in "
         "the authors' code.",
         "The loss is divided by the positives of the whole batch.",
-        "Biases learn at twice the rate and do not decay, as in the authors' code.",
+        "Biases learn at twice the rate and do not decay, and boxes are cut to the picture after NMS, as in the "
+        "authors' code.",
         "Colours always change, by factors of .5 to 1.5 and a turn of hue; the code draws each change with probability "
         "one half and shifts the brightness by at most 32 of 255. Pictures are resized bilinearly, the code's by an "
         "interpolation drawn at random.",
         "A crop draws one of the seven constraints and the first patch that meets it; the code finds a patch for each "
         "and draws among them.",
         "Training keeps 'difficult' objects in the authors' code; here they are neither asked for nor counted against.",
-        "The preset 'torchvision' differs in COCO's box sizes, cut at 300 pixels, and in the rounding of the mean.",
+        "The preset 'torchvision' differs in COCO's box sizes, cut at 300 pixels, and in the rounding of the mean, and "
+        "cuts boxes to the picture before NMS.",
     ),
     presets=("paper", "small", "ssd512", "torchvision"),
     size=Size("the side of the square; default boxes in proportion, and the steps of maps that are laid out by their "

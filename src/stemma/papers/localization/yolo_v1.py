@@ -25,7 +25,7 @@ from ...parts.dense.losses import ClassLoss, Squared
 from ...parts.necks import Same
 from ...parts.preprocess import UNIT
 from ...skeletons.dense import Dense, DenseRaw
-from . import faster_rcnn
+from . import faster_rcnn, overfeat
 
 
 @dataclass(frozen=True)
@@ -74,33 +74,30 @@ class YoloRule:
         return {"box": self.coord * box.sum() / count, "object": seen.sum() / count, "cls": cls.sum() / count}
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
-        """Eq. 1: a box's score for a class is its confidence times the cell's probability of the class."""
+        """Eq. 1: a box's score is its confidence times the cell's probability of the class. Boxes are cut after NMS."""
         assert raw.object is not None
         scores: Float[Tensor, "B A C"] = self.cls.scores(raw.logits) * raw.object.clamp(0, 1)[..., None]
-        boxes = bx.clip(self.coder.decode(raw.references(), raw.codes), raw.image if sizes is None else sizes)
+        boxes = self.coder.decode(raw.references(), raw.codes)
         c = scores.shape[2]
         label = torch.arange(c, device=scores.device).expand_as(scores).flatten(1)
-        scores = scores.flatten(1)
-        boxes = boxes.repeat_interleave(c, 1)
+        scores, boxes = scores.flatten(1), boxes.repeat_interleave(c, 1)
         label = torch.where(scores > self.score, label, -1)
-        return Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        d = Detections(boxes, scores, label).take(nms(boxes, scores, label, self.nms, self.keep))
+        return replace(d, boxes=bx.clip(d.boxes, raw.image if sizes is None else sizes))
 
 
 def spec(preset: str = "paper") -> Dense[YoloRule]:
     """The net of fig. 3; "cfg": the released configuration (batch norm, a local layer, three predictors a cell);
     "small"."""
-    # not in the paper: a residual net, 8 x 8 cells of 16 pixels, one 1x1 convolution as head, boxes that start at a
-    # fifth of the picture
+    # not in the paper: a residual net, 8 x 8 cells of 16 pixels, a 1x1 convolution as head, boxes of a fifth at first
     if preset == "small":
         return Dense(
             rule=YoloRule(coder=RootCell(8)), preprocess=UNIT, backbone=part(TinyResNet, levels=(2,)), neck=part(Same),
             head=part(YoloHead, cells=8, hidden=0, start=(0.5, 0.5, 0.45, 0.45, 0.1)),
         )
     if preset == "cfg":
-        return Dense(
-            rule=YoloRule(anchors=CellBoxes(3)), preprocess=UNIT, backbone=part(Darknet24, norm="batch"),
-            neck=part(Same), head=part(YoloHead, local=256)
-        )
+        return Dense(rule=YoloRule(anchors=CellBoxes(3)), preprocess=UNIT, backbone=part(Darknet24, norm="batch"),
+                     neck=part(Same), head=part(YoloHead, local=256))
     return Dense(rule=YoloRule(), preprocess=UNIT, backbone=part(Darknet24), neck=part(Same), head=part(YoloHead))
 
 
@@ -110,13 +107,13 @@ def recipe(preset: str = "paper") -> Recipe:
     if preset == "small":
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s",
-            schedule="linear", milestones=(0.7,),
-            warmup=0.03, ema=0.995, resize=Resize("square", 128), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
+            schedule="linear", milestones=(0.7,), warmup=0.03, ema=0.995,
+            resize=Resize("square", 128), augment=Augment(flip=0.5, vertical=0.5, quarter=0.5),
         )
     return Recipe(
         optimizer="sgd", lr=1e-2, momentum=0.9, weight_decay=5e-4, batch=64, length="135epochs", schedule="step",
-        milestones=(75 / 135, 105 / 135),
-        warmup=0.02, warmup_factor=0.1, resize=Resize("square", 448), augment=Augment(flip=0.5, colour=0.5, scale=0.2),
+        milestones=(75 / 135, 105 / 135), warmup=0.02, warmup_factor=0.1, no_decay=r"\.bias$|^BatchNorm",
+        resize=Resize("square", 448), augment=Augment(flip=0.5, colour=0.5, scale=0.2),
     )
 
 
@@ -141,11 +138,14 @@ PAPER = Paper(
     starts="its first 20 convolutions, trained on ImageNet",
     summary="Detection as one regression. The picture is cut into a grid; the cell that holds an object's middle must "
     "find it. Each cell says a few boxes with a confidence, meant to be the IoU they will reach, and one distribution "
-    "over classes. In training only the box that already fits best answers for the "
-    "object. Fully connected layers see the whole picture, so background is seldom taken for an object, but small "
-    "crowded things share a cell and are lost.",
-    parents=(Parent(faster_rcnn.PAPER, (("", "proposals that say the class themselves, from cells without anchors: no "
-                                         "second look, no pooling"),)),),
+    "over classes. In training only the box that already fits best answers for the object. Fully connected layers see "
+    "the whole picture: background is seldom taken for an object, but small crowded things share a cell and are lost.",
+    parents=(
+        Parent(faster_rcnn.PAPER, (("", "proposals that say the class themselves, from cells without anchors: no "
+                                    "second look, no pooling"),)),
+        Parent(overfeat.PAPER, (("", "all cells see the whole picture and learn class and box at once, where each "
+                                 "window sees itself alone and learns one after the other"),)),
+    ),
     claims=(
         Claim("mAP, VOC 2007", 0.634, "table 1, YOLO"),
         Claim("frames per second, Titan X", 45.0, "table 1, YOLO"),
@@ -161,14 +161,15 @@ PAPER = Paper(
     notes=(
         "Where no predictor of a cell overlaps the object, the least root mean square error decides, as in the "
         "released code; the paper does not say.",
-        "The paper does not say how many objects a cell may hold: one, the first in the list, as in the released code.",
+        "The paper does not say how many objects a cell may hold: one, the first in the list; the released code takes "
+        "the first of a list that it shuffles.",
         "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to "
         "float rounding.",
         "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the "
         "code writes all; its demo shows those above .2. Confidences and probabilities are cut to 0..1 before they are "
         "multiplied; the code multiplies what the net says.",
         "The loss is eq. 3; the released code's gradients are those of half of it, so its rate r moves as far as "
-        "r / 2 here.",
+        "r / 2 here. Biases and batch norms do not decay, as in the code.",
         "Brightness, contrast, saturation and hue change; the paper changes exposure and saturation, by up to "
         "1.5 in HSV.",
         "The 24 convolutions were first trained on ImageNet at 224 pixels; the warm-up stands for 'slowly raised in "

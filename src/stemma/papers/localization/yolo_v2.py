@@ -26,6 +26,7 @@ from . import faster_rcnn, localization_for_free, yolo_v1
 
 COCO = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828)
 NINE = (0.77871, 1.14074, 3.00525, 4.31277, 9.22725, 9.61974)  # yolo9000.cfg: three shapes, so that 9,418 classes fit
+PLAIN = r"\.bias$|^BatchNorm"  # Darknet's decay pulls at the weights of convolutions alone
 # not in the paper: shapes of drawn scenes, until a training finds those of its data
 SMALL = (0.97, 1.0, 1.38, 1.42, 2.46, 1.46, 1.74, 2.16, 2.76, 2.83)
 
@@ -72,12 +73,12 @@ def recipe(preset: str = "paper") -> Recipe:
         fine = preset == "classifier-448"
         return Recipe(
             optimizer="sgd", lr=1e-3 if fine else 0.1, momentum=0.9, weight_decay=5e-4, batch=128,
-            length="10epochs" if fine else "160epochs", schedule="poly",
-            power=4.0, warmup=0.0, resize=Resize("square", 448 if fine else 224), augment=look,
+            length="10epochs" if fine else "160epochs", schedule="poly", power=4.0, warmup=0.0, no_decay=PLAIN,
+            resize=Resize("square", 448 if fine else 224), augment=look,
         )
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=64,
-        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=0.02,
+        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=0.02, no_decay=PLAIN,
         resize=Resize("letterbox", 544 if preset == "yolo9000" else 416, scales=tuple(range(320, 609, 32)), hold=10),
         augment=look,
     )
@@ -155,12 +156,12 @@ PAPER = Paper(
         "taken over.",
         "The passthrough folds a block into channels; neck.order=darknet is what the released code computes, which its "
         "weights need.",
-        "Of two objects that want one anchor of one cell the last has it, as in the released code; at most .6 IoU with "
-        "an object makes background. All objects of a picture count; the code reads 30.",
+        "Of two objects that want one anchor of one cell the last has it, as in the released code, which shuffles "
+        "them; at most .6 IoU with an object makes background. All objects of a picture count; the code reads 30.",
         "The paper leaves the weights of the loss open: those of the released configuration. Its squares are halved, "
-        "so gradients are equal.",
+        "so gradients are equal. Biases and batch norms do not decay, as in the code.",
         "On a picture without boxes the chosen box's objectness learns nothing (released code); rule.assume=.3 is the "
-        "paper's reading.",
+        "paper's reading. The paper repeats COCO until ImageNet is four times as large: --data COCO*N+labels:IMAGENET.",
         "Read from the top of the tree, a box scores objectness times the node's probability (the code: objectness "
         "alone); rule.top_down=0 scores every class, as the code does where it maps the tree to the classes of "
         "a data set.",

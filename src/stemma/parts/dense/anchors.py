@@ -76,7 +76,7 @@ class Pyramid:
     ratio = height / width.
 
     Order in a cell: ratios outside, scales inside. `offset` puts the centre at that fraction of the cell (0: its
-    corner, as in the R-CNN family's code; 0.5: its middle). `whole` does as torchvision does: sides cut to integers,
+    corner, as in torchvision and detectron2; 0.5: its middle). `whole` does as torchvision does: sides cut to integers,
     corners rounded, and levels spaced by `image // map` instead of the stride.
     """
 

@@ -4,7 +4,7 @@ Axes: B images, A priors over all cells, K logits, C classes, N objects, L label
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -169,7 +169,7 @@ class RegionRule:
         return torch.where(there, cost, 0.0).sum(), chosen
 
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
-        """A box's score for a class is its objectness times P(class); NMS within a class."""
+        """A box's score for a class is its objectness times P(class); NMS within a class, then cut to the picture."""
         assert raw.object is not None
         scores: Float[Tensor, "B A C"] = self.cls.scores(raw.logits)
         c = scores.shape[2]
@@ -185,9 +185,9 @@ class RegionRule:
             at, label = pair // c, pair % c
         boxes = self.coder.decode(bx.take(raw.references(), at), bx.take(raw.codes, at),
                                   raw.stride[at])
-        boxes = bx.clip(boxes, raw.image if sizes is None else sizes)
         label = torch.where(value > self.score, label, -1)
-        return Detections(boxes, value, label).take(nms(boxes, value, label, self.nms, self.keep))
+        d = Detections(boxes, value, label).take(nms(boxes, value, label, self.nms, self.keep))
+        return replace(d, boxes=bx.clip(d.boxes, raw.image if sizes is None else sizes))
 
 
 @dataclass(frozen=True)
