@@ -21,6 +21,7 @@ from stemma.core.part import In
 from stemma.core.types import Batch
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.trainer import Trainer
+from stemma.engine.running import schedule
 from stemma.engine.running.optim import set_awake
 from stemma.papers.localization import dcr
 from stemma.parts.regions.refined import Crop, HardFalse, alone, flipped, named
@@ -55,6 +56,9 @@ def test_the_crops_net_learns_at_the_authors_rates() -> None:
         rate = {name: r.lr * next((v for p, v in r.lr_mult if re.search(p, name)), 1.0)
                 for name in ("backbone.conv1.weight", "crop.conv1.weight", "crop_name.weight")}
         assert list(rate.values()) == pytest.approx([4 * 5e-4, 4 * 1e-4, 4 * 1e-3])
+        assert r.length == "32epochs", "eight epochs of pictures and mirror images, for either net"
+        falls = [round(schedule.rate(r, f, k), 4) for k, f in ((0, .33), (0, .34), (1, .5), (1, .83), (1, .84))]
+        assert falls == [1, 0.1, 1, 1, 0.1], "5.33 of eight epochs, each net by itself"
 
 
 @pytest.mark.oracle("torchvision's resnet152", "dcr")

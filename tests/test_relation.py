@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,6 @@ from stemma.parts.regions import relation
 from stemma.parts.regions.relation import DuplicateRemoval, Relation, embed, geometry, pair_logs, wanted, waves
 
 CARD = cards.get("relation-networks")
-
-
 
 
 def net(preset: str = "small", **sets: Any) -> Any:
@@ -58,6 +57,17 @@ def test_published_counts() -> None:
 
 
 # ---------------------------------------------------------------- the module
+
+
+def test_an_epoch_of_the_authors_sees_mirror_images_too() -> None:
+    """FLIP, end_epoch 8 and lr_step 5.33 (the removal by itself: 3 and 2), lr .0005 and wd .0005 on the sum over four
+    pictures, in experiments/relation_rcnn/cfgs."""
+    card = cards.get("relation_networks")
+    for preset, length in (("paper", "16epochs"), ("nms", "16epochs"), ("fpn", "16epochs"), ("staged", "22epochs")):
+        r = card.recipe(preset)
+        assert r.length == length and r.weight_decay == pytest.approx(5e-4 / 4) and re.search(r.no_decay, "heads.0.bias")
+    r = card.recipe("staged")
+    assert [p.milestones for p in r.phases] == [(5.33 / 8,), (2 / 3,)]
 
 
 @pytest.mark.oracle("torch's MultiheadAttention", "relation_networks")
