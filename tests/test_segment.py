@@ -53,8 +53,11 @@ def test_the_published_parameter_counts(card: Any) -> None:
 
 
 def test_learned_upsampling_adds_one_filter_a_class() -> None:
+    """Sec. 4.3: intermediate layers are learned from the bilinear start, the final one stays bilinear."""
     model = meta(edit(fcn.spec(), "decoder.learn", True), 21)
-    assert sum(p.numel() for p in model.parameters()) == 134_362_751 + 21 * (4 * 4 + 4 * 4 + 16 * 16)
+    assert sum(p.numel() for p in model.parameters()) == 134_362_751 + 21 * (4 * 4 + 4 * 4)
+    one = meta(edit(fcn.spec("32s"), "decoder.learn", True), 21)
+    assert sum(p.numel() for p in one.parameters()) == 134_346_581
 
 
 def test_fcns_crops_are_derived() -> None:
@@ -69,6 +72,20 @@ def test_u_net_gives_388_of_572_with_23_convolutions() -> None:
     assert model.first == 92 and model.backbone.context == 92 and model.decoder.shifts == [-4, -16, -40, -88]
     assert sum(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules()) == 23
     assert meta(u_net.spec(), 2)(torch.zeros(1, 3, 512, 333, device="meta")).shape == (1, 2, 512, 333)
+
+
+def test_u_net_drops_out_at_the_two_coarsest_levels() -> None:
+    """Sec. 3.1 has "drop-out layers at the end of the contracting path"; the released net has two, and hands the dropped
+    level to the way up."""
+    torch.manual_seed(0)
+    down = Contract(In((3,), (1,), 2), widths=(4, 6, 8), valid=False, grey=False, dropout=0.5)
+    x = torch.rand(1, 3, 32, 32)
+    kept, dropped = down.eval()(x), down.train()(x)
+    assert torch.equal(dropped[0], kept[0])
+    on = dropped[1] != 0
+    torch.testing.assert_close(dropped[1][on], 2 * kept[1][on])
+    assert 0.3 < float(((kept[1] > 0) & on).sum() / (kept[1] > 0).sum()) < 0.7
+    assert float((dropped[2] == 0).float().mean()) > float((kept[2] == 0).float().mean()) + 0.1
 
 
 @pytest.mark.parametrize("preset", ["paper", "small"])
