@@ -351,6 +351,24 @@ def test_one_generation_by_hand() -> None:
         strategy("sgd", np.zeros(2), 0.1, 4, 0)
 
 
+def test_deviations_are_annealed_to_two_hundredths_and_rates_are_not() -> None:
+    """What the authors' training script gives its strategies: sigma_limit .02, learning_rate_decay 1."""
+    es = strategy("ga", np.zeros(3), 0.1, 20, 1)
+    for width, after in ((0.03, 0.03 * 0.999), (0.015, 0.015)):
+        es.width = width
+        es.ask()
+        es.tell(np.arange(20.0))
+        assert es.sigma == pytest.approx(after)
+    climbing: Any = strategy("open-es", np.zeros(3), 0.1, 6, 1)
+    rates: list[float] = []
+    move = climbing.adam.step
+    climbing.adam.step = lambda slope, rate: rates.append(rate) or move(slope, rate)
+    for _ in range(3):
+        climbing.ask()
+        climbing.tell(np.arange(6.0))
+    assert rates == [0.01] * 3
+
+
 def test_the_genetic_algorithms_children_are_of_the_best_tenth() -> None:
     es = strategy("ga", np.zeros(3), 0.1, 20, 1)
     first = es.ask().copy()
