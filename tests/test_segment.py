@@ -14,6 +14,7 @@ from torch import nn
 from stemma.core.paper import check_edge
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Classes, Info, StemmaError, Targets
+from stemma.engine.running.checkpoint import start_from
 from stemma.ops.tiles import overlap_tile
 from stemma.papers.localization import fcn, u_net
 from stemma.parts.backbones.vgg_fcn import VGGFCN
@@ -207,7 +208,7 @@ def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
     def widened(i: int) -> torch.Tensor:
         """Level i's features brought to the pixels through the same upsamplings that its scores go through."""
         only = ScoreSkips(In(inp.channels, inp.strides, inp.channels[i]), levels=3)
-        for j, conv in enumerate(only.score):
+        for j, conv in enumerate(only.score.values()):
             assert isinstance(conv, nn.Conv2d)
             nn.init.zeros_(conv.weight)
             if j == i:
@@ -215,8 +216,24 @@ def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
         return only(xs).detach()
 
     joined = torch.cat([widened(i) for i in range(3)], 1)
-    weight = torch.cat([m.weight for m in head.score], 1)  # type: ignore[misc]
+    weight = torch.cat([m.weight for m in head.score.values()], 1)  # type: ignore[misc]
     torch.testing.assert_close(F.conv2d(joined, weight), y, rtol=1e-4, atol=1e-4)
+
+
+def test_a_finer_net_continues_from_a_coarser_one() -> None:
+    """Sec. 4.2: FCN-16s begins as FCN-32s, and what scores pool4 at zero, so that predictions are at first unmodified;
+    FCN-8s begins as FCN-16s."""
+    torch.manual_seed(0)
+    narrow = lambda p: edit(edit(fcn.spec(p), "backbone.widths", (4, 4, 8, 8, 8)), "backbone.fc", 16).build(5)  # noqa: E731
+    nets = {p: narrow(p).eval() for p in ("32s", "16s", "paper")}
+    for p in nets["32s"].parameters():
+        nn.init.normal_(p, std=0.2)
+    x = torch.rand(1, 3, 64, 64)
+    for coarse, fine, new in (("32s", "16s", 1), ("16s", "paper", 0)):
+        told = start_from(nets[fine], nets[coarse])
+        assert told["left"] == [f"decoder.score.{new}.bias", f"decoder.score.{new}.weight"]
+        one, two = (nets[p].decoder.score["2"](nets[p].backbone(x)[-1]) for p in (coarse, fine))
+        assert torch.equal(one, two) and not nets[fine].decoder.score[str(new)].weight.any()  # type: ignore[operator,union-attr]
 
 
 def test_at_once_scales_the_skips() -> None:

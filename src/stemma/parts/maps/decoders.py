@@ -33,8 +33,9 @@ class ScoreSkips(Decoder):
 
     `levels` 1, 2, 3 give FCN-32s, -16s and -8s. Scores start at 0 (`std` > 0: normal). `scales`, finest first, multiply
     the levels before they are scored (the "at once" net's 1e-4, 1e-2); left empty, 1. `learn` lets the bilinear filters
-    between levels train; those of the last upsampling stay (sec. 4.3). Where maps overlap is computed from their grids:
-    FCN's crops of 5, 9 and 31 pixels come out.
+    between levels train; those of the last upsampling stay (sec. 4.3). A level's scores have its number among the
+    trunk's levels, so that a finer net begins from a coarser one's weights. Where maps overlap is computed from their
+    grids: FCN's crops of 5, 9 and 31 pixels come out.
     """
 
     def __init__(self, inp: In, levels: int = 3, scales: tuple[float, ...] = (), learn: bool = False,
@@ -43,8 +44,9 @@ class ScoreSkips(Decoder):
         assert 1 <= levels <= len(inp.channels), f"{levels} levels of {len(inp.channels)}"
         assert not scales or len(scales) == levels, f"one scale a level: {scales}"
         self.levels, self.scales = levels, scales or (1.0,) * levels
-        self.score = nn.ModuleList(nn.Conv2d(c, inp.classes, 1) for c in inp.channels[-levels:])
-        for m in self.score:
+        n = len(inp.channels)
+        self.score = nn.ModuleDict({str(i): nn.Conv2d(inp.channels[i], inp.classes, 1) for i in range(n - levels, n)})
+        for m in self.score.values():
             assert isinstance(m, nn.Conv2d) and m.bias is not None
             nn.init.normal_(m.weight, std=std)
             nn.init.zeros_(m.bias)
@@ -60,7 +62,8 @@ class ScoreSkips(Decoder):
         self.out = In((inp.classes,), (1,), inp.classes, (grid.offset,))
 
     def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C H W"]:
-        scores = [s(x * k if k != 1 else x) for s, k, x in zip(self.score, self.scales, levels[-self.levels :])]
+        scores = [s(x * k if k != 1 else x)
+                  for s, k, x in zip(self.score.values(), self.scales, levels[-self.levels :])]
         y: Tensor = scores.pop()
         for up, shift in zip(self.up, self.shifts):
             y = up(y)
