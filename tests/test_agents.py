@@ -29,6 +29,7 @@ from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
 from stemma.engine.worlds import agents, dreams, lives
 from stemma.engine.worlds.evolve import KINDS, Cma, ranks, strategy
+from stemma.papers.worlds import world_models
 
 PLANET = {
     "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8,
@@ -274,6 +275,19 @@ def test_sequences_stay_in_their_episode_or_say_where_the_next_begins(tmp_path: 
     assert (newest["image"] == 4).all()
     deaths = store.sample(np.random.default_rng(0), 200, 6, endings=1.0)
     assert deaths["terminal"].any(1).all()
+
+
+def test_cars_memory_learns_whole_episodes_and_dooms_runs_on(tmp_path: Path) -> None:
+    """World Models' scripts: a sequence of CarRacing's is an episode's 1,000 pictures, of which 999 are foreseen; Doom's
+    are 500 steps of episodes laid end to end."""
+    store = Replay(tmp_path, capacity=100_000)
+    for n in range(3):
+        store.add(n, episode(1001, n), write=False)
+    rng, lives = np.random.default_rng(0), {p: world_models.recipe(p).life for p in ("paper", "doom")}
+    found = {p: store.sample(rng, 60, next(s.sequence for s in life.then if s.name == "M"), cross=life.cross)["first"]
+             for p, life in lives.items() if life is not None}
+    assert found["paper"].shape == (60, 1000) and not found["paper"][:, 1:].any()
+    assert found["doom"].shape == (60, 500) and found["doom"][:, 1:].any()
 
 
 def test_damaged_and_foreign_episodes_are_told(tmp_path: Path) -> None:
