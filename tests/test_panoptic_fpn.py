@@ -12,6 +12,7 @@ from torch import nn
 
 from stemma.core.part import In, edit
 from stemma.core.types import Batch, Classes, Info, StemmaError, Targets
+from stemma.engine.running.optim import groups_of
 from stemma.papers.localization import mask_rcnn, panoptic_fpn
 from stemma.papers.localization.panoptic_fpn import PanopticFPN, PanopticFPNModel
 from stemma.parts.maps.decoders import SemanticFPN
@@ -57,6 +58,16 @@ def test_sec_5_1_settings() -> None:
         merge = panoptic_fpn.spec(preset).merge
         assert ((merge.score, merge.overlap, merge.stuff_area) == (0.5, 0.5, 4096)
                 and panoptic_fpn.spec(preset).instance_weight == 1.0)
+
+
+@pytest.mark.parametrize("preset", ["paper", "cityscapes"])
+def test_group_norms_do_not_decay(preset: str) -> None:
+    """Detectron and detectron2 put no decay on the scale and shift of a norm."""
+    with torch.device("meta"):
+        model = panoptic_fpn.spec(preset).build(133)
+        apart = {n for g in groups_of(model, panoptic_fpn.recipe(preset)) if not g["weight_decay"] for n in g["names"]}
+    assert apart == {f"{n}.{leaf}" for n, m in model.named_modules() if isinstance(m, nn.GroupNorm)
+                     for leaf in ("weight", "bias")}
 
 
 def test_every_level_reaches_a_quarter_by_its_own_steps() -> None:

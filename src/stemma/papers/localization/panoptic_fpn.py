@@ -109,7 +109,8 @@ def recipe(preset: str = "paper") -> Recipe:
     32 windows at .01 (sec. 5.1)."""
     if preset == "small":
         return panoptic_segmentation.recipe(preset)
-    plain = replace(mask_rcnn.recipe(), length="90000steps", milestones=(2 / 3, 8 / 9), warmup=0.011)
+    plain = replace(mask_rcnn.recipe(), length="90000steps", milestones=(2 / 3, 8 / 9), warmup=0.011,
+                    no_decay=r"^semantic\.towers\.\d\.[159]\.")  # group norms, as in the authors' code
     if preset == "cityscapes":
         window = Augment(flip=0.5, colour=0.5, zoom=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0), window=(512, 1024))
         return replace(plain, lr=0.01, batch=32, length="65000steps", milestones=(8 / 13, 11 / 13),
