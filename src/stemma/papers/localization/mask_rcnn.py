@@ -108,9 +108,10 @@ PAPER = Paper(
         "(branches.0.background).",
         "A mask's target is the covered share of each cell, as in torchvision; the paper does not say how it "
         "is resized.",
-        "'c4' shares the last ResNet stage between boxes and masks. Its 64 regions a picture and 300 proposals are the "
-        "paper's; its authors' later code has 512 and 1,000: stages.0.sample.count and stages.0.count, "
-        "rpn.proposals.keep.",
+        "Boxes, masks and proposals are trained at once; the paper's tables train the proposal network apart.",
+        "'c4' shares the last ResNet stage between boxes and masks, on 14 x 14 cells with a stride of 2, as released; "
+        "fig. 4 draws 7 x 7 without it. Its 64 regions a picture and 300 proposals are the paper's; its authors' later "
+        "code has 512 and 1,000: stages.0.sample.count and stages.0.count, rpn.proposals.keep.",
         "Keypoints of a box without a visible one pay nothing; a point outside its region is not asked for, as in "
         "torchvision.",
     ),
