@@ -29,6 +29,7 @@ from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
 from stemma.engine.worlds import agents, dreams, lives
 from stemma.engine.worlds.evolve import KINDS, Cma, ranks, strategy
+from stemma.papers.worlds import world_models
 
 PLANET = {
     "dynamics.cell.size": 12, "dynamics.cell.hidden": 12, "dynamics.hidden": 12, "heads.1.net.units": 8,
@@ -276,6 +277,19 @@ def test_sequences_stay_in_their_episode_or_say_where_the_next_begins(tmp_path: 
     assert deaths["terminal"].any(1).all()
 
 
+def test_cars_memory_learns_whole_episodes_and_dooms_runs_on(tmp_path: Path) -> None:
+    """World Models' scripts: a sequence of CarRacing's is an episode's 1,000 pictures, of which 999 are foreseen; Doom's
+    are 500 steps of episodes laid end to end."""
+    store = Replay(tmp_path, capacity=100_000)
+    for n in range(3):
+        store.add(n, episode(1001, n), write=False)
+    rng, lives = np.random.default_rng(0), {p: world_models.recipe(p).life for p in ("paper", "doom")}
+    found = {p: store.sample(rng, 60, next(s.sequence for s in life.then if s.name == "M"), cross=life.cross)["first"]
+             for p, life in lives.items() if life is not None}
+    assert found["paper"].shape == (60, 1000) and not found["paper"][:, 1:].any()
+    assert found["doom"].shape == (60, 500) and found["doom"][:, 1:].any()
+
+
 def test_damaged_and_foreign_episodes_are_told(tmp_path: Path) -> None:
     store = Replay(tmp_path)
     store.add(0, episode(10))
@@ -349,6 +363,24 @@ def test_one_generation_by_hand() -> None:
         strategy("pepg", np.zeros(2), 0.1, 5, 0)
     with pytest.raises(StemmaError, match="no strategy of evolution named 'sgd'; there are cma, open-es, pepg, ga"):
         strategy("sgd", np.zeros(2), 0.1, 4, 0)
+
+
+def test_deviations_are_annealed_to_two_hundredths_and_rates_are_not() -> None:
+    """What the authors' training script gives its strategies: sigma_limit .02, learning_rate_decay 1."""
+    es = strategy("ga", np.zeros(3), 0.1, 20, 1)
+    for width, after in ((0.03, 0.03 * 0.999), (0.015, 0.015)):
+        es.width = width
+        es.ask()
+        es.tell(np.arange(20.0))
+        assert es.sigma == pytest.approx(after)
+    climbing: Any = strategy("open-es", np.zeros(3), 0.1, 6, 1)
+    rates: list[float] = []
+    move = climbing.adam.step
+    climbing.adam.step = lambda slope, rate: rates.append(rate) or move(slope, rate)
+    for _ in range(3):
+        climbing.ask()
+        climbing.tell(np.arange(6.0))
+    assert rates == [0.01] * 3
 
 
 def test_the_genetic_algorithms_children_are_of_the_best_tenth() -> None:

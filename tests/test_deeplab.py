@@ -243,6 +243,14 @@ def test_the_classifier_learns_ten_times_as_fast(preset: str, lr: float) -> None
             assert g["weight_decay"] == (0 if bias else 5e-4)
 
 
+def test_each_preset_has_its_released_models_crf() -> None:
+    """(w2, its deviation, w1, its deviations in pixels and colours): v1's script and those of v2's two models."""
+    found = {p: deeplab.spec(p).post for p in ("large-fov", "vgg-aspp", "paper")}
+    assert {p: (c.smooth, c.smooth_xy, c.appearance, c.appearance_xy, c.appearance_rgb, c.iterations)
+            for p, (c,) in found.items() if isinstance(c, DenseCRF)} == {
+        "large-fov": (3, 3, 4, 49, 5, 10), "vgg-aspp": (2, 2, 4, 65, 3, 10), "paper": (3, 1, 4, 67, 3, 10)}
+
+
 def test_the_rate_falls_as_a_power_of_what_is_left() -> None:
     r = deeplab.recipe()
     assert [factor(r, t) for t in (0.0, 0.25, 0.9)] == pytest.approx([1, 0.75**0.9, 0.1**0.9])

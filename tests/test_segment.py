@@ -14,6 +14,7 @@ from torch import nn
 from stemma.core.paper import check_edge
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Classes, Info, StemmaError, Targets
+from stemma.engine.running.checkpoint import start_from
 from stemma.ops.tiles import overlap_tile
 from stemma.papers.localization import fcn, u_net
 from stemma.parts.backbones.vgg_fcn import VGGFCN
@@ -53,8 +54,11 @@ def test_the_published_parameter_counts(card: Any) -> None:
 
 
 def test_learned_upsampling_adds_one_filter_a_class() -> None:
+    """Sec. 4.3: intermediate layers are learned from the bilinear start, the final one stays bilinear."""
     model = meta(edit(fcn.spec(), "decoder.learn", True), 21)
-    assert sum(p.numel() for p in model.parameters()) == 134_362_751 + 21 * (4 * 4 + 4 * 4 + 16 * 16)
+    assert sum(p.numel() for p in model.parameters()) == 134_362_751 + 21 * (4 * 4 + 4 * 4)
+    one = meta(edit(fcn.spec("32s"), "decoder.learn", True), 21)
+    assert sum(p.numel() for p in one.parameters()) == 134_346_581
 
 
 def test_fcns_crops_are_derived() -> None:
@@ -69,6 +73,20 @@ def test_u_net_gives_388_of_572_with_23_convolutions() -> None:
     assert model.first == 92 and model.backbone.context == 92 and model.decoder.shifts == [-4, -16, -40, -88]
     assert sum(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules()) == 23
     assert meta(u_net.spec(), 2)(torch.zeros(1, 3, 512, 333, device="meta")).shape == (1, 2, 512, 333)
+
+
+def test_u_net_drops_out_at_the_two_coarsest_levels() -> None:
+    """Sec. 3.1 has "drop-out layers at the end of the contracting path"; the released net has two, and hands the dropped
+    level to the way up."""
+    torch.manual_seed(0)
+    down = Contract(In((3,), (1,), 2), widths=(4, 6, 8), valid=False, grey=False, dropout=0.5)
+    x = torch.rand(1, 3, 32, 32)
+    kept, dropped = down.eval()(x), down.train()(x)
+    assert torch.equal(dropped[0], kept[0])
+    on = dropped[1] != 0
+    torch.testing.assert_close(dropped[1][on], 2 * kept[1][on])
+    assert 0.3 < float(((kept[1] > 0) & on).sum() / (kept[1] > 0).sum()) < 0.7
+    assert float((dropped[2] == 0).float().mean()) > float((kept[2] == 0).float().mean()) + 0.1
 
 
 @pytest.mark.parametrize("preset", ["paper", "small"])
@@ -190,7 +208,7 @@ def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
     def widened(i: int) -> torch.Tensor:
         """Level i's features brought to the pixels through the same upsamplings that its scores go through."""
         only = ScoreSkips(In(inp.channels, inp.strides, inp.channels[i]), levels=3)
-        for j, conv in enumerate(only.score):
+        for j, conv in enumerate(only.score.values()):
             assert isinstance(conv, nn.Conv2d)
             nn.init.zeros_(conv.weight)
             if j == i:
@@ -198,8 +216,24 @@ def test_a_sum_of_predictions_is_one_classifier_on_joined_features() -> None:
         return only(xs).detach()
 
     joined = torch.cat([widened(i) for i in range(3)], 1)
-    weight = torch.cat([m.weight for m in head.score], 1)  # type: ignore[misc]
+    weight = torch.cat([m.weight for m in head.score.values()], 1)  # type: ignore[misc]
     torch.testing.assert_close(F.conv2d(joined, weight), y, rtol=1e-4, atol=1e-4)
+
+
+def test_a_finer_net_continues_from_a_coarser_one() -> None:
+    """Sec. 4.2: FCN-16s begins as FCN-32s, and what scores pool4 at zero, so that predictions are at first unmodified;
+    FCN-8s begins as FCN-16s."""
+    torch.manual_seed(0)
+    narrow = lambda p: edit(edit(fcn.spec(p), "backbone.widths", (4, 4, 8, 8, 8)), "backbone.fc", 16).build(5)  # noqa: E731
+    nets = {p: narrow(p).eval() for p in ("32s", "16s", "paper")}
+    for p in nets["32s"].parameters():
+        nn.init.normal_(p, std=0.2)
+    x = torch.rand(1, 3, 64, 64)
+    for coarse, fine, new in (("32s", "16s", 1), ("16s", "paper", 0)):
+        told = start_from(nets[fine], nets[coarse])
+        assert told["left"] == [f"decoder.score.{new}.bias", f"decoder.score.{new}.weight"]
+        one, two = (nets[p].decoder.score["2"](nets[p].backbone(x)[-1]) for p in (coarse, fine))
+        assert torch.equal(one, two) and not nets[fine].decoder.score[str(new)].weight.any()  # type: ignore[operator,union-attr]
 
 
 def test_at_once_scales_the_skips() -> None:

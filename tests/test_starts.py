@@ -162,6 +162,20 @@ def test_fully_connected_layers_become_convolutions_or_are_cut_down() -> None:
     assert set(begun.left) == {"classifier.6.weight", "classifier.6.bias"}
 
 
+@pytest.mark.parametrize("preset,branches", [("large-fov", 1), ("vgg-aspp", 4)])
+def test_deeplabs_fc6_and_fc7_begin_as_vggs_cut_down(preset: str, branches: int) -> None:
+    """v1 sec. 3.2: fc6 by decimation; in the released first weights the classifier alone is new."""
+    t: Any = theirs("vgg16")
+    model = model_of("deeplab", preset)
+    new, _ = starts.placed(model, recognised(t.state_dict()))
+    six, seven = t.classifier[0].weight.view(4096, 512, 7, 7), t.classifier[3].weight
+    for i in range(branches):
+        assert torch.equal(new[f"decoder.fc6.{i}.weight"], six[::4, :, ::3, ::3])
+        assert torch.equal(new[f"decoder.fc7.{i}.weight"], seven[::4, ::4, None, None])
+        assert torch.equal(new[f"decoder.fc6.{i}.bias"], t.classifier[0].bias[::4])
+    assert {k.split(".")[1] for k in model.state_dict() if k not in new} == {"score"}
+
+
 @torch.no_grad()
 def test_the_first_convolution_is_written_anew_for_other_colours() -> None:
     picture = torch.rand(1, 3, 64, 64)

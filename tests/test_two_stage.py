@@ -202,6 +202,14 @@ def test_a_uniform_heat_map_costs_the_logarithm_of_its_cells() -> None:
     assert math.log(56**2) == pytest.approx(8.0507, abs=1e-4)
 
 
+@pytest.mark.parametrize("preset,regions,proposals", [("c4", 64, 300), ("paper", 512, 1000), ("keypoint", 512, 1000)])
+def test_mask_r_cnn_sees_as_many_regions_as_sec_3_1_says(preset: str, regions: int, proposals: int) -> None:
+    spec: Any = cards.get("mask_rcnn").spec(preset)
+    stage = spec.stages[0]
+    assert (stage.count, stage.sample.count, stage.sample.positive) == (regions, regions, 0.25)
+    assert spec.rpn.proposals.keep == proposals
+
+
 def test_sigmoid_masks_do_not_see_other_classes_and_softmax_masks_do() -> None:
     """Mask R-CNN table 2 b."""
     xs, boxes = [torch.randn(1, 6, 16, 16)], torch.tensor([[[4.0, 4, 60, 60]]])

@@ -217,6 +217,22 @@ def test_a_positive_window_is_centred_on_its_object_at_its_scale() -> None:
     torch.testing.assert_close(still[0], torch.tensor([[132.0 - 56, 116 - 56, 132 + 56, 116 + 56]]).expand(8, -1))
 
 
+def test_the_released_preset_draws_windows_as_its_code() -> None:
+    """DataSampler.lua counts pixels of its own window of 160: moved by up to 16, negatives 3 x 16 away within ten
+    quarter octaves."""
+    torch.manual_seed(0)
+    rule = deepmask.spec("released").rule
+    t = targets([[100, 100, 164, 132]])
+    windows, _, _ = replace(rule.sample, positives=400).positive(t)
+    (c, s), (oc, _) = bx.centre_size(windows[0]), bx.centre_size(t.boxes[0, :1])
+    move = ((c - oc) / s * 160).abs()
+    assert move.max() <= 16.01 and move.max() > 15.5
+    free, ok = replace(rule.sample, negatives=300, tries=32).negative(t, torch.tensor([[300.0, 320.0]]), (28.0, 448.0))
+    c, s = bx.centre_size(free[0][ok[0]])
+    away, octaves = (c - oc).norm(dim=1) / s[:, 0] * 160, (s[:, 0] / (64 * 224 / 128)).log2().abs()
+    assert ((away >= 48 - 1e-3) | (octaves >= 2.5)).all() and len(c) > 250
+
+
 def test_a_negative_window_is_far_from_every_object_in_place_or_in_scale() -> None:
     torch.manual_seed(0)
     boxes = [[100.0, 100, 164, 132], [10, 200, 30, 260]]

@@ -16,6 +16,7 @@ from engine_help import alone_and_in_pieces, scenes, short
 from stemma.core import paper as cards
 from stemma.core.part import In, diff
 from stemma.core.types import StemmaError, Targets
+from stemma.engine.running.optim import groups_of
 from stemma.papers.localization import yolo_v2, yolo_v3
 from stemma.parts.backbones.darknet import Darknet53, Residual
 from stemma.parts.dense.anchors import ScalePriors, lay
@@ -59,6 +60,17 @@ def test_published_boxes_and_operations(side: int, boxes: int, giga: float) -> N
 def test_the_pair_with_yolo_v2_differs_in_what_the_paper_changes_alone() -> None:
     assert not diff(yolo_v2.recipe("small"), yolo_v3.recipe("small"))
     assert {k.split(".")[0] for k in diff(yolo_v2.spec("small"), yolo_v3.spec("small"))} == {"rule", "backbone", "neck"}
+
+
+@pytest.mark.parametrize("card,preset", [(yolo_v3, "paper"), (yolo_v3, "classifier"), (yolo_v2, "paper"),
+                                         (yolo_v2, "classifier"), (yolo_v2, "yolo9000")])
+def test_weights_of_convolutions_alone_decay(card: Any, preset: str) -> None:
+    """Darknet's update adds no decay to biases and to the scales of batch norms."""
+    with torch.device("meta"):
+        groups = groups_of(card.spec(preset).build(20), card.recipe(preset))
+    for g in groups:
+        for name, p in zip(g["names"], g["params"]):
+            assert g["weight_decay"] == (5e-4 if p.ndim == 4 else 0.0), name
 
 
 # ---------------------------------------------------------------- the layers, restated

@@ -30,6 +30,7 @@ from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.resnet import Bottleneck, FrozenBatchNorm, ResNet
 from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGLevels, VGGReduced
 from ...parts.backbones.vgg_fcn import VGGFCN
+from ...parts.maps.decoders import ASPP
 from ...parts.maps.upsample import fc_to_conv
 from ...parts.preprocess import Preprocess
 from ...parts.regions.feature_layers import FeatureLayers
@@ -97,15 +98,23 @@ def _in_order(body: nn.Module, s: Source, where: str, whole: bool = True) -> Sta
 
 
 def _reduced(body: VGGReduced, s: Source, where: str) -> State:
-    """SSD sec. 3: fc6 and fc7 become convolutions, every fourth output and every third place of the first kept."""
-    found, at = _in_order(body, s, where), [n for n, m in body.named_modules() if isinstance(m, nn.Conv2d)][-2:]
-    own = body.state_dict()
-    if f"{FC[0]}.weight" in s.state and own[f"{at[0]}.weight"].shape == (1024, 512, 3, 3):
-        six, seven = (s.state[f"{k}.weight"] for k in FC)
-        found |= {f"{at[0]}.weight": fc_to_conv(six, 512)[::4, :, ::3, ::3],
-                  f"{at[1]}.weight": seven[::4, ::4, None, None],
-                  **{f"{a}.bias": s.state[f"{k}.bias"][::4] for a, k in zip(at, FC)}}
-    return found
+    at = [n for n, m in body.named_modules() if isinstance(m, nn.Conv2d)][-2:]
+    return _in_order(body, s, where) | _cut_down(body, s, at)
+
+
+def _cut_down(net: nn.Module, s: Source, at: Sequence[str]) -> State:
+    """fc6 and fc7 become the convolutions named `at`, every fourth output and every third place of the first kept
+    (DeepLab v1 sec. 3.2, SSD sec. 3); {} where the file has no such layers or they are of other sizes."""
+    if f"{FC[0]}.weight" not in s.state or net.get_parameter(f"{at[0]}.weight").shape != (1024, 512, 3, 3):
+        return {}
+    six, seven = (s.state[f"{k}.weight"] for k in FC)
+    return {f"{at[0]}.weight": fc_to_conv(six, 512)[::4, :, ::3, ::3], f"{at[1]}.weight": seven[::4, ::4, None, None],
+            **{f"{a}.bias": s.state[f"{k}.bias"][::4] for a, k in zip(at, FC)}}
+
+
+def _branches(decoder: ASPP, s: Source, where: str) -> State:
+    """Every branch begins alike."""
+    return {k: v for i in range(len(decoder.fc6)) for k, v in _cut_down(decoder, s, (f"fc6.{i}", f"fc7.{i}")).items()}
 
 
 def _fcn(body: VGGFCN, s: Source, where: str) -> State:
@@ -162,7 +171,7 @@ Place = tuple[type[nn.Module], str, Callable[[Any, Source, str], State]]
 PLACES: tuple[Place, ...] = (  # a class of modules, the kind of weights that it takes, and how
     (ResNet, "resnet", _resnet), (Res5Head, "resnet", _res5),
     (VGG16, "vgg", _in_order), (VGGLevels, "vgg", _in_order), (VGGAtrous, "vgg", _in_order),
-    (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn),
+    (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn), (ASPP, "vgg", _branches),
     (Chain, "vgg", _in_order), (FCHead, "vgg", _connected), (FeatureLayers, "alexnet", _connected),
     (CaffeNet, "alexnet", _alexnet), (GoogLeNet, "googlenet", _googlenet),
     (Darknet19, "darknet", _same), (Darknet24, "darknet", _same), (Darknet53, "darknet", _same),

@@ -64,8 +64,8 @@ class Strategy:
         return float(np.mean(self.width))
 
     def _narrow(self) -> None:
-        """The authors' annealing: .999 a generation, down to .01."""
-        self.width = np.where(self.width > 0.01, self.width * 0.999, self.width)
+        """The annealing of the authors' training script: .999 a generation, down to .02."""
+        self.width = np.where(self.width > 0.02, self.width * 0.999, self.width)
 
 
 class Cma(Strategy):
@@ -122,7 +122,7 @@ class OpenES(Strategy):
     """
 
     def _begin(self, seed: int) -> None:
-        self.adam, self.rate = Adam(), 0.01
+        self.adam = Adam()
 
     def _ask(self) -> np.ndarray:
         half = self.rng.standard_normal(((self.population + 1) // 2, len(self.centre)))
@@ -132,9 +132,8 @@ class OpenES(Strategy):
     def _tell(self, fitness: np.ndarray) -> None:
         worth = ranks(fitness)
         worth = (worth - worth.mean()) / worth.std()
-        self.centre = self.centre + self.adam.step(worth @ self.noise / (self.population * self.sigma), self.rate)
+        self.centre = self.centre + self.adam.step(worth @ self.noise / (self.population * self.sigma), 0.01)
         self._narrow()
-        self.rate = max(self.rate * 0.9999, 0.001)
 
 
 class Pepg(Strategy):

@@ -81,15 +81,19 @@ class DeepLabModel(SegmenterModel):
         return whole[:, y[:, None], x[None]]
 
 
+CRFS = {"vgg-aspp": DenseCRF(smooth=2.0, smooth_xy=2.0, appearance_xy=65.0),
+        "large-fov": DenseCRF(smooth_xy=3.0, appearance_xy=49.0, appearance_rgb=5.0),
+        "small": DenseCRF(iterations=3, appearance=8.0)}  # "paper": the part's own
+
+
 def spec(preset: str = "paper") -> DeepLab:
     """ "paper": v2's ResNet-101 with ASPP and MSC; "vgg-aspp": v2 on VGG; "large-fov": v1, one rate;
     "small": ours, for two cores."""
-    p = fcn.spec("small" if preset == "small" else "paper")
+    p, crf = fcn.spec("small" if preset == "small" else "paper"), CRFS.get(preset, DenseCRF())
     if preset == "small":
-        crf = DenseCRF(iterations=3, appearance=8.0)
         return DeepLab(part(TinyResNet, levels=(2,), stride=8), part(ASPP, rates=(1, 2, 4, 6)), p.loss,
                        p.preprocess, (crf,))
-    net = DeepLab(part(VGGAtrous), part(ASPP, width=1024), PixelCrossEntropy(), p.preprocess, (DenseCRF(),))
+    net = DeepLab(part(VGGAtrous), part(ASPP, width=1024), PixelCrossEntropy(), p.preprocess, (crf,))
     if preset != "paper":
         return net if preset == "vgg-aspp" else replace(net, decoder=part(ASPP, rates=(12,), width=1024))
     trunk = part(ResNet, depth=101, levels=(3,), freeze=0, stride_first=True, stride=8)
@@ -125,7 +129,7 @@ PAPER = Paper(
     task="semantic",
     spec=spec,
     recipe=recipe,
-    starts="ImageNet's weights, of ResNet-101 with strides on the first 1x1, or of VGG-16",
+    starts="ImageNet's weights, of ResNet-101 with strides on the first 1x1, or of VGG-16, fc6 and fc7 cut down",
     presets=("paper", "vgg-aspp", "large-fov", "small"),
     summary="A classifier shrinks its picture 32 times, and FCN wins the lost pixels back by skips. Here two strides "
     "are not taken, and all later filters are spread by the same factor: with the weights of the old net the result is "
@@ -163,8 +167,8 @@ PAPER = Paper(
     ),
     notes=(
         "The CRF is run on the network's pixels, with the authors' library's lattice; v1 and v2 search w1 and both "
-        "deviations of the appearance kernel on 100 held-out pictures (`parts.pixel_post.search`); the preset has the "
-        "settings that the released models are tested with. post=() leaves it out.",
+        "deviations of the appearance kernel on 100 held-out pictures (`parts.maps.post.search`); w2 and its own stay "
+        "3. Each preset has its released model's settings, of which v2's have 1 and 2 there. post=() leaves it out.",
         "A map of 8 k + 1 pixels has k + 1 cells, whose corners stay corners when they are resized, as in the released "
         "nets; other sizes are filled up.",
         "decoder.rates=2,4,8,12 is ASPP-S. v1's variant with features of early layers (MSc) is not here. VGG's last "

@@ -33,7 +33,8 @@ def spec(preset: str = "paper") -> Windows[MaskRule]:
     if preset == "released":
         head = part(MaskHead, kernel=10, hidden=128, widths=(1024,), shared=True)
         trunk = part(ResNet, depth=50, levels=(2,), freeze=0)
-        return Windows(MaskRule(alternate=0.5), trunk, head, window=160,
+        sample = Canonical(shift=16 / 160, away=48 / 160, apart=2.5)
+        return Windows(MaskRule(sample, alternate=0.5), trunk, head, window=160,
                        scales=tuple(2 ** (k / 2) for k in range(-5, 2)), border=80)
     scales = tuple(2 ** (k / 2) for k in range(-4, 3))
     return Windows(MaskRule(truth=224), part(Chain, layers=VGG_A, levels=(2,)), part(MaskHead), window=224,
@@ -97,8 +98,8 @@ PAPER = Paper(
     notes=(
         "Windows are cut from whole pictures as they are loaded: two with an object and two without of each, where the "
         "released code draws 32 pictures a step.",
-        "A negative is 32 pixels of its window away from every object, or an octave from its size; the released code "
-        "asks for 48 pixels within 2.5 octaves.",
+        "A negative is 32 pixels of its window away from every object, or an octave from its size; in 'released' 48 of "
+        "160 pixels, or 2.5 octaves, and windows with an object move by up to 16 of 160, as in the code.",
         "Eq. 1 sums over the 32 windows of a step. The rule divides by the number of windows, and recipe.loss_weights "
         "multiply by 32, which gives the rate its published meaning; the released code sums masks and takes the mean "
         "of scores, lambda being 1 / 32.",

@@ -83,7 +83,7 @@ PAPER = Paper(
         Fact("parameters", 134_346_581, 21, variant="32s", source="the same of the 32s net"),
     ),
     notes=(
-        "The upsampling filters are fixed to bilinear, as in the released nets; the paper also learns them: "
+        "The upsampling filters are fixed to bilinear, as in the released nets; the paper learns all but the last: "
         "decoder.learn=true. They act on each class alone.",
         "The crops of the released nets (5, 9 and 31 pixels for 8s) are not settings: they are computed from where "
         "each map lies on the picture.",

@@ -8,6 +8,7 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Info
+from ...parts.dense.sample import Random
 from ...parts.regions.branches import KeypointBranch, MaskBranch
 from ...parts.regions.heads import Align
 from ...skeletons.two_stage import TwoStage
@@ -17,8 +18,12 @@ from . import faster_rcnn, fpn
 def spec(preset: str = "paper") -> TwoStage:
     """On FPN; "c4": ResNet-50-C4, whose mask branch reads the box head's stage; "keypoint": heat maps of 17 points;
     "small" and "-small": ours."""
-    if preset == "c4":
-        return replace(faster_rcnn.spec("c4"), branches=(part(MaskBranch, pool=None),))
+    if preset == "c4":  # sec. 3.1: 64 regions a picture in training, 300 in testing
+        p = faster_rcnn.spec("c4")
+        assert p.rpn is not None
+        return replace(p, rpn=replace(p.rpn, proposals=replace(p.rpn.proposals, keep=300)),
+                       stages=(replace(p.stages[0], sample=Random(64, 0.25), count=64),),
+                       branches=(part(MaskBranch, pool=None),))
     if preset == "c4-small":
         return replace(faster_rcnn.spec("c4-small"),
                        branches=(part(MaskBranch, pool=None, width=64, shared_channels=128),))
@@ -103,8 +108,10 @@ PAPER = Paper(
         "(branches.0.background).",
         "A mask's target is the covered share of each cell, as in torchvision; the paper does not say how it "
         "is resized.",
-        "'c4' shares the last ResNet stage between boxes and masks. The paper trains it on 64 regions a picture and "
-        "tests it on 300 proposals; this preset has 512 and 1,000, as its authors' later code.",
+        "Boxes, masks and proposals are trained at once; the paper's tables train the proposal network apart.",
+        "'c4' shares the last ResNet stage between boxes and masks, on 14 x 14 cells with a stride of 2, as released; "
+        "fig. 4 draws 7 x 7 without it. Its 64 regions a picture and 300 proposals are the paper's; its authors' later "
+        "code has 512 and 1,000: stages.0.sample.count and stages.0.count, rpn.proposals.keep.",
         "Keypoints of a box without a visible one pay nothing; a point outside its region is not asked for, as in "
         "torchvision.",
     ),

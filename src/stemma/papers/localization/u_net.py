@@ -88,9 +88,10 @@ PAPER = Paper(
         "is divided by the sum of the weights, where eq. 1 is a sum.",
         "Turns are quarter turns and flips, greys change by a tenth, pictures are not shifted; the paper names shift, "
         "rotation and grey without numbers.",
-        "The warping error of the first claim has no measure here; mean IoU has.",
-        "Where dropout sits is said only as 'at the end of the contracting path'; ours acts once, on the coarsest "
-        "level, with .5.",
+        "The warping error of the first claim has no measure here; mean IoU has. It is of the mean over seven rotated "
+        "versions of the picture, which are not built.",
+        "Where dropout sits is said only as 'at the end of the contracting path'; with .5 on the two coarsest levels "
+        "it is the released net's, which also has a ReLU after each up-convolution and keeps 128 channels at the last.",
         "w_c is the inverse frequency of a class in its own picture, so that no pass over the data comes first.",
         "d1 and d2 are distances to the cells' pixels, so inside a cell d1 is 0 and the map rises towards a neighbour; "
         "beyond 4 sigma it is cut (.003 of 10).",

@@ -120,8 +120,8 @@ PAPER = Paper(
         "objects of a picture, here all count.",
         "A box that overlaps an object by more than a threshold may learn it too; the released threshold is 1, so none "
         "does, and it is left out.",
-        "rule.cls.by=softmax makes classes exclude one another; rule.assign.spare is the IoU from which a box is "
-        "spared, rule.rescore=true lets the objectness learn the IoU.",
+        "rule.cls.by=softmax makes classes exclude one another; rule.rescore=true lets the objectness learn the IoU. "
+        "Sec. 2.1 spares a box from .5, the released configuration from .7, which rule.assign.spare is.",
         "A picture is padded on the right and below; the code puts it into the middle of a grey square, and crops by "
         "up to .3 in training.",
         "Burn-in rises with the fourth power of the step in the code, evenly here.",

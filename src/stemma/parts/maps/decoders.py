@@ -33,7 +33,9 @@ class ScoreSkips(Decoder):
 
     `levels` 1, 2, 3 give FCN-32s, -16s and -8s. Scores start at 0 (`std` > 0: normal). `scales`, finest first, multiply
     the levels before they are scored (the "at once" net's 1e-4, 1e-2); left empty, 1. `learn` lets the bilinear filters
-    train. Where maps overlap is computed from their grids: FCN's crops of 5, 9 and 31 pixels come out.
+    between levels train; those of the last upsampling stay (sec. 4.3). A level's scores have its number among the
+    trunk's levels, so that a finer net begins from a coarser one's weights. Where maps overlap is computed from their
+    grids: FCN's crops of 5, 9 and 31 pixels come out.
     """
 
     def __init__(self, inp: In, levels: int = 3, scales: tuple[float, ...] = (), learn: bool = False,
@@ -42,24 +44,26 @@ class ScoreSkips(Decoder):
         assert 1 <= levels <= len(inp.channels), f"{levels} levels of {len(inp.channels)}"
         assert not scales or len(scales) == levels, f"one scale a level: {scales}"
         self.levels, self.scales = levels, scales or (1.0,) * levels
-        self.score = nn.ModuleList(nn.Conv2d(c, inp.classes, 1) for c in inp.channels[-levels:])
-        for m in self.score:
+        n = len(inp.channels)
+        self.score = nn.ModuleDict({str(i): nn.Conv2d(inp.channels[i], inp.classes, 1) for i in range(n - levels, n)})
+        for m in self.score.values():
             assert isinstance(m, nn.Conv2d) and m.bias is not None
             nn.init.normal_(m.weight, std=std)
             nn.init.zeros_(m.bias)
         grids = [Grid.of(inp, i - levels) for i in range(levels)]
         grid, self.shifts, ups = grids[-1], [], []
-        for finer in (*grids[-2::-1], Grid(1, 0.5)):
+        for i, finer in enumerate((*grids[-2::-1], Grid(1, 0.5)), 1):
             factor = round(grid.stride / finer.stride)
-            ups.append(BilinearUp(inp.classes, factor, learn))
+            ups.append(BilinearUp(inp.classes, factor, learn and i < levels))
             grid = grid.up(factor, 2 * factor)
             self.shifts.append(grid.shift(finer))
-            grid = grid.within(finer) if len(ups) < levels else grid
+            grid = grid.within(finer) if i < levels else grid
         self.up = nn.ModuleList(ups)
         self.out = In((inp.classes,), (1,), inp.classes, (grid.offset,))
 
     def forward(self, levels: list[Tensor]) -> Float[Tensor, "B C H W"]:
-        scores = [s(x * k if k != 1 else x) for s, k, x in zip(self.score, self.scales, levels[-self.levels :])]
+        scores = [s(x * k if k != 1 else x)
+                  for s, k, x in zip(self.score.values(), self.scales, levels[-self.levels :])]
         y: Tensor = scores.pop()
         for up, shift in zip(self.up, self.shifts):
             y = up(y)
@@ -88,7 +92,7 @@ class Contract(Trunk):
     `valid` convolutions pad nothing: each eats a pixel a side, and the whole net `context` pixels (92 with five
     widths). With `mirror` the picture is extended by that much, mirrored (fig. 2), so that every pixel gets a label;
     without it the caller hands a tile whose border gets none (572 in, 388 out). Otherwise convolutions pad with zeros.
-    `grey` reads one channel, the luminance. Dropout acts at the end.
+    `grey` reads one channel, the luminance. Dropout acts at the end, on the two coarsest levels as in the released net.
     """
 
     def __init__(
@@ -132,8 +136,9 @@ class Contract(Trunk):
         levels = []
         for i, stage in enumerate(self.stages):
             x = stage(F.max_pool2d(x, 2) if i else x)
-            levels.append(x)
-        return [*levels[:-1], self.dropout(levels[-1])]
+            levels.append(x if i < len(self.stages) - 2 else self.dropout(x))
+            x = levels[-1]
+        return levels
 
 
 class ASPP(Decoder):

@@ -123,6 +123,15 @@ def things_as_one(things: tuple[int, ...], classes: int) -> tuple[Int[Tensor, " 
     return place, torch.tensor([-1, *stuff])
 
 
+def things_apart(things: tuple[int, ...], classes: int) -> tuple[Int[Tensor, " 256"], Int[Tensor, " C"]]:
+    """The same where every kind of thing keeps a place of its own, so that places are the classes. Raises `StemmaError`
+    as `things_as_one`."""
+    things_as_one(things, classes)
+    kinds = torch.arange(classes)
+    kinds[list(things)] = -1
+    return torch.arange(IGNORE + 1), kinds
+
+
 def instances_of(
     panoptic: Int[Tensor, "B H W"], segments: Int[Tensor, "B S"], things: tuple[int, ...], classes: int,
     crowd: Bool[Tensor, "B S"] | None = None
