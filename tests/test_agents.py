@@ -698,11 +698,24 @@ def test_a_film_shows_the_world_beside_what_is_foreseen(which: str, dreamer: Run
     run = dreamer if which == "world-models" else life(tmp_path / "run", which)
     said = lives.film(run, tmp_path / "film", episodes=8, steps=8)  # a life before a door may be short
     with Image.open(said["films"][0]) as gif:
-        wide = 160 * {"dreamerv3": 4, "dynalang": 151}.get(which, 1)  # numbers as stripes, or a picture
-        assert gif.n_frames > 5 and gif.size == (2 * wide + 4, 166)
+        high, wide = {"dreamerv3": (160, 640), "dynalang": (156, 156)}.get(which, (160, 160))  # stripes, cells, a picture
+        assert gif.n_frames > 5 and gif.size == (2 * wide + 4, high + 6)
     record = json.loads((tmp_path / "film" / "predictions.json").read_text())
     assert record["context"] == 5 and all(
         len(record["error"][k]) <= 8 and min(record["error"][k]) >= 0 for k in record["error"])
+
+
+@pytest.mark.parametrize("count,size", [(1, (16, 16)), (8, (16, 128)), (9, (12, 12)), (348, (76, 76)), (361, (76, 76))])
+def test_a_film_of_many_numbers_can_be_looked_at(tmp_path: Path, count: int, size: tuple[int, int]) -> None:
+    """Side by side they were 320 pixels wide each: 348, a humanoid's, more than a GIF can be."""
+    real = np.random.default_rng(0).normal(size=(3, count))
+    shown, foreseen = map(lives.striped, lives.shades(real, real + 9))
+    assert shown.shape == (3, *size, 1) and shown.dtype == np.uint8 and shown.max() == 255 and shown.min() == 0
+    step = 16 if count < 9 else 4
+    cells = shown[:, ::step, ::step, 0].reshape(3, -1)[:, :count]
+    low, high = real.min(0), real.max(0)
+    assert np.abs(cells - (real - low) / (high - low) * 255).max() <= 0.5 and (foreseen[:, 0, 0] == 255).all()
+    lives.save_gif(tmp_path / "film.gif", lives.side_by_side(shown, foreseen))
 
 
 def test_before_the_eyes_close_what_is_foreseen_is_what_is_seen(tmp_path: Path) -> None:

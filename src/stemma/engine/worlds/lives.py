@@ -3,6 +3,7 @@ foresees, a trial."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..running.runs import Run
 from . import agents, dreams, reading
 
 CONTEXT = 5  # frames that are seen before the eyes close
+STRIPES = 8  # numbers that are shown as stripes in a row
 STRIDE = 10_000  # between the episodes of two seeds
 FRESH = 64  # lives by chance that the dream is held against
 
@@ -228,7 +230,8 @@ def foreseen_endings(model: nn.Module, replay: Replay, most: int = 64) -> float:
 def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, steps: int = 50,
             temperature: float = 1.0) -> dict[str, np.ndarray]:
     """What the model foresees of an episode after `context` frames, knowing only what was done: "real" and "imagined"
-    uint8 [T, H, W, C], and, where it foresees them, "reward" beside "imagined_reward"."""
+    uint8 [T, H, W, C], their "error" float32 [T], mean squared of what is 0..1, and, where it foresees them, "reward"
+    beside "imagined_reward"."""
     m: Any = model
     device = next(model.parameters()).device
     t = min(len(episode["reward"]), context + steps)
@@ -244,18 +247,30 @@ def foresee(model: nn.Module, episode: envs.Episode, context: int = CONTEXT, ste
         truth, said = episode["grid"][:t], m.said("grid", beliefs)[0].cpu().numpy()
         both = [messenger.pictured(x.reshape(len(x), messenger.SIDE, messenger.SIDE, -1)) for x in (truth, said)]
     else:
-        both = striped(episode["vector"][:t], m.said("vector", beliefs)[0].cpu().numpy())
-    out = dict(zip(("real", "imagined"), both))
+        both = shades(episode["vector"][:t], m.said("vector", beliefs)[0].cpu().numpy())
+    far = np.square((both[0].astype(np.float32) - both[1]) / 255).reshape(t, -1).mean(1)
+    out = dict(zip(("real", "imagined"), both if both[0].ndim == 4 else map(striped, both))) | {"error": far}
     if "reward" in m.heads:
         out |= {"reward": episode["reward"][:t], "imagined_reward": m.said("reward", beliefs)[0].float().cpu().numpy()}
     return out
 
 
-def striped(*rows: np.ndarray) -> list[np.ndarray]:
-    """Numbers [T, W] as pictures uint8 [T, 16, 16 W, 1] of grey stripes, each over its range in the first row."""
-    low, high = rows[0].min(0), rows[0].max(0)
-    shade = [((r - low) / np.maximum(high - low, 1e-6)).clip(0, 1) * 255 for r in rows]
-    return [np.repeat(np.repeat(s.round().astype(np.uint8)[:, None, :, None], 16, 1), 16, 2) for s in shade]
+def shades(truth: np.ndarray, said: np.ndarray) -> list[np.ndarray]:
+    """Numbers [T, W] as greys, uint8, each over its range in the truth."""
+    low, high = truth.min(0), truth.max(0)
+    scaled = ((x - low) / np.maximum(high - low, 1e-6) for x in (truth, said))
+    return [(x.clip(0, 1) * 255).round().astype(np.uint8) for x in scaled]
+
+
+def striped(greys: np.ndarray) -> np.ndarray:
+    """Greys [T, W] as pictures: up to `STRIPES` numbers as stripes, [T, 16, 16 W, 1], more as the cells of a square,
+    line by line, [T, 4 n, 4 n, 1] with n * n >= W > (n - 1)^2."""
+    count = greys.shape[1]
+    if count <= STRIPES:
+        return np.repeat(np.repeat(greys[:, None, :, None], 16, 1), 16, 2)
+    side = math.isqrt(count - 1) + 1
+    cells = np.pad(greys, ((0, 0), (0, side * side - count)), constant_values=128).reshape(-1, side, side, 1)
+    return np.repeat(np.repeat(cells, 4, 1), 4, 2)
 
 
 def side_by_side(real: np.ndarray, imagined: np.ndarray, context: int = CONTEXT, height: int = 160) -> list[Any]:
@@ -302,9 +317,7 @@ def film(
     for i, episode in enumerate(e for e in lived if shown and len(e["reward"]) > CONTEXT):
         seen = foresee(m, episode, CONTEXT, steps, temperature)
         files.append(str(save_gif(out / f"open_loop_{i}.gif", side_by_side(seen["real"], seen["imagined"]))))
-        square = np.square((seen["real"][CONTEXT:].astype(np.float32) - seen["imagined"][CONTEXT:])
-                           / 255).mean((1, 2, 3))
-        errors[shown].append(square)
+        errors[shown].append(seen["error"][CONTEXT:])
         if "reward" in seen:
             errors["reward"].append(np.square(seen["reward"][CONTEXT:] - seen["imagined_reward"][CONTEXT:]))
     texts = [reading.continued(m, e, envs.get(name).words) for e in lived if len(e["reward"]) > CONTEXT
