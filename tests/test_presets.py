@@ -35,12 +35,15 @@ EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
 # the first begins to find objects for it, and the whole falls below its beginning after thirty
 LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40, "r_fcn": 60}
 # of a published one: one layer on all the numbers of a region, without a warm-up, leaps before it falls
-LEAPS = {"noc:naive": 80}
-LEAST = {"overfeat": 256}  # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture
+LEAPS = {"noc:naive": 80, "attractionet:regression": 24}
+# windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture; and four numbers, which say
+# nothing of a thing that is two cells large that the mean of all does not say
+LEAST = {"overfeat": 256, "attractionet:regression": 256}
 LARGE: dict[str, Any] = {"objects": (1, 1), "sizes": (0.75, 0.95)}
 # windows that a net looks at one by one, in an answer or in a step: published, four pictures take a processor hours
 FEWER: dict[str, dict[str, Any]] = {"attractionet": {"seeds.count": 300}, "amodal_instance": {"modal.rule.keep": 20},
-                                    "dcr:fpn": {"draw.count": 8, "post.0.keep": 20}}
+                                    "dcr:fpn": {"draw.count": 8, "post.0.keep": 20},
+                                    "attractionet:regression": {"seeds.count": 48, "sample.count": 16}}
 SIZES = (96, 128, 160, 192, 224, 256, 300, 320, 384, 448, 512)  # pixels, the first that a preset can have
 STEPS, MORE, PASS = 4, 12, 2  # steps of the shortest phase; of a small preset of one phase; pictures of a step
 WIDE, NARROW = 2048, 256  # fully connected layers of so many numbers have fewer here: their weights are most of a net's
@@ -50,12 +53,16 @@ def small(preset: str) -> bool:
     return preset.endswith(("small", "pretrained"))
 
 
+def least(name: str, preset: str) -> int:
+    return LEAST.get(f"{name}:{preset}", LEAST.get(name, 0))
+
+
 def size_of(card: Paper, preset: str) -> int:
     """The least size that a preset's own rules take."""
     if small(preset):
         return card.recipe(preset).resize.size
     for size in SIZES:
-        if size < LEAST.get(card.name, 0):
+        if size < least(card.name, preset):
             continue
         try:
             card.at(card.spec(preset), card.recipe(preset), size)
@@ -153,7 +160,7 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
         sets |= {"size": size} | narrowed(card.spec(preset)) | FEWER.get(name, {}) | FEWER.get(f"{name}:{preset}", {})
     if recipe.proposals.kind != "none":  # boxes near the truth and far from it; outside sources have tests of their own
         sets |= {"recipe.proposals.kind": "jitter", "recipe.proposals.count": 48}
-    things = LARGE if name in LEAST and not small(preset) else {}
+    things = LARGE if least(name, preset) and not small(preset) else {}
     data = Scenes(4, min(size, 160), seed=3, split="train", **things).cache()
     shares = [p.share for p in recipe.phases if not p.run] or [1.0]
     for i, p in enumerate(recipe.phases):  # a method whose published share is no step of so short a training has one
