@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from made_data import make_voc, noise, voc_xml
+from made_data import coco_doc, make_coco, make_voc, noise, voc_xml
+from stemma.core import paper as cards
+from stemma.core.recipe import Augment, Resize
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
-from stemma.data.open import open_dataset, recognise, splits
+from stemma.data.loader import Loader
+from stemma.data.open import open_dataset, open_split, recognise, splits
 from stemma.data.records import DataWarning
 
 
@@ -42,6 +46,20 @@ def test_an_object_without_a_name_or_a_box_takes_its_picture_out(tmp_path: Path)
     with pytest.warns(DataWarning, match="2 x broken record.*2 pictures are left out"):
         data = open_dataset(make_voc(tmp_path / "v", bad), "all")
     assert len(data) == 1 and len(data.truth(0).boxes) == 1
+
+
+@pytest.mark.parametrize("paper,learned", [("ssd", True), ("dssd", True), ("rfb-net", True), ("retinanet", False)])
+def test_difficult_objects_are_learned_where_the_authors_code_does(tmp_path: Path, paper: str, learned: bool) -> None:
+    """In training alone, and by themselves: a crowd of COCO stays one."""
+    recipe = replace(cards.get(paper).recipe(), augment=Augment(flip=0.0), resize=Resize("square", 64))
+    assert recipe.difficult == learned
+    voc = open_split(make_voc(tmp_path / "v"), "all")
+    doc = coco_doc(3)
+    doc["annotations"][0]["iscrowd"] = 1
+    coco = open_split(make_coco(tmp_path / "c", doc, "all", 3), "all")
+    for data, train, want in ((voc, True, 0 if learned else 1), (voc, False, 1), (coco, True, 1)):
+        batch = next(iter(Loader(data, recipe, train=train, batch=len(data), needs={"boxes"}).epoch(0)))
+        assert batch.targets.crowd is not None and int(batch.targets.crowd.sum()) == want
 
 
 def test_data_whose_objects_are_all_difficult_are_refused(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ class Recipe:
     channels_last: bool = True
     resize: Resize = Resize()
     augment: Augment = Augment()
+    difficult: bool = False  # objects that Pascal VOC calls difficult are learned as all others, and not left aside
     proposals: ProposalSource = ProposalSource()
     phases: tuple[Phase, ...] = ()
     loss_weights: tuple[tuple[str, float], ...] = ()

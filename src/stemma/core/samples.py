@@ -70,6 +70,7 @@ class Info:
     # chosen at a time
     inputs: tuple[tuple[str, int], ...] = ()
     choices: tuple[int, ...] = ()
+    difficult: bool = False  # what counts as crowd are single objects that Pascal VOC calls difficult
 
     def classes_for(self, task: str) -> Classes:
         """The class list that a paper of this task ("semantic", "panoptic" or another) is built with."""

@@ -88,6 +88,8 @@ GROUPS: tuple[Group, ...] = (
     Group(("augment",), _listed({"augment.flip": "mirrored", "augment.vertical": "upside down",
                                  "augment.quarter": "turned", "augment.colour": "colours", "augment.window": "cut to",
                                  "augment.zoom": "zoomed"})),
+    Group(("difficult",),
+          lambda a, b, _: f"what Pascal VOC calls difficult is {'learned' if b.difficult else 'left aside'}"),
     Group(("proposals",), _boxes),
     Group(("phases",), _phases),
     Group(("life",), lambda a, b, names: "another life: " + _listed({})(a, b, names)),

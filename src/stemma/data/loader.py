@@ -242,6 +242,8 @@ class Loader:
     def _change(self, s: Sample, epoch: int, place: int, short: int | None) -> Sample:
         a = self.recipe.augment
         if self.train:
+            if self.recipe.difficult and self.dataset.info.difficult:
+                s = replace(s, crowd=np.zeros_like(s.crowd))
             s = aug.augment(s, np.random.default_rng([self.seed, _SAMPLE, epoch, place]), a, self.mean,
                             self.dataset.info.points)
         s = prepare(s, self.recipe.resize, short)

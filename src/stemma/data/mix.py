@@ -267,7 +267,8 @@ class Mixture:
         boxes = ["boxes"] if any("boxes" in i.kinds for i in infos) else []
         name = "+".join(i.name for i in infos)
         return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"),
-                    points=infos[0].points if "keypoints" in kinds else None, white=self.white)
+                    points=infos[0].points if "keypoints" in kinds else None, white=self.white,
+                    difficult=all(i.difficult for i in infos))
 
     @property
     def fingerprint(self) -> str:

@@ -688,7 +688,8 @@ def finish(
     kinds = draft.kinds
     if "masks" in kinds and semantic is None and draft.layers is None and len(have) < IGNORE - 1:
         semantic, kinds = with_background(have), (*kinds, "semantic")
-    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency)
+    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency,
+                difficult=draft.crowds == "difficult")
     return Records(t, info, draft, faults, split, sizes)
 
 

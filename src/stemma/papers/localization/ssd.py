@@ -73,7 +73,7 @@ def recipe(preset: str = "paper") -> Recipe:
         milestones=(2 / 3, 5 / 6), warmup=0.0,
         lr_mult=((r"\.bias$", 2.0),), no_decay=r"\.bias$",
         resize=Resize("square", 512 if preset == "ssd512" else 300),
-        augment=Augment(flip=0.5, colour=0.5, expand=0.5, crop=True),
+        augment=Augment(flip=0.5, colour=0.5, expand=0.5, crop=True), difficult=True,
     )
 
 
@@ -153,7 +153,7 @@ PAPER = Paper(
         "interpolation drawn at random.",
         "A crop draws one of the seven constraints and the first patch that meets it; the code finds a patch for each "
         "and draws among them.",
-        "Training keeps 'difficult' objects in the authors' code; here they are neither asked for nor counted against.",
+        "Objects that Pascal VOC calls difficult are learned, as in the authors' code; measuring leaves them out.",
         "The preset 'torchvision' differs in COCO's box sizes, cut at 300 pixels, and in the rounding of the mean, and "
         "cuts boxes to the picture before NMS.",
     ),
