@@ -82,7 +82,7 @@ PAPER = Paper(
     claims=(
         Claim("COCO minival box AP, R50", 0.339, "table 3"), Claim("COCO test-dev box AP, R101", 0.362, "table 4"),
         Claim("COCO minival proposal AR@1000, R50", 0.563, "table 1"),
-        Claim("COCO val2017 box AP, R50, 1x", 0.379, "detectron2 model zoo"),
+        Claim("COCO val2017 box AP, R50, 1x", 0.379, "detectron2 model zoo, sides drawn of 640 to 800"),
         Claim("COCO val2017 box AP, R50", 0.370, "torchvision model card"),
     ),
     facts=(

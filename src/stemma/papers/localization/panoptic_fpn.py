@@ -150,8 +150,8 @@ PAPER = Paper(
         Claim("COCO val PQ, R101", 0.403, "table 3 b"),
         Claim("COCO test-dev PQ, R101", 0.409, "table 4 a"),
         Claim("Cityscapes val PQ, R50", 0.577, "table 3 a"),
-        Claim("COCO val2017 PQ, R50, 1x", 0.394, "detectron2 model zoo"),
-        Claim("COCO val2017 PQ, R50, 3x", 0.415, "detectron2 model zoo"),
+        Claim("COCO val2017 PQ, R50, 1x", 0.394, "detectron2 model zoo, sides drawn of 640 to 800"),
+        Claim("COCO val2017 PQ, R50, 3x", 0.415, "detectron2 model zoo, sides drawn of 640 to 800"),
         Claim("COCO val2017 PQ, R50, 1x", 0.402, "mmdet 3.3.0's configs"),
     ),
     facts=(

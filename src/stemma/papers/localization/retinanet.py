@@ -108,7 +108,7 @@ PAPER = Paper(
     claims=(
         Claim("AP, COCO test-dev, R50 at 800", 0.357, "table 1 e"),
         Claim("AP, COCO test-dev, R101 at 800", 0.391, "table 2"),
-        Claim("AP, COCO val2017, R50", 0.374, "detectron2 model zoo, 1x"),
+        Claim("AP, COCO val2017, R50", 0.374, "detectron2 model zoo, 1x, sides drawn of 640 to 800"),
         Claim("AP, COCO val2017, R50", 0.364, "torchvision, retinanet_resnet50_fpn"),
     ),
     facts=(
