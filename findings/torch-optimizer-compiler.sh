@@ -7,6 +7,7 @@ cd "$folder"
 python3 -m venv env
 env/bin/pip install --quiet --disable-pip-version-check torch==2.14.1 numpy==2.4.6
 cat > show.py <<'PY'
+import resource
 import sys
 import time
 
@@ -14,9 +15,12 @@ import torch
 
 
 def held():
-    """Megabytes of memory of this program, on Linux."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / 1e6
+    """Megabytes of memory of this program, which Linux tells; nan elsewhere."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:
+        return float("nan")
 
 
 names = "torch._dynamo", "torch._inductor", "sympy"
