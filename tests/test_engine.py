@@ -279,6 +279,22 @@ def test_resume_with_other_settings_or_data_is_refused(run: Run) -> None:
     assert short(run.path, "8steps", resume=True).record == run.record  # finished: nothing to do
 
 
+def test_a_run_of_an_older_version_is_resumed_and_what_differs_is_named(tmp_path: Path) -> None:
+    """Fields that came later are at their defaults; of a recipe that differs the fields are told and not the whole."""
+    run = short(tmp_path / "run", "2steps")
+    record = json.loads((run.path / "run.json").read_text())
+    del record["recipe"]["difficult"], record["recipe"]["no_decay"]
+    (run.path / "run.json").write_text(json.dumps(record))
+    assert short(run.path, "4steps", resume=True).record["spent"]["steps"] == 4
+    record["recipe"] |= {"lr": 9.0, "difficult": True}
+    (run.path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(StemmaError) as told:
+        short(run.path, "8steps", resume=True)
+    said = str(told.value)
+    assert "was run with recipe.lr = 9.0, not " in said and "recipe.difficult = True, not False; resume" in said
+    assert "batch" not in said and len(said) < 400
+
+
 def test_data_that_do_not_fit_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     data = scenes(4)
 

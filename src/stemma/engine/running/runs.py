@@ -73,12 +73,17 @@ class Run:
         return record
 
     def hold(self, record: dict[str, Any], *keys: str) -> None:
-        """Raises `StemmaError` where the run was run with another of these settings than `record` has."""
+        """Raises `StemmaError` where the run was run with another of these settings than `record` has. What a recipe of
+        an older version does not say is as it is by default."""
         old = self.record
         for key in keys:
-            if old[key] != checkpoint.jsonable(record[key]):
-                raise StemmaError(f"{self.path} was run with {key} = {old[key]}, not {record[key]}; resume with the "
-                                  "same settings, or choose another --out")
+            was, now = old[key], checkpoint.jsonable(record[key])
+            if key == "recipe":
+                with suppress(TypeError):  # it says what this version does not know
+                    was = checkpoint.jsonable(checkpoint.recipe_from(was).as_dict())
+            if apart := list(_apart(key, was, now)):
+                raise StemmaError(f"{self.path} was run with {'; '.join(apart)}; resume with the same settings, or "
+                                  "choose another --out")
 
     def update(self, **changes: Any) -> None:
         """Change fields of run.json. Raises `StemmaError` when the disk does not take it."""
@@ -146,6 +151,15 @@ class Run:
         """Forget what was said after the first `said` bytes: a resumed run says it again."""
         if self.said > said:
             os.truncate(self.path / "metrics.jsonl", said)
+
+
+def _apart(name: str, was: Any, now: Any) -> Iterator[str]:
+    """What differs of two values of JSON, each by its own name."""
+    if isinstance(was, dict) and isinstance(now, dict) and was and now:
+        for key in dict.fromkeys((*was, *now)):
+            yield from _apart(f"{name}.{key}", was.get(key), now.get(key))
+    elif was != now:
+        yield f"{name} = {was}, not {now}"
 
 
 def begun_at(out: str | Path, record: dict[str, Any], resume: bool, fabric: Any) -> tuple[Run, bool]:
