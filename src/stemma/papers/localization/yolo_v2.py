@@ -26,7 +26,6 @@ from . import faster_rcnn, localization_for_free, yolo_v1
 
 COCO = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828)
 NINE = (0.77871, 1.14074, 3.00525, 4.31277, 9.22725, 9.61974)  # yolo9000.cfg: three shapes, so that 9,418 classes fit
-PLAIN = r"\.bias$|^BatchNorm"  # Darknet's decay pulls at the weights of convolutions alone
 # not in the paper: shapes of drawn scenes, until a training finds those of its data
 SMALL = (0.97, 1.0, 1.38, 1.42, 2.46, 1.46, 1.74, 2.16, 2.76, 2.83)
 
@@ -69,16 +68,17 @@ def recipe(preset: str = "paper") -> Recipe:
         p = yolo_v1.recipe("small")
         return (p if preset.startswith("classifier")
                 else replace(p, resize=Resize("letterbox", 128, scales=(96, 112, 128, 144, 160), hold=10)))
+    plain = yolo_v1.recipe().no_decay  # Darknet's, there too
     if preset in ("classifier", "classifier-448"):
         fine = preset == "classifier-448"
         return Recipe(
             optimizer="sgd", lr=1e-3 if fine else 0.1, momentum=0.9, weight_decay=5e-4, batch=128,
-            length="10epochs" if fine else "160epochs", schedule="poly", power=4.0, warmup=0.0, no_decay=PLAIN,
+            length="10epochs" if fine else "160epochs", schedule="poly", power=4.0, warmup=0.0, no_decay=plain,
             resize=Resize("square", 448 if fine else 224), augment=look,
         )
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=64,
-        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=0.02, no_decay=PLAIN,
+        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=0.02, no_decay=plain,
         resize=Resize("letterbox", 544 if preset == "yolo9000" else 416, scales=tuple(range(320, 609, 32)), hold=10),
         augment=look,
     )
