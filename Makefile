@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHOLE := $(VENV)/.installed-whole
 
-.PHONY: demo test test-fp32 test-bf16 test-slow lint docs pictures install benchmarks clean
+.PHONY: demo test test-fp32 test-bf16 test-whole test-slow lint docs pictures install benchmarks clean
 
 install: $(STAMP)
 
@@ -30,14 +30,20 @@ DEMO_BUDGET ?= 175s
 
 # Without ../shared/data, Chromium or an extra, tests that need them are skipped, and the summary says which; with CI set they fail.
 # STEMMA_PRECISION=fp32 or bf16 says which precision trainings take that may choose; the machine does otherwise.
+# What takes longest of a run, marked `whole`, is run where CI is set, or by test-whole.
 test: $(WHOLE) lint
-	$(BIN)/python -m pytest -n 2 $(SAY)
+	$(BIN)/python -m pytest -n 2 $(ALL) $(SAY)
+
+test-whole: $(WHOLE)
+	$(BIN)/python -m pytest -n 2 -m 'not slow' $(SAY)
 
 test-fp32 test-bf16: $(WHOLE)
-	STEMMA_PRECISION=$(@:test-%=%) $(BIN)/python -m pytest -n 2 $(SAY)
+	STEMMA_PRECISION=$(@:test-%=%) $(BIN)/python -m pytest -n 2 $(ALL) $(SAY)
 
 test-slow: $(WHOLE)
 	$(BIN)/python -m pytest -m slow -n 2 $(SAY)
+
+ALL = $(if $(CI),-m 'not slow')
 
 # REPORT=file.xml: what pytest found, for benchmarks/papers.py --tests
 SAY = $(if $(REPORT),--junitxml=$(REPORT))

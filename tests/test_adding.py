@@ -80,6 +80,7 @@ def carried_out(title: str, scratch: Path) -> dict[str, str]:
     return printed
 
 
+@pytest.mark.whole
 def test_the_paper_of_the_page_is_one_of_the_house(scratch: Path) -> None:
     made = [b for b in blocks("A paper") if b.file]
     assert len(made) == 1 and len(made[0].text.splitlines()) < 60

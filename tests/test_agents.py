@@ -449,6 +449,7 @@ def test_killed_when_all_is_saved_but_not_yet_said_to_be_over(tmp_path: Path, mo
     assert [e["step"] for e in more.metrics("val")][-1] == 6
 
 
+@pytest.mark.whole
 @each
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
 def test_killed_at_a_random_moment_and_resumed(which: str, tmp_path: Path) -> None:
@@ -857,6 +858,7 @@ def test_train_evaluate_and_predict_from_the_command_line(capsys: pytest.Capture
         assert code == 2 and message in err and len(err.strip().splitlines()) == 1, err
 
 
+@pytest.mark.whole
 def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """In this process, job by job: processes of their own are `compare`'s, and tested with the detectors."""
     from stemma.engine.comparing import compare as comparing

@@ -180,6 +180,7 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.whole
 def test_a_card_does_not_wait_for_pytorchs_compiler() -> None:
     """torchvision 0.29.1 imports `torch._dynamo` for one question in `ops/roi_align.py`: as long again as PyTorch."""
     program = ("import sys; from stemma.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -189,6 +190,7 @@ def test_a_card_does_not_wait_for_pytorchs_compiler() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.whole
 def test_a_training_does_not_wait_for_torchmetrics() -> None:
     """lightning-fabric 2.6.6 imports all of it to learn its version (`utilities/imports.py`); others may still have it."""
     program = ("import sys; from stemma.engine.running.devices import make_fabric\nmake_fabric('cpu', 'fp32')\n"
@@ -286,6 +288,7 @@ def test_wall_time_is_a_time(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and not (tmp_path / "x").exists()
 
 
+@pytest.mark.whole
 def test_options_of_the_readers_are_kept_by_runs_and_comparisons(tmp_path: Path,
                                                                 capsys: pytest.CaptureFixture[str]) -> None:
     """The same options on doctor, train, evaluate and compare; what was told once need not be told again."""

@@ -461,6 +461,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.whole
 @settings(max_examples=150, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=4), st.lists(JSON, max_size=2), st.booleans())

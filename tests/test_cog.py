@@ -447,6 +447,7 @@ def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Le
     assert mean("1 a class") < mean("16 a class")
 
 
+@pytest.mark.whole
 def test_a_comparison_by_levels_to_the_last_page(tmp_path: Path) -> None:
     sets = {k: v for k, v in SETS.items() if k != "network.name"}
     done = stemma.compare(["imagenet-cog@tiny-2", "imagenet-cog@tiny-4"], "drawn:L1,drawn:L3,drawn:L5", "2steps",
@@ -459,6 +460,7 @@ def test_a_comparison_by_levels_to_the_last_page(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- splitting a class
 
 
+@pytest.mark.whole
 def test_the_study_of_splitting_pairs_its_arms_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                                         capsys: pytest.CaptureFixture[str]) -> None:
     seen, a, near = splitting.kinds()

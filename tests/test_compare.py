@@ -266,6 +266,7 @@ def test_a_killed_comparison_resumes(tmp_path: Path) -> None:
     assert s["runs"][0]["steps"] == 40
 
 
+@pytest.mark.whole
 def test_on_a_ray_cluster_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="a cluster: pip install 'stemma-vision[ray]'")
     import stemma

@@ -253,6 +253,7 @@ def test_names_that_are_no_lines_of_text_get_others(tmp_path: Path, to: str) -> 
     assert truth(root) == truth(tmp_path / "out") and not examine(tmp_path / "out").faults
 
 
+@pytest.mark.whole
 def test_a_name_that_is_no_text_is_shown_and_told_on_any_screen(tmp_path: Path) -> None:
     """A page, a terminal of strict UTF-8 or of ASCII, and JSON hold it, with the byte spelled out."""
     root = make_yolo(tmp_path / "data")

@@ -76,7 +76,8 @@ def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> Non
 def test_edit_reads_rows() -> None:
     """Pairs, as of names and factors, in brackets of either kind; what is not rows is refused,
     never cut at its commas."""
-    for text in ("[['backbone', 0.1], ['head', 2]]", "(('backbone', 0.1), ('head', 2))"):
+    for text in ("[['backbone', 0.1], ['head', 2]]", "(('backbone', 0.1), ('head', 2))",
+                 [["backbone", 0.1], ["head", 2]], (("backbone", 0.1), ("head", 2))):
         assert edit(Recipe(), "lr_mult", text).lr_mult == (("backbone", 0.1), ("head", 2))
     assert edit(Recipe(lr_mult=(("a", 1.0),)), "lr_mult", "()").lr_mult == ()
     for text in ("backbone,0.1", "['backbone', 0.1]", "[['backbone', 0.1]"):

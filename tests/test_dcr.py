@@ -246,6 +246,7 @@ def test_phases_resume_exactly_and_the_detector_sleeps(tmp_path: Path, monkeypat
     assert (again.path / "last.safetensors").read_bytes() == (run.path / "last.safetensors").read_bytes()
 
 
+@pytest.mark.whole
 def test_predictions_are_written_for_other_runtimes(tmp_path: Path) -> None:
     run = short(tmp_path / "run", paper="dcr", budget="2steps", val_every=0, sets={"view.side": 32})
     assert stemma.export(run, tmp_path / "net.pt2", format="torch", size=(64, 64))["difference"] < 1e-3

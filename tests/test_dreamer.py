@@ -689,6 +689,7 @@ def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> Non
     assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]
 
 
+@pytest.mark.whole
 def test_an_update_is_one_graph() -> None:
     """Whole sequences and dreams, as torch traces them, without a break; the losses are those of the plain way."""
     m = tiny("gym:CartPole-v1", **{"behaviour.horizon": 2}).eval()

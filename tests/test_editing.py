@@ -1041,6 +1041,7 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     assert len(results["systems"][0]["summary"]["right"]["values"]) == 2 and results["data"]["split"] == "test"
 
 
+@pytest.mark.whole
 def test_both_editors_are_compared_where_both_are_asked_for_answers(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -1057,6 +1058,7 @@ def test_both_editors_are_compared_where_both_are_asked_for_answers(
     assert all(0 <= m["named"] <= 1 and 0 <= m["ap50"] <= 1 for m in by_name.values()) and "box AP" in page
 
 
+@pytest.mark.whole
 def test_a_segmenter_is_compared_by_the_masks_that_all_are_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1484,6 +1486,7 @@ def test_the_harder_edits_are_asked_for_by_name_and_change_what_they_say(kind: s
         assert differs.any() and not (differs & ~grown).any(), p.instruction
 
 
+@pytest.mark.whole
 def test_pairs_of_three_origins_teach_alike_many_and_write_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few: dict[str, Any] = {"count": 3, "limit": 4, "judged": 2, "pictures": 20}
     monkeypatch.setattr(origins, "PICTURES", 64)

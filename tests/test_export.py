@@ -53,6 +53,7 @@ def test_a_stable_sort_of_numbers_and_of_truths_in_onnx(tmp_path: Path) -> None:
         assert torch.equal(a, b) and a.dtype == b.dtype
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("hole", [False, True])
 def test_maxima_of_regions_in_onnx_are_ours(tmp_path: Path, hole: bool) -> None:
     """Looked up in the table, of a map of other height than width: the same numbers."""
@@ -97,6 +98,7 @@ def test_suppression_in_onnx_is_one_operator_and_answers_as_ours(tmp_path: Path,
     assert operators.count("NonMaxSuppression") == 2 and "Loop" not in operators
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["faster-rcnn", "ssd"])
 def test_what_finds_nothing_is_held_with_a_lower_score(tmp_path: Path, name: str) -> None:
     with_onnx()
@@ -212,6 +214,7 @@ def test_outputs_are_named_by_their_place() -> None:
     assert exports.named_tensors(t)[0][0] == "output"
 
 
+@pytest.mark.whole
 def test_a_square_of_another_size_is_what_the_card_says_of_it(tmp_path: Path) -> None:
     """SSD's default boxes grow with the picture; of an oblong it is said that they do not."""
     model = stemma.build("ssd", preset="small", classes=3).eval()

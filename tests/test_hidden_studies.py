@@ -109,6 +109,7 @@ def _answers(data: Any, which: str) -> Any:
     return found
 
 
+@pytest.mark.whole
 def test_answers_without_classes_are_measured_on_objects_of_any(tmp_path: Path) -> None:
     """Data of other classes are no obstacle to proposals and whole regions; to a detector they are."""
     from stemma.data.convert import convert

@@ -31,6 +31,7 @@ def imports(path: Path) -> set[str]:
     return house.imported(path, ROOT)
 
 
+@pytest.mark.whole
 def test_the_picture_of_the_house() -> None:
     """Printed with `-s`: the table of imports between rooms. Right of the diagonal nothing stands."""
     print("\n" + house.picture(ROOT))

@@ -291,6 +291,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- trainings
 
 
+@pytest.mark.whole
 def test_a_training_struck_at_a_random_moment_ends_as_one_left_alone(tmp_path: Path) -> None:
     how = ("25steps", "fcn", "muon")  # boxes are measured by threads (hotcoco's), which no forked process inherits
     runs.once(tmp_path / "alone", *how)
@@ -351,6 +352,7 @@ def test_a_second_ctrl_c_in_the_midst_of_a_step_keeps_what_was_saved(tmp_path: P
                                                                     / "last.safetensors").read_bytes()
 
 
+@pytest.mark.whole
 @lives.each
 def test_a_life_struck_at_a_random_moment_ends_as_one_left_alone(which: str, tmp_path: Path) -> None:
     lives.life(tmp_path / "alone", which)
@@ -466,6 +468,7 @@ LIVE = ["train", "world-models", "--budget", "100000steps", "--set", "recipe.lif
         "--out", "life"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("world", "package"),
                          [("drawn-dodge", "gymnasium"), ("takecover", "vizdoom"), ("cartpole", "pygame")])
 def test_an_agent_and_the_processes_of_its_worlds(tmp_path: Path, world: str, package: str) -> None:
@@ -488,6 +491,7 @@ COMPARE = ["compare", "fcn", "--data", "scenes:64:24", "--budget", "2000steps", 
            "4", "--out", "c"]
 
 
+@pytest.mark.whole
 def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its trainings lead sessions of their own: a terminal strikes the parent alone, which tells them."""
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
@@ -543,6 +547,7 @@ def test_import(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said", "ssd.pth"]
 
 
+@pytest.mark.whole
 def test_a_fresh_process(tmp_path: Path) -> None:
     """From the shell, as a service manager does it."""
     env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}

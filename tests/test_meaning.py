@@ -417,6 +417,7 @@ def test_a_mistake_gets_one_line(words: tuple[str, ...], why: str, capsys: pytes
     told_in_one_line(words, why, capsys)
 
 
+@pytest.mark.whole
 def test_compare_translators_over_domains_and_write_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from stemma.cli.language import compared
     from stemma.engine.comparing import trial

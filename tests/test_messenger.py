@@ -181,6 +181,7 @@ def test_a_grid_is_told_as_ones_and_zeros() -> None:
     assert (net(grid.flatten(1)) != net(torch.zeros(1, 1700))).any()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("paper, env", [("dynalang", "messenger:s2"), ("dynalang", "mute:messenger:s1"),
                                         ("dreamerv3", "messenger:s3")])
 def test_agents_live_learn_and_are_asked_there(paper: str, env: str, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_u_net_on_cells_is_measured_and_drawn_as_objects(precision: str, cells: Path, tmp_path: Path,
                                                            learned: Learned) -> None:

@@ -383,6 +383,7 @@ def test_small_learns_drawn_scenes(tmp_path: Path, learned: Learned) -> None:
             untrained=stemma.evaluate(before, val)["AP50"])
 
 
+@pytest.mark.whole
 def test_predictions_are_written_for_other_runtimes(tmp_path: Path) -> None:
     run = short(tmp_path / "run", paper="relation-networks", budget="1steps", val_every=0)
     said = stemma.export(run, tmp_path / "net.pt2", format="torch", size=(64, 64))

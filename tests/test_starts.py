@@ -79,6 +79,7 @@ def wanting(net: str) -> list[tuple[str, str]]:
     return [(n, p) for n, p in PUBLISHED if n not in THINGS and net in dict(starts.needed(model_of(n, p))).values()]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("net", ["resnet50", "vgg16", "vgg11"])
 def test_torchvisions_weights_go_into_every_preset_that_wants_them(net: str) -> None:
     source, wanted = recognised(theirs(net).state_dict()), wanting(net)
@@ -233,6 +234,7 @@ def test_a_preset_that_would_keep_random_weights_refuses_with_the_mend(tmp_path:
     assert "statistics of 53 batch norms" in str(said.value) and not (tmp_path / "run").exists()
 
 
+@pytest.mark.whole
 def test_from_scratch_leaves_nothing_asleep() -> None:
     for name, preset in PUBLISHED:
         if name in THINGS:
@@ -293,6 +295,7 @@ def test_several_systems_begin_from_the_files_that_fit_them(tmp_path: Path) -> N
         starts.shared([f"fpn:{file}"], systems)
 
 
+@pytest.mark.whole
 def test_a_comparison_begins_from_weights_and_says_so(tmp_path: Path) -> None:
     """Both begin from one run's weights: the net that is called untrained is the one that has them."""
     begun = short(tmp_path / "begun", "2steps", "retinanet")

@@ -79,6 +79,7 @@ def test_a_column_of_yes_and_no_is_a_regression_of_its_own() -> None:
         np.testing.assert_allclose(weight[:, c].numpy(), theirs.coef_[0], atol=1e-5)
 
 
+@pytest.mark.whole
 def test_along_the_path_losses_rise_and_weights_fall_with_the_strength() -> None:
     x, y = problem(1)
     rows, warm, found = regression.turned(torch.from_numpy(x)), None, []
@@ -449,6 +450,7 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch:
     assert run_of(tmp_path / "run", resume=True).state == "finished"
 
 
+@pytest.mark.whole
 def test_what_a_network_has_learned_is_carried_over(tmp_path: Path, learned: Learned) -> None:
     """The small preset against the same network with random weights, by the same regression."""
     run = stemma.train("imagenet-transfer", "drawn:outlines", "60steps", out=tmp_path / "run", seed=0,
@@ -543,6 +545,7 @@ def test_names_of_networks_are_whole_on_a_line_of_eighty(count: int, monkeypatch
     assert ("4 more set(s) stand in the report" in said) == (count == 5)
 
 
+@pytest.mark.whole
 def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     sets = {k: v for k, v in SETS.items() if k != "network.name"}
     again: dict[str, Any] = {"budget": "2steps", "out": tmp_path / "c", "device": "cpu", "sets": sets, "jobs": 2}

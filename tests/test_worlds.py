@@ -667,6 +667,7 @@ def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Any
         assert torch.equal(model.encode(batch_of(model)), again.encode(batch_of(model)))
 
 
+@pytest.mark.whole
 @each
 def test_the_unrolled_loss_compiles_as_one_graph(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randn_like", lambda x: x * 0)  # a compiled graph leaves out draws that nothing reads

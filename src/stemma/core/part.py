@@ -194,7 +194,7 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
         old = kind()
     rows = any(typing.get_origin(a) is tuple for o in options if typing.get_origin(o) is tuple
                for a in typing.get_args(o))
-    if rows and isinstance(value, str):
+    if rows and isinstance(value, str | list | tuple):
         return _nested(value, path)
     if old == () and isinstance(value, str):
         inner = next((a for o in options if typing.get_origin(o) is tuple
@@ -203,13 +203,13 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
     return _coerce(old, value, path)
 
 
-def _nested(text: str, path: str) -> tuple[Any, ...]:
-    """Rows written as Python or JSON would: brackets of either kind, words in quotes."""
+def _nested(text: str | list[Any] | tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    """Rows, or rows written as Python or JSON would: brackets of either kind, words in quotes."""
     def frozen(v: Any) -> Any:
         return tuple(map(frozen, v)) if isinstance(v, list | tuple) else v
 
     try:
-        read = frozen(ast.literal_eval(text))
+        read = frozen(ast.literal_eval(text) if isinstance(text, str) else text)
         if not isinstance(read, tuple) or not all(isinstance(row, tuple) for row in read):
             raise ValueError(text)
         return read

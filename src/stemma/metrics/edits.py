@@ -13,6 +13,8 @@ from ..ops.edits import patches
 
 CHANGED = 0.08  # a pixel of which one colour differs by more has changed
 NEAR = 0.3  # a colour within so much of another, in RGB of 0..1, passes for it
+WINDOW = 11  # pixels of the window of `ssim`
+NEAR_BODY = 0.2  # of the longer side of a person's box: a joint so near is right (PCK)
 FOUND = 2.0  # a point within so many radii of the disc is found
 
 
@@ -122,5 +124,38 @@ def iou(found: np.ndarray, mask: np.ndarray) -> float | None:
     return float((found & mask).sum() / (found | mask).sum()) if mask.any() else None
 
 
-__all__ = ["CHANGED", "FOUND", "NEAR", "as_many", "background_error", "changed", "coloured", "cosine", "direction",
-           "directional_similarity", "done", "iou", "kept_by_filter", "left_alone", "moved", "near"]
+def psnr(made: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal to noise in decibels, of colours in 0..1; 100 where nothing differs."""
+    return float(-10 * np.log10(max(float(np.square(made.clip(0, 1) - truth).mean()), 1e-10)))
+
+
+def ssim(made: np.ndarray, truth: np.ndarray) -> float | None:
+    """Structural similarity (Wang et al. 2004: a Gaussian window of 1.5 pixels, K1 = .01, K2 = .03), the mean over
+    colours and over the places where the window of 11 pixels is whole; None for pictures smaller than that."""
+    from scipy.ndimage import gaussian_filter
+
+    if min(made.shape[-2:]) < WINDOW:
+        return None
+    x, y = made.clip(0, 1).astype(np.float64), truth.astype(np.float64)
+    mean = lambda v: gaussian_filter(v, (0, 1.5, 1.5), truncate=3.5)
+    mx, my = mean(x), mean(y)
+    vx, vy, both = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    said = ((2 * mx * my + 1e-4) * (2 * both + 9e-4)) / ((mx * mx + my * my + 1e-4) * (vx + vy + 9e-4))
+    edge = WINDOW // 2
+    return float(said[:, edge:-edge, edge:-edge].mean())
+
+
+def mended(before: np.ndarray, after: np.ndarray, made: np.ndarray) -> bool:
+    """Whether a picture has at most half the squared error that it had before."""
+    error = lambda x: float(np.square(x - after).mean())
+    return error(made.clip(0, 1)) <= error(before) / 2
+
+
+def keypoint_similarity(distance: float, root: float, sigma: float) -> float:
+    """COCO's OKS of one point: exp(-d^2 / (2 s^2 (2 sigma)^2)), s the root of the object's area."""
+    return float(np.exp(-(distance**2) / (2 * max(root, 1e-9) ** 2 * (2 * sigma) ** 2)))
+
+
+__all__ = ["CHANGED", "FOUND", "NEAR", "NEAR_BODY", "as_many", "background_error", "changed", "coloured", "cosine",
+           "direction", "directional_similarity", "done", "iou", "kept_by_filter", "keypoint_similarity", "left_alone",
+           "mended", "moved", "near", "psnr", "ssim"]

@@ -41,6 +41,7 @@ class EditBatch(Moves):
 class Editor:
     """codec: pictures to what is noised and back. text: sentences to what the network reads. net: what it says of the
     noise. tasks: (kind of instruction, weight of its examples); empty: all that the data hold, as many as there are.
+    scales: (kind, the guidance's scales of sentence and picture) where a kind is asked for with others.
     reader: what reads answers out of edited pictures, beside their colours. practice: steps of the edits that it makes
     of its own while it learns (`EditModel.loss`)."""
 
@@ -53,6 +54,7 @@ class Editor:
     guidance: Guidance = None  # type: ignore[assignment]  # every paper names its own
     sampler: Sampler = Sampler()
     tasks: tuple[tuple[str, float], ...] = ()
+    scales: tuple[tuple[str, float, float], ...] = ()
     reader: Part[Any] | None = None
     practice: int = 5
     preprocess: Preprocess = UNIT  # the codec's matter; pictures come as they are

@@ -190,7 +190,14 @@ class Asked:
         circle = PAINTED["encircle"].format(c=colour) if drawn else ""
         return Pair(crop, after, said.strip(), "encircle", whole, (float(at[j, 0]), float(at[j, 1])) if drawn else None,
                     _rgb(colour), ("a photo of a person", "a photo of a person" + circle), self.points.names[j],
-                    radius=RADIUS)
+                    radius=RADIUS, body=self._body(sample, k, j, SIDE / max(side, 1.0)), sided=True)
+
+    def _body(self, sample: Sample, k: int, j: int, scale: float) -> tuple[float, float, float]:
+        """What a joint's error is measured by, in pixels of a crop that is so many times as large (`Pair.body`)."""
+        assert self.points is not None
+        x1, y1, x2, y2 = map(float, sample.boxes[k])
+        sigma = self.points.sigmas[j] if j < len(self.points.sigmas) else 0.0
+        return scale * math.sqrt(float(sample.area[k])), scale * max(x2 - x1, y2 - y1), sigma
 
     def _half(self, points: np.ndarray, seen: np.ndarray,
               rng: np.random.Generator) -> tuple[np.ndarray, float] | None:

@@ -8,10 +8,9 @@ from typing import Any
 from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
 from ..records import Fault
-from . import folders
-from .asked import is_asked
+from . import folders, published
 from .drawn import KINDS, is_drawn
-from .open import counts, each_of, open_edits, splits
+from .open import counts, each_of, is_made, open_edits, splits, weighed
 from .open import is_edits as knows
 
 
@@ -23,7 +22,7 @@ def examine(
     alone. Raises `DataError` for an option that says nothing here."""
     if unknown := [k for k in options if k != "follow_links"]:
         raise DataError(str(where), f"the option '{unknown[0]}' means nothing to edits", "leave it out")
-    if is_drawn(where) or is_asked(where) or len(each_of(where)) > 1:
+    if is_drawn(where) or is_made(where) or len(each_of(where)) > 1 or weighed(where)[0] != 1:
         kinds = KINDS if is_drawn(where) else open_edits(where, splits(where)[0]).info.kinds
         report = Report(str(where), "edits", kinds)
         for name in splits(where):
@@ -35,16 +34,17 @@ def examine(
                             "them by themselves")
         return report
     path = Path(where)
-    report = Report(str(path), folders.format_at(path), ("edit",))
+    report = Report(str(path), published.format_at(path), ())
     for name in splits(path):
-        data = folders.sound(folders.open_folder(path, name, **options))
+        data = folders.sound(published.open_folder(path, name, **options))
+        report.kinds = data.info.kinds
         report.faults += data.faults
         for i in range(len(data)) if decode else ():
             report.faults += _broken(data, i)
             if progress is not None:
                 progress(i + 1, len(data))
-        versions = sum(data.versions(i) for i in range(len(data)))
-        report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={"edit": versions},
+        versions = sum(len(e.files) for e in data.entries)
+        report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={data.kind(0): versions},
                                            unit="pairs")
         if not len(data) and name == "train":
             report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used",
@@ -55,7 +55,7 @@ def examine(
 def _broken(data: folders.Folder, i: int) -> list[Fault]:
     """Versions of an edit whose pictures have a header and cannot be read."""
     found = []
-    for version in range(data.versions(i)):
+    for version in range(len(data.entries[i].files)):
         try:
             data.pair(i, version)
         except DataError as e:

@@ -9,13 +9,12 @@ magicbrush         SPLIT/edit_turns.json (SPLIT: train, dev, test; or the file i
 """
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -29,6 +28,7 @@ from .pairs import Pair, info_of, same_size
 SPLITS = ("train", "val", "test")
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 DEV = {"train": "train", "dev": "val", "val": "val", "test": "test"}
+F = TypeVar("F", bound="Folder")
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
 
@@ -41,6 +41,7 @@ class Entry:
     record: str
     mask: str = ""
     captions: tuple[str, str] | None = None
+    about: tuple[int, ...] = ()  # the objects that it speaks of, where these are records of their own
 
 
 @dataclass
@@ -150,6 +151,11 @@ def _turns(path: Path) -> dict[str, Path]:
     return {DEV[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json")) if p.parent.name in DEV}
 
 
+def lists_at(path: Path) -> list[Path]:
+    """The files that say what is where."""
+    return [p for p in (path / "seeds.json", *_turns(path).values()) if p.is_file()]
+
+
 def splits_at(path: Path) -> tuple[str, ...]:
     """The splits that are there."""
     if format_at(path) == "instruct-pix2pix" or "all" in _turns(path):
@@ -157,16 +163,21 @@ def splits_at(path: Path) -> tuple[str, ...]:
     return tuple(s for s in SPLITS if s in _turns(path))
 
 
+def have(path: Path, split: str, there: tuple[str, ...]) -> None:
+    """Raises `DataError` for a split that is not there."""
+    if split not in there:
+        raise DataError(str(path), f"there is no split '{split}'", f"it has {', '.join(there) or 'none'}")
+
+
 def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
     """A split with all its entries, sound or not. Raises `DataError` where there is none,
     or its file is no such list."""
-    if split not in (there := splits_at(path)):
-        raise DataError(str(path), f"there is no split '{split}'", f"it has {', '.join(there) or 'none'}")
+    have(path, split, splits_at(path))
     return _released(path, split, follow_links) if format_at(path) == "instruct-pix2pix" else _brushed(
         path, split, follow_links)
 
 
-def sound(folder: Folder) -> Folder:
+def sound(folder: F) -> F:
     """The same with the entries in which nothing is wrong, without the masks that cannot be used; what is left out
     stands in `faults`. Headers are read."""
     kept, faults = [], list(folder.faults)
@@ -177,7 +188,7 @@ def sound(folder: Folder) -> Folder:
             unusable = list(folder.look_at_mask(i))
             faults += unusable
             kept.append(replace(e, mask="") if unusable else e)
-    return Folder(folder.root, folder.format, folder.split, kept, folder.digest, folder.follow_links, faults)
+    return replace(folder, entries=kept, faults=faults)
 
 
 def _list_of(path: Path) -> tuple[list[Any], str]:
@@ -245,16 +256,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-@functools.cache
-def _checked(path: str, split: str, follow_links: bool, changed: tuple[float, ...]) -> Folder:
-    return sound(open_folder(Path(path), split, follow_links))
-
-
-def open_sound(path: Path, split: str, follow_links: bool = False) -> Folder:
-    """`sound`, remembered while the lists stay as they are."""
-    lists = [path / "seeds.json", *_turns(path).values()]
-    changed = tuple(p.stat().st_mtime for p in lists if p.is_file())
-    return _checked(str(path), split, follow_links, changed)
-
-
-__all__ = ["Entry", "Folder", "format_at", "open_folder", "open_sound", "sound", "splits_at"]
+__all__ = ["MISSING", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at", "open_folder", "sound",
+           "splits_at"]

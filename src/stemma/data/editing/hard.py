@@ -5,6 +5,12 @@ count      add another square; leave nothing but the disc       as many as are a
 move       move the disc to the left                            the thing elsewhere
 spatial    make the upper shape red                             which one is said by where it stands
 viewpoint  turn the picture upside down; look closer            all of it seen otherwise
+
+So are, of InstructDiffusion's tasks,
+
+refer      mark the left square in blue; mark the red disc      which one of two alike is said by where it stands or by
+                                                                its colour, and half covered; a fifth is not there
+deblur, denoise, watermark                                      the scene as it is, of one that was spoiled (`restored`)
 """
 from __future__ import annotations
 
@@ -13,8 +19,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from .drawn import COLOURS, KINDS, Edits, Thing, cover, shown, things_of
-from .pairs import Pair
+from ...ops.edits import paint_mask
+from .drawn import ABSENT, COLOURS, KINDS, PAINTED, Edits, Thing, cover, shown, things_of
+from .pairs import RESTORED, Pair
+from .restored import WORDS, spoiled
 
 HARD = ("count", "move", "spatial", "viewpoint")
 SIDES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
@@ -28,17 +36,49 @@ Done = tuple[str, np.ndarray, np.ndarray, str, str]  # instruction, picture afte
 class Hard(Edits):
     """Drawn edits, these kinds among them."""
 
-    known = (*KINDS, *HARD)
+    known = (*KINDS, *HARD, "refer", *RESTORED)
 
     def pair(self, i: int, version: int = 0) -> Pair:
         kind = self.kind(i)
-        if kind not in HARD:
+        if kind in KINDS:
             return super().pair(i, version)
         rng, _, colours, ground, things = self._begun(i)
+        if kind in RESTORED:
+            return self._restored(kind, rng, ground, things, f"{self.split} {i}")
+        if kind == "refer":
+            return self._referred(rng, ground, things, list(map(str, colours)), f"{self.split} {i}")
         before = self._draw(ground, *things)
         said, after, region, colour, then = MADE[kind](self, rng, ground, before, things, str(colours[2]))
         return Pair(shown(before), shown(after), said, kind, region >= 0.5, None, COLOURS[colour],
-                    (things_of(*things), then), things[0].shape, f"{self.split} {i}")
+                    (things_of(*things), then), things[0].shape, f"{self.split} {i}", sided=True)
+
+    def _restored(self, kind: str, rng: np.random.Generator, ground: np.ndarray, things: tuple[Thing, Thing],
+                  file: str) -> Pair:
+        after, words = shown(self._draw(ground, *things)), WORDS[kind]
+        seen = things_of(*things)
+        return Pair(spoiled(after, kind, rng), after, words[int(rng.integers(len(words)))], kind,
+                    captions=(seen, seen), file=file)
+
+    def _referred(self, rng: np.random.Generator, ground: np.ndarray, things: tuple[Thing, Thing], colours: list[str],
+                  file: str) -> Pair:
+        a, b = things[0], replace(things[1], shape=things[0].shape)
+        before, absent, by_colour = self._draw(ground, a, b), rng.random() < ABSENT, rng.random() < 0.5
+        which = colours[3] if absent else a.colour if by_colour else side(a, b)
+        region = np.zeros((self.size, self.size), np.float32) if absent else cover(a, self.size)
+        after = before if absent else paint_mask(before, region, COLOURS[colours[2]])
+        word = ("mark the {} in {}", "mark the pixels of the {} in {}")[int(rng.integers(2))]
+        seen = things_of(a, b)
+        return Pair(shown(before), shown(after), word.format(f"{which} {a.shape}", colours[2]), "refer", region >= 0.5,
+                    None, COLOURS[colours[2]], (seen, seen if absent else seen + PAINTED["mark"]), a.shape, file,
+                    sided=True)
+
+
+def side(a: Thing, b: Thing) -> str:
+    """Where a thing stands beside another, in a word."""
+    across, down = a.x - b.x, a.y - b.y
+    if abs(across) > abs(down):
+        return "left" if across < 0 else "right"
+    return "upper" if down < 0 else "lower"
 
 
 def free(things: tuple[Thing, ...], t: Thing) -> bool:
@@ -75,8 +115,7 @@ def _move(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.nda
 def _spatial(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: np.ndarray, things: tuple[Thing, Thing],
              colour: str) -> Done:
     a, b = things
-    across, down = a.x - b.x, a.y - b.y
-    where = (("left" if across < 0 else "right") if abs(across) > abs(down) else ("upper" if down < 0 else "lower"))
+    where = side(a, b)
     word = ("make the {} shape {}", "paint the {} shape {}")[int(rng.integers(2))]
     then = replace(a, colour=colour)
     return word.format(where, colour), e._draw(ground, then, b), cover(a, e.size), colour, things_of(then, b)
@@ -97,4 +136,4 @@ def _viewpoint(e: Edits, rng: np.random.Generator, ground: np.ndarray, before: n
 
 MADE: dict[str, Callable[..., Done]] = {"count": _count, "move": _move, "spatial": _spatial, "viewpoint": _viewpoint}
 
-__all__ = ["HARD", "Hard", "free"]
+__all__ = ["HARD", "Hard", "free", "side"]

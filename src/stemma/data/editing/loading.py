@@ -1,4 +1,5 @@
-"""Pairs as batches: both pictures stretched to one square (Lanczos), mirrored together or not at all."""
+"""Pairs as batches: both pictures stretched to one square (Lanczos), mirrored together or not at all; never where the
+instruction was made for the picture as it lies (`Pair.sided`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -34,13 +35,15 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(np.asarray(cover) >= 128)
 
 
-Said = tuple[str, str, tuple[float, ...]]  # the instruction, the second picture in words, the colour of an answer
+# the instruction, the second picture in words, the colour of an answer, whether it was made for the picture as it lies
+Said = tuple[str, str, tuple[float, ...], bool]
 
 
 def said_of(pair: Pair) -> Said:
     """What is said of a pair; no caption is "", no colour NaN."""
     colour = pair.colour if pair.kind in ANSWERS else None
-    return pair.instruction, pair.captions[1] if pair.captions else "", tuple(colour or (float("nan"),) * 3)
+    seen = pair.captions[1] if pair.captions else ""
+    return pair.instruction, seen, tuple(colour or (float("nan"),) * 3), pair.sided
 
 
 @dataclass
@@ -137,11 +140,11 @@ class PairLoader(Loader):
         if not found:
             return None
         both = torch.from_numpy(np.stack([f[2][0] for f in found])).float() / 255
+        told, seen, colours, sided = zip(*(f[2][1] for f in found))
         if self.train and self.recipe.augment.flip:
             turn = np.array([np.random.default_rng([self.seed, _FLIP, epoch, f[0]]).random() for f in found])
-            flip = torch.from_numpy(turn < self.recipe.augment.flip).view(-1, 1, 1, 1, 1)
+            flip = torch.from_numpy((turn < self.recipe.augment.flip) & ~np.array(sided)).view(-1, 1, 1, 1, 1)
             both = torch.where(flip, both.flip(-1), both)
-        told, seen, colours = zip(*(f[2][1] for f in found))
         return self.make(both[:, 0].contiguous(), both[:, 1].contiguous(), self.tokens(told),
                          torch.tensor([f[1] for f in found]), self.tokens(seen), torch.tensor(colours))
 

@@ -2,6 +2,7 @@
 several of these with commas between; which kinds of instruction, and how many of each."""
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +14,17 @@ import numpy as np
 
 from ...core.samples import DataError, Info
 from ..records import DataWarning
-from . import folders
+from . import folders, published
 from .asked import Asked, is_asked
 from .drawn import is_drawn, open_drawn
 from .hard import Hard
 from .pairs import Pair, Pairs, info_of
+from .restored import Restored, is_restored
 
 Tasks = tuple[tuple[str, float], ...]
+
+
+_WEIGHED = re.compile(r"(\d+\.?\d*|\.\d+)\*(.+)", re.S)
 
 
 def each_of(where: Any) -> list[str]:
@@ -31,25 +36,48 @@ def each_of(where: Any) -> list[str]:
         return parts
 
 
+def weighed(where: Any) -> tuple[float, Any]:
+    """`2*PLACE` as (2.0, PLACE); how often the edits of a place are taken. Raises `DataError` for a weight of 0."""
+    found = _WEIGHED.fullmatch(where) if isinstance(where, str) else None
+    if found is None or Path(where).exists():
+        return 1.0, where
+    if not float(found[1]) > 0:
+        raise DataError(where, "is taken 0 times", "leave it out, or give it a weight")
+    return float(found[1]), found[2]
+
+
 def is_edits(where: Any) -> bool:
     """Whether `where` names edits: drawn ones, a folder of them, a data set to be asked about; several: all do."""
     if len(parts := each_of(where)) > 1:
         return all(map(is_edits, parts))
-    if is_drawn(where) or is_asked(where):
+    _, where = weighed(where)
+    if is_drawn(where) or is_made(where):
         return True
     try:
-        return isinstance(where, (str, Path)) and Path(where).is_dir() and bool(folders.format_at(Path(where)))
+        return isinstance(where, (str, Path)) and Path(where).is_dir() and bool(published.format_at(Path(where)))
     except (OSError, ValueError):
         return False
+
+
+def is_made(where: Any) -> bool:
+    """Whether `where` asks for edits that are made of other data."""
+    return is_asked(where) or is_restored(where)
+
+
+def is_asked_about(where: Any) -> bool:
+    """Whether one place holds what no plain editor learns: answers to be read out of pictures, or pictures to mend."""
+    return is_made(where) or (not is_drawn(where) and published.format_at(Path(where)) in ("refcoco", "restoration"))
 
 
 def absolute(where: str | Path) -> str:
     """The same data named from the root of the file system."""
     if len(parts := each_of(where)) > 1:
         return ",".join(map(absolute, parts))
-    if is_asked(where):
-        place = str(where).partition(":")[2]
-        return f"asked:{Path(place).resolve()}" if Path(place).exists() else str(where)
+    if (weight := weighed(where))[1] is not where:
+        return f"{weight[0]:g}*{absolute(weight[1])}"
+    if is_made(where):
+        how, _, place = str(where).partition(":")
+        return f"{how}:{Path(place).resolve()}" if Path(place).exists() else str(where)
     return str(where) if is_drawn(where) else str(Path(where).resolve())
 
 
@@ -59,17 +87,21 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
         return where
     if len(parts := each_of(where)) > 1:
         return Joined([open_edits(p, split, follow_links) for p in parts])
+    if (weight := weighed(where))[1] is not where:
+        return taken(open_edits(weight[1], split, follow_links), weight[0], split)
     if is_drawn(where):
         return open_drawn(str(where), split)
-    if is_asked(where):
+    if is_made(where):
         from ..open import open_dataset
 
-        return Asked(open_dataset(str(where).partition(":")[2], split), split)
+        data = open_dataset(str(where).partition(":")[2], split)
+        return Asked(data, split) if is_asked(where) else Restored(data, split)
     if not is_edits(where):
-        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64), a folder as "
-                        "InstructPix2Pix (seeds.json) or MagicBrush (edit_turns.json) publish them, or asked:DATA for "
-                        "data with masks, maps or keypoints")
-    found = folders.open_sound(Path(where), split, follow_links)
+        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64); a folder as InstructPix2Pix "
+                        "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
+                        "GoPro, REDS, SIDD or CLWD publish them; asked:DATA for data with masks, maps or keypoints; "
+                        "or restored:DATA to blur and mend pictures of any data")
+    found = published.open_sound(Path(where), split, follow_links)
     if found.faults:
         masks = sum(f.kind == folders.MASK for f in found.faults)
         said = [f"{n} fault(s) in the split {split}, whose pairs are {used}"
@@ -84,11 +116,12 @@ def splits(where: Any) -> tuple[str, ...]:
     """The splits that can be opened."""
     if len(parts := each_of(where)) > 1:
         return tuple(s for s in splits(parts[0]) if all(s in splits(p) for p in parts[1:]))
-    if is_asked(where):
+    _, where = weighed(where)
+    if is_made(where):
         from ..open import splits as there
 
         return there(str(where).partition(":")[2])
-    return ("train", "val", "test") if is_drawn(where) else folders.splits_at(Path(where))
+    return ("train", "val", "test") if is_drawn(where) else published.splits_at(Path(where))
 
 
 @dataclass
@@ -135,10 +168,12 @@ class Joined:
 
 @dataclass
 class Chosen:
-    """Some of the edits of `base`, by index, in an order of their own."""
+    """Some of the edits of `base`, in an order of their own. pools: the indices that stand at each place, of which
+    every visit takes one by its version; None: those of `index` alone, the first of each."""
 
     base: Pairs
     index: np.ndarray
+    pools: Sequence[np.ndarray] | None = None
 
     @property
     def split(self) -> str:
@@ -155,14 +190,39 @@ class Chosen:
     def __len__(self) -> int:
         return len(self.index)
 
+    def _pool(self, i: int) -> np.ndarray:
+        return self.index[i : i + 1] if self.pools is None else self.pools[i]
+
     def kind(self, i: int) -> str:
         return self.base.kind(int(self.index[i]))
 
     def versions(self, i: int) -> int:
-        return self.base.versions(int(self.index[i]))
+        pool = self._pool(i)
+        return len(pool) * max(self.base.versions(int(k)) for k in pool)
 
     def pair(self, i: int, version: int = 0) -> Pair:
-        return self.base.pair(int(self.index[i]), version)
+        pool = self._pool(i)
+        k = int(pool[version % len(pool)])
+        return self.base.pair(k, version // len(pool) % self.base.versions(k))
+
+
+def _pools(own: np.ndarray, weight: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """The edits `own` as often as a weight says: whole copies, and for what is left of it places of which each stands
+    for its share of them."""
+    rest = round((weight % 1) * len(own))
+    return [own[k : k + 1] for _ in range(int(weight)) for k in range(len(own))] + (
+        np.array_split(rng.permutation(own), rest) if rest else [])
+
+
+def taken(pairs: Pairs, weight: float, split: str) -> Pairs:
+    """Edits to learn from as often as a weight says; those to be measured on are taken once."""
+    if split != "train" or weight == 1:
+        return pairs
+    pools = _pools(np.arange(len(pairs)), weight, np.random.default_rng(17))
+    if not pools:
+        raise DataError(pairs.info.name, f"holds {len(pairs)} edits, of which a weight of {weight:g} leaves none",
+                        "give it more")
+    return Chosen(pairs, np.array([p[0] for p in pools]), pools)
 
 
 def told(pairs: Pairs, tasks: Tasks) -> Tasks:
@@ -176,19 +236,18 @@ def told(pairs: Pairs, tasks: Tasks) -> Tasks:
 
 
 def mixed(pairs: Pairs, tasks: Tasks, seed: int = 0) -> Chosen:
-    """The edits of the kinds in `tasks`, each as often as its weight says: whole copies, and of what is left a part
-    that is drawn once (InstructDiffusion's sample weights). Raises `DataError` where nothing is left."""
+    """The edits of the kinds in `tasks`, each as often as its weight says: whole copies, and for what is left of it
+    places that take another edit at each visit (InstructDiffusion's sample weights). Raises `DataError` where nothing
+    is left."""
     kinds = np.array([pairs.kind(i) for i in range(len(pairs))])
-    rng, parts = np.random.default_rng([seed, 17]), []
+    rng, pools = np.random.default_rng([seed, 17]), []
     for kind, weight in told(pairs, tasks):
-        own = np.flatnonzero(kinds == kind)
-        rest = rng.permutation(own)[: round((weight % 1) * len(own))]
-        parts += [own] * int(weight) + [np.sort(rest)]
-    index = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-    if not len(index):
+        pools += _pools(np.flatnonzero(kinds == kind), weight, rng)
+    if not pools:
         raise DataError(pairs.info.name, "holds no edit of the kinds and weights asked for",
                         "say others with --set tasks=")
-    return Chosen(pairs, np.sort(index, kind="stable"))
+    pools.sort(key=lambda p: int(p[0]))
+    return Chosen(pairs, np.array([p[0] for p in pools]), pools)
 
 
 def spread(pairs: Pairs, limit: int | None) -> Pairs:
@@ -211,6 +270,8 @@ def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
     """A split with the edits of some kinds alone; drawn ones are drawn of these kinds."""
     if len(parts := each_of(where)) > 1:
         return Joined([restricted(p, kinds, split) for p in parts])
+    if (weight := weighed(where))[1] is not where:
+        return taken(restricted(weight[1], kinds, split), weight[0], split)
     if is_drawn(where):
         whole = open_drawn(str(where), split)
         own = [k for k in Hard.known if k in kinds]
@@ -218,5 +279,5 @@ def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
     return open_edits(where, split)
 
 
-__all__ = ["Chosen", "Joined", "Tasks", "absolute", "counts", "each_of", "is_edits", "mixed", "open_edits",
-           "restricted", "splits", "spread", "told"]
+__all__ = ["Chosen", "Joined", "Tasks", "absolute", "counts", "each_of", "is_asked_about", "is_edits", "is_made",
+           "mixed", "open_edits", "restricted", "splits", "spread", "taken", "told", "weighed"]

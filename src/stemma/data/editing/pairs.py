@@ -8,7 +8,8 @@ import numpy as np
 
 from ...core.samples import Classes, DataError, Info
 
-ANSWERS = ("mark", "encircle")  # kinds of instruction whose picture answers what is where, in a colour
+ANSWERS = ("mark", "encircle", "refer")  # kinds of instruction whose picture answers what is where, in a colour
+RESTORED = ("deblur", "denoise", "watermark")  # kinds whose picture is the first one, mended
 
 
 @dataclass
@@ -18,7 +19,9 @@ class Pair:
     kind: what sort of instruction it is. mask: bool (H, W), what it speaks of; None where that is not known. point: (x,
     y) of what is to be encircled, None where nothing is. colour: the one it names, RGB in 0..1. captions: the two
     pictures in words, where they are known. thing: what the instruction is about, where that has a name. radius: of
-    the disc that encircles, as a share of the picture's height, where it is another than drawn edits have.
+    the disc that encircles, as a share of the picture's height, where it is another than drawn edits have. body: of
+    whom the point is, (root of the area, longer side of the box) in pixels, and COCO's constant of the point, 0 where
+    there is none. sided: whether the instruction was made for the picture as it lies, so that neither is mirrored.
     """
 
     before: np.ndarray
@@ -32,6 +35,8 @@ class Pair:
     thing: str | None = None
     file: str = ""
     radius: float | None = None
+    body: tuple[float, float, float] | None = None
+    sided: bool = False
 
 
 @runtime_checkable
@@ -66,4 +71,4 @@ def same_size(pair: Pair) -> Pair:
     return pair
 
 
-__all__ = ["ANSWERS", "Pair", "Pairs", "info_of", "same_size"]
+__all__ = ["ANSWERS", "RESTORED", "Pair", "Pairs", "info_of", "same_size"]

@@ -17,7 +17,7 @@ from ...data.editing.drawn import COLOURS, RADIUS, is_drawn, open_drawn
 from ...data.editing.hard import HARD
 from ...data.editing.loading import At, mask_at
 from ...data.editing.open import Tasks, mixed, restricted, spread
-from ...data.editing.pairs import ANSWERS, Pair, Pairs
+from ...data.editing.pairs import ANSWERS, RESTORED, Pair, Pairs
 from ...metrics import edits as by
 from ...metrics.detection import box_iou
 from ...ops.edits import centre, frames, read_disc, read_mask, share_of
@@ -43,14 +43,17 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
         "background": by.background_error(before, after, made), "direction": by.direction(before, after, made),
         "right": _number(by.done(before, after, made)),
     }
-    if pair.kind == "recolour" and mask is not None and pair.colour is not None:
+    if pair.kind in RESTORED:
+        out |= {"right": float(by.mended(before, after, made)), "psnr": by.psnr(made, after),
+                "ssim": by.ssim(made, after)}
+    elif pair.kind == "recolour" and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
     elif pair.kind in HARD and mask is not None and pair.colour is not None:
         out["right"] = _number(_hard(pair, mask, before, after, made))
     elif pair.kind in ANSWERS and mask is not None and pair.colour is not None:
         if not mask.any():
             return out | marked_well(share_of(before, made, pair.colour) >= FALSE, mask)
-        if pair.kind == "mark":
+        if pair.kind != "encircle":
             out |= marked_well(read_mask(before, made, pair.colour), mask)
             if read is not None:
                 out["framed"] = _framed(read > 0.5, mask)
@@ -62,6 +65,10 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
             found = read_disc(before, made, pair.colour, radius)
             out["found"] = out["right"] = _number(far(found) <= by.FOUND * radius)
             out["distance"] = far(found) if found else None
+            if pair.body is not None:
+                root, longer, sigma = pair.body
+                out["pck"] = _number(far(found) <= by.NEAR_BODY * longer * ratio)
+                out["oks"] = by.keypoint_similarity(far(found), root * ratio, sigma) if sigma else None
             if read is not None:
                 out["found_read"] = _number(far(centre(read, read > 0.5, radius)) <= by.FOUND * radius)
     return out
@@ -83,7 +90,8 @@ def marked_well(marked: np.ndarray, mask: np.ndarray) -> dict[str, float | None]
         area = float(marked.mean())
         return {"false_area": area, "right": _number(area <= 0.02)}
     iou = by.iou(marked, mask)
-    return {"iou": iou, "framed": _framed(marked, mask), "right": _number((iou or 0) >= 0.5)}
+    return {"iou": iou, "framed": _framed(marked, mask), "right": _number((iou or 0) >= 0.5),
+            "common": float((marked & mask).sum()), "either": float((marked | mask).sum())}
 
 
 def _framed(marked: np.ndarray, mask: np.ndarray) -> float:
@@ -97,12 +105,20 @@ def _number(said: bool | None) -> float | None:
 
 
 def editing(model: nn.Module, **options: Any) -> Made:
-    """`model.edit` as what makes pictures; the noise of an edit is that of its number."""
+    """`model.edit` as what makes pictures, each kind by its own scales where none are given; the noise of an edit is
+    that of its number."""
     m: Any = model
+    own = {} if {"text", "image"} & {k for k, v in options.items() if v is not None} else {
+        kind: {"text": t, "image": i} for kind, t, i in m.spec.scales}
 
     def make(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.Tensor:
-        place = next(m.parameters()).device
-        edited: torch.Tensor = m.edit(before.to(place), [p.instruction for p in pairs], seed=index, **options)
+        before, edited = before.to(next(m.parameters()).device), torch.empty(0)
+        for kind in dict.fromkeys(p.kind if p.kind in own else "" for p in pairs):
+            at = [k for k, p in enumerate(pairs) if (p.kind if p.kind in own else "") == kind]
+            some: torch.Tensor = m.edit(before[at], [pairs[k].instruction for k in at], seed=[index[k] for k in at],
+                                        **options | own.get(kind, {}))
+            edited = some.new_empty(len(pairs), *some.shape[1:]) if not len(edited) else edited
+            edited[at] = some
         return edited
 
     return make
@@ -127,7 +143,9 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
     """Means over edits, in all and by kind ("by_kind"). right: share that was made. background: mean change of what
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
     false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
-    found_read: what `reader` sees of them. clip_direction, clip_picture: whether pictures changed as their captions
+    found_read: what `reader` sees of them; ciou: pixels that were marked rightly in all over those that either is.
+    pck, oks: of joints, within a fifth of the longer side of the person's box, and COCO's similarity. psnr, ssim: of
+    pictures that were mended. clip_direction, clip_picture: whether pictures changed as their captions
     did, and how alike they are before and after, where a `judge` is there and captions are."""
     each: list[tuple[str, dict[str, float | None]]] = []
     for index, read, both in _batches(pairs, size, batch):
@@ -154,7 +172,14 @@ def means(each: Iterable[tuple[str, dict[str, float | None]]]) -> dict[str, Any]
             if v is not None:
                 values[name].append(v)
                 kinds[kind][name].append(v)
-    mean = lambda of: {k: float(np.mean(v)) for k, v in of.items()}
+
+    def mean(of: dict[str, list[float]]) -> dict[str, float]:
+        found = {k: float(np.mean(v)) for k, v in of.items()}
+        if found.pop("either", 0.0):
+            found["ciou"] = sum(of["common"]) / sum(of["either"])
+        found.pop("common", None)
+        return found
+
     return {**mean(values), "by_kind": {k: mean(v) for k, v in kinds.items()}}
 
 
@@ -218,7 +243,8 @@ def evaluate(
     m: Any = checkpoint.resolve(model, which)
     if data is None:
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
-    text, image = scales(m, text_guidance, image_guidance)
+    given = text_guidance is not None or image_guidance is not None
+    text, image = scales(m, text_guidance, image_guidance) if given else (None, None)
     pairs = held_out(data, m.spec.tasks, split, limit)
     device = pick_device(device)
     judge = Clip(clip, device) if clip is not None else None

@@ -7,8 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...core.types import StemmaError
-from ...data.editing.asked import is_asked
-from ...data.editing.open import each_of, is_edits
+from ...data.editing.open import each_of, is_asked_about, is_edits, weighed
 from ..running import checkpoint
 from ..running.runs import Run
 from . import GUESTS, TASKS
@@ -39,7 +38,7 @@ def first_command(where: str, format: str | None = None,
     """The command to begin with on edits; None on other data."""
     if not is_edits(where):
         return None
-    paper = "instruct-diffusion" if any(map(is_asked, each_of(where))) else "instruct-pix2pix"
+    paper = "instruct-diffusion" if any(is_asked_about(weighed(p)[1]) for p in each_of(where)) else "instruct-pix2pix"
     return {"command": f"stemma train {paper} --data {where} --budget 10m",
             "says": "the small preset learns at 16 pixels; --size 32 sees more and takes longer, --preset paper "
             "wants a GPU"}

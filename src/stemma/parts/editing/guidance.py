@@ -68,4 +68,15 @@ class Drop:
         return r < 2 * self.share, (r >= self.share) & (r < 3 * self.share)
 
 
-__all__ = ["Drop", "EitherLeftOut", "Guidance", "Pass", "PictureThenText", "together"]
+@dataclass(frozen=True)
+class DropEither(Drop):
+    """The same where both are never left out together, which a guidance of `EitherLeftOut` does not ask for: no
+    sentence where r < u, no picture where u <= r < 2u (InstructDiffusion's released ddpm_edit.py, u = .075)."""
+
+    share: float = 0.075
+
+    def __call__(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        return r < self.share, (r >= self.share) & (r < 2 * self.share)
+
+
+__all__ = ["Drop", "DropEither", "EitherLeftOut", "Guidance", "Pass", "PictureThenText", "together"]
