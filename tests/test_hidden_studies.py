@@ -84,8 +84,11 @@ def test_three_answers_of_one_net(tmp_path: Path, capsys: pytest.CaptureFixture[
                 "cpu"])
     assert capsys.readouterr().out.count("at once") == 1 and (tmp_path / "out" / "whole.html").is_file()
     other = short(tmp_path / "other", "1steps", paper="retinanet", val_every=0)
-    with pytest.raises(stemma.StemmaError, match="completes nothing that was seen"):
-        whole.study([other.path], scenes(1, "val"), tmp_path / "c")
+    with pytest.raises(stemma.StemmaError, match="says nothing of whole objects"):
+        whole.study([run.path, other.path], scenes(1, "val"), tmp_path / "c")
+    mask = short(tmp_path / "mask", "1steps", paper="semantic-amodal", val_every=0)
+    rows = whole.study([mask.path], scenes(1, "val"), tmp_path / "d", "val", 1, device="cpu")["rows"]
+    assert [r["answer"] for r in rows] == ["whole"] and 0 <= rows[0]["mask_AR100"] <= 1
 
 
 def test_a_perfect_whole_answer_is_perfect_where_nothing_or_much_is_hidden() -> None:
@@ -142,3 +145,12 @@ def test_annotators_agree_less_on_what_is_hidden_and_files_with_several_are_read
     (tmp_path / "one.json").write_text(json.dumps(coco_a(data)))
     with pytest.raises(StemmaError, match="no picture has two annotations"):
         annotators.main([str(tmp_path / "one.json"), "--out", str(tmp_path / "no")])
+
+
+def test_a_mistake_at_a_study_is_a_line_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.core import interrupts
+
+    with pytest.raises(SystemExit) as ended:
+        interrupts.command(lambda: whole.main(["nowhere", "--data", "scenes:64:4"]))
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: ") and "nowhere" in said and said.count("\n") == 1

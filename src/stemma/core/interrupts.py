@@ -117,10 +117,16 @@ def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 def command(main: Callable[[], object]) -> NoReturn:
     """Run a program's `main`. Told to end, it leaves no children, says so in a line,
-    and the status is that of the signal."""
+    and the status is that of the signal; a user's mistake is a line, and 2."""
+    from .samples import StemmaError
+
     try:
         with raised():
             main()
+    except StemmaError as error:
+        end_children()
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt as error:
         end_children()
         with contextlib.suppress(OSError):  # the terminal may be gone

@@ -3,12 +3,14 @@ them (Amodal Instance Segmentation sec. 4).
 
     python -m stemma.studies.whole runs/amodal-instance runs/expand --data scenes --limit 100
 
-takes runs of nets that complete seen masks and writes whole.json and whole.html: recall of whole masks by how much of
+takes runs of nets that say whole masks and writes whole.json and whole.html: recall of whole masks by how much of
 an object is hidden, and of the boxes around them, of
 
     seen      the first net's masks and boxes, as they are: the modal answer
     at once   the second net's map, looked at once around the seen box
     grown     the same, where boxes grow while the map runs over their edge
+
+and of nets that say whole masks alone (AmodalMask) the one answer that they have, "whole".
 """
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
@@ -43,8 +45,8 @@ MEASURES = ("mask_AR100", *(f"mask_AR100_{name}" for name in OCCLUSION), "AR100"
 
 
 @contextmanager
-def answering(model: CompletionModel, how: str) -> Iterator[None]:
-    """The model with one of `ANSWERS`."""
+def answering(model: nn.Module, how: str) -> Iterator[None]:
+    """The model with one of `ANSWERS`; "whole": as it is."""
     m: Any = model
     was = m.rule
 
@@ -52,6 +54,9 @@ def answering(model: CompletionModel, how: str) -> Iterator[None]:
         found: Detections = self.modal.rule.predict(self.modal, self.modal(images), sizes)
         return found
 
+    if how == "whole":
+        yield
+        return
     if how == "seen":
         m.predict = MethodType(modal, m)
     else:
@@ -63,7 +68,7 @@ def answering(model: CompletionModel, how: str) -> Iterator[None]:
         m.__dict__.pop("predict", None)
 
 
-def measured(model: CompletionModel, data: Dataset, device: str) -> dict[str, float]:
+def measured(model: nn.Module, data: Dataset, device: str) -> dict[str, float]:
     """`MEASURES` of the answers that the model gives now."""
     m: Any = model
     found = Evaluator(data.info, "amodal", kinds=("boxes", "masks"))
@@ -86,16 +91,19 @@ def numbers(found: Evaluator) -> dict[str, float]:
 
 def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "test", limit: int | None = None,
           which: str = "last", device: str = "auto") -> dict[str, Any]:
-    """The study's record, and its page in `out`. Raises `StemmaError` for a run of another kind of net."""
+    """The study's record, and its page in `out`. Raises `StemmaError` for a run of another kind of net, before any is
+    measured."""
     outputs.claim([Path(out) / "whole.json", Path(out) / "whole.html"])
     where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
     for run in runs:
+        card = checkpoint.card_of(run)
+        if card.task_of(checkpoint.read_meta(checkpoint.find(run, which))["preset"]) != "amodal":
+            raise StemmaError(f"{run}: {card.cli_name} says nothing of whole objects; name runs of semantic-amodal or "
+                              "amodal-instance")
+    for run in runs:
         m: Any = checkpoint.load(run, which, device=where).eval()
         label = f"{m.paper.label} ({Path(run).name})"
-        if not isinstance(m, CompletionModel):
-            raise StemmaError(f"{run}: {m.paper.cli_name} ({m.preset}) completes nothing that was seen; name runs of "
-                              "amodal-instance, or of semantic-amodal with the preset expand")
-        for how in ANSWERS:
+        for how in ANSWERS if isinstance(m, CompletionModel) else ("whole",):
             with answering(m, how):
                 rows.append({"run": str(run), "name": label, "answer": how, **measured(m, pictures, where)})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "rows": rows}
