@@ -256,7 +256,18 @@ def test_released_files_are_read_and_nothing_in_them_is_run(tmp_path: Path, prot
         def __reduce__(self) -> Any:
             return (os.system, ("touch " + str(tmp_path / "run"),))
 
-    for bad in ([Evil()], [np.zeros(3)], {"a": {1, 2}} if protocol > 3 else [Evil()]):
+    held = {"n1": {"train": np.array(["n1/a.JPEG", "n1/bé.JPEG"]), "test": np.array(["x", "yy"], object)},
+            "n2": np.arange(6, dtype=np.int64).reshape(2, 3), "n3": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+            "n4": np.array([], "U3"), "n5": np.array([b"a", b"bc"])}  # the release's names are arrays
+    said = unpacked(pickle.dumps(held, protocol))
+    assert said == {"n1": {k: v.tolist() for k, v in held["n1"].items()},
+                    **{k: held[k].tolist() for k in ("n2", "n3", "n4", "n5")}}
+
+    class Odd:
+        def __reduce__(self) -> Any:
+            return (np.dtype, ("O8",), {"shape": 1})
+
+    for bad in ([Evil()], [np.zeros(3, "M8[s]")], [np.float64], [Odd()], np.random.default_rng, {"a": {1, 2}} if protocol > 3 else [Evil()]):
         with pytest.raises(DataError, match="more than lists"):
             unpacked(pickle.dumps(bad, protocol))
     with pytest.raises(DataError, match="more than lists"):
@@ -285,6 +296,21 @@ def test_levels_in_a_folder_are_data_sets(tmp_path: Path) -> None:
     assert {s: len(p) for s, p in one.parts.items()} == {"train": 10, "val": 2, "test": 4}
     assert one.parts["test"].labels.tolist() == [0, 0, 1, 1]  # by rank of the name
     assert one.parts["test"].read(0)[0, 0].tolist() == [40, 54, 0]
+    # as released: names of arrays, which begin with their concept, and files by other names
+    (tmp_path / "split.pkl").unlink()
+    (tmp_path / "levels.json").unlink()
+    (tmp_path / "cog_levels_mapping_file.pkl").write_bytes(pickle.dumps(levels))
+    arrays = {c: {s: np.array([f"{c}/{n}" for n in names]) for s, names in of.items()} for c, of in split.items()}
+    (tmp_path / "cog_concepts_split_file.pkl").write_bytes(pickle.dumps(arrays))
+    again, _ = open_sets(f"levels:{tmp_path}")
+    assert {s: p.digest for s, p in again.parts.items()} == {s: p.digest for s, p in one.parts.items()}
+    (tmp_path / "n00000009" / "n00000009_7.png").unlink()
+    with pytest.warns(UserWarning, match="1 of 4 pictures of L1, test"):
+        fewer, _ = open_sets(f"levels:{tmp_path}")
+    assert fewer.parts["test"].labels.tolist() == [0, 0, 1]
+    (tmp_path / "cog_concepts_split_file.pkl").unlink()
+    (tmp_path / "cog_levels_mapping_file.pkl").unlink()
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
     del split["n00000005"]
     (tmp_path / "split.pkl").write_bytes(pickle.dumps(split))
     with pytest.raises(DataError, match="n00000005"):

@@ -249,9 +249,61 @@ def _plain(file: Path) -> Any:
         raise DataError(str(file), f"is no JSON ({str(e)[:60]})", "write it again") from None
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A name of a pickle that is known by what it makes, and never called."""
+
+    what: str
+
+
+# as numpy writes its arrays, by the name that a pickle has for it ("numpy._core" since 2.0)
+_KNOWN = {"numpy.core.multiarray _reconstruct": "array", "numpy ndarray": "kind", "numpy dtype": "dtype",
+          "numpy.core.numeric _frombuffer": "buffer", "_codecs encode": "bytes",
+          "__builtin__ bytes": "bytes", "builtins bytes": "bytes"}
+
+
+class _Array(list[Any]):
+    """What an array holds, as lists; empty until its state is told."""
+
+    def fill(self, shape: tuple[int, ...], dtype: Any, fortran: bool, data: Any) -> None:
+        """Raises `ValueError` for an array of anything but texts and numbers."""
+        if not isinstance(dtype, np.dtype) or dtype.kind not in "USbiufO" or (dtype.kind == "O") != isinstance(
+                data, list):
+            raise ValueError(f"an array of {dtype}")
+        flat = np.empty(len(data), object) if dtype.kind == "O" else np.frombuffer(data, dtype)
+        if dtype.kind == "O":
+            flat[:] = data
+        self.extend(flat.reshape(shape, order="F" if fortran else "C").tolist())
+
+
+def _called(what: Any, given: Any) -> Any:
+    """What a known name makes of its arguments. Raises `ValueError` for another."""
+    if not isinstance(what, _Known) or not isinstance(given, tuple):
+        raise ValueError("REDUCE")
+    if what.what == "dtype" and isinstance(given[0], str):
+        return np.dtype(given[0])
+    if what.what == "array":
+        return _Array()
+    if what.what == "bytes" and given[1:] in ((), ("latin1",)):
+        return given[0].encode("latin1") if given else b""
+    if what.what == "buffer":
+        made = _Array()
+        made.fill(given[2], given[1], given[3] == "F", given[0])
+        return made
+    raise ValueError("REDUCE")
+
+
+def _only_data(said: Any) -> None:
+    """Raises `ValueError` for names and kinds of arrays that stand for themselves."""
+    for v in (*said, *said.values()) if isinstance(said, dict) else said if isinstance(said, list | tuple) else ():
+        _only_data(v)
+    if isinstance(said, _Known | np.dtype):
+        raise ValueError(getattr(said, "what", str(said)))
+
+
 def unpacked(raw: bytes, file: str | Path = "") -> Any:
-    """Lists, tuples, objects, texts, numbers and truths of a pickle, read without running anything. Raises `DataError`
-    for a pickle that asks for more."""
+    """Lists, tuples, objects, texts, numbers and truths of a pickle, and numpy's arrays of texts or of these as lists,
+    read without running anything. Raises `DataError` for a pickle that asks for more."""
     from pickletools import genops
 
     stack: list[Any] = []
@@ -298,14 +350,30 @@ def unpacked(raw: bytes, file: str | Path = "") -> Any:
                 memo[len(memo) if name == "MEMOIZE" else int(str(arg))] = stack[-1]
             elif name in ("GET", "BINGET", "LONG_BINGET"):
                 stack.append(memo[int(str(arg))])
-            elif isinstance(arg, (str, int, float)) and name not in ("PROTO", "FRAME", "GLOBAL", "PERSID", "INST",
-                                                                    "EXT1", "EXT2", "EXT4", "REDUCE"):
+            elif name in ("GLOBAL", "STACK_GLOBAL"):
+                if name == "STACK_GLOBAL":
+                    stack[-2:] = [" ".join(map(str, stack[-2:]))]
+                else:
+                    stack.append(arg)
+                stack.append(_Known(_KNOWN[str(stack.pop()).replace("._core", ".core")]))
+            elif name == "REDUCE":
+                given = stack.pop()
+                stack.append(_called(stack.pop(), given))
+            elif name == "BUILD":
+                state = stack.pop()
+                if isinstance(stack[-1], _Array):
+                    stack[-1].fill(*state[1:])
+                elif not isinstance(stack[-1], np.dtype):
+                    raise ValueError(name)
+            elif isinstance(arg, (str, int, float, bytes, bytearray)) and name not in (
+                    "PROTO", "FRAME", "PERSID", "INST", "EXT1", "EXT2", "EXT4"):
                 stack.append(arg)
             elif name not in ("PROTO", "FRAME", "STOP"):
                 raise ValueError(name)
         (found,) = stack
-    except (ValueError, IndexError, KeyError, AttributeError, TypeError, StopIteration) as e:
-        raise DataError(str(file), f"is a pickle that holds more than lists, texts and numbers ({e})",
+        _only_data(found)
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError, StopIteration, RecursionError) as e:
+        raise DataError(str(file), f"is a pickle that holds more than lists, texts, numbers and arrays ({e})",
                         "write it as JSON") from None
     return found
 

@@ -43,6 +43,7 @@ from .classes.folders import SPLITS, folder_of, lists_at, row_of
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
 from .images import listing, read_image, safe_join, walk
+from .records import DataWarning
 
 Labels = NDArray[Any]
 HELD = 0.2  # of training to validate on, of all to test on
@@ -358,10 +359,12 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
 
 def levelled(where: str | Path) -> list[Labelled]:
     """The levels of ImageNet-CoG in a folder, a set each, labels in the order of the concepts' names. Pictures are
-    known by their names and sizes, for there may be millions. Raises `DataError`."""
+    known by their names and sizes, for there may be millions; one of the split file that is not there is left out, and
+    it is said how many. Files may be called as in its release, and names in them begin with their concept's folder or
+    not. Raises `DataError`."""
     root = Path(where).expanduser()
-    files = {k: next((f for e in ("json", "pkl") if (f := root / f"{k}.{e}").is_file()), None)
-             for k in ("levels", "split")}
+    files = {k: next((f for e in (f"{k}.json", f"{k}.pkl", f"cog_*{k}*.pkl") for f in sorted(root.glob(e))
+                      if f.is_file()), None) for k in ("levels", "split")}
     if files["levels"] is None:
         raise DataError(str(where), "holds no levels.json or levels.pkl", "write a list of lists of concepts")
     split = read_split(files["split"]) if files["split"] else {}
@@ -373,13 +376,19 @@ def levelled(where: str | Path) -> list[Labelled]:
             if split and c not in split:
                 raise DataError(str(files["split"]), "does not divide it", "write its train and test", c)
             for s, names in (split[c] if split else {"train": walk(root / c)}).items():
-                listed[s] += [f"{c}/{n}" for n in names]
+                listed[s] += [n if n.startswith(f"{c}/") else f"{c}/{n}" for n in names]
         at = {c: k for k, c in enumerate(classes)}
         parts = {}
         for s, names in listed.items():
             paths = [safe_join(root, n) for n in names]
-            if lost := next((p for p in paths if not p.is_file()), None):
-                raise DataError(str(lost), "there is no such image", "restore the file, or leave it out of the split")
+            if lost := [k for k, p in enumerate(paths) if not p.is_file()]:
+                gone, missing = set(lost), str(paths[lost[0]])
+                names[:] = [n for k, n in enumerate(names) if k not in gone]
+                paths = [p for k, p in enumerate(paths) if k not in gone]
+                if not names:
+                    raise DataError(missing, "there is no such image, nor any other of its split", "restore the files")
+                warnings.warn(f"{where}: {len(lost)} of {len(lost) + len(names)} pictures of L{i}, {s}, are not there "
+                              f"and left out; the first is {missing}", DataWarning, stacklevel=2)
             labels = np.array([at[n.partition("/")[0]] for n in names], np.int64)
             read = functools.partial(_read_at, paths)
             parts[s] = Part(labels, read, _digest(*(f"{n} {p.stat().st_size}" for n, p in zip(names, paths))))

@@ -50,13 +50,15 @@ class Behaviour:
 class Dreaming(World):
     """A `World` with a critic. `actor` is a policy whose distribution is learned; heads "reward" and "terminal" must be
     there. context: beliefs that were kept when an episode was lived begin its sequences. taken: which weights are taken
-    over from a model that it starts from, a pattern of their names. looks: whether it searches when it acts."""
+    over from a model that it starts from, a pattern of their names. looks: whether it searches when it acts. judged:
+    which parts of the belief the critic reads; none: its features."""
 
     critic: Part[TwoHotHead]
     behaviour: Behaviour = Behaviour()
     looks: Lookahead = Lookahead()
     context: bool = True
     taken: str = ".*"
+    judged: tuple[str, ...] = ()
 
     def build(self, actions: int) -> Dreamer:
         return Dreamer(self, actions)
@@ -72,7 +74,7 @@ class Dreamer(WorldModel):
         if not spec.senses:
             raise StemmaError("this agent sees nothing of the world: neither its numbers nor its pictures")
         self.spec: Any = spec
-        self.critic: Any = spec.critic.build(In((self.dynamics.out.channels[0],), (1,)))
+        self.critic: Any = spec.critic.build(In((self.width_of(spec.judged),), (1,)))
         self.shadow, self.scale = Shadow(self.critic), Scale(spec.behaviour.rate, spec.behaviour.least)
         self.context, self.taken = int(spec.context), spec.taken
         spec.looks.check()
@@ -146,9 +148,10 @@ class Dreamer(WorldModel):
             for p in quiet if through else ():
                 p.requires_grad_(True)
         still, done = path.detach(), actions.detach()
-        said = self.critic(still.flatten(0, 1))
+        told = self.part_of(still.flatten(0, 1), self.spec.judged)
+        said = self.critic(told)
         with torch.no_grad():
-            slow = self.critic.mean(self.shadow(self.critic, still.flatten(0, 1)))
+            slow = self.critic.mean(self.shadow(self.critic, told))
         value = self.critic.mean(said).view(still.shape[:2])
         judged = (slow if h.slow else value.detach()).view(still.shape[:2])
         felt = self._live(path) if through else judged
@@ -183,16 +186,29 @@ class Dreamer(WorldModel):
 
     def foretold(self, path: Float[Tensor, "N L F"]) -> tuple[Tensor, Tensor]:
         """(reward, weight of going on) of every step of a dream, each [N, L]."""
-        x, nets = path.flatten(0, 1), self.nets
-        return (nets["reward"].mean(nets["reward"](x)).view(path.shape[:2]),
-                nets["terminal"].going(nets["terminal"](x)).view(path.shape[:2]))
+        nets, reads = self.nets, {h.channel: h.reads for h in self.spec.heads}
+        of = {k: nets[k](self.part_of(path.flatten(0, 1), reads[k])) for k in ("reward", "terminal")}
+        return (nets["reward"].mean(of["reward"]).view(path.shape[:2]),
+                nets["terminal"].going(of["terminal"]).view(path.shape[:2]))
 
     def _live(self, path: Tensor) -> Tensor:
         """Values through which gradients reach the path, and no weight of the critic."""
         own = {k: v.detach() for k, v in self.critic.named_parameters()}
-        said = torch.func.functional_call(self.critic, own, (path.flatten(0, 1),))
+        said = torch.func.functional_call(self.critic, own, (self.part_of(path.flatten(0, 1), self.spec.judged),))
         value: Tensor = self.critic.mean(said).view(path.shape[:2])
         return value
+
+    def value(self, features: Float[Tensor, "N F"]) -> Float[Tensor, " N"]:
+        """What the critic says of beliefs."""
+        said: Tensor = self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))
+        return said
+
+    def part_of(self, features: Float[Tensor, "N F"], reads: tuple[str, ...]) -> Float[Tensor, "N R"]:
+        """What of a belief is read, from its features: all of them where `reads` names nothing."""
+        if not reads:
+            return features
+        state = self.parted(features)
+        return torch.cat([state[k] for k in reads], -1)
 
     def parted(self, features: Float[Tensor, "N F"]) -> State:
         """The belief that features were made of."""
@@ -204,7 +220,7 @@ class Dreamer(WorldModel):
         """The critic's loss on the rewards that came: lambda-returns along the batch, bootstrapped by what a dream from
         each step returns (`begun`). Gradients reach the world model. The last step of an episode is masked."""
         h, head = self.spec.behaviour, self.nets["terminal"]
-        x = self.dynamics.features(posts).flatten(0, 1)
+        x = self.part_of(self.dynamics.features(posts).flatten(0, 1), self.spec.judged)
         said = self.critic(x)
         with torch.no_grad():
             slow = self.critic.mean(self.shadow(self.critic, x))

@@ -99,15 +99,15 @@ class WorldModel(nn.Module):
                               f"more, not {spec.rule.distance}")
         if isinstance(spec.actor, CEM):
             spec.actor.check()
-        readers = {h.channel: h.reads for h in spec.heads} | ({"actor": spec.actor["reads"]}
-                                                              if isinstance(spec.actor, Part) else {})
+        readers = {h.channel: h.reads for h in spec.heads} | {"critic": getattr(spec, "judged", ())} | (
+            {"actor": spec.actor["reads"]} if isinstance(spec.actor, Part) else {})
         for who, reads in readers.items():
             if unknown := set(reads) - set(widths):
                 raise StemmaError(f"{who} reads {', '.join(sorted(unknown))}, which this belief does not hold; it "
                                   f"holds {', '.join(widths)}")
         # what no head reads need not be worked out to learn
         self.brief = not {r for h in spec.heads for r in h.reads} & set(self.dynamics.spared)
-        wide = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
+        wide = self.width_of = lambda reads: sum(widths[r] for r in reads) if reads else self.dynamics.out.channels[0]
         told = {s.channel: s.width for s in spec.senses if s.width}
         self.heads = nn.ModuleDict({h.channel: h.net.build(In((wide(h.reads),), (1,), logits=told.get(
             h.channel, px.channels), size=px.size)) for h in spec.heads})

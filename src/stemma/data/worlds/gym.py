@@ -42,6 +42,13 @@ def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
     return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
 
 
+def nearest(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture uint8 [H, W, 3] as [size, size, 3]: of each cell the pixel in its middle."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.NEAREST))
+
+
 def check_senses(world: str, senses: Iterable[str], shown: Sequence[str]) -> None:
     """Raises `StemmaError` where a channel is asked for that a world does not show."""
     if missing := [s for s in senses if s not in shown]:

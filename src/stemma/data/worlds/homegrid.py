@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import DataError, StemmaError
-from .gym import check_senses, shrink
+from .gym import check_senses, nearest, shrink
 from .plain import plain
 
 KINDS = ("task", "future", "dynamics", "corrections")
@@ -140,7 +140,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
                 np.random.set_state(kept[1])
 
         def _seen(self, seen: Any) -> dict[str, np.ndarray]:
-            every = {"image": lambda: shrink(np.asarray(seen["image"], np.uint8), size, grey),
+            every = {"image": lambda: (shrink(np.asarray(seen["image"], np.uint8), size, True) if grey else
+                                       nearest(np.asarray(seen["image"], np.uint8), size)),
                      "token": lambda: np.array(number[int(seen["token"])], np.int32),
                      "token_embed": lambda: np.asarray(seen["token_embed"], np.float32).reshape(EMBEDDED)}
             return {k: every[k]() for k in senses} | {"reading": np.array(bool(seen["is_read_step"]))}
@@ -157,7 +158,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
         def step(self, action: np.ndarray) -> Any:
             with self._own():
                 seen, reward, over, cut, _ = inner.step(int(np.argmax(action)))
-            return self._seen(seen), float(reward), bool(over), bool(cut), {"said": seen["log_language_info"]}
+            # as the authors' wrappers have it, a life that its time ends is over (embodied/envs/from_gym.py)
+            return self._seen(seen), float(reward), bool(over or cut), False, {"said": seen["log_language_info"]}
 
         def render(self) -> Any:
             with self._own():

@@ -79,6 +79,7 @@ MOVED = {"chaser": ("comes towards you", "chases you", "draws near"),
 FRAMES = ("the {who} that {how} is the {part}", "the {part} is the {who} and it {how}", "look for the {part} where "
           "a {who} {how}", "what {how} is a {who} and also the {part}")
 BARELY = ("the {who} is the {part}", "the {part} is with the {who}", "look for the {part} where a {who} is")
+ALONE = {"s1": 0.75, "s2": 0.5, "s3": 0.75}  # how often the first group of games is played (emma, prob_env_1)
 UNTOLD = 0.15  # how often stage 2's manual does not say how a figure moves
 
 
@@ -107,7 +108,7 @@ class Game:
     def __init__(self, stage: str, split: str, rng: np.random.Generator) -> None:
         self.stage, self.rng, self.steps = stage, rng, 0
         several = games(split)
-        group = several[0] if len(several) == 1 or rng.random() < 0.75 else several[1]
+        group = several[0] if len(several) == 1 or rng.random() < ALONE[stage] else several[1]
         self.names = list(group[int(rng.integers(len(group)))])
         self.parts = list(PARTS)
         places = [2 * np.array(PLACES[stage][i]) for i in rng.permutation(len(PLACES[stage]))]

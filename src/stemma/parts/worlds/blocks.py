@@ -131,7 +131,8 @@ class NormedRSSM(RSSM):
         if self.start is None:
             return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
-        state = begun if state is None else state
+        if state is None:  # what was done before a sequence is not known to it (replay/generic.py: its first is one)
+            state, first = begun, torch.cat([torch.ones_like(first[:, :1]), first[:, 1:]], 1)
         posts = []
         for seen, did, new in zip(self.see(embed).unbind(1), action.unbind(1), first[..., None].unbind(1)):
             stoch, deter = (torch.where(new, begun[k], state[k]) for k in ("stoch", "deter"))

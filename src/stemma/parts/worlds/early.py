@@ -60,7 +60,11 @@ class EarlyRSSM(NormedRSSM):
     def _seen(self, state: State, action: Tensor, embed: Float[Tensor, "B E"]) -> State:
         return self._moved(state, action, self.judge(embed))
 
-    observe = Dynamics.observe
+    def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
+                brief: bool = False) -> tuple[State, State]:
+        if state is None and self.start is not None:  # as `NormedRSSM` begins
+            first = torch.cat([torch.ones_like(first[:, :1]), first[:, 1:]], 1)
+        return Dynamics.observe(self, embed, action, first, state, brief)
 
 
 __all__ = ["EarlyRSSM"]

@@ -26,10 +26,10 @@ class Dreams(Protocol):
 
     spec: Any
     classes: int
-    critic: Any
 
     @property
     def dynamics(self) -> Any: ...
+    def value(self, features: Tensor) -> Tensor: ...
     def dream(self, posts: State, steps: int | None = None) -> tuple[Tensor, Tensor]: ...
     def foretold(self, path: Tensor) -> tuple[Tensor, Tensor]: ...
 
@@ -144,7 +144,7 @@ class Lookahead:
         weight = torch.cat([torch.ones_like(going[:, :1]), going], 1).cumprod(1)
         total = (weight[:, :-1] * reward).sum(1)
         if self.valued:
-            total = total + weight[:, -1] * model.critic.mean(model.critic(path[:, -1]))
+            total = total + weight[:, -1] * model.value(path[:, -1])
         return total.view(b, j)
 
 
