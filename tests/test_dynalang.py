@@ -265,6 +265,30 @@ def test_an_early_belief_is_drawn_from_the_frame_alone(monkeypatch: pytest.Monke
     assert set(state) == {"logits", "stoch", "deter"}
 
 
+def test_heads_actor_and_critic_of_the_early_preset_read_the_memory_alone() -> None:
+    """configs.yaml: all five inputs are [deter]. What is foreseen, done and judged changes with nothing else."""
+    spec = cards.get("dynalang").spec("early")
+    assert {h.reads for h in spec.heads} == {("deter",)} == {spec.actor["reads"], spec.judged}
+    heads = {f"heads.{i}.reads": ("deter",) for i in (1, 2, 3)}
+    m = tiny(preset="early-small", **heads, **{"actor.reads": ("deter",), "judged": ("deter",)})
+    path = m.dynamics.features(m.dynamics.observe(*(torch.randn(2, 3, n) for n in (
+        m.senses["image"].out.channels[0] + m.senses["token"].out.channels[0], 3)), torch.zeros(2, 3, dtype=torch.bool))[0])
+    wide = m.dynamics.latent.width
+    other = torch.cat([path[..., :wide] + 1, path[..., wide:]], -1)
+    for one, two in zip((*m.foretold(path), m.value(path.flatten(0, 1))), (*m.foretold(other), m.value(other.flatten(0, 1)))):
+        torch.testing.assert_close(one, two)
+    losses = m.train().loss(batch_of(m))
+    assert all(v.isfinite() for v in losses.values()) and {"actor", "critic", "reward", "terminal"} <= set(losses)
+    with pytest.raises(StemmaError, match="critic reads cell"):
+        tiny(preset="early-small", judged=("cell",))
+
+
+def test_text_is_read_once_as_its_authors_read_it() -> None:
+    """A shard's words once an epoch: as many are learned from as come in."""
+    life = cards.get("dynalang").recipe("text").life
+    assert life is not None and life.then[0].ratio == 1 and life.then[1].amount == 512
+
+
 def test_words_apart_are_taken_in_as_they_are_and_foreseen_beside_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """TokenRSSM: the frame's classes are of the frame alone, the memory takes in the token's one-hot, and the memory
     before and the action foresee both; the token's loss is the cross-entropy of what was foreseen."""
@@ -413,6 +437,24 @@ def lived_through(kind: str, seed: int, policy: int = 0) -> tuple[list[dict[str,
         earned.append(reward)
     env.close()
     return seen, said, earned
+
+
+def test_a_life_that_its_time_ends_is_over_as_in_the_authors_wrappers(house: Any) -> None:
+    """embodied/envs/from_gym.py: `is_terminal` is `done` where the world says no other. Pictures are each cell's middle."""
+    env = envs.make("homegrid:task", 64, False, ("image",))
+    seen, _ = env.reset(seed=0)
+    steps, over, cut = 0, False, False
+    while not (over or cut):
+        seen, reward, over, cut, _ = env.step(np.eye(10, dtype=np.float32)[9])
+        steps += 1
+    assert (steps, over, cut) == (100, True, False) or reward > 0
+    assert seen["image"].shape == (64, 64, 3)
+    picture = np.arange(96 * 96 * 3, dtype=np.int64).reshape(96, 96, 3) % 251
+    from stemma.data.worlds.gym import nearest
+    small = nearest(picture.astype(np.uint8), 64)
+    at = ((np.arange(64) + 0.5) * 1.5).astype(int)
+    assert np.array_equal(small, picture.astype(np.uint8)[np.ix_(at, at)])
+    env.close()
 
 
 @pytest.mark.parametrize("kind", homegrid.KINDS)

@@ -204,3 +204,11 @@ def test_the_published_net_reads_a_grid() -> None:
         model: Any = spec.build(5)
     assert model.senses["grid"].out.channels == (2 * 96 * 16,)
     assert checkpoint.build("dynalang", "small", info=envs.info_of("messenger:s1")).classes == 5
+
+
+def test_the_second_stage_mixes_its_games_by_half() -> None:
+    """emma's wrappers and dynalang's messenger.py: prob_env_1 is .75 in the first and third stage, .5 in the second."""
+    several, single = messenger.games("train")
+    for stage, share in (("s1", 0.75), ("s2", 0.5), ("s3", 0.75)):
+        first = [tuple(messenger.Game(stage, "train", np.random.default_rng(i)).names[:3]) in several for i in range(600)]
+        assert abs(np.mean(first) - share) < 3 * (share * (1 - share) / 600) ** 0.5, stage

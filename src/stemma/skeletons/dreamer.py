@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from ..core.part import In, Part
 from ..core.types import Losses, StemmaError
 from ..parts.worlds.acting import Scale, Shadow, accounted, lambda_returns
 from ..parts.worlds.dynamics import State, flat
-from ..parts.worlds.latents import Categorical
+from ..parts.worlds.latents import kept, unkept
 from ..parts.worlds.normed import TwoHotHead
 from ..parts.worlds.plan import Lookahead
 from .world import Episodes, World, WorldModel
@@ -83,20 +82,8 @@ class Dreamer(WorldModel):
     # ------------------------------------------------------------ what is kept with episodes
 
     def kept(self, state: State) -> State:
-        """Beliefs with any leading axes as they lie beside an episode: halves, and numbers of classes."""
-        latent: Any = self.dynamics.latent
-        if not isinstance(latent, Categorical):
-            return {"deter": state["deter"].detach().half(), "stoch": state["stoch"].detach().half()}
-        groups = state["stoch"].detach().unflatten(-1, (latent.groups, latent.classes))
-        return {"deter": state["deter"].detach().half(), "stoch": groups.argmax(-1).to(torch.uint8)}
-
-    def unkept(self, kept: State, like: State) -> State:
-        """Beliefs from what `kept` gave, with the names that `like` has."""
-        latent: Any = self.dynamics.latent
-        stoch = kept["stoch"]
-        if isinstance(latent, Categorical):
-            stoch = F.one_hot(stoch.long(), latent.classes).flatten(-2)
-        return like | {"deter": kept["deter"].float(), "stoch": stoch.float()}
+        """Beliefs with any leading axes as they lie beside an episode (`latents.kept`)."""
+        return kept(self.dynamics.latent, state)
 
     # ------------------------------------------------------------ learning
 
@@ -106,7 +93,8 @@ class Dreamer(WorldModel):
         before = None
         if "deter" in batch:
             state = {k: batch[k][:, 0] for k in ("deter", "stoch")}
-            before = self.unkept(state, self.dynamics.initial(state["deter"].float(), len(state["deter"])))
+            deter = state["deter"].float()
+            before = self.dynamics.initial(deter, len(deter)) | unkept(self.dynamics.latent, state)
             batch = {k: v[:, 1:] for k, v in batch.items() if k not in state}
         losses, posts = self.understand(batch, only, before)
         self.fresh = self.kept(posts) if self.context else {}
@@ -200,15 +188,12 @@ class Dreamer(WorldModel):
 
     def value(self, features: Float[Tensor, "N F"]) -> Float[Tensor, " N"]:
         """What the critic says of beliefs."""
-        said: Tensor = self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))
-        return said
+        return self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))  # type: ignore[no-any-return]
 
     def part_of(self, features: Float[Tensor, "N F"], reads: tuple[str, ...]) -> Float[Tensor, "N R"]:
         """What of a belief is read, from its features: all of them where `reads` names nothing."""
-        if not reads:
-            return features
-        state = self.parted(features)
-        return torch.cat([state[k] for k in reads], -1)
+        state = self.parted(features) if reads else {}
+        return torch.cat([state[k] for k in reads], -1) if reads else features
 
     def parted(self, features: Float[Tensor, "N F"]) -> State:
         """The belief that features were made of."""

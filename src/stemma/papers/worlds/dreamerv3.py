@@ -132,8 +132,8 @@ PAPER = Paper(
         Parent(
             planet.PAPER,
             (
-                (("()", "critic", "behaviour", "context", "taken", "looks"), "an actor and a critic learn in dreams, "
-                 "in the place of a search at each step; what was believed is kept with what was lived"),
+                (("()", "critic", "behaviour", "context", "taken", "looks", "judged"), "an actor and a critic learn in "
+                 "dreams, in the place of a search at each step; what was believed is kept with what was lived"),
                 ("actor", "a policy whose distribution is learned"),
                 ("pixels", "all eight bits, without noise"),
                 ("senses", "convolutions halved by their maxima, each normalised"),
@@ -163,9 +163,8 @@ PAPER = Paper(
         "Nothing is lived by chance at first, but by the first version: its untrained actor is not nearly uniform.",
         "Numbers are float32, the code's bfloat16. Blocks begin as narrow as if each saw all inputs, as there; in the "
         "small presets as wide as their own ask.",
-        "Other worlds have other ratios and numbers of worlds side by side in configs.yaml "
-        "(recipe.life.then.0.ratio and then.1.amount): control from pictures 256 and 16, Atari 100k 256 and 1, Crafter "
-        "512 and 1, bsuite 1,024 and 1.",
+        "Other worlds have other ratios and numbers of worlds in configs.yaml (recipe.life.then: 0.ratio, 1.amount): "
+        "control from pictures 256 and 16, Atari 100k 256 and 1, Crafter 512 and 1, bsuite 1,024 and 1.",
         "Beliefs are kept as halves and class numbers, written anew after each update that held them.",
         "The first version is one Adam with three clips and two rates; its epsilon is 1e-8 for all three (actor's and "
         "critic's were 1e-5), its weights begin as the second's, its convolutions are of stride 2. Its dreams go on "
@@ -173,9 +172,9 @@ PAPER = Paper(
         "To see what a part is worth: looks.ahead=15 searches at each decision, looks.valued asks the critic what "
         "comes then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
         "rule.free=0 the free nat, behaviour.pull=0 the slow critic.",
-        "Tasks of DeepMind control last two steps a decision, as when the claims' scores were made (numbers: size12m at "
-        "a ratio of 512; today's configs.yaml has one step, size1m, 1,024), without shadows and reflections. Atari is "
-        "Gymnasium's v5, which repeats actions by chance; the code's 100k idles up to 30 steps, and does not.",
+        "Tasks of DeepMind control last two steps a decision, as when the claims' scores were made (numbers: size12m, "
+        "ratio 512; today's configs.yaml has one step, size1m, 1,024), without shadows and reflections. Atari is "
+        "Gymnasium's v5, which repeats actions by chance; the code's 100k idles up to 30 steps. "
         "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures, 32 pixels wide.",
     ),
 )

@@ -123,4 +123,24 @@ class Categorical:
 
 Latent = Gaussian | Categorical
 
-__all__ = ["Categorical", "Gaussian", "Latent", "Stats", "chosen", "normal_kl", "one_hot", "shares"]
+
+def kept(latent: object, state: Stats) -> Stats:
+    """Beliefs with any leading axes as they lie beside an episode: "deter" as halves, "stoch" as the numbers of its
+    classes, or as halves where it has none."""
+    stoch = state["stoch"].detach()
+    if isinstance(latent, Categorical):
+        stoch = stoch.unflatten(-1, (latent.groups, latent.classes)).argmax(-1).to(torch.uint8)
+    else:
+        stoch = stoch.half()
+    return {"deter": state["deter"].detach().half(), "stoch": stoch}
+
+
+def unkept(latent: object, state: Stats) -> Stats:
+    """Beliefs from what `kept` gave."""
+    stoch = state["stoch"]
+    if isinstance(latent, Categorical):
+        stoch = F.one_hot(stoch.long(), latent.classes).flatten(-2)
+    return {"deter": state["deter"].float(), "stoch": stoch.float()}
+
+
+__all__ = ["Categorical", "Gaussian", "Latent", "Stats", "chosen", "kept", "normal_kl", "one_hot", "shares", "unkept"]

@@ -157,7 +157,7 @@ class BlockDecoder(ImageHead):
     def __init__(self, inp: In, deter: int = 8192, depth: int = 64, units: int = 1024, blocks: int = 8,
                  norm: str = "rms", sigmoid: bool = True, whole: bool = False) -> None:
         super().__init__()
-        if inp.size % 16 or deter >= inp.channels[0]:
+        if inp.size % 16 or blocks and deter >= inp.channels[0]:
             raise StemmaError(f"this decoder draws pictures of a side that 16 divides, not {inp.size}, from {deter} "
                               f"remembered numbers and some drawn ones, {inp.channels[0]} in all")
         self.deter, self.blocks, self.sigmoid, side = deter, blocks, sigmoid, inp.size // 16
