@@ -39,6 +39,20 @@ def test_splits_of_class_folders_are_counted(tmp_path: Path) -> None:
     assert folders.counts(tmp_path / "d") == {"train": {"cat": 1, "dog": 1}, "test": {"cat": 1}}
 
 
+@pytest.mark.parametrize("odd", ["train", "test", "val"])
+def test_a_class_may_be_called_as_a_split_is(odd: str, tmp_path: Path) -> None:
+    """A train beside bus and car, classes of COCO; datasets 5.2.0 takes it for a split and drops the others
+    (`findings/datasets-class-train.sh`)."""
+    from stemma.data.labelled import open_set
+
+    root = made(tmp_path / "a", {".": {"bus": 6, "car": 6, odd: 6}})
+    assert folders.counts(root) == {"all": {"bus": 6, "car": 6, odd: 6}}
+    found = open_set(str(root))
+    assert found.classes == tuple(sorted(("bus", "car", odd))) and sum(map(len, found.parts.values())) == 18
+    split = made(tmp_path / "b", {"train": {"bus": 4, odd: 4}, "val": {"bus": 2, odd: 2}})
+    assert folders.counts(split) == {"train": {"bus": 4, odd: 4}, "val": {"bus": 2, odd: 2}}
+
+
 @pytest.mark.parametrize("how", ["pictures beside", "one class", "rooms", "nothing"])
 def test_other_folders_are_none(tmp_path: Path, how: str) -> None:
     made(tmp_path, {".": {"one class": {"cat": 2}, "rooms": {"images": 2, "other": 2}}.get(how, {"cat": 2, "dog": 2})}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...core.samples import DataError
 from ..files import lines_of
-from ..images import ROOMS, SUFFIXES, child, shown, walk
+from ..images import ROOMS, SUFFIXES, child, listing, shown, walk
 from ..readers.coco import split_name
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -30,8 +30,18 @@ def counts(where: Path) -> dict[str, dict[str, int]]:
 
 
 def folder_of(where: Path, split: str) -> str:
-    """What the folder of a split is called; "" where there is none, or the whole is meant."""
-    return child(where, *SPLITS.get(split, ()))
+    """What the folder of a split is called; "" where there is none, the whole is meant, or a folder of that name is a
+    class (a train beside bus and car): it holds pictures and no folders, as others beside it do that no split is called
+    after."""
+    name = child(where, *SPLITS.get(split, ()))
+    return "" if name and _is_class(where, name) else name
+
+
+def _is_class(where: Path, name: str) -> bool:
+    if shown(where / name) or not listing(where / name):
+        return False
+    others = [n for n in shown(where) if not split_name(n) and n.lower() not in _ROOMS]
+    return any(listing(where / n) and not shown(where / n) for n in others)
 
 
 def lists_at(where: Path) -> dict[str, Path]:
