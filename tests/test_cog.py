@@ -349,7 +349,7 @@ def test_descent_is_torchs_sgd_with_decay_on_the_bias() -> None:
     g = torch.Generator().manual_seed(3)
     layer = torch.nn.Linear(16, 4)
     with torch.no_grad():
-        layer.weight.copy_(torch.empty(4, 16).normal_(0, 0.01, generator=g)), layer.bias.zero_()
+        layer.weight.uniform_(-0.25, 0.25, generator=g), layer.bias.uniform_(-0.25, 0.25, generator=g)  # as it begins
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.7, momentum=0.9, weight_decay=1e-2)
     for epoch in range(4):
         order = torch.randperm(len(x), generator=g)

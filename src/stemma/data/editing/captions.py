@@ -40,11 +40,11 @@ def by_grammar(rng: np.random.Generator) -> Told:
 
 def read(caption: str, written: str) -> Told | None:
     """What a language model wrote after a caption; None where it is not exactly two parts, or the caption stays as it
-    was but for case and a last full stop (the release's rules)."""
+    was but for case and what ends a sentence (the release's rules)."""
     parts = [p.strip() for p in written.partition(STOP)[0].split(PART)]
     if len(parts) != 2 or not all(parts):
         return None
-    plain = lambda s: s.strip().rstrip(".").casefold()
+    plain = lambda s: s.strip().strip(".!?").casefold()
     return None if plain(parts[1]) == plain(caption) else Told(caption.strip(), parts[0], parts[1])
 
 

@@ -31,6 +31,7 @@ from .clip import Clip
 
 SHARE, GUIDED = (0.1, 0.9), (7.5, 15.0)  # a pair's share of steps with shared attention, and its guidance: drawn evenly
 TOGETHER = 8  # pairs that are drawn at a time
+TRIES = 4  # answers that are asked for until one has the form
 WRITES = 256  # tokens of an answer at most
 
 Writer = Callable[[str], str]  # a caption -> what a language model writes after it
@@ -51,7 +52,7 @@ def language_model(folder: str | Path, temperature: float = 0.7, seed: int = 0) 
     def write(caption: str) -> str:
         asked = words(caption + captions.ASK, return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            said = net.generate(asked, do_sample=True, temperature=temperature, max_new_tokens=WRITES,
+            said = net.generate(asked, do_sample=True, temperature=temperature, top_k=0, max_new_tokens=WRITES,
                                 pad_token_id=words.eos_token_id or 0)
         return str(words.decode(said[0, asked.shape[1]:]))
 
@@ -63,7 +64,7 @@ def told(count: int, seed: int = 0, sentences: Sequence[str] = (), writer: Write
     grammar. Raises `StemmaError` where nothing usable was written."""
     if writer is not None:
         asked = list(dict.fromkeys(s.strip() for s in sentences if s.strip()))[:count]
-        found = [t for s in asked if (t := captions.read(s, writer(s))) is not None]
+        found = [t for s in asked if (t := next((t for _ in range(TRIES) if (t := captions.read(s, writer(s)))), None))]
         if not found:
             raise StemmaError(f"of {len(asked)} captions the language model gave no instruction and new caption in the "
                               "form that is asked for (CAPTION, ##, INSTRUCTION, %%, CAPTION, END); train it on the "

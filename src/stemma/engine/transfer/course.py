@@ -312,12 +312,13 @@ class Course:
         return True
 
     def _final(self, unit: Unit) -> bool:
-        """The best of the search, learned once more: from all of the pool, or from the few pictures; measured on
-        test."""
+        """The best of the search, learned once more: from all of the pool, or from as few pictures, dealt anew from all
+        of it unless what was held out came from among them; measured on test."""
         s, probe, said = unit.set, self.spec.probe, self._told(unit)
         best, seed = max(said["path"], key=lambda p: float(p["val"])), self._seed(unit)
         x, y = self._pool(s), self._labels(s, "train", "val")
-        keep = self._parted(s, unit.grid)[0] if unit.grid else np.arange(len(x))
+        keep = np.arange(len(x)) if not unit.grid else self._parted(s, unit.grid)[0] if probe.inside else heads.shots(
+            y.cpu().numpy(), unit.grid, seed)
         with self.wishes.anywhere():
             weight, bias = heads.descend(x[keep], y[keep], len(self.sets[s].classes), best["lr"], best["decay"], probe,
                                          seed)

@@ -24,11 +24,11 @@ def rate_of(epoch: int, epochs: int, schedule: str) -> float:
 
 def descend(x: Tensor, y: Tensor, classes: int, lr: float, decay: float, how: Search,
             seed: int) -> tuple[Tensor, Tensor]:
-    """(weight (C, D), bias (C,)) after `how.epochs` epochs on unit-length rows; decay is also on the bias. Not finite
-    where the rate was too high."""
+    """(weight (C, D), bias (C,)) after `how.epochs` epochs on unit-length rows, begun as a linear layer of PyTorch;
+    decay is also on the bias. Not finite where the rate was too high."""
     g = torch.Generator().manual_seed(seed)
-    weight = torch.empty(classes, x.shape[1]).normal_(0, 0.01, generator=g).to(x)
-    bias = x.new_zeros(classes)
+    far = x.shape[1] ** -0.5
+    weight, bias = (torch.empty(classes, *d).uniform_(-far, far, generator=g).to(x) for d in ((x.shape[1],), ()))
     memory = [torch.zeros_like(weight), torch.zeros_like(bias)]
     n, batch = len(x), min(how.batch, len(x))
     for epoch in range(how.epochs):
