@@ -34,6 +34,9 @@ from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
 from stemma.engine.editing import bring, derive, guests, making, measure, show
+from stemma.engine.editing.clip import MEAN as CLIP_MEAN
+from stemma.engine.editing.clip import STD as CLIP_STD
+from stemma.engine.editing.clip import Clip
 from stemma.engine.running import checkpoint
 from stemma.metrics import edits as by
 from stemma.ops import edits as ops
@@ -1405,6 +1408,24 @@ def tiny_clip(folder: Path) -> Path:
         text_config={**tower, "vocab_size": 100, "max_position_embeddings": 8, "bos_token_id": 98, "eos_token_id": 99},
         vision_config={**tower, "image_size": 8, "patch_size": 4}, projection_dim=16)).save_pretrained(folder)
     return folder
+
+
+def test_clip_sees_pictures_as_the_releases_filter_does(tmp_path: Path) -> None:
+    """Bicubic without a blur before (metrics/clip_similarity.py): of lines one pixel wide, shrunk by four, a fourth of
+    them is seen; what blurs first sees grey."""
+    clip = tiny_clip(tmp_path / "clip")
+    released(tmp_path / "sd", 4)
+    for name in ("vocab.json", "merges.txt"):
+        (clip / name).write_bytes((tmp_path / "sd" / "tokenizer" / name).read_bytes())
+    judge, seen = Clip(clip), []
+    plain = judge.net.get_image_features
+    judge.net.get_image_features = lambda pixel_values: seen.append(pixel_values) or plain(pixel_values=pixel_values)
+    lines = np.zeros((32, 48, 3), np.uint8)
+    lines[:, 1::4] = 255
+    assert judge.pictures([lines]).shape == (1, 16) and seen[0].shape == (1, 3, 8, 8)
+    shown = (seen[0] * torch.tensor(CLIP_STD).view(3, 1, 1) + torch.tensor(CLIP_MEAN).view(3, 1, 1))[0]
+    blurred = np.asarray(Image.fromarray(lines).resize((12, 8), Image.Resampling.BICUBIC))[:, 2:10] / 255
+    assert shown.mean() > 0.5 and blurred.mean() < 0.3
 
 
 def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: pytest.CaptureFixture[str],

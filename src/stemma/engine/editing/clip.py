@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...core.types import StemmaError
 from ...parts.editing.published import library
@@ -39,17 +39,19 @@ class Clip:
 
     @torch.no_grad()
     def pictures(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """Features [N, D] of pictures, uint8 (H, W, 3): the short side brought to CLIP's, the middle cut out."""
+        """Features [N, D] of pictures, uint8 (H, W, 3): the short side brought to CLIP's, the middle cut out. As the
+        release of InstructPix2Pix does it, whose thresholds count on it: bicubic, and not blurred before it shrinks
+        (metrics/clip_similarity.py)."""
         rows = []
         for p in pictures:
-            image = Image.fromarray(p)
-            ratio = self.side / min(image.size)
-            w, h = (max(self.side, round(s * ratio)) for s in image.size)
+            image = torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].to(self.device).float() / 255
+            ratio = self.side / min(p.shape[:2])
+            h, w = (max(self.side, round(s * ratio)) for s in p.shape[:2])
             x, y = (w - self.side) // 2, (h - self.side) // 2
-            cut = image.resize((w, h), Image.Resampling.BICUBIC).crop((x, y, x + self.side, y + self.side))
-            rows.append((np.asarray(cut, np.float32) / 255 - MEAN) / STD)
-        x_ = torch.from_numpy(np.stack(rows).astype(np.float32)).permute(0, 3, 1, 2).to(self.device)
-        return _rows(self.net.get_image_features(pixel_values=x_))
+            wide = F.interpolate(image, (h, w), mode="bicubic", align_corners=False)
+            rows.append(wide[..., y : y + self.side, x : x + self.side])
+        mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (MEAN, STD))
+        return _rows(self.net.get_image_features(pixel_values=(torch.cat(rows) - mean) / std))
 
     @torch.no_grad()
     def sentences(self, sentences: Sequence[str]) -> np.ndarray:
