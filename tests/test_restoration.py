@@ -209,6 +209,18 @@ def test_a_left_knee_is_the_left_one_in_every_batch_that_is_learned_from() -> No
     assert seen > 10
 
 
+def test_what_is_marked_is_painted_at_the_size_at_which_the_release_paints() -> None:
+    """A picture of 400 pixels is brought to 256 first, so that the edge of a mark is sharp there and no ring lies
+    around it (coco_stuff.py)."""
+    picture, mask = np.full((400, 400, 3), 200, np.uint8), np.zeros((400, 400), bool)
+    mask[:, 150:] = True
+    small, part = asked.brought(picture, mask)
+    assert small.shape == (256, 256, 3) and part.shape == (256, 256) and part[:, 97:].all() and not part[:, :95].any()
+    made = asked.painted(small, part, (0.0, 0.0, 1.0))
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) == 2
+    assert asked.brought(picture[:90, :90], mask[:90, :90])[0].shape == (90, 90, 3)
+
+
 def test_never_both_are_left_out() -> None:
     r = torch.linspace(0, 1, 100_001)[:-1]
     said, seen = DropEither()(r)

@@ -25,7 +25,7 @@ from .drawn import ABSENT, PAINTED, shown
 from .pairs import Pair, info_of
 
 VERSION, VISITS = 1, 64  # VISITS: versions of an edit in training
-SIDE = 256  # of a person's crop
+SIDE = 256  # of a person's crop, and of a square in which something is marked, at most
 RADIUS = 10 / 256  # of the disc on a joint, to the crop's side
 MOST = 5  # joints that are asked for at once
 NOTHING = "leave the picture as it is."
@@ -132,7 +132,8 @@ class Asked:
         away = bool(absent) and rng.random() < ABSENT
         c = int(rng.choice(absent if away else there))
         colour = list(MARKS)[int(rng.integers(len(MARKS)))]
-        name, mask = self.classes.names[c].lower().replace("_", " "), none if away else masks[c]
+        name = self.classes.names[c].lower().replace("_", " ")
+        picture, mask = brought(picture, none if away else masks[c])
         said = MARKING[int(rng.integers(len(MARKING)))].format(object=name, color=colour)
         rgb = tuple(v / 255 for v in MARKS[colour])
         after = picture if away else painted(picture, mask, rgb)
@@ -211,6 +212,16 @@ class Asked:
         return chosen.mean(0), 1.5 * float((chosen.max(0) - chosen.min(0)).max())
 
 
+def brought(picture: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A square of a picture and a mask, of more than `SIDE` pixels, at that many, before anything is painted: Lanczos
+    and the nearest pixel, as the release brings them."""
+    if len(picture) <= SIDE:
+        return picture, mask
+    small = Image.fromarray(np.ascontiguousarray(picture)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    part = Image.fromarray(mask.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    return np.asarray(small), np.asarray(part) > 0
+
+
 def _rgb(colour: str) -> tuple[float, ...]:
     return tuple(v / 255 for v in CIRCLES[colour])
 
@@ -242,5 +253,5 @@ def cropped(picture: np.ndarray, centre: np.ndarray, side: float, turned: float,
     return np.asarray(crop), (points - centre) @ to.T + SIDE / 2
 
 
-__all__ = ["CIRCLES", "CIRCLING", "MARKING", "MARKS", "NOTHING", "RADIUS", "SIDE", "VISITS", "Asked", "cropped",
+__all__ = ["CIRCLES", "CIRCLING", "MARKING", "MARKS", "NOTHING", "RADIUS", "SIDE", "VISITS", "Asked", "brought", "cropped",
            "disc_at", "is_asked", "painted"]

@@ -22,7 +22,7 @@ from ..images import read_image, walk
 from ..readers import rle
 from ..readers.coco import load_json
 from ..records import Fault
-from .asked import MARKING, MARKS, VISITS, painted
+from .asked import MARKING, MARKS, VISITS, brought, painted
 from .folders import RECORD, SPLITS, Entry, Folder
 from .pairs import Pair, info_of
 from .restored import square
@@ -60,7 +60,7 @@ class Referred(Folder):
                                 f"says {w} x {h}", "fetch the picture again", e.record)
             mask |= rle.decode(seg, h, w)
         at = square(picture.shape[:2], rng if self.split == "train" else None)
-        picture, mask = np.ascontiguousarray(picture[at]), mask[at]
+        picture, mask = brought(np.ascontiguousarray(picture[at]), mask[at])
         said = e.instruction.split("\n")
         thing = said[int(rng.integers(len(said)))]
         colour = list(MARKS)[int(rng.integers(len(MARKS)))]
