@@ -19,6 +19,7 @@ from stemma.core.samples import DataError
 from stemma.data.convert import FORMATS, convert
 from stemma.data.doctor import examine
 from stemma.data.open import open_split
+from stemma.data.records import DataWarning
 from test_cli import run
 
 BLOB = np.zeros((40, 60), bool)
@@ -151,6 +152,76 @@ def test_voc_counts_pixels_from_one_unless_boxes_have_fractions(tmp_path: Path) 
         make_coco(tmp_path / "broken", doc, split, 2)
     done = convert(tmp_path / "broken", "voc", tmp_path / "out")
     assert "fractions" in done.lost[0] and truth(tmp_path / "out") == truth(tmp_path / "broken")
+
+
+def two_sets(root: Path) -> str:
+    """Two COCO sets that are joined: equal names and numbers of pictures, JPEG, polygons; the second alone has a test
+    split."""
+    for k, (name, splits) in enumerate((("a", ("train", "val")), ("b", ("train", "val", "test")))):
+        for split in splits:
+            doc = coco_doc(2)
+            for i, im in enumerate(doc["images"]):
+                im["file_name"] = f"{i}.jpg"
+                noise(root / name / "images" / split / f"{i}.jpg", seed=40 * k + 10 * len(split) + i, format="JPEG")
+            for a in doc["annotations"]:
+                x, y, w, h = a["bbox"]
+                a["segmentation"] = [[x, y, x + w, y, x + w, y + h]]
+            path = root / name / "annotations" / f"instances_{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(doc))
+    return f"{root / 'a'}+{root / 'b'}"
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_sets_that_are_joined_keep_every_split_file_and_name(tmp_path: Path, to: str) -> None:
+    """Each picture once, whatever its times an epoch; a name that two have is told apart."""
+    where = two_sets(tmp_path / "in")
+    done = convert(f"{tmp_path / 'in' / 'a'}*3+{tmp_path / 'in' / 'b'}", to, tmp_path / "out")
+    assert done.pictures == {"train": 4, "val": 4, "test": 2}
+    want: dict[str, dict[str, Any]] = {}
+    for place in where.split("+"):
+        for split, pages in truth(Path(place)).items():
+            want.setdefault(split, {}).update(pages)
+    assert truth(tmp_path / "out") == want
+    files = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*.jpg") if p.parent.name == "train"}
+    assert sorted(files) == ["0.jpg", "0_2.jpg", "1.jpg", "1_2.jpg"] and not list((tmp_path / "out").rglob("*.png"))
+    assert files["0_2.jpg"] == (tmp_path / "in" / "b" / "images" / "train" / "0.jpg").read_bytes()
+    if to == "coco":
+        doc = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
+        assert len({im["id"] for im in doc["images"]}) == 4
+        assert all(isinstance(a["segmentation"], list) for a in doc["annotations"])
+    with pytest.raises(DataError, match="lies in the data folder"):
+        convert(where, to, tmp_path / "in" / "b" / "out")
+
+
+def test_of_sets_that_are_joined_it_is_said_what_is_not_measured_and_not_written(tmp_path: Path) -> None:
+    where = two_sets(tmp_path)
+    with pytest.warns(DataWarning, match=r"the split 'val' is that of .*/a alone; that of .*/b is not read"):
+        assert len(open_split(where, "val")) == 2
+    done = convert(f"{tmp_path / 'a'}+{tmp_path / 'a'}", "coco", tmp_path / "once")
+    assert done.pictures == {"train": 2, "val": 2}
+    assert done.lost[0] == "2 pictures come more than once in train, and are written once"
+    done = convert(f"{tmp_path / 'a'}+labels:{tmp_path / 'b'}", "coco", tmp_path / "boxed")
+    assert done.pictures == {"train": 2, "val": 2}
+    assert done.lost == [f"1 part is left out, labels:{tmp_path / 'b'}: it marks no objects"]
+
+
+def test_a_picture_is_written_into_one_split(tmp_path: Path) -> None:
+    """What --train-split takes from another split is left out there, and of data too few to divide all is "train"."""
+    two_sets(tmp_path)
+    done = convert(tmp_path / "b", "coco", tmp_path / "both", train_split="trainval")
+    assert done.pictures == {"train": 4, "test": 2}
+    assert done.lost == ["2 pictures of val are left out there: they are in train"]
+    assert len(list((tmp_path / "both").rglob("*.jpg"))) == 6
+    done = convert(tmp_path / "b", "coco", tmp_path / "other", train_split="val")
+    assert done.pictures == {"train": 2, "test": 2} and done.lost[1:] == [
+        "2 pictures of the data's own train are left out: --train-split takes another"]
+    make_coco(tmp_path / "few", coco_doc(2), "", 2)
+    with pytest.warns(DataWarning, match=r"not divided into splits \(2 images\), too few for train and val and test: "
+                      "each of them is all of it"):
+        done = convert(tmp_path / "few", "yolo", tmp_path / "small")
+    assert done.pictures == {"train": 2}
 
 
 def test_points_go_to_coco_and_yolo(tmp_path: Path) -> None:

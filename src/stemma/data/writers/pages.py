@@ -10,11 +10,13 @@ import numpy as np
 from stemma.core.samples import Classes, DataError, Dataset, Points
 
 from ..images import header
+from ..mix import origin
 from ..readers import rle
 from ..records import Records
 
 SEARCHED = ("{n} pictures say which classes they were searched for, and that is left out: what is not marked will "
             "count as absent")
+POINTS = "{n} objects' points are left out: the sets that are joined have not all the same points"
 HIDDEN = "{n} objects have hidden parts, which are left out; coco-a holds them"
 
 
@@ -60,13 +62,20 @@ class Book:
     def pages(self, split: str, hidden: bool = False) -> Iterator[Page]:
         """The split's pictures in order, one at a time. `hidden`: hidden parts are held."""
         data = self.splits[split]
+        used: set[int] = set()  # numbers of pictures: two of sets that are joined may have one
         for i, name in enumerate(self.names[split]):
             s = data.truth(i)
             if s.amodal is not None and s.masks is not None and not hidden and (split, name) not in self.held:
                 self.lose(HIDDEN, int((s.amodal & ~s.masks).any((1, 2)).sum()))
+            if s.keypoints is not None and self.points is None and (split, name) not in self.held:
+                self.lose(POINTS, len(s.labels))
+            number = s.id
+            while number in used:
+                number += len(data)
+            used.add(number)
             self.held[split, name] = len(s.labels)
-            yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
-                       _segments(data, i, s.masks, len(s.labels)), s.keypoints,
+            yield Page(name, number, s.size, s.boxes, s.labels, s.crowd, s.area,
+                       _segments(data, i, s.masks, len(s.labels)), None if self.points is None else s.keypoints,
                        (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None, _turn(data, i, s.size))
 
     def lose(self, what: str, number: int = 1) -> None:
@@ -80,6 +89,7 @@ class Book:
 
 
 def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
+    data, i = origin(data, i)
     try:
         head = header(data.path(i)) if isinstance(data, Records) else None
     except DataError:
@@ -89,6 +99,7 @@ def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
 
 def _segments(data: Dataset, i: int, masks: np.ndarray | None, count: int) -> Sequence[Any]:
     """Outlines as the source has them; of objects that live in maps, run lengths of their pixels."""
+    data, i = origin(data, i)
     if isinstance(data, Records) and data.layers is None:
         return [None] * count if data.table.segments is None else data.table.segments[data.rows(i)]
     if masks is None:
