@@ -34,14 +34,14 @@ from msgspec import Raw
 from stemma.core import outputs
 from stemma.core.samples import StemmaError
 
-from .amodal import VISIBLE
+from .amodal import LATER, VISIBLE
 from .segments import Growing, Segments, Store
 
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
-VERSION = 1  # of the kept columns
+VERSION = 2  # of the kept columns
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
-_HIDDEN = ("regions", *VISIBLE, "amodal")
+_HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
             SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
@@ -72,6 +72,8 @@ class _Row(msgspec.Struct, gc=False):
     regions: Raw | None = None
     visible_mask: Raw | None = None
     inmodal_seg: Raw | None = None
+    a_segm: Raw | None = None
+    i_segm: Raw | None = None
     amodal: Raw | None = None
 
 
@@ -203,7 +205,8 @@ class Document:
                 a = decode(raw)
             except msgspec.DecodeError:
                 a = None
-            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
+            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None
+                                      and a.a_segm is a.i_segm is None):
                 raise NotPlain
             if a is not None and a.iscrowd in (0, 1, None):
                 plain.append(a)
