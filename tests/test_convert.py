@@ -181,6 +181,7 @@ def test_sets_that_are_joined_keep_every_split_file_and_name(tmp_path: Path, to:
     where = two_sets(tmp_path / "in")
     done = convert(f"{tmp_path / 'in' / 'a'}*3+{tmp_path / 'in' / 'b'}", to, tmp_path / "out")
     assert done.pictures == {"train": 4, "val": 4, "test": 2}
+    assert f"3 times an epoch {tmp_path / 'in' / 'a'} is read, which is left out: it is written once" in done.lost
     want: dict[str, dict[str, Any]] = {}
     for place in where.split("+"):
         for split, pages in truth(Path(place)).items():

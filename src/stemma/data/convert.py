@@ -175,8 +175,11 @@ def _unwritten(where: str | Path, format: str | None, own: Mapping[str, Dataset]
     """Counts the pictures that no split of `own` holds: those that are not in the `train_split` that was told, and
     parts of which the labels of whole pictures are read."""
     if is_mixture(where):
-        for place in (place for place, _, alone in parts_of(str(where)) if alone):
-            lost[f"{{n}} part is left out, labels:{_spelled(place)}: it marks no objects"] = 1
+        for place, times, alone in parts_of(str(where)):
+            if alone:
+                lost[f"{{n}} part is left out, labels:{_spelled(place)}: it marks no objects"] = 1
+            elif times > 1:
+                lost[f"{{n}} times an epoch {_spelled(place)} is read, which is left out: it is written once"] = times
     if not options.pop("train_split", None):
         return
     there = {_key(d, i, True) for d in own.values() for i in range(len(d))}

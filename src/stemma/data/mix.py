@@ -271,10 +271,11 @@ class Mixture:
         if any(i.points is None or infos[0].points is None or i.points.names != infos[0].points.names for i in infos):
             kinds = [k for k in kinds if k != "keypoints"]  # a point's number means one thing
         boxes = ["boxes"] if any("boxes" in i.kinds for i in infos) else []
+        alike = all(p.same and i.frequency == infos[0].frequency for p, i in zip(self.parts, infos))
         name = "+".join(i.name for i in infos)
         return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"),
                     points=infos[0].points if "keypoints" in kinds else None, white=self.white,
-                    difficult=all(i.difficult for i in infos))
+                    frequency=infos[0].frequency if alike else (), difficult=all(i.difficult for i in infos))
 
     @property
     def fingerprint(self) -> str:
