@@ -357,6 +357,16 @@ def test_what_is_wholly_hidden_is_not_seen_however_that_is_written(tmp_path: Pat
     assert len(open_dataset(written(tmp_path, doc), "all").truth(0).labels) == 2
 
 
+def test_a_visible_mask_of_a_picture_without_a_size_is_told(tmp_path: Path) -> None:
+    rows = [{"id": 1, "image_id": 3, "category_id": 4, "iscrowd": 0, "area": 400, "bbox": [5, 5, 20, 20],
+             "segmentation": rle.encode(square(5, 5, 25, 25)), "visible_mask": []}]
+    doc = {**coco_a_doc(), "annotations": rows, "categories": [{"id": 4, "name": "cup"}]}
+    del doc["images"][0]["height"]
+    data = open_dataset(written(tmp_path, doc), "all")
+    assert len(data.truth(0).labels) == 1
+    assert [f.mend for f in data.faults if f.field == "visible_mask"] == ["the whole mask is taken as visible"]
+
+
 def test_stuff_is_read_as_it_is_written_and_pictures_that_are_none_are_told(tmp_path: Path) -> None:
     doc = coco_a_doc()
     regions = doc["annotations"][0]["regions"]

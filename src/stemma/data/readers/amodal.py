@@ -154,6 +154,10 @@ def modal(rows: Sequence[Any], sizes: dict[Any, tuple[int, int]], said: str, fau
     for a in rows:
         size = sizes.get(ident(a.get("image_id"))) if isinstance(a, dict) else None
         if size is None or not min(size):
+            if size is not None and _seen(a) is not None:
+                faults.append(Fault(said, f"annotation {str(a.get('id'))[:40]}", "visible_mask",
+                                    "is of a picture whose size is not told", "the whole mask is taken as visible",
+                                    True, "visible mask"))
             out.append(a)
             continue
         h, w = size
