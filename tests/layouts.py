@@ -619,6 +619,10 @@ def expected(t: Truth, like: Held) -> Held:
     return out
 
 
+# what is told of besides that which the table of formats is of
+_ELSE = ("fractions of pixels", "as difficult", "difficult objects are", "lines between points", "can be seen")
+
+
 def trip(it: Layout, to: str, folder: Path) -> tuple[float, int, str]:
     """`apart` of a layout's truth that a written format holds too, read from there and from what `stemma convert` makes
     of it: the larger of both."""
@@ -640,7 +644,7 @@ def trip(it: Layout, to: str, folder: Path) -> tuple[float, int, str]:
     meant = expected(t, first)
     meant = meant if both & {"outlines", "masks"} else bare(meant)
     one, two = apart(meant, first), apart(first, then)
-    lost = [x for x in done.lost if both >= it.always and "fractions of pixels" not in x and "as difficult" not in x]
+    lost = [x for x in done.lost if both >= it.always and not any(word in x for word in _ELSE)]
     return max(one[0], two[0]), one[1] + two[1], one[2] or two[2] or wrong or "; ".join(lost)
 
 

@@ -20,6 +20,7 @@ from stemma.data.doctor import examine
 from stemma.data.loader import Loader
 from stemma.data.open import open_dataset, open_split
 from stemma.data.readers import rle
+from stemma.data.readers.amodal import annotated
 from stemma.data.readers.coco import write_coco, write_coco_a
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import draw
@@ -320,6 +321,77 @@ def test_flat_files_with_visible_masks_are_read_as_d2sa_and_kins_have_them(tmp_p
     np.testing.assert_array_equal(s.masks, visible)
     np.testing.assert_array_equal(s.amodal, whole)
     assert s.boxes.tolist() == bounds(torch.from_numpy(visible)).tolist() and "depth" not in s.extra
+
+
+def test_kins_later_names_are_read(tmp_path: Path) -> None:
+    """update_train_2020.json: amodal and inmodal outlines, boxes x, y, width and height, by their first letters."""
+    def ring(x1: int, y1: int, x2: int, y2: int) -> list[list[int]]:
+        return [[x1, y1, x2, y1, x2, y2, x1, y2]]
+
+    rows = [{"id": k + 1, "image_id": 3, "category_id": 4, "iscrowd": 0, "a_segm": ring(10, 5, 30, 25), "a_area": 400,
+             "a_bbox": [10, 5, 20, 20], "i_segm": seen, "i_area": 0, "i_bbox": [10, 5, 8, 20], "oco_id": 1, "ico_id": k}
+            for k, seen in enumerate((ring(10, 5, 18, 25), ring(10, 5, 30, 25), []))]
+    doc = {**coco_a_doc(), "annotations": rows, "categories": [{"id": 4, "name": "car"}]}
+    data = open_dataset(written(tmp_path, doc), "all")
+    s = data.truth(0)
+    assert s.masks is not None and s.amodal is not None and s.boxes.tolist() == [[10, 5, 18, 25], [10, 5, 30, 25]]
+    np.testing.assert_array_equal(s.masks, [square(10, 5, 18, 25), square(10, 5, 30, 25)])
+    np.testing.assert_array_equal(s.amodal, [square(10, 5, 30, 25)] * 2)
+    assert s.area.tolist() == [160, 400] and "1 objects of which nothing is seen are left out" in data.notes
+
+
+@pytest.mark.parametrize("seen", ["visible_mask", "inmodal_seg"])
+@pytest.mark.parametrize("none", [[], {}, rle.encode(np.zeros((H, W), bool))], ids=["list", "object", "no pixel"])
+def test_what_is_wholly_hidden_is_not_seen_however_that_is_written(tmp_path: Path, seen: str, none: Any) -> None:
+    """No outline and one without a pixel are one; null says nothing, and the whole is visible."""
+    rows = [{"id": k + 1, "image_id": 3, "category_id": 4, "iscrowd": 0, "area": 400, "bbox": [5, 5, 20, 20],
+             "segmentation": rle.encode(square(5, 5, 25, 25)), seen: said} for k, said in enumerate((none, None))]
+    data = open_dataset(written(tmp_path, {**coco_a_doc(), "annotations": rows,
+                                           "categories": [{"id": 4, "name": "cup"}]}), "all")
+    assert len(data.truth(0).labels) == 1 and data.table.record.tolist() == [2]
+    assert "1 objects of which nothing is seen are left out" in data.notes
+    doc = coco_a_doc()
+    doc["annotations"][0]["regions"][2][seen] = none
+    doc["annotations"][0]["regions"][2].pop("visible_mask" if seen == "inmodal_seg" else "none", None)
+    assert [m.sum() > 0 for m in annotated(doc, "x.json")[3][0].masks] == [True, True, False]
+    assert len(open_dataset(written(tmp_path, doc), "all").truth(0).labels) == 2
+
+
+def test_a_visible_mask_of_a_picture_without_a_size_is_told(tmp_path: Path) -> None:
+    rows = [{"id": 1, "image_id": 3, "category_id": 4, "iscrowd": 0, "area": 400, "bbox": [5, 5, 20, 20],
+             "segmentation": rle.encode(square(5, 5, 25, 25)), "visible_mask": []}]
+    doc = {**coco_a_doc(), "annotations": rows, "categories": [{"id": 4, "name": "cup"}]}
+    del doc["images"][0]["height"]
+    data = open_dataset(written(tmp_path, doc), "all")
+    assert len(data.truth(0).labels) == 1
+    assert [f.mend for f in data.faults if f.field == "visible_mask"] == ["the whole mask is taken as visible"]
+
+
+def test_stuff_is_read_as_it_is_written_and_pictures_that_are_none_are_told(tmp_path: Path) -> None:
+    doc = coco_a_doc()
+    regions = doc["annotations"][0]["regions"]
+    for r, said in zip(regions, ("0", "1", "perhaps")):
+        r["isStuff"] = said
+    data = open_dataset(written(tmp_path, doc), "all")
+    assert data.truth(0).labels.tolist() == [0, 1, 0]
+    assert [str(f) for f in data.faults] == [
+        f"{tmp_path / 'annotations.json'}, record region 3 of image 3, field 'isStuff': 'perhaps' is neither yes nor no "
+        "(0 or 1). it counts as a thing"]
+    with pytest.raises(DataError, match="region 3 of annotation 1, field 'isStuff': 'perhaps'.*write 0 or 1"):
+        annotated(doc, "x.json")
+    regions[2]["isStuff"] = 0
+    doc["annotations"].append({"id": 2, "image_id": [1], "regions": regions[:1]})
+    data = open_dataset(written(tmp_path, doc), "all")
+    assert len(data.truth(0).labels) == 3
+    assert [(f.record, f.field, f.problem) for f in data.faults] == [("annotation 4", "image_id", "there is no image [1]")]
+    with pytest.raises(DataError, match="annotation 2, field 'image_id': is of a picture whose size is not told"):
+        annotated(doc, "x.json")
+    rows = [{"id": 1, "image_id": [1], "category_id": 4, "bbox": [5, 5, 20, 20], "area": 1, "visible_mask": [],
+             "segmentation": regions[1]["segmentation"]},
+            {"id": 2, "image_id": 3, "category_id": 4, "bbox": [5, 5, 20, 20], "area": 1, "iscrowd": 0,
+             "segmentation": regions[1]["segmentation"]}]
+    flat = {**doc, "annotations": rows, "categories": [{"id": 4, "name": "cup"}]}
+    assert [f.problem for f in open_dataset(written(tmp_path, flat), "all").faults] == ["there is no image [1]"]
 
 
 @pytest.mark.parametrize("writer", [write_coco, write_coco_a])

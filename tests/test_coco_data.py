@@ -18,7 +18,7 @@ from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
 from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
-from stemma.data.records import _SAID, DataWarning
+from stemma.data.records import _SAID, DataWarning, Records
 
 
 def test_arbitrary_ids_become_labels_in_ascending_order(tmp_path: Path) -> None:
@@ -388,6 +388,22 @@ def test_faults_that_are_mended(tmp_path: Path) -> None:
         open_dataset(make_coco(tmp_path / "b", doc, images=5), "all")
     with pytest.raises(DataError, match="categor|box|image"):
         open_dataset(path, "all", on_fault="refuse")
+
+
+def test_a_crowd_outside_its_picture_is_left_out_alone(tmp_path: Path) -> None:
+    """It covers nothing of the picture, which stays with its objects; one whose mask lies inside is another matter."""
+    doc = coco_doc(3)
+    rows = doc["annotations"]
+    for k, seg in ((1, []), (3, [[70, 5, 80, 5, 80, 9]]), (5, [[7, 5, 18, 5, 18, 9]])):
+        rows[k] |= {"bbox": [70, 5, 10, 4], "iscrowd": 1, "segmentation": seg}
+    path = make_coco(tmp_path, doc)
+    data = open_dataset(path, "all")
+    assert isinstance(data, Records) and data.table.files == ["images/train/0.png", "images/train/1.png"]
+    assert data.table.record.tolist() == [0, 10] and not data.table.crowd.any()
+    said = [(f.record, f.mend) for f in data.faults if f.kind == "box outside"]
+    assert sorted(said) == [("annotation 1 of images/train/0.png", "it is left out"),
+                            ("annotation 11 of images/train/1.png", "it is left out"),
+                            ("annotation 21 of images/train/2.png", "the picture is left out")]
 
 
 def test_broken_masks_fall_back_to_their_boxes(tmp_path: Path) -> None:

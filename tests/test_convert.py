@@ -19,6 +19,7 @@ from stemma.core.samples import DataError
 from stemma.data.convert import FORMATS, convert
 from stemma.data.doctor import examine
 from stemma.data.open import open_split
+from stemma.data.records import DataWarning, Records
 from test_cli import run
 
 BLOB = np.zeros((40, 60), bool)
@@ -130,9 +131,11 @@ def test_what_yolo_cannot_hold_is_said_and_is_no_background(tmp_path: Path) -> N
     data = rich(tmp_path / "data")
     done = convert(data, "yolo", tmp_path / "out")
     assert [re.sub(r"\d+", "N", x.split(":")[0]) for x in done.lost] == [
+        "N classes say what they are a kind of, which is left out; coco holds it",
+        "N areas are left out",
         "N masks in several pieces, or of run lengths, are written as their boxes",
         "N pictures with crowds are left out"]
-    assert done.lost[1].startswith("1 pictures") and done.pictures == {"train": 3, "val": 2}
+    assert done.lost[3].startswith("1 pictures") and done.pictures == {"train": 3, "val": 2}
     kept, every = truth(tmp_path / "out"), truth(data)
     assert all(kept[s][p] == every[s][p] for s in kept for p in kept[s])
     assert sorted(p.name for p in (tmp_path / "out" / "labels" / "train").rglob("*.txt")) == ["0.txt", "0.txt", "2.txt"]
@@ -150,7 +153,78 @@ def test_voc_counts_pixels_from_one_unless_boxes_have_fractions(tmp_path: Path) 
     for split in ("train", "val"):
         make_coco(tmp_path / "broken", doc, split, 2)
     done = convert(tmp_path / "broken", "voc", tmp_path / "out")
-    assert "fractions" in done.lost[0] and truth(tmp_path / "out") == truth(tmp_path / "broken")
+    assert any("fractions" in x for x in done.lost) and truth(tmp_path / "out") == truth(tmp_path / "broken")
+
+
+def two_sets(root: Path) -> str:
+    """Two COCO sets that are joined: equal names and numbers of pictures, JPEG, polygons; the second alone has a test
+    split."""
+    for k, (name, splits) in enumerate((("a", ("train", "val")), ("b", ("train", "val", "test")))):
+        for split in splits:
+            doc = coco_doc(2)
+            for i, im in enumerate(doc["images"]):
+                im["file_name"] = f"{i}.jpg"
+                noise(root / name / "images" / split / f"{i}.jpg", seed=40 * k + 10 * len(split) + i, format="JPEG")
+            for a in doc["annotations"]:
+                x, y, w, h = a["bbox"]
+                a["segmentation"] = [[x, y, x + w, y, x + w, y + h]]
+            path = root / name / "annotations" / f"instances_{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(doc))
+    return f"{root / 'a'}+{root / 'b'}"
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_sets_that_are_joined_keep_every_split_file_and_name(tmp_path: Path, to: str) -> None:
+    """Each picture once, whatever its times an epoch; a name that two have is told apart."""
+    where = two_sets(tmp_path / "in")
+    done = convert(f"{tmp_path / 'in' / 'a'}*3+{tmp_path / 'in' / 'b'}", to, tmp_path / "out")
+    assert done.pictures == {"train": 4, "val": 4, "test": 2}
+    assert f"3 times an epoch {tmp_path / 'in' / 'a'} is read, which is left out: it is written once" in done.lost
+    want: dict[str, dict[str, Any]] = {}
+    for place in where.split("+"):
+        for split, pages in truth(Path(place)).items():
+            want.setdefault(split, {}).update(pages)
+    assert truth(tmp_path / "out") == want
+    files = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*.jpg") if p.parent.name == "train"}
+    assert sorted(files) == ["0.jpg", "0_2.jpg", "1.jpg", "1_2.jpg"] and not list((tmp_path / "out").rglob("*.png"))
+    assert files["0_2.jpg"] == (tmp_path / "in" / "b" / "images" / "train" / "0.jpg").read_bytes()
+    if to == "coco":
+        doc = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
+        assert len({im["id"] for im in doc["images"]}) == 4
+        assert all(isinstance(a["segmentation"], list) for a in doc["annotations"])
+    with pytest.raises(DataError, match="lies in the data folder"):
+        convert(where, to, tmp_path / "in" / "b" / "out")
+
+
+def test_of_sets_that_are_joined_it_is_said_what_is_not_measured_and_not_written(tmp_path: Path) -> None:
+    where = two_sets(tmp_path)
+    with pytest.warns(DataWarning, match=r"the split 'val' is that of .*/a alone; that of .*/b is not read"):
+        assert len(open_split(where, "val")) == 2
+    done = convert(f"{tmp_path / 'a'}+{tmp_path / 'a'}", "coco", tmp_path / "once")
+    assert done.pictures == {"train": 2, "val": 2}
+    assert done.lost[0] == "2 pictures come more than once in train, and are written once"
+    done = convert(f"{tmp_path / 'a'}+labels:{tmp_path / 'b'}", "coco", tmp_path / "boxed")
+    assert done.pictures == {"train": 2, "val": 2}
+    assert done.lost == [f"1 part is left out, labels:{tmp_path / 'b'}: it marks no objects"]
+
+
+def test_a_picture_is_written_into_one_split(tmp_path: Path) -> None:
+    """What --train-split takes from another split is left out there, and of data too few to divide all is "train"."""
+    two_sets(tmp_path)
+    done = convert(tmp_path / "b", "coco", tmp_path / "both", train_split="trainval")
+    assert done.pictures == {"train": 4, "test": 2}
+    assert done.lost == ["2 pictures of val are left out there: they are in train"]
+    assert len(list((tmp_path / "both").rglob("*.jpg"))) == 6
+    done = convert(tmp_path / "b", "coco", tmp_path / "other", train_split="val")
+    assert done.pictures == {"train": 2, "test": 2} and done.lost[1:] == [
+        "2 pictures of the data's own train are left out: --train-split takes another"]
+    make_coco(tmp_path / "few", coco_doc(2), "", 2)
+    with pytest.warns(DataWarning, match=r"not divided into splits \(2 images\), too few for train and val and test: "
+                      "each of them is all of it"):
+        done = convert(tmp_path / "few", "yolo", tmp_path / "small")
+    assert done.pictures == {"train": 2}
 
 
 def test_points_go_to_coco_and_yolo(tmp_path: Path) -> None:
@@ -165,7 +239,96 @@ def test_points_go_to_coco_and_yolo(tmp_path: Path) -> None:
                                                                                c.keypoints[..., 2] > 0)
         assert b.masks is not None and a.masks is not None and np.array_equal(a.masks, b.masks)
     assert second.info.points is not None and first.info.points is not None
+    assert third.info.points is not None and third.info.points.names == first.info.points.names
+    assert third.info.points.flip == first.info.points.flip
+    assert f"{len(first.info.points.lines)} lines between points are left out" in done.lost
     assert second.info.points.names == first.info.points.names and second.info.points.lines == first.info.points.lines
+
+
+def crowd_human(root: Path) -> Path:
+    """Two people a picture, of the second of which two fifths can be seen."""
+    for split in ("train", "val"):
+        lines = []
+        for i in range(2):
+            noise(root / "Images" / f"{split}{i}.jpg", 240, 320, seed=i + len(split), format="JPEG")
+            people = [{"tag": "person", "fbox": [x, 20, 60, 150], "vbox": [x, 20, 60, h], "hbox": [x, 20, 8, 8],
+                       "head_attr": {}, "extra": {"box_id": 0, "occ": 0}} for x, h in ((20, 150), (120, 60))]
+            lines.append(json.dumps({"ID": f"{split}{i}", "gtboxes": people}))
+        (root / f"annotation_{split}.odgt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_how_much_can_be_seen_goes_to_coco_and_is_told_elsewhere(tmp_path: Path) -> None:
+    data = crowd_human(tmp_path / "data")
+    assert not convert(data, "coco", tmp_path / "coco").lost
+    for to in ("voc", "yolo"):
+        assert convert(data, to, tmp_path / to).lost == [
+            "8 objects say how much of them can be seen, which is left out; coco holds it"]
+    for where in (data, tmp_path / "coco"):
+        seen = open_split(where, "train").truth(0).visible
+        assert seen is not None and seen.tolist() == [1, 0.4]
+    path = tmp_path / "coco" / "annotations" / "instances_train.json"
+    doc = json.loads(path.read_text())
+    for a, share in zip(doc["annotations"], (1.7, None, "much", 0.25)):
+        a["vis_ratio"] = share
+    path.write_text(json.dumps(doc))
+    again = open_split(tmp_path / "coco", "train")
+    assert isinstance(again, Records) and again.table.visible is not None
+    np.testing.assert_array_equal(again.table.visible, [np.nan, np.nan, np.nan, 0.25])
+    assert sorted((f.record, f.problem) for f in again.faults) == [
+        ("annotation 1 of train/train0.jpg", "is 1.7, no share from 0 to 1"),
+        ("annotation 3 of train/train1.jpg", "is much, no share from 0 to 1")]
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_areas_that_are_not_those_of_what_is_written_are_told(tmp_path: Path) -> None:
+    """By these COCO's evaluation calls an object small. Three of an object's box, and one of half of it."""
+    for split in ("train", "val"):
+        doc = coco_doc(1)
+        doc["annotations"] += [dict(a, id=a["id"] + 50, bbox=[30, 8, 20, 12]) for a in doc["annotations"]]
+        for a in doc["annotations"]:
+            a["area"] = a["bbox"][2] * a["bbox"][3]
+        doc["annotations"][3]["area"] /= 2
+        make_coco(tmp_path / "data", doc, split, 1)
+    for to in ("yolo", "voc"):
+        assert "2 areas are left out: those of boxes and outlines will be taken" in convert(
+            tmp_path / "data", to, tmp_path / to).lost
+    convert(tmp_path / "data", "coco", tmp_path / "coco")
+    assert sorted(open_split(tmp_path / "coco", "train").truth(0).area.tolist()) == [120, 200, 200, 240]
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_stuff_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sky and road of COCO panoptic, two segments a picture, are no objects; a mended copy says so too."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        noise(root / split / "0.jpg", 90, 120, seed=len(split), format="JPEG")
+        ids = np.zeros((90, 120, 3), np.uint8)
+        ids[:40], ids[40:], ids[50:70, 20:50] = (1, 0, 0), (2, 0, 0), (3, 0, 0)
+        (root / "annotations" / f"panoptic_{split}").mkdir(parents=True)
+        Image.fromarray(ids).save(root / "annotations" / f"panoptic_{split}" / "0.png")
+        info = [{"id": k, "category_id": c, "iscrowd": 0, "area": n, "bbox": box} for k, c, n, box in (
+            (1, 3, 4800, [0, 0, 120, 40]), (2, 4, 5400, [0, 40, 120, 50]), (3, 1, 600, [20, 50, 30, 20]))]
+        (root / "annotations" / f"panoptic_{split}.json").write_text(json.dumps({
+            "images": [{"id": 0, "file_name": "0.jpg", "width": 120, "height": 90}],
+            "annotations": [{"image_id": 0, "file_name": "0.png", "segments_info": info}],
+            "categories": [{"id": c, "name": n, "isthing": int(c == 1)} for c, n in ((1, "car"), (3, "sky"), (4, "road"))],
+        }))
+    line = "4 segments of stuff are left out: objects alone are held"
+    done = convert(root, "coco", tmp_path / "coco")
+    assert done.lost == [line] and done.objects == {"train": 1, "val": 1}
+    _, said, _ = run(capsys, "doctor", str(root), "--fix", str(tmp_path / "mended"))
+    assert line in said
+
+
+def test_what_coco_a_cannot_hold_is_told(tmp_path: Path) -> None:
+    """Of drawn scenes: classes and what they are a kind of; that the order of regions is not the data's own."""
+    done = convert("scenes:64:4", "coco-a", tmp_path / "a")
+    assert "8 classes are written as names of regions: read again, there are things and stuff alone" in done.lost
+    assert any(x.startswith("6 pictures do not say which object is in front: ") for x in done.lost)
+    again = convert(tmp_path / "a", "coco-a", tmp_path / "b")
+    assert not [x for x in again.lost if "classes are" in x or "in front" in x]
 
 
 def test_endings_and_the_case_of_names_keep_pictures_apart(tmp_path: Path) -> None:

@@ -121,6 +121,13 @@ def test_maps_are_examined_too(tmp_path: Path) -> None:
     assert any("not divided" in n for n in report.notes) and "pixels of each class" in shown(report)
 
 
+def test_of_too_few_pictures_to_divide_it_is_said_what_splits_will_be(tmp_path: Path) -> None:
+    for n, said in ((2, "with fewer than three pictures train, val and test will each be all of it"),
+                    (3, "train, val and test will be 80, 10 and 10 % by a hash")):
+        make_coco(tmp_path / str(n), coco_doc(n), "", n)
+        assert any(said in note for note in examine(tmp_path / str(n)).notes)
+
+
 def test_one_unusable_split_does_not_hide_the_other(tmp_path: Path) -> None:
     make_coco(tmp_path)
     (make_coco(tmp_path, split="val", images=2)).write_text('{"images": [], "annotations": [')

@@ -17,6 +17,7 @@ from made_data import noise
 from stemma.core.types import Info
 from stemma.data.convert import convert
 from stemma.data.doctor import examine
+from stemma.data.mix import Mixture
 from stemma.data.named import ByName
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
@@ -201,6 +202,7 @@ def test_a_folder_says_what_was_searched_for(tmp_path: Path) -> None:
     assert again.info.frequency == data.info.frequency
     assert evaluated(again, found).result() == evaluated(data, found).result()
     assert any("searched for" in x for x in convert(tmp_path / "lvis", "yolo", tmp_path / "yolo").lost)
+    assert Mixture([data, data]).info.frequency == data.info.frequency  # as of sets that are joined
 
 
 @pytest.mark.filterwarnings("ignore")

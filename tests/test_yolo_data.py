@@ -48,6 +48,20 @@ def test_poses(tmp_path: Path) -> None:
     np.testing.assert_allclose(points, [[[6, 8, 2], [0, 0, 0]]], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("said", "names"), [
+    ("{0: [nose, left_eye], 1: [nose, left_eye]}", ("nose", "left_eye")), ("[[nose, tail]]", ("nose", "tail")),
+    ("[nose, tail]", ("nose", "tail")), ("{0: [nose, tail], 1: [tail, nose]}", None), ("{0: [nose]}", None),
+    ("[[nose, nose]]", None), ("7", None), ("{}", None), ("[[1, 2]]", None),
+])
+def test_names_of_points(tmp_path: Path, said: str, names: tuple[str, ...] | None) -> None:
+    """As Ultralytics has them, a list a class; points whose names say nothing are numbered, which is noted."""
+    yaml = f"train: images/train\nnames: [cat, dog]\nkpt_shape: [2, 3]\nkpt_names: {said}\n"
+    make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5 0.1 0.2 2 0.3 0.4 0\n"], yaml)
+    data = open_dataset(tmp_path / "y", "all")
+    assert data.info.points is not None and data.info.points.names == (names or ("point_0", "point_1"))
+    assert any("kpt_names is not read" in n for n in data.notes) == (names is None)
+
+
 @pytest.mark.parametrize("names", ["[cat, dog]", "{0: cat, 1: dog}", "\n  - cat\n  - dog"])
 def test_names_as_list_or_mapping(tmp_path: Path, names: str) -> None:
     make_yolo(tmp_path / "y", yaml=f"train: images/train\nval: images/train\nnc: 2\nnames: {names}\n")

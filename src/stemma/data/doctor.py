@@ -443,8 +443,10 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
     if "train" not in opened and not report.derived:
         report.notes.append(f"there is no split 'train' to learn from; {', '.join(opened)} can be measured on")
     if report.derived:
-        report.notes.append("the data is not divided into splits: train, val and test will be 80, 10 and 10 % by a "
-                            "hash of the file names")
+        few = sum(len(d.table.files) for d in opened.values()) < 3
+        report.notes.append("the data is not divided into splits: " + (
+            "with fewer than three pictures train, val and test will each be all of it" if few else
+            "train, val and test will be 80, 10 and 10 % by a hash of the file names"))
 
 
 def _scenes(where: str, options: dict[str, Any]) -> Report:

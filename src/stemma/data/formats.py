@@ -241,9 +241,12 @@ def open_at(
     draft = own[source]()
     select = None
     if part is not None:
-        said = ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1])
+        n = len(draft.table.files)
+        said = ("; a hash of the file names divides it: "
+                + ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1]) if n >= len(part[1])
+                else f", too few for {' and '.join(part[1])}: each of them is all of it")
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
-        say_once(f"{path}: {own_name} ({len(draft.table.files)} images); a hash of the file names divides it: {said}")
+        say_once(f"{path}: {own_name} ({n} image{'s' * (n != 1)}){said}")
         select = lambda files: _part(files, *part)  # noqa: E731
     found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select,
                    scale=scale_of(own, source))

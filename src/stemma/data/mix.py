@@ -10,6 +10,9 @@ sec. 4).
 FOLDER/CLASS/PICTURE, or FOLDER/SPLIT/CLASS/PICTURE); before any other data it takes the classes of the objects and
 hides their boxes.
 
+What is measured on, any split but train, is that of the first part; where others that are joined have it too, a line
+says that theirs is not read. `stemma convert` writes every split of all of them.
+
 A mixture is a list of pictures like any other: the loader's order is a function of seed and epoch,
 so a run resumes exactly.
 """
@@ -28,7 +31,8 @@ import numpy as np
 from ..core.samples import Classes, DataError, Dataset, Info, Sample
 from .formats import LABELS, formats_at, is_scenes, open_at, splits_at
 from .images import header, read_image, white_of
-from .subset import read_at
+from .records import say_once
+from .subset import Subset, read_at
 
 _TIMES = re.compile(r"(.+)\*(\d{1,4})")
 _ENDS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -264,11 +268,14 @@ class Mixture:
         infos = [p.info for p in self.parts]
         kinds = [k for k in infos[0].kinds if all(k in i.kinds for i in infos)]
         kinds = [k for k in kinds if k not in ("boxes", "image_labels")]
+        if any(i.points is None or infos[0].points is None or i.points.names != infos[0].points.names for i in infos):
+            kinds = [k for k in kinds if k != "keypoints"]  # a point's number means one thing
         boxes = ["boxes"] if any("boxes" in i.kinds for i in infos) else []
+        alike = all(p.same and i.frequency == infos[0].frequency for p, i in zip(self.parts, infos))
         name = "+".join(i.name for i in infos)
         return Info(name, "mixture", self.classes, (*boxes, *kinds, "image_labels"),
                     points=infos[0].points if "keypoints" in kinds else None, white=self.white,
-                    difficult=all(i.difficult for i in infos))
+                    frequency=infos[0].frequency if alike else (), difficult=all(i.difficult for i in infos))
 
     @property
     def fingerprint(self) -> str:
@@ -291,11 +298,26 @@ class Mixture:
         return Mixture([change(p.base) for p in self.parts], self.times)
 
 
+def origin(data: Dataset, i: int) -> tuple[Dataset, int]:
+    """The data set that picture `i` of one that stands around others is read from, and its number there."""
+    while True:
+        if isinstance(data, Mixture):
+            part = data.part[i]
+            i, data = int(data.at[i]), data.parts[part]
+        elif isinstance(data, Subset):
+            i, data = int(data.at[i]), data.base
+        elif isinstance(data, Relabelled):
+            data = data.base
+        else:
+            return data, i
+
+
 def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
     """What `where` names. The train split is the mixture; any other is that of the first part,
     under the classes of all.
 
-    What is measured on needs its truth, so only in training are boxes hidden. Raises `DataError`.
+    What is measured on needs its truth, so only in training are boxes hidden. Where others that are joined have the
+    split too, it is said that theirs is not read. Raises `DataError`.
     """
     asked, joined = parts_of(where), is_joined(where)
     train = [_open(place, "train", alone, options if k == 0 or joined else {})
@@ -305,10 +327,18 @@ def open_mixture(where: str, split: str = "train", **options: Any) -> Dataset:
     if split == "train":
         return train[0] if len(train) == 1 and asked[0][1] == 1 else Mixture(train, [t for _, t, _ in asked])
     place, _, alone = asked[0]
+    if joined and (others := [p for p, _, _ in asked[1:] if p != place and split in splits_at(p, **_told(options))]):
+        say_once(f"{where}: the split '{split}' is that of {place} alone; that of {', '.join(others)} is not read: "
+                 f"measure on it by itself, or write all as one set with `stemma convert`")
     whole = train[0] if alone and isinstance(train[0], Folders) else open_at(place, split, **options)
     if isinstance(whole, Folders):
         whole = Folders(Path(place).expanduser(), split)
     return whole if len(train) == 1 else Relabelled(whole, union([p.info.classes for p in train]))
+
+
+def _told(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that say which splits there are."""
+    return {k: v for k, v in options.items() if k not in ("on_fault", "classes")}
 
 
 def alike(where: str, places: Sequence[str], lists: Sequence[Classes]) -> None:
@@ -340,5 +370,5 @@ def splits_of(where: str) -> tuple[str, ...]:
     return splits_at(place)
 
 
-__all__ = ["Folders", "Labelled", "Mixture", "Relabelled", "absolute", "is_mixture", "open_mixture", "parts_of",
-           "splits_of", "unboxed", "union"]
+__all__ = ["Folders", "Labelled", "Mixture", "Relabelled", "absolute", "is_mixture", "open_mixture", "origin",
+           "parts_of", "splits_of", "unboxed", "union"]

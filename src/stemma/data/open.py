@@ -79,6 +79,24 @@ def _trained_on(where: str | Path, split: str, format: str | None, on_fault: OnF
     return formats.open_at(where, split, format, on_fault, **options)
 
 
+def every_split(where: str | Path, format: str | None = None, **options: Any) -> dict[str, Dataset]:
+    """Every split by name, train first, but for those that hold what others hold; of sets that are joined, that of each
+    that has it. Parts of a mixture of which the labels of whole pictures alone are read are not among them. Raises
+    DataError."""
+    asked = mix.parts_of(str(where)) if mix.is_mixture(where) else [(str(where), 1, False)]
+    places = [place for place, _, alone in asked if not alone]
+    if not places:
+        return {name: open_split(where, name, format, **options) for name in formats.apart(splits(where))}
+    names = [formats.apart(splits(place, format, **options)) for place in places]
+    out: dict[str, Dataset] = {}
+    for split in splits_order({s: None for of in names for s in of}):
+        there = [place for place, of in zip(places, names) if split in of]
+        parts = [open_split(place, split, format, **options) for place in there]
+        mix.alike(str(where), there, [p.info.classes for p in parts])
+        out[split] = parts[0] if len(places) == 1 else mix.Mixture(parts)
+    return out
+
+
 # ---------------------------------------------------------------- for a task
 
 
@@ -195,7 +213,7 @@ def cached(data: Dataset) -> Dataset:
 
 
 __all__ = [
-    "FORMATS", "DataWarning", "HeldOut", "absolute", "cached", "call", "formats_at", "held_out", "is_scenes",
-    "module_of", "open_dataset",
-    "open_pair", "open_split", "recognise", "same_classes", "splits", "splits_order", "spread", "subset", "suited",
+    "FORMATS", "DataWarning", "HeldOut", "absolute", "cached", "call", "every_split", "formats_at", "held_out",
+    "is_scenes", "module_of", "open_dataset", "open_pair", "open_split", "recognise", "same_classes", "splits",
+    "splits_order", "spread", "subset", "suited",
 ]

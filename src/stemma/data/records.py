@@ -522,7 +522,7 @@ def _judged(b: np.ndarray, hw: np.ndarray) -> np.ndarray:
 def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
     extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
-    masks fall back to the box."""
+    masks fall back to the box. A crowd outside its picture is left out alone: within the picture it hides nothing."""
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
@@ -540,7 +540,11 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
 
     say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
     say(flat, "the box {box} has no extent", OUT, "degenerate box")
+    aside = gone & t.crowd & ~_masked_inside(t, gone & t.crowd)
+    gone &= ~aside
     say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
+    say(aside, "the box {box} of what does not count lies outside the picture of {w} x {h}", "it is left out",
+        "box outside")
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     wrong = broken | flat | gone
     boxes = b.copy()
@@ -549,6 +553,8 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
     t = replace(t, boxes=boxes)
     stays = ~out
     stays[t.image[wrong]] = False
+    if aside.any():
+        t = t.objects(~aside)
     left = np.flatnonzero(stays)
     if len(left) < len(t.files):
         t = t.images(left)
@@ -565,6 +571,21 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
     return t, faults, left
+
+
+def _masked_inside(t: Table, of: np.ndarray) -> np.ndarray:
+    """bool (O,): which of the objects `of` (bool, O) have a mask that reaches into their picture, or may: one that is
+    not known to be sound polygons."""
+    found = np.zeros(len(t.image), dtype=bool)
+    at = np.flatnonzero(of)
+    if t.segments is not None and len(at):
+        odd = t.segments.take(at).odd()
+        found[at[odd]] = True
+        at = np.delete(at, odd)
+        around, (h, w) = t.segments.take(at).bounds(), t.sizes[t.image[at]].T
+        with np.errstate(invalid="ignore"):
+            found[at] = ((around[:, :2] < np.stack([w, h], 1)) & (around[:, 2:] > 0)).all(1)
+    return found
 
 
 def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:

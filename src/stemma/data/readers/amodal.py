@@ -4,23 +4,26 @@ mask beside the whole one, as D2SA and KINS have them.
 COCO-A (https://github.com/Wakeupbuddy/amodalAPI): an annotation a picture and annotator, with `regions`, each of them a
 whole `segmentation`, a `visible_mask`, an `occlude_rate`, `isStuff` and `name`; and `depth_constraint`, pairs
 "front-back,..." of regions counted from 1. Flat: `segmentation` is the whole object, `visible_mask` (D2SA, COCOA-cls)
-or `inmodal_seg` (KINS) what is seen of it.
+or `inmodal_seg` (KINS; `a_segm` and `i_segm` in its update) what is seen of it. An empty one says that nothing is.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from hotcoco import mask as coco_mask
 
 from stemma.core.samples import Classes, DataError, Dataset, Sample
+from stemma.core.values import flag, ident
 from stemma.ops.depth import depth_pairs, front_first
 
 from ..records import Fault
 from . import rle
 
 VISIBLE = ("visible_mask", "inmodal_seg")
+# what KINS's update_train_2020.json and update_test_2020.json call the fields: amodal and inmodal
+LATER = {"a_segm": "segmentation", "i_segm": "inmodal_seg", "a_bbox": "bbox", "a_area": "area"}
 OUTSIDE = 0.02  # share of the visible pixels that may lie outside the whole: polygons and runs are drawn apart
 RATE = 0.05  # by which an occlusion rate may differ from its masks'
 Pairs = tuple[tuple[int, int], ...]
@@ -40,8 +43,8 @@ def flat(doc: dict[str, Any], said: str, faults: list[Fault],
         if not isinstance(a, dict) or not isinstance(a.get("regions"), list):
             out.append(a)
             continue
-        image = a.get("image_id")
-        if image in pairs:
+        image = ident(a.get("image_id"))
+        if image is not None and image in pairs:
             more += 1
             continue
         first = len(out) + 1
@@ -50,8 +53,14 @@ def flat(doc: dict[str, Any], said: str, faults: list[Fault],
             seg = r.get("segmentation")
             if isinstance(seg, list) and seg and not isinstance(seg[0], list):
                 seg = [seg]
-            out.append({**r, "id": first + k, "image_id": image, "segmentation": seg,
-                        "category_id": 2 if r.get("isStuff") else 1})
+            try:
+                stuff = flag(r.get("isStuff"))
+            except ValueError as e:
+                stuff = False
+                faults.append(Fault(said, f"region {k + 1} of image {str(a.get('image_id'))[:40]}", "isStuff", str(e),
+                                    "it counts as a thing", True, "broken record"))
+            out.append({**r, "id": first + k, "image_id": a.get("image_id"), "segmentation": seg,
+                        "category_id": 2 if stuff else 1})
         pairs[image] = _ordered(a, first, len(a["regions"]), said, faults)
     if more:
         notes.append(f"{more} pictures' worth of regions are by a second annotator or a later one: of each picture the "
@@ -90,13 +99,14 @@ def annotated(doc: Any, said: str) -> dict[Any, list[Sample]]:
     listed = doc.get("images") if isinstance(doc, dict) else None
     if not isinstance(rows, list) or not isinstance(listed, list):
         raise DataError(said, "has no annotations of pictures", "give a COCO-A file", field="annotations")
-    sizes = {i.get("id"): (i.get("height"), i.get("width")) for i in listed if isinstance(i, dict)}
+    sizes = {ident(i.get("id")): (i.get("height"), i.get("width")) for i in listed if isinstance(i, dict)}
     found: dict[Any, list[Sample]] = {}
     for a in rows:
         regions = a.get("regions") if isinstance(a, dict) else None
         if not isinstance(regions, list) or not regions:
             continue
-        h, w = sizes.get(a.get("image_id"), (None, None))
+        image = ident(a.get("image_id"))
+        h, w = sizes.get(image, (None, None)) if image is not None else (None, None)
         if not (isinstance(h, int) and isinstance(w, int) and h > 0 and w > 0):
             raise DataError(said, "is of a picture whose size is not told", "list it under 'images'",
                             f"annotation {str(a.get('id'))[:40]}", "image_id")
@@ -105,38 +115,56 @@ def annotated(doc: Any, said: str) -> dict[Any, list[Sample]]:
             r = r if isinstance(r, dict) else {}
             seg = r.get("segmentation")
             seg = [seg] if isinstance(seg, list) and seg and not isinstance(seg[0], list) else seg
-            for name, one in (("visible_mask", next((r[v] for v in VISIBLE if r.get(v)), seg)), ("segmentation", seg)):
+            seen = _seen(r)
+            for name, one in (("visible_mask", seg if seen is None else seen), ("segmentation", seg)):
+                if name == "visible_mask" and one in ([], {}):
+                    masks.append(np.zeros((h, w), bool))
+                    continue
                 if wrong := _unreadable(one, h, w):
                     raise DataError(said, wrong, "correct it", f"region {k + 1} of annotation {str(a.get('id'))[:40]}",
                                     name)
                 masks.append(rle.decode(one, h, w))
-        seen, whole = np.stack(masks[::2]), np.stack(masks[1::2])
+        visible, whole = np.stack(masks[::2]), np.stack(masks[1::2])
         n, faults = len(regions), list[Fault]()
         pairs = np.asarray(_ordered(a, 0, n, said, faults), np.int64).reshape(-1, 2)
-        kind = np.array([1 if isinstance(r, dict) and r.get("isStuff") else 0 for r in regions])
-        found.setdefault(a["image_id"], []).append(Sample(
+        kind = np.zeros(n, np.int64)
+        for k, r in enumerate(regions):
+            try:
+                kind[k] = flag(r.get("isStuff") if isinstance(r, dict) else None)
+            except ValueError as e:
+                raise DataError(said, str(e), "write 0 or 1", f"region {k + 1} of annotation {str(a.get('id'))[:40]}",
+                                "isStuff") from None
+        found.setdefault(image, []).append(Sample(
             None, (h, w), np.zeros((n, 4), np.float32), kind, np.zeros(n, bool), whole.sum((1, 2)).astype(np.float32),
-            masks=seen, amodal=whole, extra={"depth": pairs}, file=said))
+            masks=visible, amodal=whole, extra={"depth": pairs}, file=said))
     return found
 
 
 def modal(rows: Sequence[Any], sizes: dict[Any, tuple[int, int]], said: str, faults: list[Fault],
           notes: list[str]) -> list[Any]:
-    """Annotations with the visible mask as `segmentation` and its box, and the whole as `amodal`; as they are where no
-    annotation has a visible mask. `sizes`: image_id -> (height, width).
+    """Annotations, whichever of KINS's names they have, with the visible mask as `segmentation` and its box, and the
+    whole as `amodal`; as they are where no annotation has a visible mask. `sizes`: image_id -> (height, width).
 
     Objects of which nothing is seen are left out, which is said.
     """
-    if not any(isinstance(a, dict) and any(a.get(k) for k in VISIBLE) for a in rows):
-        return list(rows)
+    rows = [{name: a[k] for k, name in LATER.items() if k in a} | a if isinstance(a, dict) else a for a in rows]
+    if not any(isinstance(a, dict) and _seen(a) is not None for a in rows):
+        return rows
     out, gone = [], 0
     for a in rows:
-        size = sizes.get(a.get("image_id")) if isinstance(a, dict) else None
+        size = sizes.get(ident(a.get("image_id"))) if isinstance(a, dict) else None
         if size is None or not min(size):
+            if size is not None and _seen(a) is not None:
+                faults.append(Fault(said, f"annotation {str(a.get('id'))[:40]}", "visible_mask",
+                                    "is of a picture whose size is not told", "the whole mask is taken as visible",
+                                    True, "visible mask"))
             out.append(a)
             continue
         h, w = size
-        whole, seen = a.get("segmentation"), next((a[k] for k in VISIBLE if a.get(k)), None)
+        whole, seen = a.get("segmentation"), _seen(a)
+        if seen in ([], {}):
+            gone += 1
+            continue
         record = f"annotation {str(a.get('id'))[:40]}"
         wrong = _unreadable(whole, h, w)
         if wrong:
@@ -166,6 +194,13 @@ def modal(rows: Sequence[Any], sizes: dict[Any, tuple[int, int]], said: str, fau
     if gone:
         notes.append(f"{gone} objects of which nothing is seen are left out")
     return out
+
+
+def _seen(a: Mapping[str, Any]) -> Any:
+    """What an annotation says is seen of its object: None where it says nothing, an empty list or object where it says
+    that nothing is."""
+    said = [a[k] for k in VISIBLE if a.get(k) is not None]
+    return next((s for s in said if s), said[0] if said else None)
 
 
 def _unreadable(seg: Any, h: int, w: int) -> str:

@@ -2,7 +2,7 @@
 reading, and writing truth and results.
 
 Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) from 0, edges continuous. Labels follow
-ascending category id.
+ascending category id. `vis_ratio`, as CityPersons has it in COCO's format, is the share of a box that can be seen.
 """
 from __future__ import annotations
 
@@ -602,14 +602,20 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
                          "its box is taken as the mask", True, "no mask")
                    for k in bare]
-    area, crowd = rows.area[keep], rows.crowd[keep]
+    area, visible, crowd = rows.area[keep], rows.visible[keep], rows.crowd[keep]
     flat = _Flat(rows, keep, odd)
     points = points_of(categories) or flat.unnamed(notes)
     keypoints = flat.shaped(record, points, said, faults) if points is not None and flat.there else None
     for n, a in odd:
-        area[n] = real(a.get("area"))
+        area[n], visible[n] = real(a.get("area")), real(a.get("vis_ratio"))
     if odd:
         crowd[[n for n, _ in odd]] = crowds([a for _, a in odd], [record[n] for n, _ in odd], said, faults)
+    shares = {n: a.get("vis_ratio") for n, a in odd if a.get("vis_ratio") is not None and np.isnan(visible[n])}
+    for n, share in (shares | {n: visible[n] for n in np.flatnonzero((visible < 0) | (visible > 1)).tolist()}).items():
+        faults.append(Fault(said, f"annotation {record[n]} of {files[int(at[n])]}", "vis_ratio",
+                            f"is {str(share)[:40]}, no share from 0 to 1", "how much can be seen counts as unknown",
+                            True, "no share"))
+        visible[n] = math.nan
     wholes = dict((n, a["amodal"]) for n, a in odd if a.get("amodal") is not None)
     ordered = {ident(k): v for k, v in pairs.items()}
     hidden = segments is not None and bool(wholes)
@@ -619,6 +625,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         files, sizes, ids, at, boxes, kind, said, crowd=crowd, area=area, record=number, word="annotation",
         segments=segments, keypoints=keypoints, amodal=[wholes.get(n) for n in range(len(at))] if hidden else None,
         depth=[ordered.get(k, ()) for k in index] if ordered else None,
+        visible=None if np.isnan(visible).all() else visible,
     )
     t.searched = searched
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
@@ -879,6 +886,8 @@ def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = N
                 whole = s.amodal[k] | s.masks[k]
                 a |= {"segmentation": rle.encode(whole), "visible_mask": rle.encode(s.masks[k]),
                       "occlude_rate": 1 - float(s.masks[k].sum()) / max(float(whole.sum()), 1.0)}
+            if s.visible is not None and np.isfinite(s.visible[k]):
+                a["vis_ratio"] = float(s.visible[k])
             if s.keypoints is not None:
                 a["keypoints"] = [float(v) for v in s.keypoints[k].reshape(-1)]
                 a["num_keypoints"] = int((s.keypoints[k, :, 2] > 0).sum())

@@ -34,14 +34,14 @@ from msgspec import Raw
 from stemma.core import outputs
 from stemma.core.samples import StemmaError
 
-from .amodal import VISIBLE
+from .amodal import LATER, VISIBLE
 from .segments import Growing, Segments, Store
 
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
-VERSION = 1  # of the kept columns
+VERSION = 3  # of the kept columns
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
-_HIDDEN = ("regions", *VISIBLE, "amodal")
+_HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
             SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
@@ -72,6 +72,9 @@ class _Row(msgspec.Struct, gc=False):
     regions: Raw | None = None
     visible_mask: Raw | None = None
     inmodal_seg: Raw | None = None
+    vis_ratio: float | None = None
+    a_segm: Raw | None = None
+    i_segm: Raw | None = None
     amodal: Raw | None = None
 
 
@@ -85,6 +88,7 @@ class Annotations:
     category: Int[np.ndarray, " n"]
     boxes: Float[np.ndarray, "n 4"]  # x, y, width, height
     area: Float[np.ndarray, " n"]  # NaN where the file does not say
+    visible: Float[np.ndarray, " n"]  # vis_ratio, the share of the box that can be seen; NaN where it is not said
     crowd: Bool[np.ndarray, " n"]
     segments: Segments
     points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
@@ -105,7 +109,8 @@ class _Growing:
 
     def extend(self, rows: list[_Row]) -> None:
         self.ids.extend(chain.from_iterable([(a.id, a.image_id, a.category_id) for a in rows]))
-        self.numbers.extend(chain.from_iterable([(*a.bbox, nan if a.area is None else a.area) for a in rows]))
+        self.numbers.extend(chain.from_iterable([
+            (*a.bbox, nan if a.area is None else a.area, nan if a.vis_ratio is None else a.vis_ratio) for a in rows]))
         self.crowd.extend([bool(a.iscrowd) for a in rows])
         self.segments.extend([a.segmentation or None for a in rows])
         for points in [a.keypoints for a in rows]:
@@ -119,14 +124,14 @@ class _Growing:
         self.odd[len(self.lengths)] = a
         self.segments.add((a.pop("segmentation", None) or None) if isinstance(a, dict) else None)
         self.ids.extend((0, 0, 0))
-        self.numbers.extend((nan,) * 5)
+        self.numbers.extend((nan,) * 6)
         self.crowd.append(0)
         self.lengths.append(-1)
 
     def done(self) -> Annotations:
         number, image, category = np.array(self.ids, dtype=np.int64).reshape(-1, 3).T.copy()
-        numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 5)
-        return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(),
+        numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 6)
+        return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(), numbers[:, 5].copy(),
                            np.array(self.crowd, dtype=bool), self.segments.segments(),
                            np.array(self.points, dtype=np.float64), np.array(self.lengths, dtype=np.int64), self.odd)
 
@@ -203,7 +208,8 @@ class Document:
                 a = decode(raw)
             except msgspec.DecodeError:
                 a = None
-            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None):
+            if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None
+                                      and a.a_segm is a.i_segm is None):
                 raise NotPlain
             if a is not None and a.iscrowd in (0, 1, None):
                 plain.append(a)
@@ -267,7 +273,7 @@ class Plain:
     rows: Annotations
 
 
-_COLUMNS = ("number", "image", "category", "boxes", "area", "crowd", "lengths")
+_COLUMNS = ("number", "image", "category", "boxes", "area", "visible", "crowd", "lengths")
 
 
 def _place(path: Path) -> Path:

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from ..finding import Pictures, foreign, plain_name, same_letters
 from ..images import SUFFIXES, check_name, child, header, listing, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
-from .coco import split_name
+from .coco import points_named, split_name
 
 FORMAT = "yolo"
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -461,7 +461,7 @@ def read(
     given = None if labels is None else given_folder(base, labels, "labels")
     notes = list(source.notes)
     classes, said = _names(base, root, source, doc, names, given, notes)
-    points = _points(doc, config)
+    points = _points(doc, config, notes)
     hashed = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogatepass"))
     files, lists, used = image_files(source)
     for raw in lists:
@@ -732,7 +732,7 @@ def _poses(rows: Sequence[Sequence[float]]) -> tuple[int, int] | None:
     return None
 
 
-def _points(doc: Mapping[str, Any], config: Path | None) -> Points | None:
+def _points(doc: Mapping[str, Any], config: Path | None, notes: list[str]) -> Points | None:
     shape = doc.get("kpt_shape")
     if shape is None:
         return None
@@ -743,5 +743,21 @@ def _points(doc: Mapping[str, Any], config: Path | None) -> Points | None:
     k = shape[0]
     flip = doc.get("flip_idx")
     good = isinstance(flip, list) and all(type(v) is int for v in flip) and sorted(flip) == list(range(k))
-    return Points(tuple(f"point_{i}" for i in range(k)),
-                  tuple(flip) if good and isinstance(flip, list) else tuple(range(k)), (), (0.05,) * k)
+    names = _point_names(doc, k, notes)
+    found = points_named(names or [f"point_{i}" for i in range(k)])
+    return replace(found, flip=tuple(flip)) if good and isinstance(flip, list) else found
+
+
+def _point_names(doc: Mapping[str, Any], k: int, notes: list[str]) -> list[str]:
+    """The names of the k points that kpt_names gives every class, a list or one a class; none where it gives others,
+    which is noted."""
+    said = doc.get("kpt_names")
+    if said is None:
+        return []
+    of = list(said.values()) if isinstance(said, dict) else said
+    of = [of] if isinstance(of, list) and all(isinstance(n, str) for n in of) else of
+    if isinstance(of, list) and of and all(isinstance(x, list) and len(x) == k and x == of[0] for x in of) and all(
+            isinstance(n, str) for n in of[0]) and len(set(of[0])) == k:
+        return list(of[0])
+    notes.append(f"kpt_names is not read: it gives no {k} different names that are those of every class")
+    return []

@@ -1,5 +1,6 @@
 """COCO: annotations/instances_SPLIT.json (person_keypoints_SPLIT.json where objects have points) and SPLIT/ pictures.
-Holds boxes, polygons, run lengths, crowds, areas and points; ids are the source's own where it has any."""
+Holds boxes, polygons, run lengths, crowds, areas, points and how much of an object can be seen; ids are the source's
+own where it has any."""
 from __future__ import annotations
 
 import json
@@ -10,6 +11,8 @@ import numpy as np
 
 from ..readers import rle
 from .pages import Book, Page, plain
+
+DIFFICULT = "{n} difficult objects are written as crowds"
 
 
 def picture(split: str, name: str) -> str:
@@ -35,6 +38,7 @@ def write(place: Path, book: Book) -> None:
         objects: list[dict[str, Any]] = []
         for page in book.pages(split):
             h, w = page.size
+            book.lose(DIFFICULT, int(page.crowd.sum()) if book.difficult else 0)
             images.append({"id": page.id, "file_name": page.name, "height": h, "width": w})
             if page.searched is not None:
                 images[-1] |= {k: [of[c] for c in v] for k, v in zip(
@@ -61,6 +65,8 @@ def _object(page: Page, k: int, ids: list[int], number: int, masks: bool) -> dic
         counts = segment["counts"]
         out["segmentation"] = ({"size": list(page.size), "counts": [int(v) for v in counts]}
                                if isinstance(counts, (list, np.ndarray)) else rle.jsonable(segment))
+    if page.visible is not None and np.isfinite(page.visible[k]):
+        out["vis_ratio"] = plain(page.visible[k])
     if page.keypoints is not None:
         points = page.keypoints[k]
         out["keypoints"] = [plain(v) for v in points.reshape(-1)]

@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from stemma.core.samples import Classes, DataError, Dataset, Points
+from stemma.core.samples import IGNORE, Classes, DataError, Dataset, Points, Sample
 
 from ..images import header
+from ..mix import origin
 from ..readers import rle
 from ..records import Records
 
 SEARCHED = ("{n} pictures say which classes they were searched for, and that is left out: what is not marked will "
             "count as absent")
+POINTS = "{n} objects' points are left out: the sets that are joined have not all the same points"
+STUFF = "{n} segments of stuff are left out: objects alone are held"
+MAPS = "{n} maps of classes that are no objects' are left out: objects alone are held"
+PARENTS = "{n} classes say what they are a kind of, which is left out; coco holds it"
+SEEN = "{n} objects say how much of them can be seen, which is left out; coco holds it"
+AREAS = "{n} areas are left out: those of boxes and outlines will be taken"
 HIDDEN = "{n} objects have hidden parts, which are left out; coco-a holds them"
 
 
@@ -32,6 +39,7 @@ class Page:
     area: np.ndarray
     segments: Sequence[Any]
     keypoints: np.ndarray | None
+    visible: np.ndarray | None = None  # share of each box that can be seen, NaN where that is not said
     searched: tuple[np.ndarray, np.ndarray] | None = None  # labels that are absent, and partial, of federated data
     turn: int = 1  # by which EXIF turns the picture, where its truth was drawn on the raster as it is stored
 
@@ -60,14 +68,42 @@ class Book:
     def pages(self, split: str, hidden: bool = False) -> Iterator[Page]:
         """The split's pictures in order, one at a time. `hidden`: hidden parts are held."""
         data = self.splits[split]
+        used: set[int] = set()  # numbers of pictures: two of sets that are joined may have one
         for i, name in enumerate(self.names[split]):
             s = data.truth(i)
-            if s.amodal is not None and s.masks is not None and not hidden and (split, name) not in self.held:
-                self.lose(HIDDEN, int((s.amodal & ~s.masks).any((1, 2)).sum()))
+            if (split, name) not in self.held:
+                if s.amodal is not None and s.masks is not None and not hidden:
+                    self.lose(HIDDEN, int((s.amodal & ~s.masks).any((1, 2)).sum()))
+                self.lose(POINTS, len(s.labels) if s.keypoints is not None and self.points is None else 0)
+                self._lose_maps(origin(data, i)[0], s)
+            number = s.id
+            while number in used:
+                number += len(data)
+            used.add(number)
             self.held[split, name] = len(s.labels)
-            yield Page(name, s.id, s.size, s.boxes, s.labels, s.crowd, s.area,
-                       _segments(data, i, s.masks, len(s.labels)), s.keypoints,
-                       (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None, _turn(data, i, s.size))
+            yield Page(name, number, s.size, s.boxes, s.labels, s.crowd, s.area,
+                       _segments(data, i, s.masks, len(s.labels)), None if self.points is None else s.keypoints,
+                       s.visible, (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None,
+                       _turn(data, i, s.size))
+
+    def _lose_maps(self, data: Dataset, s: Sample) -> None:
+        """Count what the maps of a picture say besides its objects. data: what it is read from."""
+        info = data.info
+        if s.segments is not None and info.panoptic is not None:
+            self.lose(STUFF, sum(not info.panoptic.things[c] for c in s.segments.tolist()))
+        elif s.semantic is not None and info.semantic is not None and isinstance(data, Records) and data.layers:
+            there = (info.semantic.names[c] for c in np.unique(s.semantic).tolist() if c != IGNORE)
+            self.lose(MAPS, int(any(n not in info.classes.names and n.strip("_") != "background" for n in there)))
+
+    @property
+    def parents(self) -> int:
+        """How many classes say what they are a kind of."""
+        return sum(map(bool, self.classes.parent))
+
+    @property
+    def difficult(self) -> bool:
+        """Whether what counts as crowd are single objects that are difficult."""
+        return all(d.info.difficult for d in self.splits.values())
 
     def lose(self, what: str, number: int = 1) -> None:
         """Count what cannot be held."""
@@ -80,6 +116,7 @@ class Book:
 
 
 def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
+    data, i = origin(data, i)
     try:
         head = header(data.path(i)) if isinstance(data, Records) else None
     except DataError:
@@ -89,11 +126,25 @@ def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
 
 def _segments(data: Dataset, i: int, masks: np.ndarray | None, count: int) -> Sequence[Any]:
     """Outlines as the source has them; of objects that live in maps, run lengths of their pixels."""
+    data, i = origin(data, i)
     if isinstance(data, Records) and data.layers is None:
         return [None] * count if data.table.segments is None else data.table.segments[data.rows(i)]
     if masks is None:
         return [None] * count
     return [rle.encode(m) for m in masks]
+
+
+def other_area(page: Page, k: int, outline: Any) -> int:
+    """1 where an object's area, in pixels, is not that of what is written of it: of an outline, or its box where that
+    is None; a pixel or a hundredth is rounding."""
+    x1, y1, x2, y2 = page.boxes[k]
+    taken = float((x2 - x1) * (y2 - y1)) if outline is None else rle.area(outline, *page.size)
+    return int(abs(float(page.area[k]) - taken) > max(1.0, 0.01 * taken))
+
+
+def shares(page: Page) -> int:
+    """Of how many objects it is said how much can be seen."""
+    return 0 if page.visible is None else int(np.isfinite(page.visible).sum())
 
 
 def plain(value: float) -> float | int:
@@ -102,4 +153,4 @@ def plain(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-__all__ = ["HIDDEN", "SEARCHED", "Book", "Page", "plain"]
+__all__ = ["AREAS", "HIDDEN", "PARENTS", "SEARCHED", "SEEN", "Book", "Page", "other_area", "plain", "shares"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import fits_line
-from .pages import SEARCHED, Book, Page, plain
+from .pages import AREAS, PARENTS, SEARCHED, SEEN, Book, Page, other_area, plain, shares
 
 FRACTIONS = "{n} boxes have fractions of pixels: all corners are written as edges from 0"
 CROWDS = "{n} crowds are written as difficult objects"
@@ -33,6 +33,7 @@ def write(place: Path, book: Book) -> None:
     sets = place / "ImageSets" / "Main"
     sets.mkdir(parents=True, exist_ok=True)
     (place / "classes.txt").write_text("".join(f"{n}\n" for n in book.classes.names), encoding="utf-8")
+    book.lose(PARENTS, book.parents)
     for split in book.splits:
         keys = []
         for page in book.pages(split):
@@ -66,6 +67,7 @@ def _annotation(page: Page, name: str, book: Book, first: int) -> bytes:
         ET.SubElement(size, key).text = str(value)
     ET.SubElement(root, "segmented").text = "0"
     book.lose(SEARCHED, int(page.searched is not None))
+    book.lose(SEEN, shares(page))
     for k, box in enumerate(page.boxes):
         one = ET.SubElement(root, "object")
         ET.SubElement(one, "name").text = book.classes.names[int(page.labels[k])]
@@ -73,7 +75,8 @@ def _annotation(page: Page, name: str, book: Book, first: int) -> bytes:
         corners = ET.SubElement(one, "bndbox")
         for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box + np.array([first, first, 0, 0])):
             ET.SubElement(corners, key).text = str(plain(value))
-        book.lose(CROWDS, int(page.crowd[k]))
+        book.lose(CROWDS, int(page.crowd[k] and not book.difficult))
+        book.lose(AREAS, other_area(page, k, None))
         book.lose(MASKS, int(page.segments[k] is not None))
         book.lose(POINTS, int(page.keypoints is not None))
     ET.indent(root)

@@ -10,13 +10,13 @@ import numpy as np
 import yaml
 
 from ..readers import rle
-from .pages import SEARCHED, Book, Page
+from .pages import AREAS, PARENTS, SEARCHED, SEEN, Book, Page, other_area, shares
 
 CROWDS = "{n} pictures with crowds are left out: YOLO has no crowds"
 PIECES = "{n} masks in several pieces, or of run lengths, are written as their boxes: a line holds one outline"
 BESIDE = "{n} boxes follow from their outlines and lie up to some pixels beside those of the source"
 MASKS = "{n} masks are left out: a line holds an outline or a pose"
-AREAS = "{n} areas are left out: those of boxes and outlines will be taken"
+SKELETON = "{n} lines between points are left out"
 
 
 def picture(split: str, name: str) -> str:
@@ -36,6 +36,9 @@ def write(place: Path, book: Book) -> None:
     if book.points is not None:
         doc["kpt_shape"] = [len(book.points.names), 3]
         doc["flip_idx"] = list(book.points.flip)
+        doc["kpt_names"] = {k: list(book.points.names) for k in doc["names"]}
+        book.lose(SKELETON, len(book.points.lines))
+    book.lose(PARENTS, book.parents)
     (place / "data.yaml").write_text(yaml.safe_dump(doc, sort_keys=False, allow_unicode=True), encoding="utf-8")
     for split in book.splits:
         for page in book.pages(split):
@@ -44,6 +47,7 @@ def write(place: Path, book: Book) -> None:
                 (place / picture(split, page.name)).unlink()
                 continue
             book.lose(SEARCHED, int(page.searched is not None))
+            book.lose(SEEN, shares(page))
             file = (place / "labels" / split / page.name).with_suffix(".txt")
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [_line(page, k, book) for k in range(len(page.labels))]
@@ -65,6 +69,7 @@ def _line(page: Page, k: int, book: Book) -> str:
     ends = _upright(page, page.boxes[k].reshape(2, 2))
     low, high = ends.min(0), ends.max(0)
     segment = page.segments[k]
+    outline = None
     values = np.concatenate([(low + high) / 2 / size, (high - low) / size])
     if page.keypoints is not None:
         points = page.keypoints[k].astype(np.float64)
@@ -72,9 +77,11 @@ def _line(page: Page, k: int, book: Book) -> str:
         values = np.concatenate([values, points.reshape(-1)])
         book.lose(MASKS, int(segment is not None))
     elif isinstance(segment, list) and len(segment) == 1:
+        outline = segment
         values = (_upright(page, np.asarray(segment[0], dtype=np.float64).reshape(-1, 2)) / size).reshape(-1)
         around = np.array(rle.bounds([list(map(float, segment[0]))], *page.size))
         book.lose(BESIDE, int(np.abs(around - page.boxes[k]).max() > 0.01))
     elif segment is not None:
         book.lose(PIECES)
+    book.lose(AREAS, other_area(page, k, outline))
     return " ".join([str(int(page.labels[k])), *(f"{v:.10g}" for v in values)])
