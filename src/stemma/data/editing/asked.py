@@ -253,5 +253,5 @@ def cropped(picture: np.ndarray, centre: np.ndarray, side: float, turned: float,
     return np.asarray(crop), (points - centre) @ to.T + SIDE / 2
 
 
-__all__ = ["CIRCLES", "CIRCLING", "MARKING", "MARKS", "NOTHING", "RADIUS", "SIDE", "VISITS", "Asked", "brought", "cropped",
-           "disc_at", "is_asked", "painted"]
+__all__ = ["CIRCLES", "CIRCLING", "MARKING", "MARKS", "NOTHING", "RADIUS", "SIDE", "VISITS", "Asked", "brought",
+           "cropped", "disc_at", "is_asked", "painted"]
