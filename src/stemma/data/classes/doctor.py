@@ -52,6 +52,9 @@ def examine(
     except DataError as e:
         report.faults.append(Fault.of(e, "nothing to learn"))
         return report
+    for file, line, name, before in folders.repeated(path):
+        report.faults.append(Fault(file, line, "", f"names {name}, which is named in {before} too",
+                                   "name each picture once, in one split", True, "picture listed twice"))
     report.notes += data.notes
     for split, part in data.parts.items():
         if split in report.splits:
