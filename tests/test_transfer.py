@@ -332,6 +332,31 @@ def test_a_column_of_class_numbers_is_a_row_of_classes(tmp_path: Path) -> None:
     assert open_set(tmp_path / "yes.npz").many, "a column of yes and no is one question"
 
 
+def test_a_comparison_names_every_kind_of_set_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes, which stand elsewhere, open the same sets."""
+    from stemma.engine.transfer.wing import _absolute
+
+    monkeypatch.chdir(tmp_path)
+    drawn_folder(tmp_path / "a")
+    root = str(tmp_path.resolve())
+    for given, whole, files in (
+        ("few:3:a", f"few:3:{root}/a", [f"{root}/a"]), ("levels:a", f"levels:{root}/a", [f"{root}/a"]),
+        ("labels:scenes:64:40", "labels:scenes:64:40", []), ("crops:scenes:64", "crops:scenes:64", []),
+        ("few:3:drawn:waves", "few:3:drawn:waves", []), ("crops:a", f"crops:{root}/a", [f"{root}/a"]),
+        ("a, drawn", f"{root}/a,drawn", [f"{root}/a"]), ("few:3:few:4:a", f"few:3:few:4:{root}/a", [f"{root}/a"]),
+    ):
+        assert _absolute(given) == (whole, files)
+
+
+def test_a_network_that_stands_alone_is_no_unknown_paper() -> None:
+    from stemma.cli.reads import look_first
+    from stemma.core.nearest import NoPaper
+
+    look_first(["tiny-4"], "drawn", networks=True)
+    with pytest.raises(NoPaper):
+        look_first(["tiny-4"], "drawn")
+
+
 def test_pictures_that_lists_name_twice_are_told(tmp_path: Path) -> None:
     root = drawn_folder(tmp_path / "lists")
     lines = [f"{c}/{i}.png {c}" for c in ("four", "one") for i in range(10)]

@@ -522,7 +522,7 @@ def compare(
     Interrupted, the same command resumes."""
     where = str(place(data, env))
     begun = (folder / "compare.json").is_file()  # it knows how its data are read
-    look_first(papers, None if begun else data, format=format)
+    look_first(papers, None if begun else data, format=format, networks=True)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
