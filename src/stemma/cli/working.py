@@ -555,8 +555,8 @@ def export(
                                                "given.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when "
                                              "not given.")] = None,
-    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network "
-                                         "before that.")] = "predictions",
+    outputs: Annotated[str | None, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the "
+                                                "network before that. \\[default: predictions]")] = None,
     svd: Svd = None,
     which: Which = "best",
     as_json: Json = False,
