@@ -3,6 +3,7 @@ thing; and dialogues."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs
-from ...core.types import Info, StemmaError
+from ...core.types import DataError, Info, StemmaError
+from ...data.files import lines_of
 from ...data.language import meanings
 from ...parts.language.church.reader import ChurchError, read
 from ...parts.language.church.run import Limits
@@ -189,12 +191,20 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
 def _lines(what: Any) -> list[str]:
     found: list[str] = []
     for item in what or []:
-        if item == "-":
-            found += [x for x in sys.stdin if x.strip()]
-        elif Path(item).is_file():
-            found += [x for x in Path(item).read_text(encoding="utf-8").splitlines() if x.strip()]
+        text = str(item)
+        if text == "-":
+            try:
+                found += [x for x in sys.stdin if x.strip()]
+            except UnicodeDecodeError as error:
+                raise DataError("-", f"is not UTF-8 text ({error})", "type it, or send it, in UTF-8") from error
+        elif os.path.isfile(text):  # False, and no error, for a sentence too long to be a name
+            found += [x for x in lines_of(Path(text)) if x]
+        elif os.path.isdir(text):
+            raise DataError(text, "is a folder", "name a text file with a sentence a line, or write a sentence")
+        elif len(text.split()) == 1 and not text.startswith("(") and (Path(text).suffix or os.sep in text):
+            raise DataError(text, "there is no such file", "check the path; a sentence has several words")
         else:
-            found.append(str(item))
+            found.append(text)
     return [x.strip() for x in found if not x.strip().startswith("#")]
 
 
