@@ -458,14 +458,14 @@ def test_pieces_with_too_little_or_too_much_are_told_and_the_dialogue_goes_on() 
 
 def test_sentences_come_from_files_of_every_kind(tmp_path: Path) -> None:
     from stemma.core.types import DataError
-    from stemma.engine.language.meanings import _lines
+    from stemma.engine.language.lines import lines_in
 
     (tmp_path / "a.txt").write_bytes("\ufeff# a comment\r\nTom beat John.\r\n\r\n".encode())
-    assert _lines([str(tmp_path / "a.txt"), "Is Tom strong?"]) == ["Tom beat John.", "Is Tom strong?"]
+    assert lines_in([str(tmp_path / "a.txt"), "Is Tom strong?"]) == ["# a comment", "Tom beat John.", "Is Tom strong?"]
     long = "tom beat john and " * 40
-    assert _lines([long, "hi."]) == [long.strip(), "hi."], "no name of a file is so long"
+    assert lines_in([long, "hi."]) == [long.strip(), "hi."], "no name of a file is so long"
     (tmp_path / "l1.txt").write_bytes("Zo\xeb".encode("latin-1"))
     for what, why in ((tmp_path / "l1.txt", "is no UTF-8 text"), ("nofile.txt", "nofile.txt: there is no such file"),
                       (tmp_path, "is a folder")):
         with pytest.raises(DataError, match=why):
-            _lines([str(what)])
+            lines_in([str(what)])

@@ -639,11 +639,12 @@ def import_torchvision(
 ) -> None:
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
     from .. import from_torchvision
+    from ..data.files import lines_of
     from ..engine.running import checkpoint
     from ..engine.running.foreign import read_state
 
+    classes = [x for x in lines_of(names) if x] if names else None
     state = read_state(file)
-    classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None
     model = from_torchvision(paper, state, classes)
     checkpoint.save(target, model)
     count = len(model.state_dict())

@@ -278,5 +278,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at", "open_folder", "sound",
-           "splits_at"]
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at",
+           "open_folder", "sound", "splits_at"]

@@ -3,8 +3,6 @@ thing; and dialogues."""
 from __future__ import annotations
 
 import json
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs
-from ...core.types import DataError, Info, StemmaError
-from ...data.files import lines_of
+from ...core.types import Info, StemmaError
 from ...data.language import meanings
 from ...parts.language.church.reader import ChurchError, read
 from ...parts.language.church.run import Limits
 from ..running import checkpoint
 from . import runtime
 from .dialogue import Dialogue, checked, same, tried
+from .lines import lines_in
 
 SAYS = f"sentences of a domain ({', '.join(meanings.DOMAINS)})"
 ASKED = 60  # sentences of each kind that are measured
@@ -167,7 +165,7 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     """A dialogue: `what` are text files with a sentence a line, sentences themselves, or "-" for what is typed. After
     each the posterior of what was asked last. Raises `StemmaError` where nothing is said."""
     m: Any = model
-    lines = _lines(what)
+    lines = [x for x in lines_in(what) if not x.startswith("#")]
     if not lines:
         raise StemmaError(f"a dialogue needs sentences: name a text file with one a line, or - to type them; such as "
                           f"'{corpus.data.train[0].says}'")
@@ -186,26 +184,6 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     if out is not None:
         outputs.put_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record), indent=1), prediction=True)
     return record
-
-
-def _lines(what: Any) -> list[str]:
-    found: list[str] = []
-    for item in what or []:
-        text = str(item)
-        if text == "-":
-            try:
-                found += [x for x in sys.stdin if x.strip()]
-            except UnicodeDecodeError as error:
-                raise DataError("-", f"is not UTF-8 text ({error})", "type it, or send it, in UTF-8") from error
-        elif os.path.isfile(text):  # False, and no error, for a sentence too long to be a name
-            found += [x for x in lines_of(Path(text)) if x]
-        elif os.path.isdir(text):
-            raise DataError(text, "is a folder", "name a text file with a sentence a line, or write a sentence")
-        elif len(text.split()) == 1 and not text.startswith("(") and (Path(text).suffix or os.sep in text):
-            raise DataError(text, "there is no such file", "check the path; a sentence has several words")
-        else:
-            found.append(text)
-    return [x.strip() for x in found if not x.strip().startswith("#")]
 
 
 def again(info: Info) -> str | None:
