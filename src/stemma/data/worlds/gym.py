@@ -133,7 +133,7 @@ def scaled_to(space: Any) -> Callable[[np.ndarray], Any]:
 
     def scaled(a: np.ndarray) -> np.ndarray:
         wide = low + (np.asarray(a, np.float64).reshape(low.shape) + 1) / 2 * (high - low)
-        return np.clip(np.clip(wide, low, high).astype(space.dtype), space.low, space.high)
+        return np.asarray(np.clip(np.clip(wide, low, high).astype(space.dtype), space.low, space.high))
 
     return scaled
 

@@ -128,8 +128,7 @@ class Run:
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Within it an error that comes before a training can note it leaves "failed" in run.json, not "running".
-        Before the first validation of a system with changed settings, when not all of it has run yet, it is said to be
-        theirs (`checkpoint.told_of_sets`)."""
+        Before the first step of a system with changed settings it is said to be theirs (`checkpoint.told_of_sets`)."""
         try:
             yield
         except Exception as error:
@@ -142,10 +141,10 @@ class Run:
 
     def _told(self, error: Exception) -> StemmaError | None:
         try:
-            record, done = self.record, next(self.metrics("val"), None)
-        except (StemmaError, ValueError, KeyError, OSError):
+            record = self.record
+        except StemmaError:
             return None
-        if done is not None:
+        if (record.get("spent") or {}).get("steps"):
             return None
         return checkpoint.told_of_sets(str(record["paper"]).replace("_", "-"), record.get("sets"), error,
                                        "trained")
