@@ -276,6 +276,9 @@ def test_results_are_tied_to_pictures_by_their_files(tmp_path: Path) -> None:
     assert len(moved) == 1, "data that were moved"
     with pytest.raises(DataError, match="has boxes of a picture of 64x64 pixels for"):
         filed(replace(one("val", 0, 0), size=(32, 64)), 5)
+    (tmp_path / "p.images.json").write_text(json.dumps({"images": images}))
+    assert pr.Filed(tmp_path / "p.json").bare, "which is told"
+    assert len(pr.Filed(tmp_path / "p.json")(one("train", 0, 0), 5)) == 1
     (tmp_path / "p.images.json").unlink()
     with pytest.warns(pr.DataWarning, match="says image ids and no file names: they are taken for those of"):
         pr.Proposed(Scenes(1, 64), ProposalSource("file", file=str(tmp_path / "p.json")))

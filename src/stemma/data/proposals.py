@@ -229,6 +229,7 @@ class Filed:
         npz = self.path.suffix == ".npz"
         self.found = self._npz() if npz else self._json()
         self._of: dict[str, tuple[str, Any] | None] = {}  # tail of a path -> image id and size; None: of two pictures
+        self.bare = False  # whether it names files without a folder, and two splits may call theirs alike
         beside = images_file(self.path)
         self.tied = npz or beside.is_file()
         self._named = self.tied and not npz
@@ -275,6 +276,7 @@ class Filed:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(str(beside), f"does not say which file each image is ({error!r})",
                             'Give {"images": [{"id": 1, "file_name": "a.jpg"}, ...]}, or take the file away') from error
+        self.bare = not folder and any(Path(name).suffix and "/" not in name for _, name, _ in told)
         for key, name, size in told:
             whole = os.path.join(folder, name)
             tails = _tails(whole)[1::2] if len(Path(whole).parts) > 1 else [whole]  # with their endings
@@ -378,6 +380,9 @@ class Proposed:
             warnings.warn(f"{how.file} says image ids and no file names: they are taken for those of "
                           f"{base.info.name}, which it must be made for ({images_file(how.file).name} beside it would "
                           "tell)", DataWarning, stacklevel=2)
+        if self._filed is not None and self._filed.bare:
+            warnings.warn(f"{images_file(how.file)} names files and not their folder: pictures of that name in any "
+                          'folder are taken for them (a "folder" in it would tell)', DataWarning, stacklevel=2)
 
     @property
     def info(self) -> Info:
