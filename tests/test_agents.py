@@ -554,6 +554,50 @@ def test_what_an_agent_cannot_be_told_is_refused(name: str, value: Any, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_world_of_another_width_gets_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from stemma.core.types import Classes, Info
+    from stemma.engine.worlds import lives
+
+    card = SimpleNamespace(actions=("0", "1"), name="gym:Acrobot-v1")
+    monkeypatch.setattr(lives.envs, "get", lambda name: card)
+    monkeypatch.setattr(lives.envs, "info_of", lambda name: Info(name, "env", Classes(("0", "1")), (),
+                                                                 inputs=(("image", 0), ("vector", 6))))
+    sense = SimpleNamespace(channel="vector", width=4)
+    model: Any = SimpleNamespace(info=None, classes=2, spec=SimpleNamespace(senses=(sense,)))
+    with pytest.raises(StemmaError, match="'gym:Acrobot-v1' shows a picture and a vector of 6, and this model was built "
+                                          "for a vector of 4"):
+        lives.world_of(model, "env:gym:Acrobot-v1")
+    sense.width = 6
+    assert lives.world_of(model, "env:gym:Acrobot-v1") == "gym:Acrobot-v1"
+
+
+def test_counts_below_one_are_refused_before_a_wing_is_asked(tmp_path: Path) -> None:
+    """Whatever the wing: it would take 0 for "as many as usual", or fail at -1."""
+    from stemma.core import paper as cards
+    from stemma.engine.wings import call
+
+    asked = lambda model, limit=None, workers=0: limit  # noqa: E731
+    for paper in ("planet", "fpn", "rational_meaning", "instruct_pix2pix", "imagenet_transfer"):
+        for said, why in (({"limit": 0}, "limit must be 1 or more, not 0"), ({"limit": -1}, "limit must be 1"),
+                          ({"batch": 0}, "batch must be 1 or more"), ({"workers": -1}, "workers must be 0 or more")):
+            with pytest.raises(StemmaError, match=why):
+                call(asked, cards.get(paper), None, **said)
+        assert call(asked, cards.get(paper), None, limit=3) == 3
+
+
+def test_who_exports_nothing_says_why_and_not_that_an_option_was_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.core import paper as cards
+    from stemma.engine import wings
+
+    for paper, why in (("planet", "keeps a memory"), ("rational_meaning", "no graph"), ("instruct_pix2pix", "no one g")):
+        card = cards.get(paper)
+        monkeypatch.setattr(wings.checkpoint, "card_of", lambda model, which="best", card=card: card)
+        with pytest.raises(StemmaError, match=why):
+            wings.export("run", "x.onnx", "onnx", which="best", outputs="raw")
+
+
 def test_the_best_mean_is_elected_and_survives_a_kill(tmp_path: Path) -> None:
     """The authors': every so many generations the mean acts as often as a whole generation,
     and the best such mean is kept."""

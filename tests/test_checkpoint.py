@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import stemma
 from engine_help import SETS, scenes, short
 from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
@@ -230,3 +231,18 @@ def test_a_disk_that_stays_full_ends_in_one_line_with_the_old_state(tmp_path: Pa
     assert "\n" not in str(said.value)
     assert checkpoint.read_meta(tmp_path / "run" / "state.safetensors")["steps"] == 2
     checkpoint.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("setting,why", [
+    ("neck.width=-4", "fpn with neck.width=-4 cannot be built: "), ("backbone.widths=8", "cannot be built: levels"),
+    ("neck.width=0", "fpn with neck.width=0 cannot be trained: "), ("rounds=0", "rounds=0 cannot be validated: "),
+    ("stages=", "fpn with stages= cannot be trained: "),
+])
+def test_settings_with_which_nothing_can_be_built_or_run_get_one_line(setting: str, why: str, tmp_path: Path) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(StemmaError, match=why) as said:
+        stemma.train("fpn", "scenes:64:4", "1steps", "small", tmp_path / "run", sets={name: value}, device="cpu",
+                     progress=False)
+    assert "\n" not in str(said.value) and said.value.__cause__ is not None
+    for own in ({}, {"recipe.lr": 1.0}):  # of a system as its paper has it an error is no setting's
+        assert checkpoint.told_of_sets("fpn", own, IndexError("x"), "built") is None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from made_data import make_coco, make_maps, make_voc, make_yolo, noise
@@ -267,3 +268,19 @@ def test_what_is_packed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     status, _, error = run(capsys, "doctor", str(tmp_path / "set"))
     assert status == 2 and "holds 2 pictures without annotations of any. unpack labels.zip: archives are not read" in (
         " ".join(error.split()))
+
+
+def test_the_doctor_reads_arrays_and_names_the_parts_of_a_mixture(tmp_path: Path) -> None:
+    from stemma.data.doctors import examiner
+
+    y = np.arange(60) % 3
+    np.savez(tmp_path / "a.npz", x=np.zeros((60, 8, 8), np.uint8), y=y)
+    report = examiner(tmp_path / "a.npz")(tmp_path / "a.npz", None)
+    assert sum(f.classes["1"] for f in report.splits.values()) == 20 and not report.faults and report.status == 0
+    np.savez(tmp_path / "b.npz", x=np.zeros((60, 8, 8), np.uint8), y=np.where(y, np.nan, 0.0))
+    report = examiner(tmp_path / "b.npz")(tmp_path / "b.npz", None)
+    assert report.status != 0 and "labels that are not finite" in report.faults[0].problem
+    with pytest.raises(DataError, match=r"2 data sets, mixed. look at each alone: stemma doctor scenes:64, stemma doct"):
+        examiner("scenes:64+scenes:96")
+    with pytest.raises(DataError, match="look at each alone: stemma doctor my/birds"):
+        examiner("labels:my/birds")

@@ -315,3 +315,14 @@ def test_options_of_the_readers_are_kept_by_runs_and_comparisons(tmp_path: Path,
     assert run(capsys, *said)[0] == 0
     code, _, err = run(capsys, *said, *told[:-1], "dog,cat")
     assert code == 2 and "data_options" in err
+
+
+@pytest.mark.parametrize("what", ["torchvision", "darknet"])
+def test_names_of_classes_that_cannot_be_read_get_one_line(what: str, tmp_path: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "l1.txt").write_bytes("M\xf6we".encode("latin-1"))
+    for name, why in (("nofile.txt", "there is no such file"), ("l1.txt", "is no UTF-8 text")):
+        status, _, error = run(capsys, "import", what, *(["fpn"] if what == "torchvision" else ["a.cfg"]),
+                               str(tmp_path / "w.pth"), str(tmp_path / "o.safetensors"), "--classes",
+                               str(tmp_path / name))
+        assert status == 2 and why in error and name in error and error.count("\n") == 1

@@ -11,6 +11,7 @@ from PIL import Image
 
 from engine_help import short
 from made_data import coco_doc, make_coco, make_maps, noise
+from stemma.core.types import StemmaError
 from stemma.data.doctor import examine
 from stemma.data.records import Records
 from stemma.engine import doubts as doubting
@@ -83,6 +84,7 @@ def answering(boxes: dict[str, list[tuple[list[float], str, float]]], known: tup
     """What stands for a trained system: its answers by the picture's name."""
     class Card:
         cli_name = "detector"
+        task = "detection"
 
     class Model:
         paper = Card
@@ -122,6 +124,9 @@ def test_a_sure_system_doubts_what_it_does_not_see(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(doubting, "predict", predict)
     monkeypatch.setattr(doubting.checkpoint, "resolve", lambda run: model)
     assert [(d.truth, d.found) for d in doubts("run", splits)] == [("", "cat")]
+    model.paper.task = "world"
+    with pytest.raises(StemmaError, match="detector finds no boxes, and labels are doubted by boxes"):
+        doubts("run", splits)
 
 
 def test_the_commands(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -626,6 +626,34 @@ def test_the_released_folder_is_read_and_divided(tmp_path: Path) -> None:
         assert np.array_equal(val.pair(0, 1).after, np.asarray(im))
 
 
+def test_every_split_of_three_edits_or_more_has_one() -> None:
+    """The released shares, 90, 5 and 5 %, where they leave none without; of fewer val and test have one each."""
+    for count in range(1, 200):
+        parts = {s: folders._part(list(range(count)), s) for s in folders.SPLITS}
+        assert [x for s in folders.SPLITS for x in parts[s][1]] == list(range(count))
+        assert all(n == (own[0] if own else n) for n, own in parts.values())
+        if count >= 3:
+            assert all(own for _, own in parts.values())
+        if count > 10:
+            assert len(parts["train"][1]) == int(0.9 * count) and parts["test"][0] == int(0.95 * count)
+    assert [len(folders._part(list(range(10)), s)[1]) for s in folders.SPLITS] == [8, 1, 1]
+
+
+def test_masks_without_a_clear_pixel_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = brush_folder(tmp_path / "brush")
+    at = root / "train" / "images"
+    Image.new("L", (20, 16), 255).save(at / "0" / "0-mask1.png")
+    Image.new("RGB", (20, 16)).save(at / "1" / "1-mask1.png")
+    Image.new("RGBA", (20, 16), (0, 0, 0, 255)).save(at / "2" / "2-mask1.png")
+    with pytest.warns(UserWarning, match="2 fault.* whose pairs are used without"):
+        train = open_edits(root, "train")
+    with pytest.warns(UserWarning, match="no clear pixel, so that nothing .*; the pair is used without a mask"):
+        assert [train.pair(i).mask for i in range(len(train))] == [None] * 3
+    code, out, _ = run(capsys, "doctor", str(root), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["fault_counts"] == {folders.MASK: 3} and found["splits"]["train"]["images"] == 3
+
+
 def test_magicbrush_is_read_with_its_masks(tmp_path: Path) -> None:
     root = brush_folder(tmp_path / "brush")
     assert len(open_edits(root, "train")) == 3 and len(open_edits(root, "val")) == 3

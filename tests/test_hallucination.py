@@ -374,11 +374,15 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
     f = read(folder_of(tmp_path / "a", CAPITALS, "country,capital\n" + "france,paris\nspain,madrid\n" * 4))
     assert f.sizes == (4, 4) and f.p.max() == 0.5 and len(f.told) == 4 and len(f.held) == 4
     assert f.true(f.rows(f.codes)).all() and f.sentence(f.rows(f.codes)[0]) == "france paris"
+    moved = read(folder_of(tmp_path / "w", "country,Weight,capital\nfrance,5,paris\nspain,3,madrid\nitaly,1,rome\n"
+                                           "greece,1,athens\n"))
+    assert moved.slots == ("country", "capital") and sorted(moved.p) == sorted(f.p), "weight stands where it likes"
     said = stemma.train(PAPER, str(tmp_path / "a"), "1epochs", "good-turing", tmp_path / "run", progress=False)
     assert stemma.evaluate(said)["facts"] == 4 and stemma.evaluate(said)["regular"] is None
     for facts, documents, why in (
         (CAPITALS + "france,paris,1\n", None, "twice"), (CAPITALS.replace("5", "-5"), None, "line 2"),
         (CAPITALS.replace("5", "inf"), None, "finite number"),
+        (CAPITALS.replace("capital", "Weight"), None, "2 columns of weights"),
         (CAPITALS, "country,capital\nfrance,rome\n", "does not say is true"), (CAPITALS, "a,b\nx,y\n", "columns"),
         (CAPITALS + "x\n", None, "has 1 fields"), ("country,capital\n", None, "no row"),
         (CAPITALS + "\nmalta,,1\n", None, "line 7, field 'capital': has an empty cell"), (",,\n,,\n", None, "without a heading"),

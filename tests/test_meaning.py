@@ -445,3 +445,27 @@ def test_answers_beyond_all_numbers_are_a_table() -> None:
     for said in ("(query (if (flip) (gaussian 0 1) (* 1e308 10)))", "(query (gaussian 0 1e308))"):
         found = d.say(said).posterior
         assert found is not None and "bars" not in found and found["table"]
+
+
+def test_pieces_with_too_little_or_too_much_are_told_and_the_dialogue_goes_on() -> None:
+    d = Dialogue(DOMAINS["tug-of-war"], lambda s: [], Inference(samples=20))
+    for said, why in (("(condition)", r"(condition ...) takes one expression, not 0"), ("(query)", "one expression, not 0"),
+                      ("(query 1 2)", "one expression, not 2"), ("(define)", "takes a name and what it is"),
+                      ("(define f)", "takes a name")):
+        assert why in d.say(said).error
+    assert not d.say("(query (strength 'tom))").error and len(d.turns) == 6
+
+
+def test_sentences_come_from_files_of_every_kind(tmp_path: Path) -> None:
+    from stemma.core.types import DataError
+    from stemma.engine.language.lines import lines_in
+
+    (tmp_path / "a.txt").write_bytes("\ufeff# a comment\r\nTom beat John.\r\n\r\n".encode())
+    assert lines_in([str(tmp_path / "a.txt"), "Is Tom strong?"]) == ["# a comment", "Tom beat John.", "Is Tom strong?"]
+    long = "tom beat john and " * 40
+    assert lines_in([long, "hi."]) == [long.strip(), "hi."], "no name of a file is so long"
+    (tmp_path / "l1.txt").write_bytes("Zo\xeb".encode("latin-1"))
+    for what, why in ((tmp_path / "l1.txt", "is no UTF-8 text"), ("nofile.txt", "nofile.txt: there is no such file"),
+                      (tmp_path, "is a folder")):
+        with pytest.raises(DataError, match=why):
+            lines_in([str(what)])

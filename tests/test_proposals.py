@@ -252,3 +252,58 @@ def test_evaluation_takes_another_source(tmp_path: Path) -> None:
     found = measure(model, data, proposals=str(tmp_path / "x.npz"), losses=True)
     assert found["images"] == 2 and np.isfinite(found["loss"])
     assert "AP" in measure(model, data)
+
+
+def test_results_are_tied_to_pictures_by_their_files(tmp_path: Path) -> None:
+    """Splits that are each numbered from 0 do not take each other's boxes; ids alone are told."""
+    s = Scenes(1, 64)[0]
+    files = {}
+    for split in ("train", "val"):
+        for k in (0, 1):
+            files[split, k] = tmp_path / "set" / split / f"00000{k}.png"
+            files[split, k].parent.mkdir(parents=True, exist_ok=True)
+            files[split, k].touch()
+    one = lambda split, k, i: replace(s, file=str(files[split, k]), id=i)  # noqa: E731
+    (tmp_path / "p.json").write_text(json.dumps([{"image_id": 0, "bbox": [0, 0, 10, 5], "score": 0.5}]))
+    images = [{"id": k, "file_name": f"00000{k}.png", "height": 64, "width": 64} for k in (0, 1)]
+    (tmp_path / "p.images.json").write_text(json.dumps({"folder": str(tmp_path / "set/val"), "images": images}))
+    filed = pr.Filed(tmp_path / "p.json")
+    assert filed(one("val", 0, 1), 5).tolist() == [[0, 0, 10, 5]], "by its file, whatever its id"
+    assert filed(one("val", 1, 0), 5).shape == (0, 4), "it was looked at, and nothing was proposed"
+    with pytest.raises(DataError, match=r"no proposals for .*train/000000.png: p.images.json does not name it"):
+        filed(one("train", 0, 0), 5)
+    moved = pr.Filed(tmp_path / "p.json")(replace(s, file="elsewhere/val/000000.png", id=3), 5)
+    assert len(moved) == 1, "data that were moved"
+    with pytest.raises(DataError, match="has boxes of a picture of 64x64 pixels for"):
+        filed(replace(one("val", 0, 0), size=(32, 64)), 5)
+    (tmp_path / "p.images.json").write_text(json.dumps({"images": images}))
+    assert pr.Filed(tmp_path / "p.json").bare, "which is told"
+    assert len(pr.Filed(tmp_path / "p.json")(one("train", 0, 0), 5)) == 1
+    (tmp_path / "p.images.json").unlink()
+    with pytest.warns(pr.DataWarning, match="says image ids and no file names: they are taken for those of"):
+        pr.Proposed(Scenes(1, 64), ProposalSource("file", file=str(tmp_path / "p.json")))
+    with pytest.raises(DataError, match="says image ids alone, and x.png has none"):
+        pr.Filed(tmp_path / "p.json")(replace(s, file="x.png", id=-1), 5)
+
+
+def test_prediction_takes_a_file_of_proposals_by_the_names_of_pictures(tmp_path: Path) -> None:
+    from PIL import Image
+
+    import stemma
+
+    data = scenes(2)
+    for i in range(2):
+        (tmp_path / "val").mkdir(exist_ok=True)
+        Image.fromarray(np.asarray(data[i].image)).save(tmp_path / "val" / f"{i}.png")
+    model = stemma.build("spp_net", "small", info=data.info, sets={"proposals": "grid", "recipe.proposals.count": 24})
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps([{"image_id": 0, "bbox": [0, 0, 40, 40], "score": 0.5}]))
+    with pytest.raises(DataError, match="says image ids alone, and pictures to predict for have none"):
+        stemma.predict(model, str(tmp_path / "val/1.png"), proposals=str(file))
+    images = [{"id": 0, "file_name": "1.png", "height": 96, "width": 96}]
+    (tmp_path / "p.images.json").write_text(json.dumps({"folder": str(tmp_path / "val"), "images": images}))
+    assert len(stemma.predict(model, str(tmp_path / "val/1.png"), proposals=str(file))) == 1
+    with pytest.raises(DataError, match="holds no proposals for any of the 1 pictures here"):
+        stemma.predict(model, str(tmp_path / "val/0.png"), proposals=str(file))
+    with pytest.raises(StemmaError, match="boxes of whole pictures and none of tiles"):
+        stemma.predict(model, str(tmp_path / "val/1.png"), proposals=str(file), tile=40)

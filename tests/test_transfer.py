@@ -308,10 +308,69 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
                         y_test=np.arange(4) % 2) or p / "a.npz", "no other split"),
     (lambda p: np.savez(p / "a.npz", x_train=np.ones((4, 3)), y_train=np.eye(4)[:, :2], x_test=np.ones((4, 3)),
                         y_test=np.arange(4) % 2) or p / "a.npz", "no other split"),
+    (lambda p: np.savez(p / "a.npz", x=np.ones((4, 3)), y=2 * np.eye(4)[:, :2] - 1) or p / "a.npz",
+     r"has -1.0 in labels of shape \(4, 2\). save 1 for each class"),
+    (lambda p: np.savez(p / "a.npz", x=np.ones((4, 3)), y=[0, 1, np.nan, 0]) or p / "a.npz", "labels that are not fin"),
+    (lambda p: np.savez(p / "a.npz", x=np.ones((4, 3)), y=np.ones(4, complex)) or p / "a.npz", "labels of complex128"),
+    (lambda p: np.savez(p / "a.npz", x_train=np.ones((4, 3)), y_train=np.arange(4) % 2, x_test=np.ones((2, 3)),
+                        y_test=["a", "b"]) or p / "a.npz", "numbers for labels in one split and text in another"),
 ])
 def test_what_is_wrong_with_a_set_is_said_in_a_line(tmp_path: Path, make: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_sets(make(tmp_path))
+
+
+def test_a_column_of_class_numbers_is_a_row_of_classes(tmp_path: Path) -> None:
+    """Keras keeps CIFAR's labels as (N, 1)."""
+    y = np.arange(60, dtype=np.uint8)[:, None] % 3
+    np.savez(tmp_path / "cifar.npz", x_train=np.zeros((40, 8, 8, 3), np.uint8), y_train=y[:40],
+             x_test=np.zeros((20, 8, 8, 3), np.uint8), y_test=y[40:])
+    found = open_set(tmp_path / "cifar.npz")
+    assert found.classes == ("0", "1", "2") and not found.many
+    assert found.parts["test"].labels.tolist() == y[40:, 0].tolist()
+    np.savez(tmp_path / "yes.npz", x=np.zeros((20, 4)), y=np.arange(20)[:, None] % 2 == 0)
+    assert open_set(tmp_path / "yes.npz").many, "a column of yes and no is one question"
+
+
+def test_a_comparison_names_every_kind_of_set_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes, which stand elsewhere, open the same sets."""
+    from stemma.engine.transfer.wing import _absolute
+
+    monkeypatch.chdir(tmp_path)
+    drawn_folder(tmp_path / "a")
+    root = str(tmp_path.resolve())
+    for given, whole, files in (
+        ("few:3:a", f"few:3:{root}/a", [f"{root}/a"]), ("levels:a", f"levels:{root}/a", [f"{root}/a"]),
+        ("labels:scenes:64:40", "labels:scenes:64:40", []), ("crops:scenes:64", "crops:scenes:64", []),
+        ("few:3:drawn:waves", "few:3:drawn:waves", []), ("crops:a", f"crops:{root}/a", [f"{root}/a"]),
+        ("a, drawn", f"{root}/a,drawn", [f"{root}/a"]), ("few:3:few:4:a", f"few:3:few:4:{root}/a", [f"{root}/a"]),
+    ):
+        assert _absolute(given) == (whole, files)
+
+
+def test_a_network_that_stands_alone_is_no_unknown_paper() -> None:
+    from stemma.cli.reads import look_first
+    from stemma.core.nearest import NoPaper
+
+    look_first(["tiny-4"], "drawn", networks=True)
+    with pytest.raises(NoPaper):
+        look_first(["tiny-4"], "drawn")
+
+
+def test_pictures_that_lists_name_twice_are_told(tmp_path: Path) -> None:
+    root = drawn_folder(tmp_path / "lists")
+    lines = [f"{c}/{i}.png {c}" for c in ("four", "one") for i in range(10)]
+    (root / "train.txt").write_text("\n".join([*lines[::2], lines[0], f"./{lines[1]}"]))
+    (root / "test.txt").write_text("\n".join(lines[1::2]))
+    notes = open_set(root).notes
+    assert any("2 line(s) name a picture that a line before names" in n and "train.txt, line 11" in n for n in notes)
+    from stemma.data.classes.doctor import examine
+
+    faults = [f for f in examine(root).faults if f.kind == "picture listed twice"]
+    assert [(Path(f.file).name, f.record) for f in faults] == [("train.txt", "line 11"), ("test.txt", "line 1")]
+    assert "in train.txt, line 1" in faults[0].problem and "in train.txt, line 12" in faults[1].problem
+    (root / "train.txt").write_text("\n".join(lines[::2]))
+    assert not open_set(root).notes[1:] and not [f for f in examine(root).faults if "twice" in f.kind]
 
 
 def test_some_pictures_of_each_class_are_learned_from_and_all_others_measured_on(tmp_path: Path) -> None:

@@ -770,3 +770,55 @@ def test_gain_and_shift_come_back() -> None:
     for px in (Pixels(4, shift=0.35, gain=5.0), Pixels(4, shift=0.5, gain=0.5, invert=True)):
         assert torch.equal(px.back(px(image)), image)
     assert torch.allclose(Pixels(4, bits=5, shift=0.2, gain=3.0)(image), 3 * Pixels(4, bits=5, shift=0.2)(image))
+
+
+def test_numbers_stay_inside_boxes_that_end_on_one_side() -> None:
+    spaces = pytest.importorskip("gymnasium.spaces")
+    from stemma.data.worlds.gym import scaled_to
+
+    low, high = np.array([0, 2, -np.inf, -np.inf, -1], np.float32), np.array([np.inf, 5, 3, np.inf, 0.1], np.float32)
+    box = spaces.Box(low, high)
+    act = scaled_to(box)
+    assert act(np.full(5, -1.0)).tolist() == [0, 2, 1, -1, -1]
+    assert act(np.full(5, 1.0)).tolist() == [2, 5, 3, 1, np.float32(0.1)]
+    for a in np.linspace(-1, 1, 41):
+        assert box.contains(act(np.full(5, a)))
+
+
+def test_text_whose_words_are_not_told_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    gymnasium = pytest.importorskip("gymnasium")
+    from gymnasium import spaces
+
+    from stemma.data.worlds import native
+
+    class Told(spaces.Text):
+        """BabyAI's, which tells one word and says others."""
+        mission_func, ordered_placeholders = staticmethod(lambda: "go"), None
+
+    class Odd(gymnasium.Env):
+        metadata: dict[str, Any] = {"render_modes": []}
+        action_space = spaces.Discrete(2)
+
+        def __init__(self, **shown: Any) -> None:
+            self.observation_space = spaces.Dict(shown)
+
+        def seen(self) -> dict[str, Any]:
+            return {k: np.zeros(2, np.float32) if k == "x" else "go to the ball" for k in self.observation_space}
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return self.seen(), {}
+
+        def step(self, action: Any) -> Any:
+            return self.seen(), 0.0, False, False, {}
+
+    two = spaces.Box(-1, 1, (2,), np.float32)
+    for k, text in enumerate((spaces.Text(20), Told(20))):
+        monkeypatch.setattr(native, "made", lambda name, text=text: Odd(mission=text, x=two))
+        with pytest.warns(UserWarning, match=f"'mission' of the environment 'gym:text{k}' does not tell its words"):
+            assert native.look(f"gym:text{k}").inputs == (("vector", 2),)
+        world = native.world(f"gym:text{k}", 64, False, ("vector",))
+        assert world.reset(seed=0)[0]["vector"].tolist() == [0, 0] == world.step(np.ones(2))[0]["vector"].tolist()
+    for k, shown in enumerate(({"mission": spaces.Text(20)}, {})):
+        monkeypatch.setattr(native, "made", lambda name, shown=shown: Odd(**shown))
+        with pytest.raises(StemmaError, match="shows nothing that can be seen"):
+            native.look(f"gym:empty{k}")

@@ -164,11 +164,12 @@ def import_darknet(
     as_json: Json = False,
 ) -> None:
     """Turn Darknet's YOLOv2, YOLO9000 or YOLOv3 into a checkpoint that evaluate, predict and export take."""
-    from ..engine.pictures.darknet import from_darknet, lines_of
+    from ..data.files import lines_of
+    from ..engine.pictures.darknet import from_darknet
     from ..engine.running import checkpoint
 
     path = target or file.with_suffix(".safetensors")
-    model = from_darknet(cfg, file, None if names is None else lines_of(names), tree)
+    model = from_darknet(cfg, file, None if names is None else [x for x in lines_of(names) if x], tree)
     checkpoint.save(path, model)
     found = {"path": str(path), "paper": model.paper.cli_name, "preset": model.preset, "classes": model.classes,
              "pixels": model.recipe.resize.size, "tensors": len(model.state_dict())}

@@ -88,10 +88,10 @@ def is_split(name: str, data: str, format: str | None, options: dict[str, Any] |
         return True
 
 
-def look_first(systems: Sequence[str], *data: str | None, format: str | None = None) -> None:
+def look_first(systems: Sequence[str], *data: str | None, format: str | None = None, networks: bool = False) -> None:
     """Raises what is wrong with the names of systems and with each of `data` before torch is loaded: what
     `engine/WING/first.py` says, where the papers' wing has one. Such a wing's systems are papers; in others a name may
-    be a network's."""
+    be a network's, and with `networks` one that stands alone may."""
     from ..core.nearest import NoPaper, paper_key
     from ..report.cards import cards
 
@@ -103,7 +103,7 @@ def look_first(systems: Sequence[str], *data: str | None, format: str | None = N
             tasks.append(of[paper_key(word.partition(":")[0].partition("@")[0], of)])
         except NoPaper as error:
             strange = strange or error
-    if strange is not None and not tasks and len(systems) == 1 and ":" not in systems[0]:
+    if strange is not None and not networks and not tasks and len(systems) == 1 and ":" not in systems[0]:
         raise strange
     first = _first(tasks)
     if first is None:

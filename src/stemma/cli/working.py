@@ -522,7 +522,7 @@ def compare(
     Interrupted, the same command resumes."""
     where = str(place(data, env))
     begun = (folder / "compare.json").is_file()  # it knows how its data are read
-    look_first(papers, None if begun else data, format=format)
+    look_first(papers, None if begun else data, format=format, networks=True)
     from ..report import clocks
     from ..report import compare as run_comparison
     from .live import Board
@@ -555,8 +555,8 @@ def export(
                                                "given.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="Input size, 512 or HEIGHTxWIDTH; the recipe's when "
                                              "not given.")] = None,
-    outputs: Annotated[str, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the network "
-                                         "before that.")] = "predictions",
+    outputs: Annotated[str | None, typer.Option("--outputs", help="predictions: boxes after NMS, or maps. raw: the "
+                                                "network before that. \\[default: predictions]")] = None,
     svd: Svd = None,
     which: Which = "best",
     as_json: Json = False,
@@ -639,11 +639,12 @@ def import_torchvision(
 ) -> None:
     """Turn torchvision's weights into a checkpoint that evaluate, predict and export take."""
     from .. import from_torchvision
+    from ..data.files import lines_of
     from ..engine.running import checkpoint
     from ..engine.running.foreign import read_state
 
+    classes = [x for x in lines_of(names) if x] if names else None
     state = read_state(file)
-    classes = [x.strip() for x in names.read_text(encoding="utf-8").splitlines() if x.strip()] if names else None
     model = from_torchvision(paper, state, classes)
     checkpoint.save(target, model)
     count = len(model.state_dict())

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
-from .classes.folders import SPLITS, folder_of, lists_at, row_of
+from .classes.folders import SPLITS, folder_of, lists_at, repeated, row_of
 from .concepts import read_levels, read_split
 from .files import lines_of, read_bytes
 from .images import listing, read_image, safe_join, walk
@@ -232,7 +232,7 @@ def _arrays(path: Path) -> Labelled:
         for x, y in ARRAYS:
             keys = (f"{x}_{split}", f"{y}_{split}") if split else (x, y)
             if keys[0] in held and keys[1] in held:
-                found.setdefault(split or "train", (held[keys[0]], held[keys[1]]))
+                found.setdefault(split or "train", (held[keys[0]], _row(held[keys[1]])))
     if not found:
         raise DataError(str(path), f"holds {', '.join(sorted(held)) or 'nothing'}",
                         "name its arrays x_train, y_train, x_test, y_test, or x, y")
@@ -275,11 +275,25 @@ def _extracted(path: Path) -> Labelled:
     return _finished(path.resolve().name, [str(n) for n in names], parts, every, features=wide)
 
 
+def _row(labels: Labels) -> Labels:
+    """Classes in a column, as Keras keeps them, are a row of classes; a column of yes and no (bool) stays one."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind != "b" else labels
+
+
 def _class_names(where: str, labels: list[Labels]) -> list[Any]:
+    if strange := [y.dtype for y in labels if y.dtype.kind not in "biufUS"]:
+        raise DataError(where, f"has labels of {strange[0]}", "save class numbers, or names")
+    if any(y.dtype.kind == "f" and not np.isfinite(y).all() for y in labels):
+        raise DataError(where, "has labels that are not finite", "leave out the pictures that have none")
     if labels[0].ndim == 2:
+        if other := [v for y in labels for v in np.unique(y).tolist() if v not in (0, 1)]:
+            raise DataError(where, f"has {other[0]} in labels of shape {labels[0].shape}",
+                            "save 1 for each class that a picture has and 0 for the others, or a row of class numbers")
         return list(range(labels[0].shape[1]))
     if any(y.ndim != 1 for y in labels):
         raise DataError(where, "has labels that are no row of classes", "save one class a picture")
+    if len({y.dtype.kind in "US" for y in labels}) > 1:
+        raise DataError(where, "has numbers for labels in one split and text in another", "save one kind in all")
     return sorted({v for y in labels for v in y.tolist()})
 
 
@@ -354,7 +368,9 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
                                                                                c.isdecimal() else 0, c))
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path, [f for f, _ in of], [at[c] for _, c in of]) for s, of in rows.items()}
-    return _finished(path.resolve().name, classes, parts, {s: [f for f, _ in of] for s, of in rows.items()})
+    again = [f"{len(twice)} line(s) name a picture that a line before names; the first is {Path(twice[0][0]).name}, "
+             f"{twice[0][1]}: {twice[0][2]} stands in {twice[0][3]}"] if (twice := repeated(path)) else []
+    return _finished(path.resolve().name, classes, parts, {s: [f for f, _ in of] for s, of in rows.items()}, again)
 
 
 def levelled(where: str | Path) -> list[Labelled]:

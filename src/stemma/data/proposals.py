@@ -205,10 +205,18 @@ def _tails(file: str) -> list[str]:
     return out
 
 
+def images_file(path: str | Path) -> Path:
+    """Where `evaluate --out` says which file each image_id of its results is."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.images.json")
+
+
 class Filed:
     """Proposals read from a file: COCO results JSON (`image_id`, `bbox`, `score`), or .npz, an array an image id or a
     file, named by as much of its path as tells it apart, with or without ending.
 
+    A results JSON is matched by file names where `images_file` lies beside it, as `evaluate` writes it; else by image
+    ids, and for pictures that have none not at all. `tied`: whether it names files.
     Raises `DataError` where the file cannot be read, or a record has not these fields.
     """
 
@@ -218,7 +226,15 @@ class Filed:
             raise DataError(str(path), "there is no such file of proposals",
                             "Name a COCO results JSON or an .npz, or another source (selective-search, grid)")
         self._used: dict[str, str] = {}  # key -> the picture that it was taken for
-        self.found = self._npz() if self.path.suffix == ".npz" else self._json()
+        npz = self.path.suffix == ".npz"
+        self.found = self._npz() if npz else self._json()
+        self._of: dict[str, tuple[str, Any] | None] = {}  # tail of a path -> image id and size; None: of two pictures
+        self.bare = False  # whether it names files without a folder, and two splits may call theirs alike
+        beside = images_file(self.path)
+        self.tied = npz or beside.is_file()
+        self._named = self.tied and not npz
+        if self._named:
+            self._name(beside)
 
     def _npz(self) -> dict[str, np.ndarray]:
         try:
@@ -250,25 +266,86 @@ class Filed:
                                 field="bbox") from error
         return {k: self._ranked(k, np.asarray(v)) for k, v in rows.items()}
 
+    def _name(self, beside: Path) -> None:
+        """Which file each image id is, by the tails of its path: by two parts of it or more where its folder is told,
+        since two splits may call their pictures alike."""
+        try:
+            doc = json.loads(beside.read_text(encoding="utf-8"))
+            folder = str(doc.get("folder") or "")
+            told = [(str(im["id"]), str(im["file_name"]), (im.get("height"), im.get("width"))) for im in doc["images"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(str(beside), f"does not say which file each image is ({error!r})",
+                            'Give {"images": [{"id": 1, "file_name": "a.jpg"}, ...]}, or take the file away') from error
+        self.bare = not folder and any(Path(name).suffix and "/" not in name for _, name, _ in told)
+        for key, name, size in told:
+            whole = os.path.join(folder, name)
+            tails = _tails(whole)[1::2] if len(Path(whole).parts) > 1 else [whole]  # with their endings
+            for tail in (tails[:-1] if folder and len(tails) > 1 else tails):
+                known = self._of.setdefault(tail, (key, size))
+                if known is not None and known[0] != key:
+                    self._of[tail] = None
+
     def _ranked(self, record: str, rows: np.ndarray) -> Boxes:
         if not np.isfinite(rows).all():
             raise DataError(str(self.path), "holds a box that is not finite", record=record)
         order = np.argsort(-rows[:, 4], kind="stable") if rows.shape[1] == 5 else np.arange(len(rows))
         return rows[order, :4].astype(np.float32)
 
+    def knows(self, s: Sample) -> bool:
+        """Whether it has something for this picture."""
+        if self._named:
+            return any(t in self._of for t in self._paths(s))
+        return any(name in self.found for name in (*(_tails(s.file) if self.tied else ()), str(s.id)))
+
     def __call__(self, s: Sample, count: int) -> Boxes:
         """Raises `DataError` where the file has nothing for this picture, or a key of it that two pictures share."""
-        names = _tails(s.file) if self.path.suffix == ".npz" else ()  # a results JSON speaks of ids alone
-        for name in (*names, str(s.id)):
+        if self._named:
+            return self._cut(s, self._by_name(s), count)
+        names = _tails(s.file) if self.tied else ()
+        if not self.tied and s.id < 0:
+            raise DataError(str(self.path), f"says image ids alone, and {s.file} has none",
+                            f"Put {images_file(self.path).name} beside it, or give an .npz by file names")
+        for name in (*names, *((str(s.id),) if s.id >= 0 else ())):
             if name in self.found:
-                other = self._used.setdefault(name, s.file)
-                if other != s.file:
-                    raise DataError(str(self.path), f"has the key '{name}' alone for both {other} and {s.file}",
-                                    "Give each its path, such as FOLDER/NAME, or its image id", record=name)
-                h, w = s.size
-                return np.asarray(np.clip(self.found[name][:count], 0, np.array([w, h, w, h], np.float32)), np.float32)
-        raise DataError(str(self.path), f"holds no proposals for {s.file or 'a picture'} (image id {s.id})",
+                self._once(name, s)
+                return self._cut(s, self.found[name], count)
+        raise DataError(str(self.path), f"holds no proposals for {s.file or 'a picture'}"
+                        + (f" (image id {s.id})" if s.id >= 0 else ""),
                         "Make the file for this split, or name another source")
+
+    @staticmethod
+    def _paths(s: Sample) -> list[str]:
+        whole = os.path.abspath(s.file) if os.path.exists(s.file) else s.file
+        return _tails(whole)[1::2] if len(Path(whole).parts) > 1 else [whole]
+
+    def _by_name(self, s: Sample) -> np.ndarray:
+        name = next((t for t in self._paths(s) if t in self._of), None)
+        if name is None:
+            raise DataError(str(self.path), f"holds no proposals for {s.file or 'a picture'}: "
+                            f"{images_file(self.path).name} does not name it", "Make the file for these pictures, or "
+                            "name another source")
+        known = self._of[name]
+        if known is None:
+            raise DataError(str(self.path), f"has two pictures '{name}', of which {s.file} may be either",
+                            "Make the file for these pictures, or name another source", record=name)
+        key, size = known
+        self._once(name, s)
+        if None not in size and tuple(size) != tuple(s.size):
+            raise DataError(str(self.path), f"has boxes of a picture of {size[1]}x{size[0]} pixels for {s.file}, which "
+                            f"has {s.size[1]}x{s.size[0]}", "Make the file for these pictures, or name another source",
+                            record=name)
+        return self.found.get(key, np.zeros((0, 4), np.float32))
+
+    def _once(self, name: str, s: Sample) -> None:
+        other = self._used.setdefault(name, s.file)
+        if other != s.file:
+            raise DataError(str(self.path), f"has the key '{name}' alone for both {other} and {s.file}",
+                            "Give each its path, such as FOLDER/NAME, or its image id", record=name)
+
+    @staticmethod
+    def _cut(s: Sample, boxes: np.ndarray, count: int) -> Boxes:
+        h, w = s.size
+        return np.asarray(np.clip(boxes[:count], 0, np.array([w, h, w, h], np.float32)), np.float32)
 
 
 # ---------------------------------------------------------------- the data set around a data set
@@ -295,6 +372,17 @@ class Proposed:
         self._root = folder
         self._lock = threading.Lock()
         self._filed = Filed(how.file) if how.kind == "file" else None
+        if self._filed is not None and len(base) and not any(self._filed.knows(base.truth(i))
+                                                             for i in range(len(base))):
+            raise DataError(how.file, f"holds no proposals for any of the {len(base)} pictures here",
+                            "Make the file for these pictures, or name another source")
+        if self._filed is not None and not self._filed.tied:
+            warnings.warn(f"{how.file} says image ids and no file names: they are taken for those of "
+                          f"{base.info.name}, which it must be made for ({images_file(how.file).name} beside it would "
+                          "tell)", DataWarning, stacklevel=2)
+        if self._filed is not None and self._filed.bare:
+            warnings.warn(f"{images_file(how.file)} names files and not their folder: pictures of that name in any "
+                          'folder are taken for them (a "folder" in it would tell)', DataWarning, stacklevel=2)
 
     @property
     def info(self) -> Info:
@@ -421,6 +509,6 @@ class Proposed:
 
 
 __all__ = [
-    "EXTRA", "KINDS", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "jitter", "selective_search",
-    "sourced", "wants",
+    "EXTRA", "KINDS", "Filed", "Proposed", "boxes_of", "edge_boxes", "grid", "images_file", "jitter",
+    "selective_search", "sourced", "wants",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..core.types import StemmaError
 from ..data.records import Records
 from ..metrics.detection import box_iou
 from .running import checkpoint
-from .wings import predict
+from .wings import predict, wing_of
 
 SURE, NONE = 0.7, 0.05  # scores: what a doubt takes, and what counts as nothing found
 SAME, APART = 0.5, 0.1  # overlaps: of one thing, and of none
@@ -48,6 +49,10 @@ def doubts(run: Any, splits: Mapping[str, Records], *, most: int = 500, device: 
     evenly spread. Classes are matched by name; of those that the run does not know nothing is said. Raises
     `StemmaError` for a run that finds no boxes."""
     model: Any = checkpoint.resolve(run)
+    without = StemmaError(f"{model.paper.cli_name} finds no boxes, and labels are doubted by boxes; name the run of a "
+                          "detector")
+    if "threshold" not in signature(wing_of(model.paper.task).predict).parameters:
+        raise without
     learned = model.info
     known = frozenset(learned.classes.names if learned is not None else ())
     out: list[Doubt] = []
@@ -55,8 +60,7 @@ def doubts(run: Any, splits: Mapping[str, Records], *, most: int = 500, device: 
         at = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).round().astype(int)).tolist()
         answers = predict(model, [data.path(i) for i in at], threshold=NONE, device=device, progress=show)
         if any("boxes" not in a for a in answers):
-            raise StemmaError(f"{model.paper.cli_name} finds no boxes, and labels are doubted by boxes; name the run "
-                              "of a detector")
+            raise without
         of = {a["file"]: a for a in answers}
         for i in at:
             if (answer := of.get(str(data.path(i)))) is not None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from ..core import paper as papers
 from ..core.paper import Paper
-from ..core.types import StemmaError
+from ..core.types import StemmaError, at_least
 from .running import checkpoint
 from .running.budget import Budget
 from .running.devices import pick_device, pick_precision
@@ -131,9 +131,11 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     """Call a wing's function with the options that it knows. Raises `StemmaError` for another one that says
     something."""
     wing, known = wing_of(card.task), inspect.signature(function).parameters
-    said = {}
+    at_least(1, limit=options.get("limit"), batch=options.get("batch"))
+    at_least(0, workers=options.get("workers"), patience=options.get("patience"))
+    said, whatever = {}, any(p.kind is p.VAR_KEYWORD for p in known.values())
     for name, value in options.items():
-        if name in known:
+        if name in known or whatever:
             said[name] = value
         elif value:
             instead = wing.INSTEAD.get(name, "leave it out").format(value=value)

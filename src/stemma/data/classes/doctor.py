@@ -21,8 +21,10 @@ LOOSE = True  # any folders of pictures look so: other kinds are asked first
 
 
 def knows(where: str | Path) -> bool:
-    """Whether a folder holds pictures by class and nothing that says boxes."""
+    """Whether a folder holds pictures by class and nothing that says boxes, or an .npz is named."""
     path = Path(where).expanduser()
+    if path.is_file():
+        return path.suffix == ".npz"
     return path.is_dir() and bool(folders.counts(path)) and not formats_at(path) and not sets_near(path)
 
 
@@ -35,6 +37,8 @@ def examine(
     if unknown := [k for k in options if k != "follow_links"]:
         raise DataError(str(where), f"the option '{unknown[0]}' means nothing to pictures by class", "leave it out")
     path = Path(where).expanduser()
+    if path.is_file():
+        return _arrays(path)
     found = folders.counts(path)
     names = sorted({c for of in found.values() for c in of})
     report = Report(str(path), "class folders", ("labels of whole pictures",), tuple(names))
@@ -52,12 +56,34 @@ def examine(
     except DataError as e:
         report.faults.append(Fault.of(e, "nothing to learn"))
         return report
+    for file, line, name, before in folders.repeated(path):
+        report.faults.append(Fault(file, line, "", f"names {name}, which is named in {before} too",
+                                   "name each picture once, in one split", True, "picture listed twice"))
     report.notes += data.notes
     for split, part in data.parts.items():
         if split in report.splits:
             report.splits[split].fingerprint = part.digest
     if decode:
         report.faults += _looked(path, sum(map(sum, (of.values() for of in found.values()))), progress)
+    return report
+
+
+def _arrays(path: Path) -> Report:
+    """Arrays as `data.labelled` reads them: what each split holds of each class, or what is wrong with the file."""
+    report = Report(str(path), "arrays", ("labels of whole pictures",), ())
+    try:
+        data = open_set(path)
+    except DataError as e:
+        report.faults.append(Fault.of(e, "nothing to learn"))
+        return report
+    report = Report(str(path), "arrays", ("labels of whole pictures",), data.classes)
+    for split, part in data.parts.items():
+        count = part.labels.sum(0) if data.many else np.bincount(part.labels, minlength=len(data.classes))
+        of = dict(zip(data.classes, map(int, count)))
+        report.splits[split] = SplitFigures(len(part), classes=of, unit="pictures")
+        report.splits[split].fingerprint = part.digest
+        report.notes += [f"{split}: no picture of the class {c}" for c, n in zip(data.classes, count) if not n]
+    report.notes += data.notes
     return report
 
 

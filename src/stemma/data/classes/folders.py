@@ -4,6 +4,7 @@ SPLIT/CLASS/PICTURE, CLASS/PICTURE, or train.txt, val.txt, test.txt of "path cla
 """
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def row_of(line: str, where: Path) -> tuple[str, str]:
     said."""
     name, _, label = line.rpartition(" ") if not (where / line).is_file() else (line, "", "")
     return name, label or Path(name).parent.name
+
+
+def repeated(where: Path) -> list[tuple[str, str, str, str]]:
+    """(list, line, picture, where it was named before) of each line that names a picture which a line before it names,
+    in its own split or in another."""
+    first: dict[str, str] = {}
+    found = []
+    for file in lists_at(where).values():
+        for number, line in enumerate(lines_of(file), 1):
+            if not line:
+                continue
+            name = posixpath.normpath(row_of(line, where)[0])
+            if name in first:
+                found.append((str(file), f"line {number}", name, first[name]))
+            first.setdefault(name, f"{file.name}, line {number}")
+    return found
 
 
 def _in(folder: Path) -> dict[str, int]:

@@ -1,13 +1,14 @@
 """Faults of edits: missing partners, other sizes, empty instructions, pictures that cannot be read."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
-from ..records import Fault
+from ..records import DataWarning, Fault
 from . import folders, published
 from .drawn import KINDS, is_drawn
 from .open import counts, each_of, is_made, open_edits, splits, weighed
@@ -46,6 +47,8 @@ def examine(
         versions = sum(len(e.files) for e in data.entries)
         report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={data.kind(0): versions},
                                            unit="pairs")
+        if not len(data) and name != "train":
+            report.notes.append(f"{name}: no pair")
         if not len(data) and name == "train":
             report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used",
                                        "mend the faults above", False, "nothing to learn"))
@@ -57,7 +60,12 @@ def _broken(data: folders.Folder, i: int) -> list[Fault]:
     found = []
     for version in range(len(data.entries[i].files)):
         try:
-            data.pair(i, version)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)
+                pair = data.pair(i, version)
+            if (mask := data.entries[i].mask) and pair.mask is None and version == 0:
+                found.append(Fault(str(data.root / mask), data.entries[i].record, "mask", folders.OPAQUE, "clear it "
+                                   "where the picture may change; the pair is used without a mask", True, folders.MASK))
         except DataError as e:
             found.append(Fault(e.file, data.entries[i].record, "", e.problem,
                                f"{e.mend}; training leaves the pair out", True, "unreadable image"))

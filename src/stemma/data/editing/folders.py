@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +23,13 @@ from PIL import Image
 from ...core.samples import DataError, Info
 from ..images import header, read_image, safe_join
 from ..readers.coco import load_json
-from ..records import Fault
+from ..records import DataWarning, Fault
 from .pairs import Pair, info_of, same_size
 
 SPLITS = ("train", "val", "test")
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 DEV = {"train": "train", "dev": "val", "val": "val", "test": "test"}
+OPAQUE = "has no clear pixel, so that nothing of its picture may change"
 F = TypeVar("F", bound="Folder")
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
@@ -92,6 +94,10 @@ class Folder:
             if mask.shape != before.shape[:2]:
                 raise DataError(str(self.path(e.mask)), _other_size(mask.shape, before.shape[:2]), "bring it to the "
                                 "picture's size, or take it out of its entry", e.record, "mask")
+            if not mask.any():
+                warnings.warn(f"{self.path(e.mask)}: {OPAQUE}; the pair is used without a mask", DataWarning,
+                              stacklevel=2)
+                mask = None
         return same_size(Pair(before, after, e.instruction, "edit", mask, captions=e.captions,
                               file=str(self.path(e.files[version % len(e.files)][0]))))
 
@@ -128,8 +134,20 @@ class Folder:
             size = header(self.path(e.mask)).size
             if size != (whole := header(self.path(e.files[0][0])).size):
                 yield Fault(str(self.root / e.mask), e.record, "mask", _other_size(size, whole), mend, True, MASK)
+            elif not _may_be_clear(self.path(e.mask)):
+                yield Fault(str(self.root / e.mask), e.record, "mask", OPAQUE,
+                            "clear it where the picture may change; the pair is used without a mask", True, MASK)
         except DataError as error:
             yield Fault(error.file, e.record, "mask", error.problem, mend, True, MASK)
+
+
+def _may_be_clear(path: Path) -> bool:
+    """Whether a mask can have a clear pixel, by its header; of one that cannot be read `pair` tells."""
+    try:
+        with Image.open(path) as im:
+            return bool({"A", "a"} & set(im.getbands())) or "transparency" in im.info
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return True
 
 
 def _other_size(size: tuple[int, ...], whole: tuple[int, ...]) -> str:
@@ -199,8 +217,12 @@ def _list_of(path: Path) -> tuple[list[Any], str]:
 
 
 def _part(records: list[Any], split: str) -> tuple[int, list[Any]]:
-    """(the first's number, the part of a list that is a split)."""
-    first, last = (math.floor(share * len(records)) for share in SHARES[split])
+    """(the first's number, the part of a list that is a split). Of three to ten, whose shares leave none to validate
+    on, val and test have one each."""
+    count = len(records)
+    first, last = (math.floor(share * count) for share in SHARES[split])
+    if count >= 3 and math.floor(0.9 * count) == math.floor(0.95 * count):
+        first, last = {"train": (0, count - 2), "val": (count - 2, count - 1), "test": (count - 1, count)}[split]
     return first, records[first:last]
 
 
@@ -256,5 +278,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MISSING", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at", "open_folder", "sound",
-           "splits_at"]
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at",
+           "open_folder", "sound", "splits_at"]

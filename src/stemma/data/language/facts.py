@@ -261,17 +261,19 @@ def read(folder: Path, seed: int = 0) -> Facts:
     documents as there are facts are drawn. Half of the documents are held out where they are given."""
     head, rows, lines = _rows(folder / "facts.csv")
     weight = [1.0] * len(rows)
-    if head[-1] == "weight":
-        head = head[:-1]
+    at = [i for i, h in enumerate(head) if h.casefold() == "weight"]
+    if len(at) > 1:
+        raise DataError(str(folder / "facts.csv"), f"has {len(at)} columns of weights", "give one", "line 1")
+    for k in at:
         for n, r in enumerate(rows):
             try:
-                weight[n] = float(r[-1])
+                weight[n] = float(r[k])
             except ValueError:
                 weight[n] = -1.0
             if not 0 < weight[n] < float("inf"):
-                raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[-1]}'",
+                raise DataError(str(folder / "facts.csv"), f"has a weight of '{r[k]}'",
                                 "write a finite number above 0", f"line {lines[n]}", "weight")
-        rows = [r[:-1] for r in rows]
+        head, rows = [*head[:k], *head[k + 1 :]], [[*r[:k], *r[k + 1 :]] for r in rows]
     given = (folder / "documents.csv").is_file()
     also, documents, told_at = _rows(folder / "documents.csv") if given else (head, [], [])
     if also != head:

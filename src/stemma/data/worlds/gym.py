@@ -124,14 +124,16 @@ def _actions(space: Any, name: str) -> tuple[tuple[str, ...], Callable[[np.ndarr
 
 
 def scaled_to(space: Any) -> Callable[[np.ndarray], Any]:
-    """Numbers in -1..1 as a box's own, between its bounds; where it has none, as they are."""
+    """Numbers in -1..1 as a box's own, between its bounds; where it has one alone, the two next to it, and where it has
+    none, as they are."""
     low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-    bounded = np.isfinite(low) & np.isfinite(high)
-    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    below, above = np.isfinite(low), np.isfinite(high)
+    low, high = (np.where(below, low, np.where(above, high - 2, -1.0)), np.where(above, high, np.where(below, low + 2,
+                                                                                                       1.0)))
 
     def scaled(a: np.ndarray) -> np.ndarray:
         wide = low + (np.asarray(a, np.float64).reshape(low.shape) + 1) / 2 * (high - low)
-        return np.clip(wide, low, high).astype(space.dtype)
+        return np.asarray(np.clip(np.clip(wide, low, high).astype(space.dtype), space.low, space.high))
 
     return scaled
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,6 +43,7 @@ class Native:
     inputs: tuple[tuple[str, int], ...]
     limit: int
     words: tuple[str, ...] = ()  # of its missions
+    mission: tuple[str, ...] | None = None  # where in what is seen these are said
 
 
 def is_native(name: str) -> bool:
@@ -144,7 +146,7 @@ def parts_of(space: Any) -> list[tuple[tuple[str, ...], Any]]:
 def taken(seen: Any, keys: tuple[str, ...]) -> Any:
     """The leaf of an observation."""
     for k in keys:
-        seen = seen[int(k)] if isinstance(seen, tuple) else seen[k]
+        seen = seen[int(k)] if isinstance(seen, tuple | list) else seen[k]
     return seen
 
 
@@ -159,22 +161,37 @@ def words_of(space: Any) -> tuple[str, ...] | None:
     if told is None:
         return None
     missions = [told(*x) for x in itertools.product(*(places or []))]
-    return ("", *sorted({w for m in missions for w in m.replace(",", " ,").split()}))
+    return ("", *sorted({w for m in missions for w in split(m)}))
+
+
+def split(sentence: str) -> list[str]:
+    """The words of a mission."""
+    return sentence.replace(",", " ,").split()
 
 
 class Words:
-    """A sentence a word a step, and then from its beginning."""
+    """A sentence a word a step, and then from its beginning. A word that was not told is a blank, and is said."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self.number, self.said, self.at = {w: i for i, w in enumerate(words)}, [0], 0
 
     def begin(self, sentence: str) -> None:
-        self.said, self.at = [self.number[w] for w in sentence.replace(",", " ,").split()] or [0], 0
+        words = split(sentence)
+        if strange := [w for w in words if w not in self.number]:
+            warnings.warn(f"'{strange[0]}' is a word that the environment did not tell beforehand; a blank is read",
+                          stacklevel=2)
+        self.said, self.at = [self.number.get(w, 0) for w in words] or [0], 0
 
     def next(self) -> np.ndarray:
         word = self.said[self.at % len(self.said)]
         self.at += 1
         return np.array(word, np.int32)
+
+
+def _told(env: Any, keys: tuple[Any, ...], words: tuple[str, ...]) -> bool:
+    """Whether what an environment says at the beginning of some episodes is made of `words`."""
+    known = set(words)
+    return len(words) > 1 and all(set(split(str(taken(env.reset(seed=seed)[0], keys)))) <= known for seed in range(8))
 
 
 @lru_cache(maxsize=64)
@@ -184,10 +201,16 @@ def look(name: str) -> Native:
 
     env = made(name)
     try:
-        numbers, pictures, words = 0, 0, tuple[str, ...]()
+        numbers, pictures, words, mission = 0, 0, tuple[str, ...](), None
         for keys, s in parts_of(env.observation_space):
             if is_text(s):
-                words = words_of(s) or ()
+                told = words_of(s) or ()
+                if mission is None and _told(env, keys, told):
+                    words, mission = told, keys
+                    continue
+                why = "says its words beside others" if mission is not None else "does not tell its words beforehand"
+                warnings.warn(f"'{'.'.join(keys) or 'text'}' of the environment '{name}' {why}, and is left out",
+                              stacklevel=2)
             elif is_picture(s):
                 pictures += 1
             elif isinstance(s, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
@@ -199,9 +222,12 @@ def look(name: str) -> Native:
             raise StemmaError(f"the environment '{name}' shows {pictures} pictures; one can be seen")
         inputs = [("image", 0)] * (pictures > 0 or name.endswith("+image"))
         inputs += [(k, n) for k, n in (("vector", numbers), ("token", len(words))) if n]
+        if not inputs:
+            raise StemmaError(f"the environment '{name}' shows nothing that can be seen; where it draws itself, "
+                              f"{name}+image looks at that")
         actions, choices = actions_of(env.action_space, name)
         limit = getattr(env.spec, "max_episode_steps", None) or getattr(env.unwrapped, "max_steps", None) or LIMIT
-        return Native(name, actions, choices, tuple(inputs), int(limit), words)
+        return Native(name, actions, choices, tuple(inputs), int(limit), words, mission)
     finally:
         env.close()
 
@@ -246,7 +272,6 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     found, inner = look(name), made(name)
     leaves = parts_of(inner.observation_space)
     picture = next((keys for keys, s in leaves if is_picture(s)), None)
-    mission = next(((keys, words_of(s)) for keys, s in leaves if is_text(s)), (None, None))
     numbers = [(keys, s) for keys, s in leaves if not is_picture(s) and not is_text(s)]
     widths = dict(found.inputs)
     check_senses(f"the environment '{name}'", (k for k in senses if k != "image"), tuple(widths))
@@ -260,7 +285,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             else spaces.Box(0, widths[k], (), np.int32) if k == "token"
             else spaces.Box(-np.inf, np.inf, (widths[k],), np.float32) for k in senses})
         action_space = spaces.Box(-1.0, 1.0, (len(found.actions),), np.float32)
-        steps, words = 0, Words(mission[1] or ("",))
+        steps, words = 0, Words(found.words or ("",))
 
         def _seen(self, seen: Any) -> dict[str, np.ndarray]:
             out: dict[str, np.ndarray] = {}
@@ -279,8 +304,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             super().reset(seed=seed)
             seen, _ = inner.reset(seed=seed)
             self.steps = 0
-            if mission[0] is not None:
-                self.words.begin(taken(seen, mission[0]))
+            if found.mission is not None:
+                self.words.begin(taken(seen, found.mission))
             return self._seen(seen), {}
 
         def step(self, action: np.ndarray) -> Any:

@@ -23,6 +23,9 @@ def checked(text: str) -> list[Any]:
     if len(forms) != 1 or not isinstance(forms[0], list) or not forms[0] or forms[0][0] not in KINDS:
         raise ChurchError(f"a sentence means one (condition ...), (query ...) or (define ...), not {text[:60]}")
     found: list[Any] = forms[0]
+    if len(found) != 2 if found[0] != "define" else len(found) < 3:
+        raise ChurchError("(define ...) takes a name and what it is" if found[0] == "define"
+                          else f"({found[0]} ...) takes one expression, not {len(found) - 1}")
     return found
 
 

@@ -18,6 +18,7 @@ from ...data.language import facts
 from ...metrics import hallucination as rates
 from ...parts.language.knobs import Knobs
 from ..running import checkpoint
+from .lines import lines_in
 
 SAYS = "worlds of facts (facts:alpha=0.5, references, arithmetic, or a folder with facts.csv)"
 DELTA = 0.01  # the paper's 99 %
@@ -214,7 +215,7 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     text file with a beginning a line) where that is given. Raises `StemmaError` for words that the world has not."""
     m: Any = model
     world = corpus.world
-    begins = [_numbers(world, line) for line in _lines(what)] or [[]]
+    begins = [_numbers(world, line) for line in lines_in(what)] or [[]]
     each = max(1, count // len(begins))
     said = []
     for i, begin in enumerate(begins):
@@ -226,16 +227,6 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     if out is not None:
         outputs.put_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record), indent=1), prediction=True)
     return record
-
-
-def _lines(what: Any) -> list[str]:
-    found: list[str] = []
-    for item in what or []:
-        if Path(item).is_file():
-            found += [x for x in Path(item).read_text(encoding="utf-8").splitlines() if x.strip()]
-        else:
-            found.append(str(item))
-    return found
 
 
 def _numbers(world: facts.Facts, line: str) -> list[int]:

@@ -3,7 +3,6 @@ thing; and dialogues."""
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ...parts.language.church.run import Limits
 from ..running import checkpoint
 from . import runtime
 from .dialogue import Dialogue, checked, same, tried
+from .lines import lines_in
 
 SAYS = f"sentences of a domain ({', '.join(meanings.DOMAINS)})"
 ASKED = 60  # sentences of each kind that are measured
@@ -165,7 +165,7 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     """A dialogue: `what` are text files with a sentence a line, sentences themselves, or "-" for what is typed. After
     each the posterior of what was asked last. Raises `StemmaError` where nothing is said."""
     m: Any = model
-    lines = _lines(what)
+    lines = [x for x in lines_in(what) if not x.startswith("#")]
     if not lines:
         raise StemmaError(f"a dialogue needs sentences: name a text file with one a line, or - to type them; such as "
                           f"'{corpus.data.train[0].says}'")
@@ -184,18 +184,6 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
     if out is not None:
         outputs.put_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record), indent=1), prediction=True)
     return record
-
-
-def _lines(what: Any) -> list[str]:
-    found: list[str] = []
-    for item in what or []:
-        if item == "-":
-            found += [x for x in sys.stdin if x.strip()]
-        elif Path(item).is_file():
-            found += [x for x in Path(item).read_text(encoding="utf-8").splitlines() if x.strip()]
-        else:
-            found.append(str(item))
-    return [x.strip() for x in found if not x.strip().startswith("#")]
 
 
 def again(info: Info) -> str | None:

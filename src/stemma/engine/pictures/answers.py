@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core.types import Batch, Classes, Dataset, Detections, Info, PanopticMap, Prediction, SemanticMap, StemmaError
-from ...data.finding import below_common
+from ...data.finding import below_common, common
+from ...data.proposals import images_file
 from ...metrics.amodal import occlusion
 from ...ops.components import components
 from ...ops.masks import encode, patches
@@ -143,15 +145,9 @@ def coco_entries(prediction: dict[str, Any], image_id: int, ids: Sequence[int]) 
         yield entry
 
 
-def images_file(path: str | Path) -> Path:
-    """Where `write_coco` says which file each image_id of its results is."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}.images.json")
-
-
 def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, Any]], info: Info) -> None:
-    """Detections as a COCO results file, and beside it `images_file`: the images (id, file_name, height, width) and
-    categories that it names.
+    """Detections as a COCO results file, and beside it `images_file`: the folder, images (id, file_name, height,
+    width) and categories that it names.
 
     File names are relative to the folder that all the pictures have in common. Raises `StemmaError` for maps, which
     results cannot hold, where a file stands that Stemma did not write, and when the disk does not take it.
@@ -161,12 +157,15 @@ def write_coco(path: str | Path, data: Dataset, predictions: Sequence[dict[str, 
         raise StemmaError(NO_MAPS)
     truths = [data.truth(p["index"]) for p in predictions]
     entries = [e for p, t in zip(predictions, truths, strict=True) for e in coco_entries(p, t.id, info.classes.ids)]
-    names = below_common([t.file for t in truths])
+    files = [t.file for t in truths]
+    names = below_common(files)
+    folder = common([Path(f).parent for f in files if os.path.exists(f)])
     images = [{"id": t.id, "file_name": n, "height": t.size[0], "width": t.size[1]}
               for t, n in zip(truths, names, strict=True)]
     categories = [{"id": int(k), "name": n} for k, n in zip(info.classes.ids, info.classes.names, strict=True)]
-    for file, doc in ((Path(path), entries), (images_file(path), {"images": images, "categories": categories})):
+    about = {"folder": str(folder or ""), "images": images, "categories": categories}
+    for file, doc in ((Path(path), entries), (images_file(path), about)):
         outputs.put_text(file, json.dumps(doc), prediction=True)
 
 
-__all__ = ["NO_MAPS", "Apart", "apart", "coco_entries", "images_file", "said_of", "to_file", "write_coco"]
+__all__ = ["NO_MAPS", "Apart", "apart", "coco_entries", "said_of", "to_file", "write_coco"]

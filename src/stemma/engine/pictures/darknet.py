@@ -303,14 +303,6 @@ def read_tree(path: str | Path) -> tuple[list[str], list[str]]:
     return names, ["" if p < 0 else names[p] for p in parents]
 
 
-def lines_of(path: str | Path) -> list[str]:
-    """Class names, one a line. Raises `StemmaError` for a file that cannot be read."""
-    try:
-        return [x.strip() for x in Path(path).read_text(encoding="utf-8").splitlines() if x.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise StemmaError(f"{path} cannot be read as class names, one a line: {error}") from error
-
-
 def from_darknet(cfg: str | Path, weights: str | Path, names: list[str] | None = None,
                  tree: str | Path | None = None) -> Any:
     """A YOLOv2, YOLO9000 or YOLOv3 with the weights of Darknet's files, in eval mode.
@@ -412,5 +404,5 @@ def to_darknet(model: Any, path: str | Path) -> list[Path]:
     return files
 
 
-__all__ = ["Layer", "Section", "fill", "from_darknet", "layers_of", "lines_of", "read_cfg", "read_numbers", "read_tree",
+__all__ = ["Layer", "Section", "fill", "from_darknet", "layers_of", "read_cfg", "read_numbers", "read_tree",
            "to_darknet"]

@@ -16,7 +16,7 @@ from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
 from ...data.named import named_as
 from ...data.open import open_split, spread, suited
-from ...data.proposals import sourced, wants
+from ...data.proposals import images_file, sourced, wants
 from ...metrics.differences import explain, read
 from ...ops.scalars import alone
 from ..running import checkpoint
@@ -25,7 +25,7 @@ from ..running.devices import autocast, pick_device, pick_precision
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside
-from .answers import NO_MAPS, apart, images_file, said_of, to_file, write_coco
+from .answers import NO_MAPS, apart, said_of, to_file, write_coco
 from .compress import shortened
 from .paired import MOST, intervals, tallies_of
 from .reading import reading

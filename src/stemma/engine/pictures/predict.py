@@ -17,6 +17,7 @@ from torch import nn
 from ...core import outputs
 from ...core.types import Classes, DataError, Info, Sample, StemmaError
 from ...data.images import cut_to_8_bits, read_image, white_of
+from ...data.proposals import Filed, images_file
 from ...ops.masks import decode
 from ..running import checkpoint
 from ..running.asked import Asked, drawn_names, find_pictures
@@ -63,10 +64,10 @@ class Pictures:
     def __getitem__(self, i: int) -> Sample:
         pixels = self.pixels(i)
         self._sizes[i] = (pixels.shape[0], pixels.shape[1])
-        return _sample(pixels, self.name(i), i)
+        return _sample(pixels, self.name(i))
 
     def truth(self, i: int) -> Sample:
-        return Sample(None, self._sizes.get(i, (0, 0)), *_nothing(), file=self.name(i), id=i)
+        return Sample(None, self._sizes.get(i, (0, 0)), *_nothing(), file=self.name(i), id=-1)
 
 
 @dataclass
@@ -83,19 +84,19 @@ class Tiles:
 
     def __getitem__(self, i: int) -> Sample:
         x1, y1, x2, y2 = self.windows[i]
-        return _sample(np.ascontiguousarray(self.pixels[y1:y2, x1:x2]), f"tile {i}", i)
+        return _sample(np.ascontiguousarray(self.pixels[y1:y2, x1:x2]), f"tile {i}")
 
     def truth(self, i: int) -> Sample:
         x1, y1, x2, y2 = self.windows[i]
-        return Sample(None, (y2 - y1, x2 - x1), *_nothing(), file=f"tile {i}", id=i)
+        return Sample(None, (y2 - y1, x2 - x1), *_nothing(), file=f"tile {i}", id=-1)
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, np.float32)
 
 
-def _sample(pixels: np.ndarray, file: str, i: int) -> Sample:
-    return Sample(pixels, (pixels.shape[0], pixels.shape[1]), *_nothing(), file=file, id=i)
+def _sample(pixels: np.ndarray, file: str) -> Sample:
+    return Sample(pixels, (pixels.shape[0], pixels.shape[1]), *_nothing(), file=file, id=-1)  # it has no id
 
 
 def predict(
@@ -143,13 +144,16 @@ def predict(
     if tile is not None and task == "panoptic":
         raise StemmaError("panoptic maps cannot be merged from tiles; leave the tiles out, or use an instance or a "
                           "semantic segmenter")
+    recipe = sourced(m.recipe, proposals)
+    if recipe.proposals.kind == "file":
+        _filed(recipe.proposals.file, tile)
     asked = find_pictures(images)
     data = Pictures(asked.sources, info, white=_white_for(asked, m.info))
     writer = _Writer(Path(out), data, asked, info, task, pictures) if out is not None else None
     device = pick_device(device)
     net.to(device)
     settings: dict[str, Any] = {"batch": batch, "device": device, "precision": pick_precision(device, precision),
-                                "needs": frozenset(), "recipe": sourced(m.recipe, proposals), "show": progress}
+                                "needs": frozenset(), "recipe": recipe, "show": progress}
     results: list[dict[str, Any]] = []
     with counting("predicting", len(data), progress) as bar:
         for i, found in _tiled(net, data, tile, overlap, settings) if tile is not None else _plain(net, data, settings):
@@ -169,6 +173,16 @@ def predict(
     if writer is not None:
         writer.close()
     return results
+
+
+def _filed(file: str, tile: int | None) -> None:
+    """Raises `StemmaError` where a file of proposals cannot be tied to the pictures, or to their tiles."""
+    if tile is not None:
+        raise StemmaError(f"{file} has boxes of whole pictures and none of tiles; leave the tiles out, or take another "
+                          "source of proposals")
+    if not Filed(file).tied:
+        raise DataError(file, "says image ids alone, and pictures to predict for have none",
+                        f"Put {images_file(file).name} beside it, as evaluate writes it, or give an .npz by file names")
 
 
 def _white_for(asked: Asked, learned: Info | None) -> float | None:

@@ -10,6 +10,7 @@ from ...core import paper as papers
 from ...core.types import StemmaError
 from ...data.open import absolute, held_out, suited
 from ...data.packing import needed
+from ...data.proposals import images_file
 from ...data.subset import spread
 from ..running import checkpoint
 from ..wings import Asked, Ready
@@ -64,6 +65,7 @@ def prepare(asked: Asked) -> Ready:
     }
     begun = chosen.as_dict() if chosen is not None else None
     named = [str(Path(r.proposals.file).resolve()) for r in recipes if r.proposals.kind == "file"]
+    named += [str(beside) for n in named if (beside := images_file(n)).is_file()]
     files = tuple(dict.fromkeys([*map(str, needed(where, format)), *named]))
     begins = starts.shared(asked.options.get("start") or [], {
         ident: partial(checkpoint.build, card, preset, sets=sets | gained[ident], info=info)

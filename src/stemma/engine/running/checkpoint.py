@@ -256,9 +256,24 @@ def build(paper: str | papers.Paper, preset: str = "paper", classes: int = 80, s
     if info is not None:
         classes = len(info.classes_for(card.task_of(preset)))
     at_least(1, classes=classes)
-    model = spec.build(classes)
+    try:
+        model = spec.build(classes)
+    except Exception as error:  # a part says in its own way what it cannot be
+        if (told := told_of_sets(card.cli_name, sets, error, "built")) is None:
+            raise
+        raise told from error
     assert isinstance(model, nn.Module)
     return adorn(model, card, preset, recipe, info, sets)
+
+
+def told_of_sets(name: str, sets: dict[str, Any] | None, error: Exception, what: str) -> StemmaError | None:
+    """What is said where a system that somebody changed cannot be built, or not take its first step; None where it is
+    as its paper has it, where the memory is full, and of an error that is said in a line already."""
+    changed = split_sets(sets)[0]
+    if not changed or isinstance(error, StemmaError | torch.OutOfMemoryError | OSError):
+        return None
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return StemmaError(f"{name} with {', '.join(f'{k}={v}' for k, v in changed.items())} cannot be {what}: {why}")
 
 
 def adorn(model: nn.Module, card: papers.Paper, preset: str, recipe: Recipe, info: Info | None,
@@ -453,5 +468,6 @@ def check_classes(model: nn.Module, info: Info, where: str = "the data") -> None
 __all__ = [
     "adorn", "as_published", "build", "card_of", "check_classes", "describe", "find", "info_from", "jsonable",
     "load", "plan", "read_meta", "read_tensors",
-    "recipe_from", "resolve", "save", "split_sets", "start_from", "versions", "write_tensors", "write_text",
+    "recipe_from", "resolve", "save", "split_sets", "start_from", "told_of_sets", "versions", "write_tensors",
+    "write_text",
 ]

@@ -127,14 +127,27 @@ class Run:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Within it an error that comes before a training can note it leaves "failed" in run.json, not "running"."""
+        """Within it an error that comes before a training can note it leaves "failed" in run.json, not "running".
+        Before the first step of a system with changed settings it is said to be theirs (`checkpoint.told_of_sets`)."""
         try:
             yield
         except Exception as error:
             with suppress(StemmaError):  # a full disk must not hide what happened
                 if self.state == "running":
                     self.update(state="failed", error=f"{type(error).__name__}: {error}")
+            if (told := self._told(error)) is not None:
+                raise told from error
             raise
+
+    def _told(self, error: Exception) -> StemmaError | None:
+        try:
+            record = self.record
+        except StemmaError:
+            return None
+        if (record.get("spent") or {}).get("steps"):
+            return None
+        return checkpoint.told_of_sets(str(record["paper"]).replace("_", "-"), record.get("sets"), error,
+                                       "trained")
 
     def tidy(self) -> None:
         """Remove the files that a kill left half-written, ours and those of safetensors' writer."""

@@ -145,7 +145,7 @@ class Training(ABC):
                     self._step(batches, fraction)
                     self.clock.lap(self._price())
                 if self.validated_at != self.steps:
-                    self._validate()
+                    self._measured()
                 self._save(final=True)
                 self._mend_prices()
                 ending.finished(self.plan.budget.cut(self.spent))
@@ -170,6 +170,17 @@ class Training(ABC):
         """Run the method of a phase that has no steps."""
         raise StemmaError(f"phase '{self.recipe.phases[phase].name}' runs a method, which is not done in this kind of "
                           "work")
+
+    def _measured(self) -> None:
+        """Validate. Raises `StemmaError` where a system with changed settings learns and cannot answer."""
+        try:
+            self._validate()
+        except Exception as error:
+            m: Any = self.model
+            told = checkpoint.told_of_sets(m.paper.cli_name, m.sets, error, "validated")
+            if self.validations or told is None:
+                raise
+            raise told from error
 
     @abstractmethod
     def _validate(self) -> None:
@@ -259,7 +270,7 @@ class Training(ABC):
             self._log()
         self.wishes.heed()
         if self.plan.val_every and fraction >= (self.validations + 1) * self.plan.val_every - 1e-9:
-            self._validate()
+            self._measured()
             due = True
         if due and self.steps:
             self._save()

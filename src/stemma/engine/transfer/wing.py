@@ -10,6 +10,8 @@ from torch import nn
 from ...core import paper as papers
 from ...core.types import DataError, StemmaError
 from ...data.labelled import open_set, open_sets
+from ...data.open import absolute
+from ...data.packing import needed
 from ...parts.backbones.timm_backbone import no_pretrained
 from ..running import checkpoint
 from ..running.runs import Run
@@ -114,35 +116,36 @@ def prepare(asked: Asked) -> Ready:
         label = label_of(network) if network else papers.get(paper).label
         several = len({p for p, _ in asked.systems.values()}) > 1 or not network
         titles[ident.replace(":", "@")] = f"{papers.get(paper).cli_name}: {label}" if network and several else label
-    place = _absolute(where)
+    place, files = _absolute(where)
     about = {"data": {"name": "+".join(s.name for s in found), "where": where, "notes": [f"{s.name}: {n}" for s in found
                                                                                       for n in s.notes]},
              "titles": titles, "sets": [{"name": s.name, "classes": len(s.classes),
                                          "count": {k: len(p) for k, p in s.parts.items()}} for s in found]}
-    files = [p for p in (_path_of(s) for s in where.split(",")) if p]
     own = {i: {k: _absolute_network(v) for k, v in s.items()} for i, s in own.items()}
     weights_files = [v for s in own.values() for v in s.values() if Path(v).is_file()]
     return Ready(where, place, about, results.collect, sets=own, files=(*files, *weights_files))
 
 
-def _path_of(one: str) -> str:
-    """The path that a data set's name holds; "" for drawn ones."""
+def _placed(one: str) -> tuple[str, list[str]]:
+    """A data set under a name that other processes understand, and the files that it needs; drawn ones need none."""
     kind, colon, rest = one.strip().partition(":")
     if kind == "drawn":
-        return ""
-    return str(Path(rest if colon and kind in ("crops", "labels") else one.strip()).expanduser().resolve())
+        return one.strip(), []
+    if colon and kind == "few":
+        number, _, place = rest.partition(":")
+        inner, files = _placed(place)
+        return f"few:{number}:{inner}", files
+    if colon and kind in ("crops", "labels"):
+        return f"{kind}:{absolute(rest)}", [str(p) for p in needed(rest)]
+    levels = bool(colon) and kind == "levels"
+    path = str(Path(rest if levels else one.strip()).expanduser().resolve())
+    return f"levels:{path}" if levels else path, [path]
 
 
-def _absolute(where: str) -> str:
-    """The data sets under names that other processes understand."""
-    if Path(where).exists():
-        return str(Path(where).expanduser().resolve())
-    out = []
-    for one in where.split(","):
-        kind, colon, _ = one.strip().partition(":")
-        path = _path_of(one)
-        out.append((f"{kind}:{path}" if colon and kind in ("crops", "labels") else path) if path else one.strip())
-    return ",".join(out)
+def _absolute(where: str) -> tuple[str, list[str]]:
+    """`_placed` of several data sets with commas between."""
+    placed = [_placed(one) for one in ([where] if Path(where).exists() else where.split(",")) if one.strip()]
+    return ",".join(name for name, _ in placed), list(dict.fromkeys(f for _, files in placed for f in files))
 
 
 def _absolute_network(name: str) -> str:

@@ -42,7 +42,8 @@ def _open(model: nn.Module | Run | str | Path, which: str, device: str,
 
 
 def world_of(model: nn.Module, data: Any = None) -> str:
-    """The world that is asked for, or the one that the model knows. Raises `StemmaError` where their actions differ."""
+    """The world that is asked for, or the one that the model knows. Raises `StemmaError` where their actions differ,
+    or the widths of a channel that both have."""
     m: Any = model
     if data is None and m.info is None:
         raise StemmaError("name a world with --env: this model was not trained in one")
@@ -50,7 +51,16 @@ def world_of(model: nn.Module, data: Any = None) -> str:
     if len(envs.get(name).actions) != m.classes:
         raise StemmaError(f"an action in '{name}' has {len(envs.get(name).actions)} number(s), and this model was "
                           f"built for {m.classes}")
+    shown, seen = dict(envs.info_of(name).inputs), {s.channel: s.width for s in m.spec.senses}
+    if any(shown.get(channel, width) != width for channel, width in seen.items()):
+        raise StemmaError(f"'{name}' shows {_widths(shown)}, and this model was built for {_widths(seen)}; name the "
+                          "world that it was trained in, or one like it")
     return str(name)
+
+
+def _widths(channels: dict[str, int]) -> str:
+    """Channels in words: "a picture and a vector of 8"."""
+    return " and ".join("a picture" if not n else f"a {channel} of {n}" for channel, n in channels.items())
 
 
 def evaluate(
