@@ -301,7 +301,7 @@ def score(v: float | None) -> str:
 
 
 LIBRARIES = ("torchvision", "torch", "scipy", "scikit-learn", "pydensecrf", "pycocotools", "panopticapi", "cma", "timm",
-             "diffusers", "transformers", "numpy")
+             "diffusers", "transformers", "numpy", "scikit-image")
 OURS = ("restated", "loop", "by hand", "pixel by pixel", "procedure", "equations", "paths")
 
 
