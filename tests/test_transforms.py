@@ -322,6 +322,15 @@ def test_boxes_of_resized_masks_are_the_resized_boxes(seed: int, h: int, w: int,
     assert np.allclose(t.area, s.area * (h2 * w2) / (h * w), rtol=1e-4)
 
 
+def test_a_box_at_the_edge_is_at_the_edge_at_any_size() -> None:
+    """38 x float32(30 / 38) is 30.000002: rounded, a box that fills its picture would leave it."""
+    s = replace(blobs(1, 38, 20, n=1), boxes=np.array([[0, 0, 20, 38]], np.float32), masks=None, amodal=None)
+    for h, w in ((30, 20), (30, 33), (7, 91), (1333, 800)):
+        assert resize(s, (h, w)).boxes.tolist() == [[0, 0, w, h]]
+    beyond = replace(s, boxes=np.array([[0, 0, 40, 76]], np.float32))
+    assert np.allclose(resize(beyond, (30, 20)).boxes, [[0, 0, 40, 60]]), "what leaves the picture still does"
+
+
 def test_picture_and_truth_stay_aligned_when_resized() -> None:
     s = blobs(8, 48, 60)
     t = resize(s, (96, 120))

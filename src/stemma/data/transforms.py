@@ -59,7 +59,11 @@ def resize(s: Sample, size: tuple[int, int]) -> Sample:
     if (h, w) == size:
         return s
     y, x = size[0] / h, size[1] / w
-    xyxy = np.array([x, y, x, y], np.float32)
+    xyxy, edge, to = (np.array([*v, *v], np.float32) for v in ((x, y), (w, h), size[::-1]))
+
+    def moved(v: np.ndarray) -> np.ndarray:
+        out = v * xyxy
+        return np.where(v <= edge, np.minimum(out, to), out)  # rounded, what lies in the picture would leave it
 
     def maps(v: np.ndarray) -> np.ndarray:
         rows = np.minimum(((np.arange(size[0]) + 0.5) / y).astype(np.int64), h - 1)
@@ -74,14 +78,14 @@ def resize(s: Sample, size: tuple[int, int]) -> Sample:
         s,
         image=None if s.image is None else scale_image(s.image, size),
         size=size,
-        boxes=s.boxes * xyxy,
+        boxes=moved(s.boxes),
         area=s.area * np.float32(x * y),
         masks=masks,
         amodal=None if s.amodal is None else maps(s.amodal),
         keypoints=keypoints,
         semantic=None if s.semantic is None else maps(s.semantic),
         panoptic=None if s.panoptic is None else maps(s.panoptic),
-        proposals=None if s.proposals is None else s.proposals * xyxy,
+        proposals=None if s.proposals is None else moved(s.proposals),
     )
 
 
