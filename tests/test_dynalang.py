@@ -450,8 +450,8 @@ def test_a_life_that_its_time_ends_is_over_as_in_the_authors_wrappers(house: Any
     assert (steps, over, cut) == (100, True, False) or reward > 0
     assert seen["image"].shape == (64, 64, 3)
     picture = np.arange(96 * 96 * 3, dtype=np.int64).reshape(96, 96, 3) % 251
-    from stemma.data.worlds.gym import nearest
-    small = nearest(picture.astype(np.uint8), 64)
+    from stemma.data.worlds.gym import shrink
+    small = shrink(picture.astype(np.uint8), 64, False, nearest=True)
     at = ((np.arange(64) + 0.5) * 1.5).astype(int)
     assert np.array_equal(small, picture.astype(np.uint8)[np.ix_(at, at)])
     env.close()

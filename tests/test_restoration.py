@@ -18,7 +18,7 @@ from stemma.core.types import DataError
 from stemma.data.editing import asked, drawn, folders, hard, published, referred, restored
 from stemma.data.editing.loading import PairLoader
 from stemma.data.editing.open import is_edits, mixed, open_edits, restricted, splits
-from stemma.data.editing.pairs import RESTORED, Pair
+from stemma.data.editing.pairs import RESTORED, Pair, square
 from stemma.engine.editing import measure
 from stemma.engine.editing.wing import first_command
 from stemma.metrics import edits as by
@@ -292,8 +292,8 @@ def test_folders_of_spoiled_and_sound_pictures_are_read_as_published(
 
 def test_a_noisy_picture_is_cut_and_not_shrunk() -> None:
     rng = np.random.default_rng(0)
-    assert restored.square((1000, 2000), rng, 256)[0].stop - restored.square((1000, 2000), None, 256)[0].start >= 256
-    y, x = restored.square((1000, 2000), None, 256)
+    assert square((1000, 2000), rng, 256)[0].stop - square((1000, 2000), None, 256)[0].start >= 256
+    y, x = square((1000, 2000), None, 256)
     assert (y.start, y.stop, x.start, x.stop) == (372, 628, 872, 1128)
 
 

@@ -205,6 +205,11 @@ def _tails(file: str) -> list[str]:
     return out
 
 
+def _ends(file: str) -> list[str]:
+    """`_tails` of a path that keep its ending."""
+    return _tails(file)[1::2] if len(Path(file).parts) > 1 else [file]
+
+
 def images_file(path: str | Path) -> Path:
     """Where `evaluate --out` says which file each image_id of its results is."""
     path = Path(path)
@@ -279,7 +284,7 @@ class Filed:
         self.bare = not folder and any(Path(name).suffix and "/" not in name for _, name, _ in told)
         for key, name, size in told:
             whole = os.path.join(folder, name)
-            tails = _tails(whole)[1::2] if len(Path(whole).parts) > 1 else [whole]  # with their endings
+            tails = _ends(whole)
             for tail in (tails[:-1] if folder and len(tails) > 1 else tails):
                 known = self._of.setdefault(tail, (key, size))
                 if known is not None and known[0] != key:
@@ -316,7 +321,7 @@ class Filed:
     @staticmethod
     def _paths(s: Sample) -> list[str]:
         whole = os.path.abspath(s.file) if os.path.exists(s.file) else s.file
-        return _tails(whole)[1::2] if len(Path(whole).parts) > 1 else [whole]
+        return _ends(whole)
 
     def _by_name(self, s: Sample) -> np.ndarray:
         name = next((t for t in self._paths(s) if t in self._of), None)

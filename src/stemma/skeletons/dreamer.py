@@ -136,12 +136,8 @@ class Dreamer(WorldModel):
             for p in quiet if through else ():
                 p.requires_grad_(True)
         still, done = path.detach(), actions.detach()
-        told = self.part_of(still.flatten(0, 1), self.spec.judged)
-        said = self.critic(told)
-        with torch.no_grad():
-            slow = self.critic.mean(self.shadow(self.critic, told))
-        value = self.critic.mean(said).view(still.shape[:2])
-        judged = (slow if h.slow else value.detach()).view(still.shape[:2])
+        said, slow = self._judged(still.flatten(0, 1))
+        judged = (slow if h.slow else self.critic.mean(said).detach()).view(still.shape[:2])
         felt = self._live(path) if through else judged
         returns = lambda_returns(reward, end, felt, h.lam)
         weight = (end.cumprod(1) / self._discount).detach()[:, :-1]
@@ -188,7 +184,15 @@ class Dreamer(WorldModel):
 
     def value(self, features: Float[Tensor, "N F"]) -> Float[Tensor, " N"]:
         """What the critic says of beliefs."""
-        return self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))  # type: ignore[no-any-return]
+        said: Tensor = self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))
+        return said
+
+    def _judged(self, features: Float[Tensor, "N F"]) -> tuple[Tensor, Float[Tensor, " N"]]:
+        """(the bins that the critic says of beliefs, the mean of what the slow one says)."""
+        x = self.part_of(features, self.spec.judged)
+        said = self.critic(x)
+        with torch.no_grad():
+            return said, self.critic.mean(self.shadow(self.critic, x))
 
     def part_of(self, features: Float[Tensor, "N F"], reads: tuple[str, ...]) -> Float[Tensor, "N R"]:
         """What of a belief is read, from its features: all of them where `reads` names nothing."""
@@ -205,17 +209,13 @@ class Dreamer(WorldModel):
         """The critic's loss on the rewards that came: lambda-returns along the batch, bootstrapped by what a dream from
         each step returns (`begun`). Gradients reach the world model. The last step of an episode is masked."""
         h, head = self.spec.behaviour, self.nets["terminal"]
-        x = self.part_of(self.dynamics.features(posts).flatten(0, 1), self.spec.judged)
-        said = self.critic(x)
-        with torch.no_grad():
-            slow = self.critic.mean(self.shadow(self.critic, x))
+        said, slow = self._judged(self.dynamics.features(posts).flatten(0, 1))
         last = torch.cat([batch["first"][:, 1:], torch.zeros_like(batch["first"][:, :1])], 1) | batch["terminal"].bool()
         going = (1 - batch["terminal"].float()) * head.discount
         returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
         target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()
         missed = self._missed(said, target, slow).view(last.shape)
-        mean: Tensor = (missed * ~last)[:, :-1].mean()
-        return mean
+        return (missed * ~last)[:, :-1].mean()
 
     def updated(self) -> None:
         """The slow critic follows after each update."""

@@ -39,10 +39,9 @@ def folder_of(where: Path, split: str) -> str:
 
 
 def _is_class(where: Path, name: str) -> bool:
-    if shown(where / name) or not listing(where / name):
-        return False
     others = [n for n in shown(where) if not split_name(n) and n.lower() not in _ROOMS]
-    return any(listing(where / n) and not shown(where / n) for n in others)
+    holds_pictures_alone = lambda n: not shown(where / n) and bool(listing(where / n))
+    return bool(others) and holds_pictures_alone(name) and any(map(holds_pictures_alone, others))
 
 
 def lists_at(where: Path) -> dict[str, Path]:

@@ -22,9 +22,9 @@ from PIL import Image
 from ...core.samples import IGNORE, DataError, Info, Sample
 from ...ops.edits import paint_mask
 from .drawn import ABSENT, PAINTED, shown
-from .pairs import Pair, info_of
+from .pairs import VISITS, Pair, info_of, square
 
-VERSION, VISITS = 1, 64  # VISITS: versions of an edit in training
+VERSION = 1
 SIDE = 256  # of a person's crop, and of a square in which something is marked, at most
 RADIUS = 10 / 256  # of the disc on a joint, to the crop's side
 MOST = 5  # joints that are asked for at once
@@ -118,24 +118,18 @@ class Asked:
 
     def _marked(self, sample: Sample, rng: np.random.Generator) -> Pair:
         picture = np.asarray(sample.image)
-        h, w = picture.shape[:2]
-        side = min(h, w)
-        spare = h - side, w - side
-        y, x = (int(rng.integers(s + 1)) if self.split == "train" else s // 2 for s in spare)
-        cut = slice(y, y + side), slice(x, x + side)
+        cut = square(picture.shape[:2], rng if self.split == "train" else None)
         picture, masks = picture[cut], {c: m[cut] for c, m in self._masks(sample).items()}
         there = [c for c, m in masks.items() if m.any()]
-        none = np.zeros((side, side), bool)
+        none = np.zeros(picture.shape[:2], bool)
         if not there:
             return Pair(picture, picture, NOTHING, "mark", none, captions=("", ""))
         absent = [c for c in range(len(self.classes)) if c not in there]
         away = bool(absent) and rng.random() < ABSENT
         c = int(rng.choice(absent if away else there))
-        colour = list(MARKS)[int(rng.integers(len(MARKS)))]
         name = self.classes.names[c].lower().replace("_", " ")
         picture, mask = brought(picture, none if away else masks[c])
-        said = MARKING[int(rng.integers(len(MARKING)))].format(object=name, color=colour)
-        rgb = tuple(v / 255 for v in MARKS[colour])
+        said, rgb = marking(name, rng)
         after = picture if away else painted(picture, mask, rgb)
         seen = "a photo of " + ", ".join(self.classes.names[t].lower() for t in there)
         then = seen if away else seen + PAINTED["mark"]
@@ -212,6 +206,13 @@ class Asked:
         return chosen.mean(0), 1.5 * float((chosen.max(0) - chosen.min(0)).max())
 
 
+def marking(thing: str, rng: np.random.Generator) -> tuple[str, tuple[float, ...]]:
+    """(a sentence that asks for a thing to be marked, the colour that it asks for, in 0..1)."""
+    colour = list(MARKS)[int(rng.integers(len(MARKS)))]
+    said = MARKING[int(rng.integers(len(MARKING)))].format(object=thing, color=colour)
+    return said, tuple(v / 255 for v in MARKS[colour])
+
+
 def brought(picture: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A square of a picture and a mask, of more than `SIDE` pixels, at that many, before anything is painted: Lanczos
     and the nearest pixel, as the release brings them."""
@@ -254,4 +255,4 @@ def cropped(picture: np.ndarray, centre: np.ndarray, side: float, turned: float,
 
 
 __all__ = ["CIRCLES", "CIRCLING", "MARKING", "MARKS", "NOTHING", "RADIUS", "SIDE", "VISITS", "Asked", "brought",
-           "cropped", "disc_at", "is_asked", "painted"]
+           "cropped", "disc_at", "is_asked", "marking", "painted"]

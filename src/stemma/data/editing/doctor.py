@@ -47,9 +47,11 @@ def examine(
         versions = sum(len(e.files) for e in data.entries)
         report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={data.kind(0): versions},
                                            unit="pairs")
-        if not len(data) and name != "train":
+        if len(data):
+            continue
+        if name != "train":
             report.notes.append(f"{name}: no pair")
-        if not len(data) and name == "train":
+        else:
             report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used",
                                        "mend the faults above", False, "nothing to learn"))
     return report

@@ -57,10 +57,12 @@ class Folder:
     digest: str
     follow_links: bool = False
     faults: list[Fault] = field(default_factory=list)
+    task: str = "edit"  # the kind of its instructions
+    visits: int = 0  # versions in training of an edit that is made at each visit; 0: as many as it has files
 
     @property
     def info(self) -> Info:
-        return info_of(self.root.name, self.format, ("edit",))
+        return info_of(self.root.name, self.format, (self.task,))
 
     @property
     def fingerprint(self) -> str:
@@ -70,10 +72,10 @@ class Folder:
         return len(self.entries)
 
     def kind(self, i: int) -> str:
-        return "edit"
+        return self.task
 
     def versions(self, i: int) -> int:
-        return len(self.entries[i].files)
+        return self.visits if self.visits and self.split == "train" else len(self.entries[i].files)
 
     def path(self, name: str) -> Path:
         """A file of the folder. Raises `DataError` for one that lies outside."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -168,12 +168,12 @@ class Joined:
 
 @dataclass
 class Chosen:
-    """Some of the edits of `base`, in an order of their own. pools: the indices that stand at each place, of which
-    every visit takes one by its version; None: those of `index` alone, the first of each."""
+    """Some of the edits of `base`, in an order of their own. pools: by place, the edits that share it, of which every
+    visit takes one by its version; elsewhere that of `index` stands alone."""
 
     base: Pairs
     index: np.ndarray
-    pools: Sequence[np.ndarray] | None = None
+    pools: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def split(self) -> str:
@@ -191,7 +191,7 @@ class Chosen:
         return len(self.index)
 
     def _pool(self, i: int) -> np.ndarray:
-        return self.index[i : i + 1] if self.pools is None else self.pools[i]
+        return self.pools.get(i, self.index[i : i + 1])
 
     def kind(self, i: int) -> str:
         return self.base.kind(int(self.index[i]))
@@ -206,23 +206,30 @@ class Chosen:
         return self.base.pair(k, version // len(pool) % self.base.versions(k))
 
 
-def _pools(own: np.ndarray, weight: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """The edits `own` as often as a weight says: whole copies, and for what is left of it places of which each stands
-    for its share of them."""
-    rest = round((weight % 1) * len(own))
-    return [own[k : k + 1] for _ in range(int(weight)) for k in range(len(own))] + (
-        np.array_split(rng.permutation(own), rest) if rest else [])
+def _weighted(pairs: Pairs, parts: Sequence[tuple[np.ndarray, float]], rng: np.random.Generator) -> Chosen:
+    """Edits, each part of them as often as its weight says: whole copies, and for what is left of it places of which
+    each stands for its share of them."""
+    index: list[np.ndarray] = [np.zeros(0, np.int64)]
+    pools: list[np.ndarray | None] = []
+    for own, weight in parts:
+        rest = round((weight % 1) * len(own))
+        shares = np.array_split(rng.permutation(own), rest) if rest else []
+        index += [own] * int(weight) + [p[:1] for p in shares]
+        pools += [*[None] * (int(weight) * len(own)), *shares]
+    places = np.concatenate(index)
+    order = np.argsort(places, kind="stable")
+    return Chosen(pairs, places[order], {k: p for k, i in enumerate(order.tolist()) if (p := pools[i]) is not None})
 
 
 def taken(pairs: Pairs, weight: float, split: str) -> Pairs:
     """Edits to learn from as often as a weight says; those to be measured on are taken once."""
     if split != "train" or weight == 1:
         return pairs
-    pools = _pools(np.arange(len(pairs)), weight, np.random.default_rng(17))
-    if not pools:
+    some = _weighted(pairs, [(np.arange(len(pairs)), weight)], np.random.default_rng(17))
+    if not len(some):
         raise DataError(pairs.info.name, f"holds {len(pairs)} edits, of which a weight of {weight:g} leaves none",
                         "give it more")
-    return Chosen(pairs, np.array([p[0] for p in pools]), pools)
+    return some
 
 
 def told(pairs: Pairs, tasks: Tasks) -> Tasks:
@@ -240,14 +247,12 @@ def mixed(pairs: Pairs, tasks: Tasks, seed: int = 0) -> Chosen:
     places that take another edit at each visit (InstructDiffusion's sample weights). Raises `DataError` where nothing
     is left."""
     kinds = np.array([pairs.kind(i) for i in range(len(pairs))])
-    rng, pools = np.random.default_rng([seed, 17]), []
-    for kind, weight in told(pairs, tasks):
-        pools += _pools(np.flatnonzero(kinds == kind), weight, rng)
-    if not pools:
+    some = _weighted(pairs, [(np.flatnonzero(kinds == kind), weight) for kind, weight in told(pairs, tasks)],
+                     np.random.default_rng([seed, 17]))
+    if not len(some):
         raise DataError(pairs.info.name, "holds no edit of the kinds and weights asked for",
                         "say others with --set tasks=")
-    pools.sort(key=lambda p: int(p[0]))
-    return Chosen(pairs, np.array([p[0] for p in pools]), pools)
+    return some
 
 
 def spread(pairs: Pairs, limit: int | None) -> Pairs:

@@ -9,6 +9,7 @@ import numpy as np
 from ...core.samples import Classes, DataError, Info
 
 ANSWERS = ("mark", "encircle", "refer")  # kinds of instruction whose picture answers what is where, in a colour
+VISITS = 64  # versions in training of an edit that is made at each visit
 RESTORED = ("deblur", "denoise", "watermark")  # kinds whose picture is the first one, mended
 
 
@@ -71,4 +72,12 @@ def same_size(pair: Pair) -> Pair:
     return pair
 
 
-__all__ = ["ANSWERS", "RESTORED", "Pair", "Pairs", "info_of", "same_size"]
+def square(size: tuple[int, ...], rng: np.random.Generator | None, side: int = 0) -> tuple[slice, slice]:
+    """Where a square of the shorter side of (height, width), or of `side` where that is less, is cut: by chance, or in
+    the middle."""
+    s = min(*size, side or min(size))
+    y, x = (int(rng.integers(v - s + 1)) if rng is not None else (v - s) // 2 for v in size)
+    return slice(y, y + s), slice(x, x + s)
+
+
+__all__ = ["ANSWERS", "RESTORED", "VISITS", "Pair", "Pairs", "info_of", "same_size", "square"]

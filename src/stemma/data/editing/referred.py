@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from ...core.samples import DataError, Info
+from ...core.samples import DataError
 from ..images import read_image, walk
 from ..readers import rle
 from ..readers.coco import load_json
 from ..records import Fault
-from .asked import MARKING, MARKS, VISITS, brought, painted
+from .asked import brought, marking, painted
 from .folders import RECORD, SPLITS, Entry, Folder
-from .pairs import Pair, info_of
-from .restored import square
+from .pairs import VISITS, Pair, square
 
 _STREAM = {"train": 71, "val": 72, "test": 73}
 
@@ -36,16 +35,6 @@ class Referred(Folder):
     speaks of nothing; its instruction is its sentences, a line each."""
 
     objects: dict[int, tuple[Any, int, int]] = field(default_factory=dict)  # id -> (segmentation, height, width)
-
-    @property
-    def info(self) -> Info:
-        return info_of(self.root.name, self.format, ("refer",))
-
-    def kind(self, i: int) -> str:
-        return "refer"
-
-    def versions(self, i: int) -> int:
-        return VISITS if self.split == "train" else 1
 
     def pair(self, i: int, version: int = 0) -> Pair:
         """Raises `DataError` for a picture that is missing, damaged or of another size than its record says."""
@@ -63,9 +52,7 @@ class Referred(Folder):
         picture, mask = brought(np.ascontiguousarray(picture[at]), mask[at])
         said = e.instruction.split("\n")
         thing = said[int(rng.integers(len(said)))]
-        colour = list(MARKS)[int(rng.integers(len(MARKS)))]
-        rgb = tuple(v / 255 for v in MARKS[colour])
-        words = MARKING[int(rng.integers(len(MARKING)))].format(object=thing.lower(), color=colour)
+        words, rgb = marking(thing.lower(), rng)
         return Pair(picture, painted(picture, mask, rgb) if mask.any() else picture, words, "refer", mask, None, rgb,
                     thing=thing, file=str(file), sided=True)
 
@@ -105,7 +92,7 @@ def open_referred(path: Path, split: str, follow_links: bool = False) -> Referre
             if isinstance(instances, dict) else {} for k in ("images", "annotations")}
     names = {f.rpartition("/")[2]: f for f in walk(path, follow_links=follow_links)}
     out = Referred(path, "refcoco", split, [], hashlib.sha256(f"{digest} {second} {split}".encode()).hexdigest(),
-                   follow_links)
+                   follow_links, task="refer", visits=VISITS)
     for n, r in enumerate(refs):
         why = _fault(r, kept)
         if why:

@@ -23,12 +23,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...core.samples import DataError, Info
-from ..images import read_image, walk
+from ..images import listing, read_image, shown, walk
 from ..records import Fault
 from .folders import MISSING, SPLITS, Entry, Folder
-from .pairs import RESTORED, Pair, info_of, same_size
+from .pairs import RESTORED, VISITS, Pair, info_of, same_size, square
 
-VERSION, VISITS = 1, 64  # VISITS: versions of a picture in training
+VERSION = 1
 WORDS: dict[str, tuple[str, ...]] = {
     "deblur": ("make the picture sharp", "remove the blur from the picture", "undo the motion of the camera",
                "sharpen what is blurred here", "bring this picture into focus", "deblur the picture",
@@ -100,13 +100,6 @@ def spoiled(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndar
     return np.ascontiguousarray(np.rint(x.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def square(size: tuple[int, int], rng: np.random.Generator | None, side: int = 0) -> tuple[slice, slice]:
-    """Where a square of the shorter side, or of `side` where that is less, is cut: by chance, or in the middle."""
-    s = min(*size, side or min(size))
-    y, x = (int(rng.integers(v - s + 1)) if rng is not None else (v - s) // 2 for v in size)
-    return slice(y, y + s), slice(x, x + s)
-
-
 def is_restored(where: object) -> bool:
     """Whether `where` asks for pictures of other data to be spoiled and mended."""
     return isinstance(where, str) and where.startswith("restored:")
@@ -146,18 +139,7 @@ class Restored:
 class Spoiled(Folder):
     """A split of a published folder of spoiled and sound pictures."""
 
-    task: str = "deblur"
     cut: int = 0  # pixels of the square that is cut out; 0: of the shorter side
-
-    @property
-    def info(self) -> Info:
-        return info_of(self.root.name, self.format, (self.task,))
-
-    def kind(self, i: int) -> str:
-        return self.task
-
-    def versions(self, i: int) -> int:
-        return VISITS if self.split == "train" else 1
 
     def pair(self, i: int, version: int = 0) -> Pair:
         """Raises `DataError` for pictures that are missing, damaged or of two sizes."""
@@ -172,22 +154,25 @@ class Spoiled(Folder):
 def layout_at(path: Path) -> tuple[str, str, str, int] | None:
     """Which of `LAYOUTS` a folder has: by the folders in its first split, or one below that."""
     for split in SPLITS:
-        within = [path / split, *(sorted(p for p in (path / split).glob("*") if p.is_dir())[:1])]
+        below = shown(path / split)
+        within = [(path / split, below), *((path / split / n, shown(path / split / n)) for n in below[:1])]
         for names in LAYOUTS:
-            for at in within:
-                if (at / names[0]).is_dir() and (at / names[1]).is_dir() and _photos(at / names[1]):
+            for at, there in within:
+                if {names[0], names[1]} <= set(there) and _photos(at / names[1]):
                     return names
     return None
 
 
 def _photos(folder: Path) -> bool:
-    """Whether the first picture of a folder is none of a few colours or greys, as maps of classes are."""
-    for name in walk(folder)[:1]:
-        try:
-            picture = read_image(folder / name)
-        except DataError:
-            return True
-        return len(np.unique(picture.reshape(-1, 3)[:: max(picture.size // 300_000, 1)], axis=0)) > FEW
+    """Whether the first picture of a folder, or of the first folder in it, is none of a few colours or greys, as maps
+    of classes are."""
+    for at in (folder, *(folder / n for n in shown(folder)[:1])):
+        for name in listing(at)[:1]:
+            try:
+                picture = read_image(at / name)
+            except DataError:
+                return True
+            return len(np.unique(picture.reshape(-1, 3)[:: max(picture.size // 300_000, 1)], axis=0)) > FEW
     return False
 
 
@@ -221,8 +206,8 @@ def open_spoiled(path: Path, split: str, follow_links: bool = False) -> Spoiled:
     own = [e for n, e in enumerate(entries) if (n % HELD == held.get(split) if at != split else at != "train" or
                                                 n % HELD not in held.values())]
     digest = hashlib.sha256(repr((VERSION, split, names, files)).encode()).hexdigest()
-    return Spoiled(path, "restoration", split, own, digest, follow_links, faults if at == split else [],
-                   names[2], names[3])
+    return Spoiled(path, "restoration", split, own, digest, follow_links, faults if at == split else [], names[2],
+                   VISITS, names[3])
 
 
 def _key(file: str, folder: str) -> str:
@@ -240,4 +225,4 @@ def _at(file: PurePosixPath, folder: str, other: str) -> PurePosixPath:
 
 
 __all__ = ["LAYOUTS", "WORDS", "Restored", "Spoiled", "blurred", "is_restored", "layout_at", "noisy", "open_spoiled",
-           "splits_at", "spoiled", "square", "watermarked"]
+           "splits_at", "spoiled", "watermarked"]

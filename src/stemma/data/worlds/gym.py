@@ -34,19 +34,14 @@ class Foreign:
     held: bool  # whether chance keeps a choice for some steps
 
 
-def shrink(picture: np.ndarray, size: int, grey: bool) -> np.ndarray:
-    """A picture uint8 [H, W, 3] as [size, size, 1 or 3]: mean over areas, rounded."""
+def shrink(picture: np.ndarray, size: int, grey: bool, nearest: bool = False) -> np.ndarray:
+    """A picture uint8 [H, W, 3] as [size, size, 1 or 3]: mean over areas, rounded, or of each cell the pixel in its
+    middle."""
     from PIL import Image
 
-    small = Image.fromarray(picture).resize((size, size), Image.Resampling.BOX)
+    small = Image.fromarray(picture).resize((size, size), Image.Resampling.NEAREST if nearest
+                                            else Image.Resampling.BOX)
     return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
-
-
-def nearest(picture: np.ndarray, size: int) -> np.ndarray:
-    """A picture uint8 [H, W, 3] as [size, size, 3]: of each cell the pixel in its middle."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.NEAREST))
 
 
 def check_senses(world: str, senses: Iterable[str], shown: Sequence[str]) -> None:

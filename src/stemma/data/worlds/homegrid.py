@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import DataError, StemmaError
-from .gym import check_senses, nearest, shrink
+from .gym import check_senses, shrink
 from .plain import plain
 
 KINDS = ("task", "future", "dynamics", "corrections")
@@ -140,8 +140,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
                 np.random.set_state(kept[1])
 
         def _seen(self, seen: Any) -> dict[str, np.ndarray]:
-            every = {"image": lambda: (shrink(np.asarray(seen["image"], np.uint8), size, True) if grey else
-                                       nearest(np.asarray(seen["image"], np.uint8), size)),
+            every = {"image": lambda: shrink(np.asarray(seen["image"], np.uint8), size, grey, nearest=not grey),
                      "token": lambda: np.array(number[int(seen["token"])], np.int32),
                      "token_embed": lambda: np.asarray(seen["token_embed"], np.float32).reshape(EMBEDDED)}
             return {k: every[k]() for k in senses} | {"reading": np.array(bool(seen["is_read_step"]))}

@@ -64,7 +64,8 @@ def told(count: int, seed: int = 0, sentences: Sequence[str] = (), writer: Write
     grammar. Raises `StemmaError` where nothing usable was written."""
     if writer is not None:
         asked = list(dict.fromkeys(s.strip() for s in sentences if s.strip()))[:count]
-        found = [t for s in asked if (t := next((t for _ in range(TRIES) if (t := captions.read(s, writer(s)))), None))]
+        answers = [next(filter(None, (captions.read(s, writer(s)) for _ in range(TRIES))), None) for s in asked]
+        found = [t for t in answers if t is not None]
         if not found:
             raise StemmaError(f"of {len(asked)} captions the language model gave no instruction and new caption in the "
                               "form that is asked for (CAPTION, ##, INSTRUCTION, %%, CAPTION, END); train it on the "

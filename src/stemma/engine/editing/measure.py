@@ -112,14 +112,12 @@ def editing(model: nn.Module, **options: Any) -> Made:
         kind: {"text": t, "image": i} for kind, t, i in m.spec.scales}
 
     def make(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.Tensor:
-        before, edited = before.to(next(m.parameters()).device), torch.empty(0)
-        for kind in dict.fromkeys(p.kind if p.kind in own else "" for p in pairs):
-            at = [k for k, p in enumerate(pairs) if (p.kind if p.kind in own else "") == kind]
-            some: torch.Tensor = m.edit(before[at], [pairs[k].instruction for k in at], seed=[index[k] for k in at],
-                                        **options | own.get(kind, {}))
-            edited = some.new_empty(len(pairs), *some.shape[1:]) if not len(edited) else edited
-            edited[at] = some
-        return edited
+        before, groups = before.to(next(m.parameters()).device), defaultdict(list)
+        for k, p in enumerate(pairs):
+            groups[p.kind if p.kind in own else ""].append(k)
+        made = [m.edit(before[at], [pairs[k].instruction for k in at], seed=[index[k] for k in at],
+                       **options | own.get(kind, {})) for kind, at in groups.items()]
+        return torch.cat(made)[np.argsort(np.concatenate([*groups.values()]))]
 
     return make
 

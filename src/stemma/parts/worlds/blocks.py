@@ -131,8 +131,7 @@ class NormedRSSM(RSSM):
         if self.start is None:
             return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
-        if state is None:  # what was done before a sequence is not known to it (replay/generic.py: its first is one)
-            state, first = begun, torch.cat([torch.ones_like(first[:, :1]), first[:, 1:]], 1)
+        state, first = (begun, opened(first)) if state is None else (state, first)
         posts = []
         for seen, did, new in zip(self.see(embed).unbind(1), action.unbind(1), first[..., None].unbind(1)):
             stoch, deter = (torch.where(new, begun[k], state[k]) for k in ("stoch", "deter"))
@@ -142,4 +141,10 @@ class NormedRSSM(RSSM):
         return post, self._foreseen(post["deter"], posts=post)
 
 
-__all__ = ["BlockGRU", "NormedGRU", "NormedRSSM", "gated", "within"]
+def opened(first: Tensor) -> Tensor:
+    """Beginnings [B, T] of sequences that know of nothing before them: the first step is one, so that what was done
+    before it does not enter (the authors' replay/generic.py)."""
+    return torch.cat([torch.ones_like(first[:, :1]), first[:, 1:]], 1)
+
+
+__all__ = ["BlockGRU", "NormedGRU", "NormedRSSM", "gated", "opened", "within"]

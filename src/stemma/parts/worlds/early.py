@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
-from .blocks import NormedGRU, NormedRSSM, within
+from .blocks import NormedGRU, NormedRSSM, opened, within
 from .dynamics import Dynamics, State
 from .latents import Categorical, Latent
 from .normed import topped
@@ -63,7 +63,7 @@ class EarlyRSSM(NormedRSSM):
     def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
                 brief: bool = False) -> tuple[State, State]:
         if state is None and self.start is not None:  # as `NormedRSSM` begins
-            first = torch.cat([torch.ones_like(first[:, :1]), first[:, 1:]], 1)
+            first = opened(first)
         return Dynamics.observe(self, embed, action, first, state, brief)
 
 
