@@ -48,7 +48,10 @@ def test_an_object_without_a_name_or_a_box_takes_its_picture_out(tmp_path: Path)
     assert len(data) == 1 and len(data.truth(0).boxes) == 1
 
 
-@pytest.mark.parametrize("paper,learned", [("ssd", True), ("dssd", True), ("rfb-net", True), ("retinanet", False)])
+@pytest.mark.parametrize("paper,learned", [
+    ("ssd", True), ("dssd", True), ("rfb-net", True), ("r-cnn", True), ("spp-net", True), ("fast-rcnn", True),
+    ("mr-cnn", True), ("faster-rcnn", False), ("ohem", False), ("r-fcn", False), ("retinanet", False),
+])
 def test_difficult_objects_are_learned_where_the_authors_code_does(tmp_path: Path, paper: str, learned: bool) -> None:
     """In training alone, and by themselves: a crowd of COCO stays one."""
     recipe = replace(cards.get(paper).recipe(), augment=Augment(flip=0.0), resize=Resize("square", 64))

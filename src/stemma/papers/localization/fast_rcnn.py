@@ -62,7 +62,7 @@ def recipe(preset: str = "paper") -> Recipe:
     return Recipe(
         lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=2, length="40000steps", milestones=(0.75,), warmup=0.0,
         lr_mult=((r"^backbone\.(body\.)?features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)),
-        proposals=spp_net.recipe().proposals, resize=Resize("shortest", 1200, 2000, 1, SCALES)
+        proposals=spp_net.recipe().proposals, difficult=True, resize=Resize("shortest", 1200, 2000, 1, SCALES)
         if preset == "multi-scale" else Resize("shortest", 600, 1000, 1),
     )
 
@@ -137,7 +137,8 @@ PAPER = Paper(
         "asks all, as Faster R-CNN does).",
         "What scores .05 is given out, 100 of a picture, as in the later code; the first release suppresses 40 regions "
         "of a class and picture on average, whatever they score (post.0.score=0).",
-        "The objects themselves are among the regions, as in the code.",
+        "The objects themselves are among the regions, as in the code; those that Pascal VOC calls difficult are "
+        "learned, as in the first release (later code leaves them out: --set recipe.difficult=false).",
         "Truncated SVD follows training: stemma.compress(model, (1024, 256)), or --svd 1024,256 of `stemma predict`, "
         "`evaluate` and `export`; what it makes is an ordinary checkpoint with the setting stages.0.head.ranks.",
         "'multi-scale' trains on a size drawn for each batch (the paper: each picture), and predicts from all five, "

@@ -84,7 +84,7 @@ def recipe(preset: str = "paper") -> Recipe:
         milestones=tuple(k * 20_000 / steps for k in (1, 2, 3)), warmup=0.0,
         lr_mult=((r"head\.cls\.bias$", 20.0), (r"head\.cls\.", 10.0), (r"bias$", 2.0)), no_decay=r"bias$",
         resize=Resize("keep", 375, divisor=1), augment=Augment(flip=0.5), proposals=ProposalSource("selective-search"),
-        phases=(Phase("fine-tune", steps), Phase("SVMs and boxes", fit, run="fit", passes=2)),
+        phases=(Phase("fine-tune", steps), Phase("SVMs and boxes", fit, run="fit", passes=2)), difficult=True,
     )
 
 
@@ -139,9 +139,10 @@ PAPER = Paper(
         "from 1 and have a width of x2 - x1 + 1.",
         "The SVM of a class has margins and no probabilities: a margin m is given out as the score 1 / (1 + exp(-2m)), "
         "which ranks alike.",
-        "Difficult and crowd objects, and regions inside them, are neither positives nor negatives. Selective search's "
-        "order is random as in its paper, with the box's area for the depth in the hierarchy, so that a picture always "
-        "has the same proposals.",
+        "Objects that Pascal VOC calls difficult are learned like others, by the net, the SVMs and the regressions, as "
+        "in the code; crowds, and regions inside them, are neither positives nor negatives.",
+        "Selective search's order is random as in its paper, with the box's area for the depth in the hierarchy, so "
+        "that a picture always has the same proposals.",
         "small: a residual net with batch norm on crops of 48 pixels, 384 regions a step, one grouping of "
         "selective search.",
     ),

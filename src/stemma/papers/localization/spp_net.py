@@ -63,7 +63,7 @@ def recipe(preset: str = "paper") -> Recipe:
     if preset == "classifier":
         return replace(
             p, lr=0.01, batch=128, length="90epochs", milestones=(1 / 3, 2 / 3), weight_decay=5e-4,
-            lr_mult=((r"bias$", 2.0),), phases=(),
+            lr_mult=((r"bias$", 2.0),), phases=(), difficult=False,
             proposals=type(p.proposals)(), resize=Resize("square", 224, scales=CLASSIFIED),
         )
     steps, fit = 90_000, 2 * r_cnn.VOC // 2
@@ -138,6 +138,7 @@ PAPER = Paper(
         "drops those alone that pool the same cells (svm.apart=1).",
         "ImageNet weights of ZF-5 are not included: train `classifier` and --start from it, or take a timm network by "
         "--backbone, which looks at one size.",
+        "Objects that Pascal VOC calls difficult are learned, as in the code: its with_hard_samples=false keeps them.",
         "small learns its convolutions with the layers above first, on the same drawn pictures, in the place of "
         "ImageNet; then they rest.",
         "The classifier sees square pictures of 180 and 224 pixels, one size a batch; the paper changes size every "
