@@ -3,6 +3,7 @@ statistics of targets."""
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,22 @@ import torch
 from torch import Tensor
 
 import stemma
+from engine_help import scenes
 from stemma.core.part import In, edit, part
+from stemma.core.recipe import ProposalSource, Resize
 from stemma.core.types import Batch, StemmaError, Targets
+from stemma.engine.pictures.measured import measured
 from stemma.ops import boxes as bx
 from stemma.ops.region_max import RegionMax, cells
 from stemma.ops.roi import roi_pool
-from stemma.papers.localization import fast_rcnn, faster_rcnn
+from stemma.papers.localization import fast_rcnn, faster_rcnn, noc
 from stemma.parts.backbones.pyramid import Scales
 from stemma.parts.backbones.tiny import TinyResNet
 from stemma.parts.dense.assign import ByIoU, Candidates
 from stemma.parts.dense.coders import Delta
 from stemma.parts.low_rank import factors
 from stemma.parts.regions.heads import Align, FCHead, MaxPool, NearestScale
+from stemma.parts.regions.regions import with_truth
 
 
 @functools.cache
@@ -213,13 +218,13 @@ def test_without_proposals_it_says_what_is_missing() -> None:
 
 
 def test_targets_with_their_own_statistics_have_mean_0_and_deviation_1() -> None:
-    """Sec. 2.3. The statistics are settings of the coder, and decoding takes them back."""
-    spec, b = fast_rcnn.spec("small"), batch()
+    """Sec. 2.3, over proposals and objects. The statistics are settings of the coder, and decoding takes them back."""
+    spec, b = fast_rcnn.spec(), batch()
     found = fast_rcnn.target_statistics(spec, [b, b])
     for path, value in found.items():
         spec = edit(spec, path, value)
     s = spec.stages[0]
-    r = s.label(b.targets.proposals, b.targets, 4)
+    r = s.label(with_truth(b.targets.proposals, b.targets), b.targets, 4)
     truth = bx.take(b.targets.boxes, r.object)
     code = s.coder.encode(r.boxes, truth)[r.positive > 0]
     torch.testing.assert_close(code.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
@@ -228,6 +233,25 @@ def test_targets_with_their_own_statistics_have_mean_0_and_deviation_1() -> None
     plain = Delta((0.1, 0.1, 0.2, 0.2))
     assert torch.equal(plain.encode(r.boxes, truth),
                        Delta((0.1, 0.1, 0.2, 0.2), means=(0.0,) * 4).encode(r.boxes, truth))
+
+
+def test_a_training_measures_its_targets_where_the_paper_does() -> None:
+    """The published preset alone, of proposals as the recipe has them; what the user sets stands."""
+    data = scenes(12)
+    recipe = replace(fast_rcnn.recipe(), resize=Resize("square", 64), proposals=ProposalSource("jitter", 100))
+    found = measured(fast_rcnn.PAPER, fast_rcnn.spec(), recipe, data, None)
+    assert set(found) == {"stages.0.coder.means", "stages.0.coder.stds"}
+    assert all(0.02 < s < 1 for s in found["stages.0.coder.stds"])
+    assert measured(noc.PAPER, noc.spec("zf"), recipe, data, None) == found
+    mine = {"stages.0.coder.stds": (0.1, 0.1, 0.2, 0.2)}
+    assert set(measured(fast_rcnn.PAPER, fast_rcnn.spec(), recipe, data, mine)) == {"stages.0.coder.means"}
+    usual = edit(fast_rcnn.spec(), "stages.0.coder.fit", False)
+    for spec in (usual, fast_rcnn.spec("small"), faster_rcnn.spec()):
+        assert measured(fast_rcnn.PAPER, spec, recipe, data, None) == {}
+        assert spec.stages[0].coder.stds == (0.1, 0.1, 0.2, 0.2)
+    far = replace(batch().targets, proposals=torch.zeros(2, 30, 4))
+    with pytest.raises(StemmaError, match="fit=false"):
+        fast_rcnn.target_statistics(fast_rcnn.spec(), [replace(batch(), targets=far)])
 
 
 # ---------------------------------------------------------------- layers of low rank

@@ -17,7 +17,7 @@ from .recipe import Recipe
 from .sentence import first_sentence
 from .training import differences
 from .training import untold as untold_of
-from .types import Info, StemmaError
+from .types import Batch, Info, StemmaError
 
 Task = Literal["detection", "instances", "keypoints", "semantic", "panoptic", "amodal", "proposals", "weak", "world",
                "editing", "transfer", "language"]
@@ -115,6 +115,8 @@ class Paper:
     prepare: Callable[[Any, Info], Any] | None = None  # settings computed from the data: (spec, info) -> spec
     # (spec, training boxes (N, 4) in network pixels) -> settings by path, kept by the run
     measure: Callable[[Any, np.ndarray], dict[str, Any]] | None = None
+    # (spec, training batches with their proposals) -> settings by path, kept by the run
+    statistics: Callable[[Any, Iterable[Batch]], dict[str, Any]] | None = None
     starts: str = ""  # what the published system begins from, with its place; "": as the first parent
     size: Size | None = None  # what `--size` does; None: as to the first parent
 

@@ -16,12 +16,13 @@ from ...parts.backbones.pyramid import Scales
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGG16
 from ...parts.dense.assign import ByIoU
-from ...parts.dense.coders import Delta
+from ...parts.dense.coders import Delta, MeasuredDelta
 from ...parts.dense.losses import SmoothL1, Softmax
 from ...parts.dense.post import PerClassNMS
 from ...parts.dense.sample import Random
 from ...parts.necks import Same
 from ...parts.regions.heads import FCHead, MaxPool, NearestScale
+from ...parts.regions.regions import with_truth
 from ...skeletons.stages import Stage
 from ...skeletons.two_stage import TwoStage
 from . import spp_net
@@ -35,7 +36,8 @@ def spec(preset: str = "paper") -> TwoStage:
     "small": ours, for two cores."""
     stage = Stage(
         head=part(FCHead, pool=MaxPool(7), width=4096, dropout=0.5), assign=ByIoU(0.5, 0.5, low=0.1),
-        sample=Random(64, 0.25), cls=Softmax(), box=SmoothL1(1.0), coder=Delta((0.1, 0.1, 0.2, 0.2)), count=64,
+        sample=Random(64, 0.25), cls=Softmax(), box=SmoothL1(1.0), coder=MeasuredDelta((0.1, 0.1, 0.2, 0.2)),
+        count=64,
     )
     net = TwoStage(backbone=part(VGG16, ceil=True), neck=part(Same), rpn=None, stages=(stage,),
                    post=(PerClassNMS(0.3, 0.05, 100),))
@@ -44,7 +46,8 @@ def spec(preset: str = "paper") -> TwoStage:
         return replace(net, backbone=part(Scales, body=part(VGG16, ceil=True), sizes=SCALES), stages=(stage,))
     if preset == "small":  # not in the paper: a small net with batch norm, one level of stride 8
         stage = replace(stage, head=part(FCHead, pool=MaxPool(7), width=128, deltas="agnostic"),
-                        sample=Random(48, 0.33), box=SmoothL1(1 / 9), count=48, positive=0.33)
+                        sample=Random(48, 0.33), box=SmoothL1(1 / 9), coder=Delta((0.1, 0.1, 0.2, 0.2)), count=48,
+                        positive=0.33)
         net = replace(net, backbone=part(TinyResNet, widths=(24, 64), blocks=2, levels=(1,)), stages=(stage,),
                       post=(PerClassNMS(0.3, 0.02, 50, pre=400),))
     return net
@@ -68,18 +71,23 @@ def recipe(preset: str = "paper") -> Recipe:
 
 
 def target_statistics(net: TwoStage, batches: Iterable[Batch]) -> dict[str, tuple[float, ...]]:
-    """Sec. 2.3: the mean and deviation of the regression targets over all proposals of `batches` that answer for an
-    object, as settings of the net."""
+    """Sec. 2.3: the mean and deviation of the regression targets over all regions of `batches` that answer for an
+    object, the objects among them, as settings of the net. Where `fit` asks for it."""
+    coder = net.stages[0].coder
+    if not isinstance(coder, MeasuredDelta) or not coder.fit:
+        return {}
     total, squares, count = torch.zeros(4, dtype=torch.float64), torch.zeros(4, dtype=torch.float64), 0
     for b in batches:
         assert b.targets.proposals is not None, "the targets follow from the proposals"
-        r = net.stages[0].label(b.targets.proposals, b.targets, int(b.targets.labels.max()) + 1)
+        regions = with_truth(b.targets.proposals, b.targets)
+        r = net.stages[0].label(regions, b.targets, int(b.targets.labels.max()) + 1)
         code = Delta().encode(r.boxes, bx.take(b.targets.boxes, r.object))[r.positive > 0].double()
         total, squares, count = total + code.sum(0), squares + code.square().sum(0), count + len(code)
-    if count < 2:
-        raise StemmaError("no proposals overlap an object by half; there are no targets to measure")
-    mean = total / count
-    deviation = (squares / count - mean.square()).sqrt()
+    mean = total / max(count, 1)
+    deviation = (squares / max(count, 1) - mean.square()).clamp(min=0).sqrt()
+    if not (deviation > 1e-4).all():
+        raise StemmaError("no proposals overlap an object by half: there are no targets to measure. Keep the usual "
+                          "deviations (--set stages.0.coder.fit=false), or take other --proposals")
     return {"stages.0.coder.means": tuple(mean.tolist()), "stages.0.coder.stds": tuple(deviation.tolist())}
 
 
@@ -91,6 +99,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    statistics=target_statistics,
     starts="ImageNet's VGG-16, both fully connected layers included",
     presets=("paper", "multi-scale", "small"),
     summary="R-CNN convolves every proposal by itself. Here the picture is convolved once and each proposal pools a "
@@ -129,10 +138,9 @@ PAPER = Paper(
         Fact("parameters", 134_690_729, 20, variant="multi-scale", source="the five sizes share the weights"),
     ),
     notes=(
-        "Regression targets have no mean taken off and the usual deviations .1, .1, .2, .2, as in the later code. The "
-        "paper brings them to mean 0 and deviation 1 over the training regions: target_statistics() computes these for "
-        "any data, stages.0.coder.means and .stds take them. The first release "
-        "does so class by class, which is not offered.",
+        "Regression targets are brought to mean 0 and deviation 1 over the training regions (sec. 2.3), measured on up "
+        "to 200 batches when a training begins and kept by the run; the first release does so class by class, which is "
+        "not offered. stages.0.coder.fit=false keeps the usual means 0 and deviations .1, .1, .2, .2 of later code.",
         "Background overlaps an object by .1 to .5, so a picture without objects pays no loss (stages.0.assign.low=0 "
         "asks all, as Faster R-CNN does).",
         "What scores .05 is given out, 100 of a picture, as in the later code; the first release suppresses 40 regions "

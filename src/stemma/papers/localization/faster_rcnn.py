@@ -11,6 +11,7 @@ from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.dense.anchors import Legacy, Pyramid
 from ...parts.dense.assign import ByIoU
+from ...parts.dense.coders import Delta
 from ...parts.dense.heads import RPNHead
 from ...parts.dense.losses import Sigmoid, SmoothL1, Softmax
 from ...parts.dense.post import PerClassNMS
@@ -30,7 +31,8 @@ def spec(preset: str = "paper") -> TwoStage:
         anchors=Legacy(), assign=ByIoU(0.7, 0.3, rescue=True, inside=True), sample=Random(256, 0.5), cls=Softmax(),
         box=SmoothL1(1 / 9), divide="sampled", proposals=Proposals(6000, 300, 12000, 2000, 0.7, 16.0),
     )
-    stage = replace(p.stages[0], assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), count=128)
+    stage = replace(p.stages[0], assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), coder=Delta((0.1, 0.1, 0.2, 0.2)),
+                    count=128)
     net = replace(p, rpn_head=part(RPNHead), rpn=rpn, stages=(stage,))
     if preset.startswith("c4"):
         rpn = replace(rpn, anchors=Pyramid((2.0, 4.0, 8.0, 16.0, 32.0)), assign=ByIoU(0.7, 0.3, rescue=True),

@@ -71,6 +71,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    statistics=fast_rcnn.target_statistics,
     presets=("paper", "zf", "res5", "naive", "svm", "small", "maxout-small", "res5-small"),
     summary="Everyone made the features deeper and left the classifier of a region as it was: two or three fully "
     "connected layers. Here the pooled map of a region is the input of a network that is designed like any other. "

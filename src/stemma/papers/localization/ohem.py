@@ -41,6 +41,7 @@ PAPER = Paper(
     task="detection",
     spec=spec,
     recipe=recipe,
+    statistics=fast_rcnn.target_statistics,
     presets=("paper", "fast", "once", "small", "once-small"),
     summary="Region detectors drew a quarter of their regions from objects and the rest from background, by ratios "
     "that someone had tuned, because most background is easy. Here the network itself says what is hard: it looks at "

@@ -51,6 +51,14 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class MeasuredDelta(Delta):
+    """`Delta` by the means and deviations of the training set's own targets (Fast R-CNN sec. 2.3), which a run finds
+    when it begins; without `fit` it keeps those that stand here."""
+
+    fit: bool = True
+
+
+@dataclass(frozen=True)
 class RootCell:
     """YOLOv1 sec. 2.2: the centre's offset within its cell in cells, and the square roots of width and height as
     fractions of the picture. The network says the roots themselves, which may be negative: decoding squares them.
