@@ -222,8 +222,28 @@ def test_iou_crop_crops_and_holds_its_promise() -> None:
     s = blobs(5, 60, 80)
     sizes = {aug.iou_crop(s, np.random.default_rng(k), FILL).size for k in range(30)}
     assert len(sizes) > 5 and (60, 80) in sizes
-    for h, w in sizes:
-        assert h >= 0.3 * 60 - 1 and w >= 0.3 * 80 - 1
+    for h, w in sizes:  # a scale from .3 on, a shape up to 2 : 1 in shares of the sides
+        assert (h / 60) * (w / 80) >= 0.08 and h >= 0.3 / 2**0.5 * 60 - 1 and w >= 0.3 / 2**0.5 * 80 - 1
+        assert 0.45 < (h / 60) / (w / 80) < 2.2
+
+
+def test_a_crop_s_overlap_is_asked_of_one_object_or_of_every() -> None:
+    """SSD's code and RFB Net's. Two squares in opposite corners: no patch has an IoU of .1 with both, so that one
+    picture in two stays whole, and fewer else."""
+    s = replace(blobs(5, 200, 200), boxes=np.array([[0, 0, 60, 60], [140, 140, 200, 200]], np.float32),
+                labels=np.array([0, 1]), crowd=np.zeros(2, bool), area=np.full(2, 3600, np.float32), masks=None,
+                amodal=None, keypoints=None, semantic=None, panoptic=None)
+    whole = [sum(aug.iou_crop(s, np.random.default_rng(k), FILL, every).size == (200, 200) for k in range(200))
+             for every in (False, True)]
+    assert whole[0] < 75 and 85 < whole[1] < 115
+    one = replace(s, boxes=s.boxes[:1], labels=s.labels[:1], crowd=s.crowd[:1], area=s.area[:1])
+    asked = [len(aug.iou_crop(one, np.random.default_rng(k), FILL, True).boxes) for k in range(20)]
+    assert asked == [1] * 20
+    a, rng = Augment(flip=0.0, expand=1.0, crop=True, crop_every=True), np.random.default_rng(4)
+    aug.draw_symmetry(rng, a), aug.draw_colour(rng, a)
+    t = aug.iou_crop(s, rng, FILL, True)
+    rng.random()
+    equal(aug.augment(s, np.random.default_rng(4), a), aug.expand(t, rng, FILL))
 
 
 def test_expand_is_the_mean_around_an_untouched_picture() -> None:

@@ -70,6 +70,7 @@ class Augment:
     scale: float = 0.0  # YOLOv1: scale and translate by up to this fraction
     expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
     crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)
+    crop_every: bool = False  # RFB Net: these come before the canvas, and ask their IoU of every object
     zoom: tuple[float, ...] = ()  # DeepLab: scaled by one of these
     # then cut to a window of this height and width (one number: square), wherever it falls
     window: tuple[int, ...] = ()

@@ -290,26 +290,32 @@ def expand(s: Sample, rng: np.random.Generator, fill: np.ndarray, most: float = 
     return window(s, (-left, -top, width - left, height - top), fill, np.ones(len(s.boxes), bool))
 
 
-def iou_crop(s: Sample, rng: np.random.Generator, fill: np.ndarray) -> Sample:
-    """SSD's patch sampling (Liu et al., section 2.2): the whole picture, or a patch of .3 to 1 of each side, aspect 1/2
-    to 2, whose best overlap (IoU) with an object is at least .1, .3, .5, .7 or .9, or anything. Objects with their
-    centre in the patch stay."""
+def iou_crop(s: Sample, rng: np.random.Generator, fill: np.ndarray, every: bool = False) -> Sample:
+    """SSD's patch sampling (Liu et al., section 2.2): the whole picture, or a patch whose overlap (IoU) with an object
+    is at least .1, .3, .5, .7 or .9, or anything. Objects with their centre in the patch stay.
+
+    A patch is the picture made .3 to 1 times as large, and then up to 2 times as wide as high or the other way, as far
+    as it stays inside. `every`: the overlap is asked of all objects of the picture (RFB Net's code).
+    """
     if not len(s.boxes):
         return s
     h, w = s.size
-    for _ in range(5):
+    for _ in range(TRIES):
         least = (None, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9)[int(rng.integers(7))]
         if least is None:
             return s
         draws = rng.random((TRIES, 4))
-        sides = ((0.3 + 0.7 * draws[:, :2]) * (w, h)).astype(np.int64)
+        scale = 0.3 + 0.7 * draws[:, 0]
+        low, high = np.maximum(0.5, scale**2), np.minimum(2.0, scale**-2)
+        stretch = np.sqrt(low + (high - low) * draws[:, 1])
+        sides = (np.stack([scale * stretch, scale / stretch], 1) * (w, h)).astype(np.int64)
         corner = ((np.array([w, h]) - sides) * draws[:, 2:]).astype(np.int64)
         patches = np.concatenate([corner, corner + sides], 1)
-        aspect = sides[:, 0] / np.maximum(sides[:, 1], 1)
         centres = (s.boxes[:, :2] + s.boxes[:, 2:]) / 2
         inside = ((centres > patches[:, None, :2]) & (centres < patches[:, None, 2:])).all(-1)  # (TRIES, N)
-        best = np.where(inside, _iou(patches, s.boxes), -1).max(1)
-        for k in np.flatnonzero((sides.min(1) >= 1) & (aspect >= 0.5) & (aspect <= 2) & (best >= least)).tolist():
+        iou = _iou(patches, s.boxes)
+        met = iou.min(1) if every else np.where(inside, iou, -1).max(1)
+        for k in np.flatnonzero((sides.min(1) >= 1) & (met >= least)).tolist():
             x1, y1, x2, y2 = patches[k].tolist()
             cut = window(s, (x1, y1, x2, y2), fill, inside[k])
             if len(cut.boxes):
@@ -458,9 +464,11 @@ def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, 
         changed = colour(pixels, torch.from_numpy(factors)[None])
         s = replace(s, image=(changed[0] * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy())
     fill = np.array([round(255 * m) for m in mean], np.uint8)
+    if a.crop and a.crop_every:
+        s = iou_crop(s, rng, fill, True)
     if a.expand and rng.random() < a.expand:
         s = expand(s, rng, fill)
-    if a.crop:
+    if a.crop and not a.crop_every:
         s = iou_crop(s, rng, fill)
     if a.scale:
         s = jitter(s, rng, a.scale, fill)

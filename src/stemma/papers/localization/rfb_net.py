@@ -41,7 +41,8 @@ def recipe(preset: str = "paper") -> Recipe:
         return ssd.recipe("small")
     p = ssd.recipe("ssd512" if preset == "rfb512" else "paper")
     return replace(p, lr=4e-3, length="300epochs", milestones=(1 / 2, 2 / 3, 5 / 6), warmup=5 / 300,
-                   warmup_factor=1e-6 / 4e-3, lr_mult=(), no_decay="", augment=replace(p.augment, expand=0.6))
+                   warmup_factor=1e-6 / 4e-3, lr_mult=(), no_decay="",
+                   augment=replace(p.augment, expand=0.6, crop_every=True))
 
 
 def resized(spec: Dense[DenseRule], recipe: Recipe, size: int) -> tuple[Dense[DenseRule], Recipe]:
@@ -100,8 +101,9 @@ PAPER = Paper(
         "Boxes of COCO have 7 % of the side on the finest map: --set rule.anchors.small=21,45,99,153,207,261 with the "
         "same shifted as large. RFB Net 512-E, which upsamples fc7's block onto conv4_3, is not here.",
         "The paper's VOC schedule ends earlier than the code's 300 epochs; this is the code's.",
-        "Pictures are zoomed out with probability .6, as in the code; scores from .01, the best 200 (its test has "
-        ".01 and 200 a class).",
+        "Pictures are cropped, and then zoomed out with probability .6; a crop's overlap is asked of every object, as "
+        "in the code (SSD's asks one: recipe.augment.crop_every=false). Its canvas may also change shape.",
+        "Scores from .01, the best 200 (its test has .01 and 200 a class).",
     ),
     presets=("paper", "small", "rfb512"),
     size=Size("the side of the square; default boxes in proportion, and the steps of maps that are laid out by their "
