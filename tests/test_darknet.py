@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import stemma
 from stemma.cli import main
+from stemma.core import paper as cards
 from stemma.core.samples import Classes, Info
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import darknet, starts
@@ -176,6 +177,17 @@ def test_the_published_nets_hold_as_many_numbers_as_their_files_say() -> None:
         assert len(found) == layers, (name, preset, len(found))
         assert sum(t.numel() for la in found for t in la.tensors()) == norms + sum(p.numel()
                                                                                    for p in model.parameters())
+
+
+@pytest.mark.parametrize("paper", ["yolo-v2", "yolo-v3"])
+def test_averages_of_norms_keep_what_darknet_keeps(paper: str) -> None:
+    """.99 a step; the nets for two cores, which see hundreds of steps, .9."""
+    for preset, keeps in (("paper", 0.99), ("classifier", 0.99), ("small", 0.9)):
+        with torch.device("meta"):
+            m = stemma.build(paper, preset, 4)
+        norms = [n for n in m.modules() if isinstance(n, nn.BatchNorm2d)]
+        assert norms and {(n.momentum, n.eps) for n in norms} == {(round(1 - keeps, 6), 1e-5)}
+    assert all(cards.get(p).recipe("paper").augment.shuffle for p in (paper, "yolo-v1"))
 
 
 def test_both_headers_are_read(files: Any, tmp_path: Path) -> None:

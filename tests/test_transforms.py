@@ -246,6 +246,16 @@ def test_a_crop_s_overlap_is_asked_of_one_object_or_of_every() -> None:
     equal(aug.augment(s, np.random.default_rng(4), a), aug.expand(t, rng, FILL))
 
 
+def test_objects_come_in_a_drawn_order_with_all_that_is_theirs() -> None:
+    s, a = blobs(5, 60, 80), Augment(flip=0.0, shuffle=True)
+    drawn = [aug.augment(s, np.random.default_rng(k), a) for k in range(12)]
+    assert len({tuple(t.boxes[:, 0].tolist()) for t in drawn}) > 1 and not aug.only_symmetries(a)
+    for t in drawn:
+        assert t.masks is not None and np.array_equal(t.boxes, aug.tight(t.masks))
+        order = [int(np.flatnonzero((s.boxes == b).all(1))[0]) for b in t.boxes]
+        equal(aug.ordered(s, np.array(order)), t)
+
+
 def test_expand_is_the_mean_around_an_untouched_picture() -> None:
     s = blobs(5, 20, 30)
     t = aug.expand(s, np.random.default_rng(0), FILL)

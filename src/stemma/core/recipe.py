@@ -69,6 +69,7 @@ class Augment:
     colour: float = 0.0  # brightness, contrast, saturation up to this fraction (hue up to a tenth of it)
     scale: float = 0.0  # YOLOv1: scale and translate by up to this fraction
     expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
+    shuffle: bool = False  # YOLO: objects in a drawn order, for of two in one cell one alone is learned
     crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)
     crop_every: bool = False  # RFB Net: these come before the canvas, and ask their IoU of every object
     zoom: tuple[float, ...] = ()  # DeepLab: scaled by one of these

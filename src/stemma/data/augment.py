@@ -61,6 +61,12 @@ class Stack:
 # ---------------------------------------------------------------- decisions
 
 
+def ordered(s: Sample, order: np.ndarray) -> Sample:
+    """The same picture, its objects in another order."""
+    return replace(s, **{k: v[order] for k in ("boxes", "labels", "crowd", "area", "masks", "amodal", "keypoints",
+                                                   "visible") if (v := getattr(s, k)) is not None})
+
+
 def draw_symmetry(rng: np.random.Generator, a: Augment) -> Symmetry:
     """Always three numbers of the generator, whatever is switched on."""
     q, v, f = rng.random(3).tolist()
@@ -78,7 +84,8 @@ def draw_colour(rng: np.random.Generator, a: Augment) -> np.ndarray:
 def only_symmetries(a: Augment) -> bool:
     """Whether a picture keeps its size and its objects: what the fast path of cached scenes can do (colour
     included)."""
-    return a.scale == 0 and a.expand == 0 and not a.crop and a.elastic == 0 and not a.zoom and not a.window
+    return (a.scale == 0 and a.expand == 0 and not a.crop and not a.shuffle and a.elastic == 0 and not a.zoom
+            and not a.window)
 
 
 # ---------------------------------------------------------------- colour
@@ -476,6 +483,8 @@ def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, 
         s = zoom(s, rng, a.zoom)
     if a.window:
         s = cut(s, rng, (a.window[0], a.window[-1]), fill)
+    if a.shuffle:
+        s = ordered(s, rng.permutation(len(s.boxes)))
     return symmetry(s, which, points)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..core.part import In
 from ..ops.reorg import Order, reorg
-from .backbones.darknet import conv_leaky
+from .backbones.darknet import MOMENTUM, conv_leaky
 from .trunk import Trunk
 
 Norm = Literal["none", "batch", "group"]
@@ -171,17 +172,19 @@ class Passthrough(Trunk):
 
     `depth` 3x3 convolutions of `width` on the coarse level, a 1x1 of `narrow` on the fine one before it is folded, a
     3x3 of `width` on both.
-    `order`: how pixels become channels (`ops.reorg`); "darknet" is that of the released weights.
+    `order`: how pixels become channels (`ops.reorg`); "darknet" is that of the released weights. `momentum`: of the
+    batch norms.
     """
 
     def __init__(self, inp: In, width: int = 1024, narrow: int = 64, depth: int = 2,
-                 order: Order = "space_to_depth") -> None:
+                 order: Order = "space_to_depth", momentum: float = MOMENTUM) -> None:
         super().__init__()
         assert len(inp.channels) == 2, f"a fine and a coarse level, not {len(inp.channels)}"
         self.factor, self.order = inp.strides[1] // inp.strides[0], order
-        self.deep = nn.Sequential(*[conv_leaky(inp.channels[1] if i == 0 else width, width, 3) for i in range(depth)])
-        self.side = conv_leaky(inp.channels[0], narrow, 1)
-        self.join = conv_leaky(narrow * self.factor**2 + (width if depth else inp.channels[1]), width, 3)
+        conv = partial(conv_leaky, momentum=momentum)
+        self.deep = nn.Sequential(*[conv(inp.channels[1] if i == 0 else width, width, 3) for i in range(depth)])
+        self.side = conv(inp.channels[0], narrow, 1)
+        self.join = conv(narrow * self.factor**2 + (width if depth else inp.channels[1]), width, 3)
         self.out = In((width,), inp.strides[1:], inp.classes)
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
@@ -195,21 +198,24 @@ class ConcatPyramid(Trunk):
 
     On each level `depth` convolutions, 1x1 to its width of `widths` and 3x3 to twice that by turns, 1x1 first and last;
     a 3x3 to twice the width is handed out, and a 1x1 to the next finer level's width goes down, upsampled to its size.
+    `momentum`: of the batch norms.
     """
 
-    def __init__(self, inp: In, widths: tuple[int, ...] = (128, 256, 512), depth: int = 5) -> None:
+    def __init__(self, inp: In, widths: tuple[int, ...] = (128, 256, 512), depth: int = 5,
+                 momentum: float = MOMENTUM) -> None:
         super().__init__()
         n = len(inp.channels)
         assert len(widths) == n and depth % 2, f"a width for each of {n} levels and an odd depth: {widths}, {depth}"
         self.bodies, self.outs, self.downs = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        conv = partial(conv_leaky, momentum=momentum)
         for i, (c, w) in enumerate(zip(inp.channels, widths)):
             before = [c + w if i < n - 1 else c, *[w, 2 * w] * (depth // 2)]
             after = [w, *[2 * w, w] * (depth // 2)]
-            self.bodies.append(nn.Sequential(*[conv_leaky(a, b, 1 if k % 2 == 0 else 3)
+            self.bodies.append(nn.Sequential(*[conv(a, b, 1 if k % 2 == 0 else 3)
                                                for k, (a, b) in enumerate(zip(before, after))]))
-            self.outs.append(conv_leaky(w, 2 * w, 3))
+            self.outs.append(conv(w, 2 * w, 3))
             if i:
-                self.downs.append(conv_leaky(w, widths[i - 1], 1))
+                self.downs.append(conv(w, widths[i - 1], 1))
         self.out = In(tuple(2 * w for w in widths), inp.strides, inp.classes)
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:

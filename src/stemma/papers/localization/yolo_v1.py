@@ -113,7 +113,7 @@ def recipe(preset: str = "paper") -> Recipe:
     return Recipe(
         optimizer="sgd", lr=1e-2, momentum=0.9, weight_decay=5e-4, batch=64, length="135epochs", schedule="step",
         milestones=(75 / 135, 105 / 135), warmup=0.02, warmup_factor=0.1, no_decay=r"\.bias$|^BatchNorm",
-        resize=Resize("square", 448), augment=Augment(flip=0.5, colour=0.5, scale=0.2),
+        resize=Resize("square", 448), augment=Augment(flip=0.5, colour=0.5, scale=0.2, shuffle=True),
     )
 
 
@@ -161,8 +161,8 @@ PAPER = Paper(
     notes=(
         "Where no predictor of a cell overlaps the object, the least root mean square error decides, as in the "
         "released code; the paper does not say.",
-        "The paper does not say how many objects a cell may hold: one, the first in the list; the released code takes "
-        "the first of a list that it shuffles.",
+        "The paper does not say how many objects a cell may hold: one, the first of a list that is shuffled, as in the "
+        "released code.",
         "Fractions of the picture are kept as pixels and cells here, so the loss is the published one only up to "
         "float rounding.",
         "Scores above .001 are kept, as for the published measures, and the best 100 after NMS (rule.keep), where the "

@@ -46,7 +46,7 @@ def spec(preset: str = "paper") -> Dense[Any]:
         rule = replace(rule, anchors=nine, cls=WordTree(), labels=8, top_down=0.5)
     if preset in ("paper", "coco", "small"):
         body = part(TinyResNet, levels=(1, 2)) if small else part(Darknet19)
-        neck = part(Passthrough, width=128, narrow=16, depth=1) if small else part(Passthrough)
+        neck = part(Passthrough, width=128, narrow=16, depth=1, momentum=0.1) if small else part(Passthrough)
         return Dense(rule=rule, preprocess=UNIT, backbone=body, neck=neck,
                      head=part(RegionHead, prior=0.05 if small else None))
     body = part(TinyResNet, levels=(2,)) if small else part(Darknet19, levels=(3,))
@@ -63,7 +63,7 @@ def recipe(preset: str = "paper") -> Recipe:
     "classifier": 160 epochs at 224 from .1, falling with the fourth power; "classifier-448": ten more at 448 (sec. 2,
     "high resolution classifier").
     """
-    look = Augment(flip=0.5, colour=0.5, scale=0.2)
+    look = Augment(flip=0.5, colour=0.5, scale=0.2, shuffle=True)
     if preset.endswith("small"):
         p = yolo_v1.recipe("small")
         return (p if preset.startswith("classifier")

@@ -40,7 +40,7 @@ def spec(preset: str = "paper") -> Dense[Any]:
     if preset == "small":
         return replace(p, rule=replace(rule, anchors=ScalePriors(SMALL, fit=True)),
                        backbone=part(TinyResNet, levels=(1, 2, 3)),
-                       neck=part(ConcatPyramid, widths=(32, 64, 128), depth=1))
+                       neck=part(ConcatPyramid, widths=(32, 64, 128), depth=1, momentum=0.1))
     return replace(p, rule=rule, backbone=part(Darknet53), neck=part(ConcatPyramid))
 
 

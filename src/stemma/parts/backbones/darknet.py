@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[int, int, int], ...] = (  # channels, kernel, stride
     *((512, 1, 1), (1024, 3, 1)) * 2, (1024, 3, 1), (1024, 3, 2),
     (1024, 3, 1), (1024, 3, 1),
 )
+MOMENTUM = 0.01  # of a batch norm's averages, which keep .99 a step (darknet, batchnorm_layer.c)
 ADDED = 4  # the last of them, which are not trained on ImageNet
 
 
@@ -49,7 +50,7 @@ class Darknet24(Trunk):
             c = max(8, int(c * width))
             layers.append(nn.Conv2d(channels, c, kernel, step, kernel // 2, bias=norm == "none"))
             if norm == "batch":
-                layers.append(nn.BatchNorm2d(c))
+                layers.append(nn.BatchNorm2d(c, momentum=MOMENTUM))
             layers.append(nn.LeakyReLU(0.1, inplace=True))
             channels, stride = c, stride * step
         self.layers = nn.Sequential(*layers)
@@ -74,11 +75,11 @@ NINETEEN: tuple[tuple[tuple[int, int], ...], ...] = (  # (channels, kernel) betw
 )
 
 
-def conv_leaky(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def conv_leaky(channels: int, width: int, kernel: int, stride: int = 1, momentum: float = MOMENTUM) -> nn.Sequential:
     """Darknet's block: convolution without bias, batch norm, leaky ReLU of slope 0.1."""
     conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, a=0.1, nonlinearity="leaky_relu")
-    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.LeakyReLU(0.1, inplace=True))
+    return nn.Sequential(conv, nn.BatchNorm2d(width, momentum=momentum), nn.LeakyReLU(0.1, inplace=True))
 
 
 class Darknet19(Trunk):
