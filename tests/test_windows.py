@@ -29,6 +29,7 @@ from stemma.parts.dense.sample import Mined
 from stemma.parts.points import labels_of, point_detections
 from stemma.parts.windows.heads import ClassBoxHead, OffsetPool, fully
 from stemma.parts.windows.merge import GreedyMerge
+from stemma.parts.windows.patches import cut
 from stemma.parts.windows.rules import ClassBoxRule
 from stemma.parts.windows.windows import mirror_boxes
 from stemma.skeletons.windows import Windows, WindowsModel
@@ -152,6 +153,25 @@ def test_a_chain_tells_where_its_cells_lie() -> None:
     seen[:, :, 26, 26] = 1.0  # the pixel in the middle of the first cell's field
     alone = chain(seen)[0][0].sum(0)
     assert alone[0, 0] == alone.max() > 0
+
+
+@pytest.mark.parametrize("margin,alike", [(8, True), (0, False)])
+def test_a_window_with_a_margin_sees_its_surroundings_in_training_as_in_use(margin: int, alike: bool) -> None:
+    """Where convolutions pad, a crop says what the whole picture says there if its margin holds what they see."""
+    torch.manual_seed(0)
+    net = Windows(ClassBoxRule(), part(Chain, layers=((8, 5, 1, 2), (0, 8, 8, 0))),
+                  part(ClassBoxHead, kernel=2, pool=1, widths=(9,), boxes=(7,), dropout=0.0), window=16, border=8,
+                  margin=margin)
+    model = net.build(3).double().eval()
+    images = torch.rand(1, 3, 48, 56, dtype=torch.float64)
+    raw = model(images)
+    where = torch.tensor([16.0, 24.0, 32.0, 40.0])
+    at = int((raw.windows == where).all(1).nonzero())
+    patch = cut(images, where.double()[None, None], 16, images.new_zeros(3), margin)
+    assert patch.shape[-1] == 16 + 2 * margin
+    one = model.look(patch, border=0)
+    assert one.passes == ((1, 1),) and one.windows[0].tolist() == [margin, margin, margin + 16, margin + 16]
+    assert torch.allclose(one.logits[:, 0], raw.logits[:, at], atol=1e-9) == alike
 
 
 # ---------------------------------------------------------------- scales, borders and mirror images

@@ -117,7 +117,8 @@ class CompletionModel(nn.Module):
         rule: MaskRule = self.modal.spec.rule
         net, side = self.modal, self.modal.spec.window
         windows = around(bx.centre_size(boxes)[0], rule.sample.sides(boxes))
-        raw = net.look(cut(images, windows, side, constant(net.spec.preprocess.mean, images)), border=0)
+        mean = constant(net.spec.preprocess.mean, images)
+        raw = net.look(cut(images, windows, side, mean, net.spec.margin), border=0)
         assert raw.codes is not None
         head: Any = net.head
         maps: Tensor = head.masks(raw.codes[:, 0]).float().unflatten(0, boxes.shape[:2])

@@ -42,6 +42,7 @@ class Windows(Generic[RuleT]):
     scales: tuple[float, ...] = (1.0,)  # sizes of the picture that are looked at, as shares of its own
     mirror: bool = False  # each of them also mirrored, when predicting
     border: int = 0  # pixels of mean colour laid around each of them
+    margin: int = 0  # pixels around it that the backbone sees and the head does not, in whole cells of its map
     preprocess: Preprocess = Preprocess()
     neck: Part[Trunk] = part(Same)  # brings the levels together: the head reads the last of what comes out
 
@@ -106,19 +107,20 @@ class WindowsModel(nn.Module):
                           (x.shape[-2], x.shape[-1]))
 
     def windows(self, x: Float[Tensor, "B 3 H W"], b: int) -> tuple[Tensor, Tensor | None]:
-        """The head's maps over one picture with a border of `b` pixels,
-        made large enough for one window where it is smaller."""
-        least = max(self.spec.window, int(self.head.cells * self.grid.stride))
+        """The head's maps over one picture with a border of `b` pixels, made large enough for one window and its margin
+        where it is smaller."""
+        least = max(self.spec.window, int(self.head.cells * self.grid.stride)) + 2 * self.spec.margin
         h, w = x.shape[-2:]
         view = F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b)))
-        said: tuple[Tensor, Tensor | None] = self.head(self.neck(self.backbone(view))[-1])
+        maps, cells = self.neck(self.backbone(view))[-1], int(self.spec.margin // self.grid.stride)
+        said: tuple[Tensor, Tensor | None] = self.head(F.pad(maps, (-cells,) * 4) if cells else maps)
         return said
 
     def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int,
             device: torch.device) -> Float[Tensor, "A 4"]:
         """Windows of a map of `shape`, row by row, in pixels of the input, `ratio` (y, x) of which are one of the
         scaled picture."""
-        first = self.grid.offset + self.grid.stride * (self.head.cells - 1) / 2 - border
+        first = self.grid.offset + self.grid.stride * (self.head.cells - 1) / 2 + self.spec.margin - border
         y, x = ((first + self.grid.stride * torch.arange(n, device=device, dtype=torch.float32)) * r
                 for n, r in zip(shape, ratio))
         middle = torch.stack([x.expand(shape), y[:, None].expand(shape)], -1).reshape(-1, 2)

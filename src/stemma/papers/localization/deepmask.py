@@ -35,7 +35,7 @@ def spec(preset: str = "paper") -> Windows[MaskRule]:
         trunk = part(ResNet, depth=50, levels=(2,), freeze=0)
         sample = Canonical(shift=16 / 160, away=48 / 160, apart=2.5)
         return Windows(MaskRule(sample, alternate=0.5), trunk, head, window=160,
-                       scales=tuple(2 ** (k / 2) for k in range(-5, 2)), border=80)
+                       scales=tuple(2 ** (k / 2) for k in range(-5, 2)), border=80, margin=16)
     scales = tuple(2 ** (k / 2) for k in range(-4, 3))
     return Windows(MaskRule(truth=224), part(Chain, layers=VGG_A, levels=(2,)), part(MaskHead), window=224,
                    scales=scales, border=112)
@@ -107,8 +107,9 @@ PAPER = Paper(
         "as its code.",
         "The paper trains both heads on every window by eq. 1; the released code takes steps on masks alone and on "
         "scores alone in turn: rule.alternate=.5.",
-        "'released' is the layout of the code's ResNet-50: both heads read one code of 512 numbers. Its padding by "
-        "mirrored pixels is not here; pictures are bordered with their mean, not with grey.",
+        "'released' is the layout of the code's ResNet-50: both heads read one code of 512 numbers. Its windows of 160 "
+        "pixels are cut with 16 more of the picture around them, which the trunk sees and the heads do not (margin). "
+        "Its padding by mirrored pixels is not here; pictures are bordered with their mean, not with grey.",
         "A box reaches where the map crosses .2, interpolated between its cells. Masks leave so that one half is where "
         "the map says .2.",
         "All windows of a size between the smallest and the largest scale are drawn as negatives. No suppression, as "

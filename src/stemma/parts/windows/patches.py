@@ -90,7 +90,11 @@ def around(middle: Float[Tensor, "*A 2"], side: Float[Tensor, "*A"]) -> Float[Te
 
 
 def cut(images: Float[Tensor, "B C H W"], windows: Float[Tensor, "B P 4"], side: int,
-        mean: Float[Tensor, " C"]) -> Float[Tensor, "BP C {side} {side}"]:
-    """The windows as pictures of `side` pixels, averaged where they shrink, `mean` beyond the picture's edge."""
-    colour = mean.to(images)[:, None, None]
-    return averaged(images - colour, windows, side) + colour
+        mean: Float[Tensor, " C"], margin: int = 0) -> Float[Tensor, "BP C {side+2*margin} {side+2*margin}"]:
+    """The windows as pictures of `side` pixels with `margin` more of the picture all around, averaged where they
+    shrink, `mean` beyond the picture's edge."""
+    colour, whole = mean.to(images)[:, None, None], side + 2 * margin
+    if margin:
+        middle, size = bx.centre_size(windows)
+        windows = bx.from_centre(middle, size * (whole / side))
+    return averaged(images - colour, windows, whole) + colour

@@ -174,7 +174,8 @@ class MaskRule:
         negative, free = self.sample.negative(t, batch.sizes,
                                               (spec.window / max(spec.scales), spec.window / min(spec.scales)))
         windows = torch.cat([positive, negative], 1)
-        raw = net.look(cut(batch.images, windows, spec.window, constant(spec.preprocess.mean, batch.images)), border=0)
+        mean = constant(spec.preprocess.mean, batch.images)
+        raw = net.look(cut(batch.images, windows, spec.window, mean, spec.margin), border=0)
         score, codes = raw.logits[:, 0, 0].view(windows.shape[:2]), raw.codes
         assert codes is not None
         y = torch.cat([torch.ones_like(there), torch.zeros_like(free)], 1).to(score)
