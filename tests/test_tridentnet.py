@@ -20,6 +20,8 @@ from stemma.papers.localization import faster_rcnn, tridentnet
 from stemma.papers.localization.tridentnet import ENDLESS, TridentModel
 from stemma.parts.backbones.trident import TridentConv
 from stemma.parts.dense.assign import ByIoU, Candidates, OwnRange
+from stemma.parts.dense.losses import SmoothL1
+from stemma.parts.dense.post import PerClassNMS
 
 ALL = ((0.0, ENDLESS),) * 3
 
@@ -299,3 +301,15 @@ def test_three_looks_learn(learned: Learned) -> None:
         optimizer.step()
         seen.append(sum(v.item() for v in losses.values()))
     learned("loss", min(seen[-3:]), at_most=0.6 * seen[0], untrained=seen[0])
+
+
+def test_published_settings_are_those_of_the_authors_configuration() -> None:
+    spec, r = tridentnet.spec(), tridentnet.recipe()
+    stage, rpn = spec.stages[0], spec.rpn
+    assert rpn is not None and spec.post == (PerClassNMS(0.5, 0.001, 100),)
+    assert rpn.assign == OwnRange(0.7, 0.3, rescue=True, inside=True) and rpn.box == SmoothL1(1 / 9)
+    assert stage.box == SmoothL1(1.0) and stage.head["pool"].size == 7 and stage.head["stride"] == 1
+    assert (r.warmup * 90_000, r.warmup_factor, r.resize.longest) == (pytest.approx(3000), 0.0, 1200)
+    with torch.device("meta"):
+        head = spec.build(80).heads[0]
+        assert head.stage(torch.zeros(1, 1024, 7, 7)).shape == (1, 2048, 7, 7)

@@ -214,8 +214,8 @@ def _squeeze(channels: int, width: int) -> nn.Sequential:
 class Res5Head(RegionHead):
     """The last ResNet stage on every region, then the mean of its map (He et al. 2015, "C4"; Mask R-CNN fig. 4 left).
 
-    The stage halves a 14 x 14 pooling to 7 x 7. `block="basic"` is the stage of `TinyResNet`,
-    `width` channels out; else 4 x `width`.
+    The stage halves a 14 x 14 pooling to 7 x 7; `stride` 1 reads 7 x 7 as they are. `block="basic"` is the stage of
+    `TinyResNet`, `width` channels out; else 4 x `width`.
     """
 
     SCRATCH = {"norm": "batch"}
@@ -223,17 +223,17 @@ class Res5Head(RegionHead):
     def __init__(
         self, inp: In, pool: Pool = Align(14), width: int = 512, blocks: int = 3,
         block: Literal["bottleneck", "basic"] = "bottleneck",
-        norm: Norm = "frozen", eps: float = 1e-5, deltas: Deltas = "class",
+        norm: Norm = "frozen", eps: float = 1e-5, deltas: Deltas = "class", stride: int = 2,
     ) -> None:
         super().__init__()
         self.pool, self.strides = pool, inp.strides
         if block == "basic":
             self.channels = width
             rest = [BasicBlock(width, width) for _ in range(blocks - 1)]
-            self.stage = nn.Sequential(BasicBlock(inp.channels[-1], width, 2), *rest)
+            self.stage = nn.Sequential(BasicBlock(inp.channels[-1], width, stride), *rest)
         else:
             self.channels = 4 * width
-            self.stage = stage(inp.channels[-1], width, blocks, 2, norm, eps)
+            self.stage = stage(inp.channels[-1], width, blocks, stride, norm, eps)
         initialise(self.stage)
         self.predict = Predictor(self.channels, inp.logits, inp.classes, deltas)
 
