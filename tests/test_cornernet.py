@@ -13,7 +13,8 @@ import stemma
 from stemma.core import paper as cards
 from stemma.core.types import Detections, Targets
 from stemma.ops import boxes as bx
-from stemma.ops.corner import Side, corner_pool, corner_radii, corner_radius, peaks, soft_nms
+from stemma.ops.corner import Side, corner_pool, corner_radii, corner_radius, peaks
+from stemma.ops.nms import soft_nms
 from stemma.papers.localization import cornernet
 from stemma.parts.dense.corners import CornerHead, CornerRaw, CornerRule
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import stemma
 from engine_help import noisy_batch, scenes, short
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.types import Targets
+from stemma.core.types import Detections, Targets
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.ops import boxes as bx
 from stemma.papers.localization import relation_networks
+from stemma.parts.dense.post import SoftNMS
 from stemma.parts.regions import relation
 from stemma.parts.regions.relation import DuplicateRemoval, Relation, embed, geometry, pair_logs, wanted, waves
 
@@ -359,6 +361,19 @@ def test_every_preset_is_built_and_staged_is_the_same_net() -> None:
             m = CARD.spec(preset).build(20)
         assert (m.removal is None) == preset.startswith("nms")
     assert relation_networks.spec().post[0].iou > 1 and relation_networks.spec("nms").post[0].iou < 1  # type: ignore
+
+
+def test_without_removal_scores_fall_softly_as_in_the_authors_code() -> None:
+    """exp(-IoU^2 / .6) of what overlaps a better box of the class; with sigma 0 the NMS that the paper compares."""
+    (soft,) = relation_networks.spec("nms").post
+    assert soft == SoftNMS(0.5, 0.001, 100, sigma=0.6)
+    d = Detections(torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 8], [50, 50, 60, 60]]]),
+                   torch.tensor([[0.9, 0.8, 0.7, 0.0005]]), torch.tensor([[1, 1, 2, 1]]))
+    found = soft(d, lambda boxes: (boxes, boxes))
+    assert found.labels[0].tolist() == [1, 2, 1] + [-1] * 97
+    torch.testing.assert_close(found.scores[0, :3], torch.tensor([0.9, 0.7, 0.8 * math.exp(-(0.8**2) / 0.6)]))
+    hard = replace(soft, sigma=0.0)(d, lambda boxes: (boxes, boxes))
+    assert hard.labels[0].tolist() == [1, 2] + [-1] * 98
 
 
 def test_removal_on_fpn_has_the_numbers_of_its_configuration() -> None:

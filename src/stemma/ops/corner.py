@@ -1,4 +1,4 @@
-"""Corners: pooling towards them, how far one may be off, peaks of heat maps, and suppression that lowers scores.
+"""Corners: pooling towards them, how far one may be off, peaks of heat maps.
 
 Axes: B images, C channels or classes, H W cells, N candidates, K kept.
 """
@@ -8,11 +8,9 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from . import boxes as bx
 
 Side = Literal["top", "left", "bottom", "right"]
 
@@ -102,30 +100,3 @@ def peaks(heat: Float[Tensor, "*B H W"], kernel: int = 3) -> Float[Tensor, "*B H
     flat = heat.flatten(0, -3)
     top = F.max_pool2d(flat, kernel, 1, kernel // 2).view_as(heat)
     return torch.where(top == heat, heat, 0.0)
-
-
-def soft_nms(
-    boxes: Float[Tensor, "B N 4"],
-    scores: Float[Tensor, "B N"],
-    labels: Int[Tensor, "B N"],
-    keep: int = 100,
-    sigma: float = 0.5,
-    least: float = 1e-3,
-) -> tuple[Int[Tensor, "B keep"], Float[Tensor, "B keep"]]:
-    """Soft-NMS (arXiv 1704.04503, eq. 4): (indices of the `keep` best, -1 where there are fewer; their lowered scores),
-    best first.
-
-    The best candidate is taken, and those of its label lose a factor exp(-IoU^2 / sigma); `keep` times. Candidates that
-    fall to `least` or below, or have a label under 0, are not taken.
-    """
-    boxes, left = boxes.detach().float(), scores.detach().float().masked_fill(labels < 0, -1.0)
-    taken, values = [], []
-    for _ in range(min(keep, boxes.shape[1])):
-        value, at = left.max(1, keepdim=True)
-        box, label = bx.take(boxes, at), labels.gather(1, at)
-        over = bx.iou(box, boxes)[:, 0]
-        left = torch.where(labels == label, left * torch.exp(-over.square() / sigma), left).scatter(1, at, -1.0)
-        taken.append(torch.where(value > least, at, -1))
-        values.append(torch.where(value > least, value, 0.0))
-    short = keep - len(taken)
-    return F.pad(torch.cat(taken, 1), (0, short), value=-1), F.pad(torch.cat(values, 1), (0, short))

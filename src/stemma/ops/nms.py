@@ -1,10 +1,12 @@
-"""Greedy non-maximum suppression on padded batches: static shapes, the same answer as one box after another.
+"""Greedy non-maximum suppression on padded batches: static shapes, the same answer as one box after another; and the
+soft one, which lowers scores.
 
 Axes: B images, N candidates, K kept.
 """
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -123,3 +125,30 @@ def nms_one(boxes: Float[Tensor, "N 4"], scores: Float[Tensor, " N"], iou: float
     """`nms` of one picture and one class, unpadded."""
     out = nms(boxes[None], scores[None], None, iou, len(boxes))[0]
     return out[out >= 0]
+
+
+def soft_nms(
+    boxes: Float[Tensor, "B N 4"],
+    scores: Float[Tensor, "B N"],
+    labels: Int[Tensor, "B N"],
+    keep: int = 100,
+    sigma: float = 0.5,
+    least: float = 1e-3,
+) -> tuple[Int[Tensor, "B keep"], Float[Tensor, "B keep"]]:
+    """Soft-NMS (arXiv 1704.04503, eq. 4): (indices of the `keep` best, -1 where there are fewer; their lowered scores),
+    best first.
+
+    The best candidate is taken, and those of its label lose a factor exp(-IoU^2 / sigma); `keep` times. Candidates that
+    fall to `least` or below, or have a label under 0, are not taken.
+    """
+    boxes, left = boxes.detach().float(), scores.detach().float().masked_fill(labels < 0, -1.0)
+    taken, values = [], []
+    for _ in range(min(keep, boxes.shape[1])):
+        value, at = left.max(1, keepdim=True)
+        box, label = bx.take(boxes, at), labels.gather(1, at)
+        over = bx.iou(box, boxes)[:, 0]
+        left = torch.where(labels == label, left * torch.exp(-over.square() / sigma), left).scatter(1, at, -1.0)
+        taken.append(torch.where(value > least, at, -1))
+        values.append(torch.where(value > least, value, 0.0))
+    short = keep - len(taken)
+    return F.pad(torch.cat(taken, 1), (0, short), value=-1), F.pad(torch.cat(values, 1), (0, short))

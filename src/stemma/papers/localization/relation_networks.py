@@ -12,7 +12,7 @@ from ...parts.dense.anchors import Legacy
 from ...parts.dense.assign import ByIoU
 from ...parts.dense.heads import RPNHead
 from ...parts.dense.losses import SmoothL1
-from ...parts.dense.post import PerClassNMS
+from ...parts.dense.post import PerClassNMS, SoftNMS
 from ...parts.dense.sample import Hardest
 from ...parts.dense.select import Proposals
 from ...parts.regions.heads import Align, MaxPool
@@ -61,7 +61,7 @@ def spec(preset: str = "paper") -> Related:
         p, backbone=part(ResNet, depth=101, levels=(2, 3), stride=16, stride_first=True, ceil=True),
         rpn_head=part(RPNHead, width=512), rpn=rpn, rpn_levels=1, stages=(stage,),
     )
-    return related(replace(p, post=EVERY) if removal else p, removal)
+    return related(replace(p, post=EVERY if removal else (SoftNMS(0.5, 0.001, 100, sigma=0.6),)), removal)
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -132,8 +132,8 @@ PAPER = Paper(
         "code; the paper writes it the other way round. Sides are x2 - x1, without the code's + 1.",
         "A weight of a pair is at least 1e-6, as in the code; the paper's max(0, .) would drop the pair.",
         "Number of modules after each layer: stages.0.head.relations=2,2 or 0,1; 0,0 is the plain head. Overlaps that "
-        "the removal learns: removal.overlaps=0.5; their mean or maximum: removal.merge. NMS beside it: 'nms' with "
-        "post.0.iou=.3 to .8.",
+        "the removal learns: removal.overlaps=0.5; their mean or maximum: removal.merge. 'nms' has soft NMS as the "
+        "code (post.0.sigma); post.0.sigma=0 with post.0.iou=.3 to .8 is the NMS that the paper compares.",
         "The cross entropy is of the product of both scores and the gradient goes into the class score too, as in the "
         "code; boxes are taken as they are. Objects stand among the regions in training and are looked at by none.",
         "'staged' trains the detector first and the removal alone after it, as phases of one run, whose rates fall by "

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ...core.part import In
 from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
-from ...ops.corner import Side, corner_pool, corner_radius, peaks, soft_nms
+from ...ops.corner import Side, corner_pool, corner_radius, peaks
+from ...ops.nms import soft_nms
 from ...ops.scalars import normaliser
 from ..backbones.hourglass import conv_norm, conv_relu
 from .heads import prior_bias

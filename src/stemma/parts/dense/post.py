@@ -5,7 +5,7 @@ Axes: B images, R regions, C classes, G sets of boxes, D detections.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...core.types import Detections
 from ...ops import boxes as bx
-from ...ops.nms import nms
+from ...ops.nms import nms, soft_nms
 from ..regions.heads import own
 
 Look = Callable[[Float[Tensor, "B D 4"]], tuple[Float[Tensor, "B D C"], Float[Tensor, "B D G 4"]]]
@@ -47,14 +47,32 @@ class PerClassNMS:
 
     def places(self, d: Detections) -> Int[Tensor, "B {self.keep}"]:
         """Where the survivors are among `d`, best first, -1 where there are fewer."""
-        big = ((d.boxes[..., 2:] - d.boxes[..., :2]) >= self.side).all(-1)
-        labels = torch.where((d.scores > self.score) & big, d.labels, -1)
+        labels = self.able(d)
         pre = self.pre or (2000 if torch.compiler.is_compiling() else 0)
         if not pre or pre >= d.scores.shape[1]:
             return nms(d.boxes, d.scores, labels, self.iou, self.keep)
         first = d.scores.masked_fill(labels < 0, -1.0).topk(pre, dim=1).indices
         at = nms(bx.take(d.boxes, first), d.scores.gather(1, first), labels.gather(1, first), self.iou, self.keep)
         return torch.where(at >= 0, first.gather(1, at.clamp(min=0)), -1)
+
+    def able(self, d: Detections) -> Int[Tensor, "B D"]:
+        """Labels of those that may survive, -1 of the others."""
+        big = ((d.boxes[..., 2:] - d.boxes[..., :2]) >= self.side).all(-1)
+        return torch.where((d.scores > self.score) & big, d.labels, -1)
+
+
+@dataclass(frozen=True)
+class SoftNMS(PerClassNMS):
+    """What overlaps a better box of its class loses a factor exp(-IoU^2 / `sigma`) and is not dropped (arXiv
+    1704.04503); with `sigma` 0, NMS."""
+
+    sigma: float = 0.5
+
+    def __call__(self, d: Detections, look: Look) -> Detections:
+        if not self.sigma:
+            return PerClassNMS.__call__(self, d, look)
+        at, scores = soft_nms(d.boxes, d.scores, self.able(d), self.keep, self.sigma, 0.0)
+        return replace(d.take(at), scores=scores)
 
 
 @dataclass(frozen=True)
