@@ -391,19 +391,66 @@ def test_faults_that_are_mended(tmp_path: Path) -> None:
 
 
 def test_a_crowd_outside_its_picture_is_left_out_alone(tmp_path: Path) -> None:
-    """It covers nothing of the picture, which stays with its objects; one whose mask lies inside is another matter."""
+    """It covers nothing of the picture, which stays with its objects; of one whose mask lies inside the mask is
+    meant."""
     doc = coco_doc(3)
     rows = doc["annotations"]
     for k, seg in ((1, []), (3, [[70, 5, 80, 5, 80, 9]]), (5, [[7, 5, 18, 5, 18, 9]])):
         rows[k] |= {"bbox": [70, 5, 10, 4], "iscrowd": 1, "segmentation": seg}
     path = make_coco(tmp_path, doc)
     data = open_dataset(path, "all")
-    assert isinstance(data, Records) and data.table.files == ["images/train/0.png", "images/train/1.png"]
-    assert data.table.record.tolist() == [0, 10] and not data.table.crowd.any()
+    assert isinstance(data, Records) and data.table.files == [f"images/train/{k}.png" for k in range(3)]
+    assert data.table.record.tolist() == [0, 10, 20, 21]
+    assert data.table.crowd.tolist() == [False, False, False, True] and data.table.boxes[3].tolist() == [7, 5, 18, 9]
     said = [(f.record, f.mend) for f in data.faults if f.kind == "box outside"]
     assert sorted(said) == [("annotation 1 of images/train/0.png", "it is left out"),
                             ("annotation 11 of images/train/1.png", "it is left out"),
-                            ("annotation 21 of images/train/2.png", "the picture is left out")]
+                            ("annotation 21 of images/train/2.png", "it is taken from the mask")]
+
+
+def test_a_crowd_without_extent_hides_nothing_and_an_object_without_extent_has_that_of_its_mask(
+    tmp_path: Path
+) -> None:
+    doc = coco_doc(4)
+    rows, outline = doc["annotations"], [[7, 5, 18, 5, 18, 9]]
+    for k, crowd, seg in ((1, 1, []), (3, 1, outline), (5, 0, outline), (7, 0, [])):
+        rows[k] |= {"bbox": [7, 5, 0, 4], "iscrowd": crowd, "segmentation": seg}
+    rows[4]["bbox"] = [float("nan"), 5, 3, 4]
+    rows[4]["segmentation"] = {"size": [40, 60], "counts": [40 * 10, 5, 40 * 50 - 5]}
+    data = open_dataset(make_coco(tmp_path, doc, images=4), "all", on_fault="report")
+    assert isinstance(data, Records) and data.table.files == [f"images/train/{k}.png" for k in range(3)]
+    assert data.table.record.tolist() == [0, 10, 11, 20, 21]
+    assert data.table.boxes[[2, 3, 4]].tolist() == [[7, 5, 18, 9], [10, 0, 11, 5], [7, 5, 18, 9]]
+    said = {f.record.split()[1]: (f.kind, f.mend) for f in data.faults if "box" in f.kind}
+    assert said == {"1": ("degenerate box", "it is left out"), "11": ("degenerate box", "it is taken from the mask"),
+                    "20": ("box not finite", "it is taken from the mask"),
+                    "21": ("degenerate box", "it is taken from the mask"),
+                    "31": ("degenerate box", "the picture is left out")}
+
+
+@pytest.mark.parametrize("extra", [{}, {"visible_mask": None, "regions": None, "id": "word"}])
+def test_what_is_to_be_ignored_is_a_crowd_and_it_is_said(tmp_path: Path, extra: dict[str, object]) -> None:
+    """`ignore`, which COCO's older files and many tools have beside iscrowd or in its place."""
+    doc = coco_doc(2)
+    for row, value in zip(doc["annotations"], (1, 0, "1", True)):
+        row["ignore"] = value
+    doc["annotations"][3] |= {"iscrowd": 1}
+    doc["annotations"][0] |= extra
+    data = open_dataset(make_coco(tmp_path, doc, images=2), "all", on_fault="report")
+    assert isinstance(data, Records) and data.table.crowd.tolist() == [True, False, True, True]
+    assert [n for n in data.notes if "2 annotations have 'ignore' 1" in n] and not data.faults
+
+
+def test_a_document_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a list that stands twice in it is seen nevertheless, however large it is."""
+    place = make_coco(tmp_path)
+    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("it is read a second time"))
+    open_dataset(place, "all")
+    monkeypatch.undo()
+    text = place.read_text()
+    place.write_text(text.replace('"annotations": [', '"annotations": [], "annotations": [', 1))
+    with pytest.raises(DataError, match="has the list 'annotations' twice"):
+        open_dataset(place, "all")
 
 
 def test_broken_masks_fall_back_to_their_boxes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 import stemma
 from engine_help import carried_in_pieces
 from learning import Learned
+from stemma.core import interrupts
 from stemma.core import paper as cards
 from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_concepts
@@ -236,7 +237,7 @@ def test_the_study_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "13  in the pool" in said and "L5" in said and len(read_levels(tmp_path / "levels.json")) == 5
     (tmp_path / "wn" / "data.noun").write_text("00000000 no dictionary\n")
     with pytest.raises(SystemExit) as stop:
-        study.main([str(tmp_path / "wn")])
+        interrupts.command(lambda: study.main([str(tmp_path / "wn")]))
     assert stop.value.code == 2 and "line 1" in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from stemma.core import paper as papers
 from stemma.core.part import In, Part, diff, edit, leaves, part
 from stemma.core.recipe import Recipe
 from stemma.core.types import Classes, Detections
@@ -71,6 +72,30 @@ def test_edit_reads_the_type_that_is_there(path: str, text: str, want: object) -
 def test_a_wrong_edit_says_what_is_there(path: str, text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         edit(Spec(), path, text)
+
+
+@pytest.mark.parametrize("path,text,says", [
+    ("rpn.keep", "0", "must be 1 or more, not 0"), ("rpn.proposals.keep_train", "-5", "must be 1 or more"),
+    ("stages.0.sample.count", "0", "must be 1 or more"), ("post.0.keep", "0", "must be 1 or more"),
+    ("rpn.proposals.pre", "-1", "must be 0 or more"), ("post.0.score", "nan", "a finite number, not nan"),
+    ("rpn.anchors.scales", "8,inf", "a finite number"),
+    ("rpn.nms", "inf", "a finite number")])
+def test_a_setting_that_leaves_nothing_to_do_is_refused_by_its_kind(path: str, text: str, says: str) -> None:
+    """Boxes, samples and steps of which there would be none, whole numbers below none, numbers that are not finite."""
+    spec = papers.get("fpn").spec()
+    with pytest.raises(ValueError, match=rf"'{path}' .*{says}"):
+        edit(spec, path, text)
+
+
+def test_what_means_none_or_all_stays_so() -> None:
+    """0 proposals before suppression are all of them, -1 is a place in a list, and a score may begin at -inf."""
+    spec = papers.get("fpn").spec()
+    assert edit(spec, "post.0.pre", "0").post[0].pre == 0
+    for card in papers.papers():
+        spec = card.spec()
+        for path, value in leaves(spec):
+            if isinstance(value, int | float | tuple) and value != ():
+                assert dict(leaves(edit(spec, path, value)))[path] == value, (card.cli_name, path)
 
 
 def test_edit_reads_rows() -> None:

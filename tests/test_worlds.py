@@ -785,6 +785,44 @@ def test_numbers_stay_inside_boxes_that_end_on_one_side() -> None:
         assert box.contains(act(np.full(5, a)))
 
 
+@pytest.mark.parametrize("prefix", ["", "gym:"])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("fails", ["reset", "step"])
+def test_an_environment_that_fails_is_told_in_a_line_with_its_name(
+    prefix: str, workers: int, fails: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it lives too: in a process of its own."""
+    pytest.importorskip("gymnasium")
+    module = f"frail_{prefix.strip(':')}_{workers}_{fails}"
+    name = f"{prefix}{module}:Frail-v0"
+    (tmp_path / f"{module}.py").write_text(f"""
+import gymnasium, numpy as np
+from gymnasium import spaces
+class Frail(gymnasium.Env):
+    metadata = {{"render_modes": ["rgb_array"]}}
+    observation_space, action_space, lives = spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(2), 0
+    def __init__(self, render_mode=None): self.render_mode = render_mode
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if {fails == "reset"} and seed == 7: raise KeyError("no motor")
+        self.steps = 0
+        return np.zeros(3, np.float32), {{}}
+    def step(self, action):
+        self.steps += 1
+        if {fails == "step"} and self.steps > 3: raise RuntimeError("the motor\\nis gone")
+        return np.ones(3, np.float32), 1.0, self.steps > 9, False, {{}}
+    def render(self): return np.zeros((64, 64, 3), np.uint8)
+gymnasium.register("Frail-v0", entry_point="{module}:Frail")
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    why = "KeyError: 'no motor'" if fails == "reset" else "RuntimeError: the motor is gone"
+    senses = ("vector",) if prefix else ("image",)
+    with envs.Crew(name, workers, senses=senses) as crew, pytest.raises(StemmaError) as said:
+        list(crew.random([7]))
+    assert f"the environment '{name}' failed in its {fails}() ({why}; {tmp_path}" in str(said.value)
+    assert "\n" not in str(said.value)
+
+
 def test_text_whose_words_are_not_told_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     gymnasium = pytest.importorskip("gymnasium")
     from gymnasium import spaces

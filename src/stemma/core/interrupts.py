@@ -126,7 +126,7 @@ def command(main: Callable[[], object]) -> NoReturn:
     except StemmaError as error:
         end_children()
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.code) from None
     except KeyboardInterrupt as error:
         end_children()
         with contextlib.suppress(OSError):  # the terminal may be gone

@@ -16,17 +16,28 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module, covariant=True)
 X = TypeVar("X")
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least that a setting of a kind may be."""
+
+    value: int
+
+
+Count = Annotated[int, Least(1)]  # a setting of which none leaves nothing to do: boxes that are kept, samples, steps
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,9 @@ def edit(spec: Any, path: str, value: Any) -> Any:
     (`"0.5"` becomes a float, `"1,2"` a tuple of ints, `"[['a', 2]]"` a tuple of tuples, `"none"` None where the field
     allows it).
 
-    Raises `ValueError` naming the path, what is there and the nearest names when the path or type is wrong.
+    Raises `ValueError` naming the path, what is there and the nearest names when the path or type is wrong, and for a
+    number that no setting of its kind may be: a `Count` below 1, a negative one where none is meant, one that is not
+    finite.
     """
     return _edit(spec, path.split("."), value, path)
 
@@ -200,7 +213,28 @@ def _typed(owner: Any, name: str, old: Any, value: Any, path: str) -> Any:
         inner = next((a for o in options if typing.get_origin(o) is tuple
                       for a in typing.get_args(o) if a in (int, float, str)), str)
         old = (inner(),)
-    return _coerce(old, value, path)
+    return _meant(kind_of, name, old, _coerce(old, value, path), path)
+
+
+def _meant(owner: Any, name: str, old: Any, new: Any, path: str) -> Any:
+    """A setting that may be so. Whole numbers are not negative where neither the one before nor the default is."""
+    hint = _hints(owner, extras=True).get(name)
+    inner = (hint, *typing.get_args(hint)) if typing.get_origin(hint) is tuple else (hint,)
+    least = max((m.value for h in inner for m in getattr(h, "__metadata__", ()) if isinstance(m, Least)), default=None)
+    default = inspect.signature(owner).parameters[name].default if name in inspect.signature(owner).parameters else old
+    known = [v for x in (old, default) for v in (x if isinstance(x, tuple) else (x,))]
+    if least is None and known and all(_whole(v) and v >= 0 for v in known):
+        least = 0
+    for v in new if isinstance(new, tuple) else (new,):
+        if isinstance(v, float) and not math.isfinite(v) and v not in known:
+            raise ValueError(f"'{path}' is a finite number, not {v}")
+        if least is not None and _whole(v) and v < least:
+            raise ValueError(f"'{path}' must be {least} or more, not {v}")
+    return new
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _nested(text: str | list[Any] | tuple[Any, ...], path: str) -> tuple[Any, ...]:
@@ -218,12 +252,12 @@ def _nested(text: str | list[Any] | tuple[Any, ...], path: str) -> tuple[Any, ..
 
 
 @functools.cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    """The annotations of what a class is built with."""
+def _hints(cls: Hashable, extras: bool = False) -> dict[str, Any]:
+    """The annotations of what a class is built with; with `extras` those of kinds too."""
     target: Any = (getattr(cls, "__init__") if isinstance(cls, type) and not dataclasses.is_dataclass(cls)  # noqa: B009
                    else cls)
     try:
-        return typing.get_type_hints(target)
+        return typing.get_type_hints(target, include_extras=extras)
     except NameError:
         return {}
 

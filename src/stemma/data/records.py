@@ -521,8 +521,9 @@ def _judged(b: np.ndarray, hw: np.ndarray) -> np.ndarray:
 
 def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
-    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Broken
-    masks fall back to the box. A crowd outside its picture is left out alone: within the picture it hides nothing."""
+    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Such a
+    box is taken from the object's mask where that is sound; broken masks fall back to the box. A crowd without extent
+    or outside its picture is left out alone: within the picture it hides nothing."""
     faults: list[Fault] = []
     b = t.boxes
     hw = t.sizes[t.image]
@@ -538,17 +539,22 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
                 t.files[i], tuple(b[k].tolist()),
             ))
 
-    say(broken, "the box {box} is not made of finite numbers", OUT, "box not finite")
-    say(flat, "the box {box} has no extent", OUT, "degenerate box")
-    aside = gone & t.crowd & ~_masked_inside(t, gone & t.crowd)
-    gone &= ~aside
-    say(gone, "the box {box} lies outside the picture of {w} x {h}", OUT, "box outside")
-    say(aside, "the box {box} of what does not count lies outside the picture of {w} x {h}", "it is left out",
-        "box outside")
+    around = _around_masks(t, broken | flat | gone)
+    drawn = np.isfinite(around[:, 0])
+    aside = (flat | gone) & t.crowd & ~drawn & ~_masked_inside(t, (flat | gone) & t.crowd)
+    for rows, problem, kind in (
+        (broken, "the box {box} is not made of finite numbers", "box not finite"),
+        (flat, "the box {box} has no extent", "degenerate box"),
+        (gone, "the box {box} lies outside the picture of {w} x {h}", "box outside"),
+    ):
+        say(rows & ~aside & ~drawn, problem, OUT, kind)
+        say(rows & drawn, problem, "it is taken from the mask", kind)
+        say(rows & aside, problem.replace("{box}", "{box} of what does not count"), "it is left out", kind)
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
-    wrong = broken | flat | gone
+    wrong = (broken | flat | gone) & ~aside & ~drawn
     boxes = b.copy()
     boxes[over] = np.clip(b[over], 0.0, hw[over][:, [1, 0, 1, 0]])
+    boxes[drawn] = around[drawn]
     boxes[wrong] = 0.0
     t = replace(t, boxes=boxes)
     stays = ~out
@@ -571,6 +577,20 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
     return t, faults, left
+
+
+def _around_masks(t: Table, of: np.ndarray) -> np.ndarray:
+    """float64 (O, 4): of the objects `of` (bool, O) the boxes around their masks, within their pictures; NaN of the
+    others, and where there is no sound mask."""
+    out = np.full((len(t.image), 4), np.nan)
+    for k in np.flatnonzero(of).tolist():
+        h, w = t.sizes[t.image[k]].tolist()
+        segment = None if t.segments is None else t.segments[k]
+        found, _ = (None, "") if segment is None else rle.around(segment, h, w)
+        box = np.clip(found if found is not None else np.zeros(4), 0.0, [w, h, w, h])
+        if box[2] > box[0] and box[3] > box[1]:
+            out[k] = box
+    return out
 
 
 def _masked_inside(t: Table, of: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..core.part import Count
 from ..core.types import Detections, Targets
 
 
@@ -22,7 +23,7 @@ def labels_of(t: Targets, classes: int) -> Float[Tensor, "B C"]:
 
 def point_detections(
     scores: Float[Tensor, "B C"], points: Float[Tensor, "B C 2"], sizes: Float[Tensor, "B 2"], side: float = 4.0,
-    keep: int = 100
+    keep: Count = 100
 ) -> Detections:
     """One detection a class, best first, at most `keep`: a square of `side` pixels whose centre is the point (x, y).
 

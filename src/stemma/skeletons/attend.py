@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.part import In, Part, part
+from ..core.part import Count, In, Part, part
 from ..core.types import Batch, Detections, Losses, StemmaError, Targets
 from ..ops import boxes as bx
 from ..ops.nms import nms
@@ -52,8 +52,8 @@ class Attend:
     jitter: float = 0.3
     about: int = 64
     active: bool = True
-    rounds: int = 5
-    keep: int = 2000
+    rounds: Count = 5
+    keep: Count = 2000
     nms: float = 0.9
     settled: float = 0.9
     last: ManyNMS = ManyNMS()

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-from ..core.part import In, Part, part
+from ..core.part import Count, In, Part, part
 from ..core.types import Batch, Detections, Losses, Targets
 from ..ops import boxes as bx
 from ..ops.nms import nms
@@ -53,7 +53,7 @@ class DenseRule:
     score: float = 0.05
     select: Select = PerLevel(1000)
     nms: float = 0.5
-    keep: int = 100
+    keep: Count = 100
     proposals: Proposals = Proposals()
     repel: Repulsion | None = None
     cut: Literal["before", "after"] = "before"

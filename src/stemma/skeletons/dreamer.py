@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..core.part import In, Part
+from ..core.part import Count, In, Part
 from ..core.types import Losses, StemmaError
 from ..parts.worlds.acting import Scale, Shadow, accounted, lambda_returns
 from ..parts.worlds.dynamics import State, flat
@@ -33,7 +33,7 @@ class Behaviour:
     through: continuous actors learn by gradients through the dream, and not by REINFORCE (the first version)
     """
 
-    horizon: int = 15
+    horizon: Count = 15
     lam: float = 0.95
     entropy: float = 3e-4
     shadow: float = 0.02

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from ..core.part import In, Part
+from ..core.part import Count, In, Part
 from ..core.types import Info, Losses
 
 
@@ -21,9 +21,9 @@ class Inference:
     steps."""
 
     method: Literal["rejection", "mh", "enumeration", "weighting"] = "rejection"
-    samples: int = 1000
-    tries: int = 20_000
-    steps: int = 200_000
+    samples: Count = 1000
+    tries: Count = 20_000
+    steps: Count = 200_000
 
 
 @dataclass(frozen=True)

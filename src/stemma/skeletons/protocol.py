@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.part import In, Part
+from ..core.part import Count, In, Part
 from ..core.types import Losses, StemmaError
 
 
@@ -58,11 +58,11 @@ class Path:
     first, each begun where the ones before it point to. The best on validation is fitted anew on training and
     validation."""
 
-    count: int = 45
+    count: Count = 45
     weakest: float = 1e-6
     strongest: float = 1e5
     tolerance: float = 1e-6
-    most: int = 2000
+    most: Count = 2000
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Search:
     held out; else, as the authors have it, those of the whole set are, which few labels would not give.
     """
 
-    trials: int = 30
+    trials: Count = 30
     lrs: tuple[float, ...] = (1e-1, 1e2)
     decays: tuple[float, ...] = (1e-12, 1e-4)
-    epochs: int = 100
-    batch: int = 1024
+    epochs: Count = 100
+    batch: Count = 1024
     momentum: float = 0.9
     held: float = 0.2
     shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)

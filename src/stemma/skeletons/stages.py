@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.part import Part, part
+from ..core.part import Count, Part, part
 from ..core.types import Losses, Targets
 from ..ops import boxes as bx
 from ..parts.dense.assign import Assign, ByIoU, Candidates
@@ -40,7 +40,7 @@ class Stage:
     cls: ClassLoss = Softmax()
     box: BoxLoss = SmoothL1(1 / 9)
     coder: Coder = Delta((0.1, 0.1, 0.2, 0.2))
-    count: int = 512
+    count: Count = 512
     positive: float = 0.25
     box_weight: float = 1.0
     weight: float = 1.0

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.part import In, Part, part
+from ..core.part import Count, In, Part, part
 from ..core.types import Batch, Detections, Losses, StemmaError, Targets
 from ..ops import boxes as bx
 from ..ops.constants import constant
@@ -50,7 +50,7 @@ class TwoStage:
     rpn_levels: int = 0
     detach_proposals: bool = True
     stages: tuple[Stage, ...] = (Stage(),)
-    rounds: int = 1
+    rounds: Count = 1
     average: Literal["own", "last"] = "own"
     branches: tuple[Part[Branch], ...] = ()
     post: tuple[Post, ...] = (PerClassNMS(),)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -52,7 +51,7 @@ def selected(folder: str | Path, pool: str | Path | None = None, seen: str | Pat
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command of this file's head; a user's mistake gets one line, and the status 2."""
+    """The command of this file's head."""
     ask = argparse.ArgumentParser(prog="python -m stemma.studies.concepts", description=first_sentence(__doc__ or ""))
     ask.add_argument("dictionary", help="folder of WordNet 3.0's data.noun and index.sense")
     ask.add_argument("--pool", help="file of concepts to choose from")
@@ -67,20 +66,15 @@ def main(argv: list[str] | None = None) -> None:
     ask.add_argument("--least", type=int, default=PICTURES, help="pictures that a concept has at least")
     ask.add_argument("--out", help="write levels.json, which --data levels:FOLDER reads")
     a = ask.parse_args(argv)
-    try:
-        found = selected(a.dictionary, a.pool, a.seen, a.agg, a.content, a.smooth, a.size, a.pictures,
-                         a.least)
-        for said, count in found.steps:
-            print(f"{count:>8,}  {said}")
-        for i, (level, mean) in enumerate(zip(found.levels, found.means()), 1):
-            low = min(found.scores[c] for c in level)
-            print(f"L{i}: {len(level):,} concepts, mean similarity {mean:.3f}, from {low:.3f} on")
-        if a.out:
-            outputs.put_text(Path(a.out), json.dumps([list(level) for level in found.levels]))
-            print(a.out)
-    except StemmaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.code) from None
+    found = selected(a.dictionary, a.pool, a.seen, a.agg, a.content, a.smooth, a.size, a.pictures, a.least)
+    for said, count in found.steps:
+        print(f"{count:>8,}  {said}")
+    for i, (level, mean) in enumerate(zip(found.levels, found.means()), 1):
+        low = min(found.scores[c] for c in level)
+        print(f"L{i}: {len(level):,} concepts, mean similarity {mean:.3f}, from {low:.3f} on")
+    if a.out:
+        outputs.put_text(Path(a.out), json.dumps([list(level) for level in found.levels]))
+        print(a.out)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,6 @@ PERSON = (
     "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )
 _PERSON_SIGMAS = (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089)
-_PASTED = 1 << 26  # bytes of a file from which on nobody puts two together by hand
-_LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _OTHER_SIGMA = 0.05  # where the source publishes none
 # groups that are not meant when `instances` lies beside them
 _MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")
@@ -77,14 +75,14 @@ def load_json(path: Path) -> tuple[Any, str]:
 
 def _twice(raw: bytes) -> bool:
     """Whether a list of a document may stand there twice: none does of a plain one."""
-    return len(raw) < _PASTED and any(raw.find(k) != raw.rfind(k) for k in _LISTS)
+    return any(raw.find(k) != raw.rfind(k) for k in columns.LISTS)
 
 
 def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, of which a list that stands twice would be lost. Raises DataError."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        for key in (k.decode().strip('"') for k in _LISTS):
+        for key in (k.decode().strip('"') for k in columns.LISTS):
             if sum(k == key and isinstance(v, list) for k, v in pairs) > 1:
                 raise DataError(str(path), f"has the list {key!r} twice in one object: all but the last would be lost",
                                 "put both into one list", field=key)
@@ -244,8 +242,7 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
     """
     if images is not None:
         return given_folder(root, images, "images"), ""
-    sample = [n for n in (files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)))
-              if not foreign(n)]
+    sample = [n for n in (files[k] for k in _sample(len(files))) if not foreign(n)]
     folders = [""]
     for depth in (1, 2):
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
@@ -274,49 +271,68 @@ def located(
     Names that are paths of another machine, and names of which not one leads anywhere, are looked for by their last
     parts among the pictures that are there; nothing outside is opened.
     """
-    joined = [f"{inside}/{f}" if inside else f for f in files]
-    keep = np.ones(len(files), dtype=bool)
-    lost = {k: None for k, f in enumerate(files) if foreign(f)}
-    sample = np.unique(np.linspace(0, len(files) - 1, min(len(files), 32)).astype(int)).tolist() if files else []
     folder = split_name(inside.rsplit("/", 1)[-1])
     if folder and split in ("train", "val", "test") and folder != split:
         notes.append(f"the pictures of split '{split}' are taken from {inside}, where its file names are found")
-    known = [(root / joined[k]).is_file() for k in sample]
-    there = any(known)
-    odd = {k for k, f in enumerate(files) if not (f.isascii() and "%" not in f or foreign(f)
-                                                  or (root / joined[k]).is_file())}
-    if there and all(known) and not lost and not odd:
-        return joined, keep
+    paths = [f"{inside}/{f}" if inside else f for f in files]
+    keep = np.ones(len(files), dtype=bool)
+    astray, there = _astray(root, files, paths)
+    if not astray:
+        return paths, keep
     pictures, found = Pictures(root, follow_links=follow_links), 0
-    gone = set(range(len(files))) if lost or not there else {
-        k for k, f in enumerate(joined) if k not in odd and not (root / f).is_file()}
-    for k in sorted({*(lost or gone), *odd}):
+    for k, why in sorted(astray.items()):
+        elsewhere = why == "foreign" or not there  # else the others lie where they are looked for: so would this one
         try:
             hit = pictures.find(files[k], near=split)
+            wrong = _no_path(files[k], source, ids[k]) if hit is None and why == "foreign" else None
         except LookupError as e:
-            if there and k not in lost:
-                continue  # it is named as missing
-            faults.append(Fault(str(source), f"image {ids[k]}", "file_name", f"{files[k][:200]!r} could mean {e}",
-                                "write the path below the data folder", False, "picture not told apart"))
+            hit, wrong = None, Fault(str(source), f"image {ids[k]}", "file_name", f"{files[k][:200]!r} could mean {e}",
+                                     "write the path below the data folder", False, "picture not told apart")
+            wrong = wrong if elsewhere else None  # it is named as missing
+        if wrong is not None:
+            faults.append(wrong)
             keep[k] = False
-            continue
-        if there and k in odd and k not in lost and hit is not None and _same(hit, joined[k]):
-            joined[k] = hit
-        elif there and k not in lost and hit is not None and not {split_name(p) for p in hit.split("/")} <= {"", split}:
-            continue  # a picture of another split that is called so, too
-        elif hit is not None:
-            joined[k], found = hit, found + 1
-        elif foreign(files[k]):
-            keep[k] = False
-            try:
-                check_name(files[k], str(source), f"image {ids[k]}")
-            except DataError as e:
-                faults.append(Fault.of(e, "path"))
+        elif hit is not None and not elsewhere and why == "spelt" and _same(hit, paths[k]):
+            paths[k] = hit
+        elif hit is not None and (elsewhere or {split_name(p) for p in hit.split("/")} <= {"", split}):
+            paths[k], found = hit, found + 1  # and no picture of another split that is called so, too
     if found:
-        first = files[next(iter(lost or sorted(gone | odd)))]
+        first = files[min(astray, key=lambda k: (astray[k] != "foreign", k))]
         notes.append(f"{found} file names, as {first[:120]!r}, lead nowhere below {root}; the pictures were found by "
                      "the last parts of them")
-    return joined, keep
+    return paths, keep
+
+
+def _astray(root: Path, files: Sequence[str], paths: Sequence[str]) -> tuple[dict[int, str], bool]:
+    """(place in the list -> why, of the names that have to be looked for; whether some of the pictures are where they
+    are said to be). "foreign": a path of another machine. "spelt": no file, and perhaps for its letters' sake.
+    "missing": no file; looked for where no name is foreign. Nothing where every name of a sample leads to a file."""
+    known = [(root / paths[k]).is_file() for k in _sample(len(files))]
+    out = {}
+    for k, name in enumerate(files):
+        if foreign(name):
+            out[k] = "foreign"
+        elif (not name.isascii() or "%" in name) and not (root / paths[k]).is_file():
+            out[k] = "spelt"
+    there = any(known)
+    if "foreign" not in out.values() and (out or not there or not all(known)):
+        out = {k: "missing" for k, path in enumerate(paths) if not there or not (root / path).is_file()} | out
+    return out, there
+
+
+def _sample(n: int) -> list[int]:
+    """At most 32 places of a list of n, evenly."""
+    found: list[int] = np.unique(np.linspace(0, n - 1, min(n, 32)).astype(int)).tolist()
+    return found
+
+
+def _no_path(name: str, source: Path, number: Any) -> Fault:
+    """The fault of a name that leads out of the data folder."""
+    try:
+        check_name(name, str(source), f"image {number}")
+    except DataError as e:
+        return Fault.of(e, "path")
+    raise AssertionError(name)
 
 
 def _same(one: str, other: str) -> bool:
@@ -358,15 +374,17 @@ def whole(value: Any, default: int) -> int:
     return found if isinstance(found, int) and -(2**63) <= found < 2**63 else default
 
 
-def crowds(rows: Sequence[Mapping[str, Any]], record: Sequence[int], said: str, faults: list[Fault]) -> list[bool]:
-    """`iscrowd` of every annotation: 0 or 1, as a number, a truth value or text."""
+def crowds(rows: Sequence[Mapping[str, Any]], record: Sequence[int], said: str, faults: list[Fault],
+           key: str = "iscrowd") -> list[bool]:
+    """`iscrowd`, or another field that is yes or no, of every annotation: 0 or 1, as a number, a truth value or
+    text."""
     out: list[bool] = []
     for a, number in zip(rows, record, strict=True):
-        value = a.get("iscrowd")
+        value = a.get(key)
         try:
             out.append(bool(value) if value in (0, 1, None) else flag(value))
         except (ValueError, TypeError) as e:
-            faults.append(Fault(said, f"annotation {number}", "iscrowd", str(e), "it counts as 0", True,
+            faults.append(Fault(said, f"annotation {number}", key, str(e), "it counts as 0", True,
                                 "broken record"))
             out.append(False)
     return out
@@ -580,16 +598,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     for n, a in odd:
         if not isinstance(a.get("bbox"), list) and segments[n] is not None:
             i = int(at[n])
-            h, w = sizes[i].tolist()
-            outline = rle.listed(segments[n])
-            if rle.problem(outline, h, w) and (other := rle.respelled(outline)) is not None:
-                outline = other
-            wrong = rle.problem(outline, h, w)
-            if not wrong:
-                try:
-                    boxes[n] = rle.bounds(outline, h, w)
-                except (ValueError, OverflowError) as e:
-                    wrong = f"cannot be decoded ({e})"
+            around, wrong = rle.around(segments[n], *sizes[i].tolist())
+            if around is not None:
+                boxes[n] = around
             faults.append(Fault(said, f"annotation {record[n]} of {files[i]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
                                 OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
@@ -602,14 +613,18 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
                          "its box is taken as the mask", True, "no mask")
                    for k in bare]
-    area, visible, crowd = rows.area[keep], rows.visible[keep], rows.crowd[keep]
+    area, visible, crowd, ignore = (c[keep] for c in (rows.area, rows.visible, rows.crowd, rows.ignore))
     flat = _Flat(rows, keep, odd)
     points = points_of(categories) or flat.unnamed(notes)
     keypoints = flat.shaped(record, points, said, faults) if points is not None and flat.there else None
     for n, a in odd:
         area[n], visible[n] = real(a.get("area")), real(a.get("vis_ratio"))
-    if odd:
-        crowd[[n for n, _ in odd]] = crowds([a for _, a in odd], [record[n] for n, _ in odd], said, faults)
+    for key, column in (("iscrowd", crowd), ("ignore", ignore)) if odd else ():
+        column[[n for n, _ in odd]] = crowds([a for _, a in odd], [record[n] for n, _ in odd], said, faults, key)
+    if aside := int((ignore & ~crowd).sum()):
+        notes.append(f"{aside} annotations have 'ignore' 1, as COCO's older files mark what neither gains nor costs: "
+                     "they are crowds")
+        crowd |= ignore
     shares = {n: a.get("vis_ratio") for n, a in odd if a.get("vis_ratio") is not None and np.isnan(visible[n])}
     for n, share in (shares | {n: visible[n] for n in np.flatnonzero((visible < 0) | (visible > 1)).tolist()}).items():
         faults.append(Fault(said, f"annotation {record[n]} of {files[int(at[n])]}", "vis_ratio",
@@ -640,8 +655,6 @@ def _plain(source: Path) -> columns.Plain | None:
     if found is not None:
         return found
     try:
-        if source.stat().st_size < _PASTED and _twice(source.read_bytes()):
-            return None
         doc = columns.Document(source)
         if not isinstance(doc.categories, list):
             return None

@@ -38,10 +38,12 @@ from .amodal import LATER, VISIBLE
 from .segments import Growing, Segments, Store
 
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
-VERSION = 3  # of the kept columns
+VERSION = 4  # of the kept columns
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
+_YES_NO = (0, 1, None)
+LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, RuntimeError, OverflowError, MemoryError,
             SyntaxError, struct.error, zlib.error, zipfile.BadZipFile, msgspec.MsgspecError)
@@ -68,6 +70,7 @@ class _Row(msgspec.Struct, gc=False):
     segmentation: list[list[float]] | dict[str, Any] | None = None
     area: float | None = None
     iscrowd: bool | int | None = None
+    ignore: bool | int | None = None
     keypoints: list[float] | msgspec.UnsetType = msgspec.UNSET
     regions: Raw | None = None
     visible_mask: Raw | None = None
@@ -90,6 +93,7 @@ class Annotations:
     area: Float[np.ndarray, " n"]  # NaN where the file does not say
     visible: Float[np.ndarray, " n"]  # vis_ratio, the share of the box that can be seen; NaN where it is not said
     crowd: Bool[np.ndarray, " n"]
+    ignore: Bool[np.ndarray, " n"]  # what COCO's older files have beside iscrowd
     segments: Segments
     points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
     lengths: Int[np.ndarray, " n"]  # how many of them each has; -1 without the field
@@ -104,7 +108,7 @@ class _Growing:
 
     def __init__(self) -> None:
         self.ids, self.lengths = array("q"), array("q")  # of an annotation, its picture and its category
-        self.numbers, self.points, self.crowd = array("d"), array("d"), bytearray()
+        self.numbers, self.points, self.crowd, self.ignore = array("d"), array("d"), bytearray(), bytearray()
         self.segments, self.odd = Growing(), dict[int, Any]()
 
     def extend(self, rows: list[_Row]) -> None:
@@ -112,6 +116,7 @@ class _Growing:
         self.numbers.extend(chain.from_iterable([
             (*a.bbox, nan if a.area is None else a.area, nan if a.vis_ratio is None else a.vis_ratio) for a in rows]))
         self.crowd.extend([bool(a.iscrowd) for a in rows])
+        self.ignore.extend([bool(a.ignore) for a in rows])
         self.segments.extend([a.segmentation or None for a in rows])
         for points in [a.keypoints for a in rows]:
             if type(points) is list:
@@ -126,14 +131,16 @@ class _Growing:
         self.ids.extend((0, 0, 0))
         self.numbers.extend((nan,) * 6)
         self.crowd.append(0)
+        self.ignore.append(0)
         self.lengths.append(-1)
 
     def done(self) -> Annotations:
         number, image, category = np.array(self.ids, dtype=np.int64).reshape(-1, 3).T.copy()
         numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 6)
         return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(), numbers[:, 5].copy(),
-                           np.array(self.crowd, dtype=bool), self.segments.segments(),
-                           np.array(self.points, dtype=np.float64), np.array(self.lengths, dtype=np.int64), self.odd)
+                           np.array(self.crowd, dtype=bool), np.array(self.ignore, dtype=bool),
+                           self.segments.segments(), np.array(self.points, dtype=np.float64),
+                           np.array(self.lengths, dtype=np.int64), self.odd)
 
 
 def gathered(rows: Iterable[Any]) -> Annotations:
@@ -168,8 +175,10 @@ class Document:
             raise NotPlain from None
         self._begin = self._at(self._bytes)
         lists = sorted((self._at(x[0]), self._at(x[-1])) for x in (self._images, self._annotations) if x)
-        gaps = zip([self._begin, *(b for _, b in lists)], [*(a for a, _ in lists), self._begin + len(self._bytes)])
-        if any(_LONG.search(self._bytes, a - self._begin, b - self._begin) for a, b in gaps):
+        gaps = [(a - self._begin, b - self._begin) for a, b in zip(
+            [self._begin, *(b for _, b in lists)], [*(a for a, _ in lists), self._begin + len(self._bytes)])]
+        if any(_LONG.search(self._bytes, a, b) for a, b in gaps) or any(
+                sum(self._bytes[a:b].count(key) for a, b in gaps) > 1 for key in LISTS):  # of two the last was taken
             raise NotPlain
 
     @staticmethod
@@ -211,13 +220,14 @@ class Document:
             if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None
                                       and a.a_segm is a.i_segm is None):
                 raise NotPlain
-            if a is not None and a.iscrowd in (0, 1, None):
+            sure = a is not None and a.iscrowd in _YES_NO and a.ignore in _YES_NO
+            if a is not None and sure:
                 plain.append(a)
                 if len(plain) < _ROWS:
                     continue
             new.extend(plain)
             plain.clear()
-            if a is None or a.iscrowd not in (0, 1, None):
+            if not sure:
                 whole = _value(raw)
                 if isinstance(whole, dict) and not whole.keys().isdisjoint(_HIDDEN):
                     raise NotPlain
@@ -273,7 +283,7 @@ class Plain:
     rows: Annotations
 
 
-_COLUMNS = ("number", "image", "category", "boxes", "area", "visible", "crowd", "lengths")
+_COLUMNS = ("number", "image", "category", "boxes", "area", "visible", "crowd", "ignore", "lengths")
 
 
 def _place(path: Path) -> Path:

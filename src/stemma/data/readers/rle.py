@@ -225,6 +225,18 @@ def bounds(seg: Segmentation, h: int, w: int) -> tuple[float, float, float, floa
     return x, y, x + bw, y + bh
 
 
+def around(seg: Segmentation, h: int, w: int) -> tuple[tuple[float, float, float, float] | None, str]:
+    """`bounds` of a segmentation as it was written, in other brackets too; or None, and why it has none."""
+    outline = listed(seg)
+    wrong = problem(outline, h, w)
+    if wrong and (other := respelled(outline)) is not None:
+        outline, wrong = other, problem(other, h, w)
+    try:
+        return (None, wrong) if wrong else (bounds(outline, h, w), "")
+    except (ValueError, OverflowError) as e:
+        return None, f"cannot be decoded ({e})"
+
+
 def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
     """Tight boxes (x1, y1, x2, y2), edges continuous, of the instances 1..count of an id map (H, W);
     zeros where an id has no pixel."""

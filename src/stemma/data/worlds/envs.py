@@ -472,10 +472,10 @@ def make(name: str, size: int = 64, grey: bool = False, senses: tuple[str, ...] 
     if (hidden := HIDDEN.get(card.name.partition(":")[0])) and all(s.startswith(hidden) for s in senses):
         raise StemmaError(f"'{card.name}' shows nothing that this agent sees, which is {', '.join(senses)}")
     if card.inputs:
-        return card.make(size, grey, senses)
+        return gym.guarded(card.make(size, grey, senses), card.name)
     if unknown := [s for s in senses if s != "image"]:
         raise StemmaError(f"the environment '{card.name}' shows pictures alone, and no {unknown[0]}")
-    return card.make(size, grey)
+    return gym.guarded(card.make(size, grey), card.name)
 
 
 # ---------------------------------------------------------------- living
@@ -550,7 +550,10 @@ def _work(pipe: Any, name: str, size: int, grey: bool, senses: tuple[str, ...]) 
     try:
         while True:
             seed = pipe.recv()
-            pipe.send((seed, live(env, RandomPolicy(card.law, actions, seed, card.choices), seed)))
+            try:
+                pipe.send((seed, live(env, RandomPolicy(card.law, actions, seed, card.choices), seed)))
+            except StemmaError as error:
+                pipe.send((seed, StemmaError(str(error))))
     except (EOFError, BrokenPipeError):
         return
     finally:
@@ -615,6 +618,8 @@ class Crew:
         try:
             while True:
                 told, episode = self.pipes[i].recv()
+                if told == seed and isinstance(episode, StemmaError):
+                    raise episode
                 if told == seed:
                     done: Episode = episode
                     return done

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,28 @@ def shrink(picture: np.ndarray, size: int, grey: bool, nearest: bool = False) ->
     return np.asarray(small.convert("L"))[..., None] if grey else np.asarray(small)
 
 
+def guarded(env: Any, name: str) -> Any:
+    """The same environment, of which what it raises in `reset`, `step` and `render` is a `StemmaError` with its
+    name."""
+    def told(what: str, own: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **more: Any) -> Any:
+            try:
+                return own(*given, **more)
+            except StemmaError:
+                raise
+            except Exception as error:  # whatever a person's own code raises
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                said = " ".join(str(error).split())[:200]
+                raise StemmaError(f"the environment '{name}' failed in its {what}() ({type(error).__name__}: {said}; "
+                                  f"{at.filename}, line {at.lineno}); mend it, and a run that was saved continues with "
+                                  "--resume") from error
+        return call
+
+    for what in ("reset", "step", "render"):
+        setattr(env, what, told(what, getattr(env, what)))
+    return env
+
+
 def check_senses(world: str, senses: Iterable[str], shown: Sequence[str]) -> None:
     """Raises `StemmaError` where a channel is asked for that a world does not show."""
     if missing := [s for s in senses if s not in shown]:
@@ -71,6 +94,7 @@ def made(name: str) -> Any:
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); an id is spelled as gymnasium knows it, MODULE:ID "
                           "where a module that can be imported registers it") from error
+    env = guarded(env, name)
     modes = env.metadata.get("render_modes", ())
     if "rgb_array" not in modes:
         env.close()
@@ -138,4 +162,4 @@ def _part(x: float, n: int) -> int:
     return min(max(int((x + 1) / 2 * n), 0), n - 1)
 
 
-__all__ = ["LIMIT", "Foreign", "check_senses", "is_id", "look", "made", "scaled_to", "shrink"]
+__all__ = ["LIMIT", "Foreign", "check_senses", "guarded", "is_id", "look", "made", "scaled_to", "shrink"]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
-from .gym import LIMIT, check_senses, scaled_to, shrink
+from .gym import LIMIT, check_senses, guarded, scaled_to, shrink
 
 PREFIXES = ("gym:", "minigrid:")
 LEAST = 16  # a smaller array of bytes is a grid of codes and no picture
@@ -87,10 +87,10 @@ def made(name: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         env = gymnasium.make(ident, disable_env_checker=True)
-        if "rgb_array" not in env.metadata.get("render_modes", ()):
-            return env
-        env.close()
-        return gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
+        if "rgb_array" in env.metadata.get("render_modes", ()):
+            env.close()
+            env = gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
+        return guarded(env, name)
     except Exception as error:  # every package's own kinds
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); after 'gym:' an id is spelled as gymnasium knows "

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...core.paper import Claim, Fact, Paper, Parent, Size, in_steps
-from ...core.part import part
+from ...core.part import Count, part
 from ...core.recipe import Augment, Recipe, Resize
 from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
@@ -45,7 +45,7 @@ class YoloRule:
     rescore: bool = True
     score: float = 0.001
     nms: float = 0.5
-    keep: int = 100
+    keep: Count = 100
 
     def targets(self, raw: DenseRaw, t: Targets, classes: int,
                 sizes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.corner import Side, corner_pool, corner_radius, peaks
@@ -117,11 +117,11 @@ class CornerRule:
     offset: float = 1.0
     margin: float = 1.0
     kernel: int = 3
-    top: int = 100
+    top: Count = 100
     gap: float = 0.5
     pre: int = 1000
     sigma: float = 0.5
-    keep: int = 100
+    keep: Count = 100
 
     @torch.no_grad()
     def targets(self, t: Targets, classes: int, stride: int, size: tuple[int, int]) -> Corners:

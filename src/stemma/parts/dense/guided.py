@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import Targets
 from ...ops import boxes as bx
 from ...ops.deform import deform_conv2d
@@ -105,7 +105,7 @@ class ByBestShape(ByIoU):
     """Eq. 5: a cell's overlap with an object is the best over sampled shapes, `octaves` times `ratios` (height / width)
     of its square. An object is given its best cells where they overlap it by `least` at least."""
 
-    octaves: int = 3
+    octaves: Count = 3
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     least: float = 0.3
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Detections
 from ...ops import boxes as bx
 from ...ops.nms import nms, soft_nms
@@ -38,7 +39,7 @@ class PerClassNMS:
 
     iou: float = 0.5
     score: float = 0.05
-    keep: int = 100
+    keep: Count = 100
     side: float = 1e-2
     pre: int = 0
 
@@ -88,8 +89,8 @@ class Again:
     times: int = 1
     score: float = 0.05
     iou: float = 0.95
-    each: int = 100
-    keep: int = 2000
+    each: Count = 100
+    keep: Count = 2000
 
     def __call__(self, d: Detections, look: Look) -> Detections:
         d = PerClassNMS(self.iou, self.score, min(self.keep, d.scores.shape[1]))(d, look)

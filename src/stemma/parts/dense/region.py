@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In, Part, part
+from ...core.part import Count, In, Part, part
 from ...core.types import Detections, Losses, Targets
 from ...ops import boxes as bx
 from ...ops.nms import nms
@@ -94,7 +94,7 @@ class RegionRule:
     score: float = 0.005
     pre: int = 1000
     nms: float = 0.45
-    keep: int = 100
+    keep: Count = 100
 
     @property
     def needs(self) -> frozenset[str]:
@@ -203,7 +203,7 @@ class ImageRule:
     anchors: Anchors = Priors((1.0, 1.0))
     cls: ClassLoss = Choice()
     side: float = 4.0
-    keep: int = 100
+    keep: Count = 100
 
     @property
     def needs(self) -> frozenset[str]:

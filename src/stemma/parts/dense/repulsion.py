@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Losses, Targets
 from ...ops import boxes as bx
 from ...ops.scalars import normaliser
@@ -45,7 +46,7 @@ class Repulsion:
     sigma_gt: float = 1.0
     sigma_box: float = 0.0
     overlap: Literal["iog", "iou"] = "iog"
-    most: int = 256
+    most: Count = 256
 
     def __call__(self, said: Float[Tensor, "B A 4"], refs: Float[Tensor, "B A 4"], index: Int[Tensor, "B A"],
                  positive: Bool[Tensor, "B A"], t: Targets) -> Losses:

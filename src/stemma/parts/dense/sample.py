@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...ops.nms import nms
 
 
@@ -48,7 +49,7 @@ class Random:
     """Fast R-CNN sec. 2.3: `count` a picture, at most `positive` of them positive, the rest background,
     drawn at random."""
 
-    count: int = 512
+    count: Count = 512
     positive: float = 0.25
 
     @property
@@ -84,7 +85,7 @@ class Hardest:
     """The `count` candidates of highest loss, whatever they are (R-FCN sec. 2, OHEM sec. 4.2 without its
     suppression)."""
 
-    count: int = 128
+    count: Count = 128
 
     @property
     def needs_loss(self) -> bool:
@@ -103,7 +104,7 @@ class HardestAfterNMS:
     It looks at the candidates' boxes and labels: `draw` hands them over.
     """
 
-    count: int = 64
+    count: Count = 64
     nms: float = 0.7
     per_label: bool = True
 

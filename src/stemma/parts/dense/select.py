@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Detections
 from ...ops import boxes as bx
 from ...ops.nms import nms
@@ -69,9 +70,9 @@ class Proposals:
     """
 
     pre: int = 1000
-    keep: int = 1000
+    keep: Count = 1000
     pre_train: int = 2000
-    keep_train: int = 2000
+    keep_train: Count = 2000
     nms: float = 0.7
     min_side: float = 1e-3
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Detections
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,7 @@ class Stitch:
 
     passes: tuple[tuple[float, float], ...] = LADDER
     replace: float = 0.7
-    keep: int = 100
+    keep: Count = 100
 
     def __call__(self, d: Detections, cell: Tensor) -> Detections:
         """d: all hypotheses, their scores confidences; label -1 leaves one out. cell "A": the cell of each. Best first,

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import StemmaError
 
 Aim = Literal["eps", "v", "x0"]
@@ -25,7 +26,7 @@ class Noise:
     Nichol and Dhariwal, arXiv 2102.09672, eq. 17."""
 
     kind: Literal["scaled-linear", "linear", "cosine"] = "scaled-linear"
-    steps: int = 1000
+    steps: Count = 1000
     begin: float = 0.00085
     end: float = 0.012
 
@@ -71,7 +72,7 @@ class Sampler:
     clamp:   hold each foreseen picture within -1..1, after guidance: in pixels alone
     """
 
-    steps: int = 100
+    steps: Count = 100
     eta: float = 1.0
     spacing: Literal["linspace", "trailing"] = "linspace"
     clamp: bool = False

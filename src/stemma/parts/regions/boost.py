@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...core.part import Count
+
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.float64]
 PURE, DONE = 1e-3, 1e-40  # a node of one kind but for this share is a leaf; a loss this small ends the boosting
@@ -38,10 +40,10 @@ class Boost:
     share: float = 0.25
     least: float = 0.01
     limit: float = 4.0
-    first: int = 30_000
+    first: Count = 30_000
     more: int = 5_000
-    most: int = 50_000
-    each: int = 25
+    most: Count = 50_000
+    each: Count = 25
     above: float = 0.8
     below: float = 0.5
     hard: float = -1.0

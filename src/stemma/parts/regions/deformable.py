@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In, Part
+from ...core.part import Count, In, Part
 from ...core.types import StemmaError
 from ...ops import deform, psroi
 from ..trunk import Trunk
@@ -83,7 +83,7 @@ class Bins:
     """
 
     size: int = 7
-    samples: int = 4
+    samples: Count = 4
     levels: int = 4
     canonical: float = 224.0
 

@@ -6,14 +6,14 @@ G is 1 (class-agnostic), or one set a class with or without one for background (
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import In, Least
 from ...core.types import StemmaError
 from ...ops import boxes as bx
 from ...ops import roi
@@ -45,7 +45,7 @@ class Align:
     """
 
     size: int = 7
-    samples: int = 2
+    samples: Annotated[int, Least(-1)] = 2
     aligned: bool = False
     levels: int = 4
     canonical: float = 224.0

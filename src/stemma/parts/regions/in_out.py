@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...ops import boxes as bx
 from ...ops.constants import remember
 from ...ops.nms import nms
@@ -185,7 +185,7 @@ class Seeds:
 
     shapes: tuple[tuple[float, float], ...] = SHAPES
     scale: float = 1000 / 480
-    count: int = 10_000
+    count: Count = 10_000
     apart: float = 1 / 8
 
     def __call__(self, size: tuple[int, int], like: Tensor) -> Float[Tensor, "S 4"]:
@@ -243,7 +243,7 @@ class ManyNMS:
     over the number of thresholds."""
 
     thresholds: tuple[float, ...] = (0.95, 0.90, 0.85, 0.80, 0.75, 0.65, 0.60, 0.55)
-    keeps: tuple[int, ...] = (2000, 1000, 400, 200, 100, 40, 20, 10)
+    keeps: tuple[Count, ...] = (2000, 1000, 400, 200, 100, 40, 20, 10)
 
     def __call__(self, boxes: Float[Tensor, "B K 4"], scores: Float[Tensor, "B K"]) -> tuple[Tensor, Tensor]:
         """(boxes, scores), best first; a score of 0 is padding, before and after."""

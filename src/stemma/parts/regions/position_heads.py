@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...ops import psroi
 from .heads import RegionHead, Seen
 
@@ -41,7 +41,7 @@ class PositionAlign:
     """The same with bilinear readings and no rounding."""
 
     size: int = 7
-    samples: int = 2
+    samples: Count = 2
 
     def __call__(self, x: Tensor, stride: int, boxes: Tensor) -> Tensor:
         return psroi.ps_roi_align(x, boxes, self.size, stride, self.samples, bins_first=True)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...ops import boxes as bx
 from ...ops.crops import warp
 from ..dense.sample import best
@@ -27,7 +28,7 @@ class HardFalse:
     With all three every region is one of them, and the draw is uniform, as in the authors' setting.
     """
 
-    count: int = 32
+    count: Count = 32
     score: float = 0.3
     kinds: tuple[str, ...] = ("hard", "foreground", "background")
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import Targets
 from ...ops import boxes as bx
 from ...ops.masks import bounds, crop
@@ -62,7 +62,7 @@ class Paste:
     `side`: of the picture made, in pixels; `room`: its side in sides of the object's box.
     """
 
-    count: int = 2
+    count: Count = 2
     scale: tuple[float, float] = (0.5, 1.2)
     share: float = 0.3
     side: int = 96
@@ -121,7 +121,7 @@ class Grow:
     """Iterative bounding box expansion (Li & Malik sec. 4): `rounds` times, a side moves out by `step` of the box where
     the mean heat in the band that it would take in is above `limit`. A box never shrinks nor leaves the picture."""
 
-    rounds: int = 10
+    rounds: Count = 10
     step: float = 0.1
     limit: float = 0.1
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import Batch, Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops.constants import constant
@@ -109,7 +109,7 @@ class DistanceRule:
     score: float = 0.05
     pre: int = 1000
     nms: float = 0.5
-    keep: int = 100
+    keep: Count = 100
 
     @property
     def needs(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import Batch, Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops.constants import remember
@@ -91,13 +91,13 @@ class InstanceRule:
     """
 
     sample: Canonical = Canonical()
-    count: int = 256
+    count: Count = 256
     every: bool = False
     weight: float = 1.0
     limit: float = 0.5
-    first: int = 2000
+    first: Count = 2000
     nms: float = 0.8
-    keep: int = 1000
+    keep: Count = 1000
     side: int = 28
 
     @property

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Detections
 from ...ops import boxes as bx
 from ...ops.nms import nms
@@ -33,7 +34,7 @@ class GreedyMerge:
     limit: float = 0.6
     unit: Literal["side", "pixels"] = "side"
     pre: int = 100
-    keep: int = 100
+    keep: Count = 100
     nms: float = 0.0
 
     def match(self, a: Float[Tensor, "*A 4"], b: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:

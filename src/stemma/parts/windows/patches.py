@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Targets
 from ...ops import boxes as bx
 from ...ops.crops import averaged
@@ -27,7 +28,7 @@ class Canonical:
     with a side under `least` pixels are not shown, but no negative is drawn on them either; nor on crowds.
     """
 
-    positives: int = 2
+    positives: Count = 2
     negatives: int = 2
     fill: float = 128 / 224
     shift: float = 16 / 224
@@ -35,7 +36,7 @@ class Canonical:
     away: float = 32 / 224
     apart: float = 1.0
     least: float = 5.0
-    tries: int = 16
+    tries: Count = 16
 
     def sides(self, boxes: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
         """The side of the window that an object asks for."""

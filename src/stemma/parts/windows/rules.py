@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ...core.part import Count
 from ...core.types import Batch, Detections, Losses, StemmaError
 from ...ops import boxes as bx
 from ...ops.constants import constant
@@ -43,8 +44,8 @@ class ClassBoxRule:
     cls: ClassLoss = Softmax()
     coder: Edges = Edges()
     post: GreedyMerge = GreedyMerge()
-    top: int = 5
-    candidates: int = 200
+    top: Count = 5
+    candidates: Count = 200
     score: float = 0.05
 
     def logits(self, classes: int) -> int:
@@ -147,7 +148,7 @@ class MaskRule:
     weight: float = 1 / 32
     alternate: float = 0.0
     limit: float = 0.2
-    keep: int = 1000
+    keep: Count = 1000
     nms: float = 0.0
     side: int = 28
     target: Literal["masks", "amodal"] = "masks"

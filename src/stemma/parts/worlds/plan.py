@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.part import In
+from ...core.part import Count, In
 from ...core.types import StemmaError
 from .dynamics import State
 from .latents import chosen, one_hot
@@ -54,10 +54,10 @@ class CEM:
     drawn actions are clipped to -1..1 before they are tried.
     """
 
-    horizon: int = 12
-    candidates: int = 1000
-    elites: int = 100
-    iterations: int = 10
+    horizon: Count = 12
+    candidates: Count = 1000
+    elites: Count = 100
+    iterations: Count = 10
 
     def check(self) -> None:
         """Raises `StemmaError` where the numbers do not go together."""
@@ -108,9 +108,9 @@ class Lookahead:
     ahead: int = 0
     valued: bool = True
     seeded: int = 0
-    candidates: int = 128
-    elites: int = 16
-    iterations: int = 4
+    candidates: Count = 128
+    elites: Count = 16
+    iterations: Count = 4
 
     @property
     def search(self) -> CEM:
