@@ -418,6 +418,18 @@ def test_cells_that_nobody_asks_for_are_left_out(method: Any, share: float) -> N
     torch.testing.assert_close(found, deform.deform_conv2d(x, offset, w, *rest) * only[:, None], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_cells_of_all_levels_at_once_say_what_each_level_says(share: float) -> None:
+    """Offsets reach far outside the maps; cells are counted picture by picture, in a picture level by level."""
+    xs = [torch.randn(2, 8, *size) for size in ((9, 7), (5, 4), (1, 2))]
+    offsets, w = [4 * torch.randn(2, 36, *x.shape[-2:]) for x in xs], torch.randn(6, 8, 3, 3)
+    rows = lambda maps: torch.cat([v.flatten(2).mT for v in maps], 1).flatten(0, 1)  # noqa: E731
+    want = rows([deform.deform_conv2d(x, o, w, None, 1, 1) for x, o in zip(xs, offsets)])
+    at = (torch.rand(len(want)) < share).nonzero()[:, 0]
+    found = deform.deform_rows(xs, at, rows(offsets)[at], w, padding=1)
+    torch.testing.assert_close(found, want[at], atol=1e-5, rtol=1e-5)
+
+
 @METHODS
 def test_stored_results_of_deformable_convolution(method: Any) -> None:
     stored = {k: torch.from_numpy(v) for k, v in np.load(GOLDENS, allow_pickle=False).items()}

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .compiled import compiled
@@ -53,29 +53,87 @@ def deform_conv2d(
             done: Tensor = compiled().deform_conv2d(*args, mask=None if mask is None else mask.float())
         return (done if only is None else done * only[:, None]).to(x.dtype)
     high, wide = offset.shape[-2:]
+    if only is not None and sparing(x):
+        at = only.flatten().nonzero()[:, 0]
+        said, part = (None if v is None else v.permute(0, 2, 3, 1).flatten(0, 2)[at] for v in (offset, mask))
+        assert said is not None
+        rows = deform_rows([x], at, said, weight, stride, padding, dilation, part)
+        rows = rows if bias is None else rows + bias.float()
+        full = rows.new_zeros(b * high * wide, len(weight)).index_copy(0, at, rows)
+        return full.view(b, high, wide, -1).permute(0, 3, 1, 2).to(x.dtype)
     moved = offset.float().reshape(b * groups, taps, 2, high * wide)
-    cells, at = torch.arange(high * wide, device=x.device), None
-    if only is not None and not x.is_cuda and not torch.compiler.is_compiling():
-        wanted = only.flatten(1)
-        most = max(1, int(wanted.sum(1).amax()))
-        at = wanted.byte().topk(most, dim=1).indices  # B n, with others among them where a picture has less
-        cells = at.repeat_interleave(groups, 0)[:, None]
-        moved = moved.gather(3, cells[:, None].expand(-1, taps, 2, -1))
+    cells = torch.arange(high * wide, device=x.device)
     k = torch.arange(weight.shape[-1], device=x.device, dtype=moved.dtype) * dilation - padding
     y_at = moved[:, :, 0] + k.repeat_interleave(len(k))[:, None] + cells.div(wide, rounding_mode="floor") * stride
     x_at = moved[:, :, 1] + k.repeat(len(k))[:, None] + cells.remainder(wide) * stride
-    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at, x_at, "zeros")  # (B G) C/G K n
+    seen = _read(x.float().reshape(b * groups, -1, *x.shape[-2:]), y_at, x_at, "zeros")  # (B G) C/G K Ho Wo
     if mask is not None:
-        part = mask.float().reshape(b * groups, taps, high * wide)
-        part = part if at is None else part.gather(2, cells.expand(-1, taps, -1))
-        seen = seen * part[:, None]
+        seen = seen * mask.float().reshape(b * groups, 1, taps, high * wide)
     # a product a picture: one for all would turn every reading first
-    out = torch.bmm(weight.float().flatten(1).expand(b, -1, -1), seen.reshape(b, -1, seen.shape[-1]))
-    out = out if bias is None else out + bias.float()[:, None]
-    if at is not None:
-        out = out.new_zeros(b, len(weight), high * wide).scatter(2, at[:, None].expand_as(out), out)
-    out = out.view(b, -1, high, wide)
+    out = torch.bmm(weight.float().flatten(1).expand(b, -1, -1), seen.reshape(b, -1, high * wide))
+    out = (out if bias is None else out + bias.float()[:, None]).view(b, -1, high, wide)
     return (out if only is None else out * only[:, None]).to(x.dtype)
+
+
+def sparing(x: Tensor) -> bool:
+    """Whether work at some cells alone costs less than at all of them: where shapes may depend on values."""
+    return not x.is_cuda and not torch.compiler.is_compiling()
+
+
+def deform_rows(
+    xs: Sequence[Float[Tensor, "B C _ _"]], at: Int[Tensor, " N"], offset: Float[Tensor, "N D"],
+    weight: Float[Tensor, "O C k k"], stride: int = 1, padding: int = 0, dilation: int = 1,
+    mask: Float[Tensor, "N E"] | None = None,
+) -> Float[Tensor, "N O"]:
+    """`deform_conv2d` of levels that share a kernel, at some cells of its maps alone: `at` counts them picture by
+    picture, in a picture level by level and row by row. Computed and returned in float32.
+
+    Each tap is a bag of the four cells about it, so that no cell is read that was not asked for, and no picture waits
+    for the one that asks for most.
+    """
+    side, (b, c), device = weight.shape[-1], xs[0].shape[:2], xs[0].device
+    taps, shapes = side**2, tuple((x.shape[-2], x.shape[-1]) for x in xs)
+    groups = offset.shape[1] // (2 * taps)
+
+    def make() -> tuple[Tensor, ...]:
+        rows, start = [], 0
+        for h, w in shapes:
+            high, wide = ((n + 2 * padding - dilation * (side - 1) - 1) // stride + 1 for n in (h, w))
+            rows += [(y * stride - padding, x * stride - padding, h, w, start) for y in range(high)
+                     for x in range(wide)]
+            start += (h + 2) * (w + 2)
+        return (torch.tensor(rows, dtype=torch.int32, device=device).T.contiguous(),)
+
+    cells = remember(("deformed cells", shapes, side, stride, padding, dilation, device), make)[0]  # 5 A
+    picture, own = at.div(cells.shape[1], rounding_mode="floor"), at.remainder(cells.shape[1])
+    here = cells[:, own]
+    tap = torch.arange(side, device=device, dtype=torch.int32) * dilation
+    place = (here[:2, :, None] + torch.stack([tap.repeat_interleave(side), tap.repeat(side)])[:, None]).float()  # 2 N K
+    p = offset.float().view(-1, groups, taps, 2).permute(3, 0, 1, 2).contiguous() + place[:, :, None]  # 2 N G K
+    limit = here[2:4, :, None, None].float()
+    p = p.clamp(min=-1).minimum(limit)  # in a rim of zeros about each level, which is what lies further out too
+    low = p.floor().minimum(limit - 1)
+    y_part, x_part = (p - low).unbind()
+    y, x = low.int().unbind()
+    own_cells = sum((h + 2) * (w + 2) for h, w in shapes)
+    first, wide = picture.int() * own_cells + here[4], here[3] + 2
+    base = (first + wide + 1)[:, None] * groups + torch.arange(groups, device=device, dtype=torch.int32)  # N G
+    corner = torch.stack([torch.zeros_like(wide), torch.ones_like(wide), wide, wide + 1], -1) * groups
+    rows = (y * (wide * groups)[:, None, None] + x * groups + base[..., None])[..., None] + corner[:, None, None]
+    share = y_part.new_empty(rows.shape)  # filled in place, which takes half of what stacking does
+    for i, (v, u) in enumerate((a, e) for a in (1 - y_part, y_part) for e in (1 - x_part, x_part)):
+        share[..., i] = v * u
+    if mask is not None:
+        share = share * mask.float().view(-1, groups, taps, 1)
+    table, start = xs[0].new_zeros(b, own_cells, c, dtype=torch.float32), 0
+    for v, (h, w) in zip(xs, shapes):
+        end = start + (h + 2) * (w + 2)
+        table[:, start:end].view(b, h + 2, w + 2, c)[:, 1:-1, 1:-1] = v.permute(0, 2, 3, 1)
+        start = end
+    seen = F.embedding_bag(rows.view(-1, 4), table.view(-1, c // groups), mode="sum",
+                           per_sample_weights=share.view(-1, 4))
+    kernel = weight.float().view(-1, groups, c // groups, taps).transpose(2, 3).flatten(1)
+    return F.linear(seen.view(len(at), c * taps), kernel).float()
 
 
 def _spots(lo: Tensor, hi: Tensor, offset: Tensor, size: int, samples: int, limit: Tensor | int,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...core.part import Count, In
 from ...core.types import Targets
 from ...ops import boxes as bx
-from ...ops.deform import deform_conv2d
+from ...ops.deform import deform_conv2d, deform_rows, sparing
 from .assign import Assigned, ByIoU, Candidates, nothing, spare_crowds
 from .heads import Tower, flat, normal, one_count, prior_bias
 from .raw import Asked, DenseRaw
@@ -38,6 +38,11 @@ class Adaption(nn.Module):
         """`only`: cells that are asked for; the others are 0."""
         return F.relu(deform_conv2d(x, self.offset(shape.detach()), self.weight, padding=1, only=only))
 
+    def rows(self, xs: list[Float[Tensor, "B C _ _"]], shape: Float[Tensor, "N 2"],
+             at: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """The same at cells `at` of all levels alone, counted as `deform_rows` counts them."""
+        return F.relu(deform_rows(xs, at, F.linear(shape, self.offset.weight.flatten(1)), self.weight, padding=1))
+
 
 class GuidedHead(nn.Module):
     """Fig. 2 on one 3x3 that all levels share: 1x1s for location and shape, and from the adapted map for logits and
@@ -54,16 +59,30 @@ class GuidedHead(nn.Module):
         nn.init.constant_(self.loc.bias, prior_bias(0.01))  # type: ignore[arg-type]
         self.adapt = Adaption(width, width, groups)
 
-    def level(self, x: Tensor, asked: Asked | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        y = F.relu(self.conv(x))
-        shape, loc = self.shape(y), self.loc(y)
-        z = self.adapt(y, shape, None if asked is None else asked(loc[:, 0]))
-        return flat(self.cls(z), self.k), flat(self.box(z), 4), flat(loc, 1)[..., 0], flat(shape, 2)
-
     def forward(self, xs: list[Tensor], asked: Asked | None = None) -> Guided:
-        """`asked`: of the location's logits, the cells whose features need be adapted (sec. 3.2, inference)."""
-        logits, codes, loc, shape = (torch.cat(v, 1) for v in zip(*[self.level(x, asked) for x in xs]))
+        """`asked`: of the location's logits, the cells whose features need be adapted (sec. 3.2, inference); the others
+        say what a feature of 0 would."""
+        ys = [F.relu(self.conv(x)) for x in xs]
+        maps = [self.shape(y) for y in ys]
+        loc = torch.cat([flat(self.loc(y), 1) for y in ys], 1)[..., 0]
+        shape = torch.cat([flat(v, 2) for v in maps], 1)
+        if asked is None or not sparing(loc):
+            zs = [self.adapt(y, v) for y, v in zip(ys, maps)]
+            logits, codes = (torch.cat([flat(layer(z), k) for z in zs], 1)
+                             for layer, k in ((self.cls, self.k), (self.box, 4)))
+            return logits, codes, loc, shape
+        at = asked(loc).flatten().nonzero()[:, 0]
+        z = self.adapt.rows(ys, shape.flatten(0, 1)[at], at)
+        logits, codes = (_placed(layer, z, at, loc) for layer in (self.cls, self.box))
         return logits, codes, loc, shape
+
+
+def _placed(layer: nn.Conv2d, z: Float[Tensor, "N C"], at: Int[Tensor, " N"],
+            like: Float[Tensor, "B A"]) -> Float[Tensor, "B A K"]:
+    """What a 1x1 says of rows, laid where they come from among what it says of zeros."""
+    assert layer.bias is not None
+    said = F.linear(z, layer.weight.flatten(1), layer.bias)
+    return layer.bias.to(said).repeat(like.numel(), 1).index_copy(0, at, said).view(*like.shape, -1)
 
 
 class GuidedTowerHead(nn.Module):
