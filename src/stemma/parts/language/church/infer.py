@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import line as _line  # noqa: F401 (gives its primitive to programs)
+from . import table as _table  # noqa: F401 (likewise)
 from . import town as _town  # noqa: F401 (likewise)
 from .builtins import BASE
 from .chance import Law
