@@ -82,6 +82,76 @@ def test_programs_are_written_as_they_are_read(name: str) -> None:
     assert write(Pair(Symbol("a"), "b\"c")) == '(a . "b\\"c")' and read('"b\\"c"') == ['b"c']
 
 
+@pytest.mark.parametrize("text, wanted", [
+    ("(define (nest n x) (if (= n 0) x (nest (- n 1) (list x)))) (define a (fold (lambda (e x) (list x)) 1 (range 1 20000)))"
+     "(list (equal? a a) (length (flatten a)) ((mem (lambda (x) 2)) a))", [True, 1, 2]),
+    ("(define a (fold (lambda (e x) (pair x e)) 1 (range 1 20000))) (list (equal? a a) (cdr a))", [True, 20000]),
+    ("(list (string->number \"12345678901234567890123\") (string->number \"2e3\") (string->number \"two\"))",
+     [12345678901234567890123.0, 2000.0, False]),
+])
+def test_what_is_within_something_many_times_over_is_no_end_of_the_process(text: str, wanted: Any) -> None:
+    assert value(text) == wanted
+
+
+@pytest.mark.parametrize("text, why", [
+    ("(define (twice n x) (if (= n 0) x (twice (- n 1) (list x x)))) (define a (twice 60 1)) (equal? a a)", "200,000 things"),
+    ("(define (twice n x) (if (= n 0) x (twice (- n 1) (list x x)))) (length (flatten (twice 60 1)))", "steps|things"),
+    ("(define x (range 1 90000)) (define (f n) (if (= n 0) 0 (let ((y (reverse x))) (+ (length y) (f (- n 1)))))) (f 1500)",
+     "things"),
+    ("(define x (range 1 30000)) (define (f n) (if (= n 0) 0 (+ (sum x) (f (- n 1))))) (f 1500)", "steps"),
+    ("(define (f x) (let ((y 1)) (if #t (define x 5) 0) (list x y))) (f 2)", "within an expression"),
+    ("(string-length '(1 2))", "no text"), ("(list (mh-query 10 1 1 #t))", "last expression"), ("(mh-query 0 1 1 #t)", "samples"),
+    ("(factor -1e400) (query 1)", "held in none"),
+])
+def test_little_text_takes_neither_the_memory_nor_the_day(text: str, why: str) -> None:
+    with pytest.raises(ChurchError, match=why) as said:
+        infer(read(text), METHODS[2 if "factor" in text else 0], 1, limits=Limits(20_000), tries=50)
+    assert len(str(said.value)) < 300
+
+
+def test_a_value_of_too_many_parts_is_written_cut_short() -> None:
+    x: Any = 1
+    for _ in range(60):
+        x = [x, x]
+    assert write(x).endswith(" ...") and len(write(x)) < 500_000
+
+
+def test_mem_knows_functions_apart_and_draws_of_one_keep_their_place() -> None:
+    p = infer(read("(define f (mem (lambda (g) (random-integer 1000000))))"
+                   "(define (draws k) (f (lambda () k))) (map draws (range 1 50))"), "rejection", 20)
+    assert all(len(set(v)) == 50 for v in p.values)  # each function is another, though each is gone when the next is made
+    text = "(define f (mem (lambda (g) (gaussian 0 1)))) (define a (f (lambda () 1))) (define b (gaussian 0 1)) (list a b)"
+    moved = [(a[0] != b[0], a[1] != b[1]) for v in [infer(read(text), "mh", 200, lag=1, burn=0).values]
+             for a, b in zip(v, v[1:])]
+    assert not any(a and b for a, b in moved) and any(a for a, _ in moved)  # a move draws one of them anew
+
+
+def test_names_that_are_counted_are_counted_in_their_own_world() -> None:
+    p = infer(read("(define g (make-gensym)) (define a (if (flip) (begin (g) 1) 0)) (equal? (g) 'g0)"), "rejection", 2000)
+    assert abs(p.chance() - 0.5) < 0.05
+
+
+QUERIES = ("(define x (flip .3)) (define y (flip .6)) ", ("x (or x y)", "x (condition (or x y))", "(condition (or x y)) x"))
+
+
+@pytest.mark.parametrize("asked", QUERIES[1])
+def test_a_query_of_church_says_how_it_is_inferred(asked: str) -> None:
+    exact = infer(read(f"(enumeration-query {QUERIES[0]} {asked})"))
+    assert exact.method == "enumeration" and exact.chance() == pytest.approx(0.3 / 0.72, abs=1e-12)
+    chain = infer(read(f"(mh-query 2000 5 {QUERIES[0]} {asked})"))
+    assert chain.method == "mh" and len(chain.values) == 2000 and abs(chain.chance() - 0.4167) < 0.05
+    drawn = value(f"(repeat 800 (lambda () (rejection-query {QUERIES[0]} {asked})))")
+    assert abs(np.mean(drawn) - 0.4167) < 0.06
+
+
+def test_a_chain_counts_for_as_many_as_it_is_worth() -> None:
+    text = "(define x (gaussian 0 1)) (define ys (repeat 9 (lambda () (gaussian 0 1)))) x"
+    for lag, low, high in ((1, 20, 120), (10, 250, 900)):  # of ten draws one moves: an autocorrelation of .9
+        found = infer(read(text), "mh", 1000, lag=lag).effective
+        assert low < found < high
+    assert infer(read(text), "rejection", 1000).effective == pytest.approx(1000)
+
+
 def test_mem_is_one_draw_in_a_world_and_another_in_the_next() -> None:
     p = infer(read("(define f (mem (lambda (x) (gaussian 0 1)))) (list (f 'a) (f 'a) (f 'b))"), "rejection", 200)
     v = np.array(p.values)
@@ -191,7 +261,7 @@ def _in(program: Program, seed: int) -> Any:
     "(define (f n) (if (flip) n (f (+ n 1)))) (query (f 0))",  # how deep it goes differs
     "(query (if (flip) 'a 'b))", "(query (if (flip) 1 2.5))", "(query (list-ref '(1 2 3) (random-integer 3)))",
     "(define f (mem (lambda (x) (flip)))) (query (f (random-integer 3)))",
-    "(define (f) (if (flip) (define y 1) 2)) (f) (query 1)", "(query (if (flip) (begin (condition (flip)) 1) 0))",
+    "(if (flip) (define y 1) 2) (query 1)", "(query (if (flip) (begin (condition (flip)) 1) 0))",
     "(query (filter (lambda (x) (flip)) '(1 2 3)))", "(query (cond ((flip) 1) (else 2)))", "(query (uniform-draw '(a b)))",
     "(query (/ 1 (random-integer 2)))", "(query (equal? (flip) (flip)))", "(factor (gaussian 0 1)) (query 1)",
     "(query (case (random-integer 2) ((0) 1) (else 2)))", "(query (* 9007199254740992 (+ 2 (random-integer 2))))",

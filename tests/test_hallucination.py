@@ -62,10 +62,13 @@ class Asked:
         return self.net.buffers()
 
     def log_prob(self, rows: Any, knobs: Any = None) -> Any:
-        return self.net.log_prob(rows)
+        return self.net.log_prob(rows, knobs or Knobs())
 
     def log_rest(self, knobs: Any = None) -> Any:
-        return self.net.log_rest()
+        return self.net.log_rest(knobs or Knobs())
+
+    def draw(self, count: int, seed: int, knobs: Any = None) -> Any:
+        return self.net.draw(count, torch.Generator().manual_seed(seed), knobs or Knobs())
 
 
 @pytest.fixture(scope="module")
@@ -410,6 +413,17 @@ def short(out: Path, preset: str = "small", budget: str = "8steps", data: str = 
         sets = {"net.width": 16, "recipe.batch": 32, **({"net.layers": 1, "net.heads": 2} if preset != "lstm" else {})}
     return stemma.train(PAPER, data, budget, preset, out, sets=sets, device="cpu",
                         progress=False, **({"val_every": 0.5} | more))
+
+
+@pytest.mark.parametrize("knobs", [Knobs(), Knobs(temperature=0.5), Knobs(top_p=0.6), Knobs(silent=-60.0)])
+@pytest.mark.parametrize("kind", ["coarsened", "good-turing"])
+def test_what_a_knob_miscalibrates_is_over_the_level_sets_of_what_is_said(kind: str, knobs: Knobs) -> None:
+    corpus = subject.Corpus(open_facts("facts:alpha=0.5,places=4,facts=2000,documents=2000"))
+    asked = Asked(table(corpus.world, kind))
+    turned = subject._turned(asked, corpus, "", knobs, 0, 500)["miscalibration"]
+    assert turned == pytest.approx(subject.exact(asked, corpus, knobs)["miscalibration"], abs=1e-9)
+    if kind == "coarsened" and knobs in (Knobs(), Knobs(silent=-60.0)):
+        assert turned == pytest.approx(0, abs=1e-9)  # nothing is turned, and unseen facts share a level with what is false
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from stemma.engine.language.learning import Learner
 from stemma.engine.running import checkpoint
 from stemma.parts.language.church.reader import ChurchError
 from stemma.parts.language.church.run import Limits
+from stemma.report.language import transcript
 from stemma.skeletons.meaning import Inference
 
 PAPER = "rational-meaning"
@@ -170,6 +172,59 @@ def test_worlds_grow_by_what_is_defined_and_sentences_are_taken_back() -> None:
     assert [t.kind for t in d.turns] == ["define", "condition", "query", "undo", "query"]
     assert d.turns[1].posterior and "strength" in d.turns[1].asks
     assert talk("tug-of-war", "undo").turns[0].error == "there is nothing to take back"
+
+
+@pytest.mark.parametrize("name, lines, means", [
+    ("kinship", ("an uncle is a brother of a parent.", "a granduncle is an uncle of a parent.", "is dana the granduncle of blake?"),
+     "(query (granduncle 'dana 'blake))"),
+    ("tug-of-war", ("mighty means very strong and hard-working.", "is it true that tom is mighty?"), "(query (mighty 'tom))"),
+    ("scenes", ("a blicket is a red mug.", "how many blickets are there?"), "(query (count-of blicket))"),
+    ("motion", ("middling means quite heavy and somewhat heavy.", "is the red one middling?"), "(query (middling 'red))"),
+    ("planning", ("greens means sushi or vegetarian.", "does tom like greens?"), "(query (greens 'tom))"),
+])
+def test_a_sentence_brings_a_word_that_later_sentences_have(name: str, lines: tuple[str, ...], means: str) -> None:
+    d = talk(name, *lines, "undo", samples=5)
+    assert [t.kind for t in d.turns] == [*["define"] * (len(lines) - 1), "query", "undo"] and not any(t.names for t in d.turns)
+    assert d.turns[-2].means == means and d.turns[-2].posterior and len(d.words) == len(lines) - 2
+    for _ in d.forms[:]:
+        d.say("undo")
+    assert d.words == () and d.say(lines[-1]).means != means
+
+
+def test_what_a_new_word_says_is_what_it_was_made_of() -> None:
+    d = talk("tug-of-war", "mighty means very strong and hard-working.", "tom is mighty.", "how strong is tom?", samples=200)
+    assert d.turns[-1].posterior and d.turns[-1].posterior["low"] > 75
+    d = talk("planning", "greens means sushi or vegetarian.", "tom likes greens.", "does tom like sushi?", samples=500)
+    assert d.turns[-1].posterior and d.turns[-1].posterior["mean"] == pytest.approx(2 / 3, abs=0.09)
+    assert d.say("the greens place is open.").error == "greens cannot stand there"
+    d = talk("kinship", "a list is a brother of a parent.", samples=5)
+    assert "take another word" in d.turns[0].error and not d.forms
+
+
+def test_meanings_that_were_given_are_told_with_their_shares() -> None:
+    d = Dialogue(DOMAINS["tug-of-war"], lambda s: ["(condition (f 1))", "(query (strength 'tom))", "(condition (f 1))",
+                                                   "(query (laziness 'tom))"], Inference(samples=20))
+    found = d.say("how strong is tom?").meanings
+    assert [(m["share"], bool(m["error"])) for m in found] == [(0.5, True), (0.25, False), (0.25, False)]
+
+
+def test_a_scene_is_drawn_and_a_dialogue_is_a_page(tmp_path: Path) -> None:
+    d = talk("scenes", "there is a red mug.", "(query (picture))", "(query (draw-table '((mug red) (bowl blue))))",
+             "(query (draw-table '((cup red))))", samples=20)
+    drawn, plain = d.turns[1].posterior, d.turns[2].posterior
+    assert drawn and len(drawn["pictures"]) == 6 and all("<title>red mug</title>" in p for p in drawn["pictures"])
+    assert plain and plain["pictures"][0].count("<g ") == 2 and 'viewBox="0 0 200 40"' in plain["pictures"][0]
+    assert "mug|can|bowl" in d.turns[3].error
+    said = {"domain": "scenes", "turns": [asdict(t) for t in d.turns]}
+    page = transcript(said, tmp_path).read_text()
+    assert "<title>red mug</title>" in page and "there is a red mug." in page and "left out:" in page and "<meter" in page
+
+
+@pytest.mark.parametrize("name, one, other", [("scenes", "how many mugs are there?", "how many bowls are there?"),
+                                              ("motion", "red and blue are balls.", "red and blue are blocks.")])
+def test_words_with_an_ending_are_words(name: str, one: str, other: str) -> None:
+    a, b = (meanings.numbered(DOMAINS[name], x) for x in (one, other))
+    assert a[0] != b[0] and a[2] == b[2] == []  # no name, and not the same sentence
 
 
 @pytest.mark.parametrize("line, why", [
@@ -397,6 +452,7 @@ def test_a_trained_translator_holds_a_dialogue_from_a_file(tmp_path: Path, capsy
     assert "denotes the right" in run("evaluate", where, "--limit", "4")
     out = run("predict", where, str(file), "--out", str(tmp_path / "said"))
     assert "(query (strength 'tom))" in out and "█" in out and "left out:" in out
+    assert "tom beat john." in (tmp_path / "said" / "dialogue.html").read_text()
     said = json.loads(run("predict", where, str(file), "--json"))
     assert [t["kind"] for t in said["turns"]] == ["condition", "query", "unknown"] and said["failed"] == 1
     monkeypatch.setattr("sys.stdin", io.StringIO("how lazy is eve?\n"))

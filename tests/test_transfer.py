@@ -292,8 +292,23 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
     assert np.bincount(fewer.labels).tolist() == [3, 3, 3, 3] and fewer.digest != few(arrays.parts["test"], 3, 2).digest
 
 
+def test_classes_that_a_split_lacks_are_said(tmp_path: Path) -> None:
+    x = np.zeros((12, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(12) % 2, x_test=x, y_test=np.arange(12) % 2 * 2)
+    assert open_set(tmp_path / "a.npz").notes[1:] == (
+        "1 of 3 class(es) have no picture in train, so none of theirs in test is told right: 2",
+        "1 of 3 class(es) have no picture in test, so nothing is measured of them: 1")
+    np.savez(tmp_path / "b.npz", x=x, y=[0] * 6 + [1] * 5 + [2])
+    assert open_set(tmp_path / "b.npz").notes[2:] == (
+        "1 of 3 class(es) have no picture in test, so nothing is measured of them: 2",)
+
+
 @pytest.mark.parametrize(("make", "said"), [
     (lambda p: p / "absent", "no such folder"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=[0, 0, 1, 1]) or p / "a.npz",
+     "too few pictures of each class to hold some out as its val. give three or more"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((2, 8, 8), np.uint8), y=[0, 1]) or p / "a.npz",
+     "too few pictures of each class to hold some out as its test"),
     (lambda p: (p / "one" / "only").mkdir(parents=True) or p / "one", "a class is a folder"),
     (lambda p: np.savez(p / "a.npz", pixels=np.zeros(3)) or p / "a.npz", "x_train"),
     (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8)), y=np.zeros(4)) or p / "a.npz", "uint8"),

@@ -109,11 +109,15 @@ def _dialogue(said: dict[str, Any], where: Path | None) -> None:
             for line in _drawn(p):
                 out.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
     if where:
-        out.print(escape(str(where / "predictions.json")), soft_wrap=True)
+        from ..report.language import transcript
+
+        out.print(escape(f"{transcript(said, where)}, {where / 'predictions.json'}"), soft_wrap=True)
 
 
 def _drawn(p: dict[str, Any]) -> list[str]:
     """A posterior in lines: bars of a histogram or of a table."""
+    if "pictures" in p:
+        return [f"{len(p['pictures'])} pictures of {p['samples']:,}, on the page"]
     if "bars" in p:
         step, top = (p["high"] - p["low"]) / len(p["bars"]), max(p["bars"])
         head = f"mean {p['mean']:.2f}, deviation {p['deviation']:.2f}, {p['samples']:,} of {p['tried']:,} worlds"

@@ -465,7 +465,7 @@ def predict(
     own: dict[str, Any] | None = None,
 ) -> None:
     """Predict for pictures: drawn copies and COCO JSON in a folder. An agent's films: the world beside what it
-    foresees, open loop."""
+    foresees, open loop. A dialogue with a system of language: sentences, text files with one a line, or - to type."""
     look_again(run, which, images=images)
     from .. import predict as run_prediction
 

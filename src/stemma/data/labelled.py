@@ -143,10 +143,28 @@ def _finished(name: str, classes: Sequence[str], parts: dict[str, Part], names: 
             parts[split], names[split] = _taken(parts["train"], off), [names["train"][i] for i in off]
             parts["train"], names["train"] = _taken(parts["train"], keep), [names["train"][i] for i in keep]
             said.append(f"a fifth of {of} is its {split}")
+            if not len(parts[split]) and len(parts["train"]):
+                raise DataError(name, f"has too few pictures of each class to hold some out as its {split}",
+                                "give three or more pictures of a class, or a split of your own")
     for split, part in parts.items():
         if not len(part):
             raise DataError(name, f"has no picture in {split}", "add pictures, or let it be divided")
+    if parts["train"].labels.ndim == 1:
+        said += _lacking(classes, parts)
     return Labelled(name, tuple(classes), {s: parts[s] for s in SPLITS}, tuple(said), features)
+
+
+def _lacking(classes: Sequence[str], parts: dict[str, Part]) -> list[str]:
+    """Lines on classes that a split has no picture of."""
+    there = {s: np.bincount(parts[s].labels, minlength=len(classes)) > 0 for s in ("train", "test")}
+    found = []
+    for lost, says in ((~there["train"] & there["test"], "have no picture in train, so none of theirs in test is told "
+                        "right"), (~there["test"], "have no picture in test, so nothing is measured of them")):
+        if lost.any():
+            names = [str(classes[i]) for i in np.flatnonzero(lost)]
+            found.append(f"{len(names)} of {len(classes)} class(es) {says}: {', '.join(names[:3])}"
+                         + " ..." * (len(names) > 3))
+    return found
 
 
 def _apart(part: Part, names: list[str]) -> tuple[list[int], list[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core import outputs
 from . import charts, words
-from .sheet import PALETTE, System, answered, definitions, fold, made_on, page, remark, runs_of
+from .sheet import PALETTE, System, answered, definitions, fold, grid, leaf, made_on, page, remark, runs_of
 from .tags import table, tag, text
 
 Answer = tuple[str, list[str]]
@@ -201,6 +201,47 @@ def _meanings_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[
             ("wrong", "Wrong", "What was misunderstood", errors if wrong else "")]
 
 
+# ---------------------------------------------------------------- a dialogue
+
+
+def transcript(said: dict[str, Any], folder: Path | str) -> Path:
+    """Write a dialogue as a page, `dialogue.html`: each sentence, what it was taken to mean, what follows."""
+    turns = [tag("section", tag("h2", text(t["says"])), tag("p", tag("code", text(t["means"] or "–"))), _told(t))
+             for t in said["turns"]]
+    return outputs.put_text(Path(folder) / "dialogue.html", leaf(f"A dialogue on {said['domain']}", *turns),
+                            prediction=True)
+
+
+def _told(t: dict[str, Any]) -> str:
+    """What is said beneath a sentence."""
+    lines = [tag("p", text(f"taken for names: {', '.join(t['names'])}"), cls="note")] if t["names"] else []
+    other = [m for m in t["meanings"] if m["share"] < 1]
+    if other:
+        lines.append(fold(f"{len(other)} meanings", grid(("meaning", "share", "fault"), (
+            (m["means"], f"{m['share']:.2f}", m["error"]) for m in other))))
+    p = t["posterior"]
+    if t["error"]:
+        lines.append(tag("p", text(f"left out: {t['error']}"), cls="note"))
+    elif p is not None:
+        lines += [tag("p", tag("code", text(t["asks"]))), "".join(p["pictures"]) if "pictures" in p else _posterior(p),
+                  tag("p", text(f"by {p['method']}, {p['samples']:,} of {p['tried']:,} worlds"), cls="note")]
+    return "".join(lines)
+
+
+def _posterior(p: dict[str, Any]) -> str:
+    """A posterior as bars with their values."""
+    if "bars" in p:
+        step = (p["high"] - p["low"]) / len(p["bars"])
+        rows = [(f"{p['low'] + step * i:.2f} to {p['low'] + step * (i + 1):.2f}", b) for i, b in enumerate(p["bars"])]
+        head = tag("p", text(f"mean {p['mean']:.2f}, deviation {p['deviation']:.2f}"))
+    else:
+        rows, head = list(p["table"].items()), ""
+    cells = [tag("tr", tag("th", text(name), scope="row"), tag("td", f"{share:.3f}"),
+                 tag("td", tag("meter", min="0", max="1", value=f"{share:.4f}"))) for name, share in rows]
+    return head + table(tag("th", "value", scope="col") + tag("th", "share", scope="col") + tag("th", "", scope="col"),
+                        cells)
+
+
 COLUMNS: dict[str, dict[str, str]] = {
     "meanings": {"exact": "exact", "executable": "can be run", "denotation": "right", "once": "once in five",
                  "denotation_of_new_forms": "right, new forms"},
@@ -220,4 +261,4 @@ ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer
 PICTURES: dict[str, Callable[[dict[str, Any], dict[str, int]], list[tuple[str, str, str, str]]]] = {
     "facts": _facts_pictures, "meanings": _meanings_pictures}
 
-__all__ = ["answer", "columns", "render", "write"]
+__all__ = ["answer", "columns", "render", "transcript", "write"]

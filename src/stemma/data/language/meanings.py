@@ -70,9 +70,10 @@ class Domain:
         """Every word and every token that sentences and meanings are made of, names left out."""
         found: dict[str, None] = {}
         for t in self.templates:
-            texts = [re.sub(r"{[a-d]}", "", t.says), re.sub(r"{[a-d]}", "", t.means)]
-            found |= dict.fromkeys(x for x in WORD.findall(re.sub(r"{\w}", "", texts[0])))
-            found |= dict.fromkeys(x for x in TOKEN.findall(re.sub(r"{\w}", "", texts[1])))
+            found |= dict.fromkeys(WORD.findall(re.sub(r"{\w}[a-z0-9-]*", "", t.says)))
+            found |= dict.fromkeys(TOKEN.findall(re.sub(r"{\w}", "", t.means)))
+            found |= dict.fromkeys(x for blank, ending in re.findall(r"{(\w)}([a-z0-9-]+)", t.says)
+                                   for word in self.words.get(blank, ()) for x in WORD.findall(word + ending))
         for table in self.words.values():
             found |= dict.fromkeys(x for k, v in table.items() for x in (*WORD.findall(k), *TOKEN.findall(v)))
         return (*SPECIAL, *found)

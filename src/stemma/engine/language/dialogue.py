@@ -1,20 +1,25 @@
 """A dialogue: each sentence becomes a piece of program, and what follows from all of them is inferred anew."""
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...data.language.growing import NewWord, brought, put_back, stood_in
 from ...data.language.meanings import WORD, Domain
+from ...parts.language.church.builtins import BASE
 from ...parts.language.church.infer import Posterior, Program, infer
-from ...parts.language.church.reader import ChurchError, Symbol, read, write
-from ...parts.language.church.run import Drawn, Limits, Rejected, room
+from ...parts.language.church.reader import ChurchError, Symbol, parts_of, read, write
+from ...parts.language.church.run import FORMS, Drawn, Limits, Rejected, room
+from ...parts.language.church.table import svg_of
 from ...skeletons.meaning import Inference
 
 KINDS = ("condition", "query", "define")
 BINS = 12
+PICTURES = 6  # of an answer that is drawn
 
 
 def checked(text: str) -> list[Any]:
@@ -52,12 +57,14 @@ class Turn:
     posterior: dict[str, Any] | None = None
     error: str = ""
     names: list[str] = field(default_factory=list)  # words that nobody here knows, and that were taken for names
+    meanings: list[dict[str, Any]] = field(default_factory=list)  # of all that were given: means, share, error
 
 
 @dataclass
 class Dialogue:
-    """What was said of a domain so far. `translate` gives a sentence's meanings, the best first; a line in brackets is
-    its own meaning, "undo" takes the last sentence back."""
+    """What was said of a domain so far. `translate` gives a sentence's meanings, the best first, one that was given
+    several times as often; a line in brackets is its own meaning, a sentence may bring a new word (`growing`), "undo"
+    takes the last sentence back."""
 
     domain: Domain
     translate: Callable[[str], list[str]]
@@ -65,11 +72,16 @@ class Dialogue:
     seed: int = 0
     forms: list[Any] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
-    watched: list[Any] = field(default_factory=list)  # the last query, or what is watched
+    grown: list[tuple[Any, NewWord]] = field(default_factory=list)  # definitions and the words that they bring
 
     @property
     def limits(self) -> Limits:
         return Limits(steps=self.inference.steps)
+
+    @property
+    def words(self) -> tuple[NewWord, ...]:
+        """The words that were brought and not taken back."""
+        return tuple(word for form, word in self.grown if any(form is f for f in self.forms))
 
     def say(self, sentence: str) -> Turn:
         """Take a sentence in. What cannot be understood or run, or contradicts what was said, is told and left out."""
@@ -79,29 +91,54 @@ class Dialogue:
             self.forms = self.forms[:-1]
         else:
             turn = self._taken(text)
-            turn.names = [] if text.startswith("(") else strangers(self.domain, text)
+            known = {x for w in self.words for x in (w.word, f"{w.word}s")}
+            turn.names = [] if text.startswith("(") or turn.kind == "define" else [
+                w for w in strangers(self.domain, text) if w not in known]
         self.turns.append(turn)
         return turn
 
+    def _understood(self, text: str) -> list[str]:
+        """The meanings of a sentence, new words in their places. Raises `ChurchError` where one cannot stand there, or
+        is the name of something."""
+        if text.startswith("("):
+            return [text]
+        if (new := brought(self.domain, text, self.words)) is not None:
+            if new[0].word in BASE or new[0].word in FORMS or Symbol(new[0].word) in _names(self.domain.model):
+                raise ChurchError(f"'{new[0].word}' is what a function of the language is called; take another word")
+            return [new[1]]
+        plain, swaps = stood_in(self.domain, text, self.words)
+        back = [put_back(self.domain, m, swaps) if swaps else m for m in self.translate(plain)]
+        if back and not any(back):
+            raise ChurchError(f"{', '.join(w.word for w, _ in swaps)} cannot stand there")
+        return [m for m in back if m is not None]
+
     def _taken(self, text: str) -> Turn:
-        found = [text] if text.startswith("(") else self.translate(text)
+        try:
+            found = self._understood(text)
+        except ChurchError as error:
+            return Turn(text, None, "unknown", error=str(error))
         turn = Turn(text, found[0] if found else None, "unknown",
                     error="" if found else f"the grammar of {self.domain.name} does not have this sentence")
-        for means in found:
+        told = [{"means": m, "share": found.count(m) / len(found), "error": ""} for m in dict.fromkeys(found)]
+        for one in told:
             try:
-                form = checked(means)
+                form = checked(str(one["means"]))
                 tried(self.domain, self.forms, form, self.limits)
             except ChurchError as error:
+                one["error"] = str(error)
                 turn.error = turn.error or str(error)
                 continue
             turn = Turn(text, write(form), str(form[0]))
             break
+        turn.meanings = told
         if turn.error or turn.kind == "unknown":
             return turn
         asks = form if turn.kind == "query" else [Symbol("query"), self._watch(text)]
         said = self.forms if turn.kind == "query" else [*self.forms, form]
         if turn.kind == "define":
             self.forms = said
+            new = None if text.startswith("(") else brought(self.domain, text, self.words)
+            self.grown += [(form, new[0])] if new is not None else []
             return turn
         try:
             posterior = infer([*read(self.domain.model), *said, asks], self.inference.method, self.inference.samples,
@@ -128,10 +165,19 @@ def strangers(domain: Domain, sentence: str) -> list[str]:
     return [w for w in dict.fromkeys(WORD.findall(sentence.lower())) if w not in known]
 
 
+@functools.lru_cache(maxsize=8)
+def _names(model: str) -> frozenset[Symbol]:
+    """Every symbol of a program."""
+    return frozenset(v for x in read(model) for kind, v in parts_of(x) if kind == "is" and isinstance(v, Symbol))
+
+
 def shown(posterior: Posterior) -> dict[str, Any]:
     """A posterior as numbers that a page or a terminal can draw."""
     out: dict[str, Any] = {"method": posterior.method, "samples": len(posterior.values), "tried": posterior.tried,
                            "accepted": posterior.accepted, "effective": posterior.effective}
+    pictures = [svg_of(v) for v in posterior.values[:PICTURES]]
+    if None not in pictures:
+        return out | {"pictures": pictures}
     low, high = (min(posterior.values), max(posterior.values)) if posterior.numeric else (0.0, 0.0)
     if posterior.numeric and len(set(posterior.values)) > BINS and math.isfinite(high - low):
         bars = [0.0] * BINS

@@ -181,12 +181,20 @@ def _turned(model: Any, corpus: Corpus, name: str, knobs: Knobs, seed: int, said
         kept &= np.isin(codes, world.codes[counts > 0])
         speaks &= counts > 0
     false = ~world.true(rows.numpy())
-    mass = np.where(speaks, np.exp(log_g), 0.0)
-    rest = float((false & kept).mean())  # of what could be said; what is silent is no sentence
-    total = mass.sum() + rest
-    spoken = np.log(np.maximum(mass / max(total, 1e-300), 1e-300))
-    log_rest = None if knobs.told_alone or math.isfinite(knobs.silent) else model.log_rest(knobs)
-    levels = rates.level_sets(spoken, world.p, rest / max(total, 1e-300), log_rest)
+    mass, log_rest = np.where(speaks, np.exp(log_g), 0.0), None if knobs.told_alone else model.log_rest(knobs)
+    whole = min(max(1.0 - float(np.exp(log_g).sum()), 0.0), 1.0)  # on all that is false, if none of it is silent
+    if knobs.told_alone:
+        rest = 0.0
+    elif log_rest is not None:
+        rest = whole if log_rest >= knobs.silent else 0.0
+    else:
+        rest = whole if knobs.silent == -math.inf else float((false & kept).mean())
+    total = max(float(mass.sum()) + rest, 1e-300)  # of what could be said; what is silent is no sentence
+    with np.errstate(divide="ignore"):
+        spoken = np.log(mass / total)
+    if log_rest is not None:
+        log_rest = log_rest - math.log(total) if rest else -math.inf
+    levels = rates.level_sets(spoken, world.p, rest / total, log_rest)
     return {"knob": name, "hallucination": float(false[kept].mean()) if kept.any() else float("nan"),
             "coverage": float(kept.mean()), "miscalibration": levels.miscalibration}
 

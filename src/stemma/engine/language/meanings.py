@@ -171,10 +171,11 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
                           f"'{corpus.data.train[0].says}'")
 
     def understood(sentence: str) -> list[str]:
+        draws = 1 if m.net.way == "grammar" else getattr(m.net, "samples", SAMPLES)
+        warm = getattr(m.net, "temperature", 0) or WARM
         best = translate(m, corpus.domain, [sentence])
-        more = [] if m.net.way == "grammar" else [translate(m, corpus.domain, [sentence], WARM, seed + 1 + k)[0]
-                                                 for k in range(SAMPLES - 1)]
-        return list(dict.fromkeys(str(x) for x in (*best, *more) if x))
+        more = [translate(m, corpus.domain, [sentence], warm, seed + 1 + k)[0] for k in range(draws - 1)]
+        return [str(x) for x in (*best, *more) if x]
 
     talk = Dialogue(corpus.domain, understood, m.spec.inference, seed)
     for line in lines:

@@ -63,7 +63,9 @@ PAPER = Paper(
         "Worlds have the released constants; programs, names and sentences are ours, as is the planner's ending: a "
         "trip ends at the first kitchen, and lunch is had once.",
         "Of the dynamic scenes the physics is the released one, whose friction pulls to the left whichever way a thing "
-        "moves; scenes are not drawn as pictures.",
+        "moves. Things on the table are drawn as pictures, (query (picture)).",
+        "A sentence that brings a word (an uncle is a brother of a parent) is read by a form of the domain and becomes "
+        "a definition; sentences with the word are read with a known one in its place.",
         "The released generator of scenes puts one thing more on the table than it draws; so does ours, which makes "
         "the chance of some mug .8606.",
         "A gaussian takes a deviation, also where a released model calls it a variance.",

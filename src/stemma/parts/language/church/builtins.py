@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .chance import Among, Flip, Real
-from .reader import Pair, Symbol, write
-from .run import Builtin, Remembered, World, apply, key_of
+from .reader import Pair, Symbol, number, write
+from .run import Builtin, NotWide, Remembered, World, apply, key_of
 
 BASE: dict[str, Builtin] = {}
 ANY = 1_000_000
@@ -19,6 +19,23 @@ def builtin(*names: str, least: int, most: int | None = None, wide: bool = False
     def keep(f: Any) -> Any:
         for n in names:
             BASE[n] = Builtin(n, f, wide, least, least if most is None else most)
+        return f
+
+    return keep
+
+
+def walking(*names: str, least: int, most: int | None = None) -> Callable[[Any], Any]:
+    """As `builtin`, of what looks at every thing of a list or text: it counts as work, and a list that it gives as one
+    that is held."""
+    def keep(f: Any) -> Any:
+        def call(w: World, at: int, *xs: Any) -> Any:
+            w.work(sum(len(x) for x in xs if isinstance(x, (list, str))))
+            found = f(*xs)
+            if isinstance(found, list):
+                w.charge(len(found))
+            return found
+
+        builtin(*names, least=least, most=most, wide=True)(call)
         return f
 
     return keep
@@ -76,7 +93,15 @@ BASE["leq"] = BASE["<="]
 builtin("number?", least=1)(lambda x: isinstance(x, (int, float)) and not isinstance(x, bool))
 builtin("boolean->number", least=1)(lambda x: 0 if x is False else 1)
 builtin("not", least=1)(lambda x: x is False)
-builtin("equal?", "eq?", least=2)(lambda a, b: key_of(a) == key_of(b))
+
+
+@builtin("equal?", "eq?", least=2, wide=True)
+def equal(w: World, at: int, a: Any, b: Any) -> bool:
+    if isinstance(a, list) and isinstance(b, list):
+        w.work(len(a) + len(b))
+    return bool(key_of(a) == key_of(b))
+
+
 
 # ---------------------------------------------------------------- lists
 
@@ -135,15 +160,16 @@ builtin("third", least=1)(lambda x: listed(x)[2])
 builtin("last", least=1)(lambda x: listed(x)[-1])
 builtin("list-ref", least=2)(lambda x, i: listed(x)[whole(i)])
 builtin("list-elt", least=2)(lambda x, i: listed(x)[whole(i) - 1 if whole(i) else len(x)])  # from 1 on
-builtin("reverse", least=1)(lambda x: listed(x)[::-1])
-builtin("sum", least=1)(lambda x: functools.reduce(lambda a, b: plain(a + plain(b)), listed(x), 0))
-builtin("member", least=2)(lambda a, x: next((x[i:] for i, v in enumerate(listed(x)) if key_of(v) == key_of(a)), False))
-builtin("member?", least=2)(lambda a, x: any(key_of(v) == key_of(a) for v in listed(x)))
-builtin("difference", least=2)(lambda x, y: [v for v in listed(x) if key_of(v) not in set(map(key_of, listed(y)))])
-builtin("assoc", least=2)(lambda k, x: next((p for p in listed(x) if key_of(first(p)) == key_of(k)), False))
-builtin("lookup", least=2)(lambda x, k: next(((p.tail if isinstance(p, Pair) else p[1:]) for p in listed(x)
+walking("reverse", least=1)(lambda x: listed(x)[::-1])
+walking("sum", least=1)(lambda x: functools.reduce(lambda a, b: plain(a + plain(b)), listed(x), 0))
+walking("member", least=2)(lambda a, x: next((x[i:] for i, v in enumerate(listed(x)) if key_of(v) == key_of(a)), False))
+walking("member?", least=2)(lambda a, x: any(key_of(v) == key_of(a) for v in listed(x)))
+walking("difference", least=2)(lambda x, y: [v for away in [set(map(key_of, listed(y)))] for v in listed(x)
+                                             if key_of(v) not in away])
+walking("assoc", least=2)(lambda k, x: next((p for p in listed(x) if key_of(first(p)) == key_of(k)), False))
+walking("lookup", least=2)(lambda x, k: next(((p.tail if isinstance(p, Pair) else p[1:]) for p in listed(x)
                                               if key_of(first(p)) == key_of(k)), []))
-builtin("max_cdr", least=1)(lambda x: max(listed(x), key=lambda p: p.tail))
+walking("max_cdr", least=1)(lambda x: max(listed(x), key=lambda p: p.tail))
 
 
 @builtin("range", least=2, wide=True)
@@ -156,9 +182,15 @@ def span(w: World, at: int, a: Any, b: Any) -> list[int]:
 @builtin("flatten", least=1, wide=True)
 def flatten(w: World, at: int, x: Any) -> list[Any]:
     out: list[Any] = []
-    for v in listed(x):
-        out += flatten(w, at, v) if isinstance(v, list) else [v]
-    w.charge(len(out))
+    left = listed(x)[::-1]
+    while left:
+        v = left.pop()
+        if isinstance(v, list):
+            left += v[::-1]
+            w.work(16 * (1 + len(v)))
+        else:
+            out.append(v)
+            w.charge(1)
     return out
 
 
@@ -207,12 +239,19 @@ def fold(w: World, at: int, f: Any, start: Any, x: Any) -> Any:
 @builtin("all", "every", least=1, most=2, wide=True)
 def every(w: World, at: int, *x: Any) -> bool:
     """Of a list, or of a function over one."""
-    return all(v is not False for v in (each(w, at, *x) if len(x) == 2 else listed(x[0])))
+    return all(v is not False for v in _looked(w, at, x))
 
 
 @builtin("some", "any", least=1, most=2, wide=True)
 def some(w: World, at: int, *x: Any) -> bool:
-    return any(v is not False for v in (each(w, at, *x) if len(x) == 2 else listed(x[0])))
+    return any(v is not False for v in _looked(w, at, x))
+
+
+def _looked(w: World, at: int, x: tuple[Any, ...]) -> list[Any]:
+    if len(x) == 2:
+        return each(w, at, *x)
+    w.work(len(listed(x[0])))
+    return listed(x[0])
 
 
 @builtin("repeat", least=2, wide=True)
@@ -231,6 +270,8 @@ def gensym(w: World, at: int, prefix: str = "g") -> Builtin:
     count = [-1]
 
     def new(w: World, at: int) -> Symbol:
+        if w.branches:
+            raise NotWide("names are counted world by world")
         w.charge(1)
         count[0] += 1
         return Symbol(f"{prefix}{count[0]}")
@@ -247,10 +288,26 @@ def stringify(w: World, at: int, x: Any) -> str:
     return text
 
 
-builtin("string->number", least=1)(lambda x: float(x) if "." in x else int(x[:18]))
-builtin("string-length", least=1)(lambda x: len(x))
-builtin("string-slice", least=2, most=3)(lambda x, a, b=None: str(x)[whole(a) : None if b is None else whole(b)])
-builtin("string-append", least=0, most=ANY, wide=True)(lambda w, at, *xs: (w.charge(sum(map(len, xs))), "".join(xs))[1])
+
+
+def texted(x: Any) -> str:
+    """A text. Raises `ValueError` for anything else."""
+    if not isinstance(x, str):
+        raise ValueError(f"{write(x)[:40]} is no text")
+    return x
+
+
+@builtin("string->number", least=1)
+def told_number(x: Any) -> Any:
+    """The number that a text says, and #f where it says none."""
+    found = number(texted(x))
+    return False if found is None else found
+
+
+builtin("string-length", least=1)(lambda x: len(texted(x)))
+walking("string-slice", least=2, most=3)(lambda x, a, b=None: texted(x)[whole(a) : None if b is None else whole(b)])
+builtin("string-append", least=0, most=ANY, wide=True)(
+    lambda w, at, *xs: (w.charge(sum(len(texted(x)) for x in xs)), "".join(xs))[1])
 
 # ---------------------------------------------------------------- draws
 

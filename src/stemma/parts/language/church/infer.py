@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import line as _line  # noqa: F401 (gives its primitive to programs)
+from . import table as _table  # noqa: F401 (likewise)
 from . import town as _town  # noqa: F401 (likewise)
 from .builtins import BASE
 from .chance import Law
 from .reader import ChurchError, Symbol, write
-from .run import Compiler, Drawn, Limits, Rejected, Scope, World, key_of, room
+from .run import Compiler, Drawn, Limits, Rejected, Scope, World, key_of, room, spoken
 
 Method = Literal["rejection", "mh", "enumeration", "weighting"]
 METHODS: tuple[Method, ...] = ("rejection", "mh", "enumeration", "weighting")
@@ -41,8 +42,20 @@ class Posterior:
 
     @property
     def effective(self) -> float:
-        """The effective number of samples: 1 over the sum of squared weights (chains are not looked into)."""
-        return 1 / sum(w * w for w in self.weights)
+        """The effective number of samples: 1 over the sum of squared weights; of a chain of numbers or truths less what
+        neighbours have in common (Geyer 1992: pairs of autocorrelations for as long as their sum is above 0)."""
+        alike = 1 / sum(w * w for w in self.weights)
+        if self.method != "mh" or not all(isinstance(v, (int, float)) for v in self.values):
+            return alike
+        x = [float(v) - self.mean for v in self.values]
+        n, power = len(x), sum(v * v for v in x)
+        if not 0 < power < math.inf:
+            return alike
+        shared = lambda lag: sum(a * b for a, b in zip(x, x[lag:])) / power  # noqa: E731
+        total, lag = -1.0, 0
+        while lag + 1 < n and (pair := shared(lag) + shared(lag + 1)) > 0:
+            total, lag = total + 2 * pair, lag + 2
+        return min(alike, alike / max(total, 1e-9))
 
     @property
     def numeric(self) -> bool:
@@ -102,9 +115,12 @@ def infer(forms: list[Any] | Program, method: Method = "rejection", n: int = 100
           limits: Limits = Limits(), tries: int = TRIES, burn: int = 200, lag: int = 5) -> Posterior:
     """The posterior of a program by `n` samples (all worlds, for enumeration).
 
-    tries: worlds that may be run, whatever is found; burn, lag: moves of a chain before the first sample and between
-    two. Raises `ChurchError` where the conditions held in none of them, or the program goes wrong.
+    A program whose last expression is (mh-query n lag ... asked held) or (enumeration-query ... asked held) says its
+    method itself. tries: worlds that may be run, whatever is found; burn, lag: moves of a chain before the first sample
+    and between two. Raises `ChurchError` where the conditions held in none of them, or the program goes wrong.
     """
+    if not isinstance(forms, Program):
+        forms, method, n, lag = _outer(forms, method, n, lag)
     program = forms if isinstance(forms, Program) else Program(forms, limits)
     if method not in METHODS:
         raise ChurchError(f"infer by {', '.join(METHODS)}, not by '{method}'")
@@ -112,6 +128,22 @@ def infer(forms: list[Any] | Program, method: Method = "rejection", n: int = 100
         ways: dict[str, Callable[..., Posterior]] = {"rejection": rejection, "mh": chain,
                                                      "enumeration": enumeration, "weighting": weighting}
         return ways[method](program, n, random.Random(seed), tries, burn, lag)
+
+
+def _outer(forms: list[Any], method: Method, n: int, lag: int) -> tuple[list[Any], Method, int, int]:
+    """A program without the query around its end, and the method, samples and lag that this says."""
+    last = forms[-1] if forms else None
+    if not isinstance(last, list) or not last or last[0] not in ("mh-query", "enumeration-query"):
+        return forms, method, n, lag
+    body = last[1:]
+    if last[0] == "mh-query":
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in body[:2]) or len(body) < 3:
+            raise ChurchError("mh-query takes how many samples, the moves between two, and a body")
+        (n, lag), body, method = body[:2], body[2:], "mh"
+    else:
+        method = "enumeration"
+    *before, asked = spoken(body)
+    return [*forms[:-1], *before, [Symbol("query"), asked]], method, n, lag
 
 
 def _impossible(tried: int) -> ChurchError:
@@ -203,7 +235,7 @@ def enumeration(program: Program, n: int, rng: random.Random, tries: int, *_: in
         if not path:
             break
         path[-1] += 1
-    if not found:
+    if not found or _add([x for v in found.values() for x in v[1]]) == -math.inf:
         raise _impossible(tried)
     sums = [_add(v[1]) for v in found.values()]
     return Posterior([v[0] for v in found.values()], _even(sums), "enumeration", tried, math.exp(_add(logs)))

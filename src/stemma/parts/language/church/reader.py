@@ -5,6 +5,7 @@ A list is a Python list, a pair whose tail is no list a `Pair`, a symbol a `Symb
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,11 +82,17 @@ def _atom(word: str) -> Any:
         return True
     if word in ("#f", "false"):
         return False
+    found = number(word)
+    return Symbol(word) if found is None else found
+
+
+def number(word: str) -> int | float | None:
+    """The number that a word is; None for a word that is none."""
     if re.fullmatch(r"[+-]?\d{1,18}", word):
         return int(word)
     if re.fullmatch(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d{1,3})?", word):
         return float(word)
-    return Symbol(word)
+    return None
 
 
 def _dotted(items: list[Any], line: int) -> Any:
@@ -101,21 +108,55 @@ def _dotted(items: list[Any], line: int) -> Any:
     return tail
 
 
+def parts_of(x: Any, quotes: bool = False) -> Iterator[tuple[str, Any]]:
+    """A list or pair from first to last, however deep: ("(", None) and (")", None) around what stands within,
+    (".", None) before the tail of a pair, ("is", value) for all else; with `quotes`, ("'", None) before what is quoted.
+    Raises `ChurchError` for more than `LONG` parts: a list that holds another twice, and so on, has them in little
+    memory."""
+    left: list[tuple[str, Any]] = [("is", x)]
+    for _ in range(LONG):
+        if not left:
+            return
+        kind, value = left.pop()
+        if kind == "is" and isinstance(value, list):
+            if quotes and len(value) == 2 and isinstance(value[0], Symbol) and value[0] == "quote":
+                left.append(("is", value[1]))
+                yield "'", None
+                continue
+            left.append((")", None))
+            left.extend(("is", v) for v in reversed(value))
+            yield "(", None
+        elif kind == "is" and isinstance(value, Pair):
+            left += [(")", None), ("is", value.tail), (".", None), ("is", value.head)]
+            yield "(", None
+        else:
+            yield kind, value
+    raise ChurchError(f"a value of more than {LONG:,} things within one another")
+
+
 def write(x: Any) -> str:
-    """An expression or value as text that reads back as the same."""
+    """An expression or value as text that reads back as the same; one of more than `LONG` parts ends in "..."."""
+    if not isinstance(x, (list, Pair)):
+        return _written(x)
+    out, glued = list[str](), True
+    try:
+        for kind, value in parts_of(x, quotes=True):
+            word = _written(value) if kind == "is" else kind
+            out.append(word if glued or word == ")" else " " + word)
+            glued = kind in ("(", "'")
+    except ChurchError:
+        out.append(" ...")
+    return "".join(out)
+
+
+def _written(x: Any) -> str:
     if x is True or x is False:
         return "#t" if x else "#f"
     if isinstance(x, Symbol):
         return str(x)
     if isinstance(x, str):
         return '"' + x.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(x, list):
-        if len(x) == 2 and isinstance(x[0], Symbol) and x[0] == "quote":
-            return "'" + write(x[1])
-        return "(" + " ".join(map(write, x)) + ")"
-    if isinstance(x, Pair):
-        return f"({write(x.head)} . {write(x.tail)})"
     return repr(x) if isinstance(x, (int, float)) else str(x)
 
 
-__all__ = ["ChurchError", "Pair", "Symbol", "read", "write"]
+__all__ = ["ChurchError", "Pair", "Symbol", "number", "parts_of", "read", "write"]

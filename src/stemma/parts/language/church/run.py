@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .chance import Law
-from .reader import ChurchError, Pair, Symbol, write
+from .reader import ChurchError, Pair, Symbol, parts_of, write
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class World:
         self.limits, self.names = limits, names
         self.left, self.cells, self.depth, self.weight = limits.steps, limits.cells, 0, 0.0
         self.globals: dict[str, Any] = {}
+        self.branches = 0  # within which a batch of worlds runs both ways
 
     def choose(self, law: Law, at: int) -> Any:
         raise NotImplementedError
@@ -62,6 +63,12 @@ class World:
     def fork(self, test: Many, then: Code, other: Code, e: Any, a: int) -> Any:
         """What a branch gives whose test differs between worlds."""
         raise NotImplementedError
+
+    def work(self, things: int) -> None:
+        """A look at so many things of a list or text: sixteen of them are a step."""
+        self.left -= things >> 4
+        if self.left < 0:
+            raise ChurchError(f"the program takes more than {self.limits.steps:,} steps")
 
     def charge(self, cells: int) -> None:
         self.cells -= cells
@@ -101,12 +108,14 @@ UNSET = object()
 
 
 class Closure:
-    """A function of a program."""
+    """A function of a program, made at an address."""
 
-    __slots__ = ("names", "rest", "size", "body", "outer", "label")
+    __slots__ = ("names", "rest", "size", "body", "outer", "label", "at")
 
-    def __init__(self, names: list[Symbol], rest: bool, size: list[Symbol], body: Code, outer: Any, label: str) -> None:
+    def __init__(self, names: list[Symbol], rest: bool, size: list[Symbol], body: Code, outer: Any, label: str,
+                 at: int) -> None:
         self.names, self.rest, self.size, self.body, self.outer, self.label = names, rest, size, body, outer, label
+        self.at = at
 
     def __str__(self) -> str:
         return f"#<function {self.label}>"
@@ -137,20 +146,26 @@ class Builtin:
 
 
 def key_of(x: Any) -> Any:
-    """A value as what a dictionary can hold: equal values have equal keys."""
-    if isinstance(x, list):
-        return ("(", *map(key_of, x))
-    if isinstance(x, Pair):
-        return (".", key_of(x.head), key_of(x.tail))
+    """A value as what a dictionary can hold: equal values have equal keys, and a function is itself alone. Raises
+    `ChurchError` for a value of too many parts (`parts_of`)."""
+    if isinstance(x, (list, Pair)):
+        return tuple((kind,) if kind != "is" else key_of(v) for kind, v in parts_of(x))
     if isinstance(x, bool):
         return ("b", x)
     if isinstance(x, (int, float)):
-        return float(x)
+        return x
     if isinstance(x, str):
         return ("s" if isinstance(x, Symbol) else "t", str(x))
     if isinstance(x, Many):
         raise NotWide("what differs between worlds is no key")
-    return ("f", id(x))
+    return x
+
+
+def _lasting(key: Any) -> Any:
+    """A key for addresses, which outlive a world: a function of the program by where it was made."""
+    if isinstance(key, tuple):
+        return tuple(map(_lasting, key))
+    return ("f", key.at) if isinstance(key, (Closure, Remembered)) else key
 
 
 def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
@@ -187,7 +202,7 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
         told = f.told
         if key not in told:
             w.charge(1)
-            told[key] = apply(w, f.function, args, w.place((f.at, key)))
+            told[key] = apply(w, f.function, args, w.place((f.at, _lasting(key))))
         return told[key]
     raise ChurchError(f"{write(f)[:60]} is no function")
 
@@ -383,7 +398,7 @@ class Compiler:
         names, rest = _names(x[1])
         inner = list(names) + [d for d in _defined(x[2:]) if d not in names]
         body = self.body(x[2:], Scope(inner, scope))
-        return lambda w, e, a: Closure(names, rest, inner, body, e, label)
+        return lambda w, e, a: Closure(names, rest, inner, body, e, label, a)
 
     def _f_let(self, x: list[Any], scope: Scope) -> Code:
         pairs = _pairs(x)
@@ -423,12 +438,14 @@ class Compiler:
         function = isinstance(value, list) and value[:1] == [Symbol("lambda")]
         code = self._f_lambda(value, scope, str(name)) if function else self.code(value, scope)
         found, site = scope.find(name), self.site()
-        if found is None or scope.names is None:
+        if scope.names is None:
             def put(w: Any, e: Any, a: int) -> Any:
                 w.globals[name] = code(w, e, w.place((a, site)))
                 return name
 
             return put
+        if found is None or found[0]:
+            raise ChurchError(f"'{name}' is defined within an expression; define it in a body of its own")
         i = found[1]
 
         def keep(w: World, e: Any, a: int) -> Any:
@@ -449,7 +466,7 @@ class Compiler:
 
     def _f_rejection(self, x: list[Any], scope: Scope) -> Code:
         """A query within a program: drawn until its conditions hold, in the world that it stands in."""
-        made, site = self._f_lambda([x[0], [], *x[1:]], scope, str(x[0])), self.site()
+        made, site = self._f_lambda([x[0], [], *spoken(x[1:])], scope, str(x[0])), self.site()
 
         def run(w: World, e: Any, a: int) -> Any:
             if not isinstance(w, Drawn):
@@ -463,14 +480,31 @@ class Compiler:
 
         return run
 
+    def _f_outer(self, x: list[Any], scope: Scope) -> Code:
+        raise ChurchError(f"{x[0]} says how a whole program is inferred over and is its last expression; within one "
+                          "there is rejection-query")
+
     def _f_query(self, x: list[Any], scope: Scope) -> Code:
         _length(x, 2)
         return self.code(x[1], scope)
 
 
 FORMS = {n: n for n in ("quote", "if", "cond", "case", "and", "or", "lambda", "let", "begin", "define", "condition",
-                        "query")} | {"let*": "let_star",
-                                                                                  "rejection-query": "rejection"}
+                        "query")} | {"let*": "let_star", "rejection-query": "rejection", "mh-query": "outer",
+                                     "enumeration-query": "outer"}
+
+
+def spoken(body: list[Any]) -> list[Any]:
+    """The body of a Church query with its conditions before what is asked. Without `(condition ...)` what is asked is
+    the last but one, and the last what must hold: (rejection-query define ... asked held)."""
+    if not body:
+        raise ChurchError("a query without anything that is asked")
+    at = [i for i, x in enumerate(body) if not (isinstance(x, list) and x and x[0] in ("define", "condition"))]
+    if at[-1:] != [len(body) - 1] and at:  # conditions stand behind what is asked
+        return [x for i, x in enumerate(body) if i != at[-1]] + [body[at[-1]]]
+    if at[-2:] == [len(body) - 2, len(body) - 1]:
+        return [*body[:-2], [Symbol("condition"), body[-1]], body[-2]]
+    return body
 
 
 def _as_it_is(value: Any, w: World, e: Any, a: int) -> Any:
@@ -506,9 +540,11 @@ def _pairs(x: list[Any]) -> list[tuple[Symbol, Any]]:
 
 
 def _defined(body: list[Any]) -> list[Symbol]:
-    found = []
+    found = list[Symbol]()
     for x in body:
-        if isinstance(x, list) and x[:1] == [Symbol("define")] and len(x) > 1:
+        if isinstance(x, list) and x[:1] == [Symbol("begin")]:
+            found += [name for name in _defined(x[1:]) if name not in found]
+        elif isinstance(x, list) and x[:1] == [Symbol("define")] and len(x) > 1:
             name = x[1].head if isinstance(x[1], Pair) else x[1][0] if isinstance(x[1], list) and x[1] else x[1]
             if isinstance(name, Symbol) and name not in found:
                 found.append(name)
@@ -527,4 +563,4 @@ def room(limits: Limits) -> Iterator[None]:
 
 
 __all__ = ["Builtin", "Closure", "Code", "Compiler", "Drawn", "FORMS", "Frame", "Limits", "Many", "NotWide", "Rejected",
-           "Remembered", "Scope", "World", "apply", "key_of", "room"]
+           "Remembered", "Scope", "World", "apply", "key_of", "room", "spoken"]

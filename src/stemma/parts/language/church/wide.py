@@ -16,8 +16,8 @@ import numpy as np
 
 from .builtins import BASE, listed, plain, whole
 from .chance import Law
-from .reader import ChurchError, Pair
-from .run import Builtin, Code, Limits, Many, NotWide, World
+from .reader import ChurchError, Pair, parts_of
+from .run import Builtin, Code, Limits, Many, NotWide, World, key_of
 
 AT_ONCE, ROWS = 4096, 4000  # worlds of a batch; rows that a batch may hold
 EXACT = 1 << 53  # whole numbers beyond it are no longer exact
@@ -28,7 +28,7 @@ class Wide(World):
 
     def __init__(self, limits: Limits, names: dict[Any, int], count: int, rng: np.random.Generator) -> None:
         super().__init__(limits, names)
-        self.count, self.rng, self.kept, self.branches, self.rows = count, rng, np.ones(count, bool), 0, 0
+        self.count, self.rng, self.kept, self.rows = count, rng, np.ones(count, bool), 0
         self.globals = Names(self)
 
     def row(self, values: Any) -> Many:
@@ -55,7 +55,7 @@ class Wide(World):
         self.branches += 1
         x, y = then(self, e, a), other(self, e, a)
         self.branches -= 1
-        if not isinstance(x, Many) and not isinstance(y, Many) and type(x) is type(y) and x == y:
+        if not isinstance(x, Many) and not isinstance(y, Many) and type(x) is type(y) and key_of(x) == key_of(y):
             return x
         one, two = (v.values if isinstance(v, Many) else np.asarray(v) for v in (x, y))
         if one.dtype.kind not in "bif" or one.dtype != two.dtype:
@@ -87,9 +87,7 @@ CARRY = ("car", "first", "cdr", "rest", "cons", "pair", "append", "concatenate",
 
 def holds(x: Any) -> bool:
     """Whether a row is in it, or may be (in a function)."""
-    if isinstance(x, list):
-        return any(map(holds, x))
-    return holds(x.head) or holds(x.tail) if isinstance(x, Pair) else not isinstance(x, (bool, int, float, str))
+    return any(kind == "is" and not isinstance(v, (bool, int, float, str)) for kind, v in parts_of(x))
 
 
 def _numbers(x: Any) -> Any:
@@ -217,6 +215,8 @@ for _n, _b in BASE.items():
 
 def _told(x: Any, at: np.ndarray) -> list[Any]:
     """What a query says in some worlds."""
+    if not isinstance(x, Many) and not holds(x):
+        return [x] * len(at)
     if isinstance(x, Many):
         return list(x.values[at].tolist())
     if isinstance(x, list):
