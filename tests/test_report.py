@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stemma.core.sentence import many
 from stemma.report import charts, words
 from stemma.report import pictures as page
 from stemma.report.cards import cards
@@ -277,6 +278,8 @@ def test_scores_are_written_without_a_leading_zero() -> None:
                                      float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
     assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886),
             words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")
+    assert (words.score(-0.0002), words.signed(-0.0002)) == (".000", "+.000"), "nothing has no sign"
+    assert [many(n, "class", "classes") for n in (1, 2, 1800)] == ["1 class", "2 classes", "1,800 classes"]
 
 
 def test_cards_read_from_source_equal_the_imported_ones() -> None:
