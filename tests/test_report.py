@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from stemma.core.sentence import many
-from stemma.report import charts, words
+from stemma.report import charts, wall, words
 from stemma.report import pictures as page
 from stemma.report.cards import cards
 from stemma.report.tags import tag
@@ -271,6 +271,14 @@ def test_a_spread_has_the_decimals_of_its_mean() -> None:
             ("AP", 0.523, 0.011, ".523 ± .011"), ("peak_memory_mb", 1824.0, 1210.4, "1,824 ± 1,210"))
     for measure, mean, spread, said in rows:
         assert words.with_spread(measure, {"mean": mean, "spread": spread}) == said
+
+
+def test_a_word_stands_inside_its_picture() -> None:
+    """The word of a box at the right edge ends with the box, or with the picture."""
+    shown = {"boxes": [[5, 30, 60, 60], [90, 30, 130, 60]], "labels": ["RBC", "Platelets"]}
+    cell = wall._cell({"width": 120, "height": 90}, shown, "p", "Ground truth", "", {}, Path())
+    found = re.findall(r'<text x="([\d.]+)"[^>]*?(?:text-anchor="(\w+)")?>(\w+)<', cell)
+    assert found == [("5.0", "", "RBC"), ("120.0", "end", "Platelets")]
 
 
 def test_scores_are_written_without_a_leading_zero() -> None:
