@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import stemma
+from made_data import make_yolo
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
 from stemma.data.look import Look
@@ -50,6 +51,19 @@ def test_one_line_says_what_was_chosen_and_why() -> None:
         chosen = begin.of(seen(upright=upright), 128)
         assert chosen.says.startswith("size 160: ") and chosen.says.endswith(words) and "\n" not in chosen.says
         assert chosen.upright is (upright is not False)
+
+
+@pytest.mark.parametrize("wish, sets, said", [
+    (Wish(), {}, (True, True)), (Wish(160), {}, (False, True)), (Wish("auto", "yes"), {}, (True, False)),
+    (Wish(), {"size": 160}, (False, True)), (Wish(), {"recipe.augment.quarter": 0.5}, (True, False)),
+])
+def test_only_what_is_left_to_the_data_is_said(wish: Wish, sets: dict[str, Any], said: tuple[bool, bool],
+                                               tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    chosen = choose([(FPN, "small", sets)], open_dataset(tmp_path), wish)
+    assert chosen and (chosen.says.startswith("size "), "upright: " in chosen.says) == said
+    both = choose([(FPN, "small", sets), (SSD, "small", {})], open_dataset(tmp_path), Wish())
+    assert both and both.says.startswith("size ") and "upright: " in both.says, "one of the two leaves it"
 
 
 def test_what_is_asked() -> None:

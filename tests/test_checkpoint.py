@@ -18,7 +18,7 @@ from stemma.core.recipe import Augment, Phase, Recipe, Resize
 from stemma.core.types import Classes, DataError, Info, Points, StemmaError
 from stemma.engine.pictures.measure import evaluate
 from stemma.engine.pictures.trainer import Trainer
-from stemma.engine.running import checkpoint
+from stemma.engine.running import checkpoint, places
 
 
 def model(seed: int = 0, info: Info | None = None) -> Any:
@@ -246,3 +246,16 @@ def test_settings_with_which_nothing_can_be_built_or_run_get_one_line(setting: s
     assert "\n" not in str(said.value) and said.value.__cause__ is not None
     for own in ({}, {"recipe.lr": 1.0}):  # of a system as its paper has it an error is no setting's
         assert checkpoint.told_of_sets("fpn", own, IndexError("x"), "built") is None
+
+
+def test_who_names_no_run_is_told_those_that_are_there(tmp_path: Path) -> None:
+    for name in ("fpn-s0", "ssd-s0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    there = f"; there are: {tmp_path / 'fpn-s0'}, {tmp_path / 'ssd-s0'}"
+    for wrong, said in ((tmp_path / "fpn-seed0", "no checkpoint at"), (tmp_path, "no weights in")):
+        with pytest.raises(StemmaError, match=said) as told:
+            places.there(wrong)
+        assert str(told.value).endswith(there)
+    with pytest.raises(StemmaError, match="no checkpoint at .*fpn$"):
+        places.there(tmp_path / "nowhere" / "fpn")

@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import stemma
 from made_data import make_yolo
-from stemma.cli import main
+from stemma.cli import app, main
 from stemma.core import paper as cards
 
 
@@ -170,6 +172,23 @@ def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str], command:
     for asked in (words, [command]):
         code, out, _ = run(capsys, *asked, "--help")
         assert code == 0 and "Examples" in out and f"stemma {command}" in out
+
+
+def test_help_fits_a_terminal_and_is_broken_nowhere_else() -> None:
+    """Examples can be copied whole from 80 columns, those of `import` are each command's own, and what a command does
+    is one line, wherever the code breaks it."""
+    group = typer.main.get_command(app)
+    ctx = typer.Context(group, info_name="stemma")
+    commands = {n: group.get_command(ctx, n) for n in group.list_commands(ctx)}  # type: ignore[attr-defined]
+    bring = commands.pop("import")
+    own = {f"import {n}": bring.get_command(ctx, n) for n in bring.list_commands(ctx)}
+    for name, command in {"": group, "import": bring, **commands, **own}.items():
+        _, *lines = re.sub(r"\[/?[a-z]*\]", "", command.epilog).splitlines()
+        assert lines and max(len(x.strip()) for x in lines) <= 78, name
+        assert name not in own or all(f"stemma {name} " in x for x in lines), name
+        assert "\n" not in command.help.partition("\n\n")[0] or name in ("", "import"), name
+    data = next(p.help for p in commands["train"].params if p.name == "data")
+    assert all(word in data for word in ("scenes", "edits", "facts", "tug-of-war", "class folders"))
 
 
 def test_help_and_list_do_not_wait_for_torch() -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stemma.report import charts, words
+from stemma.core.sentence import many
+from stemma.report import charts, wall, words
 from stemma.report import pictures as page
 from stemma.report.cards import cards
 from stemma.report.tags import tag
@@ -272,11 +273,21 @@ def test_a_spread_has_the_decimals_of_its_mean() -> None:
         assert words.with_spread(measure, {"mean": mean, "spread": spread}) == said
 
 
+def test_a_word_stands_inside_its_picture() -> None:
+    """The word of a box at the right edge ends with the box, or with the picture."""
+    shown = {"boxes": [[5, 30, 60, 60], [90, 30, 130, 60]], "labels": ["RBC", "Platelets"]}
+    cell = wall._cell({"width": 120, "height": 90}, shown, "p", "Ground truth", "", {}, Path())
+    found = re.findall(r'<text x="([\d.]+)"[^>]*?(?:text-anchor="(\w+)")?>(\w+)<', cell)
+    assert found == [("5.0", "", "RBC"), ("120.0", "end", "Platelets")]
+
+
 def test_scores_are_written_without_a_leading_zero() -> None:
     assert [words.score(v) for v in (0.5234, 1.0, 0.0, -0.02, None,
                                      float("nan"))] == [".523", "1.000", ".000", "−.020", "–", "–"]
     assert (words.signed(0.034), words.signed(-0.034), words.written("parameters", 41_532_886),
             words.written("flops", 2.07e11)) == ("+.034", "−.034", "41.53 M", "207")
+    assert (words.score(-0.0002), words.signed(-0.0002)) == (".000", "+.000"), "nothing has no sign"
+    assert [many(n, "class", "classes") for n in (1, 2, 1800)] == ["1 class", "2 classes", "1,800 classes"]
 
 
 def test_cards_read_from_source_equal_the_imported_ones() -> None:

@@ -62,7 +62,7 @@ EXAMPLES = """[bold]Begin here[/]
   [cyan]stemma list[/]                                        the papers there are
   [cyan]stemma doctor MY_FOLDER[/]                            faults in a data set
   [cyan]stemma train fpn --data scenes --budget 60s[/]        train one
-  [cyan]stemma compare fpn ssd --data scenes --budget 60s[/]  train several alike, read one report
+  [cyan]stemma compare fpn ssd --data scenes --budget 60s[/]  train several, one report
   [cyan]stemma COMMAND --help[/]                              more of these"""
 
 
@@ -81,7 +81,8 @@ def _top(
     debug: Annotated[bool,
                      typer.Option("--debug", help="Show where an error arose. Goes anywhere on the line.")] = False,
 ) -> None:
-    """Papers on detection and segmentation, each runnable, trained and compared under one budget."""
+    """A reading list of papers that runs, most of them of vision: each is trained, measured and compared under one
+    budget."""
 
 
 reading.register(app)

@@ -21,6 +21,7 @@ _GUIDED: dict[str, Any] = {
     "steps": Annotated[int | None, typer.Option(
         "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
 }
+DATA = "For editors pairs with instructions, or `edits[:SIZE]` (drawn)."  # of --data
 OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has
     "evaluate": {**_GUIDED, "clip": Annotated[Path | None, typer.Option(
         "--clip", help="The folder of a CLIP, which says whether pictures changed as their captions did.",
@@ -166,4 +167,5 @@ def compared(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "import_pairs", "plain", "predicted"]
+__all__ = ["DATA", "IMPORTS", "OPTIONS", "compared", "evaluated", "import_diffusers", "import_pairs", "plain",
+           "predicted"]

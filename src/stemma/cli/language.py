@@ -8,6 +8,8 @@ from rich.markup import escape
 
 from .screen import err, number, out, table
 
+DATA = "Of language facts, or a domain of sentences such as `tug-of-war`."  # of --data
+
 
 def evaluated(said: dict[str, Any]) -> None:
     """What was measured, as its subject has it."""
@@ -129,4 +131,4 @@ def _drawn(p: dict[str, Any]) -> list[str]:
 
 SHOWN: dict[str, tuple[Any, Any]] = {"facts": (_rates, _sentences), "meanings": (_translations, _dialogue)}
 
-__all__ = ["compared", "evaluated", "plain", "predicted"]
+__all__ = ["DATA", "compared", "evaluated", "plain", "predicted"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from ..core.sentence import many
 from .reading import Json
 from .screen import err, fitting, number, out, print_json, table
 
@@ -175,7 +176,8 @@ def import_darknet(
              "pixels": model.recipe.resize.size, "tensors": len(model.state_dict())}
     if as_json:
         return print_json(found)
-    out.print(f"[bold]{escape(str(path))}[/]  {found['paper']}, preset {found['preset']}, {found['classes']} classes, "
+    out.print(f"[bold]{escape(str(path))}[/]  {found['paper']}, preset {found['preset']}, "
+              f"{many(found['classes'], 'class', 'classes')}, "
               f"{found['pixels']} pixels, {found['tensors']} tensors", soft_wrap=True)
     return None
 

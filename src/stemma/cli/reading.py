@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from ..core.sentence import many
 from .reads import known
 from .screen import number, out, print_json, table
 
@@ -28,20 +30,22 @@ PresetOption = Annotated[str, typer.Option("--preset", "-p", help="`paper` as pu
 
 def register(app: typer.Typer) -> None:
     """Hang the reading commands on `app`."""
-    app.command("list", epilog=examples("stemma list", "stemma list --task semantic",
-                                        "stemma list --json | jq '.[].name'"))(list_papers)
-    app.command("show", epilog=examples("stemma show fpn", "stemma show mask-rcnn --preset small",
-                                        "stemma show ssd --flat | grep lr"))(show)
-    app.command("tree",
-                epilog=examples("stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html"))(tree)
-    app.command("diff",
-                epilog=examples("stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json"))(diff)
-    app.command("claims", epilog=examples("stemma claims", "stemma claims ssd",
-                                          "stemma claims --check runs/compare --check runs/mine"))(claims)
+    hang(app, list_papers, "stemma list", "stemma list --task semantic", "stemma list --json | jq '.[].name'",
+         name="list")
+    hang(app, show, "stemma show fpn", "stemma show mask-rcnn --preset small", "stemma show ssd --flat | grep lr")
+    hang(app, tree, "stemma tree", "stemma tree faster-rcnn", "stemma tree --html lineage.html")
+    hang(app, diff, "stemma diff faster-rcnn fpn", "stemma diff fpn retinanet --preset small --json")
+    hang(app, claims, "stemma claims", "stemma claims ssd", "stemma claims --check runs/compare --check runs/mine")
+
+
+def hang(app: typer.Typer, command: Callable[..., Any], *lines: str, name: str | None = None) -> None:
+    """Hang a command on `app` with examples; what it does is one line, wherever the code breaks it."""
+    what, gap, more = (getdoc(command) or "").partition("\n\n")
+    app.command(name, help=" ".join(what.split()) + gap + more, epilog=examples(*lines))(command)
 
 
 def examples(*lines: str) -> str:
-    """Help's last paragraph: the commands to try, one a line."""
+    """Help's last paragraph: the commands to try, one a line; what has more than 78 columns cannot be copied whole."""
     return "[bold]Examples[/]\n" + "\n".join(f"  [cyan]{escape(x)}[/]" for x in lines)
 
 
@@ -134,7 +138,8 @@ def show(
         out.print("\n[bold]What can be counted[/] [dim](held by the tests)[/]")
         t = table("count", "value", "of", "where", numbers=("value",))
         for f in p.facts:
-            of = " ".join(x for x in (f.variant, f"{f.classes} classes", " ".join(f"{k}={v}" for k, v in f.sets)) if x)
+            of = " ".join(filter(None, (f.variant, many(f.classes, "class", "classes"),
+                                        *(f"{k}={v}" for k, v in f.sets))))
             t.add_row(escape(f.what), f"{f.value:,}", escape(of), escape(f.source))
         out.print(Padding(t, (0, 0, 0, 2)))
     if p.notes:

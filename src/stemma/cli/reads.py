@@ -53,7 +53,7 @@ def asks_wings(command: Callable[..., Any]) -> Callable[..., Any]:
     return gathers(command, "own", more)
 
 
-def of_wings(name: str) -> Iterator[dict[str, Any]]:
+def of_wings(name: str) -> Iterator[Any]:
     """What each wing's file of this folder says under a name; such files load nothing heavy."""
     here = Path(__file__).parent
     for wing in sorted(p.parent.name for p in here.parent.glob("engine/*/wing.py")):

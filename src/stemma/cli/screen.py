@@ -65,7 +65,7 @@ def number(v: Any) -> str:
     if isinstance(v, int):
         return f"{v:,}"
     if isinstance(v, float):
-        return f"{v:.3f}" if abs(v) < 10 else f"{v:,.1f}"
+        return f"{v:z.3f}" if abs(v) < 10 else f"{v:,.1f}"
     return str(v)
 
 

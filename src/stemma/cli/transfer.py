@@ -7,7 +7,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from ..core.sentence import many
 from .screen import err, fitting, number, out, table
+
+DATA = "To carry networks over to: folders of class folders, or `drawn`, with commas between."  # of --data
 
 
 def evaluated(said: dict[str, Any]) -> None:
@@ -22,7 +25,7 @@ def evaluated(said: dict[str, Any]) -> None:
     out.print(t)
     source = said.get("source")
     begun = f"; top-1 {number(source['test'])} on {source['name']}, which it learned first" if source else ""
-    out.print(f"{escape(said['network'])}: {number(said['accuracy'])} in the mean of {len(said['sets'])} set(s), "
+    out.print(f"{escape(said['network'])}: {number(said['accuracy'])} in the mean of {many(len(said['sets']), 'set')}, "
               f"{said['split']}{begun}")
 
 
@@ -77,4 +80,4 @@ def compared(results: dict[str, Any]) -> None:
                   soft_wrap=True)
 
 
-__all__ = ["compared", "evaluated", "exported", "plain", "predicted"]
+__all__ = ["DATA", "compared", "evaluated", "exported", "plain", "predicted"]

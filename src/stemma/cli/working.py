@@ -14,14 +14,16 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from .reading import Json, examples
+from ..core.sentence import many
+from .reading import Json, examples, hang
 from .reads import asks_wings, is_split, is_there, known, look_again, look_first, of_wings, reads_data
 from .screen import err, number, out, parse_sets, print_json, said
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
                                          "in: drawn-pendulum, takecover or cartpole-swingup.")]
 Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file of pictures with truth, or "
-                                          "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn).")]
+                                          "`scenes[:SIZE[:COUNT]]`, `crowds[...]` (drawn). "
+                                          + " ".join(filter(None, of_wings("DATA"))))]
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
                                                 "kitti, visdrone, crowdhuman, citypersons, caltech, "
@@ -93,7 +95,7 @@ EXAMPLES = {
         "stemma predict runs/mine 'photos/*.jpg' --out drawn --threshold 0.5",
         "stemma predict runs/planet --out films",
         "stemma predict runs/mine aerial.tif --tile 800 --json",
-        "stemma predict runs/edits photo.png --instruction 'make the disc red' --text-guidance 3",
+        "stemma predict runs/edits photo.png -i 'make the disc red' --text-guidance 3",
     ),
     "compare": (
         "stemma compare fpn retinanet ssd yolo-v1 --data scenes --budget 60s --seeds 2",
@@ -102,18 +104,19 @@ EXAMPLES = {
         "stemma compare fpn ssd -d my/folder -b 30m --wall 1h",
         "stemma compare fpn ssd -d scenes -b 60s --on ray",
         "stemma compare world-models planet --env drawn-pendulum -b 5m",
-        "stemma compare resnet50.safetensors tf_efficientnet_lite0:imagenet -d my/flowers,digits.npz -p linear",
+        "stemma compare tf_efficientnet_lite0:imagenet my.pth -d my/flowers -p linear",
         "stemma compare imagenet-cog@tiny-8 imagenet-cog@tiny-16 -d drawn:levels",
     ),
     "export": ("stemma export runs/mine model.onnx", "stemma export runs/mine model.pt2",
                "stemma export runs/mine raw.onnx --outputs raw --size 480x640"),
     "import": (
-        "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth runs/fpn-coco.safetensors",
-        "stemma predict runs/fpn-coco.safetensors photo.jpg",
+        "stemma import torchvision fpn fasterrcnn_resnet50_fpn_coco.pth fpn.safetensors",
+        "stemma predict fpn.safetensors photo.jpg",
         "stemma import backbone resnet101-caffe R-101.pth",
         "stemma import backbone darknet53 darknet53.conv.74",
         "stemma import darknet yolov3.cfg yolov3.weights --classes coco.names",
         "stemma import diffusers instruct-pix2pix/ runs/editor.safetensors",
+        "stemma import pairs runs/editor my/pairs --count 20",
     ),
 }
 
@@ -124,14 +127,14 @@ def register(app: typer.Typer) -> None:
         gains, made = signature(command).parameters, command
         made = reads_data(made) if "data_options" in gains else made
         made = asks_wings(made) if "own" in gains else made
-        app.command(epilog=examples(*EXAMPLES[command.__name__]))(made)
+        hang(app, made, *EXAMPLES[command.__name__])
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
-    bring.command("torchvision", epilog=examples(*EXAMPLES["import"]))(import_torchvision)
-    bring.command("backbone", epilog=examples(*EXAMPLES["import"]))(import_backbone)
+    imports = {"torchvision": import_torchvision, "backbone": import_backbone}
     for own in of_wings("IMPORTS"):
-        for name, command in own.items():
-            bring.command(name, epilog=examples(*EXAMPLES["import"]))(command)
+        imports |= own
+    for name, command in imports.items():
+        hang(bring, command, *(x for x in EXAMPLES["import"] if x.startswith(f"stemma import {name} ")), name=name)
     app.add_typer(bring, name="import")
 
 
@@ -444,8 +447,8 @@ def evaluate(
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run's folder or a weights file.")],
-    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, folders, or patterns in quotes. None for "
-                                                       "an agent.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Pictures, or texts where texts are read: files, "
+                                                       "folders, or patterns in quotes. None for an agent.")] = None,
     env: Env = None,
     folder: Annotated[Path | None, typer.Option("--out", "-o", help="Where drawn pictures and predictions.json go. "
                                                 "\\[default: predictions]")] = None,
@@ -651,6 +654,6 @@ def import_torchvision(
     if as_json:
         return print_json({"path": str(target), "paper": model.paper.cli_name, "preset": model.preset,
                            "classes": model.classes, "tensors": count})
-    about = f"{model.paper.cli_name}, preset {model.preset}, {model.classes} classes, {count} tensors"
+    about = f"{model.paper.cli_name}, preset {model.preset}, {many(model.classes, 'class', 'classes')}, {count} tensors"
     out.print(f"[bold]{escape(str(target))}[/]  {about}", soft_wrap=True)
     return None

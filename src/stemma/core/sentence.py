@@ -1,4 +1,4 @@
-"""The sentence that a file begins with. Apart, so that `stemma list` reads cards without loading anything heavy."""
+"""How things are said in a line. Apart, so that `stemma list` reads cards without loading anything heavy."""
 from __future__ import annotations
 
 
@@ -7,4 +7,9 @@ def first_sentence(said: str) -> str:
     return " ".join(said.strip().split("\n\n")[0].split()).split(" arXiv")[0]
 
 
-__all__ = ["first_sentence"]
+def many(n: int, one: str, several: str = "") -> str:
+    """A count and its word: "1 class", "1,800 pictures"; several: the plural, where it is not `one` with an s."""
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
+__all__ = ["first_sentence", "many"]

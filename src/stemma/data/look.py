@@ -43,7 +43,7 @@ class Share:
     sure: float  # of `up`, in deviations from chance
 
     def __str__(self) -> str:
-        return f"common share {self.up:.2f}, sideways {self.side:.2f}"
+        return f"common share {self.up:z.2f}, sideways {self.side:z.2f}"
 
     @property
     def least(self) -> float:

@@ -74,7 +74,7 @@ def line_chart(
         return ""
     right = x_max or max(x for x, _ in points) or 1.0
     highest = max(y for _, y in points)
-    top = y_max or (0.0 if y_min < 0 and highest <= 0 else _roof(highest))
+    top = y_max or (0.0 if y_min < 0 and highest <= 0 else roof(highest))
     px = lambda x: LEFT + (W - LEFT - RIGHT) * x / right
     py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
     out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart">'
@@ -110,7 +110,7 @@ def _dash(system: int) -> str:
     return f' stroke-dasharray="{dash}"' if dash else ""
 
 
-def _roof(v: float) -> float:
+def roof(v: float) -> float:
     """A round number at or above `v`."""
     if v <= 0:
         return 1.0

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..core import outputs
 from ..core.samples import DataError
+from ..core.sentence import many
 from ..data.doctor import Report
 from ..data.images import header
 from ..data.records import Fault, Records
@@ -51,7 +52,8 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
     name = Path(report.where).name or report.where
     title = f"{name}: what the doctor found"
     pictures = sum(s.images for s in report.splits.values())
-    meta = " · ".join([report.format, f"{pictures:,} pictures", f"{len(report.classes)} classes", *report.kinds])
+    meta = " · ".join([report.format, many(pictures, "picture"), many(len(report.classes), "class", "classes"),
+                       *report.kinds])
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)),
@@ -80,10 +82,6 @@ def _answer(report: Report, begin: Mapping[str, str] | None) -> str:
 
 def _counted(kinds: Counter[str]) -> str:
     return ", ".join(f"{n:,}\u00a0× {k}" for k, n in kinds.most_common())
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 # ---------------------------------------------------------------- pictures
@@ -162,7 +160,7 @@ def _faults(report: Report) -> str:
         head = "".join(tag("th", h, cls="plain", scope="col") for h in ("file", "record", "field", "problem", "mend"))
         more = remark(f"and {len(found) - LISTED:,} more; `stemma doctor --json` lists all") * (len(found) > LISTED)
         out.append(tag("h3", text(f"{len(found):,} × {kind}{refused}")) + _wall(figures)
-                   + fold((f"{LISTED} of " if len(found) > LISTED else "") + _many(len(found), "record"),
+                   + fold((f"{LISTED} of " if len(found) > LISTED else "") + many(len(found), "record"),
                           table(head, rows, "said") + more))
     return "".join(out)
 
@@ -197,7 +195,7 @@ def _doubts(report: Report, doubts: Sequence[Doubt] | None) -> str:
         boxes: list[tuple[Box, str, str]] = [(b, "known", "") for b in truth.boxes.tolist()]
         boxes.append((d.box, "bad", d.found or d.truth))
         figures.append(_figure(data, d.picture, boxes, data.table.files[d.picture], str(d), d.box))
-    return remark(f"{_many(len(doubts), 'place')} where the run disagrees with the labels and is sure, or finds "
+    return remark(f"{many(len(doubts), 'place')} where the run disagrees with the labels and is sure, or finds "
                   f"nothing at all of what is labelled; the surest {min(len(doubts), DOUBTS)}. Thin boxes are labels. "
                   "Some of these are errors of the run.") + _wall(figures)
 
@@ -212,8 +210,9 @@ def _alike(report: Report) -> str:
                 for data, i, split in ((one, a, a_split), (two, b, b_split))]
         rows.append(tag("div", *pair, cls="pair" + " across" * (a_split != b_split)))
     across = sum(p[0] != p[2] for p in report.alike)
-    return remark(f"{_many(len(report.alike), 'pair')}, {across:,} of them across splits, where what is trained on is "
-                  "measured. Those across splits stand first.") + tag("div", *rows, cls="finds")
+    where = (f"{across:,} of them across splits, where what is trained on is measured. Those stand first" if across
+             else "none of them across splits")
+    return remark(f"{many(len(report.alike), 'pair')}, {where}.") + tag("div", *rows, cls="finds")
 
 
 def _classes(report: Report) -> str:
@@ -261,7 +260,7 @@ def _bars(values: np.ndarray, edges: np.ndarray, label: str) -> str:
     """A histogram."""
     counts, _ = np.histogram(values, edges)
     w, h, left, base, room = 320, 220, 40, 180, 172  # `base`: where bars stand, `room`: the tallest one's height
-    top = max(int(counts.max()), 1)
+    top = charts.roof(max(int(counts.max()), 1))
     step = (w - left - 8) / len(counts)
     bars = [tag("rect", tag("title", f"{edges[k]:.2f} to {edges[k + 1]:.2f}: {n:,}"), cls="bin",
                 x=f"{left + k * step:.1f}", y=f"{base - max(room * n / top, n > 0):.1f}", width=f"{step - 1:.1f}",

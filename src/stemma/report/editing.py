@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core import outputs
+from ..core.sentence import many
 from . import charts, words
-from .sheet import PALETTE, answered, definitions, fold, page, remark, runs_of
+from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
 from .tags import table, tag, text
 
 System = dict[str, Any]
@@ -89,8 +90,8 @@ def render(r: dict[str, Any], folder: Path) -> str:
         ("pictures", "Pictures", "Before, as it should become, as it was made", _pictures(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
     ]
-    title = f"{len(r['systems'])} editor{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each"
-    about = f"{r['data']['where']} · {r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each · preset {r['preset']}"
+    title = f"{many(len(r['systems']), 'editor')}, {words.length(r)} each"
+    about = f"{r['data']['where']} · {many(r['seeds'], 'seed')} each · preset {r['preset']}"
     return page(r, title, f"{about} · {r['machine']['device']}",
                 answered(r, "Editing " + r["data"]["name"], answer(r)), sections)
 
@@ -155,14 +156,11 @@ def _pictures(systems: list[System], folder: Path) -> str:
 
 
 def _made(r: dict[str, Any]) -> str:
-    m = r["machine"]
     facts = {
         "command": tag("code", text(r["command"])),
         "data": text(f"{r['data']['where']}, measured on {r['data']['split']}"),
-        "budget": text(f"{words.length(r)} for each of {r['seeds']} seed(s)"),
-        "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
-        "machine": text(", ".join(str(x) for x in (m.get("cpu"), m.get("device")) if x)),
-        "software": text(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items())),
+        "budget": text(f"{words.length(r)} for each of {many(r['seeds'], 'seed')}"),
+        **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
                                                              "finished": "finished"}))

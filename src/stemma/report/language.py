@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import outputs
+from ..core.sentence import many
 from . import charts, words
 from .sheet import PALETTE, System, answered, definitions, fold, grid, leaf, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -37,8 +38,8 @@ def render(r: dict[str, Any]) -> str:
                 *PICTURES[r["subject"]](r, colour),
                 ("learning", "Learning", "Learning", _learning(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
-    title = f"{len(r['systems'])} system{'s' * (len(r['systems']) != 1)}, {words.length(r)} each, on {r['data']}"
-    seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
+    title = f"{many(len(r['systems']), 'system')}, {words.length(r)} each, on {r['data']}"
+    seeds = f"{many(r['seeds'], 'seed')} each"
     return page(r, title, f"{seeds} · preset {r['preset']} · {r['machine']['device']}",
                 answered(r, r["data"], answer(r)), sections)
 
@@ -83,11 +84,9 @@ def _learning(r: dict[str, Any], colour: dict[str, int]) -> str:
 
 
 def _made(r: dict[str, Any]) -> str:
-    m = r["machine"]
     facts = {
         "command": tag("code", text(r["command"])), "data": text(r["data"]),
         "budget": text(f"{words.length(r)} for each system, seed and world; what counts ends with its one pass"),
-        "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
         **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",

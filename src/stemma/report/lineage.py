@@ -16,6 +16,7 @@ from typing import Any
 from ..core import outputs
 from ..core.paper import Paper, named, trained_apart
 from ..core.part import diff
+from ..core.sentence import many
 from .layout import lay
 from .sheet import POLICY, asset
 from .tags import items, table, tag, text
@@ -182,7 +183,7 @@ def card(p: Paper, papers: list[Paper]) -> str:
 
 
 def _of(f: Any) -> str:
-    of = [x for x in (f.variant, f"{f.classes} classes", ", ".join(f"{k}={v}" for k, v in f.sets)) if x]
+    of = [x for x in (f.variant, many(f.classes, "class", "classes"), ", ".join(f"{k}={v}" for k, v in f.sets)) if x]
     return f"{f.what} ({', '.join(of)})"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import outputs
 from ..core.paper import named
+from ..core.sentence import many
 from ..engine.pictures.verdict import verdict
 from . import charts, words
 from .claims import of_results
@@ -56,16 +57,16 @@ def render(results: dict[str, Any], folder: Path) -> str:
         ("pictures", "Pictures", "Where they disagree most", _pictures(results, groups, folder)),
         ("made", "Method", "How this was made", _made(results)),
     ]
-    count = f"{len(systems)} systems" if len(systems) != 1 else "1 system"
-    title = f"{count}, {words.length(results)} each, on {results['data']['name']}"
+    title = f"{many(len(systems), 'system')}, {words.length(results)} each, on {results['data']['name']}"
     return page(results, title, _meta(results), _answers(results, groups), sections)
 
 
 def _meta(r: dict[str, Any]) -> str:
-    d, n = r["data"], r["seeds"]
-    parts = [f"{d['train']:,} training pictures"] if d.get("train") else []
+    d = r["data"]
+    parts = [many(d["train"], "training picture")] if d.get("train") else []
     parts += [f"measured on {said}"] if (said := words.measured_on(d)) else []
-    parts += [f"{len(d.get('classes', []))} classes", f"{n} seed{'s' if n > 1 else ''} each", f"preset {r['preset']}"]
+    parts += [many(len(d.get("classes", [])), "class", "classes"), f"{many(r['seeds'], 'seed')} each",
+              f"preset {r['preset']}"]
     return " · ".join([*parts, *filter(None, [r.get("machine", {}).get("device")])])
 
 
@@ -432,7 +433,7 @@ def _pictures(r: dict[str, Any], groups: Groups, folder: Path) -> str:
 
 
 def _made(r: dict[str, Any]) -> str:
-    d, m = r["data"], r.get("machine", {})
+    d = r["data"]
     classes = d.get("classes", [])
     weights = {"best": "with the weights that were best on val", "last": "with the last weights, for the best were "
                "chosen on val"}.get(
@@ -444,8 +445,7 @@ def _made(r: dict[str, Any]) -> str:
         "measured on": text(f"{words.measured_on(d)}, {weights}" if words.measured_on(d) else ""),
         "begun": text(d["begin"]["says"] if d.get("begin") else ""),
         "classes": text(", ".join(classes[:60]) + (" ..." if len(classes) > 60 else "")),
-        "budget": text(f"{words.length(r)} of training for each of {r['seeds']} seed(s)"),
-        "side by side": text(f"{m.get('jobs', 1)} training(s) at a time, {m.get('threads', 1)} thread(s) each"),
+        "budget": text(f"{words.length(r)} of training for each of {many(r['seeds'], 'seed')}"),
         "latencies": text({"processor": "by processor time, for the clock could not be trusted",
                            "wall": "by the clock"}.get(r.get("latency", {}).get("by"), "")),
         "precision": text(", ".join(dict.fromkeys(s.get("precision", "") for s in r["systems"]))),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
+from ..core.sentence import many
 from . import clocks
 from .tags import items, table, tag, text
 
@@ -84,10 +85,11 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def made_on(results: dict[str, Any]) -> dict[str, str]:
-    """The machine and the software of a comparison, as `definitions` takes them."""
+    """How many trained side by side, the machine and the software of a comparison, as `definitions` takes them."""
     m = results.get("machine", {})
+    beside = f"{many(m['jobs'], 'training')} at a time, {many(m['threads'], 'thread')} each" if "jobs" in m else ""
     named = (m.get("cpu"), m.get("cores") and f"{m['cores']} cores", m.get("device"))
-    return {"machine": text(", ".join(str(x) for x in named if x)),
+    return {"side by side": text(beside), "machine": text(", ".join(str(x) for x in named if x)),
             "software": text(", ".join(f"{k} {v}" for k, v in results.get("versions", {}).items()))}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import outputs
+from ..core.sentence import many
 from . import charts
 from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -83,8 +84,8 @@ def render(r: dict[str, Any]) -> str:
                 ("sets", "Sets", "Each data set by itself", _sets(r, colour)),
                 ("paths", "Paths", "Along the path of strengths", _paths(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
-    title = f"{len(r['systems'])} network{'s' if len(r['systems']) != 1 else ''} on {len(r['sets'])} data set(s)"
-    about = f"{', '.join(s['name'] for s in r['sets'])} · {r['seeds']} seed(s) each · preset {r['preset']}"
+    title = f"{many(len(r['systems']), 'network')} on {many(len(r['sets']), 'data set')}"
+    about = f"{', '.join(s['name'] for s in r['sets'])} · {many(r['seeds'], 'seed')} each · preset {r['preset']}"
     return page(r, title, about,
                 answered(r, "In short", answer(r)), sections)
 
@@ -111,7 +112,7 @@ def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:
             cells.append(tag("td", f"{v:.3f}", less, cls="best" if v == best[k] else "", data_sort=f"{v:.6g}"))
         half = said["intervals"][i]
         own = tag("span", f"± {half:.2f}", cls="sub") if half is not None and half == half else ""
-        cells.append(tag("td", f"{said['adjusted'][i]:+.2f}", own, data_sort=f"{said['adjusted'][i]:.6g}"))
+        cells.append(tag("td", f"{said['adjusted'][i]:+z.2f}", own, data_sort=f"{said['adjusted'][i]:.6g}"))
         rows.append(tag("tr", *cells))
     measures = {x["name"]: x["measure"] for x in r["systems"][0]["runs"][0]["results"]["sets"]}
     told = ", ".join(f"{n}: {measures[n]}" for n in said["sets"])
@@ -228,12 +229,14 @@ def _paths(r: dict[str, Any], colour: dict[str, int]) -> str:
 def _made(r: dict[str, Any]) -> str:
     facts = {
         "command": tag("code", text(r["command"])),
-        "data": text("; ".join(f"{s['name']}: {s['classes']} classes, {s['count']['train']:,} to train on, "
+        "data": text("; ".join(f"{s['name']}: {many(s['classes'], 'class', 'classes')}, "
+                               f"{s['count']['train']:,} to train on, "
                                f"{s['count']['val']:,} to choose by, {s['count']['test']:,} to measure on"
                                for s in r["sets"])),
         "beside": text("; ".join(r["data"]["notes"])),
         "weights": text("; ".join(f"{s['title']}: {s['runs'][0]['weights']}" for s in r["systems"])),
-        "budget": text(f"{r['budget']} of trainings for each of {r['seeds']} seed(s); regression is not counted in it"),
+        "budget": text(f"{r['budget']} of trainings for each of {many(r['seeds'], 'seed')}; regression is not counted "
+                       "in it"),
         **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",

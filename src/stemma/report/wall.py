@@ -5,6 +5,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from ..core.sentence import many
 from ..engine.pictures.gallery import COLOURS
 from .tags import tag, text
 from .words import score
@@ -26,8 +27,8 @@ def wall(pictures: list[dict[str, Any]], systems: list[dict[str, Any]], classes:
         ident = f"p-{key}-{i}"
         bases.append(tag("image", id=ident, href=data_uri(folder / p["image"]), width=p["width"], height=p["height"]))
         boxes = p["truth"].get("boxes")
-        many = f" · {len(boxes)} object{'s' * (len(boxes) != 1)}" if boxes is not None else ""
-        cells = [_cell(p, p["truth"], ident, "Ground truth", p["file"] + many, colour, folder)]
+        held = f" · {many(len(boxes), 'object')}" if boxes is not None else ""
+        cells = [_cell(p, p["truth"], ident, "Ground truth", p["file"] + held, colour, folder)]
         for s in systems:
             if s["id"] in p["systems"]:
                 shown = p["systems"][s["id"]]
@@ -54,8 +55,10 @@ def _cell(p: dict[str, Any], shown: dict[str, Any], ident: str, name: str, note:
         tip = label + (f" {score(s, 2)}" if s is not None else "") + ("" if ok else ": matches no object")
         down = y1 - size * 0.28 if y1 > size * 1.2 else min(y2, h) - size * 0.35
         quiet = crowded and not ok
-        word = "" if quiet else tag("text", text(label), x=f"{max(x1, 1):.1f}", y=f"{down:.1f}",
-                                    font_size=f"{size:.1f}", stroke_width=f"{size / 4:.1f}")
+        far = x1 > w / 2  # the word stands where it has room
+        word = "" if quiet else tag("text", text(label), x=f"{min(x2, w) if far else max(x1, 1):.1f}", y=f"{down:.1f}",
+                                    font_size=f"{size:.1f}", stroke_width=f"{size / 4:.1f}",
+                                    text_anchor="end" if far else None)
         line = tag("rect", cls="box" if ok else "box wrong", stroke=colour.get(label, "#fff"), **at)
         marks.append(tag("g", tag("title", text(tip)), tag("rect", cls="box under", **at), line, word))
     marks += [tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{size / 6:.1f}", cls="point")

@@ -128,7 +128,7 @@ def score(v: float | None, digits: int = 3) -> str:
     """.523; a dash for what is not there."""
     if v is None or v != v:
         return "–"
-    text = f"{v:.{digits}f}"
+    text = f"{v:z.{digits}f}"  # no "-0"
     return text[1:] if text.startswith("0.") else text.replace("-0.", "−.").replace("-", "−")
 
 

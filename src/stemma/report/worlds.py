@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import outputs
+from ..core.sentence import many
 from . import charts, words
 from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -57,7 +58,7 @@ def _clear(run: dict[str, Any]) -> bool:
 def _mean(s: System) -> str:
     x = s["summary"]["return"]
     m = s["runs"][0]["metrics"]
-    return f"{x['mean']:.1f}" + (f" ± {x['spread']:.1f} over {len(x['values'])} seeds" if x["spread"] is not None
+    return f"{x['mean']:z.1f}" + (f" ± {x['spread']:.1f} over {len(x['values'])} seeds" if x["spread"] is not None
                                  else f" ± {m['interval']:.1f}")
 
 
@@ -79,9 +80,8 @@ def render(r: dict[str, Any], folder: Path) -> str:
         ("films", "Films", "The world beside what is foreseen", _films(r["systems"], folder)),
         ("made", "Method", "How this was made", _made(r)),
     ]
-    title = (f"{len(r['systems'])} agent{'s' if len(r['systems']) != 1 else ''}, {words.length(r)} each, in "
-             f"{r['env']}")
-    seeds = f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} each"
+    title = f"{many(len(r['systems']), 'agent')}, {words.length(r)} each, in {r['env']}"
+    seeds = f"{many(r['seeds'], 'seed')} each"
     return page(r, title, f"{r['world']} · {seeds} · preset {r['preset']} · {r['machine']['device']}",
                 answered(r, "Living in " + r["env"], answer(r)), sections)
 
@@ -96,10 +96,10 @@ def _table(systems: list[System], colour: dict[str, int]) -> str:
             cells = [tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row"),
                      tag("td", str(x["seed"]))]
             own = tag("span", f"± {m['interval']:.1f}", cls="sub")
-            cells.append(tag("td", f"{m['return']:.1f}", own, cls="best" if x is systems[0]["runs"][0] and _clear(x)
+            cells.append(tag("td", f"{m['return']:z.1f}", own, cls="best" if x is systems[0]["runs"][0] and _clear(x)
                              else "", data_sort=f"{m['return']:.6g}"))
             other = tag("span", f"± {m['random_interval']:.1f}", cls="sub")
-            cells.append(tag("td", f"{m['random']:.1f}", other, data_sort=f"{m['random']:.6g}"))
+            cells.append(tag("td", f"{m['random']:z.1f}", other, data_sort=f"{m['random']:.6g}"))
             counts = (x["images"], x["episodes"], x["steps"], x["seconds"], x["parameters"], m["decisions_per_second"])
             cells += [tag("td", f"{x['untrained']:.1f}"),
                       *(tag("td", f"{v:,.0f}", data_sort=f"{v:.6g}") for v in counts)]
@@ -187,11 +187,9 @@ def _films(systems: list[System], folder: Path) -> str:
 
 
 def _made(r: dict[str, Any]) -> str:
-    m = r["machine"]
     facts = {
         "command": tag("code", text(r["command"])), "world": text(f"{r['env']}: {r['world']}; chance is {r['law']}"),
-        "budget": text(f"{words.length(r)} of living and learning for each of {r['seeds']} seed(s)"),
-        "side by side": text(f"{m['jobs']} training(s) at a time, {m['threads']} thread(s) each"),
+        "budget": text(f"{words.length(r)} of living and learning for each of {many(r['seeds'], 'seed')}"),
         **made_on(r),
     }
     return definitions(facts) + fold("Every run",

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core import outputs
+from ...core.sentence import many
 from ...core.types import StemmaError, at_least
 from ...data.editing import captions
 from ...data.editing.captions import Told
@@ -175,7 +176,7 @@ def make(
             seeds.append(captions.write(place, number, one, pairs))
             kept += len(pairs)
         if say is not None:
-            say(f"{number + 1} of {len(asked)}: {one.instruction}: {len(pairs)} pair(s) kept")
+            say(f"{number + 1} of {len(asked)}: {one.instruction}: {many(len(pairs), 'pair')} kept")
     if not seeds:
         raise StemmaError(f"of {made} pairs none passes the filter; draw more for each with --samples, or name a model "
                           "that draws what it is told")

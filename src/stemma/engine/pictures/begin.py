@@ -99,19 +99,22 @@ def choose(systems: Iterable[System], data: Dataset, wish: Wish) -> Begin | None
 
     None where none does, or the data are drawn scenes, for which the presets were made.
     """
-    free = [(card, preset) for card, preset, sets in systems if any(wish.free(card, preset, sets))]
+    asked = [(card, preset, wish.free(card, preset, sets)) for card, preset, sets in systems]
+    free = [(card, preset) for card, preset, left in asked if any(left)]
     if not free or data.info.format == "scenes":
         return None
-    return of(look(data), max(card.recipe(preset).resize.size for card, preset in free))
+    sized, turned = (any(left[k] for *_, left in asked) for k in (0, 1))
+    return of(look(data), max(card.recipe(preset).resize.size for card, preset in free), sized, turned)
 
 
-def of(seen: Look, preset: int) -> Begin:
-    """The choice for pictures that look so, and a preset of so many pixels."""
+def of(seen: Look, preset: int, sized: bool = True, turned: bool = True) -> Begin:
+    """The choice for pictures that look so, and a preset of so many pixels. It says why of what is left to the data:
+    the size where `sized`, the upright where `turned`."""
     size, because = working_size(seen, preset)
     stands = "taken for upright" if seen.upright is None else "upright" if seen.upright else "no upright"
     done = "turned too" if seen.upright is False else "mirrored left to right alone"
-    says = f"size {size}: {because}; {stands}: {seen.why}, so pictures are {done}"
-    return Begin(size, seen.upright is not False, says)
+    says = [f"size {size}: {because}"] * sized + [f"{stands}: {seen.why}, so pictures are {done}"] * turned
+    return Begin(size, seen.upright is not False, "; ".join(says))
 
 
 def working_size(seen: Look, preset: int) -> tuple[int, str]:

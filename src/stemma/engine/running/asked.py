@@ -20,6 +20,7 @@ from PIL import Image
 
 from ...core import outputs
 from ...core.samples import StemmaError
+from ...core.sentence import many
 from ...data.finding import below, common
 from ...data.images import SUFFIXES
 
@@ -140,19 +141,15 @@ class _Seeker:
         if self.other:
             kinds = ", ".join(f"{n} {k}" for k, n in self.other.most_common(6)) + (", ..." if len(self.other) > 6
                                                                                    else "")
-            parts.append(f"{_count(self.other.total(), 'file')} of a kind that is not read as a picture ({kinds})")
+            parts.append(f"{many(self.other.total(), 'file')} of a kind that is not read as a picture ({kinds})")
         if self.own:
-            parts.append(f"{_count(len(self.own), 'picture')} that Stemma drew itself "
+            parts.append(f"{many(len(self.own), 'picture')} that Stemma drew itself "
                          f"({self.own[0]}{', ...' * (len(self.own) > 1)})")
         if self.links:
-            parts.append(f"{_count(len(self.links), 'link')} to folders or to nothing "
+            parts.append(f"{many(len(self.links), 'link')} to folders or to nothing "
                          f"({self.links[0]}{', ...' * (len(self.links) > 1)})")
         if parts:
             warnings.warn(f"left out: {'; '.join(parts)}", stacklevel=3)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'s' * (n != 1)}"
 
 
 def drawn_names(names: list[str]) -> list[str]:

@@ -23,14 +23,21 @@ def find(where: str | os.PathLike[str], which: str = "best") -> Path:
     for name in (which, "last", "best"):
         if (path / f"{name}.safetensors").is_file():
             return path / f"{name}.safetensors"
-    raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors")
+    raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors"
+                      + _runs(path))
 
 
 def checked(path: Path) -> Path:
     """A file that is there. Raises `StemmaError`."""
     if not path.is_file():
-        raise StemmaError(f"no checkpoint at {path}")
+        raise StemmaError(f"no checkpoint at {path}{_runs(path.parent)}")
     return path
+
+
+def _runs(folder: Path) -> str:
+    """The runs that lie in a folder, for whoever named none of them; nothing where there are none."""
+    found = sorted(x.parent for x in folder.glob("*/run.json"))
+    return f"; there are: {', '.join(map(str, found[:8]))}{', ...' * (len(found) > 8)}" * bool(found)
 
 
 def there(where: str | os.PathLike[str], which: str = "best") -> Path:

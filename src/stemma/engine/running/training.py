@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ...core.interrupts import Wishes
 from ...core.recipe import Recipe
+from ...core.sentence import many
 from ...core.types import Batch, StemmaError
 from . import checkpoint, devices, optim, prices, progress, schedule
 from .budget import Budget, Spent
@@ -150,8 +151,8 @@ class Training(ABC):
                 self._mend_prices()
                 ending.finished(self.plan.budget.cut(self.spent))
         except torch.OutOfMemoryError as error:
-            raise StemmaError(f"a batch of {self.plan.batch} in {self.parts} part(s) does not fit into the memory "
-                              f"of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
+            raise StemmaError(f"a batch of {self.plan.batch} in {many(self.parts, 'part')} does not fit into the "
+                              f"memory of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
                               f"--set recipe.accumulate={self.parts * 2}") from error
         finally:
             if batches is not None:

@@ -68,7 +68,7 @@ def gains(ways: dict[str, Any], of: str, than: str) -> dict[str, tuple[float, fl
 
 
 def _told(found: dict[str, tuple[float, float, float]]) -> str:
-    return "; ".join(f"{n} {m:+.3f} ({a:+.3f} to {b:+.3f})" for n, (m, a, b) in found.items())
+    return "; ".join(f"{n} {m:+z.3f} ({a:+z.3f} to {b:+z.3f})" for n, (m, a, b) in found.items())
 
 
 def _hardly_helps(ways: dict[str, Any]) -> Finding:
