@@ -650,8 +650,8 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     gone = ("minigrid", "crafter", "ale_py", "dm_control")
     monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n in gone else real(n, *a))
-    for name, said in (("minigrid:Empty-5x5", r"minigrid.*stemma-vision\[worlds\]"), ("gym:ALE/Pong-v5", "ale-py"),
-                       ("gym:CrafterReward-v1", "crafter"), ("dmc:walker-run", r"dm_control.*worlds")):
+    for name, said in (("minigrid:Empty-5x5", r"minigrid.*stemma-vision\[worlds\]"), ("gym:ALE/Pong-v5", r"ale_py.*worlds"),
+                       ("atari:pong", r"ale_py.*worlds"), ("gym:CrafterReward-v1", "crafter"), ("dmc:walker-run", r"dm_control.*worlds")):
         with pytest.raises(StemmaError, match=said):
             native.look.cache_clear()
             envs.get(name)
@@ -659,6 +659,7 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name, package, inputs, choices", [
     ("minigrid:GoToDoor-5x5", "minigrid", (("vector", 151), ("token", 11)), (7,)),
+    ("atari100k:pong", "ale_py", (("image", 0),), (6,)), ("gym:ALE/Pong-v5", "ale_py", (("image", 0),), (6,)),
     ("gym:CrafterReward-v1", "crafter", (("image", 0),), (17,)), ("dmc:walker-walk", "dm_control", (("vector", 24),), ())])
 def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, inputs: Any, choices: Any) -> None:
     pytest.importorskip(package, reason=f"{name}: pip install 'stemma-vision[worlds]'")
@@ -672,6 +673,49 @@ def test_worlds_of_others_live_with_what_is_their_own(name: str, package: str, i
     for k, n in inputs:
         assert seen[k].shape == ((32, 32, 3) if k == "image" else () if k == "token" else (n,))
     env.close()
+
+
+def test_an_episode_is_as_long_as_its_world_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ale-py 0.12 registers no number of steps: a game has 108,000 frames, four of them a decision. crafter 1.8 has
+    10,000 steps in its class alone. A world that says nothing is cut, and that is said."""
+    pytest.importorskip("ale_py", reason="Atari: pip install 'stemma-vision[worlds]'")
+    pytest.importorskip("crafter", reason="Crafter: pip install 'stemma-vision[worlds]'")
+    assert [native.look(n).limit for n in ("gym:ALE/Pong-v5", "atari:pong", "gym:CrafterReward-v1", "gym:CartPole-v1")
+            ] == [27_000, 27_000, 10_000, 500]
+    import gymnasium
+    from gymnasium.envs.classic_control import CartPoleEnv
+
+    monkeypatch.setitem(gymnasium.registry, "Endless-v0", gymnasium.envs.registration.EnvSpec("Endless-v0", CartPoleEnv))
+    with pytest.warns(UserWarning, match="'gym:Endless-v0' does not say how long .* cut after 1000"):
+        assert native.look("gym:Endless-v0").limit == 1000
+
+
+@pytest.mark.oracle("the Arcade Learning Environment", how="the same pixels and points")
+def test_a_decision_of_atari_is_what_the_emulator_does_in_four_frames() -> None:
+    """Against the emulator itself, set back to where the decision began."""
+    pytest.importorskip("ale_py", reason="Atari: pip install 'stemma-vision[worlds]'")
+    env = native.made("atari100k:Boxing")
+    ale, rng, begun = env.unwrapped.ale, np.random.default_rng(0), set()
+    for seed in range(12):
+        env.reset(seed=seed)
+        begun.add(ale.getEpisodeFrameNumber())
+        for _ in range(3):
+            action, state = int(rng.integers(18)), ale.cloneState()
+            seen, reward, *_ = env.step(action)
+            after = ale.cloneState()
+            ale.restoreState(state)
+            earned, frames = 0, []
+            for _ in range(4):
+                earned += ale.act(env.unwrapped._action_set[action])
+                frames.append(ale.getScreenRGB())
+            assert reward == earned and (seen == np.maximum(*frames[2:])).all()
+            ale.restoreState(after)
+    assert len(begun) > 6 and min(begun) >= 0 and max(begun) <= 30, "0 to 30 frames in which nothing is done"
+    late = native.made("atari:boxing").unwrapped.ale.getFloat("repeat_action_probability")
+    assert (ale.getFloat("repeat_action_probability"), late) == (0.0, 0.25)
+    assert native.made("atari:pong").action_space.n == 18 and native.made("atari100k:pong").action_space.n == 6
+    with pytest.raises(StemmaError, match="no game 'pongg'.*did you mean pong"):
+        native.made("atari:pongg")
 
 
 def test_deepmind_control_lives_in_a_process_of_its_own() -> None:

@@ -629,14 +629,14 @@ def test_the_released_folder_is_read_and_divided(tmp_path: Path) -> None:
 def test_every_split_of_three_edits_or_more_has_one() -> None:
     """The released shares, 90, 5 and 5 %, where they leave none without; of fewer val and test have one each."""
     for count in range(1, 200):
-        parts = {s: folders._part(list(range(count)), s) for s in folders.SPLITS}
+        parts = {s: folders.part_of(list(range(count)), s) for s in folders.SPLITS}
         assert [x for s in folders.SPLITS for x in parts[s][1]] == list(range(count))
         assert all(n == (own[0] if own else n) for n, own in parts.values())
         if count >= 3:
             assert all(own for _, own in parts.values())
         if count > 10:
             assert len(parts["train"][1]) == int(0.9 * count) and parts["test"][0] == int(0.95 * count)
-    assert [len(folders._part(list(range(10)), s)[1]) for s in folders.SPLITS] == [8, 1, 1]
+    assert [len(folders.part_of(list(range(10)), s)[1]) for s in folders.SPLITS] == [8, 1, 1]
 
 
 def test_masks_without_a_clear_pixel_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -689,6 +689,60 @@ def test_masks_that_cannot_be_used_are_told_and_their_pairs_kept(tmp_path: Path,
     assert found["splits"]["train"]["images"] == 3
     said = {f["field"] + " " + f["problem"] for f in found["faults"]}
     assert "mask is no text" in said and "mask has 10 x 8 pixels, and its picture 20 x 16" in said
+
+
+RECORDS = {"first.png": ("turn it grey", "less colour"), "second.png": ("brighter",), "third.png": ("darker",)}
+
+
+@pytest.mark.parametrize(("file", "lines"), [
+    ("edits.csv", ["before,after,instruction", *(f"images/{n},after/{n},{said[0]}" for n, said in RECORDS.items())]),
+    ("edits.csv", ["Input Image;Output Image;Edit Prompt", *(f"images/{n};after/{n};{said[0]}" for n, said in RECORDS.items())]),
+    ("metadata.jsonl", [json.dumps({"original_image_file_name": f"images/{n}", "edited_image_file_name": f"after/{n}",
+                                    "edit_prompt": said[0]}) for n, said in RECORDS.items()]),
+    ("meta_info.json", [json.dumps([{"source_image_path": f"../sets/gqa/images/{n}", "target_image_path":
+                                     f"C:\\\\gqa\\\\after\\\\{n}".replace("\\\\", "\\"), "instruction": said[0]}
+                                    for n, said in RECORDS.items()])]),
+])
+def test_a_list_of_edits_is_read_whatever_wrote_it(tmp_path: Path, file: str, lines: list[str]) -> None:
+    """Shares of three edits: one a split."""
+    for k, n in enumerate(RECORDS):
+        picture(tmp_path / "images" / n, seed=k)
+        picture(tmp_path / "after" / n, seed=10 + k)
+    (tmp_path / file).write_text("\n".join(lines))
+    for k, split in enumerate(folders.SPLITS):
+        data = open_edits(tmp_path, split)
+        pair = data.pair(0)
+        assert len(data) == 1 and pair.instruction == list(RECORDS.values())[k][0]
+        for at, made in (("images", pair.before), ("after", pair.after)):
+            with Image.open(tmp_path / at / list(RECORDS)[k]) as im:
+                assert np.array_equal(made, np.asarray(im))
+
+
+def test_gier_is_asked_in_the_words_of_all_who_were_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GIER: warped pictures before others; in training a sentence a visit, else each sentence with its pair."""
+    for k, n in enumerate(("a_1.jpg", "a_2.jpg", "b_1.jpg", "b_2.jpg")):
+        picture(tmp_path / "images" / n, seed=k)
+    picture(tmp_path / "warped" / "a_1.jpg", seed=9)
+    record = {"input": "a_1.jpg", "output": "a_2.jpg", "operator": {}, "expert_summary": ["turn it grey", "less colour"],
+              "amateur_summary": ["make it\nold"], "split": "train"}
+    bad = record | {"expert_summary": 3}, record | {"output": None}, "text", record | {"input": "a_9.jpg"}
+    other = {"input": "b_1.jpg", "output": "b_2.jpg", "expert_summary": ["brighter", "more light"],
+             "amateur_summary": [], "split": "valid"}
+    (tmp_path / "GIER.json").write_text(json.dumps([record, *bad, other]))
+    with pytest.warns(UserWarning, match="3 fault"):
+        train = open_edits(tmp_path, "train")
+    assert len(train) == 1 and train.versions(0) == 3
+    assert [train.pair(0, v).instruction for v in range(3)] == ["turn it grey", "less colour", "make it old"]
+    with Image.open(tmp_path / "warped" / "a_1.jpg") as im:
+        assert np.array_equal(train.pair(0).before, np.asarray(im))
+    val = open_edits(tmp_path, "val")
+    assert [val.pair(i).instruction for i in range(len(val))] == ["brighter", "more light"]
+    with pytest.raises(DataError, match="no split 'test'.*it has train, val"):
+        open_edits(tmp_path, "test")
+    code, out, _ = run(capsys, "doctor", str(tmp_path), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["fault_counts"] == {folders.RECORD: 2, folders.MISSING: 1}
+    assert {f["record"] for f in found["faults"]} == {"entry 1", "entry 2", "GIER.json:entry 4"}
 
 
 def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,

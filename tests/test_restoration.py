@@ -246,6 +246,12 @@ def test_each_kind_is_asked_for_by_its_own_scales(monkeypatch: pytest.MonkeyPatc
     asked_with.clear()
     measure.editing(m, steps=2, text=2.0, image=None)(before, pairs, [0, 1, 2])
     assert len(asked_with) == 1, "scales that are given are everybody's"
+    asked_with.clear()
+    m.reader = None
+    monkeypatch.setattr(measure, "untrained", lambda _: m)
+    measure.evaluate(m, "edits:16:12", limit=3, steps=1, device="cpu")
+    boxes = [(o.get("text"), o.get("image")) for w, o in asked_with if w[0].startswith("mark the") and len(w) > 1]
+    assert len(boxes) >= 6 and set(boxes) == {(7.5, 1.5)}, "what is derived of marks is asked for as marks are"
     published = instruct_diffusion.spec().scales
     assert ("encircle", 6.0, 0.5) in published and ("mark", 7.5, 1.5) in published
 

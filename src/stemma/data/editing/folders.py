@@ -211,14 +211,15 @@ def sound(folder: F) -> F:
     return replace(folder, entries=kept, faults=faults)
 
 
-def _list_of(path: Path) -> tuple[list[Any], str]:
+def list_of(path: Path) -> tuple[list[Any], str]:
+    """The records of a JSON list and the sha256 of its bytes. Raises `DataError` for anything else."""
     records, digest = load_json(path)
     if not isinstance(records, list):
         raise DataError(str(path), f"holds a {type(records).__name__} and no list of edits", "fetch the file again")
     return records, digest
 
 
-def _part(records: list[Any], split: str) -> tuple[int, list[Any]]:
+def part_of(records: list[Any], split: str) -> tuple[int, list[Any]]:
     """(the first's number, the part of a list that is a split). Of three to ten, whose shares leave none to validate
     on, val and test have one each."""
     count = len(records)
@@ -231,8 +232,8 @@ def _part(records: list[Any], split: str) -> tuple[int, list[Any]]:
 def _released(path: Path, split: str, follow_links: bool) -> Folder:
     """The layout of InstructPix2Pix."""
     seeds = path / "seeds.json"
-    records, digest = _list_of(seeds)
-    first, own = _part(records, split)
+    records, digest = list_of(seeds)
+    first, own = part_of(records, split)
     out = Folder(path, "instruct-pix2pix", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(),
                  follow_links)
     for n, r in enumerate(own, first):
@@ -260,8 +261,8 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     """The layout of MagicBrush."""
     turns = _turns(path)
     file = turns.get(split) or turns["all"]
-    records, digest = _list_of(file)
-    first, own = (0, records) if split in turns else _part(records, split)
+    records, digest = list_of(file)
+    first, own = (0, records) if split in turns else part_of(records, split)
     out = Folder(file.parent, "magicbrush", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(),
                  follow_links)
     for n, r in enumerate(own, first):
@@ -280,5 +281,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "lists_at",
-           "open_folder", "sound", "splits_at"]
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "list_of",
+           "lists_at", "open_folder", "part_of", "sound", "splits_at"]

@@ -359,8 +359,8 @@ def get(name: str) -> EnvCard:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, video:WORLD and mute:WORLD "
-                 "show a part, times:100:WORLD pays more")
+                 "atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, "
+                 "video:WORLD and mute:WORLD show a part, times:100:WORLD pays more")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 

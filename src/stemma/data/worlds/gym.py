@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,10 +116,24 @@ def look(name: str) -> Foreign:
             what = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
             raise StemmaError(f"the environment '{name}' draws {what}, and a picture is uint8 (height, width, 3)")
         names, act, choices = _actions(env.action_space, name)
-        limit = getattr(env.spec, "max_episode_steps", None) or LIMIT
-        return Foreign(name, names, act, int(limit), choices)
+        return Foreign(name, names, act, limit_of(env, name), choices)
     finally:
         env.close()
+
+
+def limit_of(env: Any, name: str) -> int:
+    """Decisions of an episode, at most: as its registration says, or the environment itself, or, of Atari's games, the
+    frames of a game over those of a decision. One that says nothing is cut after `LIMIT`, which is said."""
+    told = getattr(env.spec, "max_episode_steps", None) or getattr(env.unwrapped, "max_steps", None)
+    how = getattr(env.spec, "kwargs", {})
+    if told is None and (frames := how.get("max_num_frames_per_episode")):
+        skipped = how.get("frameskip", 1)
+        a_decision = int(skipped if isinstance(skipped, int) else skipped[0]) * getattr(env, "repeat", 1)
+        told = -(-int(frames) // a_decision)
+    if told is None:
+        warnings.warn(f"the environment '{name}' does not say how long an episode lasts at most: it is cut after "
+                      f"{LIMIT} decisions", stacklevel=3)
+    return int(told or LIMIT)
 
 
 def _actions(space: Any, name: str) -> tuple[tuple[str, ...], Callable[[np.ndarray], Any], bool]:
@@ -162,4 +177,4 @@ def _part(x: float, n: int) -> int:
     return min(max(int((x + 1) / 2 * n), 0), n - 1)
 
 
-__all__ = ["LIMIT", "Foreign", "check_senses", "guarded", "is_id", "look", "made", "scaled_to", "shrink"]
+__all__ = ["LIMIT", "Foreign", "check_senses", "guarded", "is_id", "limit_of", "look", "made", "scaled_to", "shrink"]

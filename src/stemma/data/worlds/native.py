@@ -3,6 +3,7 @@
     gym:CartPole-v1, gym:ALE/Pong-v5, gym:my_module:My-v0      gymnasium's by their ids
     gym:CrafterReward-v1                                       crafter's, which knows the older gym alone
     minigrid:GoToDoor-5x5                                      MiniGrid's; its mission comes as tokens, a word a step
+    atari:pong, atari100k:pong                                 Atari's games by the protocols of DreamerV3 (`atari`)
 
 `+image` behind a name adds a picture to what is seen. An observation's numbers are the channel "vector", a picture
 is "image", a word "token". One of several choices is taken by the largest of its numbers: a one-hot action says it.
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from ...core.types import StemmaError
-from .gym import LIMIT, check_senses, guarded, scaled_to, shrink
+from . import atari
+from .gym import check_senses, guarded, limit_of, scaled_to, shrink
 
-PREFIXES = ("gym:", "minigrid:")
+PREFIXES = ("gym:", "minigrid:", *atari.PREFIXES)
 LEAST = 16  # a smaller array of bytes is a grid of codes and no picture
 # what an id begins with: the package that brings it, and how it is installed
-PACKAGES = (("ALE/", "ale_py", "ale-py"), ("MiniGrid", "minigrid", "stemma-vision[worlds]"),
+PACKAGES = (*((head, "ale_py", "stemma-vision[worlds]") for head in ("ALE/", *atari.PREFIXES)),
+            ("MiniGrid", "minigrid", "stemma-vision[worlds]"),
             ("BabyAI", "minigrid", "stemma-vision[worlds]"), ("Crafter", "crafter", "stemma-vision[worlds]"),
             ("CarRacing", "Box2D", "stemma-vision[worlds]"), ("LunarLander", "Box2D", "stemma-vision[worlds]"),
             ("Bipedal", "Box2D", "stemma-vision[worlds]"))
@@ -74,6 +77,8 @@ def made(name: str) -> Any:
                               f"install '{install}'")
         if package == "crafter":
             return _crafter(reward="NoReward" not in ident)
+        if ident.startswith(atari.PREFIXES):
+            return atari.made(ident)
         if package != "Box2D":
             module = importlib.import_module(package)
             if hasattr(module, "register_envs") and package == "ale_py":
@@ -107,6 +112,7 @@ def _crafter(reward: bool) -> Any:
         metadata = {"render_modes": ["rgb_array"]}
         observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
         action_space: Any = spaces.Discrete(17)
+        max_steps = 10_000  # its own length of an episode
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
             super().reset(seed=seed)
@@ -226,8 +232,7 @@ def look(name: str) -> Native:
             raise StemmaError(f"the environment '{name}' shows nothing that can be seen; where it draws itself, "
                               f"{name}+image looks at that")
         actions, choices = actions_of(env.action_space, name)
-        limit = getattr(env.spec, "max_episode_steps", None) or getattr(env.unwrapped, "max_steps", None) or LIMIT
-        return Native(name, actions, choices, tuple(inputs), int(limit), words, mission)
+        return Native(name, actions, choices, tuple(inputs), limit_of(env, name), words, mission)
     finally:
         env.close()
 

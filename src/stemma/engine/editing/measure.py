@@ -104,12 +104,18 @@ def _number(said: bool | None) -> float | None:
     return None if said is None else float(said)
 
 
+def by_kind(model: nn.Module, **options: Any) -> dict[str, dict[str, float]]:
+    """The scales of the kinds of instruction that have their own; none where scales are given."""
+    m: Any = model
+    given = {"text", "image"} & {k for k, v in options.items() if v is not None}
+    return {} if given else {kind: {"text": t, "image": i} for kind, t, i in m.spec.scales}
+
+
 def editing(model: nn.Module, **options: Any) -> Made:
     """`model.edit` as what makes pictures, each kind by its own scales where none are given; the noise of an edit is
     that of its number."""
     m: Any = model
-    own = {} if {"text", "image"} & {k for k, v in options.items() if v is not None} else {
-        kind: {"text": t, "image": i} for kind, t, i in m.spec.scales}
+    own = by_kind(model, **options)
 
     def make(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.Tensor:
         before, groups = before.to(next(m.parameters()).device), defaultdict(list)
@@ -256,7 +262,8 @@ def evaluate(
     if is_drawn(data) and "mark" in pairs.info.kinds:
         edits = open_drawn(str(data), split, ["mark"])
         for net, said in ((m, found), (fresh, bare)):
-            said |= derive.derived(derive.by_marking(net, size, device, **options), edits,
+            asked = options | by_kind(net, **options).get("mark", {})
+            said |= derive.derived(derive.by_marking(net, size, device, **asked), edits,
                                    min(limit or derive.PICTURES, derive.PICTURES))
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
@@ -265,5 +272,5 @@ def evaluate(
     }
 
 
-__all__ = ["BARE", "Made", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure", "scales",
-           "scored", "untrained"]
+__all__ = ["BARE", "Made", "by_kind", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure",
+           "scales", "scored", "untrained"]

@@ -1,6 +1,5 @@
 """InstructDiffusion: an editor of pictures whose edits are answers, so that marking a thing in a colour is segmentation
-and
-a disc on a joint is a keypoint.  arXiv 2309.03895"""
+and a disc on a joint is a keypoint.  arXiv 2309.03895"""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -87,7 +86,9 @@ PAPER = Paper(
         "restored:DATA spoils pictures of any data; folders of GoPro, REDS, SIDD and CLWD are read as published.",
         "Where an instruction was made for the picture as it lies (joints, which have a left and a right; things that "
         "are told by where they stand), neither is mirrored after.",
-        "Photographs that came with edits of GIER, GQA-inpaint and of its own sets are not read.",
+        "Its photographs of edits: GIER's list is read as published, any other as a list of (before, after, "
+        "instruction) (`data.editing.listed`). GQA-inpaint publishes scenes, of which no sentences are made here; the "
+        "release's own pairs are not published.",
         "Boxes and classes come out of masks (`engine.editing.derive`), as in its tasks that no example showed.",
     ),
 )

@@ -31,8 +31,8 @@ def recipe(preset: str = "paper") -> Recipe:
     half; autoencoder and text sleep. "small" is ours."""
     if preset == "small":
         return Recipe(
-            optimizer="adamw", lr=2e-3, weight_decay=0.01, batch=32, length="10m", schedule="cosine", warmup=0.02,
-            clip=1.0, ema=0.999, precision="fp32", channels_last=False, resize=Resize("square", 16),
+            optimizer="muon", lr=0.02, other_lr=2e-3, weight_decay=0.01, batch=32, length="10m", schedule="cosine",
+            warmup=0.02, clip=1.0, ema=0.999, channels_last=False, resize=Resize("square", 16),
             augment=Augment(flip=0.5),
         )
     return Recipe(

@@ -173,8 +173,8 @@ PAPER = Paper(
         "comes then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
         "rule.free=0 the free nat, behaviour.pull=0 the slow critic.",
         "Tasks of DeepMind control last two steps a decision, as when the claims' scores were made (numbers: size12m, "
-        "ratio 512; today's configs.yaml has one step, size1m, 1,024), without shadows and reflections. Atari is "
-        "Gymnasium's v5, which repeats actions by chance; the code's 100k idles up to 30 steps. "
+        "ratio 512; today's configs.yaml has one step, size1m, 1,024), without shadows and reflections. Atari by "
+        "the code's protocols is atari:GAME (96 grey pixels there) and atari100k:GAME (64 in colour). "
         "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures, 32 pixels wide.",
     ),
 )

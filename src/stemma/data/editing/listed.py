@@ -1,0 +1,188 @@
+"""Lists of edits, a record each: what a person writes down, and what GIER and others publish.
+
+A list is JSON ([{...}, ...]), JSON lines or CSV and is called edits, pairs, metadata, GIER, GIER_new, meta_info or
+magic_train; or train, val, test. It lies in the folder, or in a folder of its split below it. A record says
+
+before        input, source, original or before, also as input_image, input_image_file_name, input_path and so on
+after         output, edited, target or after, likewise
+instruction   instruction, edit_prompt, edit or prompt, or several of them: a list, instructions, prompts. GIER's are
+              those of experts and of amateurs (expert_summary, amateur_summary)
+split         train, val or test, where the list holds several; without, the first 90 % are train, 5 % val, 5 % test
+
+Of several instructions training takes another at each visit; else each is asked once, with its pair. Pictures are
+found by the end of their paths, which may be another machine's. GIER: Shi et al., 2020; the release of
+InstructDiffusion reads it with the first of warped/ and images/ that holds a picture (dataset/editing).
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..files import read_bytes, table_of, text_of
+from ..finding import Pictures
+from ..records import Fault
+from . import folders
+from .folders import DEV, RECORD, SPLITS, Entry, Folder, list_of
+from .pairs import Pair
+
+STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
+ENDINGS = (".json", ".jsonl", ".csv")
+_OF = {s: DEV[s] for s in DEV} | {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+_NAMES = {
+    "before": ("before", "input", "source", "original"),
+    "after": ("after", "output", "edited", "target"),
+    "instruction": ("instruction", "instructions", "edit_prompt", "edit", "prompt", "prompts", "expert_summary"),
+}
+_ENDING = re.compile(r"(_image)?(_file_?name|_path|_file)?$")
+_HEAD = 1 << 16  # bytes of a list in which its first record stands, or the names of its columns
+
+
+@dataclass
+class Listed(Folder):
+    """A split of a list. An entry's instruction is its instructions, a line each."""
+
+    def versions(self, i: int) -> int:
+        return len(self.entries[i].instruction.split("\n"))
+
+    def pair(self, i: int, version: int = 0) -> Pair:
+        """Raises `DataError` for pictures that are missing, damaged or of two sizes."""
+        said = self.entries[i].instruction.split("\n")
+        return replace(super().pair(i), instruction=said[version % len(said)])
+
+
+def lists_at(path: Path) -> dict[str, Path]:
+    """split -> its list, "all" where one holds them; the first of several that fit, in the order of the names."""
+    for stem in STEMS:
+        for ending in ENDINGS:
+            if _fits(file := path / f"{stem}{ending}"):
+                return {"all": file}
+    found: dict[str, Path] = {}
+    for name, split in _OF.items():
+        for file in (path / name, *(path / name / s for s in STEMS)):
+            for at in (file.parent / f"{file.name}{e}" for e in ENDINGS):
+                if split not in found and _fits(at):
+                    found[split] = at
+    return found
+
+
+def _fits(file: Path) -> bool:
+    """Whether a file begins as a list of edits does: the names of all three are there."""
+    try:
+        with open(file, "rb") as f:
+            head = f.read(_HEAD).decode("utf-8", "ignore").removeprefix("\ufeff").lstrip()
+    except OSError:
+        return False
+    if file.suffix == ".csv":
+        names = re.split(r"[,;\t]", head.partition("\n")[0].strip().lower())
+        return len(_columns([n.strip().strip('"') for n in names])) == 3
+    return head[:1] == ("[" if file.suffix == ".json" else "{") and len(
+        _columns(re.findall(r'"([\w -]+)"\s*:', head))) == 3
+
+
+def _columns(names: list[str]) -> dict[str, str]:
+    """What of before, after and instruction a record's names say, each by the first of them that does."""
+    plain = {re.sub(r"\W", "_", n.lower()): n for n in names}
+    bare = {_ENDING.sub("", p): n for p, n in reversed(plain.items())}
+    return {what: n for what, own in _NAMES.items()
+            if (n := next((of[k] for k in own for of in (plain, bare) if k in of), None)) is not None}
+
+
+def splits_at(path: Path) -> tuple[str, ...]:
+    """The splits that are there."""
+    there = lists_at(path)
+    if "all" not in there:
+        return tuple(s for s in SPLITS if s in there)
+    named = {_split(r) for _, r in _records(there["all"])[0]} - {""}
+    return tuple(s for s in SPLITS if s in named) or SPLITS
+
+
+def _split(record: Any) -> str:
+    said = record.get("split") if isinstance(record, dict) else None
+    return _OF.get(said.strip().lower(), "") if isinstance(said, str) else ""
+
+
+def _records(file: Path) -> tuple[list[tuple[str, Any]], str]:
+    """((where it stands, the record) of each, the file's sha256). Raises `DataError` for a file that is no such list;
+    a line that is no JSON is its text."""
+    if file.suffix == ".json":
+        records, digest = list_of(file)
+        return [(f"entry {n}", r) for n, r in enumerate(records)], digest
+    raw = read_bytes(file)
+    digest, text = hashlib.sha256(raw).hexdigest(), text_of(raw, file)
+    if file.suffix == ".jsonl":
+        return [(f"line {n}", _json(s)) for n, s in enumerate(text.split("\n"), 1) if s.strip()], digest
+    head = text.partition("\n")[0]
+    rows = table_of(text, file, max(",;\t", key=head.count))
+    return [(f"line {n}", dict(zip(rows[0], row))) for n, row in enumerate(rows[1:], 2) if any(row)], digest
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+
+
+def open_listed(path: Path, split: str, follow_links: bool = False) -> Listed:
+    """A split with all its entries that can be made sense of. Raises `DataError`."""
+    there = lists_at(path)
+    file = there.get(split) or there["all"]
+    records, digest = _records(file)
+    if split not in there:
+        named = any(_split(r) for _, r in records)
+        records = [x for x in records if _split(x[1]) == split] if named else folders.part_of(records, split)[1]
+    out = Listed(path, "edits", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(), follow_links)
+    pictures = Pictures(path, follow_links=follow_links)
+    where = pictures.below(file.parent)
+    for at, r in records:
+        files, said, faults = [], [], list(_faults(r))
+        if not faults:
+            names = _columns(list(r))
+            said = [" ".join(s.split()) for s in _instructions(r, names["instruction"])]
+            for what in ("before", "after"):
+                name = r[names[what]]
+                try:
+                    files.append(pictures.find(name, near="warped", beside=where) or name)
+                except LookupError as several:
+                    faults.append((names[what], f"{name} may be {several}", "say more of its path"))
+        if faults:
+            field, problem, mend = faults[0]
+            out.faults.append(Fault(str(file), at, field, problem, f"{mend}; training leaves it out", True, RECORD))
+            continue
+        said = [s for s in said if s] or [""]
+        for each in (["\n".join(said)] if split == "train" else said):
+            out.entries.append(Entry(each, ((files[0], files[1]),), f"{file.relative_to(path).as_posix()}:{at}"))
+    return out
+
+
+def _instructions(record: dict[str, Any], name: str) -> list[str]:
+    said = record[name]
+    if name == "expert_summary":
+        more = record.get("amateur_summary")
+        said = [*said, *more] if isinstance(said, list) and isinstance(more, list) else said
+    return said if isinstance(said, list) else [said]
+
+
+def _faults(record: Any) -> Iterator[tuple[str, str, str]]:
+    """(field, what is wrong, mend) of a record."""
+    mend = "mend the entry"
+    if not isinstance(record, dict):
+        yield "", "is no record of an edit", mend
+        return
+    names = _columns(list(record))
+    if lack := [k for k in _NAMES if k not in names]:
+        yield lack[0], "is not there", mend
+        return
+    for what in ("before", "after"):
+        if not (isinstance(record[names[what]], str) and record[names[what]].strip()):
+            yield names[what], "is no name of a picture", mend
+    if not all(isinstance(s, str) for s in _instructions(record, names["instruction"])):
+        yield names["instruction"], "is no text", mend
+
+
+__all__ = ["Listed", "lists_at", "open_listed", "splits_at"]
