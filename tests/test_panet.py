@@ -50,7 +50,13 @@ def test_the_published_counts() -> None:
     found = {f.what: f.value for f in panet.PAPER.facts}
     assert found == {"parameters of the second path": count(model.neck.down, model.neck.path),
                      "parameters of the mask's fully connected layer": count(model.branches[0].fc)}
-    assert count(model.neck) - count(parent.neck) == found["parameters of the second path"]
+    # a norm has a scale where a convolution without one has none: four laterals and four 3x3s
+    assert count(model.neck) - count(parent.neck) == found["parameters of the second path"] + 8 * 256
+    # every new layer has one, by 32 groups (authors' code)
+    head, mask = model.heads[0], model.branches[0]
+    norms = [sum(isinstance(m, nn.GroupNorm) and m.num_groups == 32 for m in x.modules())
+             for x in (head.first, head.rest, mask.first, mask.before, mask.body, mask.short)]
+    assert norms == [4, 3, 4, 2, 1, 2]
     # two fully connected layers: the first of them once more for each of three more levels
     assert count(two.heads) - count(parent.heads) == 3 * (256 * 49 + 1) * 1024
 
