@@ -188,6 +188,7 @@ def test_averages_of_norms_keep_what_darknet_keeps(paper: str) -> None:
         norms = [n for n in m.modules() if isinstance(n, nn.BatchNorm2d)]
         assert norms and {(n.momentum, n.eps) for n in norms} == {(round(1 - keeps, 6), 1e-5)}
     assert all(cards.get(p).recipe("paper").augment.shuffle for p in (paper, "yolo-v1"))
+    assert cards.get("yolo-v3").recipe().augment.stretch == 0.3
 
 
 def test_both_headers_are_read(files: Any, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, ga_rpn
 from stemma.parts.dense.assign import Candidates
 from stemma.parts.dense.guided import Adaption, ByBestShape, GuidedHead, bounded, locations
+from stemma.parts.dense.losses import SmoothL1
 from stemma.parts.dense.sample import Everything
 
 INP = In((8, 8, 8), (4, 8, 16), 1, anchors=(1, 1, 1), logits=1)
@@ -61,7 +62,9 @@ def test_mmdetections_settings() -> None:
     assert (rule.loc_weight, rule.shape_weight) == (1.0, 0.1)  # the paper's
     s = p.stages[0]
     assert (s.assign.pos, s.count, s.coder.stds) == (0.6, 256, (0.05, 0.05, 0.1, 0.1))
-    assert (rule.proposals.keep, rule.proposals.keep_train) == (300, 300) and ga_rpn.recipe().clip == 35
+    r = ga_rpn.recipe()
+    assert (rule.proposals.keep, rule.proposals.keep_train) == (300, 300) and (r.clip, r.warmup_factor) == (35, 1 / 3)
+    assert s.box == rule.box == SmoothL1(1.0) and round(r.warmup * 90_000) == 500
 
 
 def test_without_a_word_on_shape_anchors_are_squares_and_else_the_coders() -> None:

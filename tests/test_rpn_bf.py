@@ -46,6 +46,7 @@ def test_published_counts() -> None:
     r = rpn_bf.recipe()
     assert r.length == f"{80_000 + 8 * facts['pictures of the training']}steps"
     assert r.phases[1].passes == 1 + len(Boost().stages)
+    assert r.augment.flip == 0 and rpn_bf.recipe("small").augment.flip == 0.5  # the authors' code mirrors nothing
 
 
 def test_anchors_are_people_of_nine_sizes() -> None:

@@ -256,6 +256,23 @@ def test_objects_come_in_a_drawn_order_with_all_that_is_theirs() -> None:
         equal(aug.ordered(s, np.array(order)), t)
 
 
+def test_a_stretched_picture_lies_whole_in_a_square() -> None:
+    """Sides of 60 and 80 changed by up to .3 each: a ratio between .72 and 2.48."""
+    s, ratios, corners = blobs(5, 60, 80), set(), set()
+    for k in range(30):
+        t = aug.stretch(s, np.random.default_rng(k), 0.3, FILL)
+        assert t.size == (80, 80) and len(t.boxes) == len(s.boxes) and t.image is not None
+        there = (t.image != FILL).any(-1)
+        rows, columns = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
+        h, w = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+        assert max(h, w) == 80 and 0.7 < w / h < 2.55
+        x, y = w / 80, h / 60
+        want = s.boxes * np.array([x, y, x, y]) + np.array([columns[0], rows[0]] * 2)
+        np.testing.assert_allclose(t.boxes, want, atol=1e-3)
+        ratios.add(round(w / h, 2)), corners.add((int(columns[0]), int(rows[0])))
+    assert len(ratios) > 15 and len(corners) > 15
+
+
 def test_expand_is_the_mean_around_an_untouched_picture() -> None:
     s = blobs(5, 20, 30)
     t = aug.expand(s, np.random.default_rng(0), FILL)

@@ -68,6 +68,7 @@ class Augment:
     quarter: float = 0.0  # rotations by 90 degrees (with both flips: the eight symmetries)
     colour: float = 0.0  # brightness, contrast, saturation up to this fraction (hue up to a tenth of it)
     scale: float = 0.0  # YOLOv1: scale and translate by up to this fraction
+    stretch: float = 0.0  # YOLOv3: another shape by up to this fraction of each side, anywhere in a square
     expand: float = 0.0  # SSD: paste on a mean canvas up to 4x, with this probability
     shuffle: bool = False  # YOLO: objects in a drawn order, for of two in one cell one alone is learned
     crop: bool = False  # SSD: IoU-constrained crops (none, .1, .3, .5, .7, .9)

@@ -84,8 +84,8 @@ def draw_colour(rng: np.random.Generator, a: Augment) -> np.ndarray:
 def only_symmetries(a: Augment) -> bool:
     """Whether a picture keeps its size and its objects: what the fast path of cached scenes can do (colour
     included)."""
-    return (a.scale == 0 and a.expand == 0 and not a.crop and not a.shuffle and a.elastic == 0 and not a.zoom
-            and not a.window)
+    return (a.scale == 0 and a.stretch == 0 and a.expand == 0 and not a.crop and not a.shuffle and a.elastic == 0
+            and not a.zoom and not a.window)
 
 
 # ---------------------------------------------------------------- colour
@@ -361,6 +361,17 @@ def zoom(s: Sample, rng: np.random.Generator, factors: tuple[float, ...]) -> Sam
     return resize(s, (max(1, round(h * factor)), max(1, round(w * factor))))
 
 
+def stretch(s: Sample, rng: np.random.Generator, fraction: float, fill: np.ndarray) -> Sample:
+    """As YOLOv3's code: the ratio of the sides changes as if each became longer or shorter by up to `fraction`, and the
+    whole picture lies anywhere in a square of `fill`, as large as fits."""
+    h, w = s.size
+    wide, high = (1 + fraction * (2 * rng.random(2) - 1)).tolist()
+    side, ratio = max(h, w), w * wide / (h * high)
+    s = resize(s, (max(1, round(side / max(ratio, 1))), max(1, round(side * min(ratio, 1)))))
+    y, x = (int(rng.integers(side - v + 1)) for v in s.size)
+    return window(s, (-x, -y, side - x, side - y), fill, np.ones(len(s.boxes), bool))
+
+
 def cut(s: Sample, rng: np.random.Generator, size: tuple[int, int], fill: np.ndarray) -> Sample:
     """A window of `size` (height, width) somewhere in the picture, with what is left of any object (as in CornerNet's
     code); a smaller picture is filled up at the right and below."""
@@ -479,6 +490,8 @@ def augment(s: Sample, rng: np.random.Generator, a: Augment, mean: tuple[float, 
         s = iou_crop(s, rng, fill)
     if a.scale:
         s = jitter(s, rng, a.scale, fill)
+    if a.stretch:
+        s = stretch(s, rng, a.stretch, fill)
     if a.zoom:
         s = zoom(s, rng, a.zoom)
     if a.window:

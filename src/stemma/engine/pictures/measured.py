@@ -54,11 +54,11 @@ def network_boxes(data: Dataset, recipe: Recipe) -> np.ndarray:
 
 def drawn(spec: Any, data: Dataset, recipe: Recipe) -> Iterator[Batch]:
     """An epoch of `BATCHES` batches at most, as training draws them, over pictures evenly spread, with the boxes that
-    come from outside."""
+    come from outside. Nothing is made before the first is asked for."""
     part = outside.with_proposals(spread(data, BATCHES * recipe.batch), recipe)
     outside.fill(part)
-    return Loader(part, recipe, train=True, batch=recipe.batch, mean=spec.preprocess.mean,
-                  needs=outside.needed(recipe)).epoch(0)
+    yield from Loader(part, recipe, train=True, batch=recipe.batch, mean=spec.preprocess.mean,
+                      needs=outside.needed(recipe)).epoch(0)
 
 
 __all__ = ["drawn", "measured", "network_boxes"]

@@ -111,22 +111,22 @@ def spec(preset: str = "paper") -> Any:
                      assign=r.rule.assign if small else ByIoU(0.5, 0.5, rescue=True))
         return replace(r, rule=rule, head=part(GuidedTowerHead, depth=1, norm="batch") if small else
                        part(GuidedTowerHead))
-    p = fpn.spec(size)
+    p, bent = fpn.spec(size), SmoothL1(1.0)
     assert p.rpn is not None
     coder, halved = Delta((0.07, 0.07, 0.11, 0.11)), Delta((0.05, 0.05, 0.1, 0.1))
     if small:
         return replace(p, rpn=guide(p.rpn, 4.0, 0.5, coder=coder), rpn_head=part(GuidedHead))
-    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=SmoothL1(1.0), proposals=Proposals(1000, 300, 2000, 300))
-    stage = replace(p.stages[0], assign=ByIoU(0.6, 0.6), sample=Random(256, 0.25), count=256, coder=halved)
+    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=bent, proposals=Proposals(1000, 300, 2000, 300))
+    stage = replace(p.stages[0], assign=ByIoU(0.6, 0.6), sample=Random(256, 0.25), count=256, coder=halved, box=bent)
     return replace(p, rpn=rpn, rpn_head=part(GuidedHead), stages=(stage,), post=(PerClassNMS(0.5, 1e-3, 100),))
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """Its parent's with gradients of a norm of 35 at most; "plug-in": three epochs in which backbone and pyramid
-    sleep."""
+    """Its parent's, after a rise from a third over 500 steps, with gradients of a norm of 35 at most; "plug-in": three
+    epochs in which backbone and pyramid sleep."""
     size = "small" if preset.endswith("small") else "paper"
     r = retinanet.recipe(size) if preset.startswith("retinanet") else fpn.recipe(size)
-    r = replace(r, clip=35.0) if size == "paper" else r
+    r = replace(r, clip=35.0, warmup=500 / 90_000, warmup_factor=1 / 3) if size == "paper" else r
     if preset.startswith("plug-in"):
         r = replace(r, phases=(Phase("proposals and regions", 1.0, r"^rpn_head|^heads"),))
         return r if size == "small" else replace(r, length="3epochs")

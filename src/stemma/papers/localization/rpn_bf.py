@@ -8,7 +8,7 @@ import torch
 
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
-from ...core.recipe import Phase, Recipe, Resize
+from ...core.recipe import Augment, Phase, Recipe, Resize
 from ...core.types import Targets
 from ...parts.backbones.fine import Fine
 from ...parts.backbones.tiny import TinyResNet
@@ -68,6 +68,7 @@ def recipe(preset: str = "paper") -> Recipe:
         return r if preset.startswith("rpn") else replace(r, phases=(Phase("proposals", 0.65), grown))
     steps, fit = 80_000, 8 * PICTURES
     r = replace(r, batch=1, milestones=(0.75,), length=f"{steps}steps", resize=Resize("shortest", 720, 960, 1),
+                augment=Augment(flip=0.0),
                 lr_mult=((r"backbone\.of\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)))
     if preset == "rpn":
         return r
@@ -128,8 +129,8 @@ PAPER = Paper(
         "40 a picture in the mean of the test set.",
         "A step's positives, up to 20, pay as one example each, and background fills up to 120; in the code they weigh "
         "20 together however few they are, beside 100 of background.",
-        "50 pixels of Caltech's 480 rows are 75 of 720. Of the pictures that a step of the authors' takes, half hold a "
-        "person; ours come as they are. The rate and its fall are Faster R-CNN's.",
+        "50 pixels of Caltech's 480 rows are 75 of 720. Pictures are not mirrored, as in the code. Half of those that "
+        "a step of the authors' takes hold a person; ours come as they are. The rate and its fall are Faster R-CNN's.",
         "A score that is given out is 1/2 + H / (2 + 2 |H|), which ranks as H does. 'rpn' is the proposal network as "
         "the final predictor.",
         "Without bootstrapping is one stage: --set boost.stages=2048, --set boost.most=30000 for the first negatives "

@@ -50,7 +50,8 @@ def recipe(preset: str = "paper") -> Recipe:
     p = yolo_v2.recipe(preset)
     if preset == "paper":
         return replace(p, length="500200steps", milestones=(400_000 / 500_200, 450_000 / 500_200),
-                       warmup=1000 / 500_200, resize=replace(p.resize, size=608))
+                       warmup=1000 / 500_200, resize=replace(p.resize, size=608),
+                       augment=replace(p.augment, scale=0.0, stretch=0.3))
     return replace(p, resize=Resize("square", 256)) if preset == "classifier" else p
 
 
@@ -122,8 +123,8 @@ PAPER = Paper(
         "does, and it is left out.",
         "rule.cls.by=softmax makes classes exclude one another; rule.rescore=true lets the objectness learn the IoU. "
         "Sec. 2.1 spares a box from .5, the released configuration from .7, which rule.assign.spare is.",
-        "A picture is padded on the right and below; the code puts it into the middle of a grey square, and crops by "
-        "up to .3 in training.",
+        "Training changes a picture's shape and lays it anywhere in a square, as the code does; else it is padded on "
+        "the right and below, where the code puts it into the middle. The code's squares are grey, ours black.",
         "Burn-in rises with the fourth power of the step in the code, evenly here.",
         "Other thresholds than the code's: the best 1,000 pairs of box and class go on to NMS (rule.pre), and the best "
         "100 are kept.",

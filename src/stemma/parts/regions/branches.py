@@ -20,6 +20,7 @@ from ...core.types import Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops import masks as mk
 from ...ops.scalars import normaliser
+from ..necks import Norm, conv
 from ..transposed import Transposed
 from .heads import Align, Pool, upsample2
 from .regions import Regions
@@ -41,11 +42,11 @@ class Branch(nn.Module):
         raise NotImplementedError
 
 
-def tower(channels: int, width: int, depth: int) -> nn.Sequential:
+def tower(channels: int, width: int, depth: int, norm: Norm = "none") -> nn.Sequential:
     """`depth` 3x3 convolutions with ReLU."""
     layers: list[nn.Module] = []
     for i in range(depth):
-        layers += [nn.Conv2d(channels if i == 0 else width, width, 3, padding=1), nn.ReLU(inplace=True)]
+        layers += [conv(channels if i == 0 else width, width, 3, norm), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
@@ -54,8 +55,8 @@ def he(module: nn.Module) -> None:
     for m in module.modules():
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-            assert m.bias is not None
-            nn.init.zeros_(m.bias)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
 
 
 class MaskBranch(Branch):
