@@ -46,12 +46,14 @@ def test_the_published_counts() -> None:
     with torch.device("meta"):
         model, parent = panet.spec().build(90), mask_rcnn.spec().build(90)
         two = edit(edit(panet.spec(), "stages.0.head.convs", 0), "stages.0.head.depth", 2).build(90)
+        bare = edit(panet.spec(), "neck.norm", "none").build(90)
     count: Any = lambda *ms: sum(p.numel() for m in ms for p in m.parameters())  # noqa: E731
     found = {f.what: f.value for f in panet.PAPER.facts}
-    assert found == {"parameters of the second path": count(model.neck.down, model.neck.path),
+    assert found == {"parameters of the second path": count(bare.neck.down, bare.neck.path),
                      "parameters of the mask's fully connected layer": count(model.branches[0].fc)}
-    # a norm has a scale where a convolution without one has none: four laterals and four 3x3s
-    assert count(model.neck) - count(parent.neck) == found["parameters of the second path"] + 8 * 256
+    assert count(bare.neck) - count(parent.neck) == found["parameters of the second path"]
+    # a norm has a scale where a convolution without one has none: four laterals, four 3x3s and the second path's six
+    assert count(model.neck) - count(bare.neck) == 14 * 256
     # every new layer has one, by 32 groups (authors' code)
     head, mask = model.heads[0], model.branches[0]
     norms = [sum(isinstance(m, nn.GroupNorm) and m.num_groups == 32 for m in x.modules())

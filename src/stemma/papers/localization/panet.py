@@ -163,7 +163,8 @@ PAPER = Paper(
         Claim("COCO val2017 box AP, Faster R-CNN R50, second path alone, 1x", 0.375, "mmdetection, configs/pafpn"),
     ),
     facts=(
-        Fact("parameters of the second path", 3_542_016, 90, source="six 3x3 convolutions of 256, and their norms"),
+        Fact("parameters of the second path", 3_540_480, 90, (("neck.norm", "none"),), "without norms",
+             "six 3x3 convolutions of 256"),
         Fact("parameters of the mask's fully connected layer", 19_669_776, 90, source="14 x 14 x 128 to 28 x 28"),
     ),
     notes=(
