@@ -100,11 +100,14 @@ def tried(family: str, name: str) -> Row:
     return Row(family, name, strides, pictures, "refused: " + said)
 
 
+LONGEST = 220  # letters of a cell
+
+
 def one_line(error: StemmaError) -> str:
     """What a mistake is told by, as a cell of a table."""
     said = str(error)
     assert "\n" not in said, said
-    return said.replace("|", "/")[:220]
+    return said.replace("|", "/") if len(said) <= LONGEST else said.replace("|", "/")[: LONGEST - 1].rstrip() + "…"
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def test_bars_stand_on_one_line_and_classes_that_are_nowhere_are_folded(tmp_path
     bars = re.findall(r'class="bin" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', text)
     assert len(bars) == 44 and {float(y) + float(h) for y, h in bars} == {180.0}
     assert min(float(h) for _, h in bars if float(h)) >= 1, "a bin with one object can be seen"
-    for most, said in ((3, "3"), (2438, "2500"), (12_583, "15k"), (999_999, "1M")):  # a number that fits beside them
+    for most, said in ((3, "3"), (2438, "2.5k"), (12_583, "15k"), (999_999, "1M")):  # a number that fits beside them
         assert f'text-anchor="end">{said}<' in page._bars(np.zeros(most), np.linspace(0, 1, 3), "share")
     assert "3 classes do not appear" in text and "none0, none1, none2" in text and "<th>none0" not in text
     heads = re.findall(r'<th class="plain" scope="col">(.*?)</th>', text)

@@ -23,6 +23,15 @@ FEW = [cards.get(n) for n in ("fcn", "deeplab", "faster_rcnn", "fpn", "mask_rcnn
                               "panoptic_fpn")]
 
 
+def test_a_year_stands_over_the_boxes_of_its_row() -> None:
+    """So that a page narrower than the tree can keep it in sight beside whatever is there."""
+    drawn = lineage.drawing(cards.papers())
+    years = [int(y) for y in re.findall(r'<text class="year" x="4" y="(\d+)">', drawn)]
+    tops = [float(y) for y in re.findall(r'<rect class="box" x="[\d.]+" y="([\d.]+)"', drawn)]
+    assert len(years) > 5 and len(tops) == len(cards.papers())
+    assert not any(top - 1 < y < top + lineage.BOX[1] + 10 for y in years for top in tops)
+
+
 def test_boxes_keep_apart_and_time_runs_down() -> None:
     r = random.Random(1)
     years = {f"p{i}": 2010 + r.randrange(6) for i in range(24)}

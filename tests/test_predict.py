@@ -444,6 +444,17 @@ def test_a_box_is_drawn_where_it_is_in_its_colour() -> None:
     assert nothing.sum() == 0
 
 
+def test_no_line_goes_through_a_word() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    weak, sure = [100, 200, 300, 350], [110, 150, 390, 260]  # the left edge of the sure box passes the weak one's word
+    alone = np.asarray(draw.draw(image, one([weak], [0.5], [0]), ["a", "b"]))
+    both = np.asarray(draw.draw(image, one([weak, sure], [0.5, 0.9], [0, 1]), ["a", "b"]))
+    word = (alone == draw.colour(0)).all(-1)
+    word[198:] = False
+    assert word[:, 110].any() and (both[word] == draw.colour(0)).all()
+    assert tuple(both[220, 110]) == draw.colour(1)
+
+
 def test_names_stay_inside_the_picture_and_are_readable() -> None:
     image = np.full((60, 200, 3), 128, np.uint8)
     drawn = np.asarray(draw.draw(image, one([[150, 0, 199, 20]], [0.5], [0]), ["a rather long name"])).astype(int)

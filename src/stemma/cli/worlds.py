@@ -32,7 +32,9 @@ def evaluated(said: dict[str, Any]) -> None:
     if "dream" in said:
         d = said["dream"]
         out.print(f"[dim]failures a step by chance: {d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the "
-                  f"dream; failures told one step ahead: {number(d['recall'])} (.5 is chance)[/]")
+                  f"dream; "
+                  + ("no failure was met that could be told ahead" if d["recall"] is None or d["recall"] != d["recall"]
+                     else f"failures told one step ahead: {number(d['recall'])} (.5 is chance)") + "[/]")
 
 
 def plain(said: dict[str, Any]) -> dict[str, Any]:

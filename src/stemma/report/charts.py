@@ -40,9 +40,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def plain(v: float) -> str:
-    """A number for an axis: 0.25, 40, 1.2k, 3M."""
+    """A number for an axis: 0.25, 40, 1.5k, 3M."""
     for size, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(v) >= size * 10 or (abs(v) >= size and v % size == 0):
+        if abs(v) >= size * 10 or (abs(v) >= size and v % (size / 100) == 0):
             return f"{v / size:g}{mark}"
     return f"{v:g}"
 

@@ -40,6 +40,11 @@ for (const [i, c] of cards.entries()) {
   link(cards[i + 1] && "#" + cards[i + 1].id, cards[i + 1] && name(i + 1) + " \u2192");
   c.append(steps);
 }
-all(".tree").forEach(t => { t.scrollLeft = (t.scrollWidth - t.clientWidth) / 2; });
+all(".tree").forEach(t => {
+  const keep = () => t.querySelectorAll("text.year").forEach(y => y.setAttribute("x", t.scrollLeft + 4));  // years stay in sight
+  t.addEventListener("scroll", keep);
+  t.scrollLeft = (t.scrollWidth - t.clientWidth) / 2;
+  keep();
+});
 addEventListener("hashchange", () => show(true));
 show(Boolean(location.hash));

@@ -90,10 +90,7 @@ def drawing(papers: list[Paper]) -> str:
     edges = [(e.paper.name, p.name) for p in papers for e in p.parents if e.paper.name in names]
     plan = lay({p.name: p.year for p in papers}, edges, BOX[0])
     width, height = plan.width + 64, plan.height
-    out = []
-    for year, y in plan.years:
-        out += [tag("line", x1=0, x2=round(width), y1=round(y), y2=round(y), cls="year"),
-                tag("text", str(year), x=4, y=round(y) - 6, cls="year")]
+    out = [tag("line", x1=0, x2=round(width), y1=round(y), y2=round(y), cls="year") for _, y in plan.years]
     for (a, b), points in plan.lines.items():
         out.append(tag("path", d=_curve([(x + 60, y) for x, y in points]), cls="line", data_from=a, data_to=b))
     for p in papers:
@@ -106,6 +103,8 @@ def drawing(papers: list[Paper]) -> str:
               for n, k, line in _lines(p.label)),
         )
         out.append(tag("a", *inside, href=f"#{p.cli_name}", data_paper=p.name, aria_label=f"{p.label}, {p.year}"))
+    out += [tag("text", str(year), x=4, y=round(y - BOX[1] / 2 - 6), cls="year")  # over the boxes, where a page that
+            for year, y in plan.years]  # is narrower than the tree keeps it in sight
     size = {"viewBox": f"0 0 {width:.0f} {height:.0f}", "width": f"{width:.0f}", "height": f"{height:.0f}"}
     return tag("svg", *out, aria_label="Which paper was built from which", **size)
 

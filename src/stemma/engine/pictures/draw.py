@@ -127,8 +127,11 @@ def draw(
     if "boxes" in prediction:
         order = (np.argsort(prediction["scores"], kind="stable") if "scores" in prediction
                  else range(len(prediction["labels"])))
+        hue = [colour(int(label)) for label in hues["labels"]]
         for k in order:
-            _object(pen, prediction, int(k), colour(int(hues["labels"][k])), names, points, line, font, (h, w), many)
+            _object(pen, prediction, int(k), hue[k], points, line)
+        for k in order:  # no line goes through a word
+            _word(pen, prediction, int(k), hue[k], names, font, (h, w), many)
         return canvas
     for label, where in _regions(prediction):
         ys, xs = np.nonzero(where)
@@ -169,20 +172,11 @@ def _regions(prediction: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
     return [(int(c), prediction["panoptic"] == k + 1) for k, c in enumerate(prediction["segments"])]
 
 
-def _object(
-    pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, names: Sequence[str], points: Points | None,
-    line: int, font: Any, size: tuple[int, int], many: bool,
-) -> None:
-    label = int(p["labels"][k])
+def _object(pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, points: Points | None, line: int) -> None:
     x1, y1, x2, y2 = (float(v) for v in p["boxes"][k])
     dark = (20, 20, 20)
     pen.rectangle((x1 - line, y1 - line, max(x2, x1) + line, max(y2, y1) + line), outline=dark, width=line)
     pen.rectangle((x1, y1, max(x2, x1), max(y2, y1)), outline=c, width=line)
-    text = names[label] if label < len(names) else str(label)
-    if "scores" in p:
-        text += f" {float(p['scores'][k]):.2f}"
-    if not many or pen.textlength(text, font=font) < x2 - x1:  # among many, a word wider than its box would hide others
-        _tag(pen, text, x1, y1, c, font, size)
     if p.get("keypoints") is None:
         return
     spots = np.asarray(p["keypoints"][k], float)
@@ -193,6 +187,17 @@ def _object(
     r = line + 1
     for x, y in spots[seen, :2]:
         pen.ellipse((x - r, y - r, x + r, y + r), fill=c, outline=dark)
+
+
+def _word(pen: ImageDraw.ImageDraw, p: dict[str, Any], k: int, c: Colour, names: Sequence[str], font: Any,
+          size: tuple[int, int], many: bool) -> None:
+    """What an object is, and how sure that is. Among many, a word wider than its box would hide others."""
+    label, (x1, y1, x2, _) = int(p["labels"][k]), (float(v) for v in p["boxes"][k])
+    text = names[label] if label < len(names) else str(label)
+    if "scores" in p:
+        text += f" {float(p['scores'][k]):.2f}"
+    if not many or pen.textlength(text, font=font) < x2 - x1:
+        _tag(pen, text, x1, y1, c, font, size)
 
 
 def _tag(pen: ImageDraw.ImageDraw, text: str, x: float, y: float, c: Colour, font: Any, size: tuple[int, int],

@@ -56,7 +56,7 @@ def find_pictures(images: Any) -> Asked:
             raise StemmaError(f"{seeker.own[0]} was drawn by Stemma; name the pictures themselves, or a copy in "
                               "another folder")
         where = ", ".join(map(str, images)) if isinstance(images, (list, tuple)) else images
-        raise StemmaError(f"no pictures in {where}; looked for {', '.join(sorted(SUFFIXES))}")
+        raise StemmaError(f"no pictures in {where}; looked for .jpg, .png, .tif and {len(SUFFIXES) - 3} more endings")
     base = common([root for _, root in paths])
     seen: set[str] = set()
     for k, (source, _) in enumerate(found):
