@@ -261,10 +261,12 @@ def crowd_human(root: Path) -> Path:
 @pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
 def test_how_much_can_be_seen_goes_to_coco_and_is_told_elsewhere(tmp_path: Path) -> None:
     data = crowd_human(tmp_path / "data")
-    assert not convert(data, "coco", tmp_path / "coco").lost
+    parts = ["8 objects have a box of what is seen besides (--people visible reads it; its share of the whole is kept), "
+             "which is not read", "8 objects have a box of the head besides (--people head reads it), which is not read"]
+    assert convert(data, "coco", tmp_path / "coco").lost == parts
     for to in ("voc", "yolo"):
         assert convert(data, to, tmp_path / to).lost == [
-            "8 objects say how much of them can be seen, which is left out; coco holds it"]
+            *parts, "8 objects say how much of them can be seen, which is left out; coco holds it"]
     for where in (data, tmp_path / "coco"):
         seen = open_split(where, "train").truth(0).visible
         assert seen is not None and seen.tolist() == [1, 0.4]
@@ -467,3 +469,54 @@ def test_a_class_of_any_name_comes_back_or_is_refused(tmp_path: Path, name: str)
             with pytest.raises(DataError, match=f"a name that {to} cannot hold. rename it, or use coco"):
                 convert(tmp_path / "set", to, tmp_path / to)
             assert not (tmp_path / to).exists()
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_numbers_of_coco_are_kept_and_those_of_others_are_no_others(tmp_path: Path) -> None:
+    """Of pictures and of objects, in all splits; 0, which COCO's own evaluation takes for no match, is no object's."""
+    own = {"train": coco_doc(2), "val": coco_doc(2)}
+    for split, doc in own.items():
+        make_coco(tmp_path / "data", doc, split, 2)
+    make_yolo(tmp_path / "yolo")
+    for place, to in (("data", "out"), ("yolo", "new")):
+        convert(tmp_path / place, "coco", tmp_path / to)
+    read = {to: {p.stem.partition("_")[2]: json.loads(p.read_text())
+                 for p in sorted((tmp_path / to / "annotations").glob("*.json"))} for to in ("out", "new")}
+    for split, doc in own.items():
+        ours = read["out"][split]
+        assert [im["id"] for im in ours["images"]] == [im["id"] for im in doc["images"]] == [100, 101]
+        of = {a["id"]: (a["image_id"], a["category_id"], a["bbox"]) for a in doc["annotations"]}
+        mine = {a["id"]: (a["image_id"], a["category_id"], a["bbox"]) for a in ours["annotations"]}
+        (fresh,) = mine.keys() - of.keys()
+        assert fresh >= 12 and mine.pop(fresh) == of.pop(0) and mine == of
+    for kind in ("images", "annotations"):
+        every = [row["id"] for doc in read["new"].values() for row in doc[kind]]
+        assert len(read["new"]) > 1 and len(every) == len(set(every)) and (kind == "images" or 0 not in every)
+
+
+@pytest.mark.filterwarnings("ignore::stemma.data.records.DataWarning")
+def test_what_is_said_of_objects_and_not_read_is_counted(tmp_path: Path) -> None:
+    """Attributes, marks and boxes of another part of a person; by the doctor too."""
+    doc = coco_doc(2)
+    doc["annotations"][0] |= {"attributes": {"occluded": True, "rotation": 0.0, "kind": ""}, "track_id": 7}
+    doc["annotations"][1] |= {"attributes": {"occluded": False}, "num_keypoints": 0, "score": 0.25}
+    make_coco(tmp_path / "coco", doc, images=2)
+    xml = voc_xml().replace("</name>", "</name><pose>Left</pose><truncated>1</truncated><occluded>0</occluded>")
+    make_voc(tmp_path / "voc", [xml, voc_xml(), voc_xml()], {"train": [0, 1], "val": [2]})
+    person = {"tag": "person", "fbox": [1, 1, 20, 30], "vbox": [1, 1, 20, 15], "hbox": [5, 1, 6, 6]}
+    (tmp_path / "people").mkdir()
+    for split in ("train", "val"):
+        noise(tmp_path / "people" / "Images" / f"{split}.jpg")
+        (tmp_path / "people" / f"annotation_{split}.odgt").write_text(json.dumps(
+            {"ID": split, "gtboxes": [person, person | {"hbox": [0, 0, 0, 0]}]}) + "\n")
+    want = {"coco": ["1 objects have the attribute 'occluded'", "1 objects have the attribute 'track_id'",
+                     "1 objects have the attribute 'score'"],
+            "voc": ["1 objects have the mark <pose>", "1 objects have the mark <truncated>"],
+            "people": ["4 objects have a box of what is seen besides (--people visible reads it; its share of the whole "
+                       "is kept)", "2 objects have a box of the head besides (--people head reads it)"]}
+    for place, said in want.items():
+        lost = [x for x in convert(tmp_path / place, "coco", tmp_path / f"{place}-out").lost if "is not read" in x]
+        assert sorted(lost) == sorted(f"{x}, which is not read" for x in said)
+        notes = [n for n in examine(tmp_path / place).notes if "which is not read" in n]
+        assert {n.partition(": ")[2].partition(" objects have ")[2].removesuffix(", which is not read") for n in notes
+                } == {x.partition(" objects have ")[2] for x in said}

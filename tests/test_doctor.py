@@ -284,3 +284,36 @@ def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path) -> None:
     root = make_yolo(tmp_path, yaml="path: .\ntrain: images/train\nnames: [Traffic light, traffic-light, cat]\n")
     assert any(n.startswith("'Traffic light' and 'traffic-light' are classes of their own") for n in examine(root).notes)
     assert not any("of their own" in n for n in examine(make_yolo(tmp_path / "two")).notes)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_data_that_are_made_of_others_each_is_looked_at_and_the_whole_is_opened(tmp_path: Path) -> None:
+    from stemma.data.doctors import examiner, made_of
+
+    def looked(where: str) -> Report:
+        return examiner(where)(where)
+
+    for name in "ab":
+        make_coco(tmp_path / name)
+    (tmp_path / "b" / "images" / "train" / "1.png").write_bytes(b"broken")
+    for k in range(12):
+        for c in ("x", "y"):
+            noise(tmp_path / "classes" / c / f"{k}.png", seed=k + 20 * (c == "y"))
+    a, b, classes = (str(tmp_path / n) for n in ("a", "b", "classes"))
+    both = looked(f"{a}+{b}*2")
+    assert list(both.splits) == [f"{a}: train", f"{b}: train"] and list(both.opened) == list(both.splits)
+    assert both.unreadable == [str(tmp_path / "b" / "images" / "train" / "1.png")] and not both.refused
+    assert any("pictures that are in two of these sets are not looked for" in n for n in both.notes)
+    beside = looked(f"{a}+labels:{classes}")
+    assert beside.format == "coco+class folders" and beside.splits[f"{classes}: all"].images == 24
+    for name, place in ((f"few:3:{classes}", classes), (f"labels:{a}", a), (f"few:3:crops:{a}", a)):
+        assert made_of(name) == [place] and looked(name).splits.keys() == looked(place).splits.keys()
+    (tooth,) = (f for f in looked(f"levels:{classes}").faults)
+    assert "levels.json" in tooth.problem and not tooth.safe
+    doc = coco_doc(3)
+    doc["categories"][0]["name"] = "cow"
+    make_coco(tmp_path / "c", doc)
+    (other,) = (f for f in looked(f"{a}+{tmp_path / 'c'}").faults)
+    assert other.kind == "not to be opened together" and "class 1 is 'dog' and 'cow'" in other.problem
+    with pytest.raises(DataError, match="nowhere"):
+        looked(f"few:3:{tmp_path / 'nowhere'}")

@@ -684,3 +684,20 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
             noise(tmp_path / name.format(split="train" if k < 3 else "val", k=k), H, W, seed=k)
     with pytest.raises(DataError, match="holds no data set of a known format; it holds 8 pictures"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("name,text,what", [
+    ("scans/a.dcm", "", "DICOM"), ("scans/a.nii.gz", "", "NIfTI"), ("train.tfrecord-00000-of-00002", "", None),
+    ("train.tfrecord", "", "TensorFlow's records"),
+    ("data.ndjson", '{"type": "dataset", "task": "detect"}', "Ultralytics' NDJSON"),
+    ("annotations/a.json", '{"version": "2.0", "schema_ref": "https://darwin-public/darwin_json/2.0/schema.json"}',
+     "V7's Darwin JSON"),
+    ("labels.json", '{"classes": ["a"], "labels": {"a": []}}', "FiftyOne's own JSON"),
+    ("train/MOT17-02/gt/gt.txt", "1,1,10,10,20,15,1,1,1", "MOTChallenge's tables"), ("notes.txt", "gt", None)])
+def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
+    noise(tmp_path / "images" / "a.png")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="holds no data set of a known format; it holds 1 picture") as said:
+        open_dataset(tmp_path)
+    assert (f"{name} is {what}, which is not read" in said.value.problem) == (what is not None)

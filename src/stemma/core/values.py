@@ -1,6 +1,7 @@
-"""What files of annotations write for one and the same thing: yes and no, and ids."""
+"""What files of annotations write for one and the same thing: yes and no, ids, and attributes that are set."""
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 YES, NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no", "", "none", "null"})
@@ -37,4 +38,11 @@ def ident(value: Any) -> int | str | None:
     return int(text) if same else value
 
 
-__all__ = ["flag", "ident"]
+def told(attributes: Any, but: Iterable[str | None] = ()) -> list[str]:
+    """What attributes say of an object and is not read, in words: those that are set, but for some."""
+    rows = attributes.items() if isinstance(attributes, Mapping) else ()
+    return [f"the attribute {str(k)[:60]!r}" for k, v in rows
+            if k not in but and v not in (None, False, "", 0) and v != [] and v != {}]
+
+
+__all__ = ["flag", "ident", "told"]

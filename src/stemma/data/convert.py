@@ -26,7 +26,7 @@ from .mix import is_mixture, origin, parts_of
 from .open import every_split, is_scenes, same_classes
 from .records import Records
 from .subset import subset
-from .writers.pages import Book
+from .writers.pages import UNREAD, Book
 
 # what lists of names cannot hold: bytes that are no UTF-8, ends of lines
 _NO_TEXT = re.compile("[\udc80-\udcff\x00-\x1f\x7f\u0085\u2028\u2029]")
@@ -88,6 +88,9 @@ def convert(where: str | Path, to: str, place: str | Path, format: str | None = 
     _unwritten(where, format, own, lost, **options)
     book = Book(own, {k: _names(d) for k, d in own.items()}, info.classes, info.points, lost)
     read = {k: [origin(d, i) for i in range(len(d))] for k, d in own.items()}
+    for once in {(d.annotations, what): (what, n) for of in read.values() for d, _ in of if isinstance(d, Records)
+                 for what, n in d.unread.items()}.values():  # of two splits that one file is divided into
+        book.lose(UNREAD.replace("{what}", _spelled(once[0])), once[1])
     others = [d.table.files[i] for of in read.values() for d, i in of
               if isinstance(d, Records) and _NO_TEXT.search(d.table.files[i])]
     if others:

@@ -408,6 +408,8 @@ def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float,
 def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
     report.notes += dict.fromkeys(note for data in opened.values() for note in data.notes)
+    report.notes += [f"{name}: {n:,} objects have {what}, which is not read" for name, data in opened.items()
+                     for what, n in data.unread.items()]
     alike: dict[str, list[str]] = defaultdict(list)
     for c in report.classes:
         alike[re.sub(r"[\s_-]+", "", c).casefold()].append(c)

@@ -1,6 +1,6 @@
 """Which doctor looks at which data: a kind of data that is not pictures with truth brings its own,
 `data/KIND/doctor.py` with `knows(where)` and `examine`, and `LOOSE` where much of other kinds looks like its own; all
-else is `data.doctor`'s."""
+else is `data.doctor`'s. Of data that are made of others, each of these is looked at."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ..core.samples import DataError
-from .doctor import examine
-from .mix import is_mixture, parts_of
+from .doctor import Report, examine
+from .mix import is_joined, is_mixture, parts_of
+from .open import is_scenes, open_dataset
+from .records import Fault
+
+_TAKES = {"few": 2, "crops": 1, "labels": 1, "levels": 1}  # words before a place, and behind which colon it stands
 
 
 def examiner(where: str | Path, format: str | None = None) -> Callable[..., Any]:
-    """The `examine` for the data at `where`; a format that was named is one of pictures with truth. Raises `DataError`
-    for several data sets mixed."""
-    if is_mixture(where):
-        each = [place for place, _, _ in parts_of(str(where))]
-        what = f"is {len(each)} data sets, mixed" if len(each) > 1 else "says how data are taken into a mixture"
-        raise DataError(str(where), what, "look at each alone: " + ", ".join(f"stemma doctor {one}" for one in each))
+    """The `examine` for the data at `where`; a format that was named is one of pictures with truth."""
+    if made_of(where) != [str(where)]:
+        return examine_parts
     names = sorted(own.parent.name for own in Path(__file__).parent.glob("*/doctor.py")) if format is None else []
     modules = [import_module(f".{name}.doctor", __package__) for name in names]
     for module in sorted(modules, key=lambda m: getattr(m, "LOOSE", False)):
@@ -29,4 +30,70 @@ def examiner(where: str | Path, format: str | None = None) -> Callable[..., Any]
     return examine
 
 
-__all__ = ["examiner"]
+def made_of(where: str | Path) -> list[str]:
+    """The places that a name is made of: the parts of a mixture, sets with commas between, what is behind few:30:,
+    crops:, labels: or levels:; the name itself where it is one place."""
+    text = str(where)
+    if is_scenes(text) or Path(text).expanduser().exists():
+        return [text]
+    if is_mixture(text):
+        each = [place for place, _, _ in parts_of(text)]
+    elif "," in text:
+        each = [s.strip() for s in text.split(",") if s.strip()]
+    elif (colons := _TAKES.get(text.partition(":")[0])) and text.count(":") >= colons:
+        each = [text.split(":", colons)[colons]]
+    else:
+        return [text]
+    return list(dict.fromkeys(inner for one in each for inner in made_of(one)))
+
+
+def examine_parts(where: str | Path, format: str | None = None, **options: Any) -> Report:
+    """Each of the places that a name is made of, as its own doctor looks at it, and whether they can be opened together
+    as the name says."""
+    text = str(where)
+    places = made_of(text)
+    told = {k: options[k] for k in ("progress", "decode", "near", "workers") if k in options}
+    own = {k: v for k, v in options.items() if k not in told}  # how the first is read, and others that are joined to it
+    report, formats = Report(text, ""), []
+    for k, place in enumerate(places):
+        more = own if k == 0 or is_joined(text) else {}
+        found: Report = examiner(place, format)(place, format, **told, **more)
+        formats.append(found.format)
+        _add(report, found, f"{place}: " if len(places) > 1 else "")
+    report.format = "+".join(dict.fromkeys(formats))
+    if len(places) > 1:
+        report.notes.append("pictures that are in two of these sets are not looked for")
+    if not report.refused:
+        try:
+            _together(text, format, own)
+        except DataError as e:
+            report.faults.append(Fault.of(e, "not to be opened together" if len(places) > 1 else "nothing to learn"))
+    return report
+
+
+def _together(where: str, format: str | None, options: dict[str, Any]) -> None:
+    """Open what a name says. Raises DataError."""
+    from .labelled import open_sets
+
+    if is_mixture(where):
+        open_dataset(where, "train", format, **options)
+    elif not any(map(is_scenes, made_of(where))):
+        open_sets(where)
+
+
+def _add(report: Report, found: Report, of: str) -> None:
+    """Put what was found at one place to a report, under its name."""
+    report.kinds = tuple(dict.fromkeys((*report.kinds, *found.kinds)))
+    report.classes = tuple(dict.fromkeys((*report.classes, *found.classes)))
+    report.splits |= {of + k: v for k, v in found.splits.items()}
+    report.opened |= {of + k: v for k, v in found.opened.items()}
+    report.objects |= {of + k: v for k, v in found.objects.items()}
+    report.faults += found.faults
+    report.notes += [of + note for note in found.notes]
+    report.alike += [(of + a, i, of + b, j) for a, i, b, j in found.alike]
+    report.twice += found.twice
+    for mine, theirs in zip(vars(report.unused).values(), vars(found.unused).values()):
+        mine += theirs
+
+
+__all__ = ["examiner", "made_of"]

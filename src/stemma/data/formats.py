@@ -45,6 +45,7 @@ from .readers import (
     yolo,
 )
 from .records import DataWarning, Draft, OnFault, Records, finish, reads_of, same_classes, say_once, used_by
+from .strangers import stranger
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
@@ -131,6 +132,8 @@ def _unknown(path: Path) -> DataError:
         return by_class
     pictures, packed = len(walk(path)), walk(path, _ARCHIVES)
     holds = f"; it holds {pictures:,} picture{'s' * (pictures != 1)} without annotations of any" if pictures else ""
+    if (other := stranger(path)) is not None:
+        return DataError(str(path), f"holds no data set of a known format{holds}; {other[0]}", other[1], field="format")
     if packed:
         few = ", ".join(packed[:3]) + (f" and {len(packed) - 3} more" if len(packed) > 3 else "")
         return DataError(str(path), f"holds no data set of a known format{holds}", f"unpack {few}: archives are not "

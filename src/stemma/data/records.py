@@ -180,6 +180,8 @@ class Draft:
     crowds: str = "crowds"  # what the format calls objects that do not count
     unmark: str = "write iscrowd 0"
     spelt: Spelt = ""  # what the four numbers of its boxes are
+    numbered: bool = False  # its pictures and objects have numbers of their own, which are kept
+    unread: dict[str, int] = field(default_factory=dict)  # what it says of objects besides and is not read -> how often
 
     def images(self, keep: np.ndarray) -> Draft:
         """The draft with the pictures at the ascending index `keep`."""
@@ -260,6 +262,7 @@ class Records:
                  bytes_of: Sequence[int]):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
         self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
+        self.numbered, self.unread = draft.numbered, draft.unread
         self.source = split  # the data's own split that this is a part of
         self._reads = reads_of(draft)
         self.wanted = frozenset(info.kinds)
@@ -274,6 +277,11 @@ class Records:
     @property
     def info(self) -> Info:
         return self._info
+
+    @property
+    def annotations(self) -> str:
+        """sha256 of the annotation bytes."""
+        return self._digest
 
     @property
     def used(self) -> frozenset[str]:

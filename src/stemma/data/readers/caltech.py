@@ -109,6 +109,7 @@ def _shape(label: str, number: int, box: Sequence[float], seen: Sequence[float],
     shape.box = (x, y, x + w, y + h)
     part = (seen[0], seen[1], seen[0] + seen[2], seen[1] + seen[3]) if hidden and seen[2] * seen[3] > 0 else shape.box
     shape.visible = pages.seen_share(shape.box, part)
+    shape.unread = [pages.OTHER["full" if which == "visible" else "visible"]] if part != shape.box else []
     shape.box = part if which == "visible" else shape.box
     return shape
 

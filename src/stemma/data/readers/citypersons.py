@@ -78,6 +78,7 @@ def _shape(number: int, aside: bool, box: list[float] | None, seen: list[float] 
     whole, part = ((b[0], b[1], b[0] + b[2], b[1] + b[3]) for b in (box, seen))
     shape.visible = pages.seen_share(whole, part)
     shape.box = part if which == "visible" and not aside else whole
+    shape.unread = [pages.OTHER["full" if which == "visible" else "visible"]] if part != whole and not aside else []
     return shape
 
 

@@ -645,7 +645,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     t.searched = searched
     return Draft(root, FORMAT, t if there.all() else t.images(np.flatnonzero(there)), classes, kinds, digest, said,
                  faults, points=points if keypoints is not None else None, follow_links=follow_links, notes=notes,
-                 out=out, used={said}, frequency=frequency, spelt="size")
+                 out=out, used={said}, frequency=frequency, spelt="size", numbered=True, unread=rows.unread)
 
 
 def _plain(source: Path) -> columns.Plain | None:

@@ -19,8 +19,9 @@ import time
 import zipfile
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from math import nan
 from pathlib import Path
@@ -33,6 +34,7 @@ from msgspec import Raw
 
 from stemma.core import outputs
 from stemma.core.samples import StemmaError
+from stemma.core.values import told
 
 from .amodal import LATER, VISIBLE
 from .segments import Growing, Segments, Store
@@ -42,6 +44,8 @@ VERSION = 4  # of the kept columns
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
+_LOOKED = 20_000  # annotations that are looked at for what is said besides
+_KNOWN = ("num_keypoints", "occlude_rate")
 _YES_NO = (0, 1, None)
 LISTS = (b'"images"', b'"annotations"', b'"categories"')
 _LONG = re.compile(rb"[0-9]{4301}")  # a number that Python does not read, and msgspec passes over
@@ -81,6 +85,15 @@ class _Row(msgspec.Struct, gc=False):
     amodal: Raw | None = None
 
 
+def beside(a: Any) -> list[str]:
+    """What an annotation says and is not read."""
+    out = []
+    for k, v in a.items() if isinstance(a, dict) else ():
+        if k not in _Row.__struct_fields__ and k not in _KNOWN:
+            out += told(v) if isinstance(v, dict) else told({k: v})
+    return out
+
+
 @dataclass
 class Annotations:
     """n annotations as columns. Those that are not as COCO writes them are in `odd` too, as they stand but for the
@@ -98,6 +111,7 @@ class Annotations:
     points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
     lengths: Int[np.ndarray, " n"]  # how many of them each has; -1 without the field
     odd: dict[int, Any]
+    unread: dict[str, int] = field(default_factory=dict)  # what is said besides -> how often
 
     def __len__(self) -> int:
         return len(self.number)
@@ -110,6 +124,12 @@ class _Growing:
         self.ids, self.lengths = array("q"), array("q")  # of an annotation, its picture and its category
         self.numbers, self.points, self.crowd, self.ignore = array("d"), array("d"), bytearray(), bytearray()
         self.segments, self.odd = Growing(), dict[int, Any]()
+        self.unread, self.step, self.looked = Counter[str](), 1, 0
+
+    def look(self, a: Any) -> None:
+        """Count what an annotation says besides."""
+        self.looked += 1
+        self.unread.update(beside(a))
 
     def extend(self, rows: list[_Row]) -> None:
         self.ids.extend(chain.from_iterable([(a.id, a.image_id, a.category_id) for a in rows]))
@@ -135,18 +155,21 @@ class _Growing:
         self.lengths.append(-1)
 
     def done(self) -> Annotations:
+        some = f" (of {self.looked:,} that were looked at)" if self.step > 1 else ""
+        unread = {what + some: n for what, n in self.unread.items()}
         number, image, category = np.array(self.ids, dtype=np.int64).reshape(-1, 3).T.copy()
         numbers = np.array(self.numbers, dtype=np.float64).reshape(-1, 6)
         return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(), numbers[:, 5].copy(),
                            np.array(self.crowd, dtype=bool), np.array(self.ignore, dtype=bool),
                            self.segments.segments(), np.array(self.points, dtype=np.float64),
-                           np.array(self.lengths, dtype=np.int64), self.odd)
+                           np.array(self.lengths, dtype=np.int64), self.odd, unread)
 
 
 def gathered(rows: Iterable[Any]) -> Annotations:
     """The columns of annotations that are parsed already, all of them as they stand."""
     new = _Growing()
     for a in rows:
+        new.look(a)
         new.add_odd(dict(a) if isinstance(a, dict) else a)
     return new.done()
 
@@ -210,7 +233,10 @@ class Document:
         """The annotations as columns."""
         decode, new = msgspec.json.Decoder(_Row).decode, _Growing()
         plain: list[_Row] = []
-        for raw in self._annotations:
+        new.step = len(self._annotations) // _LOOKED + 1
+        for k, raw in enumerate(self._annotations):
+            if k % new.step == 0:
+                new.look(_value(raw))
             if memoryview(raw).nbytes > 4300 and _LONG.search(raw):
                 raise NotPlain
             try:
@@ -317,7 +343,7 @@ def _written(plain: Plain) -> dict[str, Any]:
     r, t, i = plain.rows, plain.rows.segments.store, plain.images
     text = {"digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
             "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
-            "others": [list(t.others), list(t.others.values())]}
+            "others": [list(t.others), list(t.others.values())], "unread": r.unread}
     return {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
         "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first, "bounds": t.bounds,
         "points": t.points, "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
@@ -341,7 +367,7 @@ def kept(path: Path, known: str) -> Plain | None:
         text = _value(c["text"].tobytes())
         store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
         rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
-                           odd=dict(zip(*text["odd"], strict=True)))
+                           odd=dict(zip(*text["odd"], strict=True)), unread=text["unread"])
         images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
         return Plain(text["digest"], text["categories"], images, rows)
     except (NotPlain, *_DAMAGED):

@@ -23,6 +23,11 @@ FOLDERS = ("annotations", "labels")
 BOXES = {"full": ("fbox", "extra"), "visible": ("vbox", "extra"), "head": ("hbox", "head_attr")}
 
 
+def _drawn(box: Any) -> bool:
+    """Whether a box is there, and not a blank: CrowdHuman writes zeros for heads that are not seen."""
+    return isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box) and min(box[2:]) > 0
+
+
 def _fits(path: Path) -> bool:
     return path.suffix.lower() == ".odgt"
 
@@ -78,6 +83,7 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
             shape.why = f"box {k} has no text 'tag', or '{about}' says neither yes nor no of 'ignore'"
             page.shapes.append(shape)
             continue
+        shape.unread = [pages.OTHER[k] for k in BOXES if k != which and _drawn(b.get(BOXES[k][0]))]
         box = b.get(key)
         if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
             x, y, w, h = (float(v) for v in box)

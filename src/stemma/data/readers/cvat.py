@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from stemma.core.samples import DataError
+from stemma.core.values import told
 
 from ..files import read_bytes
 from ..images import MAX_PIXELS
@@ -178,6 +179,8 @@ def _float(e: ET.Element, key: str, default: float = math.nan) -> float:
 
 def _shape(e: ET.Element, k: int, size: tuple[int, int]) -> Shape:
     out = Shape((e.get("label") or "").strip(), record=k)
+    out.unread = told({a.get("name"): a.text for a in e.iterfind("attribute") if a.text not in (None, "false")}) + [
+        "the mark 'occluded'"] * (e.get("occluded") == "1" and e.tag != "skeleton")
     about = _float(e, "rotation", 0.0)
     if e.tag == "box":
         x1, y1, x2, y2 = (_float(e, c) for c in ("xtl", "ytl", "xbr", "ybr"))

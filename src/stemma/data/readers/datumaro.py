@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stemma.core.samples import DataError
-from stemma.core.values import flag, ident
+from stemma.core.values import flag, ident, told
 
 from ..records import Draft, Fault
 from . import pages, rle
@@ -148,6 +148,7 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
         shape.why = f"label_id {str(a.get('label_id'))[:20]} is none of the {len(classes)} classes"
         return shape
     more = a.get("attributes")
+    shape.unread = told(more, ("is_crowd",))
     try:
         shape.crowd = isinstance(more, dict) and flag(more.get("is_crowd"))
     except ValueError as e:

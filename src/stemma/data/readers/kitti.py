@@ -107,6 +107,8 @@ def _page(path: Path, faults: list[Fault]) -> Page | None:
             shape.why = f"{line[:60]!r} is not one word and 14 numbers"
         if len(words) not in (15, 16):
             shape.why = shape.why or f"has {len(words)} words; a line of KITTI has 15, or 16 with a score"
+        if shape.name.lower() != _CARELESS:
+            shape.unread = ["a place in space, a truncation and an occlusion"]
         page.shapes.append(shape)
     return page
 

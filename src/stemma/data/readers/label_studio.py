@@ -9,6 +9,7 @@ out. Labels of whole pictures (choices, ratings, texts) are passed over.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -74,7 +75,7 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
     doc, _ = load_json(path)
     if not isinstance(doc, list):
         raise DataError(str(path), "is no list of tasks", "check which file this is")
-    out, several, bare = [], 0, 0
+    out, several, bare, passed = [], 0, 0, list[str]()
     for k, task in enumerate(doc):
         name = _picture(task) if isinstance(task, dict) else ""
         if not name:
@@ -96,6 +97,7 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
         for j, row in enumerate(rows):
             found = _shape(row, j) if isinstance(row, Mapping) else (Shape("", record=j, why="is no region"), (0, 0))
             if found is None:
+                passed += [k for k in _BESIDE if k in str(row.get("type") or "").lower()]
                 continue
             shape, size = found
             page.size = page.size if any(page.size) else size
@@ -114,9 +116,13 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
         out.append(page)
     if several:
         notes.append(f"{several} tasks were labelled more than once; the ground truth is read, else the first")
+    notes += [f"{n} answers of the kind '{k}' are no objects and are not read" for k, n in Counter(passed).items()]
     if bare:
         notes.append(f"{bare} tasks have no annotation and are not read")
     return out
+
+
+_BESIDE = ("choices", "textarea", "number", "rating", "taxonomy", "datetime", "pairwise")
 
 
 def _related(rows: Sequence[Any]) -> dict[Any, list[Any]]:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from stemma.core.samples import DataError
+from stemma.core.values import told
 
 from ..records import OUT, Draft, Fault
 from . import pages
@@ -117,6 +118,7 @@ def _page(path: Path) -> Page:
 def _shape(row: dict[str, Any], k: int, size: tuple[int, int]) -> Shape:
     label, kind, points = row.get("label"), row.get("shape_type") or "polygon", row.get("points")
     out = Shape(label.strip() if isinstance(label, str) else "", record=k)
+    out.unread = told(row.get("flags")) + told({"description": row.get("description")})
     xy = [(real(p[0]), real(p[1])) for p in points if isinstance(p, list) and len(p) == 2] if isinstance(
         points, list) else []
     if not xy or len(xy) != len(points or ()) or not all(math.isfinite(v) for p in xy for v in p):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,10 @@ from . import rle
 from .coco import PERSON, points_named, split_name
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
+# boxes of a person besides the one that is read
+OTHER = {"full": "a box of the whole person besides (--people full reads it)",
+         "visible": "a box of what is seen besides (--people visible reads it; its share of the whole is kept)",
+         "head": "a box of the head besides (--people head reads it)"}
 ROUND = 64  # points of a polygon that stands for a circle or an ellipse
 
 
@@ -45,6 +50,7 @@ class Shape:
     visible: float = math.nan  # share of the box that can be seen
     points: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # name -> x, y, 1 hidden or 2 seen
     kind: str = "broken record"  # of the fault, where it cannot be read
+    unread: Sequence[str] = ()  # what is said of it besides, and is not read
 
 
 @dataclass(frozen=True)
@@ -305,10 +311,12 @@ def draft_of(
         visible=None if np.isnan(grown.visible).all() else grown.visible, keypoints=keypoints,
     )
     kinds = ("boxes", *(("masks",) if masks else ()), *(("keypoints",) if points is not None else ()))
+    unread = Counter(what for p in pages for s in p.shapes for what in dict.fromkeys(s.unread))
     return Draft(
         root, format, t, Classes(tuple(found)), kinds, hashed.hexdigest(),
         str(source.files[0] if len(source.files) == 1 else where), faults, follow_links=follow_links, out=grown.out,
         notes=notes, used={str(p) for p in (*source.files, *used)}, points=points, spelt=spelt,
+        unread=dict(unread),
     )
 
 
@@ -417,7 +425,7 @@ class _Columns:
 
 
 __all__ = [
-    "IMAGES", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes", "classes_of",
-    "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of", "seen_share",
-    "split_name", "turned",
+    "IMAGES", "OTHER", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes",
+    "classes_of", "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of",
+    "seen_share", "split_name", "turned",
 ]

@@ -195,7 +195,7 @@ def read(
                           tuple(classes.parent[k] for k in things))
         kinds = ("boxes", "masks", *kinds)
     return Draft(root, FORMAT, t, objects, kinds, digest, str(said), faults, semantic=classes, panoptic=classes,
-                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={str(said)})
+                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={str(said)}, numbered=True)
 
 
 def _one_root(*folders: Path) -> tuple[Path, list[str]]:

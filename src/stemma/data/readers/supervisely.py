@@ -174,6 +174,9 @@ def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Tem
 def _shape(row: dict[str, Any], size: tuple[int, int], number: int, templates: dict[str, Template]) -> Shape:
     title, kind = row.get("classTitle"), row.get("geometryType")
     shape = Shape(title.strip() if isinstance(title, str) else "", record=number)
+    tags = row.get("tags")
+    shape.unread = [f"the tag {str(t.get('name'))[:60]!r}" for t in tags if isinstance(t, dict)] if isinstance(
+        tags, list) else []
     given = row.get("points")
     points: dict[str, Any] = given if isinstance(given, dict) else {}
     try:

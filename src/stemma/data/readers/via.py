@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.core.samples import DataError
+from stemma.core.values import told
 
 from ..files import read_bytes, table_of, text_of
 from ..records import Draft, Fault
@@ -69,6 +70,7 @@ def read(
             page = of.setdefault(name, Page(name, (0, 0), path))
             if shape is not None:
                 page.shapes.append(_shape(shape, _name(attributes, key), len(page.shapes)))
+                page.shapes[-1].unread = told(attributes, (key,))
         found += of.values()
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="region", faults=faults,
                           every=lambda: {n for rows in every.values() for _, s, a in rows

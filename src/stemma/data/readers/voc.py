@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -388,7 +389,7 @@ def read(
         out=rows.out,
         used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
         str(p) for p in (class_path(where), colours.find(where)) if p}, crowds="difficult",
-        unmark="write <difficult>0</difficult>", spelt="corners",
+        unmark="write <difficult>0</difficult>", spelt="corners", unread=dict(rows.unread),
     )
     if source.stems is not None and source.stems.lower().startswith("imagesets/segmentation/"):
         semantic = with_background(classes)
@@ -454,6 +455,10 @@ def _named(key: str, root: ET.Element | None, pictures: Pictures, taken: set[str
     return None
 
 
+_READ = ("name", "bndbox", "difficult")
+_NOTHING = ("", "0", "false", "no", "unspecified")  # of marks of an object that say nothing of it
+
+
 class _Rows:
     """Columns grown from annotations."""
 
@@ -464,6 +469,7 @@ class _Rows:
         self.crowd: list[bool] = []
         self.record: list[int] = []
         self.out: set[int] = set()
+        self.unread: Counter[str] = Counter()
         self._corners: list[tuple[float, float, float, float]] = []
 
     def add(self, image: int, root: ET.Element, path: str) -> None:
@@ -493,6 +499,8 @@ class _Rows:
             x1, y1, x2, y2 = (_float(box.findtext(c)) for c in ("xmin", "ymin", "xmax", "ymax"))
             self._corners.append((x1, y1, x2, y2))
             self.crowd.append(hard)
+            self.unread.update({f"the mark <{e.tag[:60]}>" for e in o if e.tag not in _READ and (
+                len(e) or (e.text or "").strip().lower() not in _NOTHING)})
             self.record.append(k)
 
     def corners(self, one_based: bool) -> np.ndarray:

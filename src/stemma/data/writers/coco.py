@@ -1,9 +1,10 @@
 """COCO: annotations/instances_SPLIT.json (person_keypoints_SPLIT.json where objects have points) and SPLIT/ pictures.
 Holds boxes, polygons, run lengths, crowds, areas, points and how much of an object can be seen; ids are the source's
-own where it has any."""
+own where it has any, else no two are equal, in all splits."""
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def write(place: Path, book: Book) -> None:
         categories = [c | {"keypoints": list(book.points.names), "skeleton": lines} for c in categories]
     if book.frequency:
         categories = [c | {"frequency": f} for c, f in zip(categories, book.frequency)]
+    next_one = count(book.next_number)
     for split in book.splits:
+        mine: set[int] = set()
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         for page in book.pages(split):
@@ -43,7 +46,11 @@ def write(place: Path, book: Book) -> None:
             if page.searched is not None:
                 images[-1] |= {k: [of[c] for c in v] for k, v in zip(
                     ("neg_category_ids", "not_exhaustive_category_ids"), page.searched)}
-            objects += [_object(page, k, of, len(objects) + k + 1, book.masks) for k in range(len(page.labels))]
+            for k in range(len(page.labels)):
+                own = page.numbers[k] if page.numbers else 0  # 0 is taken for nothing by COCO's own evaluation
+                number = own if own > 0 and own not in mine else next(next_one)
+                mine.add(number)
+                objects.append(_object(page, k, of, number, book.masks))
         doc = {"images": images, "annotations": objects, "categories": categories}
         (place / "annotations" / f"{kind}_{split}.json").write_text(json.dumps(doc), encoding="utf-8")
 

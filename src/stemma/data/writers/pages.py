@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ MAPS = "{n} maps of classes that are no objects' are left out: objects alone are
 PARENTS = "{n} classes say what they are a kind of, which is left out; coco holds it"
 SEEN = "{n} objects say how much of them can be seen, which is left out; coco holds it"
 AREAS = "{n} areas are left out: those of boxes and outlines will be taken"
+UNREAD = "{n} objects have {what}, which is not read"
 HIDDEN = "{n} objects have hidden parts, which are left out; coco-a holds them"
 
 
@@ -41,6 +43,7 @@ class Page:
     keypoints: np.ndarray | None
     visible: np.ndarray | None = None  # share of each box that can be seen, NaN where that is not said
     searched: tuple[np.ndarray, np.ndarray] | None = None  # labels that are absent, and partial, of federated data
+    numbers: Sequence[int] = ()  # of the objects; 0 where the source gives it none of its own
     turn: int = 1  # by which EXIF turns the picture, where its truth was drawn on the raster as it is stored
 
 
@@ -55,6 +58,28 @@ class Book:
     lost: dict[str, int] = field(default_factory=dict)  # what the format cannot hold -> how often
     held: dict[tuple[str, str], int] = field(default_factory=dict)  # objects of each page that was turned
 
+    @cached_property
+    def numbers(self) -> dict[str, list[int]]:
+        """Of the pictures of each split: the source's own, though two splits may have one; else those of no other."""
+        own = {k: [_numbered(*origin(d, i)) for i in range(len(d))] for k, d in self.splits.items()}
+        free = 1 + max((n for of in own.values() for n, _ in of), default=0)
+        every: set[int] = set()
+        out: dict[str, list[int]] = {}
+        for split, of in own.items():
+            mine: set[int] = set()
+            for number, kept in of:
+                if number in (mine if kept else every):
+                    number, free = free, free + 1
+                mine.add(number)
+                every.add(number)
+                out.setdefault(split, []).append(number)
+        return out
+
+    @property
+    def next_number(self) -> int:
+        """Of an object: above those that the source gives."""
+        return 1 + max((n for d in self.splits.values() for i in range(len(d)) for n in _objects(d, i)), default=0)
+
     @property
     def masks(self) -> bool:
         """Whether objects have masks."""
@@ -68,7 +93,6 @@ class Book:
     def pages(self, split: str, hidden: bool = False) -> Iterator[Page]:
         """The split's pictures in order, one at a time. `hidden`: hidden parts are held."""
         data = self.splits[split]
-        used: set[int] = set()  # numbers of pictures: two of sets that are joined may have one
         for i, name in enumerate(self.names[split]):
             s = data.truth(i)
             if (split, name) not in self.held:
@@ -76,15 +100,11 @@ class Book:
                     self.lose(HIDDEN, int((s.amodal & ~s.masks).any((1, 2)).sum()))
                 self.lose(POINTS, len(s.labels) if s.keypoints is not None and self.points is None else 0)
                 self._lose_maps(origin(data, i)[0], s)
-            number = s.id
-            while number in used:
-                number += len(data)
-            used.add(number)
             self.held[split, name] = len(s.labels)
-            yield Page(name, number, s.size, s.boxes, s.labels, s.crowd, s.area,
+            yield Page(name, self.numbers[split][i], s.size, s.boxes, s.labels, s.crowd, s.area,
                        _segments(data, i, s.masks, len(s.labels)), None if self.points is None else s.keypoints,
                        s.visible, (s.extra["absent"], s.extra["partial"]) if "absent" in s.extra else None,
-                       _turn(data, i, s.size))
+                       _objects(data, i), _turn(data, i, s.size))
 
     def _lose_maps(self, data: Dataset, s: Sample) -> None:
         """Count what the maps of a picture say besides its objects. data: what it is read from."""
@@ -113,6 +133,18 @@ class Book:
     def losses(self) -> list[str]:
         """What was lost, a line each."""
         return [what.format(n=f"{n:,}") for what, n in self.lost.items()]
+
+
+def _numbered(data: Dataset, i: int) -> tuple[int, bool]:
+    """(number of a picture, whether it is the source's own)."""
+    return (int(data.table.ids[i]), data.numbered) if isinstance(data, Records) else (i, False)
+
+
+def _objects(data: Dataset, i: int) -> Sequence[int]:
+    """The source's own numbers of the objects of a picture; () where it has none."""
+    data, i = origin(data, i)
+    own = isinstance(data, Records) and data.numbered and data.layers is None
+    return data.table.record[data.rows(i)].tolist() if own else ()  # type: ignore[attr-defined]
 
 
 def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:
@@ -153,4 +185,4 @@ def plain(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-__all__ = ["AREAS", "HIDDEN", "PARENTS", "SEARCHED", "SEEN", "Book", "Page", "other_area", "plain", "shares"]
+__all__ = ["AREAS", "HIDDEN", "PARENTS", "SEARCHED", "SEEN", "UNREAD", "Book", "Page", "other_area", "plain", "shares"]
