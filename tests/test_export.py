@@ -187,6 +187,14 @@ def test_operations_by_hand() -> None:
     assert net.training and not any(p.is_meta for p in net.parameters())
 
 
+def test_a_norm_frozen_by_hand_stays_so_when_operations_are_counted() -> None:
+    """torchinfo sets it to learn again (`findings/torchinfo-frozen-norms.sh`)."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)).train()
+    net[1].eval()
+    flops(net, (8, 8), "forward")
+    assert [part.training for part in (net, *net)] == [True, True, False, True]
+
+
 def test_a_deformable_convolution_counts_alike_by_either_method() -> None:
     class Bent(nn.Module):
         def __init__(self, method: str) -> None:

@@ -20,6 +20,7 @@ from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
+from ..running.modes import evaluating
 from ..running.runs import Run, begun_at
 from ..running.training import Plan, Training
 from . import measure
@@ -55,12 +56,9 @@ class Teacher(Training):
         self._log()
         if self.fabric.is_global_zero and len(self.val):
             m: Any = self.ema.model if self.ema is not None else self.model
-            was = m.training
-            m.eval()
-            with self.wishes.anywhere(self.control is None):
+            with evaluating(m), self.wishes.anywhere(self.control is None):
                 found = measure.measure(self.val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
                                         reader=m.reader)
-            m.train(was)
             score, kinds = found.get("right"), found.pop("by_kind")
             self._scored(score, "right", f"{len(self.val)} edits")
             self._write({"kind": "val", **found,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...ops.compiled import compiled
+from ..running.modes import evaluating
 
 
 def _deformed(x: torch.Size, weight: torch.Size, *rest: Any, out_shape: torch.Size, **more: Any) -> int:
@@ -35,13 +36,9 @@ def flops(model: nn.Module, images: Tensor | tuple[int, int], of: Literal["predi
     ours: dict[Any, Any] = {torch.ops.torchvision.deform_conv2d: _deformed}
     if not isinstance(images, Tensor):
         images = torch.zeros(1, 3, *images, device=next(model.parameters()).device)
-    was, more = model.training, {} if proposals is None else {"proposals": proposals}
-    model.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ours) as counter:
-            m.predict(images, **more) if of == "predict" else m(images)
-    finally:
-        model.train(was)
+    more: dict[str, Tensor] = {} if proposals is None else {"proposals": proposals}
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False, custom_mapping=ours) as counter:
+        m.predict(images, **more) if of == "predict" else m(images)
     return int(round(counter.get_total_flops() / len(images)))
 
 

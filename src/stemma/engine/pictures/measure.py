@@ -22,6 +22,7 @@ from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import autocast, pick_device, pick_precision
+from ..running.modes import evaluating
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside
@@ -79,9 +80,8 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
         ranks.gather(None)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     objects = apart(model, data.info)
-    was, cuda = model.training, device.startswith("cuda")
-    model.eval()
-    try:
+    cuda = device.startswith("cuda")
+    with evaluating(model):
         for raw in loader.epoch(0):
             b = raw.to(device)
             images = b.images.contiguous(memory_format=layout)
@@ -96,8 +96,6 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
                     torch.cuda.synchronize()
                 watch.lap()
             yield Seen(raw, to_file(found, b, objects), {k: float(v) for k, v in said.items()})
-    finally:
-        model.train(was)
 
 
 def measure(model: nn.Module, data: Dataset, *, batch: int = 8, device: str = "cpu", precision: str = "fp32",

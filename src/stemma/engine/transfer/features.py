@@ -19,6 +19,7 @@ from ...core import outputs
 from ...core.types import StemmaError
 from ...data.labelled import Part
 from ...skeletons.protocol import Look
+from ..running.modes import evaluating
 
 AT_ONCE = 64  # pictures
 
@@ -79,18 +80,16 @@ def of(network: nn.Module, look: Look, part: Part, wide: int = 0, known: str = "
             path.unlink(missing_ok=True)
     m: Any = network
     device = next(m.parameters()).device
-    before = network.training
-    network.eval()
     found: list[Tensor] = []
     done = 0
-    for pictures in batches(part, look.size):
-        found.append(m.features(look(pictures.to(device))).float().cpu())
-        done += len(pictures)
-        if told is not None:
-            told(done)
-        if wait is not None:
-            wait()
-    network.train(before)
+    with evaluating(network):
+        for pictures in batches(part, look.size):
+            found.append(m.features(look(pictures.to(device))).float().cpu())
+            done += len(pictures)
+            if told is not None:
+                told(done)
+            if wait is not None:
+                wait()
     rows = torch.cat(found)
     try:
         def write(fresh: Path) -> None:
