@@ -115,6 +115,7 @@ class Bags(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, "K n"],
                 weight: Float[Tensor, "K n"], pictures: int = 1) -> Float[Tensor, "K C"]:
+        table = table.contiguous()  # of one picture's map it may be a view of columns, which takes ten times as long
         ctx.save_for_backward(rows, weight, table if weight.requires_grad else table[:0])
         ctx.cells, ctx.pictures = len(table), pictures
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weight)
