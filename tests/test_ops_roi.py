@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as reference
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision.ops as tv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
 
-from stemma.ops import crops, roi
+from stemma.ops import crops, deform, psroi, roi
 from stemma.ops import masks as mk
 from stemma.ops.roi import level_of, roi_align, roi_align_levels, roi_pool
+from stemma.parts import low_rank
 
 GOLDENS = Path(__file__).parent / "goldens" / "roi.npz"
 
@@ -242,3 +245,50 @@ def test_run_lengths_as_pycocotools() -> None:
     assert np.array_equal(mk.decode({"size": [2, 3], "counts": [1, 2, 3]}), np.array([[0, 1, 0], [1, 0, 0]], bool))
     with pytest.raises(ValueError, match="add up to 5"):
         mk.decode({"size": [2, 3], "counts": [5]})
+
+
+def test_tables_of_one_picture_are_laid_out_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map of one picture can be seen as rows of channels without being so: bags of that take ten times as long."""
+    laid, bags = [], F.embedding_bag
+
+    def noted(rows: Tensor, table: Tensor, *rest: Any, **more: Any) -> Tensor:
+        laid.append(table.is_contiguous())
+        return bags(rows, table, *rest, **more)
+
+    monkeypatch.setattr(F, "embedding_bag", noted)
+    x, boxes = torch.randn(1, 36, 9, 9), torch.tensor([[[4.0, 4, 40, 50], [0, 0, 64, 64]]])
+    with torch.no_grad():
+        roi.roi_align(x, boxes, 3, 8)
+        roi.roi_align_levels([x, x[..., :4, :4]], boxes, 3, (8, 16))
+        psroi.ps_roi_pool(x, boxes, 3, 8)
+        deform.deform_roi_pool([x], boxes, None, 3, (8,))
+        deform.deform_rows([x], torch.tensor([3, 9]), torch.zeros(2, 18), torch.randn(4, 36, 3, 3), padding=1)
+    assert len(laid) == 5 and all(laid)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_layer_over_bins_turns_weights_in_the_place_of_bins(rank: int) -> None:
+    """Few weights and many regions, and the other way; values and gradients are those of the flattened bins."""
+    for regions in (1, 40):
+        layer = low_rank.linear(5 * 9, 7, rank)
+        x = torch.randn(2, regions, 3, 3, 5).movedim(-1, -3).requires_grad_()
+        found, want = low_rank.over_bins(layer, x), layer(x.flatten(-3))
+        torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-5)
+        slope, asked = torch.randn_like(want), (x, *layer.parameters())
+        for a, b in zip(*(torch.autograd.grad(y, asked, slope) for y in (found, want))):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.oracle("torchvision's roi_align", "panet")
+def test_on_thumbnails_products_are_the_bags(aligned: bool) -> None:
+    """Maps of a few cells are multiplied by what each bin takes of each cell: values and gradients."""
+    boxes = some_boxes(2, 20, 64)
+    for h, w in ((4, 4), (8, 6), (1, 3)):
+        x = torch.randn(2, 5, h, w).to(memory_format=torch.channels_last).requires_grad_()
+        assert roi._thumbnail(x, boxes)
+        found = roi_align(x, boxes, 7, 16, 2, aligned)
+        want = tv.roi_align(x, flat(boxes), 7, 1 / 16, 2, aligned).view_as(found)
+        torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-5)
+        slope = torch.randn_like(want)
+        torch.testing.assert_close(*(torch.autograd.grad(y, x, slope)[0] for y in (found, want)), rtol=1e-4, atol=1e-5)

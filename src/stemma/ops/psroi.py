@@ -103,7 +103,7 @@ class Ragged(torch.autograd.Function):
                 bag: Int[Tensor, " P"]) -> Float[Tensor, "K C"]:
         ctx.save_for_backward(rows, bag)
         ctx.cells = len(table)
-        return F.embedding_bag(rows, table, start, mode="sum")
+        return F.embedding_bag(rows, table.contiguous(), start, mode="sum")
 
     @staticmethod
     @once_differentiable

@@ -6,6 +6,7 @@ t (u + v) numbers.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -29,6 +30,27 @@ def linear(channels: int, width: int, rank: int = 0) -> nn.Module:
         if step.bias is not None:
             nn.init.zeros_(step.bias)
     return steps[0] if not rank else nn.Sequential(*steps)
+
+
+def over_bins(layer: nn.Module, x: Float[Tensor, "*R C s s"]) -> Float[Tensor, "*R D"]:
+    """`layer`, of `linear`, on the bins of regions, flattened as C s s. Pooling on a CPU leaves them channels last:
+    where the layer has fewer weights than there are numbers in bins, it is turned, and not the bins, forth and back."""
+    last, step = x.movedim(-3, -1), layer[0] if isinstance(layer, nn.Sequential) else layer
+    assert isinstance(step, nn.Linear)
+    if torch.compiler.is_compiling() or not last.is_contiguous() or step.weight.numel() > x.numel():
+        said = F.linear(x.flatten(-3), step.weight, step.bias)
+    else:
+        turned = step.weight.unflatten(1, x.shape[-3:]).movedim(1, -1).flatten(1)
+        said = F.linear(last.flatten(-3), turned, step.bias)
+    rest: Tensor = layer[1](said) if isinstance(layer, nn.Sequential) else said
+    return rest
+
+
+class BinLinear(nn.Linear):
+    """A fully connected layer on the bins of regions, "*R C s s" to "*R D" (`over_bins`)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return over_bins(self, x)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import In, part
 from ...core.recipe import Recipe, Resize
 from ...core.types import StemmaError
+from ...parts.low_rank import BinLinear
 from ...parts.necks import Norm, PathAggregation
 from ...parts.regions.branches import MaskBranch, Shared, he, tower
 from ...parts.regions.heads import Align, Deltas, Predictor, RegionHead, Seen
@@ -45,7 +46,8 @@ class AdaptiveHead(RegionHead):
             if i < convs:
                 return tower(c if i == 0 else channels, channels, 1, norm)
             wide = width if i > convs else cells * (channels if convs else c)
-            return nn.Sequential(*[nn.Flatten()] * (i == convs), nn.Linear(wide, width), nn.ReLU(inplace=True))
+            steps = [nn.Identity(), BinLinear(wide, width)] if i == convs else [nn.Linear(wide, width)]
+            return nn.Sequential(*steps, nn.ReLU(inplace=True))
 
         self.first = nn.ModuleList(layer(0) for _ in range(1 if early else min(pool.levels, len(inp.channels))))
         self.rest = nn.Sequential(*[layer(i) for i in range(1, convs + depth)])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...core.part import Count, In, Part
 from ...core.types import StemmaError
 from ...ops import deform, psroi
+from ..low_rank import over_bins
 from ..trunk import Trunk
 from .heads import Deltas, FCHead, Seen
 from .position_heads import PositionMaps, PositionMean, VoteHead
@@ -106,7 +107,7 @@ class DeformFCHead(FCHead):
 
     def features(self, xs: list[Tensor], boxes: Tensor) -> Tensor:
         still = self.bins(xs, self.strides, boxes)
-        offset = GAMMA * self.shift(still.flatten(2)).float()
+        offset = GAMMA * over_bins(self.shift, still).float()
         return self.bins(xs, self.strides, boxes, offset.unflatten(-1, (2, self.bins.size, self.bins.size)))
 
 

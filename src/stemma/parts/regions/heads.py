@@ -20,7 +20,7 @@ from ...ops import roi
 from ...ops.constants import constant
 from ..backbones.resnet import Norm, initialise, stage
 from ..backbones.tiny import BasicBlock
-from ..low_rank import linear
+from ..low_rank import linear, over_bins
 
 Seen = tuple[Float[Tensor, "B R K"], Float[Tensor, "B R G 4"]]
 Deltas = Literal["agnostic", "class", "class+background", "none"]
@@ -199,7 +199,9 @@ class FCHead(RegionHead):
         return self.pool(xs, self.strides, boxes)
 
     def read(self, features: Tensor) -> Seen:
-        seen: Seen = self.predict(self.body(features.flatten(2)))
+        if not len(self.body):
+            return self.predict(features.flatten(2))  # type: ignore[no-any-return]
+        seen: Seen = self.predict(self.body[1:](over_bins(self.body[0], features)))
         return seen
 
 

@@ -20,7 +20,7 @@ from ...ops.constants import remember
 from ...ops.nms import nms
 from ...ops.roi import roi_align
 from ..dense.coders import Delta
-from ..low_rank import linear
+from ..low_rank import linear, over_bins
 
 Says = Literal["in-out", "borders", "combined"]
 ROWS = {"in-out": 1, "borders": 2, "combined": 3}  # vectors of M an axis
@@ -73,9 +73,8 @@ class ObjectHead(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, xs: list[Tensor], boxes: Float[Tensor, "B R 4"]) -> Float[Tensor, "B R 2"]:
-        x = roi_align(xs[-1], boxes, self.bins, self.stride, 2, True).flatten(2)
-        for layer in (self.fc6, self.fc7):
-            x = self.dropout(F.relu(layer(x)))
+        x = over_bins(self.fc6, roi_align(xs[-1], boxes, self.bins, self.stride, 2, True))
+        x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
         said: Tensor = self.score(x)
         return said.float()
 
