@@ -239,6 +239,20 @@ def test_what_cannot_be_understood_is_told_and_left_out(line: str, why: str) -> 
     assert d.turns[2].posterior
 
 
+def test_a_sentence_that_no_translator_takes_is_told_and_the_others_are_heard() -> None:
+    domain = DOMAINS["tug-of-war"]
+
+    def reads(sentence: str) -> list[str]:
+        meanings.numbered(domain, sentence)
+        return [str(meanings.parsed(domain, sentence))]
+
+    d = Dialogue(domain, reads, Inference(samples=20))
+    for line in ("one two three four five six seven.", "how strong is tom?"):
+        d.say(line)
+    assert "more than 6 words" in d.turns[0].error and d.turns[0].kind == "unknown"
+    assert d.turns[1].posterior
+
+
 def test_a_piece_that_never_ends_is_stopped() -> None:
     d = talk("tug-of-war", "(define (loop x) (loop x))", "(condition (loop 1))", steps=5_000)
     assert re.search("steps|deep", d.turns[1].error)
