@@ -88,7 +88,8 @@ class Dialogue:
         """Take a sentence in. What cannot be understood or run, or contradicts what was said, is told and left out."""
         text = sentence.strip()
         if text.lower() == "undo":
-            turn = Turn(text, None, "undo", error="" if self.forms else "there is nothing to take back")
+            turn = Turn(text, write(self.forms[-1]) if self.forms else None, "undo",
+                        error="" if self.forms else "there is nothing to take back")
             self.forms = self.forms[:-1]
         else:
             turn = self._taken(text)
