@@ -20,14 +20,14 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.language.facts import Facts, World, family, open_facts, read
+from stemma.data.language.facts import Facts, World, family, known, open_facts, read
 from stemma.engine.language import facts as subject
 from stemma.engine.language.learning import Learner
 from stemma.engine.running import checkpoint
 from stemma.metrics import hallucination as rates
 from stemma.parts.language.knobs import Knobs, Words
 from stemma.parts.language.tables import Table
-from stemma.parts.language.words import LSTM, NGram, Transformer
+from stemma.parts.language.words import LSTM, Neighbours, NGram, Transformer
 
 PAPER = "calibrated-hallucination"
 PRESETS = cards.get(PAPER).presets
@@ -382,6 +382,9 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
     assert moved.slots == ("country", "capital") and sorted(moved.p) == sorted(f.p), "weight stands where it likes"
     said = stemma.train(PAPER, str(tmp_path / "a"), "1epochs", "good-turing", tmp_path / "run", progress=False)
     assert stemma.evaluate(said)["facts"] == 4 and stemma.evaluate(said)["regular"] is None
+    table_alone = open_facts(folder_of(tmp_path / "c", CAPITALS) / "facts.csv")
+    assert table_alone.name == "c" and len(table_alone.told) == 4 and known(tmp_path / "c" / "facts.csv")
+    assert "drawn by the weights" in subject.Corpus(table_alone).about and "drawn" not in subject.Corpus(f).about
     for facts, documents, why in (
         (CAPITALS + "france,paris,1\n", None, "twice"), (CAPITALS.replace("5", "-5"), None, "line 2"),
         (CAPITALS.replace("5", "inf"), None, "finite number"),
@@ -413,6 +416,23 @@ def short(out: Path, preset: str = "small", budget: str = "8steps", data: str = 
         sets = {"net.width": 16, "recipe.batch": 32, **({"net.layers": 1, "net.heads": 2} if preset != "lstm" else {})}
     return stemma.train(PAPER, data, budget, preset, out, sets=sets, device="cpu",
                         progress=False, **({"val_every": 0.5} | more))
+
+
+def test_neighbours_are_the_documents_that_agree_in_most_places() -> None:
+    net = Neighbours(In((2, 3, 3), (1,) * 3), share=0.25, documents=8)
+    assert torch.allclose(net.near(torch.zeros(2, 3, dtype=torch.long), 1), torch.full((2, 3), 1 / 3))
+    told = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 1, 2]])
+    net.count(told)
+    assert net.near(told[:1], 0).tolist() == [[0.75, 0.25]]
+    asked = torch.tensor([[0, 0, 0], [1, 1, 0], [1, 2, 0], [1, 0, 0]])
+    wanted = [[0.5, 0.5, 0], [0, 0, 1], [0, 0, 1], [1 / 3, 1 / 3, 1 / 3]]  # (1, 0): one place agrees in three documents
+    assert torch.allclose(net.near(asked, 2), torch.tensor(wanted))
+    base = NGram(In((2, 3, 3), (1,) * 3))
+    base.count(told)
+    mixed = 0.25 * torch.tensor(wanted) + 0.75 * base.logits(asked, 2).softmax(-1)
+    assert torch.allclose(net.logits(asked, 2).exp(), mixed)
+    with pytest.raises(StemmaError, match="built for 8 documents"):
+        net.count(told.repeat(2, 1))
 
 
 @pytest.mark.parametrize("knobs", [Knobs(), Knobs(temperature=0.5), Knobs(top_p=0.6), Knobs(silent=-60.0)])

@@ -8,7 +8,10 @@ import math
 import os
 import re
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -171,6 +174,10 @@ def test_worlds_grow_by_what_is_defined_and_sentences_are_taken_back() -> None:
     assert first and second and first["low"] > 80 and second["mean"] == pytest.approx(50, abs=6)
     assert [t.kind for t in d.turns] == ["define", "condition", "query", "undo", "query"]
     assert d.turns[1].posterior and "strength" in d.turns[1].asks
+    assert d.turns[3].means == "(condition (mighty? 'eve))"  # what is taken back
+    d = talk("tug-of-war", "Zoë beat Jörg.", "how strong is zoë?", samples=50)
+    assert d.turns[0].means == "(condition (won-against '(zoë) '(jörg)))" and d.turns[1].posterior
+    assert d.turns[0].names == ["zoë", "jörg"]
     assert talk("tug-of-war", "undo").turns[0].error == "there is nothing to take back"
 
 
@@ -237,6 +244,20 @@ def test_what_cannot_be_understood_is_told_and_left_out(line: str, why: str) -> 
     d = talk("tug-of-war", "tom beat john.", line, "how strong is tom?", tries=3000, samples=100)
     assert why in d.turns[1].error and len(d.forms) == (1 if why else 2)
     assert d.turns[2].posterior
+
+
+def test_a_sentence_that_no_translator_takes_is_told_and_the_others_are_heard() -> None:
+    domain = DOMAINS["tug-of-war"]
+
+    def reads(sentence: str) -> list[str]:
+        meanings.numbered(domain, sentence)
+        return [str(meanings.parsed(domain, sentence))]
+
+    d = Dialogue(domain, reads, Inference(samples=20))
+    for line in ("one two three four five six seven.", "how strong is tom?"):
+        d.say(line)
+    assert "more than 6 words" in d.turns[0].error and d.turns[0].kind == "unknown"
+    assert d.turns[1].posterior
 
 
 def test_a_piece_that_never_ends_is_stopped() -> None:
@@ -329,6 +350,39 @@ def test_the_adapter_asks_with_the_world_and_examples_and_takes_one_expression()
     assert 'person ::= "zoe"' in grammar and 'root ::= "(query "' in grammar
     for answer in ("(query (strength", "", "import os", ")"):
         assert runtime.ask(net, domain, "How strong is Zoe?", runtime=Stub(answer)) is None
+
+
+def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[dict[str, Any]] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            said = {"content": "(query (strength 'tom))\n"} if self.path == "/completion" else {}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    Thread(target=server.serve_forever, daemon=True).start()
+    path = f"http://127.0.0.1:{server.server_port}"
+    net = SimpleNamespace(path=path, examples=3, tokens=40, temperature=0.0)
+    assert runtime.ask(net, DOMAINS["tug-of-war"], "how strong is tom?", 0.7, 5) == "(query (strength 'tom))"
+    assert heard[0]["seed"] == 5 and heard[0]["temperature"] == 0.7 and "root ::=" in heard[0]["grammar"]
+    assert heard[0]["prompt"].endswith(";; how strong is tom?\n")
+    with pytest.raises(StemmaError, match="did not answer"):
+        runtime.Served(path + "/elsewhere").complete("", "", 1, 0.0, 0)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(StemmaError, match="did not answer.*start llama-server") as said:
+        runtime.Served(path).complete("", "", 1, 0.0, 0)
+    assert "\n" not in str(said.value)
+    for other in ("http://example.org:80", "https://127.0.0.1.example.org", "http://"):
+        with pytest.raises(StemmaError, match="on this machine alone"):
+            runtime.look_at(other)
 
 
 def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from stemma.engine.transfer.named import named
 from stemma.metrics import carried
 from stemma.ops import softmax_regression as regression
 from stemma.parts.classifier import Network
+from stemma.report import transfer as pages
 from stemma.skeletons.protocol import Look
 
 SETS: dict[str, Any] = {"network.name": "tiny-4", "probe.count": 7, "recipe.batch": 16, "grids.0.lrs": "0.01,0.1,2",
@@ -480,6 +482,62 @@ def test_the_middle_of_a_picture_is_pillows_resize_and_crop() -> None:
     whole = Image.fromarray(picture).resize((48, 32), Image.Resampling.BICUBIC)
     assert np.abs(features.middle(picture, 32).astype(int) - np.asarray(whole)[:, 8:40].astype(int)).max() <= 2
     assert features.middle(picture[:40], 16, 18).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tightness_is_of_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
+    d = ((x[:, None] - x[None]) ** 2).sum(-1)
+    alike, other = (y[:, None] == y[None]) & ~np.eye(30, dtype=bool), y[:, None] != y[None]
+    assert carried.tightness(x, y) == pytest.approx(d[alike].mean() / d[other].mean())
+    assert carried.tightness(x + 100 * y[:, None], y) < 0.01 and np.isnan(carried.tightness(x, np.zeros(30)))
+    assert np.isnan(carried.tightness(x, np.arange(30)))
+
+
+def test_a_source_without_a_scale_and_with_a_second_classifier(tmp_path: Path) -> None:
+    net = Network(course._inputs(), "tiny-4")
+    assert training.larger(net, 32)[1] < net.width  # a map of fewer channels, before the last halving
+    how: dict[str, Any] = {"length": Budget(3, "steps"), "area": 1.0, "seed": 0}
+    data = open_set("drawn:waves").parts["train"]
+    spec = cards.get("imagenet-transfer").spec("small")
+    recipe = replace(cards.get("imagenet-transfer").recipe("small"), batch=8)
+    ended = {}
+    for name, more in (("plain", {}), ("aside", {"auxiliary": 0.4}), ("scale", {"scale": False})):
+        torch.manual_seed(0)
+        tuned = training.Tuned(Network(course._inputs(), "tiny-4"), 8, 32 if name == "aside" else 0)
+        t = training.Training(tuned, spec.look, data, recipe, training.How(0.1, 0.0, **how, **more), "cpu")
+        assert t.go(3) and math.isfinite(t.loss)
+        ended[name] = {k: v.clone() for k, v in tuned.network.state_dict().items()}
+        scales = [m.weight for m in tuned.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert all(bool((w == 1).all()) for w in scales) is (name == "scale")
+        assert not tuned.network._forward_hooks and all(not m._forward_hooks for m in tuned.modules())
+    first = next(k for k, v in ended["plain"].items() if v.ndim == 4)
+    assert not torch.equal(ended["plain"][first], ended["aside"][first])  # its loss reaches the network
+
+
+def test_a_training_is_measured_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
+    run = run_of(tmp_path / "run", "drawn:waves", "8steps", sets={"grids.0.curve": 3, "probe.count": 3})
+    one = run.record["results"]["sets"][0]
+    curve = one["grids"]["fine-tuned"]["curve"]
+    total = one["grids"]["fine-tuned"]["steps"]
+    assert [p["steps"] for p in curve] == [total // 4, total // 2, total]
+    assert curve[-1]["test"] == one["grids"]["fine-tuned"]["test"]
+    assert 0 < one["linear"]["tightness"] < 1.2 and stemma.evaluate(run)["tightness"]["waves"] == one["linear"]["tightness"]
+
+
+def test_the_page_says_how_much_sooner_learned_weights_are_there() -> None:
+    grids = {"fine-tuned": {"curve": [{"steps": 10, "test": 0.7}, {"steps": 20, "test": 0.9}]},
+             "random start": {"curve": [{"steps": 20, "test": 0.4}, {"steps": 40, "test": 0.7}]}}
+    r: dict[str, Any] = {"systems": [{"id": "a", "title": "net", "runs": [{"results": {"sets": [
+        {"name": "waves", "grids": grids}]}}]}]}
+    said = pages._curves(r, {"a": 0})
+    assert "net on waves: 4.0 times as soon" in said and "<svg" in said
+    grids["fine-tuned"] = {}
+    assert "soon" not in pages._curves(r, {"a": 0})
+    grids.clear()
+    assert pages._curves(r, {"a": 0}) == ""
 
 
 # ---------------------------------------------------------------- from end to end

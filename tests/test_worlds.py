@@ -255,6 +255,19 @@ def dreamt(net: MDNRNN, steps: int = 120) -> tuple[float, float]:
 
 @pytest.mark.given("STEMMA_WORLD_MODELS_RNN")
 @pytest.mark.oracle("the authors' cell, restated, with the weights that they released", "world_models")
+def test_a_car_s_memory_is_told_gas_and_brake() -> None:
+    torch.manual_seed(0)
+    plain, told = (MDNRNN(In((6,), (1,), actions=3), hidden=8, mixtures=2, pedals=p) for p in (False, True))
+    told.load_state_dict(plain.state_dict())
+    state = {**plain.initial(torch.zeros(1), 3), "stoch": torch.randn(3, 3), "deter": torch.randn(3, 8)}
+    asked = torch.tensor([[0.2, -1.0, -0.5], [0.2, 1.0, 0.5], [-1.0, 0.0, 1.0]])
+    became = torch.tensor([[0.2, 0.0, 0.0], [0.2, 1.0, 0.5], [-1.0, 0.5, 1.0]])
+    assert torch.equal(told.prior(state, asked, 0.0)["deter"], plain.prior(state, became, 0.0)["deter"])
+    card = cards.get("world-models")
+    assert card.spec().dynamics.build(In((64,), (1,), actions=3)).pedals
+    assert not card.spec("doom").dynamics.build(In((128,), (1,), actions=1)).pedals
+
+
 def test_the_authors_released_memory_is_ours() -> None:
     """Their numbers fill our memory, count by count; their cell, written down again in NumPy, says the same from them;
     and in dreams they are at home in this cell alone: without its bias of 1 for what is kept, or with the blocks in

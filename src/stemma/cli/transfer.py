@@ -16,12 +16,14 @@ DATA = "To carry networks over to: folders of class folders, or `drawn`, with co
 def evaluated(said: dict[str, Any]) -> None:
     """Accuracy on each data set beside chance, and what trainings of the whole network reached."""
     grids = list(dict.fromkeys(g for of in said.get("trained", {}).values() for g in of))
-    names = ("value", "chance", *grids, "pictures")
+    tight = {k: v for k, v in said.get("tightness", {}).items() if v is not None}
+    names = ("value", "chance", *grids, *(["tightness"] if tight else []), "pictures")
     t = table("data set", "measure", *names, numbers=names)
     for name, v in said["sets"].items():
         trained = said.get("trained", {}).get(name, {})
         t.add_row(escape(name), v["measure"], number(v["value"]), number(v["chance"]),
-                  *(number(trained.get(g)) for g in grids), number(v["pictures"]))
+                  *(number(trained.get(g)) for g in grids), *([number(tight.get(name))] if tight else []),
+                  number(v["pictures"]))
     out.print(t)
     source = said.get("source")
     begun = f"; top-1 {number(source['test'])} on {source['name']}, which it learned first" if source else ""

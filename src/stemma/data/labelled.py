@@ -161,7 +161,7 @@ def _lacking(classes: Sequence[str], parts: dict[str, Part]) -> list[str]:
     for lost, says in ((~there["train"] & there["test"], "have no picture in train, so none of theirs in test is told "
                         "right"), (~there["test"], "have no picture in test, so nothing is measured of them")):
         if lost.any():
-            names = [str(classes[i]) for i in np.flatnonzero(lost)]
+            names = [str(classes[i]) for i in np.flatnonzero(lost).tolist()]
             found.append(f"{len(names)} of {len(classes)} class(es) {says}: {', '.join(names[:3])}"
                          + " ..." * (len(names) > 3))
     return found

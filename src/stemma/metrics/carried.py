@@ -46,6 +46,17 @@ def _ap(scores: Floats, true: NDArray[np.bool_]) -> float:
     return average_precision(found / max(int(true.sum()), 1), found / np.arange(1, len(hit) + 1), "11")
 
 
+def tightness(rows: Floats, labels: NDArray[Any]) -> float:
+    """Mean squared distance of two rows (N, D) of one class over that of two of different classes: the smaller, the
+    tighter classes lie. NaN where there are no two of either kind."""
+    x = rows - rows.mean(0)
+    apart = lambda v: len(v) * float((v * v).sum()) - float((v.sum(0) ** 2).sum())  # over all pairs
+    groups = [x[labels == c] for c in np.unique(labels)]
+    inside, pairs = sum(map(apart, groups)), sum(len(g) * (len(g) - 1) / 2 for g in groups)
+    outside, others = apart(x) - inside, len(x) * (len(x) - 1) / 2 - pairs
+    return (inside / pairs) / (outside / others) if pairs and others and outside > 0 else math.nan
+
+
 def logit(accuracy: Floats | float, count: NDArray[np.int64] | int) -> Floats:
     """ln(a / (1 - a)); 0 and 1 of `count` pictures are half a picture off, so that they are finite."""
     half = 0.5 / np.maximum(np.asarray(count, np.float64), 1)
@@ -108,7 +119,7 @@ def exchanged(one: NDArray[np.bool_], other: NDArray[np.bool_], draws: int = 100
     apart = int((one != other).sum())
     seen = abs(int(one.sum()) - int(other.sum()))
     drawn = np.abs(2 * np.random.default_rng(seed).binomial(apart, 0.5, draws) - apart)
-    return float((drawn >= seen).mean())
+    return float((1 + (drawn >= seen).sum()) / (1 + draws))  # what was seen is one of the exchanges
 
 
 def packed(right: NDArray[np.bool_]) -> str:
@@ -122,4 +133,4 @@ def unpacked(text: str, count: int) -> NDArray[np.bool_]:
 
 
 __all__ = ["MEASURES", "Correlation", "Measure", "adjusted", "correlation", "exchanged", "intervals", "logit",
-           "measured", "packed", "unpacked"]
+           "measured", "packed", "tightness", "unpacked"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core import outputs
 from ..core.sentence import many
+from ..engine.transfer.findings import RANDOM, TUNED
 from . import charts
 from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -83,6 +84,7 @@ def render(r: dict[str, Any]) -> str:
                 ("course", "In order", "Over the data sets in order", _course(r, colour)),
                 ("sets", "Sets", "Each data set by itself", _sets(r, colour)),
                 ("paths", "Paths", "Along the path of strengths", _paths(r, colour)),
+                ("curves", "On the way", "Accuracy on the way", _curves(r, colour)),
                 ("made", "Method", "How this was made", _made(r))]
     title = f"{many(len(r['systems']), 'network')} on {many(len(r['sets']), 'data set')}"
     about = f"{', '.join(s['name'] for s in r['sets'])} · {many(r['seeds'], 'seed')} each · preset {r['preset']}"
@@ -224,6 +226,30 @@ def _paths(r: dict[str, Any], colour: dict[str, int]) -> str:
             panels.append(tag("div", tag("h4", text(name)), chart))
     return remark("How accuracy on validation goes with the strength of the penalty; the first seed of each.") + tag(
         "div", *panels, cls="two") if panels else ""
+
+
+def _curves(r: dict[str, Any], colour: dict[str, int]) -> str:
+    """Accuracy against steps of the last trainings, and how much sooner learned weights are where random ones end."""
+    panels, sooner = [], []
+    for k, name in enumerate(x["name"] for x in r["systems"][0]["runs"][0]["results"]["sets"]):
+        lines = []
+        for s in r["systems"]:
+            curves = {way: v["curve"] for way, v in s["runs"][0]["results"]["sets"][k]["grids"].items()
+                      if v.get("curve")}
+            lines += [charts.Line(colour[s["id"]], f"{s['title']}, {way}",
+                                  tuple((math.log2(p["steps"]), p["test"]) for p in curve), faint=way == RANDOM)
+                      for way, curve in curves.items()]
+            if TUNED in curves and RANDOM in curves:
+                end = curves[RANDOM][-1]
+                at = next((p["steps"] for p in curves[TUNED] if p["test"] >= end["test"]), None)
+                sooner.append(f"{s['title']} on {name}: " + (f"{end['steps'] / at:.1f} times as soon" if at else "not"))
+        if chart := charts.line_chart(lines, "log2 of the steps", "accuracy on test",
+                                      f"{name}: accuracy against steps"):
+            panels.append(tag("div", tag("h4", text(name)), chart))
+    says = "The first seed of each; faint from a random start."
+    if sooner:
+        says += " Learned weights are where random ones end: " + "; ".join(sooner) + "."
+    return remark(says) + tag("div", *panels, cls="two") if panels else ""
 
 
 def _made(r: dict[str, Any]) -> str:

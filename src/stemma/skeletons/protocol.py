@@ -41,13 +41,17 @@ class Look:
 class Source:
     """What a network without weights learns first: the set by its name ("drawn": what goes with the sets that it is
     then carried over to), at the recipe's batch and momentum. smoothing:
-    of labels; dropout: before the classifier. length: of the budget in steps; share: of one in time."""
+    of labels; dropout: before the classifier; scale: whether batch norm learns its scale, or keeps 1; auxiliary: weight
+    of a second classifier on the mean of the last map that is larger than the final one. length: of the budget in
+    steps; share: of one in time."""
 
     data: str = "drawn"
     lr: float = 0.1
     decay: float = 1e-4
     smoothing: float = 0.0
     dropout: float = 0.0
+    scale: bool = True
+    auxiliary: float = 0.0
     length: float = 4.0
     share: float = 0.6
 
@@ -94,7 +98,8 @@ class Grid:
 
     begin: with the weights that it has, or random ones. lrs, decays: (from, to, count) in equal steps of the logarithm.
     bare: without decay too. length: of the budget in steps. area: least share of a picture that a random crop holds.
-    sets: on so many of the sets, 0: all. share: of a budget in time.
+    sets: on so many of the sets, 0: all. share: of a budget in time. curve: the last training is measured on test at so
+    many of its steps, each twice as late as the one before.
     """
 
     name: str
@@ -106,6 +111,7 @@ class Grid:
     area: float = 0.08
     sets: int = 0
     share: float = 1.0
+    curve: int = 0
 
     def points(self) -> list[tuple[float, float]]:
         """(rate, decay before it is divided) of every training."""

@@ -165,6 +165,7 @@ class Facts:
     told: np.ndarray
     held: np.ndarray
     regular: bool | None  # None: nobody knows
+    note: str = ""  # what was made of a folder that does not say it
 
     @property
     def possible(self) -> int:
@@ -213,15 +214,20 @@ class Facts:
 
 def known(data: Any) -> bool:
     """Whether a name or folder is one of worlds of facts."""
-    text = str(data)
-    return text.partition(":")[0] in LEXICA or (Path(text) / "facts.csv").is_file()
+    return str(data).partition(":")[0] in LEXICA or (_folder(data) / "facts.csv").is_file()
+
+
+def _folder(data: Any) -> Path:
+    """The folder that is named, or whose facts.csv is."""
+    path = Path(str(data))
+    return path.parent if path.name == "facts.csv" and path.is_file() else path
 
 
 def family(data: Any, seed: int = 0) -> list[str]:
     """The names of the worlds that `data` names, whole: one, or one for each value of `alpha=0+0.5+1`. Raises
     `StemmaError` for a setting that worlds do not have."""
-    if Path(str(data)).is_dir():
-        return [str(data)]
+    if _folder(data).is_dir():
+        return [str(_folder(data))]
     kind, _, rest = str(data).partition(":")
     if kind not in LEXICA:
         raise StemmaError(f"no world of facts is called '{kind}'; there are {', '.join(LEXICA)}, and folders with "
@@ -308,7 +314,8 @@ def read(folder: Path, seed: int = 0) -> Facts:
     else:
         told, held = rng.choice(len(p), len(p), p=p), rng.choice(len(p), len(p), p=p)
     words = tuple(w for x in lists for w in x)
-    return Facts(folder.name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None)
+    note = "" if given else "drawn by the weights of the facts, for there is no documents.csv"
+    return Facts(folder.resolve().name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None, note)
 
 
 def _rows(file: Path) -> tuple[list[str], list[list[str]], list[int]]:

@@ -67,7 +67,7 @@ def brought(domain: Domain, sentence: str, known: tuple[NewWord, ...] = ()) -> t
         for b, table in tables.items():
             words = sorted(map(re.escape, table), key=len, reverse=True)
             pattern = pattern.replace(f"{{{b}}}", f"(?P<{b}>{'|'.join(words)})")
-        m = re.fullmatch(pattern.replace("{n}", "(?P<n>[a-z][a-z0-9-]*)"), text)
+        m = re.fullmatch(pattern.replace("{n}", r"(?P<n>[^\W\d_][\w-]*)"), text)
         if m is not None and m["n"] not in domain.vocabulary and m["n"] not in domain.people:
             means = g.means
             for b, table in tables.items():

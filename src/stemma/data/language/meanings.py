@@ -31,7 +31,7 @@ KIN = ("avery", "blake", "charlie", "dana")
 SPECIAL = ("<pad>", "<begin>", "<end>", *(f"@{i}" for i in range(6)))  # @k: the k-th name of the sentence
 PAD, BEGIN, END, NAMED = 0, 1, 2, 3
 TOKEN = re.compile(r"[()']|[^\s()']+")
-WORD = re.compile(r"[a-z0-9-]+|[?.,]")
+WORD = re.compile(r"[\w-]+|[?.,]")
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _patterns(name: str) -> list[re.Pattern[str]]:
         pattern = re.escape(" ".join(_spaced(t.says)))
         seen: set[str] = set()
         for b in re.findall(r"\\{(\w)\\}", pattern):
-            what = "|".join(sorted(map(re.escape, domain.words.get(b, {})), key=len, reverse=True)) or r"[a-z0-9-]+"
+            what = "|".join(sorted(map(re.escape, domain.words.get(b, {})), key=len, reverse=True)) or r"[\w-]+"
             pattern = pattern.replace(rf"\{{{b}\}}", rf"(?P<{b}>{what})" if b not in seen else rf"(?P={b})", 1)
             seen.add(b)
         out.append(re.compile(pattern))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...core.types import StemmaError
 from ...data.language.growing import NewWord, brought, put_back, stood_in
 from ...data.language.meanings import WORD, Domain
 from ...parts.language.church.builtins import BASE
@@ -87,7 +88,8 @@ class Dialogue:
         """Take a sentence in. What cannot be understood or run, or contradicts what was said, is told and left out."""
         text = sentence.strip()
         if text.lower() == "undo":
-            turn = Turn(text, None, "undo", error="" if self.forms else "there is nothing to take back")
+            turn = Turn(text, write(self.forms[-1]) if self.forms else None, "undo",
+                        error="" if self.forms else "there is nothing to take back")
             self.forms = self.forms[:-1]
         else:
             turn = self._taken(text)
@@ -115,7 +117,7 @@ class Dialogue:
     def _taken(self, text: str) -> Turn:
         try:
             found = self._understood(text)
-        except ChurchError as error:
+        except StemmaError as error:  # one sentence is too long, or has too many names: the others are heard
             return Turn(text, None, "unknown", error=str(error))
         turn = Turn(text, found[0] if found else None, "unknown",
                     error="" if found else f"the grammar of {self.domain.name} does not have this sentence")

@@ -36,7 +36,8 @@ class Corpus:
 
     def __init__(self, world: facts.Facts) -> None:
         self.world, self.name, self.info = world, world.name, world.info
-        self.about = (f"{len(world.codes):,} facts among {world.possible:.3g} sentences, {len(world.told):,} documents")
+        self.about = (f"{len(world.codes):,} facts among {world.possible:.3g} sentences, {len(world.told):,} documents"
+                      + f" ({world.note})" * bool(world.note))
         self.told = torch.from_numpy(world.rows(world.codes[world.told]))
         self.held = torch.from_numpy(world.rows(world.codes[world.held]))
         self.facts = torch.from_numpy(world.rows(world.codes))

@@ -170,6 +170,9 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
         raise StemmaError(f"a dialogue needs sentences: name a text file with one a line, or - to type them; such as "
                           f"'{corpus.data.train[0].says}'")
 
+    if m.net.way == "model":
+        runtime.look_at(m.net.path)
+
     def understood(sentence: str) -> list[str]:
         draws = 1 if m.net.way == "grammar" else getattr(m.net, "samples", SAMPLES)
         warm = getattr(m.net, "temperature", 0) or WARM

@@ -1,4 +1,5 @@
-"""A language model in GGUF as a writer of meanings: a prompt of the world and examples, an answer held to a grammar.
+"""A language model, in GGUF or served on this machine, as a writer of meanings: a prompt of the world and examples, an
+answer held to a grammar.
 
 The grammar (GBNF) is typed by the sentence: a question can be answered by a query alone, what is told by a condition;
 functions are those of the domain, with as many arguments as they take, and what is quoted is a name of the sentence or
@@ -8,9 +9,13 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import re
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from ...core.types import StemmaError
 from ...data.language import meanings
@@ -18,6 +23,7 @@ from ...data.language.meanings import Domain
 from ...parts.language.church.reader import Symbol, read, write
 
 EXTRA = "stemma-vision[language]"
+WAIT, MOST = 120, 1 << 20  # seconds, and bytes, of an answer
 
 
 class Runtime(Protocol):
@@ -95,7 +101,13 @@ def _rule(name: str) -> str:
 
 
 def look_at(path: str) -> None:
-    """Raises `StemmaError` where no language model is named, its file is none, or nothing is installed that runs it."""
+    """Raises `StemmaError` where no language model is named, its file is none, nothing is installed that runs it, or it
+    is asked for at another machine: weights say whom they ask, and sentences go nowhere else unasked."""
+    if path.startswith(("http://", "https://")):
+        if urlsplit(path).hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise StemmaError(f"a language model is asked for on this machine alone, not at {path}; say --set "
+                              "net.path=http://127.0.0.1:8080, where llama.cpp's server listens")
+        return
     if not path:
         raise StemmaError("no language model is named; say --set net.path=FILE.gguf when it is trained, or take the "
                           "preset small or grammar")
@@ -130,10 +142,28 @@ class Xllama:
         return str(found["choices"][0]["text"])
 
 
+class Served:
+    """A server on this machine that speaks as llama.cpp's does, at `path`: POST /completion."""
+
+    def __init__(self, path: str) -> None:
+        look_at(path)
+        self.url = path.rstrip("/") + "/completion"
+
+    def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
+        asked = json.dumps({"prompt": prompt, "grammar": grammar, "n_predict": tokens, "temperature": temperature,
+                            "seed": seed, "stop": ["\n;;"]}).encode()
+        try:
+            with urlopen(Request(self.url, asked, {"Content-Type": "application/json"}), timeout=WAIT) as said:
+                return str(json.loads(said.read(MOST))["content"])
+        except (OSError, ValueError, KeyError, TypeError, HTTPException) as error:
+            raise StemmaError(f"the language model at {self.url} did not answer ({' '.join(str(error).split())[:120]})"
+                              "; start llama-server there, or name a GGUF file with --set net.path=FILE") from None
+
+
 @functools.lru_cache(maxsize=1)
 def runtime_at(path: str) -> Runtime:
-    """The runtime of a model's file, kept."""
-    return Xllama(path)
+    """The runtime of a model's file or of a server, kept."""
+    return Served(path) if path.startswith(("http://", "https://")) else Xllama(path)
 
 
 def ask(net: Any, domain: Domain, sentence: str, temperature: float = 0.0, seed: int = 0,
@@ -150,4 +180,4 @@ def ask(net: Any, domain: Domain, sentence: str, temperature: float = 0.0, seed:
     return write(forms[0]) if forms and isinstance(forms[0], list) and not isinstance(forms[0], Symbol) else None
 
 
-__all__ = ["Runtime", "Xllama", "ask", "grammar_of", "look_at", "prompt_of", "question", "runtime_at"]
+__all__ = ["Runtime", "Served", "Xllama", "ask", "grammar_of", "look_at", "prompt_of", "question", "runtime_at"]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...core.interrupts import Wishes
 from ...core.types import Classes, Info, StemmaError
 from ...data.labelled import Labelled, Part, joined, open_set, open_sets, say
-from ...metrics.carried import measured, packed
+from ...metrics.carried import measured, packed, tightness
 from ...ops import softmax_regression as regression
 from ...skeletons.protocol import Protocol, Search, set_names
 from ..running import checkpoint, devices, prices, progress
@@ -144,11 +144,24 @@ class Course:
         over = self._stretch(self.now)
         self.clock.lap(None if price is None else price * (self.now.steps - steps))
         self.now.seconds += self.clock.work - before
+        self._on_the_way(unit, self.now)
         if over or self.now.fraction >= 1:
             self._trained(unit, self.now)
             self.now = None
             return True
         return False
+
+    def _on_the_way(self, unit: Unit, now: training.Training) -> None:
+        """Measure the last training of a grid at its steps on the way (`Grid.curve`)."""
+        grid = self.spec.grids[unit.grid] if unit.kind == "again" else None
+        if grid is None or not grid.curve:
+            return
+        curve = self.results["sets"][unit.set]["grids"][grid.name].setdefault("curve", [])
+        if len(curve) < grid.curve and now.fraction >= 2.0 ** (len(curve) + 1 - grid.curve):
+            with self.wishes.anywhere():
+                found = self._measured(unit.set, "test", now.scores(self.sets[unit.set].parts["test"]))
+            while len(curve) < grid.curve and now.fraction >= 2.0 ** (len(curve) + 1 - grid.curve):
+                curve.append({"steps": now.steps, "test": found})
 
     def _price(self, unit: Unit) -> float | None:
         """What a step of a training costs, where its budget is in seconds of processor time: as it was found before,
@@ -253,9 +266,11 @@ class Course:
             head.weight.copy_(weight.mT), head.bias.copy_(bias)
         scores = (self._rows(s, "test").to(weight) @ weight + bias).cpu().numpy()
         self._answered(s, scores)
+        test, labels = self._rows(s, "test"), self.sets[s].parts["test"].labels
+        tight = tightness(test.numpy(), labels) if labels.ndim == 1 else float("nan")
         rough = [p["strength"] for p in said["path"] if not p["converged"]]
         said["linear"] = {"strength": best["strength"], "val": best["val"], "test": self._measured(s, "test", scores),
-                          "not_converged": len(rough)}
+                          "not_converged": len(rough), "tightness": tight if np.isfinite(tight) else None}
         if rough:
             self.bar.line(f"{said['name']}: {len(rough)} of {len(self.strengths)} strengths stopped before their slope "
                           f"was {self.spec.probe.tolerance:g}, from {max(rough):.1e} down")
@@ -365,15 +380,17 @@ class Course:
         if unit.kind == "source":
             spec = self.spec.source
             one = source_of(spec.data, self.sets)
-            model = training.Tuned(network or self.model.network, len(one.classes))
+            model = training.Tuned(network or self.model.network, len(one.classes),
+                                   self.spec.look.size if spec.auxiliary else 0)
             how = training.How(spec.lr, spec.decay, self._length(spec.length, spec.share), 1.0, spec.smoothing,
-                               spec.dropout, seed)
+                               spec.dropout, spec.scale, spec.auxiliary, seed)
             return training.Training(model, self.spec.look, one.parts["train"], self.recipe, how, self.device)
         grid, one = self.spec.grids[unit.grid], self.sets[unit.set]
         lr, decay = self._point(unit)
         network = (copy.deepcopy(self.model.network) if grid.begin == "trained"
                    else copy.deepcopy(self.spec.network).build(_inputs()))
-        how = training.How(lr, decay / lr, self._length(grid.length, grid.share), grid.area, seed=seed)
+        how = training.How(lr, decay / lr, self._length(grid.length, grid.share), grid.area,
+                           scale=self.spec.source is None or self.spec.source.scale, seed=seed)
         part = one.parts["train"] if unit.kind == "grid" else joined(one.parts["train"], one.parts["val"])
         return training.Training(training.Tuned(network, len(one.classes)), self.spec.look, part, self.recipe, how,
                                  self.device)

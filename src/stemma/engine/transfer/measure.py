@@ -75,7 +75,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """{"accuracy": mean over sets, "sets": {name: {"measure", "value", "pictures", "classes", "chance", "log_loss"}}}
     of the linear classifiers, on a split of the sets that `data` names (None: those of the run). "trained": what the
-    run's grids reached. Raises `StemmaError`."""
+    run's grids reached; "tightness": of the features of each set (`carried.tightness`). Raises `StemmaError`."""
     m, record = _open(model, which, device)
     out: dict[str, Any] = {"paper": m.paper.name, "network": m.network.name, "split": split, "sets": {}}
     for at, s in known_sets(m, data, record):
@@ -91,6 +91,7 @@ def evaluate(
     results = record.get("results")
     if results and split == "test":
         out["source"] = results["source"]
+        out["tightness"] = {s["name"]: s["linear"].get("tightness") for s in results["sets"] if "linear" in s}
         out["trained"] = {s["name"]: {g: v["test"] for g, v in s["grids"].items()} for s in results["sets"]
                           if s["grids"]}
     return out

@@ -33,18 +33,58 @@ class How:
     area: float = 0.08
     smoothing: float = 0.0
     dropout: float = 0.0
+    scale: bool = True
+    auxiliary: float = 0.0
     seed: int = 0
 
 
 class Tuned(nn.Module):
-    """A network and one classifier."""
+    """A network and one classifier; `side` > 0 gives it a second one, on the mean of the last map of a picture of so
+    many pixels that is larger than the final map. Raises `StemmaError` where there is none."""
 
-    def __init__(self, network: nn.Module, classes: int) -> None:
+    def __init__(self, network: nn.Module, classes: int, side: int = 0) -> None:
         super().__init__()
         m: Any = network
         self.network: Any = network
         self.head = nn.Linear(m.width, classes)
         nn.init.zeros_(self.head.bias)
+        self.aside: nn.Linear | None = None
+        if side:
+            self.at, width = larger(m, side)
+            self.aside = nn.Linear(width, classes)
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, and the logits of the second classifier."""
+        assert self.aside is not None
+        seen: list[Tensor] = []
+        hook = self.network.get_submodule(self.at).register_forward_hook(lambda m, i, o: seen.append(o))
+        try:
+            features_ = self.network.features(x)
+        finally:
+            hook.remove()
+        return features_, self.aside(seen[-1].mean((2, 3)))
+
+
+@torch.no_grad()
+def larger(network: Any, side: int) -> tuple[str, int]:
+    """(name, channels) of the last module whose map is larger than the final one."""
+    maps: list[tuple[str, tuple[int, ...]]] = []
+
+    def hear(name: str) -> Any:
+        return lambda m, i, o: maps.append((name, tuple(o.shape))) if isinstance(o, Tensor) and o.ndim == 4 else None
+
+    hooks = [m.register_forward_hook(hear(name)) for name, m in network.named_modules() if name]
+    before = network.training
+    like = next(network.parameters())
+    network.eval().features(torch.zeros(1, 3, side, side, device=like.device))
+    network.train(before)
+    for h in hooks:
+        h.remove()
+    final = next((shape[2] for _, shape in reversed(maps) if shape[2] > 1), 0)
+    found = next(((name, shape[1]) for name, shape in reversed(maps) if shape[2] > final > 0), None)
+    if found is None:
+        raise StemmaError(f"{network.name} has no map that is larger than its last; leave source.auxiliary at 0")
+    return found
 
 
 class Training:
@@ -60,6 +100,9 @@ class Training:
                 m.momentum = momentum_of(self.per_epoch)
         for p in model.parameters():
             p.requires_grad_(True)
+        for m in model.modules() if not how.scale else ():
+            if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.weight is not None:
+                nn.init.ones_(m.weight.requires_grad_(False))
         self.optimizer = optim.make_optimizer(model, replace(recipe, optimizer="sgd", lr=how.lr,
                                                              weight_decay=how.decay))
         for g in self.optimizer.param_groups:
@@ -85,10 +128,16 @@ class Training:
             optim.set_rate(self.optimizer, 0.5 * (1 + math.cos(math.pi * self.fraction)))
             devices.seed_step(self.how.seed, self.steps, 0)
             pictures, labels = self.drawn(self.steps)
-            x = self.model.network.features(self.look(pictures.to(self.device)))
+            shown, labels = self.look(pictures.to(self.device)), labels.to(self.device)
+            if self.how.auxiliary:
+                x, aside = self.model.both(shown)
+            else:
+                x = self.model.network.features(shown)
             if self.how.dropout:
                 x = nn.functional.dropout(x, self.how.dropout, True)
-            loss = cross_entropy(self.model.head(x), labels.to(self.device), self.how.smoothing)
+            loss = cross_entropy(self.model.head(x), labels, self.how.smoothing)
+            if self.how.auxiliary:
+                loss = loss + self.how.auxiliary * cross_entropy(aside, labels, self.how.smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -169,4 +218,4 @@ def check(recipe: Recipe) -> None:
         raise StemmaError("a protocol trains by sgd under a cosine; recipe.optimizer and recipe.schedule stay so")
 
 
-__all__ = ["How", "Training", "Tuned", "check", "cropped", "momentum_of"]
+__all__ = ["How", "Training", "Tuned", "check", "cropped", "larger", "momentum_of"]

@@ -8,7 +8,7 @@ from ...core.paper import Claim, Fact, Paper
 from ...core.part import Part, part
 from ...core.recipe import Phase, Recipe
 from ...parts.language.tables import Table
-from ...parts.language.words import LSTM, NGram, Transformer
+from ...parts.language.words import LSTM, Neighbours, NGram, Transformer
 from ...skeletons.sentences import Sentences, fitted
 
 NETS: dict[str, Part[Any]] = {
@@ -17,16 +17,17 @@ NETS: dict[str, Part[Any]] = {
     "memoriser": part(Table, kind="memoriser"),
     "ngram": part(NGram, order=2, add=0.01),
     "kneser-ney": part(NGram, order=3, discount=0.75),
+    "neighbours": part(Neighbours, order=2, add=0.01, share=0.25, documents=10_000),
     "lstm": part(LSTM, width=128),
     "small": part(Transformer, width=64, layers=2, heads=4),
     "large": part(Transformer, width=512, layers=8, heads=8),
 }
-COUNTING = ("paper", "good-turing", "memoriser", "ngram", "kneser-ney")
+COUNTING = ("paper", "good-turing", "memoriser", "ngram", "kneser-ney", "neighbours")
 
 
 def spec(preset: str = "paper") -> Sentences:
     """The calibrated model that exists for every world ("paper"), and what can be learned from documents: tables
-    ("good-turing", "memoriser"), n-grams, a recurrent net, transformers ("small", "large").
+    ("good-turing", "memoriser"), n-grams, neighbours beside one, a recurrent net, transformers ("small", "large").
 
     The paper trains nothing; it speaks of every learner. What is not "paper" is ours.
     """
@@ -51,7 +52,7 @@ PAPER = Paper(
     task="language",
     spec=spec,
     recipe=recipe,
-    presets=("paper", "small", "large", "good-turing", "memoriser", "ngram", "kneser-ney", "lstm"),
+    presets=("paper", "small", "large", "good-turing", "memoriser", "ngram", "kneser-ney", "neighbours", "lstm"),
     prepare=fitted,
     summary="Take sentences that no rule can tell true from false, and documents that are all true. Good and Turing's "
     "estimate of what the next document tells anew is the share of facts told exactly once. A model that gives that "
@@ -79,8 +80,7 @@ PAPER = Paper(
         "sentences and its miscalibration is its whole distance from the truth; the binned one stands beside it.",
         "Every place of a sentence has its own words, so a model can say nothing but possible sentences and its mass "
         "on the false ones is one less its mass on the facts: exact, and not sampled.",
-        "The corollary for facts that are regular but for a factor, and a mixture with nearest neighbours, are not "
-        "built.",
+        "The corollary for facts that are regular but for a factor is not built.",
         "Documents that no fact is in (the paper's empty factoid) are left out: every document tells one.",
     ),
 )

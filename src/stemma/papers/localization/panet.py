@@ -31,8 +31,7 @@ class AdaptiveHead(RegionHead):
     """Sec. 3.2: a first layer of each level's own, the maximum over the levels, then layers that are shared: `convs`
     3x3s and `depth` fully connected ones in all.
 
-    `fuse` and `early` are table 5: the sum in the place of the maximum; fused before the first layer, which is then
-    one.
+    `fuse` and `early` are table 5: the sum in the place of the maximum; fused before a first layer for all.
     """
 
     def __init__(self, inp: In, pool: Align = Align(), width: int = 1024, convs: int = 4, channels: int = 256,
@@ -127,8 +126,7 @@ def spec(preset: str = "paper") -> TwoStage:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """180,000 steps of 16 pictures at .02, "boxes" 90,000, after a rise from a third over 500, short sides of 400 to
-    1,200 (the authors' configurations)."""
+    """180,000 steps of 16 at .02, "boxes" 90,000, after 500 that rise from a third (the authors' configurations)."""
     if preset.endswith("small"):
         return mask_rcnn.recipe("small")
     steps, scales = 90_000 if preset == "boxes" else 180_000, (1200, 1200, 1000, 800, 600, 400)

@@ -27,7 +27,7 @@ def spec(preset: str = "paper") -> World:
     codes = 64 if preset == "doom" else 32
     encoder: Part[Any] = part(ConvEncoder, code=2 * codes)
     decoder: Part[Any] = part(ConvDecoder, sigmoid=True)
-    memory = part(MDNRNN, hidden=512 if doom else 256, mixtures=5, restart=doom)
+    memory = part(MDNRNN, hidden=512 if doom else 256, mixtures=5, restart=doom, pedals=not doom)
     told: tuple[Head, ...] = (Head("terminal", part(FlagHead, rare=10.0), reads=("deter",)),) if doom else ()
     small = preset in SMALL
     # not in the paper: sizes, padded convolutions, pixels without a sigmoid;
@@ -127,8 +127,7 @@ PAPER = Paper(
         "decisions are the 2,100 tics.",
         "As published CarRacing asks for ten million frames, 123 GB in memory and days of one core by chance alone: "
         "paper is for a large machine, and a budget in time shortens each stage by its share.",
-        "M's cell begins with a forget bias of 1, as the authors' does; of a chunk's first step nothing is expected. "
-        "Car's M is told the controller's tanh, the authors' what gas and brake became of it.",
+        "M's cell begins with a forget bias of 1, as the authors' does; of a chunk's first step nothing is expected.",
         "The authors' weight decay of controllers has the wrong sign and rewards large weights; ours is off (recipe "
         "stage `penalty`).",
         "CarRacing-v0 is no longer to be had: car-racing is version 3, whose rewards and endings differ, so its "

@@ -136,7 +136,8 @@ class Nearest(nn.Module):
 
 class Outside(nn.Module):
     """What writes meanings outside of this net. grammar: the domain's own grammar, which has its sentences and no
-    others. model: a language model in GGUF at `path`, shown the world and `examples` pairs, asked `samples` times at
+    others. model: a language model in GGUF, or served by llama.cpp on this machine, at `path` (FILE.gguf,
+    http://127.0.0.1:8080), shown the world and `examples` pairs, asked `samples` times at
     `temperature`, its answer held to a grammar of what the sentence asks for."""
 
     def __init__(self, inp: In, way: str = "grammar", path: str = "", examples: int = 12, samples: int = 1,

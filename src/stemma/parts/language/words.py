@@ -1,4 +1,4 @@
-"""Models of sentences word by word: n-grams that count, a recurrent net, a transformer.
+"""Models of sentences word by word: n-grams that count, neighbours beside one, a recurrent net, a transformer.
 
 Axes: N sentences, S places of a sentence, W words that a place may hold, D width.
 """
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ...core.part import In
+from ...core.types import StemmaError
 from ..attention import pre_normed
 from .knobs import Words
 
@@ -64,6 +65,53 @@ class NGram(Words):
             left = self.discount * (c > 0).sum(-1, keepdim=True) / total.clamp(min=1e-30)
             p = torch.where(total > 0, (c - self.discount).clamp(min=0) / total.clamp(min=1e-30) + left * p, p)
         return p.log()
+
+
+class Neighbours(NGram):
+    """An n-gram and nearest neighbours (Khandelwal et al. 2020, arXiv 1911.00172): with `share`, the next word is what
+    it was in the documents whose words before it agree with these in most places, as often as there. Contexts are held
+    against one another word by word, where the paper has a net's hidden states and the k nearest. Each is held against
+    all documents: for some ten thousand of them."""
+
+    told: Tensor
+    filled: Tensor
+
+    def __init__(self, inp: In, order: int = 2, add: float = 0.01, discount: float = 0.0, share: float = 0.25,
+                 documents: int = 10_000) -> None:
+        super().__init__(inp, order, add, discount)
+        if not 0 < share < 1:
+            raise ValueError(f"neighbours have a share between 0 and 1, not {share:g}")
+        self.share, self.documents = share, documents
+        self.register_buffer("told", torch.zeros(documents, len(self.sizes), dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    def count(self, rows: Int[Tensor, "N S"]) -> None:
+        """Take documents in. Raises `StemmaError` for more than it was built for."""
+        at = int(self.filled)
+        if at + len(rows) > self.documents:
+            raise StemmaError(f"this store was built for {self.documents:,} documents, and is given "
+                              f"{at + len(rows):,}")
+        super().count(rows)
+        self.told[at : at + len(rows)] = rows
+        self.filled += len(rows)
+
+    def near(self, rows: Int[Tensor, "N S"], at: int) -> Float[Tensor, "N W"]:
+        """What the word in place `at` was in the nearest documents, as shares; all words alike where there are none."""
+        told = self.told[: int(self.filled)]
+        if not len(told):
+            return torch.full((len(rows), self.sizes[at]), 1 / self.sizes[at], device=rows.device)
+        word = nn.functional.one_hot(told[:, at], self.sizes[at]).float()
+        asked, of = rows[:, :at].unique(dim=0, return_inverse=True) if at else (rows[:1, :0], rows[:, 0] * 0)
+        found = []
+        for some in asked.split(64):
+            alike = (some[:, None] == told[None, :, :at]).sum(-1)
+            nearest = (alike == alike.amax(1, keepdim=True)).float() @ word
+            found.append(nearest / nearest.sum(1, keepdim=True))
+        return torch.cat(found)[of]
+
+    def logits(self, rows: Int[Tensor, "N S"], at: int) -> Float[Tensor, "N W"]:
+        base = super().logits(rows, at).softmax(-1)
+        return (self.share * self.near(rows, at) + (1 - self.share) * base).log()
 
 
 class Nets(Words):
@@ -125,4 +173,4 @@ class LSTM(Nets):
         return h
 
 
-__all__ = ["LSTM", "NGram", "Nets", "Transformer"]
+__all__ = ["LSTM", "NGram", "Neighbours", "Nets", "Transformer"]

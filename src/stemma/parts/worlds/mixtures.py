@@ -58,14 +58,16 @@ class MDNRNN(Dynamics):
     The encoder has said mean and log variance of z; the posterior is that alone, and the prior is the mixture that h
     implies. An episode's first step has h = c = 0. `restart`: the network is told besides whether the step it comes
     from was a first one. `joint` (not in the paper): one mixture over the whole code in place of one for each of its
-    numbers, so that what begins in several at once begins or does not.
+    numbers, so that what begins in several at once begins or does not. `pedals`: of three numbers of an action the
+    second is told as gas, (a + 1) / 2, and the third as brake, max(0, a), which is what the authors' record holds.
     """
 
     spared = ("cell",)
 
     def __init__(self, inp: In, hidden: int = 256, mixtures: int = 5, restart: bool = False,
-                 joint: bool = False) -> None:
+                 joint: bool = False, pedals: bool = False) -> None:
         super().__init__()
+        self.pedals = pedals and inp.actions == 3
         self.latent = Gaussian(inp.channels[0] // 2)
         self.hidden, self.mixtures, self.restart, self.joint = hidden, mixtures, restart, joint
         size = self.latent.size
@@ -86,6 +88,9 @@ class MDNRNN(Dynamics):
         return o.sigmoid() * c.tanh(), c
 
     def _inputs(self, state: State, action: Tensor) -> Tensor:
+        if self.pedals:
+            steer, gas, brake = action.split(1, -1)
+            action = torch.cat([steer, (gas + 1) / 2, brake.clamp(min=0)], -1)
         return torch.cat([state["stoch"], action, *([state["begun"]] if self.restart else [])], -1)
 
     def said(self, h: Float[Tensor, "... H"]) -> State:
