@@ -34,9 +34,8 @@ def recipe(preset: str = "paper") -> Recipe:
     phases = tuple(Phase(name, share, train=r"^reader\." if name == "reading" else r"^(?!reader\.)", losses=losses)
                    for (name, losses), share in zip(STAGES, SHARES[preset], strict=True))
     r = instruct_pix2pix.recipe(preset)
-    if preset == "small":  # a rate that is not gone when the reader learns
-        return replace(r, phases=phases, schedule="step", milestones=(0.6,), gamma=0.2,
-                       lr_mult=((r"^reader\.", 5.0),))
+    if preset == "small":  # the reader begins when the rate is nearly gone
+        return replace(r, phases=phases, lr_mult=((r"^reader\.", 40.0),))
     return replace(r, phases=phases, batch=3072, accumulate=1, length="250epochs")
 
 
