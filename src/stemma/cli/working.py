@@ -9,7 +9,7 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -124,7 +124,7 @@ EXAMPLES = {
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
     for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
-        gains, made = signature(command).parameters, command
+        gains, made = signature(command).parameters, cast(Callable[..., None], command)
         made = reads_data(made) if "data_options" in gains else made
         made = asks_wings(made) if "own" in gains else made
         hang(app, made, *EXAMPLES[command.__name__])
