@@ -9,7 +9,7 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -123,14 +123,15 @@ EXAMPLES = {
 
 def register(app: typer.Typer) -> None:
     """Hang the working commands on `app`."""
+    command: Callable[..., Any]
     for command in (doctor, convert, weights, train, evaluate, predict, compare, export):
-        gains, made = signature(command).parameters, cast(Callable[..., None], command)
+        gains, made = signature(command).parameters, command
         made = reads_data(made) if "data_options" in gains else made
         made = asks_wings(made) if "own" in gains else made
         hang(app, made, *EXAMPLES[command.__name__])
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
-    imports = {"torchvision": import_torchvision, "backbone": import_backbone}
+    imports: dict[str, Callable[..., Any]] = {"torchvision": import_torchvision, "backbone": import_backbone}
     for own in of_wings("IMPORTS"):
         imports |= own
     for name, command in imports.items():
