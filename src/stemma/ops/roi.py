@@ -41,10 +41,10 @@ def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: f
     return k.clamp(0, len(strides) - 1).long()
 
 
-def _points(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int,
-            aligned: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """(sample points along one axis in cells, moved onto the map (..., s, samples), each one's share of its bin, the
-    width of a bin). Points beyond one cell outside the map have no share."""
+def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie
+    within a cell of each other. Points beyond one cell outside the map weigh nothing.
+    """
     extent = hi - lo if aligned else (hi - lo).clamp(min=1.0)
     step = (extent / size)[..., None, None]
     bins, points = (torch.arange(n, device=lo.device, dtype=lo.dtype) for n in (size, samples))
@@ -53,16 +53,9 @@ def _points(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int
     inside = (p >= -1) & (p <= limit)
     p = p.clamp(min=0)
     p = p.minimum(last.to(p)) if isinstance(last, Tensor) else p.clamp(max=last)
-    return p, inside.to(p) / samples, step
-
-
-def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie
-    within a cell of each other."""
-    p, keep, step = _points(lo, hi, size, samples, limit, aligned)
-    last = limit - 1
     low = p.detach().floor()
     part = p - low
+    keep = inside.to(p) / samples
     near, far = (1 - part) * keep, part * keep
     low = low.int()
     if (samples == 2 and p.device.type == "cpu" and not torch.compiler.is_compiling() and p.numel()
@@ -83,23 +76,6 @@ def _close(step: Tensor) -> bool:
     """Whether no bin is wider than `CLOSE` cells, nor inside out. Asks for a value, which is free on a CPU."""
     least, most = torch.aminmax(step)
     return bool((least >= 0) & (most <= CLOSE))
-
-
-def _thumbnail(x: Float[Tensor, "B C H W"], boxes: Tensor) -> bool:
-    """Whether a map is so small that products with all of its cells cost less than to list those that bins read."""
-    return (x.device.type == "cpu" and not torch.compiler.is_compiling() and not boxes.requires_grad
-            and x.shape[-2] * x.shape[-1] <= 64 and x.shape[-2] * x.shape[1] <= 1024)
-
-
-def _products(x: Float[Tensor, "B C H W"], ys: Float[Tensor, "B R s H"],
-              xs: Float[Tensor, "B R s W"]) -> Float[Tensor, "B R C s s"]:
-    """RoIAlign weighs both axes apart: Wy F Wx', F a map and W what each bin takes of each cell. Channels last."""
-    (b, c, h, w), (r, s) = x.shape, ys.shape[1:3]
-    with torch.autocast(x.device.type, enabled=False):
-        across = torch.bmm(xs.reshape(1, b, r * s, w).expand(h, -1, -1, -1).reshape(h * b, r * s, w),
-                           x.permute(2, 0, 3, 1).reshape(h * b, w, c))  # (H B) (R s) C
-        out = torch.bmm(ys.reshape(b * r, s, h), across.view(h, b * r, s * c).transpose(0, 1))
-    return out.view(b, r, s, s, c).permute(0, 1, 4, 2, 3)
 
 
 def _bags(table: Tensor, base: Tensor, width: Tensor | int, ys: tuple[Tensor, Tensor],
@@ -211,13 +187,6 @@ def roi_align(
         return out.view(b, -1, *out.shape[1:]).to(x.dtype)
     scaled = boxes.float() / stride - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = scaled.unbind(-1)
-    if _thumbnail(x, boxes):
-        taken = []
-        for lo, hi, n in ((y1, y2, h), (x1, x2, w)):
-            p, keep, _ = _points(lo, hi, size, samples, n, aligned)
-            near = (1 - (p[..., None] - torch.arange(n, dtype=p.dtype)).abs()).clamp(min=0)
-            taken.append((near * keep[..., None]).sum(-2))
-        return _products(x.float(), taken[0], taken[1]).to(x.dtype)
     base = torch.arange(b, device=x.device, dtype=torch.int32)[:, None] * (h * w)
     ys, xs = _axis(y1, y2, size, samples, h, aligned), _axis(x1, x2, size, samples, w, aligned)
     return _bags(_rows(x).float(), base, w, ys, xs).to(x.dtype)
