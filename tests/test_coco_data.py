@@ -441,6 +441,15 @@ def test_what_is_to_be_ignored_is_a_crowd_and_it_is_said(tmp_path: Path, extra: 
     assert [n for n in data.notes if "2 annotations have 'ignore' 1" in n] and not data.faults
 
 
+def test_numbers_as_text_are_numbers_whatever_others_are(tmp_path: Path) -> None:
+    doc = coco_doc(2)
+    for row, box in zip(doc["annotations"], (["5", "6.5", "20", "10"], [5, 6, "20", 10], [5, 6, "20px", 10])):
+        row["bbox"] = box
+    data = open_dataset(make_coco(tmp_path, doc, images=2), "all", on_fault="report")
+    assert isinstance(data, Records) and data.table.boxes.tolist() == [[5, 6.5, 25, 16.5], [5, 6, 25, 16]]
+    assert [(f.kind, f.record) for f in data.faults] == [("box not finite", "annotation 10 of images/train/1.png")]
+
+
 def test_a_document_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a list that stands twice in it is seen nevertheless, however large it is."""
     place = make_coco(tmp_path)

@@ -693,6 +693,8 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("annotations/a.json", '{"version": "2.0", "schema_ref": "https://darwin-public/darwin_json/2.0/schema.json"}',
      "V7's Darwin JSON"),
     ("labels.json", '{"classes": ["a"], "labels": {"a": []}}', "FiftyOne's own JSON"),
+    ("p.json", '{"project": {"pid": "x", "data_format_version": "3.1.0"}}', "a project of VIA 3"),
+    ("gtFine/train/aachen/aachen_0_gtFine_polygons.json", '{"objects": []}', "Cityscapes' polygons"),
     ("train/MOT17-02/gt/gt.txt", "1,1,10,10,20,15,1,1,1", "MOTChallenge's tables"), ("notes.txt", "gt", None)])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")

@@ -19,6 +19,9 @@ KNOWN = (
      "YOLOv5Dataset"),
     ("MOTChallenge's tables", r"(^|/)gt/gt\.txt", rb"", "write the boxes of its frames as COCO's JSON, or as a CSV of "
      "pictures and boxes"),
+    ("a project of VIA 3", r"\.json", rb'"data_format_version"\s*:\s*"3', "export COCO's JSON"),
+    ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", "make COCO's panoptic JSON of them with "
+     "cityscapesscripts' createPanopticImgs.py"),
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt")

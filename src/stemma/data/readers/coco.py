@@ -344,7 +344,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def numbers(values: Sequence[Any], width: int) -> np.ndarray:
-    """float64 (n, width) from a column of lists; a row that is not `width` numbers becomes NaN."""
+    """float64 (n, width) from a column of lists; a row that is not `width` numbers, be they text, becomes NaN."""
     if not values:
         return np.zeros((0, width))
     try:
@@ -355,10 +355,10 @@ def numbers(values: Sequence[Any], width: int) -> np.ndarray:
         pass  # row by row below, so that one bad record does not hide the others
     out = np.full((len(values), width), np.nan)
     for k, v in enumerate(values):
-        if isinstance(v, list | tuple) and len(v) == width and all(isinstance(x, int | float) for x in v):
+        if isinstance(v, list | tuple) and len(v) == width and all(isinstance(x, int | float | str) for x in v):
             try:
-                out[k] = v
-            except OverflowError:
+                out[k] = [float(x) for x in v]
+            except (OverflowError, ValueError):
                 out[k] = np.nan
     return out
 
