@@ -130,11 +130,11 @@ def register(app: typer.Typer) -> None:
         hang(app, made, *EXAMPLES[command.__name__])
     bring = typer.Typer(help="Weights of other libraries, as checkpoints of ours.", no_args_is_help=True,
                         epilog=examples(*EXAMPLES["import"]))
-    imports = {"torchvision": import_torchvision, "backbone": import_backbone}
+    imports: dict[str, Callable[..., Any]] = {"torchvision": import_torchvision, "backbone": import_backbone}
     for own in of_wings("IMPORTS"):
         imports |= own
-    for name, command in imports.items():
-        hang(bring, command, *(x for x in EXAMPLES["import"] if x.startswith(f"stemma import {name} ")), name=name)
+    for name, brought in imports.items():
+        hang(bring, brought, *(x for x in EXAMPLES["import"] if x.startswith(f"stemma import {name} ")), name=name)
     app.add_typer(bring, name="import")
 
 
