@@ -14,7 +14,9 @@ import typer
 import stemma
 from made_data import make_yolo
 from stemma.cli import app, main
+from stemma.cli.reads import look_first
 from stemma.core import paper as cards
+from stemma.core.samples import StemmaError
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -345,3 +347,9 @@ def test_names_of_classes_that_cannot_be_read_get_one_line(what: str, tmp_path: 
                                str(tmp_path / "w.pth"), str(tmp_path / "o.safetensors"), "--classes",
                                str(tmp_path / name))
         assert status == 2 and why in error and name in error and error.count("\n") == 1
+
+
+def test_a_networks_name_may_be_like_a_papers() -> None:
+    look_first(["tf_efficientnet_lite0:imagenet", "imagenet-transfer@tiny-16"], None, networks=True)
+    with pytest.raises(StemmaError, match="did you mean fpn"):
+        look_first(["fpm", "ssd"], None, networks=True)

@@ -109,7 +109,7 @@ def look_first(systems: Sequence[str], *data: str | None, format: str | None = N
     if first is None:
         return
     if strange is not None:
-        if strange.near:
+        if strange.near and not (networks and getattr(first, "NETWORKS", False)):
             raise strange
         return  # no paper's name is near: it may be a network's, which loads torch to be told
     for one in data:

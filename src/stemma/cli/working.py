@@ -134,8 +134,8 @@ def register(app: typer.Typer) -> None:
     imports: dict[str, Callable[..., Any]] = {"torchvision": import_torchvision, "backbone": import_backbone}
     for own in of_wings("IMPORTS"):
         imports |= own
-    for name, command in imports.items():
-        hang(bring, command, *(x for x in EXAMPLES["import"] if x.startswith(f"stemma import {name} ")), name=name)
+    for name, brought in imports.items():
+        hang(bring, brought, *(x for x in EXAMPLES["import"] if x.startswith(f"stemma import {name} ")), name=name)
     app.add_typer(bring, name="import")
 
 

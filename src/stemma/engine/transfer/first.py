@@ -7,6 +7,8 @@ from pathlib import Path
 from ...data.classes import folders
 from ...data.labelled import open_set
 
+NETWORKS = True  # beside its papers, names may be those of networks
+
 
 def look(data: str, format: str | None, tasks: Sequence[str] = (), run: str | None = None) -> None:
     """Raises `DataError` for one place, whole by its name, that is not there or holds no pictures by class."""
