@@ -161,6 +161,10 @@ def _full(*_: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def _closed(*_: Any) -> None:
+    raise OSError(errno.EACCES, "Permission denied")
+
+
 def test_weights_may_be_read_by_whom_other_new_files_may(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "w.safetensors", model())
     (tmp_path / "other").touch()
@@ -172,10 +176,13 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     checkpoint.save(file, model(0))
     before = file.read_bytes()
     monkeypatch.setattr(os, "fsync", _full)
-    with pytest.raises(StemmaError, match="No space left.*the earlier file is untouched.*--out"):
+    with pytest.raises(StemmaError, match="No space left.*the earlier file is untouched. Free some space.*--out"):
         checkpoint.save(file, model(1))
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
     with pytest.raises(StemmaError, match="nothing was written"):
+        checkpoint.save(tmp_path / "new", model(1))
+    monkeypatch.setattr(os, "fsync", _closed)
+    with pytest.raises(StemmaError, match="Permission denied; nothing was written. Choose another --out"):
         checkpoint.save(tmp_path / "new", model(1))
     assert list(tmp_path.iterdir()) == [file]
 

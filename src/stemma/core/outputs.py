@@ -8,6 +8,7 @@ result is left alone, and the error names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -108,8 +109,8 @@ def replace(path: str | Path, write: Callable[[Path], object], journal: dict[str
                 os.close(folder)
     except OSError as error:
         kept = "the earlier file is untouched" if path.exists() else "nothing was written"
-        raise StemmaError(f"cannot write {path}: {error}; {kept}. Free some space on the disk, or choose "
-                          "another --out") from error
+        mend = "Free some space on the disk, or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose"
+        raise StemmaError(f"cannot write {path}: {error.strerror or error}; {kept}. {mend} another --out") from error
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink()
