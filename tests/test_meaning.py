@@ -550,6 +550,15 @@ def test_compare_translators_over_domains_and_write_one_page(tmp_path: Path, cap
     assert "nearest" in capsys.readouterr().out
 
 
+def test_whole_numbers_are_told_one_by_one_from_the_least() -> None:
+    """Up to 24 of them; more, and other numbers, as bars."""
+    d = Dialogue(DOMAINS["tug-of-war"], lambda s: [], Inference(samples=400))
+    few, many = (d.say(f"(query (random-integer {n}))").posterior for n in (20, 200))
+    assert few is not None and list(few["table"]) == [str(i) for i in range(20)] and "bars" not in few
+    assert sum(few["table"].values()) == pytest.approx(1)
+    assert many is not None and len(many["bars"]) == 12 and "table" not in many
+
+
 def test_answers_beyond_all_numbers_are_a_table() -> None:
     d = Dialogue(DOMAINS["tug-of-war"], lambda s: [], Inference(samples=60))
     for said in ("(query (if (flip) (gaussian 0 1) (* 1e308 10)))", "(query (gaussian 0 1e308))"):

@@ -19,7 +19,7 @@ from ...parts.language.church.table import svg_of
 from ...skeletons.meaning import Inference
 
 KINDS = ("condition", "query", "define")
-BINS = 12
+BINS, WHOLE = 12, 24  # bars of numbers; whole numbers that are told one by one
 PICTURES = 6  # of an answer that is drawn
 
 
@@ -181,14 +181,19 @@ def shown(posterior: Posterior) -> dict[str, Any]:
     if None not in pictures:
         return out | {"pictures": pictures}
     low, high = (min(posterior.values), max(posterior.values)) if posterior.numeric else (0.0, 0.0)
-    if posterior.numeric and len(set(posterior.values)) > BINS and math.isfinite(high - low):
+    few = WHOLE if all(isinstance(v, int) for v in posterior.values) else BINS
+    if posterior.numeric and len(set(posterior.values)) > few and math.isfinite(high - low):
         bars = [0.0] * BINS
         for v, w in zip(posterior.values, posterior.weights):
             bars[min(int((v - low) / (high - low) * BINS), BINS - 1)] += w
         return out | {"mean": posterior.mean, "deviation": posterior.deviation, "low": low, "high": high, "bars": bars}
     if posterior.numeric or all(isinstance(v, bool) for v in posterior.values):
         out |= {"mean": posterior.mean}
-    return out | {"table": dict(list(posterior.table().items())[:10])}
+    table = posterior.table()
+    if posterior.numeric and len(table) <= few:  # all of them, the least first
+        value = {write(v): v for v in posterior.values}
+        return out | {"table": {k: table[k] for k in sorted(table, key=lambda k: value[k])}}
+    return out | {"table": dict(list(table.items())[:10])}
 
 
 def same(domain: Domain, one: str, other: str, limits: Limits, worlds: int = 100) -> bool:
