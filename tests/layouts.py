@@ -620,7 +620,8 @@ def expected(t: Truth, like: Held) -> Held:
 
 
 # what is told of besides that which the table of formats is of
-_ELSE = ("fractions of pixels", "as difficult", "difficult objects are", "lines between points", "can be seen")
+_ELSE = ("fractions of pixels", "as difficult", "difficult objects are", "lines between points", "can be seen",
+         "not read")
 
 
 def trip(it: Layout, to: str, folder: Path) -> tuple[float, int, str]:

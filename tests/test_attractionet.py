@@ -225,7 +225,7 @@ def test_a_refined_box_has_the_score_of_the_box_that_it_came_from() -> None:
 
 
 def test_bad_no_round_at_all() -> None:
-    with pytest.raises(StemmaError, match="rounds=0: boxes are scored and refined once at least"):
+    with pytest.raises(StemmaError, match="'rounds' must be 1 or more, not 0"):
         stemma.build("attractionet", "small", 3, {"rounds": 0})
 
 

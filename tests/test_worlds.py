@@ -253,8 +253,6 @@ def dreamt(net: MDNRNN, steps: int = 120) -> tuple[float, float]:
     return float(torch.stack(nats[20:]).mean()), float(state["stoch"].square().mean())
 
 
-@pytest.mark.given("STEMMA_WORLD_MODELS_RNN")
-@pytest.mark.oracle("the authors' cell, restated, with the weights that they released", "world_models")
 def test_a_car_s_memory_is_told_gas_and_brake() -> None:
     torch.manual_seed(0)
     plain, told = (MDNRNN(In((6,), (1,), actions=3), hidden=8, mixtures=2, pedals=p) for p in (False, True))
@@ -268,6 +266,8 @@ def test_a_car_s_memory_is_told_gas_and_brake() -> None:
     assert not card.spec("doom").dynamics.build(In((128,), (1,), actions=1)).pedals
 
 
+@pytest.mark.given("STEMMA_WORLD_MODELS_RNN")
+@pytest.mark.oracle("the authors' cell, restated, with the weights that they released", "world_models")
 def test_the_authors_released_memory_is_ours() -> None:
     """Their numbers fill our memory, count by count; their cell, written down again in NumPy, says the same from them;
     and in dreams they are at home in this cell alone: without its bias of 1 for what is kept, or with the blocks in

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ def guarded(env: Any, name: str) -> Any:
     """The same environment, of which what it raises in `reset`, `step` and `render` is a `StemmaError` with its
     name."""
     def told(what: str, own: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(own)
         def call(*given: Any, **more: Any) -> Any:
             try:
                 return own(*given, **more)
