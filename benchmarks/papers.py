@@ -238,11 +238,12 @@ def counts(p: Any) -> list[dict[str, Any]]:
     import torch
 
     from stemma.core.part import edit
+    from stemma.core.sentence import many
 
     out = []
     for f in p.facts:
         row: dict[str, Any] = {"what": f.what, "value": f.value,
-                               "of": " ".join(x for x in (f.variant, f"{f.classes} classes") if x)}
+                               "of": " ".join(x for x in (f.variant, many(f.classes, "class", "classes")) if x)}
         if f.what == "parameters":
             spec = p.spec(f.variant or "paper")
             for path, value in f.sets:
