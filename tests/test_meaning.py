@@ -357,11 +357,14 @@ def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch
 
     class Answers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            said = {"content": "(query (strength 'tom))\n"} if self.path == "/completion" else {}
-            self.send_response(200)
+            heard.append(json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}"))
+            said = {"content": "(query (strength 'tom))\n"} if self.path in ("/completion", "/there") else {}
+            self.send_response(302 if self.path == "/moved/completion" else 200)
+            self.send_header("Location", "/there")
             self.end_headers()
             self.wfile.write(json.dumps(said).encode())
+
+        do_GET = do_POST
 
         def log_message(self, *words: Any) -> None:
             pass
@@ -373,8 +376,12 @@ def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch
     assert runtime.ask(net, DOMAINS["tug-of-war"], "how strong is tom?", 0.7, 5) == "(query (strength 'tom))"
     assert heard[0]["seed"] == 5 and heard[0]["temperature"] == 0.7 and "root ::=" in heard[0]["grammar"]
     assert heard[0]["prompt"].endswith(";; how strong is tom?\n")
-    with pytest.raises(StemmaError, match="did not answer"):
-        runtime.Served(path + "/elsewhere").complete("", "", 1, 0.0, 0)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert runtime.Served(path).complete("", "", 1, 0.0, 0)
+    for other in ("/elsewhere", "/moved"):
+        with pytest.raises(StemmaError, match="did not answer"):
+            runtime.Served(path + other).complete("", "", 1, 0.0, 0)
     server.shutdown()
     server.server_close()
     with pytest.raises(StemmaError, match="did not answer.*start llama-server") as said:

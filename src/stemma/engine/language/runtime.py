@@ -15,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from ...core.types import StemmaError
 from ...data.language import meanings
@@ -142,18 +142,26 @@ class Xllama:
         return str(found["choices"][0]["text"])
 
 
+class _Stays(HTTPRedirectHandler):
+    """Goes nowhere else when it is told to."""
+
+    def redirect_request(self, *told: Any) -> None:
+        return None
+
+
 class Served:
     """A server on this machine that speaks as llama.cpp's does, at `path`: POST /completion."""
 
     def __init__(self, path: str) -> None:
         look_at(path)
         self.url = path.rstrip("/") + "/completion"
+        self.opener = build_opener(ProxyHandler({}), _Stays)  # whatever proxy the machine has
 
     def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
         asked = json.dumps({"prompt": prompt, "grammar": grammar, "n_predict": tokens, "temperature": temperature,
                             "seed": seed, "stop": ["\n;;"]}).encode()
         try:
-            with urlopen(Request(self.url, asked, {"Content-Type": "application/json"}), timeout=WAIT) as said:
+            with self.opener.open(Request(self.url, asked, {"Content-Type": "application/json"}), timeout=WAIT) as said:
                 return str(json.loads(said.read(MOST))["content"])
         except (OSError, ValueError, KeyError, TypeError, HTTPException) as error:
             raise StemmaError(f"the language model at {self.url} did not answer ({' '.join(str(error).split())[:120]})"
