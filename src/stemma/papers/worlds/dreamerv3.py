@@ -148,7 +148,7 @@ PAPER = Paper(
         Claim("return, cartpole swing-up from numbers, 500,000 steps", 856, "repository's scores, mean of 5 seeds"),
         Claim("return, walker walk from numbers, 500,000 steps", 881, "repository's scores, mean of 5 seeds"),
         Claim("return, cartpole swing-up from pictures, 500,000 steps", 845, "repository's scores, mean of 10 seeds"),
-        Claim("score, Atari 100k Boxing", 86.6, "repository's scores, mean of 5 seeds"),
+        Claim("return, Atari 100k Boxing (atari100k:boxing)", 86.6, "repository's scores, mean of 5 seeds"),
     ),
     facts=(
         *(Fact("parameters", n, 1, variant=v, source="summed over the layers of rssm.py and heads.py, one action")
