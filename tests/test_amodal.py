@@ -707,6 +707,7 @@ def test_data_without_masks_is_refused() -> None:
     assert semantic_amodal.spec("expand").needs == {"masks", "amodal"}
 
 
+@pytest.mark.whole
 def test_the_whole_is_learned_from_pasted_occlusions(learned: Learned) -> None:
     """Given true seen masks, the second net's IoU with the true whole on occluded objects, untrained and trained on
     made occlusions of the same scenes; the first net is silent."""

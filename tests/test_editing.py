@@ -1070,6 +1070,7 @@ def test_killed_and_resumed_it_ends_alike(tmp_path: Path, monkeypatch: pytest.Mo
     assert keep(alone) == keep(pieces) and len(keep(alone)) >= 2
 
 
+@pytest.mark.whole
 def test_it_learns_what_noise_hides(tmp_path: Path, learned: Learned) -> None:
     made = stemma.train("instruct-pix2pix", "edits:16:400", "120steps", out=tmp_path / "run", device="cpu",
                         progress=False, val_every=0, val_edits=4, precision="fp32", batch=16,
@@ -1096,6 +1097,7 @@ def test_it_learns_to_give_things_another_colour(tmp_path: Path, learned: Learne
     assert found["copy"]["right"] == 0 and found["copy"]["background"] == 0
 
 
+@pytest.mark.whole
 def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
