@@ -65,6 +65,12 @@ def table_of(text: str, path: str | Path, delimiter: str = ",") -> list[list[str
         raise DataError(str(path), f"is no CSV ({e})", "write it again, or remove it") from None
 
 
+def rows_of(text: str, path: str | Path) -> list[list[str]]:
+    """`table_of` by commas, semicolons or tabs, whichever the first line has most of. Raises DataError."""
+    first = text.lstrip().splitlines()[0] if text.strip() else ""
+    return table_of(text, path, max(",;\t", key=first.count))
+
+
 # ---------------------------------------------------------------- folders
 
 
@@ -224,5 +230,5 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 __all__ = [
     "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "fits_line", "given_folder", "inside",
-    "lines_of", "named_lines", "read_bytes", "table_of", "text_of", "unused",
+    "lines_of", "named_lines", "read_bytes", "rows_of", "table_of", "text_of", "unused",
 ]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..files import read_bytes, table_of, text_of
+from ..files import read_bytes, rows_of, text_of
 from ..finding import Pictures
 from ..records import Fault
 from . import folders
@@ -32,7 +32,7 @@ from .pairs import Pair
 
 STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
 ENDINGS = (".json", ".jsonl", ".csv")
-_OF = {s: DEV[s] for s in DEV} | {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+_OF = DEV | {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 _NAMES = {
     "before": ("before", "input", "source", "original"),
     "after": ("after", "output", "edited", "target"),
@@ -116,8 +116,7 @@ def _records(file: Path) -> tuple[list[tuple[str, Any]], str]:
     digest, text = hashlib.sha256(raw).hexdigest(), text_of(raw, file)
     if file.suffix == ".jsonl":
         return [(f"line {n}", _json(s)) for n, s in enumerate(text.split("\n"), 1) if s.strip()], digest
-    head = text.partition("\n")[0]
-    rows = table_of(text, file, max(",;\t", key=head.count))
+    rows = rows_of(text, file)
     return [(f"line {n}", dict(zip(rows[0], row))) for n, row in enumerate(rows[1:], 2) if any(row)], digest
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import flag
 
-from ..files import given_folder, read_bytes, table_of, text_of
+from ..files import given_folder, read_bytes, rows_of, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
 from ..misread import Spelt
@@ -83,7 +83,7 @@ def _fits(path: Path) -> bool:
             text = text_of(whole, path)
         except DataError:
             text = whole.decode("latin-1")  # the encoding is told where the table is read
-        rows = _rows(text, path)[:20]
+        rows = rows_of(text, path)[:20]
     except (OSError, DataError):
         return False
     found = _head(rows)
@@ -114,12 +114,6 @@ def _number(text: str) -> float:
     return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
 
 
-def _rows(text: str, path: Path) -> list[list[str]]:
-    """The rows of a table, by commas, semicolons or tabs, whichever its first line has most of. Raises DataError."""
-    first = text.lstrip().splitlines()[0] if text.strip() else ""
-    return table_of(text, path, max(",;\t", key=first.count))
-
-
 def _numbers(cells: Sequence[str]) -> bool:
     try:
         return all(math.isfinite(_number(c)) for c in cells)
@@ -141,7 +135,7 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 
 def _table(path: Path) -> tuple[Head, list[list[str]]]:
-    rows = _rows(text_of(read_bytes(path), path), path)
+    rows = rows_of(text_of(read_bytes(path), path), path)
     head = _head([r for r in rows if r])
     if head is None or not head.usable:
         raise DataError(str(path), "has no columns of pictures and boxes",

@@ -34,8 +34,7 @@ def made(name: str) -> Any:
 
     gymnasium.register_envs(ale_py)
     kind, _, game = name.partition(":")
-    games = {_plain(own): i for i in gymnasium.registry if i.startswith("ALE/")
-             for own in [i.removeprefix("ALE/").rpartition("-v")[0]]}
+    games = {_plain(i.removeprefix("ALE/").rpartition("-v")[0]): i for i in gymnasium.registry if i.startswith("ALE/")}
     if (key := _plain(game)) not in games:
         near = difflib.get_close_matches(key, games, 3, 0.6)
         raise StemmaError(f"there is no game '{game}' among the {len(games)} of the Arcade Learning Environment"

@@ -143,8 +143,10 @@ def _numbered(data: Dataset, i: int) -> tuple[int, bool]:
 def _objects(data: Dataset, i: int) -> Sequence[int]:
     """The source's own numbers of the objects of a picture; () where it has none."""
     data, i = origin(data, i)
-    own = isinstance(data, Records) and data.numbered and data.layers is None
-    return data.table.record[data.rows(i)].tolist() if own else ()  # type: ignore[attr-defined]
+    if not isinstance(data, Records) or not data.numbered or data.layers is not None:
+        return ()
+    own: list[int] = data.table.record[data.rows(i)].tolist()
+    return own
 
 
 def _turn(data: Dataset, i: int, size: tuple[int, int]) -> int:

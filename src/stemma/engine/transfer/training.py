@@ -17,6 +17,7 @@ from ...data.labelled import Part
 from ...skeletons.protocol import Look, cross_entropy
 from ..running import devices, optim
 from ..running.budget import Budget, Spent
+from ..running.modes import evaluating
 from . import features
 
 STRETCH = 10  # steps
@@ -74,10 +75,8 @@ def larger(network: Any, side: int) -> tuple[str, int]:
         return lambda m, i, o: maps.append((name, tuple(o.shape))) if isinstance(o, Tensor) and o.ndim == 4 else None
 
     hooks = [m.register_forward_hook(hear(name)) for name, m in network.named_modules() if name]
-    before = network.training
-    like = next(network.parameters())
-    network.eval().features(torch.zeros(1, 3, side, side, device=like.device))
-    network.train(before)
+    with evaluating(network):
+        network.features(torch.zeros(1, 3, side, side, device=next(network.parameters()).device))
     for h in hooks:
         h.remove()
     final = next((shape[2] for _, shape in reversed(maps) if shape[2] > 1), 0)

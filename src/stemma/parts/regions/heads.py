@@ -199,9 +199,8 @@ class FCHead(RegionHead):
         return self.pool(xs, self.strides, boxes)
 
     def read(self, features: Tensor) -> Seen:
-        if not len(self.body):
-            return self.predict(features.flatten(2))  # type: ignore[no-any-return]
-        seen: Seen = self.predict(self.body[1:](over_bins(self.body[0], features)))
+        wide = self.body[1:](over_bins(self.body[0], features)) if len(self.body) else features.flatten(2)
+        seen: Seen = self.predict(wide)
         return seen
 
 
