@@ -395,6 +395,17 @@ def test_few_and_held_out_pictures_are_as_many_as_they_say() -> None:
         assert np.bincount(labels[some]).tolist() == [each, each, each, min(each, 3), 1]
         assert np.array_equal(some, heads.shots(labels, each, 7)) and len(set(some)) == len(some)
     assert len(heads.shots(labels, 0, 7)) == len(labels)
+    assert heads.fewer(Search(), labels) == (1, 2, 4, 8, 16, 32)  # 64 a class are all of them
+
+
+def test_few_pictures_of_classes_that_go_together() -> None:
+    """Rows of several classes each: at least so many of every class, all of a rare one, no row twice."""
+    labels = np.zeros((40, 3), np.int64)
+    labels[:30, 0], labels[20:, 1], labels[38:, 2] = 1, 1, 1
+    some = heads.shots(labels, 4, 7)
+    assert len(set(some)) == len(some) <= 4 + 4 + 2 and some.max() < 40 and {38, 39} <= set(some.tolist())
+    assert (labels[some].sum(0) >= (4, 4, 2)).all()
+    assert heads.fewer(Search(), labels) == (1, 2, 4, 8, 16)
 
 
 def test_a_search_asks_the_same_however_often_it_is_begun() -> None:

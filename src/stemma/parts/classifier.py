@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..core.modes import evaluating
 from ..core.part import In
 from ..core.types import StemmaError
 from .backbones.darknet import Darknet19, Darknet53
@@ -51,12 +52,9 @@ class Network(nn.Module):
         if self.kind == "timm":
             body: Any = self.body
             return int(getattr(body, "head_hidden_size", None) or body.num_features)
-        with torch.no_grad():
-            before = self.body.training
-            self.body.eval()
+        with evaluating(self.body), torch.no_grad():
             like = next(self.body.parameters())
             wide = self.features(torch.zeros(1, channels, 64, 64, device=like.device)).shape[1]
-            self.body.train(before)
         return int(wide)
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:

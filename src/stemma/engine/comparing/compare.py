@@ -432,7 +432,7 @@ def _look(state: State) -> None:
     if entry:
         state.spent = Spent(entry["seconds"], entry["step"], entry.get("epoch", 0.0), entry["images"],
                             entry.get("wall", entry["seconds"]))
-        state.fraction = max(state.fraction, state.job.length.fraction(state.spent))
+        state.fraction = max(state.fraction, entry.get("fraction", state.job.length.fraction(state.spent)))
         state.loss = entry.get("loss", state.loss)
         value = next((entry[k] for k in wings.wing_of(papers.get(state.job.paper).task).SCORES
                       if entry.get(k) is not None), None)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...core.interrupts import Wishes
+from ...core.modes import evaluating
 from ...core.paper import Paper
 from ...core.recipe import Recipe
 from ...core.types import StemmaError
@@ -20,7 +21,6 @@ from ..running import checkpoint
 from ..running.budget import Budget
 from ..running.clock import clock
 from ..running.devices import machine, make_fabric, precision_of
-from ..running.modes import evaluating
 from ..running.runs import Run, begun_at
 from ..running.training import Plan, Training
 from . import measure

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ...core.modes import evaluating
 from ...ops.compiled import compiled
-from ..running.modes import evaluating
 
 
 def _deformed(x: torch.Size, weight: torch.Size, *rest: Any, out_shape: torch.Size, **more: Any) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import outputs
+from ...core.modes import evaluating
 from ...core.paper import AGNOSTIC, Task
 from ...core.recipe import Recipe
 from ...core.types import Batch, DataError, Dataset, Detections, StemmaError
@@ -22,7 +23,6 @@ from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import autocast, pick_device, pick_precision
-from ..running.modes import evaluating
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside

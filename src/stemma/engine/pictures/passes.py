@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from ...core.interrupts import Wishes
+from ...core.modes import evaluating
 from ...core.recipe import Augment, Phase
 from ...core.types import Batch, Dataset, StemmaError
 from ...data.loader import Loader
@@ -129,13 +130,11 @@ def run(trainer: Training, index: int) -> None:
     names = ("steps", "images", "fitted")
     before = {k: getattr(trainer, k) for k in names}, {k: v.clone() for k, v in model.state_dict().items()}
     spent = trainer.spent
-    was = model.training
     try:
         if trainer.ema is not None:
             model.load_state_dict(trainer.ema.state())
-        model.eval()
         passes = Passes(trainer, index)
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             method(passes, trainer.bar.line)
         passes.tick(f"{index}/rest", 1.0)
         trainer.fits.settle(f"{index}", f"{index}/rest")
@@ -145,8 +144,6 @@ def run(trainer: Training, index: int) -> None:
         trainer.clock.resume(vars(spent))
         model.load_state_dict(before[1])
         raise
-    finally:
-        model.train(was)
     if trainer.fabric.world_size > 1:
         for v in model.state_dict().values():
             dist.broadcast(v, 0)

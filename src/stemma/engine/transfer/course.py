@@ -43,12 +43,17 @@ class Unit(NamedTuple):
     grid: int = 0
 
 
+def labels_of(one: Labelled, *splits: str) -> np.ndarray:
+    """Of some splits, one after the other."""
+    return np.concatenate([one.parts[x].labels for x in splits])
+
+
 def units_of(spec: Protocol, sets: Sequence[Labelled]) -> list[Unit]:
     """The course, in order."""
     out = [Unit("source")] if spec.source is not None else []
     for s in range(len(sets)):
         if isinstance(spec.probe, Search):
-            for k in (0, *spec.probe.shots):
+            for k in (0, *heads.fewer(spec.probe, labels_of(sets[s], "train", "val"))):
                 out += [*(Unit("trial", s, i, k) for i in range(spec.probe.trials)), Unit("final", s, 0, k)]
         else:
             out += [*(Unit("path", s, i) for i in range(spec.probe.count)), Unit("refit", s)]
@@ -217,7 +222,7 @@ class Course:
         return axes
 
     def _labels(self, s: int, *splits: str) -> Tensor:
-        return torch.from_numpy(np.concatenate([self.sets[s].parts[x].labels for x in splits])).to(self.device)
+        return torch.from_numpy(labels_of(self.sets[s], *splits)).to(self.device)
 
     def _answered(self, s: int, scores: np.ndarray) -> None:
         """Keep which pictures of test are told right, so that two networks can be held against one another."""
@@ -354,6 +359,10 @@ class Course:
                 head.weight.copy_(weight), head.bias.copy_(bias)
         of = f"{unit.grid} a class" if unit.grid else "all"
         self.bar.line(f"{self.sets[s].name}, {of}: {found['test']:.3f} at a rate of {best['lr']:.2g}")
+        rest = sorted(set(probe.shots) - set(heads.fewer(probe, y.cpu().numpy())))
+        if rest and not unit.grid:
+            self.bar.line(f"{self.sets[s].name}: no class has more than {rest[0]} pictures to learn from; "
+                          f"{', '.join(map(str, rest))} a class are all of them, and not searched for again")
         self._write({"kind": "set", "set": self.sets[s].name, "each": unit.grid, **found})
         return True
 
@@ -433,7 +442,7 @@ class Course:
 
     def _write(self, entry: dict[str, Any]) -> None:
         head = {"kind": entry["kind"], "step": self.steps, "images": self.images, "seconds": round(self.clock.work, 3),
-                "wall": round(self.clock.wall, 3), "epoch": self.at}
+                "wall": round(self.clock.wall, 3), "epoch": self.at, "fraction": round(self.at / len(self.units), 4)}
         try:
             self.run.log(head | entry)
         except OSError as error:

@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...core import outputs
+from ...core.modes import evaluating
 from ...core.types import StemmaError
 from ...data.labelled import Part
 from ...skeletons.protocol import Look
-from ..running.modes import evaluating
 
 AT_ONCE = 64  # pictures
 

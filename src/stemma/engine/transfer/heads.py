@@ -62,11 +62,20 @@ def held_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 
 
 def shots(labels: np.ndarray, each: int, seed: int) -> np.ndarray:
-    """Index of `each` rows of every class by chance (all of a class that has fewer); 0: all rows."""
+    """Index of `each` rows of every class by chance (all of a class that has fewer); 0: all rows. Where a row has
+    several classes (labels of two axes), those that were drawn for any of them."""
     if not each:
         return np.arange(len(labels))
     rng = np.random.default_rng([seed, each, 22])
-    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:each] for c in np.unique(labels)]))
+    of = labels.T > 0 if labels.ndim == 2 else [labels == c for c in np.unique(labels)]
+    return np.unique(np.concatenate([rng.permutation(np.flatnonzero(own))[:each] for own in of]))
+
+
+def fewer(search: Search, labels: np.ndarray) -> tuple[int, ...]:
+    """The numbers of pictures a class that are not all pictures of every class: what is searched for with all of them
+    would only be searched for again."""
+    fullest = int((labels.sum(0) if labels.ndim == 2 else np.bincount(labels)).max())
+    return tuple(k for k in search.shots if k < fullest)
 
 
 def asked(done: list[dict[str, Any]], how: Search, seed: int) -> tuple[float, float]:
@@ -95,4 +104,4 @@ def loss_of(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor) -> float:
     return float(cross_entropy(x @ weight.mT + bias, y))
 
 
-__all__ = ["asked", "descend", "held_out", "loss_of", "rate_of", "shots"]
+__all__ = ["asked", "descend", "fewer", "held_out", "loss_of", "rate_of", "shots"]

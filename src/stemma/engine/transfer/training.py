@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ...core.modes import evaluating
 from ...core.recipe import Recipe
 from ...core.types import StemmaError
 from ...data.labelled import Part
 from ...skeletons.protocol import Look, cross_entropy
 from ..running import devices, optim
 from ..running.budget import Budget, Spent
-from ..running.modes import evaluating
 from . import features
 
 STRETCH = 10  # steps

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ...core.modes import evaluating
+
 PICTURES, SIDE = 4, 128
 
 
@@ -37,10 +39,9 @@ def unit(body: nn.Module, channels: int = 3, side: int = SIDE) -> Float[Tensor, 
     Batch norms use the statistics of the batch, as in training, so that little depends on what the pictures show;
     `body` is left as it was. A silent level keeps a factor of 1.
     """
-    before, training = {k: v.clone() for k, v in body.named_buffers()}, body.training
-    with torch.random.fork_rng(devices=[]):
-        levels = body.train()(natural(PICTURES, side, channels))
-    body.train(training)
+    before = {k: v.clone() for k, v in body.named_buffers()}
+    with torch.random.fork_rng(devices=[]), evaluating(body, training=True):
+        levels = body(natural(PICTURES, side, channels))
     for k, v in body.named_buffers():
         v.copy_(before[k])
     size = torch.stack([x.float().square().mean().sqrt() for x in levels])

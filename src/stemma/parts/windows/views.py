@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...core.modes import evaluating
 from ...ops import boxes as bx
 from ...ops.crops import warp, with_context
 from ...ops.spp import cells_of, pyramid_pool
@@ -43,11 +44,8 @@ class Warp:
     square: bool = False
 
     def length(self, trunk: Trunk) -> int:
-        was = trunk.training
-        trunk.eval()
-        with torch.no_grad():
+        with evaluating(trunk), torch.no_grad():
             found: Tensor = trunk(torch.zeros(1, 3, self.side, self.side))[-1]
-        trunk.train(was)
         return found[0].numel()
 
     def prepare(self, trunk: Trunk, images: Tensor) -> list[Tensor]:

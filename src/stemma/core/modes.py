@@ -8,16 +8,16 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model` in `eval()` meanwhile. Afterwards each of its modules is in its own mode again, also where that is not
-    the model's: a norm that was frozen by hand stays so."""
+def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """`model` in `eval()` meanwhile, with `training` in `train()`. Afterwards each of its modules is in its own mode
+    again, also where that is not the model's: a norm that was frozen by hand stays so."""
     modes = [(part, part.training) for part in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, was in modes:
+            part.training = was
 
 
 __all__ = ["evaluating"]
