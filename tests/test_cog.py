@@ -22,6 +22,7 @@ from engine_help import carried_in_pieces
 from learning import Learned
 from stemma.core import interrupts
 from stemma.core import paper as cards
+from stemma.core.part import edit
 from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_concepts
 from stemma.data.concepts import choose, read_counts, read_levels, read_split, read_wordnet, unpacked
@@ -425,6 +426,8 @@ def test_the_published_protocol() -> None:
     assert (p.probe.trials, p.probe.epochs, p.probe.batch, p.probe.momentum, p.probe.held) == (30, 100, 1024, 0.9, 0.2)
     assert p.probe.shots == (1, 2, 4, 8, 16, 32, 64, 128) and p.probe.lrs == (0.1, 100.0) and p.probe.decays == (1e-12, 1e-4)
     assert not p.grids and p.look.size == 224
+    with pytest.raises(ValueError, match="'probe.shots' must be 1 or more, not 0"):
+        edit(p, "probe.shots", "0,4")
 
 
 # ---------------------------------------------------------------- from end to end

@@ -86,7 +86,7 @@ class Search:
     batch: Count = 1024
     momentum: float = 0.9
     held: float = 0.2
-    shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    shots: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
     schedule: Literal["cog", "cosine"] = "cog"
     inside: bool = False
 

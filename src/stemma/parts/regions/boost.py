@@ -35,7 +35,7 @@ class Boost:
     `hard`.
     """
 
-    stages: tuple[int, ...] = (64, 128, 256, 512, 1024, 1536, 2048)
+    stages: tuple[Count, ...] = (64, 128, 256, 512, 1024, 1536, 2048)
     depth: int = 5
     share: float = 0.25
     least: float = 0.01
