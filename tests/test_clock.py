@@ -232,6 +232,13 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch: pytest.M
         assert count is None
 
 
+def test_what_is_gone_through_says_how_much_is_done(monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "QUIET", 0.0)
+    assert list(progress.going((k for k in "abc"), "seeds")) == ["a", "b", "c"]
+    assert capsys.readouterr().err.splitlines() == ["seeds: 1 of 3", "seeds: 2 of 3", "seeds: 3 of 3"]
+
+
 def test_what_goes_wrong_is_not_lost_where_progress_is_off(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.warns(UserWarning, match="the disk is full"):
         progress.Training("fpn", show=False).trouble("the disk is full")

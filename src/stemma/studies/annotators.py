@@ -28,6 +28,7 @@ from ..core.types import Sample, StemmaError
 from ..data.readers.amodal import annotated
 from ..data.readers.coco import load_json
 from ..data.scenes import Scenes
+from ..engine.running.progress import going
 from ..metrics import plain
 from ..metrics.amodal import HEAVY, OCCLUSION, Agreement, agreement
 from ..ops.depth import depth_pairs
@@ -82,7 +83,7 @@ def told(file: str | Path) -> Iterator[tuple[Sample, Sample]]:
 
 def numbers(pairs: Iterator[tuple[Sample, Sample]]) -> dict[str, Any]:
     """F, IoU by occlusion and order over all pairs of annotations, ready for JSON."""
-    every: list[Agreement] = [agreement(a, b) for a, b in pairs]
+    every: list[Agreement] = [agreement(a, b) for a, b in going(pairs, "pairs of annotations")]
     best, rate = (np.concatenate([getattr(a, k) for a in every] or [np.zeros(0)]) for k in ("best", "rates"))
     group = np.select([rate <= 0, rate <= HEAVY], [0, 1], 2)
     ordered = sum(a.ordered for a in every)

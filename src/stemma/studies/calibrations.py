@@ -19,6 +19,7 @@ told beside how often what is said next is false.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
 from ..data.language.facts import Facts, open_facts
 from ..engine.language import facts, learning
+from ..engine.running.progress import going
 from ..metrics import hallucination as rates
 
 PROMPTS = 100
@@ -126,7 +128,7 @@ def study(out: str | Path, seeds: int = 3, alphas: tuple[float, ...] = (0.5, 1.0
     """Run all worlds and write calibrations.json."""
     file = Path(out) / "calibrations.json"
     outputs.claim([file])
-    runs = [once(a, s) for a in alphas for s in range(seeds)]
+    runs = [once(a, s) for a, s in going(itertools.product(alphas, range(seeds)), "worlds")]
     mean = lambda who, key: float(np.mean([r[who][key] for r in runs]))  # noqa: E731
     record = {"runs": runs, "seeds": seeds, "alphas": list(alphas), "means": {
         who: {key: mean(who, key) for key in ("token_error", "miscalibration", "hallucination")}

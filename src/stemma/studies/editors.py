@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from ..data.editing.loading import At, mask_at
 from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.running import checkpoint
+from ..engine.running.progress import going
 from ..report import charts
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
@@ -45,10 +47,9 @@ def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] =
     """The study's record and page: a row for each pair of scales."""
     m, pairs = _opened(run, data, split, limit, out, "scales")
     rows = []
-    for t in texts:
-        for i in images:
-            found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i))
-            rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"]})
+    for t, i in going(itertools.product(texts, images), "pairs of scales"):
+        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i))
+        rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"]})
     falls = [all(b["background"] <= a["background"] for a, b in zip(of, of[1:]))
              for t in texts for of in [[r for r in rows if r["text"] == t]]]
     record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
@@ -64,7 +65,7 @@ def steps(run: str | Path, data: str, out: str | Path, counts: Sequence[int] = S
     if m.reader is None or not hasattr(m.net, "last"):
         raise StemmaError(f"{run} is no small instruct-diffusion, which is asked for masks and points; train one")
     rows = []
-    for count in counts:
+    for count in going(counts, "numbers of steps"):
         start = time.process_time()
         found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, steps=count))
         rows.append({"way": f"{count} step{'s' * (count > 1)}", "passes": count,

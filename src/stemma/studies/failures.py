@@ -32,6 +32,7 @@ from ..data.editing.hard import Hard
 from ..data.editing.loading import At
 from ..engine.editing import measure
 from ..engine.running import checkpoint
+from ..engine.running.progress import going
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
 
@@ -52,7 +53,7 @@ def study(runs: Sequence[str | Path], out: str | Path, **options: Any) -> dict[s
     outputs.claim([out / "failures.json", out / "failures.html"])
     edits, systems = prompts(), []
     pairs = [edits.pair(i) for i in range(len(edits))]
-    for run in runs:
+    for run in going(runs, "runs"):
         m: Any = checkpoint.load(run).eval()
         if m.paper.task_of(m.preset) != "editing":
             raise StemmaError(f"{run} is a run of {m.paper.cli_name}, and this is about editors")

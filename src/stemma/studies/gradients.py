@@ -27,6 +27,7 @@ from ..data.open import open_split, spread
 from ..engine.pictures import outside
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
+from ..engine.running.progress import going
 from ..report import charts
 from ..skeletons.dense import DenseRule
 
@@ -57,7 +58,7 @@ def study(
     """The study's record, and its page in `out`: counts of every run on the same pictures."""
     outputs.claim([Path(out) / "gradients.json", Path(out) / "gradients.html"])
     where, pictures, rows = pick_device(device), spread(open_split(data, split), limit), []
-    for run in runs:
+    for run in going(runs, "runs"):
         model: Any = checkpoint.load(run, device=where).eval()
         checkpoint.check_classes(model, pictures.info, pictures.info.name)
         loader = outside.loader(model, pictures, model.recipe, batch=batch, needs=frozenset({"boxes"}))

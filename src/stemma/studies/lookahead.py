@@ -22,6 +22,7 @@ from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.running.clock import Stopwatch
+from ..engine.running.progress import going
 from ..engine.worlds import agents, lives
 from ..parts.worlds.plan import Lookahead
 from ..report import charts
@@ -54,7 +55,7 @@ def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 
     if record and {k: record[k] for k in asked} != asked:
         raise StemmaError(f"{out} holds a study of other settings; choose another --out")
     record |= asked | {"rows": record.get("rows", [])}
-    for way, ahead in ((WAYS[0], 0), *((w, h) for w in WAYS[1:] for h in horizons)):
+    for way, ahead in going([(WAYS[0], 0), *((w, h) for w in WAYS[1:] for h in horizons)], "ways to act"):
         if any((r["way"], r["ahead"]) == (way, ahead) for r in record["rows"]):
             continue
         looks = looks_of(way, ahead, candidates)

@@ -38,6 +38,7 @@ from ..data.editing.drawn import COLOURS, Edits
 from ..data.editing.open import spread
 from ..data.editing.pairs import Pair, info_of
 from ..engine.editing import fit, making, measure
+from ..engine.running.progress import going
 from ..metrics import edits as by
 from ..ops.edits import patches
 from ..parts.editing.nets import Words
@@ -212,7 +213,7 @@ def study(out: str | Path, budget: str = "90s", count: int = 250, seed: int = 0,
                 for p in map(exact.pair, range(len(exact))) if p.captions]
     looks = {k: told(v, towers) for k, v in (*kept.items(), ("rendered", rendered))}
     rows = []
-    for arm in ARMS:
+    for arm in going(ARMS, "editors"):
         data = learned_from(arm, seed, size, kept, number)
         m: Any = fit.train("instruct-pix2pix", data, budget, out=out / arm, val=f"edits:{size}",
                            sets={"recipe.resize.size": size}, **common).load("last").eval()

@@ -37,6 +37,7 @@ from ..engine.pictures import outside
 from ..engine.pictures.measure import run_over
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
+from ..engine.running.progress import counting, going
 from ..metrics import Evaluator, coco
 from ..metrics.detection import Record
 from ..metrics.errors import errors
@@ -61,9 +62,12 @@ def seen(model: nn.Module, data: Dataset, device: str, of: str = "predict") -> R
     """What is true and what a model finds, or proposes, on every picture."""
     m: Any = model
     found = Evaluator(data.info, "detection" if of == "predict" else "proposals", kinds=("boxes",))
-    for part in run_over(m, data, m.recipe, batch=8, device=device, precision="fp32", needs=frozenset(), of=of):
-        for i, said in zip(part.batch.index.tolist(), part.predictions, strict=True):
-            found.add(data.truth(i), said, i)
+    with counting(f"{m.paper.label}: pictures", len(data)) as tell:
+        for part in run_over(m, data, m.recipe, batch=8, device=device, precision="fp32", needs=frozenset(), of=of):
+            for i, said in zip(part.batch.index.tolist(), part.predictions, strict=True):
+                found.add(data.truth(i), said, i)
+            if tell is not None:
+                tell(len(found.record))
     return found.record
 
 
@@ -257,8 +261,8 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
             if row["mistakes"] and isinstance(model, RefinedModel):
                 with unrefined(model):
                     row["before"] = mistakes(seen(model, pictures, where), score)
-        for part, measured in (("suppression", suppression), ("proposals", proposals), ("levels", levels),
-                               ("heights", heights)):
+        for part, measured in going((("suppression", suppression), ("proposals", proposals), ("levels", levels),
+                                     ("heights", heights)), row["name"]):
             row[part] = measured(model, pictures, where) if part in wanted else None
         rows.append(row)
     record_ = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "score": score, "rows": rows}

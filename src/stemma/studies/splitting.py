@@ -28,6 +28,7 @@ from ..core.sentence import first_sentence
 from ..data import drawn_concepts as drawn
 from ..data.labelled import Part
 from ..engine.running.budget import Budget
+from ..engine.running.progress import going
 from ..engine.transfer import features, heads, training
 from ..ops import softmax_regression as regression
 from ..parts.classifier import Network
@@ -128,7 +129,7 @@ def study(out: str | Path, seeds: int = 10, steps: int = 300, width: int = 8) ->
     kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     runs = kept["runs"] if (kept.get("steps"), kept.get("width")) == (steps, width) else []
     record: dict[str, Any] = {}
-    for seed in range(seeds):
+    for seed in going(range(seeds), "seeds"):
         if seed >= len(runs):
             runs.append(once(seed, steps, width))
         record = {"steps": steps, "width": width, "runs": runs[: max(seeds, seed + 1)], "gains": gains(runs),

@@ -21,6 +21,7 @@ from ..core import interrupts, outputs
 from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
+from ..engine.running.progress import going
 from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
@@ -58,7 +59,7 @@ def study(
         chance = agents.spread_of(agents.earned(lived[:episodes]))
         record |= {"random": chance["mean"], "random_interval": chance["interval"],
                    "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
-    for tau in temperatures:
+    for tau in going(temperatures, "temperatures"):
         if any(r["temperature"] == tau for r in record["rows"]):
             continue
         es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma,

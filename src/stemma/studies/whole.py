@@ -32,6 +32,7 @@ from ..data.open import open_split, spread
 from ..engine.pictures.measure import run_over
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
+from ..engine.running.progress import going
 from ..metrics import Evaluator
 from ..metrics.amodal import OCCLUSION
 from ..metrics.detection import Record
@@ -103,7 +104,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
     for run in runs:
         m: Any = checkpoint.load(run, which, device=where).eval()
         label = f"{m.paper.label} ({Path(run).name})"
-        for how in ANSWERS if isinstance(m, CompletionModel) else ("whole",):
+        for how in going(ANSWERS if isinstance(m, CompletionModel) else ("whole",), label):
             with answering(m, how):
                 rows.append({"run": str(run), "name": label, "answer": how, **measured(m, pictures, where)})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "rows": rows}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from .budget import Spent
 
+X = TypeVar("X")
 QUIET = 10.0  # seconds after which a line is due where there is no terminal
 
 class _Rate(ProgressColumn):
@@ -23,9 +25,10 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int], None] | None]:
+def counting(what: str, total: int, show: bool = True,
+             rate: bool = True) -> Iterator[Callable[[int], None] | None]:
     """A bar over `total` pictures, or lines now and then; gives a function that is told how many are done. None where
-    nothing is shown."""
+    nothing is shown. rate: how many pictures a second."""
     console = Console(stderr=True)
     if not show:
         yield None
@@ -35,10 +38,20 @@ def counting(what: str, total: int, show: bool = True) -> Iterator[Callable[[int
         yield lambda done: console.print(f"{what}: {done} of {total}", markup=False, soft_wrap=True) if due() else None
         return
     count = TextColumn("{task.completed:.0f}/{task.total:.0f}")
-    with Progress(TextColumn("{task.description}"), BarColumn(), count, _Rate(), TimeRemainingColumn(),
-                  console=console) as bar:
+    with Progress(TextColumn("{task.description}"), BarColumn(), count, *([_Rate()] if rate else []),
+                  TimeRemainingColumn(), console=console) as bar:
         task, begin = bar.add_task(what, total=total), time.perf_counter()
         yield lambda done: bar.update(task, completed=done, rate=done / max(time.perf_counter() - begin, 1e-9))
+
+
+def going(items: Iterable[X], what: str) -> Iterator[X]:
+    """The items one after the other, while a bar or lines say how many are done."""
+    every = list(items)
+    with counting(what, len(every), rate=False) as tell:
+        for done, item in enumerate(every, 1):
+            yield item
+            if tell is not None:
+                tell(done)
 
 
 class Due:
