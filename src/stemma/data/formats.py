@@ -244,13 +244,14 @@ def open_at(
     draft = own[source]()
     select = None
     if part is not None:
-        n = len(draft.table.files)
+        (of, shares), files = part, draft.table.files
+        dealt, n = _dealt(files, shares), len(files)
         said = ("; a hash of the file names divides it: "
-                + ", ".join(f"{s} {len(_part(draft.table.files, s, part[1]))}" for s in part[1]) if n >= len(part[1])
-                else f", too few for {' and '.join(part[1])}: each of them is all of it")
+                + ", ".join(f"{s} {len(at)}" for s, at in dealt.items()) if n >= len(shares)
+                else f", too few for {' and '.join(shares)}: each of them is all of it")
         own_name = "it is not divided into splits" if source == "all" else f"it has no val; {source}"
         say_once(f"{path}: {own_name} ({n} image{'s' * (n != 1)}){said}")
-        select = lambda files: _part(files, *part)  # noqa: E731
+        select = lambda left: (dealt if left == files else _dealt(left, shares))[of]  # noqa: E731
     found = finish(draft, name=name_of(path), split=wanted, on_fault=on_fault, classes=classes, select=select,
                    scale=scale_of(own, source))
     found.source = source
@@ -346,24 +347,21 @@ def apart(own: Iterable[str]) -> list[str]:
     return [s for s in names if s not in (whole | {"trainval"} if {"train", "val"} <= set(names) else whole)]
 
 
-def _part(files: list[str], split: str, shares: dict[str, float]) -> np.ndarray:
-    """Ascending index of the files of a derived split: ranked by the sha256 of their names, cut at exact shares,
+def _dealt(files: list[str], shares: dict[str, float]) -> dict[str, np.ndarray]:
+    """Ascending index of the files of each derived split: ranked by the sha256 of their names, cut at exact shares,
     at least one each.
 
     With fewer files than splits, every split is all of them.
     """
     n = len(files)
     if n < len(shares):
-        return np.arange(n)
+        return dict.fromkeys(shares, np.arange(n))
     rank = np.array(sorted(range(n), key=lambda k:
                            hashlib.sha256(files[k].rsplit("/", 1)[-1].encode("utf-8", "surrogatepass")).digest()))
-    count = {s: max(1, round(n * share)) for s, share in shares.items() if s != "train"}
-    at = 0
-    for s, k in count.items():
-        if s == split:
-            return np.sort(rank[at : at + k])
-        at += k
-    return np.sort(rank[at:])
+    out = {}
+    for s in sorted(shares, key="train".__eq__):  # training has what the others leave
+        out[s], rank = np.split(rank, [n if s == "train" else max(1, round(n * shares[s]))])
+    return {s: np.sort(out[s]) for s in shares}
 
 
 def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, Any]) -> Dataset:

@@ -37,10 +37,10 @@ SUFFIXES = frozenset({  # every kind that Pillow opens by itself
 })  # but .pcd, which is a cloud of points more often than a Photo CD
 ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "ann",
                    "labels", "masks", "mask", "maps", "gt"})  # folders of pictures and of labels within a data set
-_WIDE = frozenset({  # kinds that may hold more than 8 bits
+_WIDE = (  # kinds that may hold more than 8 bits
     ".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".pfm", ".jp2", ".j2k", ".jpf", ".jpx", ".fits", ".fit",
     ".im", ".sgi",
-})
+)
 _PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
 _FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
@@ -271,7 +271,7 @@ class White(NamedTuple):
 
 def may_be_wide(name: str | Path) -> bool:
     """Whether files of this ending can hold more than 8 bits."""
-    return os.path.splitext(name)[1].lower() in _WIDE
+    return os.fspath(name).lower().endswith(_WIDE)
 
 
 def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
@@ -339,7 +339,8 @@ def _look(folder: str) -> tuple[list[str], dict[str, list[str]]]:
             if e.is_dir():
                 below.append(name)
             if name[:1] != ".":
-                out.setdefault(os.path.splitext(name)[1].lower(), []).append(name)
+                dot = name.rfind(".")
+                out.setdefault(name[dot:].lower() if dot > 0 else "", []).append(name)
     return sorted(below), out
 
 
