@@ -269,6 +269,16 @@ def test_caltechs_text_files_are_read(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path, "test").truth(0).boxes) == 3
 
 
+def test_nothing_is_seen_of_what_is_hidden_by_its_whole_box_in_a_text_file(tmp_path: Path) -> None:
+    """bbGt.m: the visible part of what is wholly hidden is written as its whole box."""
+    text = TEXT.replace("person 7 2 20 40 1 7 2 20 10", "person 7 2 20 40 1 7 2 20 40")
+    by = by_name(open_dataset(texts(tmp_path, text), "train")) | by_name(open_dataset(tmp_path, "val"))
+    s = by["set00_V000_I00029"]
+    assert s.visible.tolist() == [1, 0, 1] and s.crowd.tolist() == [False, False, True]
+    by = {k: v for split in ("train", "val") for k, v in by_name(open_dataset(tmp_path, split, people="visible")).items()}
+    assert by["set00_V000_I00029"].crowd.tolist() == [False, True, True]
+
+
 def test_bad_text_files(tmp_path: Path) -> None:
     faults = examine(texts(tmp_path, TEXT.replace("version=3", "version=2"))).faults
     assert any("is of bbGt version 2; 3 is known" in f.problem for f in faults)
