@@ -78,6 +78,18 @@ def test_bad_a_person_without_the_box_that_is_wanted(tmp_path: Path) -> None:
         open_dataset(root, "all", people="feet")
 
 
+@pytest.mark.parametrize("which,box", [("head", "hbox"), ("visible", "vbox")])
+def test_who_has_no_head_or_is_not_seen_is_left_out_and_it_is_said(tmp_path: Path, which: str, box: str) -> None:
+    root = odgt(tmp_path, [{"ID": "a", "gtboxes": [person(20), person(3) | {box: [0, 0, 0, 0], "head_attr": {}}]}, *LINES[1:]])
+    data = open_dataset(root, "all", people=which)
+    assert len(data) == 3 and len(data.truth(0).boxes) == 1 and not data.truth(0).crowd.any()
+    assert f"1 people whose '{box}' is all zeros have none, and are left out" in data.notes
+    whole = open_dataset(root, "all")
+    assert len(whole.truth(0).boxes) == 2 and not any("zeros" in n for n in whole.notes)
+    odgt(tmp_path, [{"ID": "a", "gtboxes": [person(3) | {box: [4, 5, 0, 6]}]}, *LINES[1:]])
+    assert any(f.kind == "degenerate box" for f in open_dataset(tmp_path, "all", people=which).faults)
+
+
 FACES = """0--Parade/a.jpg
 2
 3 4 10 12 0 0 0 0 0 0
