@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxLinearCoder
 
 import stemma
@@ -23,8 +23,7 @@ from stemma.papers.localization import densebox
 from stemma.parts.backbones.vgg import VGGLevels
 from stemma.parts.dense.coders import Distances
 from stemma.parts.dense.sample import TopShare
-from stemma.parts.necks import Joined
-from stemma.parts.windows.distances import DistanceRule, Patches
+from stemma.parts.windows.distances import DistanceRule, Patches, joined
 from stemma.parts.windows.patches import cut
 from stemma.parts.windows.windows import WindowsRaw
 
@@ -75,24 +74,25 @@ def test_the_trunk_is_torchvisions_vgg19_with_its_names() -> None:
 
 
 def test_coarser_levels_are_brought_to_the_finest_bilinearly() -> None:
-    neck = Joined(In((1, 1), (4, 8)))
+    conv = nn.Conv2d(2, 1, 1)
+    nn.init.ones_(conv.weight)
+    nn.init.zeros_(conv.bias)
     x = torch.arange(4.0).view(1, 1, 2, 2)
-    (y,) = neck([torch.zeros(1, 1, 4, 4), x])
-    assert y.shape == (1, 2, 4, 4) and neck.out == In((2,), (4,))
     line = torch.tensor([0.0, 0.25, 0.75, 1.0])  # where 0, 1 lie under four cells of half the side
-    torch.testing.assert_close(y[0, 1], line + 2 * line[:, None])
+    torch.testing.assert_close(joined([torch.ones(1, 1, 4, 4), x], conv)[0, 0], 1 + line + 2 * line[:, None])
 
 
 def test_the_gradient_of_joined_levels_is_that_of_plain_enlarging() -> None:
     torch.manual_seed(0)
-    xs = [torch.randn(2, c, s, s).to(memory_format=torch.channels_last).requires_grad_()
-          for c, s in ((3, 8), (5, 4), (6, 2))]
-    (y,) = Joined(In((3, 5, 6), (4, 8, 16)))(xs)
-    plain = torch.cat([F.interpolate(x, size=(8, 8), mode="bilinear", align_corners=False) for x in xs], 1)
-    slope = torch.randn_like(y)
-    assert torch.equal(y, plain)
-    for mine, theirs in zip(torch.autograd.grad(y, xs, slope), torch.autograd.grad(plain, xs, slope)):
-        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
+    conv = nn.Conv2d(14, 7, 1).double()
+    xs = [torch.randn(2, c, *s, dtype=torch.float64, requires_grad=True)
+          for c, s in ((3, (9, 8)), (5, (5, 4)), (6, (3, 2)))]
+    plain = conv(torch.cat([F.interpolate(x, size=(9, 8), mode="bilinear", align_corners=False) for x in xs], 1))
+    mine = joined(xs, conv)
+    torch.testing.assert_close(mine, plain)
+    every, slope = [*xs, *conv.parameters()], torch.randn_like(plain)
+    for a, b in zip(torch.autograd.grad(mine, every, slope), torch.autograd.grad(plain, every, slope)):
+        torch.testing.assert_close(a, b)
 
 
 # ---------------------------------------------------------------- targets

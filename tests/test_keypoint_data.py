@@ -15,7 +15,7 @@ from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
-from stemma.data.readers.coco import PERSON
+from stemma.data.readers.coco import PERSON, points_named
 from stemma.data.records import DataWarning
 
 SVG = ('<svg>&lt;line x1="1" y1="2" x2="3" y2="4" stroke="black" data-type="edge" data-node-from="1" stroke-width="0.5" '
@@ -182,6 +182,29 @@ def test_points_that_nobody_labelled_are_told(tmp_path: Path) -> None:
     assert any("split 'val' has keypoints that are labelled in no object: 'left_ear'" in n for n in said)
     with pytest.warns(DataWarning, match="no labelled keypoint"):
         open_dataset(tmp_path, "train")
+
+
+@pytest.mark.parametrize("names,flip", [
+    (("nose", "left_eye", "right_eye"), (0, 2, 1)), (("LeftEye", "RightEye", "LEFT", "RIGHT"), (1, 0, 3, 2)),
+    (("l_eye", "r_eye", "REye", "LEye", "eye.R", "eye.L", "Leg"), (1, 0, 3, 2, 5, 4, 6)),
+    (("bright", "leftmost", "L1", "L2"), (0, 1, 2, 3)),
+])
+def test_the_mirror_image_of_a_point_is_told_by_its_name(names: tuple[str, ...], flip: tuple[int, ...]) -> None:
+    assert points_named(names).flip == flip
+
+
+def test_points_without_sides_are_told(tmp_path: Path) -> None:
+    """Of a numbered eye nobody knows that it is a right one in a mirrored picture."""
+    layout = LAYOUTS["coco_points"]
+    layout.write(tmp_path, layout.truth(frozenset({"points"})))
+    assert not any("mirror image" in n for n in examine(tmp_path).notes)
+    for path in (tmp_path / "annotations").glob("*.json"):
+        doc = json.loads(path.read_text())
+        for c in doc["categories"]:
+            c["keypoints"] = [f"p{k}" for k in range(len(c["keypoints"]))]
+        put(path, doc)
+    said = [n for n in examine(tmp_path).notes if "mirror image" in n]
+    assert said and "none of the 3 keypoints is the mirror image" in said[0] and "recipe.augment.flip=0" in said[0]
 
 
 def test_points_beside_their_objects_are_told(tmp_path: Path) -> None:

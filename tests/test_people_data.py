@@ -78,6 +78,18 @@ def test_bad_a_person_without_the_box_that_is_wanted(tmp_path: Path) -> None:
         open_dataset(root, "all", people="feet")
 
 
+@pytest.mark.parametrize("which,box", [("head", "hbox"), ("visible", "vbox")])
+def test_who_has_no_head_or_is_not_seen_is_left_out_and_it_is_said(tmp_path: Path, which: str, box: str) -> None:
+    root = odgt(tmp_path, [{"ID": "a", "gtboxes": [person(20), person(3) | {box: [0, 0, 0, 0], "head_attr": {}}]}, *LINES[1:]])
+    data = open_dataset(root, "all", people=which)
+    assert len(data) == 3 and len(data.truth(0).boxes) == 1 and not data.truth(0).crowd.any()
+    assert f"1 people whose '{box}' is all zeros have none, and are left out" in data.notes
+    whole = open_dataset(root, "all")
+    assert len(whole.truth(0).boxes) == 2 and not any("zeros" in n for n in whole.notes)
+    odgt(tmp_path, [{"ID": "a", "gtboxes": [person(3) | {box: [4, 5, 0, 6]}]}, *LINES[1:]])
+    assert any(f.kind == "degenerate box" for f in open_dataset(tmp_path, "all", people=which).faults)
+
+
 FACES = """0--Parade/a.jpg
 2
 3 4 10 12 0 0 0 0 0 0
@@ -267,6 +279,16 @@ def test_caltechs_text_files_are_read(tmp_path: Path) -> None:
     assert s.boxes.tolist() == [[3, 5, 13, 35], [7, 2, 27, 42], [9, 9, 14, 14]] and s.crowd.tolist() == [False, False, True]
     assert s.visible.tolist() == [1, 0.25, 1] and not len(by["set01_V000_I00059"].boxes)
     assert len(open_dataset(tmp_path, "test").truth(0).boxes) == 3
+
+
+def test_nothing_is_seen_of_what_is_hidden_by_its_whole_box_in_a_text_file(tmp_path: Path) -> None:
+    """bbGt.m: the visible part of what is wholly hidden is written as its whole box."""
+    text = TEXT.replace("person 7 2 20 40 1 7 2 20 10", "person 7 2 20 40 1 7 2 20 40")
+    by = by_name(open_dataset(texts(tmp_path, text), "train")) | by_name(open_dataset(tmp_path, "val"))
+    s = by["set00_V000_I00029"]
+    assert s.visible.tolist() == [1, 0, 1] and s.crowd.tolist() == [False, False, True]
+    by = {k: v for split in ("train", "val") for k, v in by_name(open_dataset(tmp_path, split, people="visible")).items()}
+    assert by["set00_V000_I00029"].crowd.tolist() == [False, True, True]
 
 
 def test_bad_text_files(tmp_path: Path) -> None:

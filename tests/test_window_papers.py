@@ -76,7 +76,7 @@ def test_two_linear_layers_are_one_of_low_rank() -> None:
     flat = head.reduce(x).flatten(1)
     whole = head.decode.weight @ head.encode.weight.flatten(1)
     assert torch.linalg.matrix_rank(whole) == 7
-    code = head(x)[1][:, :, 0, 0]
+    code = head([x])[1][:, :, 0, 0]
     bias = head.decode.weight @ head.encode.bias + head.decode.bias
     torch.testing.assert_close(head.masks(code).flatten(1), flat @ whole.T + bias)
 
@@ -87,11 +87,11 @@ def test_a_dense_pass_is_a_loop_over_patches_of_the_map() -> None:
     head = MaskHead(In((3,), (16,), 1, logits=1), kernel=6, hidden=4, rank=5, side=4, widths=(4, 3),
                     dropout=0.0).double().eval()
     x = torch.randn(2, 3, 10, 9, dtype=torch.float64)
-    score, code = head(x)
+    score, code = head([x])
     assert score.shape == (2, 1, 5, 4) and code.shape == (2, 5, 5, 4)
     for i in range(5):
         for j in range(4):
-            s, c = head(x[:, :, i : i + 6, j : j + 6])
+            s, c = head([x[:, :, i : i + 6, j : j + 6]])
             torch.testing.assert_close(score[:, :, i, j], s[:, :, 0, 0])
             torch.testing.assert_close(code[:, :, i, j], c[:, :, 0, 0])
     alone = nn.functional.max_pool2d(x[:, :, :6, :6], 2)  # the patch by itself is pooled with stride 2

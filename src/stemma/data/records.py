@@ -751,7 +751,8 @@ def _misread(draft: Draft) -> Fault | None:
 
 
 def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
-    """What is to be said of keypoints: those that nobody labelled, and those that lie beside their objects."""
+    """What is to be said of keypoints: those that nobody labelled, that none has sides, and those that lie beside
+    their objects."""
     if t.keypoints is None or draft.points is None or not len(t.boxes):
         return []
     seen = t.keypoints[..., 2] > 0
@@ -760,6 +761,10 @@ def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
         return [f"split '{split}' has no labelled keypoint in any of its {len(t.boxes)} objects: there are boxes to "
                 "learn, and no points"]
     notes = [f"split '{split}' has keypoints that are labelled in no object: {_few(never)}"] if never else []
+    if 1 < len(draft.points.names) and draft.points.flip == tuple(range(len(draft.points.names))):
+        notes.append(f"none of the {len(draft.points.names)} keypoints is the mirror image of another, so that each "
+                     "keeps its place where pictures are mirrored: if some have sides, say left and right in their "
+                     "names (YOLO: flip_idx), or train with --set recipe.augment.flip=0")
     low, high = t.boxes[:, None, :2], t.boxes[:, None, 2:]
     half = (high - low) / 2  # a hand may leave the box of what is seen
     beside = seen & ((t.keypoints[..., :2] < low - half) | (t.keypoints[..., :2] > high + half)).any(-1)

@@ -48,6 +48,9 @@ def miss_rate(record: Record, iou: float = 0.5, least: float = 0.0, most: float 
     ignore regions. Detections lower than least / `slack` or higher than most * `slack` are left out, so that one of a
     wrong height by a little is not lost.
     seen: least and most share of its box that is seen of an object that counts; where that is not known it is all.
+
+    Two rules of Caltech's code are of its frames alone, and no rules here: people who come within 5 pixels of the edge
+    of 640 x 480 do not count there, and boxes are brought to a width of .41 of their height.
     """
     held = record
     if least > 0 or np.isfinite(most) or seen[0] > 0 or np.isfinite(seen[1]):

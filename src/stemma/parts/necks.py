@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.part import In
@@ -27,28 +26,6 @@ class Same(Trunk):
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
         return xs
-
-
-class Joined(Trunk):
-    """All levels at the finest one's stride, bilinear where they are coarser, laid on one another: one map (DenseBox
-    sec. 3.2, "multi-level feature fusion")."""
-
-    def __init__(self, inp: In) -> None:
-        super().__init__()
-        self.out = In((sum(inp.channels),), inp.strides[:1], inp.classes, inp.offsets[:1])
-
-    def forward(self, xs: list[Tensor]) -> list[Tensor]:
-        size = (xs[0].shape[-2], xs[0].shape[-1])
-        return [torch.cat([xs[0], *(enlarged(x, size) for x in xs[1:])], 1)]
-
-
-def enlarged(x: Float[Tensor, "B C H W"], size: tuple[int, int]) -> Float[Tensor, "B C H2 W2"]:
-    """Bilinear, brought to `size`. Its gradient may come as a slice of a map of more channels, for which a CPU's
-    upsampling takes ten times longer than for channels that lie beside one another: then it is copied first."""
-    y = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-    if y.requires_grad and not torch.compiler.is_compiling():
-        y.register_hook(lambda grad: grad.contiguous(memory_format=torch.channels_last))
-    return y
 
 
 class FPN(Trunk):

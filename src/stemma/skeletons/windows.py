@@ -22,7 +22,6 @@ from ..core.part import In, Part, part
 from ..core.types import Batch, Detections, Losses
 from ..parts.backbones.tiny import TinyResNet
 from ..parts.maps.upsample import Grid
-from ..parts.necks import Same
 from ..parts.preprocess import Preprocess
 from ..parts.trunk import Trunk
 from ..parts.windows.heads import ClassBoxHead, WindowHead
@@ -44,7 +43,6 @@ class Windows(Generic[RuleT]):
     border: int = 0  # pixels of mean colour laid around each of them
     margin: int = 0  # pixels around it that the backbone sees and the head does not, in whole cells of its map
     preprocess: Preprocess = Preprocess()
-    neck: Part[Trunk] = part(Same)  # brings the levels together: the head reads the last of what comes out
 
     @property
     def needs(self) -> frozenset[str]:
@@ -63,10 +61,9 @@ class WindowsModel(nn.Module):
         self.spec, self.classes = spec, classes
         self.rule: Rule = spec.rule
         self.backbone = spec.backbone.build(In((3,), (1,), classes))
-        self.neck = spec.neck.build(self.backbone.out)
-        out = self.neck.out
-        self.grid = Grid.of(out, -1)
+        out = self.backbone.out
         self.head = spec.head.build(replace(out, classes=classes, logits=spec.rule.logits(classes)))
+        self.grid = Grid.of(out, self.head.level)
 
     def train(self, mode: bool = True) -> WindowsModel:
         """As ever, but a trunk none of whose weights learn (a phase of the recipe) keeps its statistics too."""
@@ -112,8 +109,10 @@ class WindowsModel(nn.Module):
         least = max(self.spec.window, int(self.head.cells * self.grid.stride)) + 2 * self.spec.margin
         h, w = x.shape[-2:]
         view = F.pad(x, (b, max(b, least - w - b), b, max(b, least - h - b)))
-        maps, cells = self.neck(self.backbone(view))[-1], int(self.spec.margin // self.grid.stride)
-        said: tuple[Tensor, Tensor | None] = self.head(F.pad(maps, (-cells,) * 4) if cells else maps)
+        levels = self.backbone(view)
+        if self.spec.margin:
+            levels = [F.pad(x, (-int(self.spec.margin // s),) * 4) for x, s in zip(levels, self.backbone.out.strides)]
+        said: tuple[Tensor, Tensor | None] = self.head(levels)
         return said
 
     def lay(self, shape: tuple[int, int], ratio: tuple[float, float], border: int,

@@ -3,8 +3,9 @@ bbGt version=3", beside pictures called setSS_VVVV_IFFFFF or setSS/VVVV/IFFFFF, 
 label, the box of its whole extent and, where it is hidden in part, that of what can be seen.
 
 A "person" counts. "people" (a group), "person?", "person-fa" and "ignore" are places in which nothing counts, and so is
-what a text file marks to be ignored. Other labels are classes of their own. Formats: vbb.m and bbGt.m of the evaluation
-code 3.2.1 and of Piotr's Computer Vision Toolbox.
+what a text file marks to be ignored. Other labels are classes of their own. Nothing is seen of what a text file calls
+hidden with a visible part as large as the whole (bbGt.m); of a video's object, all is (the evaluation's own rule).
+Formats: vbb.m and bbGt.m of the evaluation code 3.2.1 and of Piotr's Computer Vision Toolbox.
 """
 from __future__ import annotations
 
@@ -190,7 +191,11 @@ def _frame(path: Path, which: str, faults: list[Fault]) -> Iterator[Page]:
             page.shapes.append(Shape("person", record=number,
                                      why=f"line {number}: {line[:60]!r} is no label and eleven numbers"))
             continue
-        page.shapes.append(_shape(words[0], number, values[:4], values[5:9], values[4] != 0, which, values[9] != 0))
+        hidden = values[4] != 0
+        shape = _shape(words[0], number, values[:4], values[5:9], hidden, which, values[9] != 0)
+        if hidden and values[5:9] == values[:4]:
+            shape.visible, shape.crowd = 0.0, shape.crowd or which == "visible"
+        page.shapes.append(shape)
     yield page
 
 

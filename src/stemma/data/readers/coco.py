@@ -494,6 +494,10 @@ def _by_id(
     return [files[k] for k in at], sizes[at], ids[at], {i: k for k, i in enumerate(order)}
 
 
+OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+SIDE = re.compile(r"(?i:left|right)|(?<![A-Za-z])[LRlr](?![a-z])")
+
+
 def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
     """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
     COCO's seventeen)."""
@@ -517,12 +521,14 @@ def points_named(names: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) ->
 
 
 def mirror(names: Sequence[str]) -> tuple[int, ...]:
-    """Index of each point's mirror image: left and right change places in its name."""
-    def other(n: str) -> str:
-        return re.sub("left|right", lambda m: "right" if m[0] == "left" else "left", n)
+    """Index of each point's mirror image: left and right change places in its name, or an l and an r that stand alone
+    (left_eye, LeftEye, l_eye, REye, eye.R)."""
+    def other(found: re.Match[str]) -> str:
+        word = OTHER_SIDE[found[0].lower()]
+        return word.upper() if found[0].isupper() else word.title() if found[0][0].isupper() else word
 
     at = {n: k for k, n in enumerate(names)}
-    return tuple(at.get(other(n), k) for k, n in enumerate(names))
+    return tuple(at.get(SIDE.sub(other, n), k) for k, n in enumerate(names))
 
 
 # ---------------------------------------------------------------- the reader
@@ -839,8 +845,7 @@ class _Flat:
             return None
         k = counts.most_common(1)[0][0]
         notes.append(f"{counts[k]} annotations have {k} keypoints that no category names; they are called point_0 to "
-                     f"point_{k - 1}, none the mirror image of another. Write 'keypoints' (names) and 'skeleton' into "
-                     "the category")
+                     f"point_{k - 1}. Write 'keypoints' (names) and 'skeleton' into the category")
         return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (_OTHER_SIGMA,) * k)
 
     def shaped(self, record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:

@@ -2,7 +2,8 @@
 with a `tag` and boxes x, y, w, h of the full body (fbox), what is seen of it (vbox) and the head (hbox).
 
 What is tagged otherwise than "person" (a crowd, a reflection) or whose `extra` (`head_attr` for heads) says ignore is a
-place in which nothing counts. Format: https://www.crowdhuman.org/download.html
+place in which nothing counts. A person whose vbox or hbox is all zeros has none.
+Format: https://www.crowdhuman.org/download.html
 """
 from __future__ import annotations
 
@@ -51,18 +52,21 @@ def read(
     pages.check_boxes(where, people, BOXES)
     faults: list[Fault] = []
     found: list[Page] = []
+    none: list[int] = []
     for path in source.files:
         for number, line in enumerate(text_of(read_bytes(path), path).splitlines(), 1):
-            if line.strip() and (page := _page(path, number, line, people, faults)) is not None:
+            if line.strip() and (page := _page(path, number, line, people, faults, none)) is not None:
                 found.append(page)
     aside = sum(s.crowd for p in found for s in p.shapes)
     notes = [f"{aside} of the boxes are to be ignored: they are crowds"] if aside else []
+    notes += [f"{len(none)} people whose '{BOXES[people][0]}' is all zeros have none, and are left out"] if none else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=("person",)
                           if names is None else None, word="box", faults=faults, notes=notes,
                           follow_links=follow_links)
 
 
-def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -> Page | None:
+def _page(path: Path, number: int, line: str, which: str, faults: list[Fault], none: list[int]) -> Page | None:
+    """The picture of a line; `none` gains the lines of people who have no box of the kind."""
     record = f"line {number}"
     try:
         said = json.loads(line)
@@ -93,6 +97,9 @@ def _page(path: Path, number: int, line: str, which: str, faults: list[Fault]) -
                 shape.visible = pages.seen_share(shape.box, (0.0, 0.0, float(seen[2]), float(seen[3])))
             if min(w, h) <= 0 and shape.crowd:
                 continue  # a place without area, in which nothing could count anyway
+            if which != "full" and not any(box):
+                none.append(number)
+                continue
         elif shape.crowd and box is None:
             continue
         else:

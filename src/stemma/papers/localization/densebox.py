@@ -11,7 +11,6 @@ from ...core.types import Info
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.backbones.vgg import VGGLevels
 from ...parts.dense.sample import TopShare
-from ...parts.necks import Joined
 from ...parts.windows.distances import DistanceRule, Patches, PixelHead
 from ...skeletons.windows import Windows, ladder
 from . import fcn
@@ -26,10 +25,10 @@ def spec(preset: str = "paper") -> Windows[DistanceRule]:
         net = Windows(DistanceRule(sample, TopShare(0.05), side=64, ring=1),
                       part(TinyResNet, widths=(32, 64, 128), levels=(0, 1, 2)),
                       part(PixelHead, hidden=96, dropout=0.0, refine=16), window=24,
-                      scales=(2.0, 1.41, 1.0, 0.71, 0.5, 0.35), neck=part(Joined))
+                      scales=(2.0, 1.41, 1.0, 0.71, 0.5, 0.35))
     else:
         net = Windows(DistanceRule(), part(VGGLevels, depth=19, levels=(0, 1)), part(PixelHead), window=50,
-                      scales=tuple(2 ** (k / 2) for k in range(-6, 3)), neck=part(Joined))
+                      scales=tuple(2 ** (k / 2) for k in range(-6, 3)))
     return replace(net, rule=replace(net.rule, points=5 if preset.endswith("small") else 72)) if (
         preset.startswith("landmarks")) else net
 

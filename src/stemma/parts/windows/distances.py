@@ -29,17 +29,18 @@ Measure = Literal["height", "longer"]
 
 
 class PixelHead(WindowHead):
-    """Two branches of 1x1 convolutions on every cell (DenseBox fig. 3): scores "C" and four distances.
+    """Two branches of 1x1 convolutions on every cell of the finest level, which all levels are joined at (DenseBox
+    fig. 3): scores "C" and four distances.
 
     Logits of a cell: C scores; where the rule asks for more of them, then K landmarks from a third branch, and C scores
     again, refined from both by a convolution of `refine` channels over 5 x 5 cells (sec. 3.4).
     """
 
-    cells = 1
+    cells, level = 1, 0
 
     def __init__(self, inp: In, hidden: int = 512, dropout: float = 0.5, refine: int = 64, std: float = 0.01) -> None:
         super().__init__()
-        channels, c, points = inp.channels[-1], inp.classes, inp.logits - 2 * inp.classes
+        channels, c, points = sum(inp.channels), inp.classes, inp.logits - 2 * inp.classes
         branch = lambda n: fully(channels, (hidden,), n, 1, dropout=dropout)  # noqa: E731
         self.score, self.box = branch(c), branch(4)
         if points > 0:
@@ -50,12 +51,28 @@ class PixelHead(WindowHead):
         uncommitted(self.score[-1], self.box[-1], *((self.landmarks[-1], self.refine[-1]) if points > 0 else ()),
                     std=std)
 
-    def forward(self, x: Float[Tensor, "B F H W"]) -> tuple[Tensor, Tensor]:
-        score, box = self.score(x), self.box(x)
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        branch = lambda net: net[1:](joined(xs, net[0]))  # noqa: E731
+        score, box = branch(self.score), branch(self.box)
         if not hasattr(self, "refine"):
             return score, box
-        both = torch.cat([score, self.landmarks(x)], 1)
+        both = torch.cat([score, branch(self.landmarks)], 1)
         return torch.cat([both, self.refine(both)], 1), box
+
+
+def joined(xs: list[Tensor], conv: nn.Conv2d) -> Float[Tensor, "B D H W"]:
+    """A 1x1 convolution of all levels laid on one another at the size of the first, bilinear where they are coarser
+    (DenseBox sec. 3.2, "multi-level feature fusion").
+
+    Such a convolution and enlarging can be exchanged: each level passes its own channels of the weights at its own
+    size, and the sum is that of the levels laid on one another.
+    """
+    size = (xs[0].shape[-2], xs[0].shape[-1])
+    first, *rest = conv.weight.split([x.shape[1] for x in xs], 1)
+    y = F.conv2d(xs[0], first, conv.bias)
+    for x, weight in zip(xs[1:], rest):
+        y = y + F.interpolate(F.conv2d(x, weight), size=size, mode="bilinear", align_corners=False)
+    return y
 
 
 @dataclass(frozen=True)

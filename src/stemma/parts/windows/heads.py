@@ -12,15 +12,16 @@ from ..backbones.chain import started
 
 
 class WindowHead(nn.Module):
-    """A head that reads a square of `cells` x `cells` cells at every place of the last level.
+    """A head that reads a square of `cells` x `cells` cells at every place of level `level`.
 
-    forward: map "B C H W" -> (logits "B K h w", codes "B E h w" or None),
+    forward: levels "B C H W" each -> (logits "B K h w", codes "B E h w" or None),
     h = H - cells + 1 for a head that pads nothing.
     """
 
     cells: int
+    level: int = -1
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
 
 
@@ -81,8 +82,8 @@ class ClassBoxHead(WindowHead):
         started(self, std)
         uncommitted(*(net[-1] for net in (self.classifier, self.regressor) if net is not None))  # whatever `std` is
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor | None]:
-        x = self.pool(x)
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        x = self.pool(xs[-1])
         return self.classifier(x), None if self.regressor is None else self.regressor(x)
 
 
@@ -115,9 +116,9 @@ class MaskHead(WindowHead):
         nn.init.zeros_(self.decode.bias)
         uncommitted(self.decode, score[-1])
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
-        code = self.encode(self.reduce(x))
-        return self.score(code if self.shared else self.pool(x)), code
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        code = self.encode(self.reduce(xs[-1]))
+        return self.score(code if self.shared else self.pool(xs[-1])), code
 
     def masks(self, codes: Float[Tensor, "*A E"]) -> Float[Tensor, "*A S S"]:
         """Logits of the windows' pixels, of a grid over the window."""

@@ -42,8 +42,8 @@ class InstanceHead(WindowHead):
         started(self, 0.0)
         uncommitted(self.score[-1], self.parts[-1])
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
-        return self.score(x), self.parts(x)
+    def forward(self, xs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return self.score(xs[-1]), self.parts(xs[-1])
 
 
 def assemble(codes: Float[Tensor, "B A K"], at: Int[Tensor, "B P"], passes: tuple[tuple[int, int], ...],
