@@ -14,6 +14,7 @@ from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, StemmaError
 from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, grid_rcnn
+from stemma.parts.dense.assign import ByIoU
 from stemma.parts.regions.grid import GridBranch, Transfer, edges
 from stemma.parts.regions.heads import Align
 
@@ -55,7 +56,10 @@ def test_the_published_counts() -> None:
 
 
 def test_mmdetections_settings_of_the_released_head() -> None:
-    """configs/grid_rcnn: 576 channels in 36 groups, a first stride of 2, half maps, weight 15, 192 regions."""
+    """configs/grid_rcnn: 576 channels in 36 groups, a first stride of 2, half maps, weight 15, 192 regions; anchors
+    inside alone (allowed_border), an object's best from .3 on (min_pos_iou)."""
+    rpn = grid_rcnn.spec("plus").rpn
+    assert rpn is not None and rpn.assign == ByIoU(0.7, 0.3, rescue=True, inside=True, least=0.3)
     kw = dict(grid_rcnn.spec("plus").branches[0].kw)
     assert (kw["width"], kw["groups"], kw["stride"], kw["half"], kw["weight"], kw["most"], kw["radius"]) == (
         576, 36, 2, True, 15.0, 192, 1)

@@ -49,7 +49,8 @@ def _rate(old: Recipe, new: Recipe, names: list[str]) -> str:
 
 def _course(old: Recipe, new: Recipe, names: list[str]) -> str:
     def of(r: Recipe) -> str:
-        shape = {"step": f"steps of {_value(r.gammas or r.gamma)} at {_value(r.milestones)}", "poly": f"a fall of power {r.power:g}",
+        shape = {"step": f"steps of {_value(r.gammas or r.gamma)} at {_value(r.milestones)}",
+                 "poly": f"a fall of power {r.power:g}",
                  "linear": f"a linear fall from {_value(r.milestones[:1])} on"}.get(r.schedule, r.schedule)
         rise = {0.0: "at", 1.0: "from"}.get(r.warmup_power, f"by the power {r.warmup_power:g} from")
         return f"{shape}, warm-up {r.warmup:g} {rise} {r.warmup_factor:g}"

@@ -116,7 +116,8 @@ def spec(preset: str = "paper") -> Any:
     coder, halved = Delta((0.07, 0.07, 0.11, 0.11)), Delta((0.05, 0.05, 0.1, 0.1))
     if small:
         return replace(p, rpn=guide(p.rpn, 4.0, 0.5, coder=coder), rpn_head=part(GuidedHead))
-    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=bent, proposals=Proposals(1000, 300, 2000, 300))
+    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=bent, assign=ByIoU(0.7, 0.3, rescue=True, least=0.3),
+                proposals=Proposals(1000, 300, 2000, 300))
     stage = replace(p.stages[0], assign=ByIoU(0.6, 0.6), sample=Random(256, 0.25), count=256, coder=halved, box=bent)
     return replace(p, rpn=rpn, rpn_head=part(GuidedHead), stages=(stage,), post=(PerClassNMS(0.5, 1e-3, 100),))
 
@@ -129,8 +130,7 @@ def recipe(preset: str = "paper") -> Recipe:
     r = replace(r, clip=35.0, warmup=500 / 90_000, warmup_factor=1 / 3) if size == "paper" else r
     if preset.startswith("plug-in"):
         r = replace(r, phases=(Phase("proposals and regions", 1.0, r"^rpn_head|^heads"),))
-        return r if size == "small" else replace(r, length="3epochs")
-    return r
+    return replace(r, length="3epochs") if preset == "plug-in" else r
 
 
 def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
