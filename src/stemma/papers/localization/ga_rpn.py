@@ -85,12 +85,13 @@ class Guided(DenseRule):
     def rank(self, raw: Any) -> Float[Tensor, "B A"]:
         return super().rank(raw).masked_fill(~self.asked(raw.object), -torch.inf)
 
-    def decode(self, raw: Any, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
-        return super().decode(self.guided(raw), at, sizes)
+    def said(self, raw: Any, at: Tensor) -> Float[Tensor, "B M 4"]:
+        few = replace(raw, anchors=bx.take(raw.references(), at), shape=bx.take(raw.shape, at))
+        return self.coder.decode(self.made(few), bx.take(raw.codes, at))
 
     def predict(self, raw: Any, sizes: Tensor | None = None) -> Detections:
         out = ~self.asked(raw.object)[..., None]
-        return super().predict(replace(self.guided(raw), logits=raw.logits.masked_fill(out, -1e4)), sizes)
+        return super().predict(replace(raw, logits=raw.logits.masked_fill(out, -1e4)), sizes)
 
 
 def guide(rule: DenseRule, scale: float, offset: float, **change: Any) -> Guided:
