@@ -193,10 +193,16 @@ def test_points_that_are_no_grid_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_grids_of_four_and_nine_by_set_alone() -> None:
-    for points in (4, 9, 16):
-        m = edit(grid_rcnn.spec("small"), "branches.0.points", points)
-        m = edit(edit(m, "branches.0.groups", 4), "branches.0.width", 8 * points).build(3)
-        assert m.branches[0].points == points
+    for preset in ("paper", "plus", "small"):
+        for points in (4, 9, 16):
+            with torch.device("meta"):
+                grid: Any = edit(grid_rcnn.spec(preset), "branches.0.points", points).build(3).branches[0]
+            norms = [m.num_groups for m in grid.convs if isinstance(m, nn.GroupNorm)]
+            assert grid.points == points
+            if points == 9:
+                assert norms == {"paper": [], "plus": [36] * 8, "small": [9] * 3}[preset]
+    m = edit(grid_rcnn.spec("small"), "branches.0.points", 4).build(3)
+    assert all(torch.isfinite(v) for v in m.loss(picture()).values())
 
 
 def picture() -> Batch:
