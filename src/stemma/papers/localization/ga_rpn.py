@@ -54,10 +54,6 @@ class Guided(DenseRule):
         still = torch.zeros_like(raw.shape)
         return self.shapes.decode(raw.references(), torch.cat([still, raw.shape], -1))
 
-    def guided(self, raw: Any) -> Any:
-        """What the net says, of its own anchors."""
-        return raw if raw.shape is None else replace(raw, anchors=self.made(raw).detach(), shape=None)
-
     def loss(self, raw: Any, t: Targets, classes: int, sizes: Tensor | None = None, prefix: str = "") -> Losses:
         """`loc` and `shape` beside the parent's (eq. 7)."""
         anchors = self.anchors
@@ -75,7 +71,8 @@ class Guided(DenseRule):
             off, own = bounded(bx.centre_size(self.made(raw))[1], want, self.bend), used & (state == 1)
             count = used if self.divide == "sampled" else own
             shape = torch.where(own, off, 0.0).sum() / normaliser(count.sum().float())
-        return super().loss(self.guided(raw), t, classes, sizes, prefix) | {
+        said = replace(raw, anchors=self.made(raw).detach(), shape=None)
+        return super().loss(said, t, classes, sizes, prefix) | {
             f"{prefix}loc": self.loc_weight * loc, f"{prefix}shape": self.shape_weight * shape}
 
     def asked(self, object: Float[Tensor, "*A"]) -> Bool[Tensor, "*A"]:
